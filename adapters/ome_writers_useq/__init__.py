@@ -1,0 +1,1 @@
+"""Translates; never opens a file."""

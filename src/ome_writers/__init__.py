@@ -1,0 +1,1 @@
+"""Stream microscope camera frames to OME-Zarr and OME-TIFF while the microscope runs."""
