@@ -1,0 +1,152 @@
+"""A real acquisition from Micro-Manager's demo camera, as any user of pymmcore-plus runs it."""
+
+from __future__ import annotations
+
+import time
+import warnings
+import zlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.cli.command import CommandError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    import numpy as np
+    from pymmcore_plus import CMMCorePlus
+    from useq import MDAEvent, MDASequence
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """One frame as the camera delivered it.
+
+    Attributes
+    ----------
+    index
+        Where the sequence says that it belongs: axis name (t, p, c, z) to number.
+    checksum
+        CRC-32 of its pixels in C order.
+    """
+
+    index: Mapping[str, int]
+    checksum: int
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """What the camera delivered, in order, and how long that took (seconds)."""
+
+    frames: tuple[Delivered, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Microscope:
+    """The demo microscope and the sequence that it is going to run."""
+
+    core: CMMCorePlus
+    sequence: MDASequence
+
+    def output_path(self, output: Path) -> Path:
+        """Return where ``output`` is going to lie: a set of TIFF files gets a folder."""
+        from ome_writers import AcquisitionSettings, useq_to_acquisition_settings
+
+        settings: dict[str, Any] = {
+            **useq_to_acquisition_settings(
+                self.sequence,
+                image_width=self.core.getImageWidth(),
+                image_height=self.core.getImageHeight(),
+            )
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            try:
+                return AcquisitionSettings(root_path=output, dtype="uint16", **settings).output_path
+            except UserWarning:
+                raise CommandError(
+                    f"{output}: its name does not say the format; "
+                    "let it end in .ome.zarr or .ome.tiff"
+                ) from None
+
+
+def open_microscope(timepoints: int) -> Microscope:
+    """Load Micro-Manager's demo configuration.
+
+    Parameters
+    ----------
+    timepoints
+        How often the two positions, two channels and five planes are visited.
+
+    Raises
+    ------
+    MissingExtraError
+        pymmcore-plus, or the adapters that hold the demo camera, are not installed.
+    """
+    try:
+        import pymmcore_plus
+        import useq
+    except ImportError:
+        raise MissingExtraError("demo", "pymmcore-plus", "demo") from None
+    # The log stays a file's; on the terminal only what went wrong disturbs the progress bar.
+    pymmcore_plus.configure_logging(stderr_level="ERROR")
+    core = pymmcore_plus.CMMCorePlus()
+    try:
+        core.loadSystemConfiguration()
+    except (FileNotFoundError, OSError, RuntimeError):
+        raise MissingExtraError("demo", "the demo camera (mm-test-adapters)", "demo") from None
+    # A few dead pixels, at random in each frame, make every frame different: a frame that is
+    # written to another's place cannot pass for it.
+    camera = core.getCameraDevice()
+    core.setProperty(camera, "FractionOfPixelsToDropOrSaturate", "0.0002")
+    core.setProperty(camera, "DropPixels", "1")
+    sequence = useq.MDASequence(
+        axis_order="tpcz",
+        time_plan=useq.TIntervalLoops(interval=timedelta(0), loops=timepoints),
+        stage_positions=(
+            useq.AbsolutePosition(x=0, y=0, z=0, name="left"),
+            useq.AbsolutePosition(x=600, y=0, z=0, name="right"),
+        ),
+        channels=(
+            useq.Channel(config="DAPI", exposure=10),
+            useq.Channel(config="FITC", exposure=20),
+        ),
+        z_plan=useq.ZRangeAround(range=8, step=2),
+    )
+    return Microscope(core, sequence)
+
+
+def acquire(
+    microscope: Microscope, output: Path, *, overwrite: bool, on_frame: Callable[[int, float], None]
+) -> Acquisition:
+    """Run the sequence and remember what the camera delivered.
+
+    Parameters
+    ----------
+    microscope
+        The loaded demo microscope.
+    output
+        Handed to ``mmc.mda.run`` as it is.
+    overwrite
+        Replace what lies there, if this library wrote it.
+    on_frame
+        Called after each frame with the frames so far and the seconds so far.
+    """
+    core, frames = microscope.core, list[Delivered]()
+    start = time.perf_counter()
+
+    def remember(image: np.ndarray, event: MDAEvent) -> None:
+        index = {str(axis): number for axis, number in event.index.items()}
+        frames.append(Delivered(index, zlib.crc32(image.tobytes())))
+        on_frame(len(frames), time.perf_counter() - start)
+
+    core.mda.events.frameReady.connect(remember)
+    try:
+        core.mda.run(microscope.sequence, output=str(output), overwrite=overwrite)
+        seconds = time.perf_counter() - start
+    finally:
+        core.mda.events.frameReady.disconnect(remember)
+    return Acquisition(tuple(frames), seconds)

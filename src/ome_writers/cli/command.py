@@ -1,0 +1,67 @@
+"""What a command is, and how it says that it cannot go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Callable
+
+    from ome_writers.cli.screen import Screen
+
+SUCCESS = 0
+FAILURE = 1
+USAGE = 2
+INTERRUPTED = 130
+"""What a shell expects of a program that Ctrl-C ended (128 + SIGINT)."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One row of the table of commands.
+
+    Attributes
+    ----------
+    name
+        What the user types after ``ome-writers``.
+    summary
+        One sentence without a full stop, for ``ome-writers --help``.
+    examples
+        Lines that can be typed as they stand, each with what it is for.
+    arguments
+        Adds the command's own arguments to its parser.
+    run
+        Does the work and returns the exit status. It must import what is slow or optional itself.
+    """
+
+    name: str
+    summary: str
+    examples: tuple[tuple[str, str], ...]
+    arguments: Callable[[ArgumentParser], None]
+    run: Callable[[Namespace, Screen], int]
+
+
+class CommandError(Exception):
+    """The command cannot do what was asked; the message is one sentence for the user."""
+
+
+class MissingExtraError(CommandError):
+    """A command needs a library that a plain installation does not bring.
+
+    Parameters
+    ----------
+    command
+        The command that needs it.
+    library
+        The distribution that is missing.
+    extra
+        The extra of ours that brings it.
+    """
+
+    def __init__(self, command: str, library: str, extra: str) -> None:
+        super().__init__(
+            f"`ome-writers {command}` needs {library}, which is not installed; "
+            f"install it with: pip install 'ome-writers[{extra}]'"
+        )

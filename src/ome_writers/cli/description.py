@@ -1,0 +1,117 @@
+"""What a dataset says of itself, from its plain documents, whoever wrote it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of an image.
+
+    Attributes
+    ----------
+    name
+        t, c, z, y, x or another.
+    size
+        Number of places along it.
+    scale
+        The step from one place to the next, in `unit`; None if not known.
+    unit
+        Name of the unit, or None.
+    """
+
+    name: str
+    size: int
+    scale: float | None = None
+    unit: str | None = None
+
+    def __str__(self) -> str:
+        """Say name, size and step: ``"z=5 (2 micrometer)"``."""
+        step = f"{self.scale:g} {self.unit}" if self.scale and self.unit else ""
+        return f"{self.name}={self.size}" + (f" ({step})" if step else "")
+
+
+@dataclass(frozen=True)
+class ImageDescription:
+    """One image of a dataset.
+
+    Attributes
+    ----------
+    path
+        Where it lies: a group's path in a Zarr hierarchy, a file's name of a TIFF set.
+    name
+        Its name in the metadata.
+    axes
+        In storage order.
+    dtype
+        numpy's name of the pixel type.
+    channels
+        Names of the channels.
+    storage
+        How the pixels are cut and compressed, in words.
+    """
+
+    path: str
+    name: str
+    axes: tuple[Axis, ...]
+    dtype: str
+    channels: tuple[str, ...]
+    storage: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """One dataset.
+
+    Attributes
+    ----------
+    path
+        What was opened.
+    format
+        "OME-Zarr 0.5", "OME-TIFF" ...
+    layout
+        "image", "collection", "plate" ...
+    status
+        ``writing``, ``complete``, ``cancelled`` or ``failed``; None where nobody said.
+    frames_written, frames_expected
+        Numbers of frames; None where nobody said (or, for the latter, nobody knew).
+    written_by
+        Program and version, or None.
+    files, bytes_on_disk
+        Over everything that belongs to the dataset.
+    images
+        In the dataset's own order.
+    """
+
+    path: str
+    format: str
+    layout: str
+    status: str | None
+    frames_written: int | None
+    frames_expected: int | None
+    written_by: str | None
+    files: int
+    bytes_on_disk: int
+    images: tuple[ImageDescription, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return nested dicts and lists that `json.dumps` takes."""
+        return asdict(self)
+
+
+def measure(files: Iterable[Path]) -> tuple[int, int]:
+    """Return how many files there are and their bytes; one that vanishes meanwhile counts as 0."""
+    count = size = 0
+    for path in files:
+        try:
+            size += path.stat().st_size
+        except FileNotFoundError:
+            continue
+        count += 1
+    return count, size

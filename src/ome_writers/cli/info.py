@@ -1,0 +1,97 @@
+"""``ome-writers info``: what a dataset says of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ome_writers.cli.command import SUCCESS, Command, CommandError
+from ome_writers.cli.ometiff import describe_tiff
+from ome_writers.cli.omezarr import describe_zarr
+from ome_writers.cli.screen import human_size
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from ome_writers.cli.description import Description
+    from ome_writers.cli.screen import Screen
+
+ROWS = 12
+"""How many images the table shows; `--all` shows the rest of a large plate."""
+
+
+def describe(path: Path) -> Description:
+    """Describe an OME-Zarr, an OME-TIFF, or a folder with a set of OME-TIFF files.
+
+    Raises
+    ------
+    CommandError
+        Nothing is there, or it is something else.
+    """
+    if not path.exists():
+        raise CommandError(f"{path} does not exist")
+    if (path / "zarr.json").is_file():
+        return describe_zarr(path)
+    if (path / ".zattrs").is_file():
+        raise CommandError(f"{path} is a Zarr v2 store; only OME-Zarr 0.5 (Zarr v3) is understood")
+    return describe_tiff(path)
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "path", type=Path, metavar="PATH", help="an OME-Zarr folder, an OME-TIFF file or its folder"
+    )
+    parser.add_argument(
+        "--all", action="store_true", help=f"show every image, not the first {ROWS} only"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _run(options: Namespace, screen: Screen) -> int:
+    description = describe(options.path)
+    if options.json:
+        screen.data(description.to_json())
+        return SUCCESS
+    screen.facts(description.path, _facts(description))
+    images = description.images if options.all else description.images[:ROWS]
+    rows = [
+        (
+            image.path,
+            image.name,
+            ", ".join(map(str, image.axes)),
+            image.dtype,
+            ", ".join(image.channels),
+            image.storage,
+        )
+        for image in images
+    ]
+    screen.table("\nimages", ("path", "name", "axes (step)", "dtype", "channels", "storage"), rows)
+    if hidden := len(description.images) - len(images):
+        screen.say(f"  ... and {hidden} more; --all shows them")
+    return SUCCESS
+
+
+def _facts(description: Description) -> dict[str, str]:
+    facts = {
+        "format": f"{description.format}, {description.layout}",
+        "images": str(len(description.images)),
+        "size": f"{human_size(description.bytes_on_disk)} in {description.files} files",
+    }
+    if description.frames_written is not None:
+        expected = description.frames_expected
+        facts["frames"] = f"{description.frames_written}" + (f" of {expected}" if expected else "")
+    facts["status"] = description.status or "not said"
+    facts["written by"] = description.written_by or "not said"
+    return facts
+
+
+COMMAND = Command(
+    name="info",
+    summary="Say what an OME-Zarr or OME-TIFF holds, from its documents alone",
+    examples=(
+        ("ome-writers info demo.ome.zarr", "format, axes, channels, sizes, status"),
+        ("ome-writers info run_p000.ome.tiff --json", "the same for a script"),
+    ),
+    arguments=_arguments,
+    run=_run,
+)

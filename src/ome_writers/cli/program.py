@@ -1,0 +1,83 @@
+"""The program ``ome-writers``: the table of commands, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from ome_writers.cli import demo, info
+from ome_writers.cli.command import FAILURE, INTERRUPTED, USAGE, Command, CommandError
+from ome_writers.cli.screen import open_screen
+from ome_writers.errors import OMEWritersError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS: tuple[Command, ...] = (demo.COMMAND, info.COMMAND)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments
+        What the user typed after the program's name; None means ``sys.argv[1:]``.
+
+    Returns
+    -------
+    int
+        The exit status: 0 done, 1 it failed, 2 it was asked wrongly, 130 Ctrl-C.
+    """
+    parser = _parser()
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit as done:  # argparse has said what was wrong, or shown the help
+        return int(done.code or 0)
+    command: Command | None = options.command
+    if command is None:
+        parser.print_help(sys.stderr)
+        return USAGE
+    screen = open_screen()
+    try:
+        return command.run(options, screen)
+    except (CommandError, OMEWritersError, OSError) as error:
+        screen.complain(_one_sentence(error))
+        return FAILURE
+    except KeyboardInterrupt:
+        screen.complain("interrupted; what was written so far is kept")
+        return INTERRUPTED
+
+
+def _one_sentence(error: BaseException) -> str:
+    """Say an error in one line; the system's own errors get their file named."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())
+
+
+def _parser() -> argparse.ArgumentParser:
+    from ome_writers import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="ome-writers",
+        description="Stream microscope camera frames to OME-Zarr and OME-TIFF.",
+        epilog="`ome-writers COMMAND --help` shows a command's options and examples.",
+    )
+    parser.add_argument("--version", action="version", version=f"ome-writers {__version__}")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for command in COMMANDS:
+        width = max(len(line) for line, _ in command.examples)
+        examples = (f"  {line:<{width}}  # {what}" for line, what in command.examples)
+        child = commands.add_parser(
+            command.name,
+            help=command.summary,
+            description=command.summary + ".",
+            epilog="examples:\n" + "\n".join(examples),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.arguments(child)
+        child.set_defaults(command=command)
+    return parser

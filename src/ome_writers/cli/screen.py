@@ -1,0 +1,179 @@
+"""Where commands show things: with rich where it is installed, as plain lines otherwise.
+
+Results go to stdout, progress and errors to stderr, so that a pipe sees results only.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    Advance = Callable[[str], None]
+    """Called once a step with a few words on how it goes ("212 frames/s")."""
+
+
+class Screen(Protocol):
+    """What a command can show."""
+
+    def say(self, text: str) -> None:
+        """Show one line."""
+
+    def facts(self, title: str, rows: Mapping[str, str]) -> None:
+        """Show names and values."""
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Show a table; numbers are the caller's to format."""
+
+    def data(self, content: Mapping[str, Any]) -> None:
+        """Show one JSON document, for machines."""
+
+    def complain(self, text: str) -> None:
+        """Say on stderr what went wrong."""
+
+    def progress(self, label: str, total: int) -> AbstractContextManager[Advance]:
+        """Show a bar of ``total`` steps while the context lasts."""
+
+
+class PlainScreen:
+    """Lines of text, for pipes, logs and installations without rich."""
+
+    def say(self, text: str) -> None:
+        """Print the line."""
+        print(text, flush=True)
+
+    def facts(self, title: str, rows: Mapping[str, str]) -> None:
+        """Print one line a fact, the values aligned."""
+        self.say(title)
+        width = max(map(len, rows), default=0)
+        for name, value in rows.items():
+            self.say(f"  {name:<{width}}  {value}")
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print one line a row, the columns aligned."""
+        lines = [columns, *rows]
+        widths = [max(len(line[n]) for line in lines) for n in range(len(columns))]
+        self.say(title)
+        for line in lines:
+            cells = (f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
+            self.say("  " + "  ".join(cells).rstrip())
+
+    def data(self, content: Mapping[str, Any]) -> None:
+        """Print the document, indented."""
+        print(json.dumps(content, indent=2, ensure_ascii=False), flush=True)
+
+    def complain(self, text: str) -> None:
+        """Print to stderr."""
+        print(f"ome-writers: {text}", file=sys.stderr, flush=True)
+
+    @contextmanager
+    def progress(self, label: str, total: int) -> Iterator[Advance]:
+        """Print a line to stderr at every tenth part."""
+        done = 0
+
+        def advance(detail: str) -> None:
+            nonlocal done
+            done += 1
+            if done * 10 // total != (done - 1) * 10 // total:
+                print(f"{label}: {done}/{total}  {detail}", file=sys.stderr, flush=True)
+
+        yield advance
+
+
+class RichScreen:
+    """Colours, boxes and a moving bar."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._out = Console(highlight=False)
+        self._error = Console(stderr=True, highlight=False)
+
+    def say(self, text: str) -> None:
+        """Print the line, wrapped to the terminal."""
+        self._out.print(text, markup=False, soft_wrap=True)
+
+    def facts(self, title: str, rows: Mapping[str, str]) -> None:
+        """Draw a table of two columns without lines."""
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="bold cyan", no_wrap=True)
+        grid.add_column(overflow="fold")
+        for name, value in rows.items():
+            grid.add_row(Text(name), Text(value))
+        self._out.print(Text(title, style="bold"))
+        self._out.print(grid)
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Draw a table with a head."""
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table(box=box.SIMPLE_HEAD, title=Text(title, style="bold"), title_justify="left")
+        for column in columns:
+            grid.add_column(Text(column), overflow="fold")
+        for row in rows:
+            grid.add_row(*map(Text, row))
+        self._out.print(grid)
+
+    def data(self, content: Mapping[str, Any]) -> None:
+        """Print the document as it is: a machine reads it."""
+        PlainScreen().data(content)
+
+    def complain(self, text: str) -> None:
+        """Print to stderr, the program's name in red."""
+        from rich.text import Text
+
+        line = Text.assemble(("ome-writers: ", "bold red"), text)
+        self._error.print(line, soft_wrap=True)
+
+    @contextmanager
+    def progress(self, label: str, total: int) -> Iterator[Advance]:
+        """Draw a bar with the time that is left."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import TimeRemainingColumn as TimeLeft
+
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[detail]}", markup=False),
+            TimeLeft(),
+        )
+        with Progress(*columns, console=self._error) as bar:
+            task = bar.add_task(label, total=total, detail="")
+            yield lambda detail: bar.update(task, advance=1, detail=detail)
+
+
+def open_screen() -> Screen:
+    """Return the rich screen on a terminal that can show it, else the plain one."""
+    if not sys.stdout.isatty():
+        return PlainScreen()
+    try:
+        return RichScreen()
+    except ImportError:
+        return PlainScreen()
+
+
+def human_size(count: int) -> str:
+    """Say a number of bytes in binary units, three digits at most.
+
+    Examples
+    --------
+    >>> human_size(512), human_size(63_000_000)
+    ('512 B', '60.1 MiB')
+    """
+    size = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if size < 1024 or unit == "TiB":
+            break
+        size /= 1024
+    return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
