@@ -1,0 +1,67 @@
+"""The distribution is what its metadata says."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import distribution
+from typing import TYPE_CHECKING
+
+import ome_writers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EXTRAS = {
+    "tensorstore",
+    "acquire-zarr",
+    "zarr-python",
+    "zarrs-python",
+    "tifffile",
+    "useq",
+    "pymmcore",
+    "cli",
+    "demo",
+    "all",
+}
+
+
+def test_version_has_one_source(repository: Path) -> None:
+    """``__version__`` is the installed distribution's, which is that of ``pyproject.toml``."""
+    project = (repository / "pyproject.toml").read_text(encoding="utf-8")
+    (version,) = re.findall(r'^version = "(.*)"$', project, re.M)
+    assert ome_writers.__version__ == distribution("ome-writers").version == version
+
+
+def test_version_satisfies_published_clients() -> None:
+    """The version is plain and at least 1.0.0, so that resolvers keep it for ``>=0.3.2``."""
+    assert re.fullmatch(r"[1-9]\d*\.\d+\.\d+", ome_writers.__version__)
+
+
+def test_extras_have_their_promised_names() -> None:
+    """The extras are those that users and published clients ask for."""
+    assert set(distribution("ome-writers").metadata.get_all("Provides-Extra")) == EXTRAS
+
+
+def test_all_installs_every_extra() -> None:
+    """``all`` names every other extra."""
+    (line,) = (
+        line
+        for line in distribution("ome-writers").requires or ()
+        if re.search(r"extra == ['\"]all['\"]", line)
+    )
+    assert set(line[line.index("[") + 1 : line.index("]")].split(",")) == EXTRAS - {"all"}
+
+
+def test_every_package_is_typed(repository: Path) -> None:
+    """The three import packages carry ``py.typed``."""
+    for package in (
+        "src/ome_writers",
+        "adapters/ome_writers_useq",
+        "adapters/ome_writers_pymmcore",
+    ):
+        assert (repository / package / "py.typed").is_file()
+
+
+def test_the_license_is_in_the_distribution() -> None:
+    """The distribution says its licence and carries the text."""
+    assert distribution("ome-writers").metadata["License-Expression"] == "BSD-3-Clause"

@@ -1,0 +1,44 @@
+"""Files stay small enough to be read, and say why where they break a rule."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.sources import REPOSITORY, name_of, parse, source_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LONGEST = 300
+REASON = re.compile(r"^# Longer than 300 lines: \S.{10,}", re.M)
+SILENCED = re.compile(r"#\s*(type: ignore|pyright: ignore|noqa)(?P<rest>.*)")
+EXPLAINED = re.compile(r"(\[[\w, -]+\]|: ?[A-Z]+\d+(, ?[A-Z]+\d+)*)\s*(#|--)\s*\S.{5,}")
+TESTS = source_files(REPOSITORY / "tests")
+
+
+@pytest.mark.parametrize("path", source_files(), ids=name_of)
+def test_a_file_has_at_most_300_lines(path: Path) -> None:
+    """A file of the wheel has 300 lines at most, or says "# Longer than 300 lines: why"."""
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= LONGEST or REASON.search(text)
+
+
+@pytest.mark.parametrize("path", source_files(), ids=name_of)
+def test_a_silenced_checker_has_a_reason(path: Path) -> None:
+    """Each ``type: ignore`` and ``noqa`` has its code and, behind a second ``#``, a reason."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if match := SILENCED.search(line):
+            assert EXPLAINED.match(match["rest"].strip()), line
+
+
+@pytest.mark.parametrize("path", TESTS, ids=name_of)
+def test_a_test_states_its_fact(path: Path) -> None:
+    """Each test function has a docstring that states the fact in a sentence."""
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            docstring = ast.get_docstring(node) or ""
+            assert docstring.rstrip().endswith((".", "?")), f"{path}:{node.lineno} {node.name}"

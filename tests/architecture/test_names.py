@@ -1,0 +1,47 @@
+"""Names are the domain's words."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.sources import CORE, name_of, parse, source_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VAGUE = re.compile(r"(^|_)(manager|util|utils|helper|helpers|handler|misc|common)s?($|_)")
+# What published clients import; each file says so.
+ALIASES = {"_useq", "_schema", "_stream", "_stream_view"}
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+@pytest.mark.parametrize("path", source_files(), ids=name_of)
+def test_no_vague_words(path: Path) -> None:
+    """No module, class or function is called manager, util, helper or handler."""
+    named = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    names = [node.name for node in ast.walk(parse(path)) if isinstance(node, named)]
+    assert not [name for name in (path.stem, *names) if VAGUE.search(_snake(name))]
+
+
+@pytest.mark.parametrize("path", source_files(), ids=name_of)
+def test_modules_are_public_or_an_alias(path: Path) -> None:
+    """A module's name has no leading underscore, the aliases for published clients apart."""
+    if path.stem in ("__init__", "__main__"):
+        return
+    private = path.stem.startswith("_")
+    assert not private or (path.parent == CORE and path.stem in ALIASES)
+
+
+@pytest.mark.parametrize("room", sorted(path.parent.name for path in CORE.glob("*/__init__.py")))
+def test_a_room_promises_what_it_never_does(room: str) -> None:
+    """The docstring of a room says in its first sentence what the room never does."""
+    docstring = ast.get_docstring(parse(CORE / room / "__init__.py")) or ""
+    first = re.split(r"\.\s|\n\n", docstring)[0]
+    assert re.search(r"\b(never|no|nothing|neither|not)\b", first), docstring

@@ -1,0 +1,27 @@
+"""What every test may count on: no log in the user's home, no deadline on a busy machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# pymmcore-plus writes a log file into the user's home and its messages to the terminal.
+os.environ.setdefault("PYMM_LOG_FILE", "0")
+os.environ.setdefault("PYMM_LOG_LEVEL", "ERROR")
+
+try:
+    from hypothesis import settings
+except ImportError:  # the environment `layers` has no need of it
+    pass
+else:
+    settings.register_profile("default", deadline=None)
+    settings.register_profile("thorough", deadline=None, max_examples=2000)
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Return the folder that holds ``pyproject.toml``."""
+    return Path(__file__).parent.parent

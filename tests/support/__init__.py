@@ -1,0 +1,1 @@
+"""What several tests share: frames, datasets and small real implementations; no test is here."""

@@ -1,0 +1,79 @@
+"""Runs the code blocks of a Markdown page as a reader would: in order, in an empty folder.
+
+Python blocks of a page share their names; lines of console blocks that start with ``$ `` and
+all lines of bash blocks are commands. A block stays out when the line before it says why:
+``<!-- not run: reason -->``.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^(?P=indent)```", re.M | re.S
+)
+LEFT_OUT = re.compile(r"<!-- not run: \S.* -->\s*\Z")
+
+
+@dataclass(frozen=True)
+class CodeBlock:
+    """One fenced block: its language, its code without indentation, the line where it begins."""
+
+    language: str
+    code: str
+    line: int
+
+
+def code_blocks(page: Path) -> list[CodeBlock]:
+    """Return the blocks of a page that are to be run, in order."""
+    text = page.read_text(encoding="utf-8")
+    blocks = []
+    for match in FENCE.finditer(text):
+        if LEFT_OUT.search(text[: match.start()]):
+            continue
+        indent = len(match["indent"])
+        code = "\n".join(line[indent:] for line in match["code"].splitlines())
+        blocks.append(CodeBlock(match["language"], code, text[: match.start("code")].count("\n")))
+    return blocks
+
+
+def run_page(page: Path) -> None:
+    """Run a page's Python and command blocks in the current folder."""
+    names: dict[str, Any] = {"__name__": page.stem}
+    for block in code_blocks(page):
+        if block.language == "python":
+            # The empty lines make tracebacks point to the page's own lines.
+            code = compile("\n" * block.line + block.code, str(page), "exec")
+            exec(code, names)
+        elif block.language in ("bash", "console"):
+            for command in _commands(block):
+                run_command(command)
+
+
+def run_command(command: str) -> str:
+    """Run one command line of ours or of Python, here and now, and return what it printed."""
+    program, *arguments = shlex.split(command)
+    line = {
+        "ome-writers": [sys.executable, "-m", "ome_writers"],
+        "python": [sys.executable],
+    }.get(program)
+    if line is None:
+        raise AssertionError(f"{command!r}: only ome-writers and python are run from a page")
+    done = subprocess.run([*line, *arguments], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def _commands(block: CodeBlock) -> list[str]:
+    lines = block.code.splitlines()
+    if block.language == "console":
+        return [line[2:] for line in lines if line.startswith("$ ")]
+    return [line for line in lines if line.strip() and not line.startswith("#")]

@@ -1,0 +1,26 @@
+"""The documentation tells the truth: every page's code runs, and no page is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.codeblocks import code_blocks, run_page
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
+WITH_CODE = [page for page in PAGES if code_blocks(DOCS / page)]
+
+
+@pytest.mark.parametrize("page", WITH_CODE)
+def test_code_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader who types a page's code, block after block, meets no error and no warning."""
+    monkeypatch.chdir(tmp_path)
+    run_page(DOCS / page)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_is_in_the_navigation(page: str, repository: Path) -> None:
+    """Every page can be reached from the site's navigation."""
+    assert f'"{page}"' in (repository / "zensical.toml").read_text(encoding="utf-8")

@@ -1,0 +1,55 @@
+"""The README tells the truth: its Python runs, and CI runs its commands."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.codeblocks import FENCE, code_blocks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _python_blocks(repository: Path) -> list[str]:
+    blocks = code_blocks(repository / "README.md")
+    return [block.code for block in blocks if block.language == "python"]
+
+
+def test_examples_run(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each Python block of the README runs by itself in an empty folder and writes a dataset."""
+    blocks = _python_blocks(repository)
+    assert blocks
+    for number, code in enumerate(blocks):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+        assert list(folder.iterdir())
+
+
+def test_first_example_is_short(repository: Path) -> None:
+    """The first example has at most twelve lines of code."""
+    lines = _python_blocks(repository)[0].splitlines()
+    assert len([line for line in lines if line.strip()]) <= 12
+
+
+@pytest.mark.skipif(os.name == "nt" or shutil.which("bash") is None, reason="CI's script is bash")
+def test_ci_runs_the_commands_of_the_readme(repository: Path) -> None:
+    """``.ci/run`` finds both commands, each a whole line of a README block of its own."""
+    done = subprocess.run(
+        ["bash", ".ci/run", "--show"], cwd=repository, capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    commands = done.stdout.splitlines()
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    blocks = [match["code"].strip() for match in FENCE.finditer(text)]
+    assert len(commands) == 2
+    assert "ome-writers demo" in commands[0]
+    assert "tox" in commands[1]
+    for command in commands:
+        assert command in blocks
