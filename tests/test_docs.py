@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+import ome_writers
 from support.codeblocks import code_blocks, run_page
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -24,3 +26,10 @@ def test_code_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_page_is_in_the_navigation(page: str, repository: Path) -> None:
     """Every page can be reached from the site's navigation."""
     assert f'"{page}"' in (repository / "zensical.toml").read_text(encoding="utf-8")
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    """Each name of ``ome_writers.__all__`` is explained on a page of the reference."""
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in DOCS.glob("reference/*.md"))
+    explained = set(re.findall(r"^::: ome_writers\.(\w+)$", pages, re.M))
+    assert explained == set(ome_writers.__all__) - {"__version__"}

@@ -84,13 +84,11 @@ def open_microscope(timepoints: int) -> Microscope:
     Raises
     ------
     MissingExtraError
-        pymmcore-plus, or the adapters that hold the demo camera, are not installed.
+        The adapters that hold the demo camera are not installed.
     """
-    try:
-        import pymmcore_plus
-        import useq
-    except ImportError:
-        raise MissingExtraError("demo", "pymmcore-plus", "demo") from None
+    import pymmcore_plus
+    import useq
+
     # The log stays a file's; on the terminal only what went wrong disturbs the progress bar.
     pymmcore_plus.configure_logging(stderr_level="ERROR")
     core = pymmcore_plus.CMMCorePlus()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ome_writers.cli.screen import Screen
 
@@ -45,6 +46,28 @@ class Command:
 
 class CommandError(Exception):
     """The command cannot do what was asked; the message is one sentence for the user."""
+
+
+def require(command: str, extra: str, libraries: Mapping[str, str]) -> None:
+    """Check that libraries are installed, before the command has begun anything.
+
+    Parameters
+    ----------
+    command, extra
+        The command that needs them, and the extra of ours that brings them.
+    libraries
+        Import name to the name of the distribution.
+
+    Raises
+    ------
+    MissingExtraError
+        One cannot be imported.
+    """
+    for module, library in libraries.items():
+        try:
+            import_module(module)
+        except ImportError:
+            raise MissingExtraError(command, library, extra) from None
 
 
 class MissingExtraError(CommandError):

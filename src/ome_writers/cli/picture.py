@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ome_writers.cli.command import MissingExtraError
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -27,16 +25,8 @@ def draw_contact_sheet(seen: Seen, title: str, path: Path) -> None:
 
     Each channel of an image has one contrast, from the darkest thousandth to the brightest, so
     that time points can be compared.
-
-    Raises
-    ------
-    MissingExtraError
-        Pillow is not installed.
     """
-    try:
-        from PIL import Image, ImageDraw, ImageFont
-    except ImportError:
-        raise MissingExtraError("demo", "pillow", "demo") from None
+    from PIL import Image, ImageDraw, ImageFont
 
     rows = [(image, channel) for image in seen.images for channel in range(_size(image, "c"))]
     times = _columns(max((_size(image, "t") for image in seen.images), default=1))

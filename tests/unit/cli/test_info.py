@@ -1,0 +1,217 @@
+"""``ome-writers info`` describes datasets of ours and of others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ome_writers import (
+    AcquisitionSettings,
+    Dimension,
+    OmeTiffFormat,
+    Plate,
+    Position,
+    create_stream,
+    dims_from_standard_axes,
+)
+from ome_writers.cli import main
+from ome_writers.cli.info import ROWS, describe
+
+
+def write(path: Path, *, positions: list[Any] | None = None, **more: Any) -> AcquisitionSettings:
+    """Write a dataset of 2 time points, 2 channels and 24 x 32 pixels, each frame its number."""
+    sizes: dict[str, Any] = {"t": 2, "c": ["DAPI", "FITC"], "y": 24, "x": 32}
+    dimensions = dims_from_standard_axes(sizes)
+    if positions is not None:
+        dimensions.insert(0, Dimension(name="p", type="position", coords=positions))
+    settings = AcquisitionSettings(root_path=path, dimensions=dimensions, dtype="uint16", **more)
+    with create_stream(settings) as stream:
+        for number in range(settings.num_frames):
+            stream.append(np.full((24, 32), number, np.uint16))
+    return settings
+
+
+def test_describes_one_zarr_image(tmp_path: Path) -> None:
+    """An OME-Zarr image is described with its axes, channels, chunks, frames and status."""
+    path = tmp_path / "one.ome.zarr"
+    write(path, compression="blosc-zstd")
+    description = describe(path)
+    assert (description.format, description.layout) == ("OME-Zarr 0.5", "image")
+    assert (description.status, description.frames_written) == ("complete", 4)
+    assert description.bytes_on_disk == sum(f.stat().st_size for f in path.rglob("*.*"))
+    (image,) = description.images
+    assert [(axis.name, axis.size) for axis in image.axes] == [
+        ("t", 2),
+        ("c", 2),
+        ("y", 24),
+        ("x", 32),
+    ]
+    assert (image.dtype, image.channels) == ("uint16", ("DAPI", "FITC"))
+    assert image.storage == "chunks 1x1x24x32, blosc"
+
+
+def test_describes_a_collection(tmp_path: Path) -> None:
+    """Each position of an OME-Zarr collection is an image with the position's name."""
+    path = tmp_path / "two.ome.zarr"
+    write(path, positions=["left", "right"])
+    description = describe(path)
+    assert description.layout == "collection"
+    assert [(image.path, image.name) for image in description.images] == [
+        ("0", "left"),
+        ("1", "right"),
+    ]
+
+
+def test_describes_a_plate(tmp_path: Path) -> None:
+    """The fields of a plate are listed with their well's path."""
+    path = tmp_path / "plate.ome.zarr"
+    positions = [Position(name="f", plate_row="B", plate_column=str(n)) for n in (1, 3)]
+    write(path, positions=positions, plate=Plate.from_standard_wells(24))
+    description = describe(path)
+    assert description.layout == "plate"
+    assert [image.path.rsplit("/", 1)[0] for image in description.images] == ["B/1", "B/3"]
+
+
+def test_says_shards_and_steps(tmp_path: Path) -> None:
+    """Shards, and the step and unit of an axis, are said."""
+    path = tmp_path / "sharded.ome.zarr"
+    settings = AcquisitionSettings(
+        root_path=path,
+        dimensions=[
+            Dimension(name="z", count=4, scale=0.5, unit="um", shard_size_chunks=2),
+            Dimension(name="y", count=8),
+            Dimension(name="x", count=8),
+        ],
+        dtype="uint8",
+    )
+    with create_stream(settings) as stream:
+        for _ in range(4):
+            stream.append(np.zeros((8, 8), np.uint8))
+    (image,) = describe(path).images
+    assert image.storage.startswith("shards 2x8x8, chunks 1x8x8")
+    assert str(image.axes[0]) == "z=4 (0.5 micrometer)"
+
+
+@pytest.mark.parametrize("metadata", ["redundant", "master-tiff", "companion-file"])
+def test_describes_a_set_of_tiff_files(tmp_path: Path, metadata: str) -> None:
+    """A TIFF set is described alike from its folder and from any file of it."""
+    path = tmp_path / "set.ome.tiff"
+    settings = write(
+        path, positions=["left", "right"], format=OmeTiffFormat(multi_file_metadata=metadata)
+    )
+    folder = Path(settings.output_path)
+    files = sorted(folder.glob("*.ome.tiff"))
+    for place in (folder, *files):
+        description = describe(place)
+        assert (description.format, description.layout) == ("OME-TIFF", "collection")
+        assert [image.name for image in description.images] == ["left", "right"]
+        assert [image.path for image in description.images] == [file.name for file in files]
+        image = description.images[0]
+        assert {axis.name: axis.size for axis in image.axes} == {"t": 2, "c": 2, "y": 24, "x": 32}
+        assert (image.dtype, image.channels) == ("uint16", ("DAPI", "FITC"))
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("bigtiff", [False, True])
+def test_describes_a_tiff_of_others(tmp_path: Path, byteorder: Any, bigtiff: bool) -> None:
+    """An OME-TIFF of another program is described, classic or Big, of either byte order."""
+    import tifffile
+
+    path = tmp_path / "theirs.ome.tif"
+    tifffile.imwrite(
+        path,
+        np.zeros((3, 2, 16, 16), np.float32),
+        byteorder=byteorder,
+        bigtiff=bigtiff,
+        compression="zlib",
+        metadata={"axes": "TCYX", "Channel": {"Name": ["a", "b"]}},
+    )
+    description = describe(path)
+    assert (description.layout, description.status, description.files) == ("image", None, 1)
+    (image,) = description.images
+    assert [(axis.name, axis.size) for axis in image.axes] == [
+        ("t", 3),
+        ("c", 2),
+        ("y", 16),
+        ("x", 16),
+    ]
+    assert (image.dtype, image.channels, image.storage) == ("float32", ("a", "b"), "deflate")
+
+
+def test_shows_the_first_images_of_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a large collection the first images are shown, and all of them with ``--all``."""
+    path = tmp_path / "many.ome.zarr"
+    write(path, positions=[f"name{n:02}" for n in range(ROWS + 2)])
+    assert main(["info", str(path)]) == 0
+    short = capsys.readouterr().out
+    assert "name00" in short
+    assert f"name{ROWS}" not in short
+    assert "and 2 more; --all shows them" in short
+    assert main(["info", str(path), "--all"]) == 0
+    assert f"name{ROWS + 1}" in capsys.readouterr().out
+
+
+def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """``--json`` prints the same facts as one document."""
+    path = tmp_path / "one.ome.zarr"
+    write(path)
+    assert main(["info", str(path), "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["status"] == "complete"
+    assert content["images"][0]["axes"][0]["name"] == "t"
+
+
+def test_describes_a_dataset_while_it_is_written(tmp_path: Path) -> None:
+    """A dataset whose stream is open is described, with the status ``writing``."""
+    path = tmp_path / "live.ome.zarr"
+    dimensions = dims_from_standard_axes({"t": 3, "y": 8, "x": 8})
+    settings = AcquisitionSettings(root_path=path, dimensions=dimensions, dtype="uint8")
+    with create_stream(settings) as stream:
+        stream.append(np.zeros((8, 8), np.uint8))
+        assert describe(path).status == "writing"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.mkdir(), "holds neither an OME-Zarr nor TIFF files"),
+        (lambda path: path.write_bytes(b"hello, this is not a picture"), "is no TIFF"),
+        (lambda path: path.write_bytes(b""), "is no TIFF"),
+        (lambda path: _zarr_json(path, "{"), "is not JSON"),
+        (lambda path: _zarr_json(path, "{}"), "its attributes have no `ome`"),
+        (
+            lambda path: _zarr_json(path, '{"attributes": {"ome": {"multiscales": []}}}'),
+            "is no valid OME-Zarr 0.5",
+        ),
+        (lambda path: (path.mkdir(), (path / ".zattrs").write_text("{}")), "is a Zarr v2 store"),
+    ],
+)
+def test_what_it_cannot_describe_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], make: Any, message: str
+) -> None:
+    """Anything else ends with status 1 and a sentence that says what it is."""
+    path = tmp_path / "thing"
+    make(path)
+    assert main(["info", str(path)]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert str(path) in error
+
+
+def test_a_plain_tiff_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A TIFF without OME-XML is refused."""
+    import tifffile
+
+    path = tmp_path / "plain.tif"
+    tifffile.imwrite(path, np.zeros((4, 4), np.uint8), description="just a picture")
+    assert main(["info", str(path)]) == 1
+    assert "holds no OME-XML" in capsys.readouterr().err
+
+
+def _zarr_json(path: Path, text: str) -> None:
+    path.mkdir()
+    (path / "zarr.json").write_text(text)

@@ -1,0 +1,83 @@
+"""The program: help, exit statuses, and errors in one sentence."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+import ome_writers
+from ome_writers.cli import main
+from ome_writers.cli.program import COMMANDS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_help_of_a_command_has_examples(
+    command: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``COMMAND --help`` succeeds, says what it does and shows every example."""
+    assert main([command.name, "--help"]) == 0
+    output = capsys.readouterr().out
+    assert command.summary in " ".join(output.split())
+    for line, what in command.examples:
+        assert line in output
+        assert what in output
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    """``--help`` names every command with its summary."""
+    assert main(["--help"]) == 0
+    output = " ".join(capsys.readouterr().out.split())
+    for command in COMMANDS:
+        assert f"{command.name} {command.summary}" in output
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """``--version`` prints the distribution's version."""
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"ome-writers {ome_writers.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["nothing"], ["info"], ["demo", "--timepoints", "0"]])
+def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A command that is missing, unknown or called wrongly ends with status 2 and the usage."""
+    assert main(arguments) == 2
+    streams = capsys.readouterr()
+    assert "usage: ome-writers" in streams.err
+    assert not streams.out
+
+
+def test_failure_is_one_line_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What cannot be done ends with status 1 and one line without a traceback."""
+    assert main(["info", str(tmp_path / "nothing.ome.zarr")]) == 1
+    streams = capsys.readouterr()
+    assert streams.err == f"ome-writers: {tmp_path / 'nothing.ome.zarr'} does not exist\n"
+    assert not streams.out
+
+
+@pytest.mark.parametrize("module", ["ome_writers", "ome_writers.cli"])
+def test_the_module_runs_as_the_program(module: str) -> None:
+    """``python -m ome_writers`` is the command ``ome-writers``."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", module, "--version"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, f"ome-writers {ome_writers.__version__}\n")
+
+
+def test_help_loads_no_optional_library() -> None:
+    """``--help`` works in a plain installation: no library of an extra is imported."""
+    code = (
+        "import sys; from ome_writers.cli import main; main(['--help']);"
+        "print(sorted({'rich', 'PIL', 'pymmcore_plus', 'useq', 'zarr', 'tifffile',"
+        " 'tensorstore'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "[]"

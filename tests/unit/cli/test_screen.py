@@ -1,0 +1,84 @@
+"""What commands show, with rich and without."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ome_writers.cli.screen import PlainScreen, RichScreen, human_size, open_screen
+
+if TYPE_CHECKING:
+    from ome_writers.cli.screen import Screen
+
+SCREENS = (PlainScreen, RichScreen)
+
+
+@pytest.fixture(params=SCREENS)
+def screen(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Screen:
+    """Return each kind of screen, rich's on a terminal of 100 columns."""
+    monkeypatch.setenv("COLUMNS", "100")
+    return request.param()
+
+
+def test_facts_and_tables_show_every_cell(
+    screen: Screen, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Titles, names, values and cells appear on stdout as they are, brackets included."""
+    screen.facts("a title", {"first [bold]": "one", "second": "two [/x]"})
+    screen.table("images", ("path", "axes"), [("0", "t=3, y=4"), ("1", "t=5, y=6")])
+    output = capsys.readouterr().out
+    for text in ("a title", "first [bold]", "one", "two [/x]", "path", "t=3, y=4", "t=5, y=6"):
+        assert text in output
+
+
+def test_data_is_one_json_document(screen: Screen, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is shown for machines is a JSON document and nothing else."""
+    content = {"name": "µm " + "long " * 50, "sizes": [1, 2]}
+    screen.data(content)
+    assert json.loads(capsys.readouterr().out) == content
+
+
+def test_complaints_and_progress_go_to_stderr(
+    screen: Screen, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pipe that reads stdout sees neither the bar nor the errors."""
+    with screen.progress("Camera", 20) as advance:
+        for _ in range(20):
+            advance("7 frames/s")
+    screen.complain("it broke [again]")
+    streams = capsys.readouterr()
+    assert not streams.out
+    assert "20/20" in streams.err
+    assert "7 frames/s" in streams.err
+    assert "ome-writers: it broke [again]" in streams.err
+
+
+def test_a_pipe_gets_plain_text() -> None:
+    """Where stdout is no terminal, the plain screen is used."""
+    assert isinstance(open_screen(), PlainScreen)
+
+
+def test_without_rich_a_terminal_gets_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal without rich shows plain text instead of an error."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert isinstance(open_screen(), RichScreen)
+    monkeypatch.setitem(__import__("sys").modules, "rich.console", None)
+    assert isinstance(open_screen(), PlainScreen)
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (63_000_000, "60.1 MiB"),
+        (500 * 1024**2, "500 MiB"),
+        (3 * 1024**5, "3072 TiB"),
+    ],
+)
+def test_human_size(count: int, words: str) -> None:
+    """Bytes are said in binary units with three or four digits."""
+    assert human_size(count) == words
