@@ -7,13 +7,13 @@ import warnings
 import zlib
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.cli.command import CommandError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     import numpy as np
     from pymmcore_plus import CMMCorePlus
@@ -65,12 +65,13 @@ class Microscope:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
             try:
-                return AcquisitionSettings(root_path=output, dtype="uint16", **settings).output_path
+                asked = AcquisitionSettings(root_path=output, dtype="uint16", **settings)
             except UserWarning:
                 raise CommandError(
                     f"{output}: its name does not say the format; "
                     "let it end in .ome.zarr or .ome.tiff"
                 ) from None
+        return Path(asked.output_path)
 
 
 def open_microscope(timepoints: int) -> Microscope:
