@@ -1,0 +1,62 @@
+"""The two interpreters: ours, and the peers' with what `peers/requirements.txt` lists."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / ".cache" / "benchmarks"
+_REQUIREMENTS = Path(__file__).with_name("peers") / "requirements.txt"
+
+
+def peers_python(given: Path | None) -> Path:
+    """Return the interpreter of the peers; without `given`, build its environment once.
+
+    Parameters
+    ----------
+    given
+        An environment folder or an interpreter.
+
+    Raises
+    ------
+    FileNotFoundError
+        If `given` holds no interpreter.
+    subprocess.CalledProcessError
+        If the packages cannot be installed.
+    """
+    if given is not None:
+        for candidate in (given, _python_of(given)):
+            if candidate.is_file():
+                return candidate.absolute()
+        raise FileNotFoundError(f"--peers-env {given} is neither an interpreter nor has one.")
+    wanted = _REQUIREMENTS.read_bytes() + sys.version.encode()
+    folder = CACHE / f"peers-{hashlib.sha256(wanted).hexdigest()[:12]}"
+    python = _python_of(folder)
+    if not (folder / "complete").exists():
+        print(f"Installing the peers in {folder} ...", flush=True)
+        venv.create(folder, with_pip=True, clear=True)
+        command = [str(python), "-m", "pip", "install", "--quiet", "-r", str(_REQUIREMENTS)]
+        subprocess.run(command, check=True)
+        (folder / "complete").touch()
+    return python
+
+
+def variables() -> dict[str, str]:
+    """Return the environment variables of a competitor: only this repository is importable."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PYTHONPATH", "PYTHONSAFEPATH", "PYTHONHOME", "VIRTUAL_ENV")
+    }
+    return {**inherited, "PYTHONPATH": str(ROOT)}
+
+
+def _python_of(folder: Path) -> Path:
+    if sys.platform == "win32":
+        return folder / "Scripts" / "python.exe"
+    return folder / "bin" / "python"

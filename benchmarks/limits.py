@@ -1,0 +1,147 @@
+"""The limits: the fastest plain programs that put the same bytes on the same disk.
+
+They know their frames in advance and keep no order, index or document, so nothing that a writer
+must do beyond moving bytes is in them.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.contract import RefusedError, Timing, Writer
+from benchmarks.frames import POISON, Camera, number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.synchronize import Barrier
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from benchmarks.workload import Workload
+
+_BINARY = getattr(os, "O_BINARY", 0)
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
+
+
+def open_writer(workload: Workload, folder: Path) -> Writer:
+    """Return the limit of workloads that one thread can reach: one `write` or one copy a frame."""
+    if workload.limit == "one-file":
+        return _one_file(workload, folder)
+    if workload.limit == "memcpy":
+        return _memcpy(workload)
+    raise RefusedError(f"{workload.id} has no limit of its own")
+
+
+def _one_file(workload: Workload, folder: Path) -> Writer:
+    path = folder / "frames.raw"
+    descriptor = os.open(path, _NEW)
+
+    def append(frame: NDArray[np.uint16], record: object = None) -> None:
+        os.write(descriptor, frame.data)
+
+    def read(n: int) -> NDArray[np.uint16]:
+        return _read(path, workload, offset=n * workload.frame_bytes)
+
+    return Writer(append, lambda: os.close(descriptor), read)
+
+
+def _memcpy(workload: Workload) -> Writer:
+    kept = np.zeros((workload.height, workload.width), np.uint16)
+
+    def append(frame: NDArray[np.uint16]) -> None:
+        np.copyto(kept, frame)
+
+    return Writer(append, lambda: None, lambda n: kept)
+
+
+def run(workload: Workload, folder: Path) -> Timing:
+    """Run the limits that need every core: a file a frame, and the codec alone."""
+    if workload.limit == "file-a-frame":
+        return _files(workload, folder)
+    return Timing(_codec(workload), None)
+
+
+def parallel(workload: Workload) -> bool:
+    """Whether the limit is a program of its own rather than something to append to."""
+    return workload.limit in ("file-a-frame", "codec")
+
+
+def _files(workload: Workload, folder: Path) -> Timing:
+    cores = os.cpu_count() or 1
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(cores + 1)
+    workers = [
+        context.Process(target=_files_of_one_core, args=(workload, folder, core, cores, barrier))
+        for core in range(cores)
+    ]
+    for worker in workers:
+        worker.start()
+    barrier.wait()
+    start = time.perf_counter()
+    barrier.wait()
+    seconds = time.perf_counter() - start
+    for worker in workers:
+        worker.join()
+    return Timing(seconds, lambda n: _read(folder / str(n), workload))
+
+
+def _files_of_one_core(
+    workload: Workload, folder: Path, core: int, cores: int, barrier: Barrier
+) -> None:
+    camera = Camera(workload)
+    ring = len(camera.frames)
+    prefix = os.path.join(folder, "")
+    barrier.wait()
+    for n in range(core, workload.frames, cores):
+        mark = camera.marks[n % ring]
+        mark.fill(number(n))
+        descriptor = os.open(f"{prefix}{n}", _NEW)
+        os.write(descriptor, camera.frames[n % ring].data)
+        os.close(descriptor)
+        mark.fill(POISON)
+    barrier.wait()
+
+
+def _codec(workload: Workload) -> float:
+    camera = Camera(workload)
+    ring = len(camera.frames)
+    encode = _encoder(workload)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(encode, camera.frames[:4]))
+        start = time.perf_counter()
+        jobs = [pool.submit(encode, camera.frames[n % ring]) for n in range(workload.frames)]
+        for job in jobs:
+            job.result()
+        return time.perf_counter() - start
+
+
+def _encoder(workload: Workload) -> Callable[[NDArray[np.uint16]], Any]:
+    from numcodecs import Blosc, Zstd, blosc
+
+    blosc.use_threads = False  # one thread a frame on every core beats many threads a frame
+    codecs = {
+        "blosc-lz4": lambda: Blosc("lz4", clevel=5, shuffle=Blosc.SHUFFLE),
+        "blosc-zstd": lambda: Blosc("zstd", clevel=3, shuffle=Blosc.SHUFFLE),
+        "zstd": lambda: Zstd(level=3),
+    }
+    if workload.compression is None:
+        raise RefusedError(f"{workload.id} has no codec")
+    codec = codecs[workload.compression]()
+
+    def encode(frame: NDArray[np.uint16]) -> int:
+        return len(codec.encode(frame))
+
+    return encode
+
+
+def _read(path: Path, workload: Workload, offset: int = 0) -> NDArray[np.uint16]:
+    pixels = workload.height * workload.width
+    stored = np.fromfile(path, np.uint16, count=pixels, offset=offset)
+    return stored.reshape(workload.height, workload.width)

@@ -1,0 +1,68 @@
+"""zarr-python 3 with its own pipeline or zarrs' (variant `zarrs`): assignment of whole blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import zarr
+from zarr.codecs import BloscCodec, ZstdCodec
+
+from benchmarks.contract import RefusedError, Writer
+from benchmarks.peers.assembly import Assembly, Block
+from benchmarks.readback import zarr_frame
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from benchmarks.workload import Workload
+
+
+def open_writer(workload: Workload, folder: Path, variant: str | None = None) -> Writer:
+    """Return a writer of one plain array; the pipeline is chosen for the whole process."""
+    if workload.format != "zarr" or workload.layout != "single" or workload.metadata:
+        raise RefusedError("writes single arrays without frame metadata")
+    if variant == "zarrs":
+        import zarrs  # noqa: F401  -- absent, it must be said now and not fall back in silence
+
+        zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"})
+    path = folder / "array.zarr"
+    axes = workload.storage_axes
+    tile = workload.tile or (workload.height, workload.width)
+    shards = None
+    if workload.sharded:
+        shards = (*(a.chunk * (a.shard or 1) for a in axes), workload.height, workload.width)
+    array = zarr.create_array(
+        store=str(path),
+        shape=(*(axis.count for axis in axes), workload.height, workload.width),
+        chunks=(*(min(axis.chunk, axis.count) for axis in axes), *tile),
+        shards=shards,
+        dtype="uint16",
+        compressors=_compressor(workload),
+    )
+
+    def write(place: Block, block: NDArray[np.uint16]) -> None:
+        array[place] = block
+
+    written = 0
+
+    def write_frame(frame: NDArray[np.uint16]) -> None:
+        nonlocal written
+        array[written] = frame
+        written += 1
+
+    assembly = Assembly(workload, write)
+    single = assembly.single and len(workload.axes) == 1
+    append = write_frame if single else assembly.append
+    return Writer(append, lambda: None, lambda n: zarr_frame(path, workload.storage_index(n)))
+
+
+def _compressor(workload: Workload) -> Any:
+    return {
+        None: None,
+        "blosc-lz4": BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"),
+        "blosc-zstd": BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
+        "zstd": ZstdCodec(level=3),
+    }[workload.compression]

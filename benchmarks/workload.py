@@ -1,0 +1,157 @@
+"""What a workload is: what arrives, how it is stored, what is measured, what must be reached."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Format = Literal["zarr", "tiff"]
+Compression = Literal["blosc-lz4", "blosc-zstd", "zstd"]
+Layout = Literal["single", "collection", "plate"]
+TiffMetadata = Literal["redundant", "master-tiff", "companion-file"]
+Limit = Literal["one-file", "file-a-frame", "codec", "memcpy", "no-output", "none"]
+Measure = Literal["throughput", "create", "memory", "latency", "camera"]
+
+BYTES_PER_PIXEL = 2
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of the arriving frames, slowest first.
+
+    Parameters
+    ----------
+    name
+        One of `t c z p`.
+    count
+        Number of indices.
+    chunk
+        Indices in one chunk.
+    shard
+        Chunks in one shard along this axis, or None where nothing is sharded.
+    """
+
+    name: str
+    count: int
+    chunk: int = 1
+    shard: int | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """What one workload has to reach, as the speed of ours over the speed of the other.
+
+    Parameters
+    ----------
+    against
+        A pattern of competitor names; the fastest that matches counts.
+    ratio
+        Ours must be at least this many times as fast.
+    """
+
+    against: str
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Bound:
+    """An absolute bound on one figure of a result, e.g. `create_s` below 2."""
+
+    figure: str
+    most: float
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What arrives, how it is stored, and what is measured.
+
+    Parameters
+    ----------
+    id
+        `W3-small`; a command that names `W3` means all that start with `W3`.
+    title
+        One line for the table.
+    axes
+        Arrival order without y and x.
+    height, width
+        Frame size in pixels; frames are uint16.
+    tile
+        Chunk size in y and x, or None for whole frames.
+    stored
+        Axis names in storage order where it differs from arrival.
+    quick
+        Length of the first axis in `--quick` runs.
+    memory_limit
+        Bytes over the idle process at which a competitor is stopped; None leaves it alone.
+    most_rounds
+        Fewer rounds than asked for, where one run takes minutes and its figure is no time.
+    """
+
+    id: str
+    title: str
+    axes: tuple[Axis, ...]
+    height: int
+    width: int
+    tile: tuple[int, int] | None = None
+    stored: tuple[str, ...] | None = None
+    compression: Compression | None = None
+    format: Format = "zarr"
+    layout: Layout = "single"
+    tiff_metadata: TiffMetadata = "redundant"
+    metadata: bool = False
+    measure: Measure = "throughput"
+    limit: Limit = "one-file"
+    targets: tuple[Target, ...] = ()
+    bounds: tuple[Bound, ...] = ()
+    quick: int = 10
+    frames_per_second: float | None = None
+    bytes_per_second: float | None = None
+    memory_limit: int | None = None
+    ours_only: bool = False
+    most_rounds: int | None = None
+
+    @property
+    def frames(self) -> int:
+        """Number of frames in the whole run."""
+        return math.prod(axis.count for axis in self.axes)
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one frame."""
+        return self.height * self.width * BYTES_PER_PIXEL
+
+    @property
+    def sharded(self) -> bool:
+        """Whether any axis is cut into shards."""
+        return any(axis.shard is not None for axis in self.axes)
+
+    @property
+    def storage_axes(self) -> tuple[Axis, ...]:
+        """The axes in storage order, without y and x."""
+        if self.stored is None:
+            return self.axes
+        return tuple(next(a for a in self.axes if a.name == name) for name in self.stored)
+
+    def arrival_index(self, n: int) -> dict[str, int]:
+        """Index of frame `n` by axis name."""
+        index: dict[str, int] = {}
+        for axis in reversed(self.axes):
+            n, index[axis.name] = divmod(n, axis.count)
+        return index
+
+    def storage_index(self, n: int) -> tuple[int, ...]:
+        """Index of frame `n` in storage order, without y and x."""
+        index = self.arrival_index(n)
+        return tuple(index[axis.name] for axis in self.storage_axes)
+
+    def scaled(self, factor: float) -> Workload:
+        """Return the workload with its slowest axis `factor` times as long, at least 1."""
+        first = self.axes[0]
+        count = max(1, round(first.count * factor))
+        return self.lengthened(count)
+
+    def lengthened(self, count: int) -> Workload:
+        """Return the workload with `count` indices on its slowest axis."""
+        first = replace(self.axes[0], count=count)
+        return replace(self, axes=(first, *self.axes[1:]))
