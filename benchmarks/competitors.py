@@ -42,6 +42,7 @@ _PUBLIC = "benchmarks.peers.ome_writers_public"
 
 COMPETITORS: tuple[Competitor, ...] = (
     Competitor("limit", "benchmarks.limits", None, "limit"),
+    Competitor("limit-copying", "benchmarks.copying", None, "limit"),
     *(Competitor(name, "benchmarks.ours", name, "ours", "zarr") for name in _ENGINES),
     Competitor("tifffile", "benchmarks.ours", "tifffile", "ours", "tiff"),
     Competitor("peer-tensorstore", "benchmarks.peers.tensorstore", None, "peer", "zarr"),
@@ -77,6 +78,8 @@ def chosen(only: str | None) -> list[Competitor]:
 
 def entered(competitor: Competitor, workload: Workload) -> bool:
     """Whether the competitor takes part at all; a refusal with a reason comes from itself."""
+    if competitor.name == "limit-copying":
+        return workload.limit in ("file-a-frame", "codec")
     if competitor.side == "limit":
         return workload.limit != "none"
     if workload.ours_only and competitor.side == "peer":

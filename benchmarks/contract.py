@@ -29,12 +29,13 @@ class Writer:
     close
         Returns when everything is written.
     read
-        Frame number -> what a reader finds at its place, shape (y, x); called after `close`.
+        Frame number -> what a reader finds at its place, shape (y, x); called after `close`. None
+        where nothing is stored.
     """
 
     append: Callable[..., object]
     close: Callable[[], object]
-    read: Callable[[int], NDArray[Any]]
+    read: Callable[[int], NDArray[Any]] | None
 
 
 @dataclass(frozen=True)

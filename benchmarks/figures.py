@@ -67,7 +67,7 @@ def ratio(entry: Entry, other: Entry, figure: str) -> float | None:
 
 def limit(contest: Contest) -> Entry | None:
     """Return the limit's entry if it ran."""
-    return next((e for e in contest.entries if e.competitor.side == "limit" and e.runs), None)
+    return next((e for e in contest.entries if e.competitor.name == "limit" and e.runs), None)
 
 
 def best_peer(contest: Contest, patterns: str = "peer-*,0.3.2-*") -> Entry | None:

@@ -30,7 +30,7 @@ _BINARY = getattr(os, "O_BINARY", 0)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
 
 
-def open_writer(workload: Workload, folder: Path) -> Writer:
+def open_writer(workload: Workload, folder: Path, variant: str | None = None) -> Writer:
     """Return the limit of workloads that one thread can reach: one `write` or one copy a frame."""
     if workload.limit == "one-file":
         return _one_file(workload, folder)
@@ -47,7 +47,7 @@ def _one_file(workload: Workload, folder: Path) -> Writer:
         os.write(descriptor, frame.data)
 
     def read(n: int) -> NDArray[np.uint16]:
-        return _read(path, workload, offset=n * workload.frame_bytes)
+        return read_raw(path, workload, offset=n * workload.frame_bytes)
 
     return Writer(append, lambda: os.close(descriptor), read)
 
@@ -58,7 +58,7 @@ def _memcpy(workload: Workload) -> Writer:
     def append(frame: NDArray[np.uint16]) -> None:
         np.copyto(kept, frame)
 
-    return Writer(append, lambda: None, lambda n: kept)
+    return Writer(append, lambda: None, None)
 
 
 def run(workload: Workload, folder: Path) -> Timing:
@@ -89,7 +89,7 @@ def _files(workload: Workload, folder: Path) -> Timing:
     seconds = time.perf_counter() - start
     for worker in workers:
         worker.join()
-    return Timing(seconds, lambda n: _read(folder / str(n), workload))
+    return Timing(seconds, lambda n: read_raw(folder / str(n), workload))
 
 
 def _files_of_one_core(
@@ -102,17 +102,22 @@ def _files_of_one_core(
     for n in range(core, workload.frames, cores):
         mark = camera.marks[n % ring]
         mark.fill(number(n))
-        descriptor = os.open(f"{prefix}{n}", _NEW)
-        os.write(descriptor, camera.frames[n % ring].data)
-        os.close(descriptor)
+        write_file(f"{prefix}{n}", camera.frames[n % ring])
         mark.fill(POISON)
     barrier.wait()
+
+
+def write_file(path: str, frame: NDArray[np.uint16]) -> None:
+    """Create, write and close one file."""
+    descriptor = os.open(path, _NEW)
+    os.write(descriptor, frame.data)
+    os.close(descriptor)
 
 
 def _codec(workload: Workload) -> float:
     camera = Camera(workload)
     ring = len(camera.frames)
-    encode = _encoder(workload)
+    encode = encoder(workload)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(encode, camera.frames[:4]))
         start = time.perf_counter()
@@ -122,11 +127,12 @@ def _codec(workload: Workload) -> float:
         return time.perf_counter() - start
 
 
-def _encoder(workload: Workload) -> Callable[[NDArray[np.uint16]], Any]:
+def encoder(workload: Workload) -> Callable[[NDArray[np.uint16]], int]:
+    """Return the workload's codec as a function from a frame to the bytes it would take."""
     from numcodecs import Blosc, Zstd, blosc
 
     blosc.use_threads = False  # one thread a frame on every core beats many threads a frame
-    codecs = {
+    codecs: dict[str, Callable[[], Any]] = {
         "blosc-lz4": lambda: Blosc("lz4", clevel=5, shuffle=Blosc.SHUFFLE),
         "blosc-zstd": lambda: Blosc("zstd", clevel=3, shuffle=Blosc.SHUFFLE),
         "zstd": lambda: Zstd(level=3),
@@ -141,7 +147,8 @@ def _encoder(workload: Workload) -> Callable[[NDArray[np.uint16]], Any]:
     return encode
 
 
-def _read(path: Path, workload: Workload, offset: int = 0) -> NDArray[np.uint16]:
+def read_raw(path: Path, workload: Workload, offset: int = 0) -> NDArray[np.uint16]:
+    """Read one frame of bare pixels."""
     pixels = workload.height * workload.width
     stored = np.fromfile(path, np.uint16, count=pixels, offset=offset)
     return stored.reshape(workload.height, workload.width)
