@@ -1,0 +1,8 @@
+"""What will happen: frozen facts and arithmetic. This room never does I/O and never starts a thread."""
+
+from ome_writers.routing.plan import ArrayPlan, ImagePlan, Plan
+from ome_writers.routing.progress import Progress
+from ome_writers.routing.resolve import resolve
+from ome_writers.routing.router import Address, Router, Step
+
+__all__ = ["Address", "ArrayPlan", "ImagePlan", "Plan", "Progress", "Router", "Step", "resolve"]

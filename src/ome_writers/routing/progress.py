@@ -1,0 +1,65 @@
+"""How far an acquisition has come, image by image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ome_writers.routing.plan import Plan
+    from ome_writers.routing.router import Address
+
+__all__ = ["Progress"]
+
+
+class Progress:
+    """The extents that were reached in each image.
+
+    Costs nothing a frame: the places of all frames since the last question are computed at once when
+    somebody asks.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._seen = 0
+        self._reached = np.zeros((len(plan.images), plan.router.rank), dtype=np.int64)
+
+    def advance(self, frames: int) -> None:
+        """Take note that the first `frames` frames of the acquisition order have come."""
+        while self._seen < frames:
+            stop = min(frames, self._seen + 65_536)
+            images, index = self._plan.router.places(self._seen, stop)
+            np.maximum.at(self._reached, images, index + 1)
+            self._seen = stop
+
+    def include(self, address: Address) -> None:
+        """Take note of a frame that came with an explicit address."""
+        row = self._reached[address.image]
+        np.maximum(row, np.asarray(address.index, dtype=np.int64) + 1, out=row)
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Return the shape that each array shows now: as planned, the growing axis as reached."""
+        return [self._shape(i, image.array.growing) for i, image in enumerate(self._plan.images)]
+
+    def final_shapes(self, *, trim: bool) -> list[tuple[int, ...]]:
+        """Return the shape that each array keeps.
+
+        With `trim` the slowest axis is cut to what was reached; an axis is never cut below 1, since no
+        reader of either format opens an empty image.
+        """
+        if not trim:
+            return self.shapes()
+        return [
+            self._shape(i, image.array.growing if image.array.growing is not None else image.slow_axis)
+            for i, image in enumerate(self._plan.images)
+        ]
+
+    def _shape(self, image: int, axis: int | None) -> tuple[int, ...]:
+        shape = list(self._plan.images[image].array.shape)
+        if axis is not None:
+            reached = int(self._reached[image, axis])
+            if axis == self._plan.plane_axis and reached:
+                reached += self._plan.planes - 1  # the samples of the last frame
+            shape[axis] = max(1, reached)
+        return tuple(shape)

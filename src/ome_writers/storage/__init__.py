@@ -1,0 +1,24 @@
+"""Where the pixels go. This room never renders a document and never looks at positions or channels."""
+
+from ome_writers.storage.contract import (
+    ArrayTarget,
+    Engine,
+    EngineStats,
+    Failure,
+    LendingEngine,
+    Options,
+)
+from ome_writers.storage.registry import ENGINES, EngineRow, choose, open_engine
+
+__all__ = [
+    "ENGINES",
+    "ArrayTarget",
+    "Engine",
+    "EngineRow",
+    "EngineStats",
+    "Failure",
+    "LendingEngine",
+    "Options",
+    "choose",
+    "open_engine",
+]

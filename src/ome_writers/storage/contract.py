@@ -1,0 +1,139 @@
+"""What every engine promises, and the few words it needs to keep its promise.
+
+An engine is told, once, which arrays there will be, and then takes planes by (array, index). It knows
+nothing of positions, channels or documents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ome_writers.routing import ArrayPlan
+
+__all__ = ["ArrayTarget", "Engine", "EngineStats", "Failure", "LendingEngine", "Options"]
+
+
+@dataclass(frozen=True)
+class ArrayTarget:
+    """One array and the key under which it is stored.
+
+    `key` is a ``/``-separated path below the root of the output: the array's node in a Zarr
+    hierarchy, the file's name in OME-TIFF (several targets may share a file, then they are its
+    series in order). It never leads outside the root.
+    """
+
+    key: str
+    plan: ArrayPlan
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to write: what the user chose, for all arrays alike.
+
+    Attributes
+    ----------
+    buffer_bytes
+        The most memory, in bytes, that frames on their way to the disk may take.
+    durable
+        True: what a flush has brought to disk survives power loss (fsync), not only the death of the
+        process.
+    direct_io
+        True: bypass the page cache where the platform and the engine can.
+    """
+
+    buffer_bytes: int = 256 * 2**20
+    durable: bool = False
+    direct_io: bool = False
+
+
+@dataclass(frozen=True)
+class EngineStats:
+    """What an engine has done so far."""
+
+    frames_written: int = 0
+    bytes_written: int = 0
+    queue_depth: int = 0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error of a worker, and the numbers of the frames that it kept from the disk."""
+
+    error: BaseException
+    frames: tuple[int, ...] = field(default=())
+
+
+class Engine(Protocol):
+    """Puts planes on disk.
+
+    `write` is called by one thread at a time; `flush`, `read`, `stats` and `failures` may be called from any
+    thread at any time between opening and `close`; `read` also after `close`.
+    """
+
+    def write(
+        self,
+        number: int,
+        array: int,
+        index: tuple[int, ...],
+        frame: NDArray[np.generic],
+        owned: bool = False,
+    ) -> None:
+        """Take frame `number` for the place `index` (storage order, no y, x) of array `array`.
+
+        `frame` has the dtype and shape of the array's planes: (y, x), or (y, x, samples). When `write`
+        returns the caller may change it, unless `owned` is True: then the engine may keep a reference
+        until the frame is written, and the caller has promised not to touch it. A place may be written
+        again; the last frame stays. Blocks while the memory of `Options.buffer_bytes` is used up.
+        """
+        ...
+
+    def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Return when all that `write` took before is on disk and other readers see it.
+
+        `shapes` are the extents that the arrays shall show from now on (only growing axes change).
+        Errors do not surface here: they are kept in `failures`.
+        """
+        ...
+
+    def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
+        """Return the plane at `index`, whether it is on disk yet or not; zeros when unwritten."""
+        ...
+
+    def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Bring everything to disk, give every array its final shape, and end all threads.
+
+        Never raises for a failed write: that is in `failures`. A second call does nothing.
+        """
+        ...
+
+    @property
+    def failures(self) -> Sequence[Failure]:
+        """Every error of a worker so far, first first."""
+        ...
+
+    def stats(self) -> EngineStats:
+        """Return what has been done so far."""
+        ...
+
+
+class LendingEngine(Engine, Protocol):
+    """An engine that can lend the memory from which it will write."""
+
+    def lend(self, array: int) -> NDArray[np.generic]:
+        """Return a writable (y, x) plane of the engine's own memory, to be given back by `write`.
+
+        Giving it back as ``write(..., frame=lent, owned=True)`` copies nothing; `reclaim` returns it unused.
+        """
+        ...
+
+    def reclaim(self, frame: NDArray[np.generic]) -> None:
+        """Take back a lent plane without writing it."""
+        ...

@@ -1,0 +1,169 @@
+"""The engines there are: one row each, abilities as data.
+
+A refusal is explained from these rows alone; no engine's library is imported to say what it cannot do.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ome_writers.errors import EngineMissingError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ome_writers.routing import Plan
+    from ome_writers.storage.contract import ArrayTarget, Engine, Options
+
+__all__ = ["ENGINES", "EngineRow", "choose", "open_engine"]
+
+ZARR_CODECS = frozenset({"none", "blosc-zstd", "blosc-lz4", "zstd", "gzip"})
+
+
+@dataclass(frozen=True)
+class EngineRow:
+    """One engine: where it lives, what it needs, what it can do.
+
+    Attributes
+    ----------
+    name, format
+        The name users type, and the format it writes.
+    module
+        The module with ``open_engine(root, targets, options) -> Engine``, imported when first used.
+    requires
+        Names of the packages that must be importable.
+    extra
+        The extra of this distribution that installs them.
+    compressions
+        The names of settings' compressions that it can write.
+    python
+        The oldest Python that its library runs on.
+    random_access
+        It takes planes in any order, and a plane a second time.
+    growth
+        It takes arrays with an axis that has no planned end.
+    sharding
+        It writes shards.
+    ragged
+        It takes arrays that are not filled from start to end.
+    live
+        A second process reads right pixels while it writes.
+    survives_kill, survives_power_loss
+        What a flush brought to disk is still there after ``kill -9``; after the power failed (with
+        ``durability="disk"``).
+    """
+
+    name: str
+    format: str
+    module: str
+    requires: tuple[str, ...]
+    extra: str | None
+    compressions: frozenset[str]
+    python: tuple[int, int] = (3, 10)
+    random_access: bool = True
+    growth: bool = True
+    sharding: bool = True
+    ragged: bool = True
+    live: bool = True
+    survives_kill: bool = True
+    survives_power_loss: bool = True
+
+    def missing(self) -> str | None:
+        """Say what must be installed before this engine can be used; None when nothing."""
+        if sys.version_info[:2] < self.python:
+            wanted = ".".join(map(str, self.python))
+            return f"{self.name} needs Python {wanted} or later"
+        if all(importlib.util.find_spec(name) is not None for name in self.requires):
+            return None
+        return f"{self.name} is not installed: pip install 'ome-writers[{self.extra}]'"
+
+    def refusals(self, plan: Plan) -> list[str]:
+        """Say, in a few words each, what `plan` asks for that this engine lacks."""
+        arrays = [image.array for image in plan.images]
+        reasons = []
+        compressions = {a.compression for a in arrays} - self.compressions
+        reasons += [f"it has no compression {name!r}" for name in sorted(compressions)]
+        if not self.sharding and any(a.shards for a in arrays):
+            reasons.append("it writes no shards")
+        if not self.growth and any(a.growing is not None for a in arrays):
+            reasons.append("it takes no unbounded axis")
+        if not self.ragged and plan.router.schedule is not None:
+            reasons.append("it takes no ragged acquisition")
+        return reasons
+
+
+ENGINES: dict[str, EngineRow] = {
+    row.name: row
+    for row in (
+        EngineRow(
+            name="direct",
+            format="ome-zarr",
+            module="ome_writers.storage.direct",
+            requires=(),
+            extra=None,
+            compressions=ZARR_CODECS,
+        ),
+        EngineRow(
+            name="tensorstore",
+            format="ome-zarr",
+            module="ome_writers.storage.zarr_tensorstore",
+            requires=("tensorstore",),
+            extra="tensorstore",
+            compressions=ZARR_CODECS,
+        ),
+    )
+}
+
+
+def choose(backend: str, plan: Plan) -> EngineRow:
+    """Return the engine for `plan`: the one that is named, or the first of the format that can.
+
+    Raises
+    ------
+    EngineMissingError
+        If `backend` is unknown, or its library is not installed.
+    UnsupportedError
+        If the engine, or with ``"auto"`` every engine of the format, lacks what `plan` asks for; the
+        message lists each with its reason.
+    """
+    name = plan.settings.format.name
+    rows = [row for row in ENGINES.values() if row.format == name]
+    if backend != "auto":
+        if backend not in ENGINES:
+            raise EngineMissingError(
+                f"Unknown backend {backend!r}. The backends of {name} are: "
+                f"{', '.join(row.name for row in rows)}."
+            )
+        rows = [ENGINES[backend]]
+    able = [row for row in rows if not row.refusals(plan)]
+    for row in able:
+        if row.missing() is None:
+            return row
+    if able:
+        raise EngineMissingError(
+            f"No backend for {name} is ready: " + "; ".join(str(row.missing()) for row in able) + "."
+        )
+    reasons = "; ".join(f"{row.name}: {', '.join(row.refusals(plan))}" for row in rows)
+    others = [
+        row.name for row in ENGINES.values() if row.format == name and not row.refusals(plan)
+    ]
+    hint = f" {' or '.join(others)} can." if others else ""
+    noun = f"Backend {backend!r} does" if backend != "auto" else f"The backends of {name} do"
+    raise UnsupportedError(f"{noun} not support settings: {reasons}.{hint}")
+
+
+def open_engine(
+    row: EngineRow, root: Path, targets: Sequence[ArrayTarget], options: Options
+) -> Engine:
+    """Import the engine of `row` and have it create the arrays of `targets` below `root`.
+
+    When it returns every array exists on disk, opens in other readers and reads as zeros.
+    """
+    module = importlib.import_module(row.module)
+    engine: Engine = module.open_engine(root, targets, options)
+    return engine
