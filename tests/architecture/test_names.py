@@ -41,7 +41,6 @@ def test_modules_are_public_or_an_alias(path: Path) -> None:
 
 @pytest.mark.parametrize("room", sorted(path.parent.name for path in CORE.glob("*/__init__.py")))
 def test_a_room_promises_what_it_never_does(room: str) -> None:
-    """The docstring of a room says in its first sentence what the room never does."""
+    """The docstring of a room says what the room never does."""
     docstring = ast.get_docstring(parse(CORE / room / "__init__.py")) or ""
-    first = re.split(r"\.\s|\n\n", docstring)[0]
-    assert re.search(r"\b(never|no|nothing|neither|not)\b", first), docstring
+    assert re.search(r"\bnever\b", docstring), docstring
