@@ -51,6 +51,7 @@ COMPETITORS: tuple[Competitor, ...] = (
     Competitor("peer-zarr-python", "benchmarks.peers.zarr_python", None, "peer", "zarr"),
     Competitor("peer-tifffile", "benchmarks.peers.tiff", None, "peer", "tiff"),
     Competitor("peer-tifffile-memmap", "benchmarks.peers.tiff", "memmap", "peer", "tiff"),
+    Competitor("peer-tifffile-plain", "benchmarks.peers.tiff", "plain", "peer", "tiff"),
     *(Competitor(f"0.3.2-{name}", _PUBLIC, name, "peer", "zarr") for name in _ENGINES[1:]),
     Competitor("0.3.2-tifffile", _PUBLIC, "tifffile", "peer", "tiff"),
 )
@@ -84,6 +85,8 @@ def entered(competitor: Competitor, workload: Workload) -> bool:
         return workload.limit != "none"
     if workload.ours_only and competitor.side == "peer":
         return False
+    if competitor.name.startswith("peer-") and (workload.layout != "single" or workload.metadata):
+        return False  # a bare library writes pixels of one array
     if workload.measure == "camera" and competitor.name not in democamera.NAMES:
         return False  # a bare library has no camera, and the suffix chooses one engine
     return competitor.format == workload.format

@@ -76,6 +76,8 @@ def _streamed(
     figures["close_s"] = closed - appended
     figures["growth_mib"] = max(0, memory.peak() - idle) / memory.MIB
     figures["check"] = "ok" if writer.read is None else check(workload, camera, writer.read)
+    if (rate := workload.bytes_per_second) and figures["mb_per_s"] * 1e6 > 1.2 * rate:
+        figures["check"] = "NOT SLOWED: it writes in a way that the slow disk does not catch"
     return figures
 
 

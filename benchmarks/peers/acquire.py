@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import acquire_zarr as aqz
 import numpy as np
 
-from benchmarks.contract import RefusedError, Writer
+from benchmarks.contract import Writer
 from benchmarks.readback import zarr_frame
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ _ZSTD_CODEC: Any = getattr(aqz.CompressionCodec, "ZSTD", None)
 
 def open_writer(workload: Workload, folder: Path, variant: str | None = None) -> Writer:
     """Return a writer of one plain array."""
-    if workload.format != "zarr" or workload.layout != "single" or workload.metadata:
-        raise RefusedError("writes single arrays without frame metadata")
     path = folder / "array.zarr"
     array = aqz.ArraySettings(dimensions=_dimensions(workload), data_type=np.uint16)
     compression = _compression(workload)

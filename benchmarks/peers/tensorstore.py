@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import tensorstore as ts
 
-from benchmarks.contract import RefusedError, Writer
+from benchmarks.contract import Writer
 from benchmarks.peers.assembly import Assembly, Block
 from benchmarks.readback import zarr_frame
 
@@ -23,8 +23,6 @@ _BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
 
 def open_writer(workload: Workload, folder: Path, variant: str | None = None) -> Writer:
     """Return a writer of one plain array; images of several positions are not its business."""
-    if workload.format != "zarr" or workload.layout != "single" or workload.metadata:
-        raise RefusedError("writes single arrays without frame metadata")
     path = folder / "array.zarr"
     store = ts.open(_spec(workload, path), create=True).result()
     pending: list[Any] = []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import zarr
 from zarr.codecs import BloscCodec, ZstdCodec
 
-from benchmarks.contract import RefusedError, Writer
+from benchmarks.contract import Writer
 from benchmarks.peers.assembly import Assembly, Block
 from benchmarks.readback import zarr_frame
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 def open_writer(workload: Workload, folder: Path, variant: str | None = None) -> Writer:
     """Return a writer of one plain array; the pipeline is chosen for the whole process."""
-    if workload.format != "zarr" or workload.layout != "single" or workload.metadata:
-        raise RefusedError("writes single arrays without frame metadata")
     if variant == "zarrs":
         import zarrs  # noqa: F401  -- absent, it must be said now and not fall back in silence
 
