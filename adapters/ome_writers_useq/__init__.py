@@ -1,1 +1,24 @@
-"""Translates; never opens a file."""
+"""Translates sequences of useq-schema into acquisition settings; never opens a file or a device.
+
+It imports the public names of `ome_writers` only.
+"""
+
+from __future__ import annotations
+
+from ome_writers_useq.convert import (
+    AcquisitionSettingsDict,
+    build_positions,
+    dims_from_useq,
+    useq_to_acquisition_settings,
+)
+from ome_writers_useq.places import EventPlaces
+from ome_writers_useq.plates import plate_from_useq
+
+__all__ = [
+    "AcquisitionSettingsDict",
+    "EventPlaces",
+    "build_positions",
+    "dims_from_useq",
+    "plate_from_useq",
+    "useq_to_acquisition_settings",
+]
