@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,7 +130,7 @@ def colour_of(config: str) -> str | None:
     """
     words = re.findall(r"[a-z0-9]+", config.lower())
     # Neighbours too, since people write "Cy 5" and "Tx-Red".
-    joined = [a + b for a, b in zip(words, words[1:], strict=False)]
+    joined = [a + b for a, b in pairwise(words)]
     joined += [a + b + c for a, b, c in zip(words, words[1:], words[2:], strict=False)]
     return next((_COLOURS[word] for word in [*joined, *words] if word in _COLOURS), None)
 

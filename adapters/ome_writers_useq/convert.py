@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import useq
 
-from ome_writers import Dimension, Schedule, SettingsError, UnsupportedError
-from ome_writers_useq.channels import described
+from ome_writers import Schedule, SettingsError, UnsupportedError
+from ome_writers_useq.dimensions import FrameGeometry, describe_axes
 from ome_writers_useq.levels import read
 from ome_writers_useq.outline import outline
 from ome_writers_useq.plates import plate_from_useq
@@ -18,11 +18,11 @@ from ome_writers_useq.positions import describe_pairs
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ome_writers import Plate, Position
-    from ome_writers_useq.outline import Outline
-    from ome_writers_useq.plans import Planned
+    import numpy.typing as npt
 
-    UnitTuple = tuple[float | None, str]
+    from ome_writers import Dimension, Plate, Position
+    from ome_writers_useq.dimensions import UnitTuple
+    from ome_writers_useq.outline import Outline
 
 __all__ = [
     "AcquisitionSettingsDict",
@@ -68,7 +68,7 @@ def useq_to_acquisition_settings(
     events, where it goes. A frame goes where its event's index says, with ``p`` and ``g`` as
     one position and the channel it is taken with: the channels of all positions make one axis
     (the same config, group and camera being the same channel), of which a position may fill only
-    some. Each axis is as long as the highest index that is acquired, so planned time points and
+    some. An axis that an event does not name counts as 0. Each axis is as long as the highest index that is acquired, so planned time points and
     planes after the last acquired one are no part of it.
 
     Coordinates: the time axis has the interval as scale; planned times (seconds) are coords
@@ -122,36 +122,13 @@ def useq_to_acquisition_settings(
     """
     _check(seq)
     found = outline(seq)
-    units, chunks, shards = units or {}, chunk_shapes or {}, shard_shapes or {}
-    dimensions: list[Dimension] = []
-    for axis in (*found.axes, "y", "x"):
-        given = units.get(axis)
-        common = {
-            "name": axis,
-            "chunk_size": chunks.get(axis),
-            "shard_size_chunks": shards.get(axis),
-        }
-        if axis == "p":
-            # A position is an image: there is nothing to chunk.
-            told = {"name": "p", "coords": describe_pairs(found.reading, found.pairs)}
-            dimensions.append(Dimension(type="position", **told))
-        elif axis == "c":
-            scale, unit = given or (None, None)
-            told = {"coords": described(found.channels), "scale": scale, "unit": unit}
-            dimensions.append(Dimension(type="channel", **common, **told))
-        elif axis == "t":
-            told = _told(found.times(), given, "second")
-            dimensions.append(Dimension(type="time", **common, **told))
-        elif axis == "z":
-            told = _told(found.depths(), given, "micrometer")
-            dimensions.append(Dimension(type="space", **common, **told))
-        else:
-            count = image_height if axis == "y" else image_width
-            scale, unit = given or (None, "micrometer")
-            if pixel_size_um is not None:
-                scale, unit = pixel_size_um, "micrometer"
-            told = {"count": count, "scale": scale, "unit": unit}
-            dimensions.append(Dimension(type="space", **common, **told))
+    dimensions = describe_axes(
+        found,
+        FrameGeometry(image_width, image_height, pixel_size_um),
+        units=units or {},
+        chunk_shapes=chunk_shapes or {},
+        shard_shapes=shard_shapes or {},
+    )
     plate = plate_from_useq(seq) if found.reading.positions else None
     settings = AcquisitionSettingsDict(dimensions=dimensions, plate=plate)
     if found.rows is not None:
@@ -219,17 +196,6 @@ def _check(seq: object) -> None:
     if not isinstance(seq, useq.MDASequence):
         kind = f"{type(seq).__module__}.{type(seq).__qualname__}"
         raise SettingsError(f"seq must be a useq.MDASequence, got {kind}: {seq!r:.200}")
-
-
-def _told(planned: Planned, given: UnitTuple | None, default: str) -> dict[str, Any]:
-    """Return what a plan says of its axis: count, scale, unit and coords."""
-    scale, unit = given or (planned.step, default)
-    values: list[float] | None = planned.values.tolist()
-    # Regular times are told by their interval; of z, also the start and the direction count.
-    regular = planned.step is not None or not np.any(np.diff(planned.values))
-    if not values or unit != default or (default == "second" and regular):
-        values = None
-    return {"count": planned.count, "scale": scale, "unit": unit, "coords": values}
 
 
 def _schedule(found: Outline, rows: npt.NDArray[np.int32]) -> Schedule:

@@ -6,13 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import useq
-
 from ome_writers import UnsupportedError
 from ome_writers_useq.plans import Planned, planned_depths, planned_times
 from ome_writers_useq.points import grid_points
 
 if TYPE_CHECKING:
+    import useq
     from useq._position import PositionBase
 
 __all__ = ["Level", "Reading", "read"]

@@ -142,11 +142,11 @@ def _from_rows(
     places: npt.NDArray[np.int32],
 ) -> Outline:
     """Outline what the frames' event indices say."""
-    named = (indices >= 0).any(axis=0)
-    order = "".join(axis for axis in reading.top.order if named[AXES.index(axis)])
+    named = {axis for axis, column in zip(AXES, indices.T, strict=True) if (column >= 0).any()}
+    order = "".join(axis for axis in reading.top.order if axis in named)
     extras = "".join(own.order for own in reading.own if own is not None) + AXES
     extras = "".join(dict.fromkeys(extras))  # in the order in which the positions bring them
-    more = [axis for axis in extras if axis not in order and named[AXES.index(axis)]]
+    more = [axis for axis in extras if axis not in order and axis in named]
     counts = {axis: len(np.unique(indices[:, AXES.index(axis)])) for axis in order}
     axes = _axes(order, counts, more)
 
@@ -178,14 +178,18 @@ def _from_rows(
     return _ended(found)
 
 
-def _axes(order: str, counts: Mapping[str, int], more: tuple[str, ...] | list[str]) -> tuple[str, ...]:
+def _axes(
+    order: str, counts: Mapping[str, int], more: tuple[str, ...] | list[str]
+) -> tuple[str, ...]:
     """Return the axes as they are iterated, with one axis in the place of p and g.
 
     Where both go on, it takes the place of the outer one; where only one does, that one's.
     """
     both = [axis for axis in order if axis in "pg"]
     going = [axis for axis in both if counts[axis] > 1] or both[:1]
-    axes = [("p" if axis in "pg" else axis) for axis in order if axis not in "pg" or axis == going[0]]
+    axes = [
+        ("p" if axis in "pg" else axis) for axis in order if axis not in "pg" or axis == going[0]
+    ]
     if "p" not in axes and any(axis in more for axis in "pg"):
         axes.append("p")
     return (*axes, *(axis for axis in more if axis not in "pg"))
@@ -194,7 +198,7 @@ def _axes(order: str, counts: Mapping[str, int], more: tuple[str, ...] | list[st
 def _merged(
     indices: npt.NDArray[np.int32],
 ) -> tuple[list[tuple[int, int]], npt.NDArray[np.int32]]:
-    """Number the (p, g) pairs in the order of the first visit; return them, and the frames'."""
+    """Return the (p, g) pairs in the order of the first visit, and the pair of each frame."""
     p, g = indices[:, AXES.index("p")].astype(np.int64), indices[:, AXES.index("g")]
     digits = int(g.max()) + 2  # -1 to the highest index
     codes, first, number = np.unique(
@@ -223,8 +227,8 @@ def _ended(found: Outline) -> Outline:
     if found.sizes["t"] != top.sizes["t"]:
         msg = (
             "The time plan has no end and every channel leaves out time points (acquire_every="
-            f"{[c.acquire_every for c in top.channels]}): the cycle of {top.sizes['t']} time points "
-            "ends without a frame. Let one channel be acquired at every time point."
+            f"{[c.acquire_every for c in top.channels]}): its cycle of {top.sizes['t']} time "
+            "points ends without a frame. Let one channel be acquired at every time point."
         )
         raise UnsupportedError(msg)
     axes = ("t", *(axis for axis in found.axes if axis != "t"))

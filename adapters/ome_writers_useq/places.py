@@ -9,8 +9,8 @@ from ome_writers_useq.outline import outline
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy.typing as npt
     import numpy as np
+    import numpy.typing as npt
     import useq
 
 __all__ = ["EventPlaces"]

@@ -43,7 +43,7 @@ def grid_points(
         return tuple(plan)
     try:
         return remembered(_Inquiry.about(seq), "g")
-    except _NotRemembered:
+    except _NotRememberedError:
         pass
     if not (isinstance(plan, useq.RandomPoints) and plan.random_seed is None):
         return tuple(plan)
@@ -62,7 +62,7 @@ def _memory() -> Callable[[useq.MDASequence, str], tuple[Any, ...]] | None:
     return _iter_axis if hasattr(_iter_axis, "cache_info") else None
 
 
-class _NotRemembered(LookupError):
+class _NotRememberedError(LookupError):
     """useq has not iterated this sequence yet."""
 
 
@@ -90,4 +90,4 @@ class _Inquiry(useq.MDASequence):
 
     def iter_axis(self, axis: str) -> Any:
         """Refuse: a miss must not be remembered."""
-        raise _NotRemembered(axis)
+        raise _NotRememberedError(axis)

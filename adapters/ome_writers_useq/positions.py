@@ -75,7 +75,7 @@ def _fields(reading: Reading, pairs: Iterable[tuple[int, int]]) -> Iterator[dict
 def _fields_of_wells(
     reading: Reading, plan: useq.WellPlatePlan, pairs: Iterable[tuple[int, int]]
 ) -> Iterator[dict[str, Any]]:
-    """Number the fields of each well in the order in which they are visited first."""
+    """Yield the fields, numbered in each well in the order in which they are visited first."""
     wpp: Any = plan.well_points_plan
     # The grid's rows and columns get lost where useq adds its points to the wells.
     in_well = [wpp] if isinstance(wpp, useq.RelativePosition) else list(wpp)

@@ -152,7 +152,9 @@ REGULAR = [
         {"stage_positions": [at(1, time_plan=T3, z_plan=Z3), at(2, time_plan=T3, z_plan=Z3)]},
         {"p": 2, "t": 3, "z": 3},
     ),
-    Case("an autofocus", {"autofocus_plan": _FOCUS, "z_plan": Z3, "time_plan": T3}, {"t": 3, "z": 3}),
+    Case(
+        "an autofocus", {"autofocus_plan": _FOCUS, "z_plan": Z3, "time_plan": T3}, {"t": 3, "z": 3}
+    ),
     Case(
         "an own autofocus",
         {"stage_positions": [at(1, autofocus_plan=_FOCUS), at(2)], "z_plan": Z3, "channels": TWO},
@@ -169,8 +171,16 @@ REGULAR = [
         {"c": 3, "z": 3},
     ),
     Case("a channel off the stack, without z", {"channels": [*TWO, FLAT]}, {"c": 3}),
-    Case("wells", {"stage_positions": plate(([0, 1, 7], [1, 1, 11])), "channels": TWO}, {"p": 3, "c": 2}),
-    Case("wells with grids", {"stage_positions": plate(([0, 1], [1, 1]), well_points_plan=TALL)}, {"p": 6}),
+    Case(
+        "wells",
+        {"stage_positions": plate(([0, 1, 7], [1, 1, 11])), "channels": TWO},
+        {"p": 3, "c": 2},
+    ),
+    Case(
+        "wells with grids",
+        {"stage_positions": plate(([0, 1], [1, 1]), well_points_plan=TALL)},
+        {"p": 6},
+    ),
     Case(
         "wells with random points",
         {
@@ -180,21 +190,48 @@ REGULAR = [
         },
         {"p": 4},
     ),
-    Case("wells and a grid", {"stage_positions": plate(([0, 1], [1, 1])), "grid_plan": GRID}, {"p": 4}),
-    Case("one plane of one channel", {"z_plan": {"relative": [3]}, "channels": ["BF"]}, {"c": 1, "z": 1}),
-    Case("axes that are not iterated", {"axis_order": "tc", "time_plan": T3, "channels": TWO, "z_plan": Z3}, {"t": 3, "c": 2}),
+    Case(
+        "wells and a grid",
+        {"stage_positions": plate(([0, 1], [1, 1])), "grid_plan": GRID},
+        {"p": 4},
+    ),
+    Case(
+        "one plane of one channel",
+        {"z_plan": {"relative": [3]}, "channels": ["BF"]},
+        {"c": 1, "z": 1},
+    ),
+    Case(
+        "axes that are not iterated",
+        {"axis_order": "tc", "time_plan": T3, "channels": TWO, "z_plan": Z3},
+        {"t": 3, "c": 2},
+    ),
 ]
 
 RAGGED = [
-    Case("a channel off the stack", {"channels": ["DAPI", FLAT], "z_plan": Z5}, {"c": 2, "z": 5}, True),
+    Case(
+        "a channel off the stack",
+        {"channels": ["DAPI", FLAT], "z_plan": Z5},
+        {"c": 2, "z": 5},
+        True,
+    ),
     Case(
         "a channel off the stack at positions",
-        {"channels": [FLAT, "DAPI"], "z_plan": Z3, "stage_positions": [HERE, THERE], "time_plan": T3},
+        {
+            "channels": [FLAT, "DAPI"],
+            "z_plan": Z3,
+            "stage_positions": [HERE, THERE],
+            "time_plan": T3,
+        },
         {"t": 3, "p": 2, "c": 2, "z": 3},
         True,
     ),
     Case("no channel stacks", {"channels": [FLAT], "z_plan": Z5}, {"c": 1, "z": 3}, True),
-    Case("a channel that skips", {"channels": ["DAPI", SELDOM], "time_plan": T4}, {"t": 4, "c": 2}, True),
+    Case(
+        "a channel that skips",
+        {"channels": ["DAPI", SELDOM], "time_plan": T4},
+        {"t": 4, "c": 2},
+        True,
+    ),
     Case(
         "a channel that skips, with full stacks",
         {"channels": ["DAPI", SELDOM], "time_plan": T4, "z_plan": Z3},
@@ -321,7 +358,11 @@ RAGGED = [
     ),
     Case(
         "a grid outside, one position without",
-        {"axis_order": "tgpcz", "stage_positions": [at(1), at(2, grid_plan=TALL)], "grid_plan": GRID},
+        {
+            "axis_order": "tgpcz",
+            "stage_positions": [at(1), at(2, grid_plan=TALL)],
+            "grid_plan": GRID,
+        },
         {"p": 5},
     ),
     Case(

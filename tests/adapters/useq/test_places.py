@@ -82,9 +82,7 @@ def test_acquisition_settings_take_it(case: Case) -> None:
     assert again.schedule == taken.schedule == found.get("schedule")
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in CASES if case.hulls], ids=lambda case: case.name
-)
+@pytest.mark.parametrize("case", [case for case in CASES if case.hulls], ids=lambda case: case.name)
 def test_each_position_has_its_own_hull(case: Case) -> None:
     """A position is as large as what is acquired at it."""
     found = _convert(case, case.sequence())
@@ -289,7 +287,13 @@ _MANY: dict[str, Any] = {
         ({**_MANY, "channels": ["A", "B"]}, 0.2),
         ({**_MANY, "channels": ["A", "B", FLAT]}, 1.0),
         ({**_MANY, "channels": ["A", "B", SELDOM], "axis_order": "ptgcz"}, 1.0),
-        ({**_MANY, "stage_positions": [at(i, z_plan=Z5, channels=["A", "B"]) for i in range(99)]}, 1.0),
+        (
+            {
+                **_MANY,
+                "stage_positions": [at(i, z_plan=Z5, channels=["A", "B"]) for i in range(99)],
+            },
+            1.0,
+        ),
     ],
     ids=["regular", "off the stack", "skipping", "own plans"],
 )

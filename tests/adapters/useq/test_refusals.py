@@ -1,0 +1,102 @@
+"""What cannot be represented is refused, and the message says why and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import useq
+import useq.v2
+
+from adapters.useq.cases import FLAT, SELDOM, T3, TWO, Z3, at, plate
+from ome_writers import UnsupportedError
+from ome_writers_useq import EventPlaces, dims_from_useq, useq_to_acquisition_settings
+
+ENDLESS = {"interval": 0, "duration": 1}
+NOTHING = {"relative": []}
+
+
+@pytest.mark.parametrize(
+    ("plans", "message"),
+    [
+        ({}, r"acquires no image \(axis_order='tpgcz', sizes \{\}\).* at least one time point"),
+        ({"axis_order": "z", "time_plan": T3}, "acquires no image"),
+        ({"stage_positions": plate(slice(0))}, "acquires no image"),
+        ({"stage_positions": [at(1, z_plan=NOTHING)], "channels": TWO}, "acquires no image"),
+        (
+            {"time_plan": ENDLESS, "channels": TWO, "axis_order": "ct"},
+            "no end, but the axis order 'ct' puts it inside c.* Put 't' first",
+        ),
+        (
+            {"time_plan": ENDLESS, "channels": [SELDOM]},
+            r"every channel leaves out time points \(acquire_every=\[2\]\).* Let one channel",
+        ),
+        (
+            {"stage_positions": [at(1, "a", time_plan=ENDLESS)]},
+            r"position 0 \(a\) has a time plan without an end.* number of loops",
+        ),
+        (
+            {"stage_positions": [at(1), at(2, time_plan=T3)], "time_plan": ENDLESS},
+            r"position 1 \(unnamed\) has a time plan of its own.* drop the position's",
+        ),
+        (
+            {"time_plan": {"duration": 3, "loops": 1}},
+            r"single loop in 0:00:03: give it an interval",
+        ),
+        (
+            {"axis_order": "tc", "time_plan": T3, "channels": [*TWO, FLAT], "z_plan": Z3},
+            "Channel 'BF' has do_stack=False.* Add 'z' to axis_order",
+        ),
+    ],
+)
+def test_refusal(plans: dict[str, Any], message: str) -> None:
+    """A sequence that is no acquisition is refused as NotImplementedError, for a reason."""
+    with pytest.raises(UnsupportedError, match=f"(?s){message}") as caught:
+        useq_to_acquisition_settings(useq.MDASequence(**plans), 8, 8)
+    assert isinstance(caught.value, NotImplementedError)
+
+
+@pytest.mark.parametrize("seq", [[useq.MDAEvent()], None, useq.v2.MDASequence(channels=["A"])])
+def test_something_else_than_a_sequence(seq: Any) -> None:
+    """Anything but a useq.MDASequence is a ValueError that names its type."""
+    with pytest.raises(ValueError, match=r"must be a useq\.MDASequence, got \w+(\.\w+)+: "):
+        useq_to_acquisition_settings(seq, 8, 8)
+
+
+def test_the_deprecated_form_refuses_ragged_sequences() -> None:
+    """Dimensions alone would put the frames of a ragged sequence in the wrong places."""
+    seq = useq.MDASequence(channels=["DAPI", FLAT], z_plan=Z3)
+    with (
+        pytest.warns(DeprecationWarning, match="loses the plate"),
+        pytest.raises(UnsupportedError, match=r"ragged.* Use useq_to_acquisition_settings"),
+    ):
+        dims_from_useq(seq, 8, 8)
+
+
+@pytest.mark.parametrize("index", [{"p": 2, "c": 0}, {"p": 0, "c": 5}, {"p": 0, "c": 0, "g": 1}])
+def test_an_event_of_another_sequence(index: dict[str, int]) -> None:
+    """An index that the sequence does not have is named, with the axis."""
+    places = EventPlaces(useq.MDASequence(stage_positions=[(1, 2), (3, 4)], channels=TWO))
+    with pytest.raises(ValueError, match=r"nothing at \{'p': \d.*another sequence"):
+        places(index)
+
+
+def test_frames_that_replace_others_are_announced() -> None:
+    """Two plans of one axis, one within the other, give frames the same index."""
+    seq = useq.MDASequence(stage_positions=[at(1, time_plan=T3)], time_plan=T3)
+    with pytest.warns(UserWarning, match=r"^6 of 9 frames .* own time plan"):
+        useq_to_acquisition_settings(seq, 8, 8)
+
+
+class Unforeseen(useq.MDASequence):
+    """A sequence whose events come from elsewhere."""
+
+    def iter_events(self) -> Any:
+        """Iterate one event that the plans do not have."""
+        yield useq.MDAEvent(index={"p": 3})
+
+
+def test_events_that_no_plan_foresees() -> None:
+    """Events of a subclass that its own plans do not have cannot be placed."""
+    with pytest.raises(UnsupportedError, match=r"Event 0 of Unforeseen has the index \{'p': 3\}"):
+        useq_to_acquisition_settings(Unforeseen(), 8, 8)
