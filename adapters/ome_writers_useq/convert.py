@@ -63,13 +63,14 @@ def useq_to_acquisition_settings(
     outer one of them does. ``y`` and ``x`` come last.
 
     A regular sequence is nested loops over these axes. One that is not (channels that skip
-    planes or time points, positions with sequences of their own, a grid apart from its positions)
-    is ragged: `schedule` then says for each frame, in the order in which useq delivers the image
-    events, where it goes. A frame goes where its event's index says, with ``p`` and ``g`` as
-    one position and the channel it is taken with: the channels of all positions make one axis
-    (the same config, group and camera being the same channel), of which a position may fill only
-    some. An axis that an event does not name counts as 0. Each axis is as long as the highest index that is acquired, so planned time points and
-    planes after the last acquired one are no part of it.
+    planes or time points, positions with sequences of their own, a grid apart from its
+    positions) is ragged: `schedule` then says for each frame, in the order in which useq
+    delivers the image events, where it goes. A frame goes where its event's index says, with
+    ``p`` and ``g`` as one position; an axis that the event does not name counts as 0. Of the
+    channel, it is the one that the frame is taken with: the channels of all positions make one
+    axis (the same config, group and camera being the same channel), of which a position may fill
+    only some. Each axis is as long as the highest index that is acquired, so planned time points
+    and planes after the last acquired one are no part of it.
 
     Coordinates: the time axis has the interval as scale; planned times (seconds) are coords
     where the interval changes. The z axis has the step as scale and the planned offsets or
