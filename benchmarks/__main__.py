@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import competitors, environments, figures, report, workloads
+from benchmarks import competitors, environments, figures, picture, report, workloads
 from benchmarks.rounds import Conditions, contest
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.plot is not None:
         caption = f"{machine['date']}, {machine['cpu']}, {machine['cores']} cores"
         try:
-            report.plot(contests, given.plot, caption)
+            picture.draw(contests, given.plot, caption)
         except ImportError:
             print("The plot needs matplotlib: pip install matplotlib", file=sys.stderr)
     return 0

@@ -56,6 +56,21 @@ def variables() -> dict[str, str]:
     return {**inherited, "PYTHONPATH": str(ROOT)}
 
 
+def medium(folder: Path) -> str:
+    """Return the kind of file system that holds `folder`, or its path where that is not told."""
+    resolved = folder.resolve()
+    try:
+        mounts = Path("/proc/self/mounts").read_text().splitlines()
+    except OSError:
+        return str(folder)
+    holding = [
+        (len(Path(where).parts), kind)
+        for _, where, kind, *_ in (line.split() for line in mounts)
+        if resolved.is_relative_to(where)
+    ]
+    return max(holding)[1] if holding else str(folder)
+
+
 def _python_of(folder: Path) -> Path:
     if sys.platform == "win32":
         return folder / "Scripts" / "python.exe"

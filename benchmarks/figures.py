@@ -7,10 +7,13 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.competitors import COMPETITORS
+from benchmarks.rounds import Contest, Entry
+from benchmarks.workloads import WORKLOADS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from benchmarks.rounds import Contest, Entry
     from benchmarks.workload import Workload
 
 _COMPARED = {
@@ -87,6 +90,12 @@ def best_peer(contest: Contest, patterns: str = "peer-*,0.3.2-*") -> Entry | Non
     return min(peers, key=lambda entry: _median(entry, figure), default=None)
 
 
+def best_of_ours(contest: Contest) -> Entry | None:
+    """Return the engine of this project that the targets are about, if it ran."""
+    names = ("direct", "tifffile")
+    return next((e for e in contest.entries if e.competitor.name in names and e.runs), None)
+
+
 def right(entry: Entry) -> bool:
     """Whether every run read back as it should."""
     return all(run.get("check") == "ok" for run in entry.runs)
@@ -94,14 +103,7 @@ def right(entry: Entry) -> bool:
 
 def verdicts(contest: Contest) -> list[Verdict]:
     """Judge this project's own engine by what the workload must reach."""
-    ours = next(
-        (
-            entry
-            for entry in contest.entries
-            if entry.competitor.name in ("direct", "tifffile") and entry.runs
-        ),
-        None,
-    )
+    ours = best_of_ours(contest)
     if ours is None:
         return []
     figure = compared(contest.workload)
@@ -130,7 +132,7 @@ def document(contests: Iterable[Contest]) -> list[dict[str, Any]]:
             "workload": contest.workload.id,
             "title": contest.workload.title,
             "frames": contest.workload.frames,
-            "place": str(contest.place),
+            "place": contest.medium,
             "skipped": contest.skipped,
             "compared": compared(contest.workload),
             "competitors": [
@@ -146,6 +148,30 @@ def document(contests: Iterable[Contest]) -> list[dict[str, Any]]:
         }
         for contest in contests
     ]
+
+
+def restored(content: Iterable[dict[str, Any]]) -> list[Contest]:
+    """Return the contests of a `document`; those whose workload is no longer in the table left out."""
+    known = {workload.id: workload for workload in WORKLOADS}
+    rows = {competitor.name: competitor for competitor in COMPETITORS}
+    return [
+        Contest(
+            _of_length(known[contest["workload"]], contest["frames"]),
+            contest["place"],
+            tuple(
+                Entry(rows[entry["name"]], entry["runs"], entry["refused"])
+                for entry in contest["competitors"]
+                if entry["name"] in rows
+            ),
+            contest["skipped"],
+        )
+        for contest in content
+        if contest["workload"] in known
+    ]
+
+
+def _of_length(workload: Workload, frames: int) -> Workload:
+    return workload.lengthened(workload.axes[0].count * frames // workload.frames)
 
 
 def _median(entry: Entry, figure: str) -> float:

@@ -1,4 +1,4 @@
-"""The table on the terminal and the picture; both only show what `figures` says."""
+"""The table on the terminal; it only shows what `figures` says."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 from benchmarks import figures
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from benchmarks.rounds import Contest, Entry
 
 _COLUMNS = {
@@ -18,7 +16,7 @@ _COLUMNS = {
     "latency": ("p50_us", "p99_us", "p99_9_us", "max_us", "frames_late", "growth_mib"),
     "camera": ("us_per_frame", "frames_per_s", "dropped", "seconds"),
 }
-_HEADINGS = {
+HEADINGS = {
     "us_per_frame": "us/frame",
     "mb_per_s": "MB/s",
     "close_s": "close s",
@@ -33,13 +31,13 @@ _HEADINGS = {
     "dropped": "dropped",
     "seconds": "seconds",
 }
-_COLOURS = {"limit": "#999999", "ours": "#1b9e77", "peer": "#d95f02"}
 
 
 def show(contest: Contest) -> None:
     """Print the table of one contest and how it stands to what must be reached."""
     print()
-    print(f"{contest.workload.id}: {contest.workload.title} ({contest.place})")
+    frames = f"{contest.workload.frames:,} frames"
+    print(f"{contest.workload.id}: {contest.workload.title} ({frames}, {contest.medium})")
     if contest.skipped is not None:
         print(f"  skipped: {contest.skipped}")
         return
@@ -51,8 +49,8 @@ def show(contest: Contest) -> None:
 
 def _headings(contest: Contest) -> list[str]:
     columns = _COLUMNS[contest.workload.measure]
-    first = _HEADINGS[columns[0]]
-    rest = [_HEADINGS[column] for column in columns[1:]]
+    first = HEADINGS[columns[0]]
+    rest = [HEADINGS[column] for column in columns[1:]]
     return ["", first, "least - most", "x limit", "x best peer", *rest, "check"]
 
 
@@ -71,8 +69,8 @@ def _rows(contest: Contest) -> list[list[str]]:
         rows.append(
             [
                 entry.competitor.name + star,
-                _number(seen.median),
-                f"{_number(seen.least)} - {_number(seen.most)}",
+                number(seen.median),
+                f"{number(seen.least)} - {number(seen.most)}",
                 _ratio(entry, limit, compared),
                 _ratio(entry, best, compared),
                 *(_median(entry, column) for column in columns[1:]),
@@ -89,7 +87,7 @@ def _ratio(entry: Entry, other: Entry | None, figure: str) -> str:
 
 def _median(entry: Entry, figure: str) -> str:
     seen = figures.spread(entry, figure)
-    return "" if seen is None else _number(seen.median)
+    return "" if seen is None else number(seen.median)
 
 
 def _checked(entry: Entry) -> str:
@@ -99,7 +97,8 @@ def _checked(entry: Entry) -> str:
     return said if entry.refused is None else f"{said}; then {entry.refused}"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Return a figure with about three digits."""
     if value == 0:
         return "0"
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
@@ -133,56 +132,3 @@ def _plain_table(headings: list[str], rows: list[list[str]]) -> None:
         cells = [f"{row[0]:<{widths[0]}}"]
         cells += [f"{cell:>{width}}" for cell, width in zip(row[1:-1], widths[1:-1], strict=True)]
         print("  " + "  ".join([*cells, row[-1]]).rstrip())
-
-
-def plot(contests: list[Contest], path: Path, caption: str) -> None:
-    """Draw one panel a contest: a bar a competitor on a logarithmic axis, the limit as a line.
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    drawn = [c for c in contests if any(e.runs for e in c.entries)]
-    if not drawn:
-        return
-    columns = min(3, len(drawn))
-    rows = -(-len(drawn) // columns)
-    drawing, panels = pyplot.subplots(
-        rows, columns, figsize=(5.6 * columns, 3.2 * rows), squeeze=False, layout="constrained"
-    )
-    for panel in panels.flat[len(drawn) :]:
-        panel.set_visible(False)
-    for panel, contest in zip(panels.flat, drawn, strict=False):
-        figure = figures.compared(contest.workload)
-        entries = [e for e in reversed(contest.entries) if figures.spread(e, figure) is not None]
-        seen = [s for e in entries if (s := figures.spread(e, figure)) is not None]
-        medians = [max(s.median, 1e-3) for s in seen]
-        errors = [
-            [m - max(s.least, 1e-3) for m, s in zip(medians, seen, strict=True)],
-            [max(s.most, 1e-3) - m for m, s in zip(medians, seen, strict=True)],
-        ]
-        panel.barh(
-            [e.competitor.name for e in entries],
-            medians,
-            xerr=errors,
-            color=[_COLOURS[e.competitor.side] for e in entries],
-        )
-        if (limit := figures.limit(contest)) is not None:
-            at = figures.spread(limit, figure)
-            if at is not None:
-                panel.axvline(at.median, color="#333333", linestyle=":")
-        panel.set_xscale("log")
-        panel.set_xlabel(_HEADINGS[figure])
-        panel.set_title(
-            f"{contest.workload.id}: {contest.workload.title}\n{contest.place}", fontsize=8
-        )
-        panel.tick_params(labelsize=7)
-    drawing.suptitle(caption, fontsize=9)
-    drawing.savefig(path, dpi=110)
-    pyplot.close(drawing)

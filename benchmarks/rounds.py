@@ -41,7 +41,7 @@ class Contest:
     """One workload in one place with everyone who entered."""
 
     workload: Workload
-    place: Path
+    medium: str
     entries: tuple[Entry, ...]
     skipped: str | None = None
 
@@ -71,16 +71,17 @@ def contest(
 ) -> Contest:
     """Let everyone who entered run, one after the other, `rounds` times."""
     entries = tuple(Entry(c) for c in competitors if entered(c, workload))
-    needed = workload.frames * workload.frame_bytes * 1.1
     place.mkdir(parents=True, exist_ok=True)
+    medium = environments.medium(place)
+    needed = workload.frames * workload.frame_bytes * 1.1
     if (room := shutil.disk_usage(place).free) < needed:
-        reason = f"needs {needed / 1e9:.1f} GB in {place}, {room / 1e9:.1f} GB are free"
-        return Contest(workload, place, entries, reason)
+        reason = f"needs {needed / 1e9:.1f} GB on {medium}, {room / 1e9:.1f} GB are free"
+        return Contest(workload, medium, entries, reason)
     extra: dict[str, str] = {}
     if workload.bytes_per_second is not None:
         slowed = throttle.environment(workload.bytes_per_second, environments.CACHE)
         if isinstance(slowed, str):
-            return Contest(workload, place, entries, slowed)
+            return Contest(workload, medium, entries, slowed)
         extra = slowed
     _warm(place, min(needed, _WARMED))
     rounds = min(conditions.rounds, workload.most_rounds or conditions.rounds)
@@ -95,10 +96,10 @@ def contest(
                 continue
             entry.runs.append(result)
             conditions.say(
-                f"{workload.id} {place} {turn + 1}/{rounds} {entry.competitor.name}: "
+                f"{workload.id} {medium} {turn + 1}/{rounds} {entry.competitor.name}: "
                 f"{result['us_per_frame']:,.1f} us a frame, {result['check']}"
             )
-    return Contest(workload, place, entries)
+    return Contest(workload, medium, entries)
 
 
 def _warm(place: Path, needed: float) -> None:
