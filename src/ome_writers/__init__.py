@@ -1,1 +1,125 @@
 """Stream microscope camera frames to OME-Zarr and OME-TIFF while the microscope runs."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.errors import (
+    EndOfAcquisitionError,
+    EngineMissingError,
+    FrameShapeError,
+    FrameTypeError,
+    MetadataError,
+    OMEWritersError,
+    OutputExistsError,
+    OutputLockedError,
+    SettingsError,
+    StreamClosedError,
+    UnclosedStreamWarning,
+    UnsupportedError,
+    WriteError,
+)
+from ome_writers.settings import (
+    AcquisitionSettings,
+    Channel,
+    Dimension,
+    OmeTiffFormat,
+    OmeZarrFormat,
+    Plate,
+    Position,
+    PositionDimension,
+    Schedule,
+    ScratchFormat,
+    StandardAxis,
+    dims_from_standard_axes,
+)
+
+if TYPE_CHECKING:
+    from ome_writers.streaming import CoordUpdate, OMEStream, create_stream
+    from ome_writers.views import StreamView
+    from ome_writers_useq import (
+        AcquisitionSettingsDict,
+        dims_from_useq,
+        useq_to_acquisition_settings,
+    )
+
+    __version__: str
+
+__all__ = [
+    "AcquisitionSettings",
+    "AcquisitionSettingsDict",
+    "Channel",
+    "CoordUpdate",
+    "Dimension",
+    "EndOfAcquisitionError",
+    "EngineMissingError",
+    "FrameShapeError",
+    "FrameTypeError",
+    "MetadataError",
+    "OMEStream",
+    "OMEWritersError",
+    "OmeTiffFormat",
+    "OmeZarrFormat",
+    "OutputExistsError",
+    "OutputLockedError",
+    "Plate",
+    "Position",
+    "PositionDimension",
+    "Schedule",
+    "ScratchFormat",
+    "SettingsError",
+    "StandardAxis",
+    "StreamClosedError",
+    "StreamView",
+    "UnclosedStreamWarning",
+    "UnsupportedError",
+    "WriteError",
+    "__version__",
+    "create_stream",
+    "dims_from_standard_axes",
+    "dims_from_useq",
+    "useq_to_acquisition_settings",
+]
+
+# Names that are looked up when they are first used, so that importing the settings stays light.
+_ROOMS = {
+    "CoordUpdate": "ome_writers.streaming",
+    "OMEStream": "ome_writers.streaming",
+    "create_stream": "ome_writers.streaming",
+    "StreamView": "ome_writers.views",
+    "AcquisitionSettingsDict": "ome_writers_useq",
+    "dims_from_useq": "ome_writers_useq",
+    "useq_to_acquisition_settings": "ome_writers_useq",
+}
+
+# `from ome_writers import *` must work without the extra.
+if importlib.util.find_spec("useq") is None:
+    __all__.remove("AcquisitionSettingsDict")
+    __all__.remove("dims_from_useq")
+    __all__.remove("useq_to_acquisition_settings")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("ome-writers")
+    elif name in _ROOMS:
+        try:
+            value = getattr(importlib.import_module(_ROOMS[name]), name)
+        except ModuleNotFoundError as error:
+            if error.name != "useq":
+                raise
+            raise ImportError(
+                f"ome_writers.{name} needs useq-schema: pip install 'ome-writers[useq]'"
+            ) from error
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,51 @@
+"""Compatibility: the settings under the private path that published clients import."""
+
+from __future__ import annotations
+
+from ome_writers.settings import (
+    AcquisitionSettings,
+    BackendName,
+    Channel,
+    Compression,
+    Dimension,
+    DimensionList,
+    DimensionType,
+    DTypeStr,
+    Format,
+    OmeTiffFormat,
+    OmeZarrFormat,
+    Plate,
+    Position,
+    PositionDimension,
+    ScratchFormat,
+    StandardAxis,
+    TiffBackendName,
+    TiffCompression,
+    ZarrBackendName,
+    ZarrCompression,
+    dims_from_standard_axes,
+)
+
+__all__ = [
+    "AcquisitionSettings",
+    "BackendName",
+    "Channel",
+    "Compression",
+    "DTypeStr",
+    "Dimension",
+    "DimensionList",
+    "DimensionType",
+    "Format",
+    "OmeTiffFormat",
+    "OmeZarrFormat",
+    "Plate",
+    "Position",
+    "PositionDimension",
+    "ScratchFormat",
+    "StandardAxis",
+    "TiffBackendName",
+    "TiffCompression",
+    "ZarrBackendName",
+    "ZarrCompression",
+    "dims_from_standard_axes",
+]

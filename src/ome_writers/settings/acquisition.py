@@ -1,0 +1,256 @@
+"""All that a user wants of one acquisition."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
+
+import numpy as np
+from pydantic import (
+    BeforeValidator,
+    Field,
+    FiniteFloat,
+    PositiveInt,
+    TypeAdapter,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from ome_writers.errors import SettingsError
+from ome_writers.settings import order, rules
+from ome_writers.settings.coordinates import Position
+from ome_writers.settings.dimension import Dimension
+from ome_writers.settings.formats import (
+    Format,
+    ScratchFormat,
+    inferred_format,
+    read_format,
+)
+from ome_writers.settings.model import Model
+from ome_writers.settings.plate import Plate
+from ome_writers.settings.rules import Compression
+from ome_writers.settings.schedule import Schedule
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["AcquisitionSettings", "DTypeStr"]
+
+
+def _read_dtype(value: Any) -> str:
+    """Return numpy's name of a dtype; ``""`` stands for one that is not known yet."""
+    if value is None or (isinstance(value, str) and value == ""):
+        return ""
+    try:
+        dtype = np.dtype(value)
+    except Exception as error:  # numpy raises what it likes
+        raise ValueError(f"Invalid dtype: {value!r}: {error}") from error
+    if dtype.kind not in "biufc":
+        raise ValueError(f"Invalid dtype: {value!r}: frames hold numbers, not {dtype.name}.")
+    return dtype.name
+
+
+def _read_path(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+DTypeStr: TypeAlias = Annotated[str, BeforeValidator(_read_dtype)]
+_FORMAT: TypeAdapter[Format] = TypeAdapter(Format)
+
+
+class AcquisitionSettings(Model):
+    """What is acquired, and where and how it is to be written.
+
+    Attributes
+    ----------
+    root_path
+        Where the output goes; its suffix says the format. Empty for scratch.
+    dimensions
+        The axes in acquisition order, slowest first; the last two are those of a frame.
+    dtype
+        Name of the frames' dtype; anything that `numpy.dtype` takes is accepted.
+    format
+        A format, its name or a backend's name, or ``"auto"``.
+    compression
+        ``blosc-zstd``, ``blosc-lz4``, ``zstd`` or ``none`` for OME-Zarr; ``lzw``, ``deflate``, ``zstd`` or
+        ``none`` for OME-TIFF. None leaves it uncompressed.
+    storage_order
+        ``"ome"`` as the format likes it, ``"acquisition"``, or the names of all dimensions.
+    plate
+        The plate that the positions are wells of.
+    overwrite
+        Whether an earlier output of this library may be replaced.
+    schedule
+        The order of the frames, where it is not nested loops over the dimensions.
+    buffer_bytes
+        How much may wait in memory to be written.
+    durability
+        What data older than `flush_interval` survives: the end of the process (``"process"``), or
+        of power, too (``"disk"``).
+    flush_interval
+        Seconds.
+    on_incomplete
+        What becomes of places that were not reached at the end: ``"trim"`` cuts the slowest axis,
+        ``"keep"`` leaves them.
+    rgb
+        Frames are (y, x, 3).
+    direct_io
+        Write past the operating system's cache, where engine and file system can.
+    """
+
+    root_path: Annotated[str, BeforeValidator(_read_path)] = ""
+    dimensions: tuple[Dimension, ...] = ()
+    dtype: DTypeStr = ""
+    format: Format = cast("Format", "auto")
+    compression: Compression | None = None
+    storage_order: Literal["acquisition", "ome"] | list[str] = "ome"
+    plate: Plate | None = None
+    overwrite: bool = False
+    schedule: Schedule | None = None
+    buffer_bytes: PositiveInt = 256 * 1024**2
+    durability: Literal["process", "disk"] = "process"
+    flush_interval: Annotated[FiniteFloat, Field(gt=0)] = 1.0
+    on_incomplete: Literal["trim", "keep"] = "trim"
+    rgb: bool = False
+    direct_io: bool = False
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def _read_format(cls, value: Any, info: ValidationInfo) -> Any:
+        return read_format(value, info.data.get("root_path", ""))
+
+    # The plate is checked where it or the dimensions change, and not with the rest below, because
+    # it may warn, and one warning a fact is enough.
+    @field_validator("dimensions", mode="after")
+    @classmethod
+    def _check_dimensions(
+        cls, dimensions: tuple[Dimension, ...], info: ValidationInfo
+    ) -> tuple[Dimension, ...]:
+        if not dimensions:
+            return ()
+        dimensions = rules.check_dimensions(dimensions)
+        if plate := info.data.get("plate"):
+            rules.check_plate(plate, dimensions)
+        return dimensions
+
+    @field_validator("plate", mode="after")
+    @classmethod
+    def _check_plate(cls, plate: Plate | None, info: ValidationInfo) -> Plate | None:
+        if plate is not None and (dimensions := info.data.get("dimensions")):
+            rules.check_plate(plate, dimensions)
+        return plate
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if "format" not in self.model_fields_set:
+            self._follow_root_path()
+        rules.check_compression(self.format.name, self.compression)
+        if self.dimensions:
+            if not isinstance(self.storage_order, str):
+                order.check_order(self.storage_order, [d.name for d in self.dimensions])
+            if self.schedule is not None:
+                rules.check_schedule(self.schedule, self.dimensions)
+        return self
+
+    def _follow_root_path(self) -> None:
+        """Infer again a format that was not given: `root_path` may be assigned later."""
+        fields, _ = inferred_format(self.root_path)
+        if any(getattr(self.format, key) != value for key, value in fields.items()):
+            self._derive(format=_FORMAT.validate_python(read_format("auto", self.root_path)))
+
+    def validate_stream_ready(self) -> None:
+        """Raise SettingsError (a ValueError) if something is missing that a stream needs."""
+        for name in ("dimensions", "dtype"):
+            if not getattr(self, name):
+                raise SettingsError(f"settings.{name} must be set before creating a stream")
+        if not self.root_path and not isinstance(self.format, ScratchFormat):
+            raise SettingsError(
+                "settings.root_path must be set before creating a stream (only format='scratch' "
+                "needs none)"
+            )
+
+    def _known_dimensions(self, name: str) -> tuple[Dimension, ...]:
+        if not self.dimensions:
+            raise SettingsError(f"Cannot access {name!r}: dimensions has not been set yet.")
+        return self.dimensions
+
+    @property
+    def output_path(self) -> str:
+        """The path that is written."""
+        self._known_dimensions("output_path")
+        return self.format.get_output_path(self.root_path, num_positions=len(self.positions))
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """The count of each dimension; None where there is no end."""
+        return tuple(d.count for d in self._known_dimensions("shape"))
+
+    @property
+    def is_unbounded(self) -> bool:
+        """Whether the first dimension has no end."""
+        return self._known_dimensions("is_unbounded")[0].count is None
+
+    @property
+    def num_frames(self) -> int | None:
+        """How many frames are acquired; None if there is no end."""
+        dimensions = self._known_dimensions("num_frames")[:-2]
+        rows, scheduled = 1, ()
+        if self.schedule is not None:
+            rows, scheduled = len(self.schedule), self.schedule.axes
+        counts = [d.count for d in dimensions if d.name not in scheduled]
+        if self.is_unbounded:
+            return None
+        return rows * math.prod(count for count in counts if count is not None)
+
+    @property
+    def position_dimension_index(self) -> int | None:
+        """Where the position dimension stands in `dimensions`; None if there is none."""
+        dimensions = self._known_dimensions("position_dimension_index")
+        return next((i for i, d in enumerate(dimensions) if d.type == "position"), None)
+
+    @property
+    def positions(self) -> tuple[Position, ...]:
+        """The positions; one called "0" where there is no position dimension."""
+        dimensions = self._known_dimensions("positions")
+        index = self.position_dimension_index
+        if index is None:
+            return (Position(name="0"),)
+        coords = dimensions[index].coords or ()
+        return tuple(coord for coord in coords if isinstance(coord, Position))
+
+    @property
+    def frame_dimensions(self) -> tuple[Dimension, ...]:
+        """The dimensions of a frame: the last two."""
+        return self._known_dimensions("frame_dimensions")[-2:]
+
+    @property
+    def index_dimensions(self) -> tuple[Dimension, ...]:
+        """The dimensions that frames are counted along: without positions and the frame's own."""
+        dimensions = self._known_dimensions("index_dimensions")[:-2]
+        return tuple(d for d in dimensions if d.type != "position")
+
+    @property
+    def array_dimensions(self) -> tuple[Dimension, ...]:
+        """The dimensions of one position's array, in acquisition order."""
+        dimensions = self._known_dimensions("array_dimensions")
+        return tuple(d for d in dimensions if d.type != "position")
+
+    @property
+    def storage_index_dimensions(self) -> tuple[Dimension, ...]:
+        """`index_dimensions` in the order they are stored."""
+        self._known_dimensions("storage_index_dimensions")
+        return order.stored(self.index_dimensions, self.storage_order, self.format.name)
+
+    @property
+    def storage_index_permutation(self) -> tuple[int, ...] | None:
+        """For each stored index dimension its place in `index_dimensions`; None when equal."""
+        self._known_dimensions("storage_index_permutation")
+        return order.permutation(self.index_dimensions, self.storage_index_dimensions)
+
+    @property
+    def array_storage_dimensions(self) -> tuple[Dimension, ...]:
+        """The dimensions of one position's array, in the order they are stored."""
+        self._known_dimensions("array_storage_dimensions")
+        return (*self.storage_index_dimensions, *self.frame_dimensions)

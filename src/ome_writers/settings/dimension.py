@@ -1,0 +1,270 @@
+"""One axis of an acquisition.
+
+What is left out follows from what is given: the type from coords, unit or name, the count from the
+coords, the coords of a position axis from its count. What follows is not counted as given, so it
+follows again when something else is assigned.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pydantic import PositiveInt, ValidationInfo, field_validator, model_validator
+
+from ome_writers import units
+from ome_writers.errors import UnsupportedError
+from ome_writers.settings.axes import DimensionType, StandardAxis
+from ome_writers.settings.coordinates import (
+    Channel,
+    Coordinate,
+    Name,
+    Position,
+    as_channels,
+    as_positions,
+)
+from ome_writers.settings.model import Model, warn_user
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from typing_extensions import Self
+
+__all__ = ["Dimension", "PositionDimension", "dims_from_standard_axes"]
+
+_STANDARD: dict[str, DimensionType] = {a.value: a.dimension_type() for a in StandardAxis}
+
+
+class Dimension(Model):
+    """One axis.
+
+    Attributes
+    ----------
+    name
+        Distinct within the acquisition; x, y, z, c, t and p say the type, too.
+    count
+        Number of places along the axis; None has no end (the first axis only).
+    type
+        What the axis means. Left out, it follows from `coords`, else from `unit`, else from `name`.
+    coords
+        A value for each place: names, numbers, `Channel` or `Position` objects.
+    chunk_size
+        Extent of a chunk, in pixels or places.
+    shard_size_chunks
+        Extent of a shard, in chunks.
+    unit
+        Unit of `scale`, `translation` and numeric `coords`. Of space and time, it is stored by its
+        NGFF name, whichever of its names is given.
+    scale
+        Step from one place to the next; None where it is not known.
+    translation
+        Coordinate of the first place.
+    """
+
+    name: Name
+    count: PositiveInt | None = None
+    type: DimensionType | None = None
+    coords: list[Coordinate] | None = None
+    chunk_size: PositiveInt | None = None
+    shard_size_chunks: PositiveInt | None = None
+    unit: str | None = None
+    scale: float | None = None
+    translation: float | None = None
+
+    @field_validator("coords", mode="before")
+    @classmethod
+    def _read_coords(cls, coords: Any, info: ValidationInfo) -> Any:
+        if hasattr(coords, "tolist"):  # numpy arrays
+            coords = coords.tolist()
+        if coords is None or isinstance(coords, str):
+            return coords
+        # A mapping with a name alone could be either; the axis says which.
+        kind = info.data.get("type") or _STANDARD.get(info.data.get("name", ""))
+        made_of = {"channel": Channel, "position": Position}.get(kind or "")
+        if made_of is None:
+            return coords
+        return [made_of(**c) if isinstance(c, Mapping) else c for c in coords]
+
+    @field_validator("coords", mode="after")
+    @classmethod
+    def _finite_coords(cls, coords: list[Coordinate] | None) -> list[Coordinate] | None:
+        for coord in coords or ():
+            if isinstance(coord, float) and not math.isfinite(coord):
+                raise ValueError(f"Numeric coords must be finite, got {coord}.")
+        return coords
+
+    @field_validator("scale", mode="after")
+    @classmethod
+    def _known_scale(cls, scale: float | None) -> float | None:
+        if not scale:
+            return None  # clients say 0 for a pixel size or an interval that nobody knows
+        if not math.isfinite(scale) or scale < 0:
+            raise ValueError(
+                f"scale must be greater than 0 and finite, got {scale}. Leave it out (or pass 0) "
+                "where it is not known."
+            )
+        return scale
+
+    @field_validator("translation", mode="after")
+    @classmethod
+    def _finite_translation(cls, translation: float | None) -> float | None:
+        if translation is not None and not math.isfinite(translation):
+            raise ValueError(f"translation must be finite, got {translation}.")
+        return translation
+
+    @model_validator(mode="after")
+    def _settle(self) -> Self:
+        given = frozenset(self.model_fields_set)
+        coords = self.coords if "coords" in given else None
+        count = self.count if "count" in given else None
+        kind = self.type if "type" in given else None
+        if kind is None:
+            kind = _inferred_type(self.name, coords, self.unit)
+            self._derive(type=kind)
+        if kind == "position" and coords is None:
+            coords = _numbered_positions(count)
+            self._derive(coords=coords)
+        elif coords is not None:
+            self.__dict__["coords"] = coords = _typed_coords(coords, kind)
+        if coords is not None:
+            if count is None:
+                self._derive(count=len(coords))
+            elif count != len(coords):
+                raise ValueError(
+                    f"Length of coords ({len(coords)}) does not match count ({count})."
+                )
+        if self.unit is not None and (kind == "space" or kind == "time"):
+            self.__dict__["unit"] = units.ngff_name(self.unit, kind)
+        return self
+
+
+def _type_of_objects(coords: Sequence[Coordinate] | None) -> DimensionType | None:
+    """Return the type that the objects among the coords stand for."""
+    if any(isinstance(c, Channel) for c in coords or ()):
+        return "channel"
+    return "position" if any(isinstance(c, Position) for c in coords or ()) else None
+
+
+def _inferred_type(
+    name: str, coords: Sequence[Coordinate] | None, unit: str | None
+) -> DimensionType | None:
+    of_coords = _type_of_objects(coords)
+    of_unit = units.kind_of(unit) if unit is not None else None
+    if of_coords and of_unit:
+        raise ValueError(
+            f"Conflicting dimension type inference: coords suggests type={of_coords!r} but unit "
+            f"suggests type={of_unit!r}. Give the type, or leave out what is not meant."
+        )
+    return of_coords or of_unit or _STANDARD.get(name)
+
+
+def _numbered_positions(count: int | None) -> list[Coordinate]:
+    if count is None:
+        raise UnsupportedError(
+            "Unbounded position dimensions (count=None) are not yet implemented. Give the number "
+            "of positions as count, or the positions as coords."
+        )
+    return [Position(name=str(i)) for i in range(count)]
+
+
+def _typed_coords(coords: list[Coordinate], kind: DimensionType | None) -> list[Coordinate]:
+    """Return coords as the objects that an axis of this type has."""
+    if not coords:
+        if kind == "position":
+            raise UnsupportedError(
+                "Empty coords for position dimensions are not yet implemented. Name the positions, "
+                "or give their number as count."
+            )
+        raise ValueError("coords may not be empty. Leave them out, or name at least one place.")
+    objects = _type_of_objects(coords)
+    if objects == "channel" and kind != objects:
+        raise ValueError(f"Channel objects in coords require type='channel', got type={kind!r}")
+    if objects == "position" and kind != objects:
+        raise ValueError(f"Position objects in coords require type='position', got type={kind!r}")
+    if kind == "channel":
+        return [*as_channels(coords)]
+    return [*as_positions(coords)] if kind == "position" else coords
+
+
+class PositionDimension(Dimension):
+    """A position axis, the old way.
+
+    .. deprecated:: 1.0
+        Use ``Dimension(name="p", type="position", coords=[...])``.
+    """
+
+    def __init__(
+        self,
+        *,
+        positions: Sequence[str | Position] | None = None,
+        name: str = "p",
+        **fields: Any,
+    ) -> None:
+        warn_user(
+            "PositionDimension is deprecated. Use Dimension(name='p', type='position', "
+            "coords=[...]) instead.",
+            DeprecationWarning,
+        )
+        if positions is not None:
+            fields["coords"] = list(positions)
+        super().__init__(**{"name": name, "type": "position", **fields})
+
+
+Extent: TypeAlias = "int | Sequence[str | Channel | Position] | None"
+
+
+def dims_from_standard_axes(
+    sizes: Mapping[str, Extent],
+    chunk_shapes: Mapping[str | StandardAxis, int] | None = None,
+    shard_shapes: Mapping[str | StandardAxis, int] | None = None,
+) -> list[Dimension]:
+    """Make the dimensions of an acquisition whose axes are all standard.
+
+    Parameters
+    ----------
+    sizes
+        Axis (x, y, z, c, t or p), in acquisition order, to its size, to None where it has no end, or
+        to the names of its places.
+    chunk_shapes
+        Axis to the extent of a chunk, in pixels; left out, a chunk is one frame.
+    shard_shapes
+        Axis to the extent of a shard, in chunks.
+
+    Raises
+    ------
+    ValueError
+        If an axis is not a standard one.
+
+    Examples
+    --------
+    >>> dims = dims_from_standard_axes({"t": None, "c": ["DAPI", "GFP"], "y": 512, "x": 512})
+    >>> [(d.name, d.type, d.count, d.chunk_size) for d in dims[1:3]]
+    [('c', 'channel', 2, 1), ('y', 'space', 512, 512)]
+    """
+    axes = _standard(sizes)
+    chunks = dict(zip(_standard(chunk_shapes or {}), (chunk_shapes or {}).values(), strict=True))
+    shards = dict(zip(_standard(shard_shapes or {}), (shard_shapes or {}).values(), strict=True))
+    dimensions = []
+    for axis, extent in zip(axes, sizes.values(), strict=True):
+        names = extent if extent is not None and not isinstance(extent, int) else None
+        count = extent if isinstance(extent, int) else None
+        whole = {StandardAxis.X: count, StandardAxis.Y: count, StandardAxis.POSITION: None}
+        dimensions.append(
+            axis.to_dimension(
+                count=count,
+                coords=names,
+                chunk_size=chunks.get(axis, whole.get(axis, 1)),
+                shard_size_chunks=shards.get(axis),
+            )
+        )
+    return dimensions
+
+
+def _standard(names: Mapping[Any, Any]) -> list[StandardAxis]:
+    try:
+        return [StandardAxis(name) for name in names]
+    except ValueError:
+        raise ValueError(
+            f"Standard axes names must be one of {list(_STANDARD)}. Got: {[str(n) for n in names]}"
+        ) from None

@@ -1,0 +1,97 @@
+"""A multi-well plate: the names of its rows and columns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from numbers import Integral
+from typing import TYPE_CHECKING
+
+from pydantic import field_validator
+
+from ome_writers.settings.coordinates import Name
+from ome_writers.settings.model import Model
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Plate", "row_name"]
+
+_STANDARD: dict[int, tuple[int, int]] = {
+    6: (2, 3),
+    12: (3, 4),
+    24: (4, 6),
+    48: (6, 8),
+    96: (8, 12),
+    384: (16, 24),
+    1536: (32, 48),
+}
+
+
+class Plate(Model):
+    """The rows and columns that a plate has, whether or not they are acquired."""
+
+    row_names: list[Name]
+    column_names: list[Name]
+    name: str | None = None
+
+    @field_validator("row_names", "column_names", mode="after")
+    @classmethod
+    def _distinct(cls, names: list[str]) -> list[str]:
+        duplicates = [name for name, times in Counter(names).items() if times > 1]
+        if duplicates:
+            raise ValueError(f"The rows, and the columns, have names of their own: {duplicates}")
+        return names
+
+    @classmethod
+    def from_standard_wells(cls, num_wells_or_shape: int | tuple[int, int]) -> Self:
+        """Make the plate of 6, 12, 24, 48, 96, 384 or 1536 wells, or of (rows, columns).
+
+        Rows are called A, B, ... Z, AA, AB, ...; columns 1, 2, ...
+
+        Raises
+        ------
+        ValueError
+            If there is no such plate.
+
+        Examples
+        --------
+        >>> Plate.from_standard_wells(6)
+        Plate(row_names=['A', 'B'], column_names=['1', '2', '3'], name=None)
+        """
+        size = num_wells_or_shape
+        if isinstance(size, Sequence) and not isinstance(size, str):
+            if len(size) != 2 or not all(
+                isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in size
+            ):
+                raise ValueError(
+                    "If providing a tuple for plate shape, it must be (n_rows, n_columns) with "
+                    f"positive integers. Got: {tuple(size)}"
+                )
+            rows, columns = size
+        elif not isinstance(size, bool) and size in _STANDARD:
+            rows, columns = _STANDARD[size]
+        else:
+            raise ValueError(
+                f"Unrecognized standard plate size: {size}. Supported sizes: {list(_STANDARD)}"
+            )
+        return cls(
+            row_names=[row_name(i) for i in range(rows)],
+            column_names=[str(i + 1) for i in range(columns)],
+        )
+
+
+def row_name(index: int) -> str:
+    """Return the name of a plate's row, counted from 0.
+
+    Examples
+    --------
+    >>> [row_name(i) for i in (0, 25, 26, 31, 51, 52)]
+    ['A', 'Z', 'AA', 'AF', 'AZ', 'BA']
+    """
+    name = ""
+    index += 1
+    while index:
+        index, letter = divmod(index - 1, 26)
+        name = chr(ord("A") + letter) + name
+    return name

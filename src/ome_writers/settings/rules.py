@@ -1,0 +1,176 @@
+"""What must hold between the dimensions of an acquisition, and between them and the rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args
+
+from annotated_types import MinLen
+from pydantic import AfterValidator
+
+from ome_writers.settings.coordinates import Position
+from ome_writers.settings.dimension import Dimension
+from ome_writers.settings.model import warn_user
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ome_writers.settings.plate import Plate
+    from ome_writers.settings.schedule import Schedule
+
+__all__ = [
+    "Compression",
+    "DimensionList",
+    "TiffCompression",
+    "ZarrCompression",
+    "check_compression",
+    "check_dimensions",
+    "check_plate",
+    "check_schedule",
+]
+
+ZarrCompression: TypeAlias = Literal["blosc-zstd", "blosc-lz4", "zstd", "none"]
+TiffCompression: TypeAlias = Literal["lzw", "deflate", "zstd", "none"]
+Compression: TypeAlias = Literal["blosc-zstd", "blosc-lz4", "zstd", "lzw", "deflate", "none"]
+
+_COMPRESSIONS = {
+    "ome-zarr": ("OME-Zarr", get_args(ZarrCompression)),
+    "ome-tiff": ("OME-TIFF", get_args(TiffCompression)),
+}
+
+
+def check_dimensions(dimensions: tuple[Dimension, ...]) -> tuple[Dimension, ...]:
+    """Return the dimensions of an acquisition with types and chunk sizes filled in.
+
+    Raises
+    ------
+    ValueError
+        If they break a rule.
+    """
+    others = [d for d in dimensions if d.type != "position"]
+    if len(dimensions) - len(others) > 1:
+        raise ValueError("Only one position dimension is allowed.")
+    if any(d.count is None for d in dimensions[1:]):
+        raise ValueError("Only the first dimension may be unbounded (count=None).")
+    if len(others) < 2:
+        raise ValueError("At least 2 non-position dimensions are required (usually Y and X).")
+    standing = [d for d in others if d.type != "other"]
+    if len(standing) > 5:
+        raise ValueError(
+            "At most 5 non-position dimensions are allowed for both OME-Zarr and OME-TIFF, got "
+            f"{len(standing)}: {[d.name for d in standing]}. Axes of type='other' do not count."
+        )
+    duplicates = [n for n, times in Counter(d.name for d in dimensions).items() if times > 1]
+    if duplicates:
+        raise ValueError(f"Dimension names must be unique, duplicates: {duplicates}")
+    frame = tuple(_spatial(d) for d in dimensions[-2:])
+    return tuple(_with_chunk(d, 1) for d in dimensions[:-2]) + tuple(
+        _with_chunk(d, d.count) for d in frame
+    )
+
+
+DimensionList: TypeAlias = Annotated[
+    tuple[Dimension, ...], MinLen(2), AfterValidator(check_dimensions)
+]
+
+
+def _spatial(dim: Dimension) -> Dimension:
+    if dim.count is None:
+        raise ValueError(
+            f"The last two dimensions are those of a frame and need a count: {dim.name!r} has none."
+        )
+    if dim.type is None:
+        if dim.name.lower() not in ("x", "y"):
+            warn_user(
+                "The last two dimensions are expected to have type='space'. Setting type='space' "
+                f"for {dim.name!r}."
+            )
+        return dim.model_copy(update={"type": "space"})
+    if dim.type != "space":
+        raise ValueError(
+            "The last two dimensions must be spatial dimensions (type='space'). "
+            f"{dim.name!r} has type={dim.type!r}."
+        )
+    return dim
+
+
+def _with_chunk(dim: Dimension, default: int | None) -> Dimension:
+    given = "chunk_size" in dim.model_fields_set and dim.chunk_size is not None
+    if given or dim.type == "position":
+        return dim
+    filled = dim.model_copy()
+    filled._derive(chunk_size=default)
+    return filled
+
+
+def check_compression(format_name: str, compression: str | None) -> None:
+    """Refuse a compression that the format has no name for.
+
+    Raises
+    ------
+    ValueError
+        If it has none.
+    """
+    label, supported = _COMPRESSIONS.get(format_name, ("", ()))
+    if compression is not None and supported and compression not in supported:
+        raise ValueError(
+            f"Compression {compression!r} is not supported for {label}. Supported: {supported}."
+        )
+
+
+def check_plate(plate: Plate, dimensions: Sequence[Dimension]) -> None:
+    """Refuse positions that have no well, and warn of wells that the plate has not.
+
+    Raises
+    ------
+    ValueError
+        If there are no positions, or some have no well.
+    """
+    axis = next((d for d in dimensions if d.type == "position"), None)
+    if axis is None:
+        raise ValueError("Plate mode requires a position dimension in dimensions.")
+    positions = [p for p in axis.coords or () if isinstance(p, Position)]
+    missing = [p.name for p in positions if p.plate_row is None or p.plate_column is None]
+    if missing:
+        raise ValueError(
+            "All positions must have row and column for plate mode. Missing row/column for "
+            f"positions: {missing}"
+        )
+    outside = [
+        f"{p.name} ({p.plate_row}, {p.plate_column})"
+        for p in positions
+        if p.plate_row not in plate.row_names or p.plate_column not in plate.column_names
+    ]
+    if outside:
+        warn_user(
+            "Some positions have row/column values not in the plate definition: "
+            f"{outside}. The plate that is written is extended to hold them."
+        )
+
+
+def check_schedule(schedule: Schedule, dimensions: Sequence[Dimension]) -> None:
+    """Refuse a schedule that does not fit the dimensions.
+
+    Raises
+    ------
+    ValueError
+        If it names an axis that they have not, or a place that the axis has not.
+    """
+    counts = {d.name: d.count for d in dimensions[:-2]}
+    unknown = [name for name in schedule.axes if name not in counts]
+    if unknown:
+        raise ValueError(
+            f"schedule names the axes {unknown}, but the dimensions before the frame's are "
+            f"{list(counts)}."
+        )
+    for name, count in counts.items():
+        if name not in schedule.axes:
+            if count is None:
+                raise ValueError(
+                    f"schedule must name the unbounded dimension {name!r}, got {schedule.axes}."
+                )
+        elif count is not None and schedule.count(name) > count:
+            raise ValueError(
+                f"schedule reaches index {schedule.count(name) - 1} along {name!r}, but the "
+                f"dimension has count {count}."
+            )

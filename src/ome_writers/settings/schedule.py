@@ -1,0 +1,145 @@
+"""The order of an acquisition that is not nested loops: frame number to acquisition index."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic_core import core_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+
+__all__ = ["Schedule"]
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """Which index each frame has.
+
+    Attributes
+    ----------
+    axes
+        Names of the axes that the schedule knows, without the two of the frame. Axes of the
+        settings that it does not name are faster ones and count on in order: with k places along
+        these, frame n has the indices of row ``n // k``.
+    indices
+        Array of int, shape (rows, len(axes)), read-only. Where the first axis of the settings has no
+        end, the rows are one cycle: they repeat, that axis going on after its highest index.
+
+    Examples
+    --------
+    Two positions, of which only the second has two channels:
+
+    >>> schedule = Schedule(("p", "c"), [[0, 0], [1, 0], [1, 1]])
+    >>> schedule.extents()
+    {0: {'c': 1}, 1: {'c': 2}}
+    """
+
+    axes: tuple[str, ...]
+    indices: np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
+
+    def __post_init__(self) -> None:
+        axes = tuple(self.axes)
+        if isinstance(self.axes, str) or not all(isinstance(name, str) for name in axes):
+            raise ValueError(f"axes of a schedule must be a tuple of names, got {self.axes!r}.")
+        if not axes or len(set(axes)) != len(axes):
+            raise ValueError(f"axes of a schedule must be distinct names, got {axes}.")
+        indices = np.array(self.indices)
+        if indices.ndim != 2 or indices.shape[1] != len(axes) or not len(indices):
+            raise ValueError(
+                f"indices of a schedule must have shape (rows, {len(axes)}) with at least one row "
+                f"for the axes {axes}, got {indices.shape}."
+            )
+        if indices.dtype.kind not in "iu":
+            raise ValueError(f"indices of a schedule must be integers, got {indices.dtype}.")
+        if int(indices.min()) < 0:
+            raise ValueError(f"indices of a schedule must not be negative, got {indices.min()}.")
+        # Half of the memory where it suffices: long acquisitions have a row a frame.
+        small = int(indices.max()) <= np.iinfo(np.int32).max
+        indices = np.ascontiguousarray(indices, dtype=np.int32 if small else np.int64)
+        indices.flags.writeable = False
+        object.__setattr__(self, "axes", axes)
+        object.__setattr__(self, "indices", indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Schedule):
+            return NotImplemented
+        return self.axes == other.axes and np.array_equal(self.indices, other.indices)
+
+    def __hash__(self) -> int:
+        return hash((self.axes, self.indices.shape, self.indices.tobytes()))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Schedule:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Schedule, (self.axes, self.indices)
+
+    def count(self, axis: str) -> int:
+        """Return how many places along `axis` the schedule reaches (its highest index + 1)."""
+        return int(self.indices[:, self.axes.index(axis)].max()) + 1
+
+    def extents(self, axis_of_positions: str = "p") -> dict[int, dict[str, int]]:
+        """Return, for each position, how many places along each other axis it reaches.
+
+        Without an axis of positions, all is position 0.
+        """
+        others = [i for i, name in enumerate(self.axes) if name != axis_of_positions]
+        if axis_of_positions in self.axes:
+            position = self.indices[:, self.axes.index(axis_of_positions)]
+        else:
+            position = np.zeros(len(self), dtype=np.int32)
+        numbers, inverse = np.unique(position, return_inverse=True)
+        hull = np.zeros((len(numbers), len(others)), dtype=np.int64)
+        np.maximum.at(hull, inverse.reshape(-1), self.indices[:, others] + 1)
+        names = [self.axes[i] for i in others]
+        return {
+            int(number): dict(zip(names, row, strict=True))
+            for number, row in zip(numbers, hull.tolist(), strict=True)
+        }
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            _read,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                _write, when_used="json"
+            ),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        row = {"type": "array", "items": {"type": "integer", "minimum": 0}}
+        return {
+            "type": "object",
+            "properties": {
+                "axes": {"type": "array", "items": {"type": "string"}},
+                "indices": {"type": "array", "items": row},
+            },
+            "required": ["axes", "indices"],
+            "additionalProperties": False,
+        }
+
+
+def _read(value: Any) -> Schedule:
+    if isinstance(value, Schedule):
+        return value
+    if isinstance(value, dict) and set(value) == {"axes", "indices"}:
+        return Schedule(**value)
+    raise ValueError(f"A schedule is a Schedule or {{'axes': ..., 'indices': ...}}, got {value!r}.")
+
+
+def _write(schedule: Schedule) -> Mapping[str, Any]:
+    return {"axes": list(schedule.axes), "indices": schedule.indices.tolist()}
