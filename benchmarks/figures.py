@@ -151,7 +151,7 @@ def document(contests: Iterable[Contest]) -> list[dict[str, Any]]:
 
 
 def restored(content: Iterable[dict[str, Any]]) -> list[Contest]:
-    """Return the contests of a `document`; those whose workload is no longer in the table left out."""
+    """Return the contests of a `document`, without workloads that the table no longer has."""
     known = {workload.id: workload for workload in WORKLOADS}
     rows = {competitor.name: competitor for competitor in COMPETITORS}
     return [
