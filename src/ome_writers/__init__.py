@@ -96,9 +96,7 @@ _ROOMS = {
 
 # `from ome_writers import *` must work without the extra.
 if importlib.util.find_spec("useq") is None:
-    __all__.remove("AcquisitionSettingsDict")
-    __all__.remove("dims_from_useq")
-    __all__.remove("useq_to_acquisition_settings")
+    globals()["__all__"] = [n for n in __all__ if _ROOMS.get(n) != "ome_writers_useq"]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 
 import numpy as np
@@ -49,7 +50,7 @@ def _read_dtype(value: Any) -> str:
         raise ValueError(f"Invalid dtype: {value!r}: {error}") from error
     if dtype.kind not in "biufc":
         raise ValueError(f"Invalid dtype: {value!r}: frames hold numbers, not {dtype.name}.")
-    return dtype.name
+    return str(dtype.name)
 
 
 def _read_path(value: Any) -> Any:
@@ -74,8 +75,8 @@ class AcquisitionSettings(Model):
     format
         A format, its name or a backend's name, or ``"auto"``.
     compression
-        ``blosc-zstd``, ``blosc-lz4``, ``zstd`` or ``none`` for OME-Zarr; ``lzw``, ``deflate``, ``zstd`` or
-        ``none`` for OME-TIFF. None leaves it uncompressed.
+        ``blosc-zstd``, ``blosc-lz4``, ``zstd`` or ``none`` for OME-Zarr; ``lzw``, ``deflate``,
+        ``zstd`` or ``none`` for OME-TIFF. None leaves it uncompressed.
     storage_order
         ``"ome"`` as the format likes it, ``"acquisition"``, or the names of all dimensions.
     plate
@@ -115,6 +116,14 @@ class AcquisitionSettings(Model):
     on_incomplete: Literal["trim", "keep"] = "trim"
     rgb: bool = False
     direct_io: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auto_is_not_given(cls, values: Any) -> Any:
+        """Leave out ``format="auto"``, so that the format follows `root_path` from then on."""
+        if isinstance(values, Mapping) and values.get("format") == "auto":
+            return {name: value for name, value in values.items() if name != "format"}
+        return values
 
     @field_validator("format", mode="before")
     @classmethod
@@ -196,13 +205,11 @@ class AcquisitionSettings(Model):
     def num_frames(self) -> int | None:
         """How many frames are acquired; None if there is no end."""
         dimensions = self._known_dimensions("num_frames")[:-2]
-        rows, scheduled = 1, ()
-        if self.schedule is not None:
-            rows, scheduled = len(self.schedule), self.schedule.axes
-        counts = [d.count for d in dimensions if d.name not in scheduled]
         if self.is_unbounded:
             return None
-        return rows * math.prod(count for count in counts if count is not None)
+        scheduled = self.schedule.axes if self.schedule is not None else ()
+        loops = math.prod(d.count or 1 for d in dimensions if d.name not in scheduled)
+        return loops if self.schedule is None else len(self.schedule) * loops
 
     @property
     def position_dimension_index(self) -> int | None:

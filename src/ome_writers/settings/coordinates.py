@@ -23,9 +23,9 @@ Name: TypeAlias = Annotated[str, Field(min_length=1)]
 class Channel(Model):
     """One channel: what was excited, what was seen.
 
-    Wavelengths are nanometers, the exposure is milliseconds. `color` takes a name, a hex string or an
-    RGB(A) tuple; `window` is the range (low, high) of intensities to display; `group` is the group
-    of presets that the channel belongs to, and `camera` the camera that sees it.
+    Wavelengths are nanometers, the exposure is milliseconds. `color` takes a name, a hex string or
+    an RGB(A) tuple; `window` is the range (low, high) of intensities to display; `group` is the
+    group of presets that the channel belongs to, and `camera` the camera that sees it.
     """
 
     name: Name

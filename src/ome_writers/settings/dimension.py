@@ -126,7 +126,7 @@ class Dimension(Model):
             coords = _numbered_positions(count)
             self._derive(coords=coords)
         elif coords is not None:
-            self.__dict__["coords"] = coords = _typed_coords(coords, kind)
+            vars(self)["coords"] = coords = _typed_coords(coords, kind)
         if coords is not None:
             if count is None:
                 self._derive(count=len(coords))
@@ -135,7 +135,7 @@ class Dimension(Model):
                     f"Length of coords ({len(coords)}) does not match count ({count})."
                 )
         if self.unit is not None and (kind == "space" or kind == "time"):
-            self.__dict__["unit"] = units.ngff_name(self.unit, kind)
+            vars(self)["unit"] = units.ngff_name(self.unit, kind)
         return self
 
 
@@ -224,8 +224,8 @@ def dims_from_standard_axes(
     Parameters
     ----------
     sizes
-        Axis (x, y, z, c, t or p), in acquisition order, to its size, to None where it has no end, or
-        to the names of its places.
+        Axis (x, y, z, c, t or p), in acquisition order, to its size, to None where it has no end,
+        or to the names of its places.
     chunk_shapes
         Axis to the extent of a chunk, in pixels; left out, a chunk is one frame.
     shard_shapes

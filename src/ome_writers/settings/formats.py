@@ -108,8 +108,8 @@ class OmeTiffFormat(Model):
     Attributes
     ----------
     prefer_single_file
-        ``"auto"``: a file for one position, a folder of files for several; ``"always"`` (True): every
-        position in one file; ``"never"`` (False): a folder also for one.
+        ``"auto"``: a file for one position, a folder of files for several; ``"always"`` (True):
+        every position in one file; ``"never"`` (False): a folder also for one.
     multi_file_metadata
         Which files of a folder hold the whole OME-XML: each (``"redundant"``), the first, or a
         companion file.

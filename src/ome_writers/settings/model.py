@@ -49,7 +49,7 @@ class Model(BaseModel):
 
     def _derive(self, **values: Any) -> None:
         """Set fields that follow from others: they stay "not set", so that they follow again."""
-        self.__dict__.update(values)
+        vars(self).update(values)
         self.model_fields_set.difference_update(values)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from numbers import Integral
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import field_validator
 
@@ -59,11 +58,9 @@ class Plate(Model):
         >>> Plate.from_standard_wells(6)
         Plate(row_names=['A', 'B'], column_names=['1', '2', '3'], name=None)
         """
-        size = num_wells_or_shape
-        if isinstance(size, Sequence) and not isinstance(size, str):
-            if len(size) != 2 or not all(
-                isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in size
-            ):
+        size: Any = num_wells_or_shape
+        if isinstance(size, (tuple, list)):
+            if len(size) != 2 or not all(_is_extent(n) for n in size):
                 raise ValueError(
                     "If providing a tuple for plate shape, it must be (n_rows, n_columns) with "
                     f"positive integers. Got: {tuple(size)}"
@@ -79,6 +76,10 @@ class Plate(Model):
             row_names=[row_name(i) for i in range(rows)],
             column_names=[str(i + 1) for i in range(columns)],
         )
+
+
+def _is_extent(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Integral) and int(value) > 0
 
 
 def row_name(index: int) -> str:

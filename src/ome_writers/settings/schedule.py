@@ -28,8 +28,8 @@ class Schedule:
         settings that it does not name are faster ones and count on in order: with k places along
         these, frame n has the indices of row ``n // k``.
     indices
-        Array of int, shape (rows, len(axes)), read-only. Where the first axis of the settings has no
-        end, the rows are one cycle: they repeat, that axis going on after its highest index.
+        Array of int, shape (rows, len(axes)), read-only. Where the first axis of the settings has
+        no end, the rows are one cycle: they repeat, that axis going on after its highest index.
 
     Examples
     --------
@@ -44,9 +44,10 @@ class Schedule:
     indices: np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
 
     def __post_init__(self) -> None:
-        axes = tuple(self.axes)
-        if isinstance(self.axes, str) or not all(isinstance(name, str) for name in axes):
-            raise ValueError(f"axes of a schedule must be a tuple of names, got {self.axes!r}.")
+        given: Any = self.axes
+        axes = tuple(given)
+        if isinstance(given, str) or not all(isinstance(name, str) for name in axes):
+            raise ValueError(f"axes of a schedule must be a tuple of names, got {given!r}.")
         if not axes or len(set(axes)) != len(axes):
             raise ValueError(f"axes of a schedule must be distinct names, got {axes}.")
         indices = np.array(self.indices)
