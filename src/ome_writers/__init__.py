@@ -21,22 +21,22 @@ from ome_writers.errors import (
     UnsupportedError,
     WriteError,
 )
-from ome_writers.settings import (
-    AcquisitionSettings,
-    Channel,
-    Dimension,
-    OmeTiffFormat,
-    OmeZarrFormat,
-    Plate,
-    Position,
-    PositionDimension,
-    Schedule,
-    ScratchFormat,
-    StandardAxis,
-    dims_from_standard_axes,
-)
 
 if TYPE_CHECKING:
+    from ome_writers.settings import (
+        AcquisitionSettings,
+        Channel,
+        Dimension,
+        OmeTiffFormat,
+        OmeZarrFormat,
+        Plate,
+        Position,
+        PositionDimension,
+        Schedule,
+        ScratchFormat,
+        StandardAxis,
+        dims_from_standard_axes,
+    )
     from ome_writers.streaming import CoordUpdate, OMEStream, create_stream
     from ome_writers.views import StreamView
     from ome_writers_useq import (
@@ -83,15 +83,32 @@ __all__ = [
     "useq_to_acquisition_settings",
 ]
 
-# Names that are looked up when they are first used, so that importing the settings stays light.
+# What is looked up when it is first used: pydantic's machinery alone takes most of the third of a
+# second that this import may cost, and the engines and adapters must not be loaded by it.
 _ROOMS = {
-    "CoordUpdate": "ome_writers.streaming",
-    "OMEStream": "ome_writers.streaming",
-    "create_stream": "ome_writers.streaming",
+    **dict.fromkeys(
+        (
+            "AcquisitionSettings",
+            "Channel",
+            "Dimension",
+            "OmeTiffFormat",
+            "OmeZarrFormat",
+            "Plate",
+            "Position",
+            "PositionDimension",
+            "Schedule",
+            "ScratchFormat",
+            "StandardAxis",
+            "dims_from_standard_axes",
+        ),
+        "ome_writers.settings",
+    ),
+    **dict.fromkeys(("CoordUpdate", "OMEStream", "create_stream"), "ome_writers.streaming"),
     "StreamView": "ome_writers.views",
-    "AcquisitionSettingsDict": "ome_writers_useq",
-    "dims_from_useq": "ome_writers_useq",
-    "useq_to_acquisition_settings": "ome_writers_useq",
+    **dict.fromkeys(
+        ("AcquisitionSettingsDict", "dims_from_useq", "useq_to_acquisition_settings"),
+        "ome_writers_useq",
+    ),
 }
 
 # `from ome_writers import *` must work without the extra.

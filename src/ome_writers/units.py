@@ -1,8 +1,9 @@
 """Units of length and time: what NGFF calls them, what OME-XML calls them, what people type.
 
 The names are those of the axes' ``unit`` in NGFF (0.5, "axes" metadata), the symbols those of the
-enumerations UnitsLength and UnitsTime of the OME schema (2016-06). A unit that only one of the two
-knows (``pixel``, ``li``, ``pc``'s neighbours ``ua`` and ``ly``) has no row here.
+enumerations UnitsLength and UnitsTime of the OME schema (2016-06). A unit that OME-XML alone
+knows (``pixel``, ``reference frame``, ``li``, ``thou``, ``pt``, ``ly``, ``ua``, ``dam``, ``das``)
+has no row here: NGFF could not hold it.
 """
 
 from __future__ import annotations

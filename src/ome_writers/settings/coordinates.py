@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from pydantic import Field, FiniteFloat, PositiveInt, model_validator
+from pydantic import Field, FiniteFloat, PositiveInt, field_serializer, model_validator
 from pydantic_extra_types.color import Color
 
 from ome_writers.settings.model import Model
@@ -37,6 +37,13 @@ class Channel(Model):
     group: str | None = None
     camera: str | None = None
     window: tuple[FiniteFloat, FiniteFloat] | None = None
+
+    @field_serializer("color", when_used="json-unless-none")
+    def _exact_color(self, color: Color) -> Any:
+        """Write a color as text, unless that would round its alpha."""
+        text = str(color)
+        exact = Color(text).as_rgb_tuple() == color.as_rgb_tuple()
+        return text if exact else [*color.as_rgb_tuple(alpha=True)]
 
     @model_validator(mode="before")
     @classmethod

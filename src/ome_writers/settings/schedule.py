@@ -50,7 +50,10 @@ class Schedule:
             raise ValueError(f"axes of a schedule must be a tuple of names, got {given!r}.")
         if not axes or len(set(axes)) != len(axes):
             raise ValueError(f"axes of a schedule must be distinct names, got {axes}.")
-        indices = np.array(self.indices)
+        try:
+            indices = np.array(self.indices)
+        except ValueError:
+            raise ValueError("indices of a schedule must be rows of one length.") from None
         if indices.ndim != 2 or indices.shape[1] != len(axes) or not len(indices):
             raise ValueError(
                 f"indices of a schedule must have shape (rows, {len(axes)}) with at least one row "
@@ -112,10 +115,7 @@ class Schedule:
         cls, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
-            _read,
-            serialization=core_schema.plain_serializer_function_ser_schema(
-                _write, when_used="json"
-            ),
+            _read, serialization=core_schema.plain_serializer_function_ser_schema(_write)
         )
 
     @classmethod
