@@ -105,15 +105,14 @@ def described(channels: Iterable[useq.Channel]) -> list[Channel]:
             hints += [str(number) for number in range(2, len(listed) + 2)]
             name = next(n for n in (f"{name} ({hint})" for hint in hints) if n not in taken)
         taken.add(name)
-        named.append(
-            Channel(
-                name=name,
-                color=colour_of(channel.config),
-                exposure_ms=channel.exposure,
-                group=channel.group,
-                camera=channel.camera,
-            )
-        )
+        told: dict[str, Any] = {
+            "name": name,
+            "color": colour_of(channel.config),
+            "exposure_ms": channel.exposure,
+            "group": channel.group,
+            "camera": channel.camera,
+        }
+        named.append(Channel(**told))
     return named
 
 

@@ -127,7 +127,7 @@ def _regular(
     apart = "p" in used and "g" in used and abs(used.index("p") - used.index("g")) > 1
     if not top.order or apart:
         return None
-    axes = _axes(top.order, top.sizes, ())
+    axes = _axes(top.order, {axis for axis in used if axis in "pg"}, ())
     pairs = planned_pairs(reading)
     sizes: dict[str, int | None] = {axis: top.sizes.get(axis) for axis in axes}
     if "p" in axes:
@@ -147,8 +147,8 @@ def _from_rows(
     extras = "".join(own.order for own in reading.own if own is not None) + AXES
     extras = "".join(dict.fromkeys(extras))  # in the order in which the positions bring them
     more = [axis for axis in extras if axis not in order and axis in named]
-    counts = {axis: len(np.unique(indices[:, AXES.index(axis)])) for axis in order}
-    axes = _axes(order, counts, more)
+    varied = {axis for axis in "pg" if np.ptp(indices[:, AXES.index(axis)])}
+    axes = _axes(order, varied, more)
 
     pairs, position = _merged(indices)
     columns = {axis: np.maximum(indices[:, AXES.index(axis)], 0) for axis in "tz"}
@@ -161,7 +161,8 @@ def _from_rows(
 
     rows = np.stack([columns[axis] for axis in axes], axis=1)
     extents = [int(n) for n in rows.max(axis=0) + 1]
-    linear = np.ravel_multi_index(tuple(rows.T), tuple(extents))
+    strides = [math.prod(extents[i + 1 :]) for i in range(len(extents))]
+    linear = rows @ np.array(strides, dtype=np.int64)
     total = math.prod(extents)
     regular = len(linear) == total and bool((linear == np.arange(total)).all())
     repeats = 0 if regular else len(linear) - len(np.unique(linear))
@@ -178,15 +179,13 @@ def _from_rows(
     return _ended(found)
 
 
-def _axes(
-    order: str, counts: Mapping[str, int], more: tuple[str, ...] | list[str]
-) -> tuple[str, ...]:
+def _axes(order: str, varied: set[str], more: tuple[str, ...] | list[str]) -> tuple[str, ...]:
     """Return the axes as they are iterated, with one axis in the place of p and g.
 
     Where both go on, it takes the place of the outer one; where only one does, that one's.
     """
     both = [axis for axis in order if axis in "pg"]
-    going = [axis for axis in both if counts[axis] > 1] or both[:1]
+    going = [axis for axis in both if axis in varied] or both[:1]
     axes = [
         ("p" if axis in "pg" else axis) for axis in order if axis not in "pg" or axis == going[0]
     ]

@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import useq
-from pydantic import PrivateAttr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,15 +68,17 @@ class _NotRememberedError(LookupError):
 class _Inquiry(useq.MDASequence):
     """Equal to a sequence as a key of useq's memory, but nothing is stored by asking with it.
 
-    A subclass, so that Python prefers this `__eq__` to the one of the stored sequence.
+    A subclass, so that Python prefers this `__eq__` to the one of the stored sequence. It has no
+    plans: pydantic never makes one.
     """
 
-    _of: useq.MDASequence = PrivateAttr()
+    __slots__ = ("_of",)
+    _of: useq.MDASequence
 
     @classmethod
     def about(cls, seq: useq.MDASequence) -> _Inquiry:
-        inquiry = cls.model_construct()
-        inquiry._of = seq
+        inquiry = object.__new__(cls)
+        object.__setattr__(inquiry, "_of", seq)
         return inquiry
 
     def __hash__(self) -> int:

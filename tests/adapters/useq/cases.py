@@ -8,15 +8,15 @@ from typing import Any
 
 import useq
 
-T3 = {"interval": 1, "loops": 3}
-T4 = {"interval": 0.5, "loops": 4}
+T3 = {"interval": 0.01, "loops": 3}  # quick, so that the table can be run on a camera
+T4 = {"interval": 0.005, "loops": 4}
 Z3 = {"range": 4, "step": 2}
 Z5 = {"range": 4, "step": 1}
 GRID = {"rows": 1, "columns": 2, "fov_width": 10, "fov_height": 10}
 TALL = {"rows": 3, "columns": 1, "fov_width": 10, "fov_height": 10}
 TWO = ["DAPI", "FITC"]
 HERE = (10.0, 20.0, 30.0)
-THERE = (100.0, 200.0, 300.0)
+THERE = (100.0, 200.0, 40.0)
 FLAT = {"config": "BF", "do_stack": False}
 SELDOM = {"config": "Cy5", "acquire_every": 2}
 
@@ -59,8 +59,8 @@ _FOCUS = {"autofocus_device_name": "Z", "autofocus_motor_offset": 5, "axes": ("p
 
 REGULAR = [
     Case("time", {"time_plan": T3}, {"t": 3}),
-    Case("two phases", {"time_plan": [T3, {"interval": 5, "loops": 2}]}, {"t": 4}),
-    Case("a duration", {"time_plan": {"interval": 2, "duration": 5}}, {"t": 3}),
+    Case("two phases", {"time_plan": [T3, {"interval": 0.02, "loops": 2}]}, {"t": 4}),
+    Case("a duration", {"time_plan": {"interval": 0.02, "duration": 0.05}}, {"t": 3}),
     Case("channels", {"channels": TWO}, {"c": 2}),
     Case("a stack", {"z_plan": Z5}, {"z": 5}),
     Case("a stack downwards", {"z_plan": {**Z5, "go_up": False}}, {"z": 5}),

@@ -210,7 +210,7 @@ def test_pixels() -> None:
     ("axis", "told", "scale", "unit"),
     [
         ("t", (3.0, "minute"), 3.0, "minute"),
-        ("t", None, 1.0, "second"),
+        ("t", None, 0.01, "second"),
         ("z", (5.0, "nanometer"), 5.0, "nanometer"),
         ("z", (None, "micrometer"), None, "micrometer"),
         ("y", (0.2, "millimeter"), 0.2, "millimeter"),

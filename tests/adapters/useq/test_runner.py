@@ -1,0 +1,74 @@
+"""pymmcore-plus delivers the frames in the order that the settings foresee."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import pytest
+
+from adapters.useq.cases import CASES, Case
+from adapters.useq.oracle import check_places, image_events
+from ome_writers_useq import useq_to_acquisition_settings
+
+pytest.importorskip("pymmcore_plus")
+
+from pymmcore_plus import CMMCorePlus, find_micromanager
+from pymmcore_plus.mda import mda_listeners_connected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    import useq
+
+if not find_micromanager():
+    pytest.skip("mm-test-adapters is not installed", allow_module_level=True)
+
+pytestmark = pytest.mark.camera
+
+
+@pytest.fixture(scope="module")
+def core() -> Iterator[CMMCorePlus]:
+    """Return a core with the demo camera, small and quick, and everything sequenceable."""
+    core = CMMCorePlus()
+    core.loadSystemConfiguration()
+    core.setProperty("Camera", "OnCameraCCDXSize", 32)
+    core.setProperty("Camera", "OnCameraCCDYSize", 32)
+    core.setProperty("Camera", "FastImage", 1)
+    core.setProperty("XY", "Velocity", 1e6)
+    core.setProperty("Z", "UseSequences", "Yes")
+    core.setExposure(1)
+    # The channels of the table, some with properties that can be sequenced.
+    for group, config in (("Channel", "BF"), ("Channel", "A"), ("Channel", "B"), ("Laser", "DAPI")):
+        core.defineConfig(group, config, "Camera", "Gain", "1")
+    core.defineConfig("Channel", "C", "Camera", "Gain", "2")
+    yield core
+    core.reset()
+
+
+class Frames:
+    """What was delivered."""
+
+    def __init__(self) -> None:
+        self.events: list[useq.MDAEvent] = []
+
+    def frameReady(self, image: np.ndarray, event: useq.MDAEvent) -> None:  # noqa: N802  # pymmcore-plus' name
+        """Keep the event of a frame."""
+        self.events.append(event)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("sequenced", [True, False], ids=["sequenced", "snapped"])
+def test_frames_are_delivered_as_foreseen(core: CMMCorePlus, case: Case, sequenced: bool) -> None:
+    """The n-th frame that the runner delivers goes where its event says."""
+    seq = case.sequence()
+    core.mda.engine.use_hardware_sequencing = sequenced
+    frames = Frames()
+    with mda_listeners_connected(frames, mda_events=core.mda.events):
+        core.mda.run(seq)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # frames that replace others
+        found = useq_to_acquisition_settings(seq, 32, 32)
+    assert len(frames.events) == len(image_events(seq))
+    check_places(seq, found, frames.events)
