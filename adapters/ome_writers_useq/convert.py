@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 import useq
 
-from ome_writers import Schedule, SettingsError, UnsupportedError
+from ome_writers import Dimension, Plate, Schedule, SettingsError, UnsupportedError
 from ome_writers_useq.dimensions import FrameGeometry, describe_axes
 from ome_writers_useq.levels import read
 from ome_writers_useq.outline import outline
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from ome_writers import Dimension, Plate, Position
+    from ome_writers import Position
     from ome_writers_useq.dimensions import UnitTuple
     from ome_writers_useq.outline import Outline
 

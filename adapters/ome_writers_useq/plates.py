@@ -35,9 +35,9 @@ def plate_from_useq(seq: useq.MDASequence) -> Plate | None:
 
 def well_of(position: PositionBase | None) -> tuple[int, int] | None:
     """Return the 0-based row and column of the position's well, None if it names none."""
-    if position is None or position.plate_row is None or position.plate_col is None:
-        return None
-    return position.plate_row, position.plate_col
+    # useq-schema before 0.9.2 has no such fields.
+    row, column = getattr(position, "plate_row", None), getattr(position, "plate_col", None)
+    return None if row is None or column is None else (row, column)
 
 
 def row_name(row: int) -> str:

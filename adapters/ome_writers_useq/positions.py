@@ -69,7 +69,7 @@ def _fields(reading: Reading, pairs: Iterable[tuple[int, int]]) -> Iterator[dict
             name = names[p]  # told apart by row and column
         else:
             name = f"{names[p]}_p{p:04d}_g{g:04d}" if several else f"{names[p]}_g{g:04d}"
-        yield {"name": name, **_well(stage), **_grid(tile), **_coordinates(stage, point)}
+        yield {"name": name, **_well(well_of(stage)), **_grid(tile), **_coordinates(stage, point)}
 
 
 def _fields_of_wells(
@@ -79,17 +79,19 @@ def _fields_of_wells(
     wpp: Any = plan.well_points_plan
     # The grid's rows and columns get lost where useq adds its points to the wells.
     in_well = [wpp] if isinstance(wpp, useq.RelativePosition) else list(wpp)
-    seen: defaultdict[tuple[int, int] | None, int] = defaultdict(int)
+    wells = plan.selected_well_indices
+    seen: defaultdict[tuple[int, int], int] = defaultdict(int)
     for p, g in pairs:
         stage = reading.positions[p]
         point = reading.points_of(p)[g] if g >= 0 else None
         tiles = [tile for item in (in_well[p % len(in_well)], point) if (tile := _tile(item))]
         # A grid of grids has no single row and column.
         tile = tiles[0] if len(tiles) == 1 else None
-        well = well_of(stage)
+        row, column = wells[p // len(in_well)]
+        well = (int(row), int(column))
         name = f"fov{seen[well]}"
         seen[well] += 1
-        yield {"name": name, **_well(stage), **_grid(tile), **_coordinates(stage, point)}
+        yield {"name": name, **_well(well), **_grid(tile), **_coordinates(stage, point)}
 
 
 def _stage_names(positions: Sequence[PositionBase]) -> list[str]:
@@ -127,17 +129,17 @@ def _distinct(fields: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _tile(position: PositionBase | None) -> tuple[int, int] | None:
-    if position is None or position.grid_row is None or position.grid_col is None:
-        return None
-    return position.grid_row, position.grid_col
+    # useq-schema before 0.9.2 calls them row and col.
+    names = ("grid_row", "grid_col") if hasattr(position, "grid_row") else ("row", "col")
+    row, column = (getattr(position, name, None) for name in names)
+    return None if row is None or column is None else (row, column)
 
 
 def _grid(tile: tuple[int, int] | None) -> dict[str, int]:
     return {} if tile is None else {"grid_row": tile[0], "grid_column": tile[1]}
 
 
-def _well(stage: PositionBase | None) -> dict[str, str]:
-    well = well_of(stage)
+def _well(well: tuple[int, int] | None) -> dict[str, str]:
     if well is None:
         return {}
     return {"plate_row": row_name(well[0]), "plate_column": str(1 + well[1])}
