@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["resolve"]
 
 CAMERA_AXES = frozenset({"cam", "camera"})
-_RGB = ("Red", "Green", "Blue")
+_RGB = {"Red": "#FF0000", "Green": "#00FF00", "Blue": "#0000FF"}
 
 
 def resolve(settings: AcquisitionSettings) -> Plan:
@@ -102,11 +102,11 @@ def _channel_axis(
         for dim in folded:
             labels = [(n, _label(dim, i)) for n, _ in labels for i in range(dim.count or 1)]
         for label, camera in labels:
-            for sample in _RGB[:planes] if planes > 1 else (None,):
+            for sample in _RGB if planes > 1 else (None,):
                 words = [w for w in (label, camera, sample) if w]
-                update = {"name": " / ".join(words), "camera": camera}
+                update: dict[str, object] = {"name": " / ".join(words), "camera": camera}
                 if sample:
-                    update["color"] = sample.lower()
+                    update["color"] = _RGB[sample]
                 names.append(Channel(**{**(one.model_dump() if one else {}), **update}))
     merged = Dimension(
         name=channel.name if channel else "c",

@@ -104,12 +104,15 @@ class Router:
         """Return `addresses` as arrays of shape (n,) and (n, rank)."""
         return self._project(self._acquired(np.arange(start, stop, dtype=np.int64)))
 
-    def walk(self, start: int = 0) -> Iterator[Address]:
-        """Iterate over the addresses from frame `start` to the end, if there is one."""
+    def walk(self, start: int = 0) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """Iterate over the addresses from frame `start` to the end, if there is one.
+
+        On the path of every frame, so it yields plain tuples.
+        """
         end = self.frames
         while end is None or start < end:
             stop = start + _BLOCK if end is None else min(start + _BLOCK, end)
-            yield from map(Address, *self.addresses(start, stop))
+            yield from zip(*self.addresses(start, stop), strict=True)
             start = stop
 
     def place(self, index: Sequence[int]) -> Address:

@@ -42,13 +42,14 @@ class Background:
 
     def __init__(self, workers: int, *, limit: int = 1024, name: str = "ome-writers") -> None:
         self.failures: list[Failure] = []
-        self._tasks: deque[tuple[Callable[[], object], Iterable[int]]] = deque()
+        self._tasks: deque[tuple[int, Callable[[], object], Iterable[int]]] = deque()
         self._limit = limit
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._idle = threading.Condition(self._lock)
         self._room = threading.Condition(self._lock)
-        self._running = 0
+        self._running: set[int] = set()
+        self._submitted = 0
         self._closed = False
         self._threads = [
             threading.Thread(target=self._serve, name=f"{name}-{i}", daemon=True)
@@ -60,7 +61,7 @@ class Background:
     @property
     def depth(self) -> int:
         """Number of tasks that wait or run."""
-        return len(self._tasks) + self._running
+        return len(self._tasks) + len(self._running)
 
     def submit(self, task: Callable[[], object], frames: Iterable[int] = ()) -> None:
         """Have `task` run; `frames` are the numbers of the frames that are lost if it fails."""
@@ -69,13 +70,23 @@ class Background:
                 self._room.wait()
             if self._closed:
                 raise RuntimeError("The background threads have ended; no task can be added.")
-            self._tasks.append((task, frames))
+            self._submitted += 1
+            self._tasks.append((self._submitted, task, frames))
             self._work.notify()
 
     def drain(self) -> None:
         """Return when every task submitted so far, and each that came meanwhile, has ended."""
         with self._lock:
             while self._tasks or self._running:
+                self._idle.wait()
+
+    def barrier(self) -> None:
+        """Return when every task submitted so far has ended; later ones may still wait."""
+        with self._lock:
+            last = self._submitted
+            while self._running and min(self._running) <= last or (
+                self._tasks and self._tasks[0][0] <= last
+            ):
                 self._idle.wait()
 
     def close(self) -> None:
@@ -95,8 +106,8 @@ class Background:
                     if self._closed:
                         return
                     self._work.wait()
-                task, frames = self._tasks.popleft()
-                self._running += 1
+                number, task, frames = self._tasks.popleft()
+                self._running.add(number)
                 self._room.notify()
             try:
                 task()
@@ -105,6 +116,5 @@ class Background:
             finally:
                 del task
                 with self._lock:
-                    self._running -= 1
-                    if not self._tasks and not self._running:
-                        self._idle.notify_all()
+                    self._running.discard(number)
+                    self._idle.notify_all()

@@ -1,0 +1,104 @@
+"""What every format promises: all that a dataset says, held in memory, rendered to bytes on demand.
+
+The documents in memory are the truth. Nothing on disk is read back, backed up or restored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from ome_writers.formats.frame_metadata import Journal
+
+__all__ = ["Documents", "Layout", "Outcome", "Status"]
+
+Status = Literal["writing", "complete", "cancelled", "failed"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where an acquisition's arrays, documents and journals lie below `root`.
+
+    Attributes
+    ----------
+    root
+        The folder (OME-Zarr, sets of files) or the folder of the one file, below which all keys lie.
+    output
+        What the user was promised: `AcquisitionSettings.output_path`.
+    arrays
+        Key of each image's array, by image number (see `storage.ArrayTarget.key`).
+    images
+        Key of each image itself, by image number: the group's path in OME-Zarr (``""`` for the
+        root), the file's name in OME-TIFF.
+    journals
+        Key of the file in which each image's frame metadata is journalled, by image number.
+    """
+
+    root: Path
+    output: Path
+    arrays: tuple[str, ...]
+    images: tuple[str, ...]
+    journals: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an acquisition stands or ended.
+
+    Attributes
+    ----------
+    status
+        ``"writing"`` until `close`; ``"cancelled"`` when fewer frames came than were planned.
+    frames_written
+        Number of frames that were appended (skipped ones do not count).
+    shapes
+        The shape of each image's array, in storage order, y and x included.
+    windows
+        (image number, channel number) to the (smallest, largest) value that was sampled.
+    """
+
+    status: Status
+    frames_written: int = 0
+    shapes: tuple[tuple[int, ...], ...] = ()
+    windows: Mapping[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
+
+
+class Documents(Protocol):
+    """All that the files of one dataset say. Not thread-safe: the stream holds its lock around calls."""
+
+    def render(self) -> Iterator[tuple[str, bytes]]:
+        """Yield key and content of each document that changed since the last call (at first: all).
+
+        Parents come before what they contain, so that a reader that polls never finds a child that its parent
+        denies.
+        """
+        ...
+
+    def get_metadata(self) -> Any:
+        """Return a deep copy of the metadata, in the form that api.md gives for the format."""
+        ...
+
+    def update_metadata(self, metadata: Any) -> None:
+        """Take over metadata in the form of `get_metadata`; wrong forms raise and change nothing."""
+        ...
+
+    def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
+        """Attach `metadata` to the whole acquisition; the same namespace replaces."""
+        ...
+
+    def finish(self, outcome: Outcome, journal: Journal) -> None:
+        """Take in how the acquisition ended, and the metadata of its frames.
+
+        Called once, after the pixels are closed and `journal` is complete on disk. A journal whose
+        lines are wholly in the documents now may be discarded (``journal.discard(image)``) after the
+        next `render` was written; `journal_obsolete` says which.
+        """
+        ...
+
+    def journal_obsolete(self) -> tuple[int, ...]:
+        """Return the images whose journal is wholly contained in the documents."""
+        ...

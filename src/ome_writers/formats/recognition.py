@@ -1,0 +1,71 @@
+"""Is this a dataset that this library wrote? Asked before anything is replaced."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["is_ours"]
+
+_MOST_BYTES = 64 * 2**20  # a document larger than this is nobody's root document
+_SET_SUFFIXES = (".ome.tif", ".ome.tiff", ".companion.ome", ".jsonl", ".lock")
+
+
+def is_ours(path: Path) -> bool:
+    """Whether `path` is an OME-Zarr, an OME-TIFF (file or set) or a scratch store of this library.
+
+    A symbolic link never is: what it points to may be anything.
+    """
+    if path.is_symlink():
+        return False
+    if path.is_file():
+        return _is_our_tiff(path)
+    if not path.is_dir():
+        return False
+    return _is_our_zarr(path) or _is_our_scratch(path) or _is_our_set(path)
+
+
+def _is_our_zarr(folder: Path) -> bool:
+    document = _read_json(folder / "zarr.json")
+    attributes = document.get("attributes")
+    return isinstance(attributes, dict) and bool({"ome", "ome_writers"} & set(attributes))
+
+
+def _is_our_scratch(folder: Path) -> bool:
+    return {"settings", "position_shapes"} <= set(_read_json(folder / "manifest.json"))
+
+
+def _is_our_set(folder: Path) -> bool:
+    files = list(folder.iterdir())
+    tiffs = [f for f in files if f.name.lower().endswith((".ome.tif", ".ome.tiff"))]
+    return (
+        bool(tiffs)
+        and all(f.is_file() and f.name.lower().endswith(_SET_SUFFIXES) for f in files)
+        and all(_is_our_tiff(f) for f in tiffs)
+    )
+
+
+def _is_our_tiff(file: Path) -> bool:
+    with file.open("rb") as stream:
+        head = stream.read(4)
+        if head not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            return False
+        stream.seek(0)
+        # the name stands in the Software tag and in the OME-XML, near the start or at the very end
+        start = stream.read(2**20)
+        stream.seek(0, 2)
+        stream.seek(max(0, stream.tell() - 2**20))
+        return b"ome-writers" in start or b"ome-writers" in stream.read()
+
+
+def _read_json(path: Path) -> dict[str, object]:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            return {}
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}

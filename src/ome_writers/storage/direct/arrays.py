@@ -1,0 +1,159 @@
+"""One array on disk: blocks of chunks in, planes out."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ome_writers.storage.direct.chunks import ChunkFiles
+from ome_writers.storage.direct.codec import Codec
+from ome_writers.storage.direct.grid import Grid
+from ome_writers.storage.direct.shards import Shard, ShardShape
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ome_writers.routing import ArrayPlan
+    from ome_writers.storage.direct.assembly import Block
+    from ome_writers.storage.direct.grid import Cell, ShardPart
+    from ome_writers.storage.direct.handles import Handles
+
+__all__ = ["StoredArray"]
+
+_MOST_SHARDS = 1024  # shards of one array that wait for chunks; older ones are tidied, and taken up again
+
+
+class StoredArray:
+    """The chunks of one array, as files or in shards. Its methods are safe to call from any thread.
+
+    Parameters
+    ----------
+    folder
+        The array's node in the hierarchy; chunks lie in ``c`` below it.
+    plan
+        The array.
+    handles
+        Lends open shard files.
+    durable
+        Whether chunk files are forced to the medium.
+    """
+
+    def __init__(self, folder: Path, plan: ArrayPlan, handles: Handles, *, durable: bool) -> None:
+        self.grid = Grid(plan)
+        self._codec = Codec(plan.compression, plan.dtype)
+        self._folder = folder / "c"
+        self._handles = handles
+        self._files = ChunkFiles(str(self._folder), durable=durable)
+        self._shape = ShardShape(
+            self.grid.shard_chunks,
+            self._codec.most(self.grid.chunk_bytes),
+            in_place=self._codec.identity,
+        )
+        self._shards: dict[Cell, Shard] = {}
+        self._lock = threading.Lock()
+
+    def store(self, block: Block, *, final: bool) -> None:
+        """Encode and write the columns of a block; `final` says that all of their frames are there."""
+        if not self.grid.sharded:
+            for cell, column in zip(block.cells, block.columns, strict=False):
+                for tile in range(len(column)):
+                    key = (*cell, *divmod(tile, self.grid.tiles[1]))
+                    self._files.write(key, self._encode(column[tile], steady=final))
+            return
+        for part in self.grid.parts:
+            self._store_part(block, part, final=final)
+
+    def load(self, cell: Cell) -> NDArray[np.generic] | None:
+        """Return the column of `cell` from disk; None when nothing of it was written."""
+        column: NDArray[np.generic] | None = None
+        for tile, stored in self._stored_tiles(cell):
+            if stored is not None:
+                if column is None:
+                    column = np.zeros(self.grid.column_shape, self.grid.dtype)
+                chunk = np.frombuffer(self._codec.decode(stored), self.grid.dtype)
+                column[tile] = chunk.reshape(self.grid.column_shape[1:])
+        return column
+
+    def flush(self) -> None:
+        """Make readers see all chunks that were stored in shards."""
+        with self._lock:
+            shards = list(self._shards.values())
+        for shard in shards:
+            shard.flush()
+
+    def finish(self) -> None:
+        """Tidy every shard that is not complete."""
+        with self._lock:
+            shards, self._shards = list(self._shards.values()), {}
+        for shard in shards:
+            shard.finish()
+
+    def _store_part(self, block: Block, part: ShardPart, *, final: bool) -> None:
+        """Write the tiles of a block's columns that lie in one shard."""
+        inner: list[int] = []
+        parts: list[bytes | memoryview] = []
+        for cell, column in zip(block.cells, block.columns, strict=False):
+            plane = self.grid.shard(cell)[1] * self.grid.plane_chunks
+            inner += [plane + i for i in part.inner]
+            parts += [self._encode(column[tile], steady=final) for tile in part.tiles]
+        sizes = [len(p) for p in parts]
+        key = (*block.shard, *part.yx)
+        shard = self._acquire(key, self.grid.chunks_in(block.shard, part))
+        try:
+            shard.add(inner, sizes, parts, final=final)
+        finally:
+            self._release(key, shard)
+
+    def _encode(self, chunk: NDArray[np.generic], *, steady: bool) -> bytes | memoryview:
+        """Return the stored form of a chunk; one that still takes frames is copied first."""
+        return self._codec.encode(chunk if steady or self._codec.identity else chunk.copy())
+
+    def _acquire(self, key: Cell, expected: int) -> Shard:
+        """Return the shard for adding chunks; it is not finished before `_release`."""
+        with self._lock:
+            shard = self._shards.get(key)
+            if shard is None:
+                path = self._path(key)
+                os.makedirs(path.parent, exist_ok=True)
+                shard = self._shards[key] = Shard(path, self._shape, expected, self._handles)
+            shard.users += 1
+            return shard
+
+    def _release(self, key: Cell, shard: Shard) -> None:
+        """Finish the shard when it is whole, or when too many others wait."""
+        with self._lock:
+            shard.users -= 1
+            crowded = len(self._shards) > _MOST_SHARDS
+            if shard.users or not (shard.whole or crowded):
+                return
+            del self._shards[key]
+            shard.finish()
+        self._handles.sync(shard.path)
+        self._handles.forget(shard.path)
+
+    def _stored_tiles(self, cell: Cell) -> list[tuple[int, bytes | None]]:
+        if not self.grid.sharded:
+            across = self.grid.tiles[1]
+            tiles = range(self.grid.column_shape[0])
+            return [(tile, self._files.read((*cell, *divmod(tile, across)))) for tile in tiles]
+        outer, plane = self.grid.shard(cell)
+        found: list[tuple[int, bytes | None]] = []
+        for part in self.grid.parts:
+            key = (*outer, *part.yx)
+            with self._lock:
+                shard = self._shards.get(key)
+            if shard is None:
+                if not self._path(key).exists():
+                    continue
+                shard = Shard(self._path(key), self._shape, 0, self._handles)
+            for tile, inner in zip(part.tiles, part.inner, strict=True):
+                found.append((tile, shard.read(plane * self.grid.plane_chunks + inner)))
+        return found
+
+    def _path(self, key: Cell) -> Path:
+        return self._folder.joinpath(*map(str, key))

@@ -1,0 +1,105 @@
+"""Frames become whole chunks in memory, then blocks of work for the background.
+
+A *block* is what is handed over at once: neighbouring columns of one shard, in the order in which they
+came. Where a chunk is part of one plane, a column is whole as soon as its frame is there, and
+a block takes as many as fit. Where a chunk spans several planes, a block is one column, which stays open
+until its last plane has come.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ome_writers.storage.direct.grid import Cell, Grid
+    from ome_writers.storage.direct.pool import Pool
+
+__all__ = ["Block"]
+
+
+class Block:
+    """Columns on their way to the disk.
+
+    Attributes
+    ----------
+    array
+        Number of the array they belong to.
+    shard
+        The shard that all of them lie in (index axes only).
+    cells
+        The cell of each column.
+    columns
+        The columns, shape (n, tiles, depth, chunk y, chunk x): the block's own memory, or a list of
+        planes that were handed over.
+    refers
+        Whether `columns` are planes in memory that was handed over or lent.
+    frames
+        The numbers of the frames that are not on disk yet.
+    slots
+        Of a column that spans several planes: the slots that are filled.
+    """
+
+    def __init__(self, array: int, grid: Grid, shard: Cell, room: int, *, refers: bool) -> None:
+        self.array = array
+        self.shard = shard
+        self.room = room
+        self.refers = refers
+        self.cells: list[Cell] = []
+        self.frames: list[int] = []
+        self.slots: set[int] = set()
+        self.columns: NDArray[np.generic] | list[NDArray[np.generic]] = []
+        self.storing = threading.Lock()  # held while the columns are written, half-full or whole
+        self.stored = False
+        self._memory = threading.Lock()  # held while somebody looks, or the memory goes
+        self._grid = grid
+        self._buffers: list[NDArray[np.uint8]] = []
+        self._reserved = 0
+
+    def give_memory(self, buffer: NDArray[np.uint8]) -> None:
+        """Have the block copy frames into `buffer`; it holds `room` columns."""
+        if self._grid.padded or self._grid.depth > 1:
+            buffer[...] = 0  # what no frame covers is the fill value
+        self._buffers.append(buffer)
+        self.columns = buffer.view(self._grid.dtype).reshape(self.room, *self._grid.column_shape)
+
+    def hand_over(self, frame: NDArray[np.generic], buffer: NDArray[np.uint8] | None) -> None:
+        """Refer to a plane that is a whole column, in the pool's `buffer` or in somebody else's memory."""
+        assert isinstance(self.columns, list)
+        self.columns.append(frame.reshape(self._grid.column_shape))
+        if buffer is None:
+            self._reserved += frame.nbytes
+        else:
+            self._buffers.append(buffer)
+
+    @property
+    def full(self) -> bool:
+        """Whether no further column fits."""
+        return len(self.cells) >= self.room
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the columns."""
+        return len(self.cells) * self._grid.column_bytes
+
+    def plane(self, cell: Cell, slot: int) -> NDArray[np.generic] | None:
+        """Return a copy of a plane in memory; None when the block does not hold it."""
+        with self._memory:
+            for i in reversed(range(min(len(self.cells), len(self.columns)))):
+                if self.cells[i] == cell and (self._grid.depth == 1 or slot in self.slots):
+                    return self._grid.plane(self.columns[i], slot)
+        return None
+
+    def free(self, pool: Pool) -> None:
+        """Give all memory back."""
+        with self._memory:
+            self.columns = []
+        buffers, self._buffers = self._buffers, []
+        for buffer in buffers:
+            pool.release(buffer)
+        if self._reserved:
+            pool.unreserve(self._reserved)
+            self._reserved = 0

@@ -1,0 +1,275 @@
+"""The engine: takes planes in any order, returns at once, and is never behind by more than its budget."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING
+
+from ome_writers.storage.background import Background, machine_width
+from ome_writers.storage.contract import EngineStats, Failure
+from ome_writers.storage.direct.arrays import StoredArray
+from ome_writers.storage.direct.assembly import Block
+from ome_writers.storage.direct.handles import Handles
+from ome_writers.storage.direct.pool import Pool
+from ome_writers.storage.files import replace
+from ome_writers.storage.zarr_array import array_document
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ome_writers.storage.contract import ArrayTarget, Options
+    from ome_writers.storage.direct.grid import Cell
+
+__all__ = ["DirectEngine", "open_engine"]
+
+_SHARD_BLOCK = 2**20  # bytes handed over at once: large enough for the disk, small enough for the cache
+_FILES_BLOCK = 8  # chunk files handed over at once: enough to make the hand-over cheap
+
+
+def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> DirectEngine:
+    """Create the arrays of `targets` below `root` and return the engine that fills them."""
+    return DirectEngine(root, targets, options)
+
+
+class DirectEngine:
+    """Writes Zarr v3 chunks and shards straight to local files; see `storage.contract.Engine`."""
+
+    def __init__(self, root: Path, targets: Sequence[ArrayTarget], options: Options) -> None:
+        self._root = root
+        self._targets = tuple(targets)
+        self._durable = options.durable
+        self._shapes: list[tuple[int, ...] | None] = [None] * len(targets)
+        self._handles = Handles(durable=options.durable)
+        self._pool = Pool(options.buffer_bytes, self._relieve)
+        self._arrays = [
+            StoredArray(root / t.key, t.plan, self._handles, durable=options.durable)
+            for t in targets
+        ]
+        self._lock = threading.Lock()
+        self._flushing = threading.Lock()
+        self._open: dict[tuple[int, Cell | None], Block] = {}  # oldest first
+        self._live: dict[int, dict[int, Block]] = {}  # by array: blocks whose frames are in memory
+        self._parted: dict[tuple[int, Cell], set[int]] = {}  # filled slots of columns put aside
+        self._lent: dict[int, NDArray[np.uint8]] = {}
+        self._frames_written = 0
+        self._bytes_written = 0
+        self._closed = False
+        self._show([t.plan.shape for t in targets])
+        self._background = Background(machine_width(), name="ome-writers-direct")
+
+    @property
+    def failures(self) -> Sequence[Failure]:
+        """Every error of a worker so far."""
+        return self._background.failures
+
+    def write(
+        self,
+        number: int,
+        array: int,
+        index: tuple[int, ...],
+        frame: NDArray[np.generic],
+        owned: bool = False,
+    ) -> None:
+        """Take one plane; see `storage.contract.Engine.write`."""
+        grid = self._arrays[array].grid
+        cell, slot = grid.split(index)
+        shard = grid.shard(cell)[0] if grid.sharded else cell
+        refer = owned and grid.column_bytes == frame.nbytes and frame.flags.c_contiguous
+        lent = self._lent.pop(id(frame), None) if owned and self._lent else None
+        if refer and lent is None:
+            self._pool.reserve(frame.nbytes)
+        key = (array, None if grid.depth == 1 else cell)
+        with self._lock:
+            block = self._matching(key, shard, refer)
+            if block is not None:
+                self._put(block, key, cell, slot, number, frame, lent if refer else None)
+        if block is None:
+            block = self._new_block(array, cell, shard, refer)
+            with self._lock:
+                self._open[key] = block
+                self._live.setdefault(array, {})[id(block)] = block
+                self._put(block, key, cell, slot, number, frame, lent if refer else None)
+        if lent is not None and not refer:
+            self._pool.release(lent)
+
+    def lend(self, array: int) -> NDArray[np.generic]:
+        """Return a writable plane of the pool's memory; see `storage.contract.LendingEngine`."""
+        plan = self._targets[array].plan
+        buffer = self._pool.take(plan.frame_bytes)
+        frame: NDArray[np.generic] = buffer.view(plan.dtype).reshape(plan.frame_shape)
+        self._lent[id(frame)] = buffer
+        return frame
+
+    def reclaim(self, frame: NDArray[np.generic]) -> None:
+        """Take back a lent plane unwritten."""
+        self._pool.release(self._lent.pop(id(frame)))
+
+    def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Bring all that was taken to disk and show it; see `storage.contract.Engine.flush`."""
+        with self._flushing:
+            with self._lock:
+                for key, block in list(self._open.items()):
+                    if key[1] is None:
+                        self._seal(key, final=True)
+                    else:
+                        self._submit(block, final=False)
+            self._background.barrier()
+            self._publish(shapes, finish=False)
+
+    def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
+        """Return one plane, from memory or from disk."""
+        stored = self._arrays[array]
+        cell, slot = stored.grid.split(index)
+        for block in reversed(list(self._live.get(array, {}).values())):
+            plane = block.plane(cell, slot)
+            if plane is not None:
+                return plane
+        column = stored.load(cell)
+        return stored.grid.blank() if column is None else stored.grid.plane(column, slot)
+
+    def put(self, key: str, content: bytes) -> None:
+        """Replace a document below the root."""
+        replace(self._root / key, content, durable=self._durable)
+
+    def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Bring everything to disk in its final form; see `storage.contract.Engine.close`."""
+        with self._flushing:
+            if self._closed:
+                return
+            self._closed = True
+            with self._lock:
+                for key in list(self._open):
+                    self._seal(key, final=True)
+            self._background.drain()
+            self._publish(shapes, finish=True)
+            self._background.close()
+            self._handles.close()
+            self._pool.clear()
+
+    def stats(self) -> EngineStats:
+        """Return what was done so far."""
+        return EngineStats(self._frames_written, self._bytes_written, self._background.depth)
+
+    def _matching(self, key: tuple[int, Cell | None], shard: Cell, refer: bool) -> Block | None:
+        """Return the open block that takes the next frame; close the one that does not."""
+        block = self._open.get(key)
+        if block is None or key[1] is not None:
+            return block
+        if (block.shard == shard or not self._arrays[key[0]].grid.sharded) and block.refers == refer:
+            return block
+        self._seal(key, final=True)
+        return None
+
+    def _new_block(self, array: int, cell: Cell, shard: Cell, refer: bool) -> Block:
+        """Return an empty block with memory, waiting for memory as long as it takes."""
+        grid = self._arrays[array].grid
+        room = 1
+        if grid.depth == 1:
+            room = max(1, _SHARD_BLOCK // grid.column_bytes)
+            if not grid.sharded:
+                room = min(room, _FILES_BLOCK)
+        block = Block(array, grid, shard, room, refers=refer)
+        if refer:
+            return block
+        block.give_memory(self._pool.take(room * grid.column_bytes))
+        if grid.depth > 1:
+            if any(cell in b.cells for b in list(self._live.get(array, {}).values())):
+                self._background.barrier()  # the column was put aside and is on its way to disk
+            column = self._arrays[array].load(cell)
+            if column is not None:
+                block.columns[0][...] = column
+            block.slots |= self._parted.pop((array, cell), set())
+        return block
+
+    def _put(
+        self,
+        block: Block,
+        key: tuple[int, Cell | None],
+        cell: Cell,
+        slot: int,
+        number: int,
+        frame: NDArray[np.generic],
+        lent: NDArray[np.uint8] | None,
+    ) -> None:
+        """Add a plane to an open block; hand the block over when that made it whole."""
+        grid = self._arrays[block.array].grid
+        block.frames.append(number)
+        if grid.depth > 1:
+            grid.place(frame, block.columns[0], slot)
+            block.slots.add(slot)
+            if not block.cells:
+                block.cells.append(cell)
+            if len(block.slots) == grid.planes(cell):
+                self._seal(key, final=True)
+            return
+        if block.refers:
+            block.hand_over(frame, lent)
+        else:
+            grid.place(frame, block.columns[len(block.cells)], 0)
+        block.cells.append(cell)
+        if block.full:
+            self._seal(key, final=True)
+
+    def _seal(self, key: tuple[int, Cell | None], *, final: bool) -> None:
+        """Hand an open block over; it takes no more frames."""
+        block = self._open.pop(key)
+        if not final and key[1] is not None:
+            self._parted[(key[0], key[1])] = set(block.slots)
+        self._submit(block, final=final, last=True)
+
+    def _submit(self, block: Block, *, final: bool, last: bool = False) -> None:
+        count = len(block.frames)
+        frames = block.frames if last else tuple(block.frames)
+        self._background.submit(lambda: self._store(block, count, final, last), frames)
+
+    def _store(self, block: Block, count: int, final: bool, last: bool) -> None:
+        """Write a block (in the background): half-full at a flush, or for the last time."""
+        try:
+            with block.storing:
+                if block.stored:
+                    return  # a flush that came too late
+                block.stored = last
+                self._arrays[block.array].store(block, final=final)
+                done = len(block.frames) if last else count
+                del block.frames[:done]
+                self._frames_written += done
+                self._bytes_written += block.nbytes
+        finally:
+            if last:
+                self._live[block.array].pop(id(block), None)
+                block.free(self._pool)
+
+    def _relieve(self) -> None:
+        """Put the oldest open block on its way when nothing else would give memory back."""
+        if self._background.depth:
+            return
+        with self._lock:
+            key = next(iter(self._open), None)
+            if key is not None:
+                self._seal(key, final=key[1] is None)
+
+    def _publish(self, shapes: Sequence[tuple[int, ...]], *, finish: bool) -> None:
+        """Bring indexes and shapes up to date; an error is kept like a worker's."""
+        try:
+            for array in self._arrays:
+                if finish:
+                    array.finish()
+                else:
+                    array.flush()
+            self._handles.sync_all()
+            self._show(shapes)
+        except OSError as error:
+            self._background.failures.append(Failure(error))
+
+    def _show(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Write the document of each array whose shape has changed."""
+        for i, (target, shape) in enumerate(zip(self._targets, shapes, strict=True)):
+            if self._shapes[i] != shape:
+                document = json.dumps(array_document(target.plan, shape)).encode()
+                self.put(f"{target.key}/zarr.json", document)
+                self._shapes[i] = shape

@@ -1,0 +1,140 @@
+"""Where a plane lies in the grid of chunks and shards; arithmetic only."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ome_writers.routing import ArrayPlan
+
+__all__ = ["Grid", "ShardPart"]
+
+Cell = tuple[int, ...]
+
+
+class ShardPart(NamedTuple):
+    """The tiles of a plane that lie in one shard.
+
+    `yx` is the shard's coordinate in y and x, `tiles` the numbers of the tiles (row by row over the
+    plane), `inner` the number of each tile's chunk within a plane of chunks of the shard.
+    """
+
+    yx: tuple[int, int]
+    tiles: tuple[int, ...]
+    inner: tuple[int, ...]
+
+
+class Grid:
+    """The chunk grid of one array, seen from planes that arrive one at a time.
+
+    All chunks that one plane touches have the same coordinate in the index axes: its *cell*. The
+    chunks of a cell together are a *column*, an array of shape (tiles, depth, chunk y, chunk x) in
+    which the planes of the cell are `depth` slots.
+    """
+
+    def __init__(self, plan: ArrayPlan) -> None:
+        *chunk, cy, cx = plan.chunks
+        *shard, sy, sx = plan.shards or plan.chunks
+        y, x = plan.frame_shape
+        self.dtype = plan.dtype
+        self.sharded = plan.shards is not None
+        self.chunk = tuple(chunk)
+        self.tile = (cy, cx)
+        self.tiles = (math.ceil(y / cy), math.ceil(x / cx))
+        self.depth = math.prod(chunk)
+        self.column_shape = (math.prod(self.tiles), self.depth, cy, cx)
+        self.chunk_bytes = self.depth * cy * cx * plan.dtype.itemsize
+        self.column_bytes = self.column_shape[0] * self.chunk_bytes
+        self.padded = self.tiles[0] * cy != y or self.tiles[1] * cx != x
+        self._frame = (y, x)
+        self._bounds = tuple(
+            None if i == plan.growing else n for i, n in enumerate(plan.index_shape)
+        )
+        self._shard = tuple(s // c for s, c in zip(shard, chunk, strict=True))  # in chunks
+        self._shard_yx = (sy // cy, sx // cx)
+        self.plane_chunks = math.prod(self._shard_yx)
+        self.shard_chunks = math.prod(self._shard) * self.plane_chunks
+        self.parts = self._shard_parts()
+
+    def split(self, index: tuple[int, ...]) -> tuple[Cell, int]:
+        """Return the cell of a plane, and its slot in the cell's column."""
+        if self.depth == 1:
+            return index, 0
+        cell = []
+        slot = 0
+        for i, c in zip(index, self.chunk, strict=True):
+            quotient, rest = divmod(i, c)
+            cell.append(quotient)
+            slot = slot * c + rest
+        return tuple(cell), slot
+
+    def planes(self, cell: Cell) -> int:
+        """Return how many planes will ever come into `cell`: fewer than `depth` at an edge."""
+        return math.prod(
+            c if bound is None else min(c, bound - i * c)
+            for i, c, bound in zip(cell, self.chunk, self._bounds, strict=True)
+        )
+
+    def shard(self, cell: Cell) -> tuple[Cell, int]:
+        """Return the shard of `cell` (index axes only), and the number of its plane of chunks in there."""
+        outer = []
+        plane = 0
+        for i, s in zip(cell, self._shard, strict=True):
+            quotient, rest = divmod(i, s)
+            outer.append(quotient)
+            plane = plane * s + rest
+        return tuple(outer), plane
+
+    def chunks_in(self, shard: Cell, part: ShardPart) -> int:
+        """Return how many chunks of a shard lie within the array."""
+        cells = 1
+        for i, s, c, bound in zip(shard, self._shard, self.chunk, self._bounds, strict=True):
+            cells *= s if bound is None else min(s, math.ceil(bound / c) - i * s)
+        return cells * len(part.tiles)
+
+    def place(self, frame: NDArray[np.generic], column: NDArray[np.generic], slot: int) -> None:
+        """Copy a plane (y, x) into its slot of a column, cut into tiles."""
+        if len(column) == 1 and not self.padded:
+            np.copyto(column[0, slot], frame)
+            return
+        ty, tx = self.tiles
+        cy, cx = self.tile
+        if not self.padded and frame.flags.c_contiguous:
+            tiles = frame.reshape(ty, cy, tx, cx).swapaxes(1, 2)
+            np.copyto(column[:, slot].reshape(ty, tx, cy, cx), tiles)
+            return
+        for number in range(ty * tx):
+            part = frame[self._window(number)]
+            column[number, slot, : part.shape[0], : part.shape[1]] = part
+
+    def blank(self) -> NDArray[np.generic]:
+        """Return a plane that nobody wrote: (y, x) of the fill value."""
+        return np.zeros(self._frame, self.dtype)
+
+    def plane(self, column: NDArray[np.generic], slot: int) -> NDArray[np.generic]:
+        """Return a copy of the plane (y, x) in a slot of a column."""
+        frame = np.empty(self._frame, self.dtype)
+        for number in range(len(column)):
+            part = frame[self._window(number)]
+            part[...] = column[number, slot, : part.shape[0], : part.shape[1]]
+        return frame
+
+    def _window(self, tile: int) -> tuple[slice, slice]:
+        row, col = divmod(tile, self.tiles[1])
+        cy, cx = self.tile
+        return slice(row * cy, (row + 1) * cy), slice(col * cx, (col + 1) * cx)
+
+    def _shard_parts(self) -> tuple[ShardPart, ...]:
+        parts: dict[tuple[int, int], tuple[list[int], list[int]]] = {}
+        sy, sx = self._shard_yx
+        for tile in range(math.prod(self.tiles)):
+            row, col = divmod(tile, self.tiles[1])
+            tiles, inner = parts.setdefault((row // sy, col // sx), ([], []))
+            tiles.append(tile)
+            inner.append((row % sy) * sx + col % sx)
+        return tuple(ShardPart(yx, tuple(t), tuple(i)) for yx, (t, i) in parts.items())

@@ -1,0 +1,87 @@
+"""Page-aligned memory for frames on their way to the disk, within a budget; nothing is allocated a frame."""
+
+from __future__ import annotations
+
+import mmap
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+__all__ = ["Pool"]
+
+_PATIENCE = 0.02  # seconds between looks when memory is short; a release wakes earlier
+
+
+class Pool:
+    """Lends page-aligned buffers and counts what is lent.
+
+    Parameters
+    ----------
+    budget
+        The most bytes that are lent or kept for reuse. One buffer is always granted, however large.
+    relieve
+        Called (without any lock held) when the budget is used up; it should bring some lent buffer on its way
+        back, and must not wait for one.
+    """
+
+    def __init__(self, budget: int, relieve: Callable[[], None]) -> None:
+        self._budget = budget
+        self._relieve = relieve
+        self._free: dict[int, list[NDArray[np.uint8]]] = {}
+        self._used = 0
+        self._kept = 0
+        self._change = threading.Condition()
+
+    def take(self, nbytes: int) -> NDArray[np.uint8]:
+        """Return a buffer of `nbytes`, its content undefined. Blocks while the budget is used up."""
+        self.reserve(nbytes)
+        with self._change:
+            if self._free.get(nbytes):
+                self._kept -= nbytes
+                return self._free[nbytes].pop()
+            self._shrink(nbytes)
+        return np.frombuffer(mmap.mmap(-1, nbytes), dtype=np.uint8)
+
+    def release(self, buffer: NDArray[np.uint8]) -> None:
+        """Take a buffer back."""
+        with self._change:
+            self._free.setdefault(buffer.nbytes, []).append(buffer)
+            self._kept += buffer.nbytes
+        self.unreserve(buffer.nbytes)
+
+    def reserve(self, nbytes: int) -> None:
+        """Count `nbytes` of somebody else's memory as lent. Blocks while the budget is used up."""
+        while True:
+            with self._change:
+                if not self._used or self._used + nbytes <= self._budget:
+                    self._used += nbytes
+                    return
+            self._relieve()
+            with self._change:
+                if self._used and self._used + nbytes > self._budget:
+                    self._change.wait(_PATIENCE)
+
+    def unreserve(self, nbytes: int) -> None:
+        """Take back what `reserve` counted."""
+        with self._change:
+            self._used -= nbytes
+            self._change.notify_all()
+
+    def clear(self) -> None:
+        """Give the memory that is kept for reuse back to the system."""
+        with self._change:
+            self._free.clear()
+            self._kept = 0
+
+    def _shrink(self, nbytes: int) -> None:
+        """Drop kept buffers of other sizes until a new one of `nbytes` fits the budget."""
+        for size in list(self._free):
+            while self._free[size] and self._used + self._kept > self._budget:
+                self._free[size].pop()
+                self._kept -= size

@@ -1,0 +1,230 @@
+"""Shard files that are valid at every instant.
+
+A shard's index stands at the end of the file: readers in the browser look nowhere else. So a file is sized for
+its largest possible content when it is opened (sparse, nothing is allocated), chunks are added from the
+front, and the index at the far end is brought up to date at each flush. When the last chunk has
+come, the index is written right behind the data and the file ends there::
+
+    open      | chunk | chunk | ....hole.... | ..spare.. | index |
+    complete  | chunk | chunk | chunk | index |
+
+Uncompressed chunks are written again in place. A compressed chunk that is written again (a chunk over several
+frames that is flushed half-full, a frame taken again) goes to one of two spare places of its own, by
+turns, so that the bytes an index points to are never overwritten.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ome_writers.storage.positional import open_file, read_at, write_at
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ome_writers.storage.direct.handles import Handles
+
+__all__ = ["Shard", "ShardShape"]
+
+EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+class ShardShape:
+    """What the shards of one array have in common.
+
+    Attributes
+    ----------
+    chunks
+        Number of chunks in a shard, and so of entries in its index.
+    most
+        The most bytes a stored chunk can take.
+    in_place
+        Whether a chunk always has the same size, so that it can be written again where it is.
+    """
+
+    def __init__(self, chunks: int, most: int, *, in_place: bool) -> None:
+        self.chunks = chunks
+        self.most = most
+        self.in_place = in_place
+        self.index_bytes = 16 * chunks + 4
+
+
+class Shard:
+    """One shard file.
+
+    Parameters
+    ----------
+    path
+        Where the file lies; its folder exists.
+    shape
+        See `ShardShape`.
+    expected
+        How many chunks will come if the acquisition runs to its end.
+    handles
+        Lends the open file.
+
+    Attributes
+    ----------
+    complete
+        Whether the file has its final form.
+    users
+        How many threads are adding chunks (kept by who owns the shard).
+    """
+
+    def __init__(self, path: Path, shape: ShardShape, expected: int, handles: Handles) -> None:
+        self.path = path
+        self.complete = False
+        self.users = 0
+        self._shape = shape
+        self._handles = handles
+        self._lock = threading.Lock()
+        self._index = np.full((shape.chunks, 2), EMPTY, dtype="<u8")
+        self._missing = expected
+        self._tail = 0  # where the next new chunk goes
+        self._spare = expected * shape.most  # where the spare places begin
+        self._index_at = self._spare
+        self._final: set[int] = set()
+        self._dirty = False
+        if path.exists():
+            self._adopt()
+        else:
+            with handles.use(path, create=True) as fd:
+                self._write_index(fd)
+
+    def add(
+        self, inner: Sequence[int], sizes: Sequence[int], parts: Sequence[bytes | memoryview],
+        *, final: bool = True,
+    ) -> None:
+        """Write chunks side by side; `final` says that no more frames are expected in them.
+
+        Readers see them after the next `flush` or `finish`.
+        """
+        with self._lock:
+            if self.complete and not (self._shape.in_place and self._final.issuperset(inner)):
+                self._reopen()
+            offsets = self._allocate(inner, sizes, final)
+        with self._handles.use(self.path) as fd:
+            if offsets[-1] - offsets[0] == sum(sizes[:-1]):
+                write_at(fd, parts, offsets[0])
+            else:
+                for part, offset in zip(parts, offsets, strict=True):
+                    write_at(fd, [part], offset)
+            with self._lock:
+                self._index[inner, 0] = offsets
+                self._index[inner, 1] = sizes
+                self._dirty = True
+                if final:
+                    new = set(inner) - self._final
+                    self._final |= new
+                    self._missing -= len(new)
+
+    def flush(self) -> None:
+        """Make readers see all chunks that were added."""
+        with self._lock:
+            if self._dirty and not self.complete:
+                with self._handles.use(self.path) as fd:
+                    self._write_index(fd)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every chunk that was expected has come."""
+        return not self._missing
+
+    def finish(self) -> None:
+        """Write the index behind the data and end the file there, whether all chunks came or not.
+
+        Nobody may be in `add` meanwhile.
+        """
+        with self._lock:
+            if not self.complete:
+                with self._handles.use(self.path) as fd:
+                    self._finish(fd)
+        self._handles.forget(self.path)
+
+    def read(self, inner: int) -> bytes | None:
+        """Return a stored chunk; None when there is none."""
+        with self._lock:
+            offset, size = self._index[inner].tolist()
+        if offset == int(EMPTY):
+            return None
+        with self._handles.use(self.path, writing=False) as fd:
+            return read_at(fd, size, offset)
+
+    def _allocate(self, inner: Sequence[int], sizes: Sequence[int], final: bool) -> list[int]:
+        """Return where each chunk goes. New final chunks go side by side at the tail."""
+        if final or self._shape.in_place:
+            fresh = self._index[inner, 0] == EMPTY
+            if fresh.all() or (final and not self._shape.in_place and not self._final & set(inner)):
+                self._make_room(sum(sizes))
+                ends = np.cumsum([self._tail, *sizes]).tolist()
+                self._tail = ends[-1]
+                return ends[:-1]
+            if self._shape.in_place:
+                return [self._allocate([i], [s], final)[0] if f else int(self._index[i, 0])
+                        for i, s, f in zip(inner, sizes, fresh.tolist(), strict=True)]
+        return [self._spare_place(i) for i in inner]
+
+    def _make_room(self, nbytes: int) -> None:
+        if self._tail + nbytes > self._spare:
+            raise OSError(
+                f"{self.path}: {nbytes} more bytes do not fit into the shard, whose chunks were to take "
+                f"{self._spare} bytes in all."
+            )
+
+    def _spare_place(self, inner: int) -> int:
+        """Return the one of a chunk's two spare places that its index entry does not point to."""
+        most = self._shape.most
+        if self._index_at < self._spare + 2 * self._shape.chunks * most:
+            self._index_at = self._spare + 2 * self._shape.chunks * most
+            with self._handles.use(self.path) as fd:
+                self._write_index(fd)  # makes the file longer: its end is a valid index at once
+        place = self._spare + 2 * inner * most
+        return place + most if int(self._index[inner, 0]) == place else place
+
+    def _write_index(self, fd: int) -> None:
+        write_at(fd, [self._index_document()], self._index_at)
+        self._dirty = False
+
+    def _index_document(self) -> bytes:
+        from google_crc32c import value
+
+        entries = self._index.tobytes()
+        return entries + value(entries).to_bytes(4, "little")
+
+    def _finish(self, fd: int) -> None:
+        used = self._index[self._index[:, 0] != EMPTY]
+        end = int(used.sum(axis=1).max()) if len(used) else 0
+        if end < self._index_at:
+            write_at(fd, [self._index_document()], end)
+        else:
+            self._write_index(fd)
+        os.ftruncate(fd, end + self._shape.index_bytes)
+        self._dirty = False
+        self._index_at = end
+        self.complete = True
+
+    def _reopen(self) -> None:
+        """Move the index out of the way of further chunks; the file grows by it and stays valid."""
+        self._index_at = max(self._spare, self._index_at + self._shape.index_bytes)
+        with self._handles.use(self.path) as fd:
+            self._write_index(fd)
+        self.complete = False
+
+    def _adopt(self) -> None:
+        """Go on with a file that was finished before: its frames are read, or taken again."""
+        with self._handles.use(self.path, writing=False) as fd:
+            end = os.fstat(fd).st_size - self._shape.index_bytes
+            stored = read_at(fd, 16 * self._shape.chunks, end)
+            self._index = np.frombuffer(stored, dtype="<u8").reshape(-1, 2).copy()
+        used = self._index[self._index[:, 0] != EMPTY]
+        self._final = set(np.flatnonzero(self._index[:, 0] != EMPTY).tolist())
+        self._missing = max(0, self._missing - len(self._final))
+        self._tail = int(used.sum(axis=1).max()) if len(used) else 0
+        self._spare = max(self._spare, self._tail)
+        self._index_at = end
+        self.complete = True

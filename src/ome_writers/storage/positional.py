@@ -1,0 +1,68 @@
+"""Reading and writing at an offset, whole, on every platform."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["open_file", "open_new", "read_at", "write_at"]
+
+_FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_MOST_BUFFERS = 512  # below IOV_MAX everywhere
+_seeking = threading.Lock()  # Windows has no positional calls: seek and write must not be parted
+
+
+def open_file(path: Path | str, *, create: bool = False) -> int:
+    """Open a file for reading and writing; return its descriptor."""
+    return os.open(path, os.O_RDWR | _FLAGS | (os.O_CREAT if create else 0), 0o666)
+
+
+def write_at(fd: int, buffers: Sequence[bytes | memoryview], offset: int) -> None:
+    """Write all bytes of `buffers`, one after the other, at `offset`.
+
+    Raises
+    ------
+    OSError
+        If the bytes could not all be written.
+    """
+    if hasattr(os, "pwritev"):
+        for first in range(0, len(buffers), _MOST_BUFFERS):
+            offset = _write_some(fd, list(buffers[first : first + _MOST_BUFFERS]), offset)
+        return
+    with _seeking:
+        os.lseek(fd, offset, os.SEEK_SET)
+        for buffer in buffers:
+            rest = memoryview(buffer)
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+
+
+def read_at(fd: int, count: int, offset: int) -> bytes:
+    """Return `count` bytes from `offset`; fewer at the end of the file."""
+    if hasattr(os, "pread"):
+        return os.pread(fd, count, offset)
+    with _seeking:
+        os.lseek(fd, offset, os.SEEK_SET)
+        return os.read(fd, count)
+
+
+def _write_some(fd: int, buffers: list[bytes | memoryview], offset: int) -> int:
+    """Write `buffers` with one call where the system takes all; return the offset behind them."""
+    while buffers:
+        written = os.pwritev(fd, buffers, offset)
+        offset += written
+        while buffers and written >= len(buffers[0]):
+            written -= len(buffers.pop(0))
+        if written:
+            buffers[0] = memoryview(buffers[0])[written:]
+    return offset
+
+
+def open_new(path: Path | str) -> int:
+    """Open an empty file for writing, whether it exists or not; return its descriptor."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS, 0o666)

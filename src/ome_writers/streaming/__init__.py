@@ -1,0 +1,6 @@
+"""The only place where time passes. This room never decides where a frame goes or what a document says."""
+
+from ome_writers.streaming.create import create_stream
+from ome_writers.streaming.stream import OMEStream, StreamStats
+
+__all__ = ["OMEStream", "StreamStats", "create_stream"]

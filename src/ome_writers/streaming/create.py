@@ -1,0 +1,82 @@
+"""From settings to a stream: the one place where plan, documents and engine are brought together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ome_writers.errors import WriteError
+from ome_writers.formats import Journal, lay_out, open_documents
+from ome_writers.routing import resolve
+from ome_writers.storage import ArrayTarget, Options, choose, open_engine
+from ome_writers.streaming.output import Output
+from ome_writers.streaming.stream import OMEStream
+
+if TYPE_CHECKING:
+    from ome_writers.formats import Layout
+    from ome_writers.routing import Plan
+    from ome_writers.settings import AcquisitionSettings
+    from ome_writers.storage import EngineRow
+
+__all__ = ["create_stream"]
+
+
+def create_stream(settings: AcquisitionSettings) -> OMEStream:
+    """Create the output that `settings` describe, ready to take frames.
+
+    When it returns, the whole dataset exists, opens in other readers, and reads as zeros.
+
+    Parameters
+    ----------
+    settings
+        Complete settings (with `dimensions` and `dtype`). The stream works on a copy.
+
+    Raises
+    ------
+    SettingsError
+        If the settings are incomplete (ValueError).
+    EngineMissingError
+        If the backend is unknown or not installed (ValueError); the message has the command.
+    UnsupportedError
+        If the backend cannot do what is asked (NotImplementedError); the message has each backend's reason.
+    OutputExistsError
+        If something lies at the output path (FileExistsError). Nothing on disk is touched.
+    """
+    settings = settings.model_copy(deep=True)
+    settings.validate_stream_ready()
+    plan = resolve(settings)
+    row = choose(settings.format.backend, plan)
+    layout = lay_out(plan)
+    output = Output(layout, overwrite=settings.overwrite) if settings.root_path else None
+    try:
+        stream = _begin(plan, row, layout, output)
+    except BaseException as error:
+        if output is not None:
+            output.restore()
+        if isinstance(error, OSError) and not isinstance(error, WriteError):
+            raise WriteError(
+                f"The output {layout.output} could not be created: {type(error).__name__}: {error}."
+            ) from error
+        raise
+    if output is not None:
+        output.settle()
+    return stream
+
+
+def _begin(plan: Plan, row: EngineRow, layout: Layout, output: Output | None) -> OMEStream:
+    settings = plan.settings
+    targets = [
+        ArrayTarget(key, image.array)
+        for key, image in zip(layout.arrays, plan.images, strict=True)
+    ]
+    durable = settings.durability == "disk"
+    options = Options(settings.buffer_bytes, durable=durable, direct_io=settings.direct_io)
+    engine = open_engine(row, layout.root, targets, options)
+    try:
+        documents = open_documents(plan, layout)
+        for key, content in documents.render():
+            engine.put(key, content)
+        journal = Journal(layout.root, layout.journals, durable=durable)
+        return OMEStream(plan, engine, row, documents, journal, output)
+    except BaseException:
+        engine.close([t.plan.shape for t in targets])
+        raise

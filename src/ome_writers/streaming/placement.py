@@ -1,0 +1,90 @@
+"""Which place comes next, and which were filled by explicit addresses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ome_writers.errors import EndOfAcquisitionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ome_writers.routing import Address, Plan
+
+__all__ = ["Placement"]
+
+_ADVICE = (
+    "Check your AcquisitionSettings.dimensions. If you need to write an unbounded number of frames, "
+    "set the count of your first dimension to None."
+)
+
+
+class Placement:
+    """The one counter of an acquisition's order.
+
+    Attributes
+    ----------
+    position
+        How many places of the acquisition order were passed, by `append` or `skip`.
+    explicit
+        The places that were filled by explicit addresses.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.position = 0
+        self.explicit: set[Address] = set()
+        self._router = plan.router
+        self._total = plan.frames
+        self._walk = plan.router.walk()
+        self._next = next(self._walk, None)
+        self._partial: tuple[frozenset[tuple[str, int]], int] | None = None
+
+    def upcoming(self) -> tuple[int, tuple[int, ...]]:
+        """Return the place of the next frame in order."""
+        if self._next is None:
+            raise EndOfAcquisitionError(
+                f"Cannot append frame: would exceed total of {self._total} frames. {_ADVICE}"
+            )
+        return self._next
+
+    def advance(self) -> None:
+        """Take note that the upcoming place is filled."""
+        self.position += 1
+        self._next = next(self._walk, None)
+
+    def skip(self, frames: int) -> None:
+        """Pass `frames` places."""
+        if frames <= 0:
+            raise ValueError(f"frames must be positive, got {frames}")
+        if self._total is not None and self.position + frames > self._total:
+            raise EndOfAcquisitionError(
+                f"Cannot skip frames: would exceed total of {self._total} frames "
+                f"(tried to skip {frames}). {_ADVICE}"
+            )
+        self.position += frames
+        self._walk = self._router.walk(self.position)
+        self._next = next(self._walk, None)
+
+    def locate(self, index: Mapping[str, int]) -> Address:
+        """Return the place that `index` names; axes it leaves out count on while it stays the same."""
+        address = self._router.locate(index, self._repeats(index))
+        return address
+
+    def fill(self, index: Mapping[str, int], address: Address) -> None:
+        """Take note that an explicit address is filled."""
+        self._partial = (frozenset(index.items()), self._repeats(index) + 1)
+        self.explicit.add(address)
+
+    def is_filled(self, address: Address) -> bool:
+        """Whether a frame was put at `address` before (in order: that is taken for granted)."""
+        return self.position > 0 or address in self.explicit
+
+    @property
+    def reached_end(self) -> bool:
+        """Whether every place of the acquisition was passed or filled."""
+        return self._total is None or self.position + len(self.explicit) >= self._total
+
+    def _repeats(self, index: Mapping[str, int]) -> int:
+        if self._partial is not None and self._partial[0] == frozenset(index.items()):
+            return self._partial[1]
+        return 0

@@ -1,0 +1,491 @@
+"""The stream: frames in, errors out, everything accepted on disk when it is closed."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+import warnings
+import weakref
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ome_writers.errors import (
+    StreamClosedError,
+    UnclosedStreamWarning,
+    UnsupportedError,
+    WriteError,
+    describe_frames,
+)
+from ome_writers.formats import Outcome
+from ome_writers.routing import Progress
+from ome_writers.storage import Failure
+from ome_writers.streaming.clock import Clock
+from ome_writers.streaming.events import Events
+from ome_writers.streaming.frames import as_frame
+from ome_writers.streaming.lifecycle import State
+from ome_writers.streaming.placement import Placement
+from ome_writers.streaming.sampling import Sampler
+from ome_writers.views import StreamView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, MutableMapping
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+    from ome_writers.formats import Documents, Journal
+    from ome_writers.formats.documents import Status
+    from ome_writers.routing import Address, Plan
+    from ome_writers.settings import AcquisitionSettings
+    from ome_writers.storage import Engine, EngineRow
+    from ome_writers.streaming.events import CoordUpdate
+    from ome_writers.streaming.output import Output
+
+__all__ = ["OMEStream", "StreamStats"]
+
+
+@dataclass(frozen=True)
+class StreamStats:
+    """How a stream is doing.
+
+    Attributes
+    ----------
+    frames_accepted, frames_written
+        Frames that `append` took, and those of them that are on disk.
+    bytes_written
+        Pixels on disk, in bytes before compression.
+    queue_depth
+        Pieces of work that wait for the disk.
+    longest_append
+        The longest time that the engine held an `append`, in seconds.
+    """
+
+    frames_accepted: int
+    frames_written: int
+    bytes_written: int
+    queue_depth: int
+    longest_append: float
+
+
+class OMEStream:
+    """Takes the frames of one acquisition, in order, and writes them.
+
+    Made by `create_stream`. Use it as a context manager, or call `close`: only then all that `append` took is on
+    disk, or an error says what is not. All methods may be called from any thread; frames that
+    several threads append get their places in the order in which the threads get the stream's lock.
+
+    Attributes
+    ----------
+    settings
+        The settings in force: a copy of those that the stream was created with.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        engine: Engine,
+        row: EngineRow,
+        documents: Documents,
+        journal: Journal,
+        output: Output | None,
+    ) -> None:
+        self.settings: AcquisitionSettings = plan.settings
+        self._plan = plan
+        self._engine = engine
+        self._row = row
+        self._documents = documents
+        self._journal = journal
+        self._output = output
+        self._placement = Placement(plan)
+        self._progress = Progress(plan)
+        self._sampler = Sampler(plan)
+        self._events = Events(plan)
+        self._state = State.OPEN
+        self._accepted = 0
+        self._longest = 0.0
+        self._failures: list[Failure] = []
+        self._error: BaseException | None = None
+        self._lock = threading.RLock()  # held while a frame is taken
+        self._speaking = threading.RLock()  # held while documents change or are put on disk
+        self._flushing = threading.Lock()
+        first = plan.images[0].array
+        samples = first.samples * plan.planes
+        self._shape = first.frame_shape if samples == 1 else (*first.frame_shape, samples)
+        self._dtype = first.dtype
+        self._process = os.getpid()
+        self._clock = Clock(self, plan.settings.flush_interval)
+        self._at_exit = _close_at_exit(self)
+
+    # ------------------------------------------------------------------ frames
+
+    def append(
+        self,
+        frame: Any,
+        *,
+        index: Mapping[str, int] | None = None,
+        copy: bool = True,
+        frame_metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Take one frame.
+
+        Parameters
+        ----------
+        frame
+            Array of the settings' dtype and shape: (y, x), or (y, x, 3) with ``rgb=True``.
+        index
+            Where it goes, by acquisition axis, as in ``{"t": 3, "c": 0}``; axes left out count on in order. None:
+            the next place in acquisition order. A place may be filled again; the last frame stays.
+        copy
+            False hands the array over: the stream keeps a reference until the frame is written, and the caller
+            must not change it any more. With True the caller may reuse the array at once.
+        frame_metadata
+            Facts about this frame. ``delta_t`` and ``exposure_time`` (seconds), ``position_x``,
+            ``position_y`` and ``position_z`` (micrometer) have a place in both formats; others are kept.
+
+        Raises
+        ------
+        FrameShapeError, FrameTypeError
+            A wrong frame (ValueError, TypeError); the stream is where it was.
+        MetadataError
+            Metadata that JSON cannot hold (ValueError); the stream is where it was.
+        EndOfAcquisitionError
+            One frame too many (IndexError).
+        StreamClosedError
+            The stream is closed (RuntimeError).
+        WriteError
+            Frames taken earlier could not be written (OSError); its `frames` names them.
+        """
+        if type(frame) is not np.ndarray or frame.shape != self._shape or frame.dtype != self._dtype:
+            frame = as_frame(frame, self._shape, self._dtype)
+        encoded = None if frame_metadata is None else self._journal.encode(frame_metadata)
+        with self._lock:
+            if self._state is not State.OPEN or self._failures or self._engine.failures:
+                self._refuse()
+            address = self._placement.upcoming() if index is None else self._locate(index)
+            number = self._accepted
+            image, at = address
+            began = time.perf_counter()
+            if self._plan.planes == 1:
+                self._engine.write(number, image, at, frame, not copy)
+            else:
+                self._write_planes(number, address, frame)
+            waited = time.perf_counter() - began
+            if waited > self._longest:
+                self._longest = waited
+            self._accepted = number + 1
+            if index is None:
+                self._placement.advance()
+            else:
+                self._placement.fill(index, address)
+                self._progress.include(address)
+            if encoded is not None:
+                self._journal.record(image, at, encoded)
+            if number >= self._sampler.due:
+                self._look(number, address, frame)
+            if self._events.active:
+                self._events.frame_written(number, self._acquired(index))
+
+    @contextmanager
+    def frame_buffer(
+        self,
+        *,
+        index: Mapping[str, int] | None = None,
+        frame_metadata: MutableMapping[str, Any] | None = None,
+    ) -> Iterator[NDArray[np.generic]]:
+        """Lend a writable frame inside the stream's own memory, for a camera to read into.
+
+        Leaving the block appends it without a copy; an exception gives it back unwritten. `frame_metadata` is
+        read when the block is left, so that it may be filled inside.
+
+        Yields
+        ------
+        Array of the settings' dtype and shape, its content undefined.
+        """
+        with self._lock:
+            if self._state is not State.OPEN or self._failures or self._engine.failures:
+                self._refuse()
+            address = self._placement.upcoming() if index is None else self._locate(index)
+        lend = getattr(self._engine, "lend", None) if self._plan.planes == 1 else None
+        frame = np.empty(self._shape, self._dtype) if lend is None else lend(address.image)
+        accepted = self._accepted
+        try:
+            yield frame
+            self.append(frame, index=index, copy=False, frame_metadata=frame_metadata)
+        except BaseException:
+            if lend is not None and self._accepted == accepted:
+                self._engine.reclaim(frame)  # type: ignore[attr-defined]  # who lends also takes back
+            raise
+
+    def skip(self, *, frames: int = 1) -> None:
+        """Pass the next `frames` places without writing; they read as 0.
+
+        Raises
+        ------
+        ValueError
+            If `frames` is not positive.
+        EndOfAcquisitionError
+            If that leads past the end (IndexError); the stream is where it was.
+        """
+        with self._lock:
+            if self._state is not State.OPEN:
+                self._refuse()
+            self._placement.skip(frames)
+
+    # ------------------------------------------------------------------ time
+
+    def flush(self) -> None:
+        """Bring all frames taken so far to disk, visible to other readers, and return then.
+
+        Raises
+        ------
+        WriteError
+            If frames could not be written.
+        """
+        self._flush()
+        failures = self._all_failures()
+        if failures:
+            raise self._write_error(failures)
+
+    def close(self) -> None:
+        """Return when everything accepted is durable, or raise.
+
+        A second call does nothing after a success, and raises again after a failure.
+
+        Raises
+        ------
+        WriteError
+            If frames are not on disk; its `frames` names them.
+        """
+        self._close(failed=False)
+        if self._error is not None:
+            raise self._error
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._state is State.CLOSED
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._close(failed=error is not None)
+        if self._error is not None and error is None:
+            raise self._error
+
+    def __del__(self) -> None:
+        # a stream that failed to begin has no lock yet
+        if getattr(self, "_at_exit", None) is None or self._state is State.CLOSED:
+            return
+        self._close_unheld()
+
+    # ------------------------------------------------------------------ metadata
+
+    def get_metadata(self) -> Any:
+        """Return the dataset's metadata: a copy, to be changed and given to `update_metadata`.
+
+        OME-Zarr: group path to attributes. OME-TIFF: position number to `ome_types.model.OME`.
+        """
+        with self._speaking:
+            return self._documents.get_metadata()
+
+    def update_metadata(self, metadata: Any) -> None:
+        """Replace metadata, in the form of `get_metadata`; before or after `close`."""
+        with self._speaking:
+            self._documents.update_metadata(metadata)
+            self._put_documents()
+
+    def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
+        """Attach facts to the whole acquisition; the same `namespace` replaces; before or after `close`."""
+        with self._speaking:
+            self._documents.set_global_metadata(namespace, metadata)
+            self._put_documents()
+
+    # ------------------------------------------------------------------ looking
+
+    def view(self, *, dynamic_shape: bool = True, strict: bool = False) -> StreamView:
+        """Return a read-only array of the whole acquisition, live and after `close`; see `StreamView`."""
+        return StreamView.of(self, dynamic_shape=dynamic_shape, strict=strict)
+
+    def on(
+        self,
+        event: Literal["coords_changed", "coords_expanded"],
+        callback: Callable[[CoordUpdate], None],
+    ) -> None:
+        """Have `callback` called for every frame, or when a new extent is reached.
+
+        Callbacks run in order on a thread of their own.
+        """
+        self._events.on(event, callback)
+
+    def stats(self) -> StreamStats:
+        """Return how the stream is doing."""
+        engine = self._engine.stats()
+        return StreamStats(
+            frames_accepted=self._accepted,
+            frames_written=engine.frames_written // self._plan.planes,
+            bytes_written=engine.bytes_written,
+            queue_depth=engine.queue_depth,
+            longest_append=self._longest,
+        )
+
+    # ------------------------------------------------------------------ inside
+
+    def _locate(self, index: Mapping[str, int]) -> Address:
+        """Return the place of an explicit address; make room for a frame that comes a second time."""
+        if not self._row.random_access:
+            raise UnsupportedError(
+                f"Backend {self._row.name!r} takes frames in order only: index={dict(index)} cannot be addressed."
+            )
+        address = self._placement.locate(index)
+        if self._placement.is_filled(address):
+            self._flush()  # an engine writes a place again only when the first frame has landed
+        return address
+
+    def _acquired(self, index: Mapping[str, int] | None) -> Mapping[str, int] | None:
+        return None if index is None else dict(index)
+
+    def _write_planes(self, number: int, address: Address, frame: NDArray[np.generic]) -> None:
+        """Write the samples of an RGB frame as planes side by side along the channel axis."""
+        axis = self._plan.plane_axis
+        assert axis is not None
+        at = list(address.index)
+        for sample in range(self._plan.planes):
+            plane = np.ascontiguousarray(frame[..., sample])
+            self._engine.write(number, address.image, tuple(at), plane, True)
+            at[axis] += 1
+
+    def _look(self, number: int, address: Address, frame: NDArray[np.generic]) -> None:
+        axis = self._plan.plane_axis
+        for sample in range(self._plan.planes):
+            at = list(address.index)
+            if axis is not None:
+                at[axis] += sample
+            plane = frame if self._plan.planes == 1 else frame[..., sample]
+            self._sampler.look(number, address.image, tuple(at), plane)
+
+    def _refuse(self) -> None:
+        if self._state is State.CLOSED:
+            raise StreamClosedError(
+                "The stream is closed and takes no more frames. Create a new one with create_stream()."
+            )
+        self._state = self._state.after_failure()
+        self._events.failed()
+        raise self._write_error(self._all_failures())
+
+    def _all_failures(self) -> list[Failure]:
+        return [*self._engine.failures, *self._failures]
+
+    def _write_error(self, failures: list[Failure]) -> WriteError:
+        frames = [n for failure in failures for n in failure.frames]
+        first = failures[0].error
+        what = f"frames {describe_frames(frames)} are not on disk" if frames else "the dataset is not complete on disk"
+        error = WriteError(
+            f"Writing to {self.settings.output_path} failed, {what}: {type(first).__name__}: {first}. "
+            f"What was written before is readable. Free space or repair the disk, then acquire again.",
+            frames,
+        )
+        error.__cause__ = first
+        return error
+
+    def _tick(self) -> None:
+        if self._process == os.getpid() and self._state is not State.CLOSED:
+            with suppress(Exception):  # kept in failures, raised at the next append
+                self._flush()
+
+    def _flush(self) -> None:
+        with self._flushing:
+            with self._lock:
+                lines = self._journal.take()
+                self._progress.advance(self._placement.position)
+                shapes = self._progress.shapes()
+            self._guard(lambda: self._engine.flush(shapes))
+            self._guard(lambda: self._journal.write(lines))
+
+    def _guard(self, step: Callable[[], object]) -> None:
+        """Do one step of a flush or a close; keep its error and go on."""
+        try:
+            step()
+        except Exception as error:
+            self._failures.append(Failure(error))
+
+    def _put_documents(self) -> None:
+        for key, content in self._documents.render():
+            self._engine.put(key, content)
+
+    def _close(self, *, failed: bool) -> None:
+        with self._lock:
+            if self._state is State.CLOSED:
+                return
+            if self._process != os.getpid():
+                self._state = State.CLOSED  # a forked child owns neither the threads nor the files
+                return
+            failed = failed or self._state is State.FAILED
+            self._state = State.CLOSED
+        self._clock.stop()
+        atexit.unregister(self._at_exit)
+        with self._flushing:
+            self._finish(failed=failed)
+        failures = self._all_failures()
+        if failures:
+            self._error = self._write_error(failures)
+            self._events.failed()
+        self._events.close()
+
+    def _finish(self, *, failed: bool) -> None:
+        """Pixels first, frame metadata next, documents last."""
+        self._progress.advance(self._placement.position)
+        trim = self.settings.on_incomplete == "trim" and not self._placement.reached_end
+        shapes = self._progress.final_shapes(trim=trim)
+        self._guard(lambda: self._engine.close(shapes))
+        self._guard(lambda: self._journal.write(self._journal.take()))
+        status: Status = "complete" if self._placement.reached_end else "cancelled"
+        if failed or self._all_failures():
+            status = "failed"
+        outcome = Outcome(status, self._accepted, tuple(shapes), self._sampler.windows)
+        with self._speaking:
+            self._guard(lambda: self._documents.finish(outcome, self._journal))
+            self._guard(self._put_documents)
+            if not self._failures:
+                for image in self._documents.journal_obsolete():
+                    self._journal.discard(image)
+        if self._output is not None:
+            self._guard(self._output.release)
+
+    def _close_unheld(self) -> None:
+        """Close a stream that nobody will close any more."""
+        if self._process != os.getpid():
+            return
+        if self._accepted:
+            warnings.warn(
+                f"OMEStream was not closed before garbage collection; its {self._accepted} frames are written now. "
+                "Use `with create_stream(...)` or call `stream.close()`.",
+                UnclosedStreamWarning,
+                stacklevel=3,
+            )
+        with suppress(Exception):
+            self._close(failed=False)
+
+
+def _close_at_exit(stream: OMEStream) -> Callable[[], None]:
+    """Have `stream` closed when the interpreter ends, without keeping it alive until then."""
+    held = weakref.ref(stream)
+
+    def close() -> None:
+        stream = held()
+        if stream is not None and not stream.closed:
+            stream._close_unheld()
+
+    atexit.register(close)
+    return close
