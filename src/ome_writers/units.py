@@ -124,8 +124,8 @@ def _look_up(text: str, kind: UnitKind) -> str | None:
     words = _WORDS[kind]
     if text in words:
         return words[text]
-    # Only words of more than three letters may be written in any case: Mm is not mm.
-    return words.get(text.lower()) if len(text) > 3 else None
+    # Only words of three letters and more may be written in any case: Mm is not mm.
+    return words.get(text.lower()) if len(text) > 2 else None
 
 
 def kind_of(text: str) -> UnitKind | None:

@@ -26,7 +26,6 @@ from ome_writers.settings.dimension import Dimension
 from ome_writers.settings.formats import (
     Format,
     ScratchFormat,
-    inferred_format,
     read_format,
 )
 from ome_writers.settings.model import Model
@@ -153,8 +152,6 @@ class AcquisitionSettings(Model):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if "format" not in self.model_fields_set:
-            self._follow_root_path()
         rules.check_compression(self.format.name, self.compression)
         if self.dimensions:
             if not isinstance(self.storage_order, str):
@@ -163,11 +160,12 @@ class AcquisitionSettings(Model):
                 rules.check_schedule(self.schedule, self.dimensions)
         return self
 
-    def _follow_root_path(self) -> None:
-        """Infer again a format that was not given: `root_path` may be assigned later."""
-        fields, _ = inferred_format(self.root_path)
-        if any(getattr(self.format, key) != value for key, value in fields.items()):
-            self._derive(format=_FORMAT.validate_python(read_format("auto", self.root_path)))
+    def _follow(self, name: str) -> None:
+        """Infer anew a format that was not given, where `root_path` was assigned."""
+        if name == "root_path" and "format" not in self.model_fields_set:
+            fields = read_format("auto", self.root_path)
+            self._derive(format=_FORMAT.validate_python(fields))
+            rules.check_compression(self.format.name, self.compression)
 
     def validate_stream_ready(self) -> None:
         """Raise SettingsError (a ValueError) if something is missing that a stream needs."""

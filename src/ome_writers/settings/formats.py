@@ -38,7 +38,7 @@ SUFFIXES = {
     ".tiff": "ome-tiff",
     ".tif": "ome-tiff",
 }
-"""The suffixes that name a format, each before any that it ends with."""
+"""The suffixes that name a format."""
 
 NAMES: dict[str, dict[str, str]] = {
     "ome-zarr": {"name": "ome-zarr"},
@@ -63,11 +63,10 @@ def split_suffix(path: str, also: str = "") -> tuple[str, str]:
     `also` is a suffix to know beside the usual ones. A path that is nothing but a suffix has none.
     """
     path = path.rstrip(os.sep + "/")
-    for suffix in (*([also] if also else []), *SUFFIXES):
+    for suffix in sorted({also, *SUFFIXES} - {""}, key=len, reverse=True):
         if path.lower().endswith(suffix.lower()):
             stem = path[: -len(suffix)]
-            if os.path.basename(stem):
-                return stem, path[len(stem) :]
+            return (stem, path[len(stem) :]) if os.path.basename(stem) else (path, "")
     return path, ""
 
 
@@ -80,7 +79,7 @@ def _check_suffix(suffix: str) -> str:
 def _with_suffix(root_path: str | os.PathLike[str], suffix: str) -> str:
     root = os.fspath(root_path)
     stem, found = split_suffix(root, suffix)
-    if not suffix or found.lower() == suffix.lower():
+    if not suffix or suffix.lower() in (found.lower(), os.path.basename(stem).lower()):
         return root.rstrip(os.sep + "/") or root
     return stem + suffix
 

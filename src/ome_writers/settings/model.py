@@ -40,12 +40,16 @@ class Model(BaseModel):
             values, given = dict(self.__dict__), set(self.model_fields_set)
             try:
                 super().__setattr__(name, value)
+                self._follow(name)
             except BaseException:
                 self.__dict__.clear()
                 self.__dict__.update(values)
                 self.model_fields_set.clear()
                 self.model_fields_set.update(given)
                 raise
+
+    def _follow(self, name: str) -> None:
+        """Do what an assignment to this field entails beyond what validators see to."""
 
     def _derive(self, **values: Any) -> None:
         """Set fields that follow from others: they stay "not set", so that they follow again."""

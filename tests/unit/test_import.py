@@ -1,0 +1,201 @@
+"""Importing the package is cheap, and every promised name is there."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+import typing
+
+import pytest
+
+import ome_writers
+from ome_writers import errors
+
+PROMISED = [
+    "AcquisitionSettings",
+    "Channel",
+    "CoordUpdate",
+    "Dimension",
+    "OMEStream",
+    "OmeTiffFormat",
+    "OmeZarrFormat",
+    "Plate",
+    "Position",
+    "PositionDimension",
+    "ScratchFormat",
+    "StandardAxis",
+    "__version__",
+    "create_stream",
+    "dims_from_standard_axes",
+    "dims_from_useq",
+    "useq_to_acquisition_settings",
+    "StreamView",
+    "AcquisitionSettingsDict",
+    "Schedule",
+]
+
+HEAVY = [
+    "acquire_zarr",
+    "imagecodecs",
+    "numcodecs",
+    "ome_types",
+    "ome_writers_pymmcore",
+    "ome_writers_useq",
+    "pandas",
+    "psygnal",
+    "pymmcore_plus",
+    "rich",
+    "tensorstore",
+    "tifffile",
+    "useq",
+    "xarray",
+    "yaozarrs",
+    "zarr",
+    "zarrs",
+]
+
+
+def _run(code: str) -> str:
+    """Run code in a Python of its own and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def _fastest(code: str) -> float:
+    return min(float(_run(code)) for _ in range(3))
+
+
+def test_import_takes_less_than_the_promised_time() -> None:
+    """Importing takes less than 0.3 seconds on top of numpy and pydantic."""
+    code = """
+import time, numpy, pydantic
+start = time.perf_counter()
+import ome_writers
+print(time.perf_counter() - start)
+"""
+    assert _fastest(code) < 0.3
+
+
+def test_building_the_models_takes_less_than_the_promised_time() -> None:
+    """The settings, too, take less than 0.3 seconds where pydantic has built a model before."""
+    code = """
+import time, numpy, pydantic
+
+class Any(pydantic.BaseModel):
+    number: pydantic.PositiveInt = 1
+
+start = time.perf_counter()
+import ome_writers
+ome_writers.AcquisitionSettings
+print(time.perf_counter() - start)
+"""
+    assert _fastest(code) < 0.3
+
+
+@pytest.mark.parametrize("use", ["", "ome_writers.AcquisitionSettings()"])
+def test_nothing_heavy_is_imported(use: str) -> None:
+    """Neither the import nor the settings load an engine, an adapter or a reader."""
+    code = f"import sys, ome_writers; {use}\nprint([m for m in {HEAVY!r} if m in sys.modules])"
+    assert _run(code) == "[]"
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_promised_names(name: str) -> None:
+    """Every promised name can be imported, is listed, and shows in dir()."""
+    assert getattr(ome_writers, name) is not None
+    assert name in ome_writers.__all__
+    assert name in dir(ome_writers)
+
+
+def test_a_star_import_takes_all_names() -> None:
+    """``from ome_writers import *`` brings every public name."""
+    code = """
+from ome_writers import *
+import ome_writers
+print(set(ome_writers.__all__) - set(globals()))
+"""
+    assert _run(code) == "set()"
+
+
+def test_a_star_import_works_without_useq() -> None:
+    """Where useq is not installed, its names are left out of ``__all__`` and say how to get it."""
+    code = """
+import importlib.util, sys
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] == 'useq':
+            raise ModuleNotFoundError(name, name='useq')
+sys.meta_path.insert(0, Hide())
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name: None if name == 'useq' else find_spec(name)
+from ome_writers import *
+import ome_writers
+print('dims_from_useq' in globals())
+try:
+    ome_writers.dims_from_useq
+except ImportError as error:
+    print(error)
+"""
+    assert _run(code).splitlines() == [
+        "False",
+        "ome_writers.dims_from_useq needs useq-schema: pip install 'ome-writers[useq]'",
+    ]
+
+
+def test_all_errors_are_public() -> None:
+    """Every exception and warning class of the tree can be imported from the package."""
+    for name in errors.__all__:
+        if isinstance(getattr(errors, name), type):
+            assert getattr(ome_writers, name) is getattr(errors, name)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    """A name that does not exist is refused as by any module."""
+    with pytest.raises(AttributeError, match="module 'ome_writers' has no attribute 'nothing'"):
+        _ = ome_writers.nothing
+
+
+ALIASES = {
+    "_schema": """AcquisitionSettings Channel Dimension DimensionList DTypeStr OmeTiffFormat
+        OmeZarrFormat Plate Position PositionDimension ScratchFormat StandardAxis
+        dims_from_standard_axes TiffCompression ZarrCompression BackendName""",
+    "_useq": "AcquisitionSettingsDict _plate_from_useq _build_positions",
+    "_stream": "AVAILABLE_BACKENDS create_stream OMEStream",
+    "_stream_view": "StreamView",
+}
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(m, name) for m, names in ALIASES.items() for name in names.split()]
+)
+def test_private_paths_of_published_clients(module: str, name: str) -> None:
+    """What published clients import from private modules is there, and the same object."""
+    value = getattr(importlib.import_module(f"ome_writers.{module}"), name)
+    assert value is getattr(ome_writers, name, value)
+
+
+def test_literals_of_published_clients() -> None:
+    """The literals list the names that api promises."""
+    schema = importlib.import_module("ome_writers._schema")
+    zarr = ("blosc-zstd", "blosc-lz4", "zstd", "none")
+    assert typing.get_args(schema.ZarrCompression) == zarr
+    assert typing.get_args(schema.TiffCompression) == ("lzw", "deflate", "zstd", "none")
+    backends = {"direct", "tensorstore", "acquire-zarr", "zarrs-python", "zarr-python", "tifffile"}
+    assert set(typing.get_args(schema.BackendName)) == backends
+
+
+def test_available_backends_have_name_and_format() -> None:
+    """Each available backend says its name and the format it writes."""
+    backends = importlib.import_module("ome_writers._stream").AVAILABLE_BACKENDS
+    assert "tensorstore" in backends
+    for name, backend in backends.items():
+        assert backend.name == name
+        assert backend.format in ("ome-zarr", "ome-tiff", "scratch")
