@@ -24,7 +24,7 @@ class Camera:
     """A ring of pregenerated noise frames, marked with the frame number while they are lent.
 
     A frame is *presented* by writing its number into a few pixels spread over one of the ring's
-    buffers, and *withdrawn* by overwriting these pixels. Both cost well under a microsecond, so
+    buffers, and *withdrawn* by overwriting these pixels. Both together cost about a microsecond, so
     producing is all but excluded from every competitor's time, alike; and a writer that looks at
     a frame after `append` has returned stores pixels that the check finds.
     """
