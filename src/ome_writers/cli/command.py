@@ -61,12 +61,16 @@ def require(command: str, extra: str, libraries: Mapping[str, str]) -> None:
     Raises
     ------
     MissingExtraError
-        One cannot be imported.
+        One is not installed.
     """
     for module, library in libraries.items():
         try:
             import_module(module)
-        except ImportError:
+        except ModuleNotFoundError as error:
+            if (
+                error.name != module
+            ):  # installed but broken: its traceback says how
+                raise
             raise MissingExtraError(command, library, extra) from None
 
 
