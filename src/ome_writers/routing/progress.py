@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ome_writers.routing.plan import Plan
     from ome_writers.routing.router import Address
 
@@ -23,18 +25,28 @@ class Progress:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._seen = 0
+        self._acquired = np.zeros(len(plan.router.axes), dtype=np.int64)
         self._reached = np.zeros((len(plan.images), plan.router.rank), dtype=np.int64)
+
+    @property
+    def extents(self) -> dict[str, int]:
+        """How far each acquisition axis was reached."""
+        return dict(zip(self._plan.router.axes, self._acquired.tolist(), strict=True))
 
     def advance(self, frames: int) -> None:
         """Take note that the first `frames` frames of the acquisition order have come."""
         while self._seen < frames:
             stop = min(frames, self._seen + 65_536)
-            images, index = self._plan.router.places(self._seen, stop)
+            acquired = self._plan.router.acquired(np.arange(self._seen, stop, dtype=np.int64))
+            self._acquired = np.maximum(self._acquired, acquired.max(axis=0) + 1)
+            images, index = self._plan.router.project(acquired)
             np.maximum.at(self._reached, images, index + 1)
             self._seen = stop
 
-    def include(self, address: Address) -> None:
+    def include(self, acquired: Mapping[str, int], address: Address) -> None:
         """Take note of a frame that came with an explicit address."""
+        indices = [acquired[name] + 1 for name in self._plan.router.axes]
+        self._acquired = np.maximum(self._acquired, indices)
         row = self._reached[address.image]
         np.maximum(row, np.asarray(address.index, dtype=np.int64) + 1, out=row)
 

@@ -102,7 +102,7 @@ class Router:
 
     def places(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return `addresses` as arrays of shape (n,) and (n, rank)."""
-        return self._project(self._acquired(np.arange(start, stop, dtype=np.int64)))
+        return self.project(self.acquired(np.arange(start, stop, dtype=np.int64)))
 
     def walk(self, start: int = 0) -> Iterator[tuple[int, tuple[int, ...]]]:
         """Iterate over the addresses from frame `start` to the end, if there is one.
@@ -115,16 +115,29 @@ class Router:
             yield from zip(*self.addresses(start, stop), strict=True)
             start = stop
 
+    def indices(self, number: int) -> dict[str, int]:
+        """Return the acquisition index of frame `number` by axis."""
+        row = self.acquired(np.asarray([number], dtype=np.int64))[0].tolist()
+        return dict(zip(self.axes, row, strict=True))
+
+    def highest(self, frames: int) -> dict[str, int]:
+        """Return the highest index along each axis among the first `frames` frames."""
+        highest = np.full(len(self.axes), -1, dtype=np.int64)
+        for start in range(0, frames, 65_536):
+            numbers = np.arange(start, min(frames, start + 65_536), dtype=np.int64)
+            highest = np.maximum(highest, self.acquired(numbers).max(axis=0))
+        return dict(zip(self.axes, highest.tolist(), strict=True))
+
     def place(self, index: Sequence[int]) -> Address:
         """Return the place of an acquisition index (one int an axis of `axes`)."""
-        image, place = self._project(np.asarray([index], dtype=np.int64))
+        image, place = self.project(np.asarray([index], dtype=np.int64))
         return Address(int(image[0]), tuple(place[0].tolist()))
 
-    def locate(self, index: Mapping[str, int], repeat: int = 0) -> Address:
-        """Return the place that `index` names by axis.
+    def complete(self, index: Mapping[str, int], repeat: int = 0) -> dict[str, int]:
+        """Return the whole acquisition index that `index` names in part.
 
-        Axes that `index` leaves out count on in order: `repeat` says how many frames came to this
-        same partial index before.
+        Axes that it leaves out count on in order: `repeat` says how many frames came to this same partial index
+        before.
 
         Raises
         ------
@@ -137,17 +150,16 @@ class Router:
                 f"index names {sorted(unknown)}, but the axes of this acquisition are "
                 f"{list(self.axes)}."
             )
-        free = [i for i, name in enumerate(self.axes) if name not in index]
-        full = [index.get(name, 0) for name in self.axes]
-        for i in reversed(free):
-            count = self.counts[i]
-            repeat, full[i] = (0, repeat) if count is None else divmod(repeat, count)
-        for name, value, count in zip(self.axes, full, self.counts, strict=True):
-            if value < 0 or (count is not None and value >= count):
+        full = {name: int(index.get(name, 0)) for name in self.axes}
+        for name, count in reversed(list(zip(self.axes, self.counts, strict=True))):
+            if name not in index:
+                repeat, full[name] = (0, repeat) if count is None else divmod(repeat, count)
+        for name, count in zip(self.axes, self.counts, strict=True):
+            if full[name] < 0 or (count is not None and full[name] >= count):
                 raise IndexError(
-                    f"index {{{name!r}: {value}}} is out of range: the axis has {count} places."
+                    f"index {{{name!r}: {full[name]}}} is out of range: the axis has {count} places."
                 )
-        return self.place(full)
+        return full
 
     @cached_property
     def _inner_counts(self) -> tuple[int | None, ...]:
@@ -166,13 +178,14 @@ class Router:
             matrix[row, 0 if axis is None else 1 + axis] = stride
         return matrix
 
-    def _project(
+    def project(
         self, acquired: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return images (n,) and storage indices (n, rank) of acquisition indices (n, axes)."""
         place = acquired @ self._matrix
         return place[:, 0], place[:, 1:]
 
-    def _acquired(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    def acquired(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the acquisition index of each frame number, shape (n, axes)."""
         out = np.zeros((len(numbers), len(self.axes)), dtype=np.int64)
         rest = numbers

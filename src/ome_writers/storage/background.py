@@ -1,16 +1,16 @@
-"""Threads that finish what `append` began; every queue is bounded and every error is kept."""
+"""Threads that finish what `append` began; every error is kept for the caller."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ome_writers.storage.contract import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Hashable, Iterable
 
 __all__ = ["Background", "machine_width"]
 
@@ -22,15 +22,25 @@ def machine_width() -> int:
     return max(1, os.cpu_count() or 1)
 
 
+class _Task(NamedTuple):
+    number: int
+    run: Callable[[], object]
+    frames: Iterable[int]
+    strand: Hashable | None
+
+
 class Background:
-    """A pool of daemon threads that run tasks in the order of `submit`.
+    """A pool of daemon threads.
+
+    Tasks begin in the order of `submit`; tasks of one strand never run side by side (two threads that write to one
+    file would only wait for each other in the kernel, at the price of both).
 
     Parameters
     ----------
     workers
         Number of threads.
     limit
-        `submit` blocks while this many tasks wait.
+        `submit` blocks while this many tasks are under way.
     name
         Prefix of the threads' names.
 
@@ -40,16 +50,17 @@ class Background:
     error with the numbers of the frames that were lost by it.
     """
 
-    def __init__(self, workers: int, *, limit: int = 1024, name: str = "ome-writers") -> None:
+    def __init__(self, workers: int, *, limit: int = 4096, name: str = "ome-writers") -> None:
         self.failures: list[Failure] = []
-        self._tasks: deque[tuple[int, Callable[[], object], Iterable[int]]] = deque()
         self._limit = limit
+        self._ready: deque[_Task] = deque()
+        self._strands: dict[Hashable, deque[_Task]] = {}  # of the strands that run: what waits
+        self._under_way: set[int] = set()
+        self._submitted = 0
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
-        self._idle = threading.Condition(self._lock)
-        self._room = threading.Condition(self._lock)
-        self._running: set[int] = set()
-        self._submitted = 0
+        self._ended = threading.Condition(self._lock)
+        self._waiting = 0
         self._closed = False
         self._threads = [
             threading.Thread(target=self._serve, name=f"{name}-{i}", daemon=True)
@@ -61,33 +72,40 @@ class Background:
     @property
     def depth(self) -> int:
         """Number of tasks that wait or run."""
-        return len(self._tasks) + len(self._running)
+        return len(self._under_way)
 
-    def submit(self, task: Callable[[], object], frames: Iterable[int] = ()) -> None:
+    def submit(
+        self,
+        task: Callable[[], object],
+        frames: Iterable[int] = (),
+        strand: Hashable | None = None,
+    ) -> None:
         """Have `task` run; `frames` are the numbers of the frames that are lost if it fails."""
         with self._lock:
-            while len(self._tasks) >= self._limit:
-                self._room.wait()
+            self._wait_while(lambda: len(self._under_way) >= self._limit)
             if self._closed:
                 raise RuntimeError("The background threads have ended; no task can be added.")
             self._submitted += 1
-            self._tasks.append((self._submitted, task, frames))
+            self._under_way.add(self._submitted)
+            added = _Task(self._submitted, task, frames, strand)
+            if strand is not None:
+                if strand in self._strands:
+                    self._strands[strand].append(added)
+                    return
+                self._strands[strand] = deque()
+            self._ready.append(added)
             self._work.notify()
-
-    def drain(self) -> None:
-        """Return when every task submitted so far, and each that came meanwhile, has ended."""
-        with self._lock:
-            while self._tasks or self._running:
-                self._idle.wait()
 
     def barrier(self) -> None:
         """Return when every task submitted so far has ended; later ones may still wait."""
         with self._lock:
             last = self._submitted
-            while self._running and min(self._running) <= last or (
-                self._tasks and self._tasks[0][0] <= last
-            ):
-                self._idle.wait()
+            self._wait_while(lambda: bool(self._under_way) and min(self._under_way) <= last)
+
+    def drain(self) -> None:
+        """Return when no task is under way."""
+        with self._lock:
+            self._wait_while(lambda: bool(self._under_way))
 
     def close(self) -> None:
         """Finish all tasks and end the threads. A second call does nothing."""
@@ -99,22 +117,36 @@ class Background:
             if thread is not threading.current_thread():
                 thread.join()
 
+    def _wait_while(self, condition: Callable[[], bool]) -> None:
+        """Wait (with the lock held) until a task's end makes `condition` false."""
+        self._waiting += 1
+        while condition():
+            self._ended.wait()
+        self._waiting -= 1
+
     def _serve(self) -> None:
         while True:
             with self._lock:
-                while not self._tasks:
+                while not self._ready:
                     if self._closed:
                         return
                     self._work.wait()
-                number, task, frames = self._tasks.popleft()
-                self._running.add(number)
-                self._room.notify()
-            try:
-                task()
-            except BaseException as error:  # kept, and raised to the caller by the stream
-                self.failures.append(Failure(error, tuple(frames)))
-            finally:
-                del task
-                with self._lock:
-                    self._running.discard(number)
-                    self._idle.notify_all()
+                task = self._ready.popleft()
+            self._run(task)
+            del task  # it may hold the memory of frames
+
+    def _run(self, task: _Task) -> None:
+        try:
+            task.run()
+        except BaseException as error:  # kept, and raised to the caller by the stream
+            self.failures.append(Failure(error, tuple(task.frames)))
+        with self._lock:
+            self._under_way.discard(task.number)
+            if task.strand is not None:
+                if self._strands[task.strand]:
+                    self._ready.appendleft(self._strands[task.strand].popleft())
+                    self._work.notify()
+                else:
+                    del self._strands[task.strand]
+            if self._waiting:
+                self._ended.notify_all()

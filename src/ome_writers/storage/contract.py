@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -91,7 +90,7 @@ class Engine(Protocol):
         `frame` has the dtype and shape of the array's planes: (y, x), or (y, x, samples). When `write`
         returns the caller may change it, unless `owned` is True: then the engine may keep a reference
         until the frame is written, and the caller has promised not to touch it. A place may be written
-        again; the last frame stays. Blocks while the memory of `Options.buffer_bytes` is used up.
+        again once a `flush` has landed the first frame; the last one stays. Blocks while the memory of `Options.buffer_bytes` is used up.
         """
         ...
 
@@ -105,6 +104,10 @@ class Engine(Protocol):
 
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return the plane at `index`, whether it is on disk yet or not; zeros when unwritten."""
+        ...
+
+    def put(self, key: str, content: bytes) -> None:
+        """Replace a document below the root, whole or not at all; works after `close` too."""
         ...
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:

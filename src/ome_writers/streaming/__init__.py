@@ -1,6 +1,7 @@
 """The only place where time passes. This room never decides where a frame goes or what a document says."""
 
 from ome_writers.streaming.create import create_stream
+from ome_writers.streaming.events import CoordUpdate
 from ome_writers.streaming.stream import OMEStream, StreamStats
 
-__all__ = ["OMEStream", "StreamStats", "create_stream"]
+__all__ = ["CoordUpdate", "OMEStream", "StreamStats", "create_stream"]

@@ -65,13 +65,12 @@ class Placement:
         self._walk = self._router.walk(self.position)
         self._next = next(self._walk, None)
 
-    def locate(self, index: Mapping[str, int]) -> Address:
-        """Return the place that `index` names; axes it leaves out count on while it stays the same."""
-        address = self._router.locate(index, self._repeats(index))
-        return address
+    def locate(self, index: Mapping[str, int]) -> dict[str, int]:
+        """Return the whole index that `index` names; axes it leaves out count on while it stays the same."""
+        return self._router.complete(index, self._repeats(index))
 
     def fill(self, index: Mapping[str, int], address: Address) -> None:
-        """Take note that an explicit address is filled."""
+        """Take note that the place that `index` named is filled."""
         self._partial = (frozenset(index.items()), self._repeats(index) + 1)
         self.explicit.add(address)
 

@@ -30,7 +30,6 @@ from ome_writers.streaming.frames import as_frame
 from ome_writers.streaming.lifecycle import State
 from ome_writers.streaming.placement import Placement
 from ome_writers.streaming.sampling import Sampler
-from ome_writers.views import StreamView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from ome_writers.storage import Engine, EngineRow
     from ome_writers.streaming.events import CoordUpdate
     from ome_writers.streaming.output import Output
+    from ome_writers.views import StreamView
 
 __all__ = ["OMEStream", "StreamStats"]
 
@@ -167,7 +167,10 @@ class OMEStream:
         with self._lock:
             if self._state is not State.OPEN or self._failures or self._engine.failures:
                 self._refuse()
-            address = self._placement.upcoming() if index is None else self._locate(index)
+            if index is None:
+                address = self._placement.upcoming()
+            else:
+                acquired, address = self._locate(index)
             number = self._accepted
             image, at = address
             began = time.perf_counter()
@@ -183,13 +186,14 @@ class OMEStream:
                 self._placement.advance()
             else:
                 self._placement.fill(index, address)
-                self._progress.include(address)
+                self._progress.include(acquired, address)
             if encoded is not None:
                 self._journal.record(image, at, encoded)
             if number >= self._sampler.due:
                 self._look(number, address, frame)
             if self._events.active:
-                self._events.frame_written(number, self._acquired(index))
+                place = self._placement.position - 1 if index is None else acquired
+                self._events.frame_written(number, place)
 
     @contextmanager
     def frame_buffer(
@@ -210,9 +214,9 @@ class OMEStream:
         with self._lock:
             if self._state is not State.OPEN or self._failures or self._engine.failures:
                 self._refuse()
-            address = self._placement.upcoming() if index is None else self._locate(index)
+            address = self._placement.upcoming() if index is None else self._locate(index)[1]
         lend = getattr(self._engine, "lend", None) if self._plan.planes == 1 else None
-        frame = np.empty(self._shape, self._dtype) if lend is None else lend(address.image)
+        frame = np.empty(self._shape, self._dtype) if lend is None else lend(address[0])
         accepted = self._accepted
         try:
             yield frame
@@ -316,6 +320,8 @@ class OMEStream:
 
     def view(self, *, dynamic_shape: bool = True, strict: bool = False) -> StreamView:
         """Return a read-only array of the whole acquisition, live and after `close`; see `StreamView`."""
+        from ome_writers.views import StreamView
+
         return StreamView.of(self, dynamic_shape=dynamic_shape, strict=strict)
 
     def on(
@@ -327,7 +333,27 @@ class OMEStream:
 
         Callbacks run in order on a thread of their own.
         """
-        self._events.on(event, callback)
+        with self._lock:
+            self._events.on(event, callback, seen=self._placement.position)
+
+    @property
+    def plan(self) -> Plan:
+        """What was resolved from the settings."""
+        return self._plan
+
+    def extents(self) -> Mapping[str, int]:
+        """Return how far each acquisition axis was reached so far."""
+        with self._lock:
+            self._progress.advance(self._placement.position)
+            return self._progress.extents
+
+    def read(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
+        """Return the frame at storage index `index` of an image, from memory or disk; zeros if unwritten."""
+        axis = self._plan.plane_axis
+        if axis is None:
+            return self._engine.read(image, index)
+        at = [(*index[:axis], index[axis] + s, *index[axis + 1 :]) for s in range(self._plan.planes)]
+        return np.stack([self._engine.read(image, i) for i in at], axis=-1)
 
     def stats(self) -> StreamStats:
         """Return how the stream is doing."""
@@ -342,38 +368,38 @@ class OMEStream:
 
     # ------------------------------------------------------------------ inside
 
-    def _locate(self, index: Mapping[str, int]) -> Address:
+    def _locate(self, index: Mapping[str, int]) -> tuple[dict[str, int], Address]:
         """Return the place of an explicit address; make room for a frame that comes a second time."""
         if not self._row.random_access:
             raise UnsupportedError(
                 f"Backend {self._row.name!r} takes frames in order only: index={dict(index)} cannot be addressed."
             )
-        address = self._placement.locate(index)
+        acquired = self._placement.locate(index)
+        address = self._plan.router.place(list(acquired.values()))
         if self._placement.is_filled(address):
             self._flush()  # an engine writes a place again only when the first frame has landed
-        return address
+        return acquired, address
 
-    def _acquired(self, index: Mapping[str, int] | None) -> Mapping[str, int] | None:
-        return None if index is None else dict(index)
-
-    def _write_planes(self, number: int, address: Address, frame: NDArray[np.generic]) -> None:
+    def _write_planes(self, number: int, address: tuple[int, tuple[int, ...]], frame: NDArray[np.generic]) -> None:
         """Write the samples of an RGB frame as planes side by side along the channel axis."""
         axis = self._plan.plane_axis
         assert axis is not None
-        at = list(address.index)
+        image, index = address
+        at = list(index)
         for sample in range(self._plan.planes):
             plane = np.ascontiguousarray(frame[..., sample])
-            self._engine.write(number, address.image, tuple(at), plane, True)
+            self._engine.write(number, image, tuple(at), plane, True)
             at[axis] += 1
 
-    def _look(self, number: int, address: Address, frame: NDArray[np.generic]) -> None:
+    def _look(self, number: int, address: tuple[int, tuple[int, ...]], frame: NDArray[np.generic]) -> None:
         axis = self._plan.plane_axis
+        image, index = address
         for sample in range(self._plan.planes):
-            at = list(address.index)
+            at = list(index)
             if axis is not None:
                 at[axis] += sample
             plane = frame if self._plan.planes == 1 else frame[..., sample]
-            self._sampler.look(number, address.image, tuple(at), plane)
+            self._sampler.look(number, image, tuple(at), plane)
 
     def _refuse(self) -> None:
         if self._state is State.CLOSED:
@@ -381,7 +407,6 @@ class OMEStream:
                 "The stream is closed and takes no more frames. Create a new one with create_stream()."
             )
         self._state = self._state.after_failure()
-        self._events.failed()
         raise self._write_error(self._all_failures())
 
     def _all_failures(self) -> list[Failure]:
@@ -440,8 +465,7 @@ class OMEStream:
         failures = self._all_failures()
         if failures:
             self._error = self._write_error(failures)
-            self._events.failed()
-        self._events.close()
+            self._events.close()
 
     def _finish(self, *, failed: bool) -> None:
         """Pixels first, frame metadata next, documents last."""

@@ -57,6 +57,10 @@ class StoredArray:
         self._shards: dict[Cell, Shard] = {}
         self._lock = threading.Lock()
 
+    def strand(self, shard: Cell) -> Cell | None:
+        """Return what blocks must share to be stored one after the other: a file, when nothing is encoded."""
+        return shard if self.grid.sharded and self._codec.identity else None
+
     def store(self, block: Block, *, final: bool) -> None:
         """Encode and write the columns of a block; `final` says that all of their frames are there."""
         if not self.grid.sharded:
@@ -95,13 +99,19 @@ class StoredArray:
 
     def _store_part(self, block: Block, part: ShardPart, *, final: bool) -> None:
         """Write the tiles of a block's columns that lie in one shard."""
-        inner: list[int] = []
-        parts: list[bytes | memoryview] = []
-        for cell, column in zip(block.cells, block.columns, strict=False):
-            plane = self.grid.shard(cell)[1] * self.grid.plane_chunks
-            inner += [plane + i for i in part.inner]
-            parts += [self._encode(column[tile], steady=final) for tile in part.tiles]
-        sizes = [len(p) for p in parts]
+        per_plane = self.grid.plane_chunks
+        inner = [plane * per_plane + i for plane in block.planes for i in part.inner]
+        memory = block.memory if self._codec.identity and len(self.grid.parts) == 1 else None
+        if memory is not None:
+            parts: list[bytes | memoryview] = [memory]
+            sizes = [self.grid.chunk_bytes] * len(inner)
+        else:
+            parts = [
+                self._encode(column[tile], steady=final)
+                for _, column in zip(block.planes, block.columns, strict=False)
+                for tile in part.tiles
+            ]
+            sizes = list(map(len, parts))
         key = (*block.shard, *part.yx)
         shard = self._acquire(key, self.grid.chunks_in(block.shard, part))
         try:

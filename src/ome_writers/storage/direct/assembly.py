@@ -30,8 +30,8 @@ class Block:
         Number of the array they belong to.
     shard
         The shard that all of them lie in (index axes only).
-    cells
-        The cell of each column.
+    cells, planes
+        The cell of each column, and the number of its plane of chunks in the shard.
     columns
         The columns, shape (n, tiles, depth, chunk y, chunk x): the block's own memory, or a list of
         planes that were handed over.
@@ -49,6 +49,7 @@ class Block:
         self.room = room
         self.refers = refers
         self.cells: list[Cell] = []
+        self.planes: list[int] = []
         self.frames: list[int] = []
         self.slots: set[int] = set()
         self.columns: NDArray[np.generic] | list[NDArray[np.generic]] = []
@@ -84,6 +85,13 @@ class Block:
     def nbytes(self) -> int:
         """Bytes of the columns."""
         return len(self.cells) * self._grid.column_bytes
+
+    @property
+    def memory(self) -> memoryview | None:
+        """All columns as bytes side by side; None when they are not in one piece."""
+        if self.refers:
+            return None
+        return memoryview(self._buffers[0])[: self.nbytes]
 
     def plane(self, cell: Cell, slot: int) -> NDArray[np.generic] | None:
         """Return a copy of a plane in memory; None when the block does not hold it."""

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ome_writers.storage.zarr_array import BLOSC, GZIP_LEVEL, ZSTD_LEVEL
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Codec"]
-
-BLOSC_LEVELS = {"blosc-zstd": ("zstd", 3), "blosc-lz4": ("lz4", 5)}
-ZSTD_LEVEL = 3
-GZIP_LEVEL = 5
 
 
 class Codec:
@@ -55,10 +53,10 @@ class Codec:
 def _numcodec(compression: str):  # type: ignore[no-untyped-def]  # numcodecs has no type information
     if compression == "none":
         return None
-    if compression in BLOSC_LEVELS:
+    if compression in BLOSC:
         from numcodecs.blosc import SHUFFLE, Blosc
 
-        name, level = BLOSC_LEVELS[compression]
+        name, level = BLOSC[compression]
         return Blosc(cname=name, clevel=level, shuffle=SHUFFLE)
     if compression == "zstd":
         from numcodecs.zstd import Zstd

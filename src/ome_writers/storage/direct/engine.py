@@ -78,7 +78,7 @@ class DirectEngine:
         """Take one plane; see `storage.contract.Engine.write`."""
         grid = self._arrays[array].grid
         cell, slot = grid.split(index)
-        shard = grid.shard(cell)[0] if grid.sharded else cell
+        shard, plane = grid.shard(cell) if grid.sharded else (cell, 0)
         refer = owned and grid.column_bytes == frame.nbytes and frame.flags.c_contiguous
         lent = self._lent.pop(id(frame), None) if owned and self._lent else None
         if refer and lent is None:
@@ -87,13 +87,13 @@ class DirectEngine:
         with self._lock:
             block = self._matching(key, shard, refer)
             if block is not None:
-                self._put(block, key, cell, slot, number, frame, lent if refer else None)
+                self._put(block, key, cell, plane, slot, number, frame, lent if refer else None)
         if block is None:
             block = self._new_block(array, cell, shard, refer)
             with self._lock:
                 self._open[key] = block
                 self._live.setdefault(array, {})[id(block)] = block
-                self._put(block, key, cell, slot, number, frame, lent if refer else None)
+                self._put(block, key, cell, plane, slot, number, frame, lent if refer else None)
         if lent is not None and not refer:
             self._pool.release(lent)
 
@@ -191,6 +191,7 @@ class DirectEngine:
         block: Block,
         key: tuple[int, Cell | None],
         cell: Cell,
+        plane: int,
         slot: int,
         number: int,
         frame: NDArray[np.generic],
@@ -204,6 +205,7 @@ class DirectEngine:
             block.slots.add(slot)
             if not block.cells:
                 block.cells.append(cell)
+                block.planes.append(plane)
             if len(block.slots) == grid.planes(cell):
                 self._seal(key, final=True)
             return
@@ -211,6 +213,7 @@ class DirectEngine:
             block.hand_over(frame, lent)
         else:
             grid.place(frame, block.columns[len(block.cells)], 0)
+        block.planes.append(plane)
         block.cells.append(cell)
         if block.full:
             self._seal(key, final=True)
@@ -225,7 +228,12 @@ class DirectEngine:
     def _submit(self, block: Block, *, final: bool, last: bool = False) -> None:
         count = len(block.frames)
         frames = block.frames if last else tuple(block.frames)
-        self._background.submit(lambda: self._store(block, count, final, last), frames)
+        strand = self._arrays[block.array].strand(block.shard)
+        self._background.submit(
+            lambda: self._store(block, count, final, last),
+            frames,
+            None if strand is None else (block.array, strand),
+        )
 
     def _store(self, block: Block, count: int, final: bool, last: bool) -> None:
         """Write a block (in the background): half-full at a flush, or for the last time."""

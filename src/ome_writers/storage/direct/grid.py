@@ -82,6 +82,9 @@ class Grid:
 
     def shard(self, cell: Cell) -> tuple[Cell, int]:
         """Return the shard of `cell` (index axes only), and the number of its plane of chunks in there."""
+        if len(cell) == 1:  # the long time-lapse, which has the least time a frame
+            quotient, plane = divmod(cell[0], self._shard[0])
+            return (quotient,), plane
         outer = []
         plane = 0
         for i, s in zip(cell, self._shard, strict=True):

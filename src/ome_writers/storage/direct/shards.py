@@ -24,7 +24,7 @@ import numpy as np
 from ome_writers.storage.positional import open_file, read_at, write_at
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from ome_writers.storage.direct.handles import Handles
@@ -32,6 +32,23 @@ if TYPE_CHECKING:
 __all__ = ["Shard", "ShardShape"]
 
 EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+def _runs(
+    offsets: Sequence[int], sizes: Sequence[int], parts: Sequence[bytes | memoryview]
+) -> Iterator[tuple[int, Sequence[bytes | memoryview]]]:
+    """Yield (offset, parts) for each stretch of parts that lie side by side in the file."""
+    if offsets[-1] - offsets[0] == sum(sizes[:-1]):
+        yield offsets[0], parts
+        return
+    if len(parts) != len(sizes):
+        ends = np.cumsum([0, *sizes]).tolist()
+        parts = [parts[0][a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    first = 0
+    for i in range(1, len(parts) + 1):
+        if i == len(parts) or offsets[i] != offsets[i - 1] + sizes[i - 1]:
+            yield offsets[first], parts[first:i]
+            first = i
 
 
 class ShardShape:
@@ -83,6 +100,7 @@ class Shard:
         self._shape = shape
         self._handles = handles
         self._lock = threading.Lock()
+        self._writing = threading.Lock()  # two writes to one file wait for each other, better here
         self._index = np.full((shape.chunks, 2), EMPTY, dtype="<u8")
         self._missing = expected
         self._tail = 0  # where the next new chunk goes
@@ -100,8 +118,9 @@ class Shard:
         self, inner: Sequence[int], sizes: Sequence[int], parts: Sequence[bytes | memoryview],
         *, final: bool = True,
     ) -> None:
-        """Write chunks side by side; `final` says that no more frames are expected in them.
+        """Write chunks; `final` says that no more frames are expected in them.
 
+        `parts` are the stored chunks one by one, or all of them side by side in a single buffer.
         Readers see them after the next `flush` or `finish`.
         """
         with self._lock:
@@ -109,11 +128,9 @@ class Shard:
                 self._reopen()
             offsets = self._allocate(inner, sizes, final)
         with self._handles.use(self.path) as fd:
-            if offsets[-1] - offsets[0] == sum(sizes[:-1]):
-                write_at(fd, parts, offsets[0])
-            else:
-                for part, offset in zip(parts, offsets, strict=True):
-                    write_at(fd, [part], offset)
+            with self._writing:
+                for first, run in _runs(offsets, sizes, parts):
+                    write_at(fd, run, first)
             with self._lock:
                 self._index[inner, 0] = offsets
                 self._index[inner, 1] = sizes
