@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 import zlib
@@ -10,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.cli.command import CommandError, MissingExtraError
+from ome_writers.cli.command import CommandError, MissingExtraError, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
     from pymmcore_plus import CMMCorePlus
     from useq import MDAEvent, MDASequence
+
+
+LIBRARIES = {"pymmcore_plus": "pymmcore-plus", "useq": "useq-schema", "PIL": "pillow"}
 
 
 @dataclass(frozen=True)
@@ -85,13 +89,14 @@ def open_microscope(timepoints: int) -> Microscope:
     Raises
     ------
     MissingExtraError
-        The adapters that hold the demo camera are not installed.
+        pymmcore-plus, the adapters that hold the demo camera, or pillow are not installed.
     """
+    # Only what went wrong may disturb the progress bar; read when pymmcore-plus is imported.
+    os.environ.setdefault("PYMM_LOG_LEVEL", "ERROR")
+    require("demo", "demo", LIBRARIES)
     import pymmcore_plus
     import useq
 
-    # The log stays a file's; on the terminal only what went wrong disturbs the progress bar.
-    pymmcore_plus.configure_logging(stderr_level="ERROR")
     core = pymmcore_plus.CMMCorePlus()
     try:
         core.loadSystemConfiguration()

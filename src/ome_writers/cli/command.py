@@ -67,9 +67,7 @@ def require(command: str, extra: str, libraries: Mapping[str, str]) -> None:
         try:
             import_module(module)
         except ModuleNotFoundError as error:
-            if (
-                error.name != module
-            ):  # installed but broken: its traceback says how
+            if error.name != module:  # installed but broken: its traceback says how
                 raise
             raise MissingExtraError(command, library, extra) from None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.cli.acquisition import acquire, open_microscope
-from ome_writers.cli.command import SUCCESS, Command, CommandError, require
+from ome_writers.cli.command import SUCCESS, Command, CommandError
 from ome_writers.cli.info import describe
 from ome_writers.cli.picture import draw_contact_sheet
 from ome_writers.cli.screen import human_size
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ome_writers.cli.witness import Seen
 
 DEFAULT = "demo.ome.zarr"
-LIBRARIES = {"pymmcore_plus": "pymmcore-plus", "useq": "useq-schema", "PIL": "pillow"}
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -48,7 +47,6 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, screen: Screen) -> int:
-    require("demo", "demo", LIBRARIES)
     microscope = open_microscope(options.timepoints)
     output: Path = options.out or _next_free(Path(DEFAULT))
     path = microscope.output_path(output)
