@@ -121,12 +121,22 @@ class Router:
         return dict(zip(self.axes, row, strict=True))
 
     def highest(self, frames: int) -> dict[str, int]:
-        """Return the highest index along each axis among the first `frames` frames."""
-        highest = np.full(len(self.axes), -1, dtype=np.int64)
+        """Return the highest index along each axis among the first `frames` frames; -1 before any.
+
+        Nested loops need no more than a division an axis; a schedule is looked through.
+        """
+        if self.schedule is None:
+            highest, loops = [], 1
+            for count in reversed(self.counts):
+                last = (frames - 1) // loops
+                highest.append(last if count is None else min(last, count - 1))
+                loops *= count or 1
+            return dict(zip(self.axes, reversed(highest), strict=True))
+        most = np.full(len(self.axes), -1, dtype=np.int64)
         for start in range(0, frames, 65_536):
             numbers = np.arange(start, min(frames, start + 65_536), dtype=np.int64)
-            highest = np.maximum(highest, self.acquired(numbers).max(axis=0))
-        return dict(zip(self.axes, highest.tolist(), strict=True))
+            most = np.maximum(most, self.acquired(numbers).max(axis=0))
+        return dict(zip(self.axes, most.tolist(), strict=True))
 
     def place(self, index: Sequence[int]) -> Address:
         """Return the place of an acquisition index (one int an axis of `axes`)."""

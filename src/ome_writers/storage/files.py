@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["replace", "sync_folder"]
+__all__ = ["replace", "sync_folder", "sync_tree"]
 
 _TRIES = 20  # Windows refuses to replace a file while somebody reads it; readers are quick
 _PAUSE = 0.01  # seconds between tries
@@ -63,3 +63,17 @@ def _rename(source: Path, target: Path) -> None:
             if os.name != "nt" or not rest:
                 raise
             time.sleep(_PAUSE)
+
+
+def sync_tree(folder: Path) -> None:
+    """Force every file below `folder` to the medium: for libraries that cannot do it themselves."""
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            fd = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+    sync_folder(folder)

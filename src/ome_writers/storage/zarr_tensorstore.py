@@ -1,0 +1,53 @@
+"""The engine on tensorstore: the only module that imports it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorstore
+
+from ome_writers.storage.blocks import BlockEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ome_writers.storage.contract import ArrayTarget, Options
+
+__all__ = ["open_engine"]
+
+
+def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> BlockEngine:
+    """Create the arrays of `targets` below `root` and return the engine that fills them."""
+    # no cache: regions come whole, and what is read back must come from the disk
+    context = tensorstore.Context({"cache_pool": {"total_bytes_limit": 0}})
+
+    def open_array(folder: Path, document: dict[str, object]) -> _Array:
+        keep = ("shape", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs")
+        spec = {
+            "driver": "zarr3",
+            "kvstore": {"driver": "file", "path": f"{folder}/"},
+            # the document on disk is ours, and says less: see `blocks.ENDLESS`
+            "metadata": {key: document[key] for key in (*keep, "zarr_format", "node_type")},
+        }
+        return _Array(tensorstore.open(spec, open=True, assume_metadata=True, context=context).result())
+
+    return BlockEngine(root, targets, options, open_array)
+
+
+class _Array:
+    """One array; see `blocks.LibraryArray`."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def store(self, where: tuple[slice, ...], data: NDArray[np.generic]) -> None:
+        """Write `data`, and wait until it is in its files."""
+        self._store[where].write(data).result()
+
+    def load(self, where: tuple[slice, ...]) -> NDArray[np.generic]:
+        """Read a part back."""
+        return np.asarray(self._store[where].read().result())
