@@ -31,7 +31,7 @@ def open_writer(workload: Workload, folder: Path, variant: str | None = None) ->
     settings = acquisition(workload, folder, variant)
     try:
         stream = omew.create_stream(settings)
-    except (NotImplementedError, ImportError) as error:
+    except (NotImplementedError, ImportError, ValueError) as error:
         raise RefusedError(str(error)) from error
     if workload.metadata:
 
