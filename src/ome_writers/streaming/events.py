@@ -1,26 +1,41 @@
 """What a stream tells its listeners: in order, on a thread of its own, and never at the camera's cost.
 
-Up to `QUEUE` frames wait for a listener that is slow; past that the oldest are left out, so that neither the
-stream's speed nor its memory depends on who listens. Extents are never left out: the next update
-carries them.
+While nobody listens, a frame costs one look at `Events.active`. With listeners it costs an entry in a queue of
+`QUEUE` frames: while that suffices, each frame is told; when the listeners fall behind further, the
+frames that wait are left out but the latest. What was reached meanwhile is never left out, the
+next update carries it. So neither the speed nor the memory of a stream depends on who listens.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from ome_writers.views import coordinates, guarded_signal_class, view_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from psygnal import SignalGroup
+
     from ome_writers.routing import Plan
+
+    Place = int | Mapping[str, int]
+    """A frame's position in the acquisition order, or its whole acquisition index."""
 
 __all__ = ["CoordUpdate", "Events"]
 
 QUEUE = 1024
+BREATH = 0.005  # seconds between two looks at the queue: waking a thread a frame would cost the camera
+GRACE = 1.0  # seconds that `close` gives listeners for the frames that wait
+
+EventName = Literal["coords_changed", "coords_expanded"]
 _log = logging.getLogger("ome_writers")
 
 
@@ -31,12 +46,12 @@ class CoordUpdate:
     Attributes
     ----------
     max_coords
-        For each acquisition dimension the coordinates reached so far: names of channels and positions,
-        else a range.
+        For each dimension the coordinates reached so far: names of channels and positions, else a
+        range. The keys are those of `StreamView.dims`, y and x included.
     current_indices
-        The frame's place by dimension.
+        The frame's place by dimension (0 for y and x).
     frame_number
-        Which frame it was, counted from 0.
+        Which frame it was in the order of `append`, counted from 0; skipped places count.
     is_high_water_mark
         Whether a new extent was reached.
     """
@@ -47,100 +62,219 @@ class CoordUpdate:
     is_high_water_mark: bool
 
 
-Callback = "Callable[[CoordUpdate], None]"
+class _Listener(NamedTuple):
+    event: EventName
+    callback: Callable[[CoordUpdate], object]
 
 
 class Events:
-    """The listeners of one stream, and the thread that calls them."""
+    """The listeners of one stream, and the thread that calls them.
 
-    def __init__(self, plan: Plan) -> None:
+    Parameters
+    ----------
+    plan
+        What will happen.
+    extents
+        Says how far each acquisition axis was reached. It must not keep the stream alive.
+
+    Attributes
+    ----------
+    active
+        Whether somebody listens; the stream asks before it calls `frame_written`.
+    """
+
+    def __init__(self, plan: Plan, extents: Callable[[], Mapping[str, int]]) -> None:
         self.active = False
         self._router = plan.router
-        self._dimensions = plan.settings.dimensions[:-2]
-        self._frame = {d.name: range(d.count or 0) for d in plan.settings.dimensions[-2:]}
-        self._extents = dict.fromkeys(plan.router.axes, 0)
-        self._listeners: list[tuple[str, Callable[[CoordUpdate], None]]] = []
-        self._queue: deque[tuple[int, int | Mapping[str, int]]] = deque()
-        self._change = threading.Condition()
+        self._dimensions = plan.settings.dimensions
+        self._names = view_names(plan.settings.dimensions)
+        self._ask = extents
+        self._extents = np.zeros(len(plan.router.axes), dtype=np.int64)
+        self._listeners: list[_Listener] = []
+        self._group: SignalGroup | None = None
+        self._queue: deque[tuple[int, Place]] = deque(maxlen=QUEUE)
+        self._taken = 0  # frames that were put into the queue; written by the acquisition thread only
+        self._told = 0
+        self._starting = threading.Lock()
+        self._wake = threading.Event()
+        self._idle = True
+        self._closing = threading.Event()
+        self._failure: BaseException | None = None
         self._thread: threading.Thread | None = None
-        self._closed = False
 
-    def on(
-        self,
-        event: Literal["coords_changed", "coords_expanded"],
-        callback: Callable[[CoordUpdate], None],
-        *,
-        seen: int = 0,
-    ) -> None:
-        """Have `callback` called; `seen` frames in order came before anybody listened."""
+    def on(self, event: EventName, callback: Callable[[CoordUpdate], object]) -> None:
+        """Have `callback` called for each frame from now on, or for each that reaches a new extent."""
         if event not in ("coords_changed", "coords_expanded"):
             raise ValueError(
                 f"Unknown event {event!r}: a stream has 'coords_changed' and 'coords_expanded'."
             )
-        with self._change:
-            if not self._listeners and seen:
-                self._reach(self._router.highest(seen))
-            self._listeners.append((event, callback))
-            if self._thread is None and not self._closed:
-                self._thread = threading.Thread(
-                    target=self._deliver, name="ome-writers-events", daemon=True
-                )
-                self._thread.start()
-            self.active = not self._closed
+        self._listeners.append(_Listener(event, callback))
+        self._start()
 
-    def frame_written(self, number: int, place: int | Mapping[str, int]) -> None:
-        """Tell of frame `number`; `place` is its position in the acquisition order, or its index by axis."""
-        with self._change:
-            self._queue.append((number, place))
-            self._change.notify()
+    @property
+    def group(self) -> SignalGroup:
+        """The same as psygnal signals; see `OMEStream.events`."""
+        if self._group is None:
+            self._group = _signal_group()
+            self._start()
+        return self._group
+
+    def frame_written(self, number: int, place: Place) -> None:
+        """Take note of frame `number`. One thread at a time may call this."""
+        self._queue.append((number, place))
+        self._taken += 1
+        if self._idle:
+            self._idle = False
+            self._wake.set()
+
+    def failed(self, error: BaseException) -> None:
+        """Take note that the stream has failed; the first error is told."""
+        if self._failure is None:
+            self._failure = error
+            self._wake.set()
 
     def close(self) -> None:
-        """Deliver what waits, and end the thread."""
-        with self._change:
-            self._closed = True
+        """Tell what waits, and end the thread.
+
+        Listeners get `GRACE` seconds for the frames that wait, then the last one only. A listener that does
+        not return does not keep this method: it ends on its own thread.
+        """
+        with self._starting:
             self.active = False
-            self._change.notify()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+            self._closing.set()
+            self._wake.set()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(2 * GRACE)
 
-    def _deliver(self) -> None:
+    # ------------------------------------------------------------------ the thread
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._closing.is_set() or self.active:
+                return
+            self.active = True  # first, so that no frame falls between the extents and the queue
+            self._extents = self._reached()
+            self._thread = threading.Thread(target=self._run, name="ome-writers-events", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
         while True:
-            with self._change:
-                while not self._queue and not self._closed:
-                    self._change.wait()
-                if not self._queue:
-                    return
-                number, place = self._queue.popleft()
-                skipped = None
-                while len(self._queue) > QUEUE:
-                    skipped = place
-                    number, place = self._queue.popleft()
-            if isinstance(skipped, int):
-                self._reach(self._router.highest(skipped + 1))
-            self._tell(number, self._router.indices(place) if isinstance(place, int) else place)
+            self._wait()
+            closing = self._closing.is_set()  # asked before the queue is emptied
+            self._tell_all()
+            if self._failure is not None:
+                self._signal("failed", self._failure)
+                self._failure = None
+            if closing:
+                self._signal("closed")
+                return
 
-    def _tell(self, number: int, index: Mapping[str, int]) -> None:
-        grown = self._reach(index)
-        update = CoordUpdate(self._coords(), dict(index), number, grown)
-        for event, callback in list(self._listeners):
-            if event == "coords_changed" or grown:
-                try:
-                    callback(update)
-                except Exception:
-                    _log.exception("A listener of %r raised; the stream goes on.", event)
+    def _wait(self) -> None:
+        """Return when there is something to tell."""
+        if self._closing.wait(BREATH):
+            return
+        self._idle = True  # first, or a frame that comes now would not wake this thread
+        if self._queue or self._failure is not None or self._closing.is_set():
+            self._idle = False
+            return
+        self._wake.wait()
+        self._wake.clear()
 
-    def _reach(self, index: Mapping[str, int]) -> bool:
-        grown = False
-        for name, i in index.items():
-            if i >= self._extents[name]:
-                self._extents[name] = i + 1
-                grown = True
-        return grown
+    def _tell_all(self) -> None:
+        """Tell of the frames that wait, oldest first."""
+        since: float | None = None
+        while self._queue:
+            taken = self._taken  # before: a frame that comes now is told in the next round
+            batch = [self._queue.popleft() for _ in range(len(self._queue))]
+            lost = taken > self._told + len(batch)
+            self._told = max(taken, self._told + len(batch))
+            if lost:
+                batch = batch[-1:]
+            rows = self._rows([place for _, place in batch])
+            for i, (number, _) in enumerate(batch):
+                if self._closing.is_set():
+                    since = time.monotonic() if since is None else since
+                    lost = lost or (time.monotonic() - since > GRACE and i < len(batch) - 1)
+                    if lost and i < len(batch) - 1:
+                        continue
+                behind = not self._closing.is_set() and len(self._queue) == QUEUE
+                if behind and i < len(batch) - 1:
+                    lost = True
+                    continue
+                self._tell(number, rows[i], caught_up=lost)
+                lost = False
+
+    def _rows(self, places: list[Place]) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Return the acquisition index of each place, shape (n, axes)."""
+        if all(isinstance(place, int) for place in places):
+            return self._router.acquired(np.asarray(places, dtype=np.int64))
+        rows = [
+            self._router.indices(place) if isinstance(place, int) else place for place in places
+        ]
+        return np.asarray([[row[a] for a in self._router.axes] for row in rows], dtype=np.int64)
+
+    def _tell(
+        self, number: int, row: np.ndarray[Any, np.dtype[np.int64]], *, caught_up: bool
+    ) -> None:
+        """Tell of one frame; `caught_up` says that others before it were left out."""
+        extents = np.maximum(self._extents, row + 1)
+        if caught_up:
+            extents = np.maximum(extents, self._reached())
+        grown = bool((extents > self._extents).any())
+        self._extents = extents
+        listeners = [x for x in list(self._listeners) if grown or x.event == "coords_changed"]
+        if not listeners and self._group is None:
+            return
+        update = CoordUpdate(self._coords(), self._indices(row), number, grown)
+        for listener in listeners:
+            try:
+                listener.callback(update)
+            except Exception:
+                _log.exception("A listener of %r raised; the others are told.", listener.event)
+        if self._group is not None:
+            self._signal("frame_written", number, update.current_indices)
+            self._signal("coords_changed", update)
+            if grown:
+                self._signal("coords_expanded", update)
+
+    def _signal(self, name: str, *arguments: object) -> None:
+        if self._group is not None:
+            self._group[name].emit(*arguments)
+
+    def _reached(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        extents = self._ask()
+        return np.asarray([extents.get(a, 0) for a in self._router.axes], dtype=np.int64)
+
+    def _indices(self, row: np.ndarray[Any, np.dtype[np.int64]]) -> dict[str, int]:
+        rank = len(self._names) - 2
+        return {**dict(zip(self._names, row.tolist(), strict=False)), **dict.fromkeys(self._names[rank:], 0)}
 
     def _coords(self) -> dict[str, Sequence[object]]:
-        coords: dict[str, Sequence[object]] = {}
-        for dim in self._dimensions:
-            extent = self._extents[dim.name]
-            named = [getattr(c, "name", c) for c in (dim.coords or ())[:extent]]
-            coords[dim.name] = named if len(named) == extent else range(extent)
-        return {**coords, **self._frame}
+        extents = [*self._extents.tolist(), *(d.count or 0 for d in self._dimensions[-2:])]
+        return {
+            name: coordinates(dim, extent)
+            for name, dim, extent in zip(self._names, self._dimensions, extents, strict=True)
+        }
+
+
+def _signal_group() -> SignalGroup:
+    """Return the signals of a stream; psygnal is imported here, by those who use it."""
+    from psygnal import Signal, SignalGroup
+
+    kind = guarded_signal_class()
+
+    class StreamEvents(SignalGroup):
+        """What happens to a stream, told on the thread of its events.
+
+        ``frame_written(frame_number, indices)``, ``coords_changed(update)``,
+        ``coords_expanded(update)``, ``closed()`` and ``failed(error)``.
+        """
+
+        frame_written = Signal(int, dict, signal_instance_class=kind)
+        coords_changed = Signal(CoordUpdate, signal_instance_class=kind)
+        coords_expanded = Signal(CoordUpdate, signal_instance_class=kind)
+        closed = Signal(signal_instance_class=kind)
+        failed = Signal(Exception, signal_instance_class=kind)
+
+    return StreamEvents()

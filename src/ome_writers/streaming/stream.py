@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from numpy.typing import NDArray
+    from psygnal import SignalGroup
     from typing_extensions import Self
 
     from ome_writers.formats import Documents, Journal
@@ -105,7 +106,7 @@ class OMEStream:
         self._placement = Placement(plan)
         self._progress = Progress(plan)
         self._sampler = Sampler(plan)
-        self._events = Events(plan)
+        self._events = Events(plan, _weakly(self))
         self._state = State.OPEN
         self._accepted = 0
         self._longest = 0.0
@@ -329,12 +330,22 @@ class OMEStream:
         event: Literal["coords_changed", "coords_expanded"],
         callback: Callable[[CoordUpdate], None],
     ) -> None:
-        """Have `callback` called for every frame, or when a new extent is reached.
+        """Have `callback` called for every frame from now on, or when a new extent is reached.
 
-        Callbacks run in order on a thread of their own.
+        Callbacks run in order on a thread of their own. What one raises is logged and stops neither the others nor
+        the stream. When callbacks are so slow that more than 1,024 frames wait, those are left out but the latest;
+        `close` gives callbacks one second for the frames that wait.
         """
-        with self._lock:
-            self._events.on(event, callback, seen=self._placement.position)
+        self._events.on(event, callback)
+
+    @property
+    def events(self) -> SignalGroup:
+        """The stream's psygnal signals, emitted on a thread of their own as `on` tells.
+
+        ``frame_written(frame_number, indices)``, ``coords_changed(update)``,
+        ``coords_expanded(update)``, ``closed()`` and ``failed(error)``.
+        """
+        return self._events.group
 
     @property
     def plan(self) -> Plan:
@@ -342,10 +353,16 @@ class OMEStream:
         return self._plan
 
     def extents(self) -> Mapping[str, int]:
-        """Return how far each acquisition axis was reached so far."""
-        with self._lock:
-            self._progress.advance(self._placement.position)
-            return self._progress.extents
+        """Return how far each acquisition axis was reached so far; never waits for the disk."""
+        router = self._plan.router
+        if router.schedule is None:  # arithmetic: a viewer need not wait for an append that waits for memory
+            highest = router.highest(self._placement.position)
+        else:
+            with self._lock:
+                self._progress.advance(self._placement.position)
+            highest = {}
+        explicit = self._progress.extents
+        return {name: max(highest.get(name, -1) + 1, explicit[name]) for name in router.axes}
 
     def read(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return the frame at storage index `index` of an image, from memory or disk; zeros if unwritten."""
@@ -407,7 +424,9 @@ class OMEStream:
                 "The stream is closed and takes no more frames. Create a new one with create_stream()."
             )
         self._state = self._state.after_failure()
-        raise self._write_error(self._all_failures())
+        error = self._write_error(self._all_failures())
+        self._events.failed(error)
+        raise error
 
     def _all_failures(self) -> list[Failure]:
         return [*self._engine.failures, *self._failures]
@@ -465,7 +484,8 @@ class OMEStream:
         failures = self._all_failures()
         if failures:
             self._error = self._write_error(failures)
-            self._events.close()
+            self._events.failed(self._error)
+        self._events.close()
 
     def _finish(self, *, failed: bool) -> None:
         """Pixels first, frame metadata next, documents last."""
@@ -500,6 +520,17 @@ class OMEStream:
             )
         with suppress(Exception):
             self._close(failed=False)
+
+
+def _weakly(stream: OMEStream) -> Callable[[], Mapping[str, int]]:
+    """Return `stream.extents` for a thread that must not keep the stream alive."""
+    held = weakref.WeakMethod(stream.extents)
+
+    def extents() -> Mapping[str, int]:
+        method = held()
+        return {} if method is None else method()
+
+    return extents
 
 
 def _close_at_exit(stream: OMEStream) -> Callable[[], None]:

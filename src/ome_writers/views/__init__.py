@@ -1,5 +1,23 @@
 """Looking while we write. This room never writes, and never keeps the writer waiting for longer than a copy."""
 
+from __future__ import annotations
+
+from ome_writers.views.signals import deliver, guarded_signal_class
+from ome_writers.views.source import Source, Stream, coordinates, view_names
+from ome_writers.views.stored import open_dataset
 from ome_writers.views.streamview import StreamView
 
-__all__ = ["StreamView"]
+# The public name is that of the builtin, as in h5py, tifffile and zarr; inside this room it has another.
+open = open_dataset  # noqa: A001
+
+__all__ = [
+    "Source",
+    "Stream",
+    "StreamView",
+    "coordinates",
+    "deliver",
+    "guarded_signal_class",
+    "open",
+    "open_dataset",
+    "view_names",
+]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from psygnal import Signal
+from ome_writers.views.source import coordinates, view_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -12,69 +12,65 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ome_writers.routing import Plan
+    from ome_writers.views.source import Stream
 
-__all__ = ["LiveSource", "Stream"]
-
-
-class Stream(Protocol):
-    """What a view needs of a stream."""
-
-    @property
-    def plan(self) -> Plan: ...
-    def extents(self) -> Mapping[str, int]: ...
-    def read(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]: ...
-    def on(self, event: Any, callback: Callable[[Any], None]) -> None: ...
+__all__ = ["LiveSource"]
 
 
 class LiveSource:
-    """Planes, extents and changes of a stream; see `Source`."""
+    """Planes and extents of a stream, by acquisition index; see `Source`.
 
-    coords_changed = Signal()
+    Nothing is asked of the stream, and nothing is added to it, before somebody looks.
+    """
 
     def __init__(self, stream: Stream) -> None:
         plan = stream.plan
+        first = plan.images[0].array
         self._stream = stream
         self._plan = plan
-        self._connected = False
-        first = plan.images[0].array
-        self.dtype: np.dtype[np.generic] = first.dtype
-        self._dimensions = plan.settings.dimensions
-        names = ["p" if d.type == "position" else d.name for d in self._dimensions]
         self._samples = first.samples * plan.planes
-        self.dims = (*names, "s") if self._samples > 1 else tuple(names)
-        stream.on("coords_expanded", lambda _: self.coords_changed.emit())
+        self._axes = plan.router.axes
+        self.dtype: np.dtype[np.generic] = first.dtype
+        self.rank = len(self._axes)
+        names = view_names(plan.settings.dimensions)
+        self.dims = (*names, "s") if self._samples > 1 else names
 
-    def full_shape(self) -> tuple[int, ...]:
-        """Return the planned shape; an axis without end is as long as it has become."""
-        reached = self._stream.extents()
-        shape = tuple(
-            reached[d.name] if d.count is None else d.count for d in self._dimensions
-        )
-        return (*shape, self._samples) if self._samples > 1 else shape
+    def planned(self) -> tuple[int | None, ...]:
+        """Return the counts of the settings."""
+        frame: tuple[int, ...] = self._plan.images[0].array.frame_shape
+        samples = (self._samples,) if self._samples > 1 else ()
+        return (*self._plan.router.counts, *frame, *samples)
 
-    def extents(self) -> tuple[int, ...]:
-        """Return what was reached of each axis but those of a frame."""
-        reached = self._stream.extents()
-        return tuple(reached[d.name] for d in self._dimensions[:-2])
+    def reached(self) -> tuple[int, ...]:
+        """Return how far each acquisition axis was reached."""
+        extents = self._stream.extents()
+        return tuple(extents[name] for name in self._axes)
 
-    def coords(self, extents: tuple[int, ...]) -> Mapping[str, Sequence[Any]]:
-        """Return the coordinates up to `extents`."""
-        coords: dict[str, Sequence[Any]] = {}
-        for name, dim, extent in zip(self.dims, self._dimensions, extents, strict=False):
-            named = [getattr(c, "name", c) for c in (dim.coords or ())[:extent]]
-            coords[name] = named if named and len(named) == extent else range(extent)
+    def coords(self, shape: tuple[int, ...]) -> Mapping[str, Sequence[Any]]:
+        """Return the names of channels and positions, ranges for other axes."""
+        dimensions = self._plan.settings.dimensions
+        coords = {
+            name: coordinates(dim, extent)
+            for name, dim, extent in zip(self.dims, dimensions, shape, strict=False)
+        }
         if self._samples > 1:
             coords["s"] = range(self._samples)
         return coords
 
     def plane(self, index: tuple[int, ...]) -> NDArray[np.generic] | None:
-        """Return the frame at an acquisition index; None where none can be."""
-        image, at = self._plan.router.place(index)
-        if not 0 <= image < len(self._plan.images):
-            return None
+        """Return a frame; None outside of what its image will ever hold (ragged acquisitions)."""
+        image, place = 0, [0] * self._plan.router.rank
+        for i, (axis, stride) in zip(index, self._plan.router.steps, strict=True):
+            if axis is None:
+                image += i * stride
+            else:
+                place[axis] += i * stride
         array = self._plan.images[image].array
-        for i, (place, extent) in enumerate(zip(at, array.index_shape, strict=True)):
-            if i != array.growing and place >= extent:
+        for axis, (i, extent) in enumerate(zip(place, array.index_shape, strict=True)):
+            if i >= extent and axis != array.growing:
                 return None
-        return self._stream.read(image, at)
+        return self._stream.read(image, tuple(place))
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called when a new extent was reached."""
+        self._stream.on("coords_expanded", lambda _: callback())

@@ -2,60 +2,51 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ome_writers.views.live import LiveSource
+from ome_writers.views.selection import one_key_an_axis, pick
+from ome_writers.views.signals import deliver, guarded_signal_class
 from ome_writers.views.stacked import StackedSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from psygnal import SignalInstance
     from typing_extensions import Self
 
-    from ome_writers.views.live import Stream
+    from ome_writers.views.source import Source, Stream
 
-__all__ = ["Source", "StreamView"]
-
-
-class Source(Protocol):
-    """Where a view gets its planes from; see `LiveSource` and `StackedSource`.
-
-    `dims` and `full_shape` cover all axes, y and x (and samples) last; `extents` is what was reached of the
-    others so far.
-    """
-
-    dims: tuple[str, ...]
-    dtype: np.dtype[np.generic]
-    coords_changed: SignalInstance
-
-    def full_shape(self) -> tuple[int, ...]: ...
-    def extents(self) -> tuple[int, ...]: ...
-    def coords(self, extents: tuple[int, ...]) -> Mapping[str, Sequence[Any]]: ...
-    def plane(self, index: tuple[int, ...]) -> NDArray[np.generic] | None: ...
+__all__ = ["StreamView"]
 
 
 class StreamView:
     """A read-only array of the whole acquisition, live and after close.
 
-    Its axes are those of the settings in acquisition order, the position axis being called ``p``. What was not
-    written reads as 0. All methods may be called from any thread, also while frames are appended.
+    Its axes are the dimensions of the settings in acquisition order; that of the positions is called ``p``, and
+    RGB frames have a last axis ``s`` of three samples. What was not written reads as 0. An index
+    reads the frames that it touches and no others. All methods may be called from any thread, also
+    while frames are appended.
+
+    Views of a stream come from `OMEStream.view`, views of a dataset from `ome_writers.open`.
 
     Parameters
     ----------
     arrays
-        One array-like an image, in storage order.
+        One array-like an image, in storage order, y and x last.
     position_axis
-        Where the position axis stands in the acquisition order; None when there is one image and no axis.
+        Where the axis of images stands in the acquisition order; None: the first array alone.
     acquisition_order_perm
-        For each index axis in acquisition order (without positions) its place in storage order.
+        For each acquisition axis (positions left out) its place in storage order.
     dimension_labels
-        Names of all axes, in acquisition order.
+        Names of all axes, in acquisition order; left out: ``d0``, ``d1``, ...
     """
 
     def __init__(
@@ -66,11 +57,7 @@ class StreamView:
         acquisition_order_perm: tuple[int, ...] | None = None,
         dimension_labels: Sequence[str] = (),
     ) -> None:
-        self._source: Source = StackedSource(
-            arrays, position_axis, acquisition_order_perm, tuple(dimension_labels)
-        )
-        self._dynamic = False
-        self._strict = False
+        self._begin(StackedSource(arrays, position_axis, acquisition_order_perm, dimension_labels))
 
     @classmethod
     def of(cls, stream: Stream, *, dynamic_shape: bool = True, strict: bool = False) -> Self:
@@ -83,13 +70,25 @@ class StreamView:
         dynamic_shape
             Whether extents start at 0 and grow as frames come, or are those that were planned.
         strict
-            Whether an index outside raises IndexError; otherwise it reads as 0.
+            Whether an integer index outside of the shape raises IndexError; otherwise it reads as 0.
         """
+        return cls.over(LiveSource(stream), dynamic_shape=dynamic_shape, strict=strict)
+
+    @classmethod
+    def over(cls, source: Source, *, dynamic_shape: bool = False, strict: bool = False) -> Self:
+        """Return a view of any `Source`."""
         view = cls.__new__(cls)
-        view._source = LiveSource(stream)
-        view._dynamic = dynamic_shape
-        view._strict = strict
+        view._begin(source, dynamic=dynamic_shape, strict=strict)
         return view
+
+    def _begin(self, source: Source, *, dynamic: bool = False, strict: bool = False) -> None:
+        self._source = source
+        self._dynamic = dynamic
+        self._strict = strict
+        self._changed: SignalInstance | None = None
+        self._connecting = threading.Lock()
+
+    # ------------------------------------------------------------------ what it is
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -104,105 +103,152 @@ class StreamView:
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return len(self.dims)
+        return len(self._source.dims)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """What was reached so far (``dynamic_shape=True``), or what is planned."""
-        full = self._source.full_shape()
-        if not self._dynamic:
-            return full
-        extents = self._source.extents()
-        return (*extents, *full[len(extents) :])
+        """What was reached so far (``dynamic_shape=True``), else what is planned.
+
+        An axis without end has the length that it has reached, either way.
+        """
+        planned = self._source.planned()
+        reached = self._source.reached() if self._dynamic or None in planned else ()
+        rank = self._source.rank
+        if self._dynamic:
+            return (*reached, *(n or 0 for n in planned[rank:]))
+        return tuple(reached[i] if n is None else n for i, n in enumerate(planned))
 
     @property
     def coords(self) -> Mapping[str, Sequence[Any]]:
-        """A sized sequence of coordinates an axis: names of channels and positions, else a range."""
+        """A sequence of coordinates an axis: names of channels and positions, else a range."""
         return self._source.coords(self.shape)
 
     @property
     def coords_changed(self) -> SignalInstance:
-        """A signal without arguments: a new extent was reached."""
-        return self._source.coords_changed
+        """A psygnal signal without arguments: a new extent was reached.
+
+        Where a Qt application runs it is emitted in that application's thread, else on the thread of the
+        stream's events. Several new extents may be told at once.
+        """
+        with self._connecting:
+            if self._changed is None:
+                self._changed = guarded_signal_class()((), instance=self, name="coords_changed")
+                self._source.watch(_emission(self._changed))
+            return self._changed
 
     def __len__(self) -> int:
         return self.shape[0]
-
-    def __getitem__(self, key: Any) -> NDArray[np.generic]:
-        shape = self.shape
-        keys = _expand(key, len(shape))
-        picked = [self._pick(k, n, d) for k, n, d in zip(keys, shape, self.dims, strict=True)]
-        rank = len(self._source.extents())
-        inner = tuple(keys[rank:])
-        lists = [[p] if isinstance(p, int) else p for p in picked[:rank]]
-        frame_shape = self._source.full_shape()[rank:]
-        sample = np.empty(frame_shape, np.bool_)[inner]
-        out = np.zeros((math.prod(map(len, lists)), *sample.shape), self.dtype)
-        for row, index in zip(out, _product(lists), strict=True):
-            plane = self._source.plane(index)
-            if plane is not None:
-                row[...] = plane[inner]
-        outer = [len(p) for p in picked[:rank] if not isinstance(p, int)]
-        return out.reshape(*outer, *sample.shape)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.generic]:
-        if copy is False:
-            raise ValueError("A StreamView is assembled when it is read: it cannot be had without a copy.")
-        return np.asarray(self[...], dtype=dtype)
 
     def __repr__(self) -> str:
         axes = ", ".join(f"{d}: {n}" for d, n in zip(self.dims, self.shape, strict=True))
         return f"<StreamView ({axes}) {self.dtype}>"
 
+    # ------------------------------------------------------------------ what it holds
+
+    def __getitem__(self, key: Any) -> NDArray[np.generic]:
+        """Return a new array of the frames, or parts of frames, at `key`: integers, slices, Ellipsis.
+
+        A slice that ends beyond what was reached reads as 0 there, up to what is planned.
+
+        Raises
+        ------
+        IndexError
+            If an integer lies outside: of the shape (``strict=True``), or of what will ever be there.
+        """
+        rank, shape, planned = self._source.rank, self.shape, self._source.planned()
+        keys = one_key_an_axis(key, len(shape))
+        picked = [
+            pick(k, n, most, strict=self._strict, name=name)
+            for k, n, most, name in zip(keys[:rank], shape, planned, self.dims, strict=False)
+        ]
+        places = [[p] if isinstance(p, int) else p for p in picked]
+        part = tuple(keys[rank:])
+        part_shape = np.empty(shape[rank:], np.bool_)[part].shape
+        out = np.zeros((math.prod(map(len, places)), *part_shape), self.dtype)
+        if out.size:
+            for n, index in enumerate(itertools.product(*places)):
+                plane = self._source.plane(index)
+                if plane is not None:
+                    out[n] = plane[part]
+        return out.reshape(*(len(p) for p in picked if not isinstance(p, int)), *part_shape)
+
+    def __iter__(self) -> Iterator[NDArray[np.generic]]:
+        return (self[i] for i in range(len(self)))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.generic]:
+        if copy is False:
+            raise ValueError(
+                "A StreamView is put together when it is read: it cannot be had without a copy."
+            )
+        return np.asarray(self[...], dtype=dtype)
+
     def to_xarray(self) -> Any:
-        """Return what is there now as an `xarray.DataArray` (xarray must be installed)."""
+        """Return the view, as it is now, as an `xarray.DataArray`; lazy where dask is installed.
+
+        Raises
+        ------
+        ImportError
+            If xarray is not installed.
+        """
         import xarray
 
-        shape = self.shape
-        coords = {d: list(c) for d, c in self.coords.items() if len(c) == shape[self.dims.index(d)]}
-        return xarray.DataArray(np.asarray(self), dims=self.dims, coords=coords)
+        try:
+            data = self.to_dask()
+        except ImportError:
+            data = np.asarray(self)
+        coords = self._source.coords(data.shape)
+        return xarray.DataArray(data, dims=self.dims, coords={d: list(c) for d, c in coords.items()})
 
     def to_dask(self) -> Any:
-        """Return a lazy `dask.array.Array`, one chunk a plane (dask must be installed)."""
+        """Return the view, with the shape that it has now, as a lazy `dask.array.Array` of one chunk a frame.
+
+        Raises
+        ------
+        ImportError
+            If dask is not installed.
+        """
+        import uuid
+
         import dask.array
 
         shape = self.shape
-        rank = len(self._source.extents())
-        chunks = (*(1,) * rank, *shape[rank:])
-        return dask.array.from_array(self, chunks=chunks, asarray=False, fancy=False)
-
-    def _pick(self, key: Any, extent: int, dim: str) -> int | range:
-        if isinstance(key, slice):
-            # viewers ask for slice(i, i + 1) before frame i has come: that reads as 0
-            if not self._strict and key.step in (None, 1) and key.start is not None:
-                if key.stop is not None and key.start >= 0 and key.stop >= 0:
-                    planned = self._source.full_shape()[self.dims.index(dim)]
-                    extent = max(extent, min(key.stop, max(planned, key.start + 1)))
-            return range(extent)[key]
-        i = int(key)
-        if i < 0:
-            i += extent
-        if (self._strict or i < 0) and not 0 <= i < extent:
-            raise IndexError(f"index {key} is out of bounds for axis {dim!r} with size {extent}")
-        return i
+        chunks = tuple(1 if i < self._source.rank else max(n, 1) for i, n in enumerate(shape))
+        # from_array makes a name by reading everything; the name must also differ between two moments
+        name = f"ome-writers-{uuid.uuid4().hex}"
+        frozen = _Frozen(self, shape)
+        return dask.array.from_array(frozen, chunks=chunks, name=name, asarray=True, fancy=False)
 
 
-def _expand(key: Any, ndim: int) -> list[Any]:
-    """Return one int or slice an axis."""
-    keys = list(key) if isinstance(key, tuple) else [key]
-    if any(k is Ellipsis for k in keys):
-        at = next(i for i, k in enumerate(keys) if k is Ellipsis)
-        keys[at : at + 1] = [slice(None)] * (ndim - len(keys) + 1)
-    keys += [slice(None)] * (ndim - len(keys))
-    if len(keys) != ndim:
-        raise IndexError(f"too many indices: the array has {ndim} axes, but {len(keys)} were indexed")
-    for k in keys:
-        if not isinstance(k, (int, np.integer, slice)):
-            raise IndexError(f"A StreamView takes integers, slices and Ellipsis, got {k!r}.")
-    return keys
+class _Frozen:
+    """A view with the shape that it had at one moment, as dask expects of an array."""
+
+    def __init__(self, view: StreamView, shape: tuple[int, ...]) -> None:
+        self._view = view
+        self.shape = shape
+        self.dtype = view.dtype
+        self.ndim = len(shape)
+
+    def __getitem__(self, key: Any) -> NDArray[np.generic]:
+        return self._view[key]
 
 
-def _product(lists: Sequence[Sequence[int]]) -> Iterator[tuple[int, ...]]:
-    import itertools
+def _emission(signal: SignalInstance) -> Callable[[], None]:
+    """Return a function that has `signal` emitted on the right thread, as long as somebody holds it.
 
-    return itertools.product(*lists)
+    However often it is called, no more than one emission waits for a thread that is busy.
+    """
+    held = weakref.ref(signal)
+    waiting = threading.Event()
+
+    def emit() -> None:
+        waiting.clear()
+        signal = held()
+        if signal is not None:
+            signal.emit()
+
+    def request() -> None:
+        if not waiting.is_set():
+            waiting.set()
+            deliver(emit)
+
+    return request

@@ -1,0 +1,101 @@
+"""Signals whose listeners cannot harm each other, and the way to the thread of a graphical application.
+
+psygnal is imported when the first signal is made: most streams have no listener.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from psygnal import SignalInstance
+
+__all__ = ["deliver", "guarded_signal_class"]
+
+_BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
+_log = logging.getLogger("ome_writers")
+_making = threading.Lock()
+_bridges: dict[str, Any] = {}
+
+
+@functools.cache
+def guarded_signal_class() -> type[SignalInstance]:
+    """Return a class of psygnal signals that log what a listener raises, and go on with the next."""
+    from psygnal import SignalInstance
+
+    class GuardedSignal(SignalInstance):
+        """A signal that survives its listeners."""
+
+        # psygnal stops at the first listener that raises and has no setting for it; without this method
+        # (should psygnal call it by another name one day) `emit` below still keeps the error in
+        def _run_emit_loop(self, args: tuple[Any, ...]) -> None:
+            for slot in list(self._slots):
+                try:
+                    slot.cb(args)
+                except ReferenceError:
+                    pass  # its object is gone
+                except Exception:
+                    _log.exception("A listener of %r raised; the others are told.", self.name)
+
+        def emit(self, *args: Any, **options: Any) -> None:
+            try:
+                super().emit(*args, **options)
+            except Exception:
+                _log.exception("A listener of %r raised.", self.name)
+
+    return GuardedSignal
+
+
+def deliver(callback: Callable[[], None]) -> None:
+    """Call `callback` on the thread of the Qt application, if one runs; else here and now.
+
+    On another thread than the application's it is queued, and this function returns at once. No binding of Qt is
+    imported: an application that runs has imported its own.
+    """
+    for binding in _BINDINGS:
+        core = sys.modules.get(f"{binding}.QtCore")
+        application = None if core is None else core.QCoreApplication.instance()
+        if application is not None:
+            if core.QThread.currentThread() == application.thread():
+                callback()
+            else:
+                _bridge(binding, core, application).called.emit(callback)
+            return
+    callback()
+
+
+def _bridge(binding: str, core: Any, application: Any) -> Any:
+    """Return an object that lives in the application's thread; signals to it are queued there."""
+    with _making:
+        bridge = _bridges.get(binding)
+        if bridge is None or bridge.thread() != application.thread():
+            bridge = _bridge_class(binding, core)()
+            bridge.called.connect(bridge.run, core.Qt.ConnectionType.QueuedConnection)
+            bridge.moveToThread(application.thread())
+            _bridges[binding] = bridge
+        return bridge
+
+
+def _bridge_class(binding: str, core: Any) -> Any:
+    signal, slot = (
+        (core.pyqtSignal, core.pyqtSlot) if binding.startswith("PyQt") else (core.Signal, core.Slot)
+    )
+
+    class Bridge(core.QObject):  # type: ignore[misc]  # the base is found at run time
+        called = signal(object)
+
+        def run(self, callback: Callable[[], None]) -> None:
+            try:
+                callback()
+            except Exception:  # PyQt ends the process when a slot raises
+                _log.exception("A listener of a view raised.")
+
+        run = slot(object)(run)
+
+    return Bridge

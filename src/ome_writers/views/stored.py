@@ -1,0 +1,48 @@
+"""Datasets on disk as the source of views, finished or still growing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ome_writers.views.streamview import StreamView
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+__all__ = ["open_dataset"]
+
+
+def open_dataset(path: str | PathLike[str]) -> StreamView:
+    """Return a view of a dataset: an OME-Zarr, an OME-TIFF, or a folder with a set of OME-TIFF files.
+
+    The dataset may still be written, by this process or another: shapes and pixels are looked up each time.
+
+    Parameters
+    ----------
+    path
+        Folder of an OME-Zarr (0.5), a TIFF file, or the folder of a set.
+
+    Returns
+    -------
+    StreamView
+        For an OME-Zarr of this library the axes are those of the settings, in acquisition order. For other
+        datasets they are the stored ones, with the images along a first axis ``p`` where there are several.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+    UnsupportedError
+        If it is something else, or stored in a way that nothing installed can read.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist.")
+    if (path / "zarr.json").is_file() or (path / ".zattrs").is_file() or (path / ".zgroup").is_file():
+        from ome_writers.views.omezarr import open_zarr
+
+        return StreamView.over(open_zarr(path))
+    from ome_writers.views.ometiff import open_tiff
+
+    return StreamView.over(open_tiff(path))
