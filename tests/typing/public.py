@@ -12,8 +12,11 @@ import ome_writers
 from ome_writers import (
     AcquisitionSettings,
     AcquisitionSettingsDict,
+    Channel,
     Dimension,
     OMEStream,
+    OmeTiffFormat,
+    Position,
     StreamView,
     create_stream,
     dims_from_standard_axes,
@@ -42,4 +45,20 @@ sequence = useq.MDASequence()
 conversion = useq_to_acquisition_settings(sequence, 8, 8, pixel_size_um=0.1)
 assert_type(conversion, AcquisitionSettingsDict)
 more = AcquisitionSettings(root_path="run.ome.tiff", dtype="uint8", **conversion)
-assert_type(more.dimensions, list[Dimension])
+assert_type(more.dimensions, tuple[Dimension, ...])
+
+# What the validators take is more than what is read back.
+AcquisitionSettings(
+    root_path=Path("run"),
+    dimensions=[
+        Dimension(name="c", coords=["DAPI", Channel(name="GFP", color="lime")], type="channel"),
+        Dimension(name="p", coords=["left", Position(name="right", x_coord=3)], type="position"),
+        Dimension(name="y", count=8, unit="um", scale=1),
+        Dimension(name="x", count=8),
+    ],
+    dtype=np.uint16,
+    format="tiff",
+    storage_order=["c", "p", "y", "x"],
+)
+AcquisitionSettings(format=OmeTiffFormat(prefer_single_file=True), dtype=np.dtype("uint8"))
+AcquisitionSettings(format={"name": "ome-zarr", "backend": "direct"})

@@ -108,7 +108,7 @@ def open_microscope(timepoints: int) -> Microscope:
     core.setProperty(camera, "FractionOfPixelsToDropOrSaturate", "0.0002")
     core.setProperty(camera, "DropPixels", "1")
     sequence = useq.MDASequence(
-        axis_order="tpcz",
+        axis_order=("t", "p", "c", "z"),
         time_plan=useq.TIntervalLoops(interval=timedelta(0), loops=timepoints),
         stage_positions=(
             useq.AbsolutePosition(x=0, y=0, z=0, name="left"),

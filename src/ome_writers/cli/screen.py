@@ -38,6 +38,7 @@ class Screen(Protocol):
 
     def progress(self, label: str, total: int) -> AbstractContextManager[Advance]:
         """Show a bar of ``total`` steps while the context lasts."""
+        ...
 
 
 class PlainScreen:

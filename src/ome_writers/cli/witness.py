@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -117,8 +118,6 @@ def _zarr_reader() -> tuple[str, Callable[[Path], Any]]:
     except ImportError:
         pass
     try:
-        from importlib.metadata import version
-
         import tensorstore
     except ImportError:
         raise MissingExtraError("demo", "zarr-python", "demo") from None
@@ -167,4 +166,4 @@ def _look_at_tiff(path: Path) -> Seen:
         for series, channels in zip(file.series, names, strict=True):
             axes = tuple(series.axes.lower())
             images.append(SeenImage(series.name, axes, tuple(channels), series.asarray()))
-    return Seen(f"tifffile {tifffile.__version__}", tuple(images))
+    return Seen(f"tifffile {version('tifffile')}", tuple(images))

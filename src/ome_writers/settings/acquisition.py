@@ -34,6 +34,9 @@ from ome_writers.settings.rules import Compression
 from ome_writers.settings.schedule import Schedule
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import DTypeLike
     from typing_extensions import Self
 
 __all__ = ["AcquisitionSettings", "DTypeStr"]
@@ -115,6 +118,29 @@ class AcquisitionSettings(Model):
     on_incomplete: Literal["trim", "keep"] = "trim"
     rgb: bool = False
     direct_io: bool = False
+
+    # Type checkers do not see that the validators take more than what is read back.
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            root_path: str | os.PathLike[str] = "",
+            dimensions: Sequence[Dimension | Mapping[str, Any]] = (),
+            dtype: DTypeLike = "",
+            format: Format | str | Mapping[str, Any] = "auto",
+            compression: Compression | None = None,
+            storage_order: Literal["acquisition", "ome"] | Sequence[str] = "ome",
+            plate: Plate | Mapping[str, Any] | None = None,
+            overwrite: bool = False,
+            schedule: Schedule | Mapping[str, Any] | None = None,
+            buffer_bytes: int = ...,
+            durability: Literal["process", "disk"] = "process",
+            flush_interval: float = 1.0,
+            on_incomplete: Literal["trim", "keep"] = "trim",
+            rgb: bool = False,
+            direct_io: bool = False,
+        ) -> None: ...
 
     @model_validator(mode="before")
     @classmethod

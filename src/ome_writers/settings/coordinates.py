@@ -38,6 +38,23 @@ class Channel(Model):
     camera: str | None = None
     window: tuple[FiniteFloat, FiniteFloat] | None = None
 
+    # Type checkers do not see that the validators take more than what is read back.
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str,
+            excitation_wavelength_nm: int | None = None,
+            emission_wavelength_nm: int | None = None,
+            fluorophore: str | None = None,
+            color: Color | str | tuple[int, int, int] | tuple[int, int, int, float] | None = None,
+            exposure_ms: float | None = None,
+            group: str | None = None,
+            camera: str | None = None,
+            window: tuple[float, float] | None = None,
+        ) -> None: ...
+
     @field_serializer("color", when_used="json-unless-none")
     def _exact_color(self, color: Color) -> Any:
         """Write a color as text, unless that would round its alpha."""

@@ -29,6 +29,7 @@ from ome_writers.settings.model import Model, warn_user
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from typing_extensions import Self
 
 __all__ = ["Dimension", "PositionDimension", "dims_from_standard_axes"]
@@ -71,6 +72,23 @@ class Dimension(Model):
     unit: str | None = None
     scale: float | None = None
     translation: float | None = None
+
+    # Type checkers do not see that the validators take more than what is read back.
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str,
+            count: int | None = None,
+            type: DimensionType | None = None,
+            coords: Sequence[Coordinate | Mapping[str, Any]] | NDArray[Any] | None = None,
+            chunk_size: int | None = None,
+            shard_size_chunks: int | None = None,
+            unit: str | None = None,
+            scale: float | None = None,
+            translation: float | None = None,
+        ) -> None: ...
 
     @field_validator("coords", mode="before")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, PositiveInt, field_validator
 
@@ -122,6 +122,20 @@ class OmeTiffFormat(Model):
     prefer_single_file: Literal["auto", "always", "never"] = "auto"
     multi_file_metadata: Literal["redundant", "master-tiff", "companion-file"] = "redundant"
     companion_file: str = "companion.ome"
+
+    # Type checkers do not see that the validators take more than what is read back.
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: Literal["ome-tiff"] = "ome-tiff",
+            backend: TiffBackendName | Literal["auto"] = "auto",
+            suffix: str = ".ome.tiff",
+            prefer_single_file: Literal["auto", "always", "never"] | bool = "auto",
+            multi_file_metadata: Literal["redundant", "master-tiff", "companion-file"] = ...,
+            companion_file: str = "companion.ome",
+        ) -> None: ...
 
     _suffix = field_validator("suffix")(_check_suffix)
 
