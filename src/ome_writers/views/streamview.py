@@ -170,7 +170,7 @@ class StreamView:
                 plane = self._source.plane(index)
                 if plane is not None:
                     out[n] = plane[part]
-        return out.reshape(*(len(p) for p in picked if not isinstance(p, int)), *part_shape)
+        return out.reshape((*(len(p) for p in picked if not isinstance(p, int)), *part_shape))
 
     def __iter__(self) -> Iterator[NDArray[np.generic]]:
         return (self[i] for i in range(len(self)))
