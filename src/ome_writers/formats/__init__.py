@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from ome_writers.formats.documents import Documents, Layout, Outcome, Status
@@ -13,29 +14,23 @@ if TYPE_CHECKING:
 __all__ = ["Documents", "Journal", "Layout", "Outcome", "Status", "lay_out", "open_documents"]
 
 
+_ROOMS = {
+    "ome-zarr": ("ome_writers.formats.zarr_layout", "ome_writers.formats.omezarr", "ZarrDocuments"),
+    "ome-tiff": ("ome_writers.formats.tiff_layout", "ome_writers.formats.ometiff", "TiffDocuments"),
+    "scratch": ("ome_writers.formats.scratch", "ome_writers.formats.scratch", "ScratchDocuments"),
+}
+"""By format: the module with ``lay_out(plan)``, and the module and name of its `Documents`."""
+
+
 def lay_out(plan: Plan) -> Layout:
     """Return where the arrays, documents and journals of `plan` will lie."""
-    name = plan.settings.format.name
-    if name == "ome-zarr":
-        from ome_writers.formats.zarr_layout import lay_out
-    elif name == "ome-tiff":
-        from ome_writers.formats.ometiff import lay_out
-    else:
-        from ome_writers.formats.scratch import lay_out
-    return lay_out(plan)
+    module = importlib.import_module(_ROOMS[plan.settings.format.name][0])
+    layout: Layout = module.lay_out(plan)
+    return layout
 
 
 def open_documents(plan: Plan, layout: Layout) -> Documents:
     """Return the documents of a new dataset, all of them waiting to be rendered."""
-    name = plan.settings.format.name
-    if name == "ome-zarr":
-        from ome_writers.formats.omezarr import ZarrDocuments
-
-        return ZarrDocuments(plan, layout)
-    if name == "ome-tiff":
-        from ome_writers.formats.ometiff import TiffDocuments
-
-        return TiffDocuments(plan, layout)
-    from ome_writers.formats.scratch import ScratchDocuments
-
-    return ScratchDocuments(plan, layout)
+    _, module, name = _ROOMS[plan.settings.format.name]
+    documents: Documents = getattr(importlib.import_module(module), name)(plan, layout)
+    return documents

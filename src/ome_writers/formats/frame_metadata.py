@@ -66,7 +66,9 @@ class Journal:
                 f"with keys {list(metadata)[:5]!r}."
             )
         if "storage_index" in metadata:
-            raise MetadataError("frame_metadata may not have a key 'storage_index': it names the place.")
+            raise MetadataError(
+                "frame_metadata may not have a key 'storage_index': it names the place."
+            )
         return encoded
 
     def record(self, image: int, index: tuple[int, ...], encoded: bytes) -> None:

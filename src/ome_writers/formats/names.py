@@ -8,7 +8,9 @@ __all__ = ["distinct", "path_component"]
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
 _RESERVED = {"CON", "PRN", "AUX", "NUL"} | {f"{n}{i}" for n in ("COM", "LPT") for i in range(1, 10)}
-_MOST_BYTES = 200  # below the 255 of every file system, with room for what is added to make names distinct
+_MOST_BYTES = (
+    200  # below the 255 of every file system, with room for what is added to make names distinct
+)
 
 
 def path_component(name: str) -> str:

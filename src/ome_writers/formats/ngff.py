@@ -80,9 +80,7 @@ def plate(model: Plate, layout: PlateLayout, *, name: str) -> dict[str, Any]:
                 for row, column in layout.fields
             ],
             "field_count": max(map(len, layout.fields.values())),
-            "acquisitions": [
-                {"id": 0, "maximumfieldcount": max(map(len, layout.fields.values()))}
-            ],
+            "acquisitions": [{"id": 0, "maximumfieldcount": max(map(len, layout.fields.values()))}],
         },
     }
 
@@ -148,12 +146,12 @@ def _channel(
 def _color(channel: Channel) -> str:
     if channel.color is None:
         return _WHITE
-    red, green, blue = channel.color.as_rgb_tuple(alpha=False)
+    red, green, blue = channel.color.as_rgb_tuple(alpha=False)[:3]
     return f"{red:02X}{green:02X}{blue:02X}"
 
 
 def _range(dtype: np.dtype[np.generic]) -> tuple[float, float]:
     if dtype.kind in "iu":
-        info = np.iinfo(dtype)
+        info = np.iinfo(dtype.name)
         return int(info.min), int(info.max)
     return 0, 1

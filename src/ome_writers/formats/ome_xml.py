@@ -118,7 +118,12 @@ def render(
         The UUID of the file that this document is for.
     """
     annotations = _Annotations()
-    parts = [_HEAD, f" UUID={quoteattr(uuid)}" if uuid else "", ' Creator="ome-writers ', _version()]
+    parts = [
+        _HEAD,
+        f" UUID={quoteattr(uuid)}" if uuid else "",
+        ' Creator="ome-writers ',
+        _version(),
+    ]
     parts.append('">')
     if plan.settings.plate is not None and plan.settings.position_dimension_index is not None:
         parts.extend(_plate(plan))
@@ -176,10 +181,10 @@ def _physical_sizes(dimensions: Sequence[Dimension]) -> Iterator[str]:
         if dim.type == "space" and dim.name.upper() in ("X", "Y", "Z"):
             axis = dim.name.upper()
             yield f' PhysicalSize{axis}="{dim.scale!r}"'
-            yield f' PhysicalSize{axis}Unit={_attr(ome_symbol(dim.unit or "micrometer") or "µm")}'
+            yield f" PhysicalSize{axis}Unit={_attr(ome_symbol(dim.unit or 'micrometer') or 'µm')}"
         elif dim.type == "time":
             yield f' TimeIncrement="{dim.scale!r}"'
-            yield f' TimeIncrementUnit={_attr(ome_symbol(dim.unit or "second") or "s")}'
+            yield f" TimeIncrementUnit={_attr(ome_symbol(dim.unit or 'second') or 's')}"
 
 
 def _channels(plan: ImagePlan, count: int) -> Iterator[str]:
@@ -315,7 +320,11 @@ def _text(text: str) -> str:
 
 def _clean(text: str) -> str:
     """Leave out characters that XML 1.0 cannot hold at all."""
-    return "".join(c for c in text if c in "\t\n\r" or (c >= " " and not "\ud800" <= c <= "\udfff" and c not in "\ufffe\uffff"))
+    return "".join(
+        c
+        for c in text
+        if c in "\t\n\r" or (c >= " " and not "\ud800" <= c <= "\udfff" and c not in "\ufffe\uffff")
+    )
 
 
 def _now() -> str:

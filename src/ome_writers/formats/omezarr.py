@@ -56,7 +56,8 @@ class ZarrDocuments:
     def get_metadata(self) -> dict[str, dict[str, Any]]:
         """Return a copy of each image group's attributes by path, ``"."`` being the root."""
         return {
-            path or ".": copy.deepcopy(self._groups[path]) for path in dict.fromkeys(self._layout.images)
+            path or ".": copy.deepcopy(self._groups[path])
+            for path in dict.fromkeys(self._layout.images)
         }
 
     def update_metadata(self, metadata: Any) -> None:
@@ -71,7 +72,9 @@ class ZarrDocuments:
         MetadataError
             If a value has no JSON form.
         """
-        if not isinstance(metadata, dict) or not all(isinstance(v, dict) for v in metadata.values()):
+        if not isinstance(metadata, dict) or not all(
+            isinstance(v, dict) for v in metadata.values()
+        ):
             raise TypeError(
                 "Expected dict[str, dict]: group path to attributes, as get_metadata() returns it."
             )
@@ -79,7 +82,9 @@ class ZarrDocuments:
         for path, attributes in metadata.items():
             key = "" if path == "." else path
             if key not in self._groups:
-                raise KeyError(f"Unknown path: {path!r}. Paths are {sorted(self._groups) or ['.']}.")
+                raise KeyError(
+                    f"Unknown path: {path!r}. Paths are {sorted(self._groups) or ['.']}."
+                )
             groups[key] = _plain(attributes)
         for key, attributes in groups.items():
             self._groups[key] = attributes

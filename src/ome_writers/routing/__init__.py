@@ -1,5 +1,7 @@
 """What will happen: frozen facts and arithmetic. This room never does I/O and never starts a thread."""
 
+from __future__ import annotations
+
 from ome_writers.routing.plan import ArrayPlan, ImagePlan, Plan
 from ome_writers.routing.progress import Progress
 from ome_writers.routing.resolve import resolve

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ome_writers.routing.plan import Plan
-    from ome_writers.routing.router import Address
 
 __all__ = ["Progress"]
 
@@ -19,11 +19,12 @@ class Progress:
     """The extents that were reached in each image.
 
     Costs nothing a frame: the places of all frames since the last question are computed at once when
-    somebody asks.
+    somebody asks. Safe to ask from any thread.
     """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self._lock = threading.Lock()
         self._seen = 0
         self._acquired = np.zeros(len(plan.router.axes), dtype=np.int64)
         self._reached = np.zeros((len(plan.images), plan.router.rank), dtype=np.int64)
@@ -35,20 +36,23 @@ class Progress:
 
     def advance(self, frames: int) -> None:
         """Take note that the first `frames` frames of the acquisition order have come."""
-        while self._seen < frames:
-            stop = min(frames, self._seen + 65_536)
-            acquired = self._plan.router.acquired(np.arange(self._seen, stop, dtype=np.int64))
-            self._acquired = np.maximum(self._acquired, acquired.max(axis=0) + 1)
-            images, index = self._plan.router.project(acquired)
-            np.maximum.at(self._reached, images, index + 1)
-            self._seen = stop
+        with self._lock:
+            while self._seen < frames:
+                stop = min(frames, self._seen + 65_536)
+                acquired = self._plan.router.acquired(np.arange(self._seen, stop, dtype=np.int64))
+                self._acquired = np.maximum(self._acquired, acquired.max(axis=0, initial=0) + 1)
+                images, index = self._plan.router.project(acquired)
+                np.maximum.at(self._reached, images, index + 1)
+                self._seen = stop
 
-    def include(self, acquired: Mapping[str, int], address: Address) -> None:
+    def include(self, acquired: Mapping[str, int], address: tuple[int, tuple[int, ...]]) -> None:
         """Take note of a frame that came with an explicit address."""
+        image, index = address
         indices = [acquired[name] + 1 for name in self._plan.router.axes]
-        self._acquired = np.maximum(self._acquired, indices)
-        row = self._reached[address.image]
-        np.maximum(row, np.asarray(address.index, dtype=np.int64) + 1, out=row)
+        with self._lock:
+            self._acquired = np.maximum(self._acquired, indices)
+            row = self._reached[image]
+            np.maximum(row, np.asarray(index, dtype=np.int64) + 1, out=row)
 
     def shapes(self) -> list[tuple[int, ...]]:
         """Return the shape that each array shows now: as planned, the growing axis as reached."""
@@ -63,7 +67,9 @@ class Progress:
         if not trim:
             return self.shapes()
         return [
-            self._shape(i, image.array.growing if image.array.growing is not None else image.slow_axis)
+            self._shape(
+                i, image.array.growing if image.array.growing is not None else image.slow_axis
+            )
             for i, image in enumerate(self._plan.images)
         ]
 

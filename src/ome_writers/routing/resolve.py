@@ -51,7 +51,9 @@ def resolve(settings: AcquisitionSettings) -> Plan:
     extents = _extents(router) if settings.schedule is not None else None
     images = []
     for number, (name, position) in enumerate(_images(acquired, collected)):
-        array = _array(settings, stored, samples // planes, None if extents is None else extents[number])
+        array = _array(
+            settings, stored, samples // planes, None if extents is None else extents[number]
+        )
         slow = _slow_axis(router, array)
         images.append(ImagePlan(number, name, position, array, slow))
     return Plan(

@@ -28,11 +28,8 @@ __all__ = ["Address", "Router", "Step"]
 _BLOCK = 1024  # addresses computed at once by `walk`: long enough to cost nothing a frame
 
 
-class Address(NamedTuple):
-    """The place of a frame: the number of its image, and its index in storage order (no y, x)."""
-
-    image: int
-    index: tuple[int, ...]
+Address = tuple[int, tuple[int, ...]]
+"""The place of a frame: the number of its image, and its index in storage order (no y, x)."""
 
 
 class Step(NamedTuple):
@@ -93,7 +90,7 @@ class Router:
                 f"Frame {number} lies outside the acquisition of {self.frames} frames."
             )
         image, index = self.addresses(number, number + 1)
-        return Address(image[0], index[0])
+        return image[0], index[0]
 
     def addresses(self, start: int, stop: int) -> tuple[list[int], list[tuple[int, ...]]]:
         """Return the images and the storage indices of the frames ``start <= n < stop``."""
@@ -104,15 +101,13 @@ class Router:
         """Return `addresses` as arrays of shape (n,) and (n, rank)."""
         return self.project(self.acquired(np.arange(start, stop, dtype=np.int64)))
 
-    def walk(self, start: int = 0) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """Iterate over the addresses from frame `start` to the end, if there is one.
-
-        On the path of every frame, so it yields plain tuples.
-        """
+    def walk(self, start: int = 0) -> Iterator[Address]:
+        """Iterate over the addresses from frame `start` to the end, if there is one."""
         end = self.frames
         while end is None or start < end:
             stop = start + _BLOCK if end is None else min(start + _BLOCK, end)
-            yield from zip(*self.addresses(start, stop), strict=True)
+            images, index = self.addresses(start, stop)
+            yield from zip(images, index, strict=True)
             start = stop
 
     def indices(self, number: int) -> dict[str, int]:
@@ -141,7 +136,7 @@ class Router:
     def place(self, index: Sequence[int]) -> Address:
         """Return the place of an acquisition index (one int an axis of `axes`)."""
         image, place = self.project(np.asarray([index], dtype=np.int64))
-        return Address(int(image[0]), tuple(place[0].tolist()))
+        return int(image[0]), tuple(place[0].tolist())
 
     def complete(self, index: Mapping[str, int], repeat: int = 0) -> dict[str, int]:
         """Return the whole acquisition index that `index` names in part.
@@ -188,9 +183,7 @@ class Router:
             matrix[row, 0 if axis is None else 1 + axis] = stride
         return matrix
 
-    def project(
-        self, acquired: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def project(self, acquired: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return images (n,) and storage indices (n, rank) of acquisition indices (n, axes)."""
         place = acquired @ self._matrix
         return place[:, 0], place[:, 1:]

@@ -1,5 +1,7 @@
 """Where the pixels go. This room never renders a document and never looks at positions or channels."""
 
+from __future__ import annotations
+
 from ome_writers.storage.contract import (
     ArrayTarget,
     Engine,

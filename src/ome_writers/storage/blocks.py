@@ -150,9 +150,8 @@ class BlockEngine:
         within = tuple(i - o for i, o in zip(index, origin, strict=True))
         for region in reversed(list(self._live.values())):
             if (region.array, region.origin) == (array, origin) and within in region.filled:
-                data = region.data
-                if data.size:
-                    return data[within].copy()
+                plane: NDArray[np.generic] = region.data[within].copy()
+                return plane
         bounds = _endless(plan)
         if any(i >= n for i, n in zip(index, bounds, strict=False)):
             return np.zeros(plan.frame_shape, plan.dtype)
@@ -204,7 +203,8 @@ class BlockEngine:
         """Return origins along the growing axis that may be on disk already."""
         shape = self._shapes[array]
         growing = self._targets[array].plan.growing
-        assert shape is not None and growing is not None
+        assert shape is not None
+        assert growing is not None
         step = _region_shape(self._targets[array].plan)[growing]
         return set(range(0, shape[growing], step))
 
@@ -265,7 +265,10 @@ class BlockEngine:
         """Write the document of each array whose shape has changed."""
         for i, (target, shape) in enumerate(zip(self._targets, shapes, strict=True)):
             if self._shapes[i] != shape:
-                self.put(f"{target.key}/zarr.json", json.dumps(array_document(target.plan, shape)).encode())
+                self.put(
+                    f"{target.key}/zarr.json",
+                    json.dumps(array_document(target.plan, shape)).encode(),
+                )
                 self._shapes[i] = shape
 
 

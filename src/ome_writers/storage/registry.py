@@ -33,8 +33,8 @@ class EngineRow:
     ----------
     name, format
         The name users type, and the format it writes.
-    module
-        The module with ``open_engine(root, targets, options) -> Engine``, imported when first used.
+    module, opener
+        The module, imported when first used, and its function ``(root, targets, options) -> Engine``.
     requires
         Names of the packages that must be importable.
     extra
@@ -64,6 +64,7 @@ class EngineRow:
     requires: tuple[str, ...]
     extra: str | None
     compressions: frozenset[str]
+    opener: str = "open_engine"
     python: tuple[int, int] = (3, 10)
     random_access: bool = True
     growth: bool = True
@@ -116,6 +117,25 @@ ENGINES: dict[str, EngineRow] = {
             extra="tensorstore",
             compressions=ZARR_CODECS,
         ),
+        EngineRow(
+            name="zarrs-python",
+            format="ome-zarr",
+            module="ome_writers.storage.zarr_python",
+            opener="open_zarrs_engine",
+            requires=("zarr", "zarrs"),
+            extra="zarrs-python",
+            compressions=ZARR_CODECS,
+            python=(3, 11),
+        ),
+        EngineRow(
+            name="zarr-python",
+            format="ome-zarr",
+            module="ome_writers.storage.zarr_python",
+            requires=("zarr",),
+            extra="zarr-python",
+            compressions=ZARR_CODECS,
+            python=(3, 11),
+        ),
     )
 }
 
@@ -146,12 +166,12 @@ def choose(backend: str, plan: Plan) -> EngineRow:
             return row
     if able:
         raise EngineMissingError(
-            f"No backend for {name} is ready: " + "; ".join(str(row.missing()) for row in able) + "."
+            f"No backend for {name} is ready: "
+            + "; ".join(str(row.missing()) for row in able)
+            + "."
         )
     reasons = "; ".join(f"{row.name}: {', '.join(row.refusals(plan))}" for row in rows)
-    others = [
-        row.name for row in ENGINES.values() if row.format == name and not row.refusals(plan)
-    ]
+    others = [row.name for row in ENGINES.values() if row.format == name and not row.refusals(plan)]
     hint = f" {' or '.join(others)} can." if others else ""
     noun = f"Backend {backend!r} does" if backend != "auto" else f"The backends of {name} do"
     raise UnsupportedError(f"{noun} not support settings: {reasons}.{hint}")
@@ -165,5 +185,5 @@ def open_engine(
     When it returns every array exists on disk, opens in other readers and reads as zeros.
     """
     module = importlib.import_module(row.module)
-    engine: Engine = module.open_engine(root, targets, options)
+    engine: Engine = getattr(module, row.opener)(root, targets, options)
     return engine

@@ -33,7 +33,9 @@ def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) ->
             # the document on disk is ours, and says less: see `blocks.ENDLESS`
             "metadata": {key: document[key] for key in (*keep, "zarr_format", "node_type")},
         }
-        return _Array(tensorstore.open(spec, open=True, assume_metadata=True, context=context).result())
+        return _Array(
+            tensorstore.open(spec, open=True, assume_metadata=True, context=context).result()
+        )
 
     return BlockEngine(root, targets, options, open_array)
 

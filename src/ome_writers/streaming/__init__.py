@@ -1,5 +1,7 @@
 """The only place where time passes. This room never decides where a frame goes or what a document says."""
 
+from __future__ import annotations
+
 from ome_writers.streaming.create import create_stream
 from ome_writers.streaming.events import CoordUpdate
 from ome_writers.streaming.stream import OMEStream, StreamStats

@@ -65,8 +65,7 @@ def create_stream(settings: AcquisitionSettings) -> OMEStream:
 def _begin(plan: Plan, row: EngineRow, layout: Layout, output: Output | None) -> OMEStream:
     settings = plan.settings
     targets = [
-        ArrayTarget(key, image.array)
-        for key, image in zip(layout.arrays, plan.images, strict=True)
+        ArrayTarget(key, image.array) for key, image in zip(layout.arrays, plan.images, strict=True)
     ]
     durable = settings.durability == "disk"
     options = Options(settings.buffer_bytes, durable=durable, direct_io=settings.direct_io)

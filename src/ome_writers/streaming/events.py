@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["CoordUpdate", "Events"]
 
 QUEUE = 1024
-BREATH = 0.005  # seconds between two looks at the queue: waking a thread a frame would cost the camera
+BREATH = (
+    0.005  # seconds between two looks at the queue: waking a thread a frame would cost the camera
+)
 GRACE = 1.0  # seconds that `close` gives listeners for the frames that wait
 
 EventName = Literal["coords_changed", "coords_expanded"]
@@ -93,7 +95,9 @@ class Events:
         self._listeners: list[_Listener] = []
         self._group: SignalGroup | None = None
         self._queue: deque[tuple[int, Place]] = deque(maxlen=QUEUE)
-        self._taken = 0  # frames that were put into the queue; written by the acquisition thread only
+        self._taken = (
+            0  # frames that were put into the queue; written by the acquisition thread only
+        )
         self._told = 0
         self._starting = threading.Lock()
         self._wake = threading.Event()
@@ -155,7 +159,9 @@ class Events:
                 return
             self.active = True  # first, so that no frame falls between the extents and the queue
             self._extents = self._reached()
-            self._thread = threading.Thread(target=self._run, name="ome-writers-events", daemon=True)
+            self._thread = threading.Thread(
+                target=self._run, name="ome-writers-events", daemon=True
+            )
             self._thread.start()
 
     def _run(self) -> None:
@@ -248,7 +254,10 @@ class Events:
 
     def _indices(self, row: np.ndarray[Any, np.dtype[np.int64]]) -> dict[str, int]:
         rank = len(self._names) - 2
-        return {**dict(zip(self._names, row.tolist(), strict=False)), **dict.fromkeys(self._names[rank:], 0)}
+        return {
+            **dict(zip(self._names, row.tolist(), strict=False)),
+            **dict.fromkeys(self._names[rank:], 0),
+        }
 
     def _coords(self) -> dict[str, Sequence[object]]:
         extents = [*self._extents.tolist(), *(d.count or 0 for d in self._dimensions[-2:])]

@@ -39,7 +39,7 @@ class Placement:
         self._next = next(self._walk, None)
         self._partial: tuple[frozenset[tuple[str, int]], int] | None = None
 
-    def upcoming(self) -> tuple[int, tuple[int, ...]]:
+    def upcoming(self) -> Address:
         """Return the place of the next frame in order."""
         if self._next is None:
             raise EndOfAcquisitionError(

@@ -162,7 +162,11 @@ class OMEStream:
         WriteError
             Frames taken earlier could not be written (OSError); its `frames` names them.
         """
-        if type(frame) is not np.ndarray or frame.shape != self._shape or frame.dtype != self._dtype:
+        if (
+            type(frame) is not np.ndarray
+            or frame.shape != self._shape
+            or frame.dtype != self._dtype
+        ):
             frame = as_frame(frame, self._shape, self._dtype)
         encoded = None if frame_metadata is None else self._journal.encode(frame_metadata)
         with self._lock:
@@ -355,7 +359,9 @@ class OMEStream:
     def extents(self) -> Mapping[str, int]:
         """Return how far each acquisition axis was reached so far; never waits for the disk."""
         router = self._plan.router
-        if router.schedule is None:  # arithmetic: a viewer need not wait for an append that waits for memory
+        if (
+            router.schedule is None
+        ):  # arithmetic: a viewer need not wait for an append that waits for memory
             highest = router.highest(self._placement.position)
         else:
             with self._lock:
@@ -369,7 +375,9 @@ class OMEStream:
         axis = self._plan.plane_axis
         if axis is None:
             return self._engine.read(image, index)
-        at = [(*index[:axis], index[axis] + s, *index[axis + 1 :]) for s in range(self._plan.planes)]
+        at = [
+            (*index[:axis], index[axis] + s, *index[axis + 1 :]) for s in range(self._plan.planes)
+        ]
         return np.stack([self._engine.read(image, i) for i in at], axis=-1)
 
     def stats(self) -> StreamStats:
@@ -397,7 +405,7 @@ class OMEStream:
             self._flush()  # an engine writes a place again only when the first frame has landed
         return acquired, address
 
-    def _write_planes(self, number: int, address: tuple[int, tuple[int, ...]], frame: NDArray[np.generic]) -> None:
+    def _write_planes(self, number: int, address: Address, frame: NDArray[np.generic]) -> None:
         """Write the samples of an RGB frame as planes side by side along the channel axis."""
         axis = self._plan.plane_axis
         assert axis is not None
@@ -408,7 +416,7 @@ class OMEStream:
             self._engine.write(number, image, tuple(at), plane, True)
             at[axis] += 1
 
-    def _look(self, number: int, address: tuple[int, tuple[int, ...]], frame: NDArray[np.generic]) -> None:
+    def _look(self, number: int, address: Address, frame: NDArray[np.generic]) -> None:
         axis = self._plan.plane_axis
         image, index = address
         for sample in range(self._plan.planes):
@@ -434,7 +442,11 @@ class OMEStream:
     def _write_error(self, failures: list[Failure]) -> WriteError:
         frames = [n for failure in failures for n in failure.frames]
         first = failures[0].error
-        what = f"frames {describe_frames(frames)} are not on disk" if frames else "the dataset is not complete on disk"
+        what = (
+            f"frames {describe_frames(frames)} are not on disk"
+            if frames
+            else "the dataset is not complete on disk"
+        )
         error = WriteError(
             f"Writing to {self.settings.output_path} failed, {what}: {type(first).__name__}: {first}. "
             f"What was written before is readable. Free space or repair the disk, then acquire again.",
@@ -529,6 +541,17 @@ def _weakly(stream: OMEStream) -> Callable[[], Mapping[str, int]]:
     def extents() -> Mapping[str, int]:
         method = held()
         return {} if method is None else method()
+
+    return extents
+
+
+def _extents_of(stream: OMEStream) -> Callable[[], Mapping[str, int]]:
+    """Return `stream.extents` without keeping the stream alive."""
+    held = weakref.ref(stream)
+
+    def extents() -> Mapping[str, int]:
+        stream = held()
+        return {} if stream is None else stream.extents()
 
     return extents
 

@@ -5,6 +5,8 @@ together, a background thread encodes the chunks (`codec`) and hands them to `ch
 `shards` (many in a file). Where a frame belongs is arithmetic of `grid`.
 """
 
+from __future__ import annotations
+
 from ome_writers.storage.direct.engine import DirectEngine, open_engine
 
 __all__ = ["DirectEngine", "open_engine"]

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["StoredArray"]
 
-_MOST_SHARDS = 1024  # shards of one array that wait for chunks; older ones are tidied, and taken up again
+_MOST_SHARDS = (
+    1024  # shards of one array that wait for chunks; older ones are tidied, and taken up again
+)
 
 
 class StoredArray:

@@ -91,7 +91,7 @@ class Block:
         """All columns as bytes side by side; None when they are not in one piece."""
         if self.refers:
             return None
-        return memoryview(self._buffers[0])[: self.nbytes]
+        return self._buffers[0].data[: self.nbytes]
 
     def plane(self, cell: Cell, slot: int) -> NDArray[np.generic] | None:
         """Return a copy of a plane in memory; None when the block does not hold it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ome_writers.storage.positional import open_new
@@ -64,7 +65,5 @@ class ChunkFiles:
 
     @staticmethod
     def _remove(path: str) -> None:
-        try:
+        with suppress(OSError):  # the first error is the one that tells
             os.unlink(path)
-        except OSError:
-            pass  # the first error is the one that tells

@@ -42,7 +42,7 @@ class Codec:
     def encode(self, chunk: NDArray[np.generic]) -> bytes | memoryview:
         """Return the stored form of a contiguous chunk."""
         if self._codec is None:
-            return memoryview(chunk.reshape(-1).view(np.uint8))
+            return chunk.reshape(-1).view(np.uint8).data
         return bytes(self._codec.encode(chunk.reshape(-1).view(self._items)))
 
     def decode(self, stored: bytes) -> bytes:

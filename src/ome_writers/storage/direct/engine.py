@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DirectEngine", "open_engine"]
 
-_SHARD_BLOCK = 2**20  # bytes handed over at once: large enough for the disk, small enough for the cache
+_SHARD_BLOCK = (
+    2**20
+)  # bytes handed over at once: large enough for the disk, small enough for the cache
 _FILES_BLOCK = 8  # chunk files handed over at once: enough to make the hand-over cheap
 
 
@@ -160,7 +162,9 @@ class DirectEngine:
         block = self._open.get(key)
         if block is None or key[1] is not None:
             return block
-        if (block.shard == shard or not self._arrays[key[0]].grid.sharded) and block.refers == refer:
+        if (
+            block.shard == shard or not self._arrays[key[0]].grid.sharded
+        ) and block.refers == refer:
             return block
         self._seal(key, final=True)
         return None

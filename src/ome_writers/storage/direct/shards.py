@@ -15,19 +15,24 @@ turns, so that the bytes an index points to are never overwritten.
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ome_writers.storage.positional import open_file, read_at, write_at
+from ome_writers.storage.positional import read_at, write_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from ome_writers.storage.direct.handles import Handles
+
+    Indices = NDArray[np.int64]
 
 __all__ = ["Shard", "ShardShape"]
 
@@ -43,7 +48,7 @@ def _runs(
         return
     if len(parts) != len(sizes):
         ends = np.cumsum([0, *sizes]).tolist()
-        parts = [parts[0][a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        parts = [parts[0][a:b] for a, b in itertools.pairwise(ends)]
     first = 0
     for i in range(1, len(parts) + 1):
         if i == len(parts) or offsets[i] != offsets[i - 1] + sizes[i - 1]:
@@ -106,7 +111,7 @@ class Shard:
         self._tail = 0  # where the next new chunk goes
         self._spare = expected * shape.most  # where the spare places begin
         self._index_at = self._spare
-        self._final: set[int] = set()
+        self._final = np.zeros(shape.chunks, dtype=bool)
         self._dirty = False
         if path.exists():
             self._adopt()
@@ -115,30 +120,35 @@ class Shard:
                 self._write_index(fd)
 
     def add(
-        self, inner: Sequence[int], sizes: Sequence[int], parts: Sequence[bytes | memoryview],
-        *, final: bool = True,
+        self,
+        inner: Sequence[int],
+        sizes: Sequence[int],
+        parts: Sequence[bytes | memoryview],
+        *,
+        final: bool = True,
     ) -> None:
         """Write chunks; `final` says that no more frames are expected in them.
 
         `parts` are the stored chunks one by one, or all of them side by side in a single buffer.
         Readers see them after the next `flush` or `finish`.
         """
+        where = np.asarray(inner, dtype=np.int64)
+        lengths = np.asarray(sizes, dtype=np.int64)
         with self._lock:
-            if self.complete and not (self._shape.in_place and self._final.issuperset(inner)):
+            if self.complete and not (self._shape.in_place and self._final[where].all()):
                 self._reopen()
-            offsets = self._allocate(inner, sizes, final)
+            offsets = self._allocate(where, lengths, final)
         with self._handles.use(self.path) as fd:
             with self._writing:
-                for first, run in _runs(offsets, sizes, parts):
+                for first, run in _runs(offsets.tolist(), sizes, parts):
                     write_at(fd, run, first)
             with self._lock:
-                self._index[inner, 0] = offsets
-                self._index[inner, 1] = sizes
+                self._index[where, 0] = offsets
+                self._index[where, 1] = lengths
                 self._dirty = True
                 if final:
-                    new = set(inner) - self._final
-                    self._final |= new
-                    self._missing -= len(new)
+                    self._missing -= len(where) - int(np.count_nonzero(self._final[where]))
+                    self._final[where] = True
 
     def flush(self) -> None:
         """Make readers see all chunks that were added."""
@@ -172,19 +182,26 @@ class Shard:
         with self._handles.use(self.path, writing=False) as fd:
             return read_at(fd, size, offset)
 
-    def _allocate(self, inner: Sequence[int], sizes: Sequence[int], final: bool) -> list[int]:
-        """Return where each chunk goes. New final chunks go side by side at the tail."""
-        if final or self._shape.in_place:
-            fresh = self._index[inner, 0] == EMPTY
-            if fresh.all() or (final and not self._shape.in_place and not self._final & set(inner)):
-                self._make_room(sum(sizes))
-                ends = np.cumsum([self._tail, *sizes]).tolist()
-                self._tail = ends[-1]
-                return ends[:-1]
-            if self._shape.in_place:
-                return [self._allocate([i], [s], final)[0] if f else int(self._index[i, 0])
-                        for i, s, f in zip(inner, sizes, fresh.tolist(), strict=True)]
-        return [self._spare_place(i) for i in inner]
+    def _allocate(self, inner: Indices, sizes: Indices, final: bool) -> Indices:
+        """Return where each chunk goes: new final chunks side by side at the tail."""
+        fresh = self._index[inner, 0] == EMPTY
+        if self._shape.in_place:
+            if fresh.all():
+                return self._at_tail(sizes)
+            offsets: Indices = self._index[inner, 0].astype(np.int64)
+            offsets[fresh] = self._at_tail(sizes[fresh])
+            return offsets
+        if final and not self._final[inner].any():
+            return self._at_tail(sizes)
+        return np.asarray([self._spare_place(i) for i in inner.tolist()], dtype=np.int64)
+
+    def _at_tail(self, sizes: Indices) -> Indices:
+        ends: Indices = np.cumsum(sizes)
+        offsets = self._tail + ends - sizes
+        if len(sizes):
+            self._make_room(int(ends[-1]))
+            self._tail += int(ends[-1])
+        return offsets
 
     def _make_room(self, nbytes: int) -> None:
         if self._tail + nbytes > self._spare:
@@ -210,8 +227,8 @@ class Shard:
     def _index_document(self) -> bytes:
         from google_crc32c import value
 
-        entries = self._index.tobytes()
-        return entries + value(entries).to_bytes(4, "little")
+        entries: bytes = self._index.tobytes()
+        return entries + int(value(entries)).to_bytes(4, "little")
 
     def _finish(self, fd: int) -> None:
         used = self._index[self._index[:, 0] != EMPTY]
@@ -239,8 +256,8 @@ class Shard:
             stored = read_at(fd, 16 * self._shape.chunks, end)
             self._index = np.frombuffer(stored, dtype="<u8").reshape(-1, 2).copy()
         used = self._index[self._index[:, 0] != EMPTY]
-        self._final = set(np.flatnonzero(self._index[:, 0] != EMPTY).tolist())
-        self._missing = max(0, self._missing - len(self._final))
+        self._final = self._index[:, 0] != EMPTY
+        self._missing = max(0, self._missing - int(np.count_nonzero(self._final)))
         self._tail = int(used.sum(axis=1).max()) if len(used) else 0
         self._spare = max(self._spare, self._tail)
         self._index_at = end
