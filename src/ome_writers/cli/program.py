@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     screen = open_screen()
     try:
         return command.run(options, screen)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`| head`). Python would complain again when it
+        # flushes stdout at exit, so what is left goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILURE
     except (CommandError, OMEWritersError, OSError) as error:
         screen.complain(_one_sentence(error))
         return FAILURE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -81,3 +82,17 @@ def test_help_loads_no_optional_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a closed pipe is another error there")
+def test_a_reader_that_stops_early_is_no_error_to_talk_about(tmp_path: Path) -> None:
+    """When the reader of a pipe goes away (``| head -1``), nothing is said on stderr."""
+    (tmp_path / "zarr.json").write_text(
+        '{"attributes": {"ome": {"version": "0.5", "plate": {"wells": []}}}}'
+    )
+    program = [sys.executable, "-m", "ome_writers", "info", str(tmp_path)]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(program, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
