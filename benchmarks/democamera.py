@@ -84,13 +84,16 @@ def _wrong(workload: Workload, output: Path, picture: Any) -> list[str]:
     said = []
     for n in (0, workload.frames - 1):
         try:
-            if workload.format == "zarr":
-                found = zarr_frame(output / "0", (n, 0))
-            else:
-                found = tiff_page(output, n)
+            found = _stored(workload, output, n)
         except Exception as error:  # what cannot be read is a result, not a crash
             said.append(f"WRONG: frame {n} cannot be read: {error}"[:300])
             continue
         if not picture.any() or not np.array_equal(found, picture):
             said.append(f"WRONG: frame {n} is not the camera's picture")
     return said
+
+
+def _stored(workload: Workload, output: Path, n: int) -> Any:
+    if workload.format == "zarr":
+        return zarr_frame(output / "0", (n, 0))
+    return tiff_page(output, n)

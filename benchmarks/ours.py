@@ -52,7 +52,7 @@ def acquisition(workload: Workload, folder: Path, backend: str | None) -> Any:
     ]
     dimensions = [_dimension(workload, axis) for axis in workload.axes]
     for name, size, chunk, shard in zip("yx", sizes, tile, shards, strict=True):
-        chunks = {"chunk_size": chunk, "shard_size_chunks": shard}
+        chunks: dict[str, Any] = {"chunk_size": chunk, "shard_size_chunks": shard}
         dimensions.append(
             omew.Dimension(
                 name=name,

@@ -77,6 +77,8 @@ def contest(
     if (room := shutil.disk_usage(place).free) < needed:
         reason = f"needs {needed / 1e9:.1f} GB on {medium}, {room / 1e9:.1f} GB are free"
         return Contest(workload, medium, entries, reason)
+    if workload.measure == "memory" and medium == "tmpfs":
+        return Contest(workload, medium, entries, "the files themselves would be memory")
     extra: dict[str, str] = {}
     if workload.bytes_per_second is not None:
         slowed = throttle.environment(workload.bytes_per_second, environments.CACHE)
