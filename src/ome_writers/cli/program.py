@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from ome_writers.cli import demo, info
+from ome_writers.cli import demo, info, preview, watch
 from ome_writers.cli.command import FAILURE, INTERRUPTED, USAGE, Command, CommandError
 from ome_writers.cli.screen import open_screen
 from ome_writers.errors import OMEWritersError
@@ -15,7 +15,12 @@ from ome_writers.errors import OMEWritersError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS: tuple[Command, ...] = (demo.COMMAND, info.COMMAND)
+COMMANDS: tuple[Command, ...] = (
+    demo.COMMAND,
+    info.COMMAND,
+    preview.COMMAND,
+    watch.COMMAND,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     Advance = Callable[[str], None]
     """Called once a step with a few words on how it goes ("212 frames/s")."""
+    Show = Callable[[Mapping[str, str]], None]
+    """Called with the names and values that are true now."""
 
 
 class Screen(Protocol):
@@ -38,6 +40,9 @@ class Screen(Protocol):
 
     def progress(self, label: str, total: int) -> AbstractContextManager[Advance]:
         """Show a bar of ``total`` steps while the context lasts."""
+
+    def live(self, title: str) -> AbstractContextManager[Show]:
+        """Show names and values that change while the context lasts; the last ones stay."""
         ...
 
 
@@ -85,6 +90,12 @@ class PlainScreen:
 
         yield advance
 
+    @contextmanager
+    def live(self, title: str) -> Iterator[Show]:
+        """Print a line each time."""
+        self.say(title)
+        yield lambda rows: self.say("  " + "; ".join(f"{k} {v}" for k, v in rows.items()))
+
 
 class RichScreen:
     """Colours, boxes and a moving bar."""
@@ -101,16 +112,10 @@ class RichScreen:
 
     def facts(self, title: str, rows: Mapping[str, str]) -> None:
         """Draw a table of two columns without lines."""
-        from rich.table import Table
         from rich.text import Text
 
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="bold cyan", no_wrap=True)
-        grid.add_column(overflow="fold")
-        for name, value in rows.items():
-            grid.add_row(Text(name), Text(value))
         self._out.print(Text(title, style="bold"))
-        self._out.print(grid)
+        self._out.print(_grid(rows))
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Draw a table with a head."""
@@ -152,6 +157,33 @@ class RichScreen:
         with Progress(*columns, console=self._error) as bar:
             task = bar.add_task(label, total=total, detail="")
             yield lambda detail: bar.update(task, advance=1, detail=detail)
+
+    @contextmanager
+    def live(self, title: str) -> Iterator[Show]:
+        """Draw a table of two columns that is replaced each time."""
+        from rich.console import Group
+        from rich.live import Live
+        from rich.text import Text
+
+        with Live(console=self._out, auto_refresh=False) as area:
+
+            def show(rows: Mapping[str, str]) -> None:
+                area.update(Group(Text(title, style="bold"), _grid(rows)), refresh=True)
+
+            yield show
+
+
+def _grid(rows: Mapping[str, str]) -> Any:
+    """Return names and values as rich draws them."""
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold cyan", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in rows.items():
+        grid.add_row(Text(name), Text(value))
+    return grid
 
 
 def open_screen() -> Screen:

@@ -1,0 +1,65 @@
+"""``ome-writers preview``: a picture of a dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ome_writers.cli.command import SUCCESS, Command, CommandError, require
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from ome_writers.cli.screen import Screen
+
+ROWS = 24
+"""How many rows a sheet has when nobody says another number: a large plate would make a picture of metres."""
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "path", type=Path, metavar="PATH", help="an OME-Zarr folder, an OME-TIFF file or its folder"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="PNG", help="the picture (default: beside the dataset)"
+    )
+    parser.add_argument(
+        "--rows", type=int, default=ROWS, help=f"positions and channels at most (default: {ROWS})"
+    )
+
+
+def _run(options: Namespace, screen: Screen) -> int:
+    from ome_writers.views import open_dataset
+    from ome_writers.views.sheet import draw_sheet, rows_of_view
+
+    require("preview", "demo", {"PIL": "pillow"})
+    path: Path = options.path
+    if options.rows < 1:
+        raise CommandError(f"--rows must be a positive number, got {options.rows}")
+    view = open_dataset(path)
+    rows, columns = rows_of_view(view, most=options.rows)
+    if not rows or not columns:
+        raise CommandError(f"{path} holds no frame yet")
+    picture = options.output or path.with_name(_stem(path.resolve().name) + ".png")
+    axes = ", ".join(f"{dim} {size}" for dim, size in zip(view.dims, view.shape, strict=True))
+    draw_sheet(rows, columns, f"{path.resolve().name}   {axes}   {view.dtype}", picture)
+    screen.say(str(picture))
+    return SUCCESS
+
+
+def _stem(name: str) -> str:
+    for suffix in (".zarr", ".tiff", ".tif", ".ome"):
+        name = name.removesuffix(suffix)
+    return name
+
+
+COMMAND = Command(
+    name="preview",
+    summary="Draw a contact sheet of a dataset, finished or still growing",
+    examples=(
+        ("ome-writers preview demo.ome.zarr", "writes demo.png beside it"),
+        ("ome-writers preview run.ome.tiff -o sheet.png", "the same under another name"),
+    ),
+    arguments=_arguments,
+    run=_run,
+)

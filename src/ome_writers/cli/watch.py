@@ -1,0 +1,110 @@
+"""``ome-writers watch``: follows a dataset while somebody writes it."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ome_writers.cli.command import SUCCESS, Command, CommandError
+from ome_writers.cli.info import describe
+from ome_writers.cli.screen import human_size
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Mapping
+
+    from ome_writers.cli.description import Description
+    from ome_writers.cli.screen import Screen
+
+INTERVAL = 0.5  # seconds
+SHARE = 0.1  # of the time that may go into looking: a dataset of a million files takes its while
+
+
+@dataclass
+class Watched:
+    """What was seen of a dataset at the last look."""
+
+    began: float
+    occupied: int = 0
+    rate: float = 0.0
+    looked: float = 0.0
+
+    def look(self, path: Path) -> tuple[str | None, Mapping[str, str]]:
+        """Return the status, and what there is to show."""
+        description = describe(path)
+        occupied, now = _occupied(path), time.monotonic()
+        if self.looked:
+            self.rate = max(0.0, (occupied - self.occupied) / (now - self.looked))
+        self.occupied, self.looked = occupied, now
+        return description.status, self._facts(description)
+
+    def _facts(self, description: Description) -> Mapping[str, str]:
+        first = description.images[0]
+        facts = {
+            "status": description.status or "not said",
+            "images": str(len(description.images)),
+            "axes": ", ".join(f"{axis.name}={axis.size}" for axis in first.axes),
+            "on disk": f"{human_size(self.occupied)}, {human_size(int(self.rate))}/s",
+            "watched for": f"{time.monotonic() - self.began:.0f} s",
+        }
+        if description.status != "writing" and description.frames_written is not None:
+            expected = description.frames_expected
+            facts["frames"] = f"{description.frames_written}" + (f" of {expected}" if expected else "")
+        return facts
+
+
+def _occupied(path: Path) -> int:
+    """Return the bytes that a dataset takes; the holes of files that are not full do not count."""
+    files = path.rglob("*") if path.is_dir() else (path,)
+    total = 0
+    for file in files:
+        try:
+            stat = os.stat(file)
+        except OSError:
+            continue  # replaced meanwhile
+        blocks = getattr(stat, "st_blocks", None)
+        total += stat.st_size if blocks is None else min(stat.st_size, blocks * 512)
+    return total
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "path", type=Path, metavar="PATH", help="an OME-Zarr folder, an OME-TIFF file or its folder"
+    )
+    parser.add_argument(
+        "--interval",
+        type=float,
+        default=INTERVAL,
+        metavar="S",
+        help=f"seconds between two looks (default: {INTERVAL})",
+    )
+
+
+def _run(options: Namespace, screen: Screen) -> int:
+    if not options.interval > 0:
+        raise CommandError(f"--interval must be more than 0 seconds, got {options.interval}")
+    watched = Watched(time.monotonic())
+    with screen.live(str(options.path)) as show:
+        while True:
+            began = time.monotonic()
+            status, facts = watched.look(options.path)
+            show(facts)
+            if status != "writing":
+                return SUCCESS
+            took = time.monotonic() - began
+            time.sleep(max(options.interval, took * (1 - SHARE) / SHARE))
+
+
+COMMAND = Command(
+    name="watch",
+    summary="Follow a dataset in the terminal while it is written",
+    examples=(
+        ("ome-writers watch demo.ome.zarr", "ends when the dataset is complete, cancelled or failed"),
+        ("ome-writers watch run.ome.tiff --interval 5", "a look every five seconds"),
+    ),
+    arguments=_arguments,
+    run=_run,
+)

@@ -1,0 +1,199 @@
+"""An OME-Zarr 0.5 on disk, finished or still growing, as the source of views.
+
+Source: https://ngff.openmicroscopy.org/0.5/
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.errors import UnsupportedError
+from ome_writers.views.documents import LiveDocument
+from ome_writers.views.live import LiveSource
+from ome_writers.views.stacked import StackedSource
+from ome_writers.views.zarr_array import TornError, ZarrArray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ome_writers.routing import Plan
+    from ome_writers.views.source import Source
+
+__all__ = ["open_zarr"]
+
+
+def open_zarr(path: Path) -> Source:
+    """Return the images of an OME-Zarr.
+
+    Those that this library wrote are seen in acquisition order, by the settings in their root document; others
+    as they are stored.
+
+    Raises
+    ------
+    UnsupportedError
+        If it is no OME-Zarr 0.5, or uses what nothing installed can read.
+    """
+    if not (path / "zarr.json").is_file():
+        raise UnsupportedError(f"{path} is a Zarr v2 store; only OME-Zarr 0.5 (Zarr v3) is read here.")
+    root = LiveDocument(path / "zarr.json")
+    attributes = root.read().get("attributes", {})
+    ours = attributes.get("ome_writers", {})
+    plan = _plan(ours["settings"]) if "settings" in ours else None
+    if plan is not None:
+        from ome_writers.formats import lay_out
+
+        folders = [path / key for key in lay_out(plan).arrays]
+        if all((folder / "zarr.json").is_file() for folder in folders):
+            return StoredSource(StoredStream(plan, root, [_array(folder) for folder in folders]))
+    return _foreign(path, attributes.get("ome", {}))
+
+
+class StoredStream:
+    """The files that a stream has left, or is writing; see `views.source.Stream`."""
+
+    def __init__(self, plan: Plan, root: LiveDocument, arrays: Sequence[Any]) -> None:
+        self.plan = plan
+        self._root = root
+        self._arrays = arrays
+
+    def extents(self) -> Mapping[str, int]:
+        """Return how far each acquisition axis goes in the arrays as they are now."""
+        hull = [max(extents) for extents in zip(*(a.shape for a in self._arrays), strict=True)]
+        router = self.plan.router
+        extents = {}
+        for name, count, (axis, stride) in zip(
+            router.axes, router.counts, router.steps, strict=True
+        ):
+            stored = count if axis is None else -(-hull[axis] // stride)
+            extents[name] = stored or 0 if count is None else min(stored or 0, count)
+        return extents
+
+    def read(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
+        """Return a frame; zeros where a writer that is not done has left nothing that can be read yet."""
+        import numpy as np
+
+        axis = self.plan.plane_axis
+        planes = 1 if axis is None else self.plan.planes
+        frames = []
+        for sample in range(planes):
+            at = list(index)
+            if axis is not None:
+                at[axis] += sample
+            frames.append(self._plane(image, tuple(at)))
+        return frames[0] if axis is None else np.stack(frames, axis=-1)
+
+    def on(self, event: Any, callback: Callable[[Any], None]) -> None:
+        """Do nothing: files do not tell when they change."""
+
+    def _plane(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
+        import numpy as np
+
+        array = self._arrays[image]
+        shape = array.shape
+        if any(i >= n for i, n in zip(index, shape, strict=False)):
+            return np.zeros(shape[-2:], array.dtype)
+        try:
+            plane: NDArray[np.generic] = array[index]
+        except TornError:
+            status = self._root.read().get("attributes", {}).get("ome_writers", {}).get("status")
+            if status != "writing":
+                raise
+            # some engines leave shards without an index until they are complete
+            return np.zeros(shape[-2:], array.dtype)
+        return plane
+
+
+class StoredSource:
+    """Files as the source of views: what is there is all there is; see `Source`."""
+
+    def __init__(self, stream: StoredStream) -> None:
+        self._live = LiveSource(stream)
+        self.dims = self._live.dims
+        self.rank = self._live.rank
+        self.dtype = self._live.dtype
+
+    def planned(self) -> tuple[int | None, ...]:
+        """Return the extents as they are now."""
+        return (*self._live.reached(), *self._live.planned()[self.rank :])
+
+    def reached(self) -> tuple[int, ...]:
+        """Return the extents as they are now, without y and x."""
+        return self._live.reached()
+
+    def coords(self, shape: tuple[int, ...]) -> Mapping[str, Sequence[Any]]:
+        """Return the names of channels and positions, ranges for other axes."""
+        return self._live.coords(shape)
+
+    def plane(self, index: tuple[int, ...]) -> NDArray[np.generic] | None:
+        """Return a frame."""
+        return self._live.plane(index)
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        """Do nothing: files do not tell when they change."""
+
+
+def _plan(settings: Any) -> Plan | None:
+    """Return the plan of stored settings; None when another version wrote them in words unknown here."""
+    from ome_writers.routing import resolve
+    from ome_writers.settings import AcquisitionSettings
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they were said when the dataset was written
+            return resolve(AcquisitionSettings.model_validate(settings))
+    except (ValueError, TypeError, NotImplementedError):
+        return None
+
+
+def _array(folder: Path) -> Any:
+    """Return an array by our own reader, else by one of those that are installed."""
+    try:
+        return ZarrArray(folder)
+    except UnsupportedError:
+        try:
+            import zarr
+        except ImportError:
+            raise
+        return zarr.open_array(str(folder), mode="r")
+
+
+def _foreign(path: Path, ome: Mapping[str, Any]) -> Source:
+    """Return the images of an OME-Zarr as they are stored, one after the other along ``p``."""
+    groups = _groups(path, ome)
+    multiscales = [_attributes(path / group)["ome"]["multiscales"][0] for group in groups]
+    arrays = [
+        _array(path / group / multiscale["datasets"][0]["path"])
+        for group, multiscale in zip(groups, multiscales, strict=True)
+    ]
+    axes = [axis["name"] for axis in multiscales[0]["axes"]]
+    names = {"p": [m.get("name") or g for m, g in zip(multiscales, groups, strict=True)]}
+    channels = _attributes(path / groups[0])["ome"].get("omero", {}).get("channels", ())
+    names["c"] = [str(channel.get("label", i)) for i, channel in enumerate(channels)]
+    if len(arrays) == 1:
+        return StackedSource(arrays, None, labels=axes, names=names)
+    return StackedSource(arrays, 0, labels=("p", *axes), names=names)
+
+
+def _groups(path: Path, ome: Mapping[str, Any]) -> list[str]:
+    """Return the paths of all images, in the dataset's own order."""
+    if "multiscales" in ome:
+        return [""]
+    if "plate" in ome:
+        return [
+            f"{well['path']}/{field['path']}"
+            for well in ome["plate"]["wells"]
+            for field in _attributes(path / well["path"])["ome"]["well"]["images"]
+        ]
+    if "bioformats2raw.layout" in ome:
+        return list(_attributes(path / "OME")["ome"]["series"])
+    raise UnsupportedError(f"{path} is no OME-Zarr 0.5: its attributes say neither an image nor a collection.")
+
+
+def _attributes(group: Path) -> dict[str, Any]:
+    attributes: dict[str, Any] = LiveDocument(group / "zarr.json").read().get("attributes", {})
+    return attributes
