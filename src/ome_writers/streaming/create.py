@@ -9,6 +9,7 @@ from ome_writers.formats import Journal, lay_out, open_documents
 from ome_writers.routing import resolve
 from ome_writers.storage import ArrayTarget, Options, choose, open_engine
 from ome_writers.streaming.output import Output
+from ome_writers.streaming.recorder import Recorder
 from ome_writers.streaming.stream import OMEStream
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ def _begin(plan: Plan, row: EngineRow, layout: Layout, output: Output | None) ->
         for key, content in documents.render():
             engine.put(key, content)
         journal = Journal(layout.root, layout.journals, durable=durable)
-        return OMEStream(plan, engine, row, documents, journal, output)
+        recorder = Recorder(settings.output_path, engine, documents, journal, output)
+        return OMEStream(plan, row, recorder)
     except BaseException:
         engine.close([t.plan.shape for t in targets])
         raise

@@ -9,7 +9,6 @@ import time
 import warnings
 import weakref
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,18 +17,16 @@ from ome_writers.errors import (
     StreamClosedError,
     UnclosedStreamWarning,
     UnsupportedError,
-    WriteError,
-    describe_frames,
 )
 from ome_writers.formats import Outcome
 from ome_writers.routing import Progress
-from ome_writers.storage import Failure
 from ome_writers.streaming.clock import Clock
 from ome_writers.streaming.events import Events
 from ome_writers.streaming.frames import as_frame
 from ome_writers.streaming.lifecycle import State
 from ome_writers.streaming.placement import Placement
 from ome_writers.streaming.sampling import Sampler
+from ome_writers.streaming.stats import StreamStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -39,39 +36,15 @@ if TYPE_CHECKING:
     from psygnal import SignalGroup
     from typing_extensions import Self
 
-    from ome_writers.formats import Documents, Journal
     from ome_writers.formats.documents import Status
     from ome_writers.routing import Address, Plan
     from ome_writers.settings import AcquisitionSettings
-    from ome_writers.storage import Engine, EngineRow
+    from ome_writers.storage import EngineRow
     from ome_writers.streaming.events import CoordUpdate
-    from ome_writers.streaming.output import Output
+    from ome_writers.streaming.recorder import Recorder
     from ome_writers.views import StreamView
 
-__all__ = ["OMEStream", "StreamStats"]
-
-
-@dataclass(frozen=True)
-class StreamStats:
-    """How a stream is doing.
-
-    Attributes
-    ----------
-    frames_accepted, frames_written
-        Frames that `append` took, and those of them that are on disk.
-    bytes_written
-        Pixels on disk, in bytes before compression.
-    queue_depth
-        Pieces of work that wait for the disk.
-    longest_append
-        The longest time that the engine held an `append`, in seconds.
-    """
-
-    frames_accepted: int
-    frames_written: int
-    bytes_written: int
-    queue_depth: int
-    longest_append: float
+__all__ = ["OMEStream"]
 
 
 class OMEStream:
@@ -87,22 +60,12 @@ class OMEStream:
         The settings in force: a copy of those that the stream was created with.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        engine: Engine,
-        row: EngineRow,
-        documents: Documents,
-        journal: Journal,
-        output: Output | None,
-    ) -> None:
+    def __init__(self, plan: Plan, row: EngineRow, recorder: Recorder) -> None:
         self.settings: AcquisitionSettings = plan.settings
         self._plan = plan
-        self._engine = engine
+        self._engine = recorder.engine
+        self._recorder = recorder
         self._row = row
-        self._documents = documents
-        self._journal = journal
-        self._output = output
         self._placement = Placement(plan)
         self._progress = Progress(plan)
         self._sampler = Sampler(plan)
@@ -110,11 +73,8 @@ class OMEStream:
         self._state = State.OPEN
         self._accepted = 0
         self._longest = 0.0
-        self._failures: list[Failure] = []
         self._error: BaseException | None = None
         self._lock = threading.RLock()  # held while a frame is taken
-        self._speaking = threading.RLock()  # held while documents change or are put on disk
-        self._flushing = threading.Lock()
         first = plan.images[0].array
         samples = first.samples * plan.planes
         self._shape = first.frame_shape if samples == 1 else (*first.frame_shape, samples)
@@ -168,9 +128,9 @@ class OMEStream:
             or frame.dtype != self._dtype
         ):
             frame = as_frame(frame, self._shape, self._dtype)
-        encoded = None if frame_metadata is None else self._journal.encode(frame_metadata)
+        encoded = None if frame_metadata is None else self._recorder.journal.encode(frame_metadata)
         with self._lock:
-            if self._state is not State.OPEN or self._failures or self._engine.failures:
+            if self._state is not State.OPEN or self._recorder.failed:
                 self._refuse()
             if index is None:
                 address = self._placement.upcoming()
@@ -193,7 +153,7 @@ class OMEStream:
                 self._placement.fill(index, address)
                 self._progress.include(acquired, address)
             if encoded is not None:
-                self._journal.record(image, at, encoded)
+                self._recorder.journal.record(image, at, encoded)
             if number >= self._sampler.due:
                 self._look(number, address, frame)
             if self._events.active:
@@ -217,7 +177,7 @@ class OMEStream:
         Array of the settings' dtype and shape, its content undefined.
         """
         with self._lock:
-            if self._state is not State.OPEN or self._failures or self._engine.failures:
+            if self._state is not State.OPEN or self._recorder.failed:
                 self._refuse()
             address = self._placement.upcoming() if index is None else self._locate(index)[1]
         lend = getattr(self._engine, "lend", None) if self._plan.planes == 1 else None
@@ -257,9 +217,9 @@ class OMEStream:
             If frames could not be written.
         """
         self._flush()
-        failures = self._all_failures()
-        if failures:
-            raise self._write_error(failures)
+        error = self._recorder.error()
+        if error is not None:
+            raise error
 
     def close(self) -> None:
         """Return when everything accepted is durable, or raise.
@@ -306,20 +266,15 @@ class OMEStream:
 
         OME-Zarr: group path to attributes. OME-TIFF: position number to `ome_types.model.OME`.
         """
-        with self._speaking:
-            return self._documents.get_metadata()
+        return self._recorder.get_metadata()
 
     def update_metadata(self, metadata: Any) -> None:
         """Replace metadata, in the form of `get_metadata`; before or after `close`."""
-        with self._speaking:
-            self._documents.update_metadata(metadata)
-            self._put_documents()
+        self._recorder.update_metadata(metadata)
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
         """Attach facts to the whole acquisition; the same `namespace` replaces; before or after `close`."""
-        with self._speaking:
-            self._documents.set_global_metadata(namespace, metadata)
-            self._put_documents()
+        self._recorder.set_global_metadata(namespace, metadata)
 
     # ------------------------------------------------------------------ looking
 
@@ -358,17 +313,8 @@ class OMEStream:
 
     def extents(self) -> Mapping[str, int]:
         """Return how far each acquisition axis was reached so far; never waits for the disk."""
-        router = self._plan.router
-        if (
-            router.schedule is None
-        ):  # arithmetic: a viewer need not wait for an append that waits for memory
-            highest = router.highest(self._placement.position)
-        else:
-            with self._lock:
-                self._progress.advance(self._placement.position)
-            highest = {}
-        explicit = self._progress.extents
-        return {name: max(highest.get(name, -1) + 1, explicit[name]) for name in router.axes}
+        self._progress.advance(self._placement.position)
+        return self._progress.extents
 
     def read(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return the frame at storage index `index` of an image, from memory or disk; zeros if unwritten."""
@@ -432,28 +378,10 @@ class OMEStream:
                 "The stream is closed and takes no more frames. Create a new one with create_stream()."
             )
         self._state = self._state.after_failure()
-        error = self._write_error(self._all_failures())
+        error = self._recorder.error()
+        assert error is not None
         self._events.failed(error)
         raise error
-
-    def _all_failures(self) -> list[Failure]:
-        return [*self._engine.failures, *self._failures]
-
-    def _write_error(self, failures: list[Failure]) -> WriteError:
-        frames = [n for failure in failures for n in failure.frames]
-        first = failures[0].error
-        what = (
-            f"frames {describe_frames(frames)} are not on disk"
-            if frames
-            else "the dataset is not complete on disk"
-        )
-        error = WriteError(
-            f"Writing to {self.settings.output_path} failed, {what}: {type(first).__name__}: {first}. "
-            f"What was written before is readable. Free space or repair the disk, then acquire again.",
-            frames,
-        )
-        error.__cause__ = first
-        return error
 
     def _tick(self) -> None:
         if self._process == os.getpid() and self._state is not State.CLOSED:
@@ -461,24 +389,13 @@ class OMEStream:
                 self._flush()
 
     def _flush(self) -> None:
-        with self._flushing:
-            with self._lock:
-                lines = self._journal.take()
-                self._progress.advance(self._placement.position)
-                shapes = self._progress.shapes()
-            self._guard(lambda: self._engine.flush(shapes))
-            self._guard(lambda: self._journal.write(lines))
+        self._recorder.flush(self._taken)
 
-    def _guard(self, step: Callable[[], object]) -> None:
-        """Do one step of a flush or a close; keep its error and go on."""
-        try:
-            step()
-        except Exception as error:
-            self._failures.append(Failure(error))
-
-    def _put_documents(self) -> None:
-        for key, content in self._documents.render():
-            self._engine.put(key, content)
+    def _taken(self) -> tuple[list[tuple[int, bytes]], list[tuple[int, ...]]]:
+        """Return what a flush has to bring to disk: lines of frame metadata, and shapes."""
+        with self._lock:
+            self._progress.advance(self._placement.position)
+            return self._recorder.journal.take(), self._progress.shapes()
 
     def _close(self, *, failed: bool) -> None:
         with self._lock:
@@ -491,33 +408,20 @@ class OMEStream:
             self._state = State.CLOSED
         self._clock.stop()
         atexit.unregister(self._at_exit)
-        with self._flushing:
-            self._finish(failed=failed)
-        failures = self._all_failures()
-        if failures:
-            self._error = self._write_error(failures)
+        whole = self._placement.reached_end
+        trim = self.settings.on_incomplete == "trim" and not whole
+        self._progress.advance(self._placement.position)
+        shapes = self._progress.final_shapes(trim=trim)
+        self._recorder.close_pixels(shapes)
+        status: Status = "complete" if whole else "cancelled"
+        if failed or self._recorder.failed:
+            status = "failed"
+        windows = self._sampler.windows
+        self._recorder.close_documents(Outcome(status, self._accepted, tuple(shapes), windows))
+        self._error = self._recorder.error()
+        if self._error is not None:
             self._events.failed(self._error)
         self._events.close()
-
-    def _finish(self, *, failed: bool) -> None:
-        """Pixels first, frame metadata next, documents last."""
-        self._progress.advance(self._placement.position)
-        trim = self.settings.on_incomplete == "trim" and not self._placement.reached_end
-        shapes = self._progress.final_shapes(trim=trim)
-        self._guard(lambda: self._engine.close(shapes))
-        self._guard(lambda: self._journal.write(self._journal.take()))
-        status: Status = "complete" if self._placement.reached_end else "cancelled"
-        if failed or self._all_failures():
-            status = "failed"
-        outcome = Outcome(status, self._accepted, tuple(shapes), self._sampler.windows)
-        with self._speaking:
-            self._guard(lambda: self._documents.finish(outcome, self._journal))
-            self._guard(self._put_documents)
-            if not self._failures:
-                for image in self._documents.journal_obsolete():
-                    self._journal.discard(image)
-        if self._output is not None:
-            self._guard(self._output.release)
 
     def _close_unheld(self) -> None:
         """Close a stream that nobody will close any more."""
@@ -541,17 +445,6 @@ def _weakly(stream: OMEStream) -> Callable[[], Mapping[str, int]]:
     def extents() -> Mapping[str, int]:
         method = held()
         return {} if method is None else method()
-
-    return extents
-
-
-def _extents_of(stream: OMEStream) -> Callable[[], Mapping[str, int]]:
-    """Return `stream.extents` without keeping the stream alive."""
-    held = weakref.ref(stream)
-
-    def extents() -> Mapping[str, int]:
-        stream = held()
-        return {} if stream is None else stream.extents()
 
     return extents
 

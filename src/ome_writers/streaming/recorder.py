@@ -1,0 +1,128 @@
+"""Brings what a stream has taken to disk: pixels first, frame metadata next, documents last.
+
+An error at any step is kept, and the steps after it are still done, so that all that can be saved is.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.errors import WriteError, describe_frames
+from ome_writers.storage import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ome_writers.formats import Documents, Journal, Outcome
+    from ome_writers.storage import Engine
+    from ome_writers.streaming.output import Output
+
+__all__ = ["Recorder"]
+
+
+class Recorder:
+    """Owns the engine, the documents and the journal of one dataset.
+
+    Parameters
+    ----------
+    where
+        The output path, for messages.
+    engine, documents, journal
+        What writes pixels, says what they are, and keeps the frames' metadata.
+    output
+        The claim on the output path; None when there is no path.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        engine: Engine,
+        documents: Documents,
+        journal: Journal,
+        output: Output | None,
+    ) -> None:
+        self.engine = engine
+        self.journal = journal
+        self._where = where
+        self._documents = documents
+        self._output = output
+        self._failures: list[Failure] = []
+        self._flushing = threading.Lock()
+        self._speaking = threading.Lock()  # held while documents change or are put on disk
+
+    @property
+    def failed(self) -> bool:
+        """Whether something could not be written; asked before each frame."""
+        return bool(self._failures or self.engine.failures)
+
+    def error(self) -> WriteError | None:
+        """Return what could not be written, as the error to raise; None when all is well."""
+        failures = [*self.engine.failures, *self._failures]
+        if not failures:
+            return None
+        frames = [n for failure in failures for n in failure.frames]
+        first = failures[0].error
+        lost = f"frames {describe_frames(frames)} are not on disk"
+        error = WriteError(
+            f"Writing to {self._where} failed, {lost if frames else 'the dataset is not complete on disk'}: "
+            f"{type(first).__name__}: {first}. What was written before is readable. Free space or repair the "
+            f"disk, then acquire again.",
+            frames,
+        )
+        error.__cause__ = first
+        return error
+
+    def flush(
+        self, taken: Callable[[], tuple[list[tuple[int, bytes]], Sequence[tuple[int, ...]]]]
+    ) -> None:
+        """Bring to disk what `taken` returns: the journal's lines and the shapes to show."""
+        with self._flushing:
+            lines, shapes = taken()
+            self._try(lambda: self.engine.flush(shapes))
+            self._try(lambda: self.journal.write(lines))
+
+    def close_pixels(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Bring all pixels and all frame metadata to disk, and give the arrays their final shapes."""
+        with self._flushing:
+            self._try(lambda: self.engine.close(shapes))
+            self._try(lambda: self.journal.write(self.journal.take()))
+
+    def close_documents(self, outcome: Outcome) -> None:
+        """Write the final documents, and let others write to the output path."""
+        with self._speaking:
+            self._try(lambda: self._documents.finish(outcome, self.journal))
+            self._try(self._put_documents)
+            if not self._failures:
+                for image in self._documents.journal_obsolete():
+                    self.journal.discard(image)
+        if self._output is not None:
+            self._try(self._output.release)
+
+    def get_metadata(self) -> Any:
+        """Return a copy of the dataset's metadata."""
+        with self._speaking:
+            return self._documents.get_metadata()
+
+    def update_metadata(self, metadata: Any) -> None:
+        """Replace metadata, in memory and on disk."""
+        with self._speaking:
+            self._documents.update_metadata(metadata)
+            self._put_documents()
+
+    def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
+        """Attach metadata to the whole, in memory and on disk."""
+        with self._speaking:
+            self._documents.set_global_metadata(namespace, metadata)
+            self._put_documents()
+
+    def _put_documents(self) -> None:
+        for key, content in self._documents.render():
+            self.engine.put(key, content)
+
+    def _try(self, step: Callable[[], object]) -> None:
+        """Do one step; keep its error and go on."""
+        try:
+            step()
+        except Exception as error:
+            self._failures.append(Failure(error))
