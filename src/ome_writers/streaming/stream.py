@@ -1,5 +1,6 @@
 """The stream: frames in, errors out, everything accepted on disk when it is closed."""
 
+# Longer than 300 lines: the one public object, half of it documentation; what it does lies in the room.
 from __future__ import annotations
 
 import atexit

@@ -1,0 +1,119 @@
+"""The output path belongs to one stream, and nothing there is lost by mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ome_writers as ow
+from ome_writers import AcquisitionSettings, create_stream, dims_from_standard_axes
+
+DIMENSIONS = dims_from_standard_axes({"t": 2, "y": 4, "x": 4})
+
+
+def settings(path: Path, *, overwrite: bool = False, **more: object) -> AcquisitionSettings:
+    """Return settings for two tiny frames."""
+    return AcquisitionSettings(
+        root_path=path, dimensions=DIMENSIONS, dtype="uint8", overwrite=overwrite, **more
+    )
+
+
+def write(path: Path, value: int, *, overwrite: bool = False) -> None:
+    """Write a dataset whose pixels all have one value."""
+    with create_stream(settings(path, overwrite=overwrite)) as stream:
+        for _ in range(2):
+            stream.append(np.full((4, 4), value, "uint8"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return every file below a folder."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {str(p.relative_to(folder)): p.read_bytes() for p in files}
+
+
+def test_an_existing_output_is_refused_untouched(tmp_path: Path) -> None:
+    """Without overwrite FileExistsError is raised and no byte changes."""
+    path = tmp_path / "x.ome.zarr"
+    write(path, 1)
+    before = contents(tmp_path)
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        create_stream(settings(path))
+    assert contents(tmp_path) == before
+
+
+def test_overwrite_replaces_what_is_ours(tmp_path: Path) -> None:
+    """With overwrite the new dataset is all there is; nothing of the old one is left beside it."""
+    path = tmp_path / "x.ome.zarr"
+    write(path, 1)
+    write(path, 2, overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["x.ome.zarr"]
+    assert (path / "0" / "c" / "1" / "0" / "0").read_bytes() == bytes([2]) * 16
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "link"])
+def test_overwrite_refuses_what_is_not_ours(tmp_path: Path, kind: str) -> None:
+    """A foreign folder or file, or a symbolic link, is never removed."""
+    path = tmp_path / "x.ome.zarr"
+    if kind == "folder":
+        path.mkdir()
+        (path / "thesis.txt").write_text("precious")
+    elif kind == "file":
+        path.write_text("precious")
+    else:
+        write(tmp_path / "real.ome.zarr", 1)
+        path.symlink_to(tmp_path / "real.ome.zarr")
+    before = contents(tmp_path)
+    with pytest.raises(FileExistsError, match="no dataset that this library wrote"):
+        create_stream(settings(path, overwrite=True))
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_second_stream_on_one_path_is_refused(tmp_path: Path, overwrite: bool) -> None:
+    """While a stream writes, another one is refused, whether it may overwrite or not."""
+    path = tmp_path / "x.ome.zarr"
+    with create_stream(settings(path)) as stream:
+        with pytest.raises(ow.OutputLockedError, match=f"process {os.getpid()}"):
+            create_stream(settings(path, overwrite=overwrite))
+        stream.append(np.ones((4, 4), "uint8"))
+        stream.append(np.ones((4, 4), "uint8"))
+    assert not [p for p in path.iterdir() if "lock" in p.name]
+
+
+def test_a_stale_lock_is_recognised(tmp_path: Path) -> None:
+    """The lock of a process that has ended does not keep anybody from overwriting."""
+    path = tmp_path / "x.ome.zarr"
+    write(path, 1)
+    dead = 2**22 + 12345  # above the largest process number of any Linux
+    owner = {"pid": dead, "host": socket.gethostname()}
+    (path / ".ome-writers.lock").write_text(json.dumps(owner))
+    write(path, 2, overwrite=True)
+    assert (path / "0" / "c" / "0" / "0" / "0").read_bytes() == bytes([2]) * 16
+
+
+def test_a_failing_start_leaves_the_old_dataset(tmp_path: Path) -> None:
+    """When the new stream cannot begin, the old dataset lies where it was, whole."""
+    path = tmp_path / "x.ome.zarr"
+    write(path, 1)
+    before = contents(tmp_path)
+    with pytest.raises(NotImplementedError, match="does not support settings"):
+        create_stream(
+            settings(
+                path, overwrite=True, format="direct", compression="none", schedule=None
+            ).model_copy(update={"compression": "lzw"})
+        )
+    assert contents(tmp_path) == before
+
+
+def test_settings_that_are_not_complete(tmp_path: Path) -> None:
+    """Missing dimensions are named, and nothing is created."""
+    with pytest.raises(
+        ValueError, match="settings.dimensions must be set before creating a stream"
+    ):
+        create_stream(AcquisitionSettings(root_path=tmp_path / "x.ome.zarr", dtype="uint8"))
+    assert not list(tmp_path.iterdir())

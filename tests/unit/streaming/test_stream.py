@@ -1,0 +1,277 @@
+"""The life of a stream: what it takes, what it refuses, and what is on disk afterwards."""
+
+from __future__ import annotations
+
+import gc
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ome_writers as ow
+from ome_writers import AcquisitionSettings, create_stream, dims_from_standard_axes
+
+zarr = pytest.importorskip(
+    "zarr", minversion="3", reason="the independent reader needs zarr 3 (Python 3.11)"
+)
+
+
+def settings(path: Path, sizes: dict[str, Any] | None = None, **more: Any) -> AcquisitionSettings:
+    """Return settings for small uint16 frames."""
+    axes = {**(sizes or {"t": 4}), "y": 8, "x": 6}
+    options = {"dtype": "uint16", **more}
+    return AcquisitionSettings(
+        root_path=path / "x.ome.zarr", dimensions=dims_from_standard_axes(axes), **options
+    )
+
+
+def frame(value: int) -> np.ndarray:
+    """Return a frame whose pixels differ from each other and from other frames'."""
+    return (np.arange(48, dtype="uint16") + 100 * value).reshape(8, 6)
+
+
+def stored(path: Path, key: str = "0") -> np.ndarray:
+    """Return an array as zarr-python reads it."""
+    return np.asarray(zarr.open_array(path / "x.ome.zarr" / key, mode="r")[...])
+
+
+def status(path: Path) -> dict[str, Any]:
+    """Return what the dataset says of itself."""
+    document = json.loads((path / "x.ome.zarr" / "zarr.json").read_text())
+    return document["attributes"]["ome_writers"]
+
+
+def test_a_buffer_may_be_reused_after_append(tmp_path: Path) -> None:
+    """What append took is stored, whatever the caller does to the array afterwards."""
+    buffer = np.empty((8, 6), "uint16")
+    with create_stream(settings(tmp_path)) as stream:
+        for i in range(4):
+            buffer[...] = frame(i)
+            stream.append(buffer)
+    assert np.array_equal(stored(tmp_path), [frame(i) for i in range(4)])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        (np.zeros((8, 7), "uint16"), ValueError, r"shape \(8, 6\), got \(8, 7\)"),
+        (np.zeros((1, 8, 6), "uint16"), ValueError, r"got \(1, 8, 6\)"),
+        (np.zeros((0, 6), "uint16"), ValueError, r"got \(0, 6\)"),
+        (np.zeros((8, 6), "float32"), TypeError, "dtype uint16, got float32"),
+        (np.zeros((8, 6), object), TypeError, "dtype uint16, got object"),
+        (np.ma.masked_array(np.zeros((8, 6), "uint16")), TypeError, "masked"),
+        ([[1, 2], [3, 4]], TypeError, "got list"),
+        (None, TypeError, "got NoneType"),
+    ],
+)
+def test_a_wrong_frame_leaves_no_trace(
+    tmp_path: Path, wrong: Any, error: type[Exception], message: str
+) -> None:
+    """A wrong frame raises with both facts, and the next one goes where it should have gone."""
+    with create_stream(settings(tmp_path)) as stream:
+        stream.append(frame(0))
+        with pytest.raises(error, match=message):
+            stream.append(wrong)
+        for i in range(1, 4):
+            stream.append(frame(i))
+    assert np.array_equal(stored(tmp_path), [frame(i) for i in range(4)])
+
+
+def test_strided_and_foreign_byte_order_frames_are_exact(tmp_path: Path) -> None:
+    """Read-only, strided and big-endian frames are stored pixel for pixel."""
+    fixed = frame(2)
+    fixed.flags.writeable = False
+    variants = [frame(0)[::-1, ::-1], np.asfortranarray(frame(1)), fixed, frame(3).astype(">u2")]
+    with create_stream(settings(tmp_path)) as stream:
+        for variant in variants:
+            stream.append(variant)
+    expected = [frame(0)[::-1, ::-1], frame(1), frame(2), frame(3)]
+    assert np.array_equal(stored(tmp_path), expected)
+
+
+def test_wrong_metadata_leaves_no_trace(tmp_path: Path) -> None:
+    """Metadata that JSON cannot hold is refused at append; the frame is not taken."""
+    loop: dict[str, Any] = {}
+    loop["self"] = loop
+    with create_stream(settings(tmp_path)) as stream:
+        for bad in ({"a": object()}, {1: 2}, loop, {"storage_index": 3}, {"b": b"\xff\xfe"}):
+            with pytest.raises(ow.MetadataError, match="frame_metadata"):
+                stream.append(frame(9), frame_metadata=bad)
+        for i in range(4):
+            stream.append(frame(i))
+    assert np.array_equal(stored(tmp_path), [frame(i) for i in range(4)])
+
+
+def test_metadata_of_frames_is_kept(tmp_path: Path) -> None:
+    """Numpy values are converted, NaN becomes null, and each entry says its place."""
+    with create_stream(settings(tmp_path, {"t": 2, "c": 2})) as stream:
+        for i in range(4):
+            facts = {"delta_t": i / 10, "n": np.int64(i), "a": np.arange(2), "bad": float("nan")}
+            stream.append(frame(i), frame_metadata=facts)
+    entries = status(tmp_path)["frame_metadata"]
+    assert entries[3] == {"storage_index": [1, 1], "delta_t": 0.3, "n": 3, "a": [0, 1], "bad": None}
+    assert len(entries) == 4
+
+
+def test_one_frame_too_many(tmp_path: Path) -> None:
+    """The frame past the end raises IndexError with the total, and all before it are stored."""
+    with create_stream(settings(tmp_path)) as stream:
+        for i in range(4):
+            stream.append(frame(i))
+        with pytest.raises(IndexError, match="Cannot append frame: would exceed total of 4 frames"):
+            stream.append(frame(4))
+    assert np.array_equal(stored(tmp_path), [frame(i) for i in range(4)])
+
+
+def test_skipped_places_read_as_zero(tmp_path: Path) -> None:
+    """Skip advances without writing; a skip past the end changes nothing."""
+    with create_stream(settings(tmp_path)) as stream:
+        stream.append(frame(1))
+        stream.skip(frames=2)
+        with pytest.raises(ValueError, match="frames must be positive, got 0"):
+            stream.skip(frames=0)
+        with pytest.raises(IndexError, match="Cannot skip frames: would exceed total of 4"):
+            stream.skip(frames=2)
+        stream.append(frame(2))
+    zero = np.zeros((8, 6))
+    assert np.array_equal(stored(tmp_path), [frame(1), zero, zero, frame(2)])
+    assert status(tmp_path)["status"] == "complete"
+
+
+def test_explicit_addresses_in_any_order_and_again(tmp_path: Path) -> None:
+    """A frame goes where its index says, also a second time; the last one stays."""
+    with create_stream(settings(tmp_path, {"t": 2, "c": 2})) as stream:
+        for t, c, value in [(1, 1, 4), (0, 0, 9), (1, 0, 3), (0, 1, 2), (0, 0, 1)]:
+            stream.append(frame(value), index={"t": t, "c": c}, frame_metadata={"v": value})
+        with pytest.raises(IndexError, match="out of range"):
+            stream.append(frame(0), index={"t": 2, "c": 0})
+    assert np.array_equal(stored(tmp_path), [[frame(1), frame(2)], [frame(3), frame(4)]])
+    entries = {tuple(e["storage_index"]): e["v"] for e in status(tmp_path)["frame_metadata"]}
+    assert entries == {(1, 1): 4, (0, 0): 1, (1, 0): 3, (0, 1): 2}
+    assert status(tmp_path)["status"] == "complete"
+
+
+def test_memory_that_is_handed_over_or_lent(tmp_path: Path) -> None:
+    """Frames that are handed over or filled in lent memory are stored; a failed loan is not."""
+    with create_stream(settings(tmp_path)) as stream:
+        stream.append(frame(0), copy=False)
+        with stream.frame_buffer(frame_metadata={"a": 1}) as lent:
+            lent[...] = frame(1)
+        with pytest.raises(RuntimeError, match="camera"), stream.frame_buffer() as lent:
+            lent[...] = 7
+            raise RuntimeError("camera")
+        stream.append(frame(2))
+        with stream.frame_buffer() as lent:
+            lent[...] = frame(3)
+    assert np.array_equal(stored(tmp_path), [frame(i) for i in range(4)])
+
+
+def test_fewer_frames_than_planned(tmp_path: Path) -> None:
+    """A run that ends early is cut where it ended, or keeps its shape, and says so."""
+    for on_incomplete, length in (("trim", 2), ("keep", 4)):
+        folder = tmp_path / on_incomplete
+        with create_stream(settings(folder, on_incomplete=on_incomplete)) as stream:
+            stream.append(frame(0))
+            stream.append(frame(1))
+        assert stored(folder).shape == (length, 8, 6)
+        assert status(folder)["status"] == "cancelled"
+        assert status(folder)["frames"] == {"expected": 4, "written": 2}
+
+
+def test_an_exception_inside_the_block_is_the_one_seen(tmp_path: Path) -> None:
+    """The stream is closed, what arrived is complete, and the caller's own exception comes out."""
+    with pytest.raises(ZeroDivisionError), create_stream(settings(tmp_path)) as stream:
+        stream.append(frame(0))
+        raise ZeroDivisionError
+    assert stream.closed
+    assert np.array_equal(stored(tmp_path), [frame(0)])
+    assert status(tmp_path)["status"] == "failed"
+
+
+def test_a_closed_stream_takes_nothing(tmp_path: Path) -> None:
+    """After close append raises RuntimeError, and a second close does nothing."""
+    stream = create_stream(settings(tmp_path))
+    stream.close()
+    stream.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        stream.append(frame(0))
+
+
+def test_an_unclosed_stream_warns_and_is_written(tmp_path: Path) -> None:
+    """Garbage collection of a stream with frames warns, and the frames are on disk."""
+    stream = create_stream(settings(tmp_path))
+    stream.append(frame(0))
+    with pytest.warns(ow.UnclosedStreamWarning, match="OMEStream was not closed"):
+        del stream
+        gc.collect()
+    assert np.array_equal(stored(tmp_path), [frame(0)])
+
+
+def test_flush_shows_frames_to_other_readers(tmp_path: Path) -> None:
+    """After flush another reader sees all frames, metadata and the length that was reached."""
+    with create_stream(settings(tmp_path, {"t": None}, flush_interval=60)) as stream:
+        for i in range(3):
+            stream.append(frame(i), frame_metadata={"i": i})
+        stream.flush()
+        assert np.array_equal(stored(tmp_path), [frame(i) for i in range(3)])
+        lines = (tmp_path / "x.ome.zarr" / "frame_metadata.jsonl").read_text().splitlines()
+        assert [json.loads(line)["i"] for line in lines] == [0, 1, 2]
+    assert status(tmp_path)["status"] == "complete"
+
+
+def test_the_clock_flushes(tmp_path: Path) -> None:
+    """Within a few flush intervals frames are visible without anybody asking."""
+    with create_stream(settings(tmp_path, {"t": None}, flush_interval=0.05)) as stream:
+        for i in range(3):
+            stream.append(frame(i))
+        done = threading.Event()
+        for _ in range(100):
+            if stored(tmp_path).shape[0] == 3:
+                done.set()
+                break
+            done.wait(0.05)
+        assert done.is_set()
+        assert np.array_equal(stored(tmp_path), [frame(i) for i in range(3)])
+
+
+def test_appends_from_several_threads_land_once(tmp_path: Path) -> None:
+    """Frames of four threads are all there, each in one place."""
+    with create_stream(settings(tmp_path, {"t": 80})) as stream:
+
+        def append(first: int) -> None:
+            for i in range(first, 80, 4):
+                stream.append(frame(i))
+
+        threads = [threading.Thread(target=append, args=(k,)) for k in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    values = sorted(int(f[0, 0]) // 100 for f in stored(tmp_path))
+    assert values == list(range(80))
+
+
+def test_stats_count_frames(tmp_path: Path) -> None:
+    """Frames accepted and written, and bytes, agree with what was appended."""
+    with create_stream(settings(tmp_path)) as stream:
+        for i in range(4):
+            stream.append(frame(i))
+    stats = stream.stats()
+    assert (stats.frames_accepted, stats.frames_written) == (4, 4)
+    assert stats.bytes_written == 4 * 96
+    assert stats.queue_depth == 0
+    assert stats.longest_append > 0
+
+
+def test_rgb_frames_become_three_channels(tmp_path: Path) -> None:
+    """The samples of RGB frames are the channels of an OME-Zarr, and come back as frames."""
+    rgb = np.arange(8 * 6 * 3, dtype="uint8").reshape(8, 6, 3)
+    with create_stream(settings(tmp_path, {"t": 2}, dtype="uint8", rgb=True)) as stream:
+        stream.append(rgb)
+        stream.append(rgb[::-1])
+        view = stream.view()
+        assert np.array_equal(view[1], rgb[::-1])
+    assert np.array_equal(stored(tmp_path), [rgb.transpose(2, 0, 1), rgb[::-1].transpose(2, 0, 1)])
