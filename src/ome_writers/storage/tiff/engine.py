@@ -1,0 +1,257 @@
+"""The engine of OME-TIFF: structure first, then planes in any order from background threads."""
+
+from __future__ import annotations
+
+import threading
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ome_writers.storage.background import Background, machine_width
+from ome_writers.storage.contract import EngineStats, Failure
+from ome_writers.storage.direct.handles import Handles
+from ome_writers.storage.direct.pool import Pool
+from ome_writers.storage.files import replace, sync_folder
+from ome_writers.storage.tiff.blocks import Block
+from ome_writers.storage.tiff.codec import Codec
+from ome_writers.storage.tiff.file import TiffFile
+from ome_writers.storage.tiff.geometry import Geometry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ome_writers.storage.contract import ArrayTarget, Options
+    from ome_writers.storage.tiff.directory import PageKind
+    from ome_writers.storage.tiff.geometry import Series
+
+__all__ = ["TiffEngine", "open_engine"]
+
+_BLOCK_BYTES = 2**20  # handed over at once: large enough for the disk, small enough for the cache
+
+
+def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> TiffEngine:
+    """Return the engine for the files of `targets`; each comes into being with its description or its first frame."""
+    return TiffEngine(root, targets, options)
+
+
+class TiffEngine:
+    """Writes BigTIFF files; see `storage.contract.Engine`.
+
+    Uncompressed frames that lie side by side are gathered and written at once. Compressed ones are encoded by the
+    threads and appended, each by itself.
+    """
+
+    def __init__(self, root: Path, targets: Sequence[ArrayTarget], options: Options) -> None:
+        self._root = root
+        self._durable = options.durable
+        self._handles = Handles(durable=options.durable)
+        self._codecs: dict[str, Codec] = {}
+        self._blanks: dict[tuple[object, ...], list[bytes]] = {}
+        self._members: dict[str, list[int]] = {}
+        for number, target in enumerate(targets):
+            self._members.setdefault(target.key, []).append(number)
+        software = f"ome-writers {version('ome-writers')}".encode() + b"\0"
+        self._files = []
+        self._places: list[tuple[int, Series]] = [None] * len(targets)  # type: ignore[list-item]  # filled below
+        for key, numbers in self._members.items():
+            # readers that take a page of another file for a piece of this one read wrong pixels in silence
+            geometry = Geometry([targets[n].plan for n in numbers], parted=len(self._members) > 1)
+            for n, series in zip(numbers, geometry.series, strict=True):
+                self._places[n] = (len(self._files), series)
+            blanks = [self._blank(s.kind) if s.compressed else None for s in geometry.series]
+            self._files.append(TiffFile(root / key, geometry, blanks, self._handles, software))
+        self._numbers = {key: i for i, key in enumerate(self._members)}
+        self._pool = Pool(options.buffer_bytes, self._relieve)
+        self._block_bytes = min(_BLOCK_BYTES, options.buffer_bytes // (4 * len(self._files)) or 1)
+        self._lock = threading.Lock()
+        self._flushing = threading.Lock()
+        self._open: dict[tuple[int, int], Block] = {}  # by file and next page, oldest first
+        self._live: list[dict[int, Block]] = [{} for _ in self._files]  # blocks whose frames are in memory
+        self._frames_written = 0
+        self._bytes_written = 0
+        self._closed = False
+        self._background = Background(machine_width(), name="ome-writers-tiff")
+
+    @property
+    def failures(self) -> Sequence[Failure]:
+        """Every error of a worker so far."""
+        return self._background.failures
+
+    def write(
+        self,
+        number: int,
+        array: int,
+        index: tuple[int, ...],
+        frame: NDArray[np.generic],
+        owned: bool = False,
+    ) -> None:
+        """Take one plane; see `storage.contract.Engine.write`."""
+        file, series = self._places[array]
+        page = series.page(index)
+        with self._lock:
+            block = self._open.pop((file, page), None)
+            if block is not None:
+                self._put(block, number, frame)
+                return
+        if not self._files[file].has(page):
+            self._files[file].extend_to(page)
+        if owned and frame.flags.c_contiguous and frame.nbytes >= self._block_bytes:
+            self._pool.reserve(frame.nbytes)
+            block = Block(file, page, series, 1)
+            block.hand_over(number, frame)
+            with self._lock:
+                self._live[file][id(block)] = block
+                self._submit(block)
+            return
+        block = self._new_block(file, page, series, frame.nbytes)
+        with self._lock:
+            self._live[file][id(block)] = block
+            self._put(block, number, frame)
+
+    def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Bring all that was taken to disk and show it; see `storage.contract.Engine.flush`."""
+        with self._flushing:
+            self._land()
+            self._keep_error(lambda: self._show(shapes))
+            self._keep_error(self._handles.sync_all)
+
+    def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
+        """Return one plane, from memory or from disk."""
+        file, series = self._places[array]
+        page = series.page(index)
+        for block in reversed(list(self._live[file].values())):
+            plane = block.plane(page)
+            if plane is not None:
+                return plane
+        kind = series.kind
+        out = np.zeros(kind.shape, kind.dtype)
+        if not self._files[file].has(page):
+            return out
+        flat = out.reshape(-1).view(np.uint8)
+        at = 0
+        stored = self._files[file].read_strips(page)
+        for strip, nbytes in zip(stored, series.strip_bytes, strict=True):
+            raw = self._codec(kind).decode(strip, nbytes) if series.compressed else strip
+            flat[at : at + len(raw)] = np.frombuffer(raw, np.uint8)
+            at += nbytes
+        return out
+
+    def put(self, key: str, content: bytes) -> None:
+        """Replace a document: the description of a TIFF file, or a file of its own."""
+        if key in self._numbers:
+            self._files[self._numbers[key]].describe(content)
+        else:
+            replace(self._root / key, content, durable=self._durable)
+
+    def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Bring everything to disk in its final form; see `storage.contract.Engine.close`."""
+        with self._flushing:
+            if self._closed:
+                return
+            self._closed = True
+            self._land()
+            self._keep_error(lambda: self._show(shapes))
+            for file, numbers in zip(self._files, self._members.values(), strict=True):
+                kept = [shapes[n] for n in numbers]
+                self._keep_error(lambda file=file, kept=kept: file.cut(kept))  # type: ignore[misc]  # mypy cannot infer it
+            self._keep_error(self._handles.sync_all)
+            if self._durable:
+                self._keep_error(lambda: sync_folder(self._root))
+            self._background.close()
+            self._handles.close()
+            self._pool.clear()
+
+    def stats(self) -> EngineStats:
+        """Return what was done so far."""
+        return EngineStats(self._frames_written, self._bytes_written, self._background.depth)
+
+    # ------------------------------------------------------------------ inside
+
+    def _new_block(self, file: int, page: int, series: Series, nbytes: int) -> Block:
+        """Return an empty block with memory, waiting for memory as long as it takes."""
+        room, stride = 1, nbytes
+        if not series.compressed:
+            stride = series.stride
+            room = max(1, self._block_bytes // stride)
+            room = min(room, self._files[file].geometry.run(page)) if room > 1 else 1
+        block = Block(file, page, series, room)
+        block.give_memory(self._pool.take(room * stride))
+        return block
+
+    def _put(self, block: Block, number: int, frame: NDArray[np.generic]) -> None:
+        """Copy a frame into a block (with the lock held); hand the block over when that filled it."""
+        block.add(number, frame)
+        if block.full:
+            self._submit(block)
+        else:
+            self._open[block.file, block.page + block.count] = block
+
+    def _submit(self, block: Block) -> None:
+        series = self._files[block.file].geometry.series_of(block.page)
+        strand = None if series.compressed else block.file
+        self._background.submit(lambda: self._store(block, series), block.frames, strand)
+
+    def _store(self, block: Block, series: Series) -> None:
+        """Write a block (in the background)."""
+        file = self._files[block.file]
+        try:
+            if series.compressed:
+                codec = self._codec(series.kind)
+                file.write_stored(block.page, [codec.encode(strip) for strip in block.strips()])
+            else:
+                file.write_planes(block.page, block.buffers())
+            self._frames_written += block.count
+            self._bytes_written += block.count * sum(series.strip_bytes)
+        finally:
+            self._live[block.file].pop(id(block), None)
+            block.free(self._pool)
+
+    def _land(self) -> None:
+        """Return when all that was taken is on disk."""
+        with self._lock:
+            for key in list(self._open):
+                self._submit(self._open.pop(key))
+        self._background.barrier()
+
+    def _relieve(self) -> None:
+        """Put the oldest open block on its way when nothing else would give memory back."""
+        if self._background.depth:
+            return
+        with self._lock:
+            key = next(iter(self._open), None)
+            if key is not None:
+                self._submit(self._open.pop(key))
+
+    def _show(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Have the chains of growing files lead to what was reached."""
+        for file, numbers in zip(self._files, self._members.values(), strict=True):
+            file.ensure()
+            if file.geometry.grows:
+                axes = [(n, self._places[n][1].growing) for n in numbers]
+                file.show(max(shapes[n][axis] for n, axis in axes if axis is not None))
+
+    def _keep_error(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except OSError as error:
+            self._background.failures.append(Failure(error))
+
+    def _codec(self, kind: PageKind) -> Codec:
+        if kind.compression not in self._codecs:
+            self._codecs[kind.compression] = Codec(kind.compression)
+        return self._codecs[kind.compression]
+
+    def _blank(self, kind: PageKind) -> list[bytes]:
+        """Return the stored strips of a plane of zeros."""
+        sizes = [(bottom - top) * kind.row_bytes for top, bottom in kind.strips]
+        key = (kind.compression, *sizes)
+        if key not in self._blanks:
+            codec, made = self._codec(kind), {}
+            for size in set(sizes):
+                made[size] = codec.encode(memoryview(np.zeros(size, np.uint8)))
+            self._blanks[key] = [made[size] for size in sizes]
+        return self._blanks[key]

@@ -1,0 +1,185 @@
+"""Where each page of a file lies: pure arithmetic.
+
+The pages of a file are counted in *rows*: a file that has a planned end is one row of all pages, image after
+image in storage order; a file that grows has one row for each place along the growing axis. Rows
+are laid down in *segments*: the records of all its pages side by side, so that a reader walks the
+chain without jumping over pixels, then, if uncompressed, the room of all its planes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ome_writers.storage.tiff.directory import PageKind, Records, aligned
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from ome_writers.routing import ArrayPlan
+
+__all__ = ["Geometry", "Segment", "Series"]
+
+_SEGMENT_BYTES = 64 * 2**20  # of planes: what a growing file is longer than it need be
+_MOST_ROWS = 8192
+
+
+class Series:
+    """The pages of one array within a row of its file.
+
+    Attributes
+    ----------
+    first
+        The number of its first page in a row.
+    count
+        Its pages in a row.
+    base
+        Where its planes begin in a row's room, in bytes.
+    steps
+        How far one step along each storage axis moves the number of the page in the file.
+    """
+
+    def __init__(self, plan: ArrayPlan, first: int, base: int, *, parted: bool) -> None:
+        self.kind = PageKind.of(plan, parted=parted)
+        self.records = Records(self.kind)
+        self.growing = plan.growing
+        self.index_shape = plan.index_shape
+        inner = [1 if i == plan.growing else n for i, n in enumerate(plan.index_shape)]
+        self.first = first
+        self.count = math.prod(inner)
+        self.base = base
+        self.compressed = self.kind.compression != "none"
+        self.stride = 0 if self.compressed else self.kind.stored_bytes
+        self.steps = [math.prod(inner[i + 1 :]) for i in range(len(inner))]
+        strips = self.kind.strips
+        self.strip_bytes = [(b - a) * self.kind.row_bytes for a, b in strips]
+        self.strip_starts = [a * self.kind.row_bytes + i * self.kind.gap for i, (a, _) in enumerate(strips)]
+
+    def settle(self, pages_in_row: int) -> None:
+        """Take note of the row's length, which is the growing axis' step."""
+        if self.growing is not None:
+            self.steps[self.growing] = pages_in_row
+
+    def page(self, index: Sequence[int]) -> int:
+        """Return the number in the file of the page at a storage index."""
+        number = self.first
+        for i, step in zip(index, self.steps, strict=True):
+            number += i * step
+        return number
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Some rows: where their records and their planes begin."""
+
+    first_row: int
+    rows: int
+    records: int
+    data: int
+    end: int
+
+
+class Geometry:
+    """All places in one file.
+
+    Parameters
+    ----------
+    plans
+        The arrays that the file holds.
+    parted
+        Whether no page may be one piece of the file; see `PageKind.of`.
+    """
+
+    def __init__(self, plans: Sequence[ArrayPlan], *, parted: bool) -> None:
+        self.series: list[Series] = []
+        pages = room = 0
+        for plan in plans:
+            series = Series(plan, pages, room, parted=parted)
+            self.series.append(series)
+            pages += series.count
+            room += series.count * series.stride
+        for series in self.series:
+            series.settle(pages)
+        self.grows = any(s.growing is not None for s in self.series)
+        self.pages_in_row = pages
+        self.row_room = room
+        self.record = max(s.records.nbytes for s in self.series)
+        self.segments: list[Segment] = []
+        self._starts = np.array([s.first for s in self.series])
+
+    @property
+    def rows(self) -> int:
+        """Rows that have a place."""
+        return self.segments[-1].first_row + self.segments[-1].rows if self.segments else 0
+
+    def add_segment(self, offset: int, *, skip_first: bool = False) -> Segment:
+        """Give some more rows a place from `offset` on.
+
+        With `skip_first` the first page's record lies elsewhere.
+        """
+        rows = 1
+        if self.grows:
+            per_row = self.row_room or self.record * self.pages_in_row * 64
+            rows = max(1, min(_SEGMENT_BYTES // max(1, per_row), _MOST_ROWS))
+        records = aligned(offset) - (self.record if skip_first else 0)
+        data = aligned(records + rows * self.pages_in_row * self.record, 16)
+        segment = Segment(self.rows, rows, records, data, data + rows * self.row_room)
+        self.segments.append(segment)
+        return segment
+
+    def segment_of(self, page: int) -> Segment:
+        """Return the segment that a page lies in."""
+        row = page // self.pages_in_row
+        if len(self.segments) > 1:
+            for segment in reversed(self.segments):
+                if segment.first_row <= row:
+                    return segment
+        return self.segments[0]
+
+    def series_of(self, page: int) -> Series:
+        """Return the series that a page belongs to."""
+        if len(self.series) == 1:
+            return self.series[0]
+        within = page % self.pages_in_row
+        return self.series[int(np.searchsorted(self._starts, within, side="right")) - 1]
+
+    def record_at(self, page: int) -> int:
+        """Return where the record of a page begins (the file's first page apart)."""
+        segment = self.segment_of(page)
+        return segment.records + (page - segment.first_row * self.pages_in_row) * self.record
+
+    def plane_at(self, page: int) -> int:
+        """Return where an uncompressed page's pixels begin."""
+        segment, series = self.segment_of(page), self.series_of(page)
+        row, within = divmod(page, self.pages_in_row)
+        start = segment.data + (row - segment.first_row) * self.row_room
+        return start + series.base + (within - series.first) * series.stride
+
+    def run(self, page: int) -> int:
+        """Return how many pages from `page` on lie side by side, room behind room."""
+        if len(self.series) == 1:
+            segment = self.segment_of(page)
+            return (segment.first_row + segment.rows) * self.pages_in_row - page
+        series = self.series_of(page)
+        return series.first + series.count - page % self.pages_in_row
+
+    def strips_of(self, segment: Segment, series: Series, row: int) -> NDArray[np.uint64]:
+        """Return the offsets of all strips of a series in a row, shape (pages, strips)."""
+        start = segment.data + (row - segment.first_row) * self.row_room + series.base
+        pages = start + np.arange(series.count, dtype=np.uint64) * np.uint64(series.stride)
+        return (pages[:, None] + np.array(series.strip_starts, dtype=np.uint64)).astype(np.uint64)
+
+    def kept(self, shapes: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+        """Return the numbers of the pages that arrays of `shapes` (with y and x) have, sorted."""
+        numbers = []
+        for series, shape in zip(self.series, shapes, strict=True):
+            at = np.zeros((), dtype=np.int64)
+            for extent, step in zip(shape[:-2], series.steps, strict=True):
+                at = at[..., None] + np.arange(extent, dtype=np.int64) * step
+            numbers.append(series.first + at.reshape(-1))
+        return np.sort(np.concatenate(numbers))
