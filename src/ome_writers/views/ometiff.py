@@ -1,0 +1,214 @@
+"""An OME-TIFF on disk, finished or still growing, as the source of views.
+
+Source: https://docs.openmicroscopy.org/ome-model/latest/ome-tiff/specification.html (TiffData, BinaryOnly).
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+import numpy as np
+
+from ome_writers.errors import UnsupportedError
+from ome_writers.views.stacked import StackedSource
+from ome_writers.views.tiff_pages import LivePages
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from xml.etree.ElementTree import Element
+
+    from numpy.typing import NDArray
+
+    from ome_writers.views.source import Source
+
+__all__ = ["open_tiff"]
+
+_DTYPES = {"float": "float32", "double": "float64", "complex": "complex64"}
+_DTYPES["double-complex"] = "complex128"
+_SUFFIXES = (".tif", ".tiff")
+
+
+def open_tiff(path: Path) -> Source:
+    """Return the images of an OME-TIFF file, or of the set that a folder holds.
+
+    Axes are those that the file names, slowest first; of length 1 they are left out. Several images lie along a
+    first axis ``p``.
+
+    Raises
+    ------
+    UnsupportedError
+        If it is no OME-TIFF.
+    EngineMissingError
+        If tifffile is not installed.
+    """
+    dataset = _Dataset(path)
+    images = dataset.images()
+    first = images[0]
+    letters = [letter for letter, size in zip(first.axes, first.sizes, strict=True) if size > 1]
+    arrays = [_TiffArray(dataset, number, letters) for number in range(len(images))]
+    labels = [*map(str.lower, letters), "y", "x", *("s" if first.samples > 1 else "")]
+    names: dict[str, list[str]] = {"p": [image.name for image in images], "c": list(first.channels)}
+    several = len(images) > 1
+    return StackedSource(
+        arrays,
+        0 if several else None,
+        labels=("p", *labels) if several else labels,
+        names=names,
+        samples=first.samples > 1,
+    )
+
+
+@dataclass(frozen=True)
+class _Image:
+    """What the OME-XML says of one image; `blocks` are (first plane, count, file name, first page)."""
+
+    name: str
+    axes: str
+    sizes: tuple[int, ...]
+    frame: tuple[int, ...]
+    samples: int
+    dtype: np.dtype[np.generic]
+    channels: tuple[str, ...]
+    blocks: tuple[tuple[int, int, str, int], ...]
+
+
+class _Dataset:
+    """The files of one dataset, and what their OME-XML says at the moment."""
+
+    def __init__(self, path: Path) -> None:
+        self.folder = path if path.is_dir() else path.parent
+        self._first = _first_file(path)
+        self._files: dict[str, LivePages] = {}
+        self._lock = threading.Lock()
+        self._text: str | None = None
+        self._images: list[_Image] = []
+
+    def file(self, name: str) -> LivePages:
+        """Return a file of the set."""
+        with self._lock:
+            name = name or self._first.name
+            if name not in self._files:
+                self._files[name] = LivePages(self.folder / name)
+            return self._files[name]
+
+    def images(self) -> list[_Image]:
+        """Return all images as the OME-XML describes them now."""
+        text = _document(self.folder, self.file(self._first.name).description(), self)
+        with self._lock:
+            if text != self._text:
+                try:
+                    xml = ElementTree.fromstring(text)
+                except ElementTree.ParseError as error:
+                    if self._text is None:
+                        raise UnsupportedError(f"{self._first} holds no OME-XML: {error}.") from None
+                    return self._images  # the description is being replaced
+                images = [_image(element) for element in xml.iterfind("{*}Image")]
+                if not images:
+                    raise UnsupportedError(f"{self._first}: its OME-XML describes no image.")
+                self._images, self._text = images, text
+            return self._images
+
+
+class _TiffArray:
+    """One image: ``array[t, c, z]`` is the plane (y, x) or (y, x, samples).
+
+    `letters` are the axes that are indexed, slowest first; the others have one place.
+    """
+
+    def __init__(self, dataset: _Dataset, number: int, letters: list[str]) -> None:
+        self._dataset = dataset
+        self._number = number
+        self._letters = letters
+        self.dtype = dataset.images()[number].dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        image = self._image()
+        sizes = dict(zip(image.axes, image.sizes, strict=True))
+        return (*(sizes[letter] for letter in self._letters), *image.frame)
+
+    def __getitem__(self, index: tuple[int, ...]) -> NDArray[np.generic]:
+        image = self._image()
+        places = dict(zip(self._letters, index, strict=True))
+        plane = 0
+        for letter, size in zip(image.axes, image.sizes, strict=True):
+            plane = plane * size + places.get(letter, 0)
+        at = bisect.bisect_right(image.blocks, plane, key=lambda block: block[0]) - 1
+        page = None
+        if at >= 0:
+            first, count, name, ifd = image.blocks[at]
+            if plane < first + count:
+                page = self._dataset.file(name).page(ifd + plane - first)
+        return np.zeros(image.frame, self.dtype) if page is None else page
+
+    def _image(self) -> _Image:
+        return self._dataset.images()[self._number]
+
+
+def _first_file(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    files = sorted(f for f in path.iterdir() if f.name.lower().endswith(_SUFFIXES))
+    if not files:
+        raise UnsupportedError(f"{path} holds neither an OME-Zarr nor TIFF files.")
+    return files[0]
+
+
+def _document(folder: Path, text: str, dataset: _Dataset) -> str:
+    """Return the OME-XML that `text` is or points to."""
+    if "<BinaryOnly" not in text[:4096] and ":BinaryOnly" not in text[:4096]:
+        return text
+    pointer = ElementTree.fromstring(text).find("{*}BinaryOnly")
+    name = "" if pointer is None else pointer.get("MetadataFile", "")
+    if not (folder / name).is_file():
+        raise UnsupportedError(f"The metadata of {folder} lie in {name!r}, which is not there.")
+    if name.lower().endswith(_SUFFIXES):
+        return dataset.file(name).description()
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def _image(element: Element) -> _Image:
+    pixels = element.find("{*}Pixels")
+    if pixels is None:
+        raise UnsupportedError("An Image of the OME-XML has no Pixels.")
+    channels = pixels.findall("{*}Channel")
+    samples = int(channels[0].get("SamplesPerPixel", "1")) if channels else 1
+    axes = pixels.get("DimensionOrder", "XYZCT")[:1:-1]
+    counts = {letter: int(pixels.get(f"Size{letter}", "1")) for letter in "TCZYX"}
+    counts["C"] //= samples
+    frame = (counts["Y"], counts["X"])
+    kind = pixels.get("Type", "")
+    return _Image(
+        name=element.get("Name") or element.get("ID", ""),
+        axes=axes,
+        sizes=tuple(counts[letter] for letter in axes),
+        frame=(*frame, samples) if samples > 1 else frame,
+        samples=samples,
+        dtype=np.dtype(_DTYPES.get(kind, kind)),
+        channels=tuple(c.get("Name") or c.get("ID", "") for c in channels),
+        blocks=_blocks(pixels, axes, counts),
+    )
+
+
+def _blocks(
+    pixels: Element, axes: str, counts: Mapping[str, int]
+) -> tuple[tuple[int, int, str, int], ...]:
+    """Return which planes lie where; planes are numbered along `axes`, the last the fastest."""
+    total = math.prod(counts[letter] for letter in axes)
+    blocks: list[tuple[int, int, str, int]] = []
+    for data in pixels.iterfind("{*}TiffData"):
+        first = 0
+        for letter in axes:
+            first = first * counts[letter] + int(data.get(f"First{letter}", "0"))
+        ifd = data.get("IFD")
+        count = int(data.get("PlaneCount", total if ifd is None else 1))
+        uuid = data.find("{*}UUID")
+        name = "" if uuid is None else uuid.get("FileName", "")
+        blocks.append((first, count, name, int(ifd or 0)))
+    return tuple(sorted(blocks)) or ((0, total, "", 0),)

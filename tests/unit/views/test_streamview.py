@@ -1,0 +1,287 @@
+"""Views of a stream: what they hold, live and after close."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ome_writers import (
+    AcquisitionSettings,
+    Channel,
+    Dimension,
+    OMEStream,
+    OmeZarrFormat,
+    Schedule,
+    create_stream,
+)
+
+TYPES = {"t": "time", "c": "channel", "z": "space", "p": "position", "y": "space", "x": "space"}
+SIZES = {"t": 3, "c": 2, "z": 2, "p": 2, "cam": 2, "y": 6, "x": 7}
+
+
+def dimensions(order: str | list[str], **sizes: int | None) -> list[Dimension]:
+    """Return dimensions in this order, y and x last."""
+    counts = {**SIZES, **sizes}
+    return [
+        Dimension(name=name, count=counts[name], type=TYPES.get(name, "other"))  # type: ignore[arg-type]  # a literal
+        for name in [*order, "y", "x"]
+    ]
+
+
+def open_stream(path: Path, dims: list[Dimension], **more: Any) -> OMEStream:
+    """Create a small uint16 stream."""
+    more.setdefault("format", OmeZarrFormat(backend="direct"))
+    return create_stream(
+        AcquisitionSettings(root_path=path / "x.ome.zarr", dimensions=dims, dtype="uint16", **more)
+    )
+
+
+def frame(number: int, shape: tuple[int, ...] = (6, 7)) -> np.ndarray:
+    """Return a frame that no other number has."""
+    return np.full(shape, number + 1, np.uint16) * 16 + np.arange(shape[1], dtype=np.uint16)[
+        (slice(None), *(None,) * (len(shape) - 2))
+    ]
+
+
+@pytest.mark.parametrize("order", ["t", "tc", "tpcz", "ptcz", "zct", "ctpz"])
+@pytest.mark.parametrize("storage", ["ome", "acquisition"])
+def test_a_view_is_the_acquisition_in_order(tmp_path: Path, order: str, storage: Any) -> None:
+    """Whatever the storage order, a view holds the frames as nested loops over its axes, live and closed."""
+    stream = open_stream(tmp_path, dimensions(order), storage_order=storage)
+    total = stream.plan.frames or 0
+    expected = np.stack([frame(n) for n in range(total)])
+    expected = expected.reshape(*(SIZES[name] for name in order), 6, 7)
+    with stream:
+        for number in range(total):
+            stream.append(frame(number))
+        view = stream.view()
+        assert view.dims == (*order, "y", "x")
+        assert np.array_equal(view, expected)
+    assert np.array_equal(view, expected)
+
+
+def test_extents_grow_frame_by_frame(tmp_path: Path) -> None:
+    """A dynamic view has no extent before the first frame, then what each axis has reached."""
+    with open_stream(tmp_path, dimensions("tpc")) as stream:
+        view, whole = stream.view(), stream.view(dynamic_shape=False)
+        shapes = [view.shape]
+        for number in range(12):
+            stream.append(frame(number))
+            shapes.append(view.shape)
+        assert [s[:3] for s in shapes] == [
+            (0, 0, 0), (1, 1, 1), (1, 1, 2), (1, 2, 2), (1, 2, 2), *[(2, 2, 2)] * 4, *[(3, 2, 2)] * 4
+        ]  # fmt: skip
+        assert whole.shape == (3, 2, 2, 6, 7)
+
+
+def test_an_axis_without_end_grows(tmp_path: Path) -> None:
+    """The unbounded axis has the length that was reached, in both kinds of view, also after close."""
+    stream = open_stream(tmp_path, dimensions("tc", t=None))
+    with stream:
+        views = [stream.view(dynamic_shape=dynamic) for dynamic in (True, False)]
+        assert [v.shape[0] for v in views] == [0, 0]
+        for number in range(7):
+            stream.append(frame(number))
+        assert [v.shape for v in views] == [(4, 2, 6, 7)] * 2
+    assert [v.shape for v in views] == [(4, 2, 6, 7)] * 2
+    assert views[0][:, :, 0, 0].ravel().tolist() == [*(16 * (n + 1) for n in range(7)), 0]
+
+
+def test_what_was_skipped_reads_as_zero(tmp_path: Path) -> None:
+    """Places that were skipped, and those still to come, read as 0."""
+    with open_stream(tmp_path, dimensions("t", t=5)) as stream:
+        view = stream.view(dynamic_shape=False)
+        stream.append(frame(0))
+        stream.skip(frames=2)
+        stream.append(frame(3))
+        assert view[:, 0, 0].tolist() == [16, 0, 0, 64, 0]
+        assert len(stream.view()) == 4
+
+
+def test_explicit_addresses_are_reached(tmp_path: Path) -> None:
+    """A frame that was put somewhere by its index extends the view up to there."""
+    with open_stream(tmp_path, dimensions("tc")) as stream:
+        view = stream.view()
+        stream.append(frame(3), index={"t": 1, "c": 1})
+        assert view.shape == (2, 2, 6, 7)
+        assert view[:, :, 0, 0].tolist() == [[0, 0], [0, 64]]
+
+
+def test_cameras_and_other_axes_stay_axes(tmp_path: Path) -> None:
+    """Axes that are stored as channels (cameras) or images (others) are axes of the view."""
+    dims = dimensions(["t", "angle", "c", "cam"], angle=3)
+    stream = open_stream(tmp_path, dims)
+    total = 3 * 3 * 2 * 2
+    with stream:
+        view = stream.view()
+        for number in range(total):
+            stream.append(frame(number))
+        assert view.dims == ("t", "angle", "c", "cam", "y", "x")
+        expected = 16 * (1 + np.arange(total).reshape(3, 3, 2, 2))
+        assert np.array_equal(view[..., 0, 0], expected)
+
+
+def test_a_ragged_acquisition_reads_zero_outside(tmp_path: Path) -> None:
+    """A schedule fills what it names; the rest of the hull reads as 0."""
+    schedule = Schedule(("p", "c"), [[0, 0], [1, 0], [1, 1]])
+    with open_stream(tmp_path, dimensions("pc"), schedule=schedule) as stream:
+        view = stream.view()
+        for number in range(3):
+            stream.append(frame(number))
+        assert view[..., 0, 0].tolist() == [[16, 0], [32, 48]]
+
+
+def test_rgb_frames_have_an_axis_of_samples(tmp_path: Path) -> None:
+    """Frames (y, x, 3) come back with a last axis `s`, whichever way the format stores them."""
+    with open_stream(tmp_path, dimensions("tc"), rgb=True) as stream:
+        view = stream.view()
+        frames = [np.random.default_rng(n).integers(0, 99, (6, 7, 3), np.uint16) for n in range(6)]
+        for one in frames:
+            stream.append(one)
+        assert view.dims == ("t", "c", "y", "x", "s")
+        assert view.shape == (3, 2, 6, 7, 3)
+        assert np.array_equal(view, np.stack(frames).reshape(3, 2, 6, 7, 3))
+        assert np.array_equal(view[2, 1, ..., 1], frames[5][..., 1])
+
+
+def test_coords_name_channels_and_positions(tmp_path: Path) -> None:
+    """Coordinates are as long as the extents: names of channels and positions, ranges of all else."""
+    dims = [
+        Dimension(name="t", count=2, type="time", scale=3.0),
+        Dimension(name="place", type="position", coords=["left", "right"]),
+        Dimension(name="c", type="channel", coords=["DAPI", Channel(name="FITC")]),
+        *dimensions("")
+    ]  # fmt: skip
+    with open_stream(tmp_path, dims) as stream:
+        view = stream.view()
+        assert dict(view.coords) == {
+            "t": range(0), "p": [], "c": [], "y": range(6), "x": range(7)
+        }  # fmt: skip
+        for number in range(3):
+            stream.append(frame(number))
+        assert dict(view.coords) == {
+            "t": range(1), "p": ["left", "right"], "c": ["DAPI", "FITC"], "y": range(6), "x": range(7)
+        }  # fmt: skip
+
+
+KEYS = [
+    0, -1, (1, 1), (slice(None), 1), (..., 3), (slice(1, 3), slice(0, 1)), (..., slice(1, 5, 2), slice(None, None, -1)),
+    (slice(None, None, -1), 0), (-1, -1, -1, -1), np.int32(2), (1, ..., 2, 3), (slice(2, 0, -1), ..., slice(-3, None)), ...,
+    (slice(5, 1),), (0, ..., slice(3, 3), 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_indexing_is_that_of_numpy(tmp_path: Path, key: Any) -> None:
+    """On what is complete a view indexes as a numpy array does."""
+    with open_stream(tmp_path, dimensions("tc")) as stream:
+        for number in range(6):
+            stream.append(frame(number))
+        view = stream.view()
+        expected = np.stack([frame(n) for n in range(6)]).reshape(3, 2, 6, 7)[key]
+        assert view[key].shape == expected.shape
+        assert np.array_equal(view[key], expected)
+
+
+def test_a_view_may_be_iterated(tmp_path: Path) -> None:
+    """Iteration goes over what was reached of the first axis, and ends."""
+    with open_stream(tmp_path, dimensions("t", t=None)) as stream:
+        for number in range(3):
+            stream.append(frame(number))
+        assert [plane[0, 0] for plane in stream.view()] == [16, 32, 48]
+
+
+def test_a_viewer_may_ask_for_what_has_not_come(tmp_path: Path) -> None:
+    """`slice(i, i + 1)` gives one plane of zeros before frame i has come, bounded or not."""
+    for count in (5, None):
+        with open_stream(tmp_path / str(count), dimensions("t", t=count)) as stream:
+            for strict in (False, True):
+                view = stream.view(strict=strict)
+                assert view[slice(3, 4), :, :].shape == (1, 6, 7)
+                assert not view[slice(3, 4)].any()
+
+
+def test_strict_refuses_what_was_not_reached(tmp_path: Path) -> None:
+    """With strict=True an integer outside of the shape raises, without it reads as 0."""
+    with open_stream(tmp_path, dimensions("t")) as stream:
+        stream.append(frame(0))
+        assert not stream.view()[1].any()
+        with pytest.raises(IndexError, match="index 1 is out of bounds for axis 't' with size 1"):
+            stream.view(strict=True)[1]
+        with pytest.raises(IndexError, match="out of bounds"):
+            stream.view()[3]
+
+
+def test_only_the_frames_that_are_touched_are_read(tmp_path: Path) -> None:
+    """An index reads as many frames as it selects."""
+    with open_stream(tmp_path, dimensions("tc")) as stream:
+        for number in range(6):
+            stream.append(frame(number))
+        reads: list[tuple[int, ...]] = []
+        read = stream.read
+
+        class Counting:
+            plan = stream.plan
+            extents = staticmethod(stream.extents)
+            on = staticmethod(stream.on)
+
+            @staticmethod
+            def read(image: int, index: tuple[int, ...]) -> np.ndarray:
+                reads.append(index)
+                return read(image, index)
+
+        view = type(stream.view()).of(Counting())
+        view[1:3, 0, 2:4]
+        assert reads == [(1, 0), (2, 0)]
+
+
+def test_conversion_to_numpy(tmp_path: Path) -> None:
+    """numpy.asarray takes a view, with another dtype too; without a copy it cannot be had."""
+    with open_stream(tmp_path, dimensions("t")) as stream:
+        stream.append(frame(0))
+        view = stream.view()
+        assert np.asarray(view, dtype=np.float32).dtype == np.float32
+        with pytest.raises(ValueError, match="cannot be had without a copy"):
+            view.__array__(copy=False)
+        assert repr(view) == "<StreamView (t: 1, y: 6, x: 7) uint16>"
+
+
+def test_conversion_to_dask_and_xarray(tmp_path: Path) -> None:
+    """to_dask and to_xarray are lazy, have one chunk a frame, and keep the shape they were made with."""
+    dask_array = pytest.importorskip("dask.array")
+    xarray = pytest.importorskip("xarray")
+    with open_stream(tmp_path, dimensions("tc")) as stream:
+        for number in range(4):
+            stream.append(frame(number))
+        view = stream.view()
+        lazy, labelled = view.to_dask(), view.to_xarray()
+        expected = np.asarray(view)
+        stream.append(frame(4))
+    assert isinstance(lazy, dask_array.Array)
+    assert lazy.chunks == ((1, 1), (1, 1), (6,), (7,))
+    assert isinstance(labelled, xarray.DataArray)
+    assert labelled.dims == ("t", "c", "y", "x")
+    assert np.array_equal(lazy.compute(scheduler="synchronous"), expected)
+    assert np.array_equal(labelled.sel(t=1, c=0).values, expected[1, 0])
+
+
+def test_random_places_are_right_while_chunks_are_open(tmp_path: Path) -> None:
+    """Frames are right while they wait in memory, half a chunk or half a shard having come."""
+    dims = [
+        Dimension(name="t", count=9, type="time", chunk_size=4, shard_size_chunks=2),
+        Dimension(name="y", count=20, type="space", chunk_size=8),
+        Dimension(name="x", count=22, type="space", chunk_size=8),
+    ]
+    for compression in ("none", "blosc-zstd"):
+        with open_stream(tmp_path / compression, dims, compression=compression) as stream:
+            view = stream.view()
+            for number, flush in zip(range(9), itertools.cycle([False, False, True]), strict=False):
+                stream.append(frame(number, (20, 22)))
+                if flush:
+                    stream.flush()
+                for back in range(number + 1):
+                    assert np.array_equal(view[back], frame(back, (20, 22)))
