@@ -53,7 +53,7 @@ class CoordUpdate:
     current_indices
         The frame's place by dimension (0 for y and x).
     frame_number
-        Which frame it was in the order of `append`, counted from 0; skipped places count.
+        Which frame it was, counted from 0; places that were skipped count.
     is_high_water_mark
         Whether a new extent was reached.
     """
@@ -124,8 +124,11 @@ class Events:
         return self._group
 
     def frame_written(self, number: int, place: Place) -> None:
-        """Take note of frame `number`. One thread at a time may call this."""
-        self._queue.append((number, place))
+        """Take note of the `number`-th frame. One thread at a time may call this.
+
+        A frame in order is told with its position, so that skipped places count.
+        """
+        self._queue.append((place if isinstance(place, int) else number, place))
         self._taken += 1
         if self._idle:
             self._idle = False

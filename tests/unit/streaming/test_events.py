@@ -1,0 +1,311 @@
+"""What a stream tells its listeners."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import time
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ome_writers import (
+    AcquisitionSettings,
+    CoordUpdate,
+    Dimension,
+    OMEStream,
+    WriteError,
+    create_stream,
+    dims_from_standard_axes,
+)
+from ome_writers.streaming import events
+
+FRAME = np.ones((4, 5), np.uint16)
+
+
+def open_stream(path: Path, **sizes: Any) -> OMEStream:
+    """Create a small stream; `sizes` are its axes before y and x."""
+    settings = AcquisitionSettings(
+        root_path=path / "x.ome.zarr",
+        dimensions=dims_from_standard_axes({**sizes, "y": 4, "x": 5}),
+        dtype="uint16",
+    )
+    return create_stream(settings)
+
+
+def test_every_frame_is_told_in_order(tmp_path: Path) -> None:
+    """coords_changed comes once a frame, in order, with place, number and what was reached."""
+    updates: list[CoordUpdate] = []
+    with open_stream(tmp_path, t=2, p=["a", "b"], c=2) as stream:
+        stream.on("coords_changed", updates.append)
+        for _ in range(5):
+            stream.append(FRAME)
+    assert [u.frame_number for u in updates] == [0, 1, 2, 3, 4]
+    assert [tuple(u.current_indices.values()) for u in updates] == [
+        (0, 0, 0, 0, 0), (0, 0, 1, 0, 0), (0, 1, 0, 0, 0), (0, 1, 1, 0, 0), (1, 0, 0, 0, 0)
+    ]  # fmt: skip
+    assert [u.is_high_water_mark for u in updates] == [True, True, True, False, True]
+    assert updates[2].current_indices == {"t": 0, "p": 1, "c": 0, "y": 0, "x": 0}
+    assert updates[2].max_coords == {
+        "t": range(1), "p": ["a", "b"], "c": range(2), "y": range(4), "x": range(5)
+    }  # fmt: skip
+
+
+def test_new_extents_are_told(tmp_path: Path) -> None:
+    """coords_expanded comes only for frames that reach a new extent."""
+    updates: list[CoordUpdate] = []
+    with open_stream(tmp_path, t=3, c=2) as stream:
+        stream.on("coords_expanded", updates.append)
+        for _ in range(6):
+            stream.append(FRAME)
+    assert [u.frame_number for u in updates] == [0, 1, 2, 4]
+    assert all(u.is_high_water_mark for u in updates)
+
+
+def test_skipped_places_count(tmp_path: Path) -> None:
+    """The number of a frame is its place in the acquisition order: skipped places count."""
+    updates: list[CoordUpdate] = []
+    with open_stream(tmp_path, t=6) as stream:
+        stream.on("coords_changed", updates.append)
+        stream.append(FRAME)
+        stream.skip(frames=3)
+        stream.append(FRAME)
+    assert [u.frame_number for u in updates] == [0, 4]
+    assert [u.current_indices["t"] for u in updates] == [0, 4]
+
+
+def test_updates_cannot_be_changed() -> None:
+    """A CoordUpdate is frozen and has no room for other attributes."""
+    update = CoordUpdate({}, {}, 0, True)
+    with pytest.raises(AttributeError):
+        update.frame_number = 1  # type: ignore[misc]  # it is frozen
+    assert not hasattr(update, "__dict__")
+
+
+def test_explicit_addresses_are_told(tmp_path: Path) -> None:
+    """A frame with an index is told with the whole index, and counts for the extents."""
+    updates: list[CoordUpdate] = []
+    with open_stream(tmp_path, t=3, c=2) as stream:
+        stream.on("coords_changed", updates.append)
+        stream.append(FRAME, index={"t": 2, "c": 1})
+        stream.append(FRAME)
+    assert [u.current_indices["t"] for u in updates] == [2, 0]
+    assert [u.is_high_water_mark for u in updates] == [True, False]
+    assert updates[1].max_coords["t"] == range(3)
+
+
+def test_a_listener_that_comes_late_knows_what_was_reached(tmp_path: Path) -> None:
+    """What was reached before anybody listened is part of the first update."""
+    updates: list[CoordUpdate] = []
+    with open_stream(tmp_path, t=3, c=2) as stream:
+        for _ in range(4):
+            stream.append(FRAME)
+        stream.on("coords_changed", updates.append)
+        stream.append(FRAME)
+    assert updates[0].max_coords["c"] == range(2)
+    assert updates[0].max_coords["t"] == range(3)
+    assert updates[0].frame_number == 4
+
+
+def test_callbacks_run_on_a_thread_of_their_own(tmp_path: Path) -> None:
+    """No callback runs on the thread that appends, and all run on one thread."""
+    threads = set()
+    with open_stream(tmp_path, t=8) as stream:
+        stream.on("coords_changed", lambda _: threads.add(threading.current_thread().name))
+        for _ in range(8):
+            stream.append(FRAME)
+    assert threads == {"ome-writers-events"}
+
+
+def test_an_exception_harms_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What a callback raises is logged; other callbacks and the stream go on."""
+    told = []
+
+    def fail(_: object) -> None:
+        raise RuntimeError("I am a broken viewer")
+
+    with (
+        caplog.at_level(logging.ERROR, "ome_writers"),
+        open_stream(tmp_path, t=3) as stream,
+    ):
+        stream.on("coords_changed", fail)
+        stream.on("coords_changed", told.append)
+        stream.events.frame_written.connect(fail)
+        stream.events.frame_written.connect(told.append)
+        for _ in range(3):
+            stream.append(FRAME)
+    assert len(told) == 6
+    assert "I am a broken viewer" in caplog.text
+
+
+def test_unknown_events_are_refused(tmp_path: Path) -> None:
+    """An event that does not exist is named, with those that do."""
+    with (
+        open_stream(tmp_path, t=1) as stream,
+        pytest.raises(ValueError, match=r"Unknown event 'frames': .*coords_changed.*coords_expanded"),
+    ):
+        stream.on("frames", print)  # type: ignore[arg-type]  # what is tested
+
+
+def test_psygnal_signals(tmp_path: Path) -> None:
+    """stream.events tells the same as psygnal signals, `closed` as the last."""
+    told: list[tuple[str, Any]] = []
+    with open_stream(tmp_path, t=2) as stream:
+        group = stream.events
+        group.frame_written.connect(lambda number, index: told.append(("frame", (number, index["t"]))))
+        group.coords_changed.connect(lambda update: told.append(("changed", update.frame_number)))
+        group.coords_expanded.connect(lambda update: told.append(("expanded", update.frame_number)))
+        group.closed.connect(lambda: told.append(("closed", None)))
+        assert stream.events is group
+        for _ in range(2):
+            stream.append(FRAME)
+    assert told == [
+        ("frame", (0, 0)), ("changed", 0), ("expanded", 0),
+        ("frame", (1, 1)), ("changed", 1), ("expanded", 1),
+        ("closed", None),
+    ]  # fmt: skip
+
+
+def test_a_failure_is_told(tmp_path: Path) -> None:
+    """`failed` carries the error that append or close raises, once, before `closed`."""
+    told: list[Any] = []
+    stream = open_stream(tmp_path, t=300)
+    stream.events.failed.connect(told.append)
+    stream.events.closed.connect(lambda: told.append("closed"))
+    chunks = tmp_path / "x.ome.zarr" / "0" / "c"
+    chunks.write_text("a file where the chunks' folder must be")
+    with pytest.raises(WriteError):
+        for _ in range(300):
+            stream.append(FRAME)
+            time.sleep(0.005)
+    with pytest.raises(WriteError):
+        stream.close()
+    assert [type(x).__name__ for x in told] == ["WriteError", "str"]
+
+
+def test_a_slow_listener_gets_the_latest(tmp_path: Path) -> None:
+    """A listener that is too slow misses frames, never the latest, never an extent, never the order."""
+    updates: list[CoordUpdate] = []
+    grown = []
+    go_on = threading.Event()
+
+    def look(update: CoordUpdate) -> None:
+        updates.append(update)
+        go_on.wait(20)
+
+    total = 3 * events.QUEUE
+    with open_stream(tmp_path, t=None, c=2) as stream:
+        stream.on("coords_changed", look)
+        stream.on("coords_expanded", grown.append)
+        for _ in range(total):
+            stream.append(FRAME)
+        go_on.set()
+    numbers = [u.frame_number for u in updates]
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) < events.QUEUE + 10
+    assert numbers[-1] == total - 1
+    assert updates[-1].max_coords["t"] == range(total // 2)
+    assert grown[-1].max_coords["t"] == range(total // 2)
+
+
+def test_what_was_left_out_is_in_the_next_update(tmp_path: Path) -> None:
+    """An extent that only frames reached which were left out is carried by the update after them."""
+    updates: list[CoordUpdate] = []
+    go_on = threading.Event()
+
+    def look(update: CoordUpdate) -> None:
+        updates.append(update)
+        go_on.wait(20)
+
+    settings = AcquisitionSettings(
+        root_path=tmp_path / "x.ome.zarr",
+        dimensions=[
+            Dimension(name="t", count=events.QUEUE, type="time"),
+            Dimension(name="c", count=7, type="channel"),
+            *dims_from_standard_axes({"y": 4, "x": 5}),
+        ],
+        dtype="uint16",
+    )
+    with create_stream(settings) as stream:
+        stream.on("coords_changed", look)
+        stream.append(FRAME)
+        stream.append(FRAME, index={"t": 0, "c": 6})
+        time.sleep(0.1)  # the listener holds the thread: what comes now waits in the queue
+        for t in range(1, events.QUEUE):
+            stream.append(FRAME, index={"t": t, "c": 0})
+            stream.append(FRAME, index={"t": t, "c": 1})
+        go_on.set()
+    assert updates[-1].current_indices["c"] == 1
+    assert updates[-1].max_coords["c"] == range(7)
+
+
+def test_close_does_not_wait_for_a_listener_that_hangs(tmp_path: Path) -> None:
+    """close gives listeners a moment, then returns although one of them hangs."""
+    go_on = threading.Event()
+    with open_stream(tmp_path, t=9) as stream:
+        stream.on("coords_changed", lambda _: go_on.wait(30))
+        for _ in range(9):
+            stream.append(FRAME)
+        began = time.monotonic()
+    assert time.monotonic() - began < 3 * events.GRACE
+    go_on.set()
+
+
+def test_a_listener_may_close_the_stream(tmp_path: Path) -> None:
+    """close works on the thread that calls listeners, and what is told after it is nothing."""
+    closed = threading.Event()
+    stream = open_stream(tmp_path, t=9)
+    stream.on("coords_changed", lambda _: (stream.close(), closed.set()))
+    stream.append(FRAME)
+    assert closed.wait(10)
+    assert stream.closed
+
+
+def test_listeners_do_not_keep_a_stream_alive(tmp_path: Path) -> None:
+    """A stream with listeners that nobody holds is collected, closed, and its thread ends."""
+    stream = open_stream(tmp_path, t=9)
+    stream.on("coords_changed", lambda _: None)
+    held = weakref.ref(stream)
+    with pytest.warns(UserWarning, match="OMEStream was not closed"):
+        stream.append(FRAME)
+        time.sleep(0.05)
+        del stream
+        gc.collect()
+    assert held() is None
+    time.sleep(0.1)
+    assert "ome-writers-events" not in {t.name for t in threading.enumerate()}
+
+
+def test_no_thread_and_no_psygnal_before_somebody_listens(tmp_path: Path) -> None:
+    """A stream and its views cost no thread, and events stay inactive, while nobody listens."""
+    with open_stream(tmp_path, t=9) as stream:
+        view = stream.view()
+        stream.append(FRAME)
+        assert view.shape == (1, 4, 5)
+        assert view[0].any()
+        assert not stream._events.active
+        assert "ome-writers-events" not in {t.name for t in threading.enumerate()}
+
+
+@pytest.mark.parametrize("round_", range(5))
+def test_a_view_made_while_frames_arrive_misses_nothing(tmp_path: Path, round_: int) -> None:
+    """The last thing a view's listener sees is the final shape, whenever the view was made."""
+    shapes = []
+    with open_stream(tmp_path, t=None) as stream:
+        appending = threading.Thread(
+            target=lambda: [stream.append(FRAME) for _ in range(200)], daemon=True
+        )
+        appending.start()
+        time.sleep(0.001 * round_)
+        view = stream.view()
+        view.coords_changed.connect(lambda: shapes.append(view.shape))
+        first = view.shape
+        appending.join()
+    assert view.shape == (200, 4, 5)
+    if first != view.shape:
+        assert shapes[-1] == (200, 4, 5)
+    assert shapes == sorted(shapes)
