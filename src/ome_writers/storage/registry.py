@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ENGINES", "EngineRow", "choose", "open_engine"]
 
+# the dtypes that the type PixelType of the OME schema (2016-06) has names for
+OME_DTYPES = frozenset(
+    {"int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64", "complex64", "complex128"}
+)
 ZARR_CODECS = frozenset({"none", "blosc-zstd", "blosc-lz4", "zstd", "gzip"})
 
 
@@ -41,6 +45,8 @@ class EngineRow:
         The extra of this distribution that installs them.
     compressions
         The names of settings' compressions that it can write.
+    dtypes
+        The names of the dtypes that it can write; None for all.
     python
         The oldest Python that its library runs on.
     random_access
@@ -65,6 +71,7 @@ class EngineRow:
     extra: str | None
     compressions: frozenset[str]
     opener: str = "open_engine"
+    dtypes: frozenset[str] | None = None
     python: tuple[int, int] = (3, 10)
     random_access: bool = True
     growth: bool = True
@@ -89,6 +96,8 @@ class EngineRow:
         reasons = []
         compressions = {a.compression for a in arrays} - self.compressions
         reasons += [f"it has no compression {name!r}" for name in sorted(compressions)]
+        dtypes = {a.dtype.name for a in arrays} - (self.dtypes or {a.dtype.name for a in arrays})
+        reasons += [_no_dtype(self.format, name) for name in sorted(dtypes)]
         if not self.sharding and any(a.shards for a in arrays):
             reasons.append("it writes no shards")
         if not self.growth and any(a.growing is not None for a in arrays):
@@ -96,6 +105,13 @@ class EngineRow:
         if not self.ragged and plan.router.schedule is not None:
             reasons.append("it takes no ragged acquisition")
         return reasons
+
+
+def _no_dtype(format_name: str, dtype: str) -> str:
+    """Say that a format has no name for a dtype, and what to use instead."""
+    instead = {"bool": "uint8", "int64": "int32 or float64", "uint64": "uint32 or float64", "float16": "float32"}
+    label = "OME-TIFF" if format_name == "ome-tiff" else format_name
+    return f"{label} has no pixel type for dtype {dtype!r} (use {instead.get(dtype, 'another')} instead)"
 
 
 ENGINES: dict[str, EngineRow] = {
@@ -135,6 +151,15 @@ ENGINES: dict[str, EngineRow] = {
             extra="zarr-python",
             compressions=ZARR_CODECS,
             python=(3, 11),
+        ),
+        EngineRow(
+            name="tifffile",
+            format="ome-tiff",
+            module="ome_writers.storage.tiff",
+            requires=("tifffile", "ome_types"),
+            extra="tifffile",
+            compressions=frozenset({"none", "lzw", "deflate", "zstd"}),
+            dtypes=OME_DTYPES,
         ),
     )
 }

@@ -80,6 +80,7 @@ class Recorder:
         with self._flushing:
             lines, shapes = taken()
             self._try(lambda: self.engine.flush(shapes))
+            self._try(lambda: self._grow(shapes))
             self._try(lambda: self.journal.write(lines))
 
     def close_pixels(self, shapes: Sequence[tuple[int, ...]]) -> None:
@@ -115,6 +116,14 @@ class Recorder:
         with self._speaking:
             self._documents.set_global_metadata(namespace, metadata)
             self._put_documents()
+
+    def _grow(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Tell the documents how long the arrays have become, where it is the documents that say so."""
+        grow = getattr(self._documents, "grow", None)
+        if grow is not None:
+            with self._speaking:
+                grow(shapes)
+                self._put_documents()
 
     def _put_documents(self) -> None:
         for key, content in self._documents.render():

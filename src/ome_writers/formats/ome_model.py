@@ -1,0 +1,237 @@
+"""Documents as models of ome-types, and back: for users who look into the metadata or edit them.
+
+The models are for people; nothing on the way of a frame uses them.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+from ome_writers.formats.ome_xml import FRAME_NAMESPACE, NAMESPACE, map_annotation, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from xml.etree.ElementTree import Element
+
+    from ome_types.model import OME
+
+    from ome_writers.formats.ome_xml import Body
+
+__all__ = ["Edited", "check_models", "edit", "models"]
+
+_OWN = "ome_writers"
+_SIZES = ("DimensionOrder", "Type", "SizeX", "SizeY", "SizeZ", "SizeC", "SizeT")
+
+
+def models(
+    keys: Collection[int], uuids: Mapping[int, str], common: bytes | None, own: Mapping[int, bytes]
+) -> dict[int, OME]:
+    """Return the model of each document.
+
+    Parameters
+    ----------
+    keys
+        The documents' numbers.
+    uuids
+        The UUID of each.
+    common
+        The document that all have in common which have none of their `own`.
+    """
+    from ome_types import from_xml
+
+    shared = from_xml(common) if common is not None else None
+    alone = len(keys) == 1
+    found = {}
+    for number in keys:
+        if number in own:
+            found[number] = from_xml(own[number])
+        else:
+            assert shared is not None
+            found[number] = _twin(shared, None if alone else uuids[number])
+    return found
+
+
+def check_models(metadata: Any, known: Collection[int]) -> None:
+    """Refuse what is not a dict of position number to model.
+
+    Raises
+    ------
+    TypeError
+        If it is not.
+    KeyError
+        If a number is not `known`.
+    """
+    from ome_types.model import OME
+
+    if not isinstance(metadata, dict):
+        raise TypeError(
+            f"Expected dict[int, ome_types.model.OME], got {type(metadata).__name__}: pass what "
+            "get_metadata() returned, edited."
+        )
+    for number, model in metadata.items():
+        if not isinstance(number, int):
+            raise TypeError(
+                f"Expected dict[int, ome_types.model.OME], got the key {number!r}: positions are numbers."
+            )
+        if not isinstance(model, OME):
+            raise TypeError(
+                f"Expected ome_types.model.OME for position {number}, got {type(model).__name__}."
+            )
+        if number not in known:
+            raise KeyError(f"Unknown position: {number}. Positions are {sorted(known)}.")
+
+
+def edit(models: Mapping[int, OME]) -> dict[int, Edited]:
+    """Return the edited document of each model; models that say the same share theirs."""
+    found: list[tuple[OME, Edited]] = []
+    edited = {}
+    for number, model in models.items():
+        twin = next((e for other, e in found if _alike(other, model)), None)
+        if twin is None:
+            twin = Edited(model)
+            found.append((model, twin))
+        edited[number] = twin
+    return edited
+
+
+class Edited:
+    """A document that a user edited."""
+
+    def __init__(self, model: OME) -> None:
+        from ome_types import to_xml
+
+        self._root = _parse(to_xml(model).encode())
+
+    def document(self, uuid: str) -> bytes:
+        """Return the document for the file that has this UUID."""
+        root = copy.copy(self._root)
+        root.set("xmlns", NAMESPACE)
+        root.set("UUID", uuid)
+        # character references keep the text 7-bit
+        return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "us-ascii", xml_declaration=False)
+
+    def annotate(self, namespace: str, pairs: Mapping[str, Any]) -> None:
+        """Attach pairs to the acquisition; the same namespace replaces."""
+        annotations = self._annotations()
+        for old in [a for a in annotations if a.get("Namespace") == namespace]:
+            annotations.remove(old)
+        taken = {a.get("ID") for a in annotations}
+        free = next(i for i in range(len(taken) + 1) if f"Annotation:{i}" not in taken)
+        xml = map_annotation(f"Annotation:{free}", namespace, pairs)
+        annotations.append(ElementTree.fromstring(xml.encode("ascii", "xmlcharrefreplace")))
+        _sort_annotations(annotations)
+
+    def refresh(self, facts: Body) -> None:
+        """Bring in what only the files know: sizes, where the planes are, and the frames' metadata."""
+        fresh = _parse(whole(facts, None))
+        by_id = {image.get("ID"): image for image in self._root.iter("Image")}
+        for image in fresh.iter("Image"):
+            mine, theirs = by_id.get(image.get("ID")), image.find("Pixels")
+            pixels = mine.find("Pixels") if mine is not None else None
+            if pixels is not None and theirs is not None:
+                _refresh_pixels(pixels, theirs)
+        self._refresh_annotations(fresh)
+
+    def _refresh_annotations(self, fresh: Element) -> None:
+        annotations = self._annotations()
+        known = {a.get("ID") for a in annotations}
+        for annotation in fresh.iterfind("StructuredAnnotations/MapAnnotation"):
+            if annotation.get("Namespace") == FRAME_NAMESPACE and annotation.get("ID") not in known:
+                annotations.append(annotation)
+            elif annotation.get("Namespace") == _OWN:
+                own = next((a for a in annotations if a.get("Namespace") == _OWN), None)
+                if own is not None:
+                    own[:] = list(annotation)
+        _sort_annotations(annotations)
+        if not len(annotations):
+            self._root.remove(annotations)
+
+    def _annotations(self) -> Element:
+        found = self._root.find("StructuredAnnotations")
+        if found is None:
+            found = ElementTree.Element("StructuredAnnotations")
+            roi = next((i for i, child in enumerate(self._root) if child.tag == "ROI"), len(self._root))
+            self._root.insert(roi, found)
+        return found
+
+
+def _refresh_pixels(pixels: Element, fresh: Element) -> None:
+    for name in _SIZES:
+        pixels.set(name, fresh.get(name, "1"))
+    channels = [c for c in pixels if c.tag == "Channel"]
+    wanted = [c for c in fresh if c.tag == "Channel"]
+    channels = channels[: len(wanted)] + wanted[len(channels) :]
+    planes = [p for p in fresh if p.tag == "Plane"] or [p for p in pixels if p.tag == "Plane"]
+    known = {_place(p): p for p in pixels if p.tag == "Plane"}
+    planes = [known.get(_place(p), p) for p in planes] if len(known) else planes
+    pixels[:] = [*channels, *(t for t in fresh if t.tag == "TiffData"), *planes]
+
+
+def _place(plane: Element) -> tuple[str | None, ...]:
+    return plane.get("TheZ"), plane.get("TheC"), plane.get("TheT")
+
+
+def _sort_annotations(annotations: Element) -> None:
+    """Keep annotations of a kind together, as ome-types writes them."""
+    kinds = list(dict.fromkeys(a.tag for a in annotations))
+    annotations[:] = sorted(annotations, key=lambda a: kinds.index(a.tag))
+
+
+def _parse(document: bytes) -> Element:
+    """Return the root of a document, its tags without the namespace."""
+    root = ElementTree.fromstring(document)
+    mark = "{" + NAMESPACE + "}"
+    for element in root.iter():
+        if isinstance(element.tag, str) and element.tag.startswith(mark):
+            element.tag = element.tag[len(mark) :]
+    return root
+
+
+def _fields(model: Any) -> list[tuple[str, Any]]:
+    """Return the fields of a model: some classes of ome-types iterate over something else."""
+    return [(name, getattr(model, name)) for name in type(model).model_fields]
+
+
+def _twin(model: OME, uuid: str | None) -> OME:
+    """Return a model with the same elements in lists of its own."""
+    update: dict[str, Any] = {"uuid": uuid}
+    for name, value in _fields(model):
+        if isinstance(value, list):
+            update[name] = list(value)
+    annotations = model.structured_annotations
+    if annotations:
+        lists = {name: list(value) for name, value in _fields(annotations) if isinstance(value, list)}
+        update["structured_annotations"] = annotations.model_copy(update=lists)
+    return model.model_copy(update=update)
+
+
+def _alike(one: OME, other: OME) -> bool:
+    """Whether two models say the same, their UUIDs and the IDs of annotations apart."""
+    for (name, mine), (_, theirs) in zip(_fields(one), _fields(other), strict=True):
+        if name == "uuid":
+            continue
+        if name == "structured_annotations":
+            if not _alike_annotations(mine, theirs):
+                return False
+        elif isinstance(mine, list) and isinstance(theirs, list):
+            if len(mine) != len(theirs) or any(a is not b for a, b in zip(mine, theirs, strict=True)):
+                return False
+        elif mine != theirs:
+            return False
+    return True
+
+
+def _alike_annotations(one: Any, other: Any) -> bool:
+    if not one or not other:
+        return bool(one) == bool(other)
+    for (_, mine), (_, theirs) in zip(_fields(one), _fields(other), strict=True):
+        if mine is theirs or not isinstance(mine, list):
+            continue
+        if len(mine) != len(theirs):
+            return False
+        for a, b in zip(mine, theirs, strict=True):
+            if a is not b and a.model_dump(exclude={"id"}) != b.model_dump(exclude={"id"}):
+                return False
+    return True

@@ -1,0 +1,28 @@
+"""OME-XML, rendered as text: no object a plane, so that a million planes stay fast.
+
+It never keeps anything: plan, outcome and frame records in, bytes out. Source of all names, orders and types:
+https://www.openmicroscopy.org/Schemas/OME/2016-06/ome.xsd
+"""
+
+from ome_writers.formats.ome_xml.annotations import FRAME_NAMESPACE, map_annotation
+from ome_writers.formats.ome_xml.document import Body, binary_only, render, render_body, whole
+from ome_writers.formats.ome_xml.images import Pages, dimension_order, letters, pixel_type
+from ome_writers.formats.ome_xml.planes import Planes, render_planes
+from ome_writers.formats.ome_xml.text import NAMESPACE
+
+__all__ = [
+    "FRAME_NAMESPACE",
+    "NAMESPACE",
+    "Body",
+    "Pages",
+    "Planes",
+    "binary_only",
+    "dimension_order",
+    "letters",
+    "map_annotation",
+    "pixel_type",
+    "render",
+    "render_body",
+    "render_planes",
+    "whole",
+]

@@ -1,0 +1,28 @@
+"""Key-value pairs that the schema has no element for: MapAnnotation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.formats.frame_metadata import to_strict_json
+from ome_writers.formats.ome_xml.text import attribute, content
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["FRAME_NAMESPACE", "map_annotation"]
+
+FRAME_NAMESPACE = "ome_writers/frame_metadata"
+"""Namespace of the annotations that hold a frame's own keys."""
+
+
+def map_annotation(identifier: str, namespace: str, pairs: Mapping[str, Any]) -> str:
+    """Return a MapAnnotation: one entry a key, its value as JSON."""
+    entries = "".join(
+        f"<M K={attribute(key)}>{content(to_strict_json(value).decode())}</M>"
+        for key, value in pairs.items()
+    )
+    return (
+        f'<MapAnnotation ID="{identifier}" Namespace={attribute(namespace)}>'
+        f"<Value>{entries}</Value></MapAnnotation>"
+    )

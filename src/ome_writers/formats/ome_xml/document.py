@@ -1,0 +1,122 @@
+"""Whole documents, from their parts."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ome_writers.formats.ome_xml.annotations import map_annotation
+from ome_writers.formats.ome_xml.images import Pages, cameras, image, letters
+from ome_writers.formats.ome_xml.planes import Planes, render_planes
+from ome_writers.formats.ome_xml.plates import plate
+from ome_writers.formats.ome_xml.text import attribute, opening
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ome_writers.formats.documents import Outcome
+    from ome_writers.formats.frame_metadata import Journal
+    from ome_writers.routing import Plan
+
+__all__ = ["Body", "binary_only", "render", "render_body", "whole"]
+
+Body: TypeAlias = "list[bytes]"
+"""All that stands inside the root element: the same in every file of a set."""
+
+
+def render(
+    plan: Plan,
+    outcome: Outcome,
+    journal: Journal | None,
+    *,
+    metadata: Mapping[str, Mapping[str, Any]] = {},
+) -> bytes:
+    """Return the OME-XML of an acquisition whose planes lie in files of another format.
+
+    Parameters
+    ----------
+    plan, outcome
+        What was planned, and how it stands.
+    journal
+        The frames' metadata, or None while they arrive.
+    metadata
+        Global metadata by namespace: a MapAnnotation each.
+    """
+    planes = {}
+    for one in plan.images if journal is not None else ():
+        if journal.count(one.number):
+            lines = journal.lines
+            planes[one.number] = render_planes(
+                one.number, lambda n=one.number, lines=lines: lines(n), letters(one)
+            )
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return whole(render_body(plan, outcome.shapes, began=now, planes=planes, metadata=metadata), None)
+
+
+def render_body(
+    plan: Plan,
+    shapes: Sequence[Sequence[int]],
+    *,
+    began: datetime.datetime,
+    pages: Sequence[Pages] | None = None,
+    planes: Mapping[int, Planes] = {},
+    metadata: Mapping[str, Mapping[str, Any]] = {},
+) -> Body:
+    """Return what stands inside the root element.
+
+    Parameters
+    ----------
+    plan
+        What was planned.
+    shapes
+        The shape of each image's array.
+    began
+        When the acquisition began.
+    pages
+        Where each image's planes lie; None for planes in files of another format.
+    planes
+        Image number to what is known of its planes.
+    metadata
+        Global metadata by namespace: a MapAnnotation each.
+    """
+    start = began.astimezone(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+    head = []
+    if plan.settings.plate is not None and plan.settings.position_dimension_index is not None:
+        head.extend(plate(plan, began=start))
+    detectors = cameras(plan)
+    if detectors:
+        parts = (f'<Detector ID="{id_}" Model={attribute(n)}/>' for n, id_ in detectors.items())
+        head.append(f'<Instrument ID="Instrument:0">{"".join(parts)}</Instrument>')
+    body = ["".join(head).encode("ascii", "xmlcharrefreplace")]
+    for one in plan.images:
+        known = planes.get(one.number)
+        body.extend(
+            image(
+                plan,
+                one.number,
+                shapes[one.number],
+                began=start,
+                detectors=detectors,
+                pages=None if pages is None else pages[one.number],
+                planes=known.elements if known else b"",
+            )
+        )
+    annotations = [
+        map_annotation(f"Annotation:{i}", namespace, pairs).encode("ascii", "xmlcharrefreplace")
+        for i, (namespace, pairs) in enumerate(metadata.items())
+    ]
+    annotations += [known.annotations for known in planes.values()]
+    if any(annotations):
+        body += [b"<StructuredAnnotations>", *annotations, b"</StructuredAnnotations>"]
+    return body
+
+
+def whole(body: Body, uuid: str | None) -> bytes:
+    """Return the document of the file that has this UUID."""
+    return b"".join([opening(uuid).encode("ascii", "xmlcharrefreplace"), *body, b"</OME>"])
+
+
+def binary_only(uuid: str, file: str, file_uuid: str) -> bytes:
+    """Return the document of a file whose metadata are those of another file of its set."""
+    element = f'<BinaryOnly MetadataFile={attribute(file)} UUID="{file_uuid}"/></OME>'
+    return (opening(uuid) + element).encode("ascii", "xmlcharrefreplace")

@@ -1,0 +1,38 @@
+"""Text that XML 1.0 can hold, and the words around every document."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.metadata import version
+from xml.sax.saxutils import escape, quoteattr
+
+__all__ = ["NAMESPACE", "attribute", "content", "opening"]
+
+NAMESPACE = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+_IMPOSSIBLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def attribute(text: str) -> str:
+    """Return `text` as the quoted value of an attribute; what XML cannot hold at all is left out."""
+    return quoteattr(_IMPOSSIBLE.sub("", text))
+
+
+def content(text: str) -> str:
+    """Return `text` as the content of an element."""
+    return escape(_IMPOSSIBLE.sub("", text))
+
+
+def opening(uuid: str | None) -> str:
+    """Return the declaration and the start of the root element."""
+    identity = f" UUID={attribute(uuid)}" if uuid else ""
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<OME xmlns="{NAMESPACE}" '
+        'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
+        f'xsi:schemaLocation="{NAMESPACE} {NAMESPACE}/ome.xsd"{identity} Creator="ome-writers {_version()}">'
+    )
+
+
+@cache
+def _version() -> str:
+    return version("ome-writers")

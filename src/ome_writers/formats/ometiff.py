@@ -1,0 +1,175 @@
+"""All that an OME-TIFF says: one OME-XML, put into one file, into each of several, or into a companion."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+
+from ome_writers.errors import MetadataError
+from ome_writers.formats.documents import Outcome
+from ome_writers.formats.frame_metadata import to_strict_json
+from ome_writers.formats.ome_xml import binary_only, letters, render_body, render_planes, whole
+from ome_writers.formats.tiff_layout import TiffSet, lay_out, pages_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ome_types.model import OME
+
+    from ome_writers.formats.documents import Layout
+    from ome_writers.formats.frame_metadata import Journal
+    from ome_writers.formats.ome_model import Edited
+    from ome_writers.formats.ome_xml import Body, Planes
+    from ome_writers.routing import Plan
+
+__all__ = ["TiffDocuments", "lay_out"]
+
+RESERVED = frozenset({"ome", "ome_writers"})
+_OWN = "ome_writers"
+
+
+class TiffDocuments:
+    """The documents of one OME-TIFF; see `formats.documents.Documents`.
+
+    As long as nobody edits them they follow from plan, outcome and journal. Edited ones are the user's, but for
+    what only the files know: sizes, and where the planes are.
+    """
+
+    def __init__(self, plan: Plan, layout: Layout) -> None:
+        self._plan = plan
+        self._layout = layout
+        self._files = TiffSet.of(plan, layout)
+        self._began = datetime.datetime.now(datetime.timezone.utc)
+        self._outcome = Outcome("writing", 0, tuple(i.array.shape for i in plan.images))
+        self._globals: dict[str, Mapping[str, Any]] = {}
+        self._planes: dict[int, Planes] = {}
+        self._edited: dict[int, Edited] = {}
+        self._dirty = set(self._files.keys)
+        self._obsolete: list[int] = []
+
+    def render(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the documents that changed; see `formats.documents.Documents.render`."""
+        dirty, self._dirty = self._dirty, set()
+        body = None
+        for number, key in self._files.keys.items():
+            if number not in dirty:
+                continue
+            if number in self._files.parts:
+                yield key, self._pointer(number)
+            elif number in self._edited:
+                yield key, self._edited[number].document(self._files.uuids[number])
+            else:
+                body = body or self._body()
+                yield key, whole(body, self._files.uuids[number] if len(self._files.keys) > 1 else None)
+
+    def grow(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Take note of the shapes that the arrays show from now on."""
+        if tuple(shapes) != self._outcome.shapes:
+            self._outcome = dataclasses.replace(self._outcome, shapes=tuple(shapes))
+            self._refresh()
+
+    def get_metadata(self) -> dict[int, OME]:
+        """Return a model of each document: number of the position to `ome_types.model.OME`, -1 for a companion.
+
+        The models share the elements that all files have in common.
+        """
+        from ome_writers.formats.ome_model import models
+
+        edited = {number: e.document(self._files.uuids[number]) for number, e in self._edited.items()}
+        common = None
+        if any(n not in edited for n in self._files.whole):
+            common = whole(self._body(), self._files.uuids[self._files.whole[0]])
+        pointers = {number: self._pointer(number) for number in self._files.parts}
+        return models(self._files.keys, self._files.uuids, common, {**edited, **pointers})
+
+    def update_metadata(self, metadata: Any) -> None:
+        """Take over models of documents, as `get_metadata` returns them.
+
+        Files that only point to the metadata of another keep doing so.
+
+        Raises
+        ------
+        TypeError
+            If `metadata` is no dict of position number to model.
+        KeyError
+            If there is no such position.
+        """
+        from ome_writers.formats.ome_model import check_models, edit
+
+        check_models(metadata, self._files.keys)
+        given = {n: model for n, model in metadata.items() if n in self._files.whole}
+        facts = self._body()
+        for number, edited in edit(given).items():
+            edited.refresh(facts)
+            self._edited[number] = edited
+            self._dirty.add(number)
+
+    def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
+        """Attach `metadata` to the whole acquisition; see `formats.documents.Documents`."""
+        if not namespace or namespace in RESERVED:
+            raise ValueError(
+                f"A namespace must be a non-empty name other than {sorted(RESERVED)}, got {namespace!r}."
+            )
+        try:
+            plain = from_json(to_strict_json(dict(metadata)))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise MetadataError(f"The metadata cannot be written as JSON: {error}.") from error
+        self._globals[namespace] = plain
+        for edited in self._edited.values():
+            edited.annotate(namespace, plain)
+        self._dirty.update(self._files.whole)
+
+    def finish(self, outcome: Outcome, journal: Journal) -> None:
+        """Take in how the acquisition ended; see `formats.documents.Documents.finish`."""
+        self._outcome = outcome
+        for image in self._plan.images:
+            number = image.number
+            if journal.count(number):
+                lines = journal.lines
+                self._planes[number] = render_planes(
+                    number, lambda n=number, lines=lines: lines(n), letters(image)
+                )
+                self._obsolete.append(number)
+        self._refresh()
+
+    def journal_obsolete(self) -> tuple[int, ...]:
+        """Return the images whose journal is embedded: all that have one."""
+        return tuple(self._obsolete)
+
+    def _refresh(self) -> None:
+        """Have all documents that say everything say what is known now."""
+        if self._edited:
+            facts = self._body()
+            for edited in self._edited.values():
+                edited.refresh(facts)
+        self._dirty.update(self._files.whole)
+
+    def _pointer(self, number: int) -> bytes:
+        target = self._files.whole[0]
+        return binary_only(
+            self._files.uuids[number], self._files.keys[target], self._files.uuids[target]
+        )
+
+    def _body(self) -> Body:
+        shapes = self._outcome.shapes
+        return render_body(
+            self._plan,
+            shapes,
+            began=self._began,
+            pages=pages_of(self._plan, self._layout, self._files, shapes),
+            planes=self._planes,
+            metadata={**self._globals, _OWN: self._state()},
+        )
+
+    def _state(self) -> dict[str, Any]:
+        from importlib.metadata import version
+
+        return {
+            "version": version("ome-writers"),
+            "status": self._outcome.status,
+            "frames_expected": self._plan.frames,
+            "frames_written": self._outcome.frames_written,
+        }

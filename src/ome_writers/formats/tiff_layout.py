@@ -1,0 +1,158 @@
+"""Which file of an OME-TIFF holds which image, and which files hold the OME-XML."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ome_writers.formats.documents import Layout
+from ome_writers.formats.ome_xml import Pages
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ome_writers.routing import Plan
+
+__all__ = ["TiffSet", "is_set", "lay_out", "pages_of"]
+
+_EACH_PLANE = 100_000  # planes; above, the companion file names runs of them
+
+
+def is_set(plan: Plan) -> bool:
+    """Whether the output is a folder with a file an image, and not one file."""
+    prefer = getattr(plan.settings.format, "prefer_single_file", "auto")
+    single = {"always": True, "never": False}.get(prefer, len(plan.settings.positions) <= 1)
+    return not single
+
+
+def lay_out(plan: Plan) -> Layout:
+    """Return the layout of an OME-TIFF."""
+    output = Path(plan.settings.output_path)
+    if not is_set(plan):
+        count = len(plan.images)
+        marks = [""] if count == 1 else [f".{i}" for i in range(count)]
+        return Layout(
+            root=output.parent,
+            output=output,
+            arrays=(output.name,) * count,
+            images=(output.name,) * count,
+            journals=tuple(f".{output.name}{mark}.jsonl" for mark in marks),
+        )
+    digits = max(3, len(str(len(plan.images) - 1)))
+    stem, suffix = _stem(output.name), _suffix(plan)
+    files = tuple(f"{stem}_p{i:0{digits}d}{suffix}" for i in range(len(plan.images)))
+    return Layout(
+        root=output,
+        output=output,
+        arrays=files,
+        images=files,
+        journals=tuple(f"{file}.jsonl" for file in files),
+    )
+
+
+@dataclass(frozen=True)
+class TiffSet:
+    """The documents of an OME-TIFF.
+
+    Attributes
+    ----------
+    keys
+        Number of each document to its key: the image's number for a TIFF file, -1 for a companion file.
+    uuids
+        Number to the UUID of the file.
+    whole
+        The numbers of the documents that say everything.
+    parts
+        The numbers of those that only point to the first of `whole`.
+    """
+
+    keys: dict[int, str]
+    uuids: dict[int, str]
+    whole: tuple[int, ...]
+    parts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, plan: Plan, layout: Layout) -> TiffSet:
+        """Return the documents that `plan` asks for."""
+        format_ = plan.settings.format
+        mode = getattr(format_, "multi_file_metadata", "redundant")
+        numbers = tuple(dict(zip(layout.arrays[::-1], range(len(layout.arrays))[::-1], strict=True)).values())[::-1]
+        keys = {n: layout.arrays[n] for n in numbers}
+        whole, parts = numbers, ()
+        if is_set(plan) and mode == "companion-file":
+            companion = _companion(getattr(format_, "companion_file", ""), _stem(layout.output.name))
+            keys = {-1: companion, **keys}
+            whole, parts = (-1,), numbers
+        elif is_set(plan) and mode == "master-tiff":
+            whole, parts = numbers[:1], numbers[1:]
+        return cls(keys, {n: f"urn:uuid:{uuid.uuid4()}" for n in keys}, whole, parts)
+
+    @property
+    def has_companion(self) -> bool:
+        """Whether the OME-XML is a file of its own."""
+        return -1 in self.keys
+
+
+def pages_of(
+    plan: Plan, layout: Layout, files: TiffSet, shapes: Sequence[Sequence[int]]
+) -> list[Pages]:
+    """Return in which directories each image's planes lie.
+
+    The order of a file's directories is a rule that the engine keeps, too: image after image, each in storage
+    order; in a file that grows, place after place along the growing axis, and so within each.
+    """
+    if is_set(plan):
+        each = files.has_companion and sum(math.prod(s[:-2]) for s in shapes) <= _EACH_PLANE
+        return [
+            Pages([(0, 0, math.prod(shapes[n][:-2]))], layout.arrays[n], files.uuids[n], each)
+            for n in range(len(shapes))
+        ]
+    growing = [image.array.growing for image in plan.images]
+    if len(shapes) > 1 and growing[0] is not None:
+        return _interleaved([g or 0 for g in growing], shapes)
+    pages, first = [], 0
+    for shape in shapes:
+        count = math.prod(shape[:-2])
+        pages.append(Pages([(0, first, count)]))
+        first += count
+    return pages
+
+
+def _interleaved(growing: Sequence[int], shapes: Sequence[Sequence[int]]) -> list[Pages]:
+    """Return the pages of images that grow side by side in one file."""
+    runs: list[list[tuple[int, int, int]]] = [[] for _ in shapes]
+    ifd = 0
+    extents = [shape[axis] for axis, shape in zip(growing, shapes, strict=True)]
+    inner = [math.prod(s[:-2]) // max(1, n) for s, n in zip(shapes, extents, strict=True)]
+    for place in range(max(extents)):
+        for image, count in enumerate(inner):
+            if place < extents[image]:
+                runs[image].append((place, ifd, count))
+                ifd += count
+    return [Pages(run) for run in runs]
+
+
+def _stem(name: str) -> str:
+    for suffix in (".ome.tiff", ".ome.tif", ".tiff", ".tif"):
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+def _suffix(plan: Plan) -> str:
+    """Return the suffix of a set's files: always one that says OME."""
+    suffix = plan.settings.format.suffix
+    if suffix.lower().endswith((".ome.tiff", ".ome.tif")):
+        return suffix
+    return ".ome.tif" if suffix.lower().endswith(".tif") else ".ome.tiff"
+
+
+def _companion(name: str, stem: str) -> str:
+    """Return the companion file's name; readers find it by its end."""
+    end = ".companion.ome"
+    if name == "companion.ome":
+        return stem + end
+    return name if name.endswith(end) and name != end else name.removesuffix(".ome").rstrip(".") + end
