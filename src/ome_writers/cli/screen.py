@@ -40,6 +40,7 @@ class Screen(Protocol):
 
     def progress(self, label: str, total: int) -> AbstractContextManager[Advance]:
         """Show a bar of ``total`` steps while the context lasts."""
+        ...
 
     def live(self, title: str) -> AbstractContextManager[Show]:
         """Show names and values that change while the context lasts; the last ones stay."""
