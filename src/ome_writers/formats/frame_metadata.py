@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
-import datetime
 import os
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from ome_writers.errors import MetadataError
+from ome_writers.formats.strict_json import PLAIN_TYPES, culprit, to_strict_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
-__all__ = ["EMBED_BYTES", "JOURNAL_NAME", "Journal", "latest", "read_lines", "to_strict_json"]
+    Record = tuple[int, tuple[int, ...], bytes]
+    """Image number, storage index, and the metadata as JSON."""
+
+__all__ = [
+    "EMBED_BYTES",
+    "JOURNAL_NAME",
+    "FrameRecords",
+    "Journal",
+    "latest",
+    "read_lines",
+    "storage_index",
+    "to_strict_json",
+]
 
 JOURNAL_NAME = "frame_metadata.jsonl"
 EMBED_BYTES = 2**20
 """Frame metadata up to this size, an image, is part of the documents; more stays in the journal."""
+
+
+def storage_index(image: int, index: tuple[int, ...]) -> bytes:
+    """Return a frame's place in its image as the JSON member ``"storage_index"``."""
+    return b'"storage_index":[%s]' % ",".join(map(str, index)).encode()
+
+
+class FrameRecords(Protocol):
+    """The frame metadata of each image, wherever it is kept."""
+
+    def count(self, image: int) -> int:
+        """Return how many frames of an image came with metadata."""
+        ...
+
+    def lines(self, image: int) -> Iterable[bytes]:
+        """Iterate over an image's frames: ``{"storage_index": [...], ...}`` each."""
+        ...
 
 
 class Journal:
@@ -35,13 +64,31 @@ class Journal:
         Key of each image's file. None of them is made before it has a line.
     durable
         Whether `write` forces lines to the medium.
+    place
+        How a line names its frame's place, as JSON members; see `Layout.place`.
     """
 
-    def __init__(self, root: Path, keys: Sequence[str], *, durable: bool) -> None:
+    def __init__(
+        self,
+        root: Path,
+        keys: Sequence[str],
+        *,
+        durable: bool,
+        place: Callable[[int, tuple[int, ...]], bytes] = storage_index,
+    ) -> None:
+        self._place = place
         self._paths = [root / key for key in keys]
         self._durable = durable
-        self._pending: list[tuple[int, bytes]] = []
+        self._pending: list[Record] = []
         self._counts = [0] * len(keys)
+
+    @classmethod
+    def found(cls, root: Path, keys: Sequence[str]) -> Journal:
+        """Return the journal that a writer has left on disk."""
+        journal = cls(root, keys, durable=False)
+        for image, path in enumerate(journal._paths):
+            journal._counts[image] = sum(1 for _ in read_lines(path))
+        return journal
 
     def encode(self, metadata: Mapping[str, Any]) -> bytes:
         """Return one frame's metadata as strict JSON.
@@ -51,20 +98,23 @@ class Journal:
         Raises
         ------
         MetadataError
-            If a key is no string, or a value has no JSON form.
+            If a key is no string, or a value has no JSON form (bytes and cycles have none).
         """
         try:
-            encoded = to_strict_json(metadata)
+            "".join(metadata)  # the fastest way to find out whether all keys are strings
+            if type(metadata) is dict and PLAIN_TYPES.issuperset(map(type, metadata.values())):
+                encoded = to_json(metadata, inf_nan_mode="null")
+            else:
+                encoded = to_strict_json(dict(metadata.items()))
         except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
             raise MetadataError(
-                f"frame_metadata cannot be written as JSON ({_culprit(metadata)}): {error}. Use strings, numbers, "
+                f"frame_metadata cannot be written as JSON ({culprit(metadata)}): {error}. Use strings, numbers, "
                 f"booleans, None, lists and dicts of these."
             ) from error
-        if encoded[:1] != b"{" or not all(isinstance(key, str) for key in metadata):
+        except AttributeError:
             raise MetadataError(
-                f"frame_metadata must be a mapping with string keys, got {type(metadata).__name__} "
-                f"with keys {list(metadata)[:5]!r}."
-            )
+                f"frame_metadata must be a mapping with string keys, got {type(metadata).__name__}."
+            ) from None
         if "storage_index" in metadata:
             raise MetadataError(
                 "frame_metadata may not have a key 'storage_index': it names the place."
@@ -73,34 +123,55 @@ class Journal:
 
     def record(self, image: int, index: tuple[int, ...], encoded: bytes) -> None:
         """Add the metadata of the frame at storage index `index` of an image."""
-        rest = b"}" if encoded == b"{}" else b"," + encoded[1:]
-        self._pending.append((image, b'{"storage_index":%s%s\n' % (_index(index), rest)))
+        self._pending.append((image, index, encoded))
         self._counts[image] += 1
 
-    def take(self) -> list[tuple[int, bytes]]:
-        """Return the lines that are not on disk, and forget them."""
+    def take(self) -> list[Record]:
+        """Return what is not on disk, and forget it."""
         pending, self._pending = self._pending, []
         return pending
 
-    def write(self, lines: list[tuple[int, bytes]]) -> None:
-        """Append lines to the images' files."""
+    def write(self, records: Iterable[Record]) -> None:
+        """Append a line for each record to the images' files.
+
+        Raises
+        ------
+        OSError
+            If lines are not on disk.
+        """
         by_image: dict[int, list[bytes]] = {}
-        for image, line in lines:
-            by_image.setdefault(image, []).append(line)
+        for image, index, encoded in records:
+            by_image.setdefault(image, []).append(_line(self._place(image, index), encoded))
         for image, texts in by_image.items():
-            with self._paths[image].open("ab") as file:
-                file.write(b"".join(texts))
+            self._append(self._paths[image], b"".join(texts))
+
+    def _append(self, path: Path, text: bytes) -> None:
+        new = not path.exists()
+        with path.open("ab", buffering=0) as file:
+            whole = file.tell()
+            try:
+                rest = memoryview(text)
+                while rest:
+                    rest = rest[file.write(rest) :]
                 if self._durable:
-                    file.flush()
                     os.fsync(file.fileno())
+            except OSError:
+                with suppress(OSError):  # the first error is the one that tells
+                    file.truncate(whole)  # no line is left half written
+                raise
+        if self._durable and new:
+            _sync_folder(path.parent)
 
     def count(self, image: int) -> int:
-        """Return how many frames of an image have metadata."""
+        """Return how many frames of an image came with metadata."""
         return self._counts[image]
 
     def size(self, image: int) -> int:
         """Return how many bytes of an image's metadata are on disk."""
-        return self._paths[image].stat().st_size if self._counts[image] else 0
+        try:
+            return self._paths[image].stat().st_size if self._counts[image] else 0
+        except FileNotFoundError:
+            return 0
 
     def lines(self, image: int) -> Iterator[bytes]:
         """Iterate over an image's lines on disk."""
@@ -112,50 +183,19 @@ class Journal:
         self._paths[image].unlink(missing_ok=True)
 
 
-def to_strict_json(value: Any) -> bytes:
-    """Return `value` as JSON; numpy's types are converted, what is not finite becomes null."""
-    return to_json(value, fallback=_convert, inf_nan_mode="null")
-
-
 def read_lines(path: Path) -> Iterator[bytes]:
     """Iterate over the whole lines of a journal; one that a crash cut short is left out."""
-    if not path.exists():
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
         return
-    with path.open("rb") as file:
+    with file:
         for line in file:
             if line.endswith(b"\n"):
                 yield line
 
 
-def _index(index: tuple[int, ...]) -> bytes:
-    return b"[%s]" % ",".join(map(str, index)).encode()
-
-
-def _convert(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, PurePath):
-        return str(value)
-    if isinstance(value, complex):
-        return [value.real, value.imag]
-    if isinstance(value, datetime.tzinfo):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def _culprit(metadata: Mapping[str, Any]) -> str:
-    """Name the first key whose value cannot be written."""
-    for key, value in metadata.items() if hasattr(metadata, "items") else ():
-        try:
-            to_strict_json(value)
-        except Exception:  # only the name is wanted
-            return f"key {key!r}"
-    return "as a whole"
-
-
-def latest(lines: Iterator[bytes]) -> list[dict[str, Any]]:
+def latest(lines: Iterable[bytes]) -> list[dict[str, Any]]:
     """Return the metadata of each place, in the order in which the places were first filled.
 
     Of a place that was filled twice the later frame counts, like its pixels.
@@ -165,3 +205,17 @@ def latest(lines: Iterator[bytes]) -> list[dict[str, Any]]:
         entry = from_json(line)
         found[tuple(entry["storage_index"])] = entry
     return list(found.values())
+
+
+def _line(place: bytes, encoded: bytes) -> bytes:
+    return b"{%s%s\n" % (place, b"}" if encoded == b"{}" else b"," + encoded[1:])
+
+
+def _sync_folder(folder: Path) -> None:
+    """Force the name of a new journal to the medium (where folders can be opened: not on Windows)."""
+    if os.name != "nt":
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

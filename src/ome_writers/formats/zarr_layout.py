@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.formats.documents import Layout
 from ome_writers.formats.frame_metadata import JOURNAL_NAME
-from ome_writers.formats.names import distinct, path_component
+from ome_writers.formats.names import alphanumeric, distinct, field_name
 
 if TYPE_CHECKING:
     from ome_writers.routing import ImagePlan, Plan
@@ -81,8 +81,8 @@ def plate_layout(plan: Plan) -> PlateLayout:
         rows[row] = columns[column] = None
         wells.setdefault((row, column), []).append(image)
     return PlateLayout(
-        rows=_components(list(rows)),
-        columns=_components(list(columns)),
+        rows=_components(list(rows), "row"),
+        columns=_components(list(columns), "column"),
         fields={
             well: list(zip((i.number for i in images), _field_names(images), strict=True))
             for well, images in wells.items()
@@ -95,8 +95,9 @@ def _well(position: Position | None) -> tuple[str, str]:
     return str(position.plate_row), str(position.plate_column)
 
 
-def _components(names: list[str]) -> dict[str, str]:
-    return dict(zip(names, distinct([path_component(n) for n in names]), strict=True))
+def _components(names: list[str], otherwise: str) -> dict[str, str]:
+    paths = distinct((alphanumeric(name, otherwise) for name in names), joint="")
+    return dict(zip(names, paths, strict=True))
 
 
 def _field_names(images: list[ImagePlan]) -> list[str]:
@@ -106,5 +107,5 @@ def _field_names(images: list[ImagePlan]) -> list[str]:
         words = [image.name]
         if image.position is not None and image.position.grid_row is not None:
             words += [str(image.position.grid_row), str(image.position.grid_column)]
-        names.append(path_component("_".join(words)))
+        names.append(field_name("_".join(words)))
     return distinct(names)
