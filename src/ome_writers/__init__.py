@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         dims_from_standard_axes,
     )
     from ome_writers.streaming import CoordUpdate, OMEStream, create_stream
-    from ome_writers.views import StreamView
+    from ome_writers.views import StreamView, open
     from ome_writers_useq import (
         AcquisitionSettingsDict,
         dims_from_useq,
@@ -83,6 +83,8 @@ __all__ = [
     "useq_to_acquisition_settings",
 ]
 
+# `open` is public too, but not in `__all__`: a star import must not replace the builtin.
+
 # What is looked up when it is first used: pydantic's machinery alone takes most of the third of a
 # second that this import may cost, and the engines and adapters must not be loaded by it.
 _ROOMS = {
@@ -104,7 +106,7 @@ _ROOMS = {
         "ome_writers.settings",
     ),
     **dict.fromkeys(("CoordUpdate", "OMEStream", "create_stream"), "ome_writers.streaming"),
-    "StreamView": "ome_writers.views",
+    **dict.fromkeys(("StreamView", "open"), "ome_writers.views"),
     **dict.fromkeys(
         ("AcquisitionSettingsDict", "dims_from_useq", "useq_to_acquisition_settings"),
         "ome_writers_useq",
