@@ -79,11 +79,15 @@ class TiffSet:
         """Return the documents that `plan` asks for."""
         format_ = plan.settings.format
         mode = getattr(format_, "multi_file_metadata", "redundant")
-        numbers = tuple(dict(zip(layout.arrays[::-1], range(len(layout.arrays))[::-1], strict=True)).values())[::-1]
+        numbers = tuple(
+            dict(zip(layout.arrays[::-1], range(len(layout.arrays))[::-1], strict=True)).values()
+        )[::-1]
         keys = {n: layout.arrays[n] for n in numbers}
         whole, parts = numbers, ()
         if is_set(plan) and mode == "companion-file":
-            companion = _companion(getattr(format_, "companion_file", ""), _stem(layout.output.name))
+            companion = _companion(
+                getattr(format_, "companion_file", ""), _stem(layout.output.name)
+            )
             keys = {-1: companion, **keys}
             whole, parts = (-1,), numbers
         elif is_set(plan) and mode == "master-tiff":
@@ -130,7 +134,7 @@ def _interleaved(growing: Sequence[int], shapes: Sequence[Sequence[int]]) -> lis
     for place in range(max(extents)):
         for image, count in enumerate(inner):
             if place < extents[image]:
-                runs[image].append((place, ifd, count))
+                runs[image].append((place * count, ifd, count))
                 ifd += count
     return [Pages(run) for run in runs]
 
@@ -155,4 +159,6 @@ def _companion(name: str, stem: str) -> str:
     end = ".companion.ome"
     if name == "companion.ome":
         return stem + end
-    return name if name.endswith(end) and name != end else name.removesuffix(".ome").rstrip(".") + end
+    return (
+        name if name.endswith(end) and name != end else name.removesuffix(".ome").rstrip(".") + end
+    )

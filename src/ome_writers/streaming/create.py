@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ome_writers.errors import WriteError
 from ome_writers.formats import Journal, lay_out, open_documents
 from ome_writers.routing import resolve
+from ome_writers.settings import ScratchFormat
 from ome_writers.storage import ArrayTarget, Options, choose, open_engine
 from ome_writers.streaming.output import Output
 from ome_writers.streaming.recorder import Recorder
@@ -69,13 +70,25 @@ def _begin(plan: Plan, row: EngineRow, layout: Layout, output: Output | None) ->
         ArrayTarget(key, image.array) for key, image in zip(layout.arrays, plan.images, strict=True)
     ]
     durable = settings.durability == "disk"
-    options = Options(settings.buffer_bytes, durable=durable, direct_io=settings.direct_io)
+    scratch = settings.format if isinstance(settings.format, ScratchFormat) else None
+    options = Options(
+        settings.buffer_bytes,
+        durable=durable,
+        direct_io=settings.direct_io,
+        memory_bytes=scratch.max_memory_bytes if scratch and not settings.root_path else 0,
+        spill=scratch is None or scratch.spill_to_disk,
+    )
     engine = open_engine(row, layout.root, targets, options)
     try:
         documents = open_documents(plan, layout)
         for key, content in documents.render():
             engine.put(key, content)
-        journal = Journal(layout.root, layout.journals, durable=durable)
+        if (
+            layout.root != layout.output
+        ):  # then journals lie beside the file, and outlive it after a crash
+            for key in layout.journals:
+                (layout.root / key).unlink(missing_ok=True)
+        journal = Journal(layout.root, layout.journals, durable=durable, place=layout.place)
         recorder = Recorder(settings.output_path, engine, documents, journal, output)
         return OMEStream(plan, row, recorder)
     except BaseException:

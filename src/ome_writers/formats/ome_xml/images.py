@@ -40,7 +40,7 @@ class Pages:
     Attributes
     ----------
     runs
-        (place along the slowest axis, first directory, planes) of directories side by side.
+        (first plane, first directory, planes) of directories side by side, planes counted in storage order.
     file, uuid
         Name and UUID of the file; None for the file that the document is in.
     each
@@ -196,10 +196,9 @@ def _tiff_data(plan: ImagePlan, shape: Sequence[int], pages: Pages | None) -> It
     axes = letters(plan)
     order = dimension_order(plan)[:1:-1]  # slowest first
     extents = [shape[axes[c]] if c in axes else 1 for c in order]
-    inner = math.prod(extents[1:])
-    for place, ifd, count in pages.runs:
+    for plane, ifd, count in pages.runs:
         for at in range(count) if pages.each else (0,):
-            first = _unravel(place * inner + at, extents)
+            first = _unravel(plane + at, extents)
             starts = "".join(f' First{c}="{i}"' for c, i in zip(order, first, strict=True))
             planes = 1 if pages.each else count
             yield f'<TiffData IFD="{ifd + at}"{starts} PlaneCount="{planes}"{end}'

@@ -62,7 +62,10 @@ def render_planes(
     elements, annotations = bytearray(), bytearray()
     for number, line in enumerate(lines()):
         if last[line[: line.index(b"]")]] == number:
-            element, annotation = _plane(image, number, line, axes)
+            try:
+                element, annotation = _plane(image, number, line, axes)
+            except ValueError:
+                continue  # two halves of lines that a full disk cut short can look like one
             elements += element.encode("ascii", "xmlcharrefreplace")
             annotations += annotation.encode("ascii", "xmlcharrefreplace")
     if len(elements) + len(annotations) < _LARGE:
