@@ -46,11 +46,15 @@ class Options:
         process.
     direct_io
         True: bypass the page cache where the platform and the engine can.
+    memory_bytes, spill
+        For the scratch engine: how much stays in memory (0: all goes to files), and whether more may go to files.
     """
 
     buffer_bytes: int = 256 * 2**20
     durable: bool = False
     direct_io: bool = False
+    memory_bytes: int = 0
+    spill: bool = True
 
 
 @dataclass(frozen=True)

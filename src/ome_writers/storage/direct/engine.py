@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DirectEngine", "open_engine"]
 
-_SHARD_BLOCK = (
-    2**20
-)  # bytes handed over at once: large enough for the disk, small enough for the cache
+_SHARD_BLOCK = 4 * 2**20  # bytes handed over at once: what a hand-over costs is then little of a write
 _FILES_BLOCK = 8  # chunk files handed over at once: enough to make the hand-over cheap
 
 
@@ -45,6 +43,7 @@ class DirectEngine:
         self._root = root
         self._targets = tuple(targets)
         self._durable = options.durable
+        self._share = options.buffer_bytes // (2 * len(targets))  # all arrays may be written by turns
         self._shapes: list[tuple[int, ...] | None] = [None] * len(targets)
         self._handles = Handles(durable=options.durable)
         self._pool = Pool(options.buffer_bytes, self._relieve)
@@ -174,7 +173,7 @@ class DirectEngine:
         grid = self._arrays[array].grid
         room = 1
         if grid.depth == 1:
-            room = max(1, _SHARD_BLOCK // grid.column_bytes)
+            room = max(1, min(_SHARD_BLOCK, self._share) // grid.column_bytes)
             if not grid.sharded:
                 room = min(room, _FILES_BLOCK)
         block = Block(array, grid, shard, room, refers=refer)

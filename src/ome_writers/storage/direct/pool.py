@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["Pool"]
 
 _PATIENCE = 0.02  # seconds between looks when memory is short; a release wakes earlier
+_WARM = 16 * 2**20  # bytes that may be lent before `take` hopes for a buffer that is on its way back
+_HOPE = 0.001  # seconds: such a buffer is warm in the cache, and new memory costs a fault a page
 
 
 class Pool:
@@ -40,6 +42,9 @@ class Pool:
 
     def take(self, nbytes: int) -> NDArray[np.uint8]:
         """Return a buffer of `nbytes`, its content undefined. Blocks while the budget is used up."""
+        with self._change:
+            if self._used + nbytes > _WARM and not self._free.get(nbytes):
+                self._change.wait(_HOPE)
         self.reserve(nbytes)
         with self._change:
             if self._free.get(nbytes):
