@@ -18,16 +18,27 @@ if TYPE_CHECKING:
     from ome_writers.routing import ImagePlan
     from ome_writers.settings import Dimension, Plate
 
-__all__ = ["VERSION", "image", "plate", "well"]
+__all__ = ["VERSION", "channel_facts", "image", "plate", "well"]
 
 VERSION = "0.5"
 _WHITE = "FFFFFF"
+_MICROMETERS = {
+    "angstrom": 1e-4,
+    "picometer": 1e-6,
+    "nanometer": 1e-3,
+    "micrometer": 1.0,
+    "millimeter": 1e3,
+    "centimeter": 1e4,
+    "meter": 1e6,
+}
 
 
 def image(
     plan: ImagePlan,
     shape: Sequence[int],
     windows: Mapping[tuple[int, int], tuple[float, float]],
+    *,
+    name: str,
 ) -> dict[str, Any]:
     """Return the ``ome`` attributes of an image's group.
 
@@ -39,14 +50,16 @@ def image(
         The shape that its array shows.
     windows
         (image, channel) to the range of the data, where it is known.
+    name
+        What to call an image that has no name of its own.
     """
     dimensions = plan.array.dimensions
     transformations = [{"type": "scale", "scale": [d.scale or 1.0 for d in dimensions]}]
-    translation = [_translation(d, plan) for d in dimensions]
+    translation = _translations(plan)
     if any(translation):
         transformations.append({"type": "translation", "translation": translation})
     multiscale: dict[str, Any] = {
-        "name": plan.name or "image",
+        "name": plan.name or name,
         "axes": [_axis(d) for d in dimensions],
         "datasets": [{"path": "0", "coordinateTransformations": transformations}],
         "type": "none",
@@ -54,8 +67,11 @@ def image(
     }
     document: dict[str, Any] = {"version": VERSION, "multiscales": [multiscale]}
     document["omero"] = {
-        "name": plan.name or "image",
-        "channels": _channels(plan, shape, windows),
+        "name": plan.name or name,
+        "channels": [
+            _omero_channel(channel, windows.get((plan.number, i)), plan.array.dtype)
+            for i, channel in enumerate(_channels(plan, shape))
+        ],
         "rdefs": {"model": "color", "defaultT": 0, "defaultZ": 0},
     }
     return document
@@ -68,6 +84,7 @@ def plate(model: Plate, layout: PlateLayout, *, name: str) -> dict[str, Any]:
     return {
         "version": VERSION,
         "plate": {
+            "version": VERSION,
             "name": model.name or name,
             "rows": [{"name": path} for path in layout.rows.values()],
             "columns": [{"name": path} for path in layout.columns.values()],
@@ -88,7 +105,7 @@ def plate(model: Plate, layout: PlateLayout, *, name: str) -> dict[str, Any]:
 def well(fields: Sequence[tuple[int, str]]) -> dict[str, Any]:
     """Return the ``ome`` attributes of a well's group."""
     images = [{"path": path, "acquisition": 0} for _, path in fields]
-    return {"version": VERSION, "well": {"images": images}}
+    return {"version": VERSION, "well": {"version": VERSION, "images": images}}
 
 
 def _axis(dim: Dimension) -> dict[str, str]:
@@ -98,38 +115,47 @@ def _axis(dim: Dimension) -> dict[str, str]:
     return axis
 
 
-def _translation(dim: Dimension, plan: ImagePlan) -> float:
-    """Return where an axis begins: its own translation plus the stage's coordinate."""
-    stage = None
-    if plan.position is not None and dim.type == "space" and dim.name in ("x", "y", "z"):
-        stage = getattr(plan.position, f"{dim.name}_coord")
-    return float(dim.translation or 0.0) + float(stage or 0.0)
+def _translations(plan: ImagePlan) -> list[float]:
+    """Return where each axis begins: its own translation plus the stage's coordinate (micrometer)."""
+    dimensions, position = plan.array.dimensions, plan.position
+    begins = [float(d.translation or 0.0) for d in dimensions]
+    if position is not None:
+        last = len(dimensions) - 1
+        depth = next((i for i, d in enumerate(dimensions[:-2]) if d.type == "space"), None)
+        stage = {last: position.x_coord, last - 1: position.y_coord, depth: position.z_coord}
+        for i, micrometers in stage.items():
+            if i is not None and micrometers is not None:
+                begins[i] += micrometers / _MICROMETERS.get(dimensions[i].unit or "micrometer", 1.0)
+    return begins
 
 
-def _channels(
-    plan: ImagePlan,
-    shape: Sequence[int],
-    windows: Mapping[tuple[int, int], tuple[float, float]],
-) -> list[dict[str, Any]]:
+def channel_facts(plan: ImagePlan, shape: Sequence[int]) -> list[dict[str, Any]]:
+    """Return what is known of each channel that ``omero`` has no word for (exposure, wavelengths, camera ...).
+
+    Empty when nothing is.
+    """
+    facts = [
+        channel.model_dump(mode="json", exclude_none=True, exclude={"color", "window"})
+        for channel in _channels(plan, shape)
+    ]
+    return facts if any(len(fact) > 1 for fact in facts) else []
+
+
+def _channels(plan: ImagePlan, shape: Sequence[int]) -> list[Channel]:
+    """Return the channels that an array of `shape` shows, numbered where they have no name."""
     axis = next((i for i, d in enumerate(plan.array.dimensions) if d.type == "channel"), None)
     count = 1 if axis is None else shape[axis]
-    coords = (plan.array.dimensions[axis].coords or ()) if axis is not None else ()
-    return [
-        _channel(
-            coords[i] if i < len(coords) else f"Channel {i}",
-            windows.get((plan.number, i)),
-            plan.array.dtype,
-        )
-        for i in range(count)
-    ]
+    coords = list((plan.array.dimensions[axis].coords or ()) if axis is not None else ())
+    coords += [f"Channel {i}" for i in range(len(coords), count)]
+    return [c if isinstance(c, Channel) else Channel(name=str(c)) for c in coords[:count]]
 
 
-def _channel(
-    coord: object, seen: tuple[float, float] | None, dtype: np.dtype[np.generic]
+def _omero_channel(
+    channel: Channel, seen: tuple[float, float] | None, dtype: np.dtype[np.generic]
 ) -> dict[str, Any]:
-    channel = coord if isinstance(coord, Channel) else Channel(name=str(coord))
-    low, high = _range(dtype)
-    start, end = channel.window or seen or (low, high)
+    # until the data are known a viewer may offer every value of the dtype, then those that there are
+    low, high = (_number(v, dtype) for v in seen) if seen else _range(dtype)
+    start, end = channel.window or (low, high)
     if end <= start:
         end = start + 1
     return {
@@ -141,6 +167,10 @@ def _channel(
         "inverted": False,
         "window": {"min": min(low, start), "max": max(high, end), "start": start, "end": end},
     }
+
+
+def _number(value: float, dtype: np.dtype[np.generic]) -> float:
+    return int(value) if dtype.kind in "biu" else float(value)
 
 
 def _color(channel: Channel) -> str:

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import copy
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from ome_writers.errors import MetadataError
 from ome_writers.formats import ngff
 from ome_writers.formats.documents import Outcome
 from ome_writers.formats.frame_metadata import EMBED_BYTES, JOURNAL_NAME, latest
+from ome_writers.formats.strict_json import plain
 from ome_writers.formats.zarr_layout import below, is_plate, plate_layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from ome_writers.formats.documents import Layout
     from ome_writers.formats.frame_metadata import Journal
-    from ome_writers.routing import Plan
+    from ome_writers.routing import ImagePlan, Plan
+
+    Attributes = dict[str, Any]
 
 __all__ = ["ZarrDocuments"]
 
 RESERVED = frozenset({"ome", "ome_writers"})
 XML_KEY = "OME/METADATA.ome.xml"
+_OURS = ("version", "status", "frames", "settings")  # in ``ome_writers``: nobody else writes them
 
 
 class ZarrDocuments:
@@ -31,37 +34,36 @@ class ZarrDocuments:
     def __init__(self, plan: Plan, layout: Layout) -> None:
         self._plan = plan
         self._layout = layout
-        self._groups: dict[str, dict[str, Any]] = {}
-        self._extra: dict[str, bytes] = {}
+        self._groups: dict[str, Attributes] = {}
+        self._generated: dict[
+            str, Attributes
+        ] = {}  # what ``ome`` of each image was before anybody changed it
+        self._xml: bytes | None = None
         self._dirty: set[str] = set()
-        self._obsolete: list[int] = []
-        self._globals: dict[str, dict[str, Any]] = {}
+        self._frames: dict[int, list[dict[str, Any]]] = {}  # by image: what is embedded
+        self._journal: Journal | None = None
+        self._globals: dict[str, Attributes] = {}
         self._outcome = Outcome("writing", 0, tuple(i.array.shape for i in plan.images))
         self._build()
 
     def render(self) -> Iterator[tuple[str, bytes]]:
         """Yield the documents that changed; see `formats.documents.Documents.render`."""
-        for path in [p for p in self._groups if p in self._dirty]:
-            document = {
-                "zarr_format": 3,
-                "node_type": "group",
-                "attributes": self._groups[path],
-            }
-            yield below(path, "zarr.json"), _dump(document)
-        for key, content in self._extra.items():
-            if key in self._dirty:
-                yield key, content
+        for path, attributes in self._groups.items():
+            if path in self._dirty:
+                document = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+                yield below(path, "zarr.json"), _dump(document)
+        if self._xml is not None and XML_KEY in self._dirty:
+            yield XML_KEY, self._xml
         self._dirty.clear()
 
-    def get_metadata(self) -> dict[str, dict[str, Any]]:
+    def get_metadata(self) -> dict[str, Attributes]:
         """Return a copy of each image group's attributes by path, ``"."`` being the root."""
-        return {
-            path or ".": copy.deepcopy(self._groups[path])
-            for path in dict.fromkeys(self._layout.images)
-        }
+        return {path or ".": copy.deepcopy(self._groups[path]) for path in self._layout.images}
 
     def update_metadata(self, metadata: Any) -> None:
         """Replace attributes of groups, by path.
+
+        What ``ome_writers`` says of the dataset and its frames stays; other keys may be added to it.
 
         Raises
         ------
@@ -82,13 +84,14 @@ class ZarrDocuments:
         for path, attributes in metadata.items():
             key = "" if path == "." else path
             if key not in self._groups:
-                raise KeyError(
-                    f"Unknown path: {path!r}. Paths are {sorted(self._groups) or ['.']}."
-                )
-            groups[key] = _plain(attributes)
+                known = ", ".join(repr(p or ".") for p in list(self._groups)[:20])
+                raise KeyError(f"Unknown path: {path!r}. This dataset has {known}.")
+            groups[key] = plain(attributes)
         for key, attributes in groups.items():
+            _keep_ours(attributes, self._groups[key])
             self._groups[key] = attributes
             self._dirty.add(key)
+        self._globals = {n: v for n, v in self._globals.items() if n in self._groups[""]}
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
         """Attach `metadata` to the root group; see `formats.documents.Documents`."""
@@ -96,33 +99,55 @@ class ZarrDocuments:
             raise ValueError(
                 f"A namespace must be a non-empty name other than {sorted(RESERVED)}, got {namespace!r}."
             )
-        self._globals[namespace] = self._groups[""][namespace] = _plain(dict(metadata))
+        self._globals[namespace] = self._groups[""][namespace] = plain(dict(metadata))
         self._dirty.add("")
         self._describe()
 
     def finish(self, outcome: Outcome, journal: Journal) -> None:
         """Take in how the acquisition ended; see `formats.documents.Documents.finish`."""
         self._outcome = outcome
+        self._journal = journal
         for image, path in zip(self._plan.images, self._layout.images, strict=True):
-            fresh = ngff.image(image, outcome.shapes[image.number], outcome.windows)
             attributes = self._groups[path]
-            # what a client wrote into the image's document stays; what closing found out is brought in
-            attributes["ome"] = {**fresh, **attributes.get("ome", {}), "omero": fresh["omero"]}
+            fresh = self._image(image, outcome)
+            attributes["ome"] = _merged(attributes.get("ome"), self._generated[path], fresh)
             if journal.count(image.number):
                 ours = attributes.setdefault("ome_writers", {"version": _version()})
-                ours["frame_metadata"] = self._frames(image.number, journal)
+                ours["frame_metadata"] = self._frame_metadata(image.number, journal)
             self._dirty.add(path)
-        self._groups[""].setdefault("ome_writers", {}).update(self._status())
+        self._groups[""]["ome_writers"].update(self._status())
         self._dirty.add("")
-        self._describe(journal)
+        self._describe()
 
     def journal_obsolete(self) -> tuple[int, ...]:
         """Return the images whose journal is embedded."""
-        return tuple(self._obsolete)
+        return tuple(self._frames)
+
+    def adopt(self, groups: Mapping[str, Attributes]) -> None:
+        """Go on from the attributes that an earlier writer of this same plan has left, by group path.
+
+        Nothing is rendered again for that.
+        """
+        for path in self._groups.keys() & groups.keys():
+            _keep_ours(groups[path], self._groups[path])
+            self._groups[path] = groups[path]
+        known = {"ome", "ome_writers"}
+        self._globals = {n: v for n, v in self._groups[""].items() if n not in known}
+        self._dirty.clear()
+
+    def lines(self, image: int) -> Iterable[bytes]:
+        """Iterate over the metadata of an image's frames, wherever it is now; see `FrameRecords`."""
+        if image in self._frames:
+            return (_dump(entry) for entry in self._frames[image])
+        return self._journal.lines(image) if self._journal is not None else ()
+
+    def count(self, image: int) -> int:
+        """Return how many frames of an image came with metadata."""
+        return self._journal.count(image) if self._journal is not None else 0
 
     def _build(self) -> None:
         plan, layout = self._plan, self._layout
-        root: dict[str, Any] = {}
+        root: Attributes = {}
         self._groups[""] = root
         if is_plate(plan):
             model = plan.settings.plate
@@ -139,32 +164,84 @@ class ZarrDocuments:
             self._groups["OME"] = {"ome": {"version": ngff.VERSION, "series": list(layout.images)}}
         for image, path in zip(plan.images, layout.images, strict=True):
             attributes = self._groups.setdefault(path, {})
-            attributes["ome"] = ngff.image(image, image.array.shape, {})
-        root["ome_writers"] = {**self._status(), "settings": plan.settings.model_dump(mode="json")}
+            attributes["ome"] = self._image(image, self._outcome)
+            self._generated[path] = copy.deepcopy(attributes["ome"])
+            facts = ngff.channel_facts(image, image.array.shape)
+            if facts:
+                attributes["ome_writers"] = {"version": _version(), "channels": facts}
+        settings = plan.settings.model_dump(mode="json")
+        root["ome_writers"] = {
+            **self._status(),
+            **root.get("ome_writers", {}),
+            "settings": settings,
+        }
         self._dirty = set(self._groups)
         self._describe()
 
-    def _status(self) -> dict[str, Any]:
+    def _image(self, image: ImagePlan, outcome: Outcome) -> Attributes:
+        shape = outcome.shapes[image.number]
+        return ngff.image(image, shape, outcome.windows, name=_stem(self._layout.output.name))
+
+    def _status(self) -> Attributes:
         return {
             "version": _version(),
             "status": self._outcome.status,
             "frames": {"expected": self._plan.frames, "written": self._outcome.frames_written},
         }
 
-    def _frames(self, image: int, journal: Journal) -> Any:
-        if journal.size(image) > EMBED_BYTES:
-            return {"journal": JOURNAL_NAME, "count": journal.count(image)}
-        self._obsolete.append(image)
-        return latest(journal.lines(image))
+    def _frame_metadata(self, image: int, journal: Journal) -> Any:
+        """Return what an image's document says of its frames: all of it, or where it lies."""
+        if journal.size(image) <= EMBED_BYTES:
+            try:
+                self._frames[image] = latest(journal.lines(image))
+            except (OSError, ValueError):
+                pass  # then it stays where it is, and the document is written all the same
+            else:
+                return self._frames[image]
+        return {"journal": JOURNAL_NAME, "count": journal.count(image)}
 
-    def _describe(self, journal: Journal | None = None) -> None:
+    def _describe(self) -> None:
         """Render the OME-XML of a collection: napari's reader opens none without it."""
         if "OME" not in self._groups:
             return
         from ome_writers.formats.ome_xml import render
 
-        self._extra[XML_KEY] = render(self._plan, self._outcome, journal, metadata=self._globals)
+        # all that is asked of a journal here is in `FrameRecords`
+        frames = cast("Journal", self) if self._journal is not None else None
+        self._xml = render(self._plan, self._outcome, frames, metadata=self._globals)
         self._dirty.add(XML_KEY)
+
+
+def _keep_ours(attributes: Attributes, before: Attributes) -> None:
+    """Keep what ``ome_writers`` said `before` in attributes that replace it."""
+    ours = before.get("ome_writers")
+    if ours is not None:
+        theirs = attributes.get("ome_writers")
+        merged = {**ours, **theirs} if isinstance(theirs, dict) else dict(ours)
+        merged.update({key: ours[key] for key in _OURS if key in ours})
+        attributes["ome_writers"] = merged
+
+
+def _merged(current: Any, before: Attributes, fresh: Attributes) -> Attributes:
+    """Return what closing found out, `fresh`, with what a client has changed since it was `before`."""
+    if current == before or not isinstance(current, dict):
+        return fresh
+    merged = {**fresh, **current}
+    channels = current.get("omero", {}).get("channels")
+    if isinstance(channels, list):
+        found = fresh["omero"]["channels"]
+        for channel, old, new in zip(channels, before["omero"]["channels"], found, strict=False):
+            if channel.get("window") == old["window"]:
+                channel["window"] = new["window"]
+        merged["omero"] = {**current["omero"], "channels": channels[: len(found)]}
+    return merged
+
+
+def _stem(name: str) -> str:
+    for suffix in (".ome.zarr", ".zarr"):
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)] or name
+    return name
 
 
 def _version() -> str:
@@ -173,17 +250,5 @@ def _version() -> str:
     return version("ome-writers")
 
 
-def _dump(document: dict[str, Any]) -> bytes:
+def _dump(document: Attributes) -> bytes:
     return json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
-
-
-def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return a deep copy that is strict JSON."""
-    from ome_writers.formats.frame_metadata import to_strict_json
-
-    try:
-        plain = json.loads(to_strict_json(metadata))
-    except (ValueError, TypeError, RecursionError) as error:
-        raise MetadataError(f"The metadata cannot be written as JSON: {error}.") from error
-    assert isinstance(plain, dict)
-    return plain
