@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import ome_writers
-from ome_writers.storage import ENGINES
 from support.codeblocks import code_blocks, run_page
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -34,11 +33,3 @@ def test_every_public_name_is_in_the_reference() -> None:
     pages = "\n".join(page.read_text(encoding="utf-8") for page in DOCS.glob("reference/*.md"))
     explained = set(re.findall(r"^::: ome_writers\.(\w+)$", pages, re.M))
     assert explained == set(ome_writers.__all__) - {"__version__"}
-
-
-@pytest.mark.skipif("tifffile" not in ENGINES, reason="no OME-TIFF engine yet")
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{page}" for page in PAGES)])
-def test_no_page_misses_an_engine_that_is_there(page: str, repository: Path) -> None:
-    """No page says that there is no OME-TIFF engine when there is one."""
-    text = " ".join((repository / page).read_text(encoding="utf-8").split())
-    assert "no OME-TIFF engine" not in text

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 LONGEST = 300
 REASON = re.compile(r"^# Longer than 300 lines: \S.{10,}", re.M)
 SILENCED = re.compile(r"#\s*(type: ignore|pyright: ignore|noqa)(?P<rest>.*)")
-EXPLAINED = re.compile(r"(\[[\w, -]+\]|: ?[A-Z]+\d+(, ?[A-Z]+\d+)*)\s*(#|--)\s*\S.{5,}")
+CODE = re.compile(r"\[[\w, -]+\]|: ?[A-Z]+\d+(, ?[A-Z]+\d+)*")
+EXPLAINED = re.compile(rf"({CODE.pattern})\s*(#|--)\s*\S.{{5,}}")
 TESTS = source_files(REPOSITORY / "tests")
 
 
@@ -30,11 +31,14 @@ def test_a_file_has_at_most_300_lines(path: Path) -> None:
 
 @pytest.mark.parametrize("path", source_files(), ids=name_of)
 def test_a_silenced_checker_has_a_reason(path: Path) -> None:
-    """Each ``type: ignore`` and ``noqa`` has its code and, behind a second ``#``, a reason."""
+    """A ``type: ignore`` or ``noqa`` has its code, and a reason behind it or on the line above."""
+    above = ""
     for line in path.read_text(encoding="utf-8").splitlines():
         if match := SILENCED.search(line):
-            explained = EXPLAINED.match(match["rest"].strip()) is not None
-            assert explained, line
+            rest = match["rest"].strip()
+            assert CODE.match(rest), line
+            assert EXPLAINED.match(rest) or above.lstrip().startswith("# "), line
+        above = line
 
 
 @pytest.mark.parametrize("path", TESTS, ids=name_of)

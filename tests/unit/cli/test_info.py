@@ -20,9 +20,6 @@ from ome_writers import (
 )
 from ome_writers.cli import main
 from ome_writers.cli.info import ROWS, describe
-from ome_writers.storage import ENGINES
-
-needs_tiff = pytest.mark.skipif("tifffile" not in ENGINES, reason="no OME-TIFF engine yet")
 
 
 def write(path: Path, *, positions: list[Any] | None = None, **more: Any) -> AcquisitionSettings:
@@ -101,7 +98,6 @@ def test_says_shards_and_steps(tmp_path: Path) -> None:
     assert str(image.axes[0]) == "z=4 (0.5 micrometer)"
 
 
-@needs_tiff
 @pytest.mark.parametrize("metadata", ["redundant", "master-tiff", "companion-file"])
 def test_describes_a_set_of_tiff_files(tmp_path: Path, metadata: str) -> None:
     """A TIFF set is described alike from its folder and from any file of it."""
