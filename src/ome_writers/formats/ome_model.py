@@ -110,7 +110,9 @@ class Edited:
         root.set("xmlns", NAMESPACE)
         root.set("UUID", uuid)
         # character references keep the text 7-bit
-        return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "us-ascii", xml_declaration=False)
+        return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(
+            root, "us-ascii", xml_declaration=False
+        )
 
     def annotate(self, namespace: str, pairs: Mapping[str, Any]) -> None:
         """Attach pairs to the acquisition; the same namespace replaces."""
@@ -120,7 +122,7 @@ class Edited:
         taken = {a.get("ID") for a in annotations}
         free = next(i for i in range(len(taken) + 1) if f"Annotation:{i}" not in taken)
         xml = map_annotation(f"Annotation:{free}", namespace, pairs)
-        annotations.append(ElementTree.fromstring(xml.encode("ascii", "xmlcharrefreplace")))
+        annotations.append(ElementTree.fromstring(xml.encode()))
         _sort_annotations(annotations)
 
     def refresh(self, facts: Body) -> None:
@@ -152,7 +154,9 @@ class Edited:
         found = self._root.find("StructuredAnnotations")
         if found is None:
             found = ElementTree.Element("StructuredAnnotations")
-            roi = next((i for i, child in enumerate(self._root) if child.tag == "ROI"), len(self._root))
+            roi = next(
+                (i for i, child in enumerate(self._root) if child.tag == "ROI"), len(self._root)
+            )
             self._root.insert(roi, found)
         return found
 
@@ -202,7 +206,9 @@ def _twin(model: OME, uuid: str | None) -> OME:
             update[name] = list(value)
     annotations = model.structured_annotations
     if annotations:
-        lists = {name: list(value) for name, value in _fields(annotations) if isinstance(value, list)}
+        lists = {
+            name: list(value) for name, value in _fields(annotations) if isinstance(value, list)
+        }
         update["structured_annotations"] = annotations.model_copy(update=lists)
     return model.model_copy(update=update)
 
@@ -216,7 +222,9 @@ def _alike(one: OME, other: OME) -> bool:
             if not _alike_annotations(mine, theirs):
                 return False
         elif isinstance(mine, list) and isinstance(theirs, list):
-            if len(mine) != len(theirs) or any(a is not b for a, b in zip(mine, theirs, strict=True)):
+            if len(mine) != len(theirs) or any(
+                a is not b for a, b in zip(mine, theirs, strict=True)
+            ):
                 return False
         elif mine != theirs:
             return False

@@ -87,7 +87,7 @@ def render_body(
     if detectors:
         parts = (f'<Detector ID="{id_}" Model={attribute(n)}/>' for n, id_ in detectors.items())
         head.append(f'<Instrument ID="Instrument:0">{"".join(parts)}</Instrument>')
-    body = ["".join(head).encode("ascii", "xmlcharrefreplace")]
+    body = ["".join(head).encode()]
     for one in plan.images:
         known = planes.get(one.number)
         body.extend(
@@ -102,7 +102,7 @@ def render_body(
             )
         )
     annotations = [
-        map_annotation(f"Annotation:{i}", namespace, pairs).encode("ascii", "xmlcharrefreplace")
+        map_annotation(f"Annotation:{i}", namespace, pairs).encode()
         for i, (namespace, pairs) in enumerate(metadata.items())
     ]
     annotations += [known.annotations for known in planes.values()]
@@ -113,10 +113,10 @@ def render_body(
 
 def whole(body: Body, uuid: str | None) -> bytes:
     """Return the document of the file that has this UUID."""
-    return b"".join([opening(uuid).encode("ascii", "xmlcharrefreplace"), *body, b"</OME>"])
+    return b"".join([opening(uuid).encode(), *body, b"</OME>"])
 
 
 def binary_only(uuid: str, file: str, file_uuid: str) -> bytes:
     """Return the document of a file whose metadata are those of another file of its set."""
     element = f'<BinaryOnly MetadataFile={attribute(file)} UUID="{file_uuid}"/></OME>'
-    return (opening(uuid) + element).encode("ascii", "xmlcharrefreplace")
+    return (opening(uuid) + element).encode()

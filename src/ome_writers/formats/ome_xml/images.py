@@ -124,7 +124,7 @@ def image(
     text.append(">")
     text.extend(_channels(one, axes, sizes["C"], detectors))
     text.extend(_tiff_data(one, shape, pages))
-    yield "".join(text).encode("ascii", "xmlcharrefreplace")
+    yield "".join(text).encode()
     yield planes
     yield b"</Pixels></Image>"
 

@@ -18,9 +18,9 @@ __all__ = ["Planes", "render_planes"]
 _ATTRIBUTES = {
     "delta_t": ("DeltaT", "s"),
     "exposure_time": ("ExposureTime", "s"),
-    "position_x": ("PositionX", "&#181;m"),
-    "position_y": ("PositionY", "&#181;m"),
-    "position_z": ("PositionZ", "&#181;m"),
+    "position_x": ("PositionX", "µm"),
+    "position_y": ("PositionY", "µm"),
+    "position_z": ("PositionZ", "µm"),
 }
 _LARGE = 2**20  # bytes; more is kept compressed, to some 5 %
 
@@ -66,8 +66,8 @@ def render_planes(
                 element, annotation = _plane(image, number, line, axes)
             except ValueError:
                 continue  # two halves of lines that a full disk cut short can look like one
-            elements += element.encode("ascii", "xmlcharrefreplace")
-            annotations += annotation.encode("ascii", "xmlcharrefreplace")
+            elements += element.encode()
+            annotations += annotation.encode()
     if len(elements) + len(annotations) < _LARGE:
         return Planes(bytes(elements), bytes(annotations), False)
     return Planes(zlib.compress(elements, 1), zlib.compress(annotations, 1), True)

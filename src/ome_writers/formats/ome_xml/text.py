@@ -11,11 +11,16 @@ __all__ = ["NAMESPACE", "attribute", "content", "opening"]
 
 NAMESPACE = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 _IMPOSSIBLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_BREAKS = re.compile("[\t\n\r]")
 
 
 def attribute(text: str) -> str:
-    """Return `text` as the quoted value of an attribute; what XML cannot hold at all is left out."""
-    return quoteattr(_IMPOSSIBLE.sub("", text))
+    """Return `text` as the quoted value of an attribute; what XML cannot hold at all is left out.
+
+    Line ends and tabs become spaces: they would need numeric character references, which Bio-Formats takes for
+    something else (it replaces their "&#" before parsing).
+    """
+    return quoteattr(_BREAKS.sub(" ", _IMPOSSIBLE.sub("", text)))
 
 
 def content(text: str) -> str:
