@@ -1,22 +1,34 @@
-"""Files that appear whole or not at all, on every platform."""
+"""Files that appear whole or not at all, on every platform, and never outside the output."""
 
 from __future__ import annotations
 
 import os
+import re
+import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["replace", "sync_folder", "sync_tree"]
+__all__ = ["contained", "is_leftover", "replace", "sync_files", "sync_folder", "sync_tree"]
 
 _TRIES = 20  # Windows refuses to replace a file while somebody reads it; readers are quick
 _PAUSE = 0.01  # seconds between tries
+_NAME_BYTES = 200  # of the name go into the temporary one: file systems take 255 in all
+_LEFTOVER = re.compile(
+    r"\..+\.tmp"  # `replace` here, and the chunk files of the direct engine
+    r"|.+\.__lock"  # tensorstore's
+    r"|.+\.[0-9a-f]{32}\.partial"  # zarr-python's
+)
 
 
 def replace(path: Path, content: bytes, *, durable: bool = False) -> None:
     """Put `content` at `path`: who reads sees the old file or the new one, never a part.
+
+    Where `path` is a symbolic link the link is replaced, not what it points to.
 
     Parameters
     ----------
@@ -26,21 +38,54 @@ def replace(path: Path, content: bytes, *, durable: bool = False) -> None:
         The whole file.
     durable
         Whether it shall survive power loss when this returns.
+
+    Raises
+    ------
+    OSError
+        If that was not possible; the old file is still there then, and nothing else.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    stem = path.name.encode()[:_NAME_BYTES].decode(errors="ignore")
+    beside = path.with_name(f".{stem}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
-        with beside.open("wb") as file:
+        beside.unlink(missing_ok=True)  # left by a crash, or a link that somebody put there
+        with beside.open("xb") as file:
             file.write(content)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
         _rename(beside, path)
-    except OSError:
-        beside.unlink(missing_ok=True)
+    except BaseException:
+        with suppress(OSError):  # the first error is the one that tells
+            beside.unlink(missing_ok=True)
         raise
     if durable:
         sync_folder(path.parent)
+
+
+def contained(root: Path, key: str) -> Path:
+    """Return where the ``/``-separated `key` lies below `root`.
+
+    Raises
+    ------
+    PermissionError
+        If it leads out of `root`, by its words or over a symbolic link.
+    """
+    path = root
+    for word in key.split("/"):
+        if word in ("", ".", "..") or "\\" in word or (os.name == "nt" and ":" in word):
+            raise PermissionError(f"{key!r} does not name a file below {root}.")
+        path = path / word
+        if path.is_symlink():
+            raise PermissionError(
+                f"{path} is a symbolic link; nothing is read or written through it."
+            )
+    return path
+
+
+def is_leftover(name: str) -> bool:
+    """Whether `name` is that of a temporary file of one of the engines: of no use once its writer is gone."""
+    return _LEFTOVER.fullmatch(name) is not None
 
 
 def sync_folder(folder: Path) -> None:
@@ -48,6 +93,38 @@ def sync_folder(folder: Path) -> None:
     if os.name == "nt":
         return  # folders cannot be opened there; the file system journals names itself
     fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_files(files: Iterable[Path], root: Path) -> None:
+    """Force files, and the names of the folders from them up to `root`, to the medium.
+
+    Files that are not there are passed over.
+    """
+    folders = {root}
+    for path in files:
+        with suppress(FileNotFoundError):
+            _sync_file(path)
+            folder = path.parent
+            while folder not in folders:
+                folders.add(folder)
+                folder = folder.parent
+    for folder in folders:
+        sync_folder(folder)
+
+
+def sync_tree(folder: Path) -> None:
+    """Force every file below `folder` to the medium: for libraries that cannot do it themselves."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    sync_files(files, folder)
+
+
+def _sync_file(path: Path) -> None:
+    # Windows syncs only what is open for writing
+    fd = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:
@@ -63,17 +140,3 @@ def _rename(source: Path, target: Path) -> None:
             if os.name != "nt" or not rest:
                 raise
             time.sleep(_PAUSE)
-
-
-def sync_tree(folder: Path) -> None:
-    """Force every file below `folder` to the medium: for libraries that cannot do it themselves."""
-    for path in folder.rglob("*"):
-        if path.is_dir():
-            sync_folder(path)
-        else:
-            fd = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-    sync_folder(folder)
