@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from ome_writers.formats.frame_metadata import storage_index
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from ome_writers.formats.frame_metadata import Journal
@@ -36,6 +38,10 @@ class Layout:
         root), the file's name in OME-TIFF.
     journals
         Key of the file in which each image's frame metadata is journalled, by image number.
+    place
+        How a line of a journal names a frame's place, by image number and storage index, as JSON members.
+    keep
+        Something that must live as long as the dataset is written or looked at.
     """
 
     root: Path
@@ -43,6 +49,8 @@ class Layout:
     arrays: tuple[str, ...]
     images: tuple[str, ...]
     journals: tuple[str, ...]
+    place: Callable[[int, tuple[int, ...]], bytes] = storage_index
+    keep: object = None
 
 
 @dataclass(frozen=True)

@@ -161,6 +161,18 @@ ENGINES: dict[str, EngineRow] = {
             compressions=frozenset({"none", "lzw", "deflate", "zstd"}),
             dtypes=OME_DTYPES,
         ),
+        EngineRow(
+            name="scratch",
+            format="scratch",
+            module="ome_writers.storage.scratch",
+            requires=(),
+            extra=None,
+            compressions=frozenset({"none"}),
+            sharding=False,
+            live=False,
+            survives_kill=False,
+            survives_power_loss=False,
+        ),
     )
 }
 

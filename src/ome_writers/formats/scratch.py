@@ -1,0 +1,105 @@
+"""What a scratch store says: one manifest, one journal for all images."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.formats.documents import Layout, Outcome
+from ome_writers.formats.frame_metadata import JOURNAL_NAME
+from ome_writers.formats.strict_json import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ome_writers.formats.frame_metadata import Journal
+    from ome_writers.routing import Plan
+
+__all__ = ["ScratchDocuments", "lay_out"]
+
+MANIFEST = "manifest.json"
+
+
+def lay_out(plan: Plan) -> Layout:
+    """Return the layout of a scratch store; without a path it is a temporary folder that goes with the stream."""
+    keep = None
+    if plan.settings.root_path:
+        root = Path(plan.settings.output_path)
+    else:
+        keep = _Folder()
+        root = keep.path
+    names = tuple(f"pos_{image.number}.dat" for image in plan.images)
+    return Layout(root, root, names, names, (JOURNAL_NAME,) * len(names), place=_place, keep=keep)
+
+
+class _Folder:
+    """A temporary folder that is removed when nobody holds this any more."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="ome-writers-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+def _place(image: int, index: tuple[int, ...]) -> bytes:
+    return b'"_pos":%d,"_idx":[%s]' % (image, ",".join(map(str, index)).encode())
+
+
+class ScratchDocuments:
+    """The manifest; see `formats.documents.Documents`."""
+
+    def __init__(self, plan: Plan, layout: Layout) -> None:
+        self._plan = plan
+        self._layout = layout  # keeps a temporary folder alive
+        self._globals: dict[str, Any] = {}
+        self._outcome = Outcome("writing", 0, tuple(i.array.shape for i in plan.images))
+        self._dirty = True
+
+    def render(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the manifest when it has changed."""
+        if self._dirty:
+            self._dirty = False
+            manifest = {
+                "settings": self._plan.settings.model_dump(mode="json"),
+                "position_shapes": [list(shape) for shape in self._outcome.shapes],
+                "dtype": self._plan.settings.dtype,
+                "status": self._outcome.status,
+                "frames": {"expected": self._plan.frames, "written": self._outcome.frames_written},
+                "global_metadata": self._globals,
+            }
+            yield MANIFEST, json.dumps(manifest, allow_nan=False).encode()
+
+    def get_metadata(self) -> dict[str, Any]:
+        """Return a copy of the global metadata by namespace."""
+        return copy.deepcopy(self._globals)
+
+    def update_metadata(self, metadata: Any) -> None:
+        """Replace the global metadata."""
+        if not isinstance(metadata, dict):
+            raise TypeError(
+                "Expected dict[str, Any]: namespace to metadata, as get_metadata() returns it."
+            )
+        self._globals = plain(metadata)
+        self._dirty = True
+
+    def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
+        """Attach metadata to the whole."""
+        if not namespace or namespace in ("ome", "ome_writers"):
+            raise ValueError(
+                f"A namespace must be a non-empty name other than 'ome' and 'ome_writers', got {namespace!r}."
+            )
+        self._globals[namespace] = plain(dict(metadata))
+        self._dirty = True
+
+    def finish(self, outcome: Outcome, journal: Journal) -> None:
+        """Take in how the acquisition ended."""
+        self._outcome = outcome
+        self._dirty = True
+
+    def journal_obsolete(self) -> tuple[int, ...]:
+        """Return nothing: the journal is part of the store."""
+        return ()

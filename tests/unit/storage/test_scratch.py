@@ -1,0 +1,74 @@
+"""The scratch engine, through streams."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ome_writers import AcquisitionSettings, create_stream, dims_from_standard_axes
+
+
+def settings(sizes: dict[str, int | None], **more: object) -> AcquisitionSettings:
+    """Return settings for 4 x 4 frames of uint16 in a scratch store."""
+    dims = dims_from_standard_axes({**sizes, "y": 4, "x": 4})
+    return AcquisitionSettings(dimensions=dims, dtype="uint16", **{"format": "scratch", **more})
+
+
+def frame(value: int) -> np.ndarray:
+    """Return a frame of one value."""
+    return np.full((4, 4), value, "uint16")
+
+
+def test_frames_stay_in_memory_for_views() -> None:
+    """Without a path nothing is saved, and a view reads all frames during and after the run."""
+    with create_stream(settings({"t": None, "p": 2})) as stream:
+        for i in range(5):
+            stream.append(frame(i + 1))
+        view = stream.view()
+        assert view[2, 0, 0, 0] == 5
+    assert np.asarray(view)[:, :, 0, 0].tolist() == [[1, 2], [3, 4], [5, 0]]
+
+
+def test_past_the_limit_frames_go_to_a_folder() -> None:
+    """Past max_memory_bytes a warning names the folder, and every frame is still there."""
+    limited = {"name": "scratch", "max_memory_bytes": 100}
+    with create_stream(settings({"t": 6}, format=limited)) as stream:
+        with pytest.warns(UserWarning, match="max_memory_bytes=100.*ome-writers-"):
+            for i in range(6):
+                stream.append(frame(i))
+        view = stream.view()
+    assert np.asarray(view)[:, 0, 0].tolist() == list(range(6))
+
+
+def test_without_a_folder_the_limit_is_an_error() -> None:
+    """When nothing may go to disk the frame past the limit raises MemoryError and is not taken."""
+    limited = {"name": "scratch", "max_memory_bytes": 100, "spill_to_disk": False}
+    with create_stream(settings({"t": 6}, format=limited)) as stream:
+        for i in range(3):
+            stream.append(frame(i))
+        with pytest.raises(MemoryError, match="spill_to_disk is False"):
+            stream.append(frame(3))
+        assert stream.stats().frames_accepted == 3
+
+
+def test_a_path_gets_a_manifest_and_plain_files(tmp_path: Path) -> None:
+    """With a path, numpy opens each position's file with what the manifest says."""
+    path = tmp_path / "store"
+    with create_stream(settings({"t": None, "p": 2}, root_path=path)) as stream:
+        stream.set_global_metadata("lab", {"who": "me"})
+        for i in range(4):
+            stream.append(frame(i), frame_metadata={"n": i})
+    manifest = json.loads((path / "manifest.json").read_text())
+    assert manifest["position_shapes"] == [[2, 4, 4], [2, 4, 4]]
+    assert (manifest["dtype"], manifest["global_metadata"]) == ("uint16", {"lab": {"who": "me"}})
+    shape = tuple(manifest["position_shapes"][1])
+    data = np.memmap(path / "pos_1.dat", manifest["dtype"], "r", shape=shape)
+    assert data[:, 0, 0].tolist() == [1, 3]
+    lines = [json.loads(x) for x in (path / "frame_metadata.jsonl").read_text().splitlines()]
+    assert lines[3] == {"_pos": 1, "_idx": [1], "n": 3}
+    with pytest.raises(FileExistsError):
+        create_stream(settings({"t": 2}, root_path=path))
+    create_stream(settings({"t": 2}, root_path=path, overwrite=True)).close()
