@@ -130,6 +130,8 @@ class OMEStream:
         ):
             frame = as_frame(frame, self._shape, self._dtype)
         encoded = None if frame_metadata is None else self._recorder.journal.encode(frame_metadata)
+        if index is not None:
+            self._land(index)
         with self._lock:
             if self._state is not State.OPEN or self._recorder.failed:
                 self._refuse()
@@ -341,16 +343,23 @@ class OMEStream:
     # ------------------------------------------------------------------ inside
 
     def _locate(self, index: Mapping[str, int]) -> tuple[dict[str, int], Address]:
-        """Return the place of an explicit address; make room for a frame that comes a second time."""
+        """Return the place of an explicit address, as a whole acquisition index and in storage."""
         if not self._row.random_access:
             raise UnsupportedError(
                 f"Backend {self._row.name!r} takes frames in order only: index={dict(index)} cannot be addressed."
             )
         acquired = self._placement.locate(index)
-        address = self._plan.router.place(list(acquired.values()))
-        if self._placement.is_filled(address):
-            self._flush()  # an engine writes a place again only when the first frame has landed
-        return acquired, address
+        return acquired, self._plan.router.place(list(acquired.values()))
+
+    def _land(self, index: Mapping[str, int]) -> None:
+        """Have the frame that is at `index` already, if any, written before it is replaced.
+
+        Not to be called with the lock held: the flush clock takes it inside its own.
+        """
+        with self._lock:
+            filled = self._placement.is_filled(self._locate(index)[1])
+        if filled:
+            self._flush()
 
     def _write_planes(self, number: int, address: Address, frame: NDArray[np.generic]) -> None:
         """Write the samples of an RGB frame as planes side by side along the channel axis."""
