@@ -23,6 +23,7 @@ from ome_writers.errors import (
 )
 
 if TYPE_CHECKING:
+    from ome_writers.formats import read_frame_metadata
     from ome_writers.settings import (
         AcquisitionSettings,
         Channel,
@@ -80,6 +81,7 @@ __all__ = [
     "create_stream",
     "dims_from_standard_axes",
     "dims_from_useq",
+    "read_frame_metadata",
     "useq_to_acquisition_settings",
 ]
 
@@ -106,6 +108,7 @@ _ROOMS = {
         "ome_writers.settings",
     ),
     **dict.fromkeys(("CoordUpdate", "OMEStream", "create_stream"), "ome_writers.streaming"),
+    "read_frame_metadata": "ome_writers.formats",
     **dict.fromkeys(("StreamView", "open"), "ome_writers.views"),
     **dict.fromkeys(
         ("AcquisitionSettingsDict", "dims_from_useq", "useq_to_acquisition_settings"),

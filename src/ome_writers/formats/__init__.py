@@ -7,11 +7,21 @@ from typing import TYPE_CHECKING
 
 from ome_writers.formats.documents import Documents, Layout, Outcome, Status
 from ome_writers.formats.frame_metadata import Journal
+from ome_writers.formats.reading import read_frame_metadata
 
 if TYPE_CHECKING:
     from ome_writers.routing import Plan
 
-__all__ = ["Documents", "Journal", "Layout", "Outcome", "Status", "lay_out", "open_documents"]
+__all__ = [
+    "Documents",
+    "Journal",
+    "Layout",
+    "Outcome",
+    "Status",
+    "lay_out",
+    "open_documents",
+    "read_frame_metadata",
+]
 
 
 _ROOMS = {

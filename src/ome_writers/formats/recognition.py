@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["is_ours"]
+__all__ = ["is_ours", "read_document"]
 
 _MOST_BYTES = 64 * 2**20  # a document larger than this is nobody's root document
 _SET_SUFFIXES = (".ome.tif", ".ome.tiff", ".companion.ome", ".jsonl", ".lock")
@@ -29,13 +29,13 @@ def is_ours(path: Path) -> bool:
 
 
 def _is_our_zarr(folder: Path) -> bool:
-    document = _read_json(folder / "zarr.json")
+    document = read_document(folder / "zarr.json")
     attributes = document.get("attributes")
     return isinstance(attributes, dict) and bool({"ome", "ome_writers"} & set(attributes))
 
 
 def _is_our_scratch(folder: Path) -> bool:
-    return {"settings", "position_shapes"} <= set(_read_json(folder / "manifest.json"))
+    return {"settings", "position_shapes"} <= set(read_document(folder / "manifest.json"))
 
 
 def _is_our_set(folder: Path) -> bool:
@@ -61,7 +61,8 @@ def _is_our_tiff(file: Path) -> bool:
         return b"ome-writers" in start or b"ome-writers" in stream.read()
 
 
-def _read_json(path: Path) -> dict[str, object]:
+def read_document(path: Path) -> dict[str, Any]:
+    """Return a JSON document; empty when it is not there, is no object, or is too large to be one of ours."""
     try:
         if path.stat().st_size > _MOST_BYTES:
             return {}

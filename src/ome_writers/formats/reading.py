@@ -1,0 +1,196 @@
+"""The frames' metadata read back, wherever it lies: in the documents, or still in the journals."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+from pydantic_core import from_json
+
+from ome_writers.errors import UnsupportedError
+from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest, read_lines
+from ome_writers.formats.recognition import read_document
+from ome_writers.formats.zarr_groups import image_groups
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from os import PathLike
+    from xml.etree.ElementTree import Element
+
+    Frames = list[dict[str, Any]]
+
+__all__ = ["read_frame_metadata"]
+
+_PLANE_KEYS = {
+    "DeltaT": "delta_t",
+    "ExposureTime": "exposure_time",
+    "PositionX": "position_x",
+    "PositionY": "position_y",
+    "PositionZ": "position_z",
+}
+_MOST_XML = 2**31  # bytes
+_DESCRIPTION = 270  # TIFF 6.0: ImageDescription
+
+
+def read_frame_metadata(path: str | PathLike[str]) -> Frames:
+    """Return what was given as `frame_metadata` with each frame of a dataset, written or still being written.
+
+    Parameters
+    ----------
+    path
+        An OME-Zarr (or one image's group in it), an OME-TIFF (a file or a folder of files), or a
+        scratch store.
+
+    Returns
+    -------
+    list of dict
+        One dict for each frame that came with metadata, image by image. ``storage_index`` is its place in the
+        image, in storage order without y and x (OME-TIFF: axes longer than 1). In a dataset of several
+        images ``image`` says which: the group's path in OME-Zarr, else the position's number.
+        Of a place that was written twice the later frame is listed.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing at `path`.
+    UnsupportedError
+        If it is none of the three.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"There is nothing at {path}.")
+    if path.is_dir():
+        for mark, read in _FOLDERS.items():
+            if (path / mark).is_file():
+                return read(path)
+        for pattern in ("*.companion.ome", "*.ome.tif", "*.ome.tiff"):
+            for file in sorted(path.glob(pattern)):
+                return _tiff(file)
+    elif path.suffix.lower() in (".tif", ".tiff", ".ome"):
+        return _tiff(path)
+    raise UnsupportedError(f"{path} is no OME-Zarr 0.5, OME-TIFF or scratch store.")
+
+
+def _zarr(root: Path) -> Frames:
+    groups = image_groups(root)
+    found: Frames = []
+    for group in groups:
+        folder = root / group
+        ours = read_document(folder / "zarr.json").get("attributes", {}).get("ome_writers", {})
+        frames = ours.get("frame_metadata")
+        if not isinstance(
+            frames, list
+        ):  # the document says that it is in the journal, or nothing yet
+            frames = latest(read_lines(folder / JOURNAL_NAME))
+        found += ({**frame, "image": group} for frame in frames) if len(groups) > 1 else frames
+    return found
+
+
+def _scratch(root: Path) -> Frames:
+    several = len(read_document(root / "manifest.json").get("position_shapes", ())) > 1
+    frames: dict[tuple[int, tuple[int, ...]], dict[str, Any]] = {}
+    for entry in map(from_json, read_lines(root / JOURNAL_NAME)):
+        image, index = entry.pop("_pos"), entry.pop("_idx")
+        place = {"storage_index": index, **entry}
+        frames[(image, tuple(index))] = {**place, "image": image} if several else place
+    return [frames[key] for key in sorted(frames)]
+
+
+_FOLDERS: dict[str, Callable[[Path], Frames]] = {"zarr.json": _zarr, "manifest.json": _scratch}
+
+
+def _tiff(file: Path) -> Frames:
+    xml = _parsed(file)
+    pointer = xml.find("{*}BinaryOnly")
+    if pointer is not None:
+        name = pointer.get("MetadataFile", "")
+        if Path(name).name != name or not (file.parent / name).is_file():
+            raise UnsupportedError(
+                f"{file} says that its metadata is in {name!r}, which is not there."
+            )
+        xml = _parsed(file.parent / name)
+    annotations = {
+        a.get("ID"): a for a in xml.iterfind("{*}StructuredAnnotations/{*}MapAnnotation")
+    }
+    images = xml.findall("{*}Image")
+    found: Frames = []
+    for number, image in enumerate(images):
+        pixels = image.find("{*}Pixels")
+        if pixels is not None:
+            frames = list(_planes(pixels, annotations)) or latest(_journal(file, pixels, number))
+            found += ({**f, "image": number} for f in frames) if len(images) > 1 else frames
+    return found
+
+
+def _planes(pixels: Element, annotations: dict[str | None, Element]) -> Iterator[dict[str, Any]]:
+    order = [
+        letter
+        for letter in reversed(pixels.get("DimensionOrder", "XYZCT")[2:])
+        if int(pixels.get(f"Size{letter}", 1)) > 1
+    ]
+    for plane in pixels.iterfind("{*}Plane"):
+        index = [int(plane.get(f"The{letter}", 0)) for letter in order]
+        entry: dict[str, Any] = {"storage_index": index}
+        entry |= {k: float(plane.get(a, 0)) for a, k in _PLANE_KEYS.items() if plane.get(a)}
+        for reference in plane.iterfind("{*}AnnotationRef"):
+            annotation = annotations.get(reference.get("ID"))
+            for pair in annotation.iterfind("{*}Value/{*}M") if annotation is not None else ():
+                entry[pair.get("K", "")] = _value(pair.text or "")
+        yield entry
+
+
+def _journal(file: Path, pixels: Element, number: int) -> Iterator[bytes]:
+    """Iterate over the journal of an image whose file is not finished: beside the file, by its name."""
+    link = pixels.find("{*}TiffData/{*}UUID")
+    name = Path(link.get("FileName", file.name) if link is not None else file.name).name
+    for journal in (f"{name}.jsonl", f".{name}.{number}.jsonl", f".{name}.jsonl"):
+        if (file.parent / journal).is_file():
+            yield from read_lines(file.parent / journal)
+            return
+
+
+def _value(text: str) -> Any:
+    try:
+        return from_json(text)
+    except ValueError:
+        return text
+
+
+def _parsed(file: Path) -> Element:
+    text = file.read_bytes() if file.suffix == ".ome" else _description(file)
+    if b"<!DOCTYPE" in text[:4096] or b"<!ENTITY" in text:
+        raise UnsupportedError(f"{file}: OME-XML with a document type is not read.")
+    try:
+        return ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise UnsupportedError(f"{file} holds no OME-XML: {error}.") from error
+
+
+def _description(file: Path) -> bytes:
+    """Return the ImageDescription of a TIFF's first page.
+
+    Sources: TIFF 6.0, section 2; the BigTIFF design (8-byte offsets, 20-byte entries, version 43).
+    """
+    with file.open("rb") as stream:
+        head = stream.read(16)
+        order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
+        version = struct.unpack(f"{order}H", head[2:4])[0] if order and len(head) == 16 else 0
+        if version not in (42, 43):
+            raise UnsupportedError(f"{file} is no TIFF.")
+        big = version == 43
+        word, many, size = ("Q", "Q", 20) if big else ("I", "H", 12)
+        stream.seek(struct.unpack_from(f"{order}{word}", head, 8 if big else 4)[0])
+        (count,) = struct.unpack(f"{order}{many}", stream.read(struct.calcsize(many)))
+        directory = stream.read(min(count, 65_536) * size)
+        for at in range(0, len(directory) - size + 1, size):
+            tag, _, length = struct.unpack_from(f"{order}HH{word}", directory, at)
+            if tag == _DESCRIPTION:
+                inline = struct.calcsize(word)
+                value = directory[at + size - inline : at + size]
+                if length > inline:
+                    stream.seek(struct.unpack(f"{order}{word}", value)[0])
+                    value = stream.read(min(length, _MOST_XML))
+                return value[:length].rstrip(b"\0")
+    raise UnsupportedError(f"{file} holds no OME-XML: its first page has no description.")

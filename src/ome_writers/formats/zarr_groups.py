@@ -1,0 +1,54 @@
+"""Where the images of an OME-Zarr are, by its own documents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.errors import UnsupportedError
+from ome_writers.formats.recognition import read_document
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["image_groups"]
+
+
+def image_groups(root: Path) -> list[str]:
+    """Return the paths of all image groups below `root`, in the dataset's own order; ``""`` is `root` itself.
+
+    Raises
+    ------
+    UnsupportedError
+        If the documents are not those of an OME-Zarr 0.5, or name a place outside `root`.
+    """
+    ome = _ome(root)
+    if "multiscales" in ome:
+        return [""]
+    try:
+        if "plate" in ome:
+            wells = [_checked(root, well["path"]) for well in ome["plate"]["wells"]]
+            return [
+                _checked(root, f"{well}/{field['path']}")
+                for well in wells
+                for field in _ome(root / well)["well"]["images"]
+            ]
+        if "bioformats2raw.layout" in ome:
+            return [_checked(root, path) for path in _ome(root / "OME")["series"]]
+    except (KeyError, TypeError) as error:
+        raise UnsupportedError(f"{root} is no valid OME-Zarr 0.5: {error} is missing.") from error
+    raise UnsupportedError(f"{root} is no OME-Zarr 0.5: it says neither an image nor a collection.")
+
+
+def _ome(group: Path) -> dict[str, Any]:
+    ome = read_document(group / "zarr.json").get("attributes", {}).get("ome", {})
+    return ome if isinstance(ome, dict) else {}
+
+
+def _checked(root: Path, key: str) -> str:
+    """Return `key`; refuse one that leads out of `root`, by its words or over a symbolic link."""
+    folder = root
+    for word in key.split("/"):
+        folder = folder / word
+        if word in ("", ".", "..") or "\\" in word or folder.is_symlink():
+            raise UnsupportedError(f"{root} names the group {key!r}, which does not lie inside it.")
+    return key
