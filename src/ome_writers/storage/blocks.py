@@ -1,23 +1,24 @@
 """Frames become whole chunks and whole shards before a library gets them.
 
-A library that is given a shard frame by frame reads, changes and rewrites the shard each time. Here a *region*, the
-part of an array that one file holds, is put together in memory and handed over once. A region that is not whole is
-written as it is at each flush, and when memory is short: then the one that was begun first goes, to be read
-back when another of its frames comes.
+A library that is given a shard frame by frame reads, changes and rewrites the shard each time. Here a *region* (see
+`storage.regions`) is put together in memory and handed over once. One that is not whole is written as it is at each
+flush that finds something new in it, and when memory is short: then the region that was touched longest ago goes, to
+be read back when another of its frames comes.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ome_writers.storage.background import Background, machine_width
 from ome_writers.storage.contract import EngineStats, Failure
-from ome_writers.storage.files import replace, sync_tree
+from ome_writers.storage.files import replace, sync_files
+from ome_writers.storage.regions import STORED, TAKEN, Region, RegionGrid
+from ome_writers.storage.room import Room
 from ome_writers.storage.zarr_array import array_document
 
 if TYPE_CHECKING:
@@ -26,40 +27,22 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ome_writers.routing import ArrayPlan
     from ome_writers.storage.contract import ArrayTarget, Options
+    from ome_writers.storage.regions import Key, Where
 
-__all__ = ["ENDLESS", "BlockEngine", "LibraryArray"]
-
-ENDLESS = 2**40
-"""Extent that a library is told for an axis without end; what the document says is ours."""
-
-Origin = tuple[int, ...]
+__all__ = ["BlockEngine", "LibraryArray"]
 
 
 class LibraryArray(Protocol):
-    """An array as a library sees it. Both methods are called from worker threads."""
+    """An array as a library sees it. Both methods are called from any thread, for several parts at once."""
 
-    def store(self, where: tuple[slice, ...], data: NDArray[np.generic]) -> None:
-        """Write `data` and return when it is in the store."""
+    def store(self, where: Where, data: NDArray[np.generic]) -> None:
+        """Write `data` and return when it is in its files, which appear whole."""
         ...
 
-    def load(self, where: tuple[slice, ...]) -> NDArray[np.generic]:
+    def load(self, where: Where) -> NDArray[np.generic]:
         """Read back what was stored; zeros where nothing was."""
         ...
-
-
-class _Region:
-    """The planes that one chunk or shard file (or row of files across y and x) holds."""
-
-    def __init__(self, array: int, origin: Origin, data: NDArray[np.generic]) -> None:
-        self.array = array
-        self.origin = origin
-        self.data = data
-        self.filled: set[Origin] = set()
-        self.frames: list[int] = []
-        self.stored = False
-        self.storing = threading.Lock()
 
 
 class BlockEngine:
@@ -71,7 +54,12 @@ class BlockEngine:
         As for every engine.
     open_array
         Opens the array whose document lies in a folder, for the library. It is told the document with which to
-        work: its growing axis has the extent `ENDLESS`, so that nothing is ever resized.
+        work: its growing axis has the extent `regions.ENDLESS`, so that nothing is ever resized.
+
+    Notes
+    -----
+    `Options.buffer_bytes` bounds the regions in memory. What a library itself takes to put a file together, about the
+    size of the file, comes on top.
     """
 
     def __init__(
@@ -83,22 +71,26 @@ class BlockEngine:
     ) -> None:
         self._root = root
         self._targets = tuple(targets)
-        self._options = options
+        self._durable = options.durable
         self._shapes: list[tuple[int, ...] | None] = [None] * len(targets)
-        self._open: OrderedDict[tuple[int, Origin], _Region] = OrderedDict()
-        self._live: dict[int, _Region] = {}
-        self._aside: dict[tuple[int, Origin], set[Origin]] = {}
-        self._lock = threading.Lock()
-        self._room = threading.Condition()
-        self._used = 0
-        self._flushing = threading.Lock()
+        self._grids = [RegionGrid(t.plan, options.buffer_bytes) for t in targets]
+        self._open: dict[Key, Region] = {}  # touched longest ago first
+        self._live: dict[Key, Region] = {}  # open, or on their way to disk
+        self._aside: dict[Key, bytearray] = {}  # slots of regions that went before they were whole
+        self._on_disk = [bytearray() for _ in targets]  # by number of the region: 1 if ever stored
+        self._changed: list[tuple[int, Where]] = []  # what the next flush forces to the medium
         self._frames_written = 0
         self._bytes_written = 0
+        self._lock = threading.Lock()
+        self._noting = threading.Lock()
+        self._flushing = threading.Lock()
         self._closed = False
         self._show([t.plan.shape for t in targets])
         self._arrays = [
-            open_array(root / t.key, array_document(t.plan, _endless(t.plan))) for t in targets
+            open_array(root / target.key, array_document(target.plan, grid.shape))
+            for target, grid in zip(targets, self._grids, strict=True)
         ]
+        self._room = Room(options.buffer_bytes)
         self._background = Background(machine_width(), name="ome-writers-blocks")
 
     @property
@@ -115,52 +107,51 @@ class BlockEngine:
         owned: bool = False,
     ) -> None:
         """Copy one plane into its region; see `storage.contract.Engine.write`."""
-        plan = self._targets[array].plan
-        extent = _region_shape(plan)
-        origin = tuple(i - i % n for i, n in zip(index, extent, strict=True))
-        within = tuple(i - o for i, o in zip(index, origin, strict=True))
+        origin, slot = self._grids[array].split(index)
         key = (array, origin)
-        if key not in self._open:
-            region = self._begin(key, plan, extent)
-            with self._lock:
-                self._open[key] = self._live[id(region)] = region
-        with self._lock:
-            region = self._open[key]
-            region.data[within] = frame
-            region.filled.add(within)
-            region.frames.append(number)
-            if len(region.filled) == _planes(region.data):
-                self._hand_over(key, last=True)
+        region = self._open.get(key)
+        if region is None:
+            try:
+                region = self._begin(key)
+            except Exception as error:  # what was put aside cannot be read back
+                self._background.failures.append(Failure(error, (number,)))
+                return
+        if region.slots[slot]:
+            with region.storing:  # a flush may be writing what the place holds now
+                self._fill(key, region, slot, number, frame)
+        else:
+            self._fill(key, region, slot, number, frame)
 
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Write all regions as they are; see `storage.contract.Engine.flush`."""
+        """Write all regions that have something new; see `storage.contract.Engine.flush`."""
         with self._flushing:
             with self._lock:
                 for key, region in self._open.items():
                     if region.frames:
-                        self._hand_over(key, last=False)
+                        self._submit_part(key, region)
             self._background.barrier()
             self._publish(shapes)
 
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return one plane, from memory or from the library."""
-        plan = self._targets[array].plan
-        extent = _region_shape(plan)
-        origin = tuple(i - i % n for i, n in zip(index, extent, strict=True))
-        within = tuple(i - o for i, o in zip(index, origin, strict=True))
-        for region in reversed(list(self._live.values())):
-            if (region.array, region.origin) == (array, origin) and within in region.filled:
-                plane: NDArray[np.generic] = region.data[within].copy()
-                return plane
-        bounds = _endless(plan)
-        if any(i >= n for i, n in zip(index, bounds, strict=False)):
+        grid = self._grids[array]
+        plan = grid.plan
+        if not all(0 <= i < n for i, n in zip(index, grid.bounds, strict=True)):
             return np.zeros(plan.frame_shape, plan.dtype)
-        where = (*(slice(i, i + 1) for i in index), slice(0, bounds[-2]), slice(0, bounds[-1]))
-        return self._arrays[array].load(where).reshape(plan.frame_shape)
+        origin, slot = grid.split(index)
+        key = (array, origin)
+        region = self._live.get(key)
+        if region is not None and region.slots[slot]:
+            plane: NDArray[np.generic] = region.data[slot].copy()
+            if self._live.get(key) is region:  # else its memory may be another region's by now
+                return plane
+        if not self._was_stored(key):
+            return np.zeros(plan.frame_shape, plan.dtype)
+        return self._arrays[array].load(grid.where(index, index)).reshape(plan.frame_shape)
 
     def put(self, key: str, content: bytes) -> None:
         """Replace a document below the root."""
-        replace(self._root / key, content, durable=self._options.durable)
+        replace(self._root / key, content, durable=self._durable)
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Write what is left; see `storage.contract.Engine.close`."""
@@ -170,94 +161,152 @@ class BlockEngine:
             self._closed = True
             with self._lock:
                 for key in list(self._open):
-                    self._hand_over(key, last=True)
+                    self._hand_over(key)
             self._background.drain()
             self._publish(shapes)
             self._background.close()
+            self._room.clear()
 
     def stats(self) -> EngineStats:
         """Return what was done so far."""
         return EngineStats(self._frames_written, self._bytes_written, self._background.depth)
 
-    def _begin(self, key: tuple[int, Origin], plan: ArrayPlan, extent: Origin) -> _Region:
-        """Return an empty region, or the one that was put aside, waiting for memory if need be."""
+    def _begin(self, key: Key) -> Region:
+        """Return an empty region, or one that was on disk before, waiting for memory if need be."""
         array, origin = key
-        bounds = _endless(plan)
-        shape = [min(n, b - o) for n, b, o in zip(extent, bounds, origin, strict=False)]
-        nbytes = int(np.prod(shape, dtype=np.int64)) * plan.frame_bytes
-        self._reserve(nbytes)
-        region = _Region(array, origin, np.zeros((*shape, *plan.frame_shape), plan.dtype))
-        filled = self._aside.pop(key, None)
-        if filled is not None:
-            self._background.barrier()  # it may still be on its way to disk
-            region.filled = filled
-            region.data[...] = self._arrays[array].load(_where(region))
-        elif any((r.array, r.origin) == key for r in list(self._live.values())):
-            self._background.barrier()
-            region.data[...] = self._arrays[array].load(_where(region))
-        elif plan.growing is None or origin[plan.growing] in self._begun(array):
-            region.data[...] = self._arrays[array].load(_where(region))
+        grid = self._grids[array]
+        self._room.wait_while(lambda: key in self._live)  # it is on its way to disk
+        planes = grid.planes(origin)
+        memory = self._room.take(planes * grid.plan.frame_bytes, self._relieve)
+        region = Region(memory, planes, grid.plan)
+        if not grid.independent and self._was_stored(key):
+            try:
+                stored = self._arrays[array].load(grid.region(origin))
+            except BaseException:
+                self._room.give_back(memory)
+                raise
+            region.data[...] = stored.reshape(region.data.shape)
+            region.resume(self._aside.pop(key, None))
+        with self._lock:
+            self._open[key] = self._live[key] = region
         return region
 
-    def _begun(self, array: int) -> set[int]:
-        """Return origins along the growing axis that may be on disk already."""
-        shape = self._shapes[array]
-        growing = self._targets[array].plan.growing
-        assert shape is not None
-        assert growing is not None
-        step = _region_shape(self._targets[array].plan)[growing]
-        return set(range(0, shape[growing], step))
-
-    def _reserve(self, nbytes: int) -> None:
-        """Count memory; wait, or put the oldest region on its way, while there is none."""
-        while True:
-            with self._room:
-                if not self._used or self._used + nbytes <= self._options.buffer_bytes:
-                    self._used += nbytes
-                    return
-                if self._background.depth:
-                    self._room.wait(0.02)
-                    continue
+    def _fill(
+        self, key: Key, region: Region, slot: int, number: int, frame: NDArray[np.generic]
+    ) -> None:
+        """Put a plane into its slot; hand the region over when that made it whole."""
+        with region.filling:
+            region.data[slot] = frame
             with self._lock:
-                if self._open:
-                    key, region = next(iter(self._open.items()))
-                    self._aside[key] = set(region.filled)
-                    self._hand_over(key, last=True)
+                region.note(slot, number)
+                if not region.missing:
+                    self._hand_over(key)
+                elif len(self._open) > 1:
+                    self._open[key] = self._open.pop(key)
 
-    def _hand_over(self, key: tuple[int, Origin], *, last: bool) -> None:
-        region = self._open.pop(key) if last else self._open[key]
-        count = len(region.frames)
-        frames = region.frames if last else tuple(region.frames)
-        self._background.submit(lambda: self._store(region, count, last), frames, strand=key)
+    def _relieve(self) -> bool:
+        """Put the region that was touched longest ago on its way, unless others are; False: there is none."""
+        with self._lock:
+            key = next(iter(self._open), None)
+            if key is None or len(self._live) > len(self._open):
+                return False
+            if not self._grids[key[0]].independent:
+                self._aside[key] = self._open[key].slots
+            self._hand_over(key)
+            return True
 
-    def _store(self, region: _Region, count: int, last: bool) -> None:
-        """Give a region to the library (in the background)."""
-        nbytes = region.data.nbytes
+    def _hand_over(self, key: Key) -> None:
+        """Have a region stored for the last time; it takes no more frames."""
+        region = self._open.pop(key)
+        self._background.submit(lambda: self._store_last(key, region), region.frames, strand=key)
+
+    def _submit_part(self, key: Key, region: Region) -> None:
+        """Have a region stored as it is now; it goes on taking frames."""
+        slots, frames = bytes(region.slots), tuple(region.frames)
+        self._background.submit(
+            lambda: self._store_part(key, region, slots, len(frames)), frames, strand=key
+        )
+
+    def _store_last(self, key: Key, region: Region) -> None:
+        """Store a region and give its memory back (in the background)."""
         try:
-            with region.storing:
-                if region.stored:
-                    return  # a flush that came too late
-                region.stored = last
-                if region.frames:
-                    data = region.data if last else region.data.copy()
-                    self._arrays[region.array].store(_where(region), data)
-                    done = len(region.frames) if last else count
-                    del region.frames[:done]
-                    self._frames_written += done
-                    self._bytes_written += data.nbytes
+            if region.frames:
+                for slot in region.empty():
+                    region.data[slot] = 0
+                self._store(key, region, region.data, region.slots, len(region.frames))
         finally:
-            if last:
-                self._live.pop(id(region), None)
-                with self._room:
-                    self._used -= nbytes
-                    self._room.notify_all()
+            self._live.pop(key, None)
+            self._room.give_back(region.memory)
+
+    def _store_part(self, key: Key, region: Region, slots: bytes, count: int) -> None:
+        """Store the planes that `slots` tells of, while others are filled (in the background)."""
+        with region.storing:
+            if self._grids[key[0]].independent:
+                self._store(key, region, region.data, slots, count)
+                return
+            memory = self._room.try_to_take(region.memory.nbytes)
+            if memory is None:  # then `write` waits, should it come to this region
+                with region.filling:
+                    for slot in region.empty():
+                        region.data[slot] = 0
+                    self._store(key, region, region.data, slots, count)
+                return
+            try:
+                data = memory.view(region.data.dtype).reshape(region.data.shape)
+                for slot, held in enumerate(slots):
+                    data[slot] = region.data[slot] if held else 0
+                self._store(key, region, data, slots, count)
+            finally:
+                self._room.give_back(memory)
+
+    def _store(
+        self,
+        key: Key,
+        region: Region,
+        data: NDArray[np.generic],
+        slots: bytes | bytearray,
+        count: int,
+    ) -> None:
+        """Give the library what it has not got yet: planes with files of their own, else the whole region."""
+        array, origin = key
+        grid = self._grids[array]
+        parts = [(grid.region(origin), slice(None))]
+        if grid.independent and slots.count(TAKEN) < len(slots):
+            parts = list(grid.runs(origin, slots))
+        for where, planes in parts:
+            part = data[planes].reshape([s.stop - s.start for s in where])
+            self._arrays[array].store(where, part)
+            with self._noting:
+                self._bytes_written += part.nbytes
+                if self._durable:
+                    self._changed.append((array, where))
+        for slot, held in enumerate(slots):
+            if held == TAKEN:
+                region.slots[slot] = STORED
+        del region.frames[:count]
+        with self._noting:
+            self._frames_written += count
+            number, marks = grid.number(origin), self._on_disk[array]
+            marks.extend(bytes(max(0, number + 1 - len(marks))))
+            marks[number] = 1
+
+    def _was_stored(self, key: Key) -> bool:
+        number, marks = self._grids[key[0]].number(key[1]), self._on_disk[key[0]]
+        return number < len(marks) and bool(marks[number])
 
     def _publish(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Force files to the medium, if asked for, and show the shapes; an error is kept like a worker's."""
         try:
+            if self._durable:
+                with self._noting:
+                    changed, self._changed = self._changed, []
+                files = (
+                    self._root / self._targets[array].key / file
+                    for array, where in changed
+                    for file in self._grids[array].files(where)
+                )
+                sync_files(files, self._root)
             self._show(shapes)
-            if self._options.durable:
-                for target in self._targets:
-                    sync_tree(self._root / target.key)
         except OSError as error:
             self._background.failures.append(Failure(error))
 
@@ -265,26 +314,6 @@ class BlockEngine:
         """Write the document of each array whose shape has changed."""
         for i, (target, shape) in enumerate(zip(self._targets, shapes, strict=True)):
             if self._shapes[i] != shape:
-                self.put(
-                    f"{target.key}/zarr.json",
-                    json.dumps(array_document(target.plan, shape)).encode(),
-                )
+                document = json.dumps(array_document(target.plan, shape)).encode()
+                self.put(f"{target.key}/zarr.json", document)
                 self._shapes[i] = shape
-
-
-def _region_shape(plan: ArrayPlan) -> Origin:
-    """Return how many planes a file holds along each index axis."""
-    return (plan.shards or plan.chunks)[:-2]
-
-
-def _endless(plan: ArrayPlan) -> tuple[int, ...]:
-    return tuple(ENDLESS if i == plan.growing else n for i, n in enumerate(plan.shape))
-
-
-def _where(region: _Region) -> tuple[slice, ...]:
-    origin = (*region.origin, 0, 0)
-    return tuple(slice(o, o + n) for o, n in zip(origin, region.data.shape, strict=True))
-
-
-def _planes(data: NDArray[np.generic]) -> int:
-    return int(np.prod(data.shape[:-2], dtype=np.int64))

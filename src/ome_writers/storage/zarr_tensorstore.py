@@ -16,21 +16,28 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.storage.contract import ArrayTarget, Options
+    from ome_writers.storage.regions import Where
 
 __all__ = ["open_engine"]
 
 
 def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> BlockEngine:
     """Create the arrays of `targets` below `root` and return the engine that fills them."""
-    # no cache: regions come whole, and what is read back must come from the disk
-    context = tensorstore.Context({"cache_pool": {"total_bytes_limit": 0}})
+    context = tensorstore.Context(
+        {
+            # regions come whole, and what is read back must come from the disk
+            "cache_pool": {"total_bytes_limit": 0},
+            # the engine forces what a flush wrote, once, and only when that was asked for
+            "file_io_sync": False,
+        }
+    )
 
     def open_array(folder: Path, document: dict[str, object]) -> _Array:
         keep = ("shape", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs")
         spec = {
             "driver": "zarr3",
-            "kvstore": {"driver": "file", "path": f"{folder}/"},
-            # the document on disk is ours, and says less: see `blocks.ENDLESS`
+            "kvstore": {"driver": "file", "path": f"{folder.as_posix()}/"},
+            # the document on disk is ours, and says less: see `regions.ENDLESS`
             "metadata": {key: document[key] for key in (*keep, "zarr_format", "node_type")},
         }
         return _Array(
@@ -41,15 +48,15 @@ def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) ->
 
 
 class _Array:
-    """One array; see `blocks.LibraryArray`."""
+    """One array; see `blocks.LibraryArray`. Files of the library appear by rename."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
 
-    def store(self, where: tuple[slice, ...], data: NDArray[np.generic]) -> None:
+    def store(self, where: Where, data: NDArray[np.generic]) -> None:
         """Write `data`, and wait until it is in its files."""
         self._store[where].write(data).result()
 
-    def load(self, where: tuple[slice, ...]) -> NDArray[np.generic]:
+    def load(self, where: Where) -> NDArray[np.generic]:
         """Read a part back."""
         return np.asarray(self._store[where].read().result())

@@ -1,0 +1,89 @@
+"""The memory that frames on their way to disk may take: bounded, and used again."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+__all__ = ["Room"]
+
+
+class Room:
+    """Lends memory, and waits when there is none left.
+
+    Memory that comes back is kept for the next who asks for as much: fresh memory costs the kernel more than
+    copying a frame into it.
+
+    Parameters
+    ----------
+    most_bytes
+        The most that is lent and kept. A single piece that is larger is lent when nothing else is.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
+        self._lent = 0
+        self._kept = 0
+        self._pieces: defaultdict[int, list[NDArray[np.uint8]]] = defaultdict(list)
+        self._changed = threading.Condition()
+        self._returns = 0
+
+    def take(self, nbytes: int, relieve: Callable[[], bool]) -> NDArray[np.uint8]:
+        """Return `nbytes` of memory, its content undefined.
+
+        While there is none, `relieve` is asked to have some given back; when it answers that it can do nothing
+        (False), this waits until some comes back by itself.
+        """
+        while True:
+            with self._changed:
+                if not self._lent or self._lent + nbytes <= self._most:
+                    return self._lend(nbytes)
+                seen = self._returns
+            if not relieve():
+                with self._changed:
+                    self._changed.wait_for(lambda seen=seen: self._returns != seen)
+
+    def try_to_take(self, nbytes: int) -> NDArray[np.uint8] | None:
+        """Return `nbytes` of memory, or None when there is not as much."""
+        with self._changed:
+            return self._lend(nbytes) if self._lent + nbytes <= self._most else None
+
+    def give_back(self, memory: NDArray[np.uint8]) -> None:
+        """Take memory back that was lent; nobody may look at it any more."""
+        with self._changed:
+            self._lent -= memory.nbytes
+            if self._lent + self._kept + memory.nbytes <= self._most:
+                self._pieces[memory.nbytes].append(memory)
+                self._kept += memory.nbytes
+            self._returns += 1
+            self._changed.notify_all()
+
+    def wait_while(self, condition: Callable[[], bool]) -> None:
+        """Return when `condition` has become false; it is looked at whenever memory comes back."""
+        with self._changed:
+            self._changed.wait_for(lambda: not condition())
+
+    def clear(self) -> None:
+        """Let go of what is kept."""
+        with self._changed:
+            self._pieces.clear()
+            self._kept = 0
+
+    def _lend(self, nbytes: int) -> NDArray[np.uint8]:
+        self._lent += nbytes
+        if self._pieces[nbytes]:
+            self._kept -= nbytes
+            return self._pieces[nbytes].pop()
+        while self._kept and self._lent + self._kept > self._most:
+            size = next(size for size, pieces in self._pieces.items() if pieces)
+            self._pieces[size].pop()
+            self._kept -= size
+        return np.empty(nbytes, np.uint8)
