@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from ome_writers import AcquisitionSettings, Dimension, Schedule, dims_from_standard_axes
 from ome_writers.routing import Plan, resolve
 
-AXES = {"t": "time", "p": "position", "c": "channel", "z": "space", "cam": "other", "angle": "other"}
+AXES = {
+    "t": "time",
+    "p": "position",
+    "c": "channel",
+    "z": "space",
+    "cam": "other",
+    "angle": "other",
+}
 
 
 def plan_of(counts: dict[str, int | None], **settings: object) -> Plan:
@@ -164,7 +171,10 @@ def test_a_partial_index_counts_on() -> None:
 
 @pytest.mark.parametrize(
     ("index", "message"),
-    [({"q": 0}, r"index names \['q'\], but the axes .* \['t', 'c'\]"), ({"t": 3}, "'t': 3.* 3 places")],
+    [
+        ({"q": 0}, r"index names \['q'\], but the axes .* \['t', 'c'\]"),
+        ({"t": 3}, "'t': 3.* 3 places"),
+    ],
 )
 def test_a_wrong_index_is_refused(index: dict[str, int], message: str) -> None:
     """An explicit index with an unknown axis or a value outside says so."""

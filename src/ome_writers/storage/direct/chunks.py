@@ -35,7 +35,7 @@ class ChunkFiles:
         *parents, name = map(str, key)
         folder = "/".join((self._folder, *parents))
         if folder not in self._made:
-            os.makedirs(folder, exist_ok=True)
+            _make(folder)
             if len(self._made) > 4096:
                 self._made.clear()
             self._made.add(folder)
@@ -67,3 +67,15 @@ class ChunkFiles:
     def _remove(path: str) -> None:
         with suppress(OSError):  # the first error is the one that tells
             os.unlink(path)
+
+
+def _make(folder: str) -> None:
+    """Make a folder and those above it, with the fewest calls where most of them are there."""
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        _make(os.path.dirname(folder))
+        with suppress(FileExistsError):
+            os.mkdir(folder)
