@@ -1,0 +1,82 @@
+"""``kill -9`` at a random moment: what is older than the flush interval is there, in other people's readers.
+
+`FAULT_ROUNDS` (see ``tox -e faults``) says how many rounds each engine gets in the long version.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from faults.rounds import ALLOWANCE, COMPRESSIONS, FLUSH_INTERVAL, FORMS, Figures, kill_round
+from ome_writers.storage import ENGINES
+
+pytest.importorskip("zarr", reason="zarr-python judges what is left")
+pytest.importorskip("tensorstore", reason="tensorstore judges what is left")
+if sys.platform == "win32":
+    pytest.skip("SIGKILL and a clock shared by processes are POSIX's", allow_module_level=True)
+
+ENGINE_NAMES = [
+    name for name in ("direct", "tensorstore", "zarr-python") if ENGINES[name].missing() is None
+]
+SHORT = [
+    ("direct", "frame chunks", "none"),
+    ("direct", "chunks over t and z", "zstd"),
+    ("direct", "shards", "none"),
+    ("direct", "shards of chunks over t and z", "blosc-lz4"),
+    ("direct", "three positions, shards", "zstd"),
+    ("direct", "no end, shards of chunks over t", "none"),
+    ("direct", "transposed", "blosc-lz4"),
+    ("tensorstore", "shards of chunks over t and z", "zstd"),
+    ("tensorstore", "no end", "none"),
+    ("zarr-python", "chunks over t and z", "blosc-lz4"),
+]
+ROUNDS = int(os.environ.get("FAULT_ROUNDS", "0"))
+SEED = int(os.environ.get("FAULT_SEED", "0")) or random.SystemRandom().randrange(2**31)
+HEADER = "| engine | rounds | over before | accepted | promised | lost | wrong | errors | oldest lost (s) |"
+
+
+@pytest.mark.timeout(100)
+@pytest.mark.parametrize(
+    ("engine", "form", "compression"), [case for case in SHORT if case[0] in ENGINE_NAMES]
+)
+def test_what_is_older_than_the_interval_survives(
+    tmp_path: Path, engine: str, form: str, compression: str
+) -> None:
+    """A frame accepted longer ago than a flush takes is there, bit for bit, with its metadata."""
+    figures = kill_round(tmp_path, engine, form, compression, SEED)
+    assert not figures.findings, "\n".join(figures.findings[:20])
+
+
+@pytest.mark.skipif(not ROUNDS, reason="the long version: tox -e faults (FAULT_ROUNDS=50)")
+@pytest.mark.timeout(3600)
+def test_many_rounds_lose_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No engine loses a promised frame in `FAULT_ROUNDS` rounds over all forms and compressions."""
+    total = {engine: Figures() for engine in ENGINE_NAMES}
+    work = []
+    for engine in ENGINE_NAMES:
+        for number in range(ROUNDS):
+            form = list(FORMS)[number % len(FORMS)]
+            compression = COMPRESSIONS[number // len(FORMS) % len(COMPRESSIONS)]
+            folder = tmp_path / f"{engine}-{number}"
+            folder.mkdir()
+            work.append((folder, engine, form, compression, SEED + number))
+    with ThreadPoolExecutor(2) as pool:
+        for order, figures in zip(work, pool.map(lambda w: kill_round(*w), work), strict=True):
+            total[order[1]].add(figures)
+    with capsys.disabled():
+        print(f"\n\nseed {SEED}, flush_interval {FLUSH_INTERVAL} s, allowance {ALLOWANCE} s")
+        print(HEADER)
+        print("|" + "---|" * 9)
+        for engine, f in total.items():
+            print(
+                f"| {engine} | {f.rounds} | {f.ended} | {f.accepted} | {f.promised} | {f.lost} "
+                f"| {f.wrong} | {f.errors} | {f.age:.3f} |"
+            )
+    findings = [finding for figures in total.values() for finding in figures.findings]
+    assert not findings, f"{len(findings)} findings:\n" + "\n".join(findings[:40])
