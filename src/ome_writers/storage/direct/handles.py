@@ -6,6 +6,7 @@ import os
 import threading
 from collections import OrderedDict
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ome_writers.storage.positional import open_file
@@ -87,6 +88,6 @@ class Handles:
     def _close_surplus(self, most: int) -> None:
         surplus = len(self._open) - most
         if surplus > 0:
-            idle = [path for path in self._open if path not in self._users]
-            for path in idle[:surplus]:
+            idle = (path for path in self._open if path not in self._users)
+            for path in list(islice(idle, surplus)):
                 os.close(self._open.pop(path))

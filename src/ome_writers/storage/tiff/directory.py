@@ -177,10 +177,10 @@ class Records:
 
     def make(
         self,
-        at: NDArray[np.uint64],
-        following: NDArray[np.uint64],
-        strips: NDArray[np.uint64],
-        counts: Sequence[int] | NDArray[np.uint64],
+        at: NDArray[np.int64],
+        following: NDArray[np.int64],
+        strips: NDArray[np.int64],
+        counts: Sequence[int],
         stride: int | None = None,
     ) -> NDArray[np.uint8]:
         """Return the records of n pages as bytes, shape (n, `stride` or `nbytes`).
@@ -194,24 +194,22 @@ class Records:
         strips
             Shape (n, strips): the offset of each strip.
         counts
-            Shape (strips,): the bytes of each strip.
+            The bytes of each strip.
         """
         out = np.zeros((len(at), stride or self.nbytes), np.uint8)
         out[:, : self.nbytes] = self._template
-        self._put(out, self.next_at, following)
+        _put(out, self.next_at, following)
         if self._strips == 1:
-            self._put(out, self._values[_OFFSETS], strips[:, 0])
-            self._put(out, self._values[_BYTE_COUNTS], np.uint64(counts[0]))
+            _put(out, self._values[_OFFSETS], strips[:, 0])
+            _put(out, self._values[_BYTE_COUNTS], counts[0])
         else:
-            self._put(out, self._values[_OFFSETS], at + np.uint64(self._tables))
-            self._put(
-                out, self._values[_BYTE_COUNTS], at + np.uint64(self._tables + 8 * self._strips)
-            )
+            _put(out, self._values[_OFFSETS], at + self._tables)
+            _put(out, self._values[_BYTE_COUNTS], at + self._tables + 8 * self._strips)
             for i in range(self._strips):
-                self._put(out, self._tables + 8 * i, strips[:, i])
-                self._put(out, self._tables + 8 * (self._strips + i), np.uint64(counts[i]))
+                _put(out, self._tables + 8 * i, strips[:, i])
+                _put(out, self._tables + 8 * (self._strips + i), counts[i])
         if self._software:
-            self._put(out, self._values[_SOFTWARE], at + np.uint64(self._software_at))
+            _put(out, self._values[_SOFTWARE], at + self._software_at)
         return out
 
     def strips_patch(self, now: bytes, offsets: Sequence[int], counts: Sequence[int]) -> bytes:
@@ -235,11 +233,12 @@ class Records:
         record[self._software_at : self._software_at + len(self._software)] = self._software
         return np.frombuffer(bytes(record), np.uint8)
 
-    @staticmethod
-    def _put(out: NDArray[np.uint8], at: int, values: NDArray[np.uint64] | np.uint64) -> None:
-        """Store one 8-byte number in each record."""
-        column = np.ascontiguousarray(np.broadcast_to(values, (len(out),)), dtype="<u8")
-        out[:, at : at + 8] = column.view(np.uint8).reshape(-1, 8)
+
+def _put(out: NDArray[np.uint8], at: int, values: NDArray[np.int64] | int) -> None:
+    """Store an 8-byte number in each record."""
+    column = np.empty(len(out), "<u8")
+    column[...] = values
+    out[:, at : at + 8] = column.view(np.uint8).reshape(-1, 8)
 
 
 def _resolution(dimensions: Sequence[Dimension]) -> tuple[Fraction, Fraction] | None:

@@ -17,6 +17,7 @@ from ome_writers.storage.tiff.blocks import Block
 from ome_writers.storage.tiff.codec import Codec
 from ome_writers.storage.tiff.file import TiffFile
 from ome_writers.storage.tiff.geometry import Geometry
+from ome_writers.storage.tiff.structure import Structure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,15 +56,23 @@ class TiffEngine:
         for number, target in enumerate(targets):
             self._members.setdefault(target.key, []).append(number)
         software = f"ome-writers {version('ome-writers')}".encode() + b"\0"
-        self._files = []
+        self._files: list[TiffFile] = []
         self._places: list[tuple[int, Series]] = [None] * len(targets)  # type: ignore[list-item]  # filled below
+        structures: dict[tuple[object, ...], Structure] = {}
         for key, numbers in self._members.items():
-            # readers that take a page of another file for a piece of this one read wrong pixels in silence
-            geometry = Geometry([targets[n].plan for n in numbers], parted=len(self._members) > 1)
-            for n, series in zip(numbers, geometry.series, strict=True):
+            plans = [targets[n].plan for n in numbers]
+            alike = tuple(
+                (*map(id, p.dimensions), p.shape, p.growing, p.dtype, p.compression, p.samples) for p in plans
+            )
+            if alike not in structures:
+                # readers that take a page of another file for a piece of this one read wrong pixels in silence
+                geometry = Geometry(plans, parted=len(self._members) > 1)
+                blanks = [self._blank(s.kind) if s.compressed else None for s in geometry.series]
+                structures[alike] = Structure(geometry, blanks, software)
+            file = TiffFile(root / key, structures[alike], self._handles)
+            for n, series in zip(numbers, file.geometry.series, strict=True):
                 self._places[n] = (len(self._files), series)
-            blanks = [self._blank(s.kind) if s.compressed else None for s in geometry.series]
-            self._files.append(TiffFile(root / key, geometry, blanks, self._handles, software))
+            self._files.append(file)
         self._numbers = {key: i for i, key in enumerate(self._members)}
         self._pool = Pool(options.buffer_bytes, self._relieve)
         self._block_bytes = min(_BLOCK_BYTES, options.buffer_bytes // (4 * len(self._files)) or 1)

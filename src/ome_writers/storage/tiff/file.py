@@ -15,21 +15,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ome_writers.storage.positional import read_at, write_at
-from ome_writers.storage.tiff.directory import HEADER, Records, aligned
+from ome_writers.storage.tiff.directory import HEADER, aligned
 from ome_writers.storage.tiff.sparse import make_sparse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from ome_writers.storage.direct.handles import Handles
-    from ome_writers.storage.tiff.geometry import Geometry, Segment, Series
+    from ome_writers.storage.tiff.directory import Records
+    from ome_writers.storage.tiff.geometry import Segment
+    from ome_writers.storage.tiff.structure import Structure
 
 __all__ = ["TiffFile"]
-
-_AT_ONCE = 65_536  # records made at once
 
 
 class TiffFile:
@@ -42,31 +40,24 @@ class TiffFile:
     ----------
     path
         The file.
-    geometry
-        Where its pages lie.
-    blanks
-        For each compressed series the stored strips of a plane of zeros: they stand for every page that was not
-        written yet.
+    structure
+        What makes its records.
     handles
         The open files.
-    software
-        Who writes, for the Software tag.
     """
 
     def __init__(
         self,
         path: Path,
-        geometry: Geometry,
-        blanks: Sequence[Sequence[bytes] | None],
+        structure: Structure,
         handles: Handles,
-        software: bytes,
     ) -> None:
         self.path = path
-        self.geometry = geometry
-        self._blanks = blanks
-        self._blank_strips: list[tuple[list[int], list[int]] | None] = []
+        self.geometry = structure.geometry.twin()
+        self._structure = structure
         self._handles = handles
-        self._first = Records(geometry.series[0].kind, first=True, software=software)
+        self._first = structure.first
+        self._capacity = 0
         self._lock = threading.Lock()  # held while places are given away, or the chain or the description changes
         self._end = 0
         self._visible = 0  # rows that the chain leads to
@@ -154,82 +145,36 @@ class TiffFile:
 
     def _create(self, content: bytes | None) -> None:
         """Write header, description, records and blank strips; size the file for all planes."""
-        geometry, start = self.geometry, len(HEADER)
-        described = start + self._first.nbytes
-        capacity = aligned(len(content or b""))
-        self._slots, self._slot = [[described, capacity]], 0
-        offset = described + capacity
-        blanks = bytearray()
-        for stored in self._blanks:
-            if stored is None:
-                self._blank_strips.append(None)
-                continue
-            counts = [len(s) for s in stored]
-            starts = [offset + len(blanks) + sum(counts[:i]) for i in range(len(counts))]
-            blanks += b"".join(stored)
-            self._blank_strips.append((starts, counts))
-        segment = geometry.add_segment(offset + len(blanks), skip_first=True)
-        self._end, self._visible = segment.end, 1
+        described = len(HEADER) + self._first.nbytes
+        self._capacity = aligned(len(content or b""), 256)
+        self._slots, self._slot = [[described, self._capacity]], 0
+        head = self._structure.head(self._capacity)
+        self.geometry.segments.append(head.segment)
+        self._end, self._visible = head.segment.end, 1
+        parts = [head.start, bytes(self._capacity)]
+        if content is not None:
+            at = len(HEADER) + self._first.description_at
+            pointer = struct.pack("<QQ", len(content), described)
+            room = content.ljust(self._capacity, b"\0")
+            parts = [head.start[:at], pointer, head.start[at + 16 :], room]
         with self._handles.use(self.path, create=True) as fd:
             make_sparse(fd)
             os.ftruncate(fd, 0)
-            first = self._first_record(segment)
-            head = HEADER + first.tobytes() + (content or b"").ljust(capacity, b"\0") + blanks
-            self._write_records(fd, segment, head=head)
+            write_at(fd, [*parts, head.blanks, head.records or b""], 0)
+            if head.records is None:
+                self._write_records(fd, head.segment, skip=1)
             os.ftruncate(fd, self._end)
-            if content is not None:
-                self._point_to(described, len(content))
-        if geometry.grows:
-            self._link(geometry.pages_in_row - 1, None)
+        if self.geometry.grows:
+            self._link(self.geometry.pages_in_row - 1, None)
         self._made = True
 
-    def _first_record(self, segment: Segment) -> NDArray[np.uint8]:
-        series = self.geometry.series[0]
-        pages = segment.rows * self.geometry.pages_in_row
-        following = self.geometry.record_at(1) if pages > 1 else 0
-        strips, counts = self._strips(segment, 0, 0)
-        return self._first.make(
-            np.array([len(HEADER)], np.uint64), np.array([following], np.uint64), strips[:1], counts
-        )
-
-    def _strips(self, segment: Segment, number: int, row: int) -> tuple[NDArray[np.uint64], Sequence[int]]:
-        """Return offsets (pages, strips) and byte counts (strips,) of a series' pages in a row."""
-        series, blank = self.geometry.series[number], self._blank_strips[number]
-        if blank is None:
-            return self.geometry.strips_of(segment, series, row), series.strip_bytes
-        offsets = np.array(blank[0], dtype=np.uint64)
-        return np.broadcast_to(offsets, (series.count, len(offsets))), blank[1]
-
-    def _write_records(self, fd: int, segment: Segment, head: bytes = b"") -> None:
-        """Write a segment's records, chained among themselves, and before them `head` (from the file's start on)."""
-        geometry, size = self.geometry, self.geometry.record
-        first = segment.first_row * geometry.pages_in_row
-        stop = first + segment.rows * geometry.pages_in_row
-        pending = [head] if head else []
-        at = 0 if head else segment.records
-        filled = len(head)
-        for row in range(segment.first_row, segment.first_row + segment.rows):
-            for number, series in enumerate(geometry.series):
-                strips, counts = self._strips(segment, number, row)
-                page = row * geometry.pages_in_row + series.first
-                for begin in range(0, series.count, _AT_ONCE):
-                    chunk = strips[begin : begin + _AT_ONCE]
-                    pages = np.arange(page + begin, page + begin + len(chunk))
-                    offsets = (segment.records + (pages - first) * size).astype(np.uint64)
-                    following = np.where(pages + 1 < stop, offsets + np.uint64(size), 0).astype(np.uint64)
-                    made = series.records.make(offsets, following, chunk, counts, size)
-                    if head and page + begin == 0:  # the first page's record stands in the head
-                        made = made[1:]
-                        gap = segment.records + size - len(head)
-                        pending.append(bytes(gap))
-                        filled += gap
-                    pending.append(made.tobytes())
-                    filled += made.size
-                    if filled > 2**24:
-                        write_at(fd, pending, at)
-                        at, filled, pending = at + filled, 0, []
-        if pending:
-            write_at(fd, pending, at)
+    def _write_records(self, fd: int, segment: Segment, *, skip: int = 0) -> None:
+        """Write the records of a segment, the first `skip` of them apart."""
+        at = segment.records
+        ahead = skip * self.geometry.record
+        for records in self._structure.records(segment, self._capacity):
+            write_at(fd, [memoryview(records)[ahead:]], at + ahead)
+            at, ahead = at + len(records), 0
 
     def _link(self, page: int, following: int | None) -> None:
         """Have the chain go from one page to another, or end there: one write of 8 bytes."""

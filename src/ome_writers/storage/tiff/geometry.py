@@ -8,6 +8,7 @@ chain without jumping over pixels, then, if uncompressed, the room of all its pl
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -112,6 +113,12 @@ class Geometry:
         self.segments: list[Segment] = []
         self._starts = np.array([s.first for s in self.series])
 
+    def twin(self) -> Geometry:
+        """Return the geometry of another file that holds such arrays."""
+        twin = copy.copy(self)
+        twin.segments = []
+        return twin
+
     @property
     def rows(self) -> int:
         """Rows that have a place."""
@@ -167,12 +174,6 @@ class Geometry:
             return (segment.first_row + segment.rows) * self.pages_in_row - page
         series = self.series_of(page)
         return series.first + series.count - page % self.pages_in_row
-
-    def strips_of(self, segment: Segment, series: Series, row: int) -> NDArray[np.uint64]:
-        """Return the offsets of all strips of a series in a row, shape (pages, strips)."""
-        start = segment.data + (row - segment.first_row) * self.row_room + series.base
-        pages = start + np.arange(series.count, dtype=np.uint64) * np.uint64(series.stride)
-        return (pages[:, None] + np.array(series.strip_starts, dtype=np.uint64)).astype(np.uint64)
 
     def kept(self, shapes: Sequence[Sequence[int]]) -> NDArray[np.int64]:
         """Return the numbers of the pages that arrays of `shapes` (with y and x) have, sorted."""
