@@ -94,7 +94,8 @@ class Engine(Protocol):
         `frame` has the dtype and shape of the array's planes: (y, x), or (y, x, samples). When `write`
         returns the caller may change it, unless `owned` is True: then the engine may keep a reference
         until the frame is written, and the caller has promised not to touch it. A place may be written
-        again once a `flush` has landed the first frame; the last one stays. Blocks while the memory of `Options.buffer_bytes` is used up.
+        again once a `flush` has landed the first frame; the last one stays. Blocks while the memory of
+        `Options.buffer_bytes` is used up.
         """
         ...
 
