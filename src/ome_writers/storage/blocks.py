@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -44,6 +44,10 @@ class LibraryArray(Protocol):
         """Read back what was stored; zeros where nothing was."""
         ...
 
+    def close(self) -> None:
+        """Take note that nothing more will be stored; `load` goes on."""
+        ...
+
 
 class BlockEngine:
     """An engine on a library's arrays; see `storage.contract.Engine`.
@@ -54,7 +58,8 @@ class BlockEngine:
         As for every engine.
     open_array
         Opens the array whose document lies in a folder, for the library. It is told the document with which to
-        work: its growing axis has the extent `regions.ENDLESS`, so that nothing is ever resized.
+        work: its growing axis has the extent `regions.ENDLESS`, so that nothing is ever resized; and the regions in
+        which it will be written.
 
     Notes
     -----
@@ -67,7 +72,7 @@ class BlockEngine:
         root: Path,
         targets: Sequence[ArrayTarget],
         options: Options,
-        open_array: Callable[[Path, dict[str, object]], LibraryArray],
+        open_array: Callable[[Path, dict[str, Any], RegionGrid], LibraryArray],
     ) -> None:
         self._root = root
         self._targets = tuple(targets)
@@ -87,7 +92,7 @@ class BlockEngine:
         self._closed = False
         self._show([t.plan.shape for t in targets])
         self._arrays = [
-            open_array(root / target.key, array_document(target.plan, grid.shape))
+            open_array(root / target.key, array_document(target.plan, grid.shape), grid)
             for target, grid in zip(targets, self._grids, strict=True)
         ]
         self._room = Room(options.buffer_bytes)
@@ -163,6 +168,8 @@ class BlockEngine:
                 for key in list(self._open):
                     self._hand_over(key)
             self._background.drain()
+            for array in self._arrays:
+                array.close()
             self._publish(shapes)
             self._background.close()
             self._room.clear()

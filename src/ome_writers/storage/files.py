@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["contained", "is_leftover", "replace", "sync_files", "sync_folder", "sync_tree"]
+__all__ = ["contained", "is_leftover", "move", "replace", "sync_files", "sync_folder", "sync_tree"]
 
 _TRIES = 20  # Windows refuses to replace a file while somebody reads it; readers are quick
 _PAUSE = 0.01  # seconds between tries
@@ -54,7 +54,7 @@ def replace(path: Path, content: bytes, *, durable: bool = False) -> None:
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        _rename(beside, path)
+        move(beside, path)
     except BaseException:
         with suppress(OSError):  # the first error is the one that tells
             beside.unlink(missing_ok=True)
@@ -131,7 +131,8 @@ def _sync_file(path: Path) -> None:
         os.close(fd)
 
 
-def _rename(source: Path, target: Path) -> None:
+def move(source: Path, target: Path) -> None:
+    """Rename a file to where another may be; on Windows, wait for readers of that one to be done."""
     for rest in reversed(range(_TRIES)):
         try:
             os.replace(source, target)

@@ -104,6 +104,8 @@ class RegionGrid:
         The whole array's shape in pixels, as the library is told.
     independent
         Whether each plane has files of its own, so that planes can be written one by one for good.
+    divides
+        Whether a file holds more than a region, so that a library has to change a part of it.
     """
 
     def __init__(self, plan: ArrayPlan, most_bytes: int) -> None:
@@ -117,6 +119,7 @@ class RegionGrid:
             if self.independent
             else self._part(file, most_bytes // max(1, plan.frame_bytes))
         )
+        self.divides = not self.independent and self.extent != tuple(file)
         self._counts = [-(-n // e) for n, e in zip(self.bounds, self.extent, strict=True)]
         # the growing axis is counted slowest, so that the number of a region never changes
         self._order = sorted(range(len(self.bounds)), key=lambda i: i != plan.growing)

@@ -49,7 +49,8 @@ class Room:
                 seen = self._returns
             if not relieve():
                 with self._changed:
-                    self._changed.wait_for(lambda seen=seen: self._returns != seen)
+                    while self._returns == seen:
+                        self._changed.wait()
 
     def try_to_take(self, nbytes: int) -> NDArray[np.uint8] | None:
         """Return `nbytes` of memory, or None when there is not as much."""

@@ -2,65 +2,115 @@
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING, Any, cast
+import shutil
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
+from zarr.core.codec_pipeline import BatchedCodecPipeline
 from zarr.core.metadata import ArrayV3Metadata
-from zarr.core.sync import sync
 from zarr.storage import LocalStore, StorePath
 
 from ome_writers.storage.blocks import BlockEngine
+from ome_writers.storage.files import move
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from ome_writers.storage.contract import ArrayTarget, Options
+    from ome_writers.storage.regions import RegionGrid, Where
+
+    Pipeline = Callable[[ArrayV3Metadata, LocalStore], Any]
 
 __all__ = ["open_engine", "open_zarrs_engine"]
 
-# zarr chooses codecs by a process-wide configuration, which is read when an array is opened
-_configuring = threading.Lock()
+STAGE = ".stage"
+"""Folder beside an array's chunks in which the library writes its files, until they are whole."""
 
 
 def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> BlockEngine:
     """Create the arrays of `targets` below `root` and return the engine that fills them."""
-    return _open(root, targets, options, "zarr.core.codec_pipeline.BatchedCodecPipeline")
+    return _open(
+        root, targets, options, lambda meta, _: BatchedCodecPipeline.from_codecs(meta.codecs)
+    )
 
 
 def open_zarrs_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> BlockEngine:
     """Do as `open_engine`, with the codecs of zarrs."""
-    import zarrs  # noqa: F401  # registers its pipeline
+    from zarrs import ZarrsCodecPipeline
 
-    return _open(root, targets, options, "zarrs.ZarrsCodecPipeline")
+    return _open(root, targets, options, ZarrsCodecPipeline.from_array_metadata_and_store)
 
 
 def _open(
-    root: Path, targets: Sequence[ArrayTarget], options: Options, pipeline: str
+    root: Path, targets: Sequence[ArrayTarget], options: Options, pipeline: Pipeline
 ) -> BlockEngine:
-    def open_array(folder: Path, document: dict[str, object]) -> _Array:
-        store = StorePath(sync(LocalStore.open(folder)))
-        with _configuring, zarr.config.set({"codec_pipeline.path": pipeline}):
-            metadata = ArrayV3Metadata.from_dict(cast("dict[str, Any]", document))
-            return _Array(zarr.Array(zarr.AsyncArray(metadata=metadata, store_path=store)))
+    def open_array(folder: Path, document: dict[str, Any], grid: RegionGrid) -> _Array:
+        metadata = ArrayV3Metadata.from_dict(document)
+        return _Array(folder, grid, lambda path: _library_array(path, metadata, pipeline))
 
     return BlockEngine(root, targets, options, open_array)
 
 
+def _library_array(folder: Path, metadata: ArrayV3Metadata, pipeline: Pipeline) -> Any:
+    store = LocalStore(folder)
+    array: Any = zarr.AsyncArray(metadata=metadata, store_path=StorePath(store))
+    # zarr takes the class of an array's pipeline from a configuration that the whole process shares, and that other
+    # streams, or the user, may want otherwise: it is put in its place here instead
+    object.__setattr__(array, "codec_pipeline", pipeline(metadata, store))
+    return zarr.Array(array)
+
+
 class _Array:
-    """One array; see `blocks.LibraryArray`."""
+    """One array; see `blocks.LibraryArray`.
 
-    def __init__(self, array: Any) -> None:
-        self._array = array
+    zarrs writes over a file that exists: whoever reads it then, or finds it after a crash, has neither the old nor the
+    new one. So the libraries write below a folder of their own, from where whole files are moved to their places.
+    """
 
-    def store(self, where: tuple[slice, ...], data: NDArray[np.generic]) -> None:
+    def __init__(self, folder: Path, grid: RegionGrid, open_array: Callable[[Path], Any]) -> None:
+        self._folder = folder
+        self._stage = folder / STAGE
+        self._grid = grid
+        self._staged = open_array(self._stage)
+        self._array = open_array(folder)
+
+    def store(self, where: Where, data: NDArray[np.generic]) -> None:
         """Write `data`."""
-        self._array[where] = data
+        files = list(self._grid.files(where))
+        if self._grid.divides:
+            for file in files:
+                self._stage_copy(file)
+        self._staged[where] = data
+        for file in files:
+            self._publish(file)
 
-    def load(self, where: tuple[slice, ...]) -> NDArray[np.generic]:
+    def load(self, where: Where) -> NDArray[np.generic]:
         """Read a part back."""
         return np.asarray(self._array[where])
+
+    def close(self) -> None:
+        """Remove the folder of files that were not whole."""
+        shutil.rmtree(self._stage, ignore_errors=True)
+
+    def _stage_copy(self, file: str) -> None:
+        """Copy a file that will be changed in part to where it will be changed."""
+        with suppress(FileNotFoundError):
+            (self._stage / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self._folder / file, self._stage / file)
+
+    def _publish(self, file: str) -> None:
+        """Move a file to its place; what holds only zeros has none."""
+        place = self._folder / file
+        try:
+            move(self._stage / file, place)
+        except FileNotFoundError:
+            if (self._stage / file).exists():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                move(self._stage / file, place)
+            else:
+                place.unlink(missing_ok=True)

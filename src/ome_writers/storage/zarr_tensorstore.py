@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.storage.contract import ArrayTarget, Options
-    from ome_writers.storage.regions import Where
+    from ome_writers.storage.regions import RegionGrid, Where
 
 __all__ = ["open_engine"]
 
@@ -32,7 +32,7 @@ def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) ->
         }
     )
 
-    def open_array(folder: Path, document: dict[str, object]) -> _Array:
+    def open_array(folder: Path, document: dict[str, Any], grid: RegionGrid) -> _Array:
         keep = ("shape", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs")
         spec = {
             "driver": "zarr3",
@@ -60,3 +60,6 @@ class _Array:
     def load(self, where: Where) -> NDArray[np.generic]:
         """Read a part back."""
         return np.asarray(self._store[where].read().result())
+
+    def close(self) -> None:
+        """Do nothing: all that was stored is in its files."""
