@@ -1,0 +1,271 @@
+"""The documents of an OME-Zarr, from plan and outcome."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ome_writers import Channel, Dimension, MetadataError, Position
+from ome_writers.formats import Documents, Journal, Outcome, lay_out, open_documents
+from ome_writers.formats.frame_metadata import EMBED_BYTES
+from ome_writers.routing import Plan, resolve
+from support.acquisitions import IMAGES, LAYOUTS, acquisition, contents
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "zarr"
+
+
+def opened(layout: str, **more: Any) -> tuple[Plan, Documents]:
+    """Return a plan and its new documents."""
+    plan = resolve(acquisition(layout, **more))
+    return plan, open_documents(plan, lay_out(plan))
+
+
+def attributes(documents: Documents, group: str = "") -> dict[str, Any]:
+    """Return what the document of a group says now."""
+    rendered = contents(documents.render())
+    found: dict[str, Any] = rendered[f"{group}/zarr.json".lstrip("/")]["attributes"]
+    return found
+
+
+def journal_of(plan: Plan, root: Path, lines: dict[int, int]) -> Journal:
+    """Return a journal on disk with some frames of some images: image number to number of frames."""
+    layout = lay_out(plan)
+    for key in layout.journals:
+        (root / key).parent.mkdir(parents=True, exist_ok=True)
+    journal = Journal(root, layout.journals, durable=False)
+    for image, count in lines.items():
+        for i in range(count):
+            journal.record(image, (i // 2, i % 2), journal.encode({"delta_t": i / 2, "note": "n"}))
+    journal.write(journal.take())
+    return journal
+
+
+def done(plan: Plan, **more: Any) -> Outcome:
+    """Return the outcome of an acquisition that came to its end."""
+    facts: dict[str, Any] = {"status": "complete", "frames_written": plan.frames or 0, **more}
+    return Outcome(**{"shapes": tuple(i.array.shape for i in plan.images), **facts})
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_documents_are_those_that_were_approved(layout: str, tmp_path: Path) -> None:
+    """Nothing in the documents changes unseen; OME_WRITERS_GOLDEN=write takes over what is said now."""
+    plan, documents = opened(layout)
+    begun = contents(documents.render())
+    journal = journal_of(plan, tmp_path, {0: 2})
+    windows = {(0, 0): (3.0, 250.0), (0, 1): (0.0, 9.0)}
+    documents.finish(done(plan, windows=windows), journal)
+    said = {"while writing": begun, "after close": contents(documents.render())}
+    for rendered in said.values():
+        rendered.pop("OME/METADATA.ome.xml", None)  # has tests of its own
+        for document in rendered.values():
+            ours = document["attributes"].get("ome_writers", {})
+            ours.pop("version", None)
+            ours.pop("settings", None)
+    file = GOLDEN / f"{layout}.json"
+    if os.environ.get("OME_WRITERS_GOLDEN") == "write":
+        file.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    assert said == json.loads(file.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_only_what_changed_is_rendered_again(layout: str) -> None:
+    """A second call renders nothing; global metadata change the root (and the OME-XML) only."""
+    _, documents = opened(layout)
+    assert contents(documents.render())
+    assert contents(documents.render()) == {}
+    documents.set_global_metadata("lab", {"room": 7})
+    assert set(contents(documents.render())) - {"OME/METADATA.ome.xml"} == {"zarr.json"}
+
+
+def test_the_root_says_how_it_stands(tmp_path: Path) -> None:
+    """Status, frames and the settings in force stand in the root's ome_writers."""
+    plan, documents = opened("collection")
+    ours = attributes(documents)["ome_writers"]
+    assert (ours["status"], ours["frames"]) == ("writing", {"expected": 12, "written": 0})
+    assert type(plan.settings).model_validate(ours["settings"]) == plan.settings
+    documents.finish(
+        done(plan, status="cancelled", frames_written=5), journal_of(plan, tmp_path, {})
+    )
+    ours = attributes(documents)["ome_writers"]
+    assert (ours["status"], ours["frames"]) == ("cancelled", {"expected": 12, "written": 5})
+
+
+def test_small_frame_metadata_are_embedded(tmp_path: Path) -> None:
+    """Up to 1 MiB an image the document lists its frames, the later of two at one place; the journal may go."""
+    plan, documents = opened("collection")
+    journal = journal_of(plan, tmp_path, {1: 3})
+    journal.record(1, (0, 1), journal.encode({"delta_t": 9.0}))
+    journal.write(journal.take())
+    documents.finish(done(plan), journal)
+    assert documents.journal_obsolete() == (1,)
+    assert documents.get_metadata()["1"]["ome_writers"]["frame_metadata"] == [
+        {"storage_index": [0, 0], "delta_t": 0.0, "note": "n"},
+        {"storage_index": [0, 1], "delta_t": 9.0},
+        {"storage_index": [1, 0], "delta_t": 1.0, "note": "n"},
+    ]
+    assert "frame_metadata" not in documents.get_metadata()["0"].get("ome_writers", {})
+
+
+def test_large_frame_metadata_stay_in_the_journal(tmp_path: Path) -> None:
+    """Above 1 MiB the document names the journal and counts its lines."""
+    plan, documents = opened("single")
+    journal = journal_of(plan, tmp_path, {0: 5})
+    journal.record(0, (2, 1), journal.encode({"note": "n" * EMBED_BYTES}))
+    journal.write(journal.take())
+    documents.finish(done(plan), journal)
+    assert documents.journal_obsolete() == ()
+    pointer = documents.get_metadata()["."]["ome_writers"]["frame_metadata"]
+    assert pointer == {"journal": "frame_metadata.jsonl", "count": 6}
+
+
+def test_a_journal_that_is_gone_does_not_keep_the_documents(tmp_path: Path) -> None:
+    """Where a journal cannot be read the status is written all the same."""
+    plan, documents = opened("single")
+    journal = journal_of(plan, tmp_path, {0: 2})
+    (tmp_path / "frame_metadata.jsonl").write_bytes(b"not json\n")
+    documents.finish(done(plan, status="failed"), journal)
+    assert attributes(documents)["ome_writers"]["status"] == "failed"
+    assert documents.journal_obsolete() == ()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "whole", "seen", "expected"),
+    [
+        ("uint8", (0, 255), (3.0, 90.0), (3, 90)),
+        ("int16", (-32768, 32767), (-5.0, 90.0), (-5, 90)),
+        ("float32", (0, 1), (-0.25, 7.5), (-0.25, 7.5)),
+        ("bool", (0, 1), (0.0, 1.0), (0, 1)),
+        ("uint16", (0, 65535), (7.0, 7.0), (7, 8)),
+        ("complex64", (0, 1), (0.5, 2.0), (0.5, 2.0)),
+    ],
+)
+def test_windows_become_the_range_of_the_data(
+    dtype: str, whole: Any, seen: Any, expected: Any, tmp_path: Path
+) -> None:
+    """A display window is the dtype's range first, and at close what was seen, never empty."""
+    plan, documents = opened("single", dtype=dtype)
+    low, high = whole
+    window = attributes(documents)["ome"]["omero"]["channels"][0]["window"]
+    assert window == {"min": low, "max": high, "start": low, "end": high}
+    documents.finish(done(plan, windows={(0, 0): seen}), journal_of(plan, tmp_path, {}))
+    low, high = expected
+    window = attributes(documents)["ome"]["omero"]["channels"][0]["window"]
+    assert window == {"min": low, "max": high, "start": low, "end": high}
+
+
+def test_a_window_that_was_asked_for_stays(tmp_path: Path) -> None:
+    """Channel.window is the display window; the data only widen its limits."""
+    channel = Dimension(name="c", coords=[Channel(name="a", window=(100, 200))])
+    dims = [channel, *acquisition("single").dimensions[-2:]]
+    plan, documents = opened("single", dimensions=dims)
+    documents.finish(done(plan, windows={(0, 0): (50, 150)}), journal_of(plan, tmp_path, {}))
+    window = attributes(documents)["ome"]["omero"]["channels"][0]["window"]
+    assert window == {"min": 50, "max": 200, "start": 100, "end": 200}
+
+
+def test_channels_are_those_that_the_array_has(tmp_path: Path) -> None:
+    """When the channel axis was cut, omero lists the channels that are stored."""
+    dims = acquisition("single").dimensions
+    plan, documents = opened("single", dimensions=[dims[1], dims[0], *dims[2:]])
+    documents.finish(done(plan, shapes=((3, 1, 4, 6),)), journal_of(plan, tmp_path, {}))
+    assert [c["label"] for c in attributes(documents)["ome"]["omero"]["channels"]] == ["DAPI"]
+
+
+def test_stage_positions_are_in_the_unit_of_the_axis() -> None:
+    """A stage coordinate (micrometer) becomes a translation in the unit of its axis, added to the axis' own."""
+    space = [
+        Dimension(name="z", count=2, unit="nanometer", scale=5.0, translation=7.0),
+        Dimension(name="y", count=4, unit="millimeter"),
+        Dimension(name="x", count=6),
+    ]
+    place = Dimension(name="p", coords=[Position(name="a", x_coord=1.0, y_coord=2.0, z_coord=3.0)])
+    _, documents = opened("single", dimensions=[place, *space])
+    dataset = attributes(documents, "0")["ome"]["multiscales"][0]["datasets"][0]
+    scale, translation = dataset["coordinateTransformations"]
+    assert scale["scale"] == [5.0, 1.0, 1.0]
+    assert translation["translation"] == pytest.approx([3007.0, 0.002, 1.0])
+
+
+def test_what_a_client_writes_survives_close(tmp_path: Path) -> None:
+    """Colours, names and further keys that a client put in stay; what closing finds out is brought in."""
+    plan, documents = opened("single")
+    metadata = documents.get_metadata()
+    metadata["."]["ome"]["omero"]["channels"][1]["color"] = "00FF00"
+    metadata["."]["ome"]["multiscales"][0]["name"] = "mine"
+    metadata["."]["client"] = {"array": np.arange(2)}
+    documents.update_metadata(metadata)
+    documents.finish(done(plan, windows={(0, 1): (5, 6)}), journal_of(plan, tmp_path, {0: 1}))
+    said = attributes(documents)
+    assert said["ome"]["multiscales"][0]["name"] == "mine"
+    assert said["ome"]["omero"]["channels"][1]["color"] == "00FF00"
+    assert said["ome"]["omero"]["channels"][1]["window"]["end"] == 6
+    assert said["client"] == {"array": [0, 1]}
+    assert said["ome_writers"]["frame_metadata"][0]["delta_t"] == 0.0
+
+
+def test_nobody_can_unsay_how_the_dataset_stands() -> None:
+    """Attributes that lack ome_writers, or have another status in it, leave status and settings as they are."""
+    _, documents = opened("single")
+    before = attributes(documents)["ome_writers"]
+    documents.update_metadata({".": {"ome": {}, "ome_writers": {"status": "complete", "more": 1}}})
+    assert attributes(documents)["ome_writers"] == {**before, "more": 1}
+    documents.update_metadata({".": {"ome": {}}})
+    assert attributes(documents)["ome_writers"]["settings"] == before["settings"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "error", "message"),
+    [
+        ({"9": {}}, KeyError, "Unknown path: '9'"),
+        ([], TypeError, "Expected dict"),
+        ({".": 3}, TypeError, "Expected dict"),
+        ({".": {"a": b"x"}}, MetadataError, "key 'a'"),
+    ],
+)
+def test_wrong_metadata_change_nothing(metadata: Any, error: type, message: str) -> None:
+    """What update_metadata refuses leaves all documents as they were."""
+    _, documents = opened("collection")
+    list(documents.render())
+    before = copy.deepcopy(documents.get_metadata())
+    with pytest.raises(error, match=message):
+        documents.update_metadata({"0": {"ome": {}}, **metadata} if metadata else metadata)
+    assert documents.get_metadata() == before
+    assert contents(documents.render()) == {}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_metadata_are_by_image_and_copies(layout: str) -> None:
+    """get_metadata has one entry an image ("." for the root); changing it changes nothing."""
+    _, documents = opened(layout)
+    metadata = documents.get_metadata()
+    assert list(metadata) == [image or "." for image in IMAGES[layout]]
+    next(iter(metadata.values()))["ome"].clear()
+    assert next(iter(documents.get_metadata().values()))["ome"]
+
+
+@pytest.mark.parametrize("namespace", ["", "ome", "ome_writers"])
+def test_reserved_namespaces_are_refused(namespace: str) -> None:
+    """Global metadata cannot take the names of the dataset's own attributes."""
+    _, documents = opened("single")
+    with pytest.raises(ValueError, match="namespace"):
+        documents.set_global_metadata(namespace, {})
+
+
+def test_the_omexml_keeps_the_frames_after_the_journal_is_gone(tmp_path: Path) -> None:
+    """Global metadata set after close leave the planes in the OME-XML of a collection."""
+    plan, documents = opened("collection")
+    journal = journal_of(plan, tmp_path, {0: 2})
+    documents.finish(done(plan), journal)
+    for image in documents.journal_obsolete():
+        journal.discard(image)
+    list(documents.render())
+    documents.set_global_metadata("lab", {"room": 7})
+    xml = contents(documents.render())["OME/METADATA.ome.xml"]
+    assert xml.count("<Plane ") == 2
+    assert 'Namespace="lab"' in xml

@@ -1,0 +1,71 @@
+"""Which group holds which image."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from ome_writers import Dimension, Plate, Position
+from ome_writers.formats import lay_out, open_documents
+from ome_writers.routing import resolve
+from support.acquisitions import IMAGES, LAYOUTS, acquisition, contents
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_images_lie_where_their_layout_says(layout: str) -> None:
+    """One image at the root, collections by number, fields by row, column and name (grid cells too)."""
+    laid = lay_out(resolve(acquisition(layout)))
+    assert list(laid.images) == IMAGES[layout]
+    assert list(laid.arrays) == [f"{image}/0".lstrip("/") for image in IMAGES[layout]]
+    assert laid.root == Path("out.ome.zarr")
+    assert [str(Path(j).parent) for j in laid.journals] == [i or "." for i in IMAGES[layout]]
+
+
+def on_a_plate(*places: tuple[str, str, str]) -> list[str]:
+    """Return the groups of positions given as (name, row, column), on a plate of one well A1."""
+    dims = [
+        Dimension(
+            name="p", coords=[Position(name=n, plate_row=r, plate_column=c) for n, r, c in places]
+        ),
+        *acquisition("single").dimensions[-2:],
+    ]
+    plate = Plate(row_names=["A"], column_names=["1"])
+    return list(lay_out(resolve(acquisition("plate", dimensions=dims, plate=plate))).images)
+
+
+def test_fields_that_would_collide_are_apart() -> None:
+    """Names that differ only by what cannot be in a path get arrays of their own."""
+    groups = on_a_plate(("a/b", "A", "1"), ("a_b", "A", "1"), ("A_B", "A", "1"), ("..", "A", "1"))
+    assert len({g.casefold() for g in groups}) == 4
+    assert all(g.startswith("A/1/") and ".." not in g for g in groups)
+
+
+@pytest.mark.filterwarnings("ignore:Some positions have row/column")
+def test_wells_outside_the_plate_make_it_grow() -> None:
+    """The plate document lists rows and columns that only positions name; odd names become alphanumeric."""
+    dims = [
+        Dimension(name="p", coords=[Position(name="f", plate_row="R 2", plate_column="../7")]),
+        *acquisition("single").dimensions[-2:],
+    ]
+    plan = resolve(acquisition("plate", dimensions=dims))
+    documents = contents(open_documents(plan, lay_out(plan)).render())
+    plate = documents["zarr.json"]["attributes"]["ome"]["plate"]
+    assert [row["name"] for row in plate["rows"]] == ["A", "B", "R2"]
+    assert [column["name"] for column in plate["columns"]] == ["1", "2", "7"]
+    assert plate["wells"] == [{"path": "R2/7", "rowIndex": 2, "columnIndex": 2}]
+    assert documents["R2/7/f/zarr.json"]["attributes"]["ome"]["multiscales"][0]["name"] == "f"
+
+
+def test_1536_positions_are_rendered_at_once() -> None:
+    """All documents of 1,536 positions take less than a second (three on a busy machine)."""
+    dims = [
+        Dimension(name="p", coords=[Position(name=f"pos{i}", x_coord=i) for i in range(1536)]),
+        *acquisition("single").dimensions,
+    ]
+    plan = resolve(acquisition("collection", dimensions=dims))
+    start = time.process_time()
+    documents = open_documents(plan, lay_out(plan))
+    assert len(list(documents.render())) == 1536 + 3
+    assert time.process_time() - start < 3
