@@ -6,7 +6,7 @@ Where a frame belongs is worked out here from the dimensions alone, not asked fr
 from __future__ import annotations
 
 import json
-import os
+import math
 import random
 import signal
 import subprocess
@@ -77,6 +77,11 @@ def place(form: Form, number: int) -> tuple[int, tuple[int, ...]]:
     for axis, (count, _, _) in reversed(form.axes.items()):
         number, at[axis] = divmod(number, count) if count else (0, number)
     return at.get("p", 0), tuple(at[axis] for axis in STORED if axis in at)
+
+
+def frames(form: Form) -> int:
+    """Return how many frames a form takes; 0 without an end."""
+    return math.prod(count for count, _, _ in form.axes.values())
 
 
 def arrays(form: Form, path: Path) -> list[Path]:
@@ -155,7 +160,8 @@ def _judge(
         return
     seen = [np.zeros(image.shape[:-2], bool) for image in images]  # type: ignore[union-attr]  # asked above
     facts = [_facts(path.parent) for path in arrays(form, output)]
-    for number in range(len(times) + 1):  # one more may have been taken before it was told
+    # One more may have been taken before it was told.
+    for number in range(min(len(times) + 1, frames(form) or len(times) + 1)):
         image, at = place(form, number)
         pixels = images[image]
         assert pixels is not None
@@ -227,11 +233,6 @@ def _facts(group: Path) -> dict[tuple[int, ...], dict[str, Any]]:
         lines = journal.read_bytes().splitlines(keepends=True)
         entries += [json.loads(line) for line in lines if line.endswith(b"\n")]
     document = json.loads((group / "zarr.json").read_bytes())
-    embedded = document["attributes"]["ome_writers"].get("frame_metadata", [])
+    embedded = document["attributes"].get("ome_writers", {}).get("frame_metadata", [])
     entries += embedded if isinstance(embedded, list) else []
     return {tuple(entry["storage_index"]): entry for entry in entries}
-
-
-def environment() -> dict[str, str]:
-    """Return the variables for a child that imports from here."""
-    return {**os.environ, "PYTHONPATH": str(WRITER.parent.parent)}

@@ -13,9 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from faults.rounds import FLUSH_INTERVAL, FORMS, HEIGHT, WIDTH, frame, metadata  # noqa: E402 -- the path comes first
-
-from ome_writers import AcquisitionSettings, Dimension, create_stream  # noqa: E402 -- the path comes first
+from faults.rounds import FLUSH_INTERVAL, FORMS, HEIGHT, WIDTH, frame, metadata
+from ome_writers import AcquisitionSettings, Dimension, create_stream
 
 
 def settings(engine: str, form_name: str, compression: str, output: str) -> AcquisitionSettings:

@@ -1,0 +1,174 @@
+"""However a run ends, what was accepted is there and the documents agree with it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from faults.datasets import ENGINE_NAMES, missing, noise, pixels, run, status, stream
+from ome_writers import UnclosedStreamWarning
+
+pytest.importorskip("zarr", reason="zarr-python judges what is left")
+pytest.importorskip("tensorstore", reason="tensorstore judges what is left")
+pytestmark = pytest.mark.timeout(60)
+
+each_engine = pytest.mark.parametrize("engine", ENGINE_NAMES)
+BEGIN = "path = Path(sys.argv[1])\nwriting = stream(path, sys.argv[2], flush_interval=60)\n"
+FILL = "for number in range(40):\n    writing.append(noise(number))\n"
+
+
+@each_engine
+def test_an_exception_inside_with(tmp_path: Path, engine: str) -> None:
+    """The exception is the one that is seen; what arrived is complete, the status `failed`."""
+    path = tmp_path / "run.ome.zarr"
+
+    def acquire() -> None:
+        with stream(path, engine, chunk=3, shard=4) as writing:
+            for number in range(40):
+                writing.append(noise(number))
+            raise LookupError("the stage is gone")
+
+    with pytest.raises(LookupError, match="the stage is gone"):
+        acquire()
+    assert not missing(path, 40)
+    assert len(pixels(path)) == 40
+    assert status(path) == "failed"
+
+
+@each_engine
+def test_a_keyboard_interrupt(tmp_path: Path, engine: str) -> None:
+    """After an interrupt from the keyboard inside `with` every accepted frame is there."""
+    path = tmp_path / "run.ome.zarr"
+    code = BEGIN + (
+        "import os, signal, threading\n"
+        "threading.Timer(0.15, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "accepted = 0\n"
+        "try:\n"
+        "    with writing:\n"
+        "        while True:\n"
+        "            writing.append(noise(accepted % 400), index={'t': accepted % 400})\n"
+        "            accepted += 1\n"
+        "except KeyboardInterrupt:\n"
+        "    print(min(accepted, 400))\n"
+    )
+    done = run(code, path, engine)
+    assert not missing(path, int(done.stdout))
+    assert status(path) == "failed"
+
+
+@each_engine
+def test_an_interpreter_that_exits_without_close(tmp_path: Path, engine: str) -> None:
+    """A script that forgets `close` still leaves every frame, and is warned when it asks for warnings."""
+    path = tmp_path / "run.ome.zarr"
+    done = run("import warnings\nwarnings.simplefilter('always')\n" + BEGIN + FILL, path, engine)
+    assert not missing(path, 40)
+    assert len(pixels(path)) == 40
+    assert status(path) == "cancelled"
+    assert "was not closed" in done.stderr
+
+
+@each_engine
+def test_a_script_that_dies_of_an_exception(tmp_path: Path, engine: str) -> None:
+    """An exception that nobody catches, outside of `with`, loses no frame either."""
+    path = tmp_path / "run.ome.zarr"
+    done = run(BEGIN + FILL + "raise LookupError('the stage is gone')", path, engine, expect=1)
+    assert "the stage is gone" in done.stderr
+    assert not missing(path, 40)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+@each_engine
+@pytest.mark.parametrize("end", ["os._exit(0)", "sys.exit(0)", "writing.close()"])
+def test_a_fork_in_the_middle(tmp_path: Path, engine: str, end: str) -> None:
+    """A forked child, however it ends, changes nothing; the parent writes on to the end."""
+    path = tmp_path / "run.ome.zarr"
+    code = (
+        BEGIN
+        + FILL
+        + (
+            "import os, warnings\n"
+            "with warnings.catch_warnings():\n"
+            "    warnings.simplefilter('ignore')\n"
+            "    child = os.fork()\n"
+            "if not child:\n"
+            f"    {end}\n"
+            "    os._exit(0)\n"
+            "assert os.waitpid(child, 0)[1] == 0\n"
+            "for number in range(40, 80):\n"
+            "    writing.append(noise(number))\n"
+            "writing.close()\n"
+        )
+    )
+    run(code, path, engine)
+    assert not missing(path, 80)
+    assert len(pixels(path)) == 80
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+@each_engine
+def test_a_forked_child_cannot_append(tmp_path: Path, engine: str) -> None:
+    """A forked child that appends gets an error at once; the parent's dataset is as it was."""
+    path = tmp_path / "run.ome.zarr"
+    code = (
+        BEGIN
+        + FILL
+        + (
+            "import os, warnings\n"
+            "from ome_writers import StreamClosedError\n"
+            "warnings.simplefilter('ignore')\n"
+            "child = os.fork()\n"
+            "if not child:\n"
+            "    try:\n"
+            "        writing.append(noise(399))\n"
+            "    except StreamClosedError:\n"
+            "        os._exit(7)\n"
+            "    os._exit(0)\n"
+            "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7, 'the child could append'\n"
+            "writing.close()\n"
+        )
+    )
+    run(code, path, engine)
+    assert not missing(path, 40)
+    assert len(pixels(path)) == 40
+
+
+@each_engine
+def test_a_stream_that_is_collected(tmp_path: Path, engine: str) -> None:
+    """A stream that nobody holds any more warns and is written whole."""
+    path = tmp_path / "run.ome.zarr"
+    writing = stream(path, engine)
+    for number in range(40):
+        writing.append(noise(number))
+    with pytest.warns(UnclosedStreamWarning, match="40 frames"):
+        del writing
+        gc.collect()
+    assert not missing(path, 40)
+    assert status(path) == "cancelled"
+
+
+@each_engine
+def test_threads_that_append(tmp_path: Path, engine: str) -> None:
+    """Of frames that four threads append each lands once, whole."""
+    path = tmp_path / "run.ome.zarr"
+    with stream(path, engine, frames=200, chunk=3, shard=4) as writing:
+
+        def append(first: int) -> None:
+            for number in range(first, 200, 4):
+                writing.append(noise(number), frame_metadata={"serial": number})
+
+        threads = [threading.Thread(target=append, args=(first,)) for first in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    read = pixels(path)
+    known = {noise(number).tobytes(): number for number in range(200)}
+    order = [known[plane.tobytes()] for plane in read]
+    assert sorted(order) == list(range(200))
+    for first in range(4):
+        own = [number for number in order if number % 4 == first]
+        assert own == sorted(own)
