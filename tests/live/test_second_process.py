@@ -1,0 +1,180 @@
+"""A second process looks at a dataset through a whole run, with our reader and with other people's."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ome_writers import AcquisitionSettings, Dimension, UnsupportedError, create_stream
+from ome_writers.storage import ENGINES
+
+SUFFIXES = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tiff"}
+LIVE = [
+    row.name
+    for row in ENGINES.values()
+    if row.live and row.missing() is None and row.format in SUFFIXES
+]
+
+POLL = """
+import json, sys, time
+from pathlib import Path
+import numpy as np
+
+path, reader, stop = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+HEIGHT, WIDTH = 32, 48
+
+
+def frame(number):
+    return (np.arange(HEIGHT * WIDTH, dtype=np.uint32) * 1000 + number + 1).reshape(HEIGHT, WIDTH)
+
+
+def open_ours():
+    import ome_writers
+    view = ome_writers.open(path)
+    while True:
+        yield np.asarray(view)
+
+
+def open_ours_anew():
+    import ome_writers
+    while True:
+        yield np.asarray(ome_writers.open(path))
+
+
+def open_zarr():
+    import zarr
+    while True:
+        yield zarr.open_array(str(path / "0"), mode="r")[:]
+
+
+def open_tensorstore():
+    import tensorstore
+    store = {"driver": "file", "path": str(path / "0")}
+    while True:
+        yield tensorstore.open({"driver": "zarr3", "kvstore": store}, read=True, open=True).result().read().result()
+
+
+def open_tifffile():
+    import tifffile
+    while True:
+        with tifffile.TiffFile(path) as file:
+            yield file.series[0].asarray()
+
+
+polls = partly = most = 0
+last = False
+planes = {"ours": open_ours, "ours anew": open_ours_anew, "zarr": open_zarr,
+          "tensorstore": open_tensorstore, "tifffile": open_tifffile}[reader]()
+next(planes)  # the libraries are imported
+print("ready", flush=True)
+while not last:
+    last = stop.exists()
+    seen = np.asarray(next(planes)).reshape(-1, HEIGHT, WIDTH)
+    there = 0
+    for number, plane in enumerate(seen):
+        if not plane.any():
+            continue
+        assert np.array_equal(plane, frame(number)), f"poll {polls}: frame {number} is {plane.ravel()[:4]}"
+        there += 1
+    assert there >= most, f"poll {polls}: {there} frames are there, {most} were"
+    most = there
+    polls += 1
+    partly += 0 < there < int(sys.argv[4])
+    time.sleep(0.03)
+print(json.dumps({"polls": polls, "partly": partly, "last": most}))
+"""
+
+
+def frame(number: int) -> np.ndarray:
+    """Return the frame of this number; no two frames agree in any pixel."""
+    return (np.arange(32 * 48, dtype=np.uint32) * 1000 + number + 1).reshape(32, 48)
+
+
+def dimensions(engine: str, *, endless: bool) -> list[Dimension]:
+    """Return a time-lapse of two channels.
+
+    The engine of this library has chunks of two frames in shards. Other libraries write a shard anew, at another
+    layout, each time it is flushed half-full, and a reader that looks into it twice may find the one and
+    then the other: they have a chunk a frame here.
+    """
+    chunks: dict[str, Any] = {}
+    if engine == "direct":
+        chunks = {"chunk_size": 2, "shard_size_chunks": 8}
+    return [
+        Dimension(name="t", count=None if endless else 40, type="time", **chunks),
+        Dimension(name="c", count=2, type="channel"),
+        Dimension(name="y", count=32, type="space", chunk_size=32),
+        Dimension(name="x", count=48, type="space", chunk_size=48),
+    ]
+
+
+READERS = {
+    "ome-zarr": ["ours", "ours anew", "zarr", "tensorstore"],
+    "ome-tiff": ["ours", "tifffile"],
+}
+
+
+OURS = ("direct", "tifffile")
+CASES = [
+    (engine, compressed, endless)
+    for engine in LIVE
+    for compressed in ((False, True) if engine in OURS else (True,))
+    for endless in ((False, True) if engine in OURS else (True,))
+]
+
+
+@pytest.mark.parametrize(("engine", "compressed", "endless"), CASES)
+def test_a_second_process_sees_only_right_pixels(
+    tmp_path: Path, engine: str, compressed: bool, endless: bool
+) -> None:
+    """Through a whole run each poll of each reader finds frames that are right or 0, and never fewer."""
+    row = ENGINES[engine]
+    codecs = sorted(row.compressions - {"none", "lzw"})
+    settings = AcquisitionSettings(
+        root_path=tmp_path / f"x{SUFFIXES[row.format]}",
+        dimensions=dimensions(engine, endless=endless),
+        dtype="uint32",
+        format=engine,
+        compression=codecs[0] if compressed else "none",
+        flush_interval=0.05,
+    )
+    try:
+        stream = create_stream(settings)
+    except UnsupportedError as error:
+        pytest.skip(str(error))
+    stop = tmp_path / "stop"
+    pollers = {}
+    with stream:
+        for reader in READERS[row.format]:
+            command = [
+                sys.executable,
+                "-c",
+                POLL,
+                str(settings.output_path),
+                reader,
+                str(stop),
+                "80",
+            ]
+            pollers[reader] = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+        for poller in pollers.values():
+            assert poller.stdout is not None
+            poller.stdout.readline()
+        for number in range(80):
+            stream.append(frame(number))
+            time.sleep(0.02)
+    stop.touch()
+    ends = {reader: poller.communicate(timeout=60) for reader, poller in pollers.items()}
+    for reader, (out, errors) in ends.items():
+        assert pollers[reader].returncode == 0, f"{reader}: {errors[-2000:]}"
+        result = json.loads(out)
+        assert result["last"] == 80, (reader, result)
+        assert result["partly"] > 1, (reader, result)

@@ -1,0 +1,166 @@
+"""One thread appends while four look: every engine, every kind of acquisition.
+
+Ten rounds an engine; ``STRESS_ROUNDS=200`` in the environment makes it the long test.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ome_writers import (
+    AcquisitionSettings,
+    Dimension,
+    OMEStream,
+    StreamView,
+    UnsupportedError,
+    create_stream,
+)
+from ome_writers.storage import ENGINES
+
+ROUNDS = int(os.environ.get("STRESS_ROUNDS", "10"))
+READERS = 4
+HEIGHT, WIDTH = 24, 40
+SUFFIXES = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tiff", "scratch": ""}
+TYPES = {"t": "time", "c": "channel", "z": "space", "p": "position"}
+CODECS = {"blosc-zstd", "blosc-lz4", "zstd", "deflate", "none"}
+INSTALLED = [row.name for row in ENGINES.values() if row.missing() is None]
+
+
+def frame(number: int) -> np.ndarray:
+    """Return the frame of this number: no two frames agree in any pixel."""
+    return (np.arange(HEIGHT * WIDTH, dtype=np.uint32) * 1000 + number + 1).reshape(HEIGHT, WIDTH)
+
+
+def some_settings(chance: random.Random, engine: str, path: Path) -> AcquisitionSettings:
+    """Return settings that `engine` may or may not be able to write."""
+    row = ENGINES[engine]
+    order = chance.choice(["t", "tc", "tpc", "ptz", "tpcz", "zt", "pt"])
+    endless = chance.random() < 0.3 and order[0] == "t"
+    sharded = chance.random() < 0.6 and row.sharding and row.format == "ome-zarr"
+    dims = []
+    for name in order:
+        count = None if endless and name == "t" else chance.randint(2, 8 if name == "t" else 3)
+        more: dict[str, Any] = {}
+        if name in "tz" and row.format == "ome-zarr":
+            more = {"chunk_size": chance.randint(1, 3)}
+            if sharded:
+                more["shard_size_chunks"] = chance.randint(1, 3)
+        dims.append(Dimension(name=name, count=count, type=TYPES[name], **more))  # type: ignore[arg-type]  # a literal
+    tile = chance.choice([None, 16]) if row.format == "ome-zarr" else None
+    for name, count in (("y", HEIGHT), ("x", WIDTH)):
+        dims.append(Dimension(name=name, count=count, type="space", chunk_size=tile))
+    return AcquisitionSettings(
+        root_path=path / f"x{SUFFIXES[row.format]}",
+        dimensions=dims,
+        dtype="uint32",
+        format=engine,
+        compression=chance.choice([None, *sorted(row.compressions & CODECS)]),
+        storage_order="acquisition" if order == "zt" else "ome",
+        flush_interval=chance.choice([0.01, 0.05, 1.0]),
+        buffer_bytes=chance.choice([2**16, 2**28]),
+    )
+
+
+class Acquisition:
+    """What was appended so far, and who saw something wrong."""
+
+    def __init__(self, stream: OMEStream, frames: int) -> None:
+        self.stream = stream
+        self.total = frames
+        self.appended = 0
+        self.wrong: list[str] = []
+        self.looks = 0
+        counts = [n or frames for n in stream.plan.router.counts]
+        self.strides = [int(np.prod(counts[i + 1 :], dtype=int)) for i in range(len(counts))]
+
+    def append(self) -> None:
+        for number in range(self.total):
+            self.stream.append(frame(number))
+            self.appended = number + 1
+
+    def look(self, chance: random.Random, done: threading.Event) -> None:
+        view = self.stream.view(dynamic_shape=chance.random() < 0.5)
+        last = False
+        while not last:
+            last = done.is_set()
+            try:
+                for _ in range(10):
+                    self.look_once(view, chance)
+            except Exception as error:
+                self.wrong.append(f"{type(error).__name__}: {error}")
+                return
+
+    def look_once(self, view: StreamView, chance: random.Random) -> None:
+        """Read one place; what was appended before must be there, other places read 0 or are right."""
+        before = self.appended
+        shape = view.shape[:-2]
+        if not all(shape):
+            assert before == 0 or view.shape[0] == 0 or self.appended >= before
+            return
+        index = tuple(chance.randrange(n) for n in shape)
+        number = sum(i * s for i, s in zip(index, self.strides, strict=True))
+        plane = view[tuple(slice(i, i + 1) for i in index)].reshape(HEIGHT, WIDTH)
+        self.looks += 1
+        if np.array_equal(plane, frame(number)):
+            return
+        if number < before or plane.any():
+            self.wrong.append(f"frame {number} at {index}: {plane.ravel()[:4]}, {before} appended")
+
+
+def one_round(seed: int, engine: str, path: Path) -> Acquisition | None:
+    """Run one acquisition with readers; None when the engine cannot write it."""
+    chance = random.Random(seed)
+    try:
+        stream = create_stream(some_settings(chance, engine, path))
+    except UnsupportedError:
+        return None
+    acquisition = Acquisition(stream, stream.plan.frames or 30)
+    done = threading.Event()
+    readers = [
+        threading.Thread(target=acquisition.look, args=(random.Random(seed + i), done))
+        for i in range(READERS)
+    ]
+    with stream:
+        for reader in readers:
+            reader.start()
+        try:
+            acquisition.append()
+        finally:
+            early = seed % 2
+            if early:  # others look while and after the stream is closed
+                done.set()
+                for reader in readers:
+                    reader.join()
+    done.set()
+    for reader in readers:
+        reader.join()
+    view = stream.view()
+    expected = np.stack([frame(n) for n in range(acquisition.total)])
+    everything = np.asarray(view).reshape(-1, HEIGHT, WIDTH)
+    assert np.array_equal(everything[: acquisition.total], expected)
+    assert not everything[acquisition.total :].any()
+    return acquisition
+
+
+@pytest.mark.timeout(60 + 5 * ROUNDS)
+@pytest.mark.parametrize("engine", INSTALLED)
+def test_four_look_while_one_appends(tmp_path: Path, engine: str) -> None:
+    """Readers at random places see what was appended, 0 elsewhere, never anything else, and no error."""
+    rounds = looks = seed = 0
+    while rounds < ROUNDS:
+        seed += 1
+        acquisition = one_round(seed, engine, tmp_path / str(seed))
+        if acquisition is None:
+            assert seed < 20 * ROUNDS, f"{engine} refuses everything"
+            continue
+        assert not acquisition.wrong, f"seed {seed}: {acquisition.wrong[:3]}"
+        rounds += 1
+        looks += acquisition.looks
+    assert looks > 20 * ROUNDS
