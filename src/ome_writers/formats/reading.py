@@ -47,9 +47,10 @@ def read_frame_metadata(path: str | PathLike[str]) -> Frames:
     -------
     list of dict
         One dict for each frame that came with metadata, image by image. ``storage_index`` is its place in the
-        image, in storage order without y and x (OME-TIFF: axes longer than 1). In a dataset of several
-        images ``image`` says which: the group's path in OME-Zarr, else the position's number.
-        Of a place that was written twice the later frame is listed.
+        image: in storage order without y and x; in OME-TIFF always the three of T, C and Z, in the order of its
+        DimensionOrder, slowest first. In a dataset of several images ``image`` says which: the
+        group's path in OME-Zarr, else the position's number. Of a place that was written twice the
+        later frame is listed.
 
     Raises
     ------
@@ -119,17 +120,13 @@ def _tiff(file: Path) -> Frames:
     for number, image in enumerate(images):
         pixels = image.find("{*}Pixels")
         if pixels is not None:
-            frames = list(_planes(pixels, annotations)) or latest(_journal(file, pixels, number))
+            frames = list(_planes(pixels, annotations)) or _journalled(file, pixels, number)
             found += ({**f, "image": number} for f in frames) if len(images) > 1 else frames
     return found
 
 
 def _planes(pixels: Element, annotations: dict[str | None, Element]) -> Iterator[dict[str, Any]]:
-    order = [
-        letter
-        for letter in reversed(pixels.get("DimensionOrder", "XYZCT")[2:])
-        if int(pixels.get(f"Size{letter}", 1)) > 1
-    ]
+    order = pixels.get("DimensionOrder", "XYZCT")[:1:-1]  # of T, C and Z, slowest first
     for plane in pixels.iterfind("{*}Plane"):
         index = [int(plane.get(f"The{letter}", 0)) for letter in order]
         entry: dict[str, Any] = {"storage_index": index}
@@ -141,14 +138,19 @@ def _planes(pixels: Element, annotations: dict[str | None, Element]) -> Iterator
         yield entry
 
 
-def _journal(file: Path, pixels: Element, number: int) -> Iterator[bytes]:
-    """Iterate over the journal of an image whose file is not finished: beside the file, by its name."""
+def _journalled(file: Path, pixels: Element, number: int) -> Frames:
+    """Return what is in the journal of an image whose file is not finished: beside the file, by its name."""
     link = pixels.find("{*}TiffData/{*}UUID")
     name = Path(link.get("FileName", file.name) if link is not None else file.name).name
     for journal in (f"{name}.jsonl", f".{name}.{number}.jsonl", f".{name}.jsonl"):
         if (file.parent / journal).is_file():
-            yield from read_lines(file.parent / journal)
-            return
+            frames = latest(read_lines(file.parent / journal))
+            for frame in frames:
+                index = frame["storage_index"]
+                # axes that the image does not have come first in its DimensionOrder
+                frame["storage_index"] = [0] * (3 - len(index)) + index
+            return frames
+    return []
 
 
 def _value(text: str) -> Any:

@@ -1,0 +1,126 @@
+"""Frame metadata read back from datasets."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ome_writers import UnsupportedError, create_stream, read_frame_metadata
+from ome_writers.formats import frame_metadata
+from support.acquisitions import IMAGES, LAYOUTS, acquisition
+
+FRAME = np.zeros((4, 6), "uint16")
+
+
+def given(number: int) -> dict[str, Any]:
+    """Return the metadata of frame `number`."""
+    return {"delta_t": number / 4, "position_x": 1.5, "more": {"n": [number]}, "label": "7"}
+
+
+def run(settings: Any, frames: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Append frames; return what is read while the stream is open, and after it was closed."""
+    with create_stream(settings) as stream:
+        for i in range(frames):
+            stream.append(FRAME, frame_metadata=given(i))
+        stream.flush()
+        live = read_frame_metadata(stream.settings.output_path)
+    return live, read_frame_metadata(settings.output_path)
+
+
+def expected(layout: str, frames: int, images: list[Any]) -> list[dict[str, Any]]:
+    """Return what should be read: image by image, in order."""
+    count = len(images)
+    entries = []
+    for number in range(frames):
+        t, rest = divmod(number, 2 * count)
+        p, c = divmod(rest, 2)
+        entry = {"storage_index": [t, c], **given(number)}
+        entries.append((p, {**entry, "image": images[p]} if count > 1 else entry))
+    return [entry for _, entry in sorted(entries, key=lambda e: e[0])]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_omezarr_gives_back_what_was_given(layout: str, tmp_path: Path) -> None:
+    """Every frame's metadata come back by image and place, while writing and after close."""
+    live, closed = run(acquisition(layout, tmp_path / "a.ome.zarr"), 5)
+    assert live == closed == expected(layout, 5, IMAGES[layout])
+
+
+def test_metadata_too_large_for_the_document_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stayed in the journal is read from there."""
+    monkeypatch.setattr("ome_writers.formats.omezarr.EMBED_BYTES", 100)
+    _, closed = run(acquisition("collection", tmp_path / "a.ome.zarr"), 9)
+    assert closed == expected("collection", 9, IMAGES["collection"])
+    assert (tmp_path / "a.ome.zarr" / "0" / frame_metadata.JOURNAL_NAME).exists()
+
+
+def test_one_image_of_a_collection(tmp_path: Path) -> None:
+    """The path may be that of one image's group."""
+    run(acquisition("collection", tmp_path / "a.ome.zarr"), 9)
+    entries = expected("collection", 9, IMAGES["collection"])
+    own = [{k: v for k, v in e.items() if k != "image"} for e in entries if e["image"] == "1"]
+    assert read_frame_metadata(tmp_path / "a.ome.zarr" / "1") == own
+
+
+@pytest.mark.parametrize("mode", ["redundant", "master-tiff", "companion-file"])
+@pytest.mark.parametrize("layout", ["single", "collection"])
+def test_ometiff_gives_back_what_was_given(layout: str, mode: str, tmp_path: Path) -> None:
+    """OME-TIFF gives back the same, images by number, in each way of keeping the OME-XML."""
+    pytest.importorskip("tifffile")
+    tiff = {"name": "ome-tiff", "multi_file_metadata": mode}
+    live, closed = run(acquisition(layout, tmp_path / "a.ome.tiff", format=tiff), 5)
+    wanted = expected(layout, 5, list(range(len(IMAGES[layout]))))
+    for entry in wanted:
+        entry["storage_index"] = [0, *entry["storage_index"]]  # there is no z
+    assert live == closed == wanted
+
+
+@pytest.mark.parametrize("layout", ["single", "collection"])
+def test_a_scratch_store_gives_back_what_was_given(layout: str, tmp_path: Path) -> None:
+    """A scratch store gives back the same, images by number."""
+    live, closed = run(acquisition(layout, tmp_path / "a", format="scratch"), 5)
+    assert live == closed == expected(layout, 5, list(range(len(IMAGES[layout]))))
+
+
+def test_a_dataset_without_frame_metadata_has_none(tmp_path: Path) -> None:
+    """Nothing given is nothing read."""
+    settings = acquisition("single", tmp_path / "a.ome.zarr")
+    with create_stream(settings) as stream:
+        stream.append(FRAME)
+    assert read_frame_metadata(settings.output_path) == []
+
+
+def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
+    """A path without anything, another folder, another file: each gets its error."""
+    with pytest.raises(FileNotFoundError, match="nothing at"):
+        read_frame_metadata(tmp_path / "none")
+    with pytest.raises(UnsupportedError, match="is no OME-Zarr"):
+        read_frame_metadata(tmp_path)
+    (tmp_path / "a.ome.tif").write_bytes(b"no TIFF at all......")
+    with pytest.raises(UnsupportedError, match="no TIFF"):
+        read_frame_metadata(tmp_path / "a.ome.tif")
+    (tmp_path / "a.companion.ome").write_bytes(b'<!DOCTYPE x [<!ENTITY y "z">]><OME>&y;</OME>')
+    with pytest.raises(UnsupportedError, match="document type"):
+        read_frame_metadata(tmp_path / "a.companion.ome")
+
+
+@pytest.mark.parametrize("series", ["../outside.zarr", "/etc", "a/../../outside.zarr", "link", ""])
+def test_a_document_cannot_lead_outside(series: str, tmp_path: Path) -> None:
+    """Groups that a document names outside the dataset, or behind a link, are not opened."""
+    settings = acquisition("single", tmp_path / "outside.zarr")
+    with create_stream(settings) as stream:
+        stream.append(FRAME, frame_metadata={"secret": 1})
+    root = tmp_path / "root"
+    (root / "OME").mkdir(parents=True)
+    os.symlink(tmp_path / "outside.zarr", root / "link", target_is_directory=True)
+    for folder, ome in [(root, {"bioformats2raw.layout": 3}), (root / "OME", {"series": [series]})]:
+        (folder / "zarr.json").write_text(json.dumps({"attributes": {"ome": ome}}))
+    with pytest.raises(UnsupportedError, match="does not lie inside"):
+        read_frame_metadata(root)

@@ -1,0 +1,135 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from ome_writers.storage import files
+from ome_writers.storage.files import contained, is_leftover, replace, sync_files, sync_tree
+
+posix = pytest.mark.skipif(os.name == "nt", reason="links and permissions are others there")
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_file_is_made_and_replaced(durable: bool, tmp_path: Path) -> None:
+    """Folders are made, the content is the last one, and nothing else is left."""
+    path = tmp_path / "a" / "b" / "zarr.json"
+    replace(path, b"one", durable=durable)
+    replace(path, b"two", durable=durable)
+    assert path.read_bytes() == b"two"
+    assert os.listdir(path.parent) == ["zarr.json"]
+
+
+def test_a_reader_sees_one_of_two_contents(tmp_path: Path) -> None:
+    """Who reads while two threads replace the file never sees a part, a mixture, or no file."""
+    path = tmp_path / "zarr.json"
+    contents = [letter * 100_000 for letter in (b"a", b"b")]
+    replace(path, contents[0])
+    done = threading.Event()
+
+    def write(content: bytes) -> None:
+        while not done.is_set():
+            replace(path, content)
+
+    threads = [threading.Thread(target=write, args=(c,)) for c in contents]
+    for thread in threads:
+        thread.start()
+    try:
+        seen = {path.read_bytes() for _ in range(300)}
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert seen <= set(contents)
+    assert os.listdir(tmp_path) == ["zarr.json"]
+
+
+def test_a_failure_leaves_the_old_file_alone(tmp_path: Path) -> None:
+    """When the new file cannot take its place the old one stays, and no temporary file does."""
+    target = tmp_path / "zarr.json"
+    target.mkdir()
+    (target / "inside").touch()
+    with pytest.raises(OSError, match=r"zarr\.json"):
+        replace(target, b"new")
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["inside", "zarr.json"]
+
+
+@posix
+def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    """Neither a link at the path nor one at the temporary name lets anything be written elsewhere."""
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"mine")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "zarr.json").symlink_to(outside)
+    beside = f".zarr.json.{os.getpid()}-{threading.get_ident()}.tmp"
+    (root / beside).symlink_to(outside)
+    replace(root / "zarr.json", b"new")
+    assert outside.read_bytes() == b"mine"
+    assert (root / "zarr.json").read_bytes() == b"new"
+    assert not (root / "zarr.json").is_symlink()
+
+
+def test_long_names_fit(tmp_path: Path) -> None:
+    """A name that takes all the bytes a file system has can be replaced too."""
+    name = "n" * 250 if sys.platform != "win32" else "n" * 100
+    replace(tmp_path / name, b"x")
+    assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("key", ["../a", "a/../../b", "/etc", "a//b", ".", "", "a\\b"])
+def test_a_key_cannot_lead_outside(key: str, tmp_path: Path) -> None:
+    """Keys with "..", empty words or another separator are refused."""
+    with pytest.raises(PermissionError, match="does not name a file below"):
+        contained(tmp_path, key)
+
+
+@posix
+def test_a_key_cannot_lead_over_a_link(tmp_path: Path) -> None:
+    """A folder or file on the way that is a link is refused."""
+    (tmp_path / "link").symlink_to(tmp_path.parent, target_is_directory=True)
+    with pytest.raises(PermissionError, match="symbolic link"):
+        contained(tmp_path, "link/zarr.json")
+    assert contained(tmp_path, "a/zarr.json") == tmp_path / "a" / "zarr.json"
+
+
+def test_temporary_files_are_known_by_name() -> None:
+    """What `replace` and the engines leave when they are killed is recognised, and no other name."""
+    temporary = [".zarr.json.12-34.tmp", ".0.tmp", "0.__lock", f"0.{'a1' * 16}.partial"]
+    others = [
+        "zarr.json",
+        "0",
+        "c",
+        "a.tmp",
+        ".ome-writers.lock",
+        "frame_metadata.jsonl",
+        "x.partial",
+    ]
+    assert [is_leftover(name) for name in temporary] == [True] * 4
+    assert [is_leftover(name) for name in others] == [False] * 7
+
+
+def test_files_are_forced_to_the_medium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sync_files syncs each file that is there, and the folders from it up to the root, once."""
+    replace(tmp_path / "a" / "b" / "c", b"1")
+    replace(tmp_path / "a" / "d", b"2")
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def count(fd: int) -> None:
+        synced.append("folder" if os.path.isdir(f"/proc/self/fd/{fd}") else "file")
+        fsync(fd)
+
+    monkeypatch.setattr(files.os, "fsync", count)
+    sync_files([tmp_path / "a" / "b" / "c", tmp_path / "a" / "d", tmp_path / "none"], tmp_path)
+    assert synced.count("file") == 2
+    if sys.platform == "linux":
+        assert synced.count("folder") == 3
+    synced.clear()
+    sync_tree(tmp_path)
+    assert synced.count("file") == 2
