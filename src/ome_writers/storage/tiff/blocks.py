@@ -89,7 +89,7 @@ class Block:
         """Return the bytes to write, planes and gaps, in file order."""
         if self._buffer is not None:
             stride = len(self._buffer) // self.room
-            return [memoryview(self._buffer)[: self.count * stride]]
+            return [self._buffer.data[: self.count * stride]]
         strips: list[memoryview | bytes] = []
         for strip in self.strips():
             strips += [strip, bytes(self._series.kind.gap)]
@@ -98,7 +98,7 @@ class Block:
     def strips(self) -> list[memoryview]:
         """Return the pixels of a single page, strip by strip, as bytes."""
         frame = self._parts[0][1][0] if self._owned is None else self._owned
-        flat = memoryview(frame.reshape(-1).view(np.uint8))
+        flat = frame.reshape(-1).view(np.uint8).data
         row = self._series.kind.row_bytes
         return [flat[top * row : bottom * row] for top, bottom in self._series.kind.strips]
 

@@ -40,7 +40,9 @@ def _functions(compression: str) -> tuple[Callable[[memoryview], bytes], Callabl
         from numcodecs.zstd import Zstd
 
         zstd = Zstd(level=_ZSTD_LEVEL)
-        return (lambda strip: bytes(zstd.encode(strip))), (lambda stored: bytes(zstd.decode(stored)))
+        return (lambda strip: bytes(zstd.encode(strip))), (
+            lambda stored: bytes(zstd.decode(stored))
+        )
     try:
         from imagecodecs import lzw_decode, lzw_encode
     except ImportError:

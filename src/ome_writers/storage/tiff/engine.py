@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["TiffEngine", "open_engine"]
 
 _BLOCK_BYTES = 2**20  # handed over at once: large enough for the disk, small enough for the cache
+_WARM_BLOCKS = 8  # under way: so many fit the processor's cache, and memory used again soon costs half of fresh memory
+_PATIENCE = 0.002  # seconds that a block waits for such memory; a disk that is slower gets fresh memory
 
 
 def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> TiffEngine:
@@ -62,7 +64,8 @@ class TiffEngine:
         for key, numbers in self._members.items():
             plans = [targets[n].plan for n in numbers]
             alike = tuple(
-                (*map(id, p.dimensions), p.shape, p.growing, p.dtype, p.compression, p.samples) for p in plans
+                (*map(id, p.dimensions), p.shape, p.growing, p.dtype, p.compression, p.samples)
+                for p in plans
             )
             if alike not in structures:
                 # readers that take a page of another file for a piece of this one read wrong pixels in silence
@@ -76,10 +79,13 @@ class TiffEngine:
         self._numbers = {key: i for i, key in enumerate(self._members)}
         self._pool = Pool(options.buffer_bytes, self._relieve)
         self._block_bytes = min(_BLOCK_BYTES, options.buffer_bytes // (4 * len(self._files)) or 1)
+        self._landed = threading.Event()  # set whenever a block has been written
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
         self._open: dict[tuple[int, int], Block] = {}  # by file and next page, oldest first
-        self._live: list[dict[int, Block]] = [{} for _ in self._files]  # blocks whose frames are in memory
+        self._live: list[dict[int, Block]] = [
+            {} for _ in self._files
+        ]  # blocks whose frames are in memory
         self._frames_written = 0
         self._bytes_written = 0
         self._closed = False
@@ -188,6 +194,9 @@ class TiffEngine:
             room = max(1, self._block_bytes // stride)
             room = min(room, self._files[file].geometry.run(page)) if room > 1 else 1
         block = Block(file, page, series, room)
+        if room > 1 and self._background.depth > _WARM_BLOCKS:
+            self._landed.clear()
+            self._landed.wait(_PATIENCE)
         block.give_memory(self._pool.take(room * stride))
         return block
 
@@ -218,6 +227,7 @@ class TiffEngine:
         finally:
             self._live[block.file].pop(id(block), None)
             block.free(self._pool)
+            self._landed.set()
 
     def _land(self) -> None:
         """Return when all that was taken is on disk."""
@@ -261,6 +271,6 @@ class TiffEngine:
         if key not in self._blanks:
             codec, made = self._codec(kind), {}
             for size in set(sizes):
-                made[size] = codec.encode(memoryview(np.zeros(size, np.uint8)))
+                made[size] = codec.encode(np.zeros(size, np.uint8).data)
             self._blanks[key] = [made[size] for size in sizes]
         return self._blanks[key]

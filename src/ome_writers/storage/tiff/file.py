@@ -58,7 +58,9 @@ class TiffFile:
         self._handles = handles
         self._first = structure.first
         self._capacity = 0
-        self._lock = threading.Lock()  # held while places are given away, or the chain or the description changes
+        self._lock = (
+            threading.Lock()
+        )  # held while places are given away, or the chain or the description changes
         self._end = 0
         self._visible = 0  # rows that the chain leads to
         self._slots: list[list[int]] = []  # [offset, capacity] of the places for descriptions
@@ -85,7 +87,9 @@ class TiffFile:
 
     def _point_to(self, offset: int, count: int) -> None:
         with self._handles.use(self.path) as fd:
-            write_at(fd, [struct.pack("<QQ", count, offset)], len(HEADER) + self._first.description_at)
+            write_at(
+                fd, [struct.pack("<QQ", count, offset)], len(HEADER) + self._first.description_at
+            )
 
     def _free_slot(self, nbytes: int) -> int:
         """Return a place for a description that is not the one in force."""
@@ -123,7 +127,9 @@ class TiffFile:
         self.extend_to(rows * self.geometry.pages_in_row - 1)
         with self._lock:
             pages = self.geometry.pages_in_row
-            joints = [s.first_row for s in self.geometry.segments if self._visible < s.first_row < rows]
+            joints = [
+                s.first_row for s in self.geometry.segments if self._visible < s.first_row < rows
+            ]
             self._link(rows * pages - 1, None)
             for row in reversed(joints):
                 self._link(row * pages - 1, row * pages)
@@ -139,7 +145,9 @@ class TiffFile:
             following = np.append(kept[1:], -1)
             last = self._visible * self.geometry.pages_in_row - 1
             moved = (following != kept + 1) & ~((following == -1) & (kept == last))
-            for page, after in zip(kept[moved].tolist()[::-1], following[moved].tolist()[::-1], strict=True):
+            for page, after in zip(
+                kept[moved].tolist()[::-1], following[moved].tolist()[::-1], strict=True
+            ):
                 self._link(page, None if after < 0 else after)
             self._truncate(int(kept[-1]))
 

@@ -59,7 +59,9 @@ class Series:
         self.steps = [math.prod(inner[i + 1 :]) for i in range(len(inner))]
         strips = self.kind.strips
         self.strip_bytes = [(b - a) * self.kind.row_bytes for a, b in strips]
-        self.strip_starts = [a * self.kind.row_bytes + i * self.kind.gap for i, (a, _) in enumerate(strips)]
+        self.strip_starts = [
+            a * self.kind.row_bytes + i * self.kind.gap for i, (a, _) in enumerate(strips)
+        ]
 
     def settle(self, pages_in_row: int) -> None:
         """Take note of the row's length, which is the growing axis' step."""

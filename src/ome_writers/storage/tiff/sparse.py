@@ -23,5 +23,11 @@ def make_sparse(fd: int) -> None:
     returned = wintypes.DWORD()
     ctypes.windll.kernel32.DeviceIoControl(  # type: ignore[attr-defined]  # Windows only
         wintypes.HANDLE(msvcrt.get_osfhandle(fd)),  # type: ignore[attr-defined]  # Windows only
-        set_sparse, None, 0, None, 0, ctypes.byref(returned), None,
+        set_sparse,
+        None,
+        0,
+        None,
+        0,
+        ctypes.byref(returned),
+        None,
     )
