@@ -65,7 +65,7 @@ CASES = [
 def test_two_libraries_agree_on_every_array(
     dtype: str, compression: str, sharded: bool, tmp_path: Path
 ) -> None:
-    """tensorstore writes what the document says, zarr-python reads it, and both read zeros before."""
+    """What tensorstore writes by the document zarr-python reads, and both read zeros before."""
     tensorstore = pytest.importorskip("tensorstore")
     plan = planned(dtype, compression, sharded=sharded)
     on_disk(tmp_path, plan)
@@ -91,7 +91,7 @@ def test_two_libraries_agree_on_every_array(
 def test_zarrs_reads_what_tensorstore_wrote(
     compression: str, sharded: bool, tmp_path: Path
 ) -> None:
-    """zarrs reads every codec, in shards and without."""
+    """What tensorstore wrote zarrs reads: every codec, in shards and without."""
     tensorstore = pytest.importorskip("tensorstore")
     zarr = pytest.importorskip("zarr")
     pytest.importorskip("zarrs")
