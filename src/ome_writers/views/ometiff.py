@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bisect
 import math
+import re
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -37,8 +38,8 @@ _SUFFIXES = (".tif", ".tiff")
 def open_tiff(path: Path) -> Source:
     """Return the images of an OME-TIFF file, or of the set that a folder holds.
 
-    Axes are those that the file names, slowest first; of length 1 they are left out. Several images lie along a
-    first axis ``p``.
+    Axes are those that the file names, slowest first; of length 1 they are left out, but for the time of a dataset
+    that was written without a planned end. Several images lie along a first axis ``p``.
 
     Raises
     ------
@@ -50,7 +51,12 @@ def open_tiff(path: Path) -> Source:
     dataset = _Dataset(path)
     images = dataset.images()
     first = images[0]
-    letters = [letter for letter, size in zip(first.axes, first.sizes, strict=True) if size > 1]
+    growing = "T" if dataset.endless() else ""
+    letters = [
+        letter
+        for letter, size in zip(first.axes, first.sizes, strict=True)
+        if size > 1 or letter == growing
+    ]
     arrays = [_TiffArray(dataset, number, letters) for number in range(len(images))]
     labels = [*map(str.lower, letters), "y", "x", *("s" if first.samples > 1 else "")]
     names: dict[str, list[str]] = {"p": [image.name for image in images], "c": list(first.channels)}
@@ -97,6 +103,12 @@ class _Dataset:
                 self._files[name] = LivePages(self.folder / name)
             return self._files[name]
 
+    def endless(self) -> bool:
+        """Whether this library wrote the dataset, and there was no planned number of frames."""
+        self.images()
+        text = self._text or ""
+        return re.search(r'<M K="frames_expected">null</M>', text) is not None
+
     def images(self) -> list[_Image]:
         """Return all images as the OME-XML describes them now."""
         text = _document(self.folder, self.file(self._first.name).description(), self)
@@ -106,7 +118,9 @@ class _Dataset:
                     xml = ElementTree.fromstring(text)
                 except ElementTree.ParseError as error:
                     if self._text is None:
-                        raise UnsupportedError(f"{self._first} holds no OME-XML: {error}.") from None
+                        raise UnsupportedError(
+                            f"{self._first} holds no OME-XML: {error}."
+                        ) from None
                     return self._images  # the description is being replaced
                 images = [_image(element) for element in xml.iterfind("{*}Image")]
                 if not images:
@@ -185,13 +199,13 @@ def _image(element: Element) -> _Image:
     frame = (counts["Y"], counts["X"])
     kind = pixels.get("Type", "")
     return _Image(
-        name=element.get("Name") or element.get("ID", ""),
+        name=element.get("Name", "") or element.get("ID", ""),
         axes=axes,
         sizes=tuple(counts[letter] for letter in axes),
         frame=(*frame, samples) if samples > 1 else frame,
         samples=samples,
         dtype=np.dtype(_DTYPES.get(kind, kind)),
-        channels=tuple(c.get("Name") or c.get("ID", "") for c in channels),
+        channels=tuple(c.get("Name", "") or c.get("ID", "") for c in channels),
         blocks=_blocks(pixels, axes, counts),
     )
 

@@ -39,7 +39,9 @@ def open_zarr(path: Path) -> Source:
         If it is no OME-Zarr 0.5, or uses what nothing installed can read.
     """
     if not (path / "zarr.json").is_file():
-        raise UnsupportedError(f"{path} is a Zarr v2 store; only OME-Zarr 0.5 (Zarr v3) is read here.")
+        raise UnsupportedError(
+            f"{path} is a Zarr v2 store; only OME-Zarr 0.5 (Zarr v3) is read here."
+        )
     root = LiveDocument(path / "zarr.json")
     attributes = root.read().get("attributes", {})
     ours = attributes.get("ome_writers", {})
@@ -191,7 +193,9 @@ def _groups(path: Path, ome: Mapping[str, Any]) -> list[str]:
         ]
     if "bioformats2raw.layout" in ome:
         return list(_attributes(path / "OME")["ome"]["series"])
-    raise UnsupportedError(f"{path} is no OME-Zarr 0.5: its attributes say neither an image nor a collection.")
+    raise UnsupportedError(
+        f"{path} is no OME-Zarr 0.5: its attributes say neither an image nor a collection."
+    )
 
 
 def _attributes(group: Path) -> dict[str, Any]:

@@ -30,7 +30,9 @@ def one_key_an_axis(key: Any, ndim: int) -> list[int | slice]:
     else:
         keys += missing
     if len(keys) > ndim:
-        raise IndexError(f"too many indices: the view has {ndim} axes, but {len(keys)} were indexed")
+        raise IndexError(
+            f"too many indices: the view has {ndim} axes, but {len(keys)} were indexed"
+        )
     return [_plain(k) for k in keys]
 
 
@@ -74,5 +76,7 @@ def _plain(key: Any) -> int | slice:
         ends = (None if k is None else operator.index(k) for k in (key.start, key.stop, key.step))
         return slice(*ends)
     if isinstance(key, (bool, np.bool_)) or not hasattr(key, "__index__"):
-        raise TypeError(f"A StreamView takes integers, slices and Ellipsis as indices, got {key!r}.")
+        raise TypeError(
+            f"A StreamView takes integers, slices and Ellipsis as indices, got {key!r}."
+        )
     return operator.index(key)

@@ -60,7 +60,9 @@ def deliver(callback: Callable[[], None]) -> None:
     """
     for binding in _BINDINGS:
         core = sys.modules.get(f"{binding}.QtCore")
-        application = None if core is None else core.QCoreApplication.instance()
+        if core is None:
+            continue
+        application = core.QCoreApplication.instance()
         if application is not None:
             if core.QThread.currentThread() == application.thread():
                 callback()

@@ -78,9 +78,7 @@ class Stream(Protocol):
 def view_names(dimensions: Sequence[Dimension]) -> tuple[str, ...]:
     """Return the names that views and updates give the dimensions: the axis of positions is ``p``."""
     names = [d.name for d in dimensions]
-    return tuple(
-        "p" if d.type == "position" and "p" not in names else d.name for d in dimensions
-    )
+    return tuple("p" if d.type == "position" and "p" not in names else d.name for d in dimensions)
 
 
 def coordinates(dimension: Dimension, extent: int) -> Sequence[Any]:

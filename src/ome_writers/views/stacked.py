@@ -54,7 +54,9 @@ class StackedSource:
         ndim = len(self._arrays[0].shape)
         if any(len(a.shape) != ndim for a in self._arrays) or ndim < self._frame:
             shapes = [tuple(a.shape) for a in self._arrays]
-            raise ValueError(f"The arrays of a StreamView must have the same axes, y and x last: {shapes}.")
+            raise ValueError(
+                f"The arrays of a StreamView must have the same axes, y and x last: {shapes}."
+            )
         stored = ndim - self._frame
         order = tuple(range(stored)) if permutation is None else tuple(permutation)[:stored]
         if sorted(order) != list(range(stored)):

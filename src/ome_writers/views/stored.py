@@ -39,7 +39,11 @@ def open_dataset(path: str | PathLike[str]) -> StreamView:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist.")
-    if (path / "zarr.json").is_file() or (path / ".zattrs").is_file() or (path / ".zgroup").is_file():
+    if (
+        (path / "zarr.json").is_file()
+        or (path / ".zattrs").is_file()
+        or (path / ".zgroup").is_file()
+    ):
         from ome_writers.views.omezarr import open_zarr
 
         return StreamView.over(open_zarr(path))

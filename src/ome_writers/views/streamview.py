@@ -197,7 +197,9 @@ class StreamView:
         except ImportError:
             data = np.asarray(self)
         coords = self._source.coords(data.shape)
-        return xarray.DataArray(data, dims=self.dims, coords={d: list(c) for d, c in coords.items()})
+        return xarray.DataArray(
+            data, dims=self.dims, coords={d: list(c) for d, c in coords.items()}
+        )
 
     def to_dask(self) -> Any:
         """Return the view, with the shape that it has now, as a lazy `dask.array.Array` of one chunk a frame.
@@ -216,7 +218,8 @@ class StreamView:
         # from_array makes a name by reading everything; the name must also differ between two moments
         name = f"ome-writers-{uuid.uuid4().hex}"
         frozen = _Frozen(self, shape)
-        return dask.array.from_array(frozen, chunks=chunks, name=name, asarray=True, fancy=False)
+        from_array: Any = dask.array.from_array  # dask has no type information for it
+        return from_array(frozen, chunks=chunks, name=name, asarray=True, fancy=False)
 
 
 class _Frozen:

@@ -187,7 +187,9 @@ def _pipeline(
     try:
         dtype = np.dtype(data_type)
     except TypeError:
-        raise UnsupportedError(f"{folder}: the data type {data_type!r} is not known here.") from None
+        raise UnsupportedError(
+            f"{folder}: the data type {data_type!r} is not known here."
+        ) from None
     first, *rest = codecs
     if first["name"] != "bytes":
         raise UnsupportedError(f"{folder}: the codec {first['name']!r} is not known here.")
@@ -230,4 +232,8 @@ def _fill_value(value: Any, dtype: np.dtype[np.generic]) -> Any:
     if dtype.kind == "c":
         real, imaginary = (float(part) for part in value)
         return complex(real, imaginary)
-    return float(value) if dtype.kind == "f" and isinstance(value, str) and value[:2] != "0x" else value
+    return (
+        float(value)
+        if dtype.kind == "f" and isinstance(value, str) and value[:2] != "0x"
+        else value
+    )
