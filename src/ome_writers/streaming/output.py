@@ -69,6 +69,11 @@ class Output:
             self.restore()
             raise
 
+    @property
+    def stands(self) -> bool:
+        """Whether nobody has removed the output, or the lock in it, since the stream began."""
+        return self._lock.exists() and os.path.lexists(self.path)
+
     def settle(self) -> None:
         """Remove what was moved aside: the new stream has begun."""
         if self._aside is not None:

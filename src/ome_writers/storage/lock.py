@@ -1,0 +1,56 @@
+"""The lock of an output path: who writes there, and whether that process still lives."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["LOCK_NAME", "lock_document", "lock_owner", "lock_path"]
+
+LOCK_NAME = ".ome-writers.lock"
+
+
+def lock_path(output: Path, *, folder: bool) -> Path:
+    """Return where the lock of an output lies: inside a folder, beside a file."""
+    return output / LOCK_NAME if folder else output.with_name(f".{output.name}.lock")
+
+
+def lock_document() -> bytes:
+    """Return what the lock of this process says."""
+    return json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
+
+
+def lock_owner(lock: Path) -> dict[str, object] | None:
+    """Return who holds a lock; None when nobody does, or its process on this host has ended."""
+    try:
+        owner = json.loads(lock.read_bytes()[:4096])
+        pid, host = int(owner["pid"]), str(owner["host"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # torn by a crash: nobody who lives writes such a lock
+    if host == socket.gethostname() and not _lives(pid):
+        return None
+    return {"pid": pid, "host": host}
+
+
+def _lives(pid: int) -> bool:
+    if os.name == "nt":  # os.kill would end the process there
+        import ctypes
+
+        handle = ctypes.windll.kernel32.OpenProcess(0x1000, False, pid)  # type: ignore[attr-defined]  # Windows only
+        if handle:
+            ctypes.windll.kernel32.CloseHandle(handle)  # type: ignore[attr-defined]  # Windows only
+        return bool(handle)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
