@@ -6,14 +6,13 @@ everything is as it was.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import socket
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputExistsError, OutputLockedError
 from ome_writers.formats.recognition import is_ours
+from ome_writers.storage.lock import lock_document, lock_owner, lock_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from ome_writers.formats import Layout
 
 __all__ = ["Output"]
-
-LOCK_NAME = ".ome-writers.lock"
 
 
 class Output:
@@ -105,7 +102,6 @@ class Output:
             )
 
     def _take_lock(self) -> None:
-        document = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
         self._lock.unlink(missing_ok=True)  # a stale one
         try:
             fd = os.open(self._lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
@@ -113,43 +109,7 @@ class Output:
             self._refuse_if_locked()
             raise
         with os.fdopen(fd, "wb") as file:
-            file.write(document)
-
-
-def lock_path(output: Path, *, folder: bool) -> Path:
-    """Return where the lock of an output lies: inside a folder, beside a file."""
-    return output / LOCK_NAME if folder else output.with_name(f".{output.name}.lock")
-
-
-def lock_owner(lock: Path) -> dict[str, object] | None:
-    """Return who holds a lock; None when nobody does, or its process on this host has ended."""
-    try:
-        owner = json.loads(lock.read_bytes()[:4096])
-        pid, host = int(owner["pid"]), str(owner["host"])
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # torn by a crash: nobody who lives writes such a lock
-    if host == socket.gethostname() and not _lives(pid):
-        return None
-    return {"pid": pid, "host": host}
-
-
-def _lives(pid: int) -> bool:
-    if os.name == "nt":  # os.kill would end the process there
-        import ctypes
-
-        handle = ctypes.windll.kernel32.OpenProcess(0x1000, False, pid)  # type: ignore[attr-defined]  # Windows only
-        if handle:
-            ctypes.windll.kernel32.CloseHandle(handle)  # type: ignore[attr-defined]  # Windows only
-        return bool(handle)
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+            file.write(lock_document())
 
 
 def _remove(path: Path) -> None:
