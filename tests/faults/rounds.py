@@ -24,6 +24,9 @@ FLUSH_INTERVAL = 0.2
 ALLOWANCE = 0.3
 """Seconds for the two flushes that a frame can have to wait for besides the interval between them."""
 
+MARGIN = 0.02
+"""Seconds that the clock may take to wake up, and the writer to tell."""
+
 STORED = "tcz"  # the order of OME-Zarr
 
 
@@ -92,7 +95,13 @@ def arrays(form: Form, path: Path) -> list[Path]:
 
 @dataclass
 class Figures:
-    """What rounds have shown; `age` is that of the oldest frame that a kill took, in seconds."""
+    """What rounds have shown.
+
+    `lost` counts frames that were promised: older than the interval and the two flushes that they can have
+    to wait for (as measured in the round, `ALLOWANCE` at least). `late` counts frames that were older
+    than the interval and `ALLOWANCE` and not there, because a flush took longer. `age` is that of the oldest
+    frame that a kill took, `flush` the longest flush, in seconds.
+    """
 
     rounds: int = 0
     ended: int = 0
@@ -101,14 +110,16 @@ class Figures:
     lost: int = 0
     wrong: int = 0
     errors: int = 0
+    late: int = 0
     age: float = 0.0
+    flush: float = 0.0
     findings: list[str] = field(default_factory=list)
 
     def add(self, other: Figures) -> None:
         """Count another's rounds as well."""
         for name, value in asdict(other).items():
             mine = getattr(self, name)
-            setattr(self, name, max(mine, value) if name == "age" else mine + value)
+            setattr(self, name, max(mine, value) if name in ("age", "flush") else mine + value)
 
 
 def kill_round(folder: Path, engine: str, form_name: str, compression: str, seed: int) -> Figures:
@@ -137,11 +148,24 @@ def kill_round(folder: Path, engine: str, form_name: str, compression: str, seed
     if child.returncode not in (0, -signal.SIGKILL):
         figures.errors += 1
         figures.findings.append(what + (folder / "stderr.txt").read_text()[-2000:])
-    times = [
-        float(line) for line in journal.read_text().splitlines(keepends=True) if line[-1] == "\n"
+    lines = [
+        line.split() for line in journal.read_text().splitlines(keepends=True) if line[-1] == "\n"
     ]
+    times = [float(line[0]) for line in lines if len(line) == 1]
+    figures.flush = _longest_flush(lines, killed)
     _judge(figures, what, FORMS[form_name], output, times, killed)
     return figures
+
+
+def _longest_flush(lines: list[list[str]], killed: float) -> float:
+    """Return how long the longest flush took; one that was under way counts up to the kill."""
+    longest, began = 0.0, None
+    for line in lines:
+        if line[0] == "begin":
+            began = float(line[1])
+        elif line[0] == "end" and began is not None:
+            longest, began = max(longest, float(line[1]) - began), None
+    return longest if began is None else max(longest, killed - began)
 
 
 def _judge(
@@ -149,7 +173,8 @@ def _judge(
 ) -> None:
     """Compare what lies at `output` with what was accepted at `times`."""
     figures.accepted = len(times)
-    young = killed - FLUSH_INTERVAL - ALLOWANCE
+    late = killed - FLUSH_INTERVAL - ALLOWANCE
+    young = min(late, killed - FLUSH_INTERVAL - 2 * figures.flush - MARGIN)
     promised = {n for n, accepted in enumerate(times) if accepted < young}
     if figures.ended:
         promised = set(range(len(times)))
@@ -181,6 +206,8 @@ def _judge(
             figures.findings.append(f"{what}frame {number} at {image} {at} has wrong pixels")
         if number < len(times) and (missing or not told):
             figures.age = max(figures.age, killed - times[number])
+        if number < len(times) and times[number] < late and (missing or not told):
+            figures.late += 1
         if number in promised and (missing or not told):
             figures.lost += 1
             age = killed - times[number]

@@ -38,7 +38,10 @@ SHORT = [
 ]
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "0"))
 SEED = int(os.environ.get("FAULT_SEED", "0")) or random.SystemRandom().randrange(2**31)
-HEADER = "| engine | rounds | over before | accepted | promised | lost | wrong | errors | oldest lost (s) |"
+HEADER = (
+    "| engine | rounds | over before | accepted | promised | lost | late | wrong | errors "
+    "| oldest taken (s) | longest flush (s) |"
+)
 
 
 @pytest.mark.timeout(100)
@@ -72,11 +75,11 @@ def test_many_rounds_lose_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
     with capsys.disabled():
         print(f"\n\nseed {SEED}, flush_interval {FLUSH_INTERVAL} s, allowance {ALLOWANCE} s")
         print(HEADER)
-        print("|" + "---|" * 9)
+        print("|" + "---|" * 11)
         for engine, f in total.items():
             print(
                 f"| {engine} | {f.rounds} | {f.ended} | {f.accepted} | {f.promised} | {f.lost} "
-                f"| {f.wrong} | {f.errors} | {f.age:.3f} |"
+                f"| {f.late} | {f.wrong} | {f.errors} | {f.age:.3f} | {f.flush:.3f} |"
             )
     findings = [finding for figures in total.values() for finding in figures.findings]
     assert not findings, f"{len(findings)} findings:\n" + "\n".join(findings[:40])

@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from faults.rounds import FLUSH_INTERVAL, FORMS, HEIGHT, WIDTH, frame, metadata
-from ome_writers import AcquisitionSettings, Dimension, create_stream
+from ome_writers import AcquisitionSettings, Dimension, OMEStream, create_stream
 
 
 def settings(engine: str, form_name: str, compression: str, output: str) -> AcquisitionSettings:
@@ -44,6 +44,18 @@ def settings(engine: str, form_name: str, compression: str, output: str) -> Acqu
     )
 
 
+def time_flushes(stream: OMEStream, told: int) -> None:
+    """Tell when each flush of the stream's clock begins and ends."""
+    tick = stream._tick
+
+    def timed() -> None:
+        os.write(told, b"begin %r\n" % time.monotonic())
+        tick()
+        os.write(told, b"end %r\n" % time.monotonic())
+
+    stream._tick = timed  # type: ignore[method-assign]  # the clock looks it up each time
+
+
 def main(engine: str, form: str, compression: str, output: str, journal: str, seed: str) -> None:
     """Append frames until the settings' end, or until 500 where they have none."""
     draw = random.Random(int(seed) + 1)
@@ -51,6 +63,7 @@ def main(engine: str, form: str, compression: str, output: str, journal: str, se
     # One write a line reaches the kernel whole, which a kill of this process does not undo.
     accepted = os.open(journal, os.O_WRONLY | os.O_APPEND)
     with create_stream(settings(engine, form, compression, output)) as stream:
+        time_flushes(stream, accepted)
         for number in range(stream.plan.frames or 500):
             stream.append(frame(number), frame_metadata=metadata(number))
             os.write(accepted, b"%r\n" % time.monotonic())

@@ -1,0 +1,150 @@
+"""What is acquired into an OME-TIFF when its writer is killed, and what is then found."""
+
+from __future__ import annotations
+
+import math
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from faults.rounds import ALLOWANCE, FLUSH_INTERVAL, HEIGHT, WIDTH, frame, metadata
+from ome_writers import AcquisitionSettings, Dimension, read_frame_metadata
+
+WRITER = Path(__file__).with_name("tiff_writer.py")
+
+
+@dataclass(frozen=True)
+class Form:
+    """Axes in acquisition order with their counts (0 has no end), and how they are written."""
+
+    axes: dict[str, int]
+    compression: str = "none"
+    order: list[str] | None = None
+    format: dict[str, str] = field(default_factory=dict)
+
+    def settings(self, output: Path, flush_interval: float = 1.0) -> AcquisitionSettings:
+        """Return the settings."""
+        dimensions = [Dimension(name=a, count=n or None) for a, n in self.axes.items()]
+        return AcquisitionSettings(
+            root_path=output,
+            dimensions=[
+                *dimensions,
+                Dimension(name="y", count=HEIGHT),
+                Dimension(name="x", count=WIDTH),
+            ],
+            dtype="uint16",
+            format={"name": "ome-tiff", **self.format},
+            compression=self.compression,
+            storage_order=[*self.order, "y", "x"] if self.order else "ome",
+            flush_interval=flush_interval,
+        )
+
+    def place(self, number: int) -> tuple[int, dict[str, int]]:
+        """Return the image and the index by axis of the `number`-th frame."""
+        at: dict[str, int] = {}
+        for axis, count in reversed(self.axes.items()):
+            number, at[axis] = divmod(number, count) if count else (0, number)
+        return at.pop("p", 0), at
+
+
+FORMS = {
+    "bounded": Form({"t": 250, "c": 2}),
+    "bounded, stored inside": Form({"t": 250, "c": 2}, order=["c", "t"]),
+    "bounded, compressed": Form({"t": 250, "c": 2}, "zstd"),
+    "bounded, deflated": Form({"t": 500}, "deflate"),
+    "unbounded": Form({"t": 0, "c": 2}),
+    "unbounded, compressed": Form({"t": 0, "z": 3}, "zstd"),
+    "positions": Form({"t": 160, "p": 3}),
+    "positions, master": Form({"t": 160, "p": 3}, format={"multi_file_metadata": "master-tiff"}),
+    "positions, companion, compressed": Form(
+        {"t": 160, "p": 3}, "zstd", format={"multi_file_metadata": "companion-file"}
+    ),
+    "positions in one file": Form({"t": 160, "p": 3}, format={"prefer_single_file": "always"}),
+    "unbounded positions": Form({"t": 0, "p": 2}),
+    "unbounded positions in one file": Form(
+        {"t": 0, "p": 2}, format={"prefer_single_file": "always"}
+    ),
+}
+
+
+@dataclass
+class Judgement:
+    """What one round has shown."""
+
+    accepted: int
+    promised: int
+    findings: list[str]
+    output: Path
+
+
+def kill_round(folder: Path, name: str, seed: int) -> Judgement:
+    """Run a writer, kill it at a moment that `seed` says, and judge what is left."""
+    form, draw = FORMS[name], random.Random(seed)
+    journal = folder / "accepted.txt"
+    journal.touch()
+    output = folder / "run.ome.tiff"
+    writer = subprocess.Popen(
+        [sys.executable, WRITER, name, output, journal, str(seed)], stderr=subprocess.PIPE
+    )
+    try:
+        while not journal.stat().st_size:
+            assert writer.poll() is None, writer.stderr.read().decode() if writer.stderr else ""
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0, 1.5))
+    finally:
+        writer.send_signal(signal.SIGKILL)
+        killed = time.monotonic()
+        writer.communicate()
+    times = [float(line) for line in journal.read_text().splitlines()]
+    promised = sum(1 for at in times if at < killed - FLUSH_INTERVAL - ALLOWANCE)
+    output = output if output.exists() else folder / "run"
+    return Judgement(len(times), promised, judge(form, output, promised, len(times)), output)
+
+
+def judge(form: Form, output: Path, promised: int, accepted: int) -> list[str]:
+    """Return what is not as promised: pixels by tifffile, metadata by our own reader."""
+    images = pixels(output)
+    findings = []
+    total = math.prod(form.axes.values()) or accepted + 1
+    for number in range(min(accepted + 1, total)):  # one more may have come before it was told
+        image, at = form.place(number)
+        index = tuple(at.get(axis, 0) for axis in "tcz")
+        inside = all(i < n for i, n in zip(index, images[image].shape, strict=False))
+        found = images[image][index] if inside else np.zeros((HEIGHT, WIDTH), np.uint16)
+        right = np.array_equal(found, frame(number))
+        if number < promised and not right:
+            findings.append(f"frame {number} of {promised} promised is lost")
+        elif not right and found.any():
+            findings.append(f"frame {number} is wrong")
+    known = {entry.get("serial") for entry in read_frame_metadata(output)}
+    lost = [n for n in range(promised) if metadata(n)["serial"] not in known]
+    return findings + [f"the metadata of frame {n} is lost" for n in lost]
+
+
+def pixels(output: Path) -> list[np.ndarray[Any, Any]]:
+    """Return each image as (t, c, z, y, x), as tifffile reads it."""
+    import tifffile
+
+    files = [output] if output.is_file() else sorted(output.glob("*.tiff"))
+    with tifffile.TiffFile(files[0]) as first:
+        whole = first.series[0].kind == "ome"
+        if whole:
+            return [_ordered(series) for series in first.series]
+    found = []
+    for file in files:
+        with tifffile.TiffFile(file) as tiff:
+            found.append(tiff.series[0].asarray().reshape(-1, 1, 1, HEIGHT, WIDTH))
+    return found
+
+
+def _ordered(series: Any) -> np.ndarray[Any, Any]:
+    axes = series.get_axes(squeeze=False)
+    pixels = series.asarray().reshape(series.get_shape(squeeze=False))
+    return pixels.transpose([axes.index(a) for a in "TCZYXS"])[..., 0]

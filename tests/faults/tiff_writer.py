@@ -1,0 +1,34 @@
+"""The process that is killed: appends frames to an OME-TIFF and tells when each was accepted.
+
+``tiff_writer.py FORM OUTPUT JOURNAL SEED``
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from faults.rounds import FLUSH_INTERVAL, frame, metadata
+from faults.tiff_forms import FORMS
+from ome_writers import create_stream
+
+
+def main(form: str, output: str, journal: str, seed: str) -> None:
+    """Append frames until the settings' end, or until 500 where they have none."""
+    pause = random.Random(int(seed) + 1).choice([0.0, 0.001, 0.002, 0.004])
+    # One write a line reaches the kernel whole, which a kill of this process does not undo.
+    accepted = os.open(journal, os.O_WRONLY | os.O_APPEND)
+    with create_stream(FORMS[form].settings(Path(output), FLUSH_INTERVAL)) as stream:
+        for number in range(stream.plan.frames or 500):
+            stream.append(frame(number), frame_metadata=metadata(number))
+            os.write(accepted, b"%r\n" % time.monotonic())
+            time.sleep(pause)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
