@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from ome_writers.routing.arrival import arrival_order
 from ome_writers.routing.plan import ArrayPlan, ImagePlan, Plan
 from ome_writers.routing.progress import Progress
 from ome_writers.routing.resolve import resolve
 from ome_writers.routing.router import Address, Router, Step
 
-__all__ = ["Address", "ArrayPlan", "ImagePlan", "Plan", "Progress", "Router", "Step", "resolve"]
+__all__ = [
+    "Address",
+    "ArrayPlan",
+    "ImagePlan",
+    "Plan",
+    "Progress",
+    "Router",
+    "Step",
+    "arrival_order",
+    "resolve",
+]

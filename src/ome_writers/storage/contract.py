@@ -27,10 +27,13 @@ class ArrayTarget:
     `key` is a ``/``-separated path below the root of the output: the array's node in a Zarr
     hierarchy, the file's name in OME-TIFF (several targets may share a file, then they are its
     series in order). It never leads outside the root.
+    `order` are the index axes, slowest first, as nested loops over them bring the planes; None when they come in
+    another order, or in any.
     """
 
     key: str
     plan: ArrayPlan
+    order: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import EngineMissingError, UnsupportedError
+from ome_writers.routing import arrival_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,22 @@ __all__ = ["ENGINES", "EngineRow", "choose", "open_engine"]
 
 # the dtypes that the type PixelType of the OME schema (2016-06) has names for
 OME_DTYPES = frozenset(
-    {"int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64", "complex64", "complex128"}
+    {
+        "int8",
+        "int16",
+        "int32",
+        "uint8",
+        "uint16",
+        "uint32",
+        "float32",
+        "float64",
+        "complex64",
+        "complex128",
+    }
+)
+ACQUIRE_DTYPES = frozenset(
+    {f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
+    | {"float32", "float64"}
 )
 ZARR_CODECS = frozenset({"none", "blosc-zstd", "blosc-lz4", "zstd", "gzip"})
 
@@ -104,12 +120,33 @@ class EngineRow:
             reasons.append("it takes no unbounded axis")
         if not self.ragged and plan.router.schedule is not None:
             reasons.append("it takes no ragged acquisition")
+        elif not self.random_access:
+            reasons += _out_of_order(plan)
         return reasons
+
+
+def _out_of_order(plan: Plan) -> list[str]:
+    """Say why a library that takes planes one after the other, transposing at most, cannot take these."""
+    order = arrival_order(plan)
+    names = [d.name for d in plan.images[0].array.dimensions]
+    if order is None:
+        return ["it takes planes in the order of nested loops over the stored axes only"]
+    if order and order[0] != 0:
+        return [
+            f"it stores the axis that is acquired slowest first: {names[order[0]]!r} cannot come "
+            f"behind {names[0]!r} (acquire {names[0]!r} slowest, or set storage_order='acquisition')"
+        ]
+    return []
 
 
 def _no_dtype(format_name: str, dtype: str) -> str:
     """Say that a format has no name for a dtype, and what to use instead."""
-    instead = {"bool": "uint8", "int64": "int32 or float64", "uint64": "uint32 or float64", "float16": "float32"}
+    instead = {
+        "bool": "uint8",
+        "int64": "int32 or float64",
+        "uint64": "uint32 or float64",
+        "float16": "float32",
+    }
     label = "OME-TIFF" if format_name == "ome-tiff" else format_name
     return f"{label} has no pixel type for dtype {dtype!r} (use {instead.get(dtype, 'another')} instead)"
 
@@ -132,6 +169,20 @@ ENGINES: dict[str, EngineRow] = {
             requires=("tensorstore",),
             extra="tensorstore",
             compressions=ZARR_CODECS,
+        ),
+        EngineRow(
+            name="acquire-zarr",
+            format="ome-zarr",
+            module="ome_writers.storage.zarr_acquire",
+            requires=("acquire_zarr",),
+            extra="acquire-zarr",
+            compressions=ZARR_CODECS - {"gzip"},
+            dtypes=ACQUIRE_DTYPES,
+            random_access=False,
+            ragged=False,
+            live=False,
+            survives_kill=False,
+            survives_power_loss=False,
         ),
         EngineRow(
             name="zarrs-python",

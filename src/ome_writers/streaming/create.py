@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.errors import WriteError
 from ome_writers.formats import Journal, lay_out, open_documents
-from ome_writers.routing import resolve
+from ome_writers.routing import arrival_order, resolve
 from ome_writers.settings import ScratchFormat
 from ome_writers.storage import ArrayTarget, Options, choose, open_engine
 from ome_writers.streaming.output import Output
@@ -66,8 +66,10 @@ def create_stream(settings: AcquisitionSettings) -> OMEStream:
 
 def _begin(plan: Plan, row: EngineRow, layout: Layout, output: Output | None) -> OMEStream:
     settings = plan.settings
+    order = arrival_order(plan)
     targets = [
-        ArrayTarget(key, image.array) for key, image in zip(layout.arrays, plan.images, strict=True)
+        ArrayTarget(key, image.array, order)
+        for key, image in zip(layout.arrays, plan.images, strict=True)
     ]
     durable = settings.durability == "disk"
     scratch = settings.format if isinstance(settings.format, ScratchFormat) else None

@@ -1,0 +1,91 @@
+"""Shards that somebody else wrote: whether they are whole, and what they hold.
+
+Source: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/index.html
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import google_crc32c
+import numpy as np
+
+from ome_writers.storage.direct.codec import Codec
+from ome_writers.storage.direct.grid import Grid
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ome_writers.routing import ArrayPlan
+
+__all__ = ["ShardReader"]
+
+_EMPTY = 2**64 - 1
+
+
+class ShardReader:
+    """The shards of one array, read plane by plane.
+
+    Parameters
+    ----------
+    folder
+        The array's node; its shards lie in ``c`` below it.
+    plan
+        The array; it has shards, with their index at the end.
+    """
+
+    def __init__(self, folder: Path, plan: ArrayPlan) -> None:
+        self._folder = folder / "c"
+        self._grid = Grid(plan)
+        self._codec = Codec(plan.compression, plan.dtype)
+
+    def shard(self, index: tuple[int, ...]) -> tuple[int, ...]:
+        """Return where the shards of a plane lie in the grid of shards, y and x apart."""
+        return tuple(self._grid.shard(self._grid.split(index)[0])[0])
+
+    def is_whole(self, shard: tuple[int, ...]) -> bool:
+        """Whether all shards across y and x are there, each with a valid index."""
+        return all(self._index((*shard, *part.yx)) is not None for part in self._grid.parts)
+
+    def plane(self, index: tuple[int, ...]) -> NDArray[np.generic]:
+        """Return a plane; zeros where no shard is whole."""
+        cell, slot = self._grid.split(index)
+        outer, plane = self._grid.shard(cell)
+        column = np.zeros(self._grid.column_shape, self._grid.dtype)
+        for part in self._grid.parts:
+            where = (*outer, *part.yx)
+            entries = self._index(where)
+            if entries is None:
+                continue
+            with self._path(where).open("rb") as file:
+                for tile, inner in zip(part.tiles, part.inner, strict=True):
+                    offset, size = entries[plane * self._grid.plane_chunks + inner].tolist()
+                    if offset != _EMPTY:
+                        file.seek(offset)
+                        chunk = self._codec.decode(file.read(size))
+                        column[tile] = np.frombuffer(chunk, self._grid.dtype).reshape(
+                            self._grid.column_shape[1:]
+                        )
+        return self._grid.plane(column, slot)
+
+    def _index(self, where: tuple[int, ...]) -> NDArray[np.uint64] | None:
+        """Return (offset, size) of each chunk of a shard; None when there is no valid index."""
+        nbytes = 16 * self._grid.shard_chunks
+        try:
+            with self._path(where).open("rb") as file:
+                size = file.seek(0, 2)
+                file.seek(max(0, size - nbytes - 4))
+                stored = file.read()
+        except OSError:
+            return None
+        index, check = stored[:-4], stored[-4:]
+        if len(index) != nbytes or google_crc32c.value(index) != int.from_bytes(check, "little"):
+            return None
+        entries = np.frombuffer(index, "<u8").reshape(-1, 2)
+        there = entries[entries[:, 0] != _EMPTY]
+        return entries if (there.sum(axis=1) <= size).all() else None
+
+    def _path(self, where: tuple[int, ...]) -> Path:
+        return self._folder.joinpath(*map(str, where))

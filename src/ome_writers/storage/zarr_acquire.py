@@ -1,0 +1,282 @@
+"""The engine on acquire-zarr: the only module that imports it.
+
+The library takes planes one after the other, writes shards when they are full, and cannot be asked to write sooner. It
+says nothing on disk before it is closed, and then writes a document of its own over each of ours: so all of ours are
+put again behind it. Arrays without shards get shards of one chunk, as the library knows no other.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from array import array as number_array
+from dataclasses import replace as changed
+from typing import TYPE_CHECKING
+
+import acquire_zarr as az
+import numpy as np
+
+from ome_writers.storage.background import machine_width
+from ome_writers.storage.contract import EngineStats, Failure
+from ome_writers.storage.files import replace, sync_tree
+from ome_writers.storage.room import Room
+from ome_writers.storage.shardfile import ShardReader
+from ome_writers.storage.zarr_array import BLOSC, ZSTD_LEVEL, array_document
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ome_writers.routing import ArrayPlan
+    from ome_writers.storage.contract import ArrayTarget, Options
+
+__all__ = ["AcquireEngine", "open_engine"]
+
+_CODECS = {
+    "blosc-zstd": az.CompressionCodec.BLOSC_ZSTD,
+    "blosc-lz4": az.CompressionCodec.BLOSC_LZ4,
+}
+
+
+def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> AcquireEngine:
+    """Create the arrays of `targets` below `root` and return the engine that fills them."""
+    return AcquireEngine(root, targets, options)
+
+
+class _Array:
+    """One array: its plan as the library writes it, and what was taken for it."""
+
+    def __init__(self, root: Path, target: ArrayTarget) -> None:
+        assert target.order is not None, "the registry refuses what does not come in nested loops"
+        self.key = target.key
+        self.plan = changed(target.plan, shards=target.plan.shards or target.plan.chunks)
+        self.order = target.order
+        self.reader = ShardReader(root / target.key, self.plan)
+        self.numbers = number_array("q")  # of the frames, in the order of arrival; -1: skipped
+        self.shape: tuple[int, ...] | None = None
+
+    def place(self, index: tuple[int, ...]) -> int:
+        """Return which plane of the array this is, in the order of arrival."""
+        place = 0
+        for axis in self.order:
+            place = place * self.plan.shape[axis] + index[axis]
+        return place
+
+    def index(self, place: int) -> tuple[int, ...]:
+        """Return the index of a plane in the order of arrival."""
+        index = [0] * len(self.order)
+        for axis in reversed(self.order):
+            if axis == self.plan.growing:
+                index[axis] = place
+            else:
+                place, index[axis] = divmod(place, self.plan.shape[axis])
+        return tuple(index)
+
+
+class AcquireEngine:
+    """Hands planes to one stream of the library; see `storage.contract.Engine`.
+
+    Notes
+    -----
+    The library's memory is its own affair: about two rows of chunks an array. `Options.buffer_bytes` bounds the
+    planes that are kept for views until they can be read from disk; the oldest are let go first.
+    """
+
+    def __init__(self, root: Path, targets: Sequence[ArrayTarget], options: Options) -> None:
+        self._root = root
+        self._durable = options.durable
+        self._arrays = [_Array(root, target) for target in targets]
+        self._documents: dict[str, bytes] = {}
+        self._room = Room(options.buffer_bytes)
+        self._recent: dict[tuple[int, tuple[int, ...]], NDArray[np.uint8]] = {}
+        self._lock = threading.Lock()
+        self._closing = threading.Lock()
+        self._frames_written = 0
+        self._bytes_written = 0
+        self._closed = False
+        self.failures: list[Failure] = []
+        self._show([target.plan.shape for target in targets])
+        self._stream = az.ZarrStream(
+            az.StreamSettings(
+                arrays=[_array_settings(array) for array in self._arrays],
+                store_path=str(root),
+                version=az.ZarrVersion.V3,
+                overwrite=False,
+                max_threads=machine_width(),
+            )
+        )
+
+    def write(
+        self,
+        number: int,
+        array: int,
+        index: tuple[int, ...],
+        frame: NDArray[np.generic],
+        owned: bool = False,
+    ) -> None:
+        """Hand one plane over; planes that were skipped are filled with zeros."""
+        one = self._arrays[array]
+        place = one.place(index)
+        gap = place - len(one.numbers)
+        try:
+            if gap > 0:
+                self._stream.skip(gap * one.plan.frame_bytes, key=one.key)  # type: ignore[call-arg]  # its types are older than it
+            elif gap < 0:
+                raise ValueError(f"acquire-zarr takes planes in order only; {index} was passed.")
+            self._stream.append(np.ascontiguousarray(frame), key=one.key)
+        except Exception as error:
+            self.failures.append(Failure(error, (number,)))
+            return
+        one.numbers.extend([-1] * gap)
+        one.numbers.append(number)
+        self._keep((array, index), frame)
+        self._frames_written += 1
+        self._bytes_written += frame.nbytes
+
+    def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Show the shapes. The library writes a shard when it is full, and not before."""
+        with self._closing:
+            if not self._closed:
+                self._try_to_show(shapes)
+
+    def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
+        """Return one plane, from memory or from a shard that is complete; zeros in between."""
+        one = self._arrays[array]
+        with self._lock:
+            memory = self._recent.get((array, index))
+            if memory is not None:
+                plane: NDArray[np.generic] = memory.view(one.plan.dtype).copy()
+                return plane.reshape(one.plan.frame_shape)
+        return one.reader.plane(index)
+
+    def put(self, key: str, content: bytes) -> None:
+        """Replace a document below the root."""
+        if not self._closed:
+            self._documents[key] = content
+        replace(self._root / key, content, durable=self._durable)
+
+    def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Have the library write the rest, and put our documents over its own."""
+        with self._closing:
+            if self._closed:
+                return
+            try:
+                self._stream.close()
+            except Exception as error:
+                self.failures.append(Failure(error))
+            self._find_losses()
+            with self._lock:
+                self._recent.clear()
+                self._room.clear()
+            for array in self._arrays:
+                array.shape = None
+            self._try_to_show(shapes)
+            try:
+                for key, content in self._documents.items():
+                    replace(self._root / key, content, durable=self._durable)
+                if self._durable:
+                    for array in self._arrays:
+                        sync_tree(self._root / array.key)
+            except OSError as error:
+                self.failures.append(Failure(error))
+            self._closed = True
+            self._documents.clear()
+
+    def stats(self) -> EngineStats:
+        """Return what was handed to the library so far."""
+        return EngineStats(self._frames_written, self._bytes_written, 0)
+
+    def _keep(self, place: tuple[int, tuple[int, ...]], frame: NDArray[np.generic]) -> None:
+        """Keep a copy of a plane for `read`."""
+        memory = self._room.take(frame.nbytes, self._forget)
+        kept = memory.view(frame.dtype).reshape(frame.shape)
+        kept[...] = frame
+        with self._lock:
+            self._recent[place] = memory
+
+    def _forget(self) -> bool:
+        """Let go of the oldest plane that is kept."""
+        with self._lock:
+            oldest = next(iter(self._recent), None)
+            if oldest is None:
+                return False
+            self._room.give_back(self._recent.pop(oldest))
+            return True
+
+    def _find_losses(self) -> None:
+        """Look whether each plane that the library took is in a shard that is whole: it does not always say."""
+        for array in self._arrays:
+            whole: dict[tuple[int, ...], bool] = {}
+            lost = []
+            for place, number in enumerate(array.numbers):
+                shard = array.reader.shard(array.index(place))
+                if shard not in whole:
+                    whole[shard] = array.reader.is_whole(shard)
+                if number >= 0 and not whole[shard]:
+                    lost.append(number)
+            if lost:
+                error = OSError(f"acquire-zarr left shards of {array.key!r} unfinished")
+                self.failures.append(Failure(error, tuple(lost)))
+
+    def _try_to_show(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        try:
+            self._show(shapes)
+        except OSError as error:
+            self.failures.append(Failure(error))
+
+    def _show(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Write the document of each array whose shape has changed."""
+        for array, shape in zip(self._arrays, shapes, strict=True):
+            if array.shape != shape:
+                document = json.dumps(array_document(array.plan, shape)).encode()
+                replace(self._root / array.key / "zarr.json", document, durable=self._durable)
+                array.shape = shape
+
+
+def _array_settings(array: _Array) -> az.ArraySettings:
+    plan = array.plan
+    shards = plan.shards
+    assert shards is not None
+    axes = (*array.order, len(plan.shape) - 2, len(plan.shape) - 1)
+    kinds = {
+        "time": az.DimensionType.TIME,
+        "channel": az.DimensionType.CHANNEL,
+        "space": az.DimensionType.SPACE,
+    }
+    settings = az.ArraySettings(
+        output_key=array.key,
+        data_type=np.dtype(plan.dtype.name),  # it knows no dtype that names its byte order
+        compression=_compression(plan),
+        dimensions=[
+            az.Dimension(
+                name=plan.dimensions[axis].name,
+                kind=kinds.get(plan.dimensions[axis].type or "", az.DimensionType.OTHER),
+                array_size_px=0 if axis == plan.growing else plan.shape[axis],
+                chunk_size_px=plan.chunks[axis],
+                shard_size_chunks=shards[axis] // plan.chunks[axis],
+            )
+            for axis in axes
+        ],
+    )
+    if list(axes) != sorted(axes):
+        settings.storage_dimension_order = [dimension.name for dimension in plan.dimensions]
+    return settings
+
+
+def _compression(plan: ArrayPlan) -> az.CompressionSettings | None:
+    if plan.compression in BLOSC:
+        return az.CompressionSettings(
+            compressor=az.Compressor.BLOSC1,
+            codec=_CODECS[plan.compression],
+            level=BLOSC[plan.compression][1],
+            shuffle=1,
+        )
+    if plan.compression == "zstd":
+        return az.CompressionSettings(
+            compressor=az.Compressor.ZSTD,  # type: ignore[attr-defined]  # its types are older than it
+            codec=az.CompressionCodec.ZSTD,  # type: ignore[attr-defined]  # likewise
+            level=ZSTD_LEVEL,
+        )
+    return None
