@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ome_writers.formats import Documents, Journal, Outcome
+    from ome_writers.formats.frame_metadata import Record
     from ome_writers.storage import Engine
     from ome_writers.streaming.output import Output
 
@@ -48,6 +49,7 @@ class Recorder:
         self._documents = documents
         self._output = output
         self._failures: list[Failure] = []
+        self._vanished = -1  # number of frames that went with a removed output; -1 while it stands
         self._flushing = threading.Lock()
         self._speaking = threading.Lock()  # held while documents change or are put on disk
 
@@ -74,7 +76,7 @@ class Recorder:
         return error
 
     def flush(
-        self, taken: Callable[[], tuple[list[tuple[int, bytes]], Sequence[tuple[int, ...]]]]
+        self, taken: Callable[[], tuple[Sequence[Record], Sequence[tuple[int, ...]]]]
     ) -> None:
         """Bring to disk what `taken` returns: the journal's lines and the shapes to show."""
         with self._flushing:
@@ -82,6 +84,17 @@ class Recorder:
             self._try(lambda: self.engine.flush(shapes))
             self._try(lambda: self._grow(shapes))
             self._try(lambda: self.journal.write(lines))
+
+    def confirm(self, frames: int) -> None:
+        """Note that all `frames` frames are lost if somebody has removed the output meanwhile.
+
+        Engines make the folders that they miss, and would not notice.
+        """
+        if self._output is None or self._output.stands or frames <= self._vanished:
+            return
+        self._vanished = frames
+        gone = FileNotFoundError(f"{self._where} was removed while the stream wrote to it")
+        self._failures.append(Failure(gone, tuple(range(frames))))
 
     def close_pixels(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Bring all pixels and all frame metadata to disk, and give the arrays their final shapes."""
