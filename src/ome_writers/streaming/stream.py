@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import atexit
+import functools
+import logging
 import os
 import threading
 import time
@@ -46,6 +48,9 @@ if TYPE_CHECKING:
     from ome_writers.views import StreamView
 
 __all__ = ["OMEStream"]
+
+_log = logging.getLogger("ome_writers")
+_open_streams: weakref.WeakSet[OMEStream] = weakref.WeakSet()
 
 
 class OMEStream:
@@ -129,6 +134,8 @@ class OMEStream:
             or frame.dtype != self._dtype
         ):
             frame = as_frame(frame, self._shape, self._dtype)
+        if self._process != os.getpid():
+            self._refuse_in_child()
         encoded = None if frame_metadata is None else self._recorder.journal.encode(frame_metadata)
         if index is not None:
             self._land(index)
@@ -179,6 +186,8 @@ class OMEStream:
         ------
         Array of the settings' dtype and shape, its content undefined.
         """
+        if self._process != os.getpid():
+            self._refuse_in_child()
         with self._lock:
             if self._state is not State.OPEN or self._recorder.failed:
                 self._refuse()
@@ -204,6 +213,8 @@ class OMEStream:
         EndOfAcquisitionError
             If that leads past the end (IndexError); the stream is where it was.
         """
+        if self._process != os.getpid():
+            self._refuse_in_child()
         with self._lock:
             if self._state is not State.OPEN:
                 self._refuse()
@@ -393,13 +404,23 @@ class OMEStream:
         self._events.failed(error)
         raise error
 
+    def _refuse_in_child(self) -> None:
+        """Refuse a forked child, which has no threads to write with; a lock may be held for ever there."""
+        raise StreamClosedError(
+            f"The stream belongs to process {self._process}; the child that was forked from it "
+            f"({os.getpid()}) cannot write to it. Create a stream after the fork, with its own path."
+        )
+
     def _tick(self) -> None:
         if self._process == os.getpid() and self._state is not State.CLOSED:
             with suppress(Exception):  # kept in failures, raised at the next append
                 self._flush()
 
     def _flush(self) -> None:
+        if self._process != os.getpid():
+            self._refuse_in_child()
         self._recorder.flush(self._taken)
+        self._recorder.confirm(self._accepted)
 
     def _taken(self) -> tuple[list[tuple[int, bytes]], list[tuple[int, ...]]]:
         """Return what a flush has to bring to disk: lines of frame metadata, and shapes."""
@@ -408,11 +429,11 @@ class OMEStream:
             return self._recorder.journal.take(), self._progress.shapes()
 
     def _close(self, *, failed: bool) -> None:
+        if self._process != os.getpid():
+            self._state = State.CLOSED  # a forked child owns neither the threads nor the files
+            return
         with self._lock:
             if self._state is State.CLOSED:
-                return
-            if self._process != os.getpid():
-                self._state = State.CLOSED  # a forked child owns neither the threads nor the files
                 return
             failed = failed or self._state is State.FAILED
             self._state = State.CLOSED
@@ -423,6 +444,7 @@ class OMEStream:
         self._progress.advance(self._placement.position)
         shapes = self._progress.final_shapes(trim=trim)
         self._recorder.close_pixels(shapes)
+        self._recorder.confirm(self._accepted)
         status: Status = "complete" if whole else "cancelled"
         if failed or self._recorder.failed:
             status = "failed"
@@ -444,8 +466,12 @@ class OMEStream:
                 UnclosedStreamWarning,
                 stacklevel=3,
             )
-        with suppress(Exception):
+        try:
             self._close(failed=False)
+        except Exception as error:
+            self._error = error
+        if self._error is not None:  # nobody is there to take the exception
+            _log.error("%s", self._error)
 
 
 def _weakly(stream: OMEStream) -> Callable[[], Mapping[str, int]]:
@@ -459,8 +485,31 @@ def _weakly(stream: OMEStream) -> Callable[[], Mapping[str, int]]:
     return extents
 
 
+def _flush_all() -> None:
+    """Bring all open streams to disk while libraries can still start threads."""
+    for stream in list(_open_streams):
+        stream._tick()
+
+
+@functools.cache
+def _flush_before_executors_end() -> None:
+    """Have `_flush_all` called when the main thread ends, before `concurrent.futures` shuts down.
+
+    zarr-python writes with its executors, which refuse work by the time `atexit` calls anybody. Python has
+    no public name for this moment; where it has none at all, only `close` at exit is left.
+    """
+    import concurrent.futures.thread  # noqa: F401  # who registers later is called earlier
+
+    register = getattr(threading, "_register_atexit", None)
+    if register is not None:
+        with suppress(RuntimeError):  # the interpreter is ending already
+            register(_flush_all)
+
+
 def _close_at_exit(stream: OMEStream) -> Callable[[], None]:
     """Have `stream` closed when the interpreter ends, without keeping it alive until then."""
+    _flush_before_executors_end()
+    _open_streams.add(stream)
     held = weakref.ref(stream)
 
     def close() -> None:
