@@ -39,5 +39,7 @@ def test_finds_the_pixels(case: Case, tmp_path: Path) -> None:
             assert series.facts["TimeIncrement"] == (0.5 if "t" in case.axes else None)
             assert series.facts["Plates"] == (1 if case.plate else 0)
         if case.metadata:
-            numbers = sorted(d * 8 for series in found for d in series.facts["DeltaT"] if d is not None)
+            numbers = sorted(
+                d * 8 for series in found for d in series.facts["DeltaT"] if d is not None
+            )
             assert numbers == list(range(case.total))

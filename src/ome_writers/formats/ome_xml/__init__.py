@@ -3,6 +3,7 @@
 It never keeps anything: plan, outcome and frame records in, bytes out. Source of all names, orders and types:
 https://www.openmicroscopy.org/Schemas/OME/2016-06/ome.xsd
 """
+
 from __future__ import annotations
 
 from ome_writers.formats.ome_xml.annotations import FRAME_NAMESPACE, map_annotation

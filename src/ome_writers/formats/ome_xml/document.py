@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ome_writers.formats.ome_xml.annotations import map_annotation
@@ -43,14 +44,15 @@ def render(
         Global metadata by namespace: a MapAnnotation each.
     """
     planes = {}
-    for one in plan.images if journal is not None else ():
-        if journal.count(one.number):
-            lines = journal.lines
-            planes[one.number] = render_planes(
-                one.number, lambda n=one.number, lines=lines: lines(n), letters(one)
-            )
+    if journal is not None:
+        for one in plan.images:
+            if journal.count(one.number):
+                lines = partial(journal.lines, one.number)
+                planes[one.number] = render_planes(one.number, lines, letters(one))
     now = datetime.datetime.now(datetime.timezone.utc)
-    return whole(render_body(plan, outcome.shapes, began=now, planes=planes, metadata=metadata), None)
+    return whole(
+        render_body(plan, outcome.shapes, began=now, planes=planes, metadata=metadata), None
+    )
 
 
 def render_body(
@@ -80,7 +82,7 @@ def render_body(
         Global metadata by namespace: a MapAnnotation each.
     """
     start = began.astimezone(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
-    head = []
+    head: list[str] = []
     if plan.settings.plate is not None and plan.settings.position_dimension_index is not None:
         head.extend(plate(plan, began=start))
     detectors = cameras(plan)

@@ -105,9 +105,13 @@ def image(
     sizes = {c: shape[axes[c]] if c in axes else 1 for c in "TCZ"}
     name = one.name or _stem(plan)
     order = ", ".join(d.name for d in plan.settings.dimensions[:-2])
-    text = [f'<Image ID="Image:{number}" Name={attribute(name)}><AcquisitionDate>{began}</AcquisitionDate>']
+    text = [
+        f'<Image ID="Image:{number}" Name={attribute(name)}><AcquisitionDate>{began}</AcquisitionDate>'
+    ]
     if order:
-        text.append(f"<Description>{content(f'Acquisition order, slowest axis first: {order}.')}</Description>")
+        text.append(
+            f"<Description>{content(f'Acquisition order, slowest axis first: {order}.')}</Description>"
+        )
     if detectors:
         text.append('<InstrumentRef ID="Instrument:0"/>')
     if one.position is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from xml.sax.saxutils import escape, quoteattr
 
@@ -14,6 +14,7 @@ _IMPOSSIBLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 _BREAKS = re.compile("[\t\n\r]")
 
 
+@lru_cache(maxsize=4096)
 def attribute(text: str) -> str:
     """Return `text` as the quoted value of an attribute; what XML cannot hold at all is left out.
 
