@@ -39,7 +39,8 @@ if TYPE_CHECKING:
         dims_from_standard_axes,
     )
     from ome_writers.streaming import CoordUpdate, OMEStream, create_stream
-    from ome_writers.views import StreamView, open
+    from ome_writers.views import StreamView
+    from ome_writers.views import open as open  # noqa: A004 # the name users expect beside create_stream
     from ome_writers_useq import (
         AcquisitionSettingsDict,
         dims_from_useq,

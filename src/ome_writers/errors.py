@@ -124,4 +124,10 @@ def describe_frames(frames: Iterable[int]) -> str:
     words = [f"{first}" if first == last else f"{first}-{last}" for first, last in runs]
     if len(words) > 20:
         words = [*words[:20], f"{len(words) - 20} more runs"]
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1] if words else "none"
+    return (
+        words[0]
+        if len(words) == 1
+        else ", ".join(words[:-1]) + " and " + words[-1]
+        if words
+        else "none"
+    )

@@ -21,7 +21,9 @@ SEED = random.SystemRandom().randrange(2**31)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's")
-@pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning")  # tifffile's own, of sets
+@pytest.mark.filterwarnings(
+    "ignore:.*reading array from closed file:UserWarning"
+)  # tifffile's own, of sets
 @pytest.mark.parametrize("form", FORMS)
 def test_opens_what_is_left(tmp_path: Path, form: str) -> None:
     """It finds every frame that is older than the flush interval, bit for bit."""
@@ -32,7 +34,10 @@ def test_opens_what_is_left(tmp_path: Path, form: str) -> None:
     images = read(files[0])
     axes = FORMS[form].axes
     assert len(images) == axes.get("p", 1)
-    assert math.prod(axes.values()) in (0, sum(i.pixels.shape[0] * i.pixels.shape[1] for i in images))
+    assert math.prod(axes.values()) in (
+        0,
+        sum(i.pixels.shape[0] * i.pixels.shape[1] for i in images),
+    )
     for number in range(judgement.promised):
         image, at = FORMS[form].place(number)
         found = images[image].pixels[tuple(at.get(a, 0) for a in "tcz")]

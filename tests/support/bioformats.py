@@ -63,7 +63,9 @@ def _series(reader: Any, store: Any, number: int) -> Series:
         "Channels": [store.getChannelName(number, c) for c in range(store.getChannelCount(number))],
         "Plates": int(store.getPlateCount()),
         "Wells": int(store.getWellCount(0)) if store.getPlateCount() else 0,
-        "DeltaT": [_number(store.getPlaneDeltaT(number, p)) for p in range(store.getPlaneCount(number))],
+        "DeltaT": [
+            _number(store.getPlaneDeltaT(number, p)) for p in range(store.getPlaneCount(number))
+        ],
     }
     return Series(str(store.getImageName(number)), pixels if samples > 1 else pixels[..., 0], facts)
 

@@ -50,7 +50,8 @@ class Case:
     def settings(self, folder: Path) -> AcquisitionSettings:
         """Return the settings that write to a file or folder called like the case."""
         frame = [
-            Dimension(name=n, count=s, scale=0.25, unit="um") for n, s in zip("yx", self.frame, strict=True)
+            Dimension(name=n, count=s, scale=0.25, unit="um")
+            for n, s in zip("yx", self.frame, strict=True)
         ]
         return AcquisitionSettings(
             root_path=folder / f"{self.name}.ome.tiff",
@@ -77,7 +78,8 @@ class Case:
                 for i in range(size or 1)
             ]
             positions = [
-                Position(name=f"Pos {i}", x_coord=10.0 * i, y_coord=-5.5, **w) for i, w in enumerate(wells)
+                Position(name=f"Pos {i}", x_coord=10.0 * i, y_coord=-5.5, **w)
+                for i, w in enumerate(wells)
             ]
             return Dimension(name="p", type="position", coords=list(positions))
         if axis == "t":
@@ -87,7 +89,9 @@ class Case:
     @property
     def total(self) -> int:
         """How many frames come."""
-        return self.frames if self.frames is not None else int(np.prod([s or 1 for s in self.sizes]))
+        return (
+            self.frames if self.frames is not None else int(np.prod([s or 1 for s in self.sizes]))
+        )
 
     def pixels(self, number: int) -> np.ndarray[Any, Any]:
         """Return frame `number`: no two are equal, and no two of its rows."""
@@ -106,7 +110,12 @@ class Case:
         """Return the metadata of frame `number`."""
         if not self.metadata:
             return None
-        return {"delta_t": number / 8, "exposure_time": 0.01, "position_z": 1.5 * number, "número": number}
+        return {
+            "delta_t": number / 8,
+            "exposure_time": 0.01,
+            "position_z": 1.5 * number,
+            "número": number,
+        }
 
     def index(self, number: int) -> dict[str, int]:
         """Return where frame `number` belongs, by axis."""
@@ -131,7 +140,13 @@ class Case:
 
 def _sets() -> list[Case]:
     return [
-        Case(f"set {mode} {compression}", "tpc", (2, 3, 2), compression=compression, format={"multi_file_metadata": mode})
+        Case(
+            f"set {mode} {compression}",
+            "tpc",
+            (2, 3, 2),
+            compression=compression,
+            format={"multi_file_metadata": mode},
+        )
         for mode in SETS
         for compression in (None, "zstd")
     ]
@@ -140,26 +155,87 @@ def _sets() -> list[Case]:
 CASES = [
     Case("one plane", "", ()),
     Case("time", "t", (4,)),
-    *(Case(f"order {o}", o, tuple({"t": 2, "c": 3, "z": 4}[a] for a in o)) for o in ("tcz", "tzc", "ctz", "czt", "ztc", "zct")),
+    *(
+        Case(f"order {o}", o, tuple({"t": 2, "c": 3, "z": 4}[a] for a in o))
+        for o in ("tcz", "tzc", "ctz", "czt", "ztc", "zct")
+    ),
     Case("permuted", "tcz", (2, 3, 2), order=["z", "t", "c", "y", "x"]),
-    *(Case(f"dtype {d}", "tc", (2, 2), dtype=d) for d in ("int8", "int16", "int32", "uint8", "uint32", "float32", "float64", "complex64", "complex128")),
+    *(
+        Case(f"dtype {d}", "tc", (2, 2), dtype=d)
+        for d in (
+            "int8",
+            "int16",
+            "int32",
+            "uint8",
+            "uint32",
+            "float32",
+            "float64",
+            "complex64",
+            "complex128",
+        )
+    ),
     *(Case(f"compressed {c}", "tc", (3, 2), compression=c) for c in ("lzw", "deflate", "zstd")),
-    *(Case(f"compressed {c} uint8", "tc", (3, 2), compression=c, dtype="uint8") for c in ("lzw", "deflate", "zstd")),
+    *(
+        Case(f"compressed {c} uint8", "tc", (3, 2), compression=c, dtype="uint8")
+        for c in ("lzw", "deflate", "zstd")
+    ),
     *_sets(),
     *(Case(f"one plane a file {m}", "p", (3,), format={"multi_file_metadata": m}) for m in SETS),
-    *(Case(f"plate {m}", "ptc", (4, 2, 2), plate=True, format={"multi_file_metadata": m}) for m in SETS),
+    *(
+        Case(f"plate {m}", "ptc", (4, 2, 2), plate=True, format={"multi_file_metadata": m})
+        for m in SETS
+    ),
     Case("one file for all", "tpz", (2, 3, 2), format={"prefer_single_file": "always"}),
-    Case("one file for all, unbounded", "tpz", (None, 3, 2), frames=18, reached=({"t": 3},) * 3, format={"prefer_single_file": "always"}),
+    Case(
+        "one file for all, unbounded",
+        "tpz",
+        (None, 3, 2),
+        frames=18,
+        reached=({"t": 3},) * 3,
+        format={"prefer_single_file": "always"},
+    ),
     Case("a folder for one", "tc", (2, 2), format={"prefer_single_file": "never"}),
     Case("unbounded", "tc", (None, 2), frames=10, reached=({"t": 5},)),
-    Case("unbounded and compressed", "tcz", (None, 2, 2), frames=12, reached=({"t": 3},), compression="zstd"),
+    Case(
+        "unbounded and compressed",
+        "tcz",
+        (None, 2, 2),
+        frames=12,
+        reached=({"t": 3},),
+        compression="zstd",
+    ),
     Case("unbounded positions", "tpc", (None, 2, 2), frames=12, reached=({"t": 3},) * 2),
-    Case("unbounded, stored inside", "tc", (None, 2), frames=6, reached=({"t": 3},), order=["c", "t", "y", "x"]),
+    Case(
+        "unbounded, stored inside",
+        "tc",
+        (None, 2),
+        frames=6,
+        reached=({"t": 3},),
+        order=["c", "t", "y", "x"],
+    ),
     Case("cancelled", "tcz", (5, 2, 3), frames=13, reached=({"t": 3},)),
-    Case("cancelled, stored inside", "tc", (6, 3), frames=7, reached=({"t": 3},), order=["c", "t", "y", "x"]),
-    Case("cancelled and compressed", "tc", (6, 3), frames=7, reached=({"t": 3},), compression="zstd"),
-    Case("cancelled among positions", "pt", (3, 4), frames=6, reached=({"t": 4}, {"t": 2}, {"t": 1})),
-    Case("cancelled among positions, one file", "pt", (3, 4), frames=6, reached=({"t": 4}, {"t": 2}, {"t": 1}), format={"prefer_single_file": "always"}),
+    Case(
+        "cancelled, stored inside",
+        "tc",
+        (6, 3),
+        frames=7,
+        reached=({"t": 3},),
+        order=["c", "t", "y", "x"],
+    ),
+    Case(
+        "cancelled and compressed", "tc", (6, 3), frames=7, reached=({"t": 3},), compression="zstd"
+    ),
+    Case(
+        "cancelled among positions", "pt", (3, 4), frames=6, reached=({"t": 4}, {"t": 2}, {"t": 1})
+    ),
+    Case(
+        "cancelled among positions, one file",
+        "pt",
+        (3, 4),
+        frames=6,
+        reached=({"t": 4}, {"t": 2}, {"t": 1}),
+        format={"prefer_single_file": "always"},
+    ),
     Case("cancelled before the first frame", "tc", (5, 2), frames=0, reached=({"t": 1},)),
     Case("cancelled positions, one plane each", "tp", (5, 3), frames=3, reached=({"t": 1},) * 3),
     Case("colour", "t", (3,), dtype="uint8", rgb=True),

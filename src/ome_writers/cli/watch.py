@@ -52,7 +52,9 @@ class Watched:
         }
         if description.status != "writing" and description.frames_written is not None:
             expected = description.frames_expected
-            facts["frames"] = f"{description.frames_written}" + (f" of {expected}" if expected else "")
+            facts["frames"] = f"{description.frames_written}" + (
+                f" of {expected}" if expected else ""
+            )
         return facts
 
 
@@ -102,7 +104,10 @@ COMMAND = Command(
     name="watch",
     summary="Follow a dataset in the terminal while it is written",
     examples=(
-        ("ome-writers watch demo.ome.zarr", "ends when the dataset is complete, cancelled or failed"),
+        (
+            "ome-writers watch demo.ome.zarr",
+            "ends when the dataset is complete, cancelled or failed",
+        ),
         ("ome-writers watch run.ome.tiff --interval 5", "a look every five seconds"),
     ),
     arguments=_arguments,

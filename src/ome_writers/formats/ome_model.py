@@ -110,9 +110,8 @@ class Edited:
         root.set("xmlns", NAMESPACE)
         root.set("UUID", uuid)
         # character references keep the text 7-bit
-        return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(
-            root, "us-ascii", xml_declaration=False
-        )
+        text: bytes = ElementTree.tostring(root, "us-ascii", xml_declaration=False)
+        return b'<?xml version="1.0" encoding="UTF-8"?>\n' + text
 
     def annotate(self, namespace: str, pairs: Mapping[str, Any]) -> None:
         """Attach pairs to the acquisition; the same namespace replaces."""
@@ -188,7 +187,7 @@ def _parse(document: bytes) -> Element:
     root = ElementTree.fromstring(document)
     mark = "{" + NAMESPACE + "}"
     for element in root.iter():
-        if isinstance(element.tag, str) and element.tag.startswith(mark):
+        if element.tag.startswith(mark):
             element.tag = element.tag[len(mark) :]
     return root
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
@@ -63,7 +64,10 @@ class TiffDocuments:
                 yield key, self._edited[number].document(self._files.uuids[number])
             else:
                 body = body or self._body()
-                yield key, whole(body, self._files.uuids[number] if len(self._files.keys) > 1 else None)
+                yield (
+                    key,
+                    whole(body, self._files.uuids[number] if len(self._files.keys) > 1 else None),
+                )
 
     def grow(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Take note of the shapes that the arrays show from now on."""
@@ -78,7 +82,9 @@ class TiffDocuments:
         """
         from ome_writers.formats.ome_model import models
 
-        edited = {number: e.document(self._files.uuids[number]) for number, e in self._edited.items()}
+        edited = {
+            number: e.document(self._files.uuids[number]) for number, e in self._edited.items()
+        }
         common = None
         if any(n not in edited for n in self._files.whole):
             common = whole(self._body(), self._files.uuids[self._files.whole[0]])
@@ -128,10 +134,8 @@ class TiffDocuments:
         for image in self._plan.images:
             number = image.number
             if journal.count(number):
-                lines = journal.lines
-                self._planes[number] = render_planes(
-                    number, lambda n=number, lines=lines: lines(n), letters(image)
-                )
+                lines = partial(journal.lines, number)
+                self._planes[number] = render_planes(number, lines, letters(image))
                 self._obsolete.append(number)
         self._refresh()
 

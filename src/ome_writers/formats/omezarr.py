@@ -46,6 +46,11 @@ class ZarrDocuments:
         self._outcome = Outcome("writing", 0, tuple(i.array.shape for i in plan.images))
         self._build()
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths of all groups, parents first; ``""`` is the root."""
+        return tuple(self._groups)
+
     def render(self) -> Iterator[tuple[str, bytes]]:
         """Yield the documents that changed; see `formats.documents.Documents.render`."""
         for path, attributes in self._groups.items():
@@ -126,14 +131,16 @@ class ZarrDocuments:
     def adopt(self, groups: Mapping[str, Attributes]) -> None:
         """Go on from the attributes that an earlier writer of this same plan has left, by group path.
 
-        Nothing is rendered again for that.
+        Only groups that it did not come to are rendered after that.
         """
         for path in self._groups.keys() & groups.keys():
-            _keep_ours(groups[path], self._groups[path])
+            ours = self._groups[path].get("ome_writers")
             self._groups[path] = groups[path]
+            if ours is not None:
+                groups[path].setdefault("ome_writers", ours)
+            self._dirty.discard(path)
         known = {"ome", "ome_writers"}
         self._globals = {n: v for n, v in self._groups[""].items() if n not in known}
-        self._dirty.clear()
 
     def lines(self, image: int) -> Iterable[bytes]:
         """Iterate over the metadata of an image's frames, wherever it is now; see `FrameRecords`."""

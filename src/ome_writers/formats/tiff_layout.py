@@ -83,7 +83,8 @@ class TiffSet:
             dict(zip(layout.arrays[::-1], range(len(layout.arrays))[::-1], strict=True)).values()
         )[::-1]
         keys = {n: layout.arrays[n] for n in numbers}
-        whole, parts = numbers, ()
+        whole: tuple[int, ...] = numbers
+        parts: tuple[int, ...] = ()
         if is_set(plan) and mode == "companion-file":
             companion = _companion(
                 getattr(format_, "companion_file", ""), _stem(layout.output.name)

@@ -8,7 +8,6 @@ be read back when another of its frames comes.
 
 from __future__ import annotations
 
-import json
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +18,7 @@ from ome_writers.storage.contract import EngineStats, Failure
 from ome_writers.storage.files import replace, sync_files
 from ome_writers.storage.regions import STORED, TAKEN, Region, RegionGrid
 from ome_writers.storage.room import Room
+from ome_writers.storage.shown import ShownArrays
 from ome_writers.storage.zarr_array import array_document
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class BlockEngine:
         self._root = root
         self._targets = tuple(targets)
         self._durable = options.durable
-        self._shapes: list[tuple[int, ...] | None] = [None] * len(targets)
+        self._shown = ShownArrays(root, [(t.key, t.plan) for t in targets], durable=options.durable)
         self._grids = [RegionGrid(t.plan, options.buffer_bytes) for t in targets]
         self._open: dict[Key, Region] = {}  # touched longest ago first
         self._live: dict[Key, Region] = {}  # open, or on their way to disk
@@ -90,7 +90,7 @@ class BlockEngine:
         self._noting = threading.Lock()
         self._flushing = threading.Lock()
         self._closed = False
-        self._show([t.plan.shape for t in targets])
+        self._shown.show([t.plan.shape for t in targets])
         self._arrays = [
             open_array(root / target.key, array_document(target.plan, grid.shape), grid)
             for target, grid in zip(targets, self._grids, strict=True)
@@ -313,14 +313,6 @@ class BlockEngine:
                     for file in self._grids[array].files(where)
                 )
                 sync_files(files, self._root)
-            self._show(shapes)
+            self._shown.show(shapes)
         except OSError as error:
             self._background.failures.append(Failure(error))
-
-    def _show(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Write the document of each array whose shape has changed."""
-        for i, (target, shape) in enumerate(zip(self._targets, shapes, strict=True)):
-            if self._shapes[i] != shape:
-                document = json.dumps(array_document(target.plan, shape)).encode()
-                self.put(f"{target.key}/zarr.json", document)
-                self._shapes[i] = shape

@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import EngineMissingError, UnsupportedError
@@ -57,6 +58,8 @@ class EngineRow:
         The module, imported when first used, and its function ``(root, targets, options) -> Engine``.
     requires
         Names of the packages that must be importable.
+    oldest
+        The distribution and the oldest version of it that will do, where the engine needs a recent one.
     extra
         The extra of this distribution that installs them.
     compressions
@@ -88,6 +91,7 @@ class EngineRow:
     compressions: frozenset[str]
     opener: str = "open_engine"
     dtypes: frozenset[str] | None = None
+    oldest: tuple[str, tuple[int, int]] | None = None
     python: tuple[int, int] = (3, 10)
     random_access: bool = True
     growth: bool = True
@@ -102,9 +106,16 @@ class EngineRow:
         if sys.version_info[:2] < self.python:
             wanted = ".".join(map(str, self.python))
             return f"{self.name} needs Python {wanted} or later"
-        if all(importlib.util.find_spec(name) is not None for name in self.requires):
-            return None
-        return f"{self.name} is not installed: pip install 'ome-writers[{self.extra}]'"
+        command = f"pip install 'ome-writers[{self.extra}]'"
+        if not all(importlib.util.find_spec(name) is not None for name in self.requires):
+            return f"{self.name} is not installed: {command}"
+        if self.oldest is not None:
+            library, least = self.oldest
+            found = version(library)
+            if tuple(map(int, found.split(".")[:2])) < least:
+                wanted = ".".join(map(str, least))
+                return f"{self.name} needs {library} {wanted} or later, and {found} is installed: {command}"
+        return None
 
     def refusals(self, plan: Plan) -> list[str]:
         """Say, in a few words each, what `plan` asks for that this engine lacks."""
@@ -178,6 +189,7 @@ ENGINES: dict[str, EngineRow] = {
             extra="acquire-zarr",
             compressions=ZARR_CODECS - {"gzip"},
             dtypes=ACQUIRE_DTYPES,
+            oldest=("acquire-zarr", (0, 10)),
             random_access=False,
             ragged=False,
             live=False,
@@ -192,6 +204,7 @@ ENGINES: dict[str, EngineRow] = {
             requires=("zarr", "zarrs"),
             extra="zarrs-python",
             compressions=ZARR_CODECS,
+            oldest=("zarr", (3, 1)),
             python=(3, 11),
         ),
         EngineRow(
@@ -201,6 +214,7 @@ ENGINES: dict[str, EngineRow] = {
             requires=("zarr",),
             extra="zarr-python",
             compressions=ZARR_CODECS,
+            oldest=("zarr", (3, 1)),
             python=(3, 11),
         ),
         EngineRow(

@@ -96,14 +96,16 @@ class ScratchEngine:
         plane = self._plane(array, index)
         kept = self._memory[array].get(plane)
         if kept is not None:
-            return kept.copy()
+            copied: NDArray[np.generic] = kept.copy()
+            return copied
         with self._lock:
             known = array in self._files
         stored = b""
         if known:
             stored = read_at(self._file(array), plan.frame_bytes, plane * plan.frame_bytes)
         stored = stored.ljust(plan.frame_bytes, b"\0")
-        return np.frombuffer(stored, plan.dtype).reshape(shape).copy()
+        found: NDArray[np.generic] = np.frombuffer(stored, plan.dtype).reshape(shape).copy()
+        return found
 
     def put(self, key: str, content: bytes) -> None:
         """Replace a document; without files there is nowhere to put it, and nobody to read it."""

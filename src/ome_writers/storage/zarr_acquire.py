@@ -7,7 +7,6 @@ put again behind it. Arrays without shards get shards of one chunk, as the libra
 
 from __future__ import annotations
 
-import json
 import threading
 from array import array as number_array
 from dataclasses import replace as changed
@@ -21,7 +20,8 @@ from ome_writers.storage.contract import EngineStats, Failure
 from ome_writers.storage.files import replace, sync_tree
 from ome_writers.storage.room import Room
 from ome_writers.storage.shardfile import ShardReader
-from ome_writers.storage.zarr_array import BLOSC, ZSTD_LEVEL, array_document
+from ome_writers.storage.shown import ShownArrays
+from ome_writers.storage.zarr_array import BLOSC, ZSTD_LEVEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,6 @@ class _Array:
         self.order = target.order
         self.reader = ShardReader(root / target.key, self.plan)
         self.numbers = number_array("q")  # of the frames, in the order of arrival; -1: skipped
-        self.shape: tuple[int, ...] | None = None
 
     def place(self, index: tuple[int, ...]) -> int:
         """Return which plane of the array this is, in the order of arrival."""
@@ -97,7 +96,10 @@ class AcquireEngine:
         self._bytes_written = 0
         self._closed = False
         self.failures: list[Failure] = []
-        self._show([target.plan.shape for target in targets])
+        self._shown = ShownArrays(
+            root, [(array.key, array.plan) for array in self._arrays], durable=options.durable
+        )
+        self._shown.show([target.plan.shape for target in targets])
         self._stream = az.ZarrStream(
             az.StreamSettings(
                 arrays=[_array_settings(array) for array in self._arrays],
@@ -170,8 +172,7 @@ class AcquireEngine:
             with self._lock:
                 self._recent.clear()
                 self._room.clear()
-            for array in self._arrays:
-                array.shape = None
+            self._shown.forget()
             self._try_to_show(shapes)
             try:
                 for key, content in self._documents.items():
@@ -222,17 +223,9 @@ class AcquireEngine:
 
     def _try_to_show(self, shapes: Sequence[tuple[int, ...]]) -> None:
         try:
-            self._show(shapes)
+            self._shown.show(shapes)
         except OSError as error:
             self.failures.append(Failure(error))
-
-    def _show(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Write the document of each array whose shape has changed."""
-        for array, shape in zip(self._arrays, shapes, strict=True):
-            if array.shape != shape:
-                document = json.dumps(array_document(array.plan, shape)).encode()
-                replace(self._root / array.key / "zarr.json", document, durable=self._durable)
-                array.shape = shape
 
 
 def _array_settings(array: _Array) -> az.ArraySettings:

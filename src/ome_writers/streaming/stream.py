@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ome_writers.formats.documents import Status
+    from ome_writers.formats.frame_metadata import Record
     from ome_writers.routing import Address, Plan
     from ome_writers.settings import AcquisitionSettings
     from ome_writers.storage import EngineRow
@@ -142,10 +143,8 @@ class OMEStream:
         with self._lock:
             if self._state is not State.OPEN or self._recorder.failed:
                 self._refuse()
-            if index is None:
-                address = self._placement.upcoming()
-            else:
-                acquired, address = self._locate(index)
+            acquired = None if index is None else self._locate(index)
+            address = self._placement.upcoming() if acquired is None else self._place(acquired)
             number = self._accepted
             image, at = address
             began = time.perf_counter()
@@ -157,7 +156,7 @@ class OMEStream:
             if waited > self._longest:
                 self._longest = waited
             self._accepted = number + 1
-            if index is None:
+            if index is None or acquired is None:
                 self._placement.advance()
             else:
                 self._placement.fill(index, address)
@@ -167,7 +166,7 @@ class OMEStream:
             if number >= self._sampler.due:
                 self._look(number, address, frame)
             if self._events.active:
-                place = self._placement.position - 1 if index is None else acquired
+                place = self._placement.position - 1 if acquired is None else acquired
                 self._events.frame_written(number, place)
 
     @contextmanager
@@ -191,7 +190,9 @@ class OMEStream:
         with self._lock:
             if self._state is not State.OPEN or self._recorder.failed:
                 self._refuse()
-            address = self._placement.upcoming() if index is None else self._locate(index)[1]
+            address = (
+                self._placement.upcoming() if index is None else self._place(self._locate(index))
+            )
         lend = getattr(self._engine, "lend", None) if self._plan.planes == 1 else None
         frame = np.empty(self._shape, self._dtype) if lend is None else lend(address[0])
         accepted = self._accepted
@@ -353,14 +354,16 @@ class OMEStream:
 
     # ------------------------------------------------------------------ inside
 
-    def _locate(self, index: Mapping[str, int]) -> tuple[dict[str, int], Address]:
-        """Return the place of an explicit address, as a whole acquisition index and in storage."""
+    def _locate(self, index: Mapping[str, int]) -> dict[str, int]:
+        """Return the whole acquisition index that an explicit index names."""
         if not self._row.random_access:
             raise UnsupportedError(
                 f"Backend {self._row.name!r} takes frames in order only: index={dict(index)} cannot be addressed."
             )
-        acquired = self._placement.locate(index)
-        return acquired, self._plan.router.place(list(acquired.values()))
+        return self._placement.locate(index)
+
+    def _place(self, acquired: Mapping[str, int]) -> Address:
+        return self._plan.router.place(list(acquired.values()))
 
     def _land(self, index: Mapping[str, int]) -> None:
         """Have the frame that is at `index` already, if any, written before it is replaced.
@@ -368,7 +371,7 @@ class OMEStream:
         Not to be called with the lock held: the flush clock takes it inside its own.
         """
         with self._lock:
-            filled = self._placement.is_filled(self._locate(index)[1])
+            filled = self._placement.is_filled(self._place(self._locate(index)))
         if filled:
             self._flush()
 
@@ -422,7 +425,7 @@ class OMEStream:
         self._recorder.flush(self._taken)
         self._recorder.confirm(self._accepted)
 
-    def _taken(self) -> tuple[list[tuple[int, bytes]], list[tuple[int, ...]]]:
+    def _taken(self) -> tuple[list[Record], list[tuple[int, ...]]]:
         """Return what a flush has to bring to disk: lines of frame metadata, and shapes."""
         with self._lock:
             self._progress.advance(self._placement.position)

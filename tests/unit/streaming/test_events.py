@@ -146,7 +146,9 @@ def test_unknown_events_are_refused(tmp_path: Path) -> None:
     """An event that does not exist is named, with those that do."""
     with (
         open_stream(tmp_path, t=1) as stream,
-        pytest.raises(ValueError, match=r"Unknown event 'frames': .*coords_changed.*coords_expanded"),
+        pytest.raises(
+            ValueError, match=r"Unknown event 'frames': .*coords_changed.*coords_expanded"
+        ),
     ):
         stream.on("frames", print)  # type: ignore[arg-type]  # what is tested
 
@@ -156,7 +158,9 @@ def test_psygnal_signals(tmp_path: Path) -> None:
     told: list[tuple[str, Any]] = []
     with open_stream(tmp_path, t=2) as stream:
         group = stream.events
-        group.frame_written.connect(lambda number, index: told.append(("frame", (number, index["t"]))))
+        group.frame_written.connect(
+            lambda number, index: told.append(("frame", (number, index["t"])))
+        )
         group.coords_changed.connect(lambda update: told.append(("changed", update.frame_number)))
         group.coords_expanded.connect(lambda update: told.append(("expanded", update.frame_number)))
         group.closed.connect(lambda: told.append(("closed", None)))
@@ -244,7 +248,7 @@ def test_what_was_left_out_is_in_the_next_update(tmp_path: Path) -> None:
 
 
 def test_close_does_not_wait_for_a_listener_that_hangs(tmp_path: Path) -> None:
-    """close gives listeners a moment, then returns although one of them hangs."""
+    """Close gives listeners a moment, then returns although one of them hangs."""
     go_on = threading.Event()
     with open_stream(tmp_path, t=9) as stream:
         stream.on("coords_changed", lambda _: go_on.wait(30))
@@ -256,7 +260,7 @@ def test_close_does_not_wait_for_a_listener_that_hangs(tmp_path: Path) -> None:
 
 
 def test_a_listener_may_close_the_stream(tmp_path: Path) -> None:
-    """close works on the thread that calls listeners, and what is told after it is nothing."""
+    """Close works on the thread that calls listeners, and what is told after it is nothing."""
     closed = threading.Event()
     stream = open_stream(tmp_path, t=9)
     stream.on("coords_changed", lambda _: (stream.close(), closed.set()))

@@ -42,9 +42,10 @@ def open_stream(path: Path, dims: list[Dimension], **more: Any) -> OMEStream:
 
 def frame(number: int, shape: tuple[int, ...] = (6, 7)) -> np.ndarray:
     """Return a frame that no other number has."""
-    return np.full(shape, number + 1, np.uint16) * 16 + np.arange(shape[1], dtype=np.uint16)[
-        (slice(None), *(None,) * (len(shape) - 2))
-    ]
+    return (
+        np.full(shape, number + 1, np.uint16) * 16
+        + np.arange(shape[1], dtype=np.uint16)[(slice(None), *(None,) * (len(shape) - 2))]
+    )
 
 
 @pytest.mark.parametrize("order", ["t", "tc", "tpcz", "ptcz", "zct", "ctpz"])

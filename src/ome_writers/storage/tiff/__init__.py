@@ -1,4 +1,4 @@
-"""BigTIFF files, structure first. This room never knows what an ImageDescription says, and never moves a page's pixels."""
+"""BigTIFF files, structure first. This room never knows what a description says, and never moves a page's pixels."""
 
 from __future__ import annotations
 

@@ -109,7 +109,8 @@ class Block:
             if not 0 <= slot < self.count:
                 return None
             if self._owned is not None:
-                return self._owned.copy()
+                copied: NDArray[np.generic] = self._owned.copy()
+                return copied
             if not self._parts:
                 return None
             return np.concatenate([view[slot] for _, view in self._parts])

@@ -50,4 +50,6 @@ def _functions(compression: str) -> tuple[Callable[[memoryview], bytes], Callabl
             "Compression 'lzw' needs the package imagecodecs: pip install 'ome-writers[tifffile]'. "
             "Compressions 'deflate' and 'zstd' work without."
         ) from None
-    return (lambda strip: bytes(lzw_encode(strip))), (lambda stored: bytes(lzw_decode(stored)))
+    return (lambda strip: bytes(lzw_encode(bytes(strip)))), (
+        lambda stored: bytes(lzw_decode(stored))
+    )

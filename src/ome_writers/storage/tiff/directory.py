@@ -108,14 +108,15 @@ class PageKind:
 
     def entries(self) -> list[tuple[int, int, int, bytes]]:
         """Return (tag, type, count, value) of all entries that need no place in the file, strips left open."""
-        samples = self.shape[2] if len(self.shape) > 2 else 1
+        height, width, *rest = self.shape
+        samples = rest[0] if rest else 1
         bits = self.dtype.itemsize * 8
         format_ = _SAMPLE_FORMATS[self.dtype.kind]
         x, y = self.resolution or (Fraction(1), Fraction(1))
         strips = len(self.strips)
         return [
-            (256, _LONG, 1, struct.pack("<I", self.shape[1])),
-            (257, _LONG, 1, struct.pack("<I", self.shape[0])),
+            (256, _LONG, 1, struct.pack("<I", width)),
+            (257, _LONG, 1, struct.pack("<I", height)),
             (258, _SHORT, samples, struct.pack(f"<{samples}H", *[bits] * samples)),
             (259, _SHORT, 1, struct.pack("<H", COMPRESSIONS[self.compression])),
             (262, _SHORT, 1, struct.pack("<H", 2 if samples == 3 else 1)),

@@ -31,9 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = ["TiffEngine", "open_engine"]
 
+_LOOKS = 4  # of a reader, before it has the writer wait
 _BLOCK_BYTES = 2**20  # handed over at once: large enough for the disk, small enough for the cache
 _WARM_BLOCKS = 8  # under way: so many fit the processor's cache, and memory used again soon costs half of fresh memory
-_PATIENCE = 0.002  # seconds that a block waits for such memory; a disk that is slower gets fresh memory
+_PATIENCE = (
+    0.002  # seconds that a block waits for such memory; a disk that is slower gets fresh memory
+)
 
 
 def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> TiffEngine:
@@ -138,10 +141,29 @@ class TiffEngine:
         """Return one plane, from memory or from disk."""
         file, series = self._places[array]
         page = series.page(index)
+        for _ in range(_LOOKS):
+            landed = self._frames_written
+            plane = self._in_memory(file, page)
+            if plane is not None:
+                return plane
+            stored = self._on_disk(file, series, page)
+            plane = self._in_memory(file, page)
+            if plane is not None:
+                return plane
+            if landed == self._frames_written:
+                return stored  # no frame has come and landed meanwhile: none was half on disk
+        with self._lock:  # no frame can come now
+            plane = self._in_memory(file, page)
+            return self._on_disk(file, series, page) if plane is None else plane
+
+    def _in_memory(self, file: int, page: int) -> NDArray[np.generic] | None:
         for block in reversed(list(self._live[file].values())):
             plane = block.plane(page)
             if plane is not None:
                 return plane
+        return None
+
+    def _on_disk(self, file: int, series: Series, page: int) -> NDArray[np.generic]:
         kind = series.kind
         out = np.zeros(kind.shape, kind.dtype)
         if not self._files[file].has(page):

@@ -66,6 +66,7 @@ class TiffFile:
         self._slots: list[list[int]] = []  # [offset, capacity] of the places for descriptions
         self._slot = 0
         self._made = False
+        self._cut_behind: int | None = None  # the last page that has its room still
 
     # ------------------------------------------------------------------ descriptions
 
@@ -140,6 +141,7 @@ class TiffFile:
         """Leave out of the chain what lies beyond `shapes`, and give its room back."""
         with self._lock:
             kept = self.geometry.kept(shapes)
+            self._cut_behind = int(kept[-1])
             if len(kept) == self._visible * self.geometry.pages_in_row and not self.geometry.grows:
                 return
             following = np.append(kept[1:], -1)
@@ -244,7 +246,8 @@ class TiffFile:
 
     def has(self, page: int) -> bool:
         """Whether a page has a place."""
-        return self._made and page < self.geometry.rows * self.geometry.pages_in_row
+        there = self.geometry.rows * self.geometry.pages_in_row
+        return self._made and page < (there if self._cut_behind is None else self._cut_behind + 1)
 
     # ------------------------------------------------------------------ inside
 
