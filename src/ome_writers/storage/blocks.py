@@ -9,7 +9,7 @@ be read back when another of its frames comes.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,25 +28,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.storage.contract import ArrayTarget, Options
-    from ome_writers.storage.regions import Key, Where
+    from ome_writers.storage.regions import Key, LibraryArray, Where
 
-__all__ = ["BlockEngine", "LibraryArray"]
-
-
-class LibraryArray(Protocol):
-    """An array as a library sees it. Both methods are called from any thread, for several parts at once."""
-
-    def store(self, where: Where, data: NDArray[np.generic]) -> None:
-        """Write `data` and return when it is in its files, which appear whole."""
-        ...
-
-    def load(self, where: Where) -> NDArray[np.generic]:
-        """Read back what was stored; zeros where nothing was."""
-        ...
-
-    def close(self) -> None:
-        """Take note that nothing more will be stored; `load` goes on."""
-        ...
+__all__ = ["BlockEngine"]
 
 
 class BlockEngine:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import ArrayPlan
 
-__all__ = ["EMPTY", "ENDLESS", "STORED", "TAKEN", "Key", "Origin", "Region", "RegionGrid", "Where"]
+__all__ = [
+    "EMPTY",
+    "ENDLESS",
+    "STORED",
+    "TAKEN",
+    "Key",
+    "LibraryArray",
+    "Origin",
+    "Region",
+    "RegionGrid",
+    "Where",
+]
 
 ENDLESS = 2**40
 """Extent that a library is told for an axis without end; what the document says is ours."""
@@ -219,3 +230,19 @@ class RegionGrid:
                 fitting = (d for d in range(1, steps + 1) if steps % d == 0 and d * chunk <= most)
                 extent[i] = chunk * max(fitting)
         return tuple(extent)
+
+
+class LibraryArray(Protocol):
+    """An array as a library sees it. Both methods are called from any thread, for several parts at once."""
+
+    def store(self, where: Where, data: NDArray[np.generic]) -> None:
+        """Write `data` and return when it is in its files, which appear whole."""
+        ...
+
+    def load(self, where: Where) -> NDArray[np.generic]:
+        """Read back what was stored; zeros where nothing was."""
+        ...
+
+    def close(self) -> None:
+        """Take note that nothing more will be stored; `load` goes on."""
+        ...

@@ -66,7 +66,7 @@ def _library_array(folder: Path, metadata: ArrayV3Metadata, pipeline: Pipeline) 
 
 
 class _Array:
-    """One array; see `blocks.LibraryArray`.
+    """One array; see `regions.LibraryArray`.
 
     zarrs writes over a file that exists: whoever reads it then, or finds it after a crash, has neither the old nor the
     new one. So the libraries write below a folder of their own, from where whole files are moved to their places.

@@ -48,7 +48,7 @@ def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) ->
 
 
 class _Array:
-    """One array; see `blocks.LibraryArray`. Files of the library appear by rename."""
+    """One array; see `regions.LibraryArray`. Files of the library appear by rename."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
