@@ -104,6 +104,7 @@ class Events:
         self._idle = True
         self._closing = threading.Event()
         self._failure: BaseException | None = None
+        self._failed = False  # stays: the error of `append` comes again with `close`
         self._thread: threading.Thread | None = None
 
     def on(self, event: EventName, callback: Callable[[CoordUpdate], object]) -> None:
@@ -136,7 +137,8 @@ class Events:
 
     def failed(self, error: BaseException) -> None:
         """Take note that the stream has failed; the first error is told."""
-        if self._failure is None:
+        if not self._failed:
+            self._failed = True
             self._failure = error
             self._wake.set()
 
