@@ -171,7 +171,8 @@ def test_coords_name_channels_and_positions(tmp_path: Path) -> None:
 
 KEYS = [
     0, -1, (1, 1), (slice(None), 1), (..., 3), (slice(1, 3), slice(0, 1)), (..., slice(1, 5, 2), slice(None, None, -1)),
-    (slice(None, None, -1), 0), (-1, -1, -1, -1), np.int32(2), (1, ..., 2, 3), (slice(2, 0, -1), ..., slice(-3, None)), ...,
+    (slice(None, None, -1), 0), (-1, -1, -1, -1), np.int32(2), (1, ..., 2, 3),
+    (slice(2, 0, -1), ..., slice(-3, None)), ...,
     (slice(5, 1),), (0, ..., slice(3, 3), 0),
 ]  # fmt: skip
 
