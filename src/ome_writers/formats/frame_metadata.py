@@ -23,6 +23,7 @@ __all__ = [
     "JOURNAL_NAME",
     "FrameRecords",
     "Journal",
+    "end_lines",
     "latest",
     "read_lines",
     "storage_index",
@@ -195,15 +196,37 @@ def read_lines(path: Path) -> Iterator[bytes]:
                 yield line
 
 
-def latest(lines: Iterable[bytes]) -> list[dict[str, Any]]:
+def end_lines(path: Path, *, dry_run: bool) -> bool:
+    """Cut off what a journal ends with in the middle of a line; return whether there was such a thing."""
+    if not path.is_file():
+        return False
+    with path.open("rb" if dry_run else "r+b") as file:
+        whole = end = file.seek(0, os.SEEK_END)
+        while whole:
+            file.seek(whole - 1)
+            if file.read(1) == b"\n":
+                break
+            whole -= 1
+        if whole < end and not dry_run:
+            file.truncate(whole)
+    return whole < end
+
+
+def latest(lines: Iterable[bytes], *, strict: bool = False) -> list[dict[str, Any]]:
     """Return the metadata of each place, in the order in which the places were first filled.
 
-    Of a place that was filled twice the later frame counts, like its pixels.
+    Of a place that was filled twice the later frame counts, like its pixels. A line that cannot be read (power loss
+    makes such lines where nothing is forced to the medium) is left out, or with `strict` raises
+    ValueError, KeyError or TypeError.
     """
     found: dict[tuple[int, ...], dict[str, Any]] = {}
     for line in lines:
-        entry = from_json(line)
-        found[tuple(entry["storage_index"])] = entry
+        try:
+            entry = from_json(line)
+            found[tuple(entry["storage_index"])] = entry
+        except (ValueError, KeyError, TypeError):
+            if strict:
+                raise
     return list(found.values())
 
 

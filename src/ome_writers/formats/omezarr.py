@@ -200,8 +200,8 @@ class ZarrDocuments:
         """Return what an image's document says of its frames: all of it, or where it lies."""
         if journal.size(image) <= EMBED_BYTES:
             try:
-                self._frames[image] = latest(journal.lines(image))
-            except (OSError, ValueError):
+                self._frames[image] = latest(journal.lines(image), strict=True)
+            except (OSError, ValueError, KeyError, TypeError):
                 pass  # then it stays where it is, and the document is written all the same
             else:
                 return self._frames[image]

@@ -1,0 +1,291 @@
+"""A dataset whose writer died, made tidy. This room never deletes a frame that can be read.
+
+What a kill leaves opens in any reader already; here it gets the form that `close` would have given it. To do it again
+changes nothing more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.errors import OutputLockedError, UnsupportedError
+from ome_writers.formats import Journal, Outcome, lay_out
+from ome_writers.formats.frame_metadata import end_lines, latest
+from ome_writers.formats.omezarr import XML_KEY, ZarrDocuments
+from ome_writers.formats.recognition import read_document
+from ome_writers.storage import files
+from ome_writers.storage.lock import lock_owner, lock_path
+from ome_writers.storage.remains import Remains, Survey
+from ome_writers.storage.shard_files import Finding
+from ome_writers.storage.zarr_array import array_document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from os import PathLike
+
+    from ome_writers.formats import Layout
+    from ome_writers.formats.documents import Status
+    from ome_writers.routing import ImagePlan, Plan
+
+__all__ = ["Finding", "Repair", "repair"]
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What was found in a dataset, and what became of it.
+
+    Attributes
+    ----------
+    path
+        The dataset.
+    dry_run
+        Whether nothing was changed.
+    findings
+        All that was not as `close` would have left it; empty for a tidy dataset.
+    """
+
+    path: Path
+    dry_run: bool
+    findings: tuple[Finding, ...]
+
+    @property
+    def unsolved(self) -> tuple[Finding, ...]:
+        """What cannot be repaired."""
+        return tuple(finding for finding in self.findings if not finding.solved)
+
+
+def repair(path: str | PathLike[str], *, dry_run: bool = False) -> Repair:
+    """Make an OME-Zarr tidy whose writer did not come to close it.
+
+    Frames beyond the last flush become visible, what was never reached is cut off (with
+    ``on_incomplete="trim"``), shards get their index in its place, frame metadata move from the journals
+    into the documents, `status` becomes ``complete`` when every frame is there and ``failed`` otherwise,
+    and temporary files and the lock go.
+
+    Parameters
+    ----------
+    path
+        The dataset.
+    dry_run
+        Only say what would be done.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing at `path`.
+    OutputLockedError
+        If a living process is writing there.
+    UnsupportedError
+        If it is no OME-Zarr of this library.
+    """
+    root = Path(path)
+    if not root.exists():
+        raise FileNotFoundError(f"There is nothing at {root}.")
+    lock = lock_path(root, folder=root.is_dir())
+    owner = lock_owner(lock)
+    if owner is not None:
+        raise OutputLockedError(
+            f"{root} is being written by process {owner['pid']} on {owner['host']}. Repair it when that has "
+            f"ended, or, if that process is gone, remove {lock} first."
+        )
+    plan = _plan(root)
+    layout = replace(lay_out(plan), root=root, output=root)
+    work = _Work(root, plan, layout, dry_run)
+    return Repair(root, dry_run, tuple(work.findings()))
+
+
+class _Work:
+    """One repair."""
+
+    def __init__(self, root: Path, plan: Plan, layout: Layout, dry_run: bool) -> None:
+        self._root = root
+        self._plan = plan
+        self._layout = layout
+        self._dry_run = dry_run
+        attributes = _attributes(root)
+        self._said = attributes.get("ome_writers", {})
+        self._writing = self._said.get("status") == "writing"
+        # by image: how many places have metadata, and how far they reach along its axis
+        self._told: list[tuple[int, int]] = []
+
+    def findings(self) -> Iterator[Finding]:
+        """Do the work from the pixels up, and yield what was found; the lock goes last."""
+        surveys, shapes = [], []
+        for image, key in zip(self._plan.images, self._layout.arrays, strict=True):
+            remains = Remains(files.contained(self._root, key), image.array)
+            yield from remains.tidy(dry_run=self._dry_run)
+            survey = remains.survey(_axis(image), _channel(image))
+            surveys.append(survey)
+            document = read_document(self._root / key / "zarr.json")
+            shapes.append(tuple(document.get("shape", image.array.shape)))
+        for key in self._layout.journals:
+            path = files.contained(self._root, key)
+            if end_lines(path, dry_run=self._dry_run):
+                yield Finding(path, "the journal ends in the middle of a line: cut off")
+        journal = Journal.found(self._root, self._layout.journals)
+        if self._writing:
+            self._told = [
+                _told(latest(journal.lines(i.number)), _axis(i)) for i in self._plan.images
+            ]
+            shapes = [self._final(i, shapes[i.number], surveys) for i in self._plan.images]
+        yield from self._show(shapes)
+        yield from self._say(surveys, shapes, journal)
+        yield from self._clear()
+
+    def _frames(self, surveys: list[Survey]) -> int:
+        """Return about how many frames there are, by pixels or metadata."""
+        planes = self._plan.planes
+        frames = sum(
+            max(survey.planes // planes, places)
+            for survey, (places, _) in zip(surveys, self._told, strict=True)
+        )
+        return frames if self._plan.frames is None else min(frames, self._plan.frames)
+
+    def _final(
+        self, image: ImagePlan, shown: tuple[int, ...], surveys: list[Survey]
+    ) -> tuple[int, ...]:
+        """Return the shape that an array gets: what is there; of a growing one, not less than was shown."""
+        axis, growing = _axis(image), image.array.growing is not None
+        if axis is None or (not growing and self._plan.settings.on_incomplete == "keep"):
+            return shown
+        if self._frames(surveys) == self._plan.frames:
+            return shown
+        reached = max(surveys[image.number].reached, self._told[image.number][1])
+        if axis == self._plan.plane_axis:  # the samples of a frame stay together
+            reached = -(-reached // self._plan.planes) * self._plan.planes
+        extent = max(shown[axis], reached) if growing else min(shown[axis], max(1, reached))
+        return (*shown[:axis], extent, *shown[axis + 1 :])
+
+    def _show(self, shapes: list[tuple[int, ...]]) -> Iterator[Finding]:
+        """Bring the documents of the arrays up to date."""
+        for image, key, shape in zip(self._plan.images, self._layout.arrays, shapes, strict=True):
+            path = self._root / key / "zarr.json"
+            document = read_document(path)
+            if not document:
+                document = array_document(image.array, shape)
+                what = "the document of an array is missing: made again"
+            elif tuple(document["shape"]) == shape:
+                continue
+            else:
+                before, after = (" x ".join(map(str, s)) for s in (document["shape"], shape))
+                what = f"the array shows {before}, and {after} was reached: said so"
+                document["shape"] = list(shape)
+            self._put(f"{key}/zarr.json", json.dumps(document).encode())
+            yield Finding(path, what)
+
+    def _say(
+        self, surveys: list[Survey], shapes: list[tuple[int, ...]], journal: Journal
+    ) -> Iterator[Finding]:
+        """Bring the documents of the groups up to date, and remove the journals that they contain."""
+        documents = ZarrDocuments(self._plan, self._layout)
+        groups = {path: _attributes(self._root / path) for path in documents.paths}
+        documents.adopt({path: found for path, found in groups.items() if found})
+        unfinished = self._writing or self._waiting(groups, journal)
+        if unfinished:
+            documents.finish(self._outcome(surveys, shapes), journal)
+        for key, content in documents.render():
+            path = files.contained(self._root, key)
+            # the OME-XML of a finished dataset knows planes that are not asked for here
+            if _same(path, content) or (key == XML_KEY and path.exists() and not unfinished):
+                continue
+            what = "is not up to date" if path.exists() else "is missing"
+            self._put(key, content)
+            yield Finding(path, f"the document {what}: written")
+        for image in documents.journal_obsolete():
+            path = self._root / self._layout.journals[image]
+            if not self._dry_run:
+                journal.discard(image)
+            yield Finding(path, "the journal is contained in the image's document: removed")
+
+    def _waiting(self, groups: dict[str, Any], journal: Journal) -> bool:
+        """Whether a journal is on disk that no document has taken in, or that one contains already."""
+        for image, path in zip(self._plan.images, self._layout.images, strict=True):
+            told = groups[path].get("ome_writers", {}).get("frame_metadata")
+            if journal.count(image.number) and not isinstance(told, dict):
+                return True
+        return False
+
+    def _outcome(self, surveys: list[Survey], shapes: list[tuple[int, ...]]) -> Outcome:
+        windows = {(i, c): w for i, survey in enumerate(surveys) for c, w in survey.windows.items()}
+        status: Status = self._said.get("status", "failed")
+        written = self._said.get("frames", {}).get("written", 0)
+        if self._writing:
+            written = self._frames(surveys)
+            status = "complete" if written == self._plan.frames else "failed"
+        return Outcome(status, written, tuple(shapes), windows)
+
+    def _clear(self) -> Iterator[Finding]:
+        """Remove what a writer leaves when it dies: temporary files, and its lock."""
+        for folder, names, plain in os.walk(self._root):
+            names.sort()
+            for name in sorted(plain):
+                path = Path(folder, name)
+                if files.is_leftover(name) and not path.is_symlink():
+                    self._remove(path)
+                    yield Finding(path, "a temporary file of a writer: removed")
+        lock = lock_path(self._root, folder=True)
+        if lock.exists():
+            self._remove(lock)
+            yield Finding(lock, "the lock of a writer that has ended: removed")
+
+    def _put(self, key: str, content: bytes) -> None:
+        if not self._dry_run:
+            files.replace(files.contained(self._root, key), content, durable=True)
+
+    def _remove(self, path: Path) -> None:
+        if not self._dry_run:
+            path.unlink()
+
+
+def _plan(root: Path) -> Plan:
+    """Return the plan of the settings that a dataset was written with."""
+    from ome_writers.routing import resolve
+    from ome_writers.settings import AcquisitionSettings
+
+    stored = _attributes(root).get("ome_writers", {}).get("settings")
+    if not isinstance(stored, dict) or stored.get("format", {}).get("name") != "ome-zarr":
+        raise UnsupportedError(
+            f"{root} is no OME-Zarr of this library: its document has no settings by which it could be repaired."
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they were said when the dataset was written
+            return resolve(AcquisitionSettings.model_validate(stored))
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise UnsupportedError(
+            f"{root} was written by another version, whose settings are not understood here: {error}"
+        ) from error
+
+
+def _attributes(group: Path) -> dict[str, Any]:
+    attributes = read_document(group / "zarr.json").get("attributes")
+    return attributes if isinstance(attributes, dict) else {}
+
+
+def _axis(image: ImagePlan) -> int | None:
+    """Return the axis along which an image may be shorter than planned."""
+    return image.slow_axis if image.array.growing is None else image.array.growing
+
+
+def _told(frames: list[dict[str, Any]], axis: int | None) -> tuple[int, int]:
+    """Return how many places have metadata, and how far they reach along `axis`."""
+    ends = (frame["storage_index"][axis] + 1 for frame in frames) if axis is not None else ()
+    return len(frames), max(ends, default=0)
+
+
+def _channel(image: ImagePlan) -> int | None:
+    return next((i for i, d in enumerate(image.array.dimensions) if d.type == "channel"), None)
+
+
+def _same(path: Path, content: bytes) -> bool:
+    """Whether a file says the same as `content`, however it is written."""
+    if not path.exists():
+        return False
+    if path.suffix == ".json":
+        return bool(read_document(path) == json.loads(content))
+    return path.read_bytes() == content

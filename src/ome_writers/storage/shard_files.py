@@ -1,0 +1,170 @@
+"""Shard files that a writer has left: their index is found, judged, and brought to where it belongs.
+
+Nothing here needs the engine that wrote. A chunk that can be read is never given up.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ome_writers.storage.direct.codec import Codec
+from ome_writers.storage.direct.grid import Grid
+from ome_writers.storage.positional import open_file, read_at, write_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ome_writers.routing import ArrayPlan
+
+__all__ = ["EMPTY", "Finding", "ShardFiles", "ShardIndex"]
+
+EMPTY = np.uint64(2**64 - 1)
+"""Offset and size of a chunk that is not there."""
+
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as it should be.
+
+    Attributes
+    ----------
+    path
+        The file or folder.
+    what
+        What was found, and what becomes of it, in a few words.
+    solved
+        Whether repairing makes it as it should be.
+    """
+
+    path: Path
+    what: str
+    solved: bool = True
+
+
+class ShardIndex(NamedTuple):
+    """A shard's index, where it stands, and whether the file can be read by it as it is."""
+
+    entries: NDArray[np.uint64]
+    at: int
+    sound: bool
+
+
+class ShardFiles:
+    """The shards of one array, and how their chunks are stored."""
+
+    def __init__(self, plan: ArrayPlan) -> None:
+        outer = plan.shards or plan.chunks
+        self.chunks = tuple(o // c for o, c in zip(outer, plan.chunks, strict=True))
+        self._plan = plan
+        self._grid = Grid(plan)
+        self._codec = Codec(plan.compression, plan.dtype)
+        self._index_bytes = 16 * math.prod(self.chunks) + 4
+
+    def read_index(self, path: Path, shard: tuple[int, ...]) -> ShardIndex | None:
+        """Return the index of the shard at coordinate `shard`; None when there is nothing that could be one."""
+        fd = os.open(path, _READ)
+        try:
+            return self._index(fd, shard)
+        finally:
+            os.close(fd)
+
+    def tidy(self, coordinate: tuple[int, ...], path: Path, *, dry_run: bool) -> Iterator[Finding]:
+        """Give a shard the form that it would have after `close`; yield what was found."""
+        fd = os.open(path, _READ) if dry_run else open_file(path)
+        try:
+            size = os.fstat(fd).st_size
+            index = self._index(fd, coordinate)
+            if index is None:
+                yield Finding(path, "a shard without a readable index: left as it is", solved=False)
+                return
+            used = index.entries[index.entries[:, 0] != EMPTY]
+            end = int(used.sum(axis=1).max()) if len(used) else 0
+            # the new index must not touch the one that is valid until the file ends behind the new one
+            room = end + self._index_bytes <= index.at
+            if index.sound and not room:
+                return
+            if index.sound:
+                yield Finding(path, "a shard longer than its data: index moved behind them")
+            else:
+                total = len(index.entries)
+                yield Finding(
+                    path, f"a shard with a torn index: rebuilt, {len(used)} of {total} chunks"
+                )
+            if not dry_run:
+                at = end if room else index.at
+                entries = index.entries.tobytes()
+                write_at(fd, [entries + _checksum(entries)], at)
+                os.fsync(fd)
+                if at + self._index_bytes != size:
+                    os.ftruncate(fd, at + self._index_bytes)
+        finally:
+            os.close(fd)
+
+    def decoded(self, stored: bytes) -> NDArray[np.generic] | None:
+        """Return a chunk's pixels; None when its bytes cannot be decoded."""
+        try:
+            raw = self._codec.decode(stored)
+        except Exception:  # what the codecs raise for bytes that are not theirs is their own affair
+            return None
+        if len(raw) != self._grid.chunk_bytes:
+            return None
+        return np.frombuffer(raw, self._plan.dtype).reshape(self._plan.chunks)
+
+    def _index(self, fd: int, shard: tuple[int, ...]) -> ShardIndex | None:
+        """Return a shard's index from where it can be; None when there is nothing that could be one."""
+        size = os.fstat(fd).st_size
+        end = size - self._index_bytes
+        for at in (end, *self._places(shard)):
+            table = read_at(fd, self._index_bytes, at) if 0 <= at <= end else b""
+            if len(table) == self._index_bytes and table[-4:] == _checksum(table[:-4]):
+                entries = np.frombuffer(table[:-4], "<u8").reshape(-1, 2).copy()
+                bad = self._outside(entries, at)
+                entries[bad] = EMPTY
+                return ShardIndex(entries, at, at == end and not bad.any())
+        if end < 0:
+            return None
+        # Half an old and half a new index: each entry by itself is one or the other, and both were right.
+        entries = (
+            np.frombuffer(read_at(fd, self._index_bytes, end)[:-4], "<u8").reshape(-1, 2).copy()
+        )
+        entries[self._outside(entries, end)] = EMPTY
+        for number in np.flatnonzero(entries[:, 0] != EMPTY).tolist():
+            offset, length = entries[number].tolist()
+            if self.decoded(read_at(fd, length, offset)) is None:
+                entries[number] = EMPTY
+        return ShardIndex(entries, end, False) if (entries != EMPTY).any() else None
+
+    def _places(self, shard: tuple[int, ...]) -> Iterator[int]:
+        """Yield where the direct engine keeps the index of a shard that is not complete."""
+        most = self._codec.most(self._grid.chunk_bytes)
+        part = next(p for p in self._grid.parts if p.yx == shard[-2:])
+        for chunks in (self._grid.chunks_in(shard[:-2], part), self._grid.shard_chunks):
+            yield chunks * most
+            yield (chunks + 2 * self._grid.shard_chunks) * most
+
+    def _outside(self, entries: NDArray[np.uint64], end: int) -> NDArray[np.bool_]:
+        """Return which used entries cannot be right: they lead past the data, or have an impossible size."""
+        used = entries[:, 0] != EMPTY
+        offset, size = entries[:, 0], entries[:, 1]
+        if self._codec.identity:
+            wrong = size != self._grid.chunk_bytes
+        else:
+            wrong = (size == 0) | (size > self._codec.most(self._grid.chunk_bytes) * 2)
+        wrong = wrong | (offset > end) | (size > end) | (offset + size > end)
+        return np.asarray(used & wrong)
+
+
+def _checksum(entries: bytes) -> bytes:
+    from google_crc32c import value
+
+    return int(value(entries)).to_bytes(4, "little")
