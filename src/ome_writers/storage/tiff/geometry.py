@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Geometry", "Segment", "Series"]
 
 _SEGMENT_BYTES = 64 * 2**20  # of planes: what a growing file is longer than it need be
+_FIRST_ROWS = 16  # then each segment doubles the file, up to
 _MOST_ROWS = 8192
 
 
@@ -134,7 +135,8 @@ class Geometry:
         rows = 1
         if self.grows:
             per_row = self.row_room or self.record * self.pages_in_row * 64
-            rows = max(1, min(_SEGMENT_BYTES // max(1, per_row), _MOST_ROWS))
+            most = min(_SEGMENT_BYTES // max(1, per_row), _MOST_ROWS)
+            rows = max(1, min(most, max(_FIRST_ROWS, self.rows)))
         records = aligned(offset) - (self.record if skip_first else 0)
         data = aligned(records + rows * self.pages_in_row * self.record, 16)
         segment = Segment(self.rows, rows, records, data, data + rows * self.row_room)

@@ -1,0 +1,218 @@
+"""The documents of an OME-TIFF, in one file, in several, and in a companion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ome_types.model as ome
+import pytest
+import tifffile
+
+from ome_writers import AcquisitionSettings, Dimension, OmeTiffFormat, create_stream
+from ome_writers.formats.ometiff import TiffDocuments, lay_out
+from ome_writers.routing import resolve
+from support.ometiff import SETS, Case
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ome_types.model import OME
+
+
+def documents(path: Path) -> dict[str, str]:
+    """Return the OME-XML of each file of an output."""
+    found = {}
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        if file.suffix == ".ome":
+            found[file.name] = file.read_text(encoding="utf-8")
+        else:
+            with tifffile.TiffFile(file) as tiff:
+                found[file.name] = tiff.pages.first.description
+    return found
+
+
+def models(path: Path) -> dict[str, OME]:
+    """Return the valid model of each document of an output."""
+    for xml in documents(path).values():
+        ome_types_validate(xml)
+    return {name: ome.OME.from_xml(xml) for name, xml in documents(path).items()}
+
+
+def ome_types_validate(xml: str) -> None:
+    from ome_types import validate_xml
+
+    validate_xml(xml)
+
+
+def pairs(model: OME, namespace: str) -> list[dict[str, str]]:
+    """Return the content of all annotations of a namespace."""
+    annotations = model.structured_annotations
+    found = annotations.map_annotations if annotations else []
+    return [dict(a.value) for a in found if a.namespace == namespace]
+
+
+@pytest.mark.parametrize(
+    ("root", "format_", "output", "files"),
+    [
+        ("a.ome.tiff", {}, "a", ["a_p000.ome.tiff", "a_p001.ome.tiff"]),
+        ("a.ome.tif", {"suffix": ".ome.tif"}, "a", ["a_p000.ome.tif", "a_p001.ome.tif"]),
+        ("a.tif", {"suffix": ".tif"}, "a", ["a_p000.ome.tif", "a_p001.ome.tif"]),
+        ("a", {}, "a", ["a_p000.ome.tiff", "a_p001.ome.tiff"]),
+        ("a.ome.tiff", {"suffix": ""}, "a.ome.tiff", ["a_p000.ome.tiff", "a_p001.ome.tiff"]),
+        ("a.ome.tiff", {"prefer_single_file": True}, "a.ome.tiff", ["a.ome.tiff"] * 2),
+    ],
+)
+def test_file_names(root: str, format_: dict[str, Any], output: str, files: list[str]) -> None:
+    """Several positions are files in a folder of the same name, or series of one file."""
+    settings = AcquisitionSettings(
+        root_path=root,
+        dimensions=[
+            Dimension(name="p", count=2, type="position"),
+            Dimension(name="y", count=1),
+            Dimension(name="x", count=1),
+        ],
+        dtype="uint8",
+        format=OmeTiffFormat(**format_),
+    )
+    layout = lay_out(resolve(settings))
+    assert layout.output.name == output
+    assert list(layout.arrays) == files
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("companion.ome", "a.companion.ome"),
+        ("b.companion.ome", "b.companion.ome"),
+        ("b.ome", "b.companion.ome"),
+        ("b", "b.companion.ome"),
+    ],
+)
+def test_a_companion_file_ends_as_readers_expect(tmp_path: Path, given: str, written: str) -> None:
+    """Whatever it is called, its name ends in .companion.ome."""
+    format_ = {"multi_file_metadata": "companion-file", "companion_file": given}
+    settings = Case("a", "p", (2,), format=format_).settings(tmp_path)
+    create_stream(settings).close()
+    assert (tmp_path / "a" / written).is_file()
+
+
+@pytest.mark.parametrize("mode", SETS)
+def test_who_says_what(tmp_path: Path, mode: str) -> None:
+    """Each file, the first, or the companion says everything; the others point to it by name and UUID."""
+    Case("a", "pt", (3, 2), format={"multi_file_metadata": mode}).write(tmp_path)
+    found = models(tmp_path / "a")
+    whole = {name: model for name, model in found.items() if model.images}
+    names = [f"a_p00{i}.ome.tiff" for i in range(3)]
+    expected = {"redundant": names, "master-tiff": names[:1], "companion-file": ["a.companion.ome"]}
+    assert list(whole) == expected[mode]
+    for model in whole.values():
+        assert [len(image.pixels.planes) for image in model.images] == [2, 2, 2]
+        links = [image.pixels.tiff_data_blocks[0].uuid for image in model.images]
+        assert [link.file_name for link in links] == names
+        assert [link.value for link in links] == [found[name].uuid for name in names]
+    for name, model in found.items():
+        if name not in whole:
+            target, pointed = next(iter(whole.items()))
+            assert model.binary_only.metadata_file == target
+            assert model.binary_only.uuid == pointed.uuid
+
+
+@pytest.mark.parametrize("layout", [*SETS, "always"])
+def test_metadata_can_be_edited_before_and_after_close(tmp_path: Path, layout: str) -> None:
+    """What get_metadata returns may be changed and given back at any time; sizes and planes stay true."""
+    format_ = (
+        {"prefer_single_file": layout} if layout == "always" else {"multi_file_metadata": layout}
+    )
+    case = Case("a", "tp", (4, 3), frames=7, format=format_)
+    stream = create_stream(case.settings(tmp_path))
+    metadata = stream.get_metadata()
+    first = min(metadata) if layout != "always" else 0
+    assert list(metadata) == {"always": [0], "companion-file": [-1, 0, 1, 2]}.get(layout, [0, 1, 2])
+    for model in metadata.values():
+        for image in model.images:
+            image.description = "edited"
+    metadata[first].images[1].pixels.size_t = 77
+    stream.update_metadata(metadata)
+    stream.set_global_metadata("during", {"a": 1})
+    for number in range(case.total):
+        stream.append(case.pixels(number), frame_metadata=case.facts(number))
+    stream.close()
+    metadata = stream.get_metadata()
+    for model in metadata.values():
+        if not model.structured_annotations:
+            model.structured_annotations = ome.StructuredAnnotations()
+        annotation = ome.MapAnnotation(namespace="after", value={"b": "2"})
+        model.structured_annotations.map_annotations.append(annotation)
+    stream.update_metadata(metadata)
+    stream.set_global_metadata("during", {"a": 3})
+    stream.set_global_metadata("after", {"b": [4]})
+    written = tmp_path / ("a.ome.tiff" if layout == "always" else "a")
+    whole = [model for model in models(written).values() if model.images]
+    assert whole
+    for model in whole:
+        assert [image.description for image in model.images] == ["edited"] * 3
+        assert [image.pixels.size_t for image in model.images] == [3, 2, 2]
+        assert [len(image.pixels.planes) for image in model.images] == [3, 2, 2]
+        assert pairs(model, "during") == [{"a": "3"}]
+        assert pairs(model, "after") == [{"b": "[4]"}]
+        assert pairs(model, "ome_writers")[0]["status"] == '"cancelled"'
+        ids = [a.id for a in model.structured_annotations.map_annotations]
+        assert len(set(ids)) == len(ids)
+
+
+def test_what_is_no_metadata_is_refused(tmp_path: Path) -> None:
+    """Anything but a dict of known positions to models raises, and changes nothing."""
+    stream = create_stream(Case("a", "t", (1,)).settings(tmp_path))
+    before = documents(tmp_path / "a.ome.tiff")
+    model = stream.get_metadata()[0]
+    with pytest.raises(TypeError, match=r"Expected dict\[int, ome_types.model.OME\], got OME"):
+        stream.update_metadata(model)
+    with pytest.raises(
+        TypeError, match=r"Expected dict\[int, ome_types.model.OME\], got the key '0'"
+    ):
+        stream.update_metadata({"0": model})
+    with pytest.raises(TypeError, match=r"Expected ome_types.model.OME for position 0, got dict"):
+        stream.update_metadata({0: {}})
+    with pytest.raises(KeyError, match=r"Unknown position: 7. Positions are \[0\]"):
+        stream.update_metadata({7: model})
+    with pytest.raises(ValueError, match="A namespace must be a non-empty name"):
+        stream.set_global_metadata("ome", {})
+    with pytest.raises(ValueError, match="cannot be written as JSON"):
+        stream.set_global_metadata("mine", {"a": object()})
+    assert documents(tmp_path / "a.ome.tiff") == before
+    stream.close()
+
+
+def test_metadata_are_a_copy(tmp_path: Path) -> None:
+    """Changing what get_metadata returned changes nothing by itself."""
+    stream = create_stream(Case("a", "t", (1,)).settings(tmp_path))
+    stream.get_metadata()[0].images[0].name = "changed"
+    assert stream.get_metadata()[0].images[0].name == "a"
+    stream.close()
+
+
+def test_a_growing_file_says_how_long_it_is(tmp_path: Path) -> None:
+    """While an image without end grows, its document and its pages agree after each flush."""
+    case = Case("a", "tc", (None, 2))
+    with create_stream(case.settings(tmp_path)) as stream:
+        for number in range(6):
+            stream.append(case.pixels(number))
+            stream.flush()
+            with tifffile.TiffFile(tmp_path / "a.ome.tiff") as tiff:
+                reached = number // 2 + 1
+                assert len(tiff.pages) == 2 * reached
+                assert len(tiff.series[0].pages) == 2 * reached
+
+
+def test_the_documents_change_only_when_they_must(tmp_path: Path) -> None:
+    """A document is rendered once, and again when something in it has changed."""
+    plan = resolve(
+        Case("a", "p", (2,), format={"multi_file_metadata": "master-tiff"}).settings(tmp_path)
+    )
+    made = TiffDocuments(plan, lay_out(plan))
+    assert [key for key, _ in made.render()] == ["a_p000.ome.tiff", "a_p001.ome.tiff"]
+    assert list(made.render()) == []
+    made.set_global_metadata("mine", {"a": 1})
+    assert [key for key, _ in made.render()] == ["a_p000.ome.tiff"]
+    made.grow([image.array.shape for image in plan.images])
+    assert list(made.render()) == []
