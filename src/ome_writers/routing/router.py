@@ -133,6 +133,15 @@ class Router:
             most = np.maximum(most, self.acquired(numbers).max(axis=0))
         return dict(zip(self.axes, most.tolist(), strict=True))
 
+    def number(self, index: Sequence[int]) -> int | None:
+        """Return the number of the frame that has an acquisition index; None where a schedule decides."""
+        if self.schedule is not None:
+            return None
+        number = 0
+        for i, count in zip(index, self.counts, strict=True):
+            number = number * (count or 1) + i
+        return number
+
     def place(self, index: Sequence[int]) -> Address:
         """Return the place of an acquisition index (one int an axis of `axes`)."""
         image, place = self.project(np.asarray([index], dtype=np.int64))

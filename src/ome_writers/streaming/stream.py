@@ -331,6 +331,14 @@ class OMEStream:
         self._progress.advance(self._placement.position)
         return self._progress.extents
 
+    def took(self, index: tuple[int, ...]) -> bool:
+        """Whether a frame may be at an acquisition index: it was taken, not only begun to be."""
+        number = self._plan.router.number(index)
+        if number is None or number < self._placement.position:
+            return True
+        explicit = self._placement.explicit
+        return bool(explicit) and self._plan.router.place(index) in explicit
+
     def read(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return the frame at storage index `index` of an image, from memory or disk; zeros if unwritten."""
         axis = self._plan.plane_axis

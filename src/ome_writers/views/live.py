@@ -69,6 +69,8 @@ class LiveSource:
         for axis, (i, extent) in enumerate(zip(place, array.index_shape, strict=True)):
             if i >= extent and axis != array.growing:
                 return None
+        if not self._stream.took(index):
+            return None  # it may be half on its way at this moment
         return self._stream.read(image, tuple(place))
 
     def watch(self, callback: Callable[[], None]) -> None:

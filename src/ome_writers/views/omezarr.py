@@ -75,6 +75,10 @@ class StoredStream:
             extents[name] = stored or 0 if count is None else min(stored or 0, count)
         return extents
 
+    def took(self, index: tuple[int, ...]) -> bool:
+        """Whether a frame may be at an acquisition index: files do not say."""
+        return True
+
     def read(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return a frame; zeros where a writer that is not done has left nothing that can be read yet."""
         import numpy as np

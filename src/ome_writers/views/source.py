@@ -66,6 +66,10 @@ class Stream(Protocol):
         """Return how far each acquisition axis was reached; never waits for the disk."""
         ...
 
+    def took(self, index: tuple[int, ...]) -> bool:
+        """Whether a frame may be at an acquisition index; one that is still being taken is not."""
+        ...
+
     def read(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return the frame at a storage index, from memory or disk; zeros when unwritten."""
         ...

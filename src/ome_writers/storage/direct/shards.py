@@ -175,12 +175,11 @@ class Shard:
 
     def read(self, inner: int) -> bytes | None:
         """Return a stored chunk; None when there is none."""
-        with self._lock:
-            offset, size = self._index[inner].tolist()
-        if offset == int(EMPTY):
-            return None
-        with self._handles.use(self.path, writing=False) as fd:
-            return read_at(fd, size, offset)
+        with self._handles.use(self.path, writing=False) as fd, self._writing:
+            # nothing is written now: of two later writes of this chunk the second would take this place
+            with self._lock:
+                offset, size = self._index[inner].tolist()
+            return None if offset == int(EMPTY) else read_at(fd, size, offset)
 
     def _allocate(self, inner: Indices, sizes: Indices, final: bool) -> Indices:
         """Return where each chunk goes: new final chunks side by side at the tail."""
