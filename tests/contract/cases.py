@@ -1,0 +1,177 @@
+"""What the contract suite asks of every engine: acquisitions that differ in everything that may differ.
+
+All combinations would be tens of thousands. Each case of `pairwise` covers many pairs of choices at once, and
+together they cover every pair: an error that needs one choice, or two of them at once, is found.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ome_writers import AcquisitionSettings, Channel, Dimension, Plate, Position
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+Y, X = 10, 12
+SIZES = {"t": 4, "c": 2, "z": 3}
+SUFFIXES = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tiff", "scratch": ""}
+
+ZARR: dict[str, Sequence[str]] = {
+    "layout": ("single", "collection", "plate"),
+    "order": ("tpcz", "ptcz", "tzcp", "ztpc"),
+    "dtype": ("uint8", "uint16", "int32", "float64", "bool", "complex64"),
+    "compression": ("none", "blosc-zstd", "blosc-lz4", "zstd"),
+    "chunks": ("frames", "tiles", "deep", "shards", "shards over t", "deep shards"),
+    "ending": ("complete", "skipped", "unbounded", "cancelled", "kept"),
+}
+"""Each factor and its choices, for the engines that write OME-Zarr."""
+
+TIFF: dict[str, Sequence[str]] = {
+    "layout": ("single", "collection", "plate"),
+    "order": ("tpcz", "ptcz", "tzcp", "ztpc"),
+    "dtype": ("uint8", "uint16", "int32", "float64", "bool", "complex64"),
+    "compression": ("none", "lzw", "deflate", "zstd"),
+    "ending": ("complete", "skipped", "unbounded", "cancelled", "kept"),
+}
+SCRATCH: dict[str, Sequence[str]] = {
+    "layout": ("single", "collection"),
+    "order": ("tpcz", "ptcz", "ztpc"),
+    "dtype": ("uint16", "bool", "complex64"),
+    "ending": ("complete", "skipped", "unbounded", "cancelled", "kept"),
+}
+FACTORS = {"ome-zarr": ZARR, "ome-tiff": TIFF, "scratch": SCRATCH}
+
+CHUNKS: dict[str, dict[str, dict[str, int]]] = {
+    "frames": {},
+    "tiles": {"y": {"chunk_size": 4}, "x": {"chunk_size": 6}},
+    "deep": {"t": {"chunk_size": 2}, "z": {"chunk_size": 2}},
+    "shards": {n: {"chunk_size": s, "shard_size_chunks": 2} for n, s in (("y", 5), ("x", 3))},
+    "shards over t": {"t": {"shard_size_chunks": 3}, "z": {"shard_size_chunks": 2}},
+    "deep shards": {
+        "t": {"chunk_size": 2, "shard_size_chunks": 2},
+        "y": {"chunk_size": 5, "shard_size_chunks": 2},
+        "x": {"chunk_size": 6, "shard_size_chunks": 1},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One acquisition: a choice for each factor."""
+
+    layout: str = "single"
+    order: str = "tpcz"
+    dtype: str = "uint16"
+    compression: str = "none"
+    chunks: str = "frames"
+    ending: str = "complete"
+
+    def __str__(self) -> str:
+        return "-".join(vars(self).values()).replace(" ", "_")
+
+    @property
+    def axes(self) -> str:
+        """The acquisition axes, slowest first; t is the slowest where it has no end."""
+        axes = self.order if self.layout != "single" else self.order.replace("p", "")
+        return "t" + axes.replace("t", "") if self.ending == "unbounded" else axes
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The extent of each acquisition axis; of t, how far it is filled where it has no end."""
+        extents = {**SIZES, "p": 3 if self.layout == "plate" else 2}
+        return {axis: extents[axis] for axis in self.axes}
+
+    def settings(self, folder: Path, engine: str, format_name: str, **more: Any) -> Any:
+        """Return the settings for `engine`, which writes below `folder`."""
+        return AcquisitionSettings(
+            root_path=folder / f"out{SUFFIXES[format_name]}",
+            dimensions=[self._dimension(axis) for axis in (*self.axes, "y", "x")],
+            dtype=self.dtype,
+            compression=None if format_name == "scratch" else self.compression,
+            plate=PLATE if self.layout == "plate" else None,
+            on_incomplete="keep" if self.ending == "kept" else "trim",
+            format={"name": format_name, "backend": engine},
+            **more,
+        )
+
+    def places(self) -> list[dict[str, int] | None]:
+        """Return the acquisition index of each frame in order; None stands for one that is skipped."""
+        ranges = [range(size) for size in self.sizes.values()]
+        places: list[dict[str, int] | None] = [
+            dict(zip(self.axes, index, strict=True)) for index in itertools.product(*ranges)
+        ]
+        if self.ending in ("cancelled", "kept"):
+            return places[: len(places) // 2 + 1]
+        if self.ending == "skipped":
+            places[3:6] = [None] * 3
+            places[-1] = None
+        return places
+
+    def _dimension(self, axis: str) -> Dimension:
+        if axis == "p":
+            return Dimension(name="p", type="position", coords=POSITIONS[self.layout])
+        if axis in "yx":
+            count: int | None = Y if axis == "y" else X
+            return Dimension(name=axis, count=count, scale=0.5, **CHUNKS[self.chunks].get(axis, {}))
+        if axis == "c":
+            return Dimension(name="c", coords=[Channel(name="DAPI"), Channel(name="BF")])
+        count = None if axis == "t" and self.ending == "unbounded" else SIZES[axis]
+        return Dimension(name=axis, count=count, scale=2.0, **CHUNKS[self.chunks].get(axis, {}))
+
+
+PLATE = Plate(row_names=["A", "B"], column_names=["1", "2"])
+POSITIONS: dict[str, list[Position]] = {
+    "collection": [Position(name="left", x_coord=1.0), Position(name="right/..", x_coord=2.0)],
+    "plate": [
+        Position(name="fov", plate_row="A", plate_column="1", grid_row=0, grid_column=0),
+        Position(name="fov", plate_row="A", plate_column="1", grid_row=0, grid_column=1),
+        Position(name="fov", plate_row="B", plate_column="2"),
+    ],
+}
+
+
+def pairwise(factors: Mapping[str, Sequence[str]]) -> list[Case]:
+    """Return cases in which each choice of each factor meets each choice of each other factor."""
+    names = list(factors)
+    left = {
+        (a, x, b, y)
+        for a, b in itertools.combinations(names, 2)
+        for x in factors[a]
+        for y in factors[b]
+    }
+    combinations = [dict(zip(names, c, strict=True)) for c in itertools.product(*factors.values())]
+    # a part of all combinations, spread evenly, is enough to choose from, and takes no time
+    candidates = combinations[:: max(1, len(combinations) // 2000 | 1)]
+    cases = []
+    while left:
+        pairs, best = max(
+            ((left & _pairs(one, names), one) for one in candidates), key=lambda pair: len(pair[0])
+        )
+        if not pairs:
+            a, x, b, y = min(left)
+            best = next(one for one in combinations if (one[a], one[b]) == (x, y))
+            pairs = left & _pairs(best, names)
+        left -= pairs
+        cases.append(Case(**best))
+    return cases
+
+
+def _pairs(one: Mapping[str, str], names: Sequence[str]) -> set[tuple[str, str, str, str]]:
+    return {(a, one[a], b, one[b]) for a, b in itertools.combinations(names, 2)}
+
+
+def frame(number: int, dtype: str) -> NDArray[Any]:
+    """Return frame `number`: it differs from every other one, and from what is not written."""
+    draw = np.random.default_rng(number)
+    if dtype == "bool":
+        return draw.random((Y, X)) < 0.5
+    values = draw.integers(1, 200, (Y, X))
+    return (values * (1 - 2j)).astype(dtype) if dtype == "complex64" else values.astype(dtype)

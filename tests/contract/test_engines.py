@@ -1,0 +1,246 @@
+"""What every engine promises (`storage.contract.Engine`), asked of the engine itself."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from contract.cases import SUFFIXES, Case, frame
+from contract.witnesses import stored, zarr_shapes
+from ome_writers import create_stream
+from ome_writers.formats import lay_out
+from ome_writers.routing import arrival_order, resolve
+from ome_writers.storage import ENGINES, ArrayTarget, Options, open_engine
+from ome_writers.storage.files import is_leftover
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ome_writers.routing import Plan
+    from ome_writers.storage import Engine
+
+READY = [row for row in ENGINES.values() if row.missing() is None]
+ZARR = [row for row in READY if row.format == "ome-zarr"]
+SEEN_AT_A_FLUSH = [row for row in ZARR if row.live]
+IN_ANY_ORDER = [row for row in READY if row.random_access]
+
+
+def by_name(row: Any) -> str:
+    """Return what a parameter is called."""
+    return str(row.name)
+
+
+def opened(row: Any, case: Case, folder: Path, **options: Any) -> tuple[Plan, Engine]:
+    """Return the plan of a case, and an engine for it without documents."""
+    plan = resolve(case.settings(folder, row.name, row.format))
+    layout = lay_out(plan)
+    layout.root.mkdir(parents=True, exist_ok=True)
+    order = arrival_order(plan)
+    targets = [
+        ArrayTarget(key, image.array, order)
+        for key, image in zip(layout.arrays, plan.images, strict=True)
+    ]
+    return plan, open_engine(row, layout.root, targets, Options(**options))
+
+
+def fill(plan: Plan, engine: Engine, dtype: str = "uint16") -> None:
+    """Write every plane in order of acquisition, from one buffer that is used again each time."""
+    buffer = np.empty_like(frame(0, dtype))
+    assert plan.frames is not None
+    for number in range(plan.frames):
+        image, index = plan.router.address(number)
+        buffer[...] = frame(number, dtype)
+        engine.write(number, image, index, buffer)
+        buffer[...] = 0
+
+
+def shapes(plan: Plan) -> list[tuple[int, ...]]:
+    """Return the planned shapes."""
+    return [image.array.shape for image in plan.images]
+
+
+@pytest.mark.parametrize("row", READY, ids=by_name)
+def test_a_plane_reads_back_whether_it_is_on_disk_yet_or_not(row: Any, tmp_path: Path) -> None:
+    """`read` returns each plane right after `write`, zeros before it, and the same after `close`."""
+    plan, engine = opened(row, Case(order="tzcp", chunks="deep"), tmp_path)
+    for number in range(plan.frames or 0):
+        image, index = plan.router.address(number)
+        assert not engine.read(image, index).any()
+        engine.write(number, image, index, frame(number, "uint16"))
+        assert np.array_equal(engine.read(image, index), frame(number, "uint16"))
+    engine.close(shapes(plan))
+    for number in range(plan.frames or 0):
+        assert np.array_equal(engine.read(*plan.router.address(number)), frame(number, "uint16"))
+    assert not engine.failures
+    assert engine.stats().frames_written == plan.frames
+
+
+@pytest.mark.parametrize("row", SEEN_AT_A_FLUSH, ids=by_name)
+@pytest.mark.parametrize("chunks", ["frames", "deep", "shards over t", "deep shards"])
+def test_a_flush_makes_planes_visible_to_other_readers(
+    row: Any, chunks: str, tmp_path: Path
+) -> None:
+    """After each flush other readers see every plane that was written, also in chunks that are not whole."""
+    plan, engine = opened(row, Case(chunks=chunks), tmp_path)
+    expected = np.zeros(plan.images[0].array.shape, "uint16")
+    for number in range(plan.frames or 0):
+        image, index = plan.router.address(number)
+        engine.write(number, image, index, frame(number, "uint16"))
+        expected[index] = frame(number, "uint16")
+        if number % 5 == 0:
+            engine.flush(shapes(plan))
+            assert np.array_equal(stored(plan)[0], expected)
+    engine.close(shapes(plan))
+    assert np.array_equal(stored(plan)[0], expected)
+
+
+@pytest.mark.parametrize("row", IN_ANY_ORDER, ids=by_name)
+@pytest.mark.parametrize("chunks", ["frames", "deep", "deep shards"])
+def test_the_last_frame_of_a_place_stays(row: Any, chunks: str, tmp_path: Path) -> None:
+    """Planes may come in any order, and again after a flush: the later one is read and stored."""
+    plan, engine = opened(row, Case(chunks=chunks), tmp_path, buffer_bytes=2**20)
+    assert plan.frames is not None
+    for turn in range(3):
+        for number in reversed(range(turn, plan.frames, turn + 1)):
+            image, index = plan.router.address(number)
+            engine.write(number, image, index, frame(100 * turn + number, "uint16"))
+        engine.flush(shapes(plan))
+    engine.close(shapes(plan))
+    for number in range(plan.frames):
+        turn = max(t for t in range(3) if number >= t and (number - t) % (t + 1) == 0)
+        right = frame(100 * turn + number, "uint16")
+        image, index = plan.router.address(number)
+        assert np.array_equal(engine.read(image, index), right)
+        if row.format == "ome-zarr":
+            assert np.array_equal(stored(plan)[image][index], right)
+
+
+@pytest.mark.parametrize("row", IN_ANY_ORDER, ids=by_name)
+@pytest.mark.parametrize("chunks", ["frames", "deep", "shards over t", "deep shards"])
+def test_more_chunks_than_fit_into_memory(row: Any, chunks: str, tmp_path: Path) -> None:
+    """With memory for two planes, an acquisition that touches every shard in turn is stored right."""
+    case = Case(layout="collection", order="ztpc", chunks=chunks)
+    plan, engine = opened(row, case, tmp_path, buffer_bytes=2 * frame(0, "uint16").nbytes)
+    fill(plan, engine)
+    for number in range(0, plan.frames or 0, 7):
+        assert np.array_equal(engine.read(*plan.router.address(number)), frame(number, "uint16"))
+    engine.close(shapes(plan))
+    assert not engine.failures
+    for number in range(plan.frames or 0):
+        assert np.array_equal(engine.read(*plan.router.address(number)), frame(number, "uint16"))
+
+
+@pytest.mark.parametrize("row", ZARR, ids=by_name)
+def test_an_array_grows_at_a_flush_and_is_exact_at_the_end(row: Any, tmp_path: Path) -> None:
+    """Readers see the shape that the flush before said, and the final one after `close`."""
+    plan, engine = opened(row, Case(ending="unbounded", chunks="shards over t"), tmp_path)
+    rest = plan.images[0].array.shape[1:]
+    for number in range(30):
+        engine.write(number, *plan.router.address(number), frame(number, "uint16"))
+    if row.live:  # else the library writes over the shapes when it likes
+        assert zarr_shapes(plan) == [(1, *rest)]
+        engine.flush([(4, *rest)])
+        assert zarr_shapes(plan) == [(4, *rest)]
+    engine.close([(5, *rest)])
+    read = stored(plan)[0]
+    assert read.shape == (5, *rest)
+    for number in range(30):
+        assert np.array_equal(read[plan.router.address(number)[1]], frame(number, "uint16"))
+
+
+@pytest.mark.parametrize("row", ZARR, ids=by_name)
+@pytest.mark.parametrize("chunks", ["frames", "deep shards"])
+def test_what_cannot_be_written_is_named(row: Any, chunks: str, tmp_path: Path) -> None:
+    """Where chunks cannot go, nothing hangs or raises, and `failures` names exactly the frames."""
+    plan, engine = opened(row, Case(chunks=chunks), tmp_path)
+    array = lay_out(plan).root / "0"
+    if (array / "c").is_dir():
+        (array / "c").rmdir()
+    (array / "c").write_text("no folder")
+    fill(plan, engine)
+    engine.flush(shapes(plan))
+    engine.close(shapes(plan))
+    assert {n for failure in engine.failures for n in failure.frames} == set(
+        range(plan.frames or 0)
+    )
+
+
+@pytest.mark.parametrize("row", READY, ids=by_name)
+def test_documents_are_put_before_and_after_close(row: Any, tmp_path: Path) -> None:
+    """`put` replaces a document below the root at any time; a second `close` does nothing."""
+    plan, engine = opened(row, Case(), tmp_path)
+    root = lay_out(plan).root
+    engine.put("notes/first.json", b"{}")
+    fill(plan, engine)
+    engine.close(shapes(plan))
+    assert (root / "notes" / "first.json").read_bytes() == b"{}"
+    engine.put("notes/first.json", b"[]")
+    engine.close(shapes(plan))
+    assert (root / "notes" / "first.json").read_bytes() == b"[]"
+
+
+@pytest.mark.parametrize("row", READY, ids=by_name)
+def test_nothing_is_left_behind(row: Any, tmp_path: Path) -> None:
+    """After `close` there is no temporary file, and none of the engine's threads runs."""
+    before = set(threading.enumerate())
+    plan, engine = opened(row, Case(chunks="deep shards"), tmp_path)
+    fill(plan, engine)
+    engine.close(shapes(plan))
+    names = [path.name for path in tmp_path.rglob("*")]
+    assert not [name for name in names if is_leftover(name) or name.startswith(".")]
+    ours = [t for t in set(threading.enumerate()) - before if t.name.startswith("ome-writers")]
+    assert not ours
+
+
+@pytest.mark.parametrize("row", ZARR, ids=by_name)
+def test_nothing_is_written_after_the_frames(row: Any, tmp_path: Path) -> None:
+    """Durable writing ends with the same files."""
+    plan, engine = opened(row, Case(chunks="shards over t"), tmp_path, durable=True)
+    fill(plan, engine)
+    engine.flush(shapes(plan))
+    engine.close(shapes(plan))
+    assert not engine.failures
+    for number in range(plan.frames or 0):
+        image, index = plan.router.address(number)
+        assert np.array_equal(stored(plan)[image][index], frame(number, "uint16"))
+
+
+@pytest.mark.parametrize("row", READY, ids=by_name)
+def test_two_streams_at_once_do_not_disturb_each_other(row: Any, tmp_path: Path) -> None:
+    """Two threads that write a dataset each, with other chunks and codecs, both write theirs right."""
+    compressed = "zstd" if row.format != "scratch" else "none"
+    cases = [Case(chunks="deep", compression=compressed), Case(order="ztpc", layout="collection")]
+    if not row.random_access:
+        cases[1] = Case(order="tpcz", layout="collection")
+    plans: list[Any] = [None, None]
+    errors: list[BaseException] = []
+
+    def run(which: int) -> None:
+        try:
+            settings = cases[which].settings(tmp_path / str(which), row.name, row.format)
+            with create_stream(settings) as stream:
+                plans[which] = stream.plan
+                for number in range(settings.num_frames):
+                    stream.append(frame(1000 * which + number, "uint16"))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(which,)) for which in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    for which, plan in enumerate(plans):
+        read = stored(plan, shapes(plan))
+        for number in range(plan.frames):
+            image, index = plan.router.address(number)
+            assert np.array_equal(read[image][index], frame(1000 * which + number, "uint16"))
+
+
+def test_the_suite_knows_every_format() -> None:
+    """No engine is left out for want of a suffix."""
+    assert {row.format for row in ENGINES.values()} <= set(SUFFIXES)

@@ -1,0 +1,144 @@
+"""What every engine promises to who uses a stream: choices of settings in pairs, and the rest one by one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from contract.cases import FACTORS, Case, frame, pairwise
+from contract.test_engines import READY, by_name
+from contract.witnesses import stored, zarr_shapes
+from ome_writers import (
+    EndOfAcquisitionError,
+    FrameShapeError,
+    FrameTypeError,
+    UnsupportedError,
+    create_stream,
+    read_frame_metadata,
+)
+from ome_writers.routing import resolve
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ome_writers import OMEStream
+    from ome_writers.routing import Plan
+
+CASES = {name: pairwise(factors) for name, factors in FACTORS.items()}
+PAIRS = [
+    pytest.param(row, case, id=f"{row.name}-{case}") for row in READY for case in CASES[row.format]
+]
+Written = dict[tuple[int, tuple[int, ...]], int]
+"""By place (image, storage index) the number of the frame that was put there."""
+
+
+def acquire(stream: OMEStream, case: Case) -> Written:
+    """Append and skip what the case says, from one buffer, with metadata; return what went where."""
+    buffer = np.empty_like(frame(0, case.dtype))
+    written: Written = {}
+    for number, place in enumerate(case.places()):
+        if place is None:
+            stream.skip()
+            continue
+        buffer[...] = frame(number, case.dtype)
+        stream.append(buffer, frame_metadata={"delta_t": number / 8, "number": number})
+        buffer[...] = 0
+        written[stream.plan.router.place([place[a] for a in stream.plan.router.axes])] = number
+        if number == 7:
+            early = stream.plan.router.address(2)
+            assert np.array_equal(stream.read(*early), frame(2, case.dtype))
+    return written
+
+
+def final_shapes(plan: Plan, case: Case, written: Written) -> list[tuple[int, ...]]:
+    """Return the shapes that the documents must give: planned, grown, or cut where the run ended."""
+    found = []
+    for image in plan.images:
+        shape = list(image.array.shape)
+        indices = [index for number, index in written if number == image.number]
+        axis = image.array.growing
+        if case.ending == "cancelled" and image.slow_axis is not None:
+            axis = image.slow_axis
+        if axis is not None:
+            shape[axis] = max((index[axis] + 1 for index in indices), default=0)
+        found.append(tuple(shape))
+    return found
+
+
+@pytest.mark.parametrize(("row", "case"), PAIRS)
+def test_every_pair_of_choices(row: Any, case: Case, tmp_path: Path) -> None:
+    """What an engine's row allows is stored right, with its metadata; what it lacks is refused and named."""
+    settings = case.settings(tmp_path, row.name, row.format)
+    reasons = row.refusals(resolve(settings))
+    if reasons:
+        with pytest.raises(UnsupportedError) as refusal:
+            create_stream(settings)
+        assert all(reason in str(refusal.value) for reason in reasons)
+        assert not list(tmp_path.iterdir())
+        return
+    stream = create_stream(settings)
+    stream.set_global_metadata("lab.before", {"room": 3})
+    written = acquire(stream, case)
+    stream.close()
+    stream.set_global_metadata("lab.after", {"room": 4})
+    stream.update_metadata(stream.get_metadata())
+
+    expected = final_shapes(stream.plan, case, written)
+    if row.format == "ome-zarr":
+        seen = zarr_shapes(stream.plan)
+        empty = [n for n, shape in enumerate(expected) if not all(shape)]
+        assert [s for n, s in enumerate(seen) if n not in empty] == [
+            s for n, s in enumerate(expected) if n not in empty
+        ]
+        expected = seen
+    elif not all(all(shape) for shape in expected):
+        expected = [tuple(max(1, n) for n in shape) for shape in expected]
+    images = [np.zeros(shape, case.dtype) for shape in expected]
+    for (image, index), number in written.items():
+        images[image][index] = frame(number, case.dtype)
+        assert np.array_equal(stream.read(image, index), frame(number, case.dtype))
+    for image, read in zip(images, stored(stream.plan, expected), strict=True):
+        assert np.array_equal(read, image)
+
+    frames = read_frame_metadata(settings.output_path)
+    assert sorted(entry["number"] for entry in frames) == sorted(written.values())
+
+
+@pytest.mark.parametrize("row", READY, ids=by_name)
+def test_wrong_frames_leave_no_trace(row: Any, tmp_path: Path) -> None:
+    """A frame of a wrong shape or dtype, or one too many, raises; the next goes where it would have gone."""
+    case = Case(chunks="deep" if row.format == "ome-zarr" else "frames")
+    with create_stream(case.settings(tmp_path, row.name, row.format)) as stream:
+        for number in range(stream.plan.frames or 0):
+            with pytest.raises(FrameShapeError):
+                stream.append(frame(number, "uint16")[1:])
+            with pytest.raises(FrameTypeError):
+                stream.append(frame(number, "float64"))
+            stream.append(frame(number, "uint16"))
+        with pytest.raises(EndOfAcquisitionError):
+            stream.append(frame(0, "uint16"))
+    read = stored(stream.plan, [stream.plan.images[0].array.shape])[0]
+    for number in range(stream.plan.frames or 0):
+        index = stream.plan.router.address(number)[1]
+        assert np.array_equal(read[index], frame(number, "uint16"))
+
+
+@pytest.mark.parametrize("row", READY, ids=by_name)
+def test_frames_by_index(row: Any, tmp_path: Path) -> None:
+    """An engine with random access takes frames by index, in any order; others say that they cannot."""
+    with create_stream(Case().settings(tmp_path, row.name, row.format)) as stream:
+        if not row.random_access:
+            with pytest.raises(UnsupportedError, match="in order only"):
+                stream.append(frame(0, "uint16"), index={"t": 1})
+            return
+        for t in (3, 0, 2, 1):
+            for c in (1, 0):
+                for z in range(3):
+                    where = {"t": t, "c": c, "z": z}
+                    stream.append(frame(t * 6 + c * 3 + z, "uint16"), index=where)
+    read = stored(stream.plan, [stream.plan.images[0].array.shape])[0]
+    for number in range(24):
+        index = stream.plan.router.address(number)[1]
+        assert np.array_equal(read[index], frame(number, "uint16"))

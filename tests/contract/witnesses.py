@@ -1,0 +1,66 @@
+"""Other people's readers: what is on disk, as they see it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ome_writers.formats import lay_out
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ome_writers.routing import ImagePlan, Plan
+
+
+def stored(plan: Plan, shapes: list[tuple[int, ...]] | None = None) -> list[NDArray[Any]]:
+    """Return the pixels of each image of a dataset in storage order.
+
+    OME-Zarr is read with zarr-python and with tensorstore, which must agree; OME-TIFF with tifffile, whose arrays
+    have no axes of length 1 and get the ones of `shapes`; scratch stores with numpy.
+    """
+    layout = lay_out(plan)
+    read = {"ome-zarr": _zarr, "ome-tiff": _tiff, "scratch": _scratch}[plan.settings.format.name]
+    images = []
+    for image in plan.images:
+        key = layout.arrays[image.number]
+        shape = None if shapes is None else shapes[image.number]
+        images.append(read(layout.root / key, image, shape))
+    return images
+
+
+def zarr_shapes(plan: Plan) -> list[tuple[int, ...]]:
+    """Return the shape of each array as zarr-python sees it."""
+    import zarr
+
+    layout = lay_out(plan)
+    return [zarr.open_array(str(layout.root / key), mode="r").shape for key in layout.arrays]
+
+
+def _zarr(path: Path, image: ImagePlan, shape: object) -> NDArray[Any]:
+    import tensorstore
+    import zarr
+
+    array: NDArray[Any] = np.asarray(zarr.open_array(str(path), mode="r")[...])
+    store = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path}/"}}
+    other = tensorstore.open(store).result()
+    assert other.domain.labels == tuple(d.name for d in image.array.dimensions)
+    assert np.array_equal(other.read().result(), array)
+    return array
+
+
+def _tiff(path: Path, image: ImagePlan, shape: Any) -> NDArray[Any]:
+    import tifffile
+
+    with tifffile.TiffFile(path, is_mmstack=False) as file:
+        # the OME-XML of a file tells of the whole set, and tifffile opens the others
+        found = [series for series in file.series if series.kind == "ome"]
+        array: NDArray[Any] = found[image.number if len(found) > 1 else 0].asarray()
+    return array if shape is None else array.reshape(shape)
+
+
+def _scratch(path: Path, image: ImagePlan, shape: Any) -> NDArray[Any]:
+    return np.asarray(np.memmap(path, image.array.dtype, "r", shape=shape or image.array.shape))
