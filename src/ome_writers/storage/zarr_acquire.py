@@ -1,8 +1,8 @@
 """The engine on acquire-zarr: the only module that imports it.
 
 The library takes planes one after the other, writes shards when they are full, and cannot be asked to write sooner. It
-says nothing on disk before it is closed, and then writes a document of its own over each of ours: so all of ours are
-put again behind it. Arrays without shards get shards of one chunk, as the library knows no other.
+writes documents of its own over ours, those of arrays now and then and all of them when it is closed: so ours are put
+again at each flush and behind it. Arrays without shards get shards of one chunk, as the library knows no other.
 """
 
 from __future__ import annotations
@@ -141,6 +141,7 @@ class AcquireEngine:
         """Show the shapes. The library writes a shard when it is full, and not before."""
         with self._closing:
             if not self._closed:
+                self._shown.forget()
                 self._try_to_show(shapes)
 
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
