@@ -119,7 +119,8 @@ class _Work:
         for image, key in zip(self._plan.images, self._layout.arrays, strict=True):
             remains = Remains(files.contained(self._root, key), image.array)
             yield from remains.tidy(dry_run=self._dry_run)
-            survey = remains.survey(_axis(image), _channel(image))
+            growing = image.array.growing is not None
+            survey = remains.survey(_axis(image), _channel(image), whole=growing)
             surveys.append(survey)
             document = read_document(self._root / key / "zarr.json")
             shapes.append(tuple(document.get("shape", image.array.shape)))

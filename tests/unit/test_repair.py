@@ -127,6 +127,19 @@ def test_frames_after_the_last_flush_become_visible(tmp_path: Path) -> None:
     assert pixels(path / "0")[:, :, 0, 0].tolist() == [[1, 2], [3, 4], [5, 6], [50, 51]]
 
 
+def test_half_a_frame_does_not_become_visible(tmp_path: Path) -> None:
+    """A frame beyond the last flush, of which only some chunks came to the disk, is not shown."""
+    settings = unbounded(tmp_path / "a.ome.zarr")
+    y = settings.dimensions[2].model_copy(update={"chunk_size": 2})
+    settings.dimensions = [*settings.dimensions[:2], y, settings.dimensions[3]]
+    path = killed(settings, 4, 4)
+    folder = path / "0" / "c" / "2" / "0" / "1"
+    folder.mkdir(parents=True)
+    (folder / "0").write_bytes(np.ones((2, 6), "<u2").tobytes())
+    repaired(path)
+    assert pixels(path / "0").shape == (2, 2, 4, 6)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_killed_acquisition_of_any_layout_is_cut_and_valid(layout: str, tmp_path: Path) -> None:
     """What was never reached is cut off; a validator takes the result; every image has its metadata."""

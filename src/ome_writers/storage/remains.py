@@ -5,6 +5,7 @@ Nothing here needs the engine that wrote. A chunk that can be read is never give
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -80,34 +81,47 @@ class Remains:
             elif self._grid.sharded:
                 yield from self._shards.tidy(coordinate, path, dry_run=dry_run)
 
-    def survey(self, axis: int | None, channel: int | None) -> Survey:
-        """Return how far the array was filled along `axis`, and what its channels hold."""
+    def survey(self, axis: int | None, channel: int | None, *, whole: bool) -> Survey:
+        """Return how far the array was filled along `axis`, and what its channels hold.
+
+        With `whole` planes count only when all of their chunks are there: what is beyond the last flush may be parts.
+        """
         found = Survey()
-        edge: list[_Chunk] = []
+        edge: list[list[_Chunk]] = []
         samples: dict[int, list[_Chunk]] = {}
-        for chunk in self._chunks():
+        for cell in self._cells(whole=whole):
+            at = cell[0].at
             if axis is not None:
-                if edge and chunk.at[axis] > edge[0].at[axis]:
+                if edge and at[axis] > edge[0][0].at[axis]:
                     edge.clear()
-                if not edge or chunk.at[axis] == edge[0].at[axis]:
-                    edge.append(chunk)
-            if not any(chunk.at[-2:]):
-                found.planes += self._grid.planes(chunk.at[:-2])
-            some = samples.setdefault(0 if channel is None else chunk.at[channel], [])
-            some[1:] = [chunk]  # the first, and the last so far
+                if not edge or at[axis] == edge[0][0].at[axis]:
+                    edge.append(cell)
+            found.planes += self._grid.planes(at[:-2])
+            some = samples.setdefault(0 if channel is None else at[channel], [])
+            some[1:] = cell[:1]  # the first, and the last so far
         if edge and axis is not None:
             extent = self._plan.chunks[axis]
-            depths = [self._depth(chunk, axis) if extent > 1 else 1 for chunk in edge]
-            found.reached = edge[0].at[axis] * extent + max(depths)
-            for chunk, depth in zip(edge, depths, strict=True):
-                if not any(chunk.at[-2:]):  # counted as full above
-                    found.planes -= (
-                        max(0, extent - depth) * self._grid.planes(chunk.at[:-2]) // extent
-                    )
+            depths = [self._depth(cell, axis) if extent > 1 else 1 for cell in edge]
+            found.reached = edge[0][0].at[axis] * extent + max(depths)
+            for cell, depth in zip(edge, depths, strict=True):  # counted as full above
+                missing = max(0, extent - depth) * self._grid.planes(cell[0].at[:-2])
+                found.planes -= missing // extent
         for chunks in samples.values():
             for chunk in chunks:
                 self._look(chunk, channel, found.windows)
         return found
+
+    def _cells(self, *, whole: bool) -> Iterator[list[_Chunk]]:
+        """Iterate over the chunks that hold the same planes, side by side in y and x."""
+        tiles = math.prod(self._grid.tiles)
+        parts: dict[tuple[int, ...], list[_Chunk]] = {}
+        for chunk in self._chunks():
+            cell = parts.setdefault(chunk.at[:-2], [])
+            cell.append(chunk)
+            if len(cell) == tiles:
+                yield parts.pop(chunk.at[:-2])
+        if not whole:
+            yield from parts.values()
 
     def _files(self) -> Iterator[tuple[tuple[int, ...], Path]]:
         """Iterate over the chunk files (or shards) and their coordinates; links are passed over."""
@@ -150,13 +164,15 @@ class Remains:
             file.seek(chunk.offset)
             return self._shards.decoded(file.read(chunk.size))
 
-    def _depth(self, chunk: _Chunk, axis: int) -> int:
-        """Return how far a chunk of several planes is filled along `axis`: to the last that is not all zero."""
-        pixels = self._load(chunk)
-        if pixels is None:
-            return 0
-        filled = np.moveaxis(pixels, axis, 0).reshape(pixels.shape[axis], -1).any(axis=1)
-        return int(np.flatnonzero(filled).max(initial=-1)) + 1
+    def _depth(self, cell: list[_Chunk], axis: int) -> int:
+        """Return how far chunks of several planes are filled along `axis`: to the last that is not all zero."""
+        depth = 0
+        for chunk in cell:
+            pixels = self._load(chunk)
+            if pixels is not None:
+                filled = np.moveaxis(pixels, axis, 0).reshape(pixels.shape[axis], -1).any(axis=1)
+                depth = max(depth, int(np.flatnonzero(filled).max(initial=-1)) + 1)
+        return depth
 
     def _look(
         self, chunk: _Chunk, channel: int | None, windows: dict[int, tuple[float, float]]
