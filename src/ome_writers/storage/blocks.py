@@ -6,6 +6,7 @@ flush that finds something new in it, and when memory is short: then the region 
 be read back when another of its frames comes.
 """
 
+# Longer than 300 lines: the contract's calls with their documentation; regions and files lie in other modules.
 from __future__ import annotations
 
 import threading
