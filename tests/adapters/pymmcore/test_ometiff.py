@@ -27,7 +27,9 @@ CHANNELS = ["DAPI", "FITC"]
 LOOPS = {"interval": 0, "loops": 4}
 
 
-def acquire(core: CMMCorePlus, events: Any, output: Path, cancel_at: int | None = None) -> list[Any]:
+def acquire(
+    core: CMMCorePlus, events: Any, output: Path, cancel_at: int | None = None
+) -> list[Any]:
     """Run an acquisition; return (index, frame) in the order of delivery."""
     frames: list[Any] = []
 
@@ -98,7 +100,9 @@ def test_plate(core: CMMCorePlus, tmp_path: Path) -> None:
     """A plate's wells are in every file."""
     plate = useq.WellPlatePlan(plate=96, a1_center_xy=(0, 0), selected_wells=([0, 1], [0, 1]))
     events = useq.MDASequence(stage_positions=plate, channels=CHANNELS)
-    for document in check(tmp_path / "x.ome.tiff", acquire(core, events, tmp_path / "x.ome.tiff"), 2):
+    for document in check(
+        tmp_path / "x.ome.tiff", acquire(core, events, tmp_path / "x.ome.tiff"), 2
+    ):
         assert [(well.row, well.column) for well in document.plates[0].wells] == [(0, 0), (1, 1)]
 
 
