@@ -33,7 +33,7 @@ __all__ = ["TiffEngine", "open_engine"]
 
 _LOOKS = 4  # of a reader, before it has the writer wait
 _BLOCK_BYTES = 2**20  # handed over at once: large enough for the disk, small enough for the cache
-_WARM_BLOCKS = 2  # under way: memory used again soon is in the cache, and costs half of fresh memory
+_WARM_BLOCKS = 8  # under way: so many fit the processor's cache, and memory used again soon costs half of fresh memory
 _PATIENCE = (
     0.002  # seconds that a block waits for such memory; a disk that is slower gets fresh memory
 )
