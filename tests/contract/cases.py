@@ -140,26 +140,32 @@ POSITIONS: dict[str, list[Position]] = {
 
 def pairwise(factors: Mapping[str, Sequence[str]]) -> list[Case]:
     """Return cases in which each choice of each factor meets each choice of each other factor."""
+    names = list(factors)
     left = {
-        frozenset([(a, x), (b, y)])
-        for a, b in itertools.combinations(factors, 2)
+        (a, x, b, y)
+        for a, b in itertools.combinations(names, 2)
         for x in factors[a]
         for y in factors[b]
     }
+    combinations = [dict(zip(names, c, strict=True)) for c in itertools.product(*factors.values())]
+    # a part of all combinations, spread evenly, is enough to choose from, and takes no time
+    candidates = combinations[:: max(1, len(combinations) // 2000 | 1)]
     cases = []
     while left:
-        chosen = dict(min(left, key=sorted))  # a pair that is missing, and what goes best with it
-        for name in factors:
-            if name not in chosen:
-                chosen[name] = max(
-                    factors[name],
-                    key=lambda choice, name=name, chosen=chosen: sum(
-                        frozenset([(name, choice), other]) in left for other in chosen.items()
-                    ),
-                )
-        left -= {frozenset(pair) for pair in itertools.combinations(chosen.items(), 2)}
-        cases.append(Case(**chosen))
+        pairs, best = max(
+            ((left & _pairs(one, names), one) for one in candidates), key=lambda pair: len(pair[0])
+        )
+        if not pairs:
+            a, x, b, y = min(left)
+            best = next(one for one in combinations if (one[a], one[b]) == (x, y))
+            pairs = left & _pairs(best, names)
+        left -= pairs
+        cases.append(Case(**best))
     return cases
+
+
+def _pairs(one: Mapping[str, str], names: Sequence[str]) -> set[tuple[str, str, str, str]]:
+    return {(a, one[a], b, one[b]) for a, b in itertools.combinations(names, 2)}
 
 
 def frame(number: int, dtype: str) -> NDArray[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,26 +21,15 @@ from ome_writers import (
 from ome_writers.routing import resolve
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ome_writers import OMEStream
     from ome_writers.routing import Plan
 
-
-def cases(row: Any) -> list[Case]:
-    """Return cases that cover all pairs of choices that the engine takes, and one for each that it refuses."""
-    taken: dict[str, list[str]] = {}
-    refused = []
-    for factor, choices in FACTORS[row.format].items():
-        for choice in choices:
-            case = Case(**{factor: choice})
-            plan = resolve(case.settings(Path("nowhere"), row.name, row.format))
-            if row.refusals(plan):
-                refused.append(case)
-            else:
-                taken.setdefault(factor, []).append(choice)
-    return pairwise(taken) + refused
-
-
-PAIRS = [pytest.param(row, case, id=f"{row.name}-{case}") for row in READY for case in cases(row)]
+CASES = {name: pairwise(factors) for name, factors in FACTORS.items()}
+PAIRS = [
+    pytest.param(row, case, id=f"{row.name}-{case}") for row in READY for case in CASES[row.format]
+]
 Written = dict[tuple[int, tuple[int, ...]], int]
 """By place (image, storage index) the number of the frame that was put there."""
 

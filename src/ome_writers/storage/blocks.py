@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BlockEngine"]
 
+_GATES = 64  # files that can be read and replaced at the same time
+
 
 class BlockEngine:
     """An engine on a library's arrays; see `storage.contract.Engine`.
@@ -73,6 +75,7 @@ class BlockEngine:
         self._bytes_written = 0
         self._lock = threading.Lock()
         self._noting = threading.Lock()
+        self._gates = [threading.Lock() for _ in range(_GATES)]
         self._flushing = threading.Lock()
         self._closed = False
         self._shown.show([t.plan.shape for t in targets])
@@ -137,7 +140,7 @@ class BlockEngine:
                 return plane
         if not self._was_stored(key):
             return np.zeros(plan.frame_shape, plan.dtype)
-        with grid.gate(origin):
+        with self._gate(key):
             return self._arrays[array].load(grid.where(index, index)).reshape(plan.frame_shape)
 
     def put(self, key: str, content: bytes) -> None:
@@ -268,7 +271,7 @@ class BlockEngine:
             parts = list(grid.runs(origin, slots))
         for where, planes in parts:
             part = data[planes].reshape([s.stop - s.start for s in where])
-            with grid.gate(origin):
+            with self._gate(key):
                 self._arrays[array].store(where, part)
             with self._noting:
                 self._bytes_written += part.nbytes
@@ -283,6 +286,13 @@ class BlockEngine:
             number, marks = grid.number(origin), self._on_disk[array]
             marks.extend(bytes(max(0, number + 1 - len(marks))))
             marks[number] = 1
+
+    def _gate(self, key: Key) -> threading.Lock:
+        """Return what keeps a reader from looking into a region's file while it is replaced."""
+        array, origin = key
+        plan = self._grids[array].plan
+        file = tuple(o // n for o, n in zip(origin, plan.shards or plan.chunks, strict=False))
+        return self._gates[hash((array, file)) % len(self._gates)]
 
     def _was_stored(self, key: Key) -> bool:
         number, marks = self._grids[key[0]].number(key[1]), self._on_disk[key[0]]

@@ -36,7 +36,6 @@ __all__ = [
 ENDLESS = 2**40
 """Extent that a library is told for an axis without end; what the document says is ours."""
 
-_GATES = 64  # files of an array that can be read and replaced at the same time
 _BATCH = 2**20  # bytes of small planes handed over at once: enough to make the hand-over cheap
 
 Origin = tuple[int, ...]
@@ -125,8 +124,6 @@ class RegionGrid:
         self.shape = tuple(ENDLESS if i == plan.growing else n for i, n in enumerate(plan.shape))
         self.bounds = self.shape[:-2]
         file = (plan.shards or plan.chunks)[:-2]
-        self._file = tuple(file)
-        self._gates = [threading.Lock() for _ in range(_GATES)]
         self.independent = math.prod(file) == 1
         self.extent = (
             self._batch()
@@ -137,11 +134,6 @@ class RegionGrid:
         self._counts = [-(-n // e) for n, e in zip(self.bounds, self.extent, strict=True)]
         # the growing axis is counted slowest, so that the number of a region never changes
         self._order = sorted(range(len(self.bounds)), key=lambda i: i != plan.growing)
-
-    def gate(self, origin: Origin) -> threading.Lock:
-        """Return what keeps a reader from looking into a region's file while it is replaced."""
-        file = tuple(o // n for o, n in zip(origin, self._file, strict=True))
-        return self._gates[hash(file) % _GATES]
 
     def split(self, index: tuple[int, ...]) -> tuple[Origin, int]:
         """Return the origin of the region that holds a plane, and the plane's slot in it."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
+from operator import mul
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,10 +72,7 @@ class Series:
 
     def page(self, index: Sequence[int]) -> int:
         """Return the number in the file of the page at a storage index."""
-        number = self.first
-        for i, step in zip(index, self.steps, strict=True):
-            number += i * step
-        return number
+        return sum(map(mul, index, self.steps), self.first)
 
 
 @dataclass(frozen=True)
