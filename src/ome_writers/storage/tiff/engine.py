@@ -33,10 +33,8 @@ __all__ = ["TiffEngine", "open_engine"]
 
 _LOOKS = 4  # of a reader, before it has the writer wait
 _BLOCK_BYTES = 2**20  # handed over at once: large enough for the disk, small enough for the cache
-_WARM_BLOCKS = 8  # under way: so many fit the processor's cache, and memory used again soon costs half of fresh memory
-_PATIENCE = (
-    0.002  # seconds that a block waits for such memory; a disk that is slower gets fresh memory
-)
+_WARM_BLOCKS = 2  # under way: memory used again soon is in the cache, and costs half of fresh
+_PATIENCE = 0.004  # seconds; behind a disk that takes longer all get fresh memory
 
 
 def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> TiffEngine:
@@ -82,6 +80,7 @@ class TiffEngine:
         self._numbers = {key: i for i, key in enumerate(self._members)}
         self._pool = Pool(options.buffer_bytes, self._relieve)
         self._block_bytes = min(_BLOCK_BYTES, options.buffer_bytes // (4 * len(self._files)) or 1)
+        self._patient = True
         self._landed = threading.Event()  # set whenever a block has been written
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
@@ -216,11 +215,17 @@ class TiffEngine:
             room = max(1, self._block_bytes // stride)
             room = min(room, self._files[file].geometry.run(page)) if room > 1 else 1
         block = Block(file, page, series, room)
-        if room > 1 and self._background.depth > _WARM_BLOCKS:
-            self._landed.clear()
-            self._landed.wait(_PATIENCE)
+        self._await_warm_memory()
         block.give_memory(self._pool.take(room * stride))
         return block
+
+    def _await_warm_memory(self) -> None:
+        """Give the disk a moment to return a buffer, while it is as fast as memory."""
+        if self._background.depth <= _WARM_BLOCKS:
+            self._patient = True
+        elif self._patient:
+            self._landed.clear()
+            self._patient = self._landed.wait(_PATIENCE)
 
     def _put(self, block: Block, number: int, frame: NDArray[np.generic]) -> None:
         """Copy a frame into a block (with the lock held); hand the block over when that filled it."""
