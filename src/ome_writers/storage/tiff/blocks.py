@@ -69,8 +69,8 @@ class Block:
         self.frames.append(number)
         self.count = 1
 
-    def add(self, number: int, frame: NDArray[np.generic]) -> None:
-        """Copy the frame of the next page."""
+    def add(self, number: int, frame: NDArray[np.generic]) -> bool:
+        """Copy the frame of the next page; return whether the block is full."""
         slot = self.count
         if len(self._parts) == 1:
             self._parts[0][1][slot] = frame
@@ -79,10 +79,6 @@ class Block:
                 view[slot] = frame[rows]
         self.frames.append(number)
         self.count = slot + 1
-
-    @property
-    def full(self) -> bool:
-        """Whether no further page fits."""
         return self.count >= self.room
 
     def buffers(self) -> list[memoryview | bytes]:

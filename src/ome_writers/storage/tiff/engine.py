@@ -45,8 +45,7 @@ def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) ->
 class TiffEngine:
     """Writes BigTIFF files; see `storage.contract.Engine`.
 
-    Uncompressed frames that lie side by side are gathered and written at once. Compressed ones are encoded by the
-    threads and appended, each by itself.
+    Uncompressed frames that lie side by side are written at once, compressed ones appended each by itself.
     """
 
     def __init__(self, root: Path, targets: Sequence[ArrayTarget], options: Options) -> None:
@@ -85,9 +84,7 @@ class TiffEngine:
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
         self._open: dict[tuple[int, int], Block] = {}  # by file and next page, oldest first
-        self._live: list[dict[int, Block]] = [
-            {} for _ in self._files
-        ]  # blocks whose frames are in memory
+        self._live: list[dict[int, Block]] = [{} for _ in self._files]  # frames are in memory
         self._frames_written = 0
         self._bytes_written = 0
         self._closed = False
@@ -212,8 +209,8 @@ class TiffEngine:
         room, stride = 1, nbytes
         if not series.compressed:
             stride = series.stride
-            room = max(1, self._block_bytes // stride)
-            room = min(room, self._files[file].geometry.run(page)) if room > 1 else 1
+            if stride < self._block_bytes:
+                room = min(self._block_bytes // stride, self._files[file].geometry.run(page))
         block = Block(file, page, series, room)
         self._await_warm_memory()
         block.give_memory(self._pool.take(room * stride))
@@ -229,8 +226,7 @@ class TiffEngine:
 
     def _put(self, block: Block, number: int, frame: NDArray[np.generic]) -> None:
         """Copy a frame into a block (with the lock held); hand the block over when that filled it."""
-        block.add(number, frame)
-        if block.full:
+        if block.add(number, frame):
             self._submit(block)
         else:
             self._open[block.file, block.page + block.count] = block

@@ -58,9 +58,7 @@ class TiffFile:
         self._handles = handles
         self._first = structure.first
         self._capacity = 0
-        self._lock = (
-            threading.Lock()
-        )  # held while places are given away, or the chain or the description changes
+        self._lock = threading.Lock()  # of places, the chain and the description
         self._end = 0
         self._visible = 0  # rows that the chain leads to
         self._slots: list[list[int]] = []  # [offset, capacity] of the places for descriptions
@@ -205,17 +203,21 @@ class TiffFile:
             if offset >= end:
                 content = read_whole(fd, capacity, offset)
                 content = content[: content.index(b"\0") + 1]
-                if end + len(content) > offset:
-                    return  # it would overwrite itself; a few bytes too many do no harm
-                write_at(fd, [content], end)
-                self._point_to(end, len(content))
-                self._slots[self._slot] = [end, aligned(len(content))]
+                if end + len(content) > offset:  # it would overwrite itself: once around
+                    self._move_to(fd, aligned(self._end), content)
+                self._move_to(fd, end, content)
                 end += aligned(len(content))
             current = self._slots[self._slot]
             self._slots = [slot for slot in self._slots if slot is current or slot[0] < end]
             self._slot = self._slots.index(current)
             os.ftruncate(fd, end)
         self._end = end
+
+    def _move_to(self, fd: int, offset: int, content: bytes) -> None:
+        """Put the description in force at another place."""
+        write_at(fd, [content], offset)
+        self._point_to(offset, len(content))
+        self._slots[self._slot] = [offset, aligned(len(content))]
 
     # ------------------------------------------------------------------ pages
 

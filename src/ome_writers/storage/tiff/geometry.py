@@ -72,7 +72,8 @@ class Series:
 
     def page(self, index: Sequence[int]) -> int:
         """Return the number in the file of the page at a storage index."""
-        return sum(map(mul, index, self.steps), self.first)
+        page: int = sum(map(mul, index, self.steps), self.first)
+        return page
 
 
 @dataclass(frozen=True)

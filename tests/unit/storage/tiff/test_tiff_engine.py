@@ -136,9 +136,6 @@ def test_growth(tmp_path: Path, compression: str, one_file: bool) -> None:
     np.testing.assert_array_equal(made.read(1, (69, 1)), frame(69 * 4 + 3))
 
 
-@pytest.mark.xfail(
-    reason="room taken ahead behind a new description is not given back yet", strict=False
-)
 def test_a_file_that_grew_is_no_longer_than_its_planes(tmp_path: Path) -> None:
     """The room that growing takes ahead is given back at the end."""
     made = engine(tmp_path, plan(None))
