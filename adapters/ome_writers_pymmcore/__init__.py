@@ -1,1 +1,41 @@
-"""Translates; never opens a file."""
+"""Translates what a microscope under pymmcore-plus delivers; never opens a file, never moves a stage.
+
+It imports the public names of `ome_writers` and `ome_writers_useq` only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ome_writers_pymmcore.buffer import BufferFrame, frames
+from ome_writers_pymmcore.counts import Counts
+from ome_writers_pymmcore.facts import engine_facts, tag_facts
+from ome_writers_pymmcore.microscope import Camera, Microscope, Objective
+from ome_writers_pymmcore.recording import record
+from ome_writers_pymmcore.writer import MDAWriter
+
+if TYPE_CHECKING:
+    from ome_writers_pymmcore.lending import LendingCore
+
+__all__ = [
+    "BufferFrame",
+    "Camera",
+    "Counts",
+    "LendingCore",
+    "MDAWriter",
+    "Microscope",
+    "Objective",
+    "engine_facts",
+    "frames",
+    "record",
+    "tag_facts",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # The one name whose definition needs pymmcore-plus itself, and with it the whole of Micro-Manager's core.
+    if name != "LendingCore":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ome_writers_pymmcore.lending import LendingCore
+
+    return LendingCore

@@ -1,0 +1,50 @@
+"""Real runs of the demo camera, and what came of them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    import useq
+    from pymmcore_plus import CMMCorePlus
+
+Frames = list[tuple[dict[str, int], "np.ndarray[Any, Any]"]]
+
+
+@contextmanager
+def delivered(core: CMMCorePlus, *, cancel_at: int | None = None) -> Iterator[Frames]:
+    """Keep a copy of each frame that `frameReady` delivers, with its event's index; cancel when `cancel_at` came."""
+    frames: Frames = []
+
+    def receive(image: np.ndarray, event: useq.MDAEvent, _meta: Any) -> None:
+        frames.append((dict(event.index), image.copy()))
+        if len(frames) == cancel_at:
+            core.mda.cancel()
+
+    core.mda.events.frameReady.connect(receive)
+    try:
+        yield frames
+    finally:
+        core.mda.events.frameReady.disconnect(receive)
+
+
+@contextmanager
+def popped(core: CMMCorePlus) -> Iterator[list[np.ndarray[Any, Any]]]:
+    """Keep a copy of each frame that is taken out of the camera's buffer."""
+    frames: list[np.ndarray[Any, Any]] = []
+    pop = core.popNextImageAndMD
+
+    def popping(*args: Any, **kwargs: Any) -> Any:
+        image, metadata = pop(*args, **kwargs)
+        frames.append(image.copy())
+        return image, metadata
+
+    core.popNextImageAndMD = popping  # type: ignore[method-assign]  # a real frame, seen on its way
+    try:
+        yield frames
+    finally:
+        del core.popNextImageAndMD
