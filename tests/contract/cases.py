@@ -29,8 +29,9 @@ ZARR: dict[str, Sequence[str]] = {
     "order": ("tpcz", "ptcz", "tzcp", "ztpc"),
     "dtype": ("uint8", "uint16", "int32", "float64", "bool", "complex64"),
     "compression": ("none", "blosc-zstd", "blosc-lz4", "zstd"),
-    "chunks": ("frames", "tiles", "deep", "shards", "shards over t", "deep shards"),
+    "chunks": ("frames", "tiles", "halves", "deep", "shards", "shards over t", "deep shards"),
     "ending": ("complete", "skipped", "unbounded", "cancelled", "kept"),
+    "handing": ("copied", "handed over", "lent"),
 }
 """Each factor and its choices, for the engines that write OME-Zarr."""
 
@@ -40,18 +41,21 @@ TIFF: dict[str, Sequence[str]] = {
     "dtype": ("uint8", "uint16", "int32", "float64", "bool", "complex64"),
     "compression": ("none", "lzw", "deflate", "zstd"),
     "ending": ("complete", "skipped", "unbounded", "cancelled", "kept"),
+    "handing": ("copied", "handed over", "lent"),
 }
 SCRATCH: dict[str, Sequence[str]] = {
     "layout": ("single", "collection"),
     "order": ("tpcz", "ptcz", "ztpc"),
     "dtype": ("uint16", "bool", "complex64"),
     "ending": ("complete", "skipped", "unbounded", "cancelled", "kept"),
+    "handing": ("copied", "handed over", "lent"),
 }
 FACTORS = {"ome-zarr": ZARR, "ome-tiff": TIFF, "scratch": SCRATCH}
 
 CHUNKS: dict[str, dict[str, dict[str, int]]] = {
     "frames": {},
     "tiles": {"y": {"chunk_size": 4}, "x": {"chunk_size": 6}},
+    "halves": {"y": {"chunk_size": 5}, "x": {"chunk_size": 6}},
     "deep": {"t": {"chunk_size": 2}, "z": {"chunk_size": 2}},
     "shards": {n: {"chunk_size": s, "shard_size_chunks": 2} for n, s in (("y", 5), ("x", 3))},
     "shards over t": {"t": {"shard_size_chunks": 3}, "z": {"shard_size_chunks": 2}},
@@ -73,6 +77,7 @@ class Case:
     compression: str = "none"
     chunks: str = "frames"
     ending: str = "complete"
+    handing: str = "copied"
 
     def __str__(self) -> str:
         return "-".join(vars(self).values()).replace(" ", "_")

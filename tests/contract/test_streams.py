@@ -35,16 +35,23 @@ Written = dict[tuple[int, tuple[int, ...]], int]
 
 
 def acquire(stream: OMEStream, case: Case) -> Written:
-    """Append and skip what the case says, from one buffer, with metadata; return what went where."""
+    """Append and skip what the case says, with metadata; return what went where."""
     buffer = np.empty_like(frame(0, case.dtype))
     written: Written = {}
     for number, place in enumerate(case.places()):
         if place is None:
             stream.skip()
             continue
-        buffer[...] = frame(number, case.dtype)
-        stream.append(buffer, frame_metadata={"delta_t": number / 8, "number": number})
-        buffer[...] = 0
+        metadata = {"delta_t": number / 8, "number": number}
+        if case.handing == "copied":
+            buffer[...] = frame(number, case.dtype)
+            stream.append(buffer, frame_metadata=metadata)
+            buffer[...] = 0
+        elif case.handing == "handed over":
+            stream.append(frame(number, case.dtype), copy=False, frame_metadata=metadata)
+        else:
+            with stream.frame_buffer(frame_metadata=metadata) as lent:
+                lent[...] = frame(number, case.dtype)
         written[stream.plan.router.place([place[a] for a in stream.plan.router.axes])] = number
         if number == 7:
             early = stream.plan.router.address(2)

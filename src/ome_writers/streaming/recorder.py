@@ -46,6 +46,7 @@ class Recorder:
         self.engine = engine
         self.journal = journal
         self._where = where
+        self._losses = engine.failures  # one list for ever: a look at it costs nothing
         self._documents = documents
         self._output = output
         self._failures: list[Failure] = []
@@ -56,11 +57,11 @@ class Recorder:
     @property
     def failed(self) -> bool:
         """Whether something could not be written; asked before each frame."""
-        return bool(self._failures or self.engine.failures)
+        return bool(self._losses or self._failures)
 
     def error(self) -> WriteError | None:
         """Return what could not be written, as the error to raise; None when all is well."""
-        failures = [*self.engine.failures, *self._failures]
+        failures = [*self._losses, *self._failures]
         if not failures:
             return None
         frames = [n for failure in failures for n in failure.frames]

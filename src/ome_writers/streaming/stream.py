@@ -25,6 +25,7 @@ from ome_writers.formats import Outcome
 from ome_writers.routing import Progress
 from ome_writers.streaming.clock import Clock
 from ome_writers.streaming.events import Events
+from ome_writers.streaming.forks import generation
 from ome_writers.streaming.frames import as_frame
 from ome_writers.streaming.lifecycle import State
 from ome_writers.streaming.placement import Placement
@@ -87,6 +88,7 @@ class OMEStream:
         self._shape = first.frame_shape if samples == 1 else (*first.frame_shape, samples)
         self._dtype = first.dtype
         self._process = os.getpid()
+        self._generation = generation()
         self._clock = Clock(self, plan.settings.flush_interval)
         self._at_exit = _close_at_exit(self)
 
@@ -135,7 +137,7 @@ class OMEStream:
             or frame.dtype != self._dtype
         ):
             frame = as_frame(frame, self._shape, self._dtype)
-        if self._process != os.getpid():
+        if self._generation != generation():
             self._refuse_in_child()
         encoded = None if frame_metadata is None else self._recorder.journal.encode(frame_metadata)
         if index is not None:
@@ -185,7 +187,7 @@ class OMEStream:
         ------
         Array of the settings' dtype and shape, its content undefined.
         """
-        if self._process != os.getpid():
+        if self._generation != generation():
             self._refuse_in_child()
         with self._lock:
             if self._state is not State.OPEN or self._recorder.failed:
@@ -214,7 +216,7 @@ class OMEStream:
         EndOfAcquisitionError
             If that leads past the end (IndexError); the stream is where it was.
         """
-        if self._process != os.getpid():
+        if self._generation != generation():
             self._refuse_in_child()
         with self._lock:
             if self._state is not State.OPEN:
@@ -423,12 +425,12 @@ class OMEStream:
         )
 
     def _tick(self) -> None:
-        if self._process == os.getpid() and self._state is not State.CLOSED:
+        if self._generation == generation() and self._state is not State.CLOSED:
             with suppress(Exception):  # kept in failures, raised at the next append
                 self._flush()
 
     def _flush(self) -> None:
-        if self._process != os.getpid():
+        if self._generation != generation():
             self._refuse_in_child()
         self._recorder.flush(self._taken)
         self._recorder.confirm(self._accepted)
@@ -440,7 +442,7 @@ class OMEStream:
             return self._recorder.journal.take(), self._progress.shapes()
 
     def _close(self, *, failed: bool) -> None:
-        if self._process != os.getpid():
+        if self._generation != generation():
             self._state = State.CLOSED  # a forked child owns neither the threads nor the files
             return
         with self._lock:
@@ -468,7 +470,7 @@ class OMEStream:
 
     def _close_unheld(self) -> None:
         """Close a stream that nobody will close any more."""
-        if self._process != os.getpid():
+        if self._generation != generation():
             return
         if self._accepted:
             warnings.warn(

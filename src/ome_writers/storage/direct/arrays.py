@@ -14,6 +14,7 @@ from ome_writers.storage.direct.grid import Grid
 from ome_writers.storage.direct.shards import Shard, ShardShape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -43,6 +44,11 @@ class StoredArray:
         Lends open shard files.
     durable
         Whether chunk files are forced to the medium.
+
+    Attributes
+    ----------
+    passes
+        Whether each frame becomes a file as it is.
     """
 
     def __init__(self, folder: Path, plan: ArrayPlan, handles: Handles, *, durable: bool) -> None:
@@ -58,6 +64,7 @@ class StoredArray:
         )
         self._shards: dict[Cell, Shard] = {}
         self._lock = threading.Lock()
+        self.passes = self._codec.identity and self.grid.plain and not self.grid.sharded
 
     def strand(self, shard: Cell) -> Cell | None:
         """Return what blocks must share to be stored one after the other: a file, when nothing is encoded."""
@@ -73,6 +80,10 @@ class StoredArray:
             return
         for part in self.grid.parts:
             self._store_part(block, part, final=final)
+
+    def put(self, cell: Cell, frame: NDArray[np.generic]) -> None:
+        """Write a frame that becomes a file as it is (see `passes`)."""
+        self._files.write((*cell, 0, 0), frame.reshape(-1).view(np.uint8).data)
 
     def load(self, cell: Cell) -> NDArray[np.generic] | None:
         """Return the column of `cell` from disk; None when nothing of it was written."""
@@ -101,35 +112,46 @@ class StoredArray:
 
     def _store_part(self, block: Block, part: ShardPart, *, final: bool) -> None:
         """Write the tiles of a block's columns that lie in one shard."""
-        per_plane = self.grid.plane_chunks
-        inner = [plane * per_plane + i for plane in block.planes for i in part.inner]
         memory = block.memory if self._codec.identity and len(self.grid.parts) == 1 else None
+        inner = self._inner(block.planes, part)
         if memory is not None:
             parts: list[bytes | memoryview] = [memory]
-            sizes = [self.grid.chunk_bytes] * len(inner)
+            sizes = np.full(len(block.planes) * len(part.inner), self.grid.chunk_bytes, np.int64)
         else:
             parts = [
                 self._encode(column[tile], steady=final)
                 for _, column in zip(block.planes, block.columns, strict=False)
                 for tile in part.tiles
             ]
-            sizes = list(map(len, parts))
+            sizes = np.fromiter(map(len, parts), np.int64, len(parts))
         key = (*block.shard, *part.yx)
-        shard = self._acquire(key, self.grid.chunks_in(block.shard, part))
+        shard = self._acquire(key, part)
         try:
             shard.add(inner, sizes, parts, final=final)
         finally:
             self._release(key, shard)
 
+    def _inner(self, planes: Sequence[int], part: ShardPart) -> slice | NDArray[np.int64]:
+        """Return which chunks of a shard the planes are; a slice, which is quick, when they are neighbours."""
+        count, per_plane = len(planes), self.grid.plane_chunks
+        first = planes[0]
+        if len(part.inner) == per_plane == part.inner[-1] + 1 and planes == [
+            *range(first, first + count)
+        ]:
+            return slice(first * per_plane, (first + count) * per_plane)
+        inner = [plane * per_plane + i for plane in planes for i in part.inner]
+        return np.asarray(inner, np.int64)
+
     def _encode(self, chunk: NDArray[np.generic], *, steady: bool) -> bytes | memoryview:
         """Return the stored form of a chunk; one that still takes frames is copied first."""
         return self._codec.encode(chunk if steady or self._codec.identity else chunk.copy())
 
-    def _acquire(self, key: Cell, expected: int) -> Shard:
+    def _acquire(self, key: Cell, part: ShardPart) -> Shard:
         """Return the shard for adding chunks; it is not finished before `_release`."""
         with self._lock:
             shard = self._shards.get(key)
             if shard is None:
+                expected = self.grid.chunks_in(key[:-2], part)
                 path = self._path(key)
                 os.makedirs(path.parent, exist_ok=True)
                 shard = self._shards[key] = Shard(path, self._shape, expected, self._handles)

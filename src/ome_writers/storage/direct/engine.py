@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ome_writers.storage.background import Background, machine_width
 from ome_writers.storage.contract import EngineStats, Failure
 from ome_writers.storage.direct.arrays import StoredArray
 from ome_writers.storage.direct.assembly import Block
 from ome_writers.storage.direct.handles import Handles
+from ome_writers.storage.direct.pace import Pace
 from ome_writers.storage.direct.pool import Pool
 from ome_writers.storage.files import replace
 from ome_writers.storage.zarr_array import array_document
@@ -20,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from ome_writers.storage.contract import ArrayTarget, Options
@@ -31,6 +34,10 @@ __all__ = ["DirectEngine", "open_engine"]
 _SHARD_BLOCK = (
     4 * 2**20
 )  # bytes handed over at once: what a hand-over costs is then little of a write
+_SMALL = (
+    2**18
+)  # bytes of a frame that may go straight to the disk: for these a copy and a hand-over cost more
+_BEHIND = 3  # blocks under way, from which on the caller's thread writes, too
 _LOOKS = 4  # of a reader, before it has the writer wait
 _FILES_BLOCK = 8  # chunk files handed over at once: enough to make the hand-over cheap
 
@@ -57,6 +64,7 @@ class DirectEngine:
             StoredArray(root / t.key, t.plan, self._handles, durable=options.durable)
             for t in targets
         ]
+        self._pace = Pace()
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
         self._open: dict[tuple[int, Cell | None], Block] = {}  # oldest first
@@ -83,10 +91,14 @@ class DirectEngine:
         owned: bool = False,
     ) -> None:
         """Take one plane; see `storage.contract.Engine.write`."""
-        grid = self._arrays[array].grid
+        stored = self._arrays[array]
+        grid = stored.grid
         cell, slot = grid.split(index)
         shard, plane = grid.shard(cell) if grid.sharded else (cell, 0)
-        refer = owned and grid.column_bytes == frame.nbytes and frame.flags.c_contiguous
+        if stored.passes and not owned and self._may_pass(frame.nbytes):
+            self._write_through(stored, cell, number, frame)
+            return
+        refer = owned and grid.plain and frame.flags.c_contiguous
         lent = self._lent.pop(id(frame), None) if owned and self._lent else None
         if refer and lent is None:
             self._pool.reserve(frame.nbytes)
@@ -181,6 +193,24 @@ class DirectEngine:
     def stats(self) -> EngineStats:
         """Return what was done so far."""
         return EngineStats(self._frames_written, self._bytes_written, self._background.depth)
+
+    def _may_pass(self, nbytes: int) -> bool:
+        """Whether a frame may be written by the caller's thread: one copy less where that is what costs."""
+        worth = nbytes <= _SMALL or self._background.depth >= _BEHIND
+        return worth and self._pace.quick
+
+    def _write_through(
+        self, stored: StoredArray, cell: Cell, number: int, frame: NDArray[np.generic]
+    ) -> None:
+        began = time.perf_counter()
+        try:
+            stored.put(cell, np.ascontiguousarray(frame))
+        except Exception as error:
+            self._background.failures.append(Failure(error, (number,)))
+            return
+        self._pace.took(time.perf_counter() - began, frame.nbytes)
+        self._frames_written += 1
+        self._bytes_written += frame.nbytes
 
     def _matching(self, key: tuple[int, Cell | None], shard: Cell, refer: bool) -> Block | None:
         """Return the open block that takes the next frame; close the one that does not."""

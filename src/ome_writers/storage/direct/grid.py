@@ -35,6 +35,13 @@ class Grid:
     All chunks that one plane touches have the same coordinate in the index axes: its *cell*. The
     chunks of a cell together are a *column*, an array of shape (tiles, depth, chunk y, chunk x) in
     which the planes of the cell are `depth` slots.
+
+    Attributes
+    ----------
+    plain
+        Whether a column is nothing but a plane: one chunk, which it fills.
+    padded
+        Whether chunks reach beyond the planes.
     """
 
     def __init__(self, plan: ArrayPlan) -> None:
@@ -50,6 +57,7 @@ class Grid:
         self.column_shape = (math.prod(self.tiles), self.depth, cy, cx)
         self.chunk_bytes = self.depth * cy * cx * plan.dtype.itemsize
         self.column_bytes = self.column_shape[0] * self.chunk_bytes
+        self.plain = self.depth == math.prod(self.tiles) == 1 and (cy, cx) == (y, x)
         self.padded = self.tiles[0] * cy != y or self.tiles[1] * cx != x
         self._frame = (y, x)
         self._bounds = tuple(

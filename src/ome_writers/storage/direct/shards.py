@@ -18,11 +18,12 @@ from __future__ import annotations
 import itertools
 import os
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ome_writers.storage.positional import read_at, write_at
+from ome_writers.storage.positional import open_new, read_at, write_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,20 +41,18 @@ EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 def _runs(
-    offsets: Sequence[int], sizes: Sequence[int], parts: Sequence[bytes | memoryview]
+    offsets: Indices, sizes: Indices, parts: Sequence[bytes | memoryview]
 ) -> Iterator[tuple[int, Sequence[bytes | memoryview]]]:
     """Yield (offset, parts) for each stretch of parts that lie side by side in the file."""
-    if offsets[-1] - offsets[0] == sum(sizes[:-1]):
-        yield offsets[0], parts
+    breaks = np.flatnonzero(offsets[1:] != offsets[:-1] + sizes[:-1]) + 1
+    if not len(breaks):
+        yield int(offsets[0]), parts
         return
     if len(parts) != len(sizes):
         ends = np.cumsum([0, *sizes]).tolist()
         parts = [parts[0][a:b] for a, b in itertools.pairwise(ends)]
-    first = 0
-    for i in range(1, len(parts) + 1):
-        if i == len(parts) or offsets[i] != offsets[i - 1] + sizes[i - 1]:
-            yield offsets[first], parts[first:i]
-            first = i
+    for first, last in itertools.pairwise([0, *breaks.tolist(), len(parts)]):
+        yield int(offsets[first]), parts[first:last]
 
 
 class ShardShape:
@@ -116,39 +115,36 @@ class Shard:
         if path.exists():
             self._adopt()
         else:
-            with handles.use(path, create=True) as fd:
-                self._write_index(fd)
+            self._create()
 
     def add(
         self,
-        inner: Sequence[int],
-        sizes: Sequence[int],
+        inner: slice | Indices,
+        sizes: Indices,
         parts: Sequence[bytes | memoryview],
         *,
         final: bool = True,
     ) -> None:
         """Write chunks; `final` says that no more frames are expected in them.
 
-        `parts` are the stored chunks one by one, or all of them side by side in a single buffer.
-        Readers see them after the next `flush` or `finish`.
+        `inner` says which chunks, a slice when they are neighbours. `parts` are the stored chunks one by one, or
+        all of them side by side in a single buffer. Readers see them after the next `flush` or `finish`.
         """
-        where = np.asarray(inner, dtype=np.int64)
-        lengths = np.asarray(sizes, dtype=np.int64)
         with self._lock:
-            if self.complete and not (self._shape.in_place and self._final[where].all()):
+            if self.complete and not (self._shape.in_place and self._final[inner].all()):
                 self._reopen()
-            offsets = self._allocate(where, lengths, final)
+            offsets = self._allocate(inner, sizes, final)
         with self._handles.use(self.path) as fd:
             with self._writing:
-                for first, run in _runs(offsets.tolist(), sizes, parts):
+                for first, run in _runs(offsets, sizes, parts):
                     write_at(fd, run, first)
             with self._lock:
-                self._index[where, 0] = offsets
-                self._index[where, 1] = lengths
+                self._index[inner, 0] = offsets
+                self._index[inner, 1] = sizes
                 self._dirty = True
                 if final:
-                    self._missing -= len(where) - int(np.count_nonzero(self._final[where]))
-                    self._final[where] = True
+                    self._missing -= len(sizes) - int(np.count_nonzero(self._final[inner]))
+                    self._final[inner] = True
 
     def flush(self) -> None:
         """Make readers see all chunks that were added."""
@@ -181,18 +177,20 @@ class Shard:
                 offset, size = self._index[inner].tolist()
             return None if offset == int(EMPTY) else read_at(fd, size, offset)
 
-    def _allocate(self, inner: Indices, sizes: Indices, final: bool) -> Indices:
+    def _allocate(self, inner: slice | Indices, sizes: Indices, final: bool) -> Indices:
         """Return where each chunk goes: new final chunks side by side at the tail."""
-        fresh = self._index[inner, 0] == EMPTY
         if self._shape.in_place:
+            stored = self._index[inner, 0]
+            fresh = stored == EMPTY
             if fresh.all():
                 return self._at_tail(sizes)
-            offsets: Indices = self._index[inner, 0].astype(np.int64)
+            offsets: Indices = stored.astype(np.int64)
             offsets[fresh] = self._at_tail(sizes[fresh])
             return offsets
         if final and not self._final[inner].any():
             return self._at_tail(sizes)
-        return np.asarray([self._spare_place(i) for i in inner.tolist()], dtype=np.int64)
+        chunks = np.arange(self._shape.chunks)[inner].tolist()
+        return np.asarray([self._spare_place(i) for i in chunks], dtype=np.int64)
 
     def _at_tail(self, sizes: Indices) -> Indices:
         ends: Indices = np.cumsum(sizes)
@@ -228,6 +226,21 @@ class Shard:
 
         entries: bytes = self._index.tobytes()
         return entries + int(value(entries)).to_bytes(4, "little")
+
+    def _create(self) -> None:
+        """Have the file appear with its index: by rename, since an empty file is no shard."""
+        beside = self.path.with_name(f".{self.path.name}.tmp")
+        try:
+            fd = open_new(beside)
+            try:
+                self._write_index(fd)
+            finally:
+                os.close(fd)
+            os.replace(beside, self.path)
+        except OSError:
+            with suppress(OSError):  # the first error is the one that tells
+                os.unlink(beside)
+            raise
 
     def _finish(self, fd: int) -> None:
         used = self._index[self._index[:, 0] != EMPTY]

@@ -1,0 +1,54 @@
+"""Frames go straight to the disk while it is quick, and behind it when it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ome_writers import AcquisitionSettings, Dimension, create_stream
+from ome_writers.storage.direct.pace import Pace
+
+
+def test_a_slow_write_is_followed_by_a_pause(monkeypatch: Any) -> None:
+    """After a slow write there is no try for a while, and for longer after the next."""
+    now = 100.0
+    monkeypatch.setattr("ome_writers.storage.direct.pace.time.perf_counter", lambda: now)
+    pace = Pace()
+    pace.took(0.001, 1000)
+    assert pace.quick
+    pace.took(0.05, 1000)
+    assert not pace.quick
+    now += 0.1
+    assert pace.quick
+    pace.took(0.05, 1000)
+    now += 0.15
+    assert not pace.quick
+    now += 0.05
+    assert pace.quick
+
+
+def test_a_large_write_may_take_its_time() -> None:
+    """What counts is the time beyond that of the bytes."""
+    pace = Pace()
+    pace.took(0.05, 100_000_000)
+    assert pace.quick
+
+
+def test_small_frames_are_on_disk_when_append_returns(tmp_path: Path) -> None:
+    """A frame that is a file is there at once; the array it came from may be used again."""
+    dimensions = [
+        Dimension(name="t", count=3, type="time", chunk_size=1),
+        Dimension(name="y", count=8, type="space"),
+        Dimension(name="x", count=8, type="space"),
+    ]
+    settings = AcquisitionSettings(
+        root_path=tmp_path / "x.ome.zarr", dimensions=dimensions, dtype="uint16", compression="none"
+    )
+    frame = np.full((8, 8), 7, "uint16")
+    with create_stream(settings) as stream:
+        stream.append(frame)
+        stored = (tmp_path / "x.ome.zarr/0/c/0/0/0").read_bytes()
+        frame[...] = 0
+    assert stored == np.full((8, 8), 7, "<u2").tobytes()
