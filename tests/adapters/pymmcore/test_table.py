@@ -76,7 +76,9 @@ def test_frames_lie_where_their_events_say(
     with delivered(demo_core) as frames:
         demo_core.mda.run(seq, output=target)
     assert len(frames) == len(image_events(case.sequence())) > 0
-    assert len({image.tobytes() for _, image in frames}) == len(frames), "frames alike prove nothing"
+    assert len({image.tobytes() for _, image in frames}) == len(frames), (
+        "frames alike prove nothing"
+    )
     check_delivered(output, seq, frames)
     if way == "writer":
         counts = target.result()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ome_writers.routing import ArrayPlan
     from ome_writers.storage.direct.assembly import Block
     from ome_writers.storage.direct.grid import Cell, ShardPart
-    from ome_writers.storage.direct.handles import Handles
+    from ome_writers.storage.handles import Handles
 
 __all__ = ["StoredArray"]
 

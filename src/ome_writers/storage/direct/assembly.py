@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.storage.direct.grid import Cell, Grid
-    from ome_writers.storage.direct.pool import Pool
+    from ome_writers.storage.pool import Pool
 
 __all__ = ["Block"]
 

@@ -14,10 +14,10 @@ from ome_writers.storage.background import Background, machine_width
 from ome_writers.storage.contract import EngineStats, Failure
 from ome_writers.storage.direct.arrays import StoredArray
 from ome_writers.storage.direct.assembly import Block
-from ome_writers.storage.direct.handles import Handles
 from ome_writers.storage.direct.pace import Pace
-from ome_writers.storage.direct.pool import Pool
 from ome_writers.storage.files import replace
+from ome_writers.storage.handles import Handles
+from ome_writers.storage.pool import Pool
 from ome_writers.storage.zarr_array import array_document
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ome_writers.storage.direct.handles import Handles
+    from ome_writers.storage.handles import Handles
 
     Indices = NDArray[np.int64]
 

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ome_writers.storage.direct.pool import Pool
+    from ome_writers.storage.pool import Pool
     from ome_writers.storage.tiff.geometry import Series
 
 __all__ = ["Block"]

@@ -10,9 +10,9 @@ import numpy as np
 
 from ome_writers.storage.background import Background, machine_width
 from ome_writers.storage.contract import EngineStats, Failure
-from ome_writers.storage.direct.handles import Handles
-from ome_writers.storage.direct.pool import Pool
 from ome_writers.storage.files import replace, sync_folder
+from ome_writers.storage.handles import Handles
+from ome_writers.storage.pool import Pool
 from ome_writers.storage.tiff.blocks import Block
 from ome_writers.storage.tiff.codec import Codec
 from ome_writers.storage.tiff.file import TiffFile

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ome_writers.storage.direct.handles import Handles
+    from ome_writers.storage.handles import Handles
     from ome_writers.storage.tiff.directory import Records
     from ome_writers.storage.tiff.geometry import Segment
     from ome_writers.storage.tiff.structure import Structure
