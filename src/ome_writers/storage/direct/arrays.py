@@ -47,8 +47,10 @@ class StoredArray:
 
     Attributes
     ----------
+    identity
+        Whether chunks are stored as they are.
     passes
-        Whether each frame becomes a file as it is.
+        Whether each frame becomes a file.
     """
 
     def __init__(self, folder: Path, plan: ArrayPlan, handles: Handles, *, durable: bool) -> None:
@@ -64,11 +66,12 @@ class StoredArray:
         )
         self._shards: dict[Cell, Shard] = {}
         self._lock = threading.Lock()
-        self.passes = self._codec.identity and self.grid.plain and not self.grid.sharded
+        self.identity = self._codec.identity
+        self.passes = self.grid.plain and not self.grid.sharded
 
     def strand(self, shard: Cell) -> Cell | None:
         """Return what blocks must share to be stored one after the other: a file, when nothing is encoded."""
-        return shard if self.grid.sharded and self._codec.identity else None
+        return shard if self.grid.sharded and self.identity else None
 
     def store(self, block: Block, *, final: bool) -> None:
         """Encode and write the columns of a block; `final` says that all of their frames are there."""
@@ -81,9 +84,13 @@ class StoredArray:
         for part in self.grid.parts:
             self._store_part(block, part, final=final)
 
-    def put(self, cell: Cell, frame: NDArray[np.generic]) -> None:
-        """Write a frame that becomes a file as it is (see `passes`)."""
-        self._files.write((*cell, 0, 0), frame.reshape(-1).view(np.uint8).data)
+    def encode(self, chunk: NDArray[np.generic]) -> bytes | memoryview:
+        """Return the stored form of a contiguous chunk."""
+        return self._codec.encode(chunk)
+
+    def put(self, cell: Cell, stored: bytes | memoryview) -> None:
+        """Write the stored form of a frame that becomes a file (see `passes`)."""
+        self._files.write((*cell, 0, 0), stored)
 
     def load(self, cell: Cell) -> NDArray[np.generic] | None:
         """Return the column of `cell` from disk; None when nothing of it was written."""
@@ -112,7 +119,7 @@ class StoredArray:
 
     def _store_part(self, block: Block, part: ShardPart, *, final: bool) -> None:
         """Write the tiles of a block's columns that lie in one shard."""
-        memory = block.memory if self._codec.identity and len(self.grid.parts) == 1 else None
+        memory = block.memory if self.identity and len(self.grid.parts) == 1 else None
         inner = self._inner(block.planes, part)
         if memory is not None:
             parts: list[bytes | memoryview] = [memory]
@@ -144,7 +151,7 @@ class StoredArray:
 
     def _encode(self, chunk: NDArray[np.generic], *, steady: bool) -> bytes | memoryview:
         """Return the stored form of a chunk; one that still takes frames is copied first."""
-        return self._codec.encode(chunk if steady or self._codec.identity else chunk.copy())
+        return self._codec.encode(chunk if steady or self.identity else chunk.copy())
 
     def _acquire(self, key: Cell, part: ShardPart) -> Shard:
         """Return the shard for adding chunks; it is not finished before `_release`."""

@@ -95,7 +95,7 @@ class DirectEngine:
         grid = stored.grid
         cell, slot = grid.split(index)
         shard, plane = grid.shard(cell) if grid.sharded else (cell, 0)
-        if stored.passes and not owned and self._may_pass(frame.nbytes):
+        if stored.passes and not owned and self._may_pass(stored, frame.nbytes):
             self._write_through(stored, cell, number, frame)
             return
         refer = owned and grid.plain and frame.flags.c_contiguous
@@ -194,21 +194,22 @@ class DirectEngine:
         """Return what was done so far."""
         return EngineStats(self._frames_written, self._bytes_written, self._background.depth)
 
-    def _may_pass(self, nbytes: int) -> bool:
+    def _may_pass(self, stored: StoredArray, nbytes: int) -> bool:
         """Whether a frame may be written by the caller's thread: one copy less where that is what costs."""
-        worth = nbytes <= _SMALL or self._background.depth >= _BEHIND
-        return worth and self._pace.quick
+        cheap = nbytes <= _SMALL and stored.identity
+        return (cheap or self._background.depth >= _BEHIND) and self._pace.quick
 
     def _write_through(
         self, stored: StoredArray, cell: Cell, number: int, frame: NDArray[np.generic]
     ) -> None:
-        began = time.perf_counter()
         try:
-            stored.put(cell, np.ascontiguousarray(frame))
+            content = stored.encode(np.ascontiguousarray(frame))
+            began = time.perf_counter()
+            stored.put(cell, content)
         except Exception as error:
             self._background.failures.append(Failure(error, (number,)))
             return
-        self._pace.took(time.perf_counter() - began, frame.nbytes)
+        self._pace.took(time.perf_counter() - began, len(content))
         self._frames_written += 1
         self._bytes_written += frame.nbytes
 
@@ -241,8 +242,7 @@ class DirectEngine:
                 self._background.barrier()  # the column was put aside and is on its way to disk
             column = self._arrays[array].load(cell)
             if column is not None:
-                block.columns[0][...] = column
-            block.slots |= self._parted.pop((array, cell), set())
+                block.take_up(column, self._parted.pop((array, cell), set()))
         return block
 
     def _put(
@@ -285,6 +285,8 @@ class DirectEngine:
         self._submit(block, final=final, last=True)
 
     def _submit(self, block: Block, *, final: bool, last: bool = False) -> None:
+        """Hand a block over as it is (with the lock held)."""
+        block.blank()
         count = len(block.frames)
         frames = block.frames if last else tuple(block.frames)
         strand = self._arrays[block.array].strand(block.shard)
