@@ -197,12 +197,11 @@ class OMEStream:
             )
         lend = getattr(self._engine, "lend", None) if self._plan.planes == 1 else None
         frame = np.empty(self._shape, self._dtype) if lend is None else lend(address[0])
-        accepted = self._accepted
         try:
             yield frame
             self.append(frame, index=index, copy=False, frame_metadata=frame_metadata)
         except BaseException:
-            if lend is not None and self._accepted == accepted:
+            if lend is not None:
                 self._engine.reclaim(frame)  # type: ignore[attr-defined]  # who lends also takes back
             raise
 

@@ -125,8 +125,10 @@ class DirectEngine:
         return frame
 
     def reclaim(self, frame: NDArray[np.generic]) -> None:
-        """Take back a lent plane unwritten."""
-        self._pool.release(self._lent.pop(id(frame)))
+        """Take back a lent plane unwritten; one that was taken is none."""
+        buffer = self._lent.pop(id(frame), None)
+        if buffer is not None:
+            self._pool.release(buffer)
 
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Bring all that was taken to disk and show it; see `storage.contract.Engine.flush`."""

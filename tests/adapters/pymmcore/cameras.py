@@ -1,0 +1,67 @@
+"""A Python camera for UniMMCore, and one that tells where it put its frames."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pymmcore_plus.experimental.unicore import CameraDevice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from numpy.typing import DTypeLike
+
+
+class CountingCamera(CameraDevice):
+    """Fills each frame with its number, starting at 1, and notes the address of the memory.
+
+    Attributes
+    ----------
+    addresses
+        Where the frames were filled.
+    pause
+        Seconds between frames.
+    """
+
+    def __init__(self, shape: tuple[int, ...] = (32, 48), dtype: str = "uint16") -> None:
+        super().__init__()
+        self.addresses: list[int] = []
+        self.pause = 0.0
+        self._shape, self._dtype = shape, np.dtype(dtype)
+        self._exposure = 10.0
+
+    def get_exposure(self) -> float:
+        return self._exposure
+
+    def set_exposure(self, exposure: float) -> None:
+        self._exposure = exposure
+
+    def shape(self) -> Any:
+        return self._shape
+
+    def dtype(self) -> Any:
+        return self._dtype
+
+    def start_sequence(
+        self, n: int | None, get_buffer: Callable[[Sequence[int], DTypeLike], np.ndarray]
+    ) -> Iterator[Mapping[str, Any]]:
+        taken = 0
+        while n is None or taken < n:
+            if self.pause:
+                time.sleep(self.pause)
+            frame = get_buffer(self._shape, self._dtype)
+            self.addresses.append(frame.ctypes.data)
+            frame[...] = len(self.addresses)
+            taken += 1
+            yield {"Temperature": -20 - taken}
+
+
+def put_camera(core: Any, camera: CameraDevice) -> None:
+    """Make a Python camera the selected one of a UniMMCore."""
+    core.loadPyDevice("Camera", camera)
+    core.initializeDevice("Camera")
+    core.setCameraDevice("Camera")
+    core.setExposure(10)
+    core.setAutoShutter(False)  # there is no shutter

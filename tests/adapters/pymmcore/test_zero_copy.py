@@ -1,0 +1,242 @@
+"""No byte of a frame is copied between the camera and the thread that writes it: by address, and by count."""
+
+from __future__ import annotations
+
+import mmap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from ome_writers import AcquisitionSettings, create_stream, dims_from_standard_axes
+from ome_writers_pymmcore import LendingCore, MDAWriter, record
+
+pytest.importorskip("useq")
+pytest.importorskip("pymmcore_plus")
+
+import useq
+
+from adapters.pymmcore.cameras import CountingCamera, put_camera
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pymmcore_plus import CMMCorePlus
+
+FRAME = (512, 512)
+MEGABYTE = 2**20
+
+
+class Arrivals:
+    """What reaches the engine behind a stream: the address and the fate of each frame."""
+
+    def __init__(self) -> None:
+        self.addresses: list[int] = []
+        self.copied = 0  # bytes that the engine was asked to copy, or would have to
+
+    def watch(self, stream: Any) -> None:
+        """Look at the frames of a stream, and hand them on."""
+        write = stream._engine.write
+
+        def watched(
+            number: int, image: int, index: Any, frame: np.ndarray, owned: bool = False
+        ) -> None:
+            self.addresses.append(frame.ctypes.data)
+            if not owned or not frame.flags.c_contiguous:
+                self.copied += frame.nbytes
+            write(number, image, index, frame, owned)
+
+        stream._engine.write = watched
+
+
+@pytest.fixture
+def arrivals(monkeypatch: pytest.MonkeyPatch) -> Arrivals:
+    """Watch every stream that the adapter creates."""
+    import ome_writers_pymmcore.outputs
+    import ome_writers_pymmcore.recording
+
+    found = Arrivals()
+
+    def create(settings: AcquisitionSettings) -> Any:
+        stream = create_stream(settings)
+        found.watch(stream)
+        return stream
+
+    monkeypatch.setattr(ome_writers_pymmcore.outputs, "create_stream", create)
+    monkeypatch.setattr(ome_writers_pymmcore.recording, "create_stream", create)
+    return found
+
+
+@pytest.fixture
+def lending_core() -> Iterator[LendingCore]:
+    """Return a core with a Python camera of half a megabyte a frame."""
+    core = LendingCore()
+    put_camera(core, CountingCamera(FRAME))
+    yield core
+    core.unloadAllDevices()
+
+
+def camera_of(core: LendingCore) -> Any:
+    """Return the camera of a core."""
+    return core._py_camera()
+
+
+def settings(path: Path, frames: int) -> AcquisitionSettings:
+    """Return settings for frames of half a megabyte."""
+    sizes: Any = {"t": frames, "y": FRAME[0], "x": FRAME[1]}
+    return AcquisitionSettings(
+        root_path=path, dimensions=dims_from_standard_axes(sizes), dtype="uint16"
+    )
+
+
+def pool_bytes(stream: Any) -> int:
+    """Return how many bytes of memory of its own a stream's engine holds."""
+    pool = stream._engine._pool
+    return sum(buffer.nbytes for buffers in pool._free.values() for buffer in buffers)
+
+
+def test_a_frame_that_is_handed_over_is_the_frame_that_is_written(tmp_path: Path) -> None:
+    """With copy=False the engine's block refers to the caller's memory, and no memory of its own is taken."""
+    arrivals = Arrivals()
+    frames = [np.full(FRAME, n, "uint16") for n in range(6)]
+    with create_stream(settings(tmp_path / "a.ome.zarr", 6)) as stream:
+        arrivals.watch(stream)
+        for frame in frames:
+            stream.append(frame, copy=False)
+        blocks = [b for live in stream._engine._live.values() for b in live.values()]
+        held = [column.ctypes.data for block in blocks for column in block.columns]
+        assert set(held) <= {frame.ctypes.data for frame in frames}
+        stream.flush()
+        assert pool_bytes(stream) == 0
+    assert arrivals.addresses == [frame.ctypes.data for frame in frames]
+    assert arrivals.copied == 0
+
+
+def test_a_lent_frame_is_memory_of_the_pool(tmp_path: Path) -> None:
+    """What frame_buffer lends is page-aligned memory of the stream's own, and goes to the engine as it is."""
+    arrivals = Arrivals()
+    lent = []
+    with create_stream(settings(tmp_path / "a.ome.zarr", 6)) as stream:
+        arrivals.watch(stream)
+        for n in range(6):
+            with stream.frame_buffer() as frame:
+                frame[...] = n
+                lent.append(frame.ctypes.data)
+    assert arrivals.addresses == lent
+    assert arrivals.copied == 0
+    assert all(address % mmap.PAGESIZE == 0 for address in lent)
+
+
+def test_a_copy_would_be_noticed(tmp_path: Path) -> None:
+    """The count of copied bytes counts: an append that copies, or a strided frame, is seen."""
+    arrivals = Arrivals()
+    with create_stream(settings(tmp_path / "a.ome.zarr", 2)) as stream:
+        arrivals.watch(stream)
+        stream.append(np.zeros(FRAME, "uint16"))
+        stream.append(np.zeros(FRAME, "uint16").T, copy=False)
+    assert arrivals.copied == 2 * 512 * 512 * 2
+
+
+@pytest.mark.parametrize("suffix", ["zarr", "tiff"])
+def test_a_python_camera_fills_the_memory_that_is_written(
+    lending_core: LendingCore, arrivals: Arrivals, tmp_path: Path, suffix: str
+) -> None:
+    """`record` lends the stream's memory to the camera: what it filled is what arrives, address by address."""
+    counts = record(lending_core, tmp_path / f"a.ome.{suffix}", n_frames=20, progress=False)
+    assert (counts.received, counts.written, counts.dropped) == (20, 20, 0)
+    assert arrivals.addresses == camera_of(lending_core).addresses
+    assert arrivals.copied == 0
+
+
+@pytest.mark.parametrize("sequenced", [True, False], ids=["sequenced", "snapped"])
+def test_a_python_camera_in_an_engine(
+    lending_core: LendingCore, arrivals: Arrivals, tmp_path: Path, sequenced: bool
+) -> None:
+    """Through the engine and MDAWriter, snapped or in a hardware sequence, the camera's frames arrive uncopied."""
+    lending_core.mda.engine.use_hardware_sequencing = sequenced
+    writer = MDAWriter(tmp_path / "a.ome.zarr", core=lending_core)
+    lending_core.mda.run(useq.MDASequence(time_plan={"interval": 0, "loops": 8}), output=writer)
+    assert writer.result().received == 8
+    assert arrivals.addresses == camera_of(lending_core).addresses
+    assert arrivals.copied == 0
+
+
+@pytest.mark.camera
+def test_a_cpp_camera_is_copied_by_popping_alone(
+    demo_core: CMMCorePlus, arrivals: Arrivals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a C++ camera, the very array that popNextImage returned is what arrives."""
+    popped: list[int] = []
+    kept: list[np.ndarray] = []  # or an address might be used again
+    pop = demo_core.popNextImageAndMD
+
+    def popping(*args: Any, **kwargs: Any) -> Any:
+        image, metadata = pop(*args, **kwargs)
+        popped.append(image.ctypes.data)
+        kept.append(image)
+        return image, metadata
+
+    monkeypatch.setattr(demo_core, "popNextImageAndMD", popping)
+    record(demo_core, tmp_path / "a.ome.zarr", n_frames=12, progress=False)
+    assert arrivals.addresses == popped
+    assert arrivals.copied == 0
+
+
+def test_a_listener_cannot_change_what_was_handed_over(
+    lending_core: LendingCore, tmp_path: Path
+) -> None:
+    """After MDAWriter has taken a frame, the array is read-only for everybody."""
+    frames: list[np.ndarray] = []
+    writer = MDAWriter(tmp_path / "a.ome.zarr").attach(lending_core)
+    lending_core.mda.events.frameReady.connect(lambda image, _event: frames.append(image))
+    lending_core.mda.run(useq.MDASequence(time_plan={"interval": 0, "loops": 2}))
+    writer.detach()
+    assert writer.result().written == 2
+    with pytest.raises(ValueError, match="read-only"):
+        frames[0][0, 0] = 1
+
+
+def test_an_unfilled_loan_goes_back(lending_core: LendingCore, tmp_path: Path) -> None:
+    """Memory that the camera borrowed and did not fill is given back, and takes no place in the output."""
+    with create_stream(settings(tmp_path / "a.ome.zarr", 3)) as stream:
+        with lending_core.lend(stream) as queue:
+            queue.acquire_slot(FRAME, "uint16")[...] = 7
+            queue.acquire_slot(FRAME, "uint16")[...] = 8
+            queue.finalize_slot({"ImageNumber": "0"})
+        assert queue.committed == 1
+        assert stream.stats().frames_accepted == 1
+        assert not stream._engine._lent
+        assert np.unique(np.asarray(stream.view()[0])).tolist() == [7]
+
+
+def test_a_frame_of_another_size_stops_the_loan(lending_core: LendingCore, tmp_path: Path) -> None:
+    """A camera that asks for memory of another shape is refused, with both shapes, and the block raises."""
+    with (
+        create_stream(settings(tmp_path / "a.ome.zarr", 3)) as stream,
+        pytest.raises(ValueError, match=r"\(4, 4\).*\(512, 512\)"),
+        lending_core.lend(stream) as queue,
+        pytest.raises(BufferError, match="region of interest"),
+    ):
+        queue.acquire_slot((4, 4), "uint16")
+
+
+def test_what_waits_is_bounded(lending_core: LendingCore) -> None:
+    """Without a stream, frames wait up to the footprint: then the oldest go, or the camera stops."""
+    lending_core.setCircularBufferMemoryFootprint(2)
+    queue = lending_core._seq_buffer
+    for overwrite in (True, False):
+        queue.clear()
+        queue.overwrite_on_overflow = overwrite
+        for n in range(4):
+            queue.acquire_slot(FRAME, "uint16")[...] = n
+            queue.finalize_slot({})
+        assert (len(queue), queue.overflow_occurred) == (4, False)
+        if overwrite:
+            queue.acquire_slot(FRAME, "uint16")
+            frame, _ = queue.pop_next()
+            assert frame[0, 0] == 1
+        else:
+            with pytest.raises(BufferError, match="full"):
+                queue.acquire_slot(FRAME, "uint16")
+        assert queue.overflow_occurred
