@@ -1,0 +1,356 @@
+"""MDAWriter: what its signals bring is what is stored, however a run goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from adapters.pymmcore.runs import delivered
+from adapters.pymmcore.stored import attributes, check_delivered, read
+from ome_writers import AcquisitionSettings, OutputExistsError, StreamView, UnsupportedError
+from ome_writers_pymmcore import MDAWriter
+
+pytest.importorskip("useq")
+pytest.importorskip("pymmcore_plus")
+pytest.importorskip("tensorstore", reason="the independent reader")
+pytest.importorskip("tifffile", reason="the independent reader")
+
+import useq
+from pymmcore_plus.mda import MDAEngine, SkipEvent, mda_listeners_connected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pymmcore_plus import CMMCorePlus
+
+pytestmark = pytest.mark.camera
+
+TIMES = {"interval": 0, "loops": 5}
+TWO = ["DAPI", "FITC"]
+SUFFIXES = pytest.mark.parametrize("suffix", ["zarr", "tiff"])
+
+
+class StubbornEngine(MDAEngine):
+    """An engine that skips some events, and whose camera fails at others.
+
+    Attributes
+    ----------
+    skipped, failing
+        Time points.
+    """
+
+    skipped: frozenset[int] = frozenset()
+    failing: frozenset[int] = frozenset()
+
+    def setup_event(self, event: useq.MDAEvent) -> None:
+        if event.index.get("t") in self.skipped:
+            raise SkipEvent(num_frames=1, reason="the test says so")
+        super().setup_event(event)
+
+    def exec_single_event(self, event: useq.MDAEvent) -> Iterator[Any]:
+        if event.index.get("t") in self.failing:
+            return
+        yield from super().exec_single_event(event)
+
+
+@pytest.fixture
+def engine(demo_core: CMMCorePlus) -> Iterator[StubbornEngine]:
+    """Return an engine that can skip and fail, while it is the core's."""
+    stubborn = StubbornEngine(demo_core, use_hardware_sequencing=False)
+    before = demo_core.mda.set_engine(stubborn)
+    yield stubborn
+    demo_core.mda.set_engine(before)
+
+
+@SUFFIXES
+def test_skipped_events_and_failed_snaps_shift_nothing(
+    demo_core: CMMCorePlus, engine: StubbornEngine, suffix: str, tmp_path: Path
+) -> None:
+    """A place whose event was skipped or whose snap failed reads 0, and all others hold their own frames."""
+    engine.skipped, engine.failing = frozenset({1}), frozenset({3})
+    seq = useq.MDASequence(time_plan=TIMES, channels=TWO)
+    writer = MDAWriter(tmp_path / f"x.ome.{suffix}", core=demo_core)
+    with delivered(demo_core) as frames:
+        demo_core.mda.run(seq, output=writer)
+    assert [index["t"] for index, _ in frames] == [0, 0, 2, 2, 4, 4]
+    (image,) = check_delivered(tmp_path / f"x.ome.{suffix}", seq, frames)
+    assert image.pixels.shape[0] == 5
+    assert not image.pixels[[1, 3]].any()
+    counts = writer.result()
+    assert (counts.received, counts.written, counts.expected, counts.dropped) == (6, 6, 10, 4)
+
+
+@SUFFIXES
+@pytest.mark.parametrize("stage", [0, 1, 4, 7])
+def test_a_cancelled_run_keeps_what_came(
+    demo_core: CMMCorePlus, suffix: str, stage: int, tmp_path: Path
+) -> None:
+    """Cancelled before, at the start of, and in the middle of positions: what was delivered is there."""
+    demo_core.mda.engine.use_hardware_sequencing = False
+    seq = useq.MDASequence(
+        axis_order="ptc", stage_positions=[(0, 0), (9, 9)], time_plan=TIMES, channels=TWO
+    )
+    writer = MDAWriter(tmp_path / f"x.ome.{suffix}", core=demo_core)
+
+    def start(*_: Any) -> None:
+        if stage == 0:
+            demo_core.mda.cancel()
+
+    demo_core.mda.events.sequenceStarted.connect(start)
+    try:
+        with delivered(demo_core, cancel_at=stage) as frames:
+            demo_core.mda.run(seq, output=writer)
+    finally:
+        demo_core.mda.events.sequenceStarted.disconnect(start)
+    assert len(frames) == stage
+    check_delivered(tmp_path / f"x.ome.{suffix}", seq, frames)
+    counts = writer.result()
+    assert (counts.received, counts.written, counts.dropped) == (stage, stage, 0)
+
+
+@SUFFIXES
+def test_an_iterator_is_written_as_it_comes(
+    demo_core: CMMCorePlus, suffix: str, tmp_path: Path
+) -> None:
+    """Events without a sequence become one time axis as long as the frames that came."""
+    writer = MDAWriter(tmp_path / f"x.ome.{suffix}", core=demo_core)
+    with delivered(demo_core) as frames:
+        demo_core.mda.run((useq.MDAEvent(index={"t": t}) for t in range(6)), output=writer)
+    (image,) = read(tmp_path / f"x.ome.{suffix}")
+    found = image.pixels.reshape(-1, *image.pixels.shape[-2:])
+    np.testing.assert_array_equal(found, [frame for _, frame in frames])
+    assert writer.result().received == 6
+
+
+def test_an_iterator_with_dimensions_is_addressed(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """Given dimensions, events of an iterator go where their index says, in any order, also twice."""
+    axes: list[Any] = [
+        {"name": "t", "count": None, "type": "time"},
+        {"name": "c", "coords": TWO, "type": "channel"},
+        {"name": "y", "count": 32},
+        {"name": "x", "count": 48},
+    ]
+    writer = MDAWriter(tmp_path / "x.ome.zarr", core=demo_core, dimensions=axes)
+    order = [(2, 1), (0, 0), (1, 1), (0, 0)]
+    with delivered(demo_core) as frames:
+        demo_core.mda.run((useq.MDAEvent(index={"t": t, "c": c}) for t, c in order), output=writer)
+    assert writer.result().received == 4
+    (image,) = read(tmp_path / "x.ome.zarr")
+    expected = np.zeros((3, 2, 32, 48), "uint16")
+    for index, frame in frames:
+        expected[index["t"], index["c"]] = frame
+    np.testing.assert_array_equal(image.pixels, expected)
+
+
+def test_connected_by_hand_and_through_the_relay(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """A writer takes the same frames attached to the signals and connected through a relay thread."""
+    seq = useq.MDASequence(time_plan=TIMES, channels=TWO)
+    attached = MDAWriter(tmp_path / "a.ome.zarr").attach(demo_core)
+    relayed = MDAWriter(tmp_path / "b.ome.zarr", core=demo_core)
+    with (
+        delivered(demo_core) as frames,
+        mda_listeners_connected(relayed, mda_events=demo_core.mda.events),
+    ):
+        demo_core.mda.run(seq)
+    attached.detach()
+    check_delivered(tmp_path / "a.ome.zarr", seq, frames)
+    check_delivered(tmp_path / "b.ome.zarr", seq, frames)
+    assert attached.result().written == relayed.result().written == 10
+
+
+def test_view_and_progress_follow_the_run(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """While frames come, progress counts them and the view shows them."""
+    demo_core.mda.engine.use_hardware_sequencing = False
+    writer = MDAWriter(tmp_path / "x.ome.zarr").attach(demo_core)
+    assert writer.progress.received == 0
+    with pytest.raises(RuntimeError, match="no run has begun"):
+        writer.view()
+    seen: list[tuple[int, bool]] = []
+
+    def look(image: np.ndarray, event: useq.MDAEvent) -> None:
+        view = writer.view()
+        assert isinstance(view, StreamView)
+        shown = np.array_equal(view[event.index["t"]], image)
+        seen.append((writer.progress.received, shown))
+
+    demo_core.mda.events.frameReady.connect(look)
+    try:
+        demo_core.mda.run(useq.MDASequence(time_plan=TIMES))
+    finally:
+        demo_core.mda.events.frameReady.disconnect(look)
+        writer.detach()
+    assert seen == [(n, True) for n in range(1, 6)]
+    assert str(writer.result()).startswith("5 of 5 frames received, 5 written, 0 dropped")
+
+
+def test_an_output_that_exists_ends_the_run_before_it_begins(
+    demo_core: CMMCorePlus, tmp_path: Path
+) -> None:
+    """What exists stays; the run takes no frame, and whoever asks for the result gets the error."""
+    seq = useq.MDASequence(time_plan=TIMES)
+    first = MDAWriter(tmp_path / "x.ome.zarr", core=demo_core)
+    demo_core.mda.run(seq, output=first)
+    before = read(tmp_path / "x.ome.zarr")[0].pixels
+    second = MDAWriter(tmp_path / "x.ome.zarr").attach(demo_core)
+    with delivered(demo_core) as frames:
+        demo_core.mda.run(seq)
+    second.detach()
+    assert frames == []
+    with pytest.raises(OutputExistsError, match=r"x\.ome\.zarr"):
+        second.result()
+    np.testing.assert_array_equal(read(tmp_path / "x.ome.zarr")[0].pixels, before)
+
+
+@SUFFIXES
+@pytest.mark.parametrize("several", [False, True])
+def test_a_second_run_has_a_way_out(
+    demo_core: CMMCorePlus, suffix: str, several: bool, tmp_path: Path
+) -> None:
+    """With numbered=True a run onto the same path takes the next free name, for folders of TIFFs as well."""
+    seq = useq.MDASequence(stage_positions=[(0, 0), (1, 1)] if several else [], channels=TWO)
+    for _ in range(3):
+        writer = MDAWriter(tmp_path / f"x.ome.{suffix}", core=demo_core, numbered=True)
+        demo_core.mda.run(seq, output=writer)
+        writer.result()
+    folder = several and suffix == "tiff"
+    names = ["x", "x_1", "x_2"] if folder else [f"x{n}.ome.{suffix}" for n in ("", "_1", "_2")]
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
+
+
+def test_a_writer_takes_one_run(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """The second run with one writer is ended, and says what to do instead."""
+    writer = MDAWriter(tmp_path / "x.ome.zarr", core=demo_core)
+    seq = useq.MDASequence(time_plan=TIMES)
+    demo_core.mda.run(seq, output=writer)
+    assert writer.result().written == 5
+    demo_core.mda.run(seq, output=writer)
+    with pytest.raises(RuntimeError, match="takes one run"):
+        writer.result()
+
+
+def test_a_changed_region_of_interest_is_refused_at_its_frame(
+    demo_core: CMMCorePlus, tmp_path: Path
+) -> None:
+    """A frame of another size ends the run with both sizes named; the frames before it are safe."""
+    demo_core.mda.engine.use_hardware_sequencing = False
+    writer = MDAWriter(tmp_path / "x.ome.zarr").attach(demo_core)
+
+    def crop(_image: np.ndarray, event: useq.MDAEvent) -> None:
+        if event.index["t"] == 1:
+            demo_core.setROI(0, 0, 16, 16)
+
+    demo_core.mda.events.frameReady.connect(crop)
+    try:
+        demo_core.mda.run(useq.MDASequence(time_plan=TIMES))
+    finally:
+        demo_core.mda.events.frameReady.disconnect(crop)
+        demo_core.clearROI()
+        writer.detach()
+    with pytest.raises(
+        ValueError, match=r"\(32, 48\), got \(16, 16\).*region of interest.* 2 frames"
+    ):
+        writer.result()
+    assert read(tmp_path / "x.ome.zarr")[0].pixels.shape == (2, 32, 48)
+
+
+def test_a_backend_that_takes_frames_in_order_only_says_so(
+    demo_core: CMMCorePlus, tmp_path: Path
+) -> None:
+    """acquire-zarr cannot be addressed: the run ends with the reason and two ways out."""
+    pytest.importorskip("acquire_zarr")
+    writer = MDAWriter(tmp_path / "x.ome.zarr", core=demo_core, format="acquire-zarr")
+    demo_core.mda.run(useq.MDASequence(time_plan=TIMES), output=writer)
+    with pytest.raises(UnsupportedError, match=r"acquire-zarr.*output=path"):
+        writer.result()
+
+
+def test_odd_metadata_of_an_event_lose_no_frame(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """What JSON has no form for, in an event's own metadata, is told as text."""
+    events = [useq.MDAEvent(index={"t": 0}, metadata={"odd": object, "tile": 3})]
+    writer = MDAWriter(tmp_path / "x.ome.zarr", core=demo_core)
+    demo_core.mda.run(iter(events), output=writer)
+    assert writer.result().written == 1
+    (frame,) = attributes(tmp_path / "x.ome.zarr")["ome_writers"]["frame_metadata"]
+    assert frame["event_metadata"]["tile"] == 3
+    assert "object" in frame["event_metadata"]["odd"]
+
+
+def test_settings_are_checked_when_the_writer_is_made() -> None:
+    """A wrong field is refused at once, not when the microscope is ready."""
+    with pytest.raises(ValueError, match="zip"):
+        MDAWriter("x.ome.zarr", compression="zip")
+    with pytest.raises(ValueError, match="dimensions"):
+        MDAWriter("x.ome.zarr", plate={"row_names": ["A"], "column_names": ["1"]})
+
+
+def test_settings_go_through(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """Settings as an object, as keywords, and as shapes of chunks and shards reach the stream."""
+    settings = AcquisitionSettings(root_path=tmp_path / "x.ome.zarr", compression="zstd")
+    writer = MDAWriter(
+        settings, core=demo_core, overwrite=True, chunk_shapes={"x": 24}, shard_shapes={"t": 5}
+    )
+    demo_core.mda.run(useq.MDASequence(time_plan=TIMES), output=writer)
+    writer.result()
+    found = writer.stream.settings
+    assert (found.compression, found.overwrite, found.dtype) == ("zstd", True, "uint16")
+    document = json.loads((tmp_path / "x.ome.zarr/0/zarr.json").read_text(encoding="utf-8"))
+    assert document["chunk_grid"]["configuration"]["chunk_shape"] == [5, 32, 24]
+    (codec,) = document["codecs"]
+    assert codec["configuration"]["chunk_shape"] == [1, 32, 24]
+
+
+def test_memory_is_an_output(demo_core: CMMCorePlus) -> None:
+    """``"memory"`` keeps the frames where no file is wanted."""
+    writer = MDAWriter("memory", core=demo_core)
+    with delivered(demo_core) as frames:
+        demo_core.mda.run(useq.MDASequence(time_plan=TIMES), output=writer)
+    writer.result()
+    np.testing.assert_array_equal(np.asarray(writer.view()), [frame for _, frame in frames])
+
+
+def test_the_result_is_waited_for(tmp_path: Path) -> None:
+    """Who asks before the end is told so when the time is over."""
+    with pytest.raises(TimeoutError, match=r"not over after 0\.01 s"):
+        MDAWriter(tmp_path / "x.ome.zarr").result(timeout=0.01)
+
+
+QT = """
+import sys
+import useq
+from PyQt6.QtWidgets import QApplication
+app = QApplication([])
+from pymmcore_plus import CMMCorePlus
+from ome_writers_pymmcore import MDAWriter
+core = CMMCorePlus()
+core.loadSystemConfiguration()
+assert "Q" in type(core.mda.events).__name__, type(core.mda.events)
+writer = MDAWriter(sys.argv[1]).attach(core)
+other = MDAWriter(sys.argv[2], core=core)
+core.mda.events.sequenceFinished.connect(app.quit)
+thread = core.run_mda(useq.MDASequence(time_plan={"interval": 0, "loops": 7}), output=other)
+app.exec()
+thread.join()
+app.processEvents()
+print(writer.result(10).written, other.result(10).written)
+"""
+
+
+def test_signals_of_qt(tmp_path: Path) -> None:
+    """With a Qt application the signals are Qt's, and arrive in the thread of its loop: all frames are written."""
+    pytest.importorskip("PyQt6.QtWidgets", exc_type=ImportError)
+    pytest.importorskip("qtpy")
+    done = subprocess.run(
+        [sys.executable, "-c", QT, tmp_path / "a.ome.zarr", tmp_path / "b.ome.tiff"],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, "QT_QPA_PLATFORM": "offscreen", "QT_API": "pyqt6"},
+    )
+    assert done.stdout.split() == ["7", "7"], done.stderr
