@@ -1,0 +1,223 @@
+"""record(): what is popped from the camera's buffer is stored, counted, and safe when the buffer overflows."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from adapters.pymmcore.runs import popped
+from adapters.pymmcore.stored import attributes, read
+from ome_writers_pymmcore import Counts, LendingCore, frames, record
+
+pytest.importorskip("pymmcore_plus")
+pytest.importorskip("tensorstore", reason="the independent reader")
+pytest.importorskip("tifffile", reason="the independent reader")
+
+from adapters.pymmcore.cameras import CountingCamera, put_camera
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pymmcore_plus import CMMCorePlus
+
+SUFFIXES = pytest.mark.parametrize("suffix", ["zarr", "tiff"])
+demo = pytest.mark.camera
+
+
+@pytest.fixture
+def lending_core() -> Iterator[LendingCore]:
+    """Return a core with a Python camera."""
+    core = LendingCore()
+    put_camera(core, CountingCamera())
+    yield core
+    core.unloadAllDevices()
+
+
+def planes(output: Path) -> np.ndarray:
+    """Return the only image's frames, in order."""
+    (image,) = read(output)
+    return image.pixels.reshape(-1, *image.pixels.shape[-2:])
+
+
+@demo
+@SUFFIXES
+def test_a_burst_is_stored_as_it_was_popped(
+    demo_core: CMMCorePlus, suffix: str, tmp_path: Path
+) -> None:
+    """n_frames frames are received, written and equal; none is dropped."""
+    with popped(demo_core) as delivered:
+        counts = record(demo_core, tmp_path / f"x.ome.{suffix}", n_frames=25, progress=False)
+    assert (counts.received, counts.written, counts.dropped) == (25, 25, 0)
+    assert (counts.expected, counts.overflowed) == (25, False)
+    assert counts.seconds > 0
+    np.testing.assert_array_equal(planes(tmp_path / f"x.ome.{suffix}"), delivered)
+    assert not demo_core.isSequenceRunning()
+
+
+@demo
+def test_a_recording_ends_with_its_time(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """With a duration the array is as long as the frames that came in that time."""
+    with popped(demo_core) as delivered:
+        counts = record(demo_core, tmp_path / "x.ome.zarr", duration=0.15, progress=False)
+    assert counts.expected is None
+    assert counts.received == counts.written == len(delivered) > 3
+    assert 0.15 <= counts.seconds < 5
+    np.testing.assert_array_equal(planes(tmp_path / "x.ome.zarr"), delivered)
+
+
+@demo
+def test_a_camera_that_runs_is_joined(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """A free-running camera is recorded as it runs; it is stopped when the frames have come."""
+    demo_core.startContinuousSequenceAcquisition(0)
+    time.sleep(0.05)
+    with popped(demo_core) as delivered:
+        counts = record(demo_core, tmp_path / "x.ome.zarr", n_frames=10, progress=False)
+    assert (counts.received, counts.dropped) == (10, 0)
+    np.testing.assert_array_equal(planes(tmp_path / "x.ome.zarr"), delivered[:10])
+    assert not demo_core.isSequenceRunning()
+
+
+@demo
+def test_tags_become_frame_metadata(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """Each frame keeps its camera's tags; times are seconds."""
+    record(demo_core, tmp_path / "x.ome.zarr", n_frames=4, progress=False)
+    found = attributes(tmp_path / "x.ome.zarr")["ome_writers"]["frame_metadata"]
+    assert [f["camera_metadata"]["ImageNumber"] for f in found] == ["0", "1", "2", "3"]
+    for frame in found:
+        assert frame["delta_t"] == float(frame["camera_metadata"]["ElapsedTime-ms"]) / 1000
+        assert frame["exposure_time"] == demo_core.getExposure() / 1000
+        assert frame["camera_device"] == "Camera"
+
+
+@demo
+def test_an_overflow_ends_cleanly(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """When the buffer is full the camera stops, all that was in it is written, and it is said."""
+    before = demo_core.getCircularBufferMemoryFootprint()
+    demo_core.setCircularBufferMemoryFootprint(1)
+    capacity = 2**20 // (48 * 32 * 2)
+
+    def dawdle(_: Counts) -> None:
+        for _ in range(300):
+            if demo_core.isBufferOverflowed():
+                return
+            time.sleep(0.05)
+
+    try:
+        with (
+            popped(demo_core) as delivered,
+            pytest.warns(RuntimeWarning, match=r"buffer of 1 MB was full"),
+        ):
+            counts = record(
+                demo_core,
+                tmp_path / "x.ome.zarr",
+                n_frames=4 * capacity,
+                progress=dawdle,
+            )
+    finally:
+        demo_core.setCircularBufferMemoryFootprint(before)
+    assert counts.overflowed
+    assert capacity // 2 < counts.received == counts.written == len(delivered) < 4 * capacity
+    assert counts.dropped == 4 * capacity - counts.received
+    np.testing.assert_array_equal(planes(tmp_path / "x.ome.zarr"), delivered)
+    assert attributes(tmp_path / "x.ome.zarr")["ome_writers"]["status"] == "cancelled"
+
+
+@demo
+def test_frames_that_the_camera_lost_are_counted(
+    demo_core: CMMCorePlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gap in the camera's own count of images is a dropped frame."""
+    pop = demo_core.popNextImageAndMD
+
+    def losing(*args: Any, **kwargs: Any) -> Any:
+        pop()  # every second frame is lost on its way
+        return pop(*args, **kwargs)
+
+    remaining = demo_core.getRemainingImageCount
+    monkeypatch.setattr(demo_core, "popNextImageAndMD", losing)
+    monkeypatch.setattr(demo_core, "getRemainingImageCount", lambda: remaining() // 2)
+    counts = record(demo_core, tmp_path / "x.ome.zarr", n_frames=20, progress=False)
+    assert (counts.received, counts.written, counts.dropped) == (10, 10, 10)
+
+
+@demo
+def test_an_interrupted_recording_is_safe(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """Ctrl-C stops the camera, and what came before it is on disk."""
+
+    def interrupt(counts: Counts) -> None:
+        if counts.received >= 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        record(demo_core, tmp_path / "x.ome.zarr", duration=60, progress=interrupt)
+    assert not demo_core.isSequenceRunning()
+    assert len(planes(tmp_path / "x.ome.zarr")) >= 3
+
+
+def test_nothing_comes(lending_core: LendingCore, tmp_path: Path) -> None:
+    """A trigger that does not come ends the recording after the timeout, with a hint."""
+    lending_core._py_camera().pause = 0.5
+    with pytest.raises(TimeoutError, match=r"'Camera' for 0\.1 s"):
+        record(lending_core, tmp_path / "x.ome.zarr", n_frames=3, timeout=0.1, progress=False)
+    lending_core.startSequenceAcquisition(3, 0, True)
+    with pytest.raises(TimeoutError, match="waiting for a trigger"):
+        list(frames(lending_core, timeout=0.1))
+    lending_core.stopSequenceAcquisition()
+
+
+@SUFFIXES
+def test_a_python_camera(lending_core: LendingCore, suffix: str, tmp_path: Path) -> None:
+    """A Python camera's frames are stored in order, with what it says of each."""
+    counts = record(lending_core, tmp_path / f"x.ome.{suffix}", n_frames=12, progress=False)
+    assert (counts.received, counts.written, counts.dropped) == (12, 12, 0)
+    stored = planes(tmp_path / f"x.ome.{suffix}")
+    assert stored[:, 0, 0].tolist() == list(range(1, 13))
+    assert (stored == stored[:, :1, :1]).all()
+    if suffix == "zarr":
+        found = attributes(tmp_path / "x.ome.zarr")["ome_writers"]["frame_metadata"]
+        assert [f["camera_metadata"]["Temperature"] for f in found] == list(range(-21, -33, -1))
+
+
+def test_a_python_camera_for_a_while(lending_core: LendingCore, tmp_path: Path) -> None:
+    """With a duration, the array is as long as what the camera filled; the counts agree with the disk."""
+    lending_core._py_camera().pause = 0.005
+    counts = record(lending_core, tmp_path / "x.ome.zarr", duration=0.2, progress=False)
+    stored = planes(tmp_path / "x.ome.zarr")
+    assert counts.received == counts.written == len(stored) > 3
+    assert stored[:, 0, 0].tolist() == list(range(1, len(stored) + 1))
+
+
+def test_progress_is_told(lending_core: LendingCore, tmp_path: Path) -> None:
+    """A callable hears of the counts while frames come, and of the last ones in the end."""
+    heard: list[Counts] = []
+    lending_core._py_camera().pause = 0.01
+    record(lending_core, tmp_path / "x.ome.zarr", n_frames=40, progress=heard.append)
+    assert len(heard) >= 2
+    assert [c.received for c in heard] == sorted(c.received for c in heard)
+    assert all(c.expected == 40 for c in heard)
+
+
+def test_the_length_must_be_said(lending_core: LendingCore, tmp_path: Path) -> None:
+    """Without a number of frames or a duration nothing is recorded."""
+    with pytest.raises(ValueError, match="n_frames, duration"):
+        record(lending_core, tmp_path / "x.ome.zarr")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fails_stops_the_camera(
+    lending_core: LendingCore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the output cannot be written any more the camera is stopped and the error raised."""
+    import shutil
+
+    def remove(_: Counts) -> None:
+        shutil.rmtree(tmp_path / "x.ome.zarr", ignore_errors=True)
+
+    lending_core._py_camera().pause = 0.005
+    with pytest.raises(OSError, match=r"x\.ome\.zarr"):
+        record(lending_core, tmp_path / "x.ome.zarr", duration=20, progress=remove)
+    assert not lending_core.isSequenceRunning()
