@@ -112,10 +112,10 @@ class StoredArray:
 
     def finish(self) -> None:
         """Tidy every shard that is not complete."""
-        with self._lock:
-            shards, self._shards = list(self._shards.values()), {}
-        for shard in shards:
-            shard.finish()
+        with self._lock:  # who reads meanwhile waits, and finds the files in their final form
+            for shard in self._shards.values():
+                shard.finish()
+            self._shards.clear()
 
     def _store_part(self, block: Block, part: ShardPart, *, final: bool) -> None:
         """Write the tiles of a block's columns that lie in one shard."""
