@@ -1,0 +1,194 @@
+"""One translation of metadata: what each source says, and what it becomes."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Any
+
+import pytest
+
+from ome_writers_pymmcore import Microscope, engine_facts, tag_facts
+
+pytest.importorskip("useq")
+
+import useq
+
+SUMMARY: dict[str, Any] = {
+    "datetime": "2026-03-04 05:06:07.089000+01:00",
+    "image_infos": (
+        {
+            "camera_label": "Cam",
+            "plane_shape": (100, 200),
+            "dtype": "uint16",
+            "height": 100,
+            "width": 200,
+            "pixel_format": "Mono12",
+            "pixel_size_um": 0.325,
+            "pixel_size_affine": (0.325, 0.0, 1.0, 0.0, -0.325, 2.0),
+            "magnification_factor": 1.5,
+            "roi": (4, 8, 200, 100),
+        },
+        {
+            "camera_label": "Small",
+            "plane_shape": (10, 20),
+            "dtype": "uint8",
+            "height": 10,
+            "width": 20,
+        },
+    ),
+    "devices": (
+        {
+            "label": "Cam",
+            "library": "Andor",
+            "name": "Zyla",
+            "type": "CameraDevice",
+            "properties": (
+                {"name": "CameraName", "value": "Zyla 4.2"},
+                {"name": "Binning", "value": "2x2"},
+                {"name": "Gain", "value": "3"},
+                {"name": "Offset", "value": "100.5"},
+                {"name": "ReadoutMode", "value": "Rolling"},
+                {"name": "Exposure", "value": None},
+            ),
+        },
+        {
+            "label": "Nosepiece",
+            "name": "Nosepiece",
+            "type": "StateDevice",
+            "properties": ({"name": "Label", "value": "Plan Apo 60x/1.40 Oil"},),
+        },
+    ),
+    "system_info": {"pymmcore_plus_version": "9", "mmcore_version": "MMCore version 12.5.0"},
+}
+
+
+def test_a_summary_becomes_a_microscope() -> None:
+    """Camera, objective, calibration, date and software of a summary are found."""
+    found = Microscope.of(SUMMARY)
+    (camera,) = found.cameras
+    assert (camera.label, camera.model, camera.adapter, camera.library) == (
+        "Cam",
+        "Zyla 4.2",
+        "Zyla",
+        "Andor",
+    )
+    assert (camera.shape, camera.dtype, camera.bits) == ((100, 200), "uint16", 12)
+    assert (camera.binning, camera.gain, camera.offset) == (2, 3.0, 100.5)
+    assert (camera.readout, camera.roi) == ("ReadoutMode Rolling", (4, 8, 200, 100))
+    objective = found.objective
+    assert objective is not None
+    assert (objective.magnification, objective.aperture, objective.immersion) == (60.0, 1.4, "Oil")
+    assert (found.pixel_size_um, found.magnification_factor) == (0.325, 1.5)
+    assert found.affine == (0.325, 0.0, 1.0, 0.0, -0.325, 2.0)
+    assert found.began is not None
+    assert found.began.astimezone(timezone.utc) == datetime(
+        2026, 3, 4, 4, 6, 7, 89000, tzinfo=timezone.utc
+    )
+    assert found.software == {"pymmcore-plus": "9", "MMCore": "12.5.0"}
+    assert list(found.others) == ["Small"]
+
+
+def test_a_summary_may_lack_anything() -> None:
+    """What a summary does not say stays unknown; dtypes that do not exist come from the pixel format."""
+    found = Microscope.of({"image_infos": [{"camera_label": "C", "height": 4, "width": 5}]})
+    assert found.cameras[0].shape == (4, 5)
+    assert (found.objective, found.began, found.affine, found.pixel_size_um) == (
+        None,
+        None,
+        None,
+        0,
+    )
+    info = {"camera_label": "C", "plane_shape": (4, 5, 3), "dtype": "uint0", "pixel_format": "RGB8"}
+    assert Microscope.of({"image_infos": [info]}).cameras[0].dtype == "uint8"
+
+
+def test_two_cameras_are_named_by_their_adapter() -> None:
+    """The physical cameras behind an adapter are the cameras, with what each says of itself."""
+    info = {**SUMMARY["image_infos"][0], "camera_label": "Both", "num_camera_adapter_channels": 2}
+    properties = [{"name": f"Physical Camera {n}", "value": v} for n, v in ((1, "B"), (2, "Cam"))]
+    device = {"label": "Both", "type": "CameraDevice", "properties": properties}
+    found = Microscope.of({"image_infos": [info], "devices": [device, *SUMMARY["devices"]]})
+    assert [c.label for c in found.cameras] == ["B", "Cam"]
+    assert [c.model for c in found.cameras] == ["", "Zyla 4.2"]
+    assert [c.shape for c in found.cameras] == [(100, 200)] * 2
+
+
+@pytest.mark.parametrize(
+    ("label", "times", "aperture", "immersion"),
+    [
+        ("Nikon 10X S Fluor", 10, None, None),
+        ("CFI 20x 0.75 NA", 20, 0.75, None),
+        ("40x NA 1.25 Water", 40, 1.25, "Water"),
+        ("2.5x air", 2.5, None, "Air"),
+        ("Objective-2", None, None, None),
+    ],
+)
+def test_the_label_of_an_objective(
+    label: str, times: float | None, aperture: float | None, immersion: str | None
+) -> None:
+    """Magnification, aperture and immersion are read out of what people write on turrets."""
+    turret = {
+        "label": "Objective",
+        "type": "StateDevice",
+        "properties": [{"name": "Label", "value": label}],
+    }
+    found = Microscope.of({"image_infos": [{"camera_label": ""}], "devices": [turret]}).objective
+    assert found is not None
+    assert (found.magnification, found.aperture, found.immersion) == (times, aperture, immersion)
+
+
+def test_a_snapped_frame() -> None:
+    """Times become seconds, the stage's own position counts, all else is kept."""
+    event = useq.MDAEvent(index={"t": 1, "c": 0}, x_pos=1, metadata={"tile": 3, "runner_t0": 5.0})
+    meta = {
+        "runner_time_ms": 1500.0,
+        "exposure_ms": 20.0,
+        "position": {"x": 10.5, "y": 2.0},
+        "camera_device": "Cam",
+        "property_values": ({"dev": "D", "prop": "P", "val": "1"},),
+        "pixel_size_um": 1.0,
+    }
+    assert engine_facts(meta, event) == {
+        "delta_t": 1.5,
+        "exposure_time": 0.02,
+        "position_x": 10.5,
+        "position_y": 2.0,
+        "camera_device": "Cam",
+        "property_values": ({"dev": "D", "prop": "P", "val": "1"},),
+        "index": {"t": 1, "c": 0},
+        "event_metadata": {"tile": 3},
+    }
+
+
+def test_a_frame_of_a_hardware_sequence() -> None:
+    """Where the stage was not asked, the event's target position counts; the camera's tags are kept."""
+    event = useq.MDAEvent(index={"z": 2}, x_pos=1, y_pos=2, z_pos=3)
+    tags = {"ElapsedTime-ms": "7.5", "ImageNumber": "2"}
+    meta = {"hardware_triggered": True, "camera_metadata": tags, "property_values": ()}
+    assert engine_facts(meta, event) == {
+        "position_x": 1.0,
+        "position_y": 2.0,
+        "position_z": 3.0,
+        "camera_metadata": tags,
+        "hardware_triggered": True,
+        "index": {"z": 2},
+    }
+
+
+def test_a_frame_of_the_buffer() -> None:
+    """Tags are kept in the words of JSON, whether they are C++ strings or a Python camera's own."""
+
+    class Tag(str, Enum):
+        ELAPSED = "ElapsedTime-ms"
+        KIND = "PixelType"
+
+    cpp = {"ElapsedTime-ms": "7.5", "Camera": "Cam", "PixelType": "GRAY16"}
+    python = {Tag.ELAPSED.value: 7.5, "Camera": "Cam", "PixelType": Tag.KIND, "Temperature": -20}
+    expected = {"delta_t": 0.0075, "exposure_time": 0.01, "camera_device": "Cam"}
+    assert tag_facts(cpp, exposure_ms=10) == {**expected, "camera_metadata": cpp}
+    assert tag_facts(python, exposure_ms=10) == {
+        **expected,
+        "camera_metadata": {**python, "PixelType": "PixelType"},
+    }
+    assert tag_facts({}) == {"camera_metadata": {}}
