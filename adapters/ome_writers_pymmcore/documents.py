@@ -126,7 +126,7 @@ def _instrument(microscope: Microscope, detectors: Mapping[str, str]) -> Instrum
     objectives = []
     if objective is not None:
         calibrated = None
-        if objective.magnification is not None:
+        if objective.magnification is not None and microscope.magnification_factor != 1:
             calibrated = objective.magnification * microscope.magnification_factor
         objectives = [
             Objective(
