@@ -1,11 +1,12 @@
-"""Run a useq sequence on Micro-Manager's demo camera with pymmcore-plus, straight to OME-Zarr."""
+"""Run a useq sequence on Micro-Manager's demo camera with pymmcore-plus, to OME-Zarr and to OME-TIFF."""
 
 from __future__ import annotations
 
 import numpy as np
 import useq
-import zarr
 from pymmcore_plus import CMMCorePlus
+
+import ome_writers
 
 core = CMMCorePlus()
 core.loadSystemConfiguration()  # without an argument: the demo microscope
@@ -18,19 +19,22 @@ sequence = useq.MDASequence(
     z_plan={"range": 4, "step": 2},
 )
 
-delivered = {}
+delivered: list[tuple[dict[str, int], np.ndarray]] = []
 
 
 @core.mda.events.frameReady.connect
 def keep(image: np.ndarray, event: useq.MDAEvent) -> None:
-    """Remember each frame by its place, to compare it with what is on disk."""
-    index = event.index
-    delivered[index["p"], index["t"], index["c"], index["z"]] = image.copy()
+    """Remember each frame and its place, to compare it with what is on disk."""
+    delivered.append((dict(event.index), image.copy()))
 
 
-core.mda.run(sequence, output="camera.ome.zarr")
+# Several positions are a collection of images in OME-Zarr, and a folder of files in OME-TIFF.
+for output, found in (("camera.ome.zarr", "camera.ome.zarr"), ("camera.ome.tiff", "camera")):
+    delivered.clear()
+    core.mda.run(sequence, output=output)
 
-for (position, *index), image in delivered.items():
-    on_disk = zarr.open_array(f"camera.ome.zarr/{position}/0", mode="r")
-    assert np.array_equal(on_disk[tuple(index)], image)
-print(f"{len(delivered)} frames of the demo camera are in camera.ome.zarr, read back equal")
+    on_disk = ome_writers.open(found)
+    for index, image in delivered:
+        place = tuple(index[axis] for axis in on_disk.dims[:-2])
+        assert np.array_equal(on_disk[place], image)
+    print(f"{len(delivered)} frames of the demo camera are in {found}, read back equal")

@@ -49,6 +49,7 @@ def microscope(demo_core: CMMCorePlus) -> Iterator[CMMCorePlus]:
     core.setProperty("Camera", "Offset", "0")
     core.setProperty("Camera", "Gain", "0")
     core.setProperty("Camera", "BitDepth", "16")
+    core.setExposure(1)
 
 
 def run(core: CMMCorePlus, output: Path) -> None:

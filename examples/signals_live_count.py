@@ -1,0 +1,31 @@
+"""Connect a writer to the signals of a run, and watch it count while the camera goes on."""
+
+from __future__ import annotations
+
+import time
+
+import useq
+from pymmcore_plus import CMMCorePlus
+
+from ome_writers_pymmcore import MDAWriter
+
+core = CMMCorePlus()
+core.loadSystemConfiguration()
+core.mda.engine.use_hardware_sequencing = False
+
+sequence = useq.MDASequence(
+    time_plan={"interval": 0.1, "loops": 10},
+    channels=[{"config": "DAPI", "exposure": 5}, {"config": "FITC", "exposure": 5}],
+)
+writer = MDAWriter("counted.ome.zarr")
+
+thread = core.run_mda(sequence, output=writer)
+while thread.is_alive():
+    time.sleep(0.25)
+    print(writer.progress)
+thread.join()
+
+counts = writer.result()  # raises what went wrong, if anything did
+print(f"done: {counts}")
+assert (counts.written, counts.dropped) == (20, 0)
+print(f"the last time point as the viewer sees it: {writer.view()[-1].shape}")
