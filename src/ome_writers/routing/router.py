@@ -133,6 +133,14 @@ class Router:
             most = np.maximum(most, self.acquired(numbers).max(axis=0))
         return dict(zip(self.axes, most.tolist(), strict=True))
 
+    @cached_property
+    def revisits(self) -> bool:
+        """Whether the schedule comes to some place more than once."""
+        if self.schedule is None:
+            return False
+        rows = self.schedule.indices
+        return len(np.unique(rows, axis=0)) < len(rows)
+
     def number(self, index: Sequence[int]) -> int | None:
         """Return the number of the frame that has an acquisition index; None where a schedule decides."""
         if self.schedule is not None:

@@ -38,6 +38,9 @@ class Placement:
         self._walk = plan.router.walk()
         self._next = next(self._walk, None)
         self._partial: tuple[frozenset[tuple[str, int]], int] | None = None
+        self.revisits = plan.router.revisits
+        """Whether places come again by themselves, in order."""
+        self._visited: set[Address] = set()  # then: those that were filled in order
 
     def upcoming(self) -> Address:
         """Return the place of the next frame in order."""
@@ -49,6 +52,8 @@ class Placement:
 
     def advance(self) -> None:
         """Take note that the upcoming place is filled."""
+        if self.revisits and self._next is not None:
+            self._visited.add(self._next)
         self.position += 1
         self._next = next(self._walk, None)
 
@@ -73,6 +78,10 @@ class Placement:
         """Take note that the place that `index` named is filled."""
         self._partial = (frozenset(index.items()), self._repeats(index) + 1)
         self.explicit.add(address)
+
+    def comes_again(self) -> bool:
+        """Whether a frame was put at the upcoming place before."""
+        return self._next in self._visited or self._next in self.explicit
 
     def is_filled(self, address: Address) -> bool:
         """Whether a frame was put at `address` before (in order: that is taken for granted)."""

@@ -140,7 +140,7 @@ class OMEStream:
         if self._generation != generation():
             self._refuse_in_child()
         encoded = None if frame_metadata is None else self._recorder.journal.encode(frame_metadata)
-        if index is not None:
+        if index is not None or self._placement.revisits:
             self._land(index)
         with self._lock:
             if self._state is not State.OPEN or self._recorder.failed:
@@ -374,13 +374,16 @@ class OMEStream:
     def _place(self, acquired: Mapping[str, int]) -> Address:
         return self._plan.router.place(list(acquired.values()))
 
-    def _land(self, index: Mapping[str, int]) -> None:
-        """Have the frame that is at `index` already, if any, written before it is replaced.
+    def _land(self, index: Mapping[str, int] | None) -> None:
+        """Have the frame that is at `index` (None: next in order) already, if any, written before it is replaced.
 
         Not to be called with the lock held: the flush clock takes it inside its own.
         """
         with self._lock:
-            filled = self._placement.is_filled(self._place(self._locate(index)))
+            if index is None:
+                filled = self._placement.comes_again()
+            else:
+                filled = self._placement.is_filled(self._place(self._locate(index)))
         if filled:
             self._flush()
 

@@ -1,0 +1,40 @@
+"""A schedule that comes back to a place: the last frame stays, whatever the threads do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import ome_writers
+from ome_writers import AcquisitionSettings, Schedule, create_stream, dims_from_standard_axes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROUNDS = 60
+
+
+@pytest.mark.parametrize("suffix", ["zarr", "tiff"])
+@pytest.mark.parametrize("shards", [None, 3])
+def test_the_last_frame_of_a_place_stays(suffix: str, shards: int | None, tmp_path: Path) -> None:
+    """Of many frames that a schedule sends to three places, each place holds the latest."""
+    sizes: Any = {"t": 3, "y": 64, "x": 64}
+    settings = AcquisitionSettings(
+        root_path=tmp_path / f"x.ome.{suffix}",
+        dimensions=dims_from_standard_axes(
+            sizes, shard_shapes={"t": shards} if shards and suffix == "zarr" else None
+        ),
+        dtype="uint16",
+        schedule=Schedule(axes=("t",), indices=np.arange(3 * ROUNDS)[:, None] % 3),
+        flush_interval=0.02,
+    )
+    with create_stream(settings) as stream:
+        for number in range(3 * ROUNDS):
+            stream.append(np.full((64, 64), number, "uint16"))
+        view = stream.view()
+        assert np.asarray(view)[:, 0, 0].tolist() == [3 * ROUNDS - 3 + t for t in range(3)]
+    stored = np.asarray(ome_writers.open(tmp_path / f"x.ome.{suffix}"))
+    assert (stored == stored[:, :1, :1]).all()
+    assert stored[:, 0, 0].tolist() == [3 * ROUNDS - 3 + t for t in range(3)]
