@@ -103,14 +103,18 @@ class Edited:
         from ome_types import to_xml
 
         self._root = _parse(to_xml(model).encode())
+        for element in self._root.iter():
+            for name, value in element.items():
+                if not value.isprintable():
+                    element.set(name, " ".join(value.split()))
 
     def document(self, uuid: str) -> bytes:
         """Return the document for the file that has this UUID."""
         root = copy.copy(self._root)
         root.set("xmlns", NAMESPACE)
         root.set("UUID", uuid)
-        # character references keep the text 7-bit
-        text: bytes = ElementTree.tostring(root, "us-ascii", xml_declaration=False)
+        # UTF-8, and no breaks in attributes: Bio-Formats takes no numeric character reference (see `text.attribute`)
+        text: bytes = ElementTree.tostring(root, "utf-8", xml_declaration=False)
         return b'<?xml version="1.0" encoding="UTF-8"?>\n' + text
 
     def annotate(self, namespace: str, pairs: Mapping[str, Any]) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from adapters.pymmcore.runs import KEPT
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -19,6 +21,7 @@ def demo_core() -> Iterator[CMMCorePlus]:
     if not pymmcore_plus.find_micromanager():
         pytest.skip("mm-test-adapters is not installed")
     core = pymmcore_plus.CMMCorePlus()
+    KEPT.append(core)
     core.loadSystemConfiguration()
     core.setProperty("Camera", "OnCameraCCDXSize", 48)
     core.setProperty("Camera", "OnCameraCCDYSize", 32)

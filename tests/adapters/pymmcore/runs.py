@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import useq
     from pymmcore_plus import CMMCorePlus
 
+KEPT: list[CMMCorePlus] = []
+"""Cores that were used: now and then a camera's own threads crash the process while its core is torn down."""
+
 Frames = list[tuple[dict[str, int], "np.ndarray[Any, Any]"]]
 
 

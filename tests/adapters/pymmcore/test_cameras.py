@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from adapters.pymmcore.runs import delivered
+from adapters.pymmcore.runs import KEPT, delivered
 from adapters.pymmcore.stored import attributes, read
 from ome_writers import AcquisitionSettings
 from ome_writers_pymmcore import MDAWriter, record
@@ -41,6 +42,7 @@ STACK = {"range": 2, "step": 1}
 def two() -> Iterator[CMMCorePlus]:
     """Return a core with two demo cameras behind the adapter of Micro-Manager's Utilities."""
     core = CMMCorePlus()
+    KEPT.append(core)
     core.loadSystemConfiguration()
     core.unloadDevice("Camera")
     for label in LABELS:
@@ -223,6 +225,11 @@ def test_colours(colour: CMMCorePlus, suffix: str, way: str, tmp_path: Path) -> 
     if suffix == "zarr":
         (image,) = read(output)
         found = np.moveaxis(image.pixels, -3, -1)
+        if find_spec("zarr"):
+            import zarr
+
+            pixels = zarr.open_array(output / "0", mode="r")
+            np.testing.assert_array_equal(pixels[:], image.pixels)
         labels = [c["label"] for c in attributes(output)["ome"]["omero"]["channels"]]
         assert labels == ["Red", "Green", "Blue"]
     else:

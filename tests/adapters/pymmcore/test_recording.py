@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from adapters.pymmcore.runs import popped
+from adapters.pymmcore.runs import KEPT, popped
 from adapters.pymmcore.stored import attributes, read
 from ome_writers_pymmcore import Counts, LendingCore, frames, record
 
@@ -32,6 +32,7 @@ demo = pytest.mark.camera
 def lending_core() -> Iterator[LendingCore]:
     """Return a core with a Python camera."""
     core = LendingCore()
+    KEPT.append(core)
     put_camera(core, CountingCamera())
     yield core
     core.unloadAllDevices()

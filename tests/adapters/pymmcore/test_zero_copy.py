@@ -17,6 +17,7 @@ pytest.importorskip("pymmcore_plus")
 import useq
 
 from adapters.pymmcore.cameras import CountingCamera, put_camera
+from adapters.pymmcore.runs import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +73,7 @@ def arrivals(monkeypatch: pytest.MonkeyPatch) -> Arrivals:
 def lending_core() -> Iterator[LendingCore]:
     """Return a core with a Python camera of half a megabyte a frame."""
     core = LendingCore()
+    KEPT.append(core)
     put_camera(core, CountingCamera(FRAME))
     yield core
     core.unloadAllDevices()

@@ -1,0 +1,77 @@
+"""Bio-Formats finds in an OME-TIFF what the demo camera delivered: colours, cameras, positions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from adapters.pymmcore.runs import KEPT, delivered
+from ome_writers_pymmcore import MDAWriter
+from support.bioformats import read
+
+pytest.importorskip("useq")
+pytest.importorskip("pymmcore_plus")
+
+import useq
+from pymmcore_plus import CMMCorePlus, find_micromanager
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+if not find_micromanager():
+    pytest.skip("mm-test-adapters is not installed", allow_module_level=True)
+pytestmark = pytest.mark.camera
+
+
+@pytest.fixture(scope="module")
+def core() -> CMMCorePlus:
+    """Return a core with the demo camera, small and quick."""
+    core = CMMCorePlus()
+    KEPT.append(core)
+    core.loadSystemConfiguration()
+    core.setProperty("Camera", "OnCameraCCDXSize", 48)
+    core.setProperty("Camera", "OnCameraCCDYSize", 32)
+    core.setProperty("XY", "Velocity", 1e6)
+    core.setExposure(1)
+    return core
+
+
+def test_colours(core: CMMCorePlus, tmp_path: Path) -> None:
+    """Red is red, green is green and blue is blue."""
+    core.setProperty("Camera", "PixelType", "32bitRGB")
+    core.setProperty("Camera", "Mode", "Color Test Pattern")
+    writer = MDAWriter(tmp_path / "x.ome.tiff", core=core)
+    try:
+        with delivered(core) as frames:
+            core.mda.run(useq.MDASequence(time_plan={"interval": 0, "loops": 2}), output=writer)
+    finally:
+        core.setProperty("Camera", "PixelType", "16bit")
+    writer.result()
+    (series,) = read(tmp_path / "x.ome.tiff")
+    assert len(np.unique(frames[0][1].reshape(-1, 3), axis=0)) > 3
+    assert series.facts["PhysicalSizeX"] == 1.0, "read as a TIFF without metadata"
+    found = series.pixels.reshape(2, 32, 48, 3)
+    np.testing.assert_array_equal(found, [frame for _, frame in frames])
+
+
+@pytest.mark.parametrize("way", ["path", "writer"])
+def test_a_set_with_the_microscope_in_it(core: CMMCorePlus, way: str, tmp_path: Path) -> None:
+    """A set of files whose documents the client has edited is one dataset, whichever file is opened."""
+    core.setProperty("Camera", "Mode", "Noise")
+    seq = useq.MDASequence(
+        stage_positions=[(0, 0), (9, 9)],
+        channels=["DAPI", {"config": "FITC", "do_stack": False}],
+        z_plan={"range": 2, "step": 1},
+    )
+    output: Any = tmp_path / "x.ome.tiff"
+    with delivered(core) as frames:
+        core.mda.run(seq, output=MDAWriter(output, core=core) if way == "writer" else output)
+    for file in sorted((tmp_path / "x").iterdir()):
+        found: list[Any] = read(file)
+        assert len(found) == 2
+        assert [s.facts["Channels"] for s in found] == [["DAPI", "FITC"]] * 2
+        for index, frame in frames:
+            pixels = found[index["p"]].pixels
+            np.testing.assert_array_equal(pixels[0, index["c"], index["z"]], frame)

@@ -1,0 +1,53 @@
+"""Documents that a client has edited as models are still what every reader of OME-XML takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from ome_writers import (
+    AcquisitionSettings,
+    Dimension,
+    Position,
+    create_stream,
+    dims_from_standard_axes,
+)
+
+ome_types = pytest.importorskip("ome_types", reason="the models")
+tifffile = pytest.importorskip("tifffile", reason="the independent reader")
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_no_numeric_character_reference(tmp_path: Path) -> None:
+    """Bio-Formats replaces "&#" before it parses: units stay micro signs, and names lose their line ends."""
+    sizes: Any = {"y": 8, "x": 8}
+    positions = Dimension(
+        name="p",
+        type="position",
+        coords=[Position(name="a", x_coord=1, y_coord=2), Position(name="b", x_coord=3, y_coord=4)],
+    )
+    settings = AcquisitionSettings(
+        root_path=tmp_path / "x.ome.tiff",
+        dimensions=[positions, *dims_from_standard_axes(sizes)],
+        dtype="uint8",
+    )
+    with create_stream(settings) as stream:
+        for _ in range(2):
+            stream.append(np.ones((8, 8), "uint8"))
+    models = stream.get_metadata()
+    for model in models.values():
+        model.images[0].name = "two\nlines\tand a snowman ☃"
+        model.images[0].description = "größer\nals 1"
+    stream.update_metadata(models)
+    for file in sorted((tmp_path / "x").iterdir()):
+        with tifffile.TiffFile(file) as tiff:
+            text = tiff.pages.first.tags["ImageDescription"].value
+        assert "&#" not in text
+        assert 'XUnit="µm"' in text
+        model = ome_types.from_xml(text)
+        assert model.images[0].name == "two lines and a snowman ☃"
+        assert model.images[0].description == "größer\nals 1"
