@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import ome_writers
+from support import abilities
 from support.codeblocks import code_blocks, run_page
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -33,3 +34,9 @@ def test_every_public_name_is_in_the_reference() -> None:
     pages = "\n".join(page.read_text(encoding="utf-8") for page in DOCS.glob("reference/*.md"))
     explained = set(re.findall(r"^::: ome_writers\.(\w+)$", pages, re.M))
     assert explained == set(ome_writers.__all__) - {"__version__"}
+
+
+def test_the_table_of_abilities_is_that_of_the_registry() -> None:
+    """The page about the backends says what the registry says; the fix for a difference is to paste the new table."""
+    page = (DOCS / "reference/engines.md").read_text(encoding="utf-8")
+    assert f"-->\n{abilities.table()}\n<!--" in page, abilities.table()

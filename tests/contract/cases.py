@@ -28,7 +28,7 @@ ZARR: dict[str, Sequence[str]] = {
     "layout": ("single", "collection", "plate"),
     "order": ("tpcz", "ptcz", "tzcp", "ztpc"),
     "dtype": ("uint8", "uint16", "int32", "float64", "bool", "complex64"),
-    "compression": ("none", "blosc-zstd", "blosc-lz4", "zstd"),
+    "compression": ("none", "blosc-zstd", "blosc-lz4", "zstd", "gzip"),
     "chunks": ("frames", "tiles", "halves", "deep", "shards", "shards over t", "deep shards"),
     "ending": ("complete", "skipped", "unbounded", "cancelled", "kept"),
     "handing": ("copied", "handed over", "lent"),

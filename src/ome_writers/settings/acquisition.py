@@ -77,7 +77,7 @@ class AcquisitionSettings(Model):
     format
         A format, its name or a backend's name, or ``"auto"``.
     compression
-        ``blosc-zstd``, ``blosc-lz4``, ``zstd`` or ``none`` for OME-Zarr; ``lzw``, ``deflate``,
+        ``blosc-zstd``, ``blosc-lz4``, ``zstd``, ``gzip`` or ``none`` for OME-Zarr; ``lzw``, ``deflate``,
         ``zstd`` or ``none`` for OME-TIFF. None leaves it uncompressed.
     storage_order
         ``"ome"`` as the format likes it, ``"acquisition"``, or the names of all dimensions.

@@ -29,9 +29,11 @@ __all__ = [
     "check_schedule",
 ]
 
-ZarrCompression: TypeAlias = Literal["blosc-zstd", "blosc-lz4", "zstd", "none"]
+ZarrCompression: TypeAlias = Literal["blosc-zstd", "blosc-lz4", "zstd", "gzip", "none"]
 TiffCompression: TypeAlias = Literal["lzw", "deflate", "zstd", "none"]
-Compression: TypeAlias = Literal["blosc-zstd", "blosc-lz4", "zstd", "lzw", "deflate", "none"]
+Compression: TypeAlias = Literal[
+    "blosc-zstd", "blosc-lz4", "zstd", "gzip", "lzw", "deflate", "none"
+]
 
 _COMPRESSIONS = {
     "ome-zarr": ("OME-Zarr", get_args(ZarrCompression)),

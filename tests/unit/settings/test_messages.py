@@ -298,7 +298,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         settings(root_path="a.zarr", compression="lzw"),
         ValueError,
         "Compression 'lzw' is not supported for OME-Zarr. Supported: "
-        "('blosc-zstd', 'blosc-lz4', 'zstd', 'none').",
+        "('blosc-zstd', 'blosc-lz4', 'zstd', 'gzip', 'none').",
     ),
     (
         settings(root_path="a.tif", compression="blosc-lz4"),
@@ -309,7 +309,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         settings(compression="jpeg"),
         ValueError,
-        "'blosc-zstd', 'blosc-lz4', 'zstd', 'lzw', 'deflate' or 'none'",
+        "'blosc-zstd', 'blosc-lz4', 'zstd', 'gzip', 'lzw', 'deflate' or 'none'",
     ),
     (settings(dtype="foo"), ValueError, "Invalid dtype: 'foo': data type 'foo' not understood"),
     (settings(dtype="U5"), ValueError, "Invalid dtype: 'U5': frames hold numbers, not str160."),

@@ -1,0 +1,37 @@
+"""The table of abilities in the documentation, drawn from the registry: ``python -m support.abilities`` prints it."""
+
+from __future__ import annotations
+
+from ome_writers.storage import ENGINES
+
+COLUMNS = {
+    "growth": "growth",
+    "sharding": "shards",
+    "random_access": "any order",
+    "ragged": "ragged",
+    "live": "read while it writes",
+    "survives_kill": "survives a kill",
+    "survives_power_loss": "survives power loss",
+}
+
+
+def table() -> str:
+    """Return the Markdown table: a row an engine, a column an ability."""
+    heads = ["backend", "format", "install", "compression", *COLUMNS.values()]
+    lines = [_line(heads), _line(["---"] * len(heads))]
+    for row in ENGINES.values():
+        install = f"`ome-writers[{row.extra}]`" if row.extra else "always there"
+        codecs = ", ".join(f"`{name}`" for name in sorted(row.compressions - {"none"})) or "none"
+        answers = ["yes" if getattr(row, name) else "no" for name in COLUMNS]
+        if row.format != "ome-zarr":
+            answers[list(COLUMNS).index("sharding")] = "-"
+        lines.append(_line([f"`{row.name}`", row.format, install, codecs, *answers]))
+    return "\n".join(lines)
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    print(table())
