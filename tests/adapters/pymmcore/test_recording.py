@@ -16,6 +16,8 @@ pytest.importorskip("pymmcore_plus")
 pytest.importorskip("tensorstore", reason="the independent reader")
 pytest.importorskip("tifffile", reason="the independent reader")
 
+from pymmcore_plus.experimental.unicore import UniMMCore
+
 from adapters.pymmcore.cameras import CountingCamera, put_camera
 
 if TYPE_CHECKING:
@@ -181,6 +183,17 @@ def test_a_python_camera(lending_core: LendingCore, suffix: str, tmp_path: Path)
     if suffix == "zarr":
         found = attributes(tmp_path / "x.ome.zarr")["ome_writers"]["frame_metadata"]
         assert [f["camera_metadata"]["Temperature"] for f in found] == list(range(-21, -33, -1))
+
+
+def test_a_python_camera_of_a_plain_core(tmp_path: Path) -> None:
+    """A UniMMCore as it comes is recorded as well, out of its ring buffer."""
+    core = UniMMCore()
+    KEPT.append(core)
+    put_camera(core, CountingCamera())
+    counts = record(core, tmp_path / "x.ome.zarr", n_frames=12, progress=False)
+    core.unloadAllDevices()
+    assert (counts.received, counts.written, counts.dropped) == (12, 12, 0)
+    assert planes(tmp_path / "x.ome.zarr")[:, 0, 0].tolist() == list(range(1, 13))
 
 
 def test_a_python_camera_for_a_while(lending_core: LendingCore, tmp_path: Path) -> None:

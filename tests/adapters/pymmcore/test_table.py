@@ -38,10 +38,7 @@ pytestmark = [
 ]
 WHOLE = os.environ.get("OME_WRITERS_TABLE") == "all"
 FEW = {
-    "everything backwards",
-    "random points at two positions",
     "own channels with an own stack",
-    "an own grid with an own stack",
     "skips and leaves the stack",
     "wells and a grid, apart",
     "an autofocus between ragged frames",
