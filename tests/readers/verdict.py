@@ -1,0 +1,77 @@
+"""What a reader is, and what can be said of it and one sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from readers.samples import Sample
+
+    Images = Sequence[np.ndarray[Any, Any]]
+
+
+class Unavailable(Exception):  # noqa: N818 # it is no error: the reader is not on this machine
+    """The reader cannot run here; the message says why."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Somebody else's program or library.
+
+    Attributes
+    ----------
+    name
+        A column of the table.
+    format
+        ``zarr`` or ``tiff``.
+    read
+        Returns the pixels of every image, in order; an empty list from one that only validates.
+    limits
+        Names of samples to what this reader cannot do there, in a sentence, and why that is its own limit.
+    """
+
+    name: str
+    format: str
+    read: Callable[[Sample], Images]
+    limits: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of it: ``ok``, ``valid`` (no pixels compared), ``limit``, ``skip`` or ``FAIL``, and why."""
+
+    word: str
+    reason: str = ""
+
+
+def judge(reader: Reader, sample: Sample) -> Verdict:
+    """Have a reader open a sample, and compare every pixel."""
+    limit = reader.limits.get(sample.name)
+    try:
+        images = reader.read(sample)
+    except Unavailable as reason:
+        return Verdict("skip", str(reason))
+    except Exception as error:  # a reader may raise whatever it likes
+        return _failed(limit, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+    if not images:
+        return Verdict("valid")
+    wanted = list(sample.images.values())
+    if len(images) != len(wanted):
+        return _failed(limit, f"found {len(images)} images, there are {len(wanted)}")
+    for number, (found, right) in enumerate(zip(images, wanted, strict=True)):
+        if found.squeeze().shape != right.squeeze().shape:
+            return _failed(limit, f"image {number} has shape {found.shape}, not {right.shape}")
+        if not np.array_equal(found.squeeze(), right.squeeze()):
+            return _failed(limit, f"image {number} has wrong pixels")
+    if limit:
+        return Verdict("FAIL", f"it reads this now: take away the limit {limit!r}")
+    return Verdict("ok")
+
+
+def _failed(limit: str | None, reason: str) -> Verdict:
+    return Verdict("limit", limit) if limit else Verdict("FAIL", reason)
