@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         dims_from_standard_axes,
     )
     from ome_writers.streaming import CoordUpdate, OMEStream, create_stream
+    from ome_writers.validation import validate
     from ome_writers.views import StreamView
     from ome_writers.views import open as open  # noqa: A004 # the name users expect beside create_stream
     from ome_writers_useq import (
@@ -84,6 +85,7 @@ __all__ = [
     "dims_from_useq",
     "read_frame_metadata",
     "useq_to_acquisition_settings",
+    "validate",
 ]
 
 # `open` is public too, but not in `__all__`: a star import must not replace the builtin.
@@ -110,6 +112,7 @@ _ROOMS = {
     ),
     **dict.fromkeys(("CoordUpdate", "OMEStream", "create_stream"), "ome_writers.streaming"),
     "read_frame_metadata": "ome_writers.formats",
+    "validate": "ome_writers.validation",
     **dict.fromkeys(("StreamView", "open"), "ome_writers.views"),
     **dict.fromkeys(
         ("AcquisitionSettingsDict", "dims_from_useq", "useq_to_acquisition_settings"),

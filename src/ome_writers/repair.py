@@ -93,7 +93,7 @@ def repair(path: str | PathLike[str], *, dry_run: bool = False) -> Repair:
             f"{root} is being written by process {owner['pid']} on {owner['host']}. Repair it when that has "
             f"ended, or, if that process is gone, remove {lock} first."
         )
-    plan = _plan(root)
+    plan = plan_of(root)
     layout = replace(lay_out(plan), root=root, output=root)
     work = _Work(root, plan, layout, dry_run)
     return Repair(root, dry_run, tuple(work.findings()))
@@ -243,7 +243,7 @@ class _Work:
             path.unlink()
 
 
-def _plan(root: Path) -> Plan:
+def plan_of(root: Path) -> Plan:
     """Return the plan of the settings that a dataset was written with."""
     from ome_writers.routing import resolve
     from ome_writers.settings import AcquisitionSettings

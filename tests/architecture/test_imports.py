@@ -22,14 +22,14 @@ WITNESS = "src/ome_writers/cli/witness.py"
 
 @pytest.mark.parametrize("library", ENGINES)
 def test_an_engine_library_is_imported_in_one_file(library: str) -> None:
-    """A third-party engine is imported in one file of ``storage``, and one of ``views`` to read."""
+    """A third-party engine is imported in one file of ``storage``; to read, in one of ``views`` and ``validation``."""
     files = {
         name_of(path)
         for path in source_files(CORE)
         for module, _ in imported(path)
         if module.split(".")[0] == library
     } - {WITNESS}
-    for room in ("storage", "views"):
+    for room in ("storage", "views", "validation"):
         in_room = {file for file in files if file.startswith(f"src/ome_writers/{room}/")}
         assert len(in_room) <= 1, in_room
         files -= in_room

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from ome_writers.cli import demo, info, preview, watch
+from ome_writers.cli import demo, info, preview, repair, validate, watch
 from ome_writers.cli.command import FAILURE, INTERRUPTED, USAGE, Command, CommandError
 from ome_writers.cli.screen import open_screen
 from ome_writers.errors import OMEWritersError
@@ -20,6 +20,8 @@ COMMANDS: tuple[Command, ...] = (
     info.COMMAND,
     preview.COMMAND,
     watch.COMMAND,
+    repair.COMMAND,
+    validate.COMMAND,
 )
 
 

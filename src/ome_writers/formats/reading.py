@@ -161,7 +161,7 @@ def _value(text: str) -> Any:
 
 
 def _parsed(file: Path) -> Element:
-    text = file.read_bytes() if file.suffix == ".ome" else _description(file)
+    text = file.read_bytes() if file.suffix == ".ome" else description(file)
     if b"<!DOCTYPE" in text[:4096] or b"<!ENTITY" in text:
         raise UnsupportedError(f"{file}: OME-XML with a document type is not read.")
     try:
@@ -170,7 +170,7 @@ def _parsed(file: Path) -> Element:
         raise UnsupportedError(f"{file} holds no OME-XML: {error}.") from error
 
 
-def _description(file: Path) -> bytes:
+def description(file: Path) -> bytes:
     """Return the ImageDescription of a TIFF's first page.
 
     Sources: TIFF 6.0, section 2; the BigTIFF design (8-byte offsets, 20-byte entries, version 43).

@@ -81,6 +81,23 @@ class Remains:
             elif self._grid.sharded:
                 yield from self._shards.tidy(coordinate, path, dry_run=dry_run)
 
+    def inspect(self, chunks: tuple[int, ...] | None) -> Iterator[Finding]:
+        """Yield chunks and shards that cannot be read, or lie outside of an array of `chunks` chunks an axis.
+
+        Compressed chunks are decoded; those that are not have the right size, or have not.
+        """
+        for coordinate, path in self._files():
+            if self._grid.sharded and self._shards.read_index(path, coordinate) is None:
+                yield Finding(path, "a shard without a readable index", solved=False)
+        for chunk in self._chunks():
+            name = "/".join(map(str, chunk.at))
+            if chunks and any(at >= n for at, n in zip(chunk.at, chunks, strict=True)):
+                yield Finding(chunk.path, f"chunk {name} lies outside of the array", solved=False)
+            elif not self._shards.sound(chunk.size) or (
+                self._plan.compression != "none" and self._load(chunk) is None
+            ):
+                yield Finding(chunk.path, f"chunk {name} cannot be decoded", solved=False)
+
     def survey(self, axis: int | None, channel: int | None, *, whole: bool) -> Survey:
         """Return how far the array was filled along `axis`, and what its channels hold.
 

@@ -110,6 +110,10 @@ class ShardFiles:
         finally:
             os.close(fd)
 
+    def sound(self, size: int) -> bool:
+        """Whether a stored chunk can have this size, in bytes."""
+        return size == self._grid.chunk_bytes if self._codec.identity else size > 0
+
     def decoded(self, stored: bytes) -> NDArray[np.generic] | None:
         """Return a chunk's pixels; None when its bytes cannot be decoded."""
         try:

@@ -1,0 +1,58 @@
+"""``ome-writers repair``: make a dataset tidy whose writer died."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ome_writers.cli.command import FAILURE, SUCCESS, Command
+from ome_writers.cli.findings import ROWS, as_json, short
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from ome_writers.cli.screen import Screen
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("path", type=Path, metavar="PATH", help="the dataset")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only say what would be done; change nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _run(options: Namespace, screen: Screen) -> int:
+    from ome_writers.repair import repair
+
+    path: Path = options.path
+    made = repair(path, dry_run=options.dry_run)
+    status = FAILURE if made.unsolved else SUCCESS
+    if options.json:
+        found = as_json(made.findings, path)
+        screen.data({"path": str(path), "dry_run": made.dry_run, "findings": found})
+        return status
+    if not made.findings:
+        screen.say(f"{path} is tidy: nothing to repair")
+        return status
+    rows = [(short(finding.path, path), finding.what) for finding in made.findings[:ROWS]]
+    screen.table(str(path), ("where", "finding"), rows)
+    if hidden := len(made.findings) - len(rows):
+        screen.say(f"  ... and {hidden} more; --json shows them")
+    count = len(made.findings) - len(made.unsolved)
+    deed = "would be repaired" if made.dry_run else "repaired"
+    rest = f", {len(made.unsolved)} cannot be" if made.unsolved else ""
+    screen.say(f"{count} of {len(made.findings)} {deed}{rest}")
+    return status
+
+
+COMMAND = Command(
+    name="repair",
+    summary="Make a dataset tidy after its writer was killed; no readable frame is removed",
+    examples=(
+        ("ome-writers repair run.ome.zarr --dry-run", "what would be done"),
+        ("ome-writers repair run.ome.zarr", "do it"),
+    ),
+    arguments=_arguments,
+    run=_run,
+)

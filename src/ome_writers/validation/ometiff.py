@@ -1,0 +1,141 @@
+"""An OME-TIFF: its OME-XML against its pages and against the other files of its set."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+from ome_writers.errors import UnsupportedError
+from ome_writers.formats.reading import description
+from ome_writers.validation.report import Check, Finding
+from ome_writers.validation.validators import ask_ome_types
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from xml.etree.ElementTree import Element
+
+__all__ = ["checks", "files_of"]
+
+_TIFF = (".tif", ".tiff")
+_DTYPES = {"float": "float32", "double": "float64", "complex": "complex64"}
+_DTYPES["double-complex"] = "complex128"
+_UUID = "UUID"
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the files of an OME-TIFF: the one, or those of the folder of a set; none if it is no such thing."""
+    if path.is_dir():
+        names = sorted(file for file in path.iterdir() if file.is_file())
+        files = [f for f in names if f.name.lower().endswith((*_TIFF, ".companion.ome"))]
+        return files if any(f.suffix.lower() in _TIFF for f in files) else []
+    return [path] if path.suffix.lower() in (*_TIFF, ".ome") else []
+
+
+def checks(files: list[Path]) -> Iterator[Check]:
+    """Look at all that an OME-TIFF promises."""
+    documents: dict[Path, Element] = {}
+    texts: list[tuple[Path, str]] = []
+    findings: list[Finding] = []
+    for file in files:
+        try:
+            text = _xml(file)
+            documents[file] = ElementTree.fromstring(text)
+            texts.append((file, text.decode()))
+        except (UnsupportedError, ElementTree.ParseError, ValueError, OSError) as error:
+            findings.append(Finding(file, f"no OME-XML: {error}", solved=False))
+    for file, xml in documents.items():
+        findings += _links(file, xml)
+    yield Check("documents", tuple(findings))
+    try:
+        import tifffile  # noqa: F401  # asked once, used file by file below
+    except ImportError:
+        yield Check("pages", skipped="it takes tifffile, which is not installed")
+    else:
+        tiffs = [f for f in files if f.suffix.lower() in _TIFF]
+        yield Check("pages", tuple(x for f in tiffs for x in _pages(f, documents)))
+    yield ask_ome_types(texts)
+
+
+def _xml(file: Path) -> bytes:
+    text = file.read_bytes() if file.suffix.lower() == ".ome" else description(file)
+    if b"<!DOCTYPE" in text[:4096] or b"<!ENTITY" in text:
+        raise ValueError("a document type is not read")
+    return text
+
+
+def _links(file: Path, xml: Element) -> Iterator[Finding]:
+    """Yield references to other files that lead nowhere, or to another file than was meant."""
+    wanted = {
+        (link.get("FileName", ""), (link.text or "").strip())
+        for link in xml.iterfind(".//{*}TiffData/{*}UUID")
+    }
+    pointer = xml.find("{*}BinaryOnly")
+    if pointer is not None:
+        wanted.add((pointer.get("MetadataFile", ""), pointer.get(_UUID, "")))
+    for name, uuid in sorted(wanted):
+        other = file.parent / name
+        if not name or other.parent != file.parent or not other.is_file():
+            yield Finding(file, f"it refers to {name!r}, which is not there", solved=False)
+            continue
+        found = None
+        with suppress(UnsupportedError, ElementTree.ParseError, ValueError, OSError):
+            found = ElementTree.fromstring(_xml(other)).get(_UUID)
+        if uuid and found != uuid:
+            yield Finding(file, f"it refers to {name!r} as {uuid}, which is {found}", solved=False)
+
+
+def _pages(file: Path, documents: dict[Path, Element]) -> Iterator[Finding]:
+    """Yield where the pages of a file are not those that the OME-XML tells of, or cannot be read."""
+    import tifffile
+
+    images = list(_images(file, documents))
+    try:
+        with tifffile.TiffFile(file, _multifile=False) as tiff:
+            size, count = file.stat().st_size, len(tiff.pages)
+            for number, (first, planes, facts) in enumerate(images):
+                if first + planes > count:
+                    what = f"image {number} has planes up to page {first + planes}, the file {count} pages"
+                    yield Finding(file, what, solved=False)
+                elif planes and (found := _facts(tiff.pages[first])) != facts:
+                    what = f"image {number} is {facts}, and page {first} {found}"
+                    yield Finding(file, what, solved=False)
+            for number, page in enumerate(tiff.pages):
+                yield from _page(file, number, page.aspage(), size)
+    except Exception as error:  # tifffile raises what it likes
+        yield Finding(file, f"it cannot be read: {type(error).__name__}: {error}", solved=False)
+
+
+def _page(file: Path, number: int, page: Any, size: int) -> Iterator[Finding]:
+    stored = zip(page.dataoffsets, page.databytecounts, strict=True)
+    if any(offset + length > size for offset, length in stored):
+        yield Finding(file, f"page {number} lies beyond the end of the file", solved=False)
+    elif page.compression != 1:
+        try:
+            page.asarray()
+        except Exception as error:  # each codec has errors of its own
+            yield Finding(file, f"page {number} cannot be decoded: {error}", solved=False)
+
+
+def _images(
+    file: Path, documents: dict[Path, Element]
+) -> Iterator[tuple[int, int, tuple[int, int, str]]]:
+    """Yield, of each run of planes that lie in `file`: its first page, its length, and (y, x, dtype)."""
+    xml = documents.get(file)
+    pointer = xml.find("{*}BinaryOnly") if xml is not None else None
+    if pointer is not None:
+        xml = documents.get(file.with_name(pointer.get("MetadataFile", "")))
+    for pixels in xml.iterfind("{*}Image/{*}Pixels") if xml is not None else ():
+        kind = pixels.get("Type", "")
+        y, x = (int(pixels.get(f"Size{axis}", "0")) for axis in "YX")
+        for run in pixels.iterfind("{*}TiffData"):
+            link = run.find("{*}UUID")
+            if link is None or link.get("FileName", file.name) == file.name:
+                first, planes = int(run.get("IFD", "0")), int(run.get("PlaneCount", "1"))
+                yield first, planes, (y, x, _DTYPES.get(kind, kind))
+
+
+def _facts(page: Any) -> tuple[int, int, str]:
+    page = page.aspage()
+    return page.imagelength, page.imagewidth, str(page.dtype)
