@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from ome_writers.cli import demo, info, preview, repair, validate, watch
+from ome_writers.cli import advise, demo, info, preview, repair, validate, watch
 from ome_writers.cli.command import FAILURE, INTERRUPTED, USAGE, Command, CommandError
 from ome_writers.cli.screen import open_screen
 from ome_writers.errors import OMEWritersError
@@ -22,6 +22,7 @@ COMMANDS: tuple[Command, ...] = (
     watch.COMMAND,
     repair.COMMAND,
     validate.COMMAND,
+    advise.COMMAND,
 )
 
 

@@ -1,0 +1,186 @@
+"""``ome-writers advise``: measures a disk, and proposes settings for a camera, with reasons."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.cli.command import FAILURE, SUCCESS, Command, CommandError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from ome_writers.advice import Advice, Camera, DiskSpeed
+    from ome_writers.cli.screen import Screen
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--frame",
+        type=_frame,
+        required=True,
+        metavar="HxW",
+        help="height and width of a frame in pixels, as in 2048x2048",
+    )
+    parser.add_argument(
+        "--dtype", default="uint16", help="dtype of the pixels, as numpy calls it (default: uint16)"
+    )
+    parser.add_argument("--fps", type=_positive, required=True, metavar="N", help="frames a second")
+    parser.add_argument(
+        "--duration", type=_positive, metavar="S", help="seconds that the acquisition takes"
+    )
+    parser.add_argument(
+        "--disk",
+        type=Path,
+        default=Path(),
+        metavar="PATH",
+        help="a folder on the disk that is written to (default: the current one)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=_positive,
+        default=3.0,
+        metavar="S",
+        help="how long to measure the disk; longer sees through its caches (default: 3)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("ome-zarr", "ome-tiff"),
+        default="ome-zarr",
+        help="the format to propose settings for (default: ome-zarr)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _run(options: Namespace, screen: Screen) -> int:
+    import numpy as np
+
+    from ome_writers.advice import Camera, advise, measure_codecs, measure_disk
+
+    try:
+        dtype = np.dtype(options.dtype)
+    except TypeError:
+        raise CommandError(f"--dtype: numpy knows no {options.dtype!r}; try uint16") from None
+    if dtype.kind not in "uif":
+        raise CommandError(f"--dtype: {dtype} is no number of a camera; try uint8 or uint16")
+    if not options.disk.is_dir():
+        raise CommandError(f"--disk: {options.disk} is no folder; name one on the disk to measure")
+    height, width = options.frame
+    camera = Camera(height, width, dtype.name, options.fps, options.duration)
+    disk = measure_disk(options.disk, options.seconds)
+    advice = advise(
+        camera,
+        disk,
+        format=options.format,
+        codecs=measure_codecs(camera) if options.format == "ome-zarr" else (),
+        cores=os.cpu_count() or 1,
+        memory=_memory(),
+    )
+    if options.json:
+        screen.data(_document(camera, disk, advice))
+    else:
+        _show(screen, camera, disk, advice)
+    if advice.load == "too much":
+        space = advice.reasons.get("space")
+        screen.complain(
+            space
+            or f"the camera delivers {advice.share:.1f} times what this disk takes: "
+            "a faster disk, fewer frames a second or a smaller frame is needed"
+        )
+        return FAILURE
+    return SUCCESS
+
+
+def _document(camera: Camera, disk: DiskSpeed, advice: Advice) -> dict[str, Any]:
+    return {
+        "camera": {**asdict(camera), "bytes_per_second": camera.rate},
+        "disk": asdict(disk),
+        "advice": asdict(advice),
+        "settings": _settings(camera, advice),
+    }
+
+
+def _show(screen: Screen, camera: Camera, disk: DiskSpeed, advice: Advice) -> None:
+    screen.facts(
+        str(Path(disk.path).resolve()),
+        {
+            "camera": f"{camera.rate / 1e6:.0f} MB/s",
+            "disk": f"{disk.bytes_per_second / 1e6:.0f} MB/s to the medium, "
+            f"{disk.files_per_second:.0f} files/s, {disk.free / 1e9:.0f} GB free",
+            "load": f"{advice.load}: {advice.share:.0%} of what the disk takes",
+        },
+    )
+    screen.facts("\nwhy", {"format": f"{advice.format}, engine {advice.engine}", **advice.reasons})
+    screen.say("\nto paste:\n")
+    screen.say(_settings(camera, advice))
+
+
+def _settings(camera: Camera, advice: Advice) -> str:
+    """Return the settings as Python."""
+    suffix = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tiff"}[advice.format]
+    count = "None" if camera.frames is None else str(camera.frames)
+    shard = "" if advice.shard_chunks is None else f", shard_size_chunks={advice.shard_chunks}"
+    first = f'Dimension(name="t", count={count}, chunk_size={advice.chunk_frames}{shard})'
+    y, x = advice.tile
+    return f"""\
+from ome_writers import AcquisitionSettings, Dimension
+
+settings = AcquisitionSettings(
+    root_path="run{suffix}",
+    dimensions=[
+        {first},
+        Dimension(name="y", count={camera.height}, chunk_size={y}),
+        Dimension(name="x", count={camera.width}, chunk_size={x}),
+    ],
+    dtype="{camera.dtype}",
+    compression="{advice.compression}",
+    buffer_bytes={advice.buffer_bytes},
+)
+"""
+
+
+def _memory() -> int:
+    """Return the machine's memory in bytes; 4 GiB where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 4 * 1024**3
+
+
+def _frame(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text.strip().lower())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no HEIGHTxWIDTH, as in 2048x2048")
+    return int(match[1]), int(match[2])
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return number
+
+
+COMMAND = Command(
+    name="advise",
+    summary="Measure a disk, and propose settings for a camera",
+    examples=(
+        (
+            "ome-writers advise --frame 2048x2048 --dtype uint16 --fps 100 --disk .",
+            "chunks, shards, compression, and why",
+        ),
+        (
+            "ome-writers advise --frame 512x512 --fps 1000 --duration 60 --json",
+            "for a script; exits with 1 if the disk is too slow or too small",
+        ),
+    ),
+    arguments=_arguments,
+    run=_run,
+)
