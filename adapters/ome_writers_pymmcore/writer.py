@@ -103,6 +103,7 @@ class MDAWriter:
             )
             return
         self._began = time.perf_counter()
+        self._watch_relay(threading.current_thread())
         try:
             self._outputs = Outputs(
                 sequence,
@@ -132,13 +133,7 @@ class MDAWriter:
 
     def sequenceFinished(self, sequence: useq.MDASequence) -> None:
         """Close the output; this comes at the end of every run, however it ended."""
-        if self._outputs is not None and not self._finished.is_set():
-            try:
-                self._outputs.close()
-            except Exception as error:
-                self._fail(error)
-        self._took = time.perf_counter() - self._began if self._began else 0.0
-        self._finished.set()
+        self._end()
 
     # ------------------------------------------------------------------ what you call
 
@@ -244,6 +239,33 @@ class MDAWriter:
                 "the path itself as mda.run(..., output=path), which counts frames."
             ) from error
         self._received += 1
+
+    def _watch_relay(self, relay: threading.Thread) -> None:
+        """Close the output when the thread that relays the signals ends without having told of the run's end.
+
+        pymmcore-plus 0.18.1 stops that thread a moment before it hands over `sequenceFinished`, which is lost now and
+        then. To be removed when `MDARelayThread` is stopped after it.
+        """
+        if type(relay).__name__ != "MDARelayThread":
+            return
+
+        def wait() -> None:
+            relay.join()
+            self._end()
+
+        threading.Thread(target=wait, name="ome-writers-relay", daemon=True).start()
+
+    def _end(self) -> None:
+        """Close the output, once."""
+        if self._finished.is_set():
+            return
+        if self._outputs is not None:
+            try:
+                self._outputs.close()
+            except Exception as error:
+                self._fail(error)
+        self._took = time.perf_counter() - self._began if self._began else 0.0
+        self._finished.set()
 
     def _fail(self, error: BaseException) -> None:
         """Keep the first error and end the run."""

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -163,6 +164,31 @@ def test_connected_by_hand_and_through_the_relay(demo_core: CMMCorePlus, tmp_pat
     check_delivered(tmp_path / "a.ome.zarr", seq, frames)
     check_delivered(tmp_path / "b.ome.zarr", seq, frames)
     assert attached.result().written == relayed.result().written == 10
+
+
+def test_a_relay_that_loses_the_end(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """When the relay thread ends without the last signal, as happens, the output is closed all the same."""
+    calls: list[tuple[str, tuple[Any, ...]]] = []
+
+    class Keep:
+        def sequenceStarted(self, *args: Any) -> None:  # noqa: N802  # pymmcore-plus' name
+            calls.append(("sequenceStarted", args))
+
+        def frameReady(self, *args: Any) -> None:  # noqa: N802  # pymmcore-plus' name
+            calls.append(("frameReady", args))
+
+    writer = MDAWriter(tmp_path / "x.ome.zarr", core=demo_core)
+
+    class MDARelayThread(threading.Thread):
+        def run(self) -> None:
+            for name, args in calls:
+                getattr(writer, name)(*args)
+
+    with mda_listeners_connected(Keep(), mda_events=demo_core.mda.events, asynchronous=False):
+        demo_core.mda.run(useq.MDASequence(time_plan=TIMES))
+    MDARelayThread().start()
+    assert writer.result(timeout=30).written == 5
+    assert attributes(tmp_path / "x.ome.zarr")["ome_writers"]["status"] == "complete"
 
 
 def test_view_and_progress_follow_the_run(demo_core: CMMCorePlus, tmp_path: Path) -> None:
