@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from ome_writers.cli import advise, demo, info, preview, repair, validate, watch
+from ome_writers.cli import advise, completion, demo, info, preview, repair, validate, watch
 from ome_writers.cli.command import FAILURE, INTERRUPTED, USAGE, Command, CommandError
 from ome_writers.cli.screen import open_screen
 from ome_writers.errors import OMEWritersError
@@ -23,6 +23,7 @@ COMMANDS: tuple[Command, ...] = (
     repair.COMMAND,
     validate.COMMAND,
     advise.COMMAND,
+    completion.COMMAND,
 )
 
 
@@ -39,14 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit status: 0 done, 1 it failed, 2 it was asked wrongly, 130 Ctrl-C.
     """
-    parser = _parser()
+    command_line = parser()
     try:
-        options = parser.parse_args(arguments)
+        options = command_line.parse_args(arguments)
     except SystemExit as done:  # argparse has said what was wrong, or shown the help
         return int(done.code or 0)
     command: Command | None = options.command
     if command is None:
-        parser.print_help(sys.stderr)
+        command_line.print_help(sys.stderr)
         return USAGE
     screen = open_screen()
     try:
@@ -71,7 +72,8 @@ def _one_sentence(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
     from ome_writers import __version__
 
     parser = argparse.ArgumentParser(

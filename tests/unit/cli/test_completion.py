@@ -1,0 +1,42 @@
+"""``ome-writers completion``: shells complete what the parsers know."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+
+from ome_writers.cli import main
+from ome_writers.cli.completion import SHELLS
+from ome_writers.cli.program import COMMANDS
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [("inf", {"info"}), ("info --a", {"--all"}), ("advise --fr", {"--frame"}), ("info x", set())],
+)
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_bash_completes(
+    typed: str, completed: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bash offers the commands first, and then the options of the one that was typed."""
+    assert main(["completion", "bash"]) == 0
+    words = ["ome-writers", *typed.split()]
+    ask = (
+        f"\nCOMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _ome_writers;"
+        ' printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(
+        ["bash", "-c", capsys.readouterr().out + ask], capture_output=True, text=True, timeout=30
+    )
+    assert done.stderr == ""
+    assert set(done.stdout.split()) == completed
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_each_shell_knows_every_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is printed for a shell names all commands."""
+    assert main(["completion", shell]) == 0
+    printed = capsys.readouterr().out
+    assert all(command.name in printed for command in COMMANDS)
