@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from importlinter.cli import lint_imports
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pytest
+import subprocess
+import sys
+from pathlib import Path
 
 
-def test_contracts_are_kept(
-    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_contracts_are_kept(repository: Path, tmp_path: Path) -> None:
     """Every import-linter contract of ``pyproject.toml`` is kept."""
     config = str(repository / "pyproject.toml")
-    status = lint_imports(config_filename=config, cache_dir=str(tmp_path), no_cache=False)
-    output = capsys.readouterr().out
-    assert status == 0, output
-    assert "0 broken" in output
+    # in a process of its own: it silences the loggers of the one that it runs in
+    code = "import sys; from importlinter.cli import lint_imports as lint; "
+    code += f"sys.exit(lint(config_filename={config!r}, cache_dir={str(tmp_path)!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 broken" in done.stdout
