@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 def stored(plan: Plan, shapes: list[tuple[int, ...]] | None = None) -> list[NDArray[Any]]:
     """Return the pixels of each image of a dataset in storage order.
 
-    OME-Zarr is read with zarr-python and with tensorstore, which must agree; OME-TIFF with tifffile, whose arrays
-    have no axes of length 1 and get the ones of `shapes`; scratch stores with numpy.
+    OME-Zarr is read with tensorstore and, where it is installed, with zarr-python, which must agree; OME-TIFF with
+    tifffile, whose arrays have no axes of length 1 and get the ones of `shapes`; scratch stores with numpy.
     """
     layout = lay_out(plan)
     read = {"ome-zarr": _zarr, "ome-tiff": _tiff, "scratch": _scratch}[plan.settings.format.name]
@@ -33,23 +34,27 @@ def stored(plan: Plan, shapes: list[tuple[int, ...]] | None = None) -> list[NDAr
 
 
 def zarr_shapes(plan: Plan) -> list[tuple[int, ...]]:
-    """Return the shape of each array as zarr-python sees it."""
-    import zarr
-
+    """Return the shape of each array as tensorstore sees it."""
     layout = lay_out(plan)
-    return [zarr.open_array(str(layout.root / key), mode="r").shape for key in layout.arrays]
+    return [tuple(_open(layout.root / key).shape) for key in layout.arrays]
 
 
 def _zarr(path: Path, image: ImagePlan, shape: object) -> NDArray[Any]:
-    import tensorstore
-    import zarr
+    store = _open(path)
+    array: NDArray[Any] = store.read().result()
+    assert store.domain.labels == tuple(d.name for d in image.array.dimensions)
+    if find_spec("zarr") is not None:  # it needs Python 3.11
+        import zarr
 
-    array: NDArray[Any] = np.asarray(zarr.open_array(str(path), mode="r")[...])
-    store = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path}/"}}
-    other = tensorstore.open(store).result()
-    assert other.domain.labels == tuple(d.name for d in image.array.dimensions)
-    assert np.array_equal(other.read().result(), array)
+        assert np.array_equal(zarr.open_array(str(path), mode="r")[...], array)
     return array
+
+
+def _open(path: Path) -> Any:
+    import tensorstore
+
+    store = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path}/"}}
+    return tensorstore.open(store).result()
 
 
 def _tiff(path: Path, image: ImagePlan, shape: Any) -> NDArray[Any]:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def dimensions(engine: str, *, endless: bool) -> list[Dimension]:
 
 
 READERS = {
-    "ome-zarr": ["ours", "ours anew", "zarr", "tensorstore"],
+    "ome-zarr": ["ours", "ours anew", "tensorstore", *(["zarr"] if find_spec("zarr") else [])],
     "ome-tiff": ["ours", "tifffile"],
 }
 
