@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from adapters.pymmcore.stored import unsqueezed
 from faults.rounds import ALLOWANCE, FLUSH_INTERVAL, HEIGHT, WIDTH, frame, metadata
 from ome_writers import AcquisitionSettings, Dimension, read_frame_metadata
 
@@ -145,6 +146,4 @@ def pixels(output: Path) -> list[np.ndarray[Any, Any]]:
 
 
 def _ordered(series: Any) -> np.ndarray[Any, Any]:
-    axes = series.get_axes(squeeze=False)
-    pixels = series.asarray().reshape(series.get_shape(squeeze=False))
-    return pixels.transpose([axes.index(a) for a in "TCZYXS"])[..., 0]
+    return unsqueezed(series)[..., 0]

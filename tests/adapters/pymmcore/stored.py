@@ -88,6 +88,15 @@ def _zarr_image(group: Path) -> Image:
     return Image(tuple(axes[:-2]), pixels)
 
 
+def unsqueezed(series: Any) -> np.ndarray[Any, Any]:
+    """Return the pixels of a series of tifffile as (t, c, z, y, x, samples); it leaves axes of length 1 out."""
+    pixels, axes = series.asarray(), series.axes
+    for axis in "TCZYXS":
+        if axis not in axes:
+            pixels, axes = pixels[..., None], axes + axis
+    return pixels.transpose([axes.index(axis) for axis in "TCZYXS"])
+
+
 def _tiff_images(output: Path) -> list[Image]:
     import tifffile
 
@@ -96,12 +105,8 @@ def _tiff_images(output: Path) -> list[Image]:
     images = []
     with tifffile.TiffFile(file) as tiff:
         for series in tiff.series:
-            axes = series.get_axes(squeeze=False)
-            pixels = series.asarray().reshape(series.get_shape(squeeze=False))
-            order = [axes.index(a) for a in "TCZYX"]
-            rest = [i for i in range(len(axes)) if i not in order]
-            pixels = pixels.transpose([*order, *rest])
-            if rest and pixels.shape[-1] == 1:
+            pixels = unsqueezed(series)
+            if pixels.shape[-1] == 1:
                 pixels = pixels[..., 0]
             images.append(Image(("t", "c", "z"), pixels))
     return images

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from adapters.pymmcore.stored import unsqueezed
+
 useq = pytest.importorskip("useq")
 pytest.importorskip("pymmcore_plus")
 tifffile = pytest.importorskip("tifffile", reason="the independent reader")
@@ -73,9 +75,7 @@ def check(output: Path, frames: list[Any], images: int) -> list[OME]:
 
 
 def _ordered(series: Any) -> np.ndarray:
-    axes = series.get_axes(squeeze=False)
-    pixels = series.asarray().reshape(series.get_shape(squeeze=False))
-    return pixels.transpose([axes.index(a) for a in "TCZYXS"])[..., 0]
+    return unsqueezed(series)[..., 0]
 
 
 def test_time_lapse(core: CMMCorePlus, tmp_path: Path) -> None:
