@@ -18,14 +18,14 @@ SIDE = 1024  # pixels of the part of a frame that is compressed: larger ones onl
 
 def measure_codecs(camera: Camera) -> tuple[Codec, ...]:
     """Compress a camera-like frame with the codecs that OME-Zarr is written with, on one core."""
-    from numcodecs import blosc
+    from numcodecs.blosc import SHUFFLE, Blosc
 
     side = type(camera)(min(SIDE, camera.height), min(SIDE, camera.width), camera.dtype)
     picture = side.picture()
     found = []
     # the levels that the settings stand for
     for name, codec, level in (("blosc-lz4", "lz4", 5), ("blosc-zstd", "zstd", 3)):
-        coder = blosc.Blosc(cname=codec, clevel=level, shuffle=blosc.Blosc.SHUFFLE)
+        coder = Blosc(cname=codec, clevel=level, shuffle=SHUFFLE)
         size, rounds, began = 0, 0, time.perf_counter()
         while (took := time.perf_counter() - began) < SECONDS or not rounds:
             size = len(coder.encode(picture))
