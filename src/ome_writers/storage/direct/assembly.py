@@ -59,11 +59,10 @@ class Block:
         self._grid = grid
         self._buffers: list[NDArray[np.uint8]] = []
         self._reserved = 0
-        self._blank = False  # whether the slots that are not filled hold 0
 
     def give_memory(self, buffer: NDArray[np.uint8]) -> None:
         """Have the block copy frames into `buffer`; it holds `room` columns."""
-        if self._grid.padded:
+        if self._grid.padded or self._grid.depth > 1:
             buffer[...] = 0  # what no frame covers is the fill value
         self._buffers.append(buffer)
         self.columns = buffer.view(self._grid.dtype).reshape(self.room, *self._grid.column_shape)
@@ -72,14 +71,6 @@ class Block:
         """Go on with a column that was on disk, in which `slots` are filled."""
         self.columns[0][...] = column
         self.slots |= slots
-        self._blank = True
-
-    def blank(self) -> None:
-        """Make 0 what no frame has filled yet of a column that spans several planes."""
-        if not self._blank and self._grid.depth > 1:
-            for slot in set(range(self._grid.depth)) - self.slots:
-                self.columns[0][:, slot] = 0
-            self._blank = True
 
     def hand_over(self, frame: NDArray[np.generic], buffer: NDArray[np.uint8] | None) -> None:
         """Refer to a plane that is a whole column, in the pool's `buffer` or in somebody else's memory."""

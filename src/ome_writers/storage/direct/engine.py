@@ -288,7 +288,6 @@ class DirectEngine:
 
     def _submit(self, block: Block, *, final: bool, last: bool = False) -> None:
         """Hand a block over as it is (with the lock held)."""
-        block.blank()
         count = len(block.frames)
         frames = block.frames if last else tuple(block.frames)
         strand = self._arrays[block.array].strand(block.shard)
