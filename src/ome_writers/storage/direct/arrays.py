@@ -73,16 +73,17 @@ class StoredArray:
         """Return what blocks must share to be stored one after the other: a file, when nothing is encoded."""
         return shard if self.grid.sharded and self.identity else None
 
-    def store(self, block: Block, *, final: bool) -> None:
-        """Encode and write the columns of a block; `final` says that all of their frames are there."""
+    def store(self, block: Block, slots: frozenset[int] | None = None) -> None:
+        """Encode and write the columns of a block: with these slots, or None when it takes no more frames."""
+        columns = block.columns if slots is None else block.as_of(slots)
         if not self.grid.sharded:
-            for cell, column in zip(block.cells, block.columns, strict=False):
+            for cell, column in zip(block.cells, columns, strict=False):
                 for tile in range(len(column)):
                     key = (*cell, *divmod(tile, self.grid.tiles[1]))
-                    self._files.write(key, self._encode(column[tile], steady=final))
+                    self._files.write(key, self._codec.encode(column[tile]))
             return
         for part in self.grid.parts:
-            self._store_part(block, part, final=final)
+            self._store_part(block, columns, part, final=slots is None)
 
     def encode(self, chunk: NDArray[np.generic]) -> bytes | memoryview:
         """Return the stored form of a contiguous chunk."""
@@ -106,9 +107,19 @@ class StoredArray:
     def flush(self) -> None:
         """Make readers see all chunks that were stored in shards."""
         with self._lock:
-            shards = list(self._shards.values())
+            shards = list(self._shards.items())
+        for key, shard in shards:
+            shard.flush()
+            if shard.whole and shard.settled:
+                self._finish(key, shard)
+
+    def settle(self) -> float:
+        """Have readers look away from what `finish` will cut off; return when (`time.monotonic`) they have."""
+        with self._lock:
+            shards = [shard for shard in self._shards.values() if not shard.settled]
         for shard in shards:
             shard.flush()
+        return max((shard.settled_at for shard in shards), default=0.0)
 
     def finish(self) -> None:
         """Tidy every shard that is not complete."""
@@ -117,17 +128,25 @@ class StoredArray:
                 shard.finish()
             self._shards.clear()
 
-    def _store_part(self, block: Block, part: ShardPart, *, final: bool) -> None:
+    def _store_part(
+        self,
+        block: Block,
+        columns: Sequence[NDArray[np.generic]] | NDArray[np.generic],
+        part: ShardPart,
+        *,
+        final: bool,
+    ) -> None:
         """Write the tiles of a block's columns that lie in one shard."""
-        memory = block.memory if self.identity and len(self.grid.parts) == 1 else None
+        in_one = final and self.identity and len(self.grid.parts) == 1
+        memory = block.memory if in_one else None
         inner = self._inner(block.planes, part)
         if memory is not None:
             parts: list[bytes | memoryview] = [memory]
             sizes = np.full(len(block.planes) * len(part.inner), self.grid.chunk_bytes, np.int64)
         else:
             parts = [
-                self._encode(column[tile], steady=final)
-                for _, column in zip(block.planes, block.columns, strict=False)
+                self._codec.encode(column[tile])
+                for _, column in zip(block.planes, columns, strict=False)
                 for tile in part.tiles
             ]
             sizes = np.fromiter(map(len, parts), np.int64, len(parts))
@@ -149,10 +168,6 @@ class StoredArray:
         inner = [plane * per_plane + i for plane in planes for i in part.inner]
         return np.asarray(inner, np.int64)
 
-    def _encode(self, chunk: NDArray[np.generic], *, steady: bool) -> bytes | memoryview:
-        """Return the stored form of a chunk; one that still takes frames is copied first."""
-        return self._codec.encode(chunk if steady or self.identity else chunk.copy())
-
     def _acquire(self, key: Cell, part: ShardPart) -> Shard:
         """Return the shard for adding chunks; it is not finished before `_release`."""
         with self._lock:
@@ -166,13 +181,18 @@ class StoredArray:
             return shard
 
     def _release(self, key: Cell, shard: Shard) -> None:
-        """Finish the shard when it is whole, or when too many others wait."""
+        """Finish the shard when it is whole and settled, or when too many others wait."""
         with self._lock:
             shard.users -= 1
             crowded = len(self._shards) > _MOST_SHARDS
-            if shard.users or not (shard.whole or crowded):
+        if crowded or (shard.whole and shard.settled):
+            self._finish(key, shard)
+
+    def _finish(self, key: Cell, shard: Shard) -> None:
+        """Bring a shard into its final form, unless somebody adds to it or has finished it."""
+        with self._lock:
+            if shard.users or self._shards.pop(key, None) is None:
                 return
-            del self._shards[key]
             shard.finish()
         self._handles.sync(shard.path)
         self._handles.forget(shard.path)

@@ -11,8 +11,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from ome_writers.storage.direct.grid import Cell, Grid
@@ -57,6 +58,7 @@ class Block:
         self.stored = False
         self._memory = threading.Lock()  # held while somebody looks, or the memory goes
         self._grid = grid
+        self._again = False  # whether the column was whole before, and its frames are taken again
         self._buffers: list[NDArray[np.uint8]] = []
         self._reserved = 0
 
@@ -68,9 +70,20 @@ class Block:
         self.columns = buffer.view(self._grid.dtype).reshape(self.room, *self._grid.column_shape)
 
     def take_up(self, column: NDArray[np.generic], slots: set[int]) -> None:
-        """Go on with a column that was on disk, in which `slots` are filled."""
+        """Go on with a column that was on disk, in which `slots` are filled; with none, it was whole."""
         self.columns[0][...] = column
         self.slots |= slots
+        self._again = not slots
+
+    def as_of(self, slots: set[int] | frozenset[int]) -> list[NDArray[np.generic]]:
+        """Return a copy of a column that is still being filled, with these slots only."""
+        column = self.columns[0]
+        if self._again:
+            return [column.copy()]
+        copy = np.zeros_like(column)
+        for slot in slots:
+            copy[:, slot] = column[:, slot]
+        return [copy]
 
     def hand_over(self, frame: NDArray[np.generic], buffer: NDArray[np.uint8] | None) -> None:
         """Refer to a plane that is a whole column, in the pool's `buffer` or in somebody else's memory."""

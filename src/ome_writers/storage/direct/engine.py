@@ -290,21 +290,22 @@ class DirectEngine:
         """Hand a block over as it is (with the lock held)."""
         count = len(block.frames)
         frames = block.frames if last else tuple(block.frames)
+        slots = None if final else frozenset(block.slots)
         strand = self._arrays[block.array].strand(block.shard)
         self._background.submit(
-            lambda: self._store(block, count, final, last),
+            lambda: self._store(block, count, slots, last),
             frames,
             None if strand is None else (block.array, strand),
         )
 
-    def _store(self, block: Block, count: int, final: bool, last: bool) -> None:
-        """Write a block (in the background): half-full at a flush, or for the last time."""
+    def _store(self, block: Block, count: int, slots: frozenset[int] | None, last: bool) -> None:
+        """Write a block (in the background): half-full at a flush, with these slots, or for the last time."""
         try:
             with block.storing:
                 if block.stored:
                     return  # a flush that came too late
                 block.stored = last
-                self._arrays[block.array].store(block, final=final)
+                self._arrays[block.array].store(block, slots)
                 done = len(block.frames) if last else count
                 del block.frames[:done]
                 self._frames_written += done
@@ -326,6 +327,9 @@ class DirectEngine:
     def _publish(self, shapes: Sequence[tuple[int, ...]], *, finish: bool) -> None:
         """Bring indexes and shapes up to date; an error is kept like a worker's."""
         try:
+            if finish:
+                settled_at = max(array.settle() for array in self._arrays)
+                time.sleep(max(0.0, settled_at - time.monotonic()))
             for array in self._arrays:
                 if finish:
                     array.finish()

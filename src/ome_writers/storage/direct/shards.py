@@ -8,9 +8,12 @@ come, the index is written right behind the data and the file ends there::
     open      | chunk | chunk | ....hole.... | ..spare.. | index |
     complete  | chunk | chunk | chunk | index |
 
-Uncompressed chunks are written again in place. A compressed chunk that is written again (a chunk over several
-frames that is flushed half-full, a frame taken again) goes to one of two spare places of its own, by
-turns, so that the bytes an index points to are never overwritten.
+A chunk over several frames that is flushed half-full goes to one of two spare places of its own, by turns, so that
+the bytes an index points to are never overwritten; whole, it goes behind the others. So does a frame that is
+taken again, unless chunks are not compressed: these are written again in place.
+
+A reader looks up the index first and fetches the chunks a moment later. So the spare places are cut off only
+when it is some time ago that an index pointed there.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -38,6 +42,9 @@ if TYPE_CHECKING:
 __all__ = ["Shard", "ShardShape"]
 
 EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
+_FETCH = (
+    0.1  # seconds that a reader is given from looking up a chunk in the index to having read it
+)
 
 
 def _runs(
@@ -65,7 +72,7 @@ class ShardShape:
     most
         The most bytes a stored chunk can take.
     in_place
-        Whether a chunk always has the same size, so that it can be written again where it is.
+        Whether a whole chunk always has the same size, so that it can be written again where it is.
     """
 
     def __init__(self, chunks: int, most: int, *, in_place: bool) -> None:
@@ -95,12 +102,15 @@ class Shard:
         Whether the file has its final form.
     users
         How many threads are adding chunks (kept by who owns the shard).
+    settled_at
+        When (`time.monotonic`) nobody fetches chunks any more from what `finish` cuts off; see `settled`.
     """
 
     def __init__(self, path: Path, shape: ShardShape, expected: int, handles: Handles) -> None:
         self.path = path
         self.complete = False
         self.users = 0
+        self.settled_at = 0.0
         self._shape = shape
         self._handles = handles
         self._lock = threading.Lock()
@@ -112,6 +122,7 @@ class Shard:
         self._index_at = self._spare
         self._final = np.zeros(shape.chunks, dtype=bool)
         self._dirty = False
+        self._spares_shown = False  # whether the index on disk points to spare places
         if path.exists():
             self._adopt()
         else:
@@ -158,10 +169,15 @@ class Shard:
         """Whether every chunk that was expected has come."""
         return not self._missing
 
+    @property
+    def settled(self) -> bool:
+        """Whether `finish` cuts off nothing that a reader may be about to fetch; if not, `flush` and wait."""
+        return not self._spares_shown and time.monotonic() >= self.settled_at
+
     def finish(self) -> None:
         """Write the index behind the data and end the file there, whether all chunks came or not.
 
-        Nobody may be in `add` meanwhile.
+        Nobody may be in `add` meanwhile, and the shard should be `settled`.
         """
         with self._lock:
             if not self.complete:
@@ -179,18 +195,16 @@ class Shard:
 
     def _allocate(self, inner: slice | Indices, sizes: Indices, final: bool) -> Indices:
         """Return where each chunk goes: new final chunks side by side at the tail."""
-        if self._shape.in_place:
-            stored = self._index[inner, 0]
-            fresh = stored == EMPTY
-            if fresh.all():
-                return self._at_tail(sizes)
-            offsets: Indices = stored.astype(np.int64)
-            offsets[fresh] = self._at_tail(sizes[fresh])
-            return offsets
-        if final and not self._final[inner].any():
+        again = self._final[inner]
+        if final and not again.any():
             return self._at_tail(sizes)
-        chunks = np.arange(self._shape.chunks)[inner].tolist()
-        return np.asarray([self._spare_place(i) for i in chunks], dtype=np.int64)
+        offsets: Indices = self._index[inner, 0].astype(np.int64)
+        fresh = ~again & final
+        offsets[fresh] = self._at_tail(sizes[fresh])
+        aside = ~fresh & ~(again & self._shape.in_place)
+        chunks = np.arange(self._shape.chunks)[inner][aside]
+        offsets[aside] = [self._spare_place(i) for i in chunks.tolist()]
+        return offsets
 
     def _at_tail(self, sizes: Indices) -> Indices:
         ends: Indices = np.cumsum(sizes)
@@ -218,7 +232,12 @@ class Shard:
         return place + most if int(self._index[inner, 0]) == place else place
 
     def _write_index(self, fd: int) -> None:
+        shown = self._spares_shown
+        used = self._index[self._index[:, 0] != EMPTY, 0]
+        self._spares_shown = bool((used >= self._spare).any())
         write_at(fd, [self._index_document()], self._index_at)
+        if shown:
+            self.settled_at = time.monotonic() + _FETCH
         self._dirty = False
 
     def _index_document(self) -> bytes:

@@ -1,0 +1,147 @@
+"""Shards that somebody reads: first the index, a moment later the chunks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ome_writers import AcquisitionSettings, Dimension, create_stream
+from ome_writers.routing import resolve
+from ome_writers.storage.direct.assembly import Block
+from ome_writers.storage.direct.codec import Codec
+from ome_writers.storage.direct.grid import Grid
+from ome_writers.storage.direct.shards import Shard, ShardShape
+from ome_writers.storage.handles import Handles
+
+CHUNKS = 8
+FRAME = (32, 48)
+EMPTY = 2**64 - 1
+
+
+def settings(path: Path, compression: str) -> AcquisitionSettings:
+    """Return a time-lapse in chunks of two frames, all of them in one shard."""
+    return AcquisitionSettings(
+        root_path=path,
+        dimensions=[
+            Dimension(name="t", count=2 * CHUNKS, chunk_size=2, shard_size_chunks=CHUNKS),
+            Dimension(name="y", count=FRAME[0], chunk_size=FRAME[0]),
+            Dimension(name="x", count=FRAME[1], chunk_size=FRAME[1]),
+        ],
+        dtype="uint32",
+        format="direct",
+        compression=compression,
+        flush_interval=0.02,
+    )
+
+
+def frame(number: int) -> np.ndarray:
+    """Return the frame of this number; no two frames agree in any pixel."""
+    return (np.arange(np.prod(FRAME), dtype=np.uint32) * 1000 + number + 1).reshape(FRAME)
+
+
+def index_of(path: Path) -> list[list[int]]:
+    """Return (offset, size) of each chunk, from the end of the file."""
+    stored = path.read_bytes()[-(16 * CHUNKS + 4) : -4]
+    entries: list[list[int]] = np.frombuffer(stored, "<u8").reshape(-1, 2).tolist()
+    return entries
+
+
+def fetched(path: Path, offset: int, size: int) -> bytes:
+    """Return bytes of a file that is opened anew, as readers do."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(size)
+
+
+@pytest.mark.parametrize("compression", ["none", "blosc-lz4"])
+def test_what_an_index_points_to_can_be_fetched_a_moment_later(
+    tmp_path: Path, compression: str
+) -> None:
+    """Chunks that are fetched 50 ms after the index are whole and right, also those of a stream that closes."""
+    shard = tmp_path / "x.ome.zarr/0/c/0/0/0"
+    codec = Codec(compression, np.dtype("uint32"))
+    done = threading.Event()
+    wrong: list[str] = []
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        while not done.is_set():
+            if not shard.exists():
+                continue
+            began = time.monotonic()
+            entries = index_of(shard)
+            time.sleep(0.05)
+            chunks = [fetched(shard, *entry) if entry[0] != EMPTY else None for entry in entries]
+            if time.monotonic() - began > 0.08:  # this machine was busy: nobody promised that
+                continue
+            looks += 1
+            for number, chunk in enumerate(chunks):
+                if chunk is None:
+                    continue
+                if len(chunk) != entries[number][1]:
+                    wrong.append(f"chunk {number}: {len(chunk)} bytes of {entries[number][1]}")
+                    continue
+                planes = np.frombuffer(codec.decode(chunk), np.uint32).reshape(2, *FRAME)
+                for slot, plane in enumerate(planes):
+                    if plane.any() and not np.array_equal(plane, frame(2 * number + slot)):
+                        wrong.append(f"frame {2 * number + slot} is {plane.ravel()[:3]}")
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    try:
+        with create_stream(settings(tmp_path / "x.ome.zarr", compression)) as stream:
+            for number in range(2 * CHUNKS - 1):
+                stream.append(frame(number))
+                time.sleep(0.02)
+            stream.flush()  # shows the last chunk half-full
+            time.sleep(0.03)
+            stream.append(frame(2 * CHUNKS - 1))
+        time.sleep(0.1)
+    finally:
+        done.set()
+        reader.join()
+    assert not wrong
+    assert looks > 0
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_chunk_that_gets_more_frames_leaves_what_was_shown(
+    tmp_path: Path, in_place: bool
+) -> None:
+    """Bytes that an index points to stay as they are until the shard has settled and is finished."""
+    shard = Shard(tmp_path / "0", ShardShape(4, 100, in_place=in_place), 4, Handles(durable=False))
+    first, size = np.asarray([2]), np.asarray([100])
+    shard.add(first, size, [b"a" * 100], final=False)
+    shard.flush()
+    shown = int(np.frombuffer((tmp_path / "0").read_bytes()[-68:-4], "<u8")[4])
+    shard.add(first, size, [b"b" * 100], final=False)
+    shard.flush()
+    assert fetched(tmp_path / "0", shown, 100) == b"a" * 100
+    shard.add(first, size, [b"c" * 100])
+    assert fetched(tmp_path / "0", shown, 100) == b"a" * 100
+    assert not shard.settled
+    shard.flush()
+    assert not shard.settled
+    time.sleep(max(0.0, shard.settled_at - time.monotonic()))
+    assert shard.settled
+    shard.finish()
+    assert (tmp_path / "0").stat().st_size == 100 + 16 * 4 + 4
+    assert shard.read(2) == b"c" * 100
+
+
+def test_a_plane_that_is_being_filled_is_not_written(tmp_path: Path) -> None:
+    """What a flush writes of a chunk over several frames holds the frames that were there when it began."""
+    grid = Grid(resolve(settings(tmp_path / "x.ome.zarr", "none")).images[0].array)
+    block = Block(0, grid, (0,), 1, refers=False)
+    block.give_memory(np.empty(grid.column_bytes, np.uint8))
+    grid.place(frame(0), block.columns[0], 0)
+    block.slots.add(0)
+    grid.place(frame(1), block.columns[0], 1)  # not noted yet
+    (column,) = block.as_of({0})
+    assert np.array_equal(grid.plane(column, 0), frame(0))
+    assert not grid.plane(column, 1).any()
