@@ -23,6 +23,7 @@ from ome_writers.errors import (
 )
 
 if TYPE_CHECKING:
+    from ome_writers.conversion import Conversion, convert
     from ome_writers.formats import read_frame_metadata
     from ome_writers.settings import (
         AcquisitionSettings,
@@ -54,6 +55,7 @@ __all__ = [
     "AcquisitionSettings",
     "AcquisitionSettingsDict",
     "Channel",
+    "Conversion",
     "CoordUpdate",
     "Dimension",
     "EndOfAcquisitionError",
@@ -80,6 +82,7 @@ __all__ = [
     "UnsupportedError",
     "WriteError",
     "__version__",
+    "convert",
     "create_stream",
     "dims_from_standard_axes",
     "dims_from_useq",
@@ -111,6 +114,7 @@ _ROOMS = {
         "ome_writers.settings",
     ),
     **dict.fromkeys(("CoordUpdate", "OMEStream", "create_stream"), "ome_writers.streaming"),
+    **dict.fromkeys(("Conversion", "convert"), "ome_writers.conversion"),
     "read_frame_metadata": "ome_writers.formats",
     "validate": "ome_writers.validation",
     **dict.fromkeys(("StreamView", "open"), "ome_writers.views"),

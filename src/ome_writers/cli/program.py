@@ -7,7 +7,17 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from ome_writers.cli import advise, completion, demo, info, preview, repair, validate, watch
+from ome_writers.cli import (
+    advise,
+    completion,
+    convert,
+    demo,
+    info,
+    preview,
+    repair,
+    validate,
+    watch,
+)
 from ome_writers.cli.command import FAILURE, INTERRUPTED, USAGE, Command, CommandError
 from ome_writers.cli.screen import open_screen
 from ome_writers.errors import OMEWritersError
@@ -22,6 +32,7 @@ COMMANDS: tuple[Command, ...] = (
     watch.COMMAND,
     repair.COMMAND,
     validate.COMMAND,
+    convert.COMMAND,
     advise.COMMAND,
     completion.COMMAND,
 )

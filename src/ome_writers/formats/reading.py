@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -13,15 +14,18 @@ from ome_writers.errors import UnsupportedError
 from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest, read_lines
 from ome_writers.formats.recognition import read_document
 from ome_writers.formats.zarr_groups import image_groups
+from ome_writers.units import kind_of, ngff_name, si_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from os import PathLike
     from xml.etree.ElementTree import Element
 
+    from ome_writers.units import UnitKind
+
     Frames = list[dict[str, Any]]
 
-__all__ = ["read_frame_metadata"]
+__all__ = ["description", "ome_xml", "read_frame_metadata"]
 
 _PLANE_KEYS = {
     "DeltaT": "delta_t",
@@ -102,7 +106,21 @@ def _scratch(root: Path) -> Frames:
 _FOLDERS: dict[str, Callable[[Path], Frames]] = {"zarr.json": _zarr, "manifest.json": _scratch}
 
 
-def _tiff(file: Path) -> Frames:
+def ome_xml(path: Path) -> Element:
+    """Return the OME-XML of an OME-TIFF: a file, or the folder of a set; a companion file is followed.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is none, or the file that holds it is not there.
+    """
+    file = path
+    if path.is_dir():
+        patterns = ("*.companion.ome", "*.ome.tif", "*.ome.tiff", "*.tif", "*.tiff")
+        found = (f for pattern in patterns for f in sorted(path.glob(pattern)))
+        file = next(found, path)
+        if file == path:
+            raise UnsupportedError(f"{path} holds no OME-TIFF.")
     xml = _parsed(file)
     pointer = xml.find("{*}BinaryOnly")
     if pointer is not None:
@@ -112,6 +130,11 @@ def _tiff(file: Path) -> Frames:
                 f"{file} says that its metadata is in {name!r}, which is not there."
             )
         xml = _parsed(file.parent / name)
+    return xml
+
+
+def _tiff(file: Path) -> Frames:
+    xml = ome_xml(file)
     annotations = {
         a.get("ID"): a for a in xml.iterfind("{*}StructuredAnnotations/{*}MapAnnotation")
     }
@@ -130,12 +153,26 @@ def _planes(pixels: Element, annotations: dict[str | None, Element]) -> Iterator
     for plane in pixels.iterfind("{*}Plane"):
         index = [int(plane.get(f"The{letter}", 0)) for letter in order]
         entry: dict[str, Any] = {"storage_index": index}
-        entry |= {k: float(plane.get(a, 0)) for a, k in _PLANE_KEYS.items() if plane.get(a)}
+        for attribute, key in _PLANE_KEYS.items():
+            if value := plane.get(attribute):
+                unit = plane.get(f"{attribute}Unit")
+                entry[key] = float(value) * (1.0 if unit is None else _factor(attribute, unit))
         for reference in plane.iterfind("{*}AnnotationRef"):
             annotation = annotations.get(reference.get("ID"))
             for pair in annotation.iterfind("{*}Value/{*}M") if annotation is not None else ():
                 entry[pair.get("K", "")] = _value(pair.text or "")
         yield entry
+
+
+@cache
+def _factor(attribute: str, unit: str) -> float:
+    """Return how many seconds or micrometers a unit is; 1 where it is neither (``reference frame``)."""
+    kind: UnitKind = "space" if attribute.startswith("Position") else "time"
+    if kind_of(unit) != kind:
+        return 1.0
+    name = ngff_name(unit, kind)
+    standard = {"space": "micrometer", "time": "second"}[kind]
+    return 1.0 if name == standard else si_value(name) / si_value(standard)
 
 
 def _journalled(file: Path, pixels: Element, number: int) -> Frames:

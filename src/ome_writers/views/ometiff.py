@@ -38,8 +38,8 @@ _SUFFIXES = (".tif", ".tiff")
 def open_tiff(path: Path) -> Source:
     """Return the images of an OME-TIFF file, or of the set that a folder holds.
 
-    Axes are those that the file names, slowest first; of length 1 they are left out, but for the time of a dataset
-    that was written without a planned end. Several images lie along a first axis ``p``.
+    Axes are those that the file names, slowest first; of length 1 in all images they are left out, but for the time
+    of a dataset that was written without a planned end. Several images lie along a first axis ``p``.
 
     Raises
     ------
@@ -52,11 +52,8 @@ def open_tiff(path: Path) -> Source:
     images = dataset.images()
     first = images[0]
     growing = "T" if dataset.endless() else ""
-    letters = [
-        letter
-        for letter, size in zip(first.axes, first.sizes, strict=True)
-        if size > 1 or letter == growing
-    ]
+    hull = {c: max(i.sizes[i.axes.index(c)] for i in images) for c in first.axes}
+    letters = [c for c in first.axes if hull[c] > 1 or c == growing]
     arrays = [_TiffArray(dataset, number, letters) for number in range(len(images))]
     labels = [*map(str.lower, letters), "y", "x", *("s" if first.samples > 1 else "")]
     names: dict[str, list[str]] = {"p": [image.name for image in images], "c": list(first.channels)}

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["open_zarr"]
 
 
-def open_zarr(path: Path) -> Source:
+def open_zarr(path: Path, remember: int = 0) -> Source:
     """Return the images of an OME-Zarr.
 
     Those that this library wrote are seen in acquisition order, by the settings in their root document; others
-    as they are stored.
+    as they are stored. `remember` is how many bytes of decoded chunks may be kept.
 
     Raises
     ------
@@ -51,8 +51,9 @@ def open_zarr(path: Path) -> Source:
 
         folders = [path / key for key in lay_out(plan).arrays]
         if all((folder / "zarr.json").is_file() for folder in folders):
-            return StoredSource(StoredStream(plan, root, [_array(folder) for folder in folders]))
-    return _foreign(path, attributes.get("ome", {}))
+            arrays = [_array(folder, remember // len(folders)) for folder in folders]
+            return StoredSource(StoredStream(plan, root, arrays))
+    return _foreign(path, attributes.get("ome", {}), remember)
 
 
 class StoredStream:
@@ -156,10 +157,10 @@ def _plan(settings: Any) -> Plan | None:
         return None
 
 
-def _array(folder: Path) -> Any:
+def _array(folder: Path, remember: int) -> Any:
     """Return an array by our own reader, else by one of those that are installed."""
     try:
-        return ZarrArray(folder)
+        return ZarrArray(folder, remember)
     except UnsupportedError:
         try:
             import zarr
@@ -168,12 +169,12 @@ def _array(folder: Path) -> Any:
         return zarr.open_array(str(folder), mode="r")
 
 
-def _foreign(path: Path, ome: Mapping[str, Any]) -> Source:
+def _foreign(path: Path, ome: Mapping[str, Any], remember: int) -> Source:
     """Return the images of an OME-Zarr as they are stored, one after the other along ``p``."""
     groups = _groups(path, ome)
     multiscales = [_attributes(path / group)["ome"]["multiscales"][0] for group in groups]
     arrays = [
-        _array(path / group / multiscale["datasets"][0]["path"])
+        _array(path / group / multiscale["datasets"][0]["path"], remember // len(groups))
         for group, multiscale in zip(groups, multiscales, strict=True)
     ]
     axes = [axis["name"] for axis in multiscales[0]["axes"]]

@@ -57,6 +57,8 @@ class StackedSource:
             raise ValueError(
                 f"The arrays of a StreamView must have the same axes, y and x last: {shapes}."
             )
+        frames = [tuple(a.shape[-self._frame :]) for a in self._arrays]
+        self._hull = tuple(max(extents) for extents in zip(*frames, strict=True))
         stored = ndim - self._frame
         order = tuple(range(stored)) if permutation is None else tuple(permutation)[:stored]
         if sorted(order) != list(range(stored)):
@@ -102,7 +104,12 @@ class StackedSource:
             place[axis] = i
         if any(i >= n for i, n in zip(place, array.shape, strict=False)):
             return None
-        return np.asarray(array[tuple(place)])
+        plane = np.asarray(array[tuple(place)])
+        if plane.shape == self._hull:
+            return plane
+        out = np.zeros(self._hull, plane.dtype)  # a smaller image beside larger ones
+        out[tuple(map(slice, plane.shape))] = plane
+        return out
 
     def watch(self, callback: Callable[[], None]) -> None:
         """Do nothing: nobody tells when other people's arrays grow."""

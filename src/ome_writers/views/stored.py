@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["open_dataset"]
 
 
-def open_dataset(path: str | PathLike[str]) -> StreamView:
+def open_dataset(path: str | PathLike[str], *, remember: int = 0) -> StreamView:
     """Return a view of a dataset: an OME-Zarr, an OME-TIFF, or a folder with a set of OME-TIFF files.
 
     The dataset may still be written, by this process or another: shapes and pixels are looked up each time.
@@ -22,6 +22,9 @@ def open_dataset(path: str | PathLike[str]) -> StreamView:
     ----------
     path
         Folder of an OME-Zarr (0.5), a TIFF file, or the folder of a set.
+    remember
+        Bytes of decoded chunks to keep for the next planes, where chunks of an OME-Zarr hold several planes. Only
+        for a dataset that nobody writes any more: what is kept is not looked up again.
 
     Returns
     -------
@@ -46,7 +49,7 @@ def open_dataset(path: str | PathLike[str]) -> StreamView:
     ):
         from ome_writers.views.omezarr import open_zarr
 
-        return StreamView.over(open_zarr(path))
+        return StreamView.over(open_zarr(path, remember))
     from ome_writers.views.ometiff import open_tiff
 
     return StreamView.over(open_tiff(path))

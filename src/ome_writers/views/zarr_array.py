@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,6 +46,8 @@ class ZarrArray:
     ----------
     folder
         The array's node: the folder of its ``zarr.json``.
+    remember
+        Bytes of decoded chunks to keep, where a chunk holds several planes; only for an array that nobody writes.
 
     Raises
     ------
@@ -52,7 +55,7 @@ class ZarrArray:
         If the array uses a codec, a chunk grid or a data type that is not known here.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, remember: int = 0) -> None:
         self._document = LiveDocument(folder / "zarr.json")
         document = self._document.read()
         self._folder = folder
@@ -70,6 +73,10 @@ class ZarrArray:
             self._shard = _ShardIndex(per_shard, sharding)
             codecs = sharding["codecs"]
         self.dtype, self._decoders = _pipeline(document["data_type"], codecs, folder)
+        several = math.prod(self._chunk[:-2]) > 1
+        bytes_of_one = math.prod(self._chunk) * self.dtype.itemsize
+        self._most_remembered = remember // bytes_of_one if several else 0
+        self._remembered: OrderedDict[tuple[int, ...], NDArray[np.generic] | None] = OrderedDict()
         self._fill = _fill_value(document["fill_value"], self.dtype)
         encoding = document["chunk_key_encoding"]
         self._v2_keys = encoding["name"] == "v2"
@@ -102,11 +109,24 @@ class ZarrArray:
         slot = tuple(i % c for i, c in zip(index, self._chunk, strict=False))
         for row in range(math.ceil(height / cy)):
             for column in range(math.ceil(width / cx)):
-                chunk = self._chunk_at((*cell, row, column))
+                chunk = self._remembered_chunk((*cell, row, column))
                 if chunk is not None:
                     part = out[row * cy : (row + 1) * cy, column * cx : (column + 1) * cx]
                     part[...] = chunk[slot][: part.shape[0], : part.shape[1]]
         return out
+
+    def _remembered_chunk(self, coordinate: tuple[int, ...]) -> NDArray[np.generic] | None:
+        """Return a decoded chunk, the one of an earlier plane where it is still there."""
+        if not self._most_remembered:
+            return self._chunk_at(coordinate)
+        try:
+            chunk = self._remembered.pop(coordinate)
+        except KeyError:  # not there, or another thread has it in hand
+            chunk = self._chunk_at(coordinate)
+        self._remembered[coordinate] = chunk  # the latest is the last
+        while len(self._remembered) > self._most_remembered:
+            self._remembered.popitem(last=False)
+        return chunk
 
     def _chunk_at(self, coordinate: tuple[int, ...]) -> NDArray[np.generic] | None:
         """Return a decoded chunk; None when it was not written."""

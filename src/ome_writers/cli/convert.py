@@ -1,0 +1,176 @@
+"""``ome-writers convert``: writes a dataset again, in the other format or with other chunks."""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ome_writers.cli.command import SUCCESS, Command, CommandError
+from ome_writers.cli.info import describe
+from ome_writers.cli.screen import human_size
+from ome_writers.errors import OutputExistsError, SettingsError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from ome_writers.cli.screen import Advance, Screen
+
+ENGINES = ("direct", "tensorstore", "acquire-zarr", "zarrs-python", "zarr-python", "tifffile")
+COMPRESSIONS = ("none", "blosc-zstd", "blosc-lz4", "zstd", "gzip", "lzw", "deflate")
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "source",
+        type=Path,
+        metavar="SOURCE",
+        help="an OME-Zarr folder, an OME-TIFF file or its folder",
+    )
+    parser.add_argument(
+        "destination", type=Path, metavar="DEST", help="NAME.ome.zarr or NAME.ome.tiff"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace DEST if ome-writers wrote it"
+    )
+    parser.add_argument(
+        "--compression",
+        choices=COMPRESSIONS,
+        help="for OME-Zarr: none, blosc-zstd, blosc-lz4, zstd, gzip; for OME-TIFF: none, lzw, deflate, "
+        "zstd (default: from Zarr to Zarr as in SOURCE, else none)",
+    )
+    parser.add_argument(
+        "--chunk",
+        type=_shape,
+        default={},
+        metavar="AXES",
+        help="places or pixels of a chunk, as in t=16,y=512,x=512 (default: as in SOURCE, or a frame)",
+    )
+    parser.add_argument(
+        "--shard", type=_shape, default={}, metavar="AXES", help="chunks of a shard, as in t=64"
+    )
+    parser.add_argument("--engine", choices=ENGINES, help="what writes (default: the fitting one)")
+    parser.add_argument(
+        "--image",
+        type=int,
+        action="append",
+        metavar="N",
+        help="convert this image only, counted from 0; may be given several times",
+    )
+    parser.add_argument(
+        "--verify", action="store_true", help="read every frame of DEST again, and compare"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _run(options: Namespace, screen: Screen) -> int:
+    from ome_writers.conversion import convert
+
+    format = _format(options.destination, options.engine)
+    began = time.perf_counter()
+    with ExitStack() as stack, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # they were said when SOURCE was written
+        advance: Advance | None = None
+
+        def on_frame(done: int, total: int) -> None:
+            nonlocal advance
+            if advance is None:
+                advance = stack.enter_context(screen.progress("Frames", total))
+            advance(f"{done / (time.perf_counter() - began):.0f} frames/s")
+
+        try:
+            made = convert(
+                options.source,
+                options.destination,
+                format=format,
+                compression=options.compression,
+                chunk_shapes=options.chunk,
+                shard_shapes=options.shard,
+                images=options.image,
+                overwrite=options.overwrite,
+                verify=options.verify,
+                on_frame=on_frame,
+            )
+        except (OutputExistsError, SettingsError) as error:
+            raise CommandError(_as_typed(str(error))) from error
+    description = describe(made.destination)
+    if options.json:
+        facts = asdict(made) | {"source": str(made.source), "destination": str(made.destination)}
+        screen.data({**facts, "bytes_on_disk": description.bytes_on_disk})
+        return SUCCESS
+    rows = {
+        "from": str(made.source),
+        "format": f"{description.format}, {description.layout}",
+        "images": str(made.images),
+        "frames": str(made.frames) + (f" and {made.empty} empty places" if made.empty else ""),
+        "pixels": human_size(made.pixel_bytes),
+        "size on disk": f"{human_size(description.bytes_on_disk)} in {description.files} files",
+        "took": f"{made.seconds:.1f} s",
+    }
+    if made.verified:
+        rows["verified"] = "every frame reads as in the source"
+    screen.facts(f"\n{made.destination}", rows)
+    return SUCCESS
+
+
+def _as_typed(message: str) -> str:
+    """Return a message of the library with the options' names in place of the arguments'."""
+    for argument, option in (
+        ("set overwrite=True", "say --overwrite"),
+        ("overwrite=True", "--overwrite"),
+        ("chunk_shapes", "--chunk"),
+        ("shard_shapes", "--shard"),
+    ):
+        message = message.replace(argument, option)
+    return message
+
+
+def _format(destination: Path, engine: str | None) -> str:
+    """Return what the settings are to take as format; refuse a name that says none, or another."""
+    from ome_writers.settings.formats import NAMES, inferred_format
+
+    said, known = inferred_format(str(destination))
+    if not known:
+        raise CommandError(
+            f"{destination}: its name does not say the format; let it end in .ome.zarr or .ome.tiff"
+        )
+    if engine is None:
+        return "auto"
+    if NAMES[engine]["name"] != said["name"]:
+        raise CommandError(f"--engine: {engine} does not write what {destination} is called")
+    return engine
+
+
+def _shape(text: str) -> dict[str, int]:
+    shape = {}
+    for word in text.split(","):
+        name, _, count = word.partition("=")
+        if not name.strip() or not count.strip().isdecimal() or int(count) < 1:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} does not give axes their extent, as in t=16,y=512"
+            )
+        shape[name.strip()] = int(count)
+    return shape
+
+
+COMMAND = Command(
+    name="convert",
+    summary="Write a dataset again: in the other format, or with other chunks and compression",
+    examples=(
+        ("ome-writers convert run.ome.zarr run.ome.tiff --verify", "and compare every frame"),
+        (
+            "ome-writers convert run.ome.tiff run.ome.zarr --compression blosc-zstd",
+            "OME-TIFF to compressed OME-Zarr",
+        ),
+        (
+            "ome-writers convert a.ome.zarr b.ome.zarr --chunk t=16,y=256,x=256 --shard t=8",
+            "other chunks, in shards",
+        ),
+    ),
+    arguments=_arguments,
+    run=_run,
+)

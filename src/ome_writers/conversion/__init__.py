@@ -1,0 +1,7 @@
+"""From one dataset to another, frame by frame. This room never changes what it reads, and never holds all of it."""
+
+from __future__ import annotations
+
+from ome_writers.conversion.transfer import Conversion, convert
+
+__all__ = ["Conversion", "convert"]

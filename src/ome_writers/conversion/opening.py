@@ -1,0 +1,104 @@
+"""Finds out what there is to convert: the dataset, the images of it that one stream can take, its frames' metadata."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.conversion.ngff import describe_ngff
+from ome_writers.conversion.own import describe_own
+from ome_writers.conversion.tiff import describe_tiff
+from ome_writers.errors import OMEWritersError, OutputLockedError, UnsupportedError
+from ome_writers.formats import read_frame_metadata
+from ome_writers.formats.zarr_groups import image_groups
+from ome_writers.storage.lock import lock_owner, lock_path
+from ome_writers.views import open_dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ome_writers.conversion.source import Source
+
+    Frames = dict[tuple[int, tuple[int, ...]], dict[str, Any]]
+
+__all__ = ["REMEMBER", "describe", "frames_of", "images_of", "provenance"]
+
+REMEMBER = 128 * 2**20
+"""Bytes of decoded chunks that are kept, where one chunk of the source holds several frames."""
+
+
+def describe(path: Path) -> Source:
+    """Return what is to be converted."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist.")
+    owner = lock_owner(lock_path(path, folder=path.is_dir()))
+    if owner is not None:
+        raise OutputLockedError(
+            f"{path} is being written by process {owner['pid']} on {owner['host']}. Convert it when that has ended."
+        )
+    try:
+        view = open_dataset(path, remember=REMEMBER)
+        if (path / "zarr.json").is_file():
+            found = describe_own(path, view) or describe_ngff(path, view)
+        else:
+            found = describe_tiff(path, view)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        if isinstance(error, OMEWritersError):
+            raise
+        raise UnsupportedError(
+            f"{path} cannot be understood: {type(error).__name__}: {' '.join(str(error).split())}."
+        ) from error
+    if found.written == 0 or not len(found.rows):
+        raise UnsupportedError(f"{path} holds no frame that could be converted.")
+    return found
+
+
+def images_of(found: Source, images: Sequence[int] | None) -> list[int]:
+    """Return the images to convert, in their order; refuse some that one stream cannot take."""
+    count = len(found.dtypes)
+    numbers = sorted(set(range(count) if images is None else images))
+    if not numbers or numbers[0] < 0 or numbers[-1] >= count:
+        raise UnsupportedError(
+            f"{found.path} has the images 0 to {count - 1}, but {numbers} were asked for."
+        )
+    for what, values in (("frames", found.frame_shapes), ("dtypes", found.dtypes)):
+        different = list(dict.fromkeys(str(values[n]) for n in numbers))
+        if len(different) > 1:
+            raise UnsupportedError(
+                f"The images of {found.path} have different {what} ({', '.join(different)}), which one dataset "
+                "cannot hold here. Convert some of them at a time (images)."
+            )
+    samples = found.frame_shapes[numbers[0]][2:]
+    if samples not in ((), (3,)):
+        raise UnsupportedError(
+            f"{found.path} has {samples[0]} samples a pixel; frames have one here, or three (RGB)."
+        )
+    return numbers
+
+
+def frames_of(found: Source) -> Frames:
+    """Return the metadata of the frames, by the place that they have in the source."""
+    try:
+        frames = read_frame_metadata(found.path)
+    except UnsupportedError:  # a file whose name does not end as a TIFF's does
+        return {}
+    numbers: dict[Any, int] = {}
+    if found.format == "ome-zarr":
+        numbers = {group: number for number, group in enumerate(image_groups(found.path))}
+    by_place: Frames = {}
+    for frame in frames:
+        image, index = frame.pop("image", 0), tuple(frame.pop("storage_index"))
+        by_place[numbers.get(image, 0) if numbers else image, index] = frame
+    return by_place
+
+
+def provenance(found: Source) -> dict[str, Any]:
+    """Return where the pixels came from, for whoever finds the destination alone."""
+    return {
+        "source": found.path.name,
+        "format": found.format,
+        "status": found.status,
+        "frames_written": found.written,
+        "program": f"ome-writers {version('ome-writers')}",
+    }

@@ -1,0 +1,251 @@
+"""An OME-TIFF of anybody, from its OME-XML.
+
+Source: https://www.openmicroscopy.org/Schemas/OME/2016-06/ome.xsd
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+
+from ome_writers.conversion.source import Source, existing
+from ome_writers.errors import UnsupportedError
+from ome_writers.formats.names import distinct
+from ome_writers.formats.ome_xml import FRAME_NAMESPACE
+from ome_writers.formats.reading import ome_xml
+from ome_writers.settings import Channel, Dimension, Plate, Position
+from ome_writers.settings.plate import row_name
+from ome_writers.units import kind_of, ngff_name, si_value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from xml.etree.ElementTree import Element
+
+    from ome_writers.conversion.source import Place
+    from ome_writers.units import UnitKind
+    from ome_writers.views import StreamView
+
+__all__ = ["describe_tiff"]
+
+_DTYPES = {"float": "float32", "double": "float64", "complex": "complex64"}
+_DTYPES["double-complex"] = "complex128"
+_OWN = "ome_writers"
+
+
+def describe_tiff(path: Path, view: StreamView) -> Source:
+    """Return what the OME-XML of an OME-TIFF says.
+
+    Raises
+    ------
+    UnsupportedError
+        If it has no OME-XML, or one without images.
+    """
+    xml = ome_xml(path)
+    images = xml.findall("{*}Image")
+    pixels = [p for image in images if (p := image.find("{*}Pixels")) is not None]
+    if not images or len(pixels) != len(images):
+        raise UnsupportedError(f"{path}: its OME-XML describes no image, or one without Pixels.")
+    samples = [_samples(p) for p in pixels]
+    sizes = [_sizes(p, s) for p, s in zip(pixels, samples, strict=True)]
+    order = pixels[0].get("DimensionOrder", "XYZCT")[:1:-1].lower()  # slowest first
+    several = len(images) > 1 or images[0].find("{*}StageLabel") is not None
+    names = [
+        axis
+        for axis in order
+        if axis in view.dims
+        or max(size[axis] for size in sizes) > 1
+        or (axis == "c" and samples[0] == 1 and _named(pixels[0]))
+    ]
+    if several:
+        names.insert(0, "p")
+    names = _acquired(images[0], names)
+    plate = None
+    positions = list(map(_position, images, range(len(images))))
+    if xml.find("{*}Plate") is not None:
+        plate, positions = _wells(xml, images, positions)
+    positions = _told_apart(positions)
+    ours = _annotations(xml).pop(_OWN, {})
+    letters = [letter.lower() for letter in order]
+
+    def place(index: Sequence[int]) -> Place:
+        at = dict(zip(names, map(int, index), strict=False))
+        return at.get("p", 0), tuple(at.get(letter, 0) for letter in letters)
+
+    return Source(
+        path=path,
+        format="ome-tiff",
+        dimensions=(
+            *(_dimension(name, pixels[0], sizes, positions) for name in names),
+            *(_dimension(name, pixels[0], sizes, positions) for name in "yx"),
+        ),
+        dtypes=[_DTYPES.get(kind := p.get("Type", ""), kind) for p in pixels],
+        frame_shapes=[
+            (size["y"], size["x"], *([s] if s > 1 else []))
+            for size, s in zip(sizes, samples, strict=True)
+        ],
+        view=view,
+        rows=existing(names, sizes),
+        place=place,
+        plate=plate,
+        status=ours.get("status"),
+        written=ours.get("frames_written"),
+        metadata={k: v for k, v in _annotations(xml).items() if k not in (_OWN, FRAME_NAMESPACE)},
+        name="" if several else images[0].get("Name", ""),
+    )
+
+
+def _samples(pixels: Element) -> int:
+    channel = pixels.find("{*}Channel")
+    return 1 if channel is None else int(channel.get("SamplesPerPixel", "1"))
+
+
+def _sizes(pixels: Element, samples: int) -> dict[str, int]:
+    sizes = {axis: int(pixels.get(f"Size{axis.upper()}", "1")) for axis in "tczyx"}
+    return {**sizes, "c": sizes["c"] // samples}
+
+
+def _named(pixels: Element) -> bool:
+    """Whether a single channel has something to be kept."""
+    channel = pixels.find("{*}Channel")
+    return channel is not None and bool(channel.get("Name") or channel.get("Color"))
+
+
+def _acquired(image: Element, names: list[str]) -> list[str]:
+    """Return the axes in the order in which this library acquired them, if it did."""
+    said = re.search(
+        r"Acquisition order, slowest axis first: (.*)\.", image.findtext("{*}Description", "")
+    )
+    order = said[1].split(", ") if said else []
+    return order if sorted(order) == sorted(names) else names
+
+
+def _dimension(
+    name: str, pixels: Element, sizes: Sequence[Mapping[str, int]], positions: list[Position]
+) -> Dimension:
+    if name == "p":
+        return Dimension(name="p", type="position", coords=positions)
+    count = max(size[name] for size in sizes)
+    if name == "c":
+        return Dimension(name="c", type="channel", coords=_channels(pixels, count))
+    kind: UnitKind = "time" if name == "t" else "space"
+    word = "TimeIncrement" if name == "t" else f"PhysicalSize{name.upper()}"
+    unit = pixels.get(f"{word}Unit", "s" if name == "t" else "µm")
+    step = float(pixels.get(word, "0"))
+    if not step or kind_of(unit) != kind:  # "pixel" and "reference frame" are no lengths
+        return Dimension(name=name, count=count, type=kind)
+    return Dimension(name=name, count=count, type=kind, scale=step, unit=ngff_name(unit, kind))
+
+
+def _channels(pixels: Element, count: int) -> list[Channel]:
+    elements = pixels.findall("{*}Channel")[:count]
+    names = distinct(
+        [e.get("Name") or f"Channel {i}" for i, e in enumerate(elements)]
+        + [f"Channel {i}" for i in range(len(elements), count)]
+    )
+    channels = [_channel(name, e) for name, e in zip(names, elements, strict=False)]
+    return [*channels, *(Channel(name=name) for name in names[len(channels) :])]
+
+
+def _channel(name: str, element: Element) -> Channel:
+    return Channel(
+        name=name,
+        color=_color(element.get("Color")),
+        excitation_wavelength_nm=_nanometers(element, "ExcitationWavelength"),
+        emission_wavelength_nm=_nanometers(element, "EmissionWavelength"),
+        fluorophore=element.get("Fluor"),
+    )
+
+
+def _color(text: str | None) -> Any:
+    """Return OME's signed 32-bit RGBA as a colour."""
+    if text is None:
+        return None
+    red, green, blue, alpha = (int(text) % 2**32).to_bytes(4, "big")
+    return (red, green, blue) if alpha in (0, 255) else (red, green, blue, alpha / 255)
+
+
+def _nanometers(element: Element, word: str) -> int | None:
+    value, unit = element.get(word), element.get(f"{word}Unit", "nm")
+    if value is None or kind_of(unit) != "space":
+        return None
+    return round(float(value) * si_value(ngff_name(unit, "space")) * 1e9) or None
+
+
+def _position(image: Element, number: int) -> Position:
+    """Return where an image was taken: what StageLabel says."""
+    label = image.find("{*}StageLabel")
+    name = image.get("Name") or image.get("ID") or str(number)
+    if label is None:
+        return Position(name=name)
+    found: dict[str, Any] = {}
+    for axis in "XYZ":
+        value, unit = label.get(axis), label.get(f"{axis}Unit", "µm")
+        if value is not None and kind_of(unit) == "space":
+            found[f"{axis.lower()}_coord"] = float(value) * si_value(ngff_name(unit, "space")) * 1e6
+    return Position(name=name, **found)
+
+
+def _wells(
+    xml: Element, images: Sequence[Element], positions: list[Position]
+) -> tuple[Plate | None, list[Position]]:
+    """Return the plate, and the positions with their wells; no plate where an image has no well."""
+    element = xml.find("{*}Plate")
+    assert element is not None
+    places = {
+        reference.get("ID"): (int(well.get("Row", "0")), int(well.get("Column", "0")))
+        for well in element.iterfind("{*}Well")
+        for reference in well.iterfind("{*}WellSample/{*}ImageRef")
+    }
+    wells = [places.get(image.get("ID")) for image in images]
+    known = [well for well in wells if well is not None]
+    if len(known) < len(images):
+        return None, positions
+    rows = _names(element, "Row", max(row for row, _ in known))
+    columns = _names(element, "Column", max(column for _, column in known))
+    found = [
+        p.model_copy(update={"plate_row": rows[row], "plate_column": columns[column]})
+        for p, (row, column) in zip(positions, known, strict=True)
+    ]
+    return Plate(row_names=rows, column_names=columns, name=element.get("Name")), found
+
+
+def _told_apart(positions: Sequence[Position]) -> list[Position]:
+    """Return positions whose names are distinct in each well: OME-XML has no word for the cells of a grid."""
+    found = list(positions)
+    for well in {(p.plate_row, p.plate_column) for p in positions}:
+        here = [i for i, p in enumerate(positions) if (p.plate_row, p.plate_column) == well]
+        for i, name in zip(here, distinct(positions[i].name for i in here), strict=True):
+            found[i] = positions[i].model_copy(update={"name": name})
+    return found
+
+
+def _names(plate: Element, axis: str, last: int) -> list[str]:
+    """Return the names of a plate's rows or columns: by its convention, else letters for rows, numbers for columns."""
+    count = max(int(plate.get(f"{axis}s", "0")), last + 1)
+    usual = "letter" if axis == "Row" else "number"
+    letters = plate.get(f"{axis}NamingConvention", usual) == "letter"
+    return [row_name(i) if letters else str(i + 1) for i in range(count)]
+
+
+def _annotations(xml: Element) -> dict[str, dict[str, Any]]:
+    """Return the pairs of each MapAnnotation that nothing refers to, by its namespace."""
+    referred = {element.get("ID") for element in xml.iterfind(".//{*}AnnotationRef")}
+    found: dict[str, dict[str, Any]] = {}
+    for annotation in xml.iterfind("{*}StructuredAnnotations/{*}MapAnnotation"):
+        if annotation.get("ID") not in referred:
+            pairs = {
+                pair.get("K", ""): _value(pair.text or "")
+                for pair in annotation.iterfind("{*}Value/{*}M")
+            }
+            found.setdefault(annotation.get("Namespace") or "annotation", {}).update(pairs)
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return from_json(text)
+    except ValueError:
+        return text

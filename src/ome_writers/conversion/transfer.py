@@ -1,0 +1,174 @@
+"""Reads a frame, appends it, goes on: what is in memory is one frame, and what the stream's buffer holds."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ome_writers.conversion.destination import cut, named, refuse_itself, settings_of
+from ome_writers.conversion.opening import REMEMBER, describe, frames_of, images_of, provenance
+from ome_writers.conversion.source import frame_at, selected
+from ome_writers.errors import WriteError, describe_frames
+from ome_writers.settings import AcquisitionSettings
+from ome_writers.streaming import create_stream
+from ome_writers.views import open_dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from os import PathLike
+
+    from ome_writers.settings.formats import Format
+
+__all__ = ["Conversion", "convert"]
+
+NAMESPACE = "conversion"
+"""Under which the destination says where it came from."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was converted.
+
+    Attributes
+    ----------
+    source, destination
+        What was read, and what was written.
+    images, frames
+        How many were written.
+    empty
+        Places that the source's writer never filled; they are empty in the destination, too.
+    pixel_bytes
+        Bytes of the pixels, uncompressed.
+    seconds
+        How long it took, the destination's `close` included.
+    verified
+        Whether every frame was read again and compared.
+    """
+
+    source: Path
+    destination: Path
+    images: int
+    frames: int
+    empty: int
+    pixel_bytes: int
+    seconds: float
+    verified: bool
+
+
+def convert(
+    source: str | PathLike[str],
+    destination: str | PathLike[str],
+    *,
+    format: Format | str = "auto",
+    compression: str | None = None,
+    chunk_shapes: Mapping[str, int] | None = None,
+    shard_shapes: Mapping[str, int] | None = None,
+    images: Sequence[int] | None = None,
+    overwrite: bool = False,
+    verify: bool = False,
+    on_frame: Callable[[int, int], object] | None = None,
+) -> Conversion:
+    """Write a dataset again: in the other format, or with other chunks and another compression.
+
+    Names, pixel sizes, channels with colours and wavelengths, positions, plates, the metadata of frames and of the
+    whole acquisition go along. Of resolution levels, the first is read.
+
+    Parameters
+    ----------
+    source
+        An OME-Zarr 0.5 or OME-TIFF (a file, or the folder of a set), of this library or another.
+    destination
+        Where to; the suffix says the format.
+    format
+        A format, its name or a backend's name, as in `AcquisitionSettings`.
+    compression
+        As in `AcquisitionSettings`. None: from Zarr to Zarr what the source has, else none.
+    chunk_shapes, shard_shapes
+        Axis to the extent of a chunk, and to the number of chunks in a shard. Axes left out have, from Zarr to
+        Zarr, what they have in the source; else a chunk is a frame.
+    images
+        Numbers of the images to convert, counted from 0; None: all.
+    overwrite
+        Whether an earlier dataset of this library may be replaced.
+    verify
+        Whether to read every frame again at the end, and compare.
+    on_frame
+        Called after each frame with the number of frames that are done and of those there are.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is at `source`.
+    UnsupportedError
+        If it is something else, its images have different frames or dtypes, or the format cannot hold them.
+    OutputLockedError
+        If a living process is writing `source`.
+    OutputExistsError
+        If something lies at `destination`, or it is `source` itself.
+    SettingsError
+        If `chunk_shapes` or `shard_shapes` name an axis that there is not.
+    WriteError
+        If a frame reads differently from the destination (`verify`), or could not be written.
+    """
+    began = time.perf_counter()
+    found = describe(Path(source))
+    numbers = images_of(found, images)
+    dimensions, read, write = selected(found, numbers)
+    format = AcquisitionSettings(root_path=destination, format=format).format
+    dimensions, write = named(found, dimensions, write, Path(destination), format)
+    dimensions = cut(found, dimensions, format, chunk_shapes or {}, shard_shapes or {})
+    settings = settings_of(
+        found, numbers[0], dimensions, write, destination, format, compression, overwrite
+    )
+    output = Path(settings.output_path)
+    refuse_itself(found.path, output)
+    frames = frames_of(found)
+    total = len(read) * (2 if verify else 1)
+    holes = found.written is not None and found.written < len(found.rows)
+    checksums = np.zeros(len(read) if verify else 0, np.uint32)
+    empty = size = 0
+    with create_stream(settings) as stream:
+        for namespace, metadata in found.metadata.items():
+            stream.set_global_metadata(namespace, metadata)
+        stream.set_global_metadata(NAMESPACE, provenance(found))
+        for number, index in enumerate(read):
+            frame = found.read(index.tolist())
+            facts = frames.pop(found.place(index.tolist()), None)
+            if holes and facts is None and not frame.any():
+                stream.skip()
+                empty += 1
+            else:
+                stream.append(frame, copy=False, frame_metadata=facts)
+            size += frame.nbytes
+            if verify:
+                checksums[number] = zlib.crc32(frame.data)
+            if on_frame is not None:
+                on_frame(number + 1, total)
+    if verify:
+        view = open_dataset(output, remember=REMEMBER)
+        wrong = []
+        for number, index in enumerate(write):
+            if zlib.crc32(frame_at(view, dimensions, index.tolist()).data) != checksums[number]:
+                wrong.append(number)
+            if on_frame is not None:
+                on_frame(len(read) + number + 1, total)
+        if wrong:
+            raise WriteError(
+                f"{output} does not hold what {found.path} does: frames {describe_frames(wrong)} differ.",
+                wrong,
+            )
+    return Conversion(
+        source=found.path,
+        destination=output,
+        images=len(numbers),
+        frames=len(read) - empty,
+        empty=empty,
+        pixel_bytes=size,
+        seconds=time.perf_counter() - began,
+        verified=verify,
+    )

@@ -1,0 +1,85 @@
+"""``ome-writers convert`` from the outside."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tifffile
+
+from ome_writers import create_stream
+from ome_writers.cli import main
+from support.acquisitions import acquisition
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Return an OME-Zarr of six frames."""
+    settings = acquisition("single", tmp_path / "a.ome.zarr")
+    with create_stream(settings) as stream:
+        for number in range(6):
+            stream.append(np.full((4, 6), number, "uint16"))
+    return tmp_path / "a.ome.zarr"
+
+
+def test_converts_and_says_so(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The result is said on stdout, progress on stderr, and the file is what was asked for."""
+    target = source.with_name("b.ome.tiff")
+    assert main(["convert", str(source), str(target), "--verify", "--compression", "deflate"]) == 0
+    streams = capsys.readouterr()
+    assert "every frame reads as in the source" in streams.out
+    assert "12/12" in streams.err
+    with tifffile.TiffFile(target) as file:
+        assert file.pages.first.compression.name == "ADOBE_DEFLATE"
+        assert [page.asarray()[0, 0] for page in file.pages] == list(range(6))
+
+
+def test_json_says_what_was_done(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """``--json`` prints one document, and options of chunks and engine are heard."""
+    target = source.with_name("b.ome.zarr")
+    options = ["--chunk", "t=3,y=2", "--shard", "y=2", "--engine", "tensorstore", "--json"]
+    assert main(["convert", str(source), str(target), *options]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["destination"], said["frames"], said["images"]) == (str(target), 6, 1)
+    assert said["bytes_on_disk"] == sum(f.stat().st_size for f in target.rglob("*") if f.is_file())
+    array = json.loads((target / "0" / "zarr.json").read_bytes())
+    assert array["codecs"][0]["configuration"]["chunk_shape"] == [3, 1, 2, 6]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["SOURCE", "b.dat"], 1, "its name does not say the format"),
+        (["SOURCE", "b.ome.tiff", "--engine", "direct"], 1, "direct does not write what"),
+        (["SOURCE", "a.ome.zarr", "--overwrite"], 1, "is the source"),
+        (["SOURCE", "b.ome.zarr", "--chunk", "k=3"], 1, "--chunk names ['k']"),
+        (["SOURCE", "b.ome.zarr", "--chunk", "t"], 2, "does not give axes their extent"),
+        (["SOURCE", "b.ome.zarr", "--chunk", "t=0"], 2, "does not give axes their extent"),
+        (["SOURCE", "there.ome.zarr"], 1, "or say --overwrite to replace it"),
+        (["missing.ome.zarr", "b.ome.zarr"], 1, "missing.ome.zarr does not exist"),
+        (["SOURCE"], 2, "required: DEST"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(
+    source: Path,
+    arguments: list[str],
+    status: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A mistake ends with a status other than 0 and one sentence that names it; nothing is written."""
+    monkeypatch.chdir(source.parent)
+    (source.parent / "there.ome.zarr").mkdir()
+    before = sorted(source.parent.iterdir())
+    assert main(["convert", *(source.name if a == "SOURCE" else a for a in arguments)]) == status
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert status == 2 or error.count("\n") == 1
+    assert sorted(source.parent.iterdir()) == before

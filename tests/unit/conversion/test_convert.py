@@ -1,0 +1,338 @@
+"""Datasets of this library converted, and what somebody else's reader finds in the result."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorstore
+import tifffile
+from ome_types import from_tiff
+
+import ome_writers
+from ome_writers import (
+    AcquisitionSettings,
+    Dimension,
+    OutputExistsError,
+    OutputLockedError,
+    Plate,
+    Schedule,
+    SettingsError,
+    UnsupportedError,
+    convert,
+    create_stream,
+    dims_from_standard_axes,
+    read_frame_metadata,
+    validate,
+)
+from support.acquisitions import IMAGES, LAYOUTS, acquisition
+
+
+def write(settings: AcquisitionSettings, frames: int | None = None) -> Path:
+    """Write frames of which each has its number + 1 everywhere, and return the path."""
+    count = settings.num_frames if frames is None else frames
+    shape = tuple(n or 0 for n in settings.shape[-2:]) + ((3,) if settings.rgb else ())
+    with create_stream(settings) as stream:
+        stream.set_global_metadata("lab", {"room": 7})
+        for number in range(count or 0):
+            facts = {"delta_t": number / 4, "position_z": 1.5, "note": f"frame {number}"}
+            stream.append(np.full(shape, number + 1, settings.dtype), frame_metadata=facts)
+    return Path(settings.output_path)
+
+
+def arrays(path: Path, images: list[str]) -> list[np.ndarray[Any, Any]]:
+    """Return the images of an OME-Zarr as tensorstore reads them."""
+    found = []
+    for image in images:
+        store = {"driver": "file", "path": str(path / image / "0")}
+        array = tensorstore.open({"driver": "zarr3", "kvstore": store}, open=True).result()
+        found.append(np.asarray(array.read().result()))
+    return found
+
+
+def document(path: Path, group: str = "") -> dict[str, Any]:
+    """Return the attributes of a group."""
+    attributes: dict[str, Any] = json.loads((path / group / "zarr.json").read_bytes())["attributes"]
+    return attributes
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_zarr_to_tiff(layout: str, tmp_path: Path) -> None:
+    """Tifffile and ome-types find pixels, names, sizes, channels, positions, plate and frame metadata."""
+    source = write(acquisition(layout, tmp_path / "a.ome.zarr"))
+    done = convert(source, tmp_path / "b.ome.tiff", verify=True)
+    images = len(IMAGES[layout])
+    assert (done.images, done.frames, done.empty) == (images, 6 * images, 0)
+    files = (
+        sorted(done.destination.glob("*.tiff")) if done.destination.is_dir() else [done.destination]
+    )
+    with tifffile.TiffFile(files[0]) as file:
+        found = [series.asarray() for series in file.series]
+    for one, right in zip(found, arrays(source, IMAGES[layout]), strict=True):
+        assert np.array_equal(one, right)
+    ome = from_tiff(files[0])
+    pixels = ome.images[0].pixels
+    assert (pixels.physical_size_x, pixels.time_increment) == (0.5, 2.0)
+    assert [c.name for c in pixels.channels] == ["DAPI", "BF"]
+    assert pixels.channels[0].color.as_named() == "blue"
+    assert {plane.position_z for plane in pixels.planes} == {1.5}
+    assert len(ome.plates) == (layout == "plate")
+    if layout != "single":
+        assert ome.images[0].name == "left"
+    if layout == "collection":
+        assert ome.images[0].stage_label.x == 10.0
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_there_and_back(layout: str, tmp_path: Path) -> None:
+    """Zarr to TIFF to Zarr: the groups say what they said, and tensorstore reads the same pixels."""
+    source = write(acquisition(layout, tmp_path / "a.ome.zarr"))
+    tiff = convert(source, tmp_path / "b.ome.tiff").destination
+    back = convert(tiff, tmp_path / "c.ome.zarr", verify=True).destination
+    assert validate(back).valid
+    groups = {"plate": ["A/1/left", "A/1/left_1", "B/2/right"]}.get(layout, IMAGES[layout])
+    for one, right in zip(arrays(back, groups), arrays(source, IMAGES[layout]), strict=True):
+        assert np.array_equal(one, right)
+    before, after = document(source, IMAGES[layout][0]), document(back, groups[0])
+    for key in ("axes", "datasets"):
+        was, now = (doc["ome"]["multiscales"][0][key] for doc in (before, after))
+        if (
+            layout != "collection" and key == "datasets"
+        ):  # OME-TIFF has no place for an origin alone
+            was[0]["coordinateTransformations"] = was[0]["coordinateTransformations"][:1]
+        if layout == "collection" and key == "datasets":
+            was[0]["coordinateTransformations"][1]["translation"][-2] -= 1.0
+        assert now == was
+    assert after["ome"]["omero"]["channels"] == before["ome"]["omero"]["channels"]
+    assert document(back)["lab"] == {"room": 7}
+    assert document(back)["conversion"]["source"] == tiff.name
+    if layout == "plate":
+        was, now = (document(path)["ome"]["plate"] for path in (source, back))
+        assert now["wells"] == was["wells"]
+        assert (now["rows"], now["columns"], now["name"]) == (was["rows"], was["columns"], "cells")
+    facts = [{k: v for k, v in f.items() if k != "image"} for f in read_frame_metadata(back)]
+    assert facts == [
+        {k: v for k, v in f.items() if k != "image"} for f in read_frame_metadata(source)
+    ]
+
+
+def test_other_chunks_shards_and_compression(tmp_path: Path) -> None:
+    """From Zarr to Zarr the axes that are named get other chunks, and all else is as it was."""
+    source = write(acquisition("collection", tmp_path / "a.ome.zarr", compression="zstd"))
+    done = convert(
+        source, tmp_path / "b.ome.zarr", chunk_shapes={"t": 3, "x": 3}, shard_shapes={"x": 2}
+    )
+    array = json.loads((done.destination / "0" / "0" / "zarr.json").read_bytes())
+    assert array["chunk_grid"]["configuration"]["chunk_shape"] == [3, 1, 4, 6]
+    sharding = array["codecs"][0]["configuration"]
+    assert sharding["chunk_shape"] == [3, 1, 4, 3]
+    assert [codec["name"] for codec in sharding["codecs"]] == ["bytes", "zstd"]
+    for one, right in zip(
+        arrays(done.destination, ["0", "1"]), arrays(source, ["0", "1"]), strict=True
+    ):
+        assert np.array_equal(one, right)
+    assert ome_writers.open(done.destination).dims == ("t", "p", "c", "y", "x")
+    plain = convert(source, tmp_path / "c.ome.zarr", compression="none").destination
+    array = json.loads((plain / "0" / "0" / "zarr.json").read_bytes())
+    assert [codec["name"] for codec in array["codecs"]] == ["bytes"]
+
+
+def test_names_are_those_of_the_documents(tmp_path: Path) -> None:
+    """A channel or position that was renamed after the acquisition goes along under its new name."""
+    settings = acquisition("collection", tmp_path / "a.ome.zarr")
+    stream = create_stream(settings)
+    stream.append(np.ones((4, 6), "uint16"))
+    stream.close()
+    metadata = stream.get_metadata()
+    for attributes in metadata.values():
+        attributes["ome"]["omero"]["channels"][1].update(label="GFP", color="00FF00")
+    metadata["1"]["ome"]["multiscales"][0]["name"] = "middle"
+    stream.update_metadata(metadata)
+    tiff = convert(settings.output_path, tmp_path / "b.ome.tiff").destination
+    ome = from_tiff(sorted(tiff.iterdir())[0])
+    assert [image.name for image in ome.images] == ["left", "middle"]
+    assert [c.name for c in ome.images[1].pixels.channels] == ["DAPI", "GFP"]
+    assert ome.images[1].pixels.channels[1].color.as_hex() == "#0f0"
+
+
+@pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
+def test_what_was_never_acquired_stays_empty(suffix: str, tmp_path: Path) -> None:
+    """Of a run that was cancelled, what there is is converted, and places that were skipped are counted as such."""
+    settings = acquisition("collection", tmp_path / "a.ome.zarr")
+    with create_stream(settings) as stream:
+        for number in range(5):
+            if number == 2:
+                stream.skip()
+            else:
+                stream.append(np.full((4, 6), number + 1, "uint16"))
+    done = convert(settings.output_path, tmp_path / f"b{suffix}", verify=True)
+    assert (done.frames, done.empty) == (4, 2)
+    view = ome_writers.open(done.destination)
+    values = np.asarray(view)[..., 0, 0]
+    if suffix == ".ome.tiff":  # there the images are the first axis
+        values = values.swapaxes(0, 1)
+    assert values.tolist() == [[[1, 2], [0, 4]], [[5, 0], [0, 0]]]
+
+
+@pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
+def test_a_ragged_acquisition_stays_ragged(suffix: str, tmp_path: Path) -> None:
+    """Images of different extent stay that: none gets planes that it did not have."""
+    rows = [[0, 0], [0, 1], [0, 2], [1, 0]]
+    settings = AcquisitionSettings(
+        root_path=tmp_path / "a.ome.zarr",
+        dimensions=dims_from_standard_axes({"p": ["deep", "flat"], "z": 3, "y": 4, "x": 6}),
+        dtype="uint8",
+        schedule=Schedule(("p", "z"), rows),
+    )
+    done = convert(write(settings), tmp_path / f"b{suffix}", verify=True)
+    assert (done.frames, done.empty) == (4, 0)
+    if suffix == ".ome.zarr":
+        shapes = [array.shape for array in arrays(done.destination, ["0", "1"])]
+    else:
+        with tifffile.TiffFile(sorted(done.destination.iterdir())[0]) as file:
+            shapes = [series.shape for series in file.series]
+    assert shapes[0] == (3, 4, 6)
+    assert shapes[1] in ((1, 4, 6), (4, 6))
+    back = convert(done.destination, tmp_path / "c.ome.zarr", verify=True)
+    assert [a.shape for a in arrays(back.destination, ["0", "1"])] == [(3, 4, 6), (1, 4, 6)]
+
+
+@pytest.mark.parametrize("first", [".ome.zarr", ".ome.tiff"])
+def test_rgb(first: str, tmp_path: Path) -> None:
+    """Frames with three samples stay that in both directions."""
+    settings = AcquisitionSettings(
+        root_path=tmp_path / f"a{first}",
+        dimensions=dims_from_standard_axes({"t": 3, "y": 4, "x": 6}),
+        dtype="uint8",
+        rgb=True,
+    )
+    other = {".ome.zarr": ".ome.tiff", ".ome.tiff": ".ome.zarr"}[first]
+    done = convert(write(settings), tmp_path / f"b{other}", verify=True)
+    assert done.frames == 3
+    if other == ".ome.tiff":
+        assert tifffile.imread(done.destination).shape == (3, 4, 6, 3)
+    else:
+        assert arrays(done.destination, [""])[0].shape == (3, 3, 4, 6)
+
+
+def test_an_acquisition_without_a_planned_end(tmp_path: Path) -> None:
+    """What was reached becomes the extent."""
+    settings = AcquisitionSettings(
+        root_path=tmp_path / "a.ome.zarr",
+        dimensions=dims_from_standard_axes({"t": None, "c": 2, "y": 4, "x": 6}),
+        dtype="uint16",
+    )
+    done = convert(write(settings, 6), tmp_path / "b.ome.tiff", verify=True)
+    assert tifffile.imread(done.destination)[..., 0, 0].tolist() == [[1, 2], [3, 4], [5, 6]]
+
+
+def test_a_part_of_the_images(tmp_path: Path) -> None:
+    """Images are chosen by number, and keep their well and their metadata."""
+    source = write(acquisition("plate", tmp_path / "a.ome.zarr"))
+    done = convert(source, tmp_path / "b.ome.zarr", images=[2], verify=True)
+    assert [well["path"] for well in document(done.destination)["ome"]["plate"]["wells"]] == ["B/2"]
+    (one,) = arrays(done.destination, ["B/2/right"])
+    assert np.array_equal(one, arrays(source, IMAGES["plate"])[2])
+    notes = [f["note"] for f in read_frame_metadata(done.destination)]
+    assert notes[:3] == ["frame 4", "frame 5", "frame 10"]
+
+
+def test_memory_stays_bounded(tmp_path: Path) -> None:
+    """Of 160 MiB of pixels, no more than the stream's buffer and some frames are in memory."""
+    settings = AcquisitionSettings(
+        root_path=tmp_path / "a.ome.zarr",
+        dimensions=dims_from_standard_axes({"t": 160, "y": 512, "x": 1024}),
+        dtype="uint16",
+    )
+    frame = np.ones((512, 1024), "uint16")
+    with create_stream(settings) as stream:
+        for _ in range(160):
+            stream.append(frame)
+    tracemalloc.start()
+    try:
+        convert(settings.output_path, tmp_path / "b.ome.zarr", compression="blosc-zstd")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 100 * 2**20
+
+
+def test_the_source_is_never_replaced(tmp_path: Path) -> None:
+    """Neither the source itself nor what it lies in may be the destination, ``overwrite`` or not."""
+    source = write(acquisition("single", tmp_path / "a.ome.zarr"))
+    before = arrays(source, [""])[0]
+    for destination in (source, source / "inner.ome.zarr"):
+        with pytest.raises(OutputExistsError, match="source"):
+            convert(source, destination, overwrite=True)
+    assert np.array_equal(arrays(source, [""])[0], before)
+
+
+def test_an_earlier_dataset_is_replaced_only_when_that_is_said(tmp_path: Path) -> None:
+    """What lies at the destination stays, unless ``overwrite`` is said and this library wrote it."""
+    source = write(acquisition("single", tmp_path / "a.ome.zarr"))
+    convert(source, tmp_path / "b.ome.tiff")
+    with pytest.raises(OutputExistsError, match="exists"):
+        convert(source, tmp_path / "b.ome.tiff")
+    assert convert(source, tmp_path / "b.ome.tiff", overwrite=True).frames == 6
+    (tmp_path / "c.ome.zarr").mkdir()
+    with pytest.raises(OutputExistsError, match="no dataset that this library wrote"):
+        convert(source, tmp_path / "c.ome.zarr", overwrite=True)
+
+
+def test_what_cannot_be_converted_is_refused(tmp_path: Path) -> None:
+    """What is missing, still written, empty or no dataset is refused, and nothing is left behind."""
+    target = tmp_path / "b.ome.zarr"
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        convert(tmp_path / "nothing.ome.zarr", target)
+    (tmp_path / "notes.txt").write_text("hello, this is no picture")
+    (tmp_path / "folder").mkdir()
+    for name in ("notes.txt", "folder"):
+        with pytest.raises(UnsupportedError, match=name):
+            convert(tmp_path / name, target)
+    settings = acquisition("single", tmp_path / "a.ome.zarr")
+    with create_stream(settings) as stream:
+        with pytest.raises(OutputLockedError, match="being written"):
+            convert(settings.output_path, target)
+        stream.append(np.ones((4, 6), "uint16"))
+    with pytest.raises(SettingsError, match=r"\['q'\]; the axes .* are \['t', 'c', 'y', 'x'\]"):
+        convert(settings.output_path, target, chunk_shapes={"q": 2})
+    with pytest.raises(SettingsError, match="not supported for OME-Zarr"):
+        convert(settings.output_path, target, compression="lzw")
+    with pytest.raises(UnsupportedError, match="the images 0 to 0"):
+        convert(settings.output_path, target, images=[1])
+    create_stream(acquisition("single", tmp_path / "none.ome.zarr")).close()
+    with pytest.raises(UnsupportedError, match="holds no frame"):
+        convert(tmp_path / "none.ome.zarr", target)
+    assert not target.exists()
+
+
+def test_progress_counts_every_frame(tmp_path: Path) -> None:
+    """The callback hears of each frame, and with ``verify`` of each that is read again."""
+    source = write(acquisition("single", tmp_path / "a.ome.zarr"))
+    heard: list[tuple[int, int]] = []
+    convert(source, tmp_path / "b.ome.zarr", verify=True, on_frame=lambda *two: heard.append(two))
+    assert heard == [(n, 12) for n in range(1, 13)]
+
+
+def test_a_plate_keeps_wells_that_are_empty(tmp_path: Path) -> None:
+    """The rows and columns of the plate go along, whether or not they were acquired."""
+    settings = AcquisitionSettings(
+        root_path=tmp_path / "a.ome.tiff",
+        dimensions=[
+            Dimension(
+                name="p",
+                type="position",
+                coords=[{"name": "f", "plate_row": "C", "plate_column": "4"}],
+            ),
+            *dims_from_standard_axes({"y": 4, "x": 6}),
+        ],
+        dtype="uint8",
+        plate=Plate.from_standard_wells(24),
+    )
+    plate = document(convert(write(settings), tmp_path / "b.ome.zarr").destination)["ome"]["plate"]
+    assert [len(plate["rows"]), len(plate["columns"])] == [4, 6]
+    assert [well["path"] for well in plate["wells"]] == ["C/4"]
