@@ -142,6 +142,13 @@ class ZarrDocuments:
         known = {"ome", "ome_writers"}
         self._globals = {n: v for n, v in self._groups[""].items() if n not in known}
 
+    def carry_over(self, earlier: ZarrDocuments) -> None:
+        """Take over what others have added to the groups of a dataset that this one replaces."""
+        for path in self._groups.keys() & earlier._groups.keys():
+            theirs = earlier._groups[path].items()
+            self._groups[path].update({key: v for key, v in theirs if key not in RESERVED})
+            self._dirty.add(path)
+
     def lines(self, image: int) -> Iterable[bytes]:
         """Iterate over the metadata of an image's frames, wherever it is now; see `FrameRecords`."""
         if image in self._frames:

@@ -98,7 +98,8 @@ class AcquisitionSettings(Model):
         What becomes of places that were not reached at the end: ``"trim"`` cuts the slowest axis,
         ``"keep"`` leaves them.
     rgb
-        Frames are (y, x, 3).
+        Whether frames are (y, x, 3). None: as the first frame is, where a pixel has 8 bits a colour; a client that
+        knows a camera's width and height only gets its colours right so.
     direct_io
         Write past the operating system's cache, where engine and file system can.
     """
@@ -116,7 +117,7 @@ class AcquisitionSettings(Model):
     durability: Literal["process", "disk"] = "process"
     flush_interval: Annotated[FiniteFloat, Field(gt=0)] = 1.0
     on_incomplete: Literal["trim", "keep"] = "trim"
-    rgb: bool = False
+    rgb: bool | None = None
     direct_io: bool = False
 
     # Type checkers do not see that the validators take more than what is read back.
@@ -138,7 +139,7 @@ class AcquisitionSettings(Model):
             durability: Literal["process", "disk"] = "process",
             flush_interval: float = 1.0,
             on_incomplete: Literal["trim", "keep"] = "trim",
-            rgb: bool = False,
+            rgb: bool | None = None,
             direct_io: bool = False,
         ) -> None: ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ome_writers.errors import WriteError
 from ome_writers.formats import Journal, lay_out, open_documents
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from ome_writers.storage import EngineRow
 
 __all__ = ["create_stream"]
+
+
+class _Beginning(NamedTuple):
+    """An output that exists, ready to take frames."""
+
+    plan: Plan
+    row: EngineRow
+    recorder: Recorder
 
 
 def create_stream(settings: AcquisitionSettings) -> OMEStream:
@@ -45,12 +53,36 @@ def create_stream(settings: AcquisitionSettings) -> OMEStream:
     """
     settings = settings.model_copy(deep=True)
     settings.validate_stream_ready()
+    begun = _begin(settings)
+    try:
+        return OMEStream(*begun, _begin_in_colour)
+    except BaseException:
+        begun.recorder.discard([i.array.shape for i in begun.plan.images])
+        raise
+
+
+def _begin_in_colour(plan: Plan, recorder: Recorder) -> _Beginning | None:
+    """Replace an output that has no frames by one for frames of three colours; None where that cannot be.
+
+    What was said of the old one holds for the new one.
+    """
+    settings = plan.settings.model_copy(deep=True, update={"rgb": True})
+    if not recorder.can_be_replaced:
+        return None
+    choose(settings.format.backend, resolve(settings))  # refuses while the old one stands
+    recorder.discard([i.array.shape for i in plan.images])
+    begun = _begin(settings)
+    begun.recorder.inherit(recorder)
+    return begun
+
+
+def _begin(settings: AcquisitionSettings) -> _Beginning:
     plan = resolve(settings)
     row = choose(settings.format.backend, plan)
     layout = lay_out(plan)
     output = Output(layout, overwrite=settings.overwrite) if settings.root_path else None
     try:
-        stream = _begin(plan, row, layout, output)
+        recorder = _record(plan, row, layout, output)
     except BaseException as error:
         if output is not None:
             output.restore()
@@ -61,10 +93,10 @@ def create_stream(settings: AcquisitionSettings) -> OMEStream:
         raise
     if output is not None:
         output.settle()
-    return stream
+    return _Beginning(plan, row, recorder)
 
 
-def _begin(plan: Plan, row: EngineRow, layout: Layout, output: Output | None) -> OMEStream:
+def _record(plan: Plan, row: EngineRow, layout: Layout, output: Output | None) -> Recorder:
     settings = plan.settings
     order = arrival_order(plan)
     targets = [
@@ -91,8 +123,7 @@ def _begin(plan: Plan, row: EngineRow, layout: Layout, output: Output | None) ->
             for key in layout.journals:
                 (layout.root / key).unlink(missing_ok=True)
         journal = Journal(layout.root, layout.journals, durable=durable, place=layout.place)
-        recorder = Recorder(settings.output_path, engine, documents, journal, output)
-        return OMEStream(plan, row, recorder)
+        return Recorder(settings.output_path, engine, documents, journal, output)
     except BaseException:
         engine.close([t.plan.shape for t in targets])
         raise

@@ -50,6 +50,8 @@ class Recorder:
         self._documents = documents
         self._output = output
         self._failures: list[Failure] = []
+        self._told: dict[str, Mapping[str, Any]] = {}  # of the whole acquisition, by namespace
+        self._edited = False  # whether somebody has changed documents as such
         self._vanished = -1  # number of frames that went with a removed output; -1 while it stands
         self._flushing = threading.Lock()
         self._speaking = threading.Lock()  # held while documents change or are put on disk
@@ -114,6 +116,33 @@ class Recorder:
         if self._output is not None:
             self._try(self._output.release)
 
+    @property
+    def can_be_replaced(self) -> bool:
+        """Whether all that was said of the dataset could be said of another one."""
+        return not self._edited or hasattr(self._documents, "carry_over")
+
+    def discard(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Remove the output, which has no frames."""
+        with self._flushing, self._speaking:
+            self.engine.close(shapes)
+            if self._output is not None:
+                self._output.restore()
+
+    def fail(self, error: Exception) -> None:
+        """Take note that the output is not what it should be."""
+        self._failures.append(Failure(error))
+
+    def inherit(self, earlier: Recorder) -> None:
+        """Say of this dataset what was said of one that it replaces; see `can_be_replaced`."""
+        with self._speaking:
+            if earlier._edited:
+                self._documents.carry_over(earlier._documents)  # type: ignore[attr-defined]  # asked before
+                self._edited = True
+            for namespace, metadata in earlier._told.items():
+                self._documents.set_global_metadata(namespace, metadata)
+                self._told[namespace] = metadata
+            self._put_documents()
+
     def get_metadata(self) -> Any:
         """Return a copy of the dataset's metadata."""
         with self._speaking:
@@ -123,12 +152,14 @@ class Recorder:
         """Replace metadata, in memory and on disk."""
         with self._speaking:
             self._documents.update_metadata(metadata)
+            self._edited = True
             self._put_documents()
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
         """Attach metadata to the whole, in memory and on disk."""
         with self._speaking:
             self._documents.set_global_metadata(namespace, metadata)
+            self._told[namespace] = metadata
             self._put_documents()
 
     def _grow(self, shapes: Sequence[tuple[int, ...]]) -> None:

@@ -68,7 +68,28 @@ class OMEStream:
         The settings in force: a copy of those that the stream was created with.
     """
 
-    def __init__(self, plan: Plan, row: EngineRow, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        row: EngineRow,
+        recorder: Recorder,
+        in_colour: Callable[[Plan, Recorder], tuple[Plan, EngineRow, Recorder] | None],
+    ) -> None:
+        self._begin(plan, row, recorder)
+        self._in_colour = in_colour
+        self._events = Events(plan, _weakly(self))
+        self._state = State.OPEN
+        self._accepted = 0
+        self._longest = 0.0
+        self._error: BaseException | None = None
+        self._lock = threading.RLock()  # held while a frame is taken
+        self._standing = threading.Lock()  # held, before any other, while the output has to stay
+        self._process = os.getpid()
+        self._generation = generation()
+        self._clock = Clock(self, plan.settings.flush_interval)
+        self._at_exit = _close_at_exit(self)
+
+    def _begin(self, plan: Plan, row: EngineRow, recorder: Recorder) -> None:
         self.settings: AcquisitionSettings = plan.settings
         self._plan = plan
         self._engine = recorder.engine
@@ -77,20 +98,10 @@ class OMEStream:
         self._placement = Placement(plan)
         self._progress = Progress(plan)
         self._sampler = Sampler(plan)
-        self._events = Events(plan, _weakly(self))
-        self._state = State.OPEN
-        self._accepted = 0
-        self._longest = 0.0
-        self._error: BaseException | None = None
-        self._lock = threading.RLock()  # held while a frame is taken
         first = plan.images[0].array
         samples = first.samples * plan.planes
         self._shape = first.frame_shape if samples == 1 else (*first.frame_shape, samples)
         self._dtype = first.dtype
-        self._process = os.getpid()
-        self._generation = generation()
-        self._clock = Clock(self, plan.settings.flush_interval)
-        self._at_exit = _close_at_exit(self)
 
     # ------------------------------------------------------------------ frames
 
@@ -107,7 +118,8 @@ class OMEStream:
         Parameters
         ----------
         frame
-            Array of the settings' dtype and shape: (y, x), or (y, x, 3) with ``rgb=True``.
+            Array of the settings' dtype and shape: (y, x), or (y, x, 3) with ``rgb=True``, or where ``rgb`` was left
+            open and the first frame is so.
         index
             Where it goes, by acquisition axis, as in ``{"t": 3, "c": 0}``; axes left out count on in order. None:
             the next place in acquisition order. A place may be filled again; the last frame stays.
@@ -136,6 +148,8 @@ class OMEStream:
             or frame.shape != self._shape
             or frame.dtype != self._dtype
         ):
+            if not self._accepted and self.settings.rgb is None:
+                self._look_for_colours(frame)
             frame = as_frame(frame, self._shape, self._dtype)
         if self._generation != generation():
             self._refuse_in_child()
@@ -363,6 +377,27 @@ class OMEStream:
 
     # ------------------------------------------------------------------ inside
 
+    def _look_for_colours(self, frame: Any) -> None:
+        """Make the output anew where the first frame is one of three colours, and nobody said that it were not."""
+        eight_bits = getattr(frame, "dtype", None) == self._dtype and self._dtype == np.uint8
+        if not eight_bits or getattr(frame, "shape", ()) != (*self._shape, 3):
+            return
+        with self._standing, self._lock:
+            if self._accepted or self._state is not State.OPEN or self.settings.rgb is not None:
+                return
+            passed = self._placement.position
+            try:
+                begun = self._in_colour(self._plan, self._recorder)
+            except UnsupportedError:  # nothing was touched
+                raise
+            except Exception as error:
+                self._recorder.fail(error)
+                raise
+            if begun is not None:
+                self._begin(*begun)
+                if passed:
+                    self._placement.skip(passed)
+
     def _locate(self, index: Mapping[str, int]) -> dict[str, int]:
         """Return the whole acquisition index that an explicit index names."""
         if not self._row.random_access:
@@ -434,7 +469,8 @@ class OMEStream:
     def _flush(self) -> None:
         if self._generation != generation():
             self._refuse_in_child()
-        self._recorder.flush(self._taken)
+        with self._standing:
+            self._recorder.flush(self._taken)
         self._recorder.confirm(self._accepted)
 
     def _taken(self) -> tuple[list[Record], list[tuple[int, ...]]]:

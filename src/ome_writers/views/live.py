@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ome_writers.routing import Plan
     from ome_writers.views.source import Stream
 
 __all__ = ["LiveSource"]
@@ -25,15 +26,24 @@ class LiveSource:
 
     def __init__(self, stream: Stream) -> None:
         plan = stream.plan
-        first = plan.images[0].array
         self._stream = stream
-        self._plan = plan
-        self._samples = first.samples * plan.planes
         self._axes = plan.router.axes
-        self.dtype: np.dtype[np.generic] = first.dtype
+        self.dtype: np.dtype[np.generic] = plan.images[0].array.dtype
         self.rank = len(self._axes)
-        names = view_names(plan.settings.dimensions)
-        self.dims = (*names, "s") if self._samples > 1 else names
+        self._names = view_names(plan.settings.dimensions)
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the axes; whether frames have colours may be told by the first of them."""
+        return (*self._names, "s") if self._samples > 1 else self._names
+
+    @property
+    def _plan(self) -> Plan:
+        return self._stream.plan
+
+    @property
+    def _samples(self) -> int:
+        return int(self._plan.images[0].array.samples * self._plan.planes)
 
     def planned(self) -> tuple[int | None, ...]:
         """Return the counts of the settings."""

@@ -29,9 +29,13 @@ class Source(Protocol):
         The samples' dtype.
     """
 
-    dims: tuple[str, ...]
     rank: int
     dtype: np.dtype[np.generic]
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """See above."""
+        ...
 
     def planned(self) -> tuple[int | None, ...]:
         """Return the extents of all axes when all is done; None where there is no end."""

@@ -10,7 +10,6 @@ import pytest
 
 from adapters.pymmcore.runs import KEPT, delivered
 from adapters.pymmcore.stored import attributes, read
-from ome_writers import AcquisitionSettings
 from ome_writers_pymmcore import MDAWriter, record
 
 pytest.importorskip("useq")
@@ -216,7 +215,7 @@ def test_colours(colour: CMMCorePlus, suffix: str, way: str, tmp_path: Path) -> 
     if way == "buffer":
         assert record(colour, output, n_frames=3, progress=False).written == 3
     else:
-        target: Any = AcquisitionSettings(root_path=output, rgb=True)
+        target: Any = output
         if way == "writer":
             target = MDAWriter(output, core=colour)
         with delivered(colour) as came:

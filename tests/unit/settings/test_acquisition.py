@@ -63,7 +63,7 @@ def test_defaults() -> None:
         "durability": "process",
         "flush_interval": 1.0,
         "on_incomplete": "trim",
-        "rgb": False,
+        "rgb": None,
         "direct_io": False,
     }
 

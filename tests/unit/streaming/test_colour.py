@@ -1,0 +1,111 @@
+"""Frames of three colours, where nobody has said that they come."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ome_writers import AcquisitionSettings, create_stream, dims_from_standard_axes
+
+tensorstore = pytest.importorskip("tensorstore", reason="the independent reader")
+tifffile = pytest.importorskip("tifffile", reason="the independent reader")
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (4, 8, 6, 3), dtype="uint8")
+SUFFIXES = pytest.mark.parametrize("suffix", ["zarr", "tiff"])
+
+
+def settings(path: Path, suffix: str = "zarr", **more: Any) -> AcquisitionSettings:
+    """Return settings for four small frames that say nothing of colours."""
+    sizes: Any = {"t": 4, "y": 8, "x": 6}
+    options = {"dimensions": dims_from_standard_axes(sizes), "dtype": "uint8", **more}
+    return AcquisitionSettings(root_path=path / f"x.ome.{suffix}", **options)
+
+
+def stored(path: Path, suffix: str) -> np.ndarray:
+    """Return the frames as (t, y, x, 3)."""
+    if suffix == "tiff":
+        return np.asarray(tifffile.imread(path / "x.ome.tiff"))
+    spec = {
+        "driver": "zarr3",
+        "kvstore": {"driver": "file", "path": str(path / "x.ome.zarr" / "0")},
+    }
+    pixels = tensorstore.open(spec, open=True, read=True).result().read().result()
+    return np.moveaxis(np.asarray(pixels), 1, -1)
+
+
+@SUFFIXES
+def test_the_first_frame_tells(tmp_path: Path, suffix: str) -> None:
+    """Where `rgb` is left open, a first frame of three 8-bit colours makes the dataset one of colours."""
+    with create_stream(settings(tmp_path, suffix)) as stream:
+        view = stream.view()
+        for colours in COLOURS:
+            stream.append(colours)
+        assert stream.settings.rgb is True
+        assert view.dims == ("t", "y", "x", "s")
+        np.testing.assert_array_equal(view, COLOURS)
+    np.testing.assert_array_equal(stored(tmp_path, suffix), COLOURS)
+
+
+@SUFFIXES
+def test_places_passed_before_stay_empty(tmp_path: Path, suffix: str) -> None:
+    """What was skipped before the first frame is skipped."""
+    with create_stream(settings(tmp_path, suffix)) as stream:
+        stream.skip(frames=2)
+        stream.append(COLOURS[2])
+        stream.append(COLOURS[3])
+    found = stored(tmp_path, suffix)
+    assert not found[:2].any()
+    np.testing.assert_array_equal(found[2:], COLOURS[2:])
+
+
+@SUFFIXES
+def test_what_was_said_before_is_kept(tmp_path: Path, suffix: str) -> None:
+    """Metadata of the whole, and what was added to an OME-Zarr's groups, hold for the dataset of colours."""
+    with create_stream(settings(tmp_path, suffix)) as stream:
+        stream.set_global_metadata("lab", {"who": "me"})
+        if suffix == "zarr":
+            groups = stream.get_metadata()
+            groups["."]["engine"] = {"summary": 1}
+            stream.update_metadata(groups)
+        for colours in COLOURS:
+            stream.append(colours)
+    if suffix == "tiff":
+        assert "lab" in (tifffile.tiffcomment(tmp_path / "x.ome.tiff") or "")
+        return
+    attributes = json.loads((tmp_path / "x.ome.zarr" / "zarr.json").read_text())["attributes"]
+    assert (attributes["lab"], attributes["engine"]) == ({"who": "me"}, {"summary": 1})
+    assert [c["label"] for c in attributes["ome"]["omero"]["channels"]] == ["Red", "Green", "Blue"]
+    assert attributes["ome_writers"]["status"] == "complete"
+
+
+@pytest.mark.parametrize("asked", [{"rgb": False}, {"dtype": "uint16"}])
+def test_colours_that_were_not_to_come(tmp_path: Path, asked: dict[str, Any]) -> None:
+    """Colours are refused where `rgb` is False, and where a colour has more than 8 bits; the stream goes on."""
+    with create_stream(settings(tmp_path, **asked)) as stream:
+        with pytest.raises(ValueError, match=r"shape \(8, 6\), got \(8, 6, 3\)"):
+            stream.append(COLOURS[0].astype(stream.settings.dtype))
+        stream.append(COLOURS[0, ..., 0].astype(stream.settings.dtype))
+        assert stream.stats().frames_accepted == 1
+
+
+def test_a_first_grey_frame_decides_as_well(tmp_path: Path) -> None:
+    """After a frame without colours, one with colours is refused, and nothing is lost."""
+    with create_stream(settings(tmp_path)) as stream:
+        stream.append(COLOURS[0, ..., 0])
+        with pytest.raises(ValueError, match=r"shape \(8, 6\), got \(8, 6, 3\)"):
+            stream.append(COLOURS[1])
+        np.testing.assert_array_equal(stream.view()[0], COLOURS[0, ..., 0])
+
+
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
+def test_an_edited_ome_xml_is_not_thrown_away(tmp_path: Path) -> None:
+    """Where somebody has replaced the OME-XML before the first frame, colours are refused: it would be lost."""
+    pytest.importorskip("ome_types")
+    with create_stream(settings(tmp_path, "tiff")) as stream:
+        stream.update_metadata(stream.get_metadata())
+        with pytest.raises(ValueError, match=r"shape \(8, 6\), got \(8, 6, 3\)"):
+            stream.append(COLOURS[0])
