@@ -38,17 +38,18 @@ def core() -> CMMCorePlus:
     return core
 
 
-def test_colours(core: CMMCorePlus, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["path", "writer"])
+def test_colours(core: CMMCorePlus, way: str, tmp_path: Path) -> None:
     """Red is red, green is green and blue is blue."""
     core.setProperty("Camera", "PixelType", "32bitRGB")
     core.setProperty("Camera", "Mode", "Color Test Pattern")
-    writer = MDAWriter(tmp_path / "x.ome.tiff", core=core)
+    output: Any = tmp_path / "x.ome.tiff"
+    target = MDAWriter(output, core=core) if way == "writer" else output
     try:
         with delivered(core) as frames:
-            core.mda.run(useq.MDASequence(time_plan={"interval": 0, "loops": 2}), output=writer)
+            core.mda.run(useq.MDASequence(time_plan={"interval": 0, "loops": 2}), output=target)
     finally:
         core.setProperty("Camera", "PixelType", "16bit")
-    writer.result()
     (series,) = read(tmp_path / "x.ome.tiff")
     assert len(np.unique(frames[0][1].reshape(-1, 3), axis=0)) > 3
     assert series.facts["PhysicalSizeX"] == 1.0, "read as a TIFF without metadata"
