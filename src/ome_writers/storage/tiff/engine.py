@@ -244,7 +244,7 @@ class TiffEngine:
                 codec = self._codec(series.kind)
                 file.write_stored(block.page, [codec.encode(strip) for strip in block.strips()])
             else:
-                file.write_planes(block.page, block.buffers())
+                file.write_planes(block.page, block.buffers(), block.count)
             self._frames_written += block.count
             self._bytes_written += block.count * sum(series.strip_bytes)
         finally:
@@ -272,6 +272,7 @@ class TiffEngine:
         """Have the chains of growing files lead to what was reached."""
         for file, numbers in zip(self._files, self._members.values(), strict=True):
             file.ensure()
+            file.point(rest=self._closed)
             if file.geometry.grows:
                 axes = [(n, self._places[n][1].growing) for n in numbers]
                 file.show(max(shapes[n][axis] for n, axis in axes if axis is not None))

@@ -17,10 +17,13 @@ import numpy as np
 from ome_writers.storage.positional import read_at, write_at
 from ome_writers.storage.tiff.directory import HEADER, aligned
 from ome_writers.storage.tiff.sparse import make_sparse
+from ome_writers.storage.tiff.structure import hole_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from ome_writers.storage.handles import Handles
     from ome_writers.storage.tiff.directory import Records
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from ome_writers.storage.tiff.structure import Structure
 
 __all__ = ["TiffFile"]
+
+_AT_ONCE = 65_536  # records made at once
 
 
 class TiffFile:
@@ -64,6 +69,8 @@ class TiffFile:
         self._slots: list[list[int]] = []  # [offset, capacity] of the places for descriptions
         self._slot = 0
         self._made = False
+        self._landed: list[tuple[int, int]] = []  # (page, count) on disk, not pointed to yet
+        self._pointed = np.zeros(0, bool)  # by page: its record leads to its own place
         self._cut_behind: int | None = None  # the last page that has its room still
 
     # ------------------------------------------------------------------ descriptions
@@ -159,6 +166,12 @@ class TiffFile:
         head = self._structure.head(self._capacity)
         self.geometry.segments.append(head.segment)
         self._end, self._visible = head.segment.end, 1
+        if not self.geometry.grows:
+            strides = [series.stride for series in self.geometry.series]
+            if any(strides):
+                self._end = hole_at(head.segment) + max(strides)
+            sizes = [series.count for series in self.geometry.series]
+            self._pointed = np.repeat([not stride for stride in strides], sizes)
         parts = [head.start, bytes(self._capacity)]
         if content is not None:
             at = len(HEADER) + self._first.description_at
@@ -221,10 +234,49 @@ class TiffFile:
 
     # ------------------------------------------------------------------ pages
 
-    def write_planes(self, page: int, buffers: Sequence[memoryview | bytes]) -> None:
-        """Write uncompressed planes that lie side by side, from `page` on."""
+    def write_planes(
+        self, page: int, buffers: Sequence[memoryview | bytes], count: int = 1
+    ) -> None:
+        """Write `count` uncompressed planes that lie side by side, from `page` on."""
         with self._handles.use(self.path) as fd:
             write_at(fd, buffers, self.geometry.plane_at(page))
+        if not self.geometry.grows:
+            with self._lock:
+                self._landed.append((page, count))
+
+    def point(self, *, rest: bool = False) -> None:
+        """Lead the records of pages that have landed to their own places; with `rest` all records."""
+        with self._lock:
+            landed, self._landed = self._landed, []
+            if rest:
+                landed = [(0, len(self._pointed))]
+            now = np.zeros(len(self._pointed), bool)
+            for page, count in landed:
+                now[page : page + count] = True
+            now &= ~self._pointed
+            if not now.any():
+                return
+            self._handles.sync(self.path)  # pixels before what leads to them
+            with self._handles.use(self.path) as fd:
+                for number, series in enumerate(self.geometry.series):
+                    pages = np.flatnonzero(now[series.first : series.first + series.count])
+                    for run in np.split(pages, np.flatnonzero(np.diff(pages) != 1) + 1):
+                        for begin in range(0, len(run), _AT_ONCE):
+                            self._point_run(fd, number, run[begin : begin + _AT_ONCE])
+            self._pointed |= now
+
+    def _point_run(self, fd: int, number: int, within: NDArray[np.int64]) -> None:
+        segment, series = self.geometry.segments[0], self.geometry.series[number]
+        page = series.first + int(within[0])
+        if page == 0:
+            at = len(HEADER) + self._first.strips_at
+            now = read_at(fd, self._first.strips_span, at)
+            starts = [self.geometry.plane_at(0) + s for s in series.strip_starts]
+            write_at(fd, [self._first.strips_patch(now, starts, series.strip_bytes)], at)
+            page, within = 1, within[1:]
+        if len(within):
+            records = self._structure.landed(segment, number, within)
+            write_at(fd, [records], segment.records + page * self.geometry.record)
 
     def write_stored(self, page: int, stored: Sequence[bytes]) -> None:
         """Append the stored strips of a compressed page, then have its record point to them."""
@@ -242,7 +294,12 @@ class TiffFile:
     def read_strips(self, page: int) -> list[bytes]:
         """Return the stored strips of a page; shorter or empty where the file ends."""
         records = self._first if page == 0 else self._records(page)
+        series = self.geometry.series_of(page)
         with self._handles.use(self.path, writing=False) as fd:
+            if not series.compressed:  # also what has landed and is not shown yet
+                at = self.geometry.plane_at(page)
+                parts = zip(series.strip_bytes, series.strip_starts, strict=True)
+                return [read_whole(fd, count, at + start) for count, start in parts]
             now = read_at(fd, records.strips_span, self._record_at(page) + records.strips_at)
             return [read_whole(fd, count, offset) for offset, count in records.read_strips(now)]
 

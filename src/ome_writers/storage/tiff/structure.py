@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ome_writers.storage.tiff.directory import HEADER, Records
+from ome_writers.storage.tiff.directory import HEADER, Records, aligned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ome_writers.storage.tiff.geometry import Geometry, Segment
 
-__all__ = ["Head", "Structure"]
+__all__ = ["Head", "Structure", "hole_at"]
 
 _AT_ONCE = 65_536  # records made at once: some 20 MB
 _KEPT = 2**20  # bytes of records that are kept for other files that begin alike
@@ -42,6 +42,11 @@ class Head:
     blanks: bytes
     segment: Segment
     records: bytes | None
+
+
+def hole_at(segment: Segment) -> int:
+    """Return where the plane begins that no one writes: it stands for pages that have not landed yet."""
+    return aligned(segment.end, 16)
 
 
 class Structure:
@@ -106,6 +111,11 @@ class Structure:
                 out[:, series.first : series.first + series.count] = made
             yield out.tobytes()
 
+    def landed(self, segment: Segment, number: int, within: NDArray[np.int64]) -> bytes:
+        """Return records of pages of an uncompressed series that point to the pages' own places."""
+        row = np.array([segment.first_row])
+        return self._make(segment, number, row, within, None, own=True).tobytes()
+
     def _make(
         self,
         segment: Segment,
@@ -113,6 +123,8 @@ class Structure:
         rows: NDArray[np.int64],
         within: NDArray[np.int64],
         blank: tuple[list[int], list[int]] | None,
+        *,
+        own: bool = False,
     ) -> NDArray[np.uint8]:
         """Return records of a series, shape (rows, pages, bytes)."""
         geometry, series = self.geometry, self.geometry.series[number]
@@ -121,7 +133,13 @@ class Structure:
         at = segment.records + pages * geometry.record
         last = segment.rows * geometry.pages_in_row - 1
         following = np.where(pages < last, at + geometry.record, 0)
-        if blank is None:
+        if blank is None and not own and not geometry.grows:
+            starts = np.array(series.strip_starts) + hole_at(segment)
+            strips, counts = (
+                np.broadcast_to(starts, (len(pages), len(starts))),
+                series.strip_bytes,
+            )
+        elif blank is None:
             planes = lines[:, None] * geometry.row_room + within * series.stride
             starts = np.array(series.strip_starts) + segment.data + series.base
             strips, counts = planes.reshape(-1, 1) + starts, series.strip_bytes
@@ -139,7 +157,8 @@ class Structure:
         pages = segment.rows * geometry.pages_in_row
         series, blank = geometry.series[0], self.blank_strips(capacity)[0]
         if blank is None:
-            strips, counts = [segment.data + s for s in series.strip_starts], series.strip_bytes
+            begin = segment.data if geometry.grows else hole_at(segment)
+            strips, counts = [begin + s for s in series.strip_starts], series.strip_bytes
         else:
             strips, counts = blank
         following = geometry.record_at(1) if pages > 1 else 0

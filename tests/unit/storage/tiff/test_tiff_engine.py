@@ -324,3 +324,26 @@ def test_documents_that_are_files(tmp_path: Path) -> None:
     made.put("x.companion.ome", b"<OME/>")
     made.close([(1, *FRAME)])
     assert (tmp_path / "x.companion.ome").read_bytes() == b"<OME/>"
+
+
+@pytest.mark.parametrize("files", [1, 2])
+def test_a_plane_that_is_half_on_its_way_is_not_seen(tmp_path: Path, files: int) -> None:
+    """Pages show zeros, whatever lies at their own places, until a flush leads their directories there."""
+    made = engine(tmp_path, *[plan(3, 2)] * files)
+    file, path = made._files[0], tmp_path / "0.tif"
+    for page in (0, 3):
+        with path.open("r+b") as raw:
+            raw.seek(file.geometry.plane_at(page))
+            raw.write(b"\xff" * 20)  # a write that is under way
+    assert not np.any(pages(path))
+    for number in (4, 0, 1):
+        made.write(number, 0, divmod(number, 2), frame(number + 1))
+    made.flush([(3, 2, *FRAME)] * files)
+    seen = pages(path)
+    for number in range(6):
+        expected = frame(number + 1) if number in (0, 1, 4) else np.zeros(FRAME)
+        np.testing.assert_array_equal(seen[number], expected)
+    made.close([(3, 2, *FRAME)] * files)
+    with tifffile.TiffFile(path) as tiff:
+        places = [page.dataoffsets[0] for page in tiff.pages]
+    assert places == [file.geometry.plane_at(page) for page in range(6)]
