@@ -1,3 +1,4 @@
+# Longer than 300 lines: places, chain, description and pages of a file share one lock.
 """One BigTIFF file whose chain of directories is valid at every moment.
 
 Each change that a reader can notice is one small write, done last: the number that points to what was written
