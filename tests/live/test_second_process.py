@@ -123,16 +123,8 @@ READERS = {
 
 
 OURS = ("direct", "tifffile")
-IN_PLACE = pytest.mark.xfail(
-    reason="a page that is written in place may be seen while it is half there", strict=False
-)
 CASES = [
-    pytest.param(
-        engine,
-        compressed,
-        endless,
-        marks=[IN_PLACE] if engine == "tifffile" and not compressed else [],
-    )
+    pytest.param(engine, compressed, endless)
     for engine in LIVE
     for compressed in ((False, True) if engine in OURS else (True,))
     for endless in ((False, True) if engine in OURS else (True,))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import bisect
 import math
-import re
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ome_writers.errors import UnsupportedError
+from ome_writers.views.freshness import Freshness
 from ome_writers.views.stacked import StackedSource
 from ome_writers.views.tiff_pages import LivePages
 
@@ -33,6 +33,7 @@ __all__ = ["open_tiff"]
 _DTYPES = {"float": "float32", "double": "float64", "complex": "complex64"}
 _DTYPES["double-complex"] = "complex128"
 _SUFFIXES = (".tif", ".tiff")
+_ENDLESS = b'<M K="frames_expected">null</M>'
 
 
 def open_tiff(path: Path) -> Source:
@@ -89,8 +90,9 @@ class _Dataset:
         self._first = _first_file(path)
         self._files: dict[str, LivePages] = {}
         self._lock = threading.Lock()
-        self._text: str | None = None
+        self._text: bytes | None = None
         self._images: list[_Image] = []
+        self._companions: dict[Path, tuple[Freshness, bytes]] = {}
 
     def file(self, name: str) -> LivePages:
         """Return a file of the set."""
@@ -103,12 +105,11 @@ class _Dataset:
     def endless(self) -> bool:
         """Whether this library wrote the dataset, and there was no planned number of frames."""
         self.images()
-        text = self._text or ""
-        return re.search(r'<M K="frames_expected">null</M>', text) is not None
+        return _ENDLESS in (self._text or b"")
 
     def images(self) -> list[_Image]:
         """Return all images as the OME-XML describes them now."""
-        text = _document(self.folder, self.file(self._first.name).description(), self)
+        text = self._document(self.file(self._first.name).description())
         with self._lock:
             if text != self._text:
                 try:
@@ -123,7 +124,32 @@ class _Dataset:
                 if not images:
                     raise UnsupportedError(f"{self._first}: its OME-XML describes no image.")
                 self._images, self._text = images, text
+                for file in self._files.values():
+                    file.close()  # their pages may be chained in another way now
             return self._images
+
+    def _document(self, text: bytes) -> bytes:
+        """Return the OME-XML that `text` is or points to."""
+        if b"BinaryOnly" not in text[:4096]:
+            return text
+        pointer = ElementTree.fromstring(text).find("{*}BinaryOnly")
+        if pointer is None:
+            return text
+        name = pointer.get("MetadataFile", "")
+        path = self.folder / name
+        if not path.is_file():
+            raise UnsupportedError(
+                f"The metadata of {self.folder} lie in {name!r}, which is not there."
+            )
+        if name.lower().endswith(_SUFFIXES):
+            return self.file(name).description()
+        with self._lock:
+            freshness, known = self._companions.get(path) or (Freshness(path), b"")
+            if freshness.may_differ():
+                known = path.read_bytes()
+                freshness.read(known)
+                self._companions[path] = freshness, known
+            return known
 
 
 class _TiffArray:
@@ -169,19 +195,6 @@ def _first_file(path: Path) -> Path:
     if not files:
         raise UnsupportedError(f"{path} holds neither an OME-Zarr nor TIFF files.")
     return files[0]
-
-
-def _document(folder: Path, text: str, dataset: _Dataset) -> str:
-    """Return the OME-XML that `text` is or points to."""
-    if "<BinaryOnly" not in text[:4096] and ":BinaryOnly" not in text[:4096]:
-        return text
-    pointer = ElementTree.fromstring(text).find("{*}BinaryOnly")
-    name = "" if pointer is None else pointer.get("MetadataFile", "")
-    if not (folder / name).is_file():
-        raise UnsupportedError(f"The metadata of {folder} lie in {name!r}, which is not there.")
-    if name.lower().endswith(_SUFFIXES):
-        return dataset.file(name).description()
-    return (folder / name).read_text(encoding="utf-8")
 
 
 def _image(element: Element) -> _Image:

@@ -1,15 +1,18 @@
-"""Pages of a TIFF that another process may still be writing."""
+"""Pages and description of a TIFF that another process may still be writing."""
 
 from __future__ import annotations
 
 import os
+import struct
 import threading
-import time
-from typing import TYPE_CHECKING, Any
+from array import array
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from ome_writers.errors import EngineMissingError
+from ome_writers.formats.reading import description
+from ome_writers.views.freshness import Freshness
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,12 +21,16 @@ if TYPE_CHECKING:
 
 __all__ = ["LivePages"]
 
-_REST = 0.05  # seconds that a file is taken to be as it was
-_SHARE = 0.1  # of the time that may go into following the chain of a file's pages again
+_REACH = 2**16  # bytes behind the start of a directory that tifffile must know to be there
+_SMALLEST = 16  # bytes; no directory is smaller
 
 
 class LivePages:
-    """The pages of one file; the file is opened again when it has changed. Safe to use from any thread.
+    """The pages of one file. Safe to use from any thread.
+
+    What is asked for is read anew: a page's directory leads to the blank plane until its pixels are on disk, and
+    what was seen a moment ago may no longer hold. Only the places of directories are kept; they hold until the
+    description changes.
 
     Raises
     ------
@@ -39,26 +46,35 @@ class LivePages:
                 "Reading OME-TIFF needs tifffile: pip install 'ome-writers[tifffile]'."
             ) from None
         self.path = path
-        self._open = tifffile.TiffFile
+        self._tiff_file, self._tiff_page = tifffile.TiffFile, tifffile.TiffPage
         self._lock = threading.Lock()
-        self._file: Any = None
-        self._version: tuple[int, int] | None = None
-        self._next_look = 0.0
+        self._raw: BinaryIO | None = None
+        self._tiff: Any = None
+        self._size = 0
+        self._identity: tuple[int, int] | None = None
+        self._offsets = array("Q")
+        self._text = b""
+        self._freshness = Freshness(path)
 
-    def description(self) -> str:
-        """Return the ImageDescription of the first page."""
+    def description(self) -> bytes:
+        """Return the ImageDescription of the first page as it is now."""
         with self._lock:
-            return str(self._current().pages.first.description)
-
-    def __len__(self) -> int:
-        with self._lock:
-            return len(self._current().pages)
+            if self._freshness.may_differ():
+                text = description(self.path)
+                if text != self._text:
+                    self._text = text
+                    self._forget()
+                self._freshness.read(text)
+            return self._text
 
     def page(self, number: int) -> NDArray[np.generic] | None:
         """Return page `number`: (y, x) or (y, x, samples); None when it is not there yet."""
         with self._lock:
-            page = self._page(number)
-            if page is None or not page.dataoffsets or not all(page.databytecounts):
+            offset = self._find(number)
+            if offset is None:
+                return None
+            page = self._parse(number, offset)
+            if not page.dataoffsets or not all(page.databytecounts):
                 return None
             return np.asarray(page.asarray())
 
@@ -67,31 +83,55 @@ class LivePages:
         with self._lock:
             self._forget()
 
-    def _page(self, number: int) -> Any:
-        try:
-            return self._current().pages[number]
-        except IndexError:
-            return None
+    def _open(self) -> BinaryIO:
+        """Return the file that has the name at present, without a buffer that would show what was there once."""
+        stat = os.stat(self.path)
+        identity = (stat.st_dev, stat.st_ino)
+        if self._raw is None or identity != self._identity:
+            self._forget()
+            self._raw = open(self.path, "rb", buffering=0)  # noqa: SIM115  # closed in _forget
+            self._identity = identity
+        return self._raw
 
-    def _current(self) -> Any:
-        """Return the open file, opened again if it has changed since."""
-        now = time.monotonic()
-        if self._file is None or now >= self._next_look:
-            stat = os.stat(self.path)
-            version = (stat.st_size, stat.st_mtime_ns)
-            if version != self._version:
-                self._forget()
-                self._file = self._open(self.path)
-                self._version = version
-            took = time.monotonic() - now
-            self._next_look = now + max(_REST, took / _SHARE)
-        return self._file
+    def _find(self, number: int) -> int | None:
+        """Return where the directory of a page stands; None when the chain does not reach so far."""
+        raw = self._open()
+        tiff = self._known(raw, 0)
+        form = tiff.tiff
+        if not self._offsets:
+            self._offsets.append(int(tiff.pages.first.offset))
+        most = os.fstat(raw.fileno()).st_size // _SMALLEST  # a chain of a broken file may be a ring
+        while len(self._offsets) <= number:
+            raw.seek(self._offsets[-1])
+            (entries,) = struct.unpack(form.tagnoformat, raw.read(form.tagnosize))
+            raw.seek(entries * form.tagsize, os.SEEK_CUR)
+            (following,) = struct.unpack(form.offsetformat, raw.read(form.offsetsize))
+            if not following or len(self._offsets) > most:
+                return None
+            self._offsets.append(following)
+        return self._offsets[number]
+
+    def _parse(self, number: int, offset: int) -> Any:
+        raw = self._open()
+        tiff = self._known(raw, offset)
+        tiff.filehandle.seek(offset)
+        return self._tiff_page(tiff, number)
+
+    def _known(self, raw: BinaryIO, offset: int) -> Any:
+        """Return tifffile's idea of the file, which is as long as the file was when it was looked at."""
+        if self._tiff is None or offset + _REACH > self._size:
+            size = os.fstat(raw.fileno()).st_size
+            if self._tiff is None or size != self._size:
+                raw.seek(0)
+                self._tiff, self._size = self._tiff_file(raw, name=self.path.name), size
+        return self._tiff
 
     def _forget(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        self._file = self._version = None
+        if self._raw is not None:
+            self._raw.close()
+        self._raw = self._tiff = None
+        self._offsets = array("Q")
 
     def __del__(self) -> None:
-        if getattr(self, "_file", None) is not None:
-            self._file.close()
+        if getattr(self, "_raw", None) is not None:
+            self._forget()

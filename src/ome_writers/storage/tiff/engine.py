@@ -130,7 +130,7 @@ class TiffEngine:
         """Bring all that was taken to disk and show it; see `storage.contract.Engine.flush`."""
         with self._flushing:
             self._land()
-            self._keep_error(lambda: self._show(shapes))
+            self._show(shapes)
             self._keep_error(self._handles.sync_all)
 
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
@@ -187,7 +187,7 @@ class TiffEngine:
                 return
             self._closed = True
             self._land()
-            self._keep_error(lambda: self._show(shapes))
+            self._show(shapes)
             for file, numbers in zip(self._files, self._members.values(), strict=True):
                 kept = [shapes[n] for n in numbers]
                 self._keep_error(lambda file=file, kept=kept: file.cut(kept))  # type: ignore[misc]  # mypy cannot infer it
@@ -269,13 +269,14 @@ class TiffEngine:
                 self._submit(self._open.pop(key))
 
     def _show(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Have the chains of growing files lead to what was reached."""
+        """Have readers find what has landed: the directories of its pages, then the chains of growing files."""
         for file, numbers in zip(self._files, self._members.values(), strict=True):
-            file.ensure()
-            file.point(rest=self._closed)
+            self._keep_error(file.ensure)
+            self._keep_error(file.show_landed)
             if file.geometry.grows:
-                axes = [(n, self._places[n][1].growing) for n in numbers]
-                file.show(max(shapes[n][axis] for n, axis in axes if axis is not None))
+                axes = ((shapes[n], self._places[n][1].growing) for n in numbers)
+                rows = max(shape[axis] for shape, axis in axes if axis is not None)
+                self._keep_error(lambda file=file, rows=rows: file.show(rows))  # type: ignore[misc]  # mypy cannot infer it
 
     def _keep_error(self, step: Callable[[], object]) -> None:
         try:

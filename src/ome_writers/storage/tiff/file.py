@@ -17,8 +17,8 @@ import numpy as np
 
 from ome_writers.storage.positional import read_at, write_at
 from ome_writers.storage.tiff.directory import HEADER, aligned
+from ome_writers.storage.tiff.landing import Landing
 from ome_writers.storage.tiff.sparse import make_sparse
-from ome_writers.storage.tiff.structure import hole_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from ome_writers.storage.tiff.structure import Structure
 
 __all__ = ["TiffFile"]
-
-_AT_ONCE = 65_536  # records made at once
 
 
 class TiffFile:
@@ -70,8 +68,7 @@ class TiffFile:
         self._slots: list[list[int]] = []  # [offset, capacity] of the places for descriptions
         self._slot = 0
         self._made = False
-        self._landed: list[tuple[int, int]] = []  # (page, count) on disk, not pointed to yet
-        self._pointed = np.zeros(0, bool)  # by page: its record leads to its own place
+        self._landing = Landing(self.geometry, structure)
         self._cut_behind: int | None = None  # the last page that has its room still
 
     # ------------------------------------------------------------------ descriptions
@@ -145,8 +142,9 @@ class TiffFile:
 
     def cut(self, shapes: Sequence[Sequence[int]]) -> None:
         """Leave out of the chain what lies beyond `shapes`, and give its room back."""
+        kept = self.geometry.kept(shapes)
+        self._show_pages(self._landing.rest(kept))
         with self._lock:
-            kept = self.geometry.kept(shapes)
             self._cut_behind = int(kept[-1])
             if len(kept) == self._visible * self.geometry.pages_in_row and not self.geometry.grows:
                 return
@@ -167,12 +165,6 @@ class TiffFile:
         head = self._structure.head(self._capacity)
         self.geometry.segments.append(head.segment)
         self._end, self._visible = head.segment.end, 1
-        if not self.geometry.grows:
-            strides = [series.stride for series in self.geometry.series]
-            if any(strides):
-                self._end = hole_at(head.segment) + max(strides)
-            sizes = [series.count for series in self.geometry.series]
-            self._pointed = np.repeat([not stride for stride in strides], sizes)
         parts = [head.start, bytes(self._capacity)]
         if content is not None:
             at = len(HEADER) + self._first.description_at
@@ -238,66 +230,68 @@ class TiffFile:
     def write_planes(
         self, page: int, buffers: Sequence[memoryview | bytes], count: int = 1
     ) -> None:
-        """Write `count` uncompressed planes that lie side by side, from `page` on."""
-        with self._handles.use(self.path) as fd:
-            write_at(fd, buffers, self.geometry.plane_at(page))
-        if not self.geometry.grows:
-            with self._lock:
-                self._landed.append((page, count))
+        """Write `count` uncompressed planes that lie side by side, from `page` on.
 
-    def point(self, *, rest: bool = False) -> None:
-        """Lead the records of pages that have landed to their own places; with `rest` all records."""
-        with self._lock:
-            landed, self._landed = self._landed, []
-            if rest:
-                landed = [(0, len(self._pointed))]
-            now = np.zeros(len(self._pointed), bool)
-            for page, count in landed:
-                now[page : page + count] = True
-            now &= ~self._pointed
-            if not now.any():
-                return
-            self._handles.sync(self.path)  # pixels before what leads to them
+        Readers find them there after the next `show_landed`: a plane that is half on its way is never seen.
+        """
+        try:
             with self._handles.use(self.path) as fd:
-                for number, series in enumerate(self.geometry.series):
-                    pages = np.flatnonzero(now[series.first : series.first + series.count])
-                    for run in np.split(pages, np.flatnonzero(np.diff(pages) != 1) + 1):
-                        for begin in range(0, len(run), _AT_ONCE):
-                            self._point_run(fd, number, run[begin : begin + _AT_ONCE])
-            self._pointed |= now
+                write_at(fd, buffers, self.geometry.plane_at(page))
+        except OSError:
+            self._landing.fail(page, count)
+            raise
+        self._landing.add(page, count)
 
-    def _point_run(self, fd: int, number: int, within: NDArray[np.int64]) -> None:
-        segment, series = self.geometry.segments[0], self.geometry.series[number]
-        page = series.first + int(within[0])
-        if page == 0:
-            at = len(HEADER) + self._first.strips_at
-            now = read_at(fd, self._first.strips_span, at)
-            starts = [self.geometry.plane_at(0) + s for s in series.strip_starts]
-            write_at(fd, [self._first.strips_patch(now, starts, series.strip_bytes)], at)
-            page, within = 1, within[1:]
-        if len(within):
-            records = self._structure.landed(segment, number, within)
-            write_at(fd, [records], segment.records + page * self.geometry.record)
+    def show_landed(self) -> None:
+        """Lead the records of the planes that have landed since the last time to their places."""
+        pages = self._landing.take()
+        try:
+            self._show_pages(pages)
+        except OSError:
+            self._landing.put_back(pages)
+            raise
+
+    def _show_pages(self, pages: NDArray[np.int64]) -> None:
+        if not len(pages):
+            return
+        geometry = self.geometry
+        ends = {(s.first_row + s.rows) * geometry.pages_in_row - 1 for s in geometry.segments}
+        ends |= {0, self._visible * geometry.pages_in_row - 1}
+        alone = np.isin(pages, list(ends))  # they are chained in ways of their own
+        self._handles.sync(self.path)  # pixels before what leads to them
+        with self._handles.use(self.path) as fd:
+            for page in pages[alone].tolist():
+                series = geometry.series_of(page)
+                if not series.compressed:
+                    starts = [geometry.plane_at(page) + s for s in series.strip_starts]
+                    self._patch(fd, page, starts, series.strip_bytes)
+            for offset, records in self._landing.records(pages, alone):
+                write_at(fd, [records], offset)
+        self._landing.mark(pages)
 
     def write_stored(self, page: int, stored: Sequence[bytes]) -> None:
         """Append the stored strips of a compressed page, then have its record point to them."""
         counts = [len(s) for s in stored]
-        records = self._first if page == 0 else self._records(page)
-        at = self._record_at(page) + records.strips_at
         with self._lock:
             offset = self._allocate(sum(counts))
         starts = [offset + sum(counts[:i]) for i in range(len(counts))]
         with self._handles.use(self.path) as fd:
             write_at(fd, list(stored), offset)
-            now = read_at(fd, records.strips_span, at)
-            write_at(fd, [records.strips_patch(now, starts, counts)], at)
+            self._patch(fd, page, starts, counts)
+
+    def _patch(self, fd: int, page: int, starts: Sequence[int], counts: Sequence[int]) -> None:
+        """Have the record of a page lead to other strips, with one write."""
+        records = self._first if page == 0 else self._records(page)
+        at = self._record_at(page) + records.strips_at
+        now = read_at(fd, records.strips_span, at)
+        write_at(fd, [records.strips_patch(now, starts, counts)], at)
 
     def read_strips(self, page: int) -> list[bytes]:
         """Return the stored strips of a page; shorter or empty where the file ends."""
         records = self._first if page == 0 else self._records(page)
         series = self.geometry.series_of(page)
         with self._handles.use(self.path, writing=False) as fd:
-            if not series.compressed:  # also what has landed and is not shown yet
+            if not series.compressed:  # what has landed and is not shown yet, too
                 at = self.geometry.plane_at(page)
                 parts = zip(series.strip_bytes, series.strip_starts, strict=True)
                 return [read_whole(fd, count, at + start) for count, start in parts]

@@ -3,7 +3,8 @@
 The pages of a file are counted in *rows*: a file that has a planned end is one row of all pages, image after
 image in storage order; a file that grows has one row for each place along the growing axis. Rows
 are laid down in *segments*: the records of all its pages side by side, so that a reader walks the
-chain without jumping over pixels, then, if uncompressed, the room of all its planes.
+chain without jumping over pixels, then, if uncompressed, the room of all its planes. Before the first plane
+of a file lies a plane that nobody writes: it stands for pages that have not landed yet.
 """
 
 from __future__ import annotations
@@ -78,11 +79,12 @@ class Series:
 
 @dataclass(frozen=True)
 class Segment:
-    """Some rows: where their records and their planes begin."""
+    """Some rows: where their records and their planes begin, and where the file's blank plane does."""
 
     first_row: int
     rows: int
     records: int
+    hole: int
     data: int
     end: int
 
@@ -137,8 +139,12 @@ class Geometry:
             most = min(_SEGMENT_BYTES // max(1, per_row), _MOST_ROWS)
             rows = max(1, min(most, max(_FIRST_ROWS, self.rows)))
         records = aligned(offset) - (self.record if skip_first else 0)
-        data = aligned(records + rows * self.pages_in_row * self.record, 16)
-        segment = Segment(self.rows, rows, records, data, data + rows * self.row_room)
+        data = hole = aligned(records + rows * self.pages_in_row * self.record, 16)
+        if self.segments:
+            hole = self.segments[0].hole
+        else:
+            data = aligned(hole + max(series.stride for series in self.series), 16)
+        segment = Segment(self.rows, rows, records, hole, data, data + rows * self.row_room)
         self.segments.append(segment)
         return segment
 
@@ -169,6 +175,15 @@ class Geometry:
         row, within = divmod(page, self.pages_in_row)
         start = segment.data + (row - segment.first_row) * self.row_room
         return start + series.base + (within - series.first) * series.stride
+
+    def planes_at(
+        self, segment: Segment, series: Series, pages: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Return where the pixels of uncompressed pages of one segment and series begin."""
+        rows, within = np.divmod(pages, self.pages_in_row)
+        start = segment.data + (rows - segment.first_row) * self.row_room
+        planes: NDArray[np.int64] = start + series.base + (within - series.first) * series.stride
+        return planes
 
     def run(self, page: int) -> int:
         """Return how many pages from `page` on lie side by side, room behind room."""

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ome_writers.storage.tiff.directory import HEADER, Records, aligned
+from ome_writers.storage.tiff.directory import HEADER, Records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from ome_writers.storage.tiff.geometry import Geometry, Segment
+    from ome_writers.storage.tiff.geometry import Geometry, Segment, Series
 
-__all__ = ["Head", "Structure", "hole_at"]
+__all__ = ["Head", "Structure"]
 
 _AT_ONCE = 65_536  # records made at once: some 20 MB
 _KEPT = 2**20  # bytes of records that are kept for other files that begin alike
@@ -42,11 +42,6 @@ class Head:
     blanks: bytes
     segment: Segment
     records: bytes | None
-
-
-def hole_at(segment: Segment) -> int:
-    """Return where the plane begins that no one writes: it stands for pages that have not landed yet."""
-    return aligned(segment.end, 16)
 
 
 class Structure:
@@ -77,13 +72,16 @@ class Structure:
             self._heads[capacity] = self._make_head(capacity)
         return self._heads[capacity]
 
-    def blank_strips(self, capacity: int) -> list[tuple[list[int], list[int]] | None]:
-        """Return offsets and byte counts of each series' blank strips in such a file."""
-        found: list[tuple[list[int], list[int]] | None] = []
+    def blank_strips(self, segment: Segment, capacity: int) -> list[tuple[list[int], list[int]]]:
+        """Return offsets and byte counts of the strips that stand for pages that have not landed, series by series.
+
+        All of them are zeros; no frame is ever written there.
+        """
+        found = []
         offset = len(HEADER) + self.first.nbytes + capacity
-        for stored in self._blanks:
+        for series, stored in zip(self.geometry.series, self._blanks, strict=True):
             if stored is None:
-                found.append(None)
+                found.append(([segment.hole + s for s in series.strip_starts], series.strip_bytes))
                 continue
             counts = [len(s) for s in stored]
             found.append(([offset + sum(counts[:i]) for i in range(len(counts))], counts))
@@ -91,63 +89,53 @@ class Structure:
         return found
 
     def records(self, segment: Segment, capacity: int) -> Iterator[bytes]:
-        """Yield a segment's records, chained among themselves, side by side."""
+        """Yield a segment's records, chained among themselves, side by side; all of them blank."""
         pages = self.geometry.pages_in_row
-        blanks = self.blank_strips(capacity)
+        blanks = self.blank_strips(segment, capacity)
+        first = segment.first_row * pages
         if segment.rows == 1:
-            row = np.array([segment.first_row])
-            for number, series in enumerate(self.geometry.series):
+            for series, blank in zip(self.geometry.series, blanks, strict=True):
                 for begin in range(0, series.count, _AT_ONCE):
                     within = np.arange(begin, min(begin + _AT_ONCE, series.count))
-                    yield self._make(segment, number, row, within, blanks[number]).tobytes()
+                    yield self._make(
+                        segment, series, first + series.first + within, *blank
+                    ).tobytes()
             return
         step = max(1, _AT_ONCE // pages)
         stop = segment.first_row + segment.rows
         for begin in range(segment.first_row, stop, step):
-            rows = np.arange(begin, min(begin + step, stop))
+            rows = np.arange(begin, min(begin + step, stop))[:, None] * pages
             out = np.empty((len(rows), pages, self.geometry.record), np.uint8)
-            for number, series in enumerate(self.geometry.series):
-                made = self._make(segment, number, rows, np.arange(series.count), blanks[number])
-                out[:, series.first : series.first + series.count] = made
+            for series, blank in zip(self.geometry.series, blanks, strict=True):
+                numbers = rows + series.first + np.arange(series.count)
+                made = self._make(segment, series, numbers.reshape(-1), *blank)
+                out[:, series.first : series.first + series.count] = made.reshape(
+                    len(rows), series.count, -1
+                )
             yield out.tobytes()
 
-    def landed(self, segment: Segment, number: int, within: NDArray[np.int64]) -> bytes:
-        """Return records of pages of an uncompressed series that point to the pages' own places."""
-        row = np.array([segment.first_row])
-        return self._make(segment, number, row, within, None, own=True).tobytes()
+    def landed(self, segment: Segment, series: Series, pages: NDArray[np.int64]) -> bytes:
+        """Return records of uncompressed pages of one segment and series that lead to the pages' own places."""
+        planes = self.geometry.planes_at(segment, series, pages)
+        strips = planes[:, None] + np.array(series.strip_starts)
+        return self._make(segment, series, pages, strips, series.strip_bytes).tobytes()
 
     def _make(
         self,
         segment: Segment,
-        number: int,
-        rows: NDArray[np.int64],
-        within: NDArray[np.int64],
-        blank: tuple[list[int], list[int]] | None,
-        *,
-        own: bool = False,
+        series: Series,
+        pages: NDArray[np.int64],
+        strips: NDArray[np.int64] | list[int],
+        counts: Sequence[int],
     ) -> NDArray[np.uint8]:
-        """Return records of a series, shape (rows, pages, bytes)."""
-        geometry, series = self.geometry, self.geometry.series[number]
-        lines = rows - segment.first_row
-        pages = (lines[:, None] * geometry.pages_in_row + series.first + within).reshape(-1)
-        at = segment.records + pages * geometry.record
-        last = segment.rows * geometry.pages_in_row - 1
-        following = np.where(pages < last, at + geometry.record, 0)
-        if blank is None and not own and not geometry.grows:
-            starts = np.array(series.strip_starts) + hole_at(segment)
-            strips, counts = (
-                np.broadcast_to(starts, (len(pages), len(starts))),
-                series.strip_bytes,
-            )
-        elif blank is None:
-            planes = lines[:, None] * geometry.row_room + within * series.stride
-            starts = np.array(series.strip_starts) + segment.data + series.base
-            strips, counts = planes.reshape(-1, 1) + starts, series.strip_bytes
-        else:
-            strips = np.broadcast_to(np.array(blank[0]), (len(pages), len(blank[0])))
-            counts = blank[1]
-        made = series.records.make(at, following, strips, counts, geometry.record)
-        return made.reshape(len(rows), len(within), -1)
+        """Return records of pages of a series, shape (pages, bytes), as they are chained at first."""
+        record = self.geometry.record
+        first = segment.first_row * self.geometry.pages_in_row
+        at = segment.records + (pages - first) * record
+        last = first + segment.rows * self.geometry.pages_in_row - 1
+        following = np.where(pages < last, at + record, 0)
+        places = np.broadcast_to(np.asarray(strips), (len(pages), len(counts)))
+        return series.records.make(at, following, places, counts, record)
 
     def _make_head(self, capacity: int) -> Head:
         geometry = self.geometry.twin()
@@ -155,12 +143,7 @@ class Structure:
         described = len(HEADER) + self.first.nbytes
         segment = geometry.add_segment(described + capacity + len(blanks), skip_first=True)
         pages = segment.rows * geometry.pages_in_row
-        series, blank = geometry.series[0], self.blank_strips(capacity)[0]
-        if blank is None:
-            begin = segment.data if geometry.grows else hole_at(segment)
-            strips, counts = [begin + s for s in series.strip_starts], series.strip_bytes
-        else:
-            strips, counts = blank
+        strips, counts = self.blank_strips(segment, capacity)[0]
         following = geometry.record_at(1) if pages > 1 else 0
         first = self.first.make(
             np.array([len(HEADER)]), np.array([following]), np.array([strips]), counts
