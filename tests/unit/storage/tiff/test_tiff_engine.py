@@ -347,3 +347,77 @@ def test_a_plane_that_is_half_on_its_way_is_not_seen(tmp_path: Path, files: int)
     with tifffile.TiffFile(path) as tiff:
         places = [page.dataoffsets[0] for page in tiff.pages]
     assert places == [file.geometry.plane_at(page) for page in range(6)]
+
+
+@pytest.mark.parametrize("one_file", [False, True])
+def test_growing_pages_are_shown_when_they_have_landed(tmp_path: Path, one_file: bool) -> None:
+    """A row of a growing file is in the chain before all its frames are there; those that are not read as zeros."""
+    made = engine(tmp_path, *[plan(None, 2)] * 2, one_file=one_file)
+    file, path = made._files[0], tmp_path / "0.tif"
+    made.write(0, 0, (0, 0), frame(1))
+    made.write(1, 0, (20, 1), frame(2))  # in the second segment
+    made._land()
+    page = made._places[0][1].page((20, 0))
+    with path.open("r+b") as raw:
+        raw.seek(file.geometry.plane_at(page))
+        raw.write(b"\xff" * 20)  # a write that is under way
+    assert not np.any(pages(path))
+    made.flush([(21, 2, *FRAME)] * 2)
+    seen = pages(path)
+    assert len(seen) == 21 * (4 if one_file else 2)
+    np.testing.assert_array_equal(seen[0], frame(1))
+    np.testing.assert_array_equal(seen[page + 1], frame(2))
+    assert [n for n, plane in enumerate(seen) if plane.any()] == [0, page + 1]
+    made.write(2, 0, (20, 0), frame(3))
+    made.close([(21, 2, *FRAME)] * 2)
+    seen = pages(path)
+    np.testing.assert_array_equal(seen[page], frame(3))
+    assert [n for n, plane in enumerate(seen) if plane.any()] == [0, page, page + 1]
+    assert not made.failures
+
+
+def test_a_reader_with_older_directories_reads_zeros(tmp_path: Path) -> None:
+    """Directories that a reader took before a frame landed lead to zeros for ever, also when the file was cut."""
+    made = engine(tmp_path, plan(50, 2))
+    with tifffile.TiffFile(tmp_path / "0.tif") as older:
+        held = list(older.pages)
+        for number in range(7):
+            made.write(number, 0, divmod(number, 2), frame(number + 1))
+        made.close([(4, 2, *FRAME)])
+        assert not np.any([page.asarray() for page in held])
+    assert [p.any() for p in pages(tmp_path / "0.tif")] == [True] * 7 + [False]
+
+
+def test_a_file_that_fails_does_not_keep_the_others_from_being_shown(tmp_path: Path) -> None:
+    """When the directories of one file of a set cannot be written, those of the others are."""
+    made = engine(tmp_path, plan(2), plan(2))
+    for array in range(2):
+        made.write(array, array, (0,), frame(1))
+    made._land()
+    made._handles.close()
+    (tmp_path / "0.tif").unlink()
+    made.flush([(2, *FRAME)] * 2)
+    assert [type(failure.error) for failure in made.failures] == [FileNotFoundError]
+    np.testing.assert_array_equal(pages(tmp_path / "1.tif")[0], frame(1))
+    made.close([(2, *FRAME)] * 2)
+
+
+def test_a_plane_that_could_not_be_written_is_never_shown(tmp_path: Path) -> None:
+    """What a failed write has left in a page's place stays out of sight when the file is closed, too."""
+    made = engine(tmp_path, plan(3))
+    file, path = made._files[0], tmp_path / "0.tif"
+    made.write(0, 0, (0,), frame(1))
+    made._land()
+    made._handles.close()
+    path.rename(tmp_path / "away.tif")
+    made.write(1, 0, (1,), frame(2))
+    made._land()
+    (tmp_path / "away.tif").rename(path)
+    with path.open("r+b") as raw:
+        raw.seek(file.geometry.plane_at(1))
+        raw.write(b"\xff" * 20)
+    made.close([(3, *FRAME)])
+    assert [f.frames for f in made.failures] == [(1,)]
+    seen = pages(path)
+    np.testing.assert_array_equal(seen[0], frame(1))
+    assert not np.any(seen[1:])
