@@ -164,8 +164,7 @@ class TiffEngine:
         out = np.zeros(kind.shape, kind.dtype)
         if not self._files[file].has(page):
             return out
-        flat = out.reshape(-1).view(np.uint8)
-        at = 0
+        flat, at = out.reshape(-1).view(np.uint8), 0
         stored = self._files[file].read_strips(page)
         for strip, nbytes in zip(stored, series.strip_bytes, strict=True):
             raw = self._codec(kind).decode(strip, nbytes) if series.compressed else strip
