@@ -21,7 +21,7 @@ from ome_writers.formats.recognition import read_document
 from ome_writers.storage import files
 from ome_writers.storage.lock import lock_owner, lock_path
 from ome_writers.storage.remains import Remains, Survey
-from ome_writers.storage.shard_files import Finding
+from ome_writers.storage.shard_repair import Finding
 from ome_writers.storage.zarr_array import array_document
 
 if TYPE_CHECKING:

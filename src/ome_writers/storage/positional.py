@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["open_file", "open_new", "read_at", "write_at"]
+    from numpy.typing import NDArray
+
+__all__ = ["open_file", "open_new", "read_at", "write_apart", "write_at", "write_one"]
 
 _FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _MOST_BUFFERS = 512  # below IOV_MAX everywhere
@@ -40,6 +45,34 @@ def write_at(fd: int, buffers: Sequence[bytes | memoryview], offset: int) -> Non
             rest = memoryview(buffer)
             while rest:
                 rest = rest[os.write(fd, rest) :]
+
+
+def write_apart(
+    fd: int,
+    parts: Sequence[bytes | memoryview],
+    offsets: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+) -> None:
+    """Write pieces of `sizes` bytes to their offsets; neighbours go with one call.
+
+    `parts` are the pieces one by one, or all of them side by side in a single buffer.
+    """
+    breaks = np.flatnonzero(offsets[1:] != offsets[:-1] + sizes[:-1]) + 1
+    if not len(breaks):
+        write_at(fd, parts, int(offsets[0]))
+        return
+    if len(parts) != len(sizes):
+        ends = np.cumsum([0, *sizes]).tolist()
+        parts = [parts[0][a:b] for a, b in itertools.pairwise(ends)]
+    for first, last in itertools.pairwise([0, *breaks.tolist(), len(parts)]):
+        write_at(fd, parts[first:last], int(offsets[first]))
+
+
+def write_one(fd: int, buffer: bytes | memoryview, nbytes: int, offset: int) -> None:
+    """Write the `nbytes` of one contiguous buffer of any format at `offset`, with the fewest steps."""
+    if not hasattr(os, "pwrite") or os.pwrite(fd, buffer, offset) != nbytes:
+        # again from the start: what is there already is the same
+        write_at(fd, [np.frombuffer(buffer, np.uint8).data], offset)
 
 
 def read_at(fd: int, count: int, offset: int) -> bytes:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ome_writers.storage.direct.grid import Grid
-from ome_writers.storage.shard_files import EMPTY, Finding, ShardFiles
+from ome_writers.storage.shard_index import EMPTY
+from ome_writers.storage.shard_repair import Finding, ShardFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

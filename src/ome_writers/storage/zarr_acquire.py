@@ -19,7 +19,7 @@ from ome_writers.storage.background import machine_width
 from ome_writers.storage.contract import EngineStats, Failure
 from ome_writers.storage.files import replace, sync_tree
 from ome_writers.storage.room import Room
-from ome_writers.storage.shardfile import ShardReader
+from ome_writers.storage.shard_reader import ShardReader
 from ome_writers.storage.shown import ShownArrays
 from ome_writers.storage.zarr_array import BLOSC, ZSTD_LEVEL
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -31,6 +32,15 @@ _MOST_SHARDS = (
 )
 
 
+class _Seat(NamedTuple):
+    """A shard that frames come into one by one, and its file, open for as long as they do."""
+
+    outer: Cell
+    shard: Shard
+    lease: ExitStack
+    fd: int
+
+
 class StoredArray:
     """The chunks of one array, as files or in shards. Its methods are safe to call from any thread.
 
@@ -50,7 +60,9 @@ class StoredArray:
     identity
         Whether chunks are stored as they are.
     passes
-        Whether each frame becomes a file.
+        Whether a frame can be stored by itself: it is one chunk, which it fills.
+    serial
+        Whether all that is stored goes into one file after the other, just as it is.
     """
 
     def __init__(self, folder: Path, plan: ArrayPlan, handles: Handles, *, durable: bool) -> None:
@@ -67,11 +79,13 @@ class StoredArray:
         self._shards: dict[Cell, Shard] = {}
         self._lock = threading.Lock()
         self.identity = self._codec.identity
-        self.passes = self.grid.plain and not self.grid.sharded
+        self.serial = self.grid.sharded and self.identity
+        self.passes = self.grid.plain and not (self.grid.sharded and durable)
+        self._seat: _Seat | None = None
 
     def strand(self, shard: Cell) -> Cell | None:
         """Return what blocks must share to be stored one after the other: a file, when nothing is encoded."""
-        return shard if self.grid.sharded and self.identity else None
+        return shard if self.serial else None
 
     def store(self, block: Block, slots: frozenset[int] | None = None) -> None:
         """Encode and write the columns of a block: with these slots, or None when it takes no more frames."""
@@ -85,13 +99,36 @@ class StoredArray:
         for part in self.grid.parts:
             self._store_part(block, columns, part, final=slots is None)
 
-    def encode(self, chunk: NDArray[np.generic]) -> bytes | memoryview:
-        """Return the stored form of a contiguous chunk."""
-        return self._codec.encode(chunk)
+    def put(self, cell: Cell, frame: NDArray[np.generic]) -> int:
+        """Encode and write a contiguous frame that is a chunk (see `passes`); return the bytes it takes.
 
-    def put(self, cell: Cell, stored: bytes | memoryview) -> None:
-        """Write the stored form of a frame that becomes a file (see `passes`)."""
-        self._files.write((*cell, 0, 0), stored)
+        Only one thread at a time may call this.
+        """
+        if not self.grid.sharded:
+            stored = self._codec.encode(frame)
+            self._files.write((*cell, 0, 0), stored)
+            return len(stored)
+        outer, plane = self.grid.shard(cell)
+        seat = self._seat
+        if seat is None or seat.outer != outer:
+            self.rise()
+            seat = self._seat = self._sit(outer)
+        chunk = frame.data if self.identity else memoryview(self._codec.encode(frame))
+        seat.shard.put(seat.fd, plane * self.grid.plane_chunks, chunk, chunk.nbytes)
+        return chunk.nbytes
+
+    def rise(self) -> None:
+        """Leave the shard that `put` has written to."""
+        if self._seat is not None:
+            seat, self._seat = self._seat, None
+            seat.lease.close()
+            self._release((*seat.outer, *self.grid.parts[0].yx), seat.shard)
+
+    def _sit(self, outer: Cell) -> _Seat:
+        """Keep a shard and its file at hand, for the frames to come."""
+        shard = self._acquire((*outer, *self.grid.parts[0].yx), self.grid.parts[0])
+        lease = ExitStack()
+        return _Seat(outer, shard, lease, lease.enter_context(self._handles.use(shard.path)))
 
     def load(self, cell: Cell) -> NDArray[np.generic] | None:
         """Return the column of `cell` from disk; None when nothing of it was written."""
@@ -122,7 +159,8 @@ class StoredArray:
         return max((shard.settled_at for shard in shards), default=0.0)
 
     def finish(self) -> None:
-        """Tidy every shard that is not complete."""
+        """Tidy every shard that is not complete. Nobody may be in `put`."""
+        self.rise()
         with self._lock:  # who reads meanwhile waits, and finds the files in their final form
             for shard in self._shards.values():
                 shard.finish()

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ChunkFiles"]
 
+_KNOWN = 4096  # folders that are known to be there
+
 
 class ChunkFiles:
     """The chunk files of one array.
@@ -32,13 +34,12 @@ class ChunkFiles:
 
     def write(self, key: Sequence[int], stored: bytes | memoryview) -> None:
         """Write one chunk; `key` is its coordinate in all axes."""
-        *parents, name = map(str, key)
-        folder = "/".join((self._folder, *parents))
+        folder = self._folder
+        for number in key[:-1]:
+            folder = f"{folder}/{number}"
         if folder not in self._made:
-            _make(folder)
-            if len(self._made) > 4096:
-                self._made.clear()
-            self._made.add(folder)
+            self._make(key[:-1])
+        name = key[-1]
         beside = f"{folder}/.{name}.tmp"
         try:
             fd = open_new(beside)
@@ -63,19 +64,21 @@ class ChunkFiles:
         except FileNotFoundError:
             return None
 
+    def _make(self, parents: Sequence[int]) -> None:
+        """Make the folder of a chunk and those above it that are not known to be there."""
+        if len(self._made) > _KNOWN:
+            self._made.clear()
+        if not self._made:
+            os.makedirs(self._folder, exist_ok=True)
+        folder = self._folder
+        for number in parents:
+            folder = f"{folder}/{number}"
+            if folder not in self._made:
+                with suppress(FileExistsError):
+                    os.mkdir(folder)
+                self._made.add(folder)
+
     @staticmethod
     def _remove(path: str) -> None:
         with suppress(OSError):  # the first error is the one that tells
             os.unlink(path)
-
-
-def _make(folder: str) -> None:
-    """Make a folder and those above it, with the fewest calls where most of them are there."""
-    try:
-        os.mkdir(folder)
-    except FileExistsError:
-        return
-    except FileNotFoundError:
-        _make(os.path.dirname(folder))
-        with suppress(FileExistsError):
-            os.mkdir(folder)

@@ -65,8 +65,10 @@ class DirectEngine:
             for t in targets
         ]
         self._pace = Pace()
+        self._seated: StoredArray | None = None  # that has got a frame straight from the caller
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
+        self._counting = threading.Lock()
         self._open: dict[tuple[int, Cell | None], Block] = {}  # oldest first
         self._live: dict[int, dict[int, Block]] = {}  # by array: blocks whose frames are in memory
         self._parted: dict[tuple[int, Cell], set[int]] = {}  # filled slots of columns put aside
@@ -92,12 +94,11 @@ class DirectEngine:
     ) -> None:
         """Take one plane; see `storage.contract.Engine.write`."""
         stored = self._arrays[array]
+        if stored.passes and not owned and self._write_through(stored, index, number, frame):
+            return
         grid = stored.grid
         cell, slot = grid.split(index)
         shard, plane = grid.shard(cell) if grid.sharded else (cell, 0)
-        if stored.passes and not owned and self._may_pass(stored, frame.nbytes):
-            self._write_through(stored, cell, number, frame)
-            return
         refer = owned and grid.plain and frame.flags.c_contiguous
         lent = self._lent.pop(id(frame), None) if owned and self._lent else None
         if refer and lent is None:
@@ -196,24 +197,35 @@ class DirectEngine:
         """Return what was done so far."""
         return EngineStats(self._frames_written, self._bytes_written, self._background.depth)
 
-    def _may_pass(self, stored: StoredArray, nbytes: int) -> bool:
-        """Whether a frame may be written by the caller's thread: one copy less where that is what costs."""
-        cheap = nbytes <= _SMALL and stored.identity
-        return (cheap or self._background.depth >= _BEHIND) and self._pace.quick
-
     def _write_through(
-        self, stored: StoredArray, cell: Cell, number: int, frame: NDArray[np.generic]
-    ) -> None:
+        self, stored: StoredArray, index: tuple[int, ...], number: int, frame: NDArray[np.generic]
+    ) -> bool:
+        """Write a frame in the caller's thread where that is cheaper than to hand it over; False: it is not."""
+        nbytes = frame.nbytes
+        began = time.perf_counter()
+        if began < self._pace.again:
+            return False
+        small = nbytes <= _SMALL and stored.identity
+        if not small and (stored.serial or self._background.depth < _BEHIND):
+            return False
         try:
-            content = stored.encode(np.ascontiguousarray(frame))
-            began = time.perf_counter()
-            stored.put(cell, content)
+            if (
+                stored is not self._seated
+            ):  # one file at a time is kept open for this, not one for each array
+                if self._seated is not None:
+                    self._seated.rise()
+                self._seated = stored
+            if not frame.flags.c_contiguous:
+                frame = np.ascontiguousarray(frame)
+            written = stored.put(index, frame)
         except Exception as error:
             self._background.failures.append(Failure(error, (number,)))
-            return
-        self._pace.took(time.perf_counter() - began, len(content))
-        self._frames_written += 1
-        self._bytes_written += frame.nbytes
+            return True
+        self._pace.took(time.perf_counter() - began, written)
+        with self._counting:
+            self._frames_written += 1
+            self._bytes_written += nbytes
+        return True
 
     def _matching(self, key: tuple[int, Cell | None], shard: Cell, refer: bool) -> Block | None:
         """Return the open block that takes the next frame; close the one that does not."""
@@ -308,8 +320,9 @@ class DirectEngine:
                 self._arrays[block.array].store(block, slots)
                 done = len(block.frames) if last else count
                 del block.frames[:done]
-                self._frames_written += done
-                self._bytes_written += block.nbytes
+                with self._counting:
+                    self._frames_written += done
+                    self._bytes_written += block.nbytes
         finally:
             if last:
                 self._live[block.array].pop(id(block), None)

@@ -6,26 +6,31 @@ import time
 
 __all__ = ["Pace"]
 
-_SLOW = 0.004  # seconds that a write may take besides
+_SLOW = 0.01  # seconds that a write may take besides: a busy machine lets a thread wait that long
 _SPEED = 500e6  # bytes a second: what the system takes while it has room for them in memory
-_FIRST_PAUSE = 0.1  # seconds without a try after a slow write; twice as long after each further one
+_FIRST_PAUSE = (
+    0.1  # seconds without a try after a slow write; twice as long after one that follows soon
+)
 _LONGEST_PAUSE = 10.0
 
 
 class Pace:
-    """Remembers how long writes took."""
+    """Remembers how long writes took.
+
+    Attributes
+    ----------
+    again
+        From when on (`time.perf_counter`) the caller of `append` may be let to write by itself.
+    """
 
     def __init__(self) -> None:
-        self._again = 0.0
+        self.again = -_LONGEST_PAUSE
         self._pause = _FIRST_PAUSE
-
-    @property
-    def quick(self) -> bool:
-        """Whether the caller of `append` may be let to write by itself."""
-        return time.perf_counter() >= self._again
 
     def took(self, seconds: float, nbytes: int) -> None:
         """Take note of a write."""
         if seconds > _SLOW + nbytes / _SPEED:
-            self._again = time.perf_counter() + self._pause
-            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+            now = time.perf_counter()
+            soon = now < self.again + _LONGEST_PAUSE
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE) if soon else _FIRST_PAUSE
+            self.again = now + self._pause

@@ -18,7 +18,6 @@ when it is some time ago that an index pointed there.
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 import time
@@ -27,10 +26,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ome_writers.storage.positional import open_new, read_at, write_at
+from ome_writers.storage import shard_index
+from ome_writers.storage.positional import open_new, read_at, write_apart, write_at, write_one
+from ome_writers.storage.shard_index import EMPTY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -41,25 +42,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Shard", "ShardShape"]
 
-EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
 _FETCH = (
     0.1  # seconds that a reader is given from looking up a chunk in the index to having read it
 )
-
-
-def _runs(
-    offsets: Indices, sizes: Indices, parts: Sequence[bytes | memoryview]
-) -> Iterator[tuple[int, Sequence[bytes | memoryview]]]:
-    """Yield (offset, parts) for each stretch of parts that lie side by side in the file."""
-    breaks = np.flatnonzero(offsets[1:] != offsets[:-1] + sizes[:-1]) + 1
-    if not len(breaks):
-        yield int(offsets[0]), parts
-        return
-    if len(parts) != len(sizes):
-        ends = np.cumsum([0, *sizes]).tolist()
-        parts = [parts[0][a:b] for a, b in itertools.pairwise(ends)]
-    for first, last in itertools.pairwise([0, *breaks.tolist(), len(parts)]):
-        yield int(offsets[first]), parts[first:last]
 
 
 class ShardShape:
@@ -79,7 +64,7 @@ class ShardShape:
         self.chunks = chunks
         self.most = most
         self.in_place = in_place
-        self.index_bytes = 16 * chunks + 4
+        self.index_bytes = shard_index.size_of_index(chunks)
 
 
 class Shard:
@@ -115,7 +100,7 @@ class Shard:
         self._handles = handles
         self._lock = threading.Lock()
         self._writing = threading.Lock()  # two writes to one file wait for each other, better here
-        self._index = np.full((shape.chunks, 2), EMPTY, dtype="<u8")
+        self._index = shard_index.empty_index(shape.chunks)
         self._missing = expected
         self._tail = 0  # where the next new chunk goes
         self._spare = expected * shape.most  # where the spare places begin
@@ -127,6 +112,9 @@ class Shard:
             self._adopt()
         else:
             self._create()
+        # the same memory, for one chunk at a time
+        self._entries = self._index.data.cast("B").cast("Q")
+        self._marks = self._final.data.cast("B")
 
     def add(
         self,
@@ -147,8 +135,7 @@ class Shard:
             offsets = self._allocate(inner, sizes, final)
         with self._handles.use(self.path) as fd:
             with self._writing:
-                for first, run in _runs(offsets, sizes, parts):
-                    write_at(fd, run, first)
+                write_apart(fd, parts, offsets, sizes)
             with self._lock:
                 self._index[inner, 0] = offsets
                 self._index[inner, 1] = sizes
@@ -156,6 +143,22 @@ class Shard:
                 if final:
                     self._missing -= len(sizes) - int(np.count_nonzero(self._final[inner]))
                     self._final[inner] = True
+
+    def put(self, fd: int, inner: int, chunk: bytes | memoryview, nbytes: int) -> None:
+        """Write one whole chunk, stored as it is, to the open file: what `add` does, in less time."""
+        with self._lock:
+            if not (self.complete or self._marks[inner]):
+                if self._tail + nbytes > self._spare:
+                    self._make_room(nbytes)
+                write_one(fd, chunk, nbytes, self._tail)
+                self._entries[2 * inner] = self._tail
+                self._entries[2 * inner + 1] = nbytes
+                self._marks[inner] = 1
+                self._tail += nbytes
+                self._missing -= 1
+                self._dirty = True
+                return
+        self.add(np.asarray([inner]), np.asarray([nbytes]), [np.frombuffer(chunk, np.uint8).data])
 
     def flush(self) -> None:
         """Make readers see all chunks that were added."""
@@ -235,16 +238,10 @@ class Shard:
         shown = self._spares_shown
         used = self._index[self._index[:, 0] != EMPTY, 0]
         self._spares_shown = bool((used >= self._spare).any())
-        write_at(fd, [self._index_document()], self._index_at)
+        write_at(fd, [shard_index.encode(self._index)], self._index_at)
         if shown:
             self.settled_at = time.monotonic() + _FETCH
         self._dirty = False
-
-    def _index_document(self) -> bytes:
-        from google_crc32c import value
-
-        entries: bytes = self._index.tobytes()
-        return entries + int(value(entries)).to_bytes(4, "little")
 
     def _create(self) -> None:
         """Have the file appear with its index: by rename, since an empty file is no shard."""
@@ -262,10 +259,9 @@ class Shard:
             raise
 
     def _finish(self, fd: int) -> None:
-        used = self._index[self._index[:, 0] != EMPTY]
-        end = int(used.sum(axis=1).max()) if len(used) else 0
+        end = shard_index.end_of_data(self._index)
         if end < self._index_at:
-            write_at(fd, [self._index_document()], end)
+            write_at(fd, [shard_index.encode(self._index)], end)
         else:
             self._write_index(fd)
         os.ftruncate(fd, end + self._shape.index_bytes)
@@ -284,12 +280,13 @@ class Shard:
         """Go on with a file that was finished before: its frames are read, or taken again."""
         with self._handles.use(self.path, writing=False) as fd:
             end = os.fstat(fd).st_size - self._shape.index_bytes
-            stored = read_at(fd, 16 * self._shape.chunks, end)
-            self._index = np.frombuffer(stored, dtype="<u8").reshape(-1, 2).copy()
-        used = self._index[self._index[:, 0] != EMPTY]
+            stored = shard_index.decode(read_at(fd, self._shape.index_bytes, end))
+        if stored is None:
+            raise OSError(f"{self.path}: the index of the shard is damaged.")
+        self._index = stored
         self._final = self._index[:, 0] != EMPTY
         self._missing = max(0, self._missing - int(np.count_nonzero(self._final)))
-        self._tail = int(used.sum(axis=1).max()) if len(used) else 0
+        self._tail = shard_index.end_of_data(self._index)
         self._spare = max(self._spare, self._tail)
         self._index_at = end
         self.complete = True

@@ -150,18 +150,18 @@ def test_lent_and_handed_over_memory_reaches_the_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bytes that are written lie where the camera put them: nothing was copied on the way."""
-    import ome_writers.storage.direct.shards as shards
+    import ome_writers.storage.positional as positional
 
     plan = plan_of(Case("shards of frames", "C", "none", "uint16", False, 2**20))
     engine: DirectEngine = open_engine(tmp_path, [ArrayTarget("0", plan)], Options())
     written: list[int] = []
-    write_at = shards.write_at
+    write_at = positional.write_at
 
     def spy(fd: int, buffers: list[memoryview], offset: int) -> None:
         written.extend(np.frombuffer(b, "u1").ctypes.data for b in buffers)
         write_at(fd, buffers, offset)
 
-    monkeypatch.setattr(shards, "write_at", spy)
+    monkeypatch.setattr(positional, "write_at", spy)
     own = frame_of(1, "uint16")
     lent = engine.lend(0)
     lent[...] = frame_of(2, "uint16")

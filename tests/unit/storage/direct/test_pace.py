@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from ome_writers import AcquisitionSettings, Dimension, create_stream
 from ome_writers.storage.direct.pace import Pace
@@ -17,23 +18,22 @@ def test_a_slow_write_is_followed_by_a_pause(monkeypatch: Any) -> None:
     monkeypatch.setattr("ome_writers.storage.direct.pace.time.perf_counter", lambda: now)
     pace = Pace()
     pace.took(0.001, 1000)
-    assert pace.quick
+    assert pace.again <= now
     pace.took(0.05, 1000)
-    assert not pace.quick
+    assert pace.again == pytest.approx(now + 0.1)
     now += 0.1
-    assert pace.quick
     pace.took(0.05, 1000)
-    now += 0.15
-    assert not pace.quick
-    now += 0.05
-    assert pace.quick
+    assert pace.again == pytest.approx(now + 0.2)
+    now += 100
+    pace.took(0.05, 1000)
+    assert pace.again == pytest.approx(now + 0.1), "the disk was quick for long"
 
 
 def test_a_large_write_may_take_its_time() -> None:
     """What counts is the time beyond that of the bytes."""
     pace = Pace()
     pace.took(0.05, 100_000_000)
-    assert pace.quick
+    assert pace.again < 0
 
 
 def test_small_frames_are_on_disk_when_append_returns(tmp_path: Path) -> None:

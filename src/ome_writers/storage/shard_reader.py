@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import google_crc32c
 import numpy as np
 
+from ome_writers.storage import shard_index
 from ome_writers.storage.direct.codec import Codec
 from ome_writers.storage.direct.grid import Grid
+from ome_writers.storage.shard_index import EMPTY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from ome_writers.routing import ArrayPlan
 
 __all__ = ["ShardReader"]
-
-_EMPTY = 2**64 - 1
 
 
 class ShardReader:
@@ -62,7 +61,7 @@ class ShardReader:
             with self._path(where).open("rb") as file:
                 for tile, inner in zip(part.tiles, part.inner, strict=True):
                     offset, size = entries[plane * self._grid.plane_chunks + inner].tolist()
-                    if offset != _EMPTY:
+                    if offset != int(EMPTY):
                         file.seek(offset)
                         chunk = self._codec.decode(file.read(size))
                         column[tile] = np.frombuffer(chunk, self._grid.dtype).reshape(
@@ -72,20 +71,17 @@ class ShardReader:
 
     def _index(self, where: tuple[int, ...]) -> NDArray[np.uint64] | None:
         """Return (offset, size) of each chunk of a shard; None when there is no valid index."""
-        nbytes = 16 * self._grid.shard_chunks
+        nbytes = shard_index.size_of_index(self._grid.shard_chunks)
         try:
             with self._path(where).open("rb") as file:
                 size = file.seek(0, 2)
-                file.seek(max(0, size - nbytes - 4))
-                stored = file.read()
+                file.seek(max(0, size - nbytes))
+                entries = shard_index.decode(file.read(nbytes))
         except OSError:
             return None
-        index, check = stored[:-4], stored[-4:]
-        if len(index) != nbytes or google_crc32c.value(index) != int.from_bytes(check, "little"):
+        if entries is None or len(entries) != self._grid.shard_chunks:
             return None
-        entries = np.frombuffer(index, "<u8").reshape(-1, 2)
-        there = entries[entries[:, 0] != _EMPTY]
-        return entries if (there.sum(axis=1) <= size).all() else None
+        return entries if shard_index.end_of_data(entries) <= size else None
 
     def _path(self, where: tuple[int, ...]) -> Path:
         return self._folder.joinpath(*map(str, where))

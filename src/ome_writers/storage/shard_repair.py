@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ome_writers.storage import shard_index
 from ome_writers.storage.direct.codec import Codec
 from ome_writers.storage.direct.grid import Grid
 from ome_writers.storage.positional import open_file, read_at, write_at
+from ome_writers.storage.shard_index import EMPTY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,10 +26,7 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import ArrayPlan
 
-__all__ = ["EMPTY", "Finding", "ShardFiles", "ShardIndex"]
-
-EMPTY = np.uint64(2**64 - 1)
-"""Offset and size of a chunk that is not there."""
+__all__ = ["Finding", "ShardFiles", "ShardIndex"]
 
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
@@ -68,7 +67,7 @@ class ShardFiles:
         self._plan = plan
         self._grid = Grid(plan)
         self._codec = Codec(plan.compression, plan.dtype)
-        self._index_bytes = 16 * math.prod(self.chunks) + 4
+        self._index_bytes = shard_index.size_of_index(math.prod(self.chunks))
 
     def read_index(self, path: Path, shard: tuple[int, ...]) -> ShardIndex | None:
         """Return the index of the shard at coordinate `shard`; None when there is nothing that could be one."""
@@ -88,7 +87,7 @@ class ShardFiles:
                 yield Finding(path, "a shard without a readable index: left as it is", solved=False)
                 return
             used = index.entries[index.entries[:, 0] != EMPTY]
-            end = int(used.sum(axis=1).max()) if len(used) else 0
+            end = shard_index.end_of_data(index.entries)
             # the new index must not touch the one that is valid until the file ends behind the new one
             room = end + self._index_bytes <= index.at
             if index.sound and not room:
@@ -102,8 +101,7 @@ class ShardFiles:
                 )
             if not dry_run:
                 at = end if room else index.at
-                entries = index.entries.tobytes()
-                write_at(fd, [entries + _checksum(entries)], at)
+                write_at(fd, [shard_index.encode(index.entries)], at)
                 os.fsync(fd)
                 if at + self._index_bytes != size:
                     os.ftruncate(fd, at + self._index_bytes)
@@ -130,17 +128,17 @@ class ShardFiles:
         end = size - self._index_bytes
         for at in (end, *self._places(shard)):
             table = read_at(fd, self._index_bytes, at) if 0 <= at <= end else b""
-            if len(table) == self._index_bytes and table[-4:] == _checksum(table[:-4]):
-                entries = np.frombuffer(table[:-4], "<u8").reshape(-1, 2).copy()
+            entries = shard_index.decode(table) if len(table) == self._index_bytes else None
+            if entries is not None:
                 bad = self._outside(entries, at)
                 entries[bad] = EMPTY
                 return ShardIndex(entries, at, at == end and not bad.any())
         if end < 0:
             return None
         # Half an old and half a new index: each entry by itself is one or the other, and both were right.
-        entries = (
-            np.frombuffer(read_at(fd, self._index_bytes, end)[:-4], "<u8").reshape(-1, 2).copy()
-        )
+        entries = shard_index.decode(read_at(fd, self._index_bytes, end), checked=False)
+        if entries is None:
+            return None
         entries[self._outside(entries, end)] = EMPTY
         for number in np.flatnonzero(entries[:, 0] != EMPTY).tolist():
             offset, length = entries[number].tolist()
@@ -166,9 +164,3 @@ class ShardFiles:
             wrong = (size == 0) | (size > self._codec.most(self._grid.chunk_bytes) * 2)
         wrong = wrong | (offset > end) | (size > end) | (offset + size > end)
         return np.asarray(used & wrong)
-
-
-def _checksum(entries: bytes) -> bytes:
-    from google_crc32c import value
-
-    return int(value(entries)).to_bytes(4, "little")
