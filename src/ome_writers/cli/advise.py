@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.cli.command import FAILURE, SUCCESS, Command, CommandError
+from ome_writers.cli.camera import camera_dtype, disk_folder, frame_size, positive
+from ome_writers.cli.command import FAILURE, SUCCESS, Command
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--frame",
-        type=_frame,
+        type=frame_size,
         required=True,
         metavar="HxW",
         help="height and width of a frame in pixels, as in 2048x2048",
@@ -29,9 +28,9 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--dtype", default="uint16", help="dtype of the pixels, as numpy calls it (default: uint16)"
     )
-    parser.add_argument("--fps", type=_positive, required=True, metavar="N", help="frames a second")
+    parser.add_argument("--fps", type=positive, required=True, metavar="N", help="frames a second")
     parser.add_argument(
-        "--duration", type=_positive, metavar="S", help="seconds that the acquisition takes"
+        "--duration", type=positive, metavar="S", help="seconds that the acquisition takes"
     )
     parser.add_argument(
         "--disk",
@@ -42,7 +41,7 @@ def _arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seconds",
-        type=_positive,
+        type=positive,
         default=3.0,
         metavar="S",
         help="how long to measure the disk; longer sees through its caches (default: 3)",
@@ -57,21 +56,12 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, screen: Screen) -> int:
-    import numpy as np
-
     from ome_writers.advice import Camera, advise, measure_codecs, measure_disk
 
-    try:
-        dtype = np.dtype(options.dtype)
-    except TypeError:
-        raise CommandError(f"--dtype: numpy knows no {options.dtype!r}; try uint16") from None
-    if dtype.kind not in "uif":
-        raise CommandError(f"--dtype: {dtype} is no number of a camera; try uint8 or uint16")
-    if not options.disk.is_dir():
-        raise CommandError(f"--disk: {options.disk} is no folder; name one on the disk to measure")
     height, width = options.frame
-    camera = Camera(height, width, dtype.name, options.fps, options.duration)
-    disk = measure_disk(options.disk, options.seconds)
+    dtype, folder = camera_dtype(options.dtype), disk_folder(options.disk)
+    camera = Camera(height, width, dtype, options.fps, options.duration)
+    disk = measure_disk(folder, options.seconds)
     advice = advise(
         camera,
         disk,
@@ -149,23 +139,6 @@ def _memory() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return 4 * 1024**3
-
-
-def _frame(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text.strip().lower())
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no HEIGHTxWIDTH, as in 2048x2048")
-    return int(match[1]), int(match[2])
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return number
 
 
 COMMAND = Command(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.cli import (
     advise,
+    bench,
     completion,
     convert,
     demo,
@@ -34,6 +35,7 @@ COMMANDS: tuple[Command, ...] = (
     validate.COMMAND,
     convert.COMMAND,
     advise.COMMAND,
+    bench.COMMAND,
     completion.COMMAND,
 )
 

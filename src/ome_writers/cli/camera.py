@@ -1,0 +1,65 @@
+"""What several commands ask about a camera and a disk, read from what was typed."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import TYPE_CHECKING
+
+from ome_writers.cli.command import CommandError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["camera_dtype", "disk_folder", "frame_size", "positive"]
+
+
+def frame_size(text: str) -> tuple[int, int]:
+    """Return height and width of ``2048x2048``."""
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text.strip().lower())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no HEIGHTxWIDTH, as in 2048x2048")
+    return int(match[1]), int(match[2])
+
+
+def positive(text: str) -> float:
+    """Return a number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return number
+
+
+def camera_dtype(text: str) -> str:
+    """Return numpy's name of a dtype.
+
+    Raises
+    ------
+    CommandError
+        If there is none, or no camera has it.
+    """
+    import numpy as np
+
+    try:
+        dtype = np.dtype(text)
+    except TypeError:
+        raise CommandError(f"--dtype: numpy knows no {text!r}; try uint16") from None
+    if dtype.kind not in "uif":
+        raise CommandError(f"--dtype: {dtype} is no number of a camera; try uint8 or uint16")
+    return str(dtype.name)
+
+
+def disk_folder(path: Path) -> Path:
+    """Return the folder that is measured.
+
+    Raises
+    ------
+    CommandError
+        If there is none.
+    """
+    if not path.is_dir():
+        raise CommandError(f"--disk: {path} is no folder; name one on the disk to measure")
+    return path

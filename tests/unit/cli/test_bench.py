@@ -1,0 +1,95 @@
+"""``ome-writers bench`` writes with each engine, says how fast that was, and leaves nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ome_writers.advice import Camera, measure_engine
+from ome_writers.cli import main
+from ome_writers.cli.bench import ENGINES
+from ome_writers.storage import ENGINES as ROWS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+QUICK = ["bench", "--frame", "32x48", "--seconds", "0.02"]
+
+
+def test_every_engine_that_writes_files_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The table has a line for each engine that is installed, the others say what they need; the disk is left clean."""
+    assert set(ENGINES) == {row.name for row in ROWS.values() if row.format != "scratch"}
+    assert main([*QUICK, "--disk", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    for name in ENGINES:
+        missing = ROWS[name].missing()
+        assert f"{name} was not measured: {missing}" in out if missing else f"\n  {name} " in out
+    assert not list(tmp_path.iterdir())
+
+
+def test_json_has_the_figures_of_the_whole_path(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rates are frames and bytes over the time from the first append to the end of close."""
+    options = ["--disk", str(tmp_path), "--engine", "direct", "--dtype", "uint8", "--json"]
+    assert main([*QUICK, *options, "--compression", "blosc-zstd", "--durability", "disk"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    (speed,) = said["engines"]
+    assert speed["frames"] >= 4
+    assert speed["frames_per_second"] == pytest.approx(speed["frames"] / speed["seconds"])
+    assert speed["bytes_per_second"] == pytest.approx(32 * 48 * speed["frames_per_second"])
+    assert 0 < speed["longest_append"] <= speed["seconds"]
+    assert 0 < speed["bytes_on_disk"]
+
+
+def test_a_camera_that_nobody_keeps_up_with_is_a_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With ``--fps`` the status says whether any engine keeps up, and a sentence which comes nearest."""
+    options = ["--disk", str(tmp_path), "--engine", "direct"]
+    assert main([*QUICK, *options, "--fps", "1e12"]) == 1
+    assert "no engine keeps up with 1e+12 frames/s here; direct reaches" in capsys.readouterr().err
+    assert main([*QUICK, *options, "--fps", "0.001"]) == 0
+    assert "yes" in capsys.readouterr().out
+
+
+def test_what_an_engine_cannot_do_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An engine without the compression is not measured, and says so; when none could be, that is a failure."""
+    options = ["--disk", str(tmp_path), "--engine", "direct", "--compression", "lzw"]
+    assert main([*QUICK, *options]) == 1
+    streams = capsys.readouterr()
+    assert "direct was not measured: Compression 'lzw' is not supported" in streams.out
+    assert "no engine could be measured" in streams.err
+    speed = measure_engine("tifffile", Camera(8, 8, "int64"), tmp_path, seconds=0.01)
+    assert "int32 or float64" in str(speed.refusal)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--frame", "big"], 2, "no HEIGHTxWIDTH"),
+        (["--fps", "-1"], 2, "not a positive number"),
+        (["--engine", "floppy"], 2, "invalid choice"),
+        (["--dtype", "water"], 1, "numpy knows no 'water'"),
+        (["--disk", "nowhere"], 1, "nowhere is no folder"),
+    ],
+)
+def test_wrong_options_are_said_in_a_sentence(
+    arguments: list[str],
+    status: int,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A mistake is named, and nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["bench", *arguments]) == status
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
