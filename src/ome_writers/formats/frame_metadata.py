@@ -108,14 +108,14 @@ class Journal:
             else:
                 encoded = to_strict_json(dict(metadata.items()))
         except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
+            if not hasattr(metadata, "items"):
+                raise _no_mapping(metadata) from None
             raise MetadataError(
                 f"frame_metadata cannot be written as JSON ({culprit(metadata)}): {error}. Use strings, numbers, "
                 f"booleans, None, lists and dicts of these."
             ) from error
         except AttributeError:
-            raise MetadataError(
-                f"frame_metadata must be a mapping with string keys, got {type(metadata).__name__}."
-            ) from None
+            raise _no_mapping(metadata) from None
         if "storage_index" in metadata:
             raise MetadataError(
                 "frame_metadata may not have a key 'storage_index': it names the place."
@@ -228,6 +228,12 @@ def latest(lines: Iterable[bytes], *, strict: bool = False) -> list[dict[str, An
             if strict:
                 raise
     return list(found.values())
+
+
+def _no_mapping(metadata: object) -> MetadataError:
+    return MetadataError(
+        f"frame_metadata must be a mapping with string keys, got {type(metadata).__name__}."
+    )
 
 
 def _line(place: bytes, encoded: bytes) -> bytes:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["resolve"]
 
+MOST_CHUNK_BYTES = 2**34
+MOST_CHUNKS = 2**24  # a shard: its index alone takes 16 bytes for each
+MOST_CHANNELS = 2**20  # each has its entry in the documents
 CAMERA_AXES = frozenset({"cam", "camera"})
 _RGB = {"Red": "#FF0000", "Green": "#00FF00", "Blue": "#0000FF"}
 
@@ -33,13 +36,19 @@ def resolve(settings: AcquisitionSettings) -> Plan:
     Raises
     ------
     UnsupportedError
-        If an unbounded axis cannot be stored as an axis.
+        If an unbounded axis cannot be stored as an axis, or if a chunk, the index of a shard or the list of
+        channels would be larger than any memory.
     """
     acquired = settings.dimensions[:-2]
     folded, collected = _surplus(acquired)
     stored = [d for d in settings.array_storage_dimensions if d not in (*folded, *collected)]
     samples = 3 if settings.rgb else 1
     planes = samples if settings.format.name == "ome-zarr" else 1
+    channels = planes * math.prod(d.count or 1 for d in (*stored, *folded) if _names_channels(d))
+    if channels > MOST_CHANNELS:
+        raise UnsupportedError(
+            f"An image may have {MOST_CHANNELS} channels, and this one would have {channels}."
+        )
     channel, stored = _channel_axis(stored, folded, planes, settings)
     router = Router(
         axes=tuple(d.name for d in acquired),
@@ -64,6 +73,10 @@ def resolve(settings: AcquisitionSettings) -> Plan:
         planes=planes,
         plane_axis=None if planes == 1 else [d.name for d in stored].index(channel),
     )
+
+
+def _names_channels(dim: Dimension) -> bool:
+    return dim.type == "channel" or dim.name.lower() in CAMERA_AXES
 
 
 def _surplus(acquired: Sequence[Dimension]) -> tuple[list[Dimension], list[Dimension]]:
@@ -213,6 +226,7 @@ def _array(
         most = math.inf if dim.count is None else math.ceil(extent / chunk)
         chunks.append(int(chunk))
         shards.append(int(chunk * min(dim.shard_size_chunks or 1, most)))
+    _refuse_immense(settings, chunks, shards)
     return ArrayPlan(
         dimensions=tuple(stored),
         shape=tuple(shape),
@@ -223,6 +237,24 @@ def _array(
         compression=settings.compression or "none",
         samples=samples,
     )
+
+
+def _refuse_immense(
+    settings: AcquisitionSettings, chunks: Sequence[int], shards: Sequence[int]
+) -> None:
+    """Refuse chunks and shards that are put together from many frames and fit no memory."""
+    nbytes = math.prod(chunks) * np.dtype(settings.dtype).itemsize
+    if nbytes > MOST_CHUNK_BYTES and math.prod(chunks[:-2]) > 1:
+        raise UnsupportedError(
+            f"A chunk over several frames may have {MOST_CHUNK_BYTES} bytes, and one of shape {tuple(chunks)} has "
+            f"{nbytes}. Set a smaller chunk_size."
+        )
+    count = math.prod(s // c for s, c in zip(shards, chunks, strict=True))
+    if count > MOST_CHUNKS:
+        raise UnsupportedError(
+            f"A shard may have {MOST_CHUNKS} chunks, and one of shape {tuple(shards)} has {count}. Set a smaller "
+            f"shard_size_chunks."
+        )
 
 
 def _slow_axis(router: Router, array: ArrayPlan) -> int | None:

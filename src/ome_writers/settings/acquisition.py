@@ -52,6 +52,10 @@ def _read_dtype(value: Any) -> str:
         raise ValueError(f"Invalid dtype: {value!r}: {error}") from error
     if dtype.kind not in "biufc":
         raise ValueError(f"Invalid dtype: {value!r}: frames hold numbers, not {dtype.name}.")
+    if dtype.itemsize > (16 if dtype.kind == "c" else 8):
+        raise ValueError(
+            f"Invalid dtype: {value!r}: no format holds {dtype.name}. Use float64 or complex128."
+        )
     return str(dtype.name)
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from pydantic import PositiveInt, ValidationInfo, field_validator, model_validator
+from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from ome_writers import units
 from ome_writers.errors import UnsupportedError
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["Dimension", "PositionDimension", "dims_from_standard_axes"]
 
 _STANDARD: dict[str, DimensionType] = {a.value: a.dimension_type() for a in StandardAxis}
+_MOST_POSITIONS = 10**6  # each is an image with documents of its own
+Places: TypeAlias = Annotated[int, Field(gt=0, le=2**31 - 1)]  # what OME-XML can count
 
 
 class Dimension(Model):
@@ -64,7 +66,7 @@ class Dimension(Model):
     """
 
     name: Name
-    count: PositiveInt | None = None
+    count: Places | None = None
     type: DimensionType | None = None
     coords: list[Coordinate] | None = None
     chunk_size: PositiveInt | None = None
@@ -182,6 +184,10 @@ def _numbered_positions(count: int | None) -> list[Coordinate]:
         raise UnsupportedError(
             "Unbounded position dimensions (count=None) are not yet implemented. Give the number "
             "of positions as count, or the positions as coords."
+        )
+    if count > _MOST_POSITIONS:
+        raise UnsupportedError(
+            f"A position axis may have {_MOST_POSITIONS} positions, got count={count}."
         )
     return [Position(name=str(i)) for i in range(count)]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,30 +20,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ome_writers.routing import Plan
+    from ome_writers.routing import ArrayPlan, Plan
     from ome_writers.storage.contract import ArrayTarget, Engine, Options
 
 __all__ = ["ENGINES", "EngineRow", "choose", "open_engine"]
 
 # the dtypes that the type PixelType of the OME schema (2016-06) has names for
 OME_DTYPES = frozenset(
-    {
-        "int8",
-        "int16",
-        "int32",
-        "uint8",
-        "uint16",
-        "uint32",
-        "float32",
-        "float64",
-        "complex64",
-        "complex128",
-    }
+    [f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32)]
+    + ["float32", "float64", "complex64", "complex128"]
 )
 ACQUIRE_DTYPES = frozenset(
     {f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
     | {"float32", "float64"}
 )
+BLOSC_BYTES = 2**31 - 1 - 16  # its header tells sizes with 32 bits, signed, and counts itself
+MOST_PAGES = 10**8  # of a TIFF: each takes some 280 bytes of its file before the first frame comes
 ZARR_CODECS = frozenset({"none", "blosc-zstd", "blosc-lz4", "zstd", "gzip"})
 
 
@@ -125,6 +118,10 @@ class EngineRow:
         reasons += [f"it has no compression {name!r}" for name in sorted(compressions)]
         dtypes = {a.dtype.name for a in arrays} - (self.dtypes or {a.dtype.name for a in arrays})
         reasons += [_no_dtype(self.format, name) for name in sorted(dtypes)]
+        reasons += _too_much_for_blosc(arrays)
+        pages = sum(math.prod(a.index_shape) for a in arrays)
+        if self.format == "ome-tiff" and pages > MOST_PAGES:
+            reasons.append(f"it writes {MOST_PAGES} planes at most, and these are {pages}")
         if not self.sharding and any(a.shards for a in arrays):
             reasons.append("it writes no shards")
         if not self.growth and any(a.growing is not None for a in arrays):
@@ -134,6 +131,18 @@ class EngineRow:
         elif not self.random_access:
             reasons += _out_of_order(plan)
         return reasons
+
+
+def _too_much_for_blosc(arrays: Sequence[ArrayPlan]) -> list[str]:
+    """Say when a chunk has more bytes than Blosc can compress."""
+    blosc = [a for a in arrays if a.compression.startswith("blosc")]
+    most = max((math.prod(a.chunks) * a.dtype.itemsize for a in blosc), default=0)
+    if most <= BLOSC_BYTES:
+        return []
+    return [
+        f"Blosc compresses chunks of at most {BLOSC_BYTES} bytes, and this one has {most} (set a smaller "
+        f"chunk_size, or another compression)"
+    ]
 
 
 def _out_of_order(plan: Plan) -> list[str]:

@@ -25,7 +25,7 @@ class Clock:
     """
 
     def __init__(self, target: Ticking, interval: float) -> None:
-        self._interval = interval
+        self._interval = min(interval, threading.TIMEOUT_MAX)
         self._stopped = threading.Event()
         self._target = weakref.ref(target, lambda _: self._stopped.set())
         self._thread = threading.Thread(target=self._run, name="ome-writers-clock", daemon=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ome_writers.errors import WriteError
+from ome_writers.errors import OutputExistsError, SettingsError, WriteError
 from ome_writers.formats import Journal, lay_out, open_documents
 from ome_writers.routing import arrival_order, resolve
 from ome_writers.settings import ScratchFormat
@@ -50,6 +50,8 @@ def create_stream(settings: AcquisitionSettings) -> OMEStream:
         If the backend cannot do what is asked (NotImplementedError); the message has each backend's reason.
     OutputExistsError
         If something lies at the output path (FileExistsError). Nothing on disk is touched.
+    WriteError
+        If the output cannot be created there (OSError). Nothing is left on disk.
     """
     settings = settings.model_copy(deep=True)
     settings.validate_stream_ready()
@@ -80,20 +82,39 @@ def _begin(settings: AcquisitionSettings) -> _Beginning:
     plan = resolve(settings)
     row = choose(settings.format.backend, plan)
     layout = lay_out(plan)
-    output = Output(layout, overwrite=settings.overwrite) if settings.root_path else None
+    output = _claim(layout, settings) if settings.root_path else None
     try:
         recorder = _record(plan, row, layout, output)
     except BaseException as error:
         if output is not None:
             output.restore()
         if isinstance(error, OSError) and not isinstance(error, WriteError):
-            raise WriteError(
-                f"The output {layout.output} could not be created: {type(error).__name__}: {error}."
-            ) from error
+            raise _not_created(layout, error) from error
         raise
     if output is not None:
         output.settle()
     return _Beginning(plan, row, recorder)
+
+
+def _claim(layout: Layout, settings: AcquisitionSettings) -> Output:
+    """Take the output path for this stream; nothing is left behind where that fails."""
+    try:
+        return Output(layout, overwrite=settings.overwrite)
+    except OutputExistsError:
+        raise
+    except OSError as error:
+        raise _not_created(layout, error) from error
+    except ValueError as error:  # a NUL, or what no file system has a name for
+        raise SettingsError(
+            f"root_path {settings.root_path!r} cannot be the name of a file: {error}."
+        ) from error
+
+
+def _not_created(layout: Layout, error: OSError) -> WriteError:
+    return WriteError(
+        f"The output {layout.output} could not be created: {type(error).__name__}: {error}. "
+        f"Choose another root_path."
+    )
 
 
 def _record(plan: Plan, row: EngineRow, layout: Layout, output: Output | None) -> Recorder:

@@ -47,7 +47,7 @@ class Output:
         self._aside: Path | None = None
         self._made = [p for p in reversed([layout.root, *layout.root.parents]) if not p.exists()]
         self._refuse_if_locked()
-        if os.path.lexists(self.path):
+        if os.path.lexists(self.path) or self._leads_back():
             if not overwrite:
                 raise OutputExistsError(
                     f"{self.path} exists. Choose another path, or set overwrite=True to replace it."
@@ -92,6 +92,10 @@ class Output:
         if self._aside is not None:
             os.rename(self._aside, self.path)
             self._aside = None
+
+    def _leads_back(self) -> bool:
+        """Whether the path is there once the folders exist that ".." leads out of again."""
+        return ".." in self.path.parts and os.path.lexists(self.path.resolve())
 
     def _refuse_if_locked(self) -> None:
         owner = lock_owner(self._lock)

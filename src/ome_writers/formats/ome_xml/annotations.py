@@ -19,10 +19,15 @@ FRAME_NAMESPACE = "ome_writers/frame_metadata"
 def map_annotation(identifier: str, namespace: str, pairs: Mapping[str, Any]) -> str:
     """Return a MapAnnotation: one entry a key, its value as JSON."""
     entries = "".join(
-        f"<M K={attribute(key)}>{content(to_strict_json(value).decode())}</M>"
+        f"<M K={attribute(key)}>{content(_escaped(to_strict_json(value).decode()))}</M>"
         for key, value in pairs.items()
     )
     return (
         f'<MapAnnotation ID="{identifier}" Namespace={attribute(namespace)}>'
         f"<Value>{entries}</Value></MapAnnotation>"
     )
+
+
+def _escaped(json: str) -> str:
+    """Return JSON without the two characters that XML has no form for, and JSON an escape."""
+    return json.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")

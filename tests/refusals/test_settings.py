@@ -1,0 +1,171 @@
+"""Settings that no dataset can follow: refused clearly before anything is written; odd ones that can are followed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from contract.witnesses import stored
+from ome_writers import Dimension, create_stream
+from ome_writers.errors import UnsupportedError
+from ome_writers.storage import ENGINES
+from refusals.bad import FORMATS, READY, YX, frame, settings
+
+MOST = 2**31 - 1
+Change = Callable[[], dict[str, Any]]
+
+
+def t(count: int | None = 3, **facts: Any) -> dict[str, Any]:
+    """Return the axes of a time series."""
+    return {"dimensions": [Dimension(name="t", count=count, **facts), *YX]}
+
+
+def axes(*dimensions: Dimension) -> dict[str, Any]:
+    """Return these axes instead of all others."""
+    return {"dimensions": dimensions}
+
+
+REFUSED: list[tuple[Change, type[Exception], str]] = [
+    (lambda: t(0), ValueError, "greater than 0"),
+    (lambda: t(-1), ValueError, "greater than 0"),
+    (lambda: t(1.5), ValueError, "valid integer"),  # type: ignore[arg-type]  # wrong on purpose
+    (lambda: t(MOST + 1), ValueError, "less than or equal to 2147483647"),
+    (lambda: t(10**30), ValueError, "less than or equal to 2147483647"),
+    (lambda: axes(Dimension(name="y", count=0), YX[1]), ValueError, "greater than 0"),
+    (lambda: t(chunk_size=0), ValueError, "chunk_size\n.*greater than 0"),
+    (lambda: t(shard_size_chunks=-2), ValueError, "shard_size_chunks\n.*greater than 0"),
+    (lambda: t(None, chunk_size=10**30), UnsupportedError, "A chunk over several frames may have"),
+    (lambda: t(None, shard_size_chunks=10**30), UnsupportedError, "A shard may have 16777216 chunks"),
+    (lambda: t(scale=math.nan), ValueError, "scale must be greater than 0 and finite, got nan"),
+    (lambda: t(scale=math.inf), ValueError, "scale must be greater than 0 and finite, got inf"),
+    (lambda: t(scale=-0.5), ValueError, "scale must be greater than 0 and finite, got -0.5"),
+    (lambda: t(translation=math.inf), ValueError, "translation must be finite, got inf"),
+    (lambda: axes(Dimension(name="y", count=8, unit="cubit"), YX[1]), ValueError, "cubit"),
+    (lambda: axes(YX[1]), ValueError, "At least 2 non-position dimensions"),
+    (lambda: axes(Dimension(name="c", count=MOST), *YX), UnsupportedError, "1048576 channels"),
+    (
+        lambda: axes(Dimension(name="p", type="position", count=MOST), *YX),
+        UnsupportedError,
+        "may have 1000000 positions",
+    ),
+    (lambda: {"dtype": object}, ValueError, "Invalid dtype: .*: frames hold numbers, not object"),
+    (lambda: {"dtype": "U5"}, ValueError, "Invalid dtype: 'U5'"),
+    (lambda: {"dtype": "u1,u2"}, ValueError, "Invalid dtype"),
+    (lambda: {"dtype": "M8[s]"}, ValueError, "Invalid dtype"),
+    (lambda: {"dtype": "no such"}, ValueError, "Invalid dtype: 'no such'"),
+    (lambda: {"dtype": ""}, ValueError, "settings.dtype must be set before creating a stream"),
+    (lambda: {"dimensions": ()}, ValueError, "settings.dimensions must be set"),
+    (lambda: {"compression": "brotli"}, ValueError, "Input should be 'blosc-zstd'"),
+    (lambda: {"compression": 9}, ValueError, "Input should be 'blosc-zstd'"),
+    (lambda: {"format": "png"}, ValueError, "png"),
+    (lambda: {"buffer_bytes": 0}, ValueError, "greater than 0"),
+    (lambda: {"buffer_bytes": math.nan}, ValueError, "finite"),
+    (lambda: {"flush_interval": 0}, ValueError, "greater than 0"),
+    (lambda: {"flush_interval": math.inf}, ValueError, "finite"),
+    (lambda: {"flush_interval": math.nan}, ValueError, "finite"),
+    (lambda: {"durability": "maybe"}, ValueError, "'process' or 'disk'"),
+    (lambda: {"on_incomplete": "burn"}, ValueError, "'trim' or 'keep'"),
+    (lambda: {"storage_order": ["y", "x"]}, ValueError, "don't match"),
+    (lambda: {"no_such_setting": 1}, ValueError, "Extra inputs are not permitted"),
+]
+if np.dtype("longdouble").itemsize > 8:  # elsewhere it is float64
+    REFUSED.append((lambda: {"dtype": "longdouble"}, ValueError, "no format holds"))
+
+
+@pytest.mark.parametrize("engine", FORMATS)
+def test_what_is_refused_leaves_nothing(tmp_path: Path, engine: str) -> None:
+    """Each of the settings raises an error that tells why, and no file or folder is made."""
+    for change, error, message in REFUSED:
+        with pytest.raises(error, match=message):
+            create_stream(settings(tmp_path, engine, **change()))
+        assert not list(tmp_path.iterdir()), message
+
+
+@pytest.mark.parametrize("engine", READY)
+def test_a_chunk_that_blosc_cannot_hold_is_refused(tmp_path: Path, engine: str) -> None:
+    """A frame of 2 GiB in one chunk is refused with Blosc, and begun without; so is one of 100,000 x 100,000."""
+    large = axes(Dimension(name="y", count=100_000), Dimension(name="x", count=100_000))
+    if "blosc-lz4" in ENGINES[engine].compressions:
+        with pytest.raises(UnsupportedError, match="20000000000.*chunk_size"):
+            create_stream(settings(tmp_path, engine, **large, compression="blosc-lz4"))
+        assert not list(tmp_path.iterdir())
+    with create_stream(settings(tmp_path, engine, **large)) as stream:
+        assert stream.plan.images[0].array.shape == (100_000, 100_000)
+        with pytest.raises(ValueError, match=r"\(100000, 100000\), got \(8, 6\)"):
+            stream.append(frame(0))
+    written = [p.stat() for p in tmp_path.rglob("*") if p.is_file()]
+    assert sum(getattr(s, "st_blocks", 0) * 512 for s in written) < 2**20
+
+
+@pytest.mark.parametrize("engine", [name for name in ("tifffile",) if name in READY])
+def test_more_pages_than_a_tiff_is_prepared_for(tmp_path: Path, engine: str) -> None:
+    """A TIFF of two billion pages, which would be prepared for an hour, is refused at once."""
+    with pytest.raises(
+        UnsupportedError, match="100000000 planes at most, and these are 2147483647"
+    ):
+        create_stream(settings(tmp_path, engine, **t(MOST)))
+    assert not list(tmp_path.iterdir())
+
+
+ODD: dict[str, Change] = {
+    "2-D only": lambda: axes(*YX),
+    "one pixel": lambda: axes(
+        Dimension(name="t", count=2), Dimension(name="y", count=1), Dimension(name="x", count=1)
+    ),
+    "chunk larger than the axis": lambda: t(chunk_size=7),
+    "a chunk larger than the axis by far": lambda: t(chunk_size=10**30),
+    "shard larger than the axis": lambda: t(chunk_size=2, shard_size_chunks=9),
+    "shard not a multiple": lambda: t(5, chunk_size=2, shard_size_chunks=2),
+    "chunk that cuts frames unevenly": lambda: axes(
+        Dimension(name="t", count=3),
+        Dimension(name="y", count=8, chunk_size=5),
+        Dimension(name="x", count=6, chunk_size=5),
+    ),
+    "one byte of buffer": lambda: {"buffer_bytes": 1},
+    "an interval that no clock reaches": lambda: {"flush_interval": 1e300},
+    "an interval shorter than anything": lambda: {"flush_interval": 1e-9},
+    "a scale next to nothing": lambda: t(scale=5e-324),
+    "a scale beyond all": lambda: t(scale=1.7e308, translation=-1.7e308),
+    "big-endian": lambda: {"dtype": ">u2"},
+    "no compression by name": lambda: {"compression": "none"},
+}
+
+
+@pytest.mark.parametrize("engine", READY)
+def test_odd_settings_are_followed(tmp_path: Path, engine: str) -> None:
+    """Settings that are odd and possible give a dataset with every frame in it, bit for bit."""
+    for name, change in ODD.items():
+        wanted = settings(tmp_path / name.replace(" ", "-"), engine, **change())
+        if not ENGINES[engine].sharding and any(d.shard_size_chunks for d in wanted.dimensions):
+            with pytest.raises(UnsupportedError, match="writes no shards"):
+                create_stream(wanted)
+            continue
+        with create_stream(wanted) as stream:
+            shape = stream.plan.images[0].array.frame_shape
+            frames = [frame(n)[: shape[0], : shape[1]] for n in range(stream.plan.frames or 0)]
+            for one in frames:
+                stream.append(one)
+        expected = np.reshape(frames, stream.plan.images[0].array.shape)
+        read = stored(stream.plan, [expected.shape])[0]
+        assert np.array_equal(read, expected), name
+
+
+@pytest.mark.parametrize("engine", READY)
+def test_zero_frames(tmp_path: Path, engine: str) -> None:
+    """A stream that takes no frame leaves a dataset that opens, with or without an end."""
+    for name, count in (("bounded", 3), ("no end", None)):
+        if count is None and not ENGINES[engine].growth:
+            continue
+        with create_stream(settings(tmp_path / name, engine, **t(count))) as stream:
+            pass
+        shape = stream.plan.images[0].array.shape
+        if ENGINES[engine].format == "ome-zarr":
+            assert not stored(stream.plan)[0].any()
+        elif ENGINES[engine].format == "ome-tiff":
+            assert not stored(stream.plan, [(1, *shape[1:])])[0].any()
+        assert stream.stats().frames_accepted == 0
