@@ -40,7 +40,11 @@ REFUSED: list[tuple[Change, type[Exception], str]] = [
     (lambda: t(chunk_size=0), ValueError, "chunk_size\n.*greater than 0"),
     (lambda: t(shard_size_chunks=-2), ValueError, "shard_size_chunks\n.*greater than 0"),
     (lambda: t(None, chunk_size=10**30), UnsupportedError, "A chunk over several frames may have"),
-    (lambda: t(None, shard_size_chunks=10**30), UnsupportedError, "A shard may have 16777216 chunks"),
+    (
+        lambda: t(None, shard_size_chunks=10**30),
+        UnsupportedError,
+        "A shard may have 16777216 chunks",
+    ),
     (lambda: t(scale=math.nan), ValueError, "scale must be greater than 0 and finite, got nan"),
     (lambda: t(scale=math.inf), ValueError, "scale must be greater than 0 and finite, got inf"),
     (lambda: t(scale=-0.5), ValueError, "scale must be greater than 0 and finite, got -0.5"),

@@ -94,8 +94,8 @@ cycle["again"] = [cycle]
         ({"half": "\ud800"}, "key 'half'"),
         ({"storage_index": [0]}, "storage_index"),
         ("text", "mapping"),
-        ([("a", 1)], "cannot be written"),
-        (5, "cannot be written"),
+        ([("a", 1)], "must be a mapping with string keys, got list"),
+        (5, "must be a mapping with string keys, got int"),
     ],
 )
 def test_what_has_no_json_form_is_refused(metadata: Any, message: str, tmp_path: Path) -> None:
