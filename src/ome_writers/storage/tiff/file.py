@@ -174,9 +174,11 @@ class TiffFile:
         with self._handles.use(self.path, create=True) as fd:
             make_sparse(fd)
             os.ftruncate(fd, 0)
-            write_at(fd, [*parts, head.blanks, head.records or b""], 0)
+            write_at(fd, [*parts, head.blanks], 0)
             if head.records is None:
                 self._write_records(fd, head.segment, skip=1)
+            elif head.records:
+                write_at(fd, [head.records], head.segment.records + self.geometry.record)
             os.ftruncate(fd, self._end)
         if self.geometry.grows:
             self._link(self.geometry.pages_in_row - 1, None)

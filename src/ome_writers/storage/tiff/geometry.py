@@ -3,8 +3,9 @@
 The pages of a file are counted in *rows*: a file that has a planned end is one row of all pages, image after
 image in storage order; a file that grows has one row for each place along the growing axis. Rows
 are laid down in *segments*: the records of all its pages side by side, so that a reader walks the
-chain without jumping over pixels, then, if uncompressed, the room of all its planes. Before the first plane
-of a file lies a plane that nobody writes: it stands for pages that have not landed yet.
+chain without jumping over pixels, then, if uncompressed, the room of all its planes. Before the records of the
+first segment lies a plane that nobody writes: it stands for pages that have not landed yet. So a page is blank when
+its strips lie before the file's second directory.
 """
 
 from __future__ import annotations
@@ -138,12 +139,13 @@ class Geometry:
             per_row = self.row_room or self.record * self.pages_in_row * 64
             most = min(_SEGMENT_BYTES // max(1, per_row), _MOST_ROWS)
             rows = max(1, min(most, max(_FIRST_ROWS, self.rows)))
-        records = aligned(offset) - (self.record if skip_first else 0)
-        data = hole = aligned(records + rows * self.pages_in_row * self.record, 16)
         if self.segments:
             hole = self.segments[0].hole
         else:
-            data = aligned(hole + max(series.stride for series in self.series), 16)
+            hole = aligned(offset, 16)
+            offset = hole + max(series.stride for series in self.series)
+        records = aligned(offset) - (self.record if skip_first else 0)
+        data = aligned(records + rows * self.pages_in_row * self.record, 16)
         segment = Segment(self.rows, rows, records, hole, data, data + rows * self.row_room)
         self.segments.append(segment)
         return segment

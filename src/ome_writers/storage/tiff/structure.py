@@ -35,7 +35,7 @@ class Head:
     segment
         The first segment, whose records follow.
     records
-        These records, with the gap before them; None when there are too many to keep.
+        These records but the first; None when there are too many to keep.
     """
 
     start: bytes
@@ -150,7 +150,5 @@ class Structure:
         )
         records = None
         if pages * geometry.record <= _KEPT:
-            before = segment.records + geometry.record - (described + capacity + len(blanks))
-            chained = b"".join(self.records(segment, capacity))
-            records = bytes(before) + chained[geometry.record :]
+            records = b"".join(self.records(segment, capacity))[geometry.record :]
         return Head(HEADER + first.tobytes(), blanks, segment, records)
