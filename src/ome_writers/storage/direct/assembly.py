@@ -59,13 +59,15 @@ class Block:
         self._memory = threading.Lock()  # held while somebody looks, or the memory goes
         self._grid = grid
         self._again = False  # whether the column was whole before, and its frames are taken again
+        self._blank = False  # whether slots that are not filled hold the fill value
         self._buffers: list[NDArray[np.uint8]] = []
         self._reserved = 0
 
     def give_memory(self, buffer: NDArray[np.uint8]) -> None:
         """Have the block copy frames into `buffer`; it holds `room` columns."""
-        if self._grid.padded or self._grid.depth > 1:
+        if self._grid.padded:
             buffer[...] = 0  # what no frame covers is the fill value
+            self._blank = True
         self._buffers.append(buffer)
         self.columns = buffer.view(self._grid.dtype).reshape(self.room, *self._grid.column_shape)
 
@@ -74,6 +76,13 @@ class Block:
         self.columns[0][...] = column
         self.slots |= slots
         self._again = not slots
+        self._blank = True
+
+    def complete(self) -> None:
+        """Make the slots that no frame will fill any more the fill value."""
+        if self._grid.depth > 1 and not self._blank:
+            for slot in set(range(self._grid.depth)) - self.slots:
+                self.columns[0][:, slot] = 0
 
     def as_of(self, slots: set[int] | frozenset[int]) -> list[NDArray[np.generic]]:
         """Return a copy of a column that is still being filled, with these slots only."""

@@ -294,7 +294,9 @@ class DirectEngine:
     def _seal(self, key: tuple[int, Cell | None], *, final: bool) -> None:
         """Hand an open block over; it takes no more frames."""
         block = self._open.pop(key)
-        if not final and key[1] is not None:
+        if final:
+            block.complete()
+        elif key[1] is not None:
             self._parted[(key[0], key[1])] = set(block.slots)
         self._submit(block, final=final, last=True)
 

@@ -1,0 +1,152 @@
+"""Through a run of every kind a second process polls with other people's readers: what it sees is right or 0."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from contract.cases import ZARR, Case, frame, pairwise
+from ome_writers import create_stream
+from ome_writers.formats import lay_out
+from ome_writers.routing import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+POLL = '''
+"""Reads lines {"arrays": [[path, path of the expected pixels], ...], "tile": [y, x], "stop": path}; answers each with what it saw."""
+import json, os, sys
+import numpy as np
+
+READERS = sys.argv[1].split()
+
+
+def by_tensorstore(path):
+    import tensorstore
+    store = {"driver": "zarr3", "kvstore": {"driver": "file", "path": path + "/"}}
+    return tensorstore.open(store, read=True, open=True).result().read().result()
+
+
+def by_zarr(path):
+    import zarr
+    return zarr.open_array(path, mode="r")[...]
+
+
+def by_zarrs(path):
+    import zarr, zarrs
+    with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
+        return zarr.open_array(path, mode="r")[...]
+
+
+def right(seen, whole, tile):
+    """How many planes are there; each tile of each plane must be right or 0, and what lies beyond the expected pixels 0."""
+    common = tuple(slice(0, min(a, b)) for a, b in zip(seen.shape, whole.shape))
+    rest = seen.copy()
+    rest[common] = 0
+    assert not rest.any(), "pixels where there should be none"
+    planes = seen[common].reshape(-1, *seen.shape[-2:])
+    expected = whole[common].reshape(-1, *seen.shape[-2:])
+    there = 0
+    for number, (plane, other) in enumerate(zip(planes, expected)):
+        there += np.array_equal(plane, other) and bool(other.any())
+        for y in range(0, plane.shape[0], tile[0]):
+            for x in range(0, plane.shape[1], tile[1]):
+                part, right = (p[y : y + tile[0], x : x + tile[1]] for p in (plane, other))
+                assert np.array_equal(part, right) or not part.any(), (
+                    f"at {y}, {x} plane {number} of {len(planes)} is {part.ravel()}, not {right.ravel()}"
+                )
+    return there
+
+
+for line in sys.stdin:
+    task = json.loads(line)
+    wholes = {path: np.load(expected) for path, expected in task["arrays"]}
+    polls, partly, last = 0, 0, False
+    most = dict.fromkeys(((r, p) for r in READERS for p in wholes), 0)
+    goal = {path: sum(bool(plane.any()) for plane in whole.reshape(-1, *whole.shape[-2:])) for path, whole in wholes.items()}
+    error = None
+    while not last and error is None:
+        last = os.path.exists(task["stop"])
+        for path, whole in wholes.items():
+            for reader in READERS:
+                read = globals()["by_" + reader]
+                try:
+                    try:
+                        seen = read(path)
+                    except Exception:  # at the very moment at which an index moves: the next look must be fine
+                        seen = read(path)
+                    there = right(seen, whole, task["tile"])
+                    assert there >= most[reader, path], f"{there} planes are there, {most[reader, path]} were"
+                    most[reader, path] = there
+                    partly += 0 < there < goal[path]
+                    assert not last or there == goal[path], f"{there} planes are there at the end, not {goal[path]}"
+                except Exception as wrong:
+                    error = error or f"poll {polls}, {reader}, {path}: {type(wrong).__name__}: {wrong}"
+        polls += 1
+    print(json.dumps({"polls": polls, "partly": partly, "error": error}), flush=True)
+'''
+READERS = ["tensorstore", *(name for name in ("zarr", "zarrs") if find_spec(name) is not None)]
+CASES = pairwise({name: choices for name, choices in ZARR.items() if name != "handing"})
+
+
+@pytest.fixture(scope="module")
+def poller() -> Iterator[subprocess.Popen[str]]:
+    """Yield a process that polls what it is told to."""
+    command = [sys.executable, "-c", POLL, " ".join(READERS)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_readers_of_a_run_see_what_is_right_or_nothing(
+    case: Case, tmp_path: Path, poller: subprocess.Popen[str]
+) -> None:
+    """Each poll of tensorstore, zarr-python and zarrs finds planes that are right or 0, never fewer; at the end all."""
+    settings = case.settings(tmp_path, "direct", "ome-zarr", flush_interval=0.02)
+    plan = resolve(settings)
+    places = case.places()
+    images = []
+    for array in (image.array for image in plan.images):
+        shape = list(array.shape)
+        if array.growing is not None:
+            shape[array.growing] = case.sizes["t"]
+        images.append(np.zeros(shape, case.dtype))
+    for number, place in enumerate(places):
+        if place is not None:
+            image, index = plan.router.place([place[axis] for axis in plan.router.axes])
+            images[image][index] = frame(number, case.dtype)
+    layout = lay_out(plan)
+    arrays = []
+    for number, pixels in enumerate(images):
+        np.save(tmp_path / f"{number}.npy", pixels)
+        arrays.append([str(layout.root / layout.arrays[number]), str(tmp_path / f"{number}.npy")])
+    tile = plan.images[0].array.chunks[-2:]
+    task: dict[str, Any] = {"arrays": arrays, "tile": tile, "stop": str(tmp_path / "stop")}
+    assert poller.stdin is not None
+    assert poller.stdout is not None
+    with create_stream(settings) as stream:
+        poller.stdin.write(json.dumps(task) + "\n")
+        poller.stdin.flush()
+        for number, place in enumerate(places):
+            if place is None:
+                stream.skip()
+            else:
+                stream.append(frame(number, case.dtype))
+            time.sleep(0.01)
+    (tmp_path / "stop").touch()
+    seen = json.loads(poller.stdout.readline())
+    assert seen["error"] is None
+    assert seen["polls"] > 0
