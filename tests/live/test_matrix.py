@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 POLL = '''
-"""Reads lines {"arrays": [[path, path of the expected pixels], ...], "tile": [y, x], "stop": path}; answers each with what it saw."""
+"""Reads lines {"arrays": [[path, path of the expected pixels], ...], "tile": [y, x], "stop": path}; tells what it saw."""
 import json, os, sys
 import numpy as np
 
@@ -47,7 +47,7 @@ def by_zarrs(path):
 
 
 def right(seen, whole, tile):
-    """How many planes are there; each tile of each plane must be right or 0, and what lies beyond the expected pixels 0."""
+    """How many planes are there; each tile of each must be right or 0, and what lies beyond them 0."""
     common = tuple(slice(0, min(a, b)) for a, b in zip(seen.shape, whole.shape))
     rest = seen.copy()
     rest[common] = 0
@@ -71,7 +71,7 @@ for line in sys.stdin:
     wholes = {path: np.load(expected) for path, expected in task["arrays"]}
     polls, partly, last = 0, 0, False
     most = dict.fromkeys(((r, p) for r in READERS for p in wholes), 0)
-    goal = {path: sum(bool(plane.any()) for plane in whole.reshape(-1, *whole.shape[-2:])) for path, whole in wholes.items()}
+    goal = {path: right(whole, whole, task["tile"]) for path, whole in wholes.items()}
     error = None
     while not last and error is None:
         last = os.path.exists(task["stop"])
