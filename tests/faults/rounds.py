@@ -158,14 +158,15 @@ def kill_round(folder: Path, engine: str, form_name: str, compression: str, seed
 
 
 def _longest_flush(lines: list[list[str]], killed: float) -> float:
-    """Return how long the longest flush took; one that was under way counts up to the kill."""
-    longest, began = 0.0, None
+    """Return how long the longest flush took, or `close`; one that was under way counts up to the kill."""
+    longest = 0.0
+    begun: dict[str, float] = {}  # by what flushes: `close` begins while the clock may still tick
     for line in lines:
         if line[0] == "begin":
-            began = float(line[1])
-        elif line[0] == "end" and began is not None:
-            longest, began = max(longest, float(line[1]) - began), None
-    return longest if began is None else max(longest, killed - began)
+            begun[line[2]] = float(line[1])
+        elif line[0] == "end" and line[2] in begun:
+            longest = max(longest, float(line[1]) - begun.pop(line[2]))
+    return max([longest, *(killed - began for began in begun.values())])
 
 
 def _judge(

@@ -9,6 +9,7 @@ import os
 import random
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -45,15 +46,20 @@ def settings(engine: str, form_name: str, compression: str, output: str) -> Acqu
 
 
 def time_flushes(stream: OMEStream, told: int) -> None:
-    """Tell when each flush of the stream's clock begins and ends."""
-    tick = stream._tick
+    """Tell when each flush of the stream's clock begins and ends, and the last, which is its `close`."""
 
-    def timed() -> None:
-        os.write(told, b"begin %r\n" % time.monotonic())
-        tick()
-        os.write(told, b"end %r\n" % time.monotonic())
+    def timed(flush: Callable[..., None]) -> Callable[..., None]:
+        name = flush.__name__.encode()
 
-    stream._tick = timed  # type: ignore[method-assign]  # the clock looks it up each time
+        def call(**facts: bool) -> None:
+            os.write(told, b"begin %r %s\n" % (time.monotonic(), name))
+            flush(**facts)
+            os.write(told, b"end %r %s\n" % (time.monotonic(), name))
+
+        return call
+
+    stream._tick = timed(stream._tick)  # type: ignore[method-assign]  # looked up each time
+    stream._close = timed(stream._close)  # type: ignore[method-assign]  # looked up when it is called
 
 
 def main(engine: str, form: str, compression: str, output: str, journal: str, seed: str) -> None:

@@ -82,6 +82,7 @@ class Journal:
         self._durable = durable
         self._pending: list[Record] = []
         self._counts = [0] * len(keys)
+        self._torn: set[Path] = set()  # files that may end in the middle of a line
 
     @classmethod
     def found(cls, root: Path, keys: Sequence[str]) -> Journal:
@@ -127,6 +128,11 @@ class Journal:
         self._pending.append((image, index, encoded))
         self._counts[image] += 1
 
+    @property
+    def waiting(self) -> bool:
+        """Whether something is not on disk that was recorded."""
+        return bool(self._pending)
+
     def take(self) -> list[Record]:
         """Return what is not on disk, and forget it."""
         pending, self._pending = self._pending, []
@@ -138,16 +144,29 @@ class Journal:
         Raises
         ------
         OSError
-            If lines are not on disk.
+            If lines are not on disk; those are recorded again, for the next `take`.
         """
-        by_image: dict[int, list[bytes]] = {}
-        for image, index, encoded in records:
-            by_image.setdefault(image, []).append(_line(self._place(image, index), encoded))
-        for image, texts in by_image.items():
-            self._append(self._paths[image], b"".join(texts))
+        by_image: dict[int, list[Record]] = {}
+        for record in records:
+            by_image.setdefault(record[0], []).append(record)
+        first: OSError | None = None
+        for image, those in by_image.items():
+            text = b"".join(
+                _line(self._place(image, index), encoded) for _, index, encoded in those
+            )
+            try:
+                self._append(self._paths[image], text)
+            except OSError as error:
+                first = first or error
+                self._pending[:0] = those
+        if first is not None:
+            raise first
 
     def _append(self, path: Path, text: bytes) -> None:
         new = not path.exists()
+        if path in self._torn:
+            end_lines(path, dry_run=False)
+            self._torn.discard(path)
         with path.open("ab", buffering=0) as file:
             whole = file.tell()
             try:
@@ -157,8 +176,10 @@ class Journal:
                 if self._durable:
                     os.fsync(file.fileno())
             except OSError:
+                self._torn.add(path)
                 with suppress(OSError):  # the first error is the one that tells
                     file.truncate(whole)  # no line is left half written
+                    self._torn.discard(path)
                 raise
         if self._durable and new:
             _sync_folder(path.parent)

@@ -129,6 +129,10 @@ class Remains:
                 self._look(chunk, channel, found.windows)
         return found
 
+    def filled(self) -> set[tuple[int, ...]]:
+        """Return the coordinates (without y and x) of the chunks that are there in all their parts."""
+        return {cell[0].at[:-2] for cell in self._cells(whole=True)}
+
     def _cells(self, *, whole: bool) -> Iterator[list[_Chunk]]:
         """Iterate over the chunks that hold the same planes, side by side in y and x."""
         tiles = math.prod(self._grid.tiles)

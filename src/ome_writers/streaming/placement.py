@@ -89,8 +89,11 @@ class Placement:
 
     @property
     def reached_end(self) -> bool:
-        """Whether every place of the acquisition was passed or filled."""
-        return self._total is None or self.position + len(self.explicit) >= self._total
+        """Whether every place of the acquisition was passed or filled; looks at each place that was not passed."""
+        if self._total is None:
+            return True
+        ahead = self._router.walk(self.position)
+        return all(place in self.explicit or place in self._visited for place in ahead)
 
     def _repeats(self, index: Mapping[str, int]) -> int:
         if self._partial is not None and self._partial[0] == frozenset(index.items()):

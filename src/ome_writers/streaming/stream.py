@@ -415,6 +415,8 @@ class OMEStream:
         Not to be called with the lock held: the flush clock takes it inside its own.
         """
         with self._lock:
+            if self._state is not State.OPEN or self._recorder.failed:
+                self._refuse()
             if index is None:
                 filled = self._placement.comes_again()
             else:
@@ -490,6 +492,10 @@ class OMEStream:
             self._state = State.CLOSED
         self._clock.stop()
         atexit.unregister(self._at_exit)
+        if (
+            self._recorder.journal.waiting
+        ):  # what is known of frames is not to wait for the end of `close`
+            self._recorder.flush(self._taken)
         whole = self._placement.reached_end
         trim = self.settings.on_incomplete == "trim" and not whole
         self._progress.advance(self._placement.position)

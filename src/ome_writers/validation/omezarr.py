@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["checks"]
 
+STORES_ZEROS = ("auto", "direct", "acquire-zarr")  # others leave out chunks that are all zero
 STATUSES = ("writing", "complete", "cancelled", "failed")
 
 
@@ -127,8 +128,35 @@ def _pixels(root: Path, groups: list[str]) -> Check:
         shape = _read(root / group / "0" / "zarr.json").get("shape", image.array.shape)
         chunks = [math.ceil(n / c) for n, c in zip(shape, image.array.chunks, strict=True)]
         most = None if writing else tuple(chunks)
-        findings += Remains(root / group / "0", image.array).inspect(most)
+        remains = Remains(root / group / "0", image.array)
+        findings += remains.inspect(most)
+        if plan.settings.format.backend in STORES_ZEROS:
+            findings += _lost(root / group, image.array.chunks, remains)
     return Check("pixels", tuple(findings))
+
+
+def _lost(folder: Path, chunks: tuple[int, ...], remains: Remains) -> Iterator[Finding]:
+    """Yield that frames of which something is known have no pixels."""
+    frames = _frames_told(folder)
+    if not frames:
+        return
+    there = remains.filled()
+    lost = [
+        index
+        for index in (frame.get("storage_index") for frame in frames)
+        if isinstance(index, list)
+        and tuple(i // n for i, n in zip(index, chunks, strict=False)) not in there
+    ]
+    if lost:
+        what = f"{len(lost)} frames that were taken have no pixels, the first at {lost[0]}"
+        yield Finding(folder / "0", what, solved=False)
+
+
+def _frames_told(folder: Path) -> list[Any]:
+    """Return what is known of an image's frames, in its document or its journal."""
+    ours = _read(folder / "zarr.json").get("attributes", {}).get("ome_writers", {})
+    said = ours.get("frame_metadata") if isinstance(ours, dict) else None
+    return said if isinstance(said, list) else latest(read_lines(folder / JOURNAL_NAME))
 
 
 def _plan(root: Path) -> Plan | None:

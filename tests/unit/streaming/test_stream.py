@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -275,3 +276,59 @@ def test_rgb_frames_become_three_channels(tmp_path: Path) -> None:
         view = stream.view()
         assert np.array_equal(view[1], rgb[::-1])
     assert np.array_equal(stored(tmp_path), [rgb.transpose(2, 0, 1), rgb[::-1].transpose(2, 0, 1)])
+
+
+@pytest.mark.parametrize("first", ["index", "order"])
+def test_a_place_filled_twice_is_one_place(tmp_path: Path, first: str) -> None:
+    """A run whose places were filled by index and in order, some twice and one never, is cancelled, not complete."""
+    with create_stream(settings(tmp_path)) as stream:
+        if first == "index":
+            stream.append(frame(7), index={"t": 0})
+        stream.append(frame(0))
+        stream.append(frame(1))
+        if first == "order":
+            stream.append(frame(0), index={"t": 0})
+        stream.append(frame(2))
+    assert status(tmp_path)["status"] == "cancelled"
+    assert np.array_equal(stored(tmp_path), [frame(i) for i in range(3)])
+
+
+def test_places_filled_by_index_complete_a_run(tmp_path: Path) -> None:
+    """A run is complete when the places that were not passed in order were filled by index."""
+    with create_stream(settings(tmp_path)) as stream:
+        stream.append(frame(3), index={"t": 3})
+        stream.append(frame(1), index={"t": 1})
+        stream.append(frame(0))
+        stream.append(frame(2), index={"t": 2})
+    assert status(tmp_path)["status"] == "complete"
+    assert np.array_equal(stored(tmp_path), [frame(i) for i in range(4)])
+
+
+def test_a_closed_stream_touches_nothing(tmp_path: Path) -> None:
+    """An append to a closed stream, by index too, raises and brings nothing to disk."""
+    stream = create_stream(settings(tmp_path))
+    for i in range(4):
+        stream.append(frame(i))
+    stream.close()
+    shutil.rmtree(tmp_path / "x.ome.zarr")
+    for index in (None, {"t": 0}, {"t": 9}):
+        with pytest.raises(RuntimeError, match="closed"):
+            stream.append(frame(9), index=index)
+    assert not (tmp_path / "x.ome.zarr").exists()
+
+
+def test_metadata_that_could_not_be_written_is_tried_again(tmp_path: Path) -> None:
+    """Frame metadata that a flush could not write is there after `close`, which tells of the failure."""
+    journal = tmp_path / "x.ome.zarr" / "frame_metadata.jsonl"
+    stream = create_stream(settings(tmp_path, flush_interval=3600))
+    for i in range(3):
+        stream.append(frame(i), frame_metadata={"serial": i})
+    journal.mkdir()  # nothing can be appended to a folder
+    with pytest.raises(ow.WriteError, match="not complete on disk"):
+        stream.flush()
+    journal.rmdir()
+    with pytest.raises(ow.WriteError, match="not complete on disk"):
+        stream.close()
+    known = ow.read_frame_metadata(tmp_path / "x.ome.zarr")
+    assert [entry["serial"] for entry in known] == [0, 1, 2]
+    assert np.array_equal(stored(tmp_path)[:3], [frame(i) for i in range(3)])

@@ -190,6 +190,23 @@ def test_the_command_validates(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "There is nothing at" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.parametrize("embedded", [True, False])
+def test_frames_without_pixels_are_found(tmp_path: Path, embedded: bool) -> None:
+    """Frames that were taken, as their metadata says, and whose chunks are gone are counted."""
+    path = written(tmp_path / "a.ome.zarr")
+    if not embedded:
+        document = path / "zarr.json"
+        entries = json.loads(document.read_text())["attributes"]["ome_writers"]["frame_metadata"]
+        (path / "frame_metadata.jsonl").write_text("".join(f"{json.dumps(e)}\n" for e in entries))
+        edit(document, lambda d: d["attributes"]["ome_writers"].pop("frame_metadata"))
+    assert not found(validate(path), "pixels")
+    (path / "0" / "c" / "1" / "0" / "0" / "0").unlink()
+    (path / "0" / "c" / "2" / "1" / "0" / "0").unlink()
+    assert "2 frames that were taken have no pixels, the first at [1, 0]" in found(
+        validate(path), "pixels"
+    )
+
+
 def test_the_command_repairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A dry run changes nothing and says the same as the repair; then there is nothing to repair."""
     path = written(tmp_path / "a.ome.zarr")
