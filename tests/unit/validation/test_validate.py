@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,8 @@ def test_a_shard_whose_index_does_not_match_is_found(compression: str, tmp_path:
     assert "without a readable index" in found(validate(path), "pixels")
     if compression != "none":
         shard.write_bytes(b"\xff" * 8 + content[8:])
-        assert "chunk 0/0/0/0 cannot be decoded" in found(validate(path), "pixels")
+        # either chunk may lie first in the file
+        assert re.search("chunk [01]/0/0/0 cannot be decoded", found(validate(path), "pixels"))
 
 
 def test_a_chunk_of_the_wrong_size_or_place_is_found(tmp_path: Path) -> None:
