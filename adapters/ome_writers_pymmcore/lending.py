@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from pymmcore_plus.experimental.unicore import UniMMCore
 
+from ome_writers_pymmcore.ending import end_notifications_in_time
 from ome_writers_pymmcore.facts import tag_facts
 
 if TYPE_CHECKING:
@@ -207,6 +208,7 @@ class LendingCore(UniMMCore):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._seq_buffer: Any = FrameQueue()
+        end_notifications_in_time(self)
 
     def setCircularBufferMemoryFootprint(self, sizeMB: int) -> None:
         """Set how much may wait to be popped, in MiB."""

@@ -12,6 +12,7 @@ from ome_writers_pymmcore.bar import told_to
 from ome_writers_pymmcore.buffer import frames
 from ome_writers_pymmcore.counts import Counts
 from ome_writers_pymmcore.documents import describe, show_bit_depth
+from ome_writers_pymmcore.ending import end_notifications_in_time
 from ome_writers_pymmcore.facts import tag_facts
 from ome_writers_pymmcore.microscope import Microscope
 
@@ -98,6 +99,7 @@ def record(
     """
     from pymmcore_plus.metadata import summary_metadata
 
+    end_notifications_in_time(core)
     chosen = chosen_settings(output, settings)
     microscope = Microscope.of(summary_metadata(core, include_property_details=False))
     planned, _ = plan_for(

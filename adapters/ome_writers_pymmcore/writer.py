@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ome_writers import FrameShapeError, FrameTypeError, MetadataError, UnsupportedError
 from ome_writers_pymmcore.acquisition import chosen_settings
 from ome_writers_pymmcore.counts import Counts
+from ome_writers_pymmcore.ending import end_notifications_in_time
 from ome_writers_pymmcore.facts import engine_facts, only_plain
 from ome_writers_pymmcore.microscope import Microscope
 from ome_writers_pymmcore.outputs import Outputs
@@ -83,6 +84,8 @@ class MDAWriter:
         self._numbered = numbered
         self._copy = copy
         self._core = core
+        if core is not None:
+            end_notifications_in_time(core)
         self._attached: Any = None
         self._outputs: Outputs | None = None
         self._error: BaseException | None = None
@@ -140,6 +143,7 @@ class MDAWriter:
     def attach(self, core: CMMCorePlus) -> Self:
         """Connect to the signals of a core's runs, without a thread in between; return the writer."""
         self._core = self._attached = core
+        end_notifications_in_time(core)
         for name in _SIGNALS:
             getattr(core.mda.events, name).connect(getattr(self, name))
         return self

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from adapters.pymmcore.runs import KEPT, delivered
+from adapters.pymmcore.runs import delivered, let_go
 from ome_writers_pymmcore import MDAWriter
 from support.bioformats import read
 
@@ -18,6 +18,7 @@ import useq
 from pymmcore_plus import CMMCorePlus, find_micromanager
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 if not find_micromanager():
@@ -26,16 +27,16 @@ pytestmark = pytest.mark.camera
 
 
 @pytest.fixture(scope="module")
-def core() -> CMMCorePlus:
+def core() -> Iterator[CMMCorePlus]:
     """Return a core with the demo camera, small and quick."""
     core = CMMCorePlus()
-    KEPT.append(core)
     core.loadSystemConfiguration()
     core.setProperty("Camera", "OnCameraCCDXSize", 48)
     core.setProperty("Camera", "OnCameraCCDYSize", 32)
     core.setProperty("XY", "Velocity", 1e6)
     core.setExposure(1)
-    return core
+    yield core
+    let_go(core)
 
 
 @pytest.mark.parametrize("way", ["path", "writer"])

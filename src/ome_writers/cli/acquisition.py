@@ -153,4 +153,15 @@ def acquire(
         seconds = time.perf_counter() - start
     finally:
         core.mda.events.frameReady.disconnect(remember)
+        _end_notifications(core)
     return Acquisition(tuple(frames), seconds)
+
+
+def _end_notifications(core: CMMCorePlus) -> None:
+    """Have a core that is done with tell nobody of changes any more.
+
+    MMCore's thread that tells of them aborts the process where Python ends meanwhile (pymmcore 12.5.1).
+    """
+    from pymmcore_plus import CMMCorePlus
+
+    super(CMMCorePlus, core).registerCallback(None)

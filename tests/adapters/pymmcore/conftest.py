@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from adapters.pymmcore.runs import KEPT
+from adapters.pymmcore.runs import let_go
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,6 @@ def demo_core() -> Iterator[CMMCorePlus]:
     if not pymmcore_plus.find_micromanager():
         pytest.skip("mm-test-adapters is not installed")
     core = pymmcore_plus.CMMCorePlus()
-    KEPT.append(core)
     core.loadSystemConfiguration()
     core.setProperty("Camera", "OnCameraCCDXSize", 48)
     core.setProperty("Camera", "OnCameraCCDYSize", 32)
@@ -30,7 +29,7 @@ def demo_core() -> Iterator[CMMCorePlus]:
     core.setProperty("XY", "Velocity", 1e6)
     core.setExposure(1)
     yield core
-    core.reset()
+    let_go(core)
 
 
 @pytest.fixture(params=[True, False], ids=["sequenced", "snapped"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ome_writers_pymmcore.ending import end_notifications
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -12,10 +14,15 @@ if TYPE_CHECKING:
     import useq
     from pymmcore_plus import CMMCorePlus
 
-KEPT: list[CMMCorePlus] = []
-"""Cores that were used: now and then a camera's own threads crash the process while its core is torn down."""
-
 Frames = list[tuple[dict[str, int], "np.ndarray[Any, Any]"]]
+
+
+def let_go(core: CMMCorePlus) -> None:
+    """End a core that is done with: no thread of it is left that could call Python while that ends."""
+    if core.isSequenceRunning():
+        core.stopSequenceAcquisition()
+    core.reset()
+    end_notifications(core)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from adapters.pymmcore.runs import KEPT, delivered
+from adapters.pymmcore.runs import delivered, let_go
 from adapters.pymmcore.stored import attributes, read
 from ome_writers_pymmcore import MDAWriter, record
 
@@ -41,7 +41,6 @@ STACK = {"range": 2, "step": 1}
 def two() -> Iterator[CMMCorePlus]:
     """Return a core with two demo cameras behind the adapter of Micro-Manager's Utilities."""
     core = CMMCorePlus()
-    KEPT.append(core)
     core.loadSystemConfiguration()
     core.unloadDevice("Camera")
     for label in LABELS:
@@ -58,7 +57,7 @@ def two() -> Iterator[CMMCorePlus]:
     core.setCameraDevice("Both")
     core.setExposure(1)
     yield core
-    core.reset()
+    let_go(core)
 
 
 @pytest.fixture(params=[True, False], ids=["sequenced", "snapped"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from adapters.pymmcore.runs import KEPT, popped
+from adapters.pymmcore.runs import let_go, popped
 from adapters.pymmcore.stored import attributes, read
 from ome_writers_pymmcore import Counts, LendingCore, frames, record
 
@@ -34,10 +34,9 @@ demo = pytest.mark.camera
 def lending_core() -> Iterator[LendingCore]:
     """Return a core with a Python camera."""
     core = LendingCore()
-    KEPT.append(core)
     put_camera(core, CountingCamera())
     yield core
-    core.unloadAllDevices()
+    let_go(core)
 
 
 def planes(output: Path) -> np.ndarray:
@@ -188,10 +187,9 @@ def test_a_python_camera(lending_core: LendingCore, suffix: str, tmp_path: Path)
 def test_a_python_camera_of_a_plain_core(tmp_path: Path) -> None:
     """A UniMMCore as it comes is recorded as well, out of its ring buffer."""
     core = UniMMCore()
-    KEPT.append(core)
     put_camera(core, CountingCamera())
     counts = record(core, tmp_path / "x.ome.zarr", n_frames=12, progress=False)
-    core.unloadAllDevices()
+    let_go(core)
     assert (counts.received, counts.written, counts.dropped) == (12, 12, 0)
     assert planes(tmp_path / "x.ome.zarr")[:, 0, 0].tolist() == list(range(1, 13))
 

@@ -17,7 +17,7 @@ pytest.importorskip("pymmcore_plus")
 import useq
 
 from adapters.pymmcore.cameras import CountingCamera, put_camera
-from adapters.pymmcore.runs import KEPT
+from adapters.pymmcore.runs import let_go
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,10 +73,9 @@ def arrivals(monkeypatch: pytest.MonkeyPatch) -> Arrivals:
 def lending_core() -> Iterator[LendingCore]:
     """Return a core with a Python camera of half a megabyte a frame."""
     core = LendingCore()
-    KEPT.append(core)
     put_camera(core, CountingCamera(FRAME))
     yield core
-    core.unloadAllDevices()
+    let_go(core)
 
 
 def camera_of(core: LendingCore) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from adapters.pymmcore.runs import let_go
 from adapters.useq.cases import CASES, Case
 from adapters.useq.oracle import check_places, image_events
 from ome_writers_useq import useq_to_acquisition_settings
@@ -44,7 +45,7 @@ def core() -> Iterator[CMMCorePlus]:
         core.defineConfig(group, config, "Camera", "Gain", "1")
     core.defineConfig("Channel", "C", "Camera", "Gain", "2")
     yield core
-    core.reset()
+    let_go(core)
 
 
 class Frames:
