@@ -52,6 +52,10 @@ COMMAND = Command(
     examples=(
         ("ome-writers repair run.ome.zarr --dry-run", "what would be done"),
         ("ome-writers repair run.ome.zarr", "do it"),
+        (
+            "ome-writers repair run.ome.tiff",
+            "the same for an OME-TIFF, a file or the folder of a set",
+        ),
     ),
     arguments=_arguments,
     run=_run,

@@ -171,9 +171,17 @@ class TiffDocuments:
     def _state(self) -> dict[str, Any]:
         from importlib.metadata import version
 
-        return {
+        state: dict[str, Any] = {
             "version": version("ome-writers"),
             "status": self._outcome.status,
             "frames_expected": self._plan.frames,
             "frames_written": self._outcome.frames_written,
         }
+        if self._plan.settings.on_incomplete == "keep":
+            state["on_incomplete"] = "keep"
+        axes = letters(self._plan.images[0])
+        for letter, axis in axes.items():
+            if axis == self._plan.images[0].array.growing:
+                state["axes"] = "".join(sorted(axes, key=lambda each: axes[each]))
+                state["growing"] = letter
+        return state

@@ -1,102 +1,40 @@
-"""A dataset whose writer died, made tidy. This room never deletes a frame that can be read.
-
-What a kill leaves opens in any reader already; here it gets the form that `close` would have given it. To do it again
-changes nothing more.
-"""
+"""An OME-Zarr whose writer died, from the pixels up."""
 
 from __future__ import annotations
 
 import json
 import os
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.errors import OutputLockedError, UnsupportedError
+from ome_writers.errors import UnsupportedError
 from ome_writers.formats import Journal, Outcome, lay_out
 from ome_writers.formats.frame_metadata import end_lines, latest
 from ome_writers.formats.omezarr import XML_KEY, ZarrDocuments
 from ome_writers.formats.recognition import read_document
 from ome_writers.storage import files
-from ome_writers.storage.lock import lock_owner, lock_path
+from ome_writers.storage.lock import lock_path
 from ome_writers.storage.remains import Remains, Survey
 from ome_writers.storage.shard_repair import Finding
 from ome_writers.storage.zarr_array import array_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from os import PathLike
 
     from ome_writers.formats import Layout
     from ome_writers.formats.documents import Status
     from ome_writers.routing import ImagePlan, Plan
 
-__all__ = ["Finding", "Repair", "repair"]
+__all__ = ["findings", "plan_of"]
 
 
-@dataclass(frozen=True)
-class Repair:
-    """What was found in a dataset, and what became of it.
-
-    Attributes
-    ----------
-    path
-        The dataset.
-    dry_run
-        Whether nothing was changed.
-    findings
-        All that was not as `close` would have left it; empty for a tidy dataset.
-    """
-
-    path: Path
-    dry_run: bool
-    findings: tuple[Finding, ...]
-
-    @property
-    def unsolved(self) -> tuple[Finding, ...]:
-        """What cannot be repaired."""
-        return tuple(finding for finding in self.findings if not finding.solved)
-
-
-def repair(path: str | PathLike[str], *, dry_run: bool = False) -> Repair:
-    """Make an OME-Zarr tidy whose writer did not come to close it.
-
-    Frames beyond the last flush become visible, what was never reached is cut off (with
-    ``on_incomplete="trim"``), shards get their index in its place, frame metadata move from the journals
-    into the documents, `status` becomes ``complete`` when every frame is there and ``failed`` otherwise,
-    and temporary files and the lock go.
-
-    Parameters
-    ----------
-    path
-        The dataset.
-    dry_run
-        Only say what would be done.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is nothing at `path`.
-    OutputLockedError
-        If a living process is writing there.
-    UnsupportedError
-        If it is no OME-Zarr of this library.
-    """
-    root = Path(path)
-    if not root.exists():
-        raise FileNotFoundError(f"There is nothing at {root}.")
-    lock = lock_path(root, folder=root.is_dir())
-    owner = lock_owner(lock)
-    if owner is not None:
-        raise OutputLockedError(
-            f"{root} is being written by process {owner['pid']} on {owner['host']}. Repair it when that has "
-            f"ended, or, if that process is gone, remove {lock} first."
-        )
+def findings(root: Path, *, dry_run: bool) -> Iterator[Finding]:
+    """Make an OME-Zarr tidy, and yield what was found."""
     plan = plan_of(root)
     layout = replace(lay_out(plan), root=root, output=root)
-    work = _Work(root, plan, layout, dry_run)
-    return Repair(root, dry_run, tuple(work.findings()))
+    return _Work(root, plan, layout, dry_run).findings()
 
 
 class _Work:

@@ -1,0 +1,169 @@
+"""An OME-TIFF whose writer died: its documents and journals are all that is known of it, and the pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ome_writers.errors import UnsupportedError
+from ome_writers.formats.reading import description
+from ome_writers.formats.tiff_remains import LeftText
+from ome_writers.repair.planes import Left
+from ome_writers.storage import files
+from ome_writers.storage.lock import lock_path
+from ome_writers.storage.shard_repair import Finding
+from ome_writers.storage.tiff.chain import Chain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ome_writers.formats.tiff_remains import LeftImage
+
+__all__ = ["findings", "is_set"]
+
+_TIFF = (".tif", ".tiff")
+_COMPANION = ".companion.ome"
+
+
+def is_set(root: Path) -> bool:
+    """Whether a folder holds a set of OME-TIFF files."""
+    return (
+        root.is_dir()
+        and not (root / "zarr.json").exists()
+        and any(f.name.lower().endswith((".ome.tif", ".ome.tiff")) for f in root.iterdir())
+    )
+
+
+def findings(root: Path, *, dry_run: bool) -> Iterator[Finding]:
+    """Make an OME-TIFF tidy, a file or the folder of a set, and yield what was found.
+
+    Raises
+    ------
+    UnsupportedError
+        If it is no OME-TIFF of this library.
+    """
+    return _Work(root, dry_run).findings()
+
+
+class _Work:
+    """One repair."""
+
+    def __init__(self, root: Path, dry_run: bool) -> None:
+        self._root = root
+        self._dry_run = dry_run
+        self._folder = root if root.is_dir() else root.parent
+        names = [root.name]
+        if root.is_dir():
+            ends = (*_TIFF, _COMPANION)
+            names = sorted(f.name for f in root.iterdir() if f.name.lower().endswith(ends))
+        self._texts: dict[str, LeftText] = {}
+        for name in names:
+            xml = self._read(name)
+            if b"<BinaryOnly" not in xml[:4096]:
+                try:
+                    self._texts[name] = LeftText(xml)
+                except UnsupportedError as error:
+                    raise UnsupportedError(
+                        f"{root} is no OME-TIFF of this library that could be repaired: {name}: {error}."
+                    ) from None
+        if not self._texts or any(
+            Path(image.file).name != image.file or (image.file and not root.is_dir())
+            for text in self._texts.values()
+            for image in text.images
+        ):
+            raise UnsupportedError(f"{root} is a file of a set: repair the folder that it is in.")
+        self._text = next(iter(self._texts.values()))
+
+    def findings(self) -> Iterator[Finding]:
+        """Do the work, pages first, and yield what was found; the lock goes last."""
+        journals = self._journals()
+        waiting = {
+            name: text
+            for name, text in self._texts.items()
+            if text.writing or any(not text.has_planes(number) for number in journals)
+        }
+        if waiting:
+            yield from self._finish(waiting, journals)
+        for path in journals.values():
+            self._remove(path)
+            yield Finding(path, "the journal of the frames' metadata: moved into the OME-XML")
+        if self._root.is_dir():
+            for path in sorted(self._folder.iterdir()):
+                if files.is_leftover(path.name) and not path.is_symlink():
+                    self._remove(path)
+                    yield Finding(path, "a temporary file of a writer: removed")
+        lock = lock_path(self._root, folder=self._root.is_dir())
+        if lock.exists():
+            self._remove(lock)
+            yield Finding(lock, "the lock of a writer that has ended: removed")
+
+    def _finish(self, waiting: dict[str, LeftText], journals: dict[int, Path]) -> Iterator[Finding]:
+        """Bring pages and documents into the form that `close` gives them."""
+        text = next((t for t in waiting.values() if t.writing), None)
+        chains = {} if text is None else {name: Chain(self._path(name)) for name in self._tiffs()}
+        left = Left(text or self._text, chains, self._root.name, journals)
+        anew = set()
+        for name, chain in chains.items():
+            kept = left.kept[name]
+            if len(kept) == len(chain.pages):
+                continue
+            what = f"{len(kept)} of {len(chain.pages)} pages were reached: the others left out"
+            yield Finding(self._path(name), what)
+            if kept[-1] + 1 != len(kept):
+                anew.add(name)  # together with what is said of them
+            elif not self._dry_run:
+                chain.cut(len(kept))
+        for name, one in waiting.items():
+            path = self._path(name)
+            what = (
+                f"status is writing: {left.status}" if one.writing else "not all metadata: embedded"
+            )
+            yield Finding(path, f"the OME-XML is not up to date, {what}")
+            if self._dry_run:
+                continue
+            xml = one.finished(left.sizes, left.runs, journals, left.status, left.frames)
+            if name.lower().endswith(_COMPANION):
+                files.replace(path, xml, durable=True)
+            elif name in anew:
+                chains[name].lay(left.kept[name], xml)
+            else:
+                (chains.get(name) or Chain(path)).describe(xml)
+        if not self._dry_run:
+            for name in chains.keys() - waiting.keys():
+                chains[name].trim()
+
+    def _home(self, image: LeftImage) -> str:
+        return image.file or self._root.name
+
+    def _tiffs(self) -> list[str]:
+        return sorted({self._home(image) for image in self._text.images})
+
+    def _journals(self) -> dict[int, Path]:
+        """Return the journals that lie beside the files, by image."""
+        found = {}
+        for number, image in enumerate(self._text.images):
+            name = self._home(image)
+            names = [f"{name}.jsonl"]
+            if not self._root.is_dir():
+                names = [f".{name}.{number}.jsonl"]
+                if len(self._text.images) == 1:
+                    names = [f".{name}.jsonl"]
+            for each in names:
+                path = self._folder / each
+                if path.is_file() and not path.is_symlink():
+                    found[number] = path
+        return found
+
+    def _read(self, name: str) -> bytes:
+        path = self._path(name)
+        xml = path.read_bytes() if name.lower().endswith(_COMPANION) else description(path)
+        if b"<!DOCTYPE" in xml[:4096] or b"<!ENTITY" in xml:
+            raise UnsupportedError(f"{path}: OME-XML with a document type is not read.")
+        return xml
+
+    def _path(self, name: str) -> Path:
+        return files.contained(self._folder, name)
+
+    def _remove(self, path: Path) -> None:
+        if not self._dry_run:
+            path.unlink()
