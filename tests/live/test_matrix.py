@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 POLL = '''
-"""Reads lines {"arrays": [[path, path of the expected pixels], ...], "tile": [y, x], "stop": path}; tells what it saw."""
+"""Reads lines {"arrays": [[path, path of the expected], ...], "tile": [y, x], "stop": path}; tells what it saw."""
 import json, os, sys
 import numpy as np
 

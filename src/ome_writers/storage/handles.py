@@ -27,9 +27,12 @@ class Handles:
     ----------
     durable
         Whether `sync` forces data to the medium, or does nothing.
+    flags
+        With what files are opened besides, as for `os.open`.
     """
 
-    def __init__(self, *, durable: bool) -> None:
+    def __init__(self, *, durable: bool, flags: int = 0) -> None:
+        self._flags = flags
         self._durable = durable
         self._most = _MOST_OPEN
         self._lock = threading.Lock()
@@ -43,7 +46,7 @@ class Handles:
         with self._lock:
             fd = self._open.get(path)
             if fd is None:
-                fd = self._open[path] = open_file(path, create=create)
+                fd = self._open[path] = open_file(path, create=create, flags=self._flags)
             self._open.move_to_end(path)
             self._users[path] = self._users.get(path, 0) + 1
             if self._durable and writing:

@@ -22,9 +22,9 @@ _MOST_BUFFERS = 512  # below IOV_MAX everywhere
 _seeking = threading.Lock()  # Windows has no positional calls: seek and write must not be parted
 
 
-def open_file(path: Path | str, *, create: bool = False) -> int:
+def open_file(path: Path | str, *, create: bool = False, flags: int = 0) -> int:
     """Open a file for reading and writing; return its descriptor."""
-    return os.open(path, os.O_RDWR | _FLAGS | (os.O_CREAT if create else 0), 0o666)
+    return os.open(path, os.O_RDWR | _FLAGS | flags | (os.O_CREAT if create else 0), 0o666)
 
 
 def write_at(fd: int, buffers: Sequence[bytes | memoryview], offset: int) -> None:
@@ -96,6 +96,6 @@ def _write_some(fd: int, buffers: list[bytes | memoryview], offset: int) -> int:
     return offset
 
 
-def open_new(path: Path | str) -> int:
+def open_new(path: Path | str, *, flags: int = 0) -> int:
     """Open an empty file for writing, whether it exists or not; return its descriptor."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS, 0o666)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS | flags, 0o666)

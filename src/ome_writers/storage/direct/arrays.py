@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ome_writers.routing import ArrayPlan
     from ome_writers.storage.direct.assembly import Block
     from ome_writers.storage.direct.grid import Cell, ShardPart
+    from ome_writers.storage.direct.uncached import Uncached
     from ome_writers.storage.handles import Handles
 
 __all__ = ["StoredArray"]
@@ -54,6 +55,8 @@ class StoredArray:
         Lends open shard files.
     durable
         Whether chunk files are forced to the medium.
+    uncached
+        Writes past the page cache; None where that is not wanted.
 
     Attributes
     ----------
@@ -65,22 +68,32 @@ class StoredArray:
         Whether all that is stored goes into one file after the other, just as it is.
     """
 
-    def __init__(self, folder: Path, plan: ArrayPlan, handles: Handles, *, durable: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        plan: ArrayPlan,
+        handles: Handles,
+        *,
+        durable: bool,
+        uncached: Uncached | None = None,
+    ) -> None:
         self.grid = Grid(plan)
         self._codec = Codec(plan.compression, plan.dtype)
         self._folder = folder / "c"
         self._handles = handles
-        self._files = ChunkFiles(str(self._folder), durable=durable)
+        self._files = ChunkFiles(str(self._folder), durable=durable, uncached=uncached)
         self._shape = ShardShape(
             self.grid.shard_chunks,
             self._codec.most(self.grid.chunk_bytes),
             in_place=self._codec.identity,
         )
+        self._uncached = uncached
         self._shards: dict[Cell, Shard] = {}
         self._lock = threading.Lock()
         self.identity = self._codec.identity
         self.serial = self.grid.sharded and self.identity
-        self.passes = self.grid.plain and not (self.grid.sharded and durable)
+        alone = uncached is None and not (self.grid.sharded and durable)
+        self.passes = self.grid.plain and alone
         self._seat: _Seat | None = None
 
     def strand(self, shard: Cell) -> Cell | None:
@@ -214,7 +227,9 @@ class StoredArray:
                 expected = self.grid.chunks_in(key[:-2], part)
                 path = self._path(key)
                 os.makedirs(path.parent, exist_ok=True)
-                shard = self._shards[key] = Shard(path, self._shape, expected, self._handles)
+                shard = self._shards[key] = Shard(
+                    path, self._shape, expected, self._handles, self._uncached
+                )
             shard.users += 1
             return shard
 
@@ -234,6 +249,8 @@ class StoredArray:
             shard.finish()
         self._handles.sync(shard.path)
         self._handles.forget(shard.path)
+        if self._uncached is not None:
+            self._uncached.forget(shard.path)
 
     def _stored_tiles(self, cell: Cell) -> list[tuple[int, bytes | None]]:
         if not self.grid.sharded:

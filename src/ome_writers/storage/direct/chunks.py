@@ -11,6 +11,8 @@ from ome_writers.storage.positional import open_new
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ome_writers.storage.direct.uncached import Uncached
+
 __all__ = ["ChunkFiles"]
 
 _KNOWN = 4096  # folders that are known to be there
@@ -25,9 +27,12 @@ class ChunkFiles:
         The folder of the array's chunks (``<array>/c``).
     durable
         Whether each file is forced to the medium before it appears.
+    uncached
+        Writes past the page cache; None where that is not wanted.
     """
 
-    def __init__(self, folder: str, *, durable: bool) -> None:
+    def __init__(self, folder: str, *, durable: bool, uncached: Uncached | None) -> None:
+        self._uncached = uncached
         self._folder = folder
         self._durable = durable
         self._made: set[str] = set()
@@ -42,15 +47,9 @@ class ChunkFiles:
         name = key[-1]
         beside = f"{folder}/.{name}.tmp"
         try:
-            fd = open_new(beside)
-            try:
-                rest = memoryview(stored)
-                while rest:
-                    rest = rest[os.write(fd, rest) :]
-                if self._durable:
-                    os.fsync(fd)
-            finally:
-                os.close(fd)
+            aside = self._uncached
+            if aside is None or not aside.create(beside, stored, durable=self._durable):
+                self._create(beside, stored)
             os.replace(beside, f"{folder}/{name}")
         except OSError:
             self._remove(beside)
@@ -63,6 +62,17 @@ class ChunkFiles:
                 return file.read()
         except FileNotFoundError:
             return None
+
+    def _create(self, path: str, stored: bytes | memoryview) -> None:
+        fd = open_new(path)
+        try:
+            rest = memoryview(stored)
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+            if self._durable:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
 
     def _make(self, parents: Sequence[int]) -> None:
         """Make the folder of a chunk and those above it that are not known to be there."""

@@ -15,6 +15,7 @@ from ome_writers.storage.contract import EngineStats, Failure
 from ome_writers.storage.direct.arrays import StoredArray
 from ome_writers.storage.direct.assembly import Block
 from ome_writers.storage.direct.pace import Pace
+from ome_writers.storage.direct.uncached import Uncached
 from ome_writers.storage.files import replace
 from ome_writers.storage.handles import Handles
 from ome_writers.storage.pool import Pool
@@ -31,12 +32,12 @@ if TYPE_CHECKING:
 
 __all__ = ["DirectEngine", "open_engine"]
 
-_SHARD_BLOCK = (
-    4 * 2**20
-)  # bytes handed over at once: what a hand-over costs is then little of a write
-_SMALL = (
-    2**18
-)  # bytes of a frame that may go straight to the disk: for these a copy and a hand-over cost more
+# Bytes handed over at once: what a hand-over costs is then little of a write.
+_SHARD_BLOCK = 4 * 2**20
+# Bytes of a frame that may go straight to the disk. Larger ones gain from a second core; several that are smaller gain
+# from sharing one write, where they go into one file.
+_SMALL = 2**18
+_TINY = 2**12
 _BEHIND = 3  # blocks under way, from which on the caller's thread writes, too
 _LOOKS = 4  # of a reader, before it has the writer wait
 _FILES_BLOCK = 8  # chunk files handed over at once: enough to make the hand-over cheap
@@ -59,9 +60,16 @@ class DirectEngine:
         )  # all arrays may be written by turns
         self._shapes: list[tuple[int, ...] | None] = [None] * len(targets)
         self._handles = Handles(durable=options.durable)
+        self._uncached = Uncached() if options.direct_io else None
         self._pool = Pool(options.buffer_bytes, self._relieve)
         self._arrays = [
-            StoredArray(root / t.key, t.plan, self._handles, durable=options.durable)
+            StoredArray(
+                root / t.key,
+                t.plan,
+                self._handles,
+                durable=options.durable,
+                uncached=self._uncached,
+            )
             for t in targets
         ]
         self._pace = Pace()
@@ -191,6 +199,8 @@ class DirectEngine:
             self._publish(shapes, finish=True)
             self._background.close()
             self._handles.close()
+            if self._uncached is not None:
+                self._uncached.close()
             self._pool.clear()
 
     def stats(self) -> EngineStats:
@@ -205,7 +215,7 @@ class DirectEngine:
         began = time.perf_counter()
         if began < self._pace.again:
             return False
-        small = nbytes <= _SMALL and stored.identity
+        small = stored.identity and (_TINY if stored.serial else 0) <= nbytes <= _SMALL
         if not small and (stored.serial or self._background.depth < _BEHIND):
             return False
         try:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ome_writers.storage.direct.uncached import Uncached
     from ome_writers.storage.handles import Handles
 
     Indices = NDArray[np.int64]
@@ -78,8 +79,8 @@ class Shard:
         See `ShardShape`.
     expected
         How many chunks will come if the acquisition runs to its end.
-    handles
-        Lends the open file.
+    handles, uncached
+        Lend the open file, and write to it past the page cache; None where that is not wanted.
 
     Attributes
     ----------
@@ -91,13 +92,21 @@ class Shard:
         When (`time.monotonic`) nobody fetches chunks any more from what `finish` cuts off; see `settled`.
     """
 
-    def __init__(self, path: Path, shape: ShardShape, expected: int, handles: Handles) -> None:
+    def __init__(
+        self,
+        path: Path,
+        shape: ShardShape,
+        expected: int,
+        handles: Handles,
+        uncached: Uncached | None = None,
+    ) -> None:
         self.path = path
         self.complete = False
         self.users = 0
         self.settled_at = 0.0
         self._shape = shape
         self._handles = handles
+        self._uncached = uncached
         self._lock = threading.Lock()
         self._writing = threading.Lock()  # two writes to one file wait for each other, better here
         self._index = shard_index.empty_index(shape.chunks)
@@ -135,7 +144,9 @@ class Shard:
             offsets = self._allocate(inner, sizes, final)
         with self._handles.use(self.path) as fd:
             with self._writing:
-                write_apart(fd, parts, offsets, sizes)
+                aside = self._uncached
+                if aside is None or not aside.write(self.path, parts, offsets, sizes):
+                    write_apart(fd, parts, offsets, sizes)
             with self._lock:
                 self._index[inner, 0] = offsets
                 self._index[inner, 1] = sizes
@@ -178,10 +189,7 @@ class Shard:
         return not self._spares_shown and time.monotonic() >= self.settled_at
 
     def finish(self) -> None:
-        """Write the index behind the data and end the file there, whether all chunks came or not.
-
-        Nobody may be in `add` meanwhile, and the shard should be `settled`.
-        """
+        """End the file behind the data, with the index; nobody may be in `add`, and it should be `settled`."""
         with self._lock:
             if not self.complete:
                 with self._handles.use(self.path) as fd:
