@@ -71,12 +71,27 @@ def _told(
     if axis == "t":
         return {"type": "time", **_planned(found.times(), given, "second")}
     if axis == "z":
-        return {"type": "space", **_planned(found.depths(), given, "micrometer")}
+        told = {"type": "space", **_planned(found.depths(), given, "micrometer")}
+        return {**told, "translation": _first_depth(found) if told["coords"] else None}
     scale, unit = given or (None, "micrometer")
     if frame.pixel_size_um is not None:
         scale, unit = frame.pixel_size_um, "micrometer"
     count = frame.height if axis == "y" else frame.width
     return {"type": "space", "count": count, "scale": scale, "unit": unit}
+
+
+def _first_depth(found: Outline) -> float | None:
+    """Return how far the first plane lies above its position's z, in micrometer; None where that is not one number.
+
+    A stack begins where its first plane is: the datasets add the position's z to this.
+    """
+    planned = found.depths()
+    first = float(planned.values[0])
+    if planned.is_relative:
+        return first
+    positions = describe_pairs(found.reading, found.pairs)
+    stages = {position.z_coord or 0.0 for position in positions} or {0.0}
+    return first - stages.pop() if len(stages) == 1 else None
 
 
 def _planned(planned: Planned, given: UnitTuple | None, default: str) -> dict[str, Any]:

@@ -34,11 +34,14 @@ class Planned:
     values
         Planned values in the order of the index, shape (count,): seconds from the start, or
         micrometers. Empty for a plan without an end.
+    is_relative
+        Whether the values count from where the position is.
     """
 
     count: int | None
     step: float | None
     values: npt.NDArray[np.float64]
+    is_relative: bool = True
 
 
 def planned_times(plan: object) -> Planned:
@@ -86,7 +89,8 @@ def planned_depths(plan: object) -> Planned:
     """Read a z plan: offsets or stage positions, in the order in which they are visited."""
     values = np.asarray(list(plan), dtype=np.float64)  # type: ignore[call-overload]  # unknown type
     step = abs(float(getattr(plan, "step", 0.0)))
-    return Planned(len(values), step if step > 0 else _step(values), values)
+    relative = bool(getattr(plan, "is_relative", True))
+    return Planned(len(values), step if step > 0 else _step(values), values, relative)
 
 
 def agree(plans: Iterable[Planned], extent: int) -> Planned:
@@ -97,7 +101,7 @@ def agree(plans: Iterable[Planned], extent: int) -> Planned:
     """
     longest, *others = sorted(plans, key=lambda plan: -len(plan.values))
     if all(np.allclose(p.values, longest.values[: len(p.values)], atol=1e-9) for p in others):
-        return Planned(extent, longest.step, longest.values[:extent])
+        return Planned(extent, longest.step, longest.values[:extent], longest.is_relative)
     same = all(p.step == longest.step and _rises(p) == _rises(longest) for p in others)
     return Planned(extent, longest.step if same else None, np.empty(0))
 

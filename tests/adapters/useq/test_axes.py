@@ -83,6 +83,28 @@ def test_z(plan: dict[str, Any], scale: float | None, coords: list[float]) -> No
     dim = dimension("z", z_plan=plan)
     assert (dim.type, dim.unit, dim.count) == ("space", "micrometer", len(coords))
     assert (dim.scale, dim.coords) == (scale, coords)
+    assert dim.translation == coords[0], (
+        "where no position says otherwise, the first plane is where the stack begins"
+    )
+
+
+@pytest.mark.parametrize(
+    ("plan", "stages", "begin"),
+    [
+        # Of a relative plan, from wherever the position is.
+        ({"range": 4, "step": 2}, [10.0], -2),
+        ({"range": 4, "step": 2}, [10.0, 50.0], -2),
+        # Of an absolute plan, the first plane is the same, so that the position's z is taken off.
+        ({"absolute": [7, 9]}, [10.0, 10.0], -3),
+        ({"absolute": [7, 9]}, [None], 7),
+        ({"absolute": [7, 9]}, [10.0, 50.0], None),
+    ],
+)
+def test_where_a_stack_begins(plan: Any, stages: list[float | None], begin: float | None) -> None:
+    """The translation of z leads from a position's z to the first plane."""
+    positions = [{"x": 0, "y": 0, "z": z, "name": str(n)} for n, z in enumerate(stages)]
+    dim = dimension("z", z_plan=plan, stage_positions=positions)
+    assert dim.translation == begin
 
 
 @pytest.mark.parametrize(
