@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from adapters.pymmcore.runs import delivered, let_go
+from ome_writers import validate
 from ome_writers_pymmcore import MDAWriter
 from support.bioformats import read
 
@@ -77,3 +78,71 @@ def test_a_set_with_the_microscope_in_it(core: CMMCorePlus, way: str, tmp_path: 
         for index, frame in frames:
             pixels = found[index["p"]].pixels
             np.testing.assert_array_equal(pixels[0, index["c"], index["z"]], frame)
+
+
+STORY: dict[str, dict[str, Any]] = {
+    "time-lapse": {"time_plan": {"interval": 0, "loops": 4}, "channels": ["DAPI", "FITC"]},
+    "positions": {
+        "stage_positions": [(0, 0, 0), (50, 20, 5)],
+        "channels": ["DAPI"],
+        "z_plan": {"range": 2, "step": 1},
+    },
+    "plate": {
+        "stage_positions": useq.WellPlatePlan(
+            plate="96-well", a1_center_xy=(0, 0), selected_wells=([0, 1], [1, 2])
+        ),
+        "channels": ["DAPI", "FITC"],
+    },
+    "cancelled in a position": {
+        "stage_positions": [(0, 0, 0), (50, 20, 5)],
+        "time_plan": {"interval": 0, "loops": 6},
+        "axis_order": "ptc",
+    },
+    "cancelled before the first frame": {"time_plan": {"interval": 0, "loops": 3}},
+}
+
+
+@pytest.mark.parametrize("pixel_size", [0.0, 0.5])
+@pytest.mark.parametrize("story", STORY)
+def test_a_run_with_a_path(
+    core: CMMCorePlus, tmp_path: Path, story: str, pixel_size: float
+) -> None:
+    """`output="x.ome.tiff"` becomes what the camera delivered: in Bio-Formats, and for our own validation."""
+    core.setProperty("Camera", "Mode", "Noise")
+    core.setPixelSizeUm("Res40x", pixel_size)
+    core.setConfig("Objective", "40X")
+    core.waitForSystem()
+    assert core.getPixelSizeUm() == pixel_size
+    seq = useq.MDASequence(**STORY[story])
+    output: Any = tmp_path / "x.ome.tiff"
+    before_first = "before" in story
+
+    def cancel(*_: Any) -> None:
+        core.mda.cancel()
+
+    if before_first:
+        core.mda.events.sequenceStarted.connect(cancel)
+    try:
+        with delivered(core, cancel_at=8 if story == "cancelled in a position" else None) as frames:
+            core.mda.run(seq, output=output)
+    finally:
+        if before_first:
+            core.mda.events.sequenceStarted.disconnect(cancel)
+    assert bool(frames) != before_first
+    path = output if output.exists() else tmp_path / "x"
+    checked = validate(path)
+    assert checked.valid, checked.findings
+    files = [path] if path.is_file() else sorted(path.glob("*.tiff"))
+    for file in files:
+        found: list[Any] = read(file)
+        assert len(found) == max(1, len(seq.stage_positions))
+        for series in found:
+            assert series.facts["PhysicalSizeX"] == (pixel_size or None)
+            assert series.facts["Plates"] == int(story == "plate")
+        count = 0
+        for index, frame in frames:
+            at = tuple(index.get(axis, 0) for axis in "tcz")
+            np.testing.assert_array_equal(found[index.get("p", 0)].pixels[at], frame)
+            count += 1
+        assert count == len(frames)
+        assert sum(int(series.pixels.any(axis=(-2, -1)).sum()) for series in found) == len(frames)

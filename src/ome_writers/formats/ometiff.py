@@ -13,7 +13,7 @@ from ome_writers.errors import MetadataError
 from ome_writers.formats.documents import Outcome
 from ome_writers.formats.frame_metadata import to_strict_json
 from ome_writers.formats.ome_xml import binary_only, letters, render_body, render_planes, whole
-from ome_writers.formats.tiff_layout import TiffSet, lay_out, pages_of
+from ome_writers.formats.tiff_layout import TiffSet, is_set, lay_out, pages_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -64,10 +64,8 @@ class TiffDocuments:
                 yield key, self._edited[number].document(self._files.uuids[number])
             else:
                 body = body or self._body()
-                yield (
-                    key,
-                    whole(body, self._files.uuids[number] if len(self._files.keys) > 1 else None),
-                )
+                # elements that name files name this one, too
+                yield key, whole(body, self._files.uuids[number] if is_set(self._plan) else None)
 
     def grow(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Take note of the shapes that the arrays show from now on."""
