@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from ome_writers.cli import main
+from ome_writers.cli import script
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script()

@@ -26,7 +26,7 @@ COMPRESSIONS = ("none", "blosc-zstd", "blosc-lz4", "zstd", "gzip", "lzw", "defla
 
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "source",
+        "path",
         type=Path,
         metavar="SOURCE",
         help="an OME-Zarr folder, an OME-TIFF file or its folder",
@@ -84,7 +84,7 @@ def _run(options: Namespace, screen: Screen) -> int:
 
         try:
             made = convert(
-                options.source,
+                options.path,
                 options.destination,
                 format=format,
                 compression=options.compression,

@@ -124,6 +124,13 @@ def _first_page(path: Path) -> tuple[str, str]:
     The layout is that of TIFF 6.0 (section 2) and of the BigTIFF extension: an 8- or 16-byte
     header, then a directory of 12- or 20-byte entries.
     """
+    try:
+        return _read_first_page(path)
+    except (struct.error, OverflowError):
+        raise CommandError(f"{path} is no whole TIFF: it ends inside its first page") from None
+
+
+def _read_first_page(path: Path) -> tuple[str, str]:
     with path.open("rb") as file:
         head = file.read(16)
         order = {b"II": "<", b"MM": ">"}.get(head[:2])

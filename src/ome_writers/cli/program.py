@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from ome_writers.cli import (
     advise,
@@ -19,12 +19,13 @@ from ome_writers.cli import (
     validate,
     watch,
 )
-from ome_writers.cli.command import FAILURE, INTERRUPTED, USAGE, Command, CommandError
+from ome_writers.cli.command import FAILURE, INTERRUPTED, SUCCESS, USAGE, Command, CommandError
 from ome_writers.cli.screen import open_screen
 from ome_writers.errors import OMEWritersError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 COMMANDS: tuple[Command, ...] = (
     demo.COMMAND,
@@ -71,17 +72,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
     except (CommandError, OMEWritersError, OSError) as error:
-        screen.complain(_one_sentence(error))
+        screen.complain(_one_sentence(error, getattr(options, "path", None)))
         return FAILURE
     except KeyboardInterrupt:
         screen.complain("interrupted; what was written so far is kept")
         return INTERRUPTED
 
 
-def _one_sentence(error: BaseException) -> str:
-    """Say an error in one line; the system's own errors get their file named."""
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
+def script() -> NoReturn:
+    """Run the command that was typed, and end the process with its status.
+
+    Micro-Manager's core, which the demo loads, now and then crashes a process that takes it down at its end; when the
+    command has succeeded everything is on disk, and the process ends without that.
+    """
+    status = main()
+    if status == SUCCESS and "pymmcore_plus" in sys.modules:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
+def _one_sentence(error: BaseException, path: Path | None) -> str:
+    """Say an error in one line; the system's own errors get their file named, or else the dataset."""
+    if isinstance(error, OSError) and error.strerror and (error.filename or path):
+        return f"{error.filename or path}: {error.strerror}"
     return " ".join(str(error).split())
 
 
@@ -93,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
         prog="ome-writers",
         description="Stream microscope camera frames to OME-Zarr and OME-TIFF.",
         epilog="`ome-writers COMMAND --help` shows a command's options and examples.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=16),
     )
     parser.add_argument("--version", action="version", version=f"ome-writers {__version__}")
     parser.set_defaults(command=None)

@@ -211,7 +211,19 @@ def description(file: Path) -> bytes:
     """Return the ImageDescription of a TIFF's first page.
 
     Sources: TIFF 6.0, section 2; the BigTIFF design (8-byte offsets, 20-byte entries, version 43).
+
+    Raises
+    ------
+    UnsupportedError
+        If it is no TIFF, ends inside its first page, or has no description.
     """
+    try:
+        return _description(file)
+    except (struct.error, OverflowError):
+        raise UnsupportedError(f"{file} is no whole TIFF: it ends inside its first page.") from None
+
+
+def _description(file: Path) -> bytes:
     with file.open("rb") as stream:
         head = stream.read(16)
         order = {b"II": "<", b"MM": ">"}.get(head[:2], "")

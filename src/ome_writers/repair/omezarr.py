@@ -186,7 +186,8 @@ def plan_of(root: Path) -> Plan:
     from ome_writers.routing import resolve
     from ome_writers.settings import AcquisitionSettings
 
-    stored = _attributes(root).get("ome_writers", {}).get("settings")
+    ours = _attributes(root).get("ome_writers")
+    stored = ours.get("settings") if isinstance(ours, dict) else None
     if not isinstance(stored, dict) or stored.get("format", {}).get("name") != "ome-zarr":
         raise UnsupportedError(
             f"{root} is no OME-Zarr of this library: its document has no settings by which it could be repaired."

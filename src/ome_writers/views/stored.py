@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ome_writers.errors import OMEWritersError, UnsupportedError
 from ome_writers.views.streamview import StreamView
 
 if TYPE_CHECKING:
     from os import PathLike
+
+    from ome_writers.views.source import Source
 
 __all__ = ["open_dataset"]
 
@@ -42,14 +45,20 @@ def open_dataset(path: str | PathLike[str], *, remember: int = 0) -> StreamView:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist.")
-    if (
-        (path / "zarr.json").is_file()
-        or (path / ".zattrs").is_file()
-        or (path / ".zgroup").is_file()
-    ):
+    try:
+        return StreamView.over(_source(path, remember))
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, OMEWritersError):
+            raise
+        what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise UnsupportedError(f"{path} is no valid OME-Zarr 0.5 or OME-TIFF ({what}).") from error
+
+
+def _source(path: Path, remember: int) -> Source:
+    if any((path / name).is_file() for name in ("zarr.json", ".zattrs", ".zgroup")):
         from ome_writers.views.omezarr import open_zarr
 
-        return StreamView.over(open_zarr(path, remember))
+        return open_zarr(path, remember)
     from ome_writers.views.ometiff import open_tiff
 
-    return StreamView.over(open_tiff(path))
+    return open_tiff(path)

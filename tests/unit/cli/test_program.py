@@ -96,3 +96,41 @@ def test_a_reader_that_stops_early_is_no_error_to_talk_about(tmp_path: Path) -> 
     done = subprocess.run(program, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60)
     os.close(write)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+MISTAKES = {
+    "missing": lambda path: None,
+    "empty": lambda path: path.mkdir(),
+    "notes.txt": lambda path: path.write_text("hello, this is no picture"),
+    "short.tif": lambda path: path.write_bytes(b"II*\0garbage"),
+    "cut.ome.tif": lambda path: path.write_bytes(b"II*\0\xff\xff\0\0" + bytes(16)),
+    "wild.ome.tiff": lambda path: path.write_bytes(b"II+\0\x08\0\0\0" + b"\xff" * 7 + b"\x7f"),
+    "torn.ome.zarr": lambda path: _zarr_json(path, "{"),
+    "hollow.ome.zarr": lambda path: _zarr_json(
+        path, '{"attributes": {"ome": {"multiscales": [{}]}}}'
+    ),
+    "list.ome.zarr": lambda path: _zarr_json(path, "[]"),
+    "odd.ome.zarr": lambda path: _zarr_json(path, '{"attributes": {"ome": [], "ome_writers": 3}}'),
+}
+
+
+def _zarr_json(path: Path, text: str) -> None:
+    path.mkdir()
+    (path / "zarr.json").write_text(text)
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+@pytest.mark.parametrize("command", ["info", "preview", "watch", "validate", "repair", "convert"])
+def test_what_is_no_dataset_is_a_failure_in_a_sentence(
+    command: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever is named instead of a dataset, a command ends with status 1, says why, and names it."""
+    path = tmp_path / name
+    MISTAKES[name](path)
+    more = [str(tmp_path / "out.ome.zarr")] if command == "convert" else []
+    assert main([command, str(path), *more]) == 1
+    streams = capsys.readouterr()
+    said = streams.out if command == "validate" and not streams.err else streams.err
+    assert name in said
+    assert command == "validate" or said.count("\n") == 1
+    assert not (tmp_path / "out.ome.zarr").exists()
