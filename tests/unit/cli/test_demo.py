@@ -17,7 +17,7 @@ import pytest
 from ome_writers.cli.acquisition import Delivered
 from ome_writers.cli.witness import look
 
-pytestmark = [pytest.mark.camera]
+pytestmark = [pytest.mark.camera, pytest.mark.timeout(240)]
 
 
 @pytest.fixture
