@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ome_writers.cli.acquisition import Delivered
+from ome_writers.cli.acquisition import Delivered, open_microscope
 from ome_writers.cli.witness import look
 
 pytestmark = [pytest.mark.camera, pytest.mark.timeout(240)]
@@ -62,6 +62,19 @@ def test_demo_writes_what_the_camera_delivered(folder: Path, name: str) -> None:
     assert result["bytes_on_disk"] > 40 * 512 * 512 * 2 * 0.1
     assert result["dtype"] == "uint16"
     assert result["status"] == "complete"
+
+
+def test_the_demo_camera_keeps_to_its_memory() -> None:
+    """No pixels are dropped: with 16-bit pixels the demo camera would write beyond its memory (mm-test-adapters 12)."""
+    microscope = open_microscope(1)
+    camera = microscope.core.getCameraDevice()
+    assert microscope.core.getProperty(camera, "DropPixels") == "0"
+    assert microscope.core.getProperty(camera, "SaturatePixels") == "0"
+    frames = set()
+    for _ in range(40):
+        microscope.core.snapImage()
+        frames.add(microscope.core.getImage().tobytes())
+    assert len(frames) == 40, "frames alike prove nothing"
 
 
 def test_demo_draws_a_contact_sheet(folder: Path) -> None:
