@@ -139,12 +139,14 @@ def test_a_killed_file_becomes_tidy(name: str, metadata: bool, tmp_path: Path) -
     form = dict(FORMS[name])
     axes, reached = form.pop("axes"), form.pop("reached")
     path = killed(settings(tmp_path, axes, **form), 11, 11, metadata=metadata)
+    journalled = read_frame_metadata(path)
     assert repaired(path).findings
     expected = np.zeros(reached, np.uint16)
     expected.flat[:11] = np.arange(1, 12)
     (found,) = images(path)
     np.testing.assert_array_equal(found[..., 0, 0], expected)
     known = read_frame_metadata(path)
+    assert known == journalled
     assert sorted(f["serial"] for f in known) == (list(range(11)) if metadata else [])
     with tifffile.TiffFile(path) as tiff:
         order = tiff.series[0].axes[:-2]

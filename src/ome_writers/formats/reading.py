@@ -139,11 +139,14 @@ def _tiff(file: Path) -> Frames:
         a.get("ID"): a for a in xml.iterfind("{*}StructuredAnnotations/{*}MapAnnotation")
     }
     images = xml.findall("{*}Image")
+    own = (a for a in annotations.values() if a.get("Namespace") == "ome_writers")
+    told = (m for a in own for m in a.iterfind("{*}Value/{*}M") if m.get("K") == "axes")
+    axes = next((str(_value(m.text or "")) for m in told), "")
     found: Frames = []
     for number, image in enumerate(images):
         pixels = image.find("{*}Pixels")
         if pixels is not None:
-            frames = list(_planes(pixels, annotations)) or _journalled(file, pixels, number)
+            frames = list(_planes(pixels, annotations)) or _journalled(file, pixels, number, axes)
             found += ({**f, "image": number} for f in frames) if len(images) > 1 else frames
     return found
 
@@ -175,8 +178,12 @@ def _factor(attribute: str, unit: str) -> float:
     return 1.0 if name == standard else si_value(name) / si_value(standard)
 
 
-def _journalled(file: Path, pixels: Element, number: int) -> Frames:
-    """Return what is in the journal of an image whose file is not finished: beside the file, by its name."""
+def _journalled(file: Path, pixels: Element, number: int, axes: str) -> Frames:
+    """Return what is in the journal of an image whose file is not finished: beside the file, by its name.
+
+    `axes` are the letters of a place in the journal, where they are not the last ones of the DimensionOrder.
+    """
+    order = pixels.get("DimensionOrder", "XYZCT")[:1:-1]
     link = pixels.find("{*}TiffData/{*}UUID")
     name = Path(link.get("FileName", file.name) if link is not None else file.name).name
     for journal in (f"{name}.jsonl", f".{name}.{number}.jsonl", f".{name}.jsonl"):
@@ -185,7 +192,8 @@ def _journalled(file: Path, pixels: Element, number: int) -> Frames:
             for frame in frames:
                 index = frame["storage_index"]
                 # axes that the image does not have come first in its DimensionOrder
-                frame["storage_index"] = [0] * (3 - len(index)) + index
+                places = dict(zip(axes or order[3 - len(index) :], index, strict=False))
+                frame["storage_index"] = [places.get(letter, 0) for letter in order]
             return frames
     return []
 
