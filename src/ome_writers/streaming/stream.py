@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import atexit
-import functools
 import logging
 import os
 import threading
@@ -23,12 +22,14 @@ from ome_writers.errors import (
 )
 from ome_writers.formats import Outcome
 from ome_writers.routing import Progress
+from ome_writers.streaming.at_exit import close_at_exit
 from ome_writers.streaming.clock import Clock
 from ome_writers.streaming.events import Events
 from ome_writers.streaming.forks import generation
 from ome_writers.streaming.frames import as_frame
 from ome_writers.streaming.lifecycle import State
 from ome_writers.streaming.placement import Placement
+from ome_writers.streaming.planes import planes_of, read_frame
 from ome_writers.streaming.sampling import Sampler
 from ome_writers.streaming.stats import StreamStats
 
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
 __all__ = ["OMEStream"]
 
 _log = logging.getLogger("ome_writers")
-_open_streams: weakref.WeakSet[OMEStream] = weakref.WeakSet()
 
 
 class OMEStream:
@@ -87,7 +87,7 @@ class OMEStream:
         self._process = os.getpid()
         self._generation = generation()
         self._clock = Clock(self, plan.settings.flush_interval)
-        self._at_exit = _close_at_exit(self)
+        self._at_exit = close_at_exit(self)
 
     def _begin(self, plan: Plan, row: EngineRow, recorder: Recorder) -> None:
         self.settings: AcquisitionSettings = plan.settings
@@ -167,7 +167,8 @@ class OMEStream:
             if self._plan.planes == 1:
                 self._engine.write(number, image, at, frame, not copy)
             else:
-                self._write_planes(number, address, frame)
+                for at_plane, plane in planes_of(frame, at, self._plan):
+                    self._engine.write(number, image, at_plane, plane, True)
             waited = time.perf_counter() - began
             if waited > self._longest:
                 self._longest = waited
@@ -180,7 +181,8 @@ class OMEStream:
             if encoded is not None:
                 self._recorder.journal.record(image, at, encoded)
             if number >= self._sampler.due:
-                self._look(number, address, frame)
+                for at_plane, plane in planes_of(frame, at, self._plan):
+                    self._sampler.look(number, image, at_plane, plane)
             if self._events.active:
                 place = self._placement.position - 1 if acquired is None else acquired
                 self._events.frame_written(number, place)
@@ -356,13 +358,7 @@ class OMEStream:
 
     def read(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return the frame at storage index `index` of an image, from memory or disk; zeros if unwritten."""
-        axis = self._plan.plane_axis
-        if axis is None:
-            return self._engine.read(image, index)
-        at = [
-            (*index[:axis], index[axis] + s, *index[axis + 1 :]) for s in range(self._plan.planes)
-        ]
-        return np.stack([self._engine.read(image, i) for i in at], axis=-1)
+        return read_frame(self._engine, image, index, self._plan)
 
     def stats(self) -> StreamStats:
         """Return how the stream is doing."""
@@ -423,27 +419,6 @@ class OMEStream:
                 filled = self._placement.is_filled(self._place(self._locate(index)))
         if filled:
             self._flush()
-
-    def _write_planes(self, number: int, address: Address, frame: NDArray[np.generic]) -> None:
-        """Write the samples of an RGB frame as planes side by side along the channel axis."""
-        axis = self._plan.plane_axis
-        assert axis is not None
-        image, index = address
-        at = list(index)
-        for sample in range(self._plan.planes):
-            plane = np.ascontiguousarray(frame[..., sample])
-            self._engine.write(number, image, tuple(at), plane, True)
-            at[axis] += 1
-
-    def _look(self, number: int, address: Address, frame: NDArray[np.generic]) -> None:
-        axis = self._plan.plane_axis
-        image, index = address
-        for sample in range(self._plan.planes):
-            at = list(index)
-            if axis is not None:
-                at[axis] += sample
-            plane = frame if self._plan.planes == 1 else frame[..., sample]
-            self._sampler.look(number, image, tuple(at), plane)
 
     def _refuse(self) -> None:
         if self._state is State.CLOSED:
@@ -540,39 +515,3 @@ def _weakly(stream: OMEStream) -> Callable[[], Mapping[str, int]]:
         return {} if method is None else method()
 
     return extents
-
-
-def _flush_all() -> None:
-    """Bring all open streams to disk while libraries can still start threads."""
-    for stream in list(_open_streams):
-        stream._tick()
-
-
-@functools.cache
-def _flush_before_executors_end() -> None:
-    """Have `_flush_all` called when the main thread ends, before `concurrent.futures` shuts down.
-
-    zarr-python writes with its executors, which refuse work by the time `atexit` calls anybody. Python has
-    no public name for this moment; where it has none at all, only `close` at exit is left.
-    """
-    import concurrent.futures.thread  # noqa: F401  # who registers later is called earlier
-
-    register = getattr(threading, "_register_atexit", None)
-    if register is not None:
-        with suppress(RuntimeError):  # the interpreter is ending already
-            register(_flush_all)
-
-
-def _close_at_exit(stream: OMEStream) -> Callable[[], None]:
-    """Have `stream` closed when the interpreter ends, without keeping it alive until then."""
-    _flush_before_executors_end()
-    _open_streams.add(stream)
-    held = weakref.ref(stream)
-
-    def close() -> None:
-        stream = held()
-        if stream is not None and not stream.closed:
-            stream._close_unheld()
-
-    atexit.register(close)
-    return close
