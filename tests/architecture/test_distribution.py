@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from importlib.metadata import distribution
 from typing import TYPE_CHECKING
 
 import ome_writers
+from ome_writers.storage import ENGINES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +25,15 @@ EXTRAS = {
     "demo",
     "all",
 }
+
+
+def _requirements() -> dict[str, set[str]]:
+    """Return what each extra asks for, by the metadata of the installed distribution: in tox, the wheel's."""
+    wanted: dict[str, set[str]] = {}
+    for line in distribution("ome-writers").requires or ():
+        if match := re.search(r"extra == ['\"]([\w-]+)['\"]", line):
+            wanted.setdefault(match[1], set()).add(line.split(";")[0].strip())
+    return wanted
 
 
 def test_version_has_one_source(repository: Path) -> None:
@@ -44,11 +55,35 @@ def test_extras_have_their_promised_names() -> None:
 
 def test_all_installs_every_extra() -> None:
     """``all`` asks for whatever any other extra asks for."""
-    wanted: dict[str, set[str]] = {}
-    for line in distribution("ome-writers").requires or ():
-        if match := re.search(r"extra == ['\"]([\w-]+)['\"]", line):
-            wanted.setdefault(match[1], set()).add(line.split(";")[0].strip())
+    wanted = _requirements()
     assert wanted["all"] == set().union(*wanted.values())
+
+
+def test_an_extra_brings_what_its_engine_needs() -> None:
+    """Whatever an engine imports is asked for by the extra that its message names."""
+    wanted = _requirements()
+    for row in ENGINES.values():
+        if row.extra is not None:
+            brought = {re.match(r"[\w.-]+", line)[0] for line in wanted[row.extra]}
+            assert {name.replace("_", "-") for name in row.requires} <= brought
+
+
+def test_the_readme_tells_of_every_extra(repository: Path) -> None:
+    """The table of the README names the extras that there are, and no other."""
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[^|]+`) \|", text, re.M)
+    assert {name for row in rows for name in re.findall("`([^`]+)`", row)} == EXTRAS
+
+
+def test_the_long_description_is_the_readme(repository: Path) -> None:
+    """What the package index shows is the README, as Markdown, and the command is installed."""
+    found = distribution("ome-writers")
+    assert found.metadata["Description-Content-Type"] == "text/markdown"
+    assert "# ome-writers" in (found.metadata["Description"] or found.metadata.get_payload())
+    scripts = {e.name: e.value for e in found.entry_points if e.group == "console_scripts"}
+    assert set(scripts) == {"ome-writers"}
+    module, _, function = scripts["ome-writers"].partition(":")
+    assert callable(getattr(importlib.import_module(module), function))
 
 
 def test_every_package_is_typed(repository: Path) -> None:
