@@ -114,14 +114,14 @@ def mounted(folder: Path, *options: str) -> Iterator[Path]:
 
 
 def run(code: str, *arguments: object, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
-    """Run a script in a process of its own, with this folder importable; 40 s are a hang."""
+    """Run a script in a process of its own, with this folder importable; 110 s are a hang."""
     here = str(Path(__file__).parent.parent)
     script = f"import sys; sys.path.insert(0, {here!r})\nfrom faults.datasets import *\n{code}"
     done = subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=110,
         check=False,
     )
     assert expect is None or done.returncode == expect, done.stderr

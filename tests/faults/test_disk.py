@@ -20,7 +20,7 @@ from ome_writers import OMEStream, WriteError
 
 pytest.importorskip("zarr", reason="zarr-python judges what is left")
 pytest.importorskip("tensorstore", reason="tensorstore judges what is left")
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 
 def append_until_it_fails(writing: OMEStream, start: int = 0) -> tuple[int, WriteError]:

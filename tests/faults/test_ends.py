@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ome_writers import UnclosedStreamWarning
 
 pytest.importorskip("zarr", reason="zarr-python judges what is left")
 pytest.importorskip("tensorstore", reason="tensorstore judges what is left")
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 each_engine = pytest.mark.parametrize("engine", ENGINE_NAMES)
 BEGIN = "path = Path(sys.argv[1])\nwriting = stream(path, sys.argv[2], flush_interval=60)\n"
@@ -58,6 +59,35 @@ def test_a_keyboard_interrupt(tmp_path: Path, engine: str) -> None:
     done = run(code, path, engine)
     assert not missing(path, int(done.stdout))
     assert status(path) == "failed"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without a signal")
+@pytest.mark.parametrize("handled", [True, False])
+@each_engine
+def test_a_signal_to_terminate(tmp_path: Path, engine: str, handled: bool) -> None:
+    """SIGTERM loses nothing where it ends the program as `sys.exit` does, and no flushed frame where it kills it."""
+    path = tmp_path / "run.ome.zarr"
+    code = BEGIN + (
+        "import os, signal\n"
+        f"if {handled}:\n"
+        "    signal.signal(signal.SIGTERM, lambda *_: sys.exit(9))\n"
+        "with writing:\n"
+        "    for number in range(40):\n"
+        "        writing.append(noise(number))\n"
+        "    writing.flush()\n"
+        "    for number in range(40, 60):\n"
+        "        writing.append(noise(number))\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    while True:\n"
+        "        pass\n"
+    )
+    run(code, path, engine, expect=9 if handled else -signal.SIGTERM)
+    if handled:
+        assert not missing(path, 60)
+        assert status(path) == "failed"
+    else:
+        assert min(missing(path, 60), default=60) >= 40
+        assert status(path) == "writing"
 
 
 @each_engine

@@ -1,0 +1,146 @@
+"""Nothing grows: descriptors, threads and memory over many streams; many positions; many frames.
+
+The numbers are small in every test run, and those of the specification with ``tox -e faults``.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contract.witnesses import stored
+from ome_writers import AcquisitionSettings, Dimension, create_stream, read_frame_metadata
+from ome_writers.storage import ENGINES
+
+LONG = bool(int(os.environ.get("FAULT_ROUNDS", "0")))
+STREAMS = 1000 if LONG else 40
+POSITIONS = 10_000 if LONG else 200
+FRAMES = 1_000_000 if LONG else 5_000
+FORMATS = {"direct": ".ome.zarr", "tifffile": ".ome.tiff", "scratch": ""}
+MIB = 2**20
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="/proc tells of descriptors and memory"),
+    pytest.mark.timeout(1800 if LONG else 120),
+]
+each_format = pytest.mark.parametrize(
+    "engine", [name for name in FORMATS if ENGINES[name].missing() is None]
+)
+
+
+def descriptors() -> int:
+    """Return how many files this process has open."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def resident() -> int:
+    """Return the bytes of memory that this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def settings(path: Path, engine: str, *axes: Dimension, **more: object) -> AcquisitionSettings:
+    """Return settings for frames of 16 x 16 bytes."""
+    frame = [Dimension(name="y", count=16), Dimension(name="x", count=16)]
+    return AcquisitionSettings(
+        root_path=path, dimensions=[*axes, *frame], dtype="uint8", format=engine, **more
+    )
+
+
+def frame(number: int) -> np.ndarray:
+    """Return the `number`-th frame; no pixel is 0."""
+    return np.full((16, 16), number % 251 + 1, "uint8")
+
+
+def come_back(count: Callable[[], int], most: int) -> int:
+    """Return a count as soon as it is `most` or less, or what it is after a minute."""
+    deadline = time.monotonic() + 60
+    while count() > most and time.monotonic() < deadline:
+        gc.collect()
+        time.sleep(0.05)
+    return count()
+
+
+@each_format
+def test_streams_leave_nothing_in_the_process(tmp_path: Path, engine: str) -> None:
+    """Streams that were closed, in whatever way, leave no descriptor, no thread and no memory."""
+
+    def acquire(number: int) -> None:
+        path = tmp_path / f"{number}{FORMATS[engine]}"
+        try:
+            with create_stream(settings(path, engine, Dimension(name="t", count=4))) as stream:
+                for n in range(4):
+                    stream.append(frame(n), frame_metadata={"n": n})
+                if number % 3 == 1:
+                    stream.view()[2]
+                if number % 3 == 2:
+                    raise LookupError
+        except LookupError:
+            pass
+
+    for number in range(10):  # what is loaded or made once
+        acquire(number)
+    gc.collect()
+    files, threads, memory = descriptors(), threading.active_count(), resident()
+    for number in range(10, 10 + STREAMS):
+        acquire(number)
+    assert come_back(descriptors, files) <= files
+    assert come_back(threading.active_count, threads) <= threads
+    assert come_back(resident, memory + 24 * MIB) <= memory + 24 * MIB
+
+
+@each_format
+def test_many_positions(tmp_path: Path, engine: str) -> None:
+    """Thousands of positions are written without a descriptor for each, and each holds its own frame."""
+    path = tmp_path / f"many{FORMATS[engine]}"
+    axis = Dimension(name="p", type="position", count=POSITIONS)
+    form: object = engine
+    if engine == "tifffile":
+        form = {"name": "ome-tiff", "prefer_single_file": "always"}
+    files = descriptors()
+    most = files
+    with create_stream(settings(path, form, axis)) as stream:  # type: ignore[arg-type]  # a format, too
+        for number in range(POSITIONS):
+            stream.append(frame(number))
+            if number % 100 == 0:
+                most = max(most, descriptors())
+    assert most - files < 600
+    for number in (0, 1, POSITIONS // 2, POSITIONS - 1):
+        assert np.array_equal(stream.read(number, ()), frame(number))
+    if engine == "direct":
+        import tensorstore
+
+        store = {"driver": "file", "path": str(path / str(POSITIONS - 1) / "0")}
+        read = tensorstore.open({"driver": "zarr3", "kvstore": store}).result().read().result()
+        assert np.array_equal(read, frame(POSITIONS - 1))
+
+
+@each_format
+def test_many_frames(tmp_path: Path, engine: str) -> None:
+    """A long run takes no more memory than a short one, and the last frame is as right as the first."""
+    path = tmp_path / f"long{FORMATS[engine]}"
+    time_axis = Dimension(
+        name="t", count=FRAMES, shard_size_chunks=1000 if engine == "direct" else None
+    )
+    with create_stream(settings(path, engine, time_axis, buffer_bytes=8 * MIB)) as stream:
+        for number in range(FRAMES // 4):
+            stream.append(frame(number), frame_metadata={"n": number})
+        stream.flush()
+        memory = resident()
+        for number in range(FRAMES // 4, FRAMES):
+            stream.append(frame(number), frame_metadata={"n": number})
+        stream.flush()
+        grown = resident() - memory
+        assert grown < 64 * MIB + 8 * FRAMES, f"{grown / MIB:.0f} MiB"
+    for number in (0, 1, FRAMES // 2, FRAMES - 1):
+        assert np.array_equal(stream.read(0, (number,)), frame(number))
+    if not LONG:
+        images = stored(stream.plan, [stream.plan.images[0].array.shape])
+        assert np.array_equal(images[0][:, 3, 5], [n % 251 + 1 for n in range(FRAMES)])
+        assert len(read_frame_metadata(path)) == FRAMES
