@@ -60,6 +60,7 @@ typedef ssize_t (*write_t)(int, const void *, size_t);
 typedef ssize_t (*pwrite_t)(int, const void *, size_t, off_t);
 typedef ssize_t (*writev_t)(int, const struct iovec *, int);
 typedef ssize_t (*pwritev_t)(int, const struct iovec *, int, off_t);
+typedef ssize_t (*pwritev2_t)(int, const struct iovec *, int, off_t, int);
 typedef int (*rename_t)(const char *, const char *);
 typedef int (*renameat_t)(int, const char *, int, const char *);
 typedef int (*truncate_t)(int, off_t);
@@ -111,6 +112,22 @@ ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset) {
 ssize_t pwritev64(int fd, const struct iovec *parts, int count, off_t offset) {
     REAL("pwritev64", pwritev_t);
     return vectors(real, fd, parts, count, offset);
+}
+
+static ssize_t flagged(pwritev2_t real, int fd, const struct iovec *parts, int count, off_t offset, int flags) {
+    int met_with = meets(ON_FD(fd));
+    if (met_with > 0) FAIL(met_with);
+    return real(fd, parts, met_with && count > 1 ? count / 2 : count, offset, flags);
+}
+
+ssize_t pwritev2(int fd, const struct iovec *parts, int count, off_t offset, int flags) {
+    REAL("pwritev2", pwritev2_t);
+    return flagged(real, fd, parts, count, offset, flags);
+}
+
+ssize_t pwritev64v2(int fd, const struct iovec *parts, int count, off_t offset, int flags) {
+    REAL("pwritev64v2", pwritev2_t);
+    return flagged(real, fd, parts, count, offset, flags);
 }
 
 int rename(const char *from, const char *to) {

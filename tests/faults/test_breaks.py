@@ -69,6 +69,6 @@ def test_a_disk_that_fails(
         with capsys.disabled():
             print(
                 f"\n| {engine} | {tally.faults} | {tally.met} | {tally.refused} | {tally.errors} | {tally.accepted} "
-                f"| {tally.named} | {tally.unnamed} | {len(tally.findings)} | seed {SEED}"
+                f"| {tally.named} | {tally.hidden} | {tally.unnamed} | {len(tally.findings)} | seed {SEED}"
             )
     assert not tally.findings, f"seed {SEED}\n" + "\n".join(tally.findings[:40])

@@ -1,5 +1,6 @@
 """The engine of OME-TIFF: structure first, then planes in any order from background threads."""
 
+# Longer than 300 lines: the contract's calls with their documentation; files, blocks and pages lie in other modules.
 from __future__ import annotations
 
 import threading
@@ -87,6 +88,9 @@ class TiffEngine:
         self._live: list[dict[int, Block]] = [{} for _ in self._files]  # frames are in memory
         self._frames_written = 0
         self._bytes_written = 0
+        self._counting = threading.Lock()
+        self._stored: list[int] = []  # frames since the last flush began
+        self._hidden: list[int] = []  # frames that are lost when what is under way fails
         self._closed = False
         self._background = Background(machine_width(), name="ome-writers-tiff")
 
@@ -130,8 +134,11 @@ class TiffEngine:
         """Bring all that was taken to disk and show it; see `storage.contract.Engine.flush`."""
         with self._flushing:
             self._land()
+            errors = len(self.failures)
             self._show(shapes)
             self._keep_error(self._handles.sync_all)
+            if len(self.failures) == errors:
+                self._hidden.clear()
 
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return one plane, from memory or from disk."""
@@ -244,8 +251,10 @@ class TiffEngine:
                 file.write_stored(block.page, [codec.encode(strip) for strip in block.strips()])
             else:
                 file.write_planes(block.page, block.buffers(), block.count)
-            self._frames_written += block.count
-            self._bytes_written += block.count * sum(series.strip_bytes)
+            with self._counting:
+                self._frames_written += block.count
+                self._bytes_written += block.count * sum(series.strip_bytes)
+                self._stored += block.frames
         finally:
             self._live[block.file].pop(id(block), None)
             block.free(self._pool)
@@ -257,6 +266,9 @@ class TiffEngine:
             for key in list(self._open):
                 self._submit(self._open.pop(key))
         self._background.barrier()
+        with self._counting:
+            self._hidden += self._stored
+            self._stored.clear()
 
     def _relieve(self) -> None:
         """Put the oldest open block on its way when nothing else would give memory back."""
@@ -281,7 +293,7 @@ class TiffEngine:
         try:
             step()
         except OSError as error:
-            self._background.failures.append(Failure(error))
+            self._background.failures.append(Failure(error, tuple(self._hidden)))
 
     def _codec(self, kind: PageKind) -> Codec:
         if kind.compression not in self._codecs:
