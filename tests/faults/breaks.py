@@ -220,7 +220,9 @@ def _judge_begun(tally: Tally, fault: Fault, told: dict[str, Any]) -> list[str]:
         lost -= hidden
     if lost - named:
         tally.unnamed += len(lost - named)
-        findings.append(f"{sorted(lost - named)} are not there, and {told['error']} did not name them")
+        findings.append(
+            f"{sorted(lost - named)} are not there, and {told['error']} did not name them"
+        )
     if lost & promised:
         findings.append(f"{sorted(lost & promised)} are not there, which a flush had promised")
     known = {entry.get("serial") for entry in read_frame_metadata(_root(fault))}

@@ -100,8 +100,7 @@ class StreamMachine(RuleBasedStateMachine):
         )
         try:
             self.stream = create_stream(wanted)
-        except UnsupportedError as error:
-            assert self.row.name in str(error)
+        except UnsupportedError:
             assert not list(self.folder.iterdir())
             self.closed = True
 
@@ -158,9 +157,7 @@ class StreamMachine(RuleBasedStateMachine):
             with pytest.raises(wanted):
                 self.stream.append(frame(self.serial), index=index)
             return
-        self.stream.append(
-            frame(self.serial), index=index, frame_metadata={"serial": self.serial}
-        )
+        self.stream.append(frame(self.serial), index=index, frame_metadata={"serial": self.serial})
         self.model[at] = self.serial
         self.serial += 1
 
@@ -310,6 +307,8 @@ def test_a_stream_is_what_a_dictionary_says(engine: str) -> None:
                 max_examples=EXAMPLES,
                 stateful_step_count=20,
                 deadline=None,
+                derandomize=settings.default.max_examples
+                <= 100,  # the thorough profile looks for more
                 suppress_health_check=list(HealthCheck),
             ),
         )

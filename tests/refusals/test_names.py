@@ -31,6 +31,8 @@ from refusals.bad import FORMATS, contents, frame, settings
 LIMIT = hypothesis_settings(
     max_examples=hypothesis_settings.default.max_examples // 10,  # each writes a dataset
     deadline=None,
+    derandomize=hypothesis_settings.default.max_examples
+    <= 100,  # the thorough profile looks for more
     suppress_health_check=list(HealthCheck),
 )
 NASTY = [

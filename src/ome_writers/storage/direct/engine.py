@@ -83,6 +83,7 @@ class DirectEngine:
         self._lent: dict[int, NDArray[np.uint8]] = {}
         self._frames_written = 0
         self._bytes_written = 0
+        self._unindexed: list[int] = []  # frames on disk that no index or shape told of yet
         self._closed = False
         self._show([t.plan.shape for t in targets])
         self._background = Background(machine_width(), name="ome-writers-direct")
@@ -235,6 +236,7 @@ class DirectEngine:
         with self._counting:
             self._frames_written += 1
             self._bytes_written += nbytes
+            self._unindexed.append(number)
         return True
 
     def _matching(self, key: tuple[int, Cell | None], shard: Cell, refer: bool) -> Block | None:
@@ -331,10 +333,11 @@ class DirectEngine:
                 block.stored = last
                 self._arrays[block.array].store(block, slots)
                 done = len(block.frames) if last else count
-                del block.frames[:done]
                 with self._counting:
+                    self._unindexed += block.frames[:done]
                     self._frames_written += done
                     self._bytes_written += block.nbytes
+                del block.frames[:done]
         finally:
             if last:
                 self._live[block.array].pop(id(block), None)
@@ -351,6 +354,8 @@ class DirectEngine:
 
     def _publish(self, shapes: Sequence[tuple[int, ...]], *, finish: bool) -> None:
         """Bring indexes and shapes up to date; an error is kept like a worker's."""
+        with self._counting:
+            frames, self._unindexed = self._unindexed, []
         try:
             if finish:
                 settled_at = max(array.settle() for array in self._arrays)
@@ -363,7 +368,7 @@ class DirectEngine:
             self._handles.sync_all()
             self._show(shapes)
         except OSError as error:
-            self._background.failures.append(Failure(error))
+            self._background.failures.append(Failure(error, tuple(frames)))
 
     def _show(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Write the document of each array whose shape has changed."""
