@@ -116,7 +116,11 @@ class TiffEngine:
                 self._put(block, number, frame)
                 return
         if not self._files[file].has(page):
-            self._files[file].extend_to(page)
+            try:
+                self._files[file].extend_to(page)
+            except OSError as error:  # kept, like that of a worker
+                self._background.failures.append(Failure(error, (number,)))
+                return
         if owned and frame.flags.c_contiguous and frame.nbytes >= self._block_bytes:
             self._pool.reserve(frame.nbytes)
             block = Block(file, page, series, 1)
