@@ -46,7 +46,8 @@ def _zarr(path: Path, image: ImagePlan, shape: object) -> NDArray[Any]:
     if find_spec("zarr") is not None:  # it needs Python 3.11
         import zarr
 
-        assert np.array_equal(zarr.open_array(str(path), mode="r")[...], array)
+        store = zarr.storage.LocalStore(path, read_only=True)  # a string may be taken for a URL
+        assert np.array_equal(zarr.open_array(store, mode="r")[...], array)
     return array
 
 
