@@ -18,6 +18,7 @@ except ImportError:  # the environment `layers` has no need of it
 else:
     settings.register_profile("default", deadline=None)
     settings.register_profile("thorough", deadline=None, max_examples=2000)
+    settings.register_profile("long", deadline=None, max_examples=20_000)
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

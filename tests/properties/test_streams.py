@@ -1,6 +1,6 @@
 """Streams under random legal and illegal operations, against a model that is a dictionary.
 
-`HYPOTHESIS_PROFILE=thorough` runs twenty times as many.
+`HYPOTHESIS_PROFILE=thorough` runs twenty times as many, and ``long`` (minutes an engine) two hundred times.
 """
 
 from __future__ import annotations
@@ -38,9 +38,7 @@ from ome_writers.errors import (
 )
 from ome_writers.storage import ENGINES
 
-# acquire-zarr is driven in order by the contract suite; of its runs that end after one frame with "keep", validate
-# once said that a chunk cannot be decoded, and that is not explained yet
-READY = [n for n, row in ENGINES.items() if row.missing() is None and n != "acquire-zarr"]
+READY = [name for name, row in ENGINES.items() if row.missing() is None]
 SUFFIXES = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tiff", "scratch": ""}
 COUNTS = {"t": 4, "p": 2, "c": 3, "z": 2}
 ORDERS = ("t", "tc", "tpc", "ptc", "tcz", "ptz")
@@ -72,9 +70,18 @@ class StreamMachine(RuleBasedStateMachine):
         shard=st.none() | st.integers(1, 3),
         compression=st.sampled_from(["none", "zstd"]),
         endless=st.booleans(),
+        cut=st.sampled_from([(Y, X), (4, X), (3, 2)]),
+        ending=st.sampled_from(["keep", "trim"]),
     )
     def begin(
-        self, order: str, chunk: int, shard: int | None, compression: str, endless: bool
+        self,
+        order: str,
+        chunk: int,
+        shard: int | None,
+        compression: str,
+        endless: bool,
+        cut: tuple[int, int],
+        ending: str,
     ) -> None:
         """Create the stream; where the engine cannot, it says so and leaves nothing."""
         endless = endless and order[0] == "t" and self.row.format != "ome-tiff"
@@ -91,13 +98,19 @@ class StreamMachine(RuleBasedStateMachine):
             else Dimension(name=axis, count=count, **({"type": "position"} if axis == "p" else {}))
             for axis, count in zip(order, counts, strict=True)
         ]
+        zarr = self.row.format == "ome-zarr"
+        self.kept = ending == "keep"
+        plane = [
+            Dimension(name=axis, count=size, chunk_size=part if zarr else None)
+            for axis, size, part in zip("yx", (Y, X), cut, strict=True)
+        ]
         wanted = AcquisitionSettings(
             root_path=self.folder / f"run{SUFFIXES[self.row.format]}",
-            dimensions=[*axes, Dimension(name="y", count=Y), Dimension(name="x", count=X)],
+            dimensions=[*axes, *plane],
             dtype="uint16",
             format=self.row.name,
             compression=None if self.row.format == "scratch" else compression,
-            on_incomplete="keep",
+            on_incomplete=ending,
             flush_interval=0.05,
         )
         try:
@@ -185,14 +198,21 @@ class StreamMachine(RuleBasedStateMachine):
             with pytest.raises((MetadataError, StreamClosedError)):
                 self.stream.append(frame(9), frame_metadata=facts)
 
-    @rule()
-    def lend(self) -> None:
-        """A buffer whose block fails is given back unwritten."""
+    @rule(fails=st.booleans())
+    def lend(self, fails: bool) -> None:
+        """A buffer that was lent lands at the next place; one whose block fails is given back unwritten."""
         if self.stream is None or self.closed or self.position == self.total:
             return
-        with pytest.raises(LookupError), self.stream.frame_buffer() as buffer:
-            buffer[...] = 7
-            raise LookupError
+        if fails:
+            with pytest.raises(LookupError), self.stream.frame_buffer() as buffer:
+                buffer[...] = 7
+                raise LookupError
+            return
+        with self.stream.frame_buffer(frame_metadata={"serial": self.serial}) as buffer:
+            buffer[...] = frame(self.serial)
+        self.model[self.index_of(self.position)] = self.serial
+        self.position += 1
+        self.serial += 1
 
     @rule(frames=st.integers(-1, 9))
     def skip(self, frames: int) -> None:
@@ -277,19 +297,24 @@ class StreamMachine(RuleBasedStateMachine):
         assert not [p for p in self.folder.iterdir() if p.name != output.name]
         reach = 1 + max((at[0] for at in self.model), default=0)
         extents = [range(COUNTS[axis]) for axis in self.order]
+        planned = self.total is not None and (self.kept or self.position == self.total)
         if self.total is None:
             extents[0] = range(reach)
-            shapes = None
-        else:
-            shapes = [i.array.shape for i in plan.images]
         read = None
-        if shapes is not None or self.row.format == "ome-zarr":
-            read = stored(plan, shapes)
+        if self.row.format == "ome-zarr":
+            read = stored(plan)
+        elif planned:
+            read = stored(plan, [i.array.shape for i in plan.images])
         for at in itertools.product(*extents):
             image, index = plan.router.place(at)
             right = frame(self.model[at]) if at in self.model else np.zeros((Y, X), "uint16")
-            assert np.array_equal(self.stream.read(image, index), right), at
-            if read is not None and (at in self.model or self.total is not None):
+            there = read is None or all(
+                i < n for i, n in zip(index, read[image].shape, strict=False)
+            )
+            assert there or (at not in self.model and not planned), at
+            if at in self.model or planned:
+                assert np.array_equal(self.stream.read(image, index), right), at
+            if read is not None and there:
                 assert np.array_equal(read[image][index], right), at
         known = [entry["serial"] for entry in read_frame_metadata(output)]
         assert sorted(known) == sorted(self.model.values())

@@ -195,11 +195,26 @@ def plan_of(root: Path) -> Plan:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they were said when the dataset was written
-            return resolve(AcquisitionSettings.model_validate(stored))
+            plan = resolve(AcquisitionSettings.model_validate(stored))
     except (ValueError, TypeError, NotImplementedError) as error:
         raise UnsupportedError(
             f"{root} was written by another version, whose settings are not understood here: {error}"
         ) from error
+    return _with_stored_shards(root, plan)
+
+
+def _with_stored_shards(root: Path, plan: Plan) -> Plan:
+    """Return the plan with the shards that were not asked for: acquire-zarr writes no chunk without one."""
+    images = []
+    for image, key in zip(plan.images, lay_out(plan).arrays, strict=True):
+        chunks = image.array.chunks
+        document = read_document(root / key / "zarr.json")
+        if image.array.shards is None and document:
+            sharded = array_document(replace(image.array, shards=chunks), image.array.shape)
+            if all(document.get(name) == sharded[name] for name in ("codecs", "chunk_grid")):
+                image = replace(image, array=replace(image.array, shards=chunks))
+        images.append(image)
+    return replace(plan, images=tuple(images))
 
 
 def _attributes(group: Path) -> dict[str, Any]:

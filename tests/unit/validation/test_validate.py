@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from ome_writers import Dimension, UnsupportedError, create_stream, validate
+from ome_writers import open as load
 from ome_writers.cli import main
+from ome_writers.repair import repair
+from ome_writers.storage import ENGINES
 from ome_writers.validation import Validation
 from support.acquisitions import LAYOUTS, acquisition
 
@@ -44,6 +47,33 @@ def edit(path: Path, change: Any) -> None:
     document = json.loads(path.read_text())
     change(document)
     path.write_text(json.dumps(document))
+
+
+ZARR = [n for n, row in ENGINES.items() if row.format == "ome-zarr" and row.missing() is None]
+
+
+@pytest.mark.parametrize("engine", ZARR)
+@pytest.mark.parametrize("chunk", [1, 3])
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_what_any_engine_left_is_valid(
+    engine: str, chunk: int, compression: str, tmp_path: Path
+) -> None:
+    """A run that ended after one frame is valid and tidy whichever engine wrote it, shards of its own or not."""
+    time = Dimension(name="t", count=4, chunk_size=chunk)
+    settings = acquisition(
+        "single",
+        tmp_path / "run.ome.zarr",
+        dimensions=[time, *acquisition("single").dimensions[1:]],
+        compression=compression,
+        on_incomplete="keep",
+        format=engine,
+    )
+    with create_stream(settings) as stream:
+        stream.append(np.full((4, 6), 7, "uint16"))
+    path = Path(settings.output_path)
+    assert not validate(path).findings
+    assert not repair(path).findings
+    assert np.array_equal(load(path)[0, 0], np.full((4, 6), 7))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
