@@ -18,8 +18,14 @@ except ImportError:  # the environment `layers` has no need of it
 else:
     settings.register_profile("default", deadline=None)
     settings.register_profile("thorough", deadline=None, max_examples=2000)
-    settings.register_profile("long", deadline=None, max_examples=20_000)
+    settings.register_profile("long", deadline=None, max_examples=6000)
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell pytest of the marks that divide the tests of faults, see ``tests/faults/conftest.py``."""
+    config.addinivalue_line("markers", "fault: for `tox -e faults`; the normal tests leave it out")
+    config.addinivalue_line("markers", "short: a fault that the normal tests have, too")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """A disk that fails at the n-th call: no hang, the error names what is not there, the rest reads back.
 
-`FAULT_ROUNDS` (see ``tox -e faults``) gives each format 140 faults, instead of one of each kind.
+`FAULT_ROUNDS` (see ``tox -e faults``) gives each format 210 faults, instead of one of each kind.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_shim(tmp_path_factory.mktemp("shim"))
 
 
+@pytest.mark.short
 @pytest.mark.timeout(1800 if LONG else 200)
 @pytest.mark.parametrize("engine", COUNTS if LONG else SHORT)
 def test_a_disk_that_fails(
@@ -51,7 +52,7 @@ def test_a_disk_that_fails(
     """Whichever call fails: no hang, no wrong pixel, WriteError names each lost frame, a flush keeps its word."""
     if ENGINES[engine].missing() is not None:
         pytest.skip(str(ENGINES[engine].missing()))
-    forms = FORMS[engine] if LONG else FORMS[engine][::2]
+    forms = FORMS[engine] if LONG else FORMS[engine][::3]
     whole = [Fault(engine, form, str(tmp_path / f"whole-{n}")) for n, form in enumerate(forms)]
     tally = Tally()
     calls = {}
@@ -61,7 +62,7 @@ def test_a_disk_that_fails(
         calls[fault.form] = told["calls"]
     assert not tally.findings, tally.findings
     tally = Tally()
-    count = COUNTS[engine] if LONG else len(KINDS) * 2
+    count = COUNTS[engine] if LONG else len(KINDS)
     faults = plan(engine, forms, calls, tmp_path, count, SEED)
     for fault, told in zip(faults, run(shim, tmp_path, faults, LIMIT), strict=True):
         judge(tally, fault, told)

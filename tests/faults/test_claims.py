@@ -15,7 +15,7 @@ from ome_writers import OutputExistsError, OutputLockedError, WriteError
 
 pytest.importorskip("zarr", reason="zarr-python judges what is left")
 pytest.importorskip("tensorstore", reason="tensorstore judges what is left")
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.short]
 
 LOCK = ".ome-writers.lock"
 

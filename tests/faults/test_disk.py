@@ -93,7 +93,10 @@ def _turn_read_only(folder: Path) -> None:
     pytest.skip("the file system stayed busy and could not be made read-only")
 
 
-@pytest.mark.parametrize("engine", ENGINE_NAMES)
+@pytest.mark.parametrize(
+    "engine",
+    [pytest.param(n, marks=[pytest.mark.short] if n == "direct" else []) for n in ENGINE_NAMES],
+)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_vanished_folder_is_told(tmp_path: Path, engine: str, layout: str) -> None:
     """A dataset that is removed under the stream raises WriteError naming every accepted frame."""

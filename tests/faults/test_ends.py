@@ -18,11 +18,15 @@ pytest.importorskip("tensorstore", reason="tensorstore judges what is left")
 pytestmark = pytest.mark.timeout(120)
 
 each_engine = pytest.mark.parametrize("engine", ENGINE_NAMES)
+each_engine_direct_often = pytest.mark.parametrize(
+    "engine",
+    [pytest.param(n, marks=[pytest.mark.short] if n == "direct" else []) for n in ENGINE_NAMES],
+)
 BEGIN = "path = Path(sys.argv[1])\nwriting = stream(path, sys.argv[2], flush_interval=60)\n"
 FILL = "for number in range(40):\n    writing.append(noise(number))\n"
 
 
-@each_engine
+@each_engine_direct_often
 def test_an_exception_inside_with(tmp_path: Path, engine: str) -> None:
     """The exception is the one that is seen; what arrived is complete, the status `failed`."""
     path = tmp_path / "run.ome.zarr"
@@ -46,10 +50,10 @@ def test_a_keyboard_interrupt(tmp_path: Path, engine: str) -> None:
     path = tmp_path / "run.ome.zarr"
     code = BEGIN + (
         "import os, signal, threading\n"
-        "threading.Timer(0.15, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
         "accepted = 0\n"
         "try:\n"
         "    with writing:\n"
+        "        threading.Timer(0.15, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
         "        while True:\n"
         "            writing.append(noise(accepted % 400), index={'t': accepted % 400})\n"
         "            accepted += 1\n"
@@ -90,7 +94,7 @@ def test_a_signal_to_terminate(tmp_path: Path, engine: str, handled: bool) -> No
         assert status(path) == "writing"
 
 
-@each_engine
+@each_engine_direct_often
 def test_an_interpreter_that_exits_without_close(tmp_path: Path, engine: str) -> None:
     """A script that forgets `close` still leaves every frame, and is warned when it asks for warnings."""
     path = tmp_path / "run.ome.zarr"
@@ -101,7 +105,7 @@ def test_an_interpreter_that_exits_without_close(tmp_path: Path, engine: str) ->
     assert "was not closed" in done.stderr
 
 
-@each_engine
+@each_engine_direct_often
 def test_a_script_that_dies_of_an_exception(tmp_path: Path, engine: str) -> None:
     """An exception that nobody catches, outside of `with`, loses no frame either."""
     path = tmp_path / "run.ome.zarr"
@@ -168,7 +172,7 @@ def test_a_forked_child_cannot_append(tmp_path: Path, engine: str) -> None:
     assert len(pixels(path)) == 40
 
 
-@each_engine
+@each_engine_direct_often
 def test_a_stream_that_is_collected(tmp_path: Path, engine: str) -> None:
     """A stream that nobody holds any more warns and is written whole."""
     path = tmp_path / "run.ome.zarr"
@@ -182,7 +186,7 @@ def test_a_stream_that_is_collected(tmp_path: Path, engine: str) -> None:
     assert status(path) == "cancelled"
 
 
-@each_engine
+@each_engine_direct_often
 def test_threads_that_append(tmp_path: Path, engine: str) -> None:
     """Of frames that four threads append each lands once, whole."""
     path = tmp_path / "run.ome.zarr"

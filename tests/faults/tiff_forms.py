@@ -15,7 +15,18 @@ from typing import Any
 import numpy as np
 
 from adapters.pymmcore.stored import unsqueezed
-from faults.rounds import ALLOWANCE, FLUSH_INTERVAL, HEIGHT, WIDTH, frame, metadata
+from faults.rounds import (
+    ALLOWANCE,
+    FLUSH_INTERVAL,
+    HEIGHT,
+    MARGIN,
+    WIDTH,
+    flushed,
+    frame,
+    longest_flush,
+    metadata,
+    wait_for,
+)
 from ome_writers import AcquisitionSettings, Dimension, read_frame_metadata
 
 WRITER = Path(__file__).with_name("tiff_writer.py")
@@ -85,8 +96,8 @@ class Judgement:
     output: Path
 
 
-def kill_round(folder: Path, name: str, seed: int) -> Judgement:
-    """Run a writer, kill it at a moment that `seed` says, and judge what is left."""
+def kill_round(folder: Path, name: str, seed: int, *, timed: bool = True) -> Judgement:
+    """Run a writer, kill it at a moment that `seed` says, and judge what is left; see `rounds.kill_round`."""
     form, draw = FORMS[name], random.Random(seed)
     journal = folder / "accepted.txt"
     journal.touch()
@@ -95,16 +106,23 @@ def kill_round(folder: Path, name: str, seed: int) -> Judgement:
         [sys.executable, WRITER, name, output, journal, str(seed)], stderr=subprocess.PIPE
     )
     try:
-        while not journal.stat().st_size:
-            assert writer.poll() is None, writer.stderr.read().decode() if writer.stderr else ""
-            time.sleep(0.01)
-        time.sleep(draw.uniform(0, 1.5))
+        wait_for(journal, b"\n" if timed else b"end", writer)
+        time.sleep(draw.uniform(0, 1.5 if timed else 0.5))
     finally:
-        writer.send_signal(signal.SIGKILL)
         killed = time.monotonic()
-        writer.communicate()
-    times = [float(line) for line in journal.read_text().splitlines()]
-    promised = sum(1 for at in times if at < killed - FLUSH_INTERVAL - ALLOWANCE)
+        writer.send_signal(signal.SIGKILL)
+        errors = writer.communicate()[1]
+    assert writer.returncode in (0, -signal.SIGKILL), errors.decode()
+    lines = [
+        line.split() for line in journal.read_text().splitlines(keepends=True) if line[-1] == "\n"
+    ]
+    times = [float(line[0]) for line in lines if len(line) == 1]
+    promised = flushed(lines)
+    if timed:
+        young = killed - FLUSH_INTERVAL - max(ALLOWANCE, 2 * longest_flush(lines, killed) + MARGIN)
+        promised = max(promised, sum(at < young for at in times))
+    if writer.returncode == 0:
+        promised = len(times)
     output = output if output.exists() else folder / "run"
     return Judgement(len(times), promised, judge(form, output, promised, len(times)), output)
 

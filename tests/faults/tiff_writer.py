@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from faults.rounds import FLUSH_INTERVAL, frame, metadata
 from faults.tiff_forms import FORMS
+from faults.writer import time_flushes
 from ome_writers import create_stream
 
 
@@ -24,6 +25,7 @@ def main(form: str, output: str, journal: str, seed: str) -> None:
     # One write a line reaches the kernel whole, which a kill of this process does not undo.
     accepted = os.open(journal, os.O_WRONLY | os.O_APPEND)
     with create_stream(FORMS[form].settings(Path(output), FLUSH_INTERVAL)) as stream:
+        time_flushes(stream, accepted)
         for number in range(stream.plan.frames or 500):
             stream.append(frame(number), frame_metadata=metadata(number))
             os.write(accepted, b"%r\n" % time.monotonic())

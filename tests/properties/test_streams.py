@@ -1,6 +1,6 @@
 """Streams under random legal and illegal operations, against a model that is a dictionary.
 
-`HYPOTHESIS_PROFILE=thorough` runs twenty times as many, and ``long`` (minutes an engine) two hundred times.
+`HYPOTHESIS_PROFILE=thorough` runs twenty times as many, and ``long`` (minutes an engine) sixty times.
 """
 
 from __future__ import annotations

@@ -15,10 +15,12 @@ import numpy as np
 
 from ome_writers.storage.contract import EngineStats, Failure
 from ome_writers.storage.files import replace, sync_tree
-from ome_writers.storage.positional import open_file, read_at, write_at
+from ome_writers.storage.handles import Handles
+from ome_writers.storage.positional import read_at, write_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -46,7 +48,8 @@ class ScratchEngine:
         self._memory: list[dict[int, NDArray[np.generic]]] = [{} for _ in targets]
         self._used = 0
         self._spilling = options.memory_bytes == 0
-        self._files: dict[int, int] = {}
+        self._files: set[int] = set()  # the arrays that have one
+        self._handles = Handles(durable=False)
         self._lock = threading.Lock()
         self._frames = 0
         self._bytes = 0
@@ -54,7 +57,8 @@ class ScratchEngine:
         self.failures: list[Failure] = []
         if self._spilling:
             for array in range(len(targets)):
-                self._file(array)
+                with self._file(array):
+                    pass
 
     def write(
         self,
@@ -77,7 +81,8 @@ class ScratchEngine:
             self._spill()
         if self._spilling and plane not in kept:
             data = np.ascontiguousarray(frame).reshape(-1).view(np.uint8).data
-            write_at(self._file(array), [data], plane * frame.nbytes)
+            with self._file(array) as fd:
+                write_at(fd, [data], plane * frame.nbytes)
         else:
             self._used += 0 if plane in kept else frame.nbytes
             kept[plane] = frame if owned else frame.copy()
@@ -102,7 +107,8 @@ class ScratchEngine:
             known = array in self._files
         stored = b""
         if known:
-            stored = read_at(self._file(array), plan.frame_bytes, plane * plan.frame_bytes)
+            with self._file(array) as fd:
+                stored = read_at(fd, plan.frame_bytes, plane * plan.frame_bytes)
         stored = stored.ljust(plan.frame_bytes, b"\0")
         found: NDArray[np.generic] = np.frombuffer(stored, plan.dtype).reshape(shape).copy()
         return found
@@ -121,7 +127,8 @@ class ScratchEngine:
             for array, (target, shape) in enumerate(zip(self._targets, shapes, strict=True)):
                 if array in self._files:
                     planes = int(np.prod(shape[:-2], dtype=np.int64))
-                    os.ftruncate(self._file(array), planes * target.plan.frame_bytes)
+                    with self._file(array) as fd:
+                        os.ftruncate(fd, planes * target.plan.frame_bytes)
             self.flush(shapes)
         except OSError as error:
             self.failures.append(Failure(error))
@@ -131,8 +138,8 @@ class ScratchEngine:
         return EngineStats(self._frames, self._bytes, 0)
 
     def __del__(self) -> None:
-        for fd in getattr(self, "_files", {}).values():
-            os.close(fd)
+        if hasattr(self, "_handles"):
+            self._handles.close()
 
     @property
     def _limit(self) -> int:
@@ -164,10 +171,12 @@ class ScratchEngine:
             stacklevel=5,
         )
 
-    def _file(self, array: int) -> int:
+    def _file(self, array: int) -> AbstractContextManager[int]:
+        """Return what lends the descriptor of an array's file, which is made when it is needed first."""
+        path = self._root / self._targets[array].key
         with self._lock:
             if array not in self._files:
-                path = self._root / self._targets[array].key
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._files[array] = open_file(path, create=True)
-            return self._files[array]
+                with self._handles.use(path, create=True):
+                    self._files.add(array)
+        return self._handles.use(path)

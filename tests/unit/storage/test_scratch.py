@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -72,3 +73,14 @@ def test_a_path_gets_a_manifest_and_plain_files(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         create_stream(settings({"t": 2}, root_path=path))
     create_stream(settings({"t": 2}, root_path=path, overwrite=True)).close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="/proc tells of descriptors")
+def test_many_positions_take_few_descriptors(tmp_path: Path) -> None:
+    """However many positions there are, no more than some files are open at once, and each has its frames."""
+    before = len(os.listdir("/proc/self/fd"))
+    with create_stream(settings({"t": 2, "p": 300}, root_path=tmp_path / "store")) as stream:
+        for i in range(600):
+            stream.append(frame(i))
+        assert len(os.listdir("/proc/self/fd")) - before < 200
+    assert all(stream.read(p, (1,))[0, 0] == 300 + p for p in range(300))
