@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Frames = list[dict[str, Any]]
 
-__all__ = ["description", "ome_xml", "read_frame_metadata"]
+__all__ = ["described", "description", "ome_xml", "read_frame_metadata"]
 
 _PLANE_KEYS = {
     "DeltaT": "delta_t",
@@ -225,13 +225,18 @@ def description(file: Path) -> bytes:
     UnsupportedError
         If it is no TIFF, ends inside its first page, or has no description.
     """
+    return described(file)[1]
+
+
+def described(file: Path) -> tuple[int, bytes]:
+    """Return where a TIFF's first page stands, and its `description`: both as they were at one moment."""
     try:
-        return _description(file)
+        return _described(file)
     except (struct.error, OverflowError):
         raise UnsupportedError(f"{file} is no whole TIFF: it ends inside its first page.") from None
 
 
-def _description(file: Path) -> bytes:
+def _described(file: Path) -> tuple[int, bytes]:
     with file.open("rb") as stream:
         head = stream.read(16)
         order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
@@ -240,7 +245,8 @@ def _description(file: Path) -> bytes:
             raise UnsupportedError(f"{file} is no TIFF.")
         big = version == 43
         word, many, size = ("Q", "Q", 20) if big else ("I", "H", 12)
-        stream.seek(struct.unpack_from(f"{order}{word}", head, 8 if big else 4)[0])
+        (root,) = struct.unpack_from(f"{order}{word}", head, 8 if big else 4)
+        stream.seek(root)
         (count,) = struct.unpack(f"{order}{many}", stream.read(struct.calcsize(many)))
         directory = stream.read(min(count, 65_536) * size)
         for at in range(0, len(directory) - size + 1, size):
@@ -251,5 +257,5 @@ def _description(file: Path) -> bytes:
                 if length > inline:
                     stream.seek(struct.unpack(f"{order}{word}", value)[0])
                     value = stream.read(min(length, _MOST_XML))
-                return value[:length].rstrip(b"\0")
+                return root, value[:length].rstrip(b"\0")
     raise UnsupportedError(f"{file} holds no OME-XML: its first page has no description.")

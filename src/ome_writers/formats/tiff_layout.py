@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import uuid
 from dataclasses import dataclass
+from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,14 +109,19 @@ def pages_of(
     """Return in which directories each image's planes lie.
 
     The order of a file's directories is a rule that the engine keeps, too: image after image, each in storage
-    order; in a file that grows, place after place along the growing axis, and so within each.
+    order; in a file that grows, place after place along the growing axis, and so within each. When the shapes have
+    become smaller than planned, a file that alone tells of itself has its directories chained anew at the same
+    moment; several files cannot change at once, and their directories keep their numbers.
     """
     if is_set(plan):
         each = files.has_companion and sum(math.prod(s[:-2]) for s in shapes) <= _EACH_PLANE
-        return [
-            Pages([(0, 0, math.prod(shapes[n][:-2]))], layout.arrays[n], files.uuids[n], each)
-            for n in range(len(shapes))
-        ]
+        renumbered = set(files.keys) == set(files.whole) == {0}
+        found = []
+        for n, shape in enumerate(shapes):
+            array = plan.images[n].array
+            places = shape if renumbered or array.growing is not None else array.shape
+            found.append(Pages(_runs(shape, places), layout.arrays[n], files.uuids[n], each))
+        return found
     growing = [image.array.growing for image in plan.images]
     if len(shapes) > 1 and growing[0] is not None:
         return _interleaved([g or 0 for g in growing], shapes)
@@ -124,6 +131,16 @@ def pages_of(
         pages.append(Pages([(0, first, count)]))
         first += count
     return pages
+
+
+def _runs(shape: Sequence[int], places: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Return the runs of an image's planes, when its file has directories for an array of the shape `places`."""
+    axes = len(shape) - 2
+    cut = max((axis for axis in range(axes) if shape[axis] != places[axis]), default=0)
+    steps = [math.prod(places[axis + 1 : axes]) for axis in range(cut)]
+    count = math.prod(shape[cut:axes])
+    outer = itertools.product(*map(range, shape[:cut]))
+    return [(n * count, sum(map(mul, at, steps)), count) for n, at in enumerate(outer)]
 
 
 def _interleaved(growing: Sequence[int], shapes: Sequence[Sequence[int]]) -> list[Pages]:

@@ -120,6 +120,17 @@ class LeftText:
         return self._state[b"status"] == b'"writing"'
 
     @property
+    def status(self) -> str:
+        """How the acquisition stands, or ended."""
+        return self._state[b"status"].decode().strip('"')
+
+    @property
+    def frames(self) -> int:
+        """How many frames were written by then."""
+        text = self._state.get(b"frames_written", b"")
+        return int(text) if text.isdigit() else 0
+
+    @property
     def expected(self) -> int | None:
         """How many frames were planned; None without an end."""
         text = self._state.get(b"frames_expected", b"null")

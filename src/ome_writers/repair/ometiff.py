@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.reading import description
 from ome_writers.formats.tiff_remains import LeftText
-from ome_writers.repair.planes import Left
+from ome_writers.repair.planes import Left, Told
 from ome_writers.storage import files
 from ome_writers.storage.lock import lock_path
 from ome_writers.storage.shard_repair import Finding
@@ -82,7 +82,8 @@ class _Work:
             for name, text in self._texts.items()
             if text.writing or any(not text.has_planes(number) for number in journals)
         }
-        if waiting:
+        lock = lock_path(self._root, folder=self._root.is_dir())
+        if waiting or lock.exists():
             yield from self._finish(waiting, journals)
         for path in journals.values():
             self._remove(path)
@@ -92,20 +93,25 @@ class _Work:
                 if files.is_leftover(path.name) and not path.is_symlink():
                     self._remove(path)
                     yield Finding(path, "a temporary file of a writer: removed")
-        lock = lock_path(self._root, folder=self._root.is_dir())
         if lock.exists():
             self._remove(lock)
             yield Finding(lock, "the lock of a writer that has ended: removed")
 
     def _finish(self, waiting: dict[str, LeftText], journals: dict[int, Path]) -> Iterator[Finding]:
         """Bring pages and documents into the form that `close` gives them."""
-        text = next((t for t in waiting.values() if t.writing), None)
-        chains = {} if text is None else {name: Chain(self._path(name)) for name in self._tiffs()}
-        left = Left(text or self._text, chains, self._root.name, journals)
+        chains = {name: Chain(self._path(name)) for name in self._tiffs()}
+        told = next((t for t in self._texts.values() if not t.writing), None)
+        left: Left | Told = (
+            Left(self._text, chains, self._root.name, journals)
+            if told is None
+            else Told(told, chains, self._root.name)  # `close` had come so far
+        )
         anew = set()
         for name, chain in chains.items():
             kept = left.kept[name]
             if len(kept) == len(chain.pages):
+                if name not in waiting and chain.room:
+                    yield Finding(self._path(name), f"{chain.room} bytes at its end are nothing's")
                 continue
             what = f"{len(kept)} of {len(chain.pages)} pages were reached: the others left out"
             yield Finding(self._path(name), what)

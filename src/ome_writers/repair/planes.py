@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.tiff_remains import LeftText, Run
     from ome_writers.storage.tiff.chain import Chain
 
-__all__ = ["Left"]
+__all__ = ["Left", "Told"]
 
 
 class Left:
@@ -133,6 +133,38 @@ class Left:
         else:
             extent = min(planned, max(1, reached))
         return {**image.sizes, slow: extent if self._chains else planned}
+
+
+class Told:
+    """What finished documents say, where the writer died before all was as they say.
+
+    Parameters
+    ----------
+    text
+        One of them.
+    chains
+        The pages of each file.
+    home
+        The name of the file that the text is in, when it does not name its files.
+
+    Attributes
+    ----------
+    sizes, kept, runs, frames, status
+        As those of `Left`; pages between those that are told of stay, so that these keep their numbers.
+    """
+
+    def __init__(self, text: LeftText, chains: Mapping[str, Chain], home: str) -> None:
+        self.sizes = [image.sizes for image in text.images]
+        self.runs = [image.runs for image in text.images]
+        self.frames = text.frames
+        self.status = text.status
+        ends = dict.fromkeys(chains, 0)
+        for image in text.images:
+            name = image.file or home
+            ends[name] = max(ends.get(name, 0), *(page + count for _, page, count in image.runs))
+        self.kept = {
+            name: list(range(min(end, len(chains[name].pages)))) for name, end in ends.items()
+        }
 
 
 def _runs(pages: Sequence[int]) -> list[Run]:

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import ArrayPlan
 
-__all__ = ["ArrayTarget", "Engine", "EngineStats", "Failure", "LendingEngine", "Options"]
+__all__ = [
+    "ArrayTarget",
+    "Engine",
+    "EngineStats",
+    "Failure",
+    "LendingEngine",
+    "Options",
+    "SettlingEngine",
+]
 
 
 @dataclass(frozen=True)
@@ -147,4 +155,16 @@ class LendingEngine(Engine, Protocol):
 
     def reclaim(self, frame: NDArray[np.generic]) -> None:
         """Take back a lent plane without writing it."""
+        ...
+
+
+class SettlingEngine(Engine, Protocol):
+    """An engine whose documents say of what is in its files how much counts.
+
+    Its `close` leaves what the documents still tell of. With the documents that are `put` then, files of their own
+    change over; what several documents tell of stays until `settle`.
+    """
+
+    def settle(self) -> None:
+        """Take away what the documents that were put after `close` do not tell of; errors go to `failures`."""
         ...

@@ -108,8 +108,11 @@ class Recorder:
     def close_documents(self, outcome: Outcome) -> None:
         """Write the final documents, and let others write to the output path."""
         with self._speaking:
-            self._try(lambda: self._documents.finish(outcome, self.journal))
-            self._try(self._put_documents)
+            said = self._try(lambda: self._documents.finish(outcome, self.journal))
+            said = self._try(self._put_documents) and said
+            settle = getattr(self.engine, "settle", None)
+            if said and settle is not None:
+                self._try(settle)
             if not self._failures:
                 for image in self._documents.journal_obsolete():
                     self.journal.discard(image)
@@ -174,9 +177,11 @@ class Recorder:
         for key, content in self._documents.render():
             self.engine.put(key, content)
 
-    def _try(self, step: Callable[[], object]) -> None:
-        """Do one step; keep its error and go on."""
+    def _try(self, step: Callable[[], object]) -> bool:
+        """Do one step; keep its error and go on; return whether there was none."""
         try:
             step()
         except Exception as error:
             self._failures.append(Failure(error))
+            return False
+        return True

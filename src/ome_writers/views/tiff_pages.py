@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from ome_writers.errors import EngineMissingError
-from ome_writers.formats.reading import description
+from ome_writers.formats.reading import described
 from ome_writers.views.freshness import Freshness
 
 if TYPE_CHECKING:
@@ -54,15 +54,16 @@ class LivePages:
         self._identity: tuple[int, int] | None = None
         self._offsets = array("Q")
         self._text = b""
+        self._root = 0  # where the chain begins that the description means
         self._freshness = Freshness(path)
 
     def description(self) -> bytes:
         """Return the ImageDescription of the first page as it is now."""
         with self._lock:
             if self._freshness.may_differ():
-                text = description(self.path)
-                if text != self._text:
-                    self._text = text
+                root, text = described(self.path)
+                if text != self._text or root != self._root:
+                    self._text, self._root = text, root
                     self._forget()
                 self._freshness.read(text)
             return self._text
@@ -99,7 +100,7 @@ class LivePages:
         tiff = self._known(raw, 0)
         form = tiff.tiff
         if not self._offsets:
-            self._offsets.append(int(tiff.pages.first.offset))
+            self._offsets.append(self._root or int(tiff.pages.first.offset))
         most = os.fstat(raw.fileno()).st_size // _SMALLEST  # a chain of a broken file may be a ring
         while len(self._offsets) <= number:
             raw.seek(self._offsets[-1])

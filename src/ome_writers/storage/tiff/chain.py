@@ -105,13 +105,17 @@ class Chain:
             os.fsync(fd)
             os.ftruncate(fd, aligned(at + len(content)))
 
-    def trim(self) -> None:
-        """Give back the room that neither a page nor the description has."""
+    @property
+    def room(self) -> int:
+        """How many bytes at the end of the file neither a page nor the description has."""
         with self._open() as fd:
-            length, at = struct.unpack("<QQ", read_at(fd, 16, self._description_at()))
-            end = max(self._end(), at + length)
-            if aligned(end) < os.fstat(fd).st_size:
-                os.ftruncate(fd, aligned(end))
+            return max(0, os.fstat(fd).st_size - self._needed(fd))
+
+    def trim(self) -> None:
+        """Give back the room at the end that neither a page nor the description has."""
+        with self._open() as fd:
+            if self._needed(fd) < os.fstat(fd).st_size:
+                os.ftruncate(fd, self._needed(fd))
 
     def lay(self, kept: Sequence[int], text: bytes) -> None:
         """Put a new chain of the pages `kept`, the first of which gets `text` as its description, in force at once.
@@ -150,6 +154,11 @@ class Chain:
             yield fd
         finally:
             os.close(fd)
+
+    def _needed(self, fd: int) -> int:
+        """Return how long the file need be."""
+        length, at = struct.unpack("<QQ", read_at(fd, 16, self._description_at()))
+        return aligned(max(self._end(), at + length))
 
     def _end(self, pages: Sequence[Directory] = ()) -> int:
         """Return where what the pages have ends."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ __all__ = ["TiffEngine", "open_engine"]
 _LOOKS = 4  # of a reader, before it has the writer wait
 _BLOCK_BYTES = 2**20  # handed over at once: large enough for the disk, small enough for the cache
 _WARM_BLOCKS = 2  # under way: memory used again soon is in the cache, and costs half of fresh
+_FETCH = 0.1  # seconds that a reader is given from finding a page to having read it
 _PATIENCE = 0.004  # seconds; behind a disk that takes longer all get fresh memory
 
 
@@ -198,15 +200,24 @@ class TiffEngine:
             self._closed = True
             self._land()
             self._show(shapes)
+            alone = len(self._files) == 1
             for file, numbers in zip(self._files, self._members.values(), strict=True):
                 kept = [shapes[n] for n in numbers]
-                self._keep_error(lambda file=file, kept=kept: file.cut(kept))  # type: ignore[misc]  # mypy cannot infer it
+                self._keep_error(lambda file=file, kept=kept: file.finish(kept, alone=alone))  # type: ignore[misc]  # mypy cannot infer it
             self._keep_error(self._handles.sync_all)
             if self._durable:
                 self._keep_error(lambda: sync_folder(self._root))
             self._background.close()
             self._handles.close()
             self._pool.clear()
+
+    def settle(self) -> None:
+        """Take away what no document tells of any more; see `storage.contract.SettlingEngine.settle`."""
+        with self._flushing:
+            if any(file.unsettled for file in self._files):
+                time.sleep(_FETCH)
+            for file in self._files:
+                self._keep_error(file.settle)
 
     def stats(self) -> EngineStats:
         """Return what was done so far."""

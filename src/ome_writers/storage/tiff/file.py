@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import struct
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy as np
 from ome_writers.storage.positional import read_at, write_at
 from ome_writers.storage.tiff.directory import HEADER, aligned
 from ome_writers.storage.tiff.landing import Landing
+from ome_writers.storage.tiff.relaying import Relaid
 from ome_writers.storage.tiff.sparse import make_sparse
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from ome_writers.storage.tiff.structure import Structure
 
 __all__ = ["TiffFile"]
+
+_READING = 1.0  # seconds; who has found a description has read it by then
 
 
 class TiffFile:
@@ -65,11 +69,15 @@ class TiffFile:
         self._lock = threading.Lock()  # of places, the chain and the description
         self._end = 0
         self._visible = 0  # rows that the chain leads to
-        self._slots: list[list[int]] = []  # [offset, capacity] of the places for descriptions
+        self._slots: list[tuple[int, int]] = []  # (offset, capacity) of the places for descriptions
         self._slot = 0
+        self._left: dict[int, float] = {}  # when a slot's description ceased to be the one in force
+        self._first_at = len(HEADER)  # where the first directory stands
         self._made = False
         self._landing = Landing(self.geometry, structure)
         self._cut_behind: int | None = None  # the last page that has its room still
+        self._kept: NDArray[np.int64] | None = None  # pages that the next description tells of
+        self._alone = False
 
     # ------------------------------------------------------------------ descriptions
 
@@ -80,28 +88,36 @@ class TiffFile:
             if not self._made:
                 self._create(content)
                 return
+            if self._kept is not None and self._alone and self._chain_is_longer(self._kept):
+                self._lay(self._kept, content)
+                return
             slot = self._free_slot(len(content))
             offset = self._slots[slot][0]
             with self._handles.use(self.path) as fd:
                 write_at(fd, [content], offset)
             self._handles.sync(self.path)
-            self._point_to(offset, len(content))
-            self._slot = slot
+            self._lead(self._first_at + self._first.description_at, len(content), offset)
+            self._take_slot(slot)
         self._handles.sync(self.path)
 
-    def _point_to(self, offset: int, count: int) -> None:
+    def _lead(self, at: int, *numbers: int) -> None:
+        """Write numbers of 8 bytes that lead readers elsewhere, at once."""
         with self._handles.use(self.path) as fd:
-            write_at(
-                fd, [struct.pack("<QQ", count, offset)], len(HEADER) + self._first.description_at
-            )
+            write_at(fd, [struct.pack(f"<{len(numbers)}Q", *numbers)], at)
+
+    def _take_slot(self, slot: int) -> None:
+        self._left[self._slot] = time.monotonic()
+        self._slot = slot
 
     def _free_slot(self, nbytes: int) -> int:
-        """Return a place for a description that is not the one in force."""
-        for i, (_, capacity) in enumerate(self._slots):
-            if i != self._slot and capacity >= nbytes:
+        """Return a place for a description, none that readers may be reading from."""
+        now = time.monotonic()
+        for i, (offset, capacity) in enumerate(self._slots):
+            at_rest = i != self._slot and now - self._left.get(i, now) > _READING
+            if at_rest and capacity >= nbytes and (self._kept is None or offset < self._end):
                 return i
         capacity = aligned(nbytes + nbytes // 4 if self.geometry.grows else nbytes)
-        self._slots.append([self._allocate(capacity), capacity])
+        self._slots.append((self._allocate(capacity), capacity))
         return len(self._slots) - 1
 
     # ------------------------------------------------------------------ structure
@@ -140,28 +156,99 @@ class TiffFile:
             self._link(self._visible * pages - 1, self._visible * pages)
             self._visible = rows
 
-    def cut(self, shapes: Sequence[Sequence[int]]) -> None:
-        """Leave out of the chain what lies beyond `shapes`, and give its room back."""
+    def finish(self, shapes: Sequence[Sequence[int]], *, alone: bool) -> None:
+        """Take note of the final shapes.
+
+        The next description will tell of their pages only. In a file that stands alone these pages are chained anew
+        at the same moment, so that each is the one that the description means; in a set, where other files tell of
+        this one, too, they keep their numbers, and `settle` cuts what follows the last of them.
+        """
         kept = self.geometry.kept(shapes)
+        if not self._made:
+            return
         self._show_pages(self._landing.rest(kept))
         with self._lock:
             self._cut_behind = int(kept[-1])
-            if len(kept) == self._visible * self.geometry.pages_in_row and not self.geometry.grows:
+            self._kept, self._alone = kept, alone
+            if self._can_shrink():
+                self._end = self._planes_end()  # what follows has never been shown
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether `settle` takes away what a reader may have found a moment ago."""
+        if self._kept is None:
+            return False
+        left = (self._slots[i][0] for i in self._left if i != self._slot)
+        shrinks = self._can_shrink() and max(left, default=0) >= self._shrunk()
+        return shrinks or self._has_tail(self._kept)
+
+    def settle(self) -> None:
+        """Have the chain end where the description does, and give back the room behind all that is told of."""
+        with self._lock:
+            if self._kept is None:
                 return
-            following = np.append(kept[1:], -1)
-            last = self._visible * self.geometry.pages_in_row - 1
-            moved = (following != kept + 1) & ~((following == -1) & (kept == last))
-            for page, after in zip(
-                kept[moved].tolist()[::-1], following[moved].tolist()[::-1], strict=True
-            ):
-                self._link(page, None if after < 0 else after)
-            self._truncate(int(kept[-1]))
+            if self._has_tail(self._kept):
+                self._link(int(self._kept[-1]), None)
+            if self._can_shrink():
+                self._end = self._shrunk()
+                with self._handles.use(self.path) as fd:
+                    if os.fstat(fd).st_size > self._end:
+                        os.ftruncate(fd, self._end)
+                self._slots, self._slot, self._left = [self._slots[self._slot]], 0, {}
+            self._kept = None
+        self._handles.sync(self.path)
+
+    def _pages(self) -> int:
+        """Return how many pages the chain has led to at most."""
+        return self._visible * self.geometry.pages_in_row
+
+    def _has_tail(self, kept: NDArray[np.int64]) -> bool:
+        return self._first_at == len(HEADER) and self._pages() > int(kept[-1]) + 1
+
+    def _chain_is_longer(self, kept: NDArray[np.int64]) -> bool:
+        return self._first_at == len(HEADER) and len(kept) < self._pages()
+
+    def _can_shrink(self) -> bool:
+        """Whether nothing but room lies behind the last page that is kept."""
+        assert self._cut_behind is not None
+        geometry = self.geometry
+        if geometry.series_of(self._cut_behind).compressed:
+            return False
+        return geometry.segment_of(self._cut_behind) is geometry.segments[-1]
+
+    def _planes_end(self) -> int:
+        last = self._cut_behind or 0
+        return aligned(self.geometry.plane_at(last) + self.geometry.series_of(last).stride)
+
+    def _shrunk(self) -> int:
+        """Return how long the file need be: the description in force is what was written last."""
+        offset, capacity = self._slots[self._slot]
+        return max(self._planes_end(), offset + capacity)
+
+    def _lay(self, kept: NDArray[np.int64], content: bytes) -> None:
+        """Put a chain of the pages `kept`, and `content` as its description, in force with one write.
+
+        The chain before stays for those who have begun to read it.
+        """
+        made = Relaid(self.geometry, self._first, kept)
+        size = aligned(len(content))
+        at = self._allocate(size + made.nbytes)
+        with self._handles.use(self.path) as fd:
+            write_at(fd, [content], at)
+            for offset, directories in made.parts(fd, at + size, (len(content), at)):
+                write_at(fd, [directories], offset)
+        self._handles.sync(self.path)
+        self._lead(8, at + size)
+        self._first_at = at + size
+        self._slots.append((at, size + made.nbytes))
+        self._take_slot(len(self._slots) - 1)
+        self._handles.sync(self.path)
 
     def _create(self, content: bytes | None) -> None:
         """Write header, description, records and blank strips; size the file for all planes."""
         described = len(HEADER) + self._first.nbytes
         self._capacity = aligned(len(content or b""), 256)
-        self._slots, self._slot = [[described, self._capacity]], 0
+        self._slots, self._slot = [(described, self._capacity)], 0
         head = self._structure.head(self._capacity)
         self.geometry.segments.append(head.segment)
         self._end, self._visible = head.segment.end, 1
@@ -198,34 +285,6 @@ class TiffFile:
         at = self._record_at(page) + (self._first if page == 0 else self._records(page)).next_at
         with self._handles.use(self.path) as fd:
             write_at(fd, [struct.pack("<Q", offset)], at)
-
-    def _truncate(self, last: int) -> None:
-        """Give back the room behind page `last`; a description that lies there moves forward."""
-        geometry = self.geometry
-        series, segment = geometry.series_of(last), geometry.segment_of(last)
-        if series.compressed or segment is not geometry.segments[-1]:
-            return
-        end = aligned(geometry.plane_at(last) + series.stride)
-        with self._handles.use(self.path) as fd:
-            offset, capacity = self._slots[self._slot]
-            if offset >= end:
-                content = read_whole(fd, capacity, offset)
-                content = content[: content.index(b"\0") + 1]
-                if end + len(content) > offset:  # it would overwrite itself: once around
-                    self._move_to(fd, aligned(self._end), content)
-                self._move_to(fd, end, content)
-                end += aligned(len(content))
-            current = self._slots[self._slot]
-            self._slots = [slot for slot in self._slots if slot is current or slot[0] < end]
-            self._slot = self._slots.index(current)
-            os.ftruncate(fd, end)
-        self._end = end
-
-    def _move_to(self, fd: int, offset: int, content: bytes) -> None:
-        """Put the description in force at another place."""
-        write_at(fd, [content], offset)
-        self._point_to(offset, len(content))
-        self._slots[self._slot] = [offset, aligned(len(content))]
 
     # ------------------------------------------------------------------ pages
 
@@ -314,8 +373,11 @@ class TiffFile:
         return len(HEADER) if page == 0 else self.geometry.record_at(page)
 
     def _allocate(self, nbytes: int) -> int:
-        """Give away a place at the end of the file (with the lock held)."""
+        """Give away a place at the end of the file, or behind descriptions beyond it (with the lock held)."""
         offset = aligned(self._end)
+        for begin, capacity in sorted(self._slots):
+            if begin < offset + nbytes and begin + capacity > offset:
+                offset = aligned(begin + capacity)
         self._end = offset + nbytes
         return offset
 

@@ -64,6 +64,14 @@ def engine(root: Path, *plans: ArrayPlan, one_file: bool = False, **options: Any
     return made
 
 
+def end(made: TiffEngine, shapes: list[tuple[int, ...]], key: str = "0.tif") -> None:
+    """Close as a stream does: the last description comes after the pixels, and then what it does not tell of goes."""
+    made.close(shapes)
+    made.put(key, b"<OME>" + b"e" * 700 + b"</OME>")
+    made.settle()
+    assert not made.failures
+
+
 def frame(
     number: int, shape: tuple[int, ...] = FRAME, dtype: str = "uint16"
 ) -> np.ndarray[Any, Any]:
@@ -144,7 +152,7 @@ def test_a_file_that_grew_is_no_longer_than_its_planes(tmp_path: Path) -> None:
     made.flush([(3, *FRAME)])
     made.put("0.tif", b"<OME>" + b"x" * 5000 + b"</OME>")
     before = (tmp_path / "0.tif").stat().st_size
-    made.close([(3, *FRAME)])
+    end(made, [(3, *FRAME)])
     assert len(pages(tmp_path / "0.tif")) == 3
     assert (tmp_path / "0.tif").stat().st_size <= before - 12 * 120  # 16 planes are the first room
 
@@ -157,7 +165,7 @@ def test_trimming(tmp_path: Path, compression: str, keep: tuple[int, int]) -> No
     for number in range(15):
         made.write(number, 0, divmod(number, 3), frame(number))
     made.put("0.tif", b"<OME>" + b"y" * 3000 + b"</OME>")
-    made.close([(*keep, *FRAME)])
+    end(made, [(*keep, *FRAME)])
     expected = [frame(t * 3 + c) for t in range(keep[0]) for c in range(keep[1])]
     np.testing.assert_array_equal(pages(tmp_path / "0.tif"), expected)
     made.put("0.tif", b"<OME>last</OME>")
@@ -383,7 +391,7 @@ def test_a_reader_with_older_directories_reads_zeros(tmp_path: Path) -> None:
         held = list(older.pages)
         for number in range(7):
             made.write(number, 0, divmod(number, 2), frame(number + 1))
-        made.close([(4, 2, *FRAME)])
+        end(made, [(4, 2, *FRAME)])
         assert not np.any([page.asarray() for page in held])
     assert [p.any() for p in pages(tmp_path / "0.tif")] == [True] * 7 + [False]
 

@@ -1,0 +1,65 @@
+"""The disk between any two system calls that change it: what a kill at that moment would leave."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+__all__ = ["copies_of_each_state", "each_step"]
+
+_CHANGES = ("pwritev", "pwrite", "write", "ftruncate", "replace", "rename", "unlink")
+
+
+@contextmanager
+def each_step(look: Callable[[], object]) -> Iterator[None]:
+    """Call `look` before the first and after each system call that changes files; no other comes meanwhile."""
+    lock, looking = threading.RLock(), threading.local()
+
+    def watched(change: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if getattr(looking, "now", False):
+                return change(*args, **kwargs)
+            with lock:
+                result = change(*args, **kwargs)
+                looking.now = True
+                try:
+                    look()
+                finally:
+                    looking.now = False
+                return result
+
+        return call
+
+    originals = {name: getattr(os, name) for name in _CHANGES if hasattr(os, name)}
+    look()
+    for name, change in originals.items():
+        setattr(os, name, watched(change))
+    try:
+        yield
+    finally:
+        for name, change in originals.items():
+            setattr(os, name, change)
+
+
+@contextmanager
+def copies_of_each_state(folder: Path, to: Path) -> Iterator[list[Path]]:
+    """Copy `folder` after each change; states that follow each other are not equal."""
+    found: list[Path] = []
+    known: list[dict[str, bytes]] = []
+
+    def look() -> None:
+        now = {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+        if not known or known[-1] != now:
+            known[:] = [now]
+            found.append(to / str(len(found)))
+            shutil.copytree(folder, found[-1])
+
+    with each_step(look):
+        yield found
