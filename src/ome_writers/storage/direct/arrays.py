@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StoredArray"]
 
+_LOOK = 0.001  # seconds between two looks whether others have closed a file
 _MOST_SHARDS = (
     1024  # shards of one array that wait for chunks; older ones are tidied, and taken up again
 )
@@ -161,22 +163,19 @@ class StoredArray:
         for key, shard in shards:
             shard.flush()
             if shard.whole and shard.settled:
-                self._finish(key, shard)
+                self._finish(key, shard, wait=True)
 
-    def settle(self) -> float:
-        """Have readers look away from what `finish` will cut off; return when (`time.monotonic`) they have."""
-        with self._lock:
-            shards = [shard for shard in self._shards.values() if not shard.settled]
-        for shard in shards:
-            shard.flush()
-        return max((shard.settled_at for shard in shards), default=0.0)
+    def finish(self, patience: float) -> None:
+        """Tidy every shard that is not complete. Nobody may be in `put`.
 
-    def finish(self) -> None:
-        """Tidy every shard that is not complete. Nobody may be in `put`."""
+        Other processes that have a shard open are waited for until `patience` (`time.monotonic`).
+        """
         self.rise()
         with self._lock:  # who reads meanwhile waits, and finds the files in their final form
             for shard in self._shards.values():
-                shard.finish()
+                self._forget_uncached(shard)
+                while not shard.finish(wait=time.monotonic() < patience):
+                    time.sleep(_LOOK)
             self._shards.clear()
 
     def _store_part(
@@ -239,16 +238,21 @@ class StoredArray:
             shard.users -= 1
             crowded = len(self._shards) > _MOST_SHARDS
         if crowded or (shard.whole and shard.settled):
-            self._finish(key, shard)
+            self._finish(key, shard, wait=not crowded)
 
-    def _finish(self, key: Cell, shard: Shard) -> None:
-        """Bring a shard into its final form, unless somebody adds to it or has finished it."""
+    def _finish(self, key: Cell, shard: Shard, *, wait: bool) -> None:
+        """Bring a shard into its final form, unless somebody adds to it, reads it or has finished it."""
         with self._lock:
-            if shard.users or self._shards.pop(key, None) is None:
+            if shard.users or key not in self._shards:
                 return
-            shard.finish()
+            self._forget_uncached(shard)
+            if not shard.finish(wait=wait):
+                return
+            del self._shards[key]
         self._handles.sync(shard.path)
         self._handles.forget(shard.path)
+
+    def _forget_uncached(self, shard: Shard) -> None:
         if self._uncached is not None:
             self._uncached.forget(shard.path)
 

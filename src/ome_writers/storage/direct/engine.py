@@ -40,6 +40,7 @@ _SMALL = 2**18
 _TINY = 2**12
 _BEHIND = 3  # blocks under way, from which on the caller's thread writes, too
 _LOOKS = 4  # of a reader, before it has the writer wait
+_PATIENCE = 1.0  # seconds that `close` waits for other processes to close a file that it will cut
 _FILES_BLOCK = 8  # chunk files handed over at once: enough to make the hand-over cheap
 
 
@@ -357,12 +358,10 @@ class DirectEngine:
         with self._counting:
             frames, self._unindexed = self._unindexed, []
         try:
-            if finish:
-                settled_at = max(array.settle() for array in self._arrays)
-                time.sleep(max(0.0, settled_at - time.monotonic()))
+            patience = time.monotonic() + _PATIENCE
             for array in self._arrays:
                 if finish:
-                    array.finish()
+                    array.finish(patience)
                 else:
                     array.flush()
             self._handles.sync_all()

@@ -5,28 +5,28 @@ its largest possible content when it is opened (sparse, nothing is allocated), c
 front, and the index at the far end is brought up to date at each flush. When the last chunk has
 come, the index is written right behind the data and the file ends there::
 
-    open      | chunk | chunk | ....hole.... | ..spare.. | index |
+    open      | chunk | chunk | ....hole.... | spare | spare | .. | index |
     complete  | chunk | chunk | chunk | index |
 
-A chunk over several frames that is flushed half-full goes to one of two spare places of its own, by turns, so that
+A chunk over several frames that is flushed half-full goes to a spare place, another one each time, so that
 the bytes an index points to are never overwritten; whole, it goes behind the others. So does a frame that is
 taken again, unless chunks are not compressed: these are written again in place.
 
-A reader looks up the index first and fetches the chunks a moment later. So the spare places are cut off only
-when it is some time ago that an index pointed there.
+Spare places that a reader may be fetching stay in the file (see `spares`), if need be between data and index.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ome_writers.storage import shard_index
+from ome_writers.storage.alone import alone
+from ome_writers.storage.direct.spares import Spares
 from ome_writers.storage.positional import open_new, read_at, write_apart, write_at, write_one
 from ome_writers.storage.shard_index import EMPTY
 
@@ -43,9 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Shard", "ShardShape"]
 
-_FETCH = (
-    0.1  # seconds that a reader is given from looking up a chunk in the index to having read it
-)
+_GROWTH = 16  # spare places that a file gets at once
 
 
 class ShardShape:
@@ -74,13 +72,13 @@ class Shard:
     Parameters
     ----------
     path
-        Where the file lies; its folder exists.
+        Of the file; its folder exists.
     shape
         See `ShardShape`.
     expected
         How many chunks will come if the acquisition runs to its end.
     handles, uncached
-        Lend the open file, and write to it past the page cache; None where that is not wanted.
+        Lend the open file, and write to it past the page cache, if that is wanted.
 
     Attributes
     ----------
@@ -88,8 +86,6 @@ class Shard:
         Whether the file has its final form.
     users
         How many threads are adding chunks (kept by who owns the shard).
-    settled_at
-        When (`time.monotonic`) nobody fetches chunks any more from what `finish` cuts off; see `settled`.
     """
 
     def __init__(
@@ -103,7 +99,6 @@ class Shard:
         self.path = path
         self.complete = False
         self.users = 0
-        self.settled_at = 0.0
         self._shape = shape
         self._handles = handles
         self._uncached = uncached
@@ -112,11 +107,11 @@ class Shard:
         self._index = shard_index.empty_index(shape.chunks)
         self._missing = expected
         self._tail = 0  # where the next new chunk goes
-        self._spare = expected * shape.most  # where the spare places begin
-        self._index_at = self._spare
+        self._room = expected * shape.most  # what the chunks that are expected take at most
+        self._index_at = self._room
+        self._spares = Spares(shape.most)
         self._final = np.zeros(shape.chunks, dtype=bool)
         self._dirty = False
-        self._spares_shown = False  # whether the index on disk points to spare places
         if path.exists():
             self._adopt()
         else:
@@ -148,6 +143,8 @@ class Shard:
                 if aside is None or not aside.write(self.path, parts, offsets, sizes):
                     write_apart(fd, parts, offsets, sizes)
             with self._lock:
+                if self._spares:
+                    self._spares.release({*self._index[inner, 0].tolist()} - {*offsets.tolist()})
                 self._index[inner, 0] = offsets
                 self._index[inner, 1] = sizes
                 self._dirty = True
@@ -159,7 +156,7 @@ class Shard:
         """Write one whole chunk, stored as it is, to the open file: what `add` does, in less time."""
         with self._lock:
             if not (self.complete or self._marks[inner]):
-                if self._tail + nbytes > self._spare:
+                if self._tail + nbytes > self._room:
                     self._make_room(nbytes)
                 write_one(fd, chunk, nbytes, self._tail)
                 self._entries[2 * inner] = self._tail
@@ -185,16 +182,21 @@ class Shard:
 
     @property
     def settled(self) -> bool:
-        """Whether `finish` cuts off nothing that a reader may be about to fetch; if not, `flush` and wait."""
-        return not self._spares_shown and time.monotonic() >= self.settled_at
+        """Whether `finish` leaves nothing but chunks in the file, since nobody reads the spare places any more."""
+        return self._spares.end <= shard_index.end_of_data(self._index)
 
-    def finish(self) -> None:
-        """End the file behind the data, with the index; nobody may be in `add`, and it should be `settled`."""
+    def finish(self, *, wait: bool = False) -> bool:
+        """End the file behind what is read, with the index; nobody may be in `add`.
+
+        With `wait` this is put off, and False returned, while another process has the file open.
+        """
         with self._lock:
             if not self.complete:
                 with self._handles.use(self.path) as fd:
-                    self._finish(fd)
-        self._handles.forget(self.path)
+                    self._finish(fd, wait=wait)
+            if self.complete:
+                self._handles.forget(self.path)
+            return self.complete
 
     def read(self, inner: int) -> bytes | None:
         """Return a stored chunk; None when there is none."""
@@ -213,8 +215,7 @@ class Shard:
         fresh = ~again & final
         offsets[fresh] = self._at_tail(sizes[fresh])
         aside = ~fresh & ~(again & self._shape.in_place)
-        chunks = np.arange(self._shape.chunks)[inner][aside]
-        offsets[aside] = [self._spare_place(i) for i in chunks.tolist()]
+        offsets[aside] = [self._spare_place() for _ in range(int(np.count_nonzero(aside)))]
         return offsets
 
     def _at_tail(self, sizes: Indices) -> Indices:
@@ -226,29 +227,24 @@ class Shard:
         return offsets
 
     def _make_room(self, nbytes: int) -> None:
-        if self._tail + nbytes > self._spare:
-            raise OSError(
-                f"{self.path}: {nbytes} more bytes do not fit into the shard, whose chunks were to take "
-                f"{self._spare} bytes in all."
-            )
+        if self._tail + nbytes > self._room:
+            room = f"whose chunks were to take {self._room} bytes in all"
+            raise OSError(f"{self.path}: {nbytes} more bytes do not fit into the shard, {room}.")
 
-    def _spare_place(self, inner: int) -> int:
-        """Return the one of a chunk's two spare places that its index entry does not point to."""
+    def _spare_place(self) -> int:
+        """Return a place behind all that the missing chunks may take."""
         most = self._shape.most
-        if self._index_at < self._spare + 2 * self._shape.chunks * most:
-            self._index_at = self._spare + 2 * self._shape.chunks * most
+        index = range(self._index_at, self._index_at + self._shape.index_bytes)
+        place = self._spares.take(self._tail + self._missing * most, index)
+        if place > self._index_at:
+            self._index_at = place + _GROWTH * most
             with self._handles.use(self.path) as fd:
-                self._write_index(fd)  # makes the file longer: its end is a valid index at once
-        place = self._spare + 2 * inner * most
-        return place + most if int(self._index[inner, 0]) == place else place
+                self._write_index(fd)  # the file is longer, and its end a valid index, at once
+        return place
 
     def _write_index(self, fd: int) -> None:
-        shown = self._spares_shown
-        used = self._index[self._index[:, 0] != EMPTY, 0]
-        self._spares_shown = bool((used >= self._spare).any())
         write_at(fd, [shard_index.encode(self._index)], self._index_at)
-        if shown:
-            self.settled_at = time.monotonic() + _FETCH
+        self._spares.superseded()
         self._dirty = False
 
     def _create(self) -> None:
@@ -266,20 +262,24 @@ class Shard:
                 os.unlink(beside)
             raise
 
-    def _finish(self, fd: int) -> None:
-        end = shard_index.end_of_data(self._index)
-        if end < self._index_at:
-            write_at(fd, [shard_index.encode(self._index)], end)
-        else:
+    def _finish(self, fd: int, *, wait: bool) -> None:
+        end = max(shard_index.end_of_data(self._index), self._spares.end)
+        if end >= self._index_at:
             self._write_index(fd)
-        os.ftruncate(fd, end + self._shape.index_bytes)
-        self._dirty = False
-        self._index_at = end
-        self.complete = True
+            self.complete = True
+            return
+        with alone(fd) as nobody_reads:
+            if nobody_reads or not wait:
+                self._index_at = end
+                self._write_index(fd)
+                os.ftruncate(fd, end + self._shape.index_bytes)
+                self.complete = True
+        if self._dirty:
+            self._write_index(fd)
 
     def _reopen(self) -> None:
         """Move the index out of the way of further chunks; the file grows by it and stays valid."""
-        self._index_at = max(self._spare, self._index_at + self._shape.index_bytes)
+        self._index_at = max(self._room, self._index_at + self._shape.index_bytes)
         with self._handles.use(self.path) as fd:
             self._write_index(fd)
         self.complete = False
@@ -294,7 +294,7 @@ class Shard:
         self._index = stored
         self._final = self._index[:, 0] != EMPTY
         self._missing = max(0, self._missing - int(np.count_nonzero(self._final)))
-        self._tail = shard_index.end_of_data(self._index)
-        self._spare = max(self._spare, self._tail)
+        self._tail = end
+        self._room = max(self._room, self._tail + self._missing * self._shape.most)
         self._index_at = end
         self.complete = True

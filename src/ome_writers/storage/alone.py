@@ -1,0 +1,49 @@
+"""A file to ourselves, for the moment in which it gets shorter.
+
+A reader that has asked for a file's size and reads that many bytes fails when the file is cut in between. Linux lends
+a file to one process: not while others have it open, and who opens it meanwhile waits until it is given back.
+
+Source: https://man7.org/linux/man-pages/man2/F_GETLEASE.2const.html
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    _LEASES = False
+else:
+    _LEASES = hasattr(fcntl, "F_SETLEASE") and hasattr(fcntl, "F_SETSIG")
+
+__all__ = ["alone"]
+
+
+@contextmanager
+def alone(fd: int) -> Iterator[bool]:
+    """Keep other processes from opening a file, and tell whether none has it open.
+
+    True also where the system cannot tell. `fd`, open for writing, must be the only descriptor that this process has
+    of the file. What is done inside should take no more than a moment.
+    """
+    if not _LEASES:
+        yield True
+        return
+    try:
+        # who opens the file is announced by a signal: by one that does nothing, not by one that ends the process
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    except OSError as error:  # in use, or a file system or an owner that has no leases
+        yield error.errno != errno.EAGAIN
+        return
+    try:
+        yield True
+    finally:
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
