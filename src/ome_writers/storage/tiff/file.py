@@ -75,6 +75,7 @@ class TiffFile:
         self._first_at = len(HEADER)  # where the first directory stands
         self._made = False
         self._landing = Landing(self.geometry, structure)
+        self._moved: dict[int, int] = {}  # where planes lie that came again
         self._cut_behind: int | None = None  # the last page that has its room still
         self._kept: NDArray[np.int64] | None = None  # pages that the next description tells of
         self._alone = False
@@ -212,7 +213,7 @@ class TiffFile:
         """Whether nothing but room lies behind the last page that is kept."""
         assert self._cut_behind is not None
         geometry = self.geometry
-        if geometry.series_of(self._cut_behind).compressed:
+        if geometry.series_of(self._cut_behind).compressed or self._moved:
             return False
         return geometry.segment_of(self._cut_behind) is geometry.segments[-1]
 
@@ -293,14 +294,23 @@ class TiffFile:
     ) -> None:
         """Write `count` uncompressed planes that lie side by side, from `page` on.
 
-        Readers find them there after the next `show_landed`: a plane that is half on its way is never seen.
+        Readers find them there after the next `show_landed`: a plane that is half on its way is never seen. Planes
+        that come again lie elsewhere, so that the earlier ones are whole until then.
         """
+        again = self._landing.is_shown(page, count)
+        place, stride = self.geometry.plane_at(page), self.geometry.series_of(page).stride
+        if again:
+            with self._lock:
+                place = self._allocate(count * stride)
         try:
             with self._handles.use(self.path) as fd:
-                write_at(fd, buffers, self.geometry.plane_at(page))
+                write_at(fd, buffers, place)
         except OSError:
             self._landing.fail(page, count)
             raise
+        if again:
+            self._moved.update((page + n, place + n * stride) for n in range(count))
+            self._landing.hide(page, count)
         self._landing.add(page, count)
 
     def show_landed(self) -> None:
@@ -318,13 +328,16 @@ class TiffFile:
         geometry = self.geometry
         ends = {(s.first_row + s.rows) * geometry.pages_in_row - 1 for s in geometry.segments}
         ends |= {0, self._visible * geometry.pages_in_row - 1}
-        alone = np.isin(pages, list(ends))  # they are chained in ways of their own
+        ends |= self._moved.copy().keys()
+        alone = np.isin(
+            pages, list(ends)
+        )  # where they lie, or lead, does not follow from their numbers
         self._handles.sync(self.path)  # pixels before what leads to them
         with self._handles.use(self.path) as fd:
             for page in pages[alone].tolist():
                 series = geometry.series_of(page)
                 if not series.compressed:
-                    starts = [geometry.plane_at(page) + s for s in series.strip_starts]
+                    starts = [self._plane_at(page) + s for s in series.strip_starts]
                     self._patch(fd, page, starts, series.strip_bytes)
             for offset, records in self._landing.records(pages, alone):
                 write_at(fd, [records], offset)
@@ -353,7 +366,7 @@ class TiffFile:
         series = self.geometry.series_of(page)
         with self._handles.use(self.path, writing=False) as fd:
             if not series.compressed:  # what has landed and is not shown yet, too
-                at = self.geometry.plane_at(page)
+                at = self._plane_at(page)
                 parts = zip(series.strip_bytes, series.strip_starts, strict=True)
                 return [read_whole(fd, count, at + start) for count, start in parts]
             now = read_at(fd, records.strips_span, self._record_at(page) + records.strips_at)
@@ -365,6 +378,9 @@ class TiffFile:
         return self._made and page < (there if self._cut_behind is None else self._cut_behind + 1)
 
     # ------------------------------------------------------------------ inside
+
+    def _plane_at(self, page: int) -> int:
+        return self._moved.get(page) or self.geometry.plane_at(page)
 
     def _records(self, page: int) -> Records:
         return self.geometry.series_of(page).records

@@ -52,6 +52,15 @@ class Landing:
         with self._lock:
             self._landed.append((page, count))
 
+    def is_shown(self, page: int, count: int) -> bool:
+        """Whether readers find a frame in any of `count` pages."""
+        return bool(self._shown[page : page + count].any())
+
+    def hide(self, page: int, count: int) -> None:
+        """Note that the frames of `count` pages are on disk in other places than those that are shown."""
+        with self._lock:
+            self._shown[page : page + count] = False
+
     def fail(self, page: int, count: int) -> None:
         """Note that of the pixels of `count` pages some may be on disk, and some not: nobody shall see them."""
         with self._lock:

@@ -396,6 +396,46 @@ def test_a_reader_with_older_directories_reads_zeros(tmp_path: Path) -> None:
     assert [p.any() for p in pages(tmp_path / "0.tif")] == [True] * 7 + [False]
 
 
+@pytest.mark.parametrize("counts", [(3, 2), (None, 2)])
+@pytest.mark.parametrize("files", [1, 2])
+@pytest.mark.parametrize("compression", ["none", "deflate"])
+def test_a_frame_that_is_replaced_is_whole_until_then(
+    tmp_path: Path, compression: str, files: int, counts: tuple[int | None, int]
+) -> None:
+    """A frame that comes again never touches the bytes of the earlier one: a kill leaves the one or the other."""
+    shapes: list[tuple[int, ...]] = [(3, 2, *FRAME)] * files
+    made = engine(tmp_path, *[plan(*counts, compression=compression)] * files)
+    path = tmp_path / "0.tif"
+    for number in range(6):
+        made.write(number, 0, divmod(number, 2), frame(number + 1))
+    made.flush(shapes)
+    with tifffile.TiffFile(path) as tiff:
+        places = [tuple(page.dataoffsets) for page in tiff.pages]
+        held = list(tiff.pages)
+        for number in (3, 4, 0):
+            made.write(6 + number, 0, divmod(number, 2), frame(number + 50))
+        made._land()
+        if compression == "none":
+            np.testing.assert_array_equal(pages(path), [frame(n + 1) for n in range(6)])
+        made.flush(shapes)
+        np.testing.assert_array_equal(
+            [page.asarray() for page in held], [frame(n + 1) for n in range(6)]
+        )
+    expected = [frame(n + 50) if n in (3, 4, 0) else frame(n + 1) for n in range(6)]
+    np.testing.assert_array_equal(pages(path), expected)
+    made.write(12, 0, (0, 0), frame(70))
+    expected[0] = frame(70)
+    np.testing.assert_array_equal(made.read(0, (0, 0)), frame(70))
+    made.write(13, 0, (1, 0), frame(80))
+    expected[2] = frame(80)
+    end(made, shapes)
+    np.testing.assert_array_equal(pages(path), expected)
+    np.testing.assert_array_equal([made.read(0, divmod(n, 2)) for n in range(6)], expected)
+    with tifffile.TiffFile(path) as tiff:
+        now = [tuple(page.dataoffsets) for page in tiff.pages]
+    assert [now[n] == places[n] for n in range(6)] == [n in (1, 5) for n in range(6)]
+
+
 def test_a_file_that_fails_does_not_keep_the_others_from_being_shown(tmp_path: Path) -> None:
     """When the directories of one file of a set cannot be written, those of the others are."""
     made = engine(tmp_path, plan(2), plan(2))
