@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import signal
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,9 @@ except ImportError:  # Windows
 else:
     _LEASES = hasattr(fcntl, "F_SETLEASE") and hasattr(fcntl, "F_SETSIG")
 
-__all__ = ["alone"]
+__all__ = ["alone", "alone_soon"]
+
+_LOOK = 0.001  # seconds between two looks whether others have closed a file
 
 
 @contextmanager
@@ -47,3 +50,17 @@ def alone(fd: int) -> Iterator[bool]:
         yield True
     finally:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+
+
+@contextmanager
+def alone_soon(fd: int, patience: float) -> Iterator[None]:
+    """Keep other processes from opening a file as soon as none has it open, or without that from `patience` on.
+
+    `patience` is a time of `time.monotonic`; for the rest see `alone`.
+    """
+    while True:
+        with alone(fd) as nobody_reads:
+            if nobody_reads or time.monotonic() >= patience:
+                yield
+                return
+        time.sleep(_LOOK)

@@ -37,6 +37,7 @@ _LOOKS = 4  # of a reader, before it has the writer wait
 _BLOCK_BYTES = 2**20  # handed over at once: large enough for the disk, small enough for the cache
 _WARM_BLOCKS = 2  # under way: memory used again soon is in the cache, and costs half of fresh
 _FETCH = 0.1  # seconds that a reader is given from finding a page to having read it
+_READING = 1.0  # seconds that `close` waits for other processes to close a file that it will cut
 _PATIENCE = 0.004  # seconds; behind a disk that takes longer all get fresh memory
 
 
@@ -216,8 +217,9 @@ class TiffEngine:
         with self._flushing:
             if any(file.unsettled for file in self._files):
                 time.sleep(_FETCH)
+            patience = time.monotonic() + _READING
             for file in self._files:
-                self._keep_error(file.settle)
+                self._keep_error(lambda file=file: file.settle(patience))  # type: ignore[misc]  # mypy cannot infer it
 
     def stats(self) -> EngineStats:
         """Return what was done so far."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ome_writers.storage.alone import alone_soon
 from ome_writers.storage.positional import read_at, write_at
 from ome_writers.storage.tiff.directory import HEADER, aligned
 from ome_writers.storage.tiff.landing import Landing
@@ -183,8 +184,11 @@ class TiffFile:
         shrinks = self._can_shrink() and max(left, default=0) >= self._shrunk()
         return shrinks or self._has_tail(self._kept)
 
-    def settle(self) -> None:
-        """Have the chain end where the description does, and give back the room behind all that is told of."""
+    def settle(self, patience: float) -> None:
+        """Have the chain end where the description does, and give back the room behind all that is told of.
+
+        Other processes that have the file open are waited for until `patience` (`time.monotonic`).
+        """
         with self._lock:
             if self._kept is None:
                 return
@@ -194,7 +198,8 @@ class TiffFile:
                 self._end = self._shrunk()
                 with self._handles.use(self.path) as fd:
                     if os.fstat(fd).st_size > self._end:
-                        os.ftruncate(fd, self._end)
+                        with alone_soon(fd, patience):
+                            os.ftruncate(fd, self._end)
                 self._slots, self._slot, self._left = [self._slots[self._slot]], 0, {}
             self._kept = None
         self._handles.sync(self.path)
