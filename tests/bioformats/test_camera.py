@@ -45,6 +45,9 @@ def test_colours(core: CMMCorePlus, way: str, tmp_path: Path) -> None:
     """Red is red, green is green and blue is blue."""
     core.setProperty("Camera", "PixelType", "32bitRGB")
     core.setProperty("Camera", "Mode", "Color Test Pattern")
+    core.setPixelSizeUm("Res40x", 1.0)
+    core.setConfig("Objective", "40X")
+    core.waitForSystem()
     output: Any = tmp_path / "x.ome.tiff"
     target = MDAWriter(output, core=core) if way == "writer" else output
     try:

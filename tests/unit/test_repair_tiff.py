@@ -26,6 +26,7 @@ from ome_writers import (
     read_frame_metadata,
     validate,
 )
+from ome_writers import open as open_view
 from ome_writers.repair import Repair, repair
 from ome_writers.storage.lock import lock_document, lock_path
 
@@ -35,9 +36,13 @@ import numpy as np
 from ome_writers import AcquisitionSettings, create_stream
 settings, flushed, appended, metadata = json.load(sys.stdin)
 stream = create_stream(AcquisitionSettings.model_validate(settings))
+shape = (4, 6, 3) if settings["rgb"] else (4, 6)
 for i in range(appended):
     facts = {"delta_t": i / 4, "serial": i} if metadata else None
-    stream.append(np.full((4, 6), i + 1, "uint16"), frame_metadata=facts)
+    frame = np.full(shape, i + 1, "uint16")
+    if settings["rgb"]:
+        frame += np.arange(3, dtype="uint16") * 100
+    stream.append(frame, frame_metadata=facts)
     if i + 1 == flushed:
         stream.flush()
 os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
@@ -206,6 +211,48 @@ def test_several_images_of_one_file(axes: dict[str, int], compression: str, tmp_
     assert [(f["image"], f["serial"]) for f in known] == [(0, 0), (0, 3), (1, 1), (1, 4), (2, 2)]
     checked = validate(path)
     assert checked.valid, checked.findings
+
+
+COLOURS: dict[str, dict[str, Any]] = {
+    "bounded": {"axes": {"t": 10}, "reached": [7]},
+    "compressed, stored inside": {
+        "axes": {"c": 2, "t": 5}, "order": ["t", "c"], "compression": "zstd", "reached": [10],
+    },
+    "unbounded": {"axes": {"t": 0}, "reached": [7]},
+    "set": {"axes": {"t": 5, "p": 2}, "reached": [4, 3]},
+    "one file": {
+        "axes": {"t": 5, "p": 2}, "reached": [4, 3], "format": {"prefer_single_file": "always"},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COLOURS)
+def test_colours_are_kept(name: str, tmp_path: Path) -> None:
+    """Frames of three colours, with the channel that they are, survive a kill and `repair`; places stay right."""
+    form = dict(COLOURS[name])
+    axes, reached = form.pop("axes"), form.pop("reached")
+    path = killed(settings(tmp_path, axes, rgb=True, **form), 7, 7)
+    for tidy in (False, True):
+        if tidy:
+            assert repaired(path).findings
+        view = np.asarray(open_view(path))
+        assert view.shape[-3:] == (*FRAME, 3)
+        planes = view.reshape(-1, *FRAME, 3)
+        there = planes[planes[:, 0, 0, 0] > 0]
+        assert sorted(there[:, 0, 0, 0].tolist()) == list(range(1, 8))
+        colours = there - there[..., :1]
+        np.testing.assert_array_equal(colours, np.broadcast_to([0, 100, 200], there.shape))
+        assert not planes[planes[:, 0, 0, 0] == 0].any()
+        assert sorted(f["serial"] for f in read_frame_metadata(path)) == list(range(7))
+    checked = validate(path)
+    assert checked.valid, checked.findings
+    files = [path] if path.is_file() else sorted(path.glob("*.ome.tiff"))
+    found = []
+    for file in files:
+        with tifffile.TiffFile(file) as tiff:
+            found.append(len(tiff.pages))
+            assert all(page.aspage().photometric == 2 for page in tiff.pages)
+    assert found == (reached if path.is_dir() else [sum(reached)])
 
 
 def test_a_file_killed_after_its_last_frame_is_complete(tmp_path: Path) -> None:
