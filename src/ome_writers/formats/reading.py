@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from xml.etree import ElementTree
 from pydantic_core import from_json
 
 from ome_writers.errors import UnsupportedError
+from ome_writers.formats.first_page import first_page
 from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest, read_lines
 from ome_writers.formats.recognition import read_document
 from ome_writers.formats.zarr_groups import image_groups
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Frames = list[dict[str, Any]]
 
-__all__ = ["described", "description", "ome_xml", "read_frame_metadata"]
+__all__ = ["ome_xml", "read_frame_metadata"]
 
 _PLANE_KEYS = {
     "DeltaT": "delta_t",
@@ -34,8 +34,6 @@ _PLANE_KEYS = {
     "PositionY": "position_y",
     "PositionZ": "position_z",
 }
-_MOST_XML = 2**31  # bytes
-_DESCRIPTION = 270  # TIFF 6.0: ImageDescription
 
 
 def read_frame_metadata(path: str | PathLike[str]) -> Frames:
@@ -206,56 +204,10 @@ def _value(text: str) -> Any:
 
 
 def _parsed(file: Path) -> Element:
-    text = file.read_bytes() if file.suffix == ".ome" else description(file)
+    text = file.read_bytes() if file.suffix == ".ome" else first_page(file).description
     if b"<!DOCTYPE" in text[:4096] or b"<!ENTITY" in text:
         raise UnsupportedError(f"{file}: OME-XML with a document type is not read.")
     try:
         return ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise UnsupportedError(f"{file} holds no OME-XML: {error}.") from error
-
-
-def description(file: Path) -> bytes:
-    """Return the ImageDescription of a TIFF's first page.
-
-    Sources: TIFF 6.0, section 2; the BigTIFF design (8-byte offsets, 20-byte entries, version 43).
-
-    Raises
-    ------
-    UnsupportedError
-        If it is no TIFF, ends inside its first page, or has no description.
-    """
-    return described(file)[1]
-
-
-def described(file: Path) -> tuple[int, bytes]:
-    """Return where a TIFF's first page stands, and its `description`: both as they were at one moment."""
-    try:
-        return _described(file)
-    except (struct.error, OverflowError):
-        raise UnsupportedError(f"{file} is no whole TIFF: it ends inside its first page.") from None
-
-
-def _described(file: Path) -> tuple[int, bytes]:
-    with file.open("rb") as stream:
-        head = stream.read(16)
-        order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
-        version = struct.unpack(f"{order}H", head[2:4])[0] if order and len(head) == 16 else 0
-        if version not in (42, 43):
-            raise UnsupportedError(f"{file} is no TIFF.")
-        big = version == 43
-        word, many, size = ("Q", "Q", 20) if big else ("I", "H", 12)
-        (root,) = struct.unpack_from(f"{order}{word}", head, 8 if big else 4)
-        stream.seek(root)
-        (count,) = struct.unpack(f"{order}{many}", stream.read(struct.calcsize(many)))
-        directory = stream.read(min(count, 65_536) * size)
-        for at in range(0, len(directory) - size + 1, size):
-            tag, _, length = struct.unpack_from(f"{order}HH{word}", directory, at)
-            if tag == _DESCRIPTION:
-                inline = struct.calcsize(word)
-                value = directory[at + size - inline : at + size]
-                if length > inline:
-                    stream.seek(struct.unpack(f"{order}{word}", value)[0])
-                    value = stream.read(min(length, _MOST_XML))
-                return root, value[:length].rstrip(b"\0")
-    raise UnsupportedError(f"{file} holds no OME-XML: its first page has no description.")

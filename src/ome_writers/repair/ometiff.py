@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.reading import description
+from ome_writers.formats.first_page import first_page
 from ome_writers.formats.tiff_remains import LeftText
 from ome_writers.repair.planes import Left, Told
 from ome_writers.storage import files
@@ -162,7 +162,9 @@ class _Work:
 
     def _read(self, name: str) -> bytes:
         path = self._path(name)
-        xml = path.read_bytes() if name.lower().endswith(_COMPANION) else description(path)
+        xml = (
+            path.read_bytes() if name.lower().endswith(_COMPANION) else first_page(path).description
+        )
         if b"<!DOCTYPE" in xml[:4096] or b"<!ENTITY" in xml:
             raise UnsupportedError(f"{path}: OME-XML with a document type is not read.")
         return xml

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.reading import description
+from ome_writers.formats.first_page import first_page
 from ome_writers.validation.report import Check, Finding
 from ome_writers.validation.validators import ask_ome_types
 
@@ -59,7 +59,7 @@ def checks(files: list[Path]) -> Iterator[Check]:
 
 
 def _xml(file: Path) -> bytes:
-    text = file.read_bytes() if file.suffix.lower() == ".ome" else description(file)
+    text = file.read_bytes() if file.suffix.lower() == ".ome" else first_page(file).description
     if b"<!DOCTYPE" in text[:4096] or b"<!ENTITY" in text:
         raise ValueError("a document type is not read")
     return text

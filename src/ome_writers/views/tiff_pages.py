@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from ome_writers.errors import EngineMissingError
-from ome_writers.formats.reading import described
+from ome_writers.formats.first_page import first_page
 from ome_writers.views.freshness import Freshness
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class LivePages:
         """Return the ImageDescription of the first page as it is now."""
         with self._lock:
             if self._freshness.may_differ():
-                root, text = described(self.path)
+                root, text, _ = first_page(self.path)
                 if text != self._text or root != self._root:
                     self._text, self._root = text, root
                     self._forget()
