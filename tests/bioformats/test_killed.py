@@ -19,6 +19,8 @@ from faults.tiff_forms import FORMS, kill_round
 from ome_writers import validate
 from ome_writers.repair import repair
 from support.bioformats import read
+from support.closings import RUNS, output, tiffs
+from support.steps import copies_of_each_state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,6 +68,22 @@ def test_opens_what_is_left(tmp_path: Path, form: str) -> None:
     first = next(f for f in files if f.name.endswith((".tiff", ".ome")))
     planes = sum(i.pixels.shape[0] * i.pixels.shape[1] * i.pixels.shape[2] for i in read(first))
     assert planned in (0, planes)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_opens_each_state_of_close(tmp_path: Path, name: str) -> None:
+    """Between any two system calls of `close` it finds all frames in their places, whichever file it is given."""
+    run = RUNS[name]
+    folder = tmp_path / "live"
+    folder.mkdir()
+    stream = run.started(folder)
+    with copies_of_each_state(folder, tmp_path / "copies") as copies:
+        stream.close()
+    assert len(copies) > 3
+    for copy in copies:
+        path = output(copy)
+        for file in tiffs(path):
+            run.check([image.pixels for image in read(file)])
 
 
 @pytest.mark.skipif(not ROUNDS, reason="the long version: FAULT_ROUNDS=50")
