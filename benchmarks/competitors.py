@@ -53,6 +53,7 @@ COMPETITORS: tuple[Competitor, ...] = (
     Competitor("peer-tifffile-memmap", "benchmarks.peers.tiff", "memmap", "peer", "tiff"),
     Competitor("peer-tifffile-plain", "benchmarks.peers.tiff", "plain", "peer", "tiff"),
     *(Competitor(f"0.3.2-{name}", _PUBLIC, name, "peer", "zarr") for name in _ENGINES[1:]),
+    Competitor("0.3.2-tensorstore-copied", _PUBLIC, "tensorstore-copied", "peer", "zarr"),
     Competitor("0.3.2-tifffile", _PUBLIC, "tifffile", "peer", "tiff"),
 )
 
