@@ -50,6 +50,12 @@ SCRATCH: dict[str, Sequence[str]] = {
     "ending": ("complete", "skipped", "unbounded", "cancelled", "kept"),
     "handing": ("copied", "handed over", "lent"),
 }
+DTYPES = (
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float16", "float32", "float64", "complex64", "complex128"),
+)
+"""All that settings take."""
+
 FACTORS = {"ome-zarr": ZARR, "ome-tiff": TIFF, "scratch": SCRATCH}
 
 CHUNKS: dict[str, dict[str, dict[str, int]]] = {
@@ -179,4 +185,6 @@ def frame(number: int, dtype: str) -> NDArray[Any]:
     if dtype == "bool":
         return draw.random((Y, X)) < 0.5
     values = draw.integers(1, 200, (Y, X))
-    return (values * (1 - 2j)).astype(dtype) if dtype == "complex64" else values.astype(dtype)
+    return (
+        (values * (1 - 2j)).astype(dtype) if dtype.startswith("complex") else values.astype(dtype)
+    )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from contract.cases import FACTORS, Case, frame, pairwise
+from contract.cases import DTYPES, FACTORS, Case, frame, pairwise
 from contract.test_engines import READY, by_name
 from contract.witnesses import stored, zarr_shapes
 from ome_writers import (
@@ -21,8 +22,6 @@ from ome_writers import (
 from ome_writers.routing import resolve
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ome_writers import OMEStream
     from ome_writers.routing import Plan
 
@@ -74,6 +73,13 @@ def final_shapes(plan: Plan, case: Case, written: Written) -> list[tuple[int, ..
     return found
 
 
+def documents_of(output: Path) -> bytes:
+    """Return all that is said of a dataset: the documents beside its pixels, or inside of a TIFF."""
+    files = [output] if output.is_file() else [p for p in output.rglob("*") if p.is_file()]
+    suffixes = {".json", ".xml", ".ome", ".tif", ".tiff"}
+    return b"".join(path.read_bytes() for path in files if path.suffix in suffixes)
+
+
 @pytest.mark.parametrize(("row", "case"), PAIRS)
 def test_every_pair_of_choices(row: Any, case: Case, tmp_path: Path) -> None:
     """What an engine's row allows is stored right, with its metadata; what it lacks is refused and named."""
@@ -86,11 +92,14 @@ def test_every_pair_of_choices(row: Any, case: Case, tmp_path: Path) -> None:
         assert not list(tmp_path.iterdir())
         return
     stream = create_stream(settings)
-    stream.set_global_metadata("lab.before", {"room": 3})
+    stream.set_global_metadata("lab.before", {"room": "a first one"})
     written = acquire(stream, case)
     stream.close()
-    stream.set_global_metadata("lab.after", {"room": 4})
+    stream.set_global_metadata("lab.after", {"room": "another"})
     stream.update_metadata(stream.get_metadata())
+    documents = documents_of(Path(settings.output_path))
+    assert b"a first one" in documents
+    assert b"another" in documents
 
     expected = final_shapes(stream.plan, case, written)
     if row.format == "ome-zarr":
@@ -111,6 +120,26 @@ def test_every_pair_of_choices(row: Any, case: Case, tmp_path: Path) -> None:
 
     frames = read_frame_metadata(settings.output_path)
     assert sorted(entry["number"] for entry in frames) == sorted(written.values())
+
+
+@pytest.mark.parametrize("row", READY, ids=by_name)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_dtype(row: Any, dtype: str, tmp_path: Path) -> None:
+    """Each dtype that settings take is stored bit for bit, or refused by name before anything is written."""
+    compression = {"ome-zarr": "zstd", "ome-tiff": "deflate", "scratch": "none"}[row.format]
+    case = Case(dtype=dtype, compression=compression)
+    settings = case.settings(tmp_path, row.name, row.format)
+    if row.dtypes is not None and dtype not in row.dtypes:
+        with pytest.raises(UnsupportedError, match=dtype):
+            create_stream(settings)
+        assert not list(tmp_path.iterdir())
+        return
+    with create_stream(settings) as stream:
+        written = acquire(stream, case)
+    read = stored(stream.plan, [stream.plan.images[0].array.shape])[0]
+    assert read.dtype == dtype
+    for (_, index), number in written.items():
+        assert np.array_equal(read[index], frame(number, dtype))
 
 
 @pytest.mark.parametrize("row", READY, ids=by_name)
