@@ -169,6 +169,8 @@ def test_many_frames(tmp_path: Path, engine: str, tell: Callable[..., None]) -> 
         grown = resident() - memory
         tell(engine, f"{FRAMES} frames", f"{grown / MIB:+.1f} MiB over the last three quarters")
         assert grown < 64 * MIB + 8 * FRAMES, f"{grown / MIB:.0f} MiB"
+    sizes = [p.stat().st_size for p in tmp_path.rglob("*") if p.is_file()]
+    tell(engine, "largest file", f"{max(sizes) / MIB:.1f} MiB of {len(sizes)} files")
     for number in (0, 1, FRAMES // 2, FRAMES - 1):
         assert np.array_equal(stream.read(0, (number,)), frame(number))
     images = stored(stream.plan, [stream.plan.images[0].array.shape])

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 from ome_writers import AcquisitionSettings, Dimension
 from ome_writers.storage import ENGINES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TRIED: Counter[str] = Counter()
+"""How many bad inputs were tried in this process, and how many of them were refused with a clear error."""
 
 SUFFIXES = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tiff", "scratch": ""}
 READY = [row.name for row in ENGINES.values() if row.missing() is None]
@@ -44,3 +53,12 @@ def contents(folder: Path) -> dict[str, bytes | None]:
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
     }
+
+
+@contextmanager
+def refusal(error: type[Exception], *, match: str) -> Iterator[None]:
+    """Expect an error as `pytest.raises` does, and count it."""
+    TRIED["tried"] += 1
+    with pytest.raises(error, match=match):
+        yield
+    TRIED["refused"] += 1

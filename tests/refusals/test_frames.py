@@ -22,7 +22,7 @@ from ome_writers.errors import (
     UnsupportedError,
 )
 from ome_writers.storage import ENGINES
-from refusals.bad import READY, frame, settings
+from refusals.bad import READY, frame, refusal, settings
 
 pytestmark = pytest.mark.parametrize("engine", READY)
 
@@ -83,14 +83,14 @@ def test_a_wrong_frame_is_refused(tmp_path: Path, engine: str) -> None:
     with create_stream(settings(tmp_path, engine)) as stream:
         stream.append(frame(0))
         for wrong, error, message in wrong_frames():
-            with pytest.raises(error, match=message):
+            with refusal(error, match=message):
                 stream.append(wrong)
-            with pytest.raises(error, match=message):
+            with refusal(error, match=message):
                 stream.append(wrong, copy=False, frame_metadata={"serial": 1})
             assert stream.stats().frames_accepted == 1
         stream.append(frame(1))
         stream.append(frame(2))
-        with pytest.raises(EndOfAcquisitionError, match="would exceed total of 3 frames"):
+        with refusal(EndOfAcquisitionError, match="would exceed total of 3 frames"):
             stream.append(frame(3))
     judge(stream)
     assert read_frame_metadata(stream.settings.output_path) == []
@@ -139,7 +139,7 @@ def test_wrong_metadata_is_refused(tmp_path: Path, engine: str) -> None:
     with create_stream(settings(tmp_path, engine)) as stream:
         stream.append(frame(0))
         for metadata, message in cases:
-            with pytest.raises(MetadataError, match=message):
+            with refusal(MetadataError, match=message):
                 stream.append(frame(9), frame_metadata=metadata)  # type: ignore[arg-type]  # wrong on purpose
             assert stream.stats().frames_accepted == 1
         stream.append(frame(1), frame_metadata={})
@@ -198,7 +198,7 @@ def test_a_wrong_index_is_refused(tmp_path: Path, engine: str) -> None:
     """An index outside of the acquisition, or of axes that it does not have, raises; the stream is where it was."""
     with create_stream(settings(tmp_path, engine)) as stream:
         if not ENGINES[engine].random_access:
-            with pytest.raises(UnsupportedError, match=r"in order only: index=\{'t': 1\}"):
+            with refusal(UnsupportedError, match=r"in order only: index=\{'t': 1\}"):
                 stream.append(frame(1), index={"t": 1})
         else:
             for index, message in (
@@ -207,12 +207,12 @@ def test_a_wrong_index_is_refused(tmp_path: Path, engine: str) -> None:
                 ({"q": 0}, r"index names \['q'\], but the axes .* are \['t'\]"),
                 ({"y": 0}, r"index names \['y'\]"),
             ):
-                with pytest.raises(IndexError, match=message):
+                with refusal(IndexError, match=message):
                     stream.append(frame(9), index=index)
         for frames in (0, -1):
-            with pytest.raises(ValueError, match=f"frames must be positive, got {frames}"):
+            with refusal(ValueError, match=f"frames must be positive, got {frames}"):
                 stream.skip(frames=frames)
-        with pytest.raises(IndexError, match=r"would exceed total of 3 frames \(tried to skip 4\)"):
+        with refusal(IndexError, match=r"would exceed total of 3 frames \(tried to skip 4\)"):
             stream.skip(frames=4)
         for number in range(3):
             stream.append(frame(number))

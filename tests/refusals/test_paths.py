@@ -12,7 +12,7 @@ import pytest
 from contract.witnesses import stored
 from ome_writers import OutputExistsError, SettingsError, WriteError, create_stream
 from ome_writers.storage import ENGINES
-from refusals.bad import READY, SUFFIXES, contents, frame, settings
+from refusals.bad import READY, SUFFIXES, contents, frame, refusal, settings
 
 pytestmark = pytest.mark.parametrize("engine", READY)
 ROOT = getattr(os, "geteuid", lambda: 1)() == 0
@@ -24,7 +24,7 @@ def refused(
     """Ask for a stream at `path`, with and without overwriting, and look that nothing has changed."""
     before = contents(folder)
     for overwrite in (False, True):
-        with pytest.raises(error, match=words):
+        with refusal(error, match=words):
             create_stream(settings(folder, engine, root_path=path, overwrite=overwrite))
         assert contents(folder) == before
 
