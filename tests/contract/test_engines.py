@@ -119,6 +119,32 @@ def test_the_last_frame_of_a_place_stays(row: Any, chunks: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("row", IN_ANY_ORDER, ids=by_name)
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_places_that_are_filled_again_at_once(row: Any, compression: str, tmp_path: Path) -> None:
+    """A frame that replaces one that is still on its way, or beside others that are, is the one that stays."""
+    if compression not in row.compressions:
+        pytest.skip(f"{row.name} has no compression {compression!r}")
+    for turn in range(10):
+        case = Case(compression=compression)
+        plan, engine = opened(row, case, tmp_path / str(turn))
+        last: dict[int, int] = {}
+        assert plan.frames is not None
+        order = [0, 1, 1, 2, 3, *np.random.default_rng(turn).integers(0, plan.frames, 80).tolist()]
+        for serial, number in enumerate(order):
+            image, index = plan.router.address(number)
+            engine.write(serial, image, index, frame(serial, "uint16"))
+            last[number] = serial
+            assert np.array_equal(engine.read(image, index), frame(serial, "uint16"))
+        engine.close(shapes(plan))
+        assert not engine.failures
+        seen = stored(plan) if row.format == "ome-zarr" else None
+        for number, serial in last.items():
+            image, index = plan.router.address(number)
+            assert np.array_equal(engine.read(image, index), frame(serial, "uint16"))
+            assert seen is None or np.array_equal(seen[image][index], frame(serial, "uint16"))
+
+
+@pytest.mark.parametrize("row", IN_ANY_ORDER, ids=by_name)
 @pytest.mark.parametrize("chunks", ["frames", "deep", "shards over t", "deep shards"])
 def test_more_chunks_than_fit_into_memory(row: Any, chunks: str, tmp_path: Path) -> None:
     """With memory for two planes, an acquisition that touches every shard in turn is stored right."""

@@ -89,6 +89,7 @@ class TiffEngine:
         self._flushing = threading.Lock()
         self._open: dict[tuple[int, int], Block] = {}  # by file and next page, oldest first
         self._live: list[dict[int, Block]] = [{} for _ in self._files]  # frames are in memory
+        self._under_way: list[set[int]] = [set() for _ in self._files]  # their pages
         self._frames_written = 0
         self._bytes_written = 0
         self._counting = threading.Lock()
@@ -113,9 +114,12 @@ class TiffEngine:
         """Take one plane; see `storage.contract.Engine.write`."""
         file, series = self._places[array]
         page = series.page(index)
+        if page in self._under_way[file]:  # the earlier frame must not land behind this one
+            self._write_all()
         with self._lock:
             block = self._open.pop((file, page), None)
             if block is not None:
+                self._under_way[file].add(page)
                 self._put(block, number, frame)
                 return
         if not self._files[file].has(page):
@@ -124,6 +128,7 @@ class TiffEngine:
             except OSError as error:  # kept, like that of a worker
                 self._background.failures.append(Failure(error, (number,)))
                 return
+        self._under_way[file].add(page)
         if owned and frame.flags.c_contiguous and frame.nbytes >= self._block_bytes:
             self._pool.reserve(frame.nbytes)
             block = Block(file, page, series, 1)
@@ -274,18 +279,25 @@ class TiffEngine:
                 self._stored += block.frames
         finally:
             self._live[block.file].pop(id(block), None)
+            self._under_way[block.file].difference_update(
+                range(block.page, block.page + block.count)
+            )
             block.free(self._pool)
             self._landed.set()
 
     def _land(self) -> None:
+        """Return when all that was taken is on disk, and is known to be."""
+        self._write_all()
+        with self._counting:
+            self._hidden += self._stored
+            self._stored.clear()
+
+    def _write_all(self) -> None:
         """Return when all that was taken is on disk."""
         with self._lock:
             for key in list(self._open):
                 self._submit(self._open.pop(key))
         self._background.barrier()
-        with self._counting:
-            self._hidden += self._stored
-            self._stored.clear()
 
     def _relieve(self) -> None:
         """Put the oldest open block on its way when nothing else would give memory back."""
