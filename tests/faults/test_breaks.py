@@ -43,7 +43,6 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_shim(tmp_path_factory.mktemp("shim"))
 
 
-@pytest.mark.short
 @pytest.mark.timeout(1800 if LONG else 200)
 @pytest.mark.parametrize("engine", COUNTS if LONG else SHORT)
 def test_a_disk_that_fails(

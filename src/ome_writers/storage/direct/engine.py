@@ -80,6 +80,9 @@ class DirectEngine:
         self._counting = threading.Lock()
         self._open: dict[tuple[int, Cell | None], Block] = {}  # oldest first
         self._live: dict[int, dict[int, Block]] = {}  # by array: blocks whose frames are in memory
+        self._coming: list[set[Cell]] = [
+            set() for _ in targets
+        ]  # by array: the columns of one plane in them
         self._parted: dict[tuple[int, Cell], set[int]] = {}  # filled slots of columns put aside
         self._lent: dict[int, NDArray[np.uint8]] = {}
         self._frames_written = 0
@@ -104,6 +107,9 @@ class DirectEngine:
     ) -> None:
         """Take one plane; see `storage.contract.Engine.write`."""
         stored = self._arrays[array]
+        coming = self._coming[array]
+        if coming and stored.grid.split(index)[0] in coming:
+            self._write_all()  # or the earlier frame could land behind this one
         if stored.passes and not owned and self._write_through(stored, index, number, frame):
             return
         grid = stored.grid
@@ -301,6 +307,7 @@ class DirectEngine:
             grid.place(frame, block.columns[len(block.cells)], 0)
         block.planes.append(plane)
         block.cells.append(cell)
+        self._coming[block.array].add(cell)
         if block.full:
             self._seal(key, final=True)
 
@@ -342,7 +349,16 @@ class DirectEngine:
         finally:
             if last:
                 self._live[block.array].pop(id(block), None)
+                self._coming[block.array].difference_update(block.cells)
                 block.free(self._pool)
+
+    def _write_all(self) -> None:
+        """Return when each column of one plane that was taken is on disk."""
+        with self._lock:
+            for key in list(self._open):
+                if key[1] is None:
+                    self._seal(key, final=True)
+        self._background.barrier()
 
     def _relieve(self) -> None:
         """Put the oldest open block on its way when nothing else would give memory back."""
