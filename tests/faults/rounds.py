@@ -27,6 +27,9 @@ ALLOWANCE = 0.3
 MARGIN = 0.02
 """Seconds that the clock may take to wake up, and the writer to tell."""
 
+STALL = 0.5
+"""Seconds without a word from a writer that the machine has not let run."""
+
 STORED = "tcz"  # the order of OME-Zarr
 
 
@@ -101,7 +104,8 @@ class Figures:
     interval and the two flushes that they can have to wait for (as measured in the round, `ALLOWANCE` at
     least). `late` counts frames that were older
     than the interval and `ALLOWANCE` and not there, because a flush took longer. `age` is that of the oldest
-    frame that a kill took, `flush` the longest flush, in seconds.
+    frame that a kill took, `flush` the longest flush, in seconds. In `stalled` rounds the writer had got no
+    time from the machine for a while when it was killed.
     """
 
     rounds: int = 0
@@ -114,6 +118,7 @@ class Figures:
     late: int = 0
     age: float = 0.0
     flush: float = 0.0
+    stalled: int = 0
     findings: list[str] = field(default_factory=list)
 
     def add(self, other: Figures) -> None:
@@ -163,8 +168,10 @@ def kill_round(
     ]
     times = [float(line[0]) for line in lines if len(line) == 1]
     figures.flush = longest_flush(lines, killed)
-    late = killed - FLUSH_INTERVAL - ALLOWANCE
-    young = min(late, killed - FLUSH_INTERVAL - 2 * figures.flush - MARGIN)
+    alive = sign_of_life(lines, killed)
+    figures.stalled = int(alive < killed)
+    late = alive - FLUSH_INTERVAL - ALLOWANCE
+    young = min(late, alive - FLUSH_INTERVAL - 2 * figures.flush - MARGIN)
     promised = flushed(lines)
     if timed:
         promised = max(promised, sum(accepted < young for accepted in times))
@@ -179,6 +186,15 @@ def wait_for(journal: Path, sign: bytes, child: subprocess.Popen[Any]) -> None:
     while sign not in journal.read_bytes() and child.poll() is None:
         assert time.monotonic() < deadline, f"the writer did not tell {sign!r} in 90 s"
         time.sleep(0.002)
+
+
+def sign_of_life(lines: list[list[str]], killed: float) -> float:
+    """Return when it was killed; or when a writer told its last, when the machine gave it no time since then.
+
+    One that runs tells of a frame every few milliseconds, or of a flush.
+    """
+    last = max((float(line[-2] if len(line) == 3 else line[0]) for line in lines), default=killed)
+    return killed if killed - last < STALL else last
 
 
 def flushed(lines: list[list[str]]) -> int:

@@ -51,7 +51,7 @@ ROUNDS = int(os.environ.get("FAULT_ROUNDS", "0"))
 SEED = int(os.environ.get("FAULT_SEED", "0")) or random.SystemRandom().randrange(2**31)
 HEADER = (
     "| engine | rounds | over before | accepted | promised | lost | late | wrong | errors "
-    "| oldest taken (s) | longest flush (s) |"
+    "| oldest taken (s) | longest flush (s) | stalled |"
 )
 
 
@@ -93,11 +93,11 @@ def test_many_rounds_lose_nothing(
     with capsys.disabled():
         print(f"\n\nseed {SEED}, flush_interval {FLUSH_INTERVAL} s, allowance {ALLOWANCE} s")
         print(HEADER)
-        print("|" + "---|" * 11)
+        print("|" + "---|" * 12)
         print(
             f"| {engine} | {total.rounds} | {total.ended} | {total.accepted} | {total.promised} "
             f"| {total.lost} | {total.late} | {total.wrong} | {total.errors} "
-            f"| {total.age:.3f} | {total.flush:.3f} |"
+            f"| {total.age:.3f} | {total.flush:.3f} | {total.stalled} |"
         )
     findings = total.findings
     assert not findings, f"{len(findings)} findings:\n" + "\n".join(findings[:40])

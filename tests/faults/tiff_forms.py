@@ -25,6 +25,7 @@ from faults.rounds import (
     frame,
     longest_flush,
     metadata,
+    sign_of_life,
     wait_for,
 )
 from ome_writers import AcquisitionSettings, Dimension, read_frame_metadata
@@ -119,7 +120,8 @@ def kill_round(folder: Path, name: str, seed: int, *, timed: bool = True) -> Jud
     times = [float(line[0]) for line in lines if len(line) == 1]
     promised = flushed(lines)
     if timed:
-        young = killed - FLUSH_INTERVAL - max(ALLOWANCE, 2 * longest_flush(lines, killed) + MARGIN)
+        alive = sign_of_life(lines, killed)
+        young = alive - FLUSH_INTERVAL - max(ALLOWANCE, 2 * longest_flush(lines, killed) + MARGIN)
         promised = max(promised, sum(at < young for at in times))
     if writer.returncode == 0:
         promised = len(times)
