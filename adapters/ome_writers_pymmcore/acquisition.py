@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ome_writers import AcquisitionSettings, Channel, Dimension, SettingsError
+from ome_writers import AcquisitionSettings, Dimension, SettingsError
+from ome_writers_pymmcore.cameras import with_cameras
 from ome_writers_useq import EventPlaces, useq_to_acquisition_settings
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     Places = Callable[[Mapping[str, int]], dict[str, int]]
 
 __all__ = ["AcquisitionPlan", "chosen_settings", "free_output", "plan_for"]
-
-CAMERAS = "cam"
-"""Name of the axis along which one event has a frame for each camera."""
 
 AcquisitionPlan = tuple[AcquisitionSettings, "Places | None"]
 """Settings, and where an event's frame goes; None: frames go where they come, in order."""
@@ -63,6 +61,7 @@ def plan_for(
     microscope: Microscope,
     chosen: Mapping[str, Any],
     *,
+    one_a_channel: bool = False,
     frames: int | None = None,
     chunk_shapes: Mapping[str, int] | None = None,
     shard_shapes: Mapping[str, int] | None = None,
@@ -75,7 +74,9 @@ def plan_for(
         What the run goes through. None, or the empty one that pymmcore-plus makes for an iterator of events: then
         the frames become one time axis, unless dimensions were chosen.
     microscope
-        What is known before the first frame.
+        What is known before the first frame; `cameras` are those that deliver.
+    one_a_channel
+        Whether the camera of an event follows from its channel.
     chosen
         The user's settings. With ``dimensions`` among them, events are addressed by the axes of that name.
     frames
@@ -123,7 +124,7 @@ def plan_for(
         )
         places = EventPlaces(sequence)
     if "dimensions" in found:
-        found["dimensions"] = _with_cameras(found["dimensions"], microscope.cameras)
+        found = with_cameras(found, microscope, one_a_channel=one_a_channel)
     found["dtype"] = camera.dtype
     found["rgb"] = camera.shape is not None and len(camera.shape) == 3
     return AcquisitionSettings(**{**found, **chosen}), places
@@ -170,24 +171,6 @@ def _frame_dimensions(
         )
         for name, count in zip("yx", _frame_shape(camera), strict=True)
     ]
-
-
-def _with_cameras(dimensions: list[Dimension], cameras: tuple[Camera, ...]) -> list[Dimension]:
-    """Say which camera sees the channels; add an axis where several see each event."""
-    if len(cameras) > 1:
-        axis = Dimension(name=CAMERAS, type="other", coords=[camera.label for camera in cameras])
-        return [*dimensions[:-2], axis, *dimensions[-2:]]
-    told = []
-    camera = next(iter(cameras))
-    for dim in dimensions:
-        coords = [
-            c.model_copy(update={"camera": camera.label})
-            if isinstance(c, Channel) and c.camera is None
-            else c
-            for c in dim.coords or ()
-        ]
-        told.append(dim.model_copy(update={"coords": coords}) if coords else dim)
-    return told
 
 
 def _named(axes: list[str]) -> Places:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ome_writers_pymmcore.facts import only_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ome_types.model import OME, Detector, DetectorSettings, Instrument
 
@@ -45,7 +45,7 @@ def describe(stream: OMEStream, microscope: Microscope) -> None:
     models = stream.get_metadata()
     for model in models.values():
         if model.binary_only is None:
-            _enrich(model, microscope)
+            _enrich(model, microscope, [image.camera for image in stream.plan.images])
     stream.update_metadata(models)
 
 
@@ -54,11 +54,14 @@ def show_bit_depth(stream: OMEStream, microscope: Microscope) -> None:
 
     What is displayed at first (``start`` to ``end``) stays as the data have it.
     """
-    bits = microscope.cameras[0].bits
-    if stream.settings.format.name != "ome-zarr" or not bits:
+    if stream.settings.format.name != "ome-zarr":
         return
+    bits_of = {camera.label: camera.bits for camera in microscope.cameras}
     groups = stream.get_metadata()
-    for attributes in groups.values():
+    for attributes, image in zip(groups.values(), stream.plan.images, strict=True):
+        bits = bits_of.get(image.camera, microscope.cameras[0].bits)
+        if not bits:
+            continue
         for channel in attributes.get("ome", {}).get("omero", {}).get("channels", ()):
             window = channel["window"]
             window["min"], window["max"] = 0, max(2**bits - 1, window["end"])
@@ -94,27 +97,26 @@ def _without_gaps(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {key: only_plain(value) for key, value in fields.items() if value not in (None, "", [])}
 
 
-def _enrich(model: OME, microscope: Microscope) -> None:
-    """Tell an OME model what its words suffice for."""
+def _enrich(model: OME, microscope: Microscope, own: Sequence[str]) -> None:
+    """Tell an OME model what its words suffice for; `own` is the camera of each image that has one of its own."""
     from ome_types.model import InstrumentRef, ObjectiveSettings
 
     detectors = {camera.label: f"Detector:0:{i}" for i, camera in enumerate(microscope.cameras)}
     model.instruments = [_instrument(microscope, detectors)]
     by_label = {camera.label: camera for camera in microscope.cameras}
     for image in model.images:
+        seen_by = by_label.get(own[int(image.id.rpartition(":")[2])], microscope.cameras[0])
         if microscope.began is not None:
             image.acquisition_date = microscope.began
         image.instrument_ref = InstrumentRef(id=_INSTRUMENT)
         if microscope.objective is not None:
             image.objective_settings = ObjectiveSettings(id=_OBJECTIVE)
-        if microscope.cameras[0].bits and not image.pixels.type.value.startswith(
-            ("float", "double")
-        ):
-            image.pixels.significant_bits = microscope.cameras[0].bits
+        if seen_by.bits and not image.pixels.type.value.startswith(("float", "double")):
+            image.pixels.significant_bits = seen_by.bits
         for channel in image.pixels.channels:
             # channels of several cameras are called after them: "DAPI / Camera-1"
             named = (channel.name or "").rsplit(" / ", 1)[-1]
-            camera = by_label.get(named, microscope.cameras[0])
+            camera = by_label.get(named, seen_by)
             channel.detector_settings = _detector_settings(camera, detectors[camera.label])
 
 

@@ -44,6 +44,8 @@ class Camera:
         As set; None where it has no such property.
     readout
         Its readout mode or time, as text.
+    pixel_size_um
+        Where it differs from that of the microscope.
     """
 
     label: str
@@ -58,6 +60,7 @@ class Camera:
     gain: float | None = None
     offset: float | None = None
     readout: str = ""
+    pixel_size_um: float | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ class Microscope:
         adapter of several.
     others
         The other cameras of the configuration, by label.
+    camera_of_channel
+        Label of the camera that a preset (group, name) selects, where it selects one.
     selected
         Label of the selected camera.
     pixel_size_um
@@ -98,6 +103,7 @@ class Microscope:
 
     cameras: tuple[Camera, ...]
     others: Mapping[str, Camera] = field(default_factory=dict)
+    camera_of_channel: Mapping[tuple[str, str], str] = field(default_factory=dict)
     selected: str = ""
     pixel_size_um: float = 0.0
     affine: tuple[float, ...] | None = None
@@ -117,11 +123,12 @@ class Microscope:
         by_label = {str(i.get("camera_label", "")): i for i in infos}
         labels = _physical(first, devices.get(selected, {}))
         # The adapter of several cameras knows the frames of all of them.
+        size = number(first.get("pixel_size_um")) or 0.0
         cameras = tuple(
-            _camera(name, {**first, **by_label.get(name, {})}, devices) for name in labels
+            _camera(name, {**first, **by_label.get(name, {})}, devices, size) for name in labels
         )
         others = {
-            name: _camera(name, info, devices)
+            name: _camera(name, info, devices, size)
             for name, info in by_label.items()
             if name not in labels and name != selected
         }
@@ -130,8 +137,9 @@ class Microscope:
         return cls(
             cameras=cameras,
             others=others,
+            camera_of_channel=_selections(summary.get("config_groups") or ()),
             selected=selected,
-            pixel_size_um=number(first.get("pixel_size_um")) or 0.0,
+            pixel_size_um=size,
             affine=tuple(float(v) for v in affine) if affine else None,
             magnification_factor=number(first.get("magnification_factor")) or 1.0,
             objective=_objective(devices.values()),
@@ -156,14 +164,29 @@ def _physical(info: Mapping[str, Any], device: Mapping[str, Any]) -> list[str]:
     return named if len(named) == count else [f"{label}-{i + 1}" for i in range(count)]
 
 
+def _selections(groups: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+    """Return which presets (group, name) select a camera, and which."""
+    return {
+        (str(group.get("name")), str(preset.get("name"))): str(setting.get("val"))
+        for group in groups
+        for preset in group.get("presets") or ()
+        for setting in preset.get("settings") or ()
+        if (setting.get("dev"), setting.get("prop")) == ("Core", "Camera")
+    }
+
+
 def _properties(device: Mapping[str, Any]) -> dict[str, str]:
     found = device.get("properties") or ()
     return {str(p.get("name")): str(p["value"]) for p in found if p.get("value") is not None}
 
 
 def _camera(
-    label: str, info: Mapping[str, Any], devices: Mapping[str, Mapping[str, Any]]
+    label: str,
+    info: Mapping[str, Any],
+    devices: Mapping[str, Mapping[str, Any]],
+    pixel_size_um: float,
 ) -> Camera:
+    own_size = number(info.get("pixel_size_um")) or pixel_size_um
     device = devices.get(label, {})
     properties = _properties(device)
     bits = re.search(
@@ -188,6 +211,7 @@ def _camera(
             for key in ("ReadoutMode", "ReadoutTime")
             if key in properties
         ),
+        pixel_size_um=None if own_size == pixel_size_um else own_size,
     )
 
 

@@ -1,45 +1,57 @@
-"""Where the frames of a run go: into one stream, and one more for each camera whose frames are unlike the others'."""
+"""Where the frames of a run go."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ome_writers import create_stream
-from ome_writers_pymmcore.acquisition import CAMERAS, free_output, plan_for
+from ome_writers import FrameShapeError, MetadataError, create_stream
+from ome_writers_pymmcore.acquisition import free_output, plan_for
+from ome_writers_pymmcore.cameras import CAMERAS, delivering
 from ome_writers_pymmcore.documents import describe, show_bit_depth
+from ome_writers_pymmcore.facts import only_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     import useq
     from numpy.typing import NDArray
 
     from ome_writers import OMEStream
-    from ome_writers_pymmcore.acquisition import Places
-    from ome_writers_pymmcore.microscope import Camera, Microscope
+    from ome_writers_pymmcore.microscope import Microscope
 
-__all__ = ["Outputs"]
+__all__ = ["Outputs", "turn_of"]
+
+
+class _Frame(NamedTuple):
+    """A frame, the place of its event, its camera, and what is said of it."""
+
+    image: NDArray[np.generic]
+    place: Mapping[str, int]
+    camera: str
+    facts: Mapping[str, Any]
 
 
 class Outputs:
-    """The streams of one run.
+    """The stream of one run.
 
-    An image has one size and one dtype. A camera that the summary knows with another size or dtype than the selected
-    one has a dataset of its own beside the first, called after it (``x_Camera-2.ome.zarr``), made with its first
-    frame.
+    Which cameras deliver is known beforehand where the selected one is an adapter of several, where the presets of
+    the sequence's channels select them, and where somebody names them. Others may join as long as the first event
+    lasts: the output is made anew then.
 
     Parameters
     ----------
     sequence, microscope, chosen
         As for `plan_for`.
+    cameras
+        Labels of the cameras that deliver; None: as above.
     numbered
         Whether an output that exists has another one made beside it.
-    shapes
-        Chunk and shard shapes for `plan_for`.
+    copy
+        Whether frames are copied, or handed over.
+    chunk_shapes, shard_shapes
+        For `plan_for`.
     """
 
     def __init__(
@@ -48,94 +60,122 @@ class Outputs:
         microscope: Microscope,
         chosen: Mapping[str, Any],
         *,
+        cameras: Sequence[str] | None = None,
         numbered: bool,
+        copy: bool,
         chunk_shapes: Mapping[str, int] | None,
         shard_shapes: Mapping[str, int] | None,
     ) -> None:
         self._sequence = sequence
-        self._chosen = chosen
+        self._chosen = dict(chosen)
         self._numbered = numbered
-        self._chunks, self._shards = chunk_shapes, shard_shapes
-        self._microscope = microscope
-        self._others: dict[str, tuple[OMEStream, Places | None, Microscope]] = {}
-        self.main, self._places = self._open(microscope, chosen)
-        self._labels = {camera.label for camera in microscope.cameras}
-        self._has_cameras = any(d.name == CAMERAS for d in self.main.settings.dimensions)
+        self._copy = copy
+        self._shapes = {"chunk_shapes": chunk_shapes, "shard_shapes": shard_shapes}
+        self._first: list[_Frame] | None = [] if cameras is None else None
+        """The frames of the first event, as long as it lasts and other cameras may join."""
+        self._begin(*delivering(microscope, sequence, cameras))
 
-    def place(
-        self, image: NDArray[np.generic], index: Mapping[str, int], camera: str
-    ) -> tuple[OMEStream, dict[str, int] | None]:
-        """Return the stream that takes a frame, and its place there; None: the next one."""
-        stream, places = self.main, self._places
-        if camera not in self._labels and self._is_unlike(camera):
-            stream, places = self._other(camera)
-        named = {str(axis): int(i) for axis, i in index.items()}
-        if not self._has_cameras and (stream is not self.main or camera in self._labels):
-            named.pop(CAMERAS, None)  # the camera says it already
-        return stream, None if places is None else places(named)
-
-    @property
-    def streams(self) -> list[OMEStream]:
-        """All streams, the main one first."""
-        return [self.main, *(stream for stream, _, _ in self._others.values())]
+    def append(
+        self, image: NDArray[np.generic], index: Mapping[str, int], camera: str, facts: Any
+    ) -> None:
+        """Write a frame of an event to its place."""
+        frame = _Frame(image, {str(axis): int(i) for axis, i in index.items()}, camera, facts)
+        if camera in self._microscope.others and self._is_apart(frame):
+            self._join(frame)
+        self._write(frame)
+        if self._first is not None:
+            kept = frame._replace(image=image.copy()) if self._copy else frame
+            self._first.append(kept)
+            if not self._microscope.others or _event(self._first[0]) != _event(frame):
+                self._first = None
 
     def close(self) -> None:
-        """Close all streams; the first error is raised when all of them are closed."""
-        errors: list[Exception] = []
-        known = [(self.main, self._microscope)]
-        known += [(stream, microscope) for stream, _, microscope in self._others.values()]
-        for stream, microscope in known:
-            try:
-                stream.close()
-                show_bit_depth(stream, microscope)
-            except Exception as error:
-                errors.append(error)
-        if errors:
-            raise errors[0]
+        """Close the stream, and say last what is known of its pixels."""
+        self.stream.close()
+        show_bit_depth(self.stream, self._microscope)
 
-    def _is_unlike(self, camera: str) -> bool:
-        """Whether a camera is known to deliver frames that the main stream cannot hold."""
-        other, first = self._microscope.others.get(camera), self._microscope.cameras[0]
-        return other is not None and (other.shape, other.dtype) != (first.shape, first.dtype)
-
-    def _other(self, label: str) -> tuple[OMEStream, Places | None]:
-        """Return the stream of a camera with frames of another kind."""
-        if label not in self._others:
-            camera: Camera = self._microscope.others[label]
-            microscope = dataclasses.replace(
-                self._microscope, cameras=(camera,), selected=label, affine=None
-            )
-            chosen = {k: v for k, v in self._chosen.items() if k not in ("dtype", "rgb")}
-            if chosen.get("root_path"):
-                chosen["root_path"] = _beside(self.main.settings.root_path, label)
-            stream, places = self._open(microscope, chosen)
-            self._others[label] = (stream, places, microscope)
-        stream, places, _ = self._others[label]
-        return stream, places
-
-    def _open(
-        self, microscope: Microscope, chosen: Mapping[str, Any]
-    ) -> tuple[OMEStream, Places | None]:
-        settings, places = plan_for(
+    def _begin(self, microscope: Microscope, one_a_channel: bool) -> None:
+        self._microscope = microscope
+        self._labels = [camera.label for camera in microscope.cameras]
+        settings, self._places = plan_for(
             self._sequence,
             microscope,
-            chosen,
-            chunk_shapes=self._chunks,
-            shard_shapes=self._shards,
+            self._chosen,
+            one_a_channel=one_a_channel,
+            **self._shapes,  # type: ignore[arg-type]  # both are of one type
         )
         if self._numbered and settings.root_path:
             settings = free_output(settings)
-        stream = create_stream(settings)
+        self._came = dict.fromkeys(self._labels, 0)
+        self._axes = [d.name for d in settings.dimensions]
+        self.stream = create_stream(settings)
         try:
-            describe(stream, microscope)
+            describe(self.stream, microscope)
         except BaseException:
-            stream.close()
+            self.stream.close()
             raise
-        return stream, places
+
+    def _is_apart(self, frame: _Frame) -> bool:
+        """Whether a frame of another camera has no place among those of the cameras that are known."""
+        first, other = self._microscope.cameras[0], self._microscope.others[frame.camera]
+        return CAMERAS in frame.place or (other.shape, other.dtype) != (first.shape, first.dtype)
+
+    def _join(self, frame: _Frame) -> None:
+        """Begin anew with one camera more."""
+        labels = [*self._labels, frame.camera]
+        if self._first is None or (self._first and _event(self._first[0]) != _event(frame)):
+            raise FrameShapeError(
+                f"Camera {frame.camera!r} delivers its first frame at event {dict(frame.place)}, and nobody has said "
+                f"that it would. Name the cameras of the run: MDAWriter(..., cameras={labels})."
+            )
+        self.stream.close()
+        self._chosen.update(overwrite=True)
+        if self.stream.settings.root_path:
+            self._chosen.update(root_path=self.stream.settings.root_path)
+        self._numbered = False
+        first, self._first = self._first, []
+        whole = dataclasses.replace(
+            self._microscope,
+            others={**self._microscope.others, **{c.label: c for c in self._microscope.cameras}},
+        )
+        self._begin(*delivering(whole, self._sequence, labels))
+        for earlier in first:
+            self._write(earlier)
+            self._first.append(earlier)
+
+    def _write(self, frame: _Frame) -> None:
+        index = self._index(frame)
+        if not self._copy:
+            frame.image.setflags(write=False)
+        try:
+            self.stream.append(
+                frame.image, index=index, copy=self._copy, frame_metadata=frame.facts
+            )
+        except MetadataError:  # somebody's own object in the event's metadata is no reason to stop
+            plain = only_plain(frame.facts)
+            self.stream.append(frame.image, index=index, copy=self._copy, frame_metadata=plain)
+        if frame.camera in self._came:
+            self._came[frame.camera] += 1
+
+    def _index(self, frame: _Frame) -> dict[str, int] | None:
+        """Return where a frame goes; None: the next place."""
+        named = dict(frame.place)
+        if frame.camera in self._labels:  # the camera says it
+            named.pop(CAMERAS, None)
+            if CAMERAS in self._axes:
+                named[CAMERAS] = self._labels.index(frame.camera)
+        if self._places is not None:
+            return self._places(named)
+        if len(self._labels) == 1 or CAMERAS not in named:
+            return None
+        return turn_of(self.stream, self._came[frame.camera], named[CAMERAS], len(self._labels))
 
 
-def _beside(path: str, label: str) -> str:
-    """Return the path of a camera's own dataset beside `path`."""
-    whole = Path(path)
-    stem, suffix = re.fullmatch(r"(.*?)((?:\.ome)?(?:\.[^.]*)?)", whole.name).groups()  # type: ignore[union-attr]  # it matches everything
-    return str(whole.with_name(f"{stem}_{re.sub(r'[^A-Za-z0-9._-]+', '-', label)}{suffix}"))
+def turn_of(stream: OMEStream, number: int, camera: int, cameras: int) -> dict[str, int]:
+    """Return where the frame `number` of one of several cameras goes, where frames are counted."""
+    return {**stream.plan.router.indices(number * cameras), CAMERAS: camera}
+
+
+def _event(frame: _Frame) -> dict[str, int]:
+    """Return the index of a frame's event without the camera."""
+    return {axis: i for axis, i in frame.place.items() if axis != CAMERAS}

@@ -10,15 +10,17 @@ from ome_writers import SettingsError, create_stream
 from ome_writers_pymmcore.acquisition import chosen_settings, free_output, plan_for
 from ome_writers_pymmcore.bar import told_to
 from ome_writers_pymmcore.buffer import frames
+from ome_writers_pymmcore.cameras import delivering
 from ome_writers_pymmcore.counts import Counts
 from ome_writers_pymmcore.documents import describe, show_bit_depth
 from ome_writers_pymmcore.ending import end_notifications_in_time
 from ome_writers_pymmcore.facts import tag_facts
 from ome_writers_pymmcore.microscope import Microscope
+from ome_writers_pymmcore.outputs import turn_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import useq
     from pymmcore_plus import CMMCorePlus
@@ -38,6 +40,7 @@ def record(
     n_frames: int | None = None,
     duration: float | None = None,
     sequence: useq.MDASequence | None = None,
+    cameras: Sequence[str] | None = None,
     interval_ms: float = 0.0,
     timeout: float | None = 20.0,
     progress: bool | Callable[[Counts], object] = True,
@@ -64,6 +67,9 @@ def record(
     sequence
         What the frames are of, where devices of their own step through it while the camera is triggered: the frames
         come in the order of its events, as many as it has.
+    cameras
+        Labels of the cameras that deliver into the buffer, where it is not the selected one, or those behind
+        it; their frames are told apart by the tag ``Camera``.
     interval_ms
         Time between frames, for cameras that heed it.
     timeout
@@ -101,7 +107,8 @@ def record(
 
     end_notifications_in_time(core)
     chosen = chosen_settings(output, settings)
-    microscope = Microscope.of(summary_metadata(core, include_property_details=False))
+    summary = summary_metadata(core, include_property_details=False)
+    microscope, _ = delivering(Microscope.of(summary), None, cameras)
     planned, _ = plan_for(
         sequence,
         microscope,
@@ -165,7 +172,7 @@ class _Run:
         core = self._core
         running = core.isSequenceRunning()
         try:
-            if getattr(core, "has_python_camera", False) and not running:
+            if getattr(core, "has_python_camera", False) and not running and len(self._labels) == 1:
                 self._lend(stream, tell)
             else:
                 if not running:
@@ -197,7 +204,10 @@ class _Run:
 
     def _start(self) -> None:
         """Start the camera so that it stops, rather than lose what waits, when the buffer is full."""
-        self._core.startSequenceAcquisition(self._n or _ENDLESS, self._interval_ms, True)
+        # an adapter of several cameras takes so many frames with each, another one in all
+        each = max(1, len(self._labels) // self._core.getNumberOfCameraChannels())
+        frames = _ENDLESS if self._n is None else self._n * each
+        self._core.startSequenceAcquisition(frames, self._interval_ms, True)
 
     def _pop(self, stream: OMEStream, tell: Callable[[Counts], object]) -> None:
         several = len(self._labels) > 1
@@ -207,7 +217,9 @@ class _Run:
             if self._n is not None and self._came[camera] >= self._n:
                 self._stop()  # one that was running already, and does not know when to end
                 continue
-            index = self._index(stream, camera) if several else None
+            index = (
+                turn_of(stream, self._came[camera], camera, len(self._labels)) if several else None
+            )
             facts = tag_facts(frame.tags, exposure_ms=self._exposure_ms)
             stream.append(frame.pixels, index=index, copy=False, frame_metadata=facts)
             self._came[camera] += 1
@@ -215,11 +227,6 @@ class _Run:
             if self._is_over():
                 self._stop()
             tell(self.counts(written=stream.stats().frames_written))
-
-    def _index(self, stream: OMEStream, camera: int) -> dict[str, int]:
-        """Return where the next frame of one of several cameras goes."""
-        event = stream.plan.router.indices(self._came[camera] * len(self._labels))
-        return {**event, "cam": camera}
 
     def _lend(self, stream: OMEStream, tell: Callable[[Counts], object]) -> None:
         core: Any = self._core

@@ -9,17 +9,17 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from ome_writers import FrameShapeError, FrameTypeError, MetadataError, UnsupportedError
+from ome_writers import FrameShapeError, FrameTypeError, UnsupportedError
 from ome_writers_pymmcore.acquisition import chosen_settings
 from ome_writers_pymmcore.counts import Counts
 from ome_writers_pymmcore.ending import end_notifications_in_time
-from ome_writers_pymmcore.facts import engine_facts, only_plain
+from ome_writers_pymmcore.facts import engine_facts
 from ome_writers_pymmcore.microscope import Microscope
 from ome_writers_pymmcore.outputs import Outputs
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     import useq
@@ -48,6 +48,9 @@ class MDAWriter:
         Where to write: a path whose suffix says the format, ``"memory"``, or `AcquisitionSettings`.
     core
         The core whose run is ended when an error occurs; the global one when left out.
+    cameras
+        Labels of the cameras that deliver frames, where an engine or an iterator of events of your own goes from
+        one to another. What an adapter of several cameras or the channels' presets select is known without.
     numbered
         Where the output exists already, take the next free name (``x_1.ome.zarr``) instead of refusing.
     copy
@@ -73,6 +76,7 @@ class MDAWriter:
         output: str | os.PathLike[str] | AcquisitionSettings,
         *,
         core: CMMCorePlus | None = None,
+        cameras: Sequence[str] | None = None,
         numbered: bool = False,
         copy: bool = False,
         chunk_shapes: Mapping[str, int] | None = None,
@@ -81,6 +85,7 @@ class MDAWriter:
     ) -> None:
         self._chosen = chosen_settings(output, settings)
         self._chunks, self._shards = chunk_shapes, shard_shapes
+        self._cameras = cameras
         self._numbered = numbered
         self._copy = copy
         self._core = core
@@ -112,7 +117,9 @@ class MDAWriter:
                 sequence,
                 Microscope.of(meta),
                 self._chosen,
+                cameras=self._cameras,
                 numbered=self._numbered,
+                copy=self._copy,
                 chunk_shapes=self._chunks,
                 shard_shapes=self._shards,
             )
@@ -160,12 +167,7 @@ class MDAWriter:
         """The stream; there is none before the run has begun (RuntimeError)."""
         if self._outputs is None:
             raise RuntimeError(f"No stream: {self._error or 'no run has begun'}.") from self._error
-        return self._outputs.main
-
-    @property
-    def streams(self) -> list[OMEStream]:
-        """The stream, and those of cameras whose frames have another size, as they come."""
-        return [] if self._outputs is None else self._outputs.streams
+        return self._outputs.stream
 
     def view(self, *, dynamic_shape: bool = True, strict: bool = False) -> StreamView:
         """Return the acquisition as one array, live and afterwards; see `OMEStream.view`."""
@@ -176,12 +178,12 @@ class MDAWriter:
         """How many frames came and are written so far."""
         if self._outputs is None:
             return Counts()
-        expected = self._outputs.main.settings.num_frames
+        expected = self._outputs.stream.settings.num_frames
         over = self._finished.is_set()
         lost = over and not self._cancelled and self._error is None and expected is not None
         return Counts(
             received=self._received,
-            written=sum(stream.stats().frames_written for stream in self._outputs.streams),
+            written=self._outputs.stream.stats().frames_written,
             dropped=max(0, (expected or 0) - self._received) if lost else 0,
             expected=expected,
             seconds=self._took if over else time.perf_counter() - self._began,
@@ -219,18 +221,8 @@ class MDAWriter:
         meta: Mapping[str, Any],
     ) -> None:
         camera = str(meta.get("camera_device") or "")
-        facts = engine_facts(meta, event)
-        stream, place = outputs.place(image, event.index, camera)
-        if not self._copy:
-            image.setflags(write=False)
         try:
-            try:
-                stream.append(image, index=place, copy=self._copy, frame_metadata=facts)
-            except (
-                MetadataError
-            ):  # somebody's own object in the event's metadata is no reason to stop
-                plain = only_plain(facts)
-                stream.append(image, index=place, copy=self._copy, frame_metadata=plain)
+            outputs.append(image, event.index, camera, engine_facts(meta, event))
         except (FrameShapeError, FrameTypeError) as error:
             raise type(error)(
                 f"Frame {self._received} of {camera or 'the camera'} (event {dict(event.index)}) is not like those "

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ome_writers.formats import read_frame_metadata
     from ome_writers.settings import (
         AcquisitionSettings,
+        Camera,
         Channel,
         Dimension,
         OmeTiffFormat,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AcquisitionSettings",
     "AcquisitionSettingsDict",
+    "Camera",
     "Channel",
     "Conversion",
     "CoordUpdate",
@@ -99,6 +101,7 @@ _ROOMS = {
     **dict.fromkeys(
         (
             "AcquisitionSettings",
+            "Camera",
             "Channel",
             "Dimension",
             "OmeTiffFormat",

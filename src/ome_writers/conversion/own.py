@@ -47,8 +47,6 @@ def describe_own(path: Path, view: StreamView) -> Source | None:
     ]
     ours = attributes["ome_writers"]
     shapes = np.array([array["shape"][:-2] for array in arrays], np.int64).reshape(len(arrays), -1)
-    frame = plan.images[0].array.frame_shape
-    samples = plan.images[0].array.samples * plan.planes
     settings = plan.settings
 
     def place(index: Sequence[int]) -> Place:
@@ -58,8 +56,8 @@ def describe_own(path: Path, view: StreamView) -> Source | None:
         path=path,
         format="ome-zarr",
         dimensions=tuple(_as_told(dim, groups) for dim in settings.dimensions),
-        dtypes=[settings.dtype] * len(arrays),
-        frame_shapes=[frame if samples == 1 else (*frame, samples)] * len(arrays),
+        dtypes=[image.array.dtype.name for image in plan.images],
+        frame_shapes=[image.frame_shape for image in plan.images],
         view=view,
         rows=_rows(plan, shapes, view),
         place=place,

@@ -78,10 +78,11 @@ class _Work:
 
     def _frames(self, surveys: list[Survey]) -> int:
         """Return about how many frames there are, by pixels or metadata."""
-        planes = self._plan.planes
         frames = sum(
-            max(survey.planes // planes, places)
-            for survey, (places, _) in zip(surveys, self._told, strict=True)
+            max(survey.planes // image.planes, places)
+            for image, survey, (places, _) in zip(
+                self._plan.images, surveys, self._told, strict=True
+            )
         )
         return frames if self._plan.frames is None else min(frames, self._plan.frames)
 
@@ -95,8 +96,8 @@ class _Work:
         if self._frames(surveys) == self._plan.frames:
             return shown
         reached = max(surveys[image.number].reached, self._told[image.number][1])
-        if axis == self._plan.plane_axis:  # the samples of a frame stay together
-            reached = -(-reached // self._plan.planes) * self._plan.planes
+        # the samples of a frame stay together
+        reached = image.planes_along(axis, image.frames_along(axis, reached))
         extent = max(shown[axis], reached) if growing else min(shown[axis], max(1, reached))
         return (*shown[:axis], extent, *shown[axis + 1 :])
 

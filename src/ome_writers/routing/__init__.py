@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ome_writers.routing.arrival import arrival_order
+from ome_writers.routing.cameras import camera_axis
 from ome_writers.routing.plan import ArrayPlan, ImagePlan, Plan
 from ome_writers.routing.progress import Progress
 from ome_writers.routing.resolve import resolve
@@ -17,5 +18,6 @@ __all__ = [
     "Router",
     "Step",
     "arrival_order",
+    "camera_axis",
     "resolve",
 ]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ome_writers.routing.plan import Plan
+    from ome_writers.routing.plan import ImagePlan, Plan
 
 __all__ = ["arrival_order"]
 
 
-def arrival_order(plan: Plan) -> tuple[int, ...] | None:
-    """Return the index axes of the arrays, slowest first, as nested loops over them bring the planes.
+def arrival_order(plan: Plan, image: ImagePlan) -> tuple[int, ...] | None:
+    """Return the index axes of an image's array, slowest first, as nested loops over them bring the planes.
 
     Axes of extent 1 stand where they are stored, as far as that is possible. None when the planes come in another
     order than nested loops: by a schedule, or with a stored axis that is filled in two turns (two cameras of which
@@ -20,12 +20,12 @@ def arrival_order(plan: Plan) -> tuple[int, ...] | None:
     if plan.router.schedule is not None:
         return None
     loops = [
-        (step.axis, step.stride, count)
+        (step.axis, image.planes_along(step.axis, step.stride), count)
         for step, count in zip(plan.router.steps, plan.router.counts, strict=True)
         if step.axis is not None and count != 1
     ]
-    if plan.plane_axis is not None:
-        loops.append((plan.plane_axis, 1, plan.planes))
+    if image.plane_axis is not None:
+        loops.append((image.plane_axis, 1, image.planes))
     order: list[int] = []
     for i, (axis, stride, count) in enumerate(loops):
         if order and order[-1] == axis:

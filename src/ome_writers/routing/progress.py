@@ -76,8 +76,6 @@ class Progress:
     def _shape(self, image: int, axis: int | None) -> tuple[int, ...]:
         shape = list(self._plan.images[image].array.shape)
         if axis is not None:
-            reached = int(self._reached[image, axis])
-            if axis == self._plan.plane_axis and reached:
-                reached += self._plan.planes - 1  # the samples of the last frame
+            reached = self._plan.images[image].planes_along(axis, int(self._reached[image, axis]))
             shape[axis] = max(1, reached)
         return tuple(shape)

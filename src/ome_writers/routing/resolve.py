@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ome_writers.errors import UnsupportedError
+from ome_writers.routing.cameras import camera_axis, frame_kinds, is_camera_axis
+from ome_writers.routing.channels import label_of, with_cameras
 from ome_writers.routing.plan import ArrayPlan, ImagePlan, Plan
 from ome_writers.routing.router import Router, Step
-from ome_writers.settings import Channel, Dimension, Position
+from ome_writers.settings import Dimension, Position
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ome_writers.routing.cameras import FrameKind
     from ome_writers.settings import AcquisitionSettings
 
 __all__ = ["resolve"]
@@ -22,16 +26,15 @@ __all__ = ["resolve"]
 MOST_CHUNK_BYTES = 2**34
 MOST_CHUNKS = 2**24  # a shard: its index alone takes 16 bytes for each
 MOST_CHANNELS = 2**20  # each has its entry in the documents
-CAMERA_AXES = frozenset({"cam", "camera"})
-_RGB = {"Red": "#FF0000", "Green": "#00FF00", "Blue": "#0000FF"}
 
 
 def resolve(settings: AcquisitionSettings) -> Plan:
     """Turn complete settings into the plan of what will happen.
 
     Axes that no image of either format can hold beside the others are given a place here: cameras (an axis
-    named ``cam``) become part of the channel axis, any other axis too many becomes images of the
-    collection, and the samples of RGB frames become channels in OME-Zarr and samples in OME-TIFF.
+    named ``cam``) become part of the channel axis, or an image each where their frames are not alike; any other axis
+    too many becomes images of the collection, and the samples of RGB frames become channels in OME-Zarr and samples
+    in OME-TIFF.
 
     Raises
     ------
@@ -40,47 +43,83 @@ def resolve(settings: AcquisitionSettings) -> Plan:
         channels would be larger than any memory.
     """
     acquired = settings.dimensions[:-2]
-    folded, collected = _surplus(acquired)
-    stored = [d for d in settings.array_storage_dimensions if d not in (*folded, *collected)]
-    samples = 3 if settings.rgb else 1
-    planes = samples if settings.format.name == "ome-zarr" else 1
-    channels = planes * math.prod(d.count or 1 for d in (*stored, *folded) if _names_channels(d))
+    kinds = frame_kinds(settings)
+    apart = None if all(k.is_like(kinds[0]) for k in kinds) else camera_axis(settings)
+    folded, collected = _surplus(acquired, apart)
+    kinds = kinds if apart is not None else kinds[:1]
+    stored = [d for d in settings.storage_index_dimensions if d not in (*folded, *collected)]
+    as_planes = settings.format.name == "ome-zarr"
+    planes = [3 if as_planes and kind.rgb else 1 for kind in kinds]
+    channels = math.prod(
+        d.count or 1 for d in (*stored, *folded) if d.type == "channel" or is_camera_axis(d)
+    ) * max(planes)
     if channels > MOST_CHANNELS:
         raise UnsupportedError(
             f"An image may have {MOST_CHANNELS} channels, and this one would have {channels}."
         )
-    channel, stored = _channel_axis(stored, folded, planes, settings)
+    channel = next((d for d in stored if d.type == "channel"), None)
+    if channel is None and (folded or max(planes) > 1):
+        channel = Dimension(name="c", type="channel", count=1, chunk_size=1)
+        at = next((i for i, d in enumerate(stored) if d.type == "space"), len(stored))
+        stored.insert(at, channel)
+    axes = [d.name for d in stored]
     router = Router(
         axes=tuple(d.name for d in acquired),
         counts=tuple(d.count for d in acquired),
-        steps=tuple(_steps(acquired, stored, folded, collected, channel, planes)),
-        rank=len(stored) - 2,
+        steps=tuple(_steps(acquired, axes, folded, collected, channel)),
+        rank=len(stored),
         schedule=settings.schedule,
     )
     extents = _extents(router) if settings.schedule is not None else None
+    forms = [_form(stored, channel, folded, n, kind) for kind, n in zip(kinds, planes, strict=True)]
     images = []
-    for number, (name, position) in enumerate(_images(acquired, collected)):
-        array = _array(
-            settings, stored, samples // planes, None if extents is None else extents[number]
+    for number, (name, position, which) in enumerate(_images(acquired, collected, apart)):
+        form = forms[which]
+        array = _array(settings, form, None if extents is None else extents[number])
+        images.append(
+            ImagePlan(
+                number,
+                name,
+                position,
+                array,
+                _slow_axis(router, array),
+                form.kind.camera if apart is not None else "",
+                form.planes,
+                form.plane_axis,
+            )
         )
-        slow = _slow_axis(router, array)
-        images.append(ImagePlan(number, name, position, array, slow))
-    return Plan(
-        settings=settings,
-        images=tuple(images),
-        router=router,
-        frames=router.frames,
-        planes=planes,
-        plane_axis=None if planes == 1 else [d.name for d in stored].index(channel),
-    )
+    return Plan(settings, tuple(images), router, router.frames)
 
 
-def _names_channels(dim: Dimension) -> bool:
-    return dim.type == "channel" or dim.name.lower() in CAMERA_AXES
+@dataclass(frozen=True)
+class _Form:
+    """What all images of one kind of frames have in common: there may be a million of them."""
+
+    kind: FrameKind
+    dimensions: tuple[Dimension, ...]
+    planes: int
+    plane_axis: int | None
 
 
-def _surplus(acquired: Sequence[Dimension]) -> tuple[list[Dimension], list[Dimension]]:
-    """Return the axes that fold into channels, and those that become images."""
+def _form(
+    stored: Sequence[Dimension],
+    channel: Dimension | None,
+    folded: Sequence[Dimension],
+    planes: int,
+    kind: FrameKind,
+) -> _Form:
+    """Return the stored axes with cameras and samples folded into that of the channels."""
+    axis = next((i for i, d in enumerate(stored) if d is channel), None)
+    index = list(stored)
+    if axis is not None and channel is not None:
+        index[axis] = with_cameras(channel, folded, planes, "" if folded else kind.camera)
+    return _Form(kind, (*index, *kind.frame), planes, axis if planes > 1 else None)
+
+
+def _surplus(
+    acquired: Sequence[Dimension], apart: Dimension | None
+) -> tuple[list[Dimension], list[Dimension]]:
+    """Return the axes that fold into channels, and those that become images; `apart` is one of these."""
     folded: list[Dimension] = []
     collected: list[Dimension] = []
     taken: set[str] = set()
@@ -89,7 +128,9 @@ def _surplus(acquired: Sequence[Dimension]) -> tuple[list[Dimension], list[Dimen
             if (dim.type or "other") != kind:
                 continue
             slot = "channel" if kind == "other" else kind
-            if kind == "other" and dim.name.lower() in CAMERA_AXES:
+            if dim is apart:
+                collected.append(dim)
+            elif kind == "other" and is_camera_axis(dim):
                 folded.append(dim)
             elif slot not in taken:
                 taken.add(slot)
@@ -103,95 +144,47 @@ def _surplus(acquired: Sequence[Dimension]) -> tuple[list[Dimension], list[Dimen
     return folded, collected
 
 
-def _channel_axis(
-    stored: list[Dimension], folded: list[Dimension], planes: int, settings: AcquisitionSettings
-) -> tuple[str, list[Dimension]]:
-    """Return the channel axis' name, and the stored axes with cameras and samples folded into it."""
-    channel = next((d for d in stored[:-2] if d.type == "channel"), None)
-    if not folded and planes == 1:
-        return (channel.name if channel else "c"), stored
-    names: list[Channel] = []
-    base: list[Channel | None] = [*_channels(channel)] if channel else [None]
-    for one in base:
-        labels: list[tuple[str | None, str | None]] = [(one.name if one else None, None)]
-        for dim in folded:
-            labels = [(n, _label(dim, i)) for n, _ in labels for i in range(dim.count or 1)]
-        for label, camera in labels:
-            for sample in _RGB if planes > 1 else (None,):
-                words = [w for w in (label, camera, sample) if w]
-                update: dict[str, object] = {"name": " / ".join(words), "camera": camera}
-                if sample:
-                    update["color"] = _RGB[sample]
-                names.append(Channel(**{**(one.model_dump() if one else {}), **update}))
-    merged = Dimension(
-        name=channel.name if channel else "c",
-        type="channel",
-        count=len(names),
-        coords=list(names),
-        chunk_size=channel.chunk_size if channel else 1,
-        shard_size_chunks=channel.shard_size_chunks if channel else None,
-    )
-    if channel:
-        return merged.name, [merged if d is channel else d for d in stored]
-    at = next((i for i, d in enumerate(stored) if d.type == "space"), len(stored) - 2)
-    return merged.name, [*stored[:at], merged, *stored[at:]]
-
-
-def _channels(dim: Dimension) -> list[Channel]:
-    """Return the channels of a channel axis, numbered where it names none."""
-    return [
-        c if isinstance(c, Channel) else Channel(name=str(c))
-        for c in (dim.coords or range(dim.count or 1))
-    ]
-
-
-def _label(dim: Dimension, i: int) -> str:
-    """Return the name of place `i` along a folded or collected axis."""
-    if dim.coords:
-        coord = dim.coords[i]
-        return str(getattr(coord, "name", coord))
-    return f"Camera-{i + 1}" if dim.name.lower() in CAMERA_AXES else f"{dim.name}{i}"
-
-
 def _steps(
     acquired: Sequence[Dimension],
-    stored: Sequence[Dimension],
+    stored: Sequence[str],
     folded: Sequence[Dimension],
     collected: Sequence[Dimension],
-    channel: str,
-    planes: int,
+    channel: Dimension | None,
 ) -> list[Step]:
-    names = [d.name for d in stored]
     images = [d for d in acquired if d.type == "position" or d in collected]
+    cameras = math.prod(d.count or 1 for d in folded)
     steps = []
     for dim in acquired:
         if dim in images:
             after = images[images.index(dim) + 1 :]
             steps.append(Step(None, math.prod(d.count or 1 for d in after)))
-        elif dim in folded:
+        elif channel is not None and dim in folded:
             after = list(folded)[list(folded).index(dim) + 1 :]
-            stride = planes * math.prod(d.count or 1 for d in after)
-            steps.append(Step(names.index(channel), stride))
-        elif dim.name == channel:
-            stride = planes * math.prod(d.count or 1 for d in folded)
-            steps.append(Step(names.index(channel), stride))
+            stride = math.prod(d.count or 1 for d in after)
+            steps.append(Step(stored.index(channel.name), stride))
+        elif channel is not None and dim.name == channel.name:
+            steps.append(Step(stored.index(channel.name), cameras))
         else:
-            steps.append(Step(names.index(dim.name), 1))
+            steps.append(Step(stored.index(dim.name), 1))
     return steps
 
 
 def _images(
-    acquired: Sequence[Dimension], collected: Sequence[Dimension]
-) -> list[tuple[str, Position | None]]:
-    """Return name and position of each image, in the order of their numbers."""
-    images: list[tuple[str, Position | None]] = [("", None)]
+    acquired: Sequence[Dimension], collected: Sequence[Dimension], apart: Dimension | None
+) -> list[tuple[str, Position | None, int]]:
+    """Return name, position and camera (its place along `apart`) of each image, in the order of their numbers."""
+    images: list[tuple[str, Position | None, int]] = [("", None, 0)]
     for dim in acquired:
         if dim.type == "position":
             places = [(c.name, c) for c in dim.coords or () if isinstance(c, Position)]
-            images = [(_join(n, label), p) for n, _ in images for label, p in places]
+            images = [(_join(n, label), p, k) for n, _, k in images for label, p in places]
         elif dim in collected:
-            labels = [_label(dim, i) for i in range(dim.count or 1)]
-            images = [(_join(n, label), p) for n, p in images for label in labels]
+            labels = [label_of(dim, i) for i in range(dim.count or 1)]
+            images = [
+                (_join(name, label), p, i if dim is apart else k)
+                for name, p, k in images
+                for i, label in enumerate(labels)
+            ]
     return images
 
 
@@ -209,15 +202,14 @@ def _extents(router: Router) -> dict[int, tuple[int, ...]]:
 
 
 def _array(
-    settings: AcquisitionSettings,
-    stored: Sequence[Dimension],
-    samples: int,
-    extents: tuple[int, ...] | None,
+    settings: AcquisitionSettings, image: _Form, extents: tuple[int, ...] | None
 ) -> ArrayPlan:
+    stored = image.dimensions
     growing = next((i for i, d in enumerate(stored) if d.count is None), None)
     shape = [d.count or 1 for d in stored]
     if extents is not None:
-        shape[:-2] = [1 if i == growing else e for i, e in enumerate(extents)]
+        reached = [n * image.planes if i == image.plane_axis else n for i, n in enumerate(extents)]
+        shape[:-2] = [1 if i == growing else n for i, n in enumerate(reached)]
     sharded = any(d.shard_size_chunks for d in stored)
     chunks, shards = [], []
     for extent, dim in zip(shape, stored, strict=True):
@@ -226,24 +218,23 @@ def _array(
         most = math.inf if dim.count is None else math.ceil(extent / chunk)
         chunks.append(int(chunk))
         shards.append(int(chunk * min(dim.shard_size_chunks or 1, most)))
-    _refuse_immense(settings, chunks, shards)
+    dtype = np.dtype(image.kind.dtype)
+    _refuse_immense(dtype, chunks, shards)
     return ArrayPlan(
-        dimensions=tuple(stored),
+        dimensions=stored,
         shape=tuple(shape),
         growing=growing,
-        dtype=np.dtype(settings.dtype).newbyteorder("<"),
+        dtype=dtype.newbyteorder("<"),
         chunks=tuple(chunks),
         shards=tuple(shards) if sharded else None,
         compression=settings.compression or "none",
-        samples=samples,
+        samples=3 // image.planes if image.kind.rgb else 1,
     )
 
 
-def _refuse_immense(
-    settings: AcquisitionSettings, chunks: Sequence[int], shards: Sequence[int]
-) -> None:
+def _refuse_immense(dtype: np.dtype[Any], chunks: Sequence[int], shards: Sequence[int]) -> None:
     """Refuse chunks and shards that are put together from many frames and fit no memory."""
-    nbytes = math.prod(chunks) * np.dtype(settings.dtype).itemsize
+    nbytes = math.prod(chunks) * dtype.itemsize
     if nbytes > MOST_CHUNK_BYTES and math.prod(chunks[:-2]) > 1:
         raise UnsupportedError(
             f"A chunk over several frames may have {MOST_CHUNK_BYTES} bytes, and one of shape {tuple(chunks)} has "

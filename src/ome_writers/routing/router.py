@@ -29,7 +29,10 @@ _BLOCK = 1024  # addresses computed at once by `walk`: long enough to cost nothi
 
 
 Address = tuple[int, tuple[int, ...]]
-"""The place of a frame: the number of its image, and its index in storage order (no y, x)."""
+"""The place of a frame: the number of its image, and its index in storage order (no y, x), counted in frames.
+
+Where a frame is several planes (`ImagePlan.planes`), `ImagePlan.plane` says which.
+"""
 
 
 class Step(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ome_writers.settings.acquisition import AcquisitionSettings, DTypeStr
 from ome_writers.settings.axes import DimensionType, StandardAxis
-from ome_writers.settings.coordinates import Channel, Coordinate, Position
+from ome_writers.settings.coordinates import Camera, Channel, Coordinate, Position
 from ome_writers.settings.dimension import Dimension, PositionDimension, dims_from_standard_axes
 from ome_writers.settings.formats import (
     BackendName,
@@ -27,6 +27,7 @@ from ome_writers.settings.schedule import Schedule
 __all__ = [
     "AcquisitionSettings",
     "BackendName",
+    "Camera",
     "Channel",
     "Compression",
     "Coordinate",

@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 
-import numpy as np
 from pydantic import (
     BeforeValidator,
     Field,
@@ -23,6 +22,7 @@ from ome_writers.errors import SettingsError
 from ome_writers.settings import order, rules
 from ome_writers.settings.coordinates import Position
 from ome_writers.settings.dimension import Dimension
+from ome_writers.settings.dtypes import read_dtype
 from ome_writers.settings.formats import (
     Format,
     ScratchFormat,
@@ -42,28 +42,11 @@ if TYPE_CHECKING:
 __all__ = ["AcquisitionSettings", "DTypeStr"]
 
 
-def _read_dtype(value: Any) -> str:
-    """Return numpy's name of a dtype; ``""`` stands for one that is not known yet."""
-    if value is None or (isinstance(value, str) and value == ""):
-        return ""
-    try:
-        dtype = np.dtype(value)
-    except Exception as error:  # numpy raises what it likes
-        raise ValueError(f"Invalid dtype: {value!r}: {error}") from error
-    if dtype.kind not in "biufc":
-        raise ValueError(f"Invalid dtype: {value!r}: frames hold numbers, not {dtype.name}.")
-    if dtype.itemsize > (16 if dtype.kind == "c" else 8):
-        raise ValueError(
-            f"Invalid dtype: {value!r}: no format holds {dtype.name}. Use float64 or complex128."
-        )
-    return str(dtype.name)
-
-
 def _read_path(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
-DTypeStr: TypeAlias = Annotated[str, BeforeValidator(_read_dtype)]
+DTypeStr: TypeAlias = Annotated[str, BeforeValidator(read_dtype)]
 _FORMAT: TypeAdapter[Format] = TypeAdapter(Format)
 
 

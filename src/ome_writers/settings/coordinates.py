@@ -1,21 +1,39 @@
-"""What lies along an axis that is not measured: channels, and positions of the stage."""
+"""What lies along an axis that is not measured: channels, positions of the stage, and cameras."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from pydantic import Field, FiniteFloat, PositiveInt, field_serializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    FiniteFloat,
+    PositiveInt,
+    field_serializer,
+    model_validator,
+)
 from pydantic_extra_types.color import Color
 
+from ome_writers.settings.dtypes import read_dtype
 from ome_writers.settings.model import Model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from numpy.typing import DTypeLike
     from typing_extensions import Self
 
-__all__ = ["Channel", "Coordinate", "Name", "Position", "as_channels", "as_positions"]
+__all__ = [
+    "Camera",
+    "Channel",
+    "Coordinate",
+    "Name",
+    "Position",
+    "as_cameras",
+    "as_channels",
+    "as_positions",
+]
 
 Name: TypeAlias = Annotated[str, Field(min_length=1)]
 
@@ -100,7 +118,44 @@ class Position(Model):
         return self
 
 
-Coordinate: TypeAlias = str | float | Channel | Position
+class Camera(Model):
+    """One of several cameras that look at the same events, and what its frames are like.
+
+    What is left out is as the settings say: `height` and `width` (pixels) and `pixel_size` (in the unit of y and
+    x) as the last two dimensions, `dtype` and `rgb` as the fields of that name. Cameras whose frames are alike share
+    an image, along its channels; others have an image each.
+    """
+
+    name: Name
+    height: PositiveInt | None = None
+    width: PositiveInt | None = None
+    dtype: Annotated[str | None, BeforeValidator(lambda v: v if v is None else read_dtype(v))] = (
+        None
+    )
+    rgb: bool | None = None
+    pixel_size: Annotated[FiniteFloat, Field(gt=0)] | None = None
+
+    # Type checkers do not see that the validators take more than what is read back.
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str,
+            height: int | None = None,
+            width: int | None = None,
+            dtype: DTypeLike | None = None,
+            rgb: bool | None = None,
+            pixel_size: float | None = None,
+        ) -> None: ...
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+Coordinate: TypeAlias = str | float | Channel | Position | Camera
 
 
 def as_channels(coords: Iterable[Coordinate]) -> list[Channel]:
@@ -153,6 +208,26 @@ def as_positions(coords: Iterable[Coordinate]) -> list[Position]:
             )
     _refuse_ambiguous(positions)
     return positions
+
+
+def as_cameras(coords: Iterable[Coordinate]) -> list[Camera]:
+    """Return the coords of an axis of cameras, where one of them is a `Camera`, as cameras of distinct names.
+
+    Raises
+    ------
+    ValueError
+        If a coord is no camera and no name, or two have one name.
+    """
+    cameras: list[Camera] = []
+    for coord in coords:
+        if isinstance(coord, str):
+            cameras.append(Camera(name=coord))
+        elif isinstance(coord, Camera):
+            cameras.append(coord)
+        else:
+            raise ValueError("May not mix Camera objects with other coord types.")
+    _refuse_duplicates((c.name for c in cameras), "Camera names must be unique.")
+    return cameras
 
 
 def _refuse_duplicates(names: Iterable[str], message: str) -> None:

@@ -17,10 +17,12 @@ from ome_writers import units
 from ome_writers.errors import UnsupportedError
 from ome_writers.settings.axes import DimensionType, StandardAxis
 from ome_writers.settings.coordinates import (
+    Camera,
     Channel,
     Coordinate,
     Name,
     Position,
+    as_cameras,
     as_channels,
     as_positions,
 )
@@ -51,7 +53,7 @@ class Dimension(Model):
     type
         What the axis means. Left out, it follows from `coords`, else from `unit`, else from `name`.
     coords
-        A value for each place: names, numbers, `Channel` or `Position` objects.
+        A value for each place: names, numbers, `Channel`, `Position` or `Camera` objects.
     chunk_size
         Extent of a chunk, in pixels or places.
     shard_size_chunks
@@ -101,7 +103,7 @@ class Dimension(Model):
             return coords
         # A mapping with a name alone could be either; the axis says which.
         kind = info.data.get("type") or _STANDARD.get(info.data.get("name", ""))
-        made_of = {"channel": Channel, "position": Position}.get(kind or "")
+        made_of = {"channel": Channel, "position": Position, "other": Camera}.get(kind or "")
         if made_of is None:
             return coords
         return [made_of(**c) if isinstance(c, Mapping) else c for c in coords]
@@ -163,6 +165,8 @@ def _type_of_objects(coords: Sequence[Coordinate] | None) -> DimensionType | Non
     """Return the type that the objects among the coords stand for."""
     if any(isinstance(c, Channel) for c in coords or ()):
         return "channel"
+    if any(isinstance(c, Camera) for c in coords or ()):
+        return "other"
     return "position" if any(isinstance(c, Position) for c in coords or ()) else None
 
 
@@ -202,12 +206,13 @@ def _typed_coords(coords: list[Coordinate], kind: DimensionType | None) -> list[
             )
         raise ValueError("coords may not be empty. Leave them out, or name at least one place.")
     objects = _type_of_objects(coords)
-    if objects == "channel" and kind != objects:
-        raise ValueError(f"Channel objects in coords require type='channel', got type={kind!r}")
-    if objects == "position" and kind != objects:
-        raise ValueError(f"Position objects in coords require type='position', got type={kind!r}")
+    if objects is not None and kind != objects:
+        what = {"channel": "Channel", "position": "Position"}.get(objects, "Camera")
+        raise ValueError(f"{what} objects in coords require type={objects!r}, got type={kind!r}")
     if kind == "channel":
         return [*as_channels(coords)]
+    if objects == "other":
+        return [*as_cameras(coords)]
     return [*as_positions(coords)] if kind == "position" else coords
 
 

@@ -147,15 +147,16 @@ def _too_much_for_blosc(arrays: Sequence[ArrayPlan]) -> list[str]:
 
 def _out_of_order(plan: Plan) -> list[str]:
     """Say why a library that takes planes one after the other, transposing at most, cannot take these."""
-    order = arrival_order(plan)
-    names = [d.name for d in plan.images[0].array.dimensions]
-    if order is None:
-        return ["it takes planes in the order of nested loops over the stored axes only"]
-    if order and order[0] != 0:
-        return [
-            f"it stores the axis that is acquired slowest first: {names[order[0]]!r} cannot come "
-            f"behind {names[0]!r} (acquire {names[0]!r} slowest, or set storage_order='acquisition')"
-        ]
+    for image in {(i.planes, i.plane_axis): i for i in plan.images}.values():
+        order = arrival_order(plan, image)
+        names = [d.name for d in image.array.dimensions]
+        if order is None:
+            return ["it takes planes in the order of nested loops over the stored axes only"]
+        if order and order[0] != 0:
+            return [
+                f"it stores the axis that is acquired slowest first: {names[order[0]]!r} cannot come "
+                f"behind {names[0]!r} (acquire {names[0]!r} slowest, or set storage_order='acquisition')"
+            ]
     return []
 
 

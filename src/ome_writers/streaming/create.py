@@ -57,18 +57,17 @@ def create_stream(settings: AcquisitionSettings) -> OMEStream:
     settings.validate_stream_ready()
     begun = _begin(settings)
     try:
-        return OMEStream(*begun, _begin_in_colour)
+        return OMEStream(*begun, _begin_anew)
     except BaseException:
         begun.recorder.discard([i.array.shape for i in begun.plan.images])
         raise
 
 
-def _begin_in_colour(plan: Plan, recorder: Recorder) -> _Beginning | None:
-    """Replace an output that has no frames by one for frames of three colours; None where that cannot be.
+def _begin_anew(settings: AcquisitionSettings, plan: Plan, recorder: Recorder) -> _Beginning | None:
+    """Replace the output of `plan` by that of other settings; None where that cannot be.
 
-    What was said of the old one holds for the new one.
+    What was said of the old one holds for the new one; its frames are gone.
     """
-    settings = plan.settings.model_copy(deep=True, update={"rgb": True})
     if not recorder.can_be_replaced:
         return None
     choose(settings.format.backend, resolve(settings))  # refuses while the old one stands
@@ -119,9 +118,12 @@ def _not_created(layout: Layout, error: OSError) -> WriteError:
 
 def _record(plan: Plan, row: EngineRow, layout: Layout, output: Output | None) -> Recorder:
     settings = plan.settings
-    order = arrival_order(plan)
+    orders = {
+        (i.planes, i.plane_axis): arrival_order(plan, i)
+        for i in {(i.planes, i.plane_axis): i for i in plan.images}.values()
+    }
     targets = [
-        ArrayTarget(key, image.array, order)
+        ArrayTarget(key, image.array, orders[image.planes, image.plane_axis])
         for key, image in zip(layout.arrays, plan.images, strict=True)
     ]
     durable = settings.durability == "disk"

@@ -51,6 +51,8 @@ class Recorder:
         self._output = output
         self._failures: list[Failure] = []
         self._told: dict[str, Mapping[str, Any]] = {}  # of the whole acquisition, by namespace
+        self.discarded = False
+        """Whether the output was removed, so that nothing is written any more."""
         self._edited = False  # whether somebody has changed documents as such
         self._vanished = -1  # number of frames that went with a removed output; -1 while it stands
         self._flushing = threading.Lock()
@@ -125,15 +127,17 @@ class Recorder:
         return not self._edited or hasattr(self._documents, "carry_over")
 
     def discard(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Remove the output, which has no frames."""
+        """Remove the output."""
         with self._flushing, self._speaking:
+            self.discarded = True
             self.engine.close(shapes)
-            if self._output is not None:
-                self._output.restore()
+            output, self._output = self._output, None
+            if output is not None:
+                output.restore()
 
-    def fail(self, error: Exception) -> None:
-        """Take note that the output is not what it should be."""
-        self._failures.append(Failure(error))
+    def fail(self, error: Exception, frames: int) -> None:
+        """Take note that the output is not what it should be, and has none of the first `frames` frames."""
+        self._failures.append(Failure(error, tuple(range(frames))))
 
     def inherit(self, earlier: Recorder) -> None:
         """Say of this dataset what was said of one that it replaces; see `can_be_replaced`."""
@@ -175,10 +179,13 @@ class Recorder:
 
     def _put_documents(self) -> None:
         for key, content in self._documents.render():
-            self.engine.put(key, content)
+            if not self.discarded:
+                self.engine.put(key, content)
 
     def _try(self, step: Callable[[], object]) -> bool:
         """Do one step; keep its error and go on; return whether there was none."""
+        if self.discarded:
+            return False
         try:
             step()
         except Exception as error:

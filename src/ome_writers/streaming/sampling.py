@@ -27,17 +27,16 @@ class Sampler:
     def __init__(self, plan: Plan) -> None:
         self.due = 0
         self.windows: dict[tuple[int, int], tuple[float, float]] = {}
-        dimensions = plan.images[0].array.dimensions
+        dimensions = plan.images[0].array.dimensions  # of all images alike, but for y and x
         self._axis = next((i for i, d in enumerate(dimensions) if d.type == "channel"), None)
-        step = max(1, math.isqrt(math.prod(plan.images[0].array.frame_shape) // _POINTS))
-        self._grid = (slice(None, None, step), slice(None, None, step))
 
     def look(
         self, number: int, image: int, index: tuple[int, ...], frame: NDArray[np.generic]
     ) -> None:
         """Take the range of frame `number` into account."""
         self.due = number + 1 + number // 16
-        points = frame[self._grid]
+        step = max(1, math.isqrt(frame.shape[0] * frame.shape[1] // _POINTS))
+        points = frame[::step, ::step]
         if points.dtype.kind == "c":
             points = np.abs(points)
         elif points.dtype.kind == "b":

@@ -27,6 +27,7 @@ from ome_writers.streaming.clock import Clock
 from ome_writers.streaming.events import Events
 from ome_writers.streaming.forks import generation
 from ome_writers.streaming.frames import as_frame
+from ome_writers.streaming.learning import Learning, Step
 from ome_writers.streaming.lifecycle import State
 from ome_writers.streaming.placement import Placement
 from ome_writers.streaming.planes import planes_of, read_frame
@@ -34,7 +35,7 @@ from ome_writers.streaming.sampling import Sampler
 from ome_writers.streaming.stats import StreamStats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, MutableMapping
+    from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -73,17 +74,20 @@ class OMEStream:
         plan: Plan,
         row: EngineRow,
         recorder: Recorder,
-        in_colour: Callable[[Plan, Recorder], tuple[Plan, EngineRow, Recorder] | None],
+        anew: Callable[
+            [AcquisitionSettings, Plan, Recorder], tuple[Plan, EngineRow, Recorder] | None
+        ],
     ) -> None:
         self._begin(plan, row, recorder)
-        self._in_colour = in_colour
+        self._anew = anew
+        self._learning = Learning(plan.settings)
         self._events = Events(plan, _weakly(self))
         self._state = State.OPEN
-        self._accepted = 0
         self._longest = 0.0
         self._error: BaseException | None = None
         self._lock = threading.RLock()  # held while a frame is taken
         self._standing = threading.Lock()  # held, before any other, while the output has to stay
+        self._speaking = threading.Lock()  # held, behind those, while metadata are set or asked for
         self._process = os.getpid()
         self._generation = generation()
         self._clock = Clock(self, plan.settings.flush_interval)
@@ -98,10 +102,9 @@ class OMEStream:
         self._placement = Placement(plan)
         self._progress = Progress(plan)
         self._sampler = Sampler(plan)
-        first = plan.images[0].array
-        samples = first.samples * plan.planes
-        self._shape = first.frame_shape if samples == 1 else (*first.frame_shape, samples)
-        self._dtype = first.dtype
+        self._images = plan.images
+        self._accepted = 0
+        self._planes = 0  # of the frames that were accepted
 
     # ------------------------------------------------------------------ frames
 
@@ -119,7 +122,8 @@ class OMEStream:
         ----------
         frame
             Array of the settings' dtype and shape: (y, x), or (y, x, 3) with ``rgb=True``, or where ``rgb`` was left
-            open and the first frame is so.
+            open and the first frame is so. Of several cameras, what the settings say of each; where they say
+            nothing, what its first frame is.
         index
             Where it goes, by acquisition axis, as in ``{"t": 3, "c": 0}``; axes left out count on in order. None:
             the next place in acquisition order. A place may be filled again; the last frame stays.
@@ -143,14 +147,8 @@ class OMEStream:
         WriteError
             Frames taken earlier could not be written (OSError); its `frames` names them.
         """
-        if (
-            type(frame) is not np.ndarray
-            or frame.shape != self._shape
-            or frame.dtype != self._dtype
-        ):
-            if not self._accepted and self.settings.rgb is None:
-                self._look_for_colours(frame)
-            frame = as_frame(frame, self._shape, self._dtype)
+        if self._learning.open:
+            self._learn(frame, index)
         if self._generation != generation():
             self._refuse_in_child()
         encoded = None if frame_metadata is None else self._recorder.journal.encode(frame_metadata)
@@ -160,32 +158,10 @@ class OMEStream:
             if self._state is not State.OPEN or self._recorder.failed:
                 self._refuse()
             acquired = None if index is None else self._locate(index)
-            address = self._placement.upcoming() if acquired is None else self._place(acquired)
-            number = self._accepted
-            image, at = address
-            began = time.perf_counter()
-            if self._plan.planes == 1:
-                self._engine.write(number, image, at, frame, not copy)
-            else:
-                for at_plane, plane in planes_of(frame, at, self._plan):
-                    self._engine.write(number, image, at_plane, plane, True)
-            waited = time.perf_counter() - began
-            if waited > self._longest:
-                self._longest = waited
-            self._accepted = number + 1
-            if index is None or acquired is None:
-                self._placement.advance()
-            else:
-                self._placement.fill(index, address)
-                self._progress.include(acquired, address)
-            if encoded is not None:
-                self._recorder.journal.record(image, at, encoded)
-            if number >= self._sampler.due:
-                for at_plane, plane in planes_of(frame, at, self._plan):
-                    self._sampler.look(number, image, at_plane, plane)
+            self._take(frame, index, acquired, encoded, copy)
             if self._events.active:
                 place = self._placement.position - 1 if acquired is None else acquired
-                self._events.frame_written(number, place)
+                self._events.frame_written(self._accepted - 1, place)
 
     @contextmanager
     def frame_buffer(
@@ -211,8 +187,10 @@ class OMEStream:
             address = (
                 self._placement.upcoming() if index is None else self._place(self._locate(index))
             )
-        lend = getattr(self._engine, "lend", None) if self._plan.planes == 1 else None
-        frame = np.empty(self._shape, self._dtype) if lend is None else lend(address[0])
+        image = self._images[address[0]]
+        lend = getattr(self._engine, "lend", None) if image.planes == 1 else None
+        shape, dtype = image.frame_shape, image.array.dtype
+        frame = np.empty(shape, dtype) if lend is None else lend(image.number)
         try:
             yield frame
             self.append(frame, index=index, copy=False, frame_metadata=frame_metadata)
@@ -237,6 +215,8 @@ class OMEStream:
             if self._state is not State.OPEN:
                 self._refuse()
             self._placement.skip(frames)
+            if self._learning.open:
+                self._learning.note(Step(None, skipped=frames), None, 0)
 
     # ------------------------------------------------------------------ time
 
@@ -298,15 +278,18 @@ class OMEStream:
 
         OME-Zarr: group path to attributes. OME-TIFF: position number to `ome_types.model.OME`.
         """
-        return self._recorder.get_metadata()
+        with self._speaking:
+            return self._recorder.get_metadata()
 
     def update_metadata(self, metadata: Any) -> None:
         """Replace metadata, in the form of `get_metadata`; before or after `close`."""
-        self._recorder.update_metadata(metadata)
+        with self._speaking:
+            self._recorder.update_metadata(metadata)
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
         """Attach facts to the whole acquisition; the same `namespace` replaces; before or after `close`."""
-        self._recorder.set_global_metadata(namespace, metadata)
+        with self._speaking:
+            self._recorder.set_global_metadata(namespace, metadata)
 
     # ------------------------------------------------------------------ looking
 
@@ -357,15 +340,15 @@ class OMEStream:
         return bool(explicit) and self._plan.router.place(index) in explicit
 
     def read(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
-        """Return the frame at storage index `index` of an image, from memory or disk; zeros if unwritten."""
-        return read_frame(self._engine, image, index, self._plan)
+        """Return the frame at `index` (storage order) of an image, from memory or disk; zeros if unwritten."""
+        return read_frame(self._engine, self._images[image], index)
 
     def stats(self) -> StreamStats:
         """Return how the stream is doing."""
         engine = self._engine.stats()
         return StreamStats(
             frames_accepted=self._accepted,
-            frames_written=engine.frames_written // self._plan.planes,
+            frames_written=engine.frames_written * self._accepted // (self._planes or 1),
             bytes_written=engine.bytes_written,
             queue_depth=engine.queue_depth,
             longest_append=self._longest,
@@ -373,26 +356,85 @@ class OMEStream:
 
     # ------------------------------------------------------------------ inside
 
-    def _look_for_colours(self, frame: Any) -> None:
-        """Make the output anew where the first frame is one of three colours, and nobody said that it were not."""
-        eight_bits = getattr(frame, "dtype", None) == self._dtype and self._dtype == np.uint8
-        if not eight_bits or getattr(frame, "shape", ()) != (*self._shape, 3):
-            return
-        with self._standing, self._lock:
-            if self._accepted or self._state is not State.OPEN or self.settings.rgb is not None:
+    def _take(
+        self,
+        frame: Any,
+        index: Mapping[str, int] | None,
+        acquired: Mapping[str, int] | None,
+        encoded: bytes | None,
+        copy: bool,
+    ) -> None:
+        """Give a frame its place, and have it written; with the lock held."""
+        address = self._placement.upcoming() if acquired is None else self._place(acquired)
+        number = self._accepted
+        one, at = self._images[address[0]], address[1]
+        shape, dtype = one.frame_shape, one.array.dtype
+        if type(frame) is not np.ndarray or frame.shape != shape or frame.dtype != dtype:
+            frame = as_frame(frame, shape, dtype)
+        began = time.perf_counter()
+        if one.planes == 1:
+            self._engine.write(number, one.number, at, frame, not copy)
+        else:
+            for at_plane, plane in planes_of(frame, at, one):
+                self._engine.write(number, one.number, at_plane, plane, True)
+        waited = time.perf_counter() - began
+        if waited > self._longest:
+            self._longest = waited
+        self._accepted = number + 1
+        self._planes += one.planes
+        if self._learning.open:
+            where = acquired or self._plan.router.indices(self._placement.position)
+            self._learning.note(Step(address, index, encoded), where, frame.nbytes)
+        if index is None or acquired is None:
+            self._placement.advance()
+        else:
+            self._placement.fill(index, address)
+            self._progress.include(acquired, address)
+        if encoded is not None:
+            self._recorder.journal.record(one.number, one.plane(at), encoded)
+        if number >= self._sampler.due:
+            for at_plane, plane in planes_of(frame, at, one):
+                self._sampler.look(number, one.number, at_plane, plane)
+
+    def _learn(self, frame: Any, index: Mapping[str, int] | None) -> None:
+        """Make the output anew where the first frame of a camera is unlike what was taken for granted."""
+        with self._standing, self._lock, self._speaking:
+            if self._state is not State.OPEN or self._recorder.failed or not self._learning.open:
                 return
-            passed = self._placement.position
+            if index is None:
+                image = self._images[self._placement.upcoming()[0]]
+                acquired = self._plan.router.indices(self._placement.position)
+            else:
+                acquired = self._locate(index)
+                image = self._images[self._place(acquired)[0]]
+            settings = self._learning.settings_for(frame, acquired, image, self._plan)
+            if settings is None:
+                return
             try:
-                begun = self._in_colour(self._plan, self._recorder)
-            except UnsupportedError:  # nothing was touched
-                raise
+                came = [
+                    (step, None if step.address is None else self.read(*step.address))
+                    for step in self._learning.steps
+                ]
+                begun = self._anew(settings, self._plan, self._recorder)
             except Exception as error:
-                self._recorder.fail(error)
-                raise
+                if not self._recorder.discarded and not isinstance(error, OSError):
+                    raise  # a refusal: nothing was touched
+                self._recorder.fail(error, self._accepted)
+                self._refuse()
             if begun is not None:
                 self._begin(*begun)
-                if passed:
-                    self._placement.skip(passed)
+                self._repeat(came)
+
+    def _repeat(self, came: Sequence[tuple[Step, NDArray[np.generic] | None]]) -> None:
+        """Do again what was done with an output that was replaced."""
+        self._learning.steps.clear()
+        for step, frame in came:
+            if frame is None:
+                self._placement.skip(step.skipped)
+                self._learning.steps.append(step)
+            else:
+                acquired = None if step.named is None else self._locate(step.named)
+                self._take(frame, step.named, acquired, step.encoded, copy=False)
 
     def _locate(self, index: Mapping[str, int]) -> dict[str, int]:
         """Return the whole acquisition index that an explicit index names."""

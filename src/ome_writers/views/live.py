@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.views.source import coordinates, view_names
+from ome_writers.views.source import coordinates, fitted, view_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,6 @@ class LiveSource:
         plan = stream.plan
         self._stream = stream
         self._axes = plan.router.axes
-        self.dtype: np.dtype[np.generic] = plan.images[0].array.dtype
         self.rank = len(self._axes)
         self._names = view_names(plan.settings.dimensions)
 
@@ -38,18 +37,21 @@ class LiveSource:
         return (*self._names, "s") if self._samples > 1 else self._names
 
     @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """The dtype that holds the pixels of all images."""
+        return self._plan.dtype
+
+    @property
     def _plan(self) -> Plan:
         return self._stream.plan
 
     @property
     def _samples(self) -> int:
-        return int(self._plan.images[0].array.samples * self._plan.planes)
+        return (self._plan.frame_shape[2:] or (1,))[0]
 
     def planned(self) -> tuple[int | None, ...]:
         """Return the counts of the settings."""
-        frame: tuple[int, ...] = self._plan.images[0].array.frame_shape
-        samples = (self._samples,) if self._samples > 1 else ()
-        return (*self._plan.router.counts, *frame, *samples)
+        return (*self._plan.router.counts, *self._plan.frame_shape)
 
     def reached(self) -> tuple[int, ...]:
         """Return how far each acquisition axis was reached."""
@@ -75,13 +77,16 @@ class LiveSource:
                 image += i * stride
             else:
                 place[axis] += i * stride
-        array = self._plan.images[image].array
-        for axis, (i, extent) in enumerate(zip(place, array.index_shape, strict=True)):
+        one = self._plan.images[image]
+        array = one.array
+        for axis, (i, extent) in enumerate(
+            zip(one.plane(tuple(place)), array.index_shape, strict=True)
+        ):
             if i >= extent and axis != array.growing:
                 return None
         if not self._stream.took(index):
             return None  # it may be half on its way at this moment
-        return self._stream.read(image, tuple(place))
+        return fitted(self._stream.read(image, tuple(place)), self._plan.frame_shape)
 
     def watch(self, callback: Callable[[], None]) -> None:
         """Have `callback` called when a new extent was reached."""

@@ -66,7 +66,11 @@ class StoredStream:
 
     def extents(self) -> Mapping[str, int]:
         """Return how far each acquisition axis goes in the arrays as they are now."""
-        hull = [max(extents) for extents in zip(*(a.shape for a in self._arrays), strict=True)]
+        shapes = [
+            [image.frames_along(axis, extent) for axis, extent in enumerate(array.shape)]
+            for image, array in zip(self.plan.images, self._arrays, strict=True)
+        ]
+        hull = [max(extents) for extents in zip(*shapes, strict=True)]
         router = self.plan.router
         extents = {}
         for name, count, (axis, stride) in zip(
@@ -84,15 +88,9 @@ class StoredStream:
         """Return a frame; zeros where a writer that is not done has left nothing that can be read yet."""
         import numpy as np
 
-        axis = self.plan.plane_axis
-        planes = 1 if axis is None else self.plan.planes
-        frames = []
-        for sample in range(planes):
-            at = list(index)
-            if axis is not None:
-                at[axis] += sample
-            frames.append(self._plane(image, tuple(at)))
-        return frames[0] if axis is None else np.stack(frames, axis=-1)
+        one = self.plan.images[image]
+        planes = [self._plane(image, one.plane(index, s)) for s in range(one.planes)]
+        return planes[0] if one.planes == 1 else np.stack(planes, axis=-1)
 
     def on(self, event: Any, callback: Callable[[Any], None]) -> None:
         """Do nothing: files do not tell when they change."""

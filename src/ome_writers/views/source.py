@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from ome_writers.routing import Plan
     from ome_writers.settings import Dimension
 
-__all__ = ["Source", "Stream", "coordinates", "view_names"]
+__all__ = ["Source", "Stream", "coordinates", "fitted", "view_names"]
 
 
 class Source(Protocol):
@@ -30,7 +31,11 @@ class Source(Protocol):
     """
 
     rank: int
-    dtype: np.dtype[np.generic]
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """See above."""
+        ...
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -87,6 +92,16 @@ def view_names(dimensions: Sequence[Dimension]) -> tuple[str, ...]:
     """Return the names that views and updates give the dimensions: the axis of positions is ``p``."""
     names = [d.name for d in dimensions]
     return tuple("p" if d.type == "position" and "p" not in names else d.name for d in dimensions)
+
+
+def fitted(frame: NDArray[np.generic], hull: tuple[int, ...]) -> NDArray[np.generic]:
+    """Return a frame as one of shape `hull`: with zeros around it, and grey in all of the samples."""
+    if frame.shape == hull:
+        return frame
+    out = np.zeros(hull, frame.dtype)
+    part = out[tuple(map(slice, frame.shape[:2]))]
+    part[...] = frame if frame.ndim == out.ndim else frame[..., np.newaxis]
+    return out
 
 
 def coordinates(dimension: Dimension, extent: int) -> Sequence[Any]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ome_writers.views.source import fitted
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -67,7 +69,7 @@ class StackedSource:
             )
         self._order = order
         self.rank = stored + (position_axis is not None)
-        self.dtype: np.dtype[np.generic] = np.dtype(self._arrays[0].dtype)
+        self.dtype: np.dtype[np.generic] = np.result_type(*(a.dtype for a in self._arrays))
         self.dims = tuple(labels) or tuple(f"d{i}" for i in range(self.rank + self._frame))
         if len(self.dims) != self.rank + self._frame:
             raise ValueError(
@@ -105,11 +107,7 @@ class StackedSource:
         if any(i >= n for i, n in zip(place, array.shape, strict=False)):
             return None
         plane = np.asarray(array[tuple(place)])
-        if plane.shape == self._hull:
-            return plane
-        out = np.zeros(self._hull, plane.dtype)  # a smaller image beside larger ones
-        out[tuple(map(slice, plane.shape))] = plane
-        return out
+        return fitted(plane, self._hull)
 
     def watch(self, callback: Callable[[], None]) -> None:
         """Do nothing: nobody tells when other people's arrays grow."""

@@ -61,9 +61,7 @@ def check_delivered(
 
 def _zarr_groups(output: Path, positions: list[Any] | None) -> list[Path]:
     root = attributes(output)["ome"]
-    if positions is None:
-        return [output]
-    if "plate" in root:
+    if "plate" in root and positions is not None:
         groups = []
         for p in positions:
             well = output / p.plate_row / p.plate_column

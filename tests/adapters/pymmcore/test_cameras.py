@@ -163,32 +163,123 @@ class TurnsEngine(MDAEngine):
         self.mmcore.setCameraDevice(LABELS[0])
 
 
-@SUFFIXES
-def test_cameras_of_different_size(two: CMMCorePlus, suffix: str, tmp_path: Path) -> None:
-    """A camera whose frames have another size and dtype has an image of its own beside the first."""
+@pytest.fixture
+def unlike(two: CMMCorePlus) -> Iterator[CMMCorePlus]:
+    """Return the core with cameras of different size and dtype, of which an engine snaps with each in turn."""
     two.setCameraDevice(LABELS[0])
     two.setProperty(LABELS[1], "OnCameraCCDXSize", 20)
     two.setProperty(LABELS[1], "PixelType", "8bit")
     before = two.mda.set_engine(TurnsEngine(two, use_hardware_sequencing=False))
+    yield two
+    two.mda.set_engine(before)
+    two.setCameraDevice(LABELS[0])
+    two.setProperty(LABELS[1], "OnCameraCCDXSize", 48)
+    two.setProperty(LABELS[1], "PixelType", "16bit")
+
+
+@SUFFIXES
+@pytest.mark.parametrize("named", [None, LABELS], ids=["joined", "named"])
+def test_cameras_of_different_size(
+    unlike: CMMCorePlus, suffix: str, named: list[str] | None, tmp_path: Path
+) -> None:
+    """Cameras of different size and dtype have an image each in one dataset, named or not."""
     seq = useq.MDASequence(time_plan={"interval": 0, "loops": 3}, channels=["DAPI", "FITC"])
-    writer = MDAWriter(tmp_path / f"x.ome.{suffix}", core=two)
-    try:
-        with delivered(two) as frames:
-            two.mda.run(seq, output=writer)
-    finally:
-        two.mda.set_engine(before)
-        two.setProperty(LABELS[1], "OnCameraCCDXSize", 48)
-        two.setProperty(LABELS[1], "PixelType", "16bit")
-    assert writer.result().received == 12
-    (first,) = read(tmp_path / f"x.ome.{suffix}")
-    (second,) = read(tmp_path / f"x_Camera-2.ome.{suffix}")
-    shapes = [tuple(n for n in image.pixels.shape if n != 1) for image in (first, second)]
-    assert shapes == [(3, 2, 32, 48), (3, 2, 32, 20)]
-    images = [image.pixels.reshape(3, 2, 32, -1) for image in (first, second)]
+    output = tmp_path / f"x.ome.{suffix}"
+    writer = MDAWriter(output, core=unlike, cameras=named)
+    with delivered(unlike) as frames:
+        unlike.mda.run(seq, output=writer)
+    counts = writer.result()
+    assert (counts.received, counts.written, counts.expected, counts.dropped) == (12, 12, 12, 0)
+    assert [path.name for path in tmp_path.iterdir()] == [output.name]
+    check_an_image_each(output, frames)
+    if suffix == "zarr":
+        bits = [
+            attributes(output / str(n))["ome"]["omero"]["channels"][0]["window"]["max"]
+            for n in range(2)
+        ]
+        assert bits == [2**16 - 1, 2**8 - 1]
+        return
+    document = ome_types.from_tiff(output)
+    detectors = [d.id for d in document.instruments[0].detectors]
+    for image, label, detector, bits in zip(
+        document.images, LABELS, detectors, (16, 8), strict=True
+    ):
+        assert (image.name, image.pixels.significant_bits) == (label, bits)
+        assert [c.name for c in image.pixels.channels] == ["DAPI", "FITC"]
+        assert {c.detector_settings.id for c in image.pixels.channels} == {detector}
+
+
+def check_an_image_each(output: Path, frames: Any) -> None:
+    """Assert that each camera has an image of its own, and that its frames are where they belong."""
+    images = [image.pixels.reshape(3, 2, 32, -1) for image in read(output)]
+    assert [image.shape for image in images] == [(3, 2, 32, 48), (3, 2, 32, 20)]
+    assert [image.dtype for image in images] == [np.uint16, np.uint8]
+    assert len(frames) == 12
     for index, frame in frames:
-        found = images[index["cam"]][index["t"], index["c"]]
-        np.testing.assert_array_equal(found, frame)
-    assert second.pixels.dtype == np.uint8
+        np.testing.assert_array_equal(images[index["cam"]][index["t"], index["c"]], frame)
+
+
+@SUFFIXES
+def test_cameras_of_different_size_by_the_clients_own_sink(
+    unlike: CMMCorePlus, suffix: str, tmp_path: Path
+) -> None:
+    """pymmcore-plus' own output=, which knows the number of cameras and the frames of one, makes an image each."""
+
+    class CountedEngine(TurnsEngine):
+        def setup_sequence(self, sequence: useq.MDASequence) -> Any:
+            meta = super().setup_sequence(sequence)
+            meta["image_infos"][0]["num_camera_adapter_channels"] = 2
+            return meta
+
+    unlike.mda.set_engine(CountedEngine(unlike, use_hardware_sequencing=False))
+    seq = useq.MDASequence(time_plan={"interval": 0, "loops": 3}, channels=["DAPI", "FITC"])
+    with delivered(unlike) as frames, pytest.warns(UserWarning, match="Multi-camera acquisition"):
+        unlike.mda.run(seq, output=tmp_path / f"x.ome.{suffix}")
+    check_an_image_each(tmp_path / f"x.ome.{suffix}", frames)
+
+
+def test_a_camera_that_nobody_named_may_not_come_late(unlike: CMMCorePlus, tmp_path: Path) -> None:
+    """A camera whose first frame comes after the first event ends the run, and the message says what to do."""
+
+    class LateEngine(TurnsEngine):
+        def exec_single_event(self, event: useq.MDAEvent) -> Iterator[Any]:
+            for one in super().exec_single_event(event):
+                if one is None or event.index["t"] or not one[1].index["cam"]:
+                    yield one
+
+    unlike.mda.set_engine(LateEngine(unlike, use_hardware_sequencing=False))
+    writer = MDAWriter(tmp_path / "x.ome.zarr", core=unlike)
+    unlike.mda.run(useq.MDASequence(time_plan={"interval": 0, "loops": 3}), output=writer)
+    with pytest.raises(ValueError, match=r"cameras=\['Camera-1', 'Camera-2'\]"):
+        writer.result()
+    assert read(tmp_path / "x.ome.zarr")[0].pixels.shape[0] == 2
+
+
+@SUFFIXES
+def test_channels_that_select_cameras(unlike: CMMCorePlus, suffix: str, tmp_path: Path) -> None:
+    """Where presets of the channels select cameras of different size, each camera's image has its own channels."""
+    for name, label in zip(("Wide", "Narrow"), LABELS, strict=True):
+        unlike.defineConfig("Camera", name, "Core", "Camera", label)
+    unlike.mda.set_engine(MDAEngine(unlike, use_hardware_sequencing=False))
+    channels: Any = [{"group": "Camera", "config": name} for name in ("Wide", "Narrow")]
+    seq = useq.MDASequence(
+        time_plan={"interval": 0, "loops": 3}, channels=channels, z_plan=STACK, axis_order="tcz"
+    )
+    writer = MDAWriter(tmp_path / f"x.ome.{suffix}", core=unlike)
+    try:
+        with delivered(unlike) as frames:
+            unlike.mda.run(seq, output=writer)
+    finally:
+        unlike.deleteConfigGroup("Camera")
+    counts = writer.result()
+    assert (counts.received, counts.expected, counts.dropped) == (18, 18, 0)
+    images = [np.squeeze(image.pixels) for image in read(tmp_path / f"x.ome.{suffix}")]
+    wide = images[0].reshape(3, -1, 3, 32, 48)
+    narrow = images[1].reshape(3, -1, 3, 32, 20)
+    for index, frame in frames:
+        image = (wide, narrow)[index["c"]]
+        np.testing.assert_array_equal(image[index["t"], index["c"], index["z"]], frame)
+    assert not narrow[:, 0].any()
 
 
 @pytest.fixture

@@ -133,9 +133,10 @@ def test_an_axis_too_many_becomes_images() -> None:
 def test_rgb_samples_are_channels_in_zarr() -> None:
     """The three samples of a frame are planes side by side along the channel axis."""
     plan = plan_of({"t": 2, "c": 2}, rgb=True)
-    assert (plan.planes, plan.plane_axis) == (3, 1)
+    assert (plan.images[0].planes, plan.images[0].plane_axis) == (3, 1)
     assert plan.images[0].array.index_shape == (2, 6)
-    assert plan.router.addresses(0, 4)[1] == [(0, 0), (0, 3), (1, 0), (1, 3)]
+    assert plan.router.addresses(0, 4)[1] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert [plan.images[0].plane((1, 1), s) for s in range(3)] == [(1, 3), (1, 4), (1, 5)]
 
 
 def test_a_schedule_sends_frames_to_the_places_it_names() -> None:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ome_writers import AcquisitionSettings, create_stream, dims_from_standard_axes
+from ome_writers import (
+    AcquisitionSettings,
+    Dimension,
+    WriteError,
+    create_stream,
+    dims_from_standard_axes,
+)
 
 tensorstore = pytest.importorskip("tensorstore", reason="the independent reader")
 tifffile = pytest.importorskip("tifffile", reason="the independent reader")
@@ -109,3 +118,77 @@ def test_an_edited_ome_xml_is_not_thrown_away(tmp_path: Path) -> None:
         stream.update_metadata(stream.get_metadata())
         with pytest.raises(ValueError, match=r"shape \(8, 6\), got \(8, 6, 3\)"):
             stream.append(COLOURS[0])
+
+
+def test_metadata_that_another_thread_sets_at_that_moment(tmp_path: Path) -> None:
+    """What another thread attaches while the dataset is made anew is attached to the new one."""
+    going = threading.Event()
+    told: list[str] = []
+
+    def tell() -> None:
+        while not going.is_set() or len(told) < 20:
+            name = f"fact{len(told)}"
+            stream.set_global_metadata(name, {"n": len(told)})
+            told.append(name)
+            groups = stream.get_metadata()
+            groups["."][f"of{name}"] = {"n": 1}
+            stream.update_metadata(groups)
+
+    with create_stream(settings(tmp_path)) as stream:
+        thread = threading.Thread(target=tell)
+        thread.start()
+        while not told:
+            going.wait(0.001)
+        for colours in COLOURS:
+            stream.append(colours)
+        going.set()
+        thread.join(60)
+    assert not thread.is_alive()
+    attributes = json.loads((tmp_path / "x.ome.zarr" / "zarr.json").read_text())["attributes"]
+    assert {f"of{name}" for name in told} <= set(attributes)
+    assert [attributes[name] for name in told] == [{"n": n} for n in range(len(told))]
+    np.testing.assert_array_equal(stored(tmp_path, "zarr"), COLOURS)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the folder of an open file cannot be removed")
+@SUFFIXES
+@pytest.mark.parametrize("came", [0, 1])
+def test_a_dataset_that_cannot_be_made_anew(tmp_path: Path, suffix: str, came: int) -> None:
+    """Where the new dataset cannot be created, every call says so, names the frames, and leaves nothing behind."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    asked = settings(folder, suffix)
+    if came:  # then the second camera is the one of colours
+        cameras = Dimension(name="cam", count=2, type="other")
+        asked.dimensions = (asked.dimensions[0], cameras, *asked.dimensions[1:])
+    stream = create_stream(asked)
+    if came:
+        stream.append(COLOURS[0, ..., 0], frame_metadata={"n": 0})
+    shutil.rmtree(folder)
+    folder.write_text("no folder any more")
+    with pytest.raises(WriteError, match=r"x\.ome\.") as caught:
+        stream.append(COLOURS[0])
+    assert list(caught.value.frames) == list(range(came))
+    with pytest.raises(WriteError):
+        stream.append(COLOURS[0])
+    with pytest.raises(WriteError):
+        stream.flush()
+    with pytest.raises(WriteError):
+        stream.close()
+    stream.set_global_metadata("late", {"n": 1})
+    assert stream.closed
+    assert [path.name for path in tmp_path.iterdir()] == ["disk"]
+    assert folder.read_text() == "no folder any more"
+
+
+def test_colours_that_the_backend_cannot_take_leave_the_stream_as_it_was(tmp_path: Path) -> None:
+    """Where the chosen backend refuses colours, nothing is touched, and frames without colours go on."""
+    pytest.importorskip("acquire_zarr")
+    sizes: Any = {"c": 2, "t": 2, "y": 8, "x": 6}
+    asked = settings(tmp_path, dimensions=dims_from_standard_axes(sizes), format="acquire-zarr")
+    asked.storage_order = "acquisition"
+    with create_stream(asked) as stream:
+        with pytest.raises(NotImplementedError, match="acquire-zarr"):
+            stream.append(COLOURS[0])
+        for colours in COLOURS:
+            stream.append(colours[..., 0])

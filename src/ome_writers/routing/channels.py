@@ -1,0 +1,74 @@
+"""What channels are called where cameras and colours are among them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ome_writers.routing.cameras import is_camera_axis
+from ome_writers.settings import Channel, Dimension
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["label_of", "with_cameras"]
+
+_RGB = {"Red": "#FF0000", "Green": "#00FF00", "Blue": "#0000FF"}
+
+
+def label_of(dim: Dimension, i: int) -> str:
+    """Return the name of place `i` along an axis of cameras, or one whose places become images."""
+    if dim.coords:
+        coord = dim.coords[i]
+        return str(getattr(coord, "name", coord))
+    return f"Camera-{i + 1}" if is_camera_axis(dim) else f"{dim.name}{i}"
+
+
+def with_cameras(
+    channel: Dimension, folded: Sequence[Dimension], planes: int, camera: str
+) -> Dimension:
+    """Return a channel axis with more in it.
+
+    Parameters
+    ----------
+    channel
+        The axis; without coords it has a channel without a name.
+    folded
+        The axes of cameras, which become part of it: ``DAPI / Camera-1``.
+    planes
+        3 where the samples of a frame become channels: ``DAPI / Red``.
+    camera
+        The one camera that sees all these channels, where there is one.
+    """
+    if not folded and planes == 1 and (not camera or not channel.coords):
+        return channel
+    named = channel.coords or (channel.count or 1) > 1
+    names: list[Channel] = []
+    for one in _channels(channel) if named else [None]:
+        labels: list[tuple[str | None, str | None]] = [(one.name if one else None, None)]
+        for dim in folded:
+            labels = [(n, label_of(dim, i)) for n, _ in labels for i in range(dim.count or 1)]
+        for label, seen_by in labels:
+            for sample in _RGB if planes > 1 else (None,):
+                words = [w for w in (label, seen_by, sample) if w]
+                update: dict[str, object] = {"name": " / ".join(words)}
+                if folded or camera:
+                    update["camera"] = seen_by or camera
+                if sample:
+                    update["color"] = _RGB[sample]
+                names.append(Channel(**{**(one.model_dump() if one else {}), **update}))
+    return Dimension(
+        name=channel.name,
+        type="channel",
+        count=len(names),
+        coords=list(names),
+        chunk_size=channel.chunk_size,
+        shard_size_chunks=channel.shard_size_chunks,
+    )
+
+
+def _channels(dim: Dimension) -> list[Channel]:
+    """Return the channels of a channel axis, numbered where it names none."""
+    return [
+        c if isinstance(c, Channel) else Channel(name=str(c))
+        for c in (dim.coords or range(dim.count or 1))
+    ]

@@ -1,0 +1,115 @@
+"""Python cameras, several of them, whose frames are not alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from adapters.pymmcore.runs import delivered, let_go
+from adapters.pymmcore.stored import read
+from ome_writers_pymmcore import MDAWriter, record
+
+pytest.importorskip("useq")
+pytest.importorskip("pymmcore_plus")
+pytest.importorskip("tensorstore", reason="the independent reader")
+pytest.importorskip("tifffile", reason="the independent reader")
+
+import useq
+from pymmcore_plus.experimental.unicore import UniMMCore
+from pymmcore_plus.mda import MDAEngine
+
+from adapters.pymmcore.cameras import CountingCamera, put_camera
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import DTypeLike
+
+pytestmark = pytest.mark.camera
+
+SUFFIXES = pytest.mark.parametrize("suffix", ["zarr", "tiff"])
+LABELS = ["Wide", "Narrow"]
+
+
+@pytest.fixture
+def core() -> Iterator[UniMMCore]:
+    """Return a core with two Python cameras that differ in size and dtype."""
+    core = UniMMCore()
+    for label, camera in zip(
+        LABELS, (CountingCamera((32, 48)), CountingCamera((16, 20), "uint8")), strict=True
+    ):
+        core.loadPyDevice(label, camera)
+        core.initializeDevice(label)
+    core.setCameraDevice("Wide")
+    core.setAutoShutter(False)
+    yield core
+    let_go(core)
+
+
+class TurnsEngine(MDAEngine):
+    """An engine that snaps with each camera in turn."""
+
+    def exec_single_event(self, event: useq.MDAEvent) -> Iterator[Any]:
+        for number, label in enumerate(LABELS):
+            self.mmcore.setCameraDevice(label)
+            for image, _, meta in super().exec_single_event(event):
+                own = event.model_copy(update={"index": {**event.index, "cam": number}})
+                yield image, own, {**meta, "camera_device": label}
+        self.mmcore.setCameraDevice(LABELS[0])
+
+
+@SUFFIXES
+@pytest.mark.parametrize("copy", [False, True])
+def test_two_python_cameras(core: UniMMCore, suffix: str, copy: bool, tmp_path: Path) -> None:
+    """Each of two Python cameras has its image in one dataset."""
+    core.mda.set_engine(TurnsEngine(core, use_hardware_sequencing=False))
+    writer = MDAWriter(tmp_path / f"x.ome.{suffix}", core=core, copy=copy)
+    with delivered(core) as frames:
+        core.mda.run(useq.MDASequence(time_plan={"interval": 0, "loops": 4}), output=writer)
+    assert writer.result().written == len(frames) == 8
+    wide, narrow = (image.pixels for image in read(tmp_path / f"x.ome.{suffix}"))
+    assert (wide.dtype, narrow.dtype) == (np.uint16, np.uint8)
+    images = (wide.reshape(4, 32, 48), narrow.reshape(4, 16, 20))
+    for index, frame in frames:
+        np.testing.assert_array_equal(images[index["cam"]][index["t"]], frame)
+
+
+def test_an_iterator_of_events_of_two_cameras(core: UniMMCore, tmp_path: Path) -> None:
+    """Where events have no sequence, the frames of each camera are counted by themselves."""
+    core.mda.set_engine(TurnsEngine(core, use_hardware_sequencing=False))
+    writer = MDAWriter(tmp_path / "x.ome.zarr", core=core, cameras=LABELS)
+    with delivered(core) as frames:
+        core.mda.run((useq.MDAEvent(index={"t": t}) for t in range(3)), output=writer)
+    assert writer.result().written == len(frames) == 6
+    images = [image.pixels for image in read(tmp_path / "x.ome.zarr")]
+    for index, frame in frames:
+        np.testing.assert_array_equal(images[index["cam"]][index["t"]], frame)
+
+
+class TwoHeads(CountingCamera):
+    """A camera with a second, smaller sensor, whose frames come into the same buffer."""
+
+    def start_sequence(
+        self, n: int | None, get_buffer: Callable[[Sequence[int], DTypeLike], np.ndarray]
+    ) -> Iterator[Mapping[str, Any]]:
+        for number in range(n or 0):
+            shape, dtype = (((32, 48), "uint16"), ((16, 20), "uint8"))[number % 2]
+            frame = get_buffer(shape, dtype)
+            frame[...] = number + 1
+            yield {"CameraChannelIndex": str(number % 2)}
+
+
+@SUFFIXES
+def test_recording_two_cameras(core: UniMMCore, suffix: str, tmp_path: Path) -> None:
+    """Frames of two sizes that come into one buffer are recorded into an image each."""
+    put_camera(core, TwoHeads())
+    with pytest.raises(ValueError, match=r"no camera \['Third'\]"):
+        record(core, tmp_path / "y.ome.zarr", n_frames=4, cameras=["Third"], progress=False)
+    counts = record(core, tmp_path / f"x.ome.{suffix}", n_frames=4, cameras=LABELS, progress=False)
+    assert (counts.received, counts.written, counts.expected) == (8, 8, 8)
+    wide, narrow = (image.pixels for image in read(tmp_path / f"x.ome.{suffix}"))
+    assert [int(f.max()) for f in wide.reshape(4, -1)] == [1, 3, 5, 7]
+    assert [int(f.min()) for f in narrow.reshape(4, 16, 20)] == [2, 4, 6, 8]

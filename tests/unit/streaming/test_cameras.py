@@ -1,0 +1,256 @@
+"""Cameras whose frames are not alike: an image each, said beforehand or learned from the first frames."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ome_writers
+from ome_writers import AcquisitionSettings, Camera, Dimension, create_stream, validate
+
+tensorstore = pytest.importorskip("tensorstore", reason="the independent reader")
+tifffile = pytest.importorskip("tifffile", reason="the independent reader")
+
+SUFFIXES = pytest.mark.parametrize("suffix", ["zarr", "tiff"])
+SMALL, LARGE = (8, 6), (10, 14)
+UNLIKE = [Camera(name="A"), Camera(name="B", height=10, width=14, dtype="uint8", pixel_size=0.25)]
+
+
+def settings(path: Path, suffix: str, coords: Any = None, **more: Any) -> AcquisitionSettings:
+    """Return settings of two cameras that see two channels at three times."""
+    fields: dict[str, Any] = {
+        "root_path": path / f"x.ome.{suffix}",
+        "dimensions": [
+            Dimension(name="t", count=3),
+            Dimension(name="c", coords=["DAPI", "FITC"]),
+            Dimension(name="cam", count=2, type="other", coords=coords),
+            Dimension(name="y", count=8, scale=0.5, unit="um"),
+            Dimension(name="x", count=6, scale=0.5, unit="um"),
+        ],
+        "dtype": "uint16",
+        **more,
+    }
+    return AcquisitionSettings(**fields)
+
+
+def frames(second: tuple[int, ...] = LARGE, dtype: str = "uint8") -> list[np.ndarray]:
+    """Return the frames of both cameras in the order in which they come."""
+    rng = np.random.default_rng(0)
+    one = rng.integers(1, 200, (6, *SMALL)).astype("uint16")
+    two = rng.integers(1, 200, (6, *second)).astype(dtype)
+    return [frame for pair in zip(one, two, strict=True) for frame in pair]
+
+
+def stored(path: Path, suffix: str) -> list[np.ndarray]:
+    """Return the images of the dataset."""
+    if suffix == "tiff":
+        with tifffile.TiffFile(path / "x.ome.tiff") as tiff:
+            return [series.asarray() for series in tiff.series]
+    series = json.loads((path / "x.ome.zarr/OME/zarr.json").read_text())["attributes"]["ome"]
+    found = []
+    for group in series["series"]:
+        spec = {
+            "driver": "zarr3",
+            "kvstore": {"driver": "file", "path": str(path / "x.ome.zarr" / group / "0")},
+        }
+        found.append(
+            np.asarray(tensorstore.open(spec, open=True, read=True).result().read().result())
+        )
+    return found
+
+
+def check(path: Path, suffix: str, came: list[np.ndarray]) -> None:
+    """Assert that there is an image a camera, with its frames, and that a validator is content."""
+    images = stored(path, suffix)
+    assert len(images) == 2
+    for camera, image in enumerate(images):
+        own = np.stack(came[camera::2])
+        assert image.dtype == own.dtype
+        np.testing.assert_array_equal(image.reshape(own.shape), own)
+    assert validate(path / f"x.ome.{suffix}").valid
+
+
+@SUFFIXES
+def test_an_image_each(tmp_path: Path, suffix: str) -> None:
+    """Cameras that differ in size, dtype and pixel size have an image each in one dataset, called after them."""
+    came = frames()
+    with create_stream(settings(tmp_path, suffix, UNLIKE)) as stream:
+        for frame in came:
+            stream.append(frame)
+        assert [(i.name, i.camera) for i in stream.plan.images] == [("A", "A"), ("B", "B")]
+        assert [i.array.dimensions[-1].scale for i in stream.plan.images] == [0.5, 0.25]
+    check(tmp_path, suffix, came)
+
+
+@SUFFIXES
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_without_an_end(tmp_path: Path, suffix: str, compression: str) -> None:
+    """Images of different size grow side by side, and a run that ends early is cut in both."""
+    endless = settings(tmp_path, suffix, UNLIKE, compression=compression).dimensions
+    dims = [Dimension(name="t", count=None), *endless[1:]]
+    came = frames()
+    with create_stream(settings(tmp_path, suffix, dimensions=dims)) as stream:
+        for frame in came[:8]:
+            stream.append(frame)
+    check(tmp_path, suffix, came[:8])
+
+
+@SUFFIXES
+def test_positions_have_an_image_a_camera(tmp_path: Path, suffix: str) -> None:
+    """With positions, the images are called after both."""
+    dims = [
+        Dimension(name="p", coords=["here", "there"]),
+        *settings(tmp_path, suffix, UNLIKE).dimensions[1:],
+    ]
+    with create_stream(settings(tmp_path, suffix, dimensions=dims)) as stream:
+        for frame in frames()[:8]:
+            stream.append(frame)
+        names = [i.name for i in stream.plan.images]
+    assert names == ["here / A", "here / B", "there / A", "there / B"]
+    view = ome_writers.open(tmp_path / ("x" if suffix == "tiff" else "x.ome.zarr"))
+    assert view.shape[-2:] == LARGE
+
+
+def test_a_frame_of_the_other_camera_is_refused(tmp_path: Path) -> None:
+    """What each camera delivers is checked for itself, and a wrong frame leaves the stream where it was."""
+    came = frames()
+    with create_stream(settings(tmp_path, "zarr", UNLIKE)) as stream:
+        with pytest.raises(TypeError, match="dtype uint16, got uint8"):
+            stream.append(came[1])
+        stream.append(came[0])
+        with pytest.raises(TypeError, match="dtype uint8, got uint16"):
+            stream.append(came[0])
+        with stream.frame_buffer() as lent:
+            assert (lent.shape, lent.dtype) == (LARGE, np.uint8)
+            lent[...] = came[1]
+        for frame in came[2:]:
+            stream.append(frame)
+    check(tmp_path, "zarr", came)
+
+
+@SUFFIXES
+def test_a_view_holds_the_frames_of_both(tmp_path: Path, suffix: str) -> None:
+    """A view is as large as the larger frames, of a dtype that holds both, live and afterwards."""
+    came = frames()
+    with create_stream(settings(tmp_path, suffix, UNLIKE)) as stream:
+        view = stream.view()
+        for frame in came:
+            stream.append(frame)
+        assert (view.dims, view.shape, view.dtype) == (
+            ("t", "c", "cam", "y", "x"),
+            (3, 2, 2, *LARGE),
+            np.uint16,
+        )
+        np.testing.assert_array_equal(view[1, 0, 0, :8, :6], came[4])
+        assert not view[1, 0, 0, 8:].any()
+        np.testing.assert_array_equal(view[1, 0, 1], came[5])
+    if suffix == "zarr":
+        again = ome_writers.open(tmp_path / "x.ome.zarr")
+        np.testing.assert_array_equal(again, view)
+        assert again.dtype == view.dtype
+
+
+@SUFFIXES
+def test_a_colour_camera_beside_a_grey_one(tmp_path: Path, suffix: str) -> None:
+    """Colours are samples or channels of their own camera's image, and the other has none."""
+    cameras = [Camera(name="A"), Camera(name="B", dtype="uint8", rgb=True)]
+    came = frames((*SMALL, 3))
+    with create_stream(settings(tmp_path, suffix, cameras)) as stream:
+        view = stream.view()
+        for frame in came:
+            stream.append(frame, frame_metadata={"delta_t": 1.0})
+        assert view.shape == (3, 2, 2, *SMALL, 3)
+        np.testing.assert_array_equal(view[2, 1, 1], came[-1])
+        np.testing.assert_array_equal(view[2, 1, 0], np.stack([came[-2]] * 3, axis=-1))
+        assert stream.stats().frames_accepted == 12
+    assert stream.stats().frames_written == 12
+    grey, colour = stored(tmp_path, suffix)
+    np.testing.assert_array_equal(grey.reshape(6, *SMALL), came[::2])
+    if suffix == "zarr":
+        assert colour.shape == (3, 6, *SMALL)
+        colour = np.moveaxis(colour.reshape(6, 3, *SMALL), 1, -1)
+    np.testing.assert_array_equal(colour.reshape(6, *SMALL, 3), came[1::2])
+
+
+def test_alike_cameras_share_an_image(tmp_path: Path) -> None:
+    """Cameras that were described and are alike are channels of one image, whatever the settings' own frames are."""
+    cameras = [Camera(name=n, height=10, width=14, dtype="uint8") for n in "AB"]
+    with create_stream(settings(tmp_path, "zarr", cameras)) as stream:
+        (image,) = stream.plan.images
+        assert (image.array.shape, image.array.dtype) == ((3, 4, *LARGE), np.uint8)
+
+
+@SUFFIXES
+@pytest.mark.parametrize("second", [(LARGE, "uint8"), ((*SMALL, 3), "uint8"), (SMALL, "float32")])
+def test_the_first_frames_tell(tmp_path: Path, suffix: str, second: Any) -> None:
+    """Where nobody has described the cameras, the first frame of each does; what came before it is kept."""
+    came = frames(*second)
+    with create_stream(settings(tmp_path, suffix)) as stream:
+        view = stream.view()
+        told: list[int] = []
+        stream.on("coords_changed", lambda update: told.append(update.frame_number))
+        stream.set_global_metadata("lab", {"who": "me"})
+        for number, frame in enumerate(came):
+            stream.append(frame, frame_metadata={"n": number})
+        assert len(stream.plan.images) == 2
+        assert view.dims[:4] == ("t", "c", "cam", "y")
+    assert told == list(range(12))
+    images = stored(tmp_path, suffix)
+    if second[0] == (*SMALL, 3) and suffix == "zarr":
+        images[1] = np.moveaxis(images[1].reshape(6, 3, *SMALL), 1, -1)
+    for camera, image in enumerate(images):
+        own = np.stack(came[camera::2])
+        np.testing.assert_array_equal(image.reshape(own.shape), own)
+    if suffix == "zarr":
+        attributes = json.loads((tmp_path / "x.ome.zarr/0/zarr.json").read_text())["attributes"]
+        assert [f["n"] for f in attributes["ome_writers"]["frame_metadata"]] == [0, 2, 4, 6, 8, 10]
+
+
+def test_a_failed_frame_before_the_first(tmp_path: Path) -> None:
+    """A place that was skipped before the second camera's first frame stays empty."""
+    came = frames()
+    with create_stream(settings(tmp_path, "zarr")) as stream:
+        stream.append(came[0])
+        stream.skip()
+        for frame in came[2:]:
+            stream.append(frame)
+    first, second = stored(tmp_path, "zarr")
+    np.testing.assert_array_equal(first.reshape(6, *SMALL), came[::2])
+    assert not second[0, 0].any()
+    np.testing.assert_array_equal(second.reshape(6, *LARGE)[1:], came[3::2])
+
+
+def test_a_camera_that_comes_late(tmp_path: Path) -> None:
+    """Once every camera has been seen, none may change."""
+    came = frames()
+    with create_stream(settings(tmp_path, "zarr")) as stream:
+        for frame in came[:2]:
+            stream.append(frame)
+        with pytest.raises((ValueError, TypeError)):
+            stream.append(came[1])
+        stream.append(came[2])
+        assert stream.stats().frames_accepted == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"type": "channel"}, "require type='other', got type='channel'"),
+        ({"coords": [Camera(name="A"), Camera(name="A")]}, "Camera names must be unique"),
+        ({"coords": [Camera(name="A"), 3.0]}, "May not mix Camera objects"),
+    ],
+)
+def test_wrong_cameras(fields: dict[str, Any], message: str) -> None:
+    """Cameras lie along an axis of type other, and have distinct names."""
+    with pytest.raises(ValueError, match=message):
+        Dimension(**{"name": "cam", "coords": [Camera(name="A"), Camera(name="B")], **fields})
+
+
+def test_cameras_survive_json() -> None:
+    """Settings with cameras are the same after a way through JSON."""
+    before = settings(Path("x"), "zarr", UNLIKE)
+    assert AcquisitionSettings.model_validate_json(before.model_dump_json()) == before
