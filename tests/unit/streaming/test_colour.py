@@ -175,7 +175,6 @@ def test_a_dataset_that_cannot_be_made_anew(tmp_path: Path, suffix: str, came: i
         stream.flush()
     with pytest.raises(WriteError):
         stream.close()
-    stream.set_global_metadata("late", {"n": 1})
     assert stream.closed
     assert [path.name for path in tmp_path.iterdir()] == ["disk"]
     assert folder.read_text() == "no folder any more"
