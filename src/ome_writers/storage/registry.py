@@ -113,9 +113,8 @@ class EngineRow:
     def refusals(self, plan: Plan) -> list[str]:
         """Say, in a few words each, what `plan` asks for that this engine lacks."""
         arrays = [image.array for image in plan.images]
-        reasons = []
         compressions = {a.compression for a in arrays} - self.compressions
-        reasons += [f"it has no compression {name!r}" for name in sorted(compressions)]
+        reasons = [f"it has no compression {name!r}" for name in sorted(compressions)]
         dtypes = {a.dtype.name for a in arrays} - (self.dtypes or {a.dtype.name for a in arrays})
         reasons += [_no_dtype(self.format, name) for name in sorted(dtypes)]
         reasons += _too_much_for_blosc(arrays)
@@ -147,9 +146,9 @@ def _too_much_for_blosc(arrays: Sequence[ArrayPlan]) -> list[str]:
 
 def _out_of_order(plan: Plan) -> list[str]:
     """Say why a library that takes planes one after the other, transposing at most, cannot take these."""
-    for image in {(i.planes, i.plane_axis): i for i in plan.images}.values():
+    names = [d.name for d in plan.images[0].array.dimensions]
+    for image in {i.planes: i for i in plan.images}.values():
         order = arrival_order(plan, image)
-        names = [d.name for d in image.array.dimensions]
         if order is None:
             return ["it takes planes in the order of nested loops over the stored axes only"]
         if order and order[0] != 0:

@@ -119,11 +119,10 @@ def _not_created(layout: Layout, error: OSError) -> WriteError:
 def _record(plan: Plan, row: EngineRow, layout: Layout, output: Output | None) -> Recorder:
     settings = plan.settings
     orders = {
-        (i.planes, i.plane_axis): arrival_order(plan, i)
-        for i in {(i.planes, i.plane_axis): i for i in plan.images}.values()
+        n: arrival_order(plan, image) for n, image in {i.planes: i for i in plan.images}.items()
     }
     targets = [
-        ArrayTarget(key, image.array, orders[image.planes, image.plane_axis])
+        ArrayTarget(key, image.array, orders[image.planes])
         for key, image in zip(layout.arrays, plan.images, strict=True)
     ]
     durable = settings.durability == "disk"
