@@ -56,7 +56,7 @@ class _Work:
         surveys, shapes = [], []
         for image, key in zip(self._plan.images, self._layout.arrays, strict=True):
             remains = Remains(files.contained(self._root, key), image.array)
-            yield from remains.tidy(dry_run=self._dry_run)
+            yield from remains.tidy(dry_run=self._dry_run, cut=self._writing)
             growing = image.array.growing is not None
             survey = remains.survey(_axis(image), _channel(image), whole=growing)
             surveys.append(survey)

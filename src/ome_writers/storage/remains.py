@@ -72,15 +72,18 @@ class Remains:
         self._grid = Grid(plan)
         self._shards = ShardFiles(plan)
 
-    def tidy(self, *, dry_run: bool) -> Iterator[Finding]:
-        """Bring all files into the form that they would have after `close`; yield what was found."""
+    def tidy(self, *, dry_run: bool, cut: bool = True) -> Iterator[Finding]:
+        """Bring all files into the form that they would have after `close`; yield what was found.
+
+        Without `cut` shards may be longer than their data: `close` leaves them so where readers may still be.
+        """
         for coordinate, path in self._files():
             if not path.stat().st_size:
                 if not dry_run:
                     path.unlink()
                 yield Finding(path, "an empty file in the place of a chunk: removed")
             elif self._grid.sharded:
-                yield from self._shards.tidy(coordinate, path, dry_run=dry_run)
+                yield from self._shards.tidy(coordinate, path, dry_run=dry_run, cut=cut)
 
     def inspect(self, chunks: tuple[int, ...] | None) -> Iterator[Finding]:
         """Yield chunks and shards that cannot be read, or lie outside of an array of `chunks` chunks an axis.

@@ -77,7 +77,9 @@ class ShardFiles:
         finally:
             os.close(fd)
 
-    def tidy(self, coordinate: tuple[int, ...], path: Path, *, dry_run: bool) -> Iterator[Finding]:
+    def tidy(
+        self, coordinate: tuple[int, ...], path: Path, *, dry_run: bool, cut: bool = True
+    ) -> Iterator[Finding]:
         """Give a shard the form that it would have after `close`; yield what was found."""
         fd = os.open(path, _READ) if dry_run else open_file(path)
         try:
@@ -90,7 +92,7 @@ class ShardFiles:
             end = shard_index.end_of_data(index.entries)
             # the new index must not touch the one that is valid until the file ends behind the new one
             room = end + self._index_bytes <= index.at
-            if index.sound and not room:
+            if index.sound and not (room and cut):
                 return
             if index.sound:
                 yield Finding(path, "a shard longer than its data: index moved behind them")
