@@ -155,7 +155,11 @@ def test_tifffile(written: tuple[Case, Path]) -> None:
     for number, file in enumerate(files):
         with tifffile.TiffFile(file) as tiff:
             pages = np.stack([page.asarray() for page in tiff.pages])
-            if len(files) > 1:
+            if len(pages) > len(images[number]) and "inside_out" in made.name and path.is_dir():
+                # cut along an inner axis: pages of a set keep their numbers, blank ones between them stay
+                there = [planes[planes.any(axis=(1, 2))] for planes in (pages, images[number])]
+                np.testing.assert_array_equal(*there)
+            elif len(files) > 1:
                 np.testing.assert_array_equal(pages, images[number])
             elif None in made.sizes and len(images) > 1:
                 inner = [len(image) // SIZES["t"] for image in images]
