@@ -90,8 +90,8 @@ class Learning:
         cameras = [c if isinstance(c, Camera) else Camera(name=str(c)) for c in names]
         cameras[camera] = Camera(
             name=cameras[camera].name,
-            height=shape[0],
-            width=shape[1],
+            height=frame.shape[0],
+            width=frame.shape[1],
             dtype=np.dtype(dtype),
             rgb=colours,
         )

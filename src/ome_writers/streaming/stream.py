@@ -11,7 +11,7 @@ import time
 import warnings
 import weakref
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 
@@ -462,7 +462,7 @@ class OMEStream:
         if filled:
             self._flush()
 
-    def _refuse(self) -> None:
+    def _refuse(self) -> NoReturn:
         if self._state is State.CLOSED:
             raise StreamClosedError(
                 "The stream is closed and takes no more frames. Create a new one with create_stream()."
