@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import signal
+import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -17,12 +18,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-try:
+if sys.platform == "linux":
     import fcntl
-except ImportError:  # Windows
-    _LEASES = False
-else:
-    _LEASES = hasattr(fcntl, "F_SETLEASE") and hasattr(fcntl, "F_SETSIG")
+
+_LEASES = sys.platform == "linux" and hasattr(fcntl, "F_SETLEASE") and hasattr(fcntl, "F_SETSIG")
 
 __all__ = ["alone", "alone_soon"]
 
@@ -36,7 +35,7 @@ def alone(fd: int) -> Iterator[bool]:
     True also where the system cannot tell. `fd`, open for writing, must be the only descriptor that this process has
     of the file. What is done inside should take no more than a moment.
     """
-    if not _LEASES:
+    if sys.platform != "linux" or not _LEASES:
         yield True
         return
     try:
