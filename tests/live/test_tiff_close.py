@@ -16,7 +16,7 @@ import tifffile
 from ome_writers import open as open_view
 from ome_writers import read_frame_metadata, validate
 from ome_writers.repair import repair
-from support.closings import FRAME, RUNS, output, tiffs
+from support.closings import FRAME, RUNS, output, read, tiffs
 from support.steps import copies_of_each_state, each_step
 
 if TYPE_CHECKING:
@@ -25,19 +25,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*reading array from closed file:UserWarning"
 )  # tifffile's own, of sets
-
-
-def read(tiff: tifffile.TiffFile) -> list[np.ndarray[Any, Any]] | None:
-    """Return the images of a file as tifffile reads them; None when it only points to another one."""
-    if "<BinaryOnly" in (tiff.ome_metadata or "<BinaryOnly")[:4096]:
-        return None
-    found = []
-    for series in tiff.series:
-        sizes = dict(zip(series.axes, series.shape, strict=True))
-        stored = series.asarray()
-        axes = [series.axes.index(axis) for axis in "TCZYX" if axis in sizes]
-        found.append(stored.transpose(axes).reshape([sizes.get(axis, 1) for axis in "TCZYX"]))
-    return found
 
 
 @pytest.mark.parametrize("name", RUNS)

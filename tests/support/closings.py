@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ome_writers import OMEStream
 
-__all__ = ["FRAME", "RUNS", "Run", "output", "tiffs"]
+__all__ = ["FRAME", "RUNS", "Run", "output", "read", "tiffs"]
 
 FRAME = (4, 6)
 
@@ -75,6 +75,19 @@ def output(folder: Path) -> Path:
 def tiffs(path: Path) -> list[Path]:
     """Return the TIFF files of a dataset."""
     return [path] if path.is_file() else sorted(path.glob("*.tiff"))
+
+
+def read(tiff: Any) -> list[np.ndarray[Any, Any]] | None:
+    """Return the images of a file as tifffile reads them; None when it only points to another one."""
+    if "<BinaryOnly" in (tiff.ome_metadata or "<BinaryOnly")[:4096]:
+        return None
+    found = []
+    for series in tiff.series:
+        sizes = dict(zip(series.axes, series.shape, strict=True))
+        stored = series.asarray()
+        axes = [series.axes.index(axis) for axis in "TCZYX" if axis in sizes]
+        found.append(stored.transpose(axes).reshape([sizes.get(axis, 1) for axis in "TCZYX"]))
+    return found
 
 
 RUNS = {
