@@ -270,10 +270,10 @@ class Shard:
             return
         with alone(fd) as nobody_reads:
             if nobody_reads or not wait:
-                self._index_at = end
-                self._write_index(fd)
+                write_at(fd, [shard_index.encode(self._index)], end)
                 os.ftruncate(fd, end + self._shape.index_bytes)
-                self.complete = True
+                self._spares.superseded()
+                self._index_at, self._dirty, self.complete = end, False, True
         if self._dirty:
             self._write_index(fd)
 
