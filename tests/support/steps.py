@@ -19,20 +19,33 @@ _CHANGES = ("pwritev", "pwrite", "write", "ftruncate", "replace", "rename", "unl
 
 @contextmanager
 def each_step(look: Callable[[], object]) -> Iterator[None]:
-    """Call `look` before the first and after each system call that changes files; no other comes meanwhile."""
+    """Call `look` before the first and after each system call that changes files; no other comes meanwhile.
+
+    While a file gets shorter nobody may open it (`storage.alone`): what it is then is looked at before the next call.
+    """
     lock, looking = threading.RLock(), threading.local()
+    shortened = threading.Event()
+
+    def look_now() -> None:
+        looking.now = True
+        try:
+            look()
+        finally:
+            looking.now = False
 
     def watched(change: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
             if getattr(looking, "now", False):
                 return change(*args, **kwargs)
             with lock:
+                if change is originals["ftruncate"]:
+                    shortened.set()
+                    return change(*args, **kwargs)
+                if shortened.is_set():
+                    shortened.clear()
+                    look_now()
                 result = change(*args, **kwargs)
-                looking.now = True
-                try:
-                    look()
-                finally:
-                    looking.now = False
+                look_now()
                 return result
 
         return call
@@ -43,6 +56,8 @@ def each_step(look: Callable[[], object]) -> Iterator[None]:
         setattr(os, name, watched(change))
     try:
         yield
+        if shortened.is_set():
+            look_now()
     finally:
         for name, change in originals.items():
             setattr(os, name, change)
