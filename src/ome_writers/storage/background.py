@@ -96,6 +96,11 @@ class Background:
             self._ready.append(added)
             self._work.notify()
 
+    def await_room(self, most: int) -> None:
+        """Return when fewer than `most` tasks are under way."""
+        with self._lock:
+            self._wait_while(lambda: len(self._under_way) >= most)
+
     def barrier(self) -> None:
         """Return when every task submitted so far has ended; later ones may still wait."""
         with self._lock:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import timeit
 import tracemalloc
 from pathlib import Path
 from types import MappingProxyType
@@ -177,18 +176,6 @@ def test_lines_on_disk_are_not_in_memory(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert journal.size(0) > 13_000_000
     assert now < 1_000_000
-
-
-def test_a_frame_costs_little(tmp_path: Path) -> None:
-    """Encoding and recording six numbers takes some microseconds (2 when nothing else runs)."""
-    journal = new(tmp_path)
-    frame = dict.fromkeys("abcdef", 1.2345)
-    cost = min(
-        timeit.repeat(
-            lambda: journal.record(0, (1, 2), journal.encode(frame)), number=2000, repeat=9
-        )
-    )
-    assert cost / 2000 < 10e-6
 
 
 def test_durable_lines_are_forced_to_the_medium(tmp_path: Path) -> None:

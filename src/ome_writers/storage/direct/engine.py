@@ -41,6 +41,8 @@ _TINY = 2**12
 _BEHIND = 3  # blocks under way, from which on the caller's thread writes, too
 _LOOKS = 4  # of a reader, before it has the writer wait
 _PATIENCE = 1.0  # seconds that `close` waits for other processes to close a file that it will cut
+# Blocks under way, of frames so small that it is the interpreter that is behind and not the disk.
+_LAG = 32
 _FILES_BLOCK = 8  # chunk files handed over at once: enough to make the hand-over cheap
 
 
@@ -264,11 +266,12 @@ class DirectEngine:
         room = 1
         if grid.depth == 1:
             room = max(1, min(_SHARD_BLOCK, self._share) // grid.column_bytes)
-            if not grid.sharded:
-                room = min(room, _FILES_BLOCK)
+            room = min(room, grid.shard_planes if grid.sharded else _FILES_BLOCK)
         block = Block(array, grid, shard, room, refers=refer)
         if refer:
             return block
+        if grid.column_bytes < _TINY:
+            self._background.await_room(_LAG)
         block.give_memory(self._pool.take(room * grid.column_bytes))
         if grid.depth > 1:
             if any(cell in b.cells for b in list(self._live.get(array, {}).values())):

@@ -66,7 +66,8 @@ class Grid:
         self._shard = tuple(s // c for s, c in zip(shard, chunk, strict=True))  # in chunks
         self._shard_yx = (sy // cy, sx // cx)
         self.plane_chunks = math.prod(self._shard_yx)
-        self.shard_chunks = math.prod(self._shard) * self.plane_chunks
+        self.shard_planes = math.prod(self._shard)  # of chunks
+        self.shard_chunks = self.shard_planes * self.plane_chunks
         self.parts = self._shard_parts()
 
     def split(self, index: tuple[int, ...]) -> tuple[Cell, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ome_writers import AcquisitionSettings, create_stream
 from ome_writers.routing import ArrayPlan
 from ome_writers.settings import Dimension
 from ome_writers.storage import ArrayTarget, Options
@@ -200,3 +201,26 @@ def test_thousands_of_shards_do_not_exhaust_descriptors(tmp_path: Path) -> None:
     assert not engine.failures
     stored = zarr.open_array(tmp_path / "999", mode="r")[0, 0]
     assert np.array_equal(stored, frame_of(999, "uint8"))
+
+
+def test_tiny_frames_take_little_memory(tmp_path: Path) -> None:
+    """However far the threads are behind: a block has room for one shard's frames, and few blocks are under way."""
+    settings = AcquisitionSettings(
+        root_path=tmp_path / "x.ome.zarr",
+        dimensions=[
+            Dimension(name="t", count=40_000, type="time", chunk_size=1, shard_size_chunks=100),
+            Dimension(name="y", count=8, type="space"),
+            Dimension(name="x", count=8, type="space"),
+        ],
+        dtype="uint16",
+        format="direct",
+        compression="none",
+    )
+    frame = np.ones((8, 8), np.uint16)
+    most = 0
+    with create_stream(settings) as stream:
+        for number in range(40_000):
+            stream.append(frame)
+            if number % 100 == 0:
+                most = max(most, stream.stats().queue_depth)
+    assert 0 < most <= 32
