@@ -38,7 +38,7 @@ def opened(row: Any, case: Case, folder: Path, **options: Any) -> tuple[Plan, En
     plan = resolve(case.settings(folder, row.name, row.format))
     layout = lay_out(plan)
     layout.root.mkdir(parents=True, exist_ok=True)
-    order = arrival_order(plan)
+    order = arrival_order(plan, plan.images[0])
     targets = [
         ArrayTarget(key, image.array, order)
         for key, image in zip(layout.arrays, plan.images, strict=True)
