@@ -186,9 +186,14 @@ class StreamMachine(RuleBasedStateMachine):
         )
     )
     def append_what_is_wrong(self, wrong: tuple[Any, type[Exception]]) -> None:
-        """A wrong frame is refused and changes nothing."""
+        """A wrong frame is refused and changes nothing; first of all it needs a place."""
         if self.stream is not None:
-            with pytest.raises(wrong[1]):
+            error = wrong[1]
+            if self.closed:
+                error = StreamClosedError
+            elif self.position == self.total:
+                error = EndOfAcquisitionError
+            with pytest.raises(error):
                 self.stream.append(wrong[0])
 
     @rule(facts=st.sampled_from([{1: 2}, {"a": object()}, {"storage_index": 0}]))
