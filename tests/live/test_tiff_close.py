@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,10 @@ pytestmark = pytest.mark.filterwarnings(
 )  # tifffile's own, of sets
 
 
+# States between system calls: Python 3.10 removes the lock and journal in a way that is not seen.
+FEWEST = 4 if sys.version_info >= (3, 11) else 3
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_each_state_is_whole(name: str, tmp_path: Path) -> None:
     """Between any two system calls of `close` each file has all frames in their places, and `repair` tidies it."""
@@ -36,7 +41,7 @@ def test_each_state_is_whole(name: str, tmp_path: Path) -> None:
     stream = run.started(folder)
     with copies_of_each_state(folder, tmp_path / "copies") as copies:
         stream.close()
-    assert len(copies) > 2  # Python 3.10 unlinks in a way that is not seen
+    assert len(copies) >= FEWEST
     tidied = []
     for copy in copies:
         path = output(copy)
@@ -85,7 +90,7 @@ def test_who_has_opened_it_reads_on(name: str, tmp_path: Path) -> None:
         view = open_view(path)
         with each_step(look):
             stream.close()
-        assert len(readers) > 2
+        assert len(readers) >= FEWEST
         for tiff, _ in readers:
             images = read(tiff)
             if images is not None:
