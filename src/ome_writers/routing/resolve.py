@@ -73,16 +73,21 @@ def resolve(settings: AcquisitionSettings) -> Plan:
     extents = _extents(router) if settings.schedule is not None else None
     forms = [_form(stored, channel, folded, n, kind) for kind, n in zip(kinds, planes, strict=True)]
     images = []
+    arrays: dict[tuple[int, tuple[int, ...] | None], tuple[ArrayPlan, int | None]] = {}
     for number, (name, position, which) in enumerate(_images(acquired, collected, apart)):
         form = forms[which]
-        array = _array(settings, form, None if extents is None else extents[number])
+        alike = (which, None if extents is None else extents[number])
+        if alike not in arrays:
+            made = _array(settings, form, alike[1])
+            arrays[alike] = made, _slow_axis(router, made)
+        array, slow_axis = arrays[alike]
         images.append(
             ImagePlan(
                 number,
                 name,
                 position,
                 array,
-                _slow_axis(router, array),
+                slow_axis,
                 form.kind.camera if apart is not None else "",
                 form.planes,
                 form.plane_axis,

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ome_writers.formats.ome_xml.annotations import map_annotation
-from ome_writers.formats.ome_xml.images import Pages, cameras, image, letters
+from ome_writers.formats.ome_xml.images import Pages, cameras, images, letters
 from ome_writers.formats.ome_xml.planes import Planes, render_planes
 from ome_writers.formats.ome_xml.plates import plate
 from ome_writers.formats.ome_xml.text import attribute, opening
@@ -90,19 +90,7 @@ def render_body(
         parts = (f'<Detector ID="{id_}" Model={attribute(n)}/>' for n, id_ in detectors.items())
         head.append(f'<Instrument ID="Instrument:0">{"".join(parts)}</Instrument>')
     body = ["".join(head).encode()]
-    for one in plan.images:
-        known = planes.get(one.number)
-        body.extend(
-            image(
-                plan,
-                one.number,
-                shapes[one.number],
-                began=start,
-                detectors=detectors,
-                pages=None if pages is None else pages[one.number],
-                planes=known.elements if known else b"",
-            )
-        )
+    body.extend(images(plan, shapes, began=start, detectors=detectors, pages=pages, planes=planes))
     annotations = [
         map_annotation(f"Annotation:{i}", namespace, pairs).encode()
         for i, (namespace, pairs) in enumerate(metadata.items())

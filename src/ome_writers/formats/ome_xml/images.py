@@ -14,10 +14,11 @@ from ome_writers.units import ome_symbol
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from ome_writers.formats.ome_xml.planes import Planes
     from ome_writers.routing import ImagePlan, Plan
     from ome_writers.settings import Dimension
 
-__all__ = ["Pages", "cameras", "dimension_order", "image", "letters", "pixel_type"]
+__all__ = ["Pages", "cameras", "dimension_order", "images", "letters", "pixel_type"]
 
 _PIXEL_TYPES = {
     "int8": "int8",
@@ -89,34 +90,64 @@ def cameras(plan: Plan) -> dict[str, str]:
     return {str(name): f"Detector:0:{i}" for i, name in enumerate(names)}
 
 
-def image(
+@dataclass(frozen=True)
+class _Alike:
+    """What images of one array plan and shape have in common: there may be thousands of them.
+
+    Attributes
+    ----------
+    pixels
+        Pixels up to its first TiffData, the pieces between which the image's number stands.
+    tiff_data
+        Where its planes lie, the pieces between which the end of each element stands.
+    """
+
+    pixels: list[str]
+    tiff_data: list[str]
+
+
+def images(
     plan: Plan,
-    number: int,
-    shape: Sequence[int],
+    shapes: Sequence[Sequence[int]],
     *,
     began: str,
     detectors: Mapping[str, str],
-    pages: Pages | None,
-    planes: bytes,
+    pages: Sequence[Pages] | None,
+    planes: Mapping[int, Planes],
 ) -> Iterator[bytes]:
-    """Yield the Image element of image `number`, whose array has `shape`."""
-    one = plan.images[number]
+    """Yield the Image elements; image `n` has an array of ``shapes[n]``."""
+    known: dict[tuple[object, ...], _Alike] = {}
+    begin = f"<AcquisitionDate>{began}</AcquisitionDate>"
+    order = ", ".join(d.name for d in plan.settings.dimensions[:-2])
+    if order:
+        described = content(f"Acquisition order, slowest axis first: {order}.")
+        begin += f"<Description>{described}</Description>"
+    if detectors:
+        begin += '<InstrumentRef ID="Instrument:0"/>'
+    unnamed = _stem(plan)
+    for one in plan.images:
+        number, shape = one.number, shapes[one.number]
+        its = None if pages is None else pages[number]
+        key = (id(one.array), tuple(shape), its and (tuple(its.runs), its.each))
+        alike = known.get(key)
+        if alike is None:
+            alike = known[key] = _alike(one, shape, detectors, its)
+        name = attribute(one.name or unnamed)
+        label = "" if one.position is None else f"<StageLabel Name={name}{_stage(one)}/>"
+        pixels = str(number).join(alike.pixels)
+        places = _end(its).join(alike.tiff_data)
+        yield f'<Image ID="Image:{number}" Name={name}>{begin}{label}{pixels}{places}'.encode()
+        if number in planes:
+            yield planes[number].elements
+        yield b"</Pixels></Image>"
+
+
+def _alike(
+    one: ImagePlan, shape: Sequence[int], detectors: Mapping[str, str], pages: Pages | None
+) -> _Alike:
     axes = letters(one)
     sizes = {c: shape[axes[c]] if c in axes else 1 for c in "TCZ"}
-    name = one.name or _stem(plan)
-    order = ", ".join(d.name for d in plan.settings.dimensions[:-2])
-    text = [
-        f'<Image ID="Image:{number}" Name={attribute(name)}><AcquisitionDate>{began}</AcquisitionDate>'
-    ]
-    if order:
-        text.append(
-            f"<Description>{content(f'Acquisition order, slowest axis first: {order}.')}</Description>"
-        )
-    if detectors:
-        text.append('<InstrumentRef ID="Instrument:0"/>')
-    if one.position is not None:
-        text.append(f"<StageLabel Name={attribute(name)}{_stage(one)}/>")
-    text.append(f'<Pixels ID="Pixels:{number}" DimensionOrder="{dimension_order(one)}"')
+    text = [f'" DimensionOrder="{dimension_order(one)}"']
     text.append(f' Type="{pixel_type(one.array.dtype.name) or "uint16"}"')
     if one.array.dtype.kind in "ui":
         text.append(f' SignificantBits="{one.array.dtype.itemsize * 8}"')
@@ -126,11 +157,11 @@ def image(
     text.append(f' SizeC="{sizes["C"] * one.array.samples}" SizeT="{sizes["T"]}"')
     text.extend(_physical_sizes(one.array.dimensions, axes))
     text.append(">")
-    text.extend(_channels(one, axes, sizes["C"], detectors))
-    text.extend(_tiff_data(one, shape, pages))
-    yield "".join(text).encode()
-    yield planes
-    yield b"</Pixels></Image>"
+    pixels = ['<Pixels ID="Pixels:', "".join(text)]
+    for channel in _channels(one, axes, sizes["C"], detectors):
+        pixels[-1] += '<Channel ID="Channel:'
+        pixels.append(channel)
+    return _Alike(pixels, list(_tiff_data(one, shape, pages)))
 
 
 def _stem(plan: Plan) -> str:
@@ -156,10 +187,11 @@ def _physical_sizes(dimensions: Sequence[Dimension], axes: Mapping[str, int]) ->
 def _channels(
     plan: ImagePlan, axes: Mapping[str, int], count: int, detectors: Mapping[str, str]
 ) -> Iterator[str]:
+    """Yield the Channel elements, each from what follows the image's number in its ID."""
     coords = (plan.array.dimensions[axes["C"]].coords or ()) if "C" in axes else ()
     for i in range(count):
         coord = coords[i] if i < len(coords) else None
-        element = f'<Channel ID="Channel:{plan.number}:{i}" SamplesPerPixel="{plan.array.samples}"'
+        element = f':{i}" SamplesPerPixel="{plan.array.samples}"'
         if coord is not None:
             element += f" Name={attribute(str(getattr(coord, 'name', coord)))}"
         if not isinstance(coord, Channel):
@@ -189,14 +221,18 @@ def _color(channel: Channel) -> int:
     return value - 2**32 if value >= 2**31 else value
 
 
+def _end(pages: Pages | None) -> str:
+    """Return how each TiffData element ends: with the file, where it is another one."""
+    if pages is None or pages.file is None:
+        return "/>"
+    return f"><UUID FileName={attribute(pages.file)}>{pages.uuid}</UUID></TiffData>"
+
+
 def _tiff_data(plan: ImagePlan, shape: Sequence[int], pages: Pages | None) -> Iterator[str]:
+    """Yield the pieces of the TiffData elements between their ends."""
     if pages is None:
         yield "<MetadataOnly/>"
         return
-    link = ""
-    if pages.file is not None:
-        link = f"<UUID FileName={attribute(pages.file)}>{pages.uuid}</UUID>"
-    end = f">{link}</TiffData>" if link else "/>"
     axes = letters(plan)
     order = dimension_order(plan)[:1:-1]  # slowest first
     extents = [shape[axes[c]] if c in axes else 1 for c in order]
@@ -205,7 +241,8 @@ def _tiff_data(plan: ImagePlan, shape: Sequence[int], pages: Pages | None) -> It
             first = _unravel(plane + at, extents)
             starts = "".join(f' First{c}="{i}"' for c, i in zip(order, first, strict=True))
             planes = 1 if pages.each else count
-            yield f'<TiffData IFD="{ifd + at}"{starts} PlaneCount="{planes}"{end}'
+            yield f'<TiffData IFD="{ifd + at}"{starts} PlaneCount="{planes}"'
+    yield ""
 
 
 def _unravel(number: int, extents: Sequence[int]) -> list[int]:

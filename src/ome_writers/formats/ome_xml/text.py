@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from functools import cache, lru_cache
 from importlib.metadata import version
-from xml.sax.saxutils import escape, quoteattr
 
 __all__ = ["NAMESPACE", "attribute", "content", "opening"]
 
@@ -21,12 +20,14 @@ def attribute(text: str) -> str:
     Line ends and tabs become spaces: they would need numeric character references, which Bio-Formats takes for
     something else (it replaces their "&#" before parsing).
     """
-    return quoteattr(_BREAKS.sub(" ", _IMPOSSIBLE.sub("", text)))
+    quoted = content(_BREAKS.sub(" ", text)).replace('"', "&quot;")
+    return f'"{quoted}"'
 
 
 def content(text: str) -> str:
     """Return `text` as the content of an element."""
-    return escape(_IMPOSSIBLE.sub("", text))
+    possible = _IMPOSSIBLE.sub("", text)
+    return possible.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def opening(uuid: str | None) -> str:

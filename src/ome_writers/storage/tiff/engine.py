@@ -64,13 +64,10 @@ class TiffEngine:
         software = f"ome-writers {version('ome-writers')}".encode() + b"\0"
         self._files: list[TiffFile] = []
         self._places: list[tuple[int, Series]] = [None] * len(targets)  # type: ignore[list-item]  # filled below
-        structures: dict[tuple[object, ...], Structure] = {}
+        structures: dict[tuple[int, ...], Structure] = {}
         for key, numbers in self._members.items():
             plans = [targets[n].plan for n in numbers]
-            alike = tuple(
-                (*map(id, p.dimensions), p.shape, p.growing, p.dtype, p.compression, p.samples)
-                for p in plans
-            )
+            alike = tuple(map(id, plans))
             if alike not in structures:
                 # readers that take a page of another file for a piece of this one read wrong pixels in silence
                 geometry = Geometry(plans, parted=len(self._members) > 1)
