@@ -26,6 +26,8 @@ READY = [row for row in ENGINES.values() if row.missing() is None]
 ZARR = [row for row in READY if row.format == "ome-zarr"]
 SEEN_AT_A_FLUSH = [row for row in ZARR if row.live]
 IN_ANY_ORDER = [row for row in READY if row.random_access]
+PLENTY, SCARCE = 2**28, 2 * frame(0, "uint16").nbytes
+"""Memory for all that is under way, and for two planes: then none waits for its neighbours."""
 
 
 def by_name(row: Any) -> str:
@@ -120,13 +122,16 @@ def test_the_last_frame_of_a_place_stays(row: Any, chunks: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("row", IN_ANY_ORDER, ids=by_name)
 @pytest.mark.parametrize("compression", ["none", "zstd"])
-def test_places_that_are_filled_again_at_once(row: Any, compression: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("memory", [PLENTY, SCARCE], ids=["plenty", "scarce"])
+def test_places_that_are_filled_again_at_once(
+    row: Any, compression: str, memory: int, tmp_path: Path
+) -> None:
     """A frame that replaces one that is still on its way, or beside others that are, is the one that stays."""
     if compression not in row.compressions:
         pytest.skip(f"{row.name} has no compression {compression!r}")
     for turn in range(10):
         case = Case(compression=compression)
-        plan, engine = opened(row, case, tmp_path / str(turn))
+        plan, engine = opened(row, case, tmp_path / str(turn), buffer_bytes=memory)
         last: dict[int, int] = {}
         assert plan.frames is not None
         order = [0, 1, 1, 2, 3, *np.random.default_rng(turn).integers(0, plan.frames, 80).tolist()]
@@ -149,7 +154,7 @@ def test_places_that_are_filled_again_at_once(row: Any, compression: str, tmp_pa
 def test_more_chunks_than_fit_into_memory(row: Any, chunks: str, tmp_path: Path) -> None:
     """With memory for two planes, an acquisition that touches every shard in turn is stored right."""
     case = Case(layout="collection", order="ztpc", chunks=chunks)
-    plan, engine = opened(row, case, tmp_path, buffer_bytes=2 * frame(0, "uint16").nbytes)
+    plan, engine = opened(row, case, tmp_path, buffer_bytes=SCARCE)
     fill(plan, engine)
     for number in range(0, plan.frames or 0, 7):
         assert np.array_equal(engine.read(*plan.router.address(number)), frame(number, "uint16"))
@@ -179,9 +184,12 @@ def test_an_array_grows_at_a_flush_and_is_exact_at_the_end(row: Any, tmp_path: P
 
 @pytest.mark.parametrize("row", ZARR, ids=by_name)
 @pytest.mark.parametrize("chunks", ["frames", "deep shards"])
-def test_what_cannot_be_written_is_named(row: Any, chunks: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("memory", [PLENTY, SCARCE], ids=["plenty", "scarce"])
+def test_what_cannot_be_written_is_named(
+    row: Any, chunks: str, memory: int, tmp_path: Path
+) -> None:
     """Where chunks cannot go, nothing hangs or raises, and `failures` names exactly the frames."""
-    plan, engine = opened(row, Case(chunks=chunks), tmp_path)
+    plan, engine = opened(row, Case(chunks=chunks), tmp_path, buffer_bytes=memory)
     array = lay_out(plan).root / "0"
     if (array / "c").is_dir():
         (array / "c").rmdir()

@@ -4,22 +4,26 @@ A library that is given a shard frame by frame reads, changes and rewrites the s
 `storage.regions`) is put together in memory and handed over once. One that is not whole is written as it is at each
 flush that finds something new in it, and when memory is short: then the region that was touched longest ago goes, to
 be read back when another of its frames comes.
+
+A large plane with files of its own needs no region: where the library can, it takes it straight from the caller.
 """
 
 # Longer than 300 lines: the contract's calls with their documentation; regions and files lie in other modules.
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ome_writers.storage.background import Background, machine_width
 from ome_writers.storage.contract import EngineStats, Failure
-from ome_writers.storage.files import replace, sync_files
+from ome_writers.storage.files import replace
 from ome_writers.storage.regions import STORED, TAKEN, Region, RegionGrid
 from ome_writers.storage.room import Room
 from ome_writers.storage.shown import ShownArrays
+from ome_writers.storage.stored import Stored
 from ome_writers.storage.zarr_array import array_document
 
 if TYPE_CHECKING:
@@ -63,18 +67,16 @@ class BlockEngine:
     ) -> None:
         self._root = root
         self._targets = tuple(targets)
-        self._durable = options.durable
-        self._shown = ShownArrays(root, [(t.key, t.plan) for t in targets], durable=options.durable)
+        durable = options.durable
+        self._durable = durable
+        self._shown = ShownArrays(root, [(t.key, t.plan) for t in targets], durable=durable)
         self._grids = [RegionGrid(t.plan, options.buffer_bytes) for t in targets]
         self._open: dict[Key, Region] = {}  # touched longest ago first
         self._live: dict[Key, Region] = {}  # open, or on their way to disk
         self._aside: dict[Key, bytearray] = {}  # slots of regions that went before they were whole
-        self._on_disk = [bytearray() for _ in targets]  # by number of the region: 1 if ever stored
-        self._changed: list[tuple[int, Where]] = []  # what the next flush forces to the medium
-        self._frames_written = 0
-        self._bytes_written = 0
+        self._passing: set[Key] = set()  # planes that the library has got straight from the caller
+        self._stored = Stored(root, [t.key for t in targets], self._grids, durable=durable)
         self._lock = threading.Lock()
-        self._noting = threading.Lock()
         self._gates = [threading.Lock() for _ in range(_GATES)]
         self._flushing = threading.Lock()
         self._closed = False
@@ -99,12 +101,15 @@ class BlockEngine:
         frame: NDArray[np.generic],
         owned: bool = False,
     ) -> None:
-        """Copy one plane into its region; see `storage.contract.Engine.write`."""
-        origin, slot = self._grids[array].split(index)
+        """Take one plane; see `storage.contract.Engine.write`."""
+        grid = self._grids[array]
+        origin, slot = grid.split(index)
         key = (array, origin)
         region = self._open.get(key)
         if region is None:
             try:
+                if grid.single and self._pass(key, number, frame):
+                    return
                 region = self._begin(key)
             except Exception as error:  # what was put aside cannot be read back
                 self._background.failures.append(Failure(error, (number,)))
@@ -138,7 +143,8 @@ class BlockEngine:
             plane: NDArray[np.generic] = region.data[slot].copy()
             if self._live.get(key) is region:  # else its memory may be another region's by now
                 return plane
-        if not self._was_stored(key):
+        self._room.wait_while(lambda: key in self._passing)
+        if key not in self._stored:
             return np.zeros(plan.frame_shape, plan.dtype)
         with self._gate(key):
             return self._arrays[array].load(grid.where(index, index)).reshape(plan.frame_shape)
@@ -165,7 +171,36 @@ class BlockEngine:
 
     def stats(self) -> EngineStats:
         """Return what was done so far."""
-        return EngineStats(self._frames_written, self._bytes_written, self._background.depth)
+        return EngineStats(self._stored.frames, self._stored.nbytes, self._background.depth)
+
+    def _pass(self, key: Key, number: int, frame: NDArray[np.generic]) -> bool:
+        """Give the library a plane that has files of its own, as it is; False: the library takes regions only."""
+        array, origin = key
+        where = self._grids[array].region(origin)
+        nbytes = frame.nbytes
+        self._room.wait_while(lambda: key in self._live or key in self._passing)
+        self._room.reserve(nbytes, self._relieve)
+        wait = None
+        try:
+            wait = self._arrays[array].begin(where, frame)
+        finally:
+            if wait is None:
+                self._room.unreserve(nbytes)
+        if wait is None:
+            return False
+        self._passing.add(key)
+        self._background.submit(partial(self._passed, key, where, nbytes, wait), (number,))
+        return True
+
+    def _passed(self, key: Key, where: Where, nbytes: int, wait: Callable[[], object]) -> None:
+        """Take note of a plane that the library has got, when it is in its files (in the background)."""
+        try:
+            wait()
+            self._stored.note_part(key[0], where, nbytes)
+            self._stored.note_region(key, 1)
+        finally:
+            self._passing.discard(key)
+            self._room.unreserve(nbytes)
 
     def _begin(self, key: Key) -> Region:
         """Return an empty region, or one that was on disk before, waiting for memory if need be."""
@@ -175,7 +210,7 @@ class BlockEngine:
         planes = grid.planes(origin)
         memory = self._room.take(planes * grid.plan.frame_bytes, self._relieve)
         region = Region(memory, planes, grid.plan)
-        if not grid.independent and self._was_stored(key):
+        if not grid.independent and key in self._stored:
             try:
                 stored = self._arrays[array].load(grid.region(origin))
             except BaseException:
@@ -204,7 +239,7 @@ class BlockEngine:
         """Put the region that was touched longest ago on its way, unless others are; False: there is none."""
         with self._lock:
             key = next(iter(self._open), None)
-            if key is None or len(self._live) > len(self._open):
+            if key is None or self._passing or len(self._live) > len(self._open):
                 return False
             if not self._grids[key[0]].independent:
                 self._aside[key] = self._open[key].slots
@@ -273,19 +308,12 @@ class BlockEngine:
             part = data[planes].reshape([s.stop - s.start for s in where])
             with self._gate(key):
                 self._arrays[array].store(where, part)
-            with self._noting:
-                self._bytes_written += part.nbytes
-                if self._durable:
-                    self._changed.append((array, where))
+            self._stored.note_part(array, where, part.nbytes)
         for slot, held in enumerate(slots):
             if held == TAKEN:
                 region.slots[slot] = STORED
         del region.frames[:count]
-        with self._noting:
-            self._frames_written += count
-            number, marks = grid.number(origin), self._on_disk[array]
-            marks.extend(bytes(max(0, number + 1 - len(marks))))
-            marks[number] = 1
+        self._stored.note_region(key, count)
 
     def _gate(self, key: Key) -> threading.Lock:
         """Return what keeps a reader from looking into a region's file while it is replaced."""
@@ -294,22 +322,10 @@ class BlockEngine:
         file = tuple(o // n for o, n in zip(origin, plan.shards or plan.chunks, strict=False))
         return self._gates[hash((array, file)) % len(self._gates)]
 
-    def _was_stored(self, key: Key) -> bool:
-        number, marks = self._grids[key[0]].number(key[1]), self._on_disk[key[0]]
-        return number < len(marks) and bool(marks[number])
-
     def _publish(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Force files to the medium, if asked for, and show the shapes; an error is kept like a worker's."""
         try:
-            if self._durable:
-                with self._noting:
-                    changed, self._changed = self._changed, []
-                files = (
-                    self._root / self._targets[array].key / file
-                    for array, where in changed
-                    for file in self._grids[array].files(where)
-                )
-                sync_files(files, self._root)
+            self._stored.sync()
             self._shown.show(shapes)
         except OSError as error:
             self._background.failures.append(Failure(error))

@@ -13,7 +13,7 @@ import threading
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -115,6 +115,8 @@ class RegionGrid:
         The whole array's shape in pixels, as the library is told.
     independent
         Whether each plane has files of its own, so that planes can be written one by one for good.
+    single
+        Whether each region is one such plane.
     divides
         Whether a file holds more than a region, so that a library has to change a part of it.
     """
@@ -126,10 +128,11 @@ class RegionGrid:
         file = (plan.shards or plan.chunks)[:-2]
         self.independent = math.prod(file) == 1
         self.extent = (
-            self._batch()
+            self._batch(min(_BATCH, most_bytes // 2))
             if self.independent
             else self._part(file, most_bytes // max(1, plan.frame_bytes))
         )
+        self.single = self.independent and math.prod(self.extent) == 1
         self.divides = not self.independent and self.extent != tuple(file)
         self._counts = [-(-n // e) for n, e in zip(self.bounds, self.extent, strict=True)]
         # the growing axis is counted slowest, so that the number of a region never changes
@@ -207,9 +210,9 @@ class RegionGrid:
             index.append(o + at)
         return index[::-1]
 
-    def _batch(self) -> tuple[int, ...]:
+    def _batch(self, most_bytes: int) -> tuple[int, ...]:
         """Return how many planes of their own go together, along the fastest axes."""
-        room = max(1, _BATCH // max(1, self.plan.frame_bytes))
+        room = max(1, most_bytes // max(1, self.plan.frame_bytes))
         extent = [1] * len(self.bounds)
         for i in reversed(range(len(extent))):
             extent[i] = min(room, self.bounds[i])
@@ -233,10 +236,17 @@ class RegionGrid:
 
 
 class LibraryArray(Protocol):
-    """An array as a library sees it. Both methods are called from any thread, for several parts at once."""
+    """An array as a library sees it. Its methods are called from any thread, for several parts at once."""
 
     def store(self, where: Where, data: NDArray[np.generic]) -> None:
         """Write `data` and return when it is in its files, which appear whole."""
+        ...
+
+    def begin(self, where: Where, frame: NDArray[np.generic]) -> Callable[[], object] | None:
+        """Begin to store one plane (y, x), which may change from then on; return what waits for its files.
+
+        None: the library, or its way of writing files, knows only `store`.
+        """
         ...
 
     def load(self, where: Where) -> NDArray[np.generic]:

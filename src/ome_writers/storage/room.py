@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Room"]
+
+Lent = TypeVar("Lent")
 
 
 class Room:
@@ -42,15 +44,16 @@ class Room:
         While there is none, `relieve` is asked to have some given back; when it answers that it can do nothing
         (False), this waits until some comes back by itself.
         """
-        while True:
-            with self._changed:
-                if not self._lent or self._lent + nbytes <= self._most:
-                    return self._lend(nbytes)
-                seen = self._returns
-            if not relieve():
-                with self._changed:
-                    while self._returns == seen:
-                        self._changed.wait()
+        return self._when_there_is(nbytes, relieve, lambda: self._lend(nbytes))
+
+    def reserve(self, nbytes: int, relieve: Callable[[], bool]) -> None:
+        """Count memory of a library as lent, as soon as there is as much; `relieve` as for `take`."""
+        self._when_there_is(nbytes, relieve, lambda: self._count(nbytes))
+
+    def unreserve(self, nbytes: int) -> None:
+        """Count it no longer."""
+        with self._changed:
+            self._returned(nbytes)
 
     def try_to_take(self, nbytes: int) -> NDArray[np.uint8] | None:
         """Return `nbytes` of memory, or None when there is not as much."""
@@ -60,12 +63,10 @@ class Room:
     def give_back(self, memory: NDArray[np.uint8]) -> None:
         """Take memory back that was lent; nobody may look at it any more."""
         with self._changed:
-            self._lent -= memory.nbytes
-            if self._lent + self._kept + memory.nbytes <= self._most:
+            if self._lent + self._kept <= self._most:
                 self._pieces[memory.nbytes].append(memory)
                 self._kept += memory.nbytes
-            self._returns += 1
-            self._changed.notify_all()
+            self._returned(memory.nbytes)
 
     def wait_while(self, condition: Callable[[], bool]) -> None:
         """Return when `condition` has become false; it is looked at whenever memory comes back."""
@@ -78,13 +79,35 @@ class Room:
             self._pieces.clear()
             self._kept = 0
 
+    def _when_there_is(
+        self, nbytes: int, relieve: Callable[[], bool], lend: Callable[[], Lent]
+    ) -> Lent:
+        while True:
+            with self._changed:
+                if not self._lent or self._lent + nbytes <= self._most:
+                    return lend()
+                seen = self._returns
+            if not relieve():
+                with self._changed:
+                    while self._returns == seen:
+                        self._changed.wait()
+
     def _lend(self, nbytes: int) -> NDArray[np.uint8]:
-        self._lent += nbytes
         if self._pieces[nbytes]:
             self._kept -= nbytes
+            self._lent += nbytes
             return self._pieces[nbytes].pop()
+        self._count(nbytes)
+        return np.empty(nbytes, np.uint8)
+
+    def _count(self, nbytes: int) -> None:
+        self._lent += nbytes
         while self._kept and self._lent + self._kept > self._most:
             size = next(size for size, pieces in self._pieces.items() if pieces)
             self._pieces[size].pop()
             self._kept -= size
-        return np.empty(nbytes, np.uint8)
+
+    def _returned(self, nbytes: int) -> None:
+        self._lent -= nbytes
+        self._returns += 1
+        self._changed.notify_all()

@@ -89,6 +89,9 @@ class _Array:
         for file in files:
             self._publish(file)
 
+    def begin(self, where: Where, frame: NDArray[np.generic]) -> None:
+        """Do nothing: whole files are moved to their places, after `store`."""
+
     def load(self, where: Where) -> NDArray[np.generic]:
         """Read a part back."""
         return np.asarray(self._array[where])
