@@ -38,13 +38,15 @@ class Form:
     """How frames become chunks.
 
     `axes` maps each axis, in acquisition order, to (count, chunk, chunks a shard); a count of 0
-    has no end. `cut` is the chunk in y and x; `cut_shard` is the chunks a shard there.
+    has no end. `cut` is the chunk in y and x; `cut_shard` is the chunks a shard there. `memory` is
+    the number of frames that the writer may hold.
     """
 
     axes: dict[str, tuple[int, int, int]]
     cut: tuple[int, int] = (HEIGHT, WIDTH)
     sharded: bool = False
     cut_shard: tuple[int, int] = (1, 1)
+    memory: int = 40_000
 
 
 FORMS = {
@@ -54,8 +56,12 @@ FORMS = {
     "shards": Form({"t": (500, 1, 16)}, sharded=True),
     "shards of cut frames": Form({"t": (500, 1, 16)}, cut=(20, 24), sharded=True, cut_shard=(3, 3)),
     "shards of chunks over t and z": Form({"t": (80, 2, 4), "z": (6, 3, 2)}, sharded=True),
+    "frame chunks, little memory": Form({"t": (500, 1, 1)}, memory=3),
     "three positions": Form({"t": (160, 1, 1), "p": (3, 1, 1)}),
     "three positions, shards": Form({"t": (160, 2, 8), "p": (3, 1, 1)}, sharded=True),
+    "three positions, shards, little memory": Form(
+        {"t": (160, 2, 8), "p": (3, 1, 1)}, sharded=True, memory=20
+    ),
     "no end": Form({"t": (0, 1, 1), "c": (2, 1, 1)}),
     "no end, shards of chunks over t": Form({"t": (0, 4, 4), "z": (3, 1, 1)}, sharded=True),
     "transposed": Form({"z": (5, 1, 1), "t": (50, 1, 1), "c": (2, 1, 1)}),

@@ -44,6 +44,7 @@ SHORT = [
     ("direct", "transposed", "blosc-lz4"),
     ("tensorstore", "shards of chunks over t and z", "zstd"),
     ("tensorstore", "no end", "none"),
+    ("tensorstore", "frame chunks, little memory", "none"),
     ("zarr-python", "chunks over t and z", "blosc-lz4"),
     ("zarrs-python", "three positions, shards", "none"),
 ]

@@ -41,6 +41,7 @@ def settings(engine: str, form_name: str, compression: str, output: str) -> Acqu
         dtype="uint16",
         format=engine,
         compression=compression,
+        buffer_bytes=form.memory * HEIGHT * WIDTH * 2,
         flush_interval=FLUSH_INTERVAL,
     )
 
