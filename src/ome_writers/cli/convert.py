@@ -8,7 +8,7 @@ import warnings
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ome_writers.cli.command import SUCCESS, Command, CommandError
 from ome_writers.cli.info import describe
@@ -59,7 +59,8 @@ def _arguments(parser: ArgumentParser) -> None:
         type=int,
         action="append",
         metavar="N",
-        help="convert this image only, counted from 0; may be given several times",
+        help="convert this image only, counted from 0; may be given several times (images that one dataset "
+        "cannot hold together become NAME_0, NAME_1, ...)",
     )
     parser.add_argument(
         "--verify", action="store_true", help="read every frame of DEST again, and compare"
@@ -68,9 +69,34 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, screen: Screen) -> int:
-    from ome_writers.conversion import convert
+    from ome_writers.conversion import apart
 
     format = _format(options.destination, options.engine)
+    try:
+        parts = apart(options.path, options.image)
+    except SettingsError as error:
+        raise CommandError(str(error)) from error
+    datasets = []
+    for number, images in enumerate(parts):
+        destination = options.destination
+        if len(parts) > 1:
+            destination = _numbered(destination, number)
+            screen.complain(
+                f"{options.path} has images that one dataset cannot hold together (frames, pixel sizes or cameras "
+                f"differ): {_listed(images)} of {sum(map(len, parts))} becomes {destination}"
+            )
+        datasets.append(_convert(options, screen, images, destination, format))
+    if options.json:
+        screen.data(datasets[0] if len(datasets) == 1 else {"datasets": datasets})
+    return SUCCESS
+
+
+def _convert(
+    options: Namespace, screen: Screen, images: list[int], destination: Path, format: str
+) -> dict[str, Any]:
+    """Convert some images into one dataset; return what was done."""
+    from ome_writers.conversion import convert
+
     began = time.perf_counter()
     with ExitStack() as stack, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # they were said when SOURCE was written
@@ -85,12 +111,12 @@ def _run(options: Namespace, screen: Screen) -> int:
         try:
             made = convert(
                 options.path,
-                options.destination,
+                destination,
                 format=format,
                 compression=options.compression,
                 chunk_shapes=options.chunk,
                 shard_shapes=options.shard,
-                images=options.image,
+                images=images,
                 overwrite=options.overwrite,
                 verify=options.verify,
                 on_frame=on_frame,
@@ -98,23 +124,34 @@ def _run(options: Namespace, screen: Screen) -> int:
         except (OutputExistsError, SettingsError) as error:
             raise CommandError(_as_typed(str(error))) from error
     description = describe(made.destination)
-    if options.json:
-        facts = asdict(made) | {"source": str(made.source), "destination": str(made.destination)}
-        screen.data({**facts, "bytes_on_disk": description.bytes_on_disk})
-        return SUCCESS
-    rows = {
-        "from": str(made.source),
-        "format": f"{description.format}, {description.layout}",
-        "images": str(made.images),
-        "frames": str(made.frames) + (f" and {made.empty} empty places" if made.empty else ""),
-        "pixels": human_size(made.pixel_bytes),
-        "size on disk": f"{human_size(description.bytes_on_disk)} in {description.files} files",
-        "took": f"{made.seconds:.1f} s",
-    }
-    if made.verified:
-        rows["verified"] = "every frame reads as in the source"
-    screen.facts(f"\n{made.destination}", rows)
-    return SUCCESS
+    if not options.json:
+        rows = {
+            "from": str(made.source),
+            "format": f"{description.format}, {description.layout}",
+            "images": str(made.images),
+            "frames": str(made.frames) + (f" and {made.empty} empty places" if made.empty else ""),
+            "pixels": human_size(made.pixel_bytes),
+            "size on disk": f"{human_size(description.bytes_on_disk)} in {description.files} files",
+            "took": f"{made.seconds:.1f} s",
+        }
+        if made.verified:
+            rows["verified"] = "every frame reads as in the source"
+        screen.facts(f"\n{made.destination}", rows)
+    facts = asdict(made) | {"source": str(made.source), "destination": str(made.destination)}
+    return {**facts, "bytes_on_disk": description.bytes_on_disk}
+
+
+def _numbered(destination: Path, number: int) -> Path:
+    """Return the name of one of several datasets: ``run_0.ome.zarr``."""
+    from ome_writers.settings.formats import split_suffix
+
+    stem, suffix = split_suffix(destination.name)
+    return destination.with_name(f"{stem}_{number}{suffix}")
+
+
+def _listed(images: list[int]) -> str:
+    shown = ", ".join(map(str, images[:5])) + (", ..." if len(images) > 5 else "")
+    return f"image {shown}" if len(images) == 1 else f"images {shown}"
 
 
 def _as_typed(message: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.conversion.source import Source, existing
+from ome_writers.conversion.source import Source, changed, existing
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.names import distinct
 from ome_writers.formats.recognition import read_document
@@ -82,6 +82,7 @@ def describe_ngff(path: Path, view: StreamView) -> Source:
         compression=_compression(arrays[0]),
         metadata=root_metadata(attributes),
         name="" if several else str(multiscales[0].get("name") or ""),
+        pixels=[_pixels(m, multiscales[0], dimensions) for m in multiscales],
     )
 
 
@@ -145,6 +146,17 @@ def _dimensions(
             )
         )
     return dimensions
+
+
+def _pixels(
+    multiscale: Document, first: Document, dimensions: Sequence[Dimension]
+) -> tuple[Dimension, ...]:
+    """Return the axes y and x of an image, which are those of the first one but for their scale."""
+    steps, usual = (_transformation(one)[0][-2:] for one in (multiscale, first))
+    frame = tuple(dimensions[-2:])
+    if steps == usual:
+        return frame
+    return tuple(changed(dim, scale=step) for dim, step in zip(frame, steps, strict=True))
 
 
 def _transformation(multiscale: Document) -> tuple[list[float], list[float]]:

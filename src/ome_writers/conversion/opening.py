@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Frames = dict[tuple[int, tuple[int, ...]], dict[str, Any]]
 
-__all__ = ["REMEMBER", "describe", "frames_of", "images_of", "provenance"]
+__all__ = ["REMEMBER", "apart", "describe", "frames_of", "images_of", "provenance"]
 
 REMEMBER = 128 * 2**20
 """Bytes of decoded chunks that are kept, where one chunk of the source holds several frames."""
@@ -56,25 +56,46 @@ def describe(path: Path) -> Source:
 
 def images_of(found: Source, images: Sequence[int] | None) -> list[int]:
     """Return the images to convert, in their order; refuse some that one stream cannot take."""
-    count = len(found.dtypes)
-    numbers = sorted(set(range(count) if images is None else images))
-    if not numbers or numbers[0] < 0 or numbers[-1] >= count:
+    numbers = _numbers(found, images)
+    several = _kinds(found, numbers)
+    if len(several) > 1:
+        shown = [f"{found.frame_shapes[some[0]]} {found.dtypes[some[0]]}" for some in several]
         raise UnsupportedError(
-            f"{found.path} has the images 0 to {count - 1}, but {numbers} were asked for."
+            f"The images of {found.path} have different frames ({', '.join(shown)}), cameras or pixel sizes, which "
+            f"one dataset cannot hold here. Convert them apart: {', '.join(f'images={some}' for some in several)}."
         )
-    for what, values in (("frames", found.frame_shapes), ("dtypes", found.dtypes)):
-        different = list(dict.fromkeys(str(values[n]) for n in numbers))
-        if len(different) > 1:
-            raise UnsupportedError(
-                f"The images of {found.path} have different {what} ({', '.join(different)}), which one dataset "
-                "cannot hold here. Convert some of them at a time (images)."
-            )
     samples = found.frame_shapes[numbers[0]][2:]
     if samples not in ((), (3,)):
         raise UnsupportedError(
             f"{found.path} has {samples[0]} samples a pixel; frames have one here, or three (RGB)."
         )
     return numbers
+
+
+def apart(path: Path, images: Sequence[int] | None = None) -> list[list[int]]:
+    """Return the numbers of a dataset's images, or of some, those together that `convert` puts into one dataset.
+
+    Frames of other size or dtype, other pixel sizes and other cameras make another dataset.
+    """
+    found = describe(path)
+    return _kinds(found, _numbers(found, images))
+
+
+def _numbers(found: Source, images: Sequence[int] | None) -> list[int]:
+    count = len(found.dtypes)
+    numbers = sorted(set(range(count) if images is None else images))
+    if not numbers or numbers[0] < 0 or numbers[-1] >= count:
+        raise UnsupportedError(
+            f"{found.path} has the images 0 to {count - 1}, but {numbers} were asked for."
+        )
+    return numbers
+
+
+def _kinds(found: Source, numbers: Sequence[int]) -> list[list[int]]:
+    together: dict[object, list[int]] = {}
+    for number in numbers:
+        together.setdefault(found.kind(number), []).append(number)
+    return list(together.values())
 
 
 def frames_of(found: Source) -> Frames:

@@ -13,6 +13,7 @@ from ome_writers.formats import lay_out
 from ome_writers.formats.names import distinct
 from ome_writers.formats.recognition import read_document
 from ome_writers.repair import plan_of
+from ome_writers.routing import camera_axis
 from ome_writers.settings import Channel, Position
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def describe_own(path: Path, view: StreamView) -> Source | None:
     ours = attributes["ome_writers"]
     shapes = np.array([array["shape"][:-2] for array in arrays], np.int64).reshape(len(arrays), -1)
     settings = plan.settings
+    cameras = [image.camera for image in plan.images]
+    axis = camera_axis(settings) if all(cameras) else None
 
     def place(index: Sequence[int]) -> Place:
         return plan.router.place(index)
@@ -67,6 +70,9 @@ def describe_own(path: Path, view: StreamView) -> Source | None:
         status=ours.get("status"),
         compression=settings.compression,
         metadata=root_metadata(attributes),
+        cameras=cameras if axis else (),
+        camera_axis=settings.dimensions.index(axis) if axis else None,
+        pixels=[image.array.dimensions[-2:] for image in plan.images] if axis else (),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ome_writers.settings import Dimension
+from ome_writers.settings import Dimension, Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -61,6 +61,12 @@ class Source:
         What is said of the whole acquisition, by namespace.
     name
         What its only image is called; "" where there are several.
+    cameras
+        The camera of each image, where each camera has images of its own; else none.
+    camera_axis
+        Which of the dimensions is that of these cameras.
+    pixels
+        The axes y and x of each image, where they differ in scale; else none.
     """
 
     path: Path
@@ -78,22 +84,36 @@ class Source:
     compression: str | None = None
     metadata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     name: str = ""
+    cameras: Sequence[str] = ()
+    camera_axis: int | None = None
+    pixels: Sequence[tuple[Dimension, ...]] = ()
 
     @property
     def position_axis(self) -> int | None:
         """Which of the dimensions is that of the images; None for one image without a position."""
         return next((i for i, d in enumerate(self.dimensions) if d.type == "position"), None)
 
-    def image(self, index: Sequence[int]) -> int:
-        """Return the number of the image that an acquisition index leads to."""
+    def images(self) -> NDArray[np.int64]:
+        """Return the number of the image that each of `rows` leads to."""
         axis = self.position_axis
-        return 0 if axis is None else int(index[axis])
+        if self.camera_axis is not None:
+            return np.array([self.place(row)[0] for row in self.rows.tolist()], np.int64)
+        return np.zeros(len(self.rows), np.int64) if axis is None else self.rows[:, axis]
+
+    def kind(self, image: int) -> tuple[object, ...]:
+        """Return what the frames of an image have in common; images of one kind fit into one dataset."""
+        sizes = [(dim.scale, dim.unit) for dim in (self.pixels[image] if self.pixels else ())]
+        camera = self.cameras[image] if self.cameras else ""
+        return (self.frame_shapes[image], self.dtypes[image], camera, *sizes)
 
     def read(self, index: Sequence[int]) -> NDArray[np.generic]:
-        """Return the frame at an acquisition index."""
-        height, width = self.frame_shapes[self.image(index)][:2]
-        frame = frame_at(self.view, self.dimensions, index)
-        return np.ascontiguousarray(frame[:height, :width])
+        """Return the frame at an acquisition index, as its image has it: a view is as large as its largest frames."""
+        image = self.place(index)[0]
+        shape = self.frame_shapes[image]
+        frame = frame_at(self.view, self.dimensions, index)[: shape[0], : shape[1]]
+        if frame.ndim > len(shape):  # grey, beside images with colours
+            frame = frame[..., 0]
+        return np.ascontiguousarray(frame, self.dtypes[image])
 
 
 def frame_at(
@@ -127,27 +147,37 @@ def existing(names: Sequence[str], sizes: Sequence[Mapping[str, int]]) -> Rows:
 
 
 def selected(source: Source, numbers: Sequence[int]) -> tuple[tuple[Dimension, ...], Rows, Rows]:
-    """Return what some images have: dimensions, frames as they are read, and as they are written.
+    """Return what some images of one kind have: dimensions, frames as they are read, and as they are written.
 
-    Read, the position is the image's number; written, it is its place among `numbers`.
+    Read, the position is the image's number; written, it is its place among `numbers`. Images of one camera have no
+    axis of cameras.
     """
-    axis = source.position_axis
-    images = np.zeros(len(source.rows), np.int64) if axis is None else source.rows[:, axis]
-    read = source.rows[np.isin(images, numbers)]
+    axis, cameras = source.position_axis, source.camera_axis
+    read = source.rows[np.isin(source.images(), numbers)]
     write = read.copy()
+    places = list(numbers)
     if axis is not None:
-        write[:, axis] = np.searchsorted(numbers, read[:, axis])
+        places = places if cameras is None else np.unique(read[:, axis]).tolist()
+        write[:, axis] = np.searchsorted(places, read[:, axis])
     dimensions = []
     for column, dim in enumerate(source.dimensions[:-2]):
         count = int(write[:, column].max(initial=0)) + 1
         coords = dim.coords
         if column == axis:
-            count, coords = len(numbers), [(coords or [])[n] for n in numbers]
-        dimensions.append(changed(dim, count=count, coords=coords and coords[:count]))
-    extents = source.frame_shapes[numbers[0]]
-    for dim, extent in zip(source.dimensions[-2:], extents, strict=False):
+            count, coords = len(places), [(coords or [])[n] for n in places]
+        if column != cameras:
+            dimensions.append(changed(dim, count=count, coords=coords and coords[:count]))
+    if cameras is not None:
+        write = np.delete(write, cameras, axis=1)
+        if axis is None:  # the image keeps the name of its camera
+            called = [Position(name=source.cameras[numbers[0]])]
+            dimensions.insert(0, Dimension(name="p", type="position", coords=called))
+            write = np.insert(write, 0, 0, axis=1)
+    pixels = source.pixels[numbers[0]] if source.pixels else source.dimensions[-2:]
+    for dim, extent in zip(pixels, source.frame_shapes[numbers[0]], strict=False):
         whole = dim.chunk_size is None or dim.chunk_size >= extent
-        dimensions.append(changed(dim, count=extent, chunk_size=None if whole else dim.chunk_size))
+        chunk = None if whole else dim.chunk_size
+        dimensions.append(changed(dim, count=extent, chunk_size=chunk))
     return tuple(dimensions), read, write
 
 

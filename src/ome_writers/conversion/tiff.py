@@ -94,7 +94,22 @@ def describe_tiff(path: Path, view: StreamView) -> Source:
         written=ours.get("frames_written"),
         metadata={k: v for k, v in _annotations(xml).items() if k not in (_OWN, FRAME_NAMESPACE)},
         name="" if several else images[0].get("Name", ""),
+        pixels=_frames(pixels, sizes),
     )
+
+
+def _frames(
+    pixels: Sequence[Element], sizes: Sequence[Mapping[str, int]]
+) -> list[tuple[Dimension, ...]]:
+    """Return the axes y and x of each image."""
+    known: dict[tuple[str | None, ...], tuple[Dimension, ...]] = {}
+    found = []
+    for one in pixels:
+        said = tuple(one.get(f"PhysicalSize{axis}") for axis in ("Y", "YUnit", "X", "XUnit"))
+        if said not in known:
+            known[said] = tuple(_dimension(name, one, sizes, []) for name in "yx")
+        found.append(known[said])
+    return found
 
 
 def _samples(pixels: Element) -> int:

@@ -105,7 +105,8 @@ def convert(
     FileNotFoundError
         If nothing is at `source`.
     UnsupportedError
-        If it is something else, its images have different frames or dtypes, or the format cannot hold them.
+        If it is something else, its images have different frames, cameras or pixel sizes, or the format cannot hold
+        them.
     OutputLockedError
         If a living process is writing `source`.
     OutputExistsError

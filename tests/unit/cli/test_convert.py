@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from ome_writers import create_stream
+from ome_writers import AcquisitionSettings, Camera, Dimension, create_stream
 from ome_writers.cli import main
 from support.acquisitions import acquisition
 
@@ -49,6 +49,39 @@ def test_json_says_what_was_done(source: Path, capsys: pytest.CaptureFixture[str
     assert said["bytes_on_disk"] == sum(f.stat().st_size for f in target.rglob("*") if f.is_file())
     array = json.loads((target / "0" / "zarr.json").read_bytes())
     assert array["codecs"][0]["configuration"]["chunk_shape"] == [3, 1, 2, 6]
+
+
+def test_cameras_of_different_size_become_a_dataset_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Images that one dataset cannot hold are converted image by image, and each is named on stderr."""
+    dimensions = [
+        Dimension(name="t", count=3),
+        Dimension(name="cam", type="other", coords=[Camera(name="A"), Camera(name="B", width=9)]),
+        Dimension(name="y", count=4),
+        Dimension(name="x", count=6),
+    ]
+    source, target = tmp_path / "a.ome.zarr", tmp_path / "b.ome.tiff"
+    settings = AcquisitionSettings(root_path=source, dimensions=dimensions, dtype="uint16")
+    with create_stream(settings) as stream:
+        for number in range(6):
+            stream.append(np.full((4, (6, 9)[number % 2]), number, "uint16"))
+    assert main(["convert", str(source), str(target), "--verify"]) == 0
+    streams = capsys.readouterr()
+    for number, width in enumerate((6, 9)):
+        made = tmp_path / f"b_{number}.ome.tiff"
+        assert f"image {number} of 2 becomes {made}" in streams.err
+        with tifffile.TiffFile(made) as file:
+            pages = [page.asarray() for page in file.pages]
+        assert [page.shape for page in pages] == [(4, width)] * 3
+        assert [page[0, 0] for page in pages] == [number, number + 2, number + 4]
+    assert not target.exists()
+    assert main(["convert", str(source), str(target), "--image", "1", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["destination"], said["frames"]) == (str(target), 3)
+    assert main(["convert", str(source), str(tmp_path / "c.ome.zarr"), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [one["frames"] for one in said["datasets"]] == [3, 3]
 
 
 @pytest.mark.parametrize(
