@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.cli.camera import camera_dtype, disk_folder, frame_size, positive
 from ome_writers.cli.command import FAILURE, SUCCESS, Command
+from ome_writers.errors import EngineMissingError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from ome_writers.advice import Advice, Camera, DiskSpeed
     from ome_writers.cli.screen import Screen
+
+_SUFFIXES = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tiff"}
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -61,6 +65,7 @@ def _run(options: Namespace, screen: Screen) -> int:
     height, width = options.frame
     dtype, folder = camera_dtype(options.dtype), disk_folder(options.disk)
     camera = Camera(height, width, dtype, options.fps, options.duration)
+    _refuse_what_nobody_writes(camera, options.format)
     disk = measure_disk(folder, options.seconds)
     advice = advise(
         camera,
@@ -83,6 +88,22 @@ def _run(options: Namespace, screen: Screen) -> int:
         )
         return FAILURE
     return SUCCESS
+
+
+def _refuse_what_nobody_writes(camera: Camera, format: str) -> None:
+    """Raise what a stream would raise for such frames, before anything is measured."""
+    from ome_writers.routing import resolve
+    from ome_writers.settings import AcquisitionSettings, dims_from_standard_axes
+    from ome_writers.storage import choose
+
+    sizes = {"t": None, "y": camera.height, "x": camera.width}
+    settings = AcquisitionSettings(
+        root_path=f"run{_SUFFIXES[format]}",
+        dimensions=dims_from_standard_axes(sizes),
+        dtype=camera.dtype,
+    )
+    with suppress(EngineMissingError):  # whose library may be installed later
+        choose("auto", resolve(settings))
 
 
 def _document(camera: Camera, disk: DiskSpeed, advice: Advice) -> dict[str, Any]:
@@ -111,7 +132,7 @@ def _show(screen: Screen, camera: Camera, disk: DiskSpeed, advice: Advice) -> No
 
 def _settings(camera: Camera, advice: Advice) -> str:
     """Return the settings as Python."""
-    suffix = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tiff"}[advice.format]
+    suffix = _SUFFIXES[advice.format]
     count = "None" if camera.frames is None else str(camera.frames)
     shard = "" if advice.shard_chunks is None else f", shard_size_chunks={advice.shard_chunks}"
     first = f'Dimension(name="t", count={count}, chunk_size={advice.chunk_frames}{shard})'

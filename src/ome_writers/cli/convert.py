@@ -71,7 +71,7 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(options: Namespace, screen: Screen) -> int:
     from ome_writers.conversion import apart
 
-    format = _format(options.destination, options.engine)
+    format = _format(options)
     try:
         parts = apart(options.path, options.image)
     except SettingsError as error:
@@ -166,14 +166,21 @@ def _as_typed(message: str) -> str:
     return message
 
 
-def _format(destination: Path, engine: str | None) -> str:
-    """Return what the settings are to take as format; refuse a name that says none, or another."""
+def _format(options: Namespace) -> str:
+    """Return what the settings are to take as format; refuse a name that says none, and what does not go with it."""
     from ome_writers.settings.formats import NAMES, inferred_format
 
+    destination: Path = options.destination
+    engine: str | None = options.engine
     said, known = inferred_format(str(destination))
     if not known:
         raise CommandError(
             f"{destination}: its name does not say the format; let it end in .ome.zarr or .ome.tiff"
+        )
+    if said["name"] == "ome-tiff" and (options.chunk or options.shard):
+        option = "--chunk" if options.chunk else "--shard"
+        raise CommandError(
+            f"{option}: OME-TIFF has neither chunks nor shards, each plane is a page"
         )
     if engine is None:
         return "auto"
@@ -190,6 +197,8 @@ def _shape(text: str) -> dict[str, int]:
             raise argparse.ArgumentTypeError(
                 f"{text!r} does not give axes their extent, as in t=16,y=512"
             )
+        if name.strip() in shape:
+            raise argparse.ArgumentTypeError(f"{text!r} names {name.strip()} twice")
         shape[name.strip()] = int(count)
     return shape
 

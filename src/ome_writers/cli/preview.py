@@ -24,18 +24,25 @@ def _arguments(parser: ArgumentParser) -> None:
         "-o", "--output", type=Path, metavar="PNG", help="the picture (default: beside the dataset)"
     )
     parser.add_argument(
-        "--rows", type=int, default=ROWS, help=f"positions and channels at most (default: {ROWS})"
+        "--rows",
+        type=int,
+        default=ROWS,
+        metavar="N",
+        help=f"positions and channels at most (default: {ROWS})",
     )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a name")
 
 
 def _run(options: Namespace, screen: Screen) -> int:
     from ome_writers.views import open_dataset
     from ome_writers.views.sheet import draw_sheet, rows_of_view
 
-    require("preview", "demo", {"PIL": "pillow"})
+    require("preview", "cli", {"PIL": "pillow"})
     path: Path = options.path
     if options.rows < 1:
         raise CommandError(f"--rows must be a positive number, got {options.rows}")
+    if options.output is not None and options.output.suffix.lower() != ".png":
+        raise CommandError(f"--output: {options.output} does not end in .png")
     view = open_dataset(path)
     rows, columns = rows_of_view(view, most=options.rows)
     if not rows or not columns:
@@ -43,7 +50,11 @@ def _run(options: Namespace, screen: Screen) -> int:
     picture = options.output or path.with_name(_stem(path.resolve().name) + ".png")
     axes = ", ".join(f"{dim} {size}" for dim, size in zip(view.dims, view.shape, strict=True))
     draw_sheet(rows, columns, f"{path.resolve().name}   {axes}   {view.dtype}", picture)
-    screen.say(str(picture))
+    if options.json:
+        shown = {"rows": len(rows), "columns": len(columns)}
+        screen.data({"path": str(path), "picture": str(picture), **shown})
+    else:
+        screen.say(str(picture))
     return SUCCESS
 
 

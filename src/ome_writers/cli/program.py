@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -32,11 +33,11 @@ COMMANDS: tuple[Command, ...] = (
     info.COMMAND,
     preview.COMMAND,
     watch.COMMAND,
-    repair.COMMAND,
     validate.COMMAND,
-    convert.COMMAND,
+    repair.COMMAND,
     advise.COMMAND,
     bench.COMMAND,
+    convert.COMMAND,
     completion.COMMAND,
 )
 
@@ -64,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command_line.print_help(sys.stderr)
         return USAGE
     screen = open_screen()
+    # tifffile logs what is wrong in a file; here that is said as an error or a finding
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())
     try:
         return command.run(options, screen)
     except BrokenPipeError:

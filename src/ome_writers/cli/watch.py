@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from ome_writers.cli.screen import human_size
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ome_writers.cli.description import Description
     from ome_writers.cli.screen import Screen
@@ -32,14 +33,14 @@ class Watched:
     rate: float = 0.0
     looked: float = 0.0
 
-    def look(self, path: Path) -> tuple[str | None, Mapping[str, str]]:
-        """Return the status, and what there is to show."""
+    def look(self, path: Path) -> tuple[Description, Mapping[str, str]]:
+        """Return what the dataset says of itself, and what there is to show."""
         description = describe(path)
         occupied, now = _occupied(path), time.monotonic()
         if self.looked:
             self.rate = max(0.0, (occupied - self.occupied) / (now - self.looked))
         self.occupied, self.looked = occupied, now
-        return description.status, self._facts(description)
+        return description, self._facts(description)
 
     def _facts(self, description: Description) -> Mapping[str, str]:
         first = description.images[0]
@@ -83,21 +84,38 @@ def _arguments(parser: ArgumentParser) -> None:
         metavar="S",
         help=f"seconds between two looks (default: {INTERVAL})",
     )
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON, once, when the writer is done"
+    )
 
 
 def _run(options: Namespace, screen: Screen) -> int:
     if not options.interval > 0:
         raise CommandError(f"--interval must be more than 0 seconds, got {options.interval}")
-    watched = Watched(time.monotonic())
+    looks = _looks(options.path, options.interval)
+    if options.json:
+        ((last, _),) = deque(looks, maxlen=1)
+        screen.data(last.to_json())
+        return SUCCESS
+    _, facts = next(looks)  # what is no dataset is refused before anything is shown
     with screen.live(str(options.path)) as show:
-        while True:
-            began = time.monotonic()
-            status, facts = watched.look(options.path)
+        show(facts)
+        for _, facts in looks:
             show(facts)
-            if status != "writing":
-                return SUCCESS
-            took = time.monotonic() - began
-            time.sleep(max(options.interval, took * (1 - SHARE) / SHARE))
+    return SUCCESS
+
+
+def _looks(path: Path, interval: float) -> Iterator[tuple[Description, Mapping[str, str]]]:
+    """Look again and again until the writer is done; the pauses are nine times as long as the looks."""
+    watched = Watched(time.monotonic())
+    while True:
+        began = time.monotonic()
+        description, facts = watched.look(path)
+        yield description, facts
+        if description.status != "writing":
+            return
+        took = time.monotonic() - began
+        time.sleep(max(interval, took * (1 - SHARE) / SHARE))
 
 
 COMMAND = Command(

@@ -94,6 +94,8 @@ def _pages(file: Path, documents: dict[Path, Element]) -> Iterator[Finding]:
     try:
         with tifffile.TiffFile(file, _multifile=False) as tiff:
             size, count = file.stat().st_size, len(tiff.pages)
+            if not count:
+                yield Finding(file, "it has no page", solved=False)
             for number, (first, planes, facts) in enumerate(images):
                 if first + planes > count:
                     what = f"image {number} has planes up to page {first + planes}, the file {count} pages"

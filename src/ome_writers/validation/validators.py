@@ -53,7 +53,10 @@ def ask_ome_types(documents: Iterable[tuple[Path, str]]) -> Check:
 
         return ask
 
-    return _asked("ome-types", [(file, asking(xml)) for file, xml in documents])
+    asked = [(file, asking(xml)) for file, xml in documents]
+    return (
+        _asked("ome-types", asked) if asked else Check("ome-types", skipped="there is no OME-XML")
+    )
 
 
 def _asked(library: str, asked: list[tuple[Path, Callable[[], None]]]) -> Check:

@@ -14,13 +14,23 @@ from ome_writers.cli.program import COMMANDS
 
 @pytest.mark.parametrize(
     ("typed", "completed"),
-    [("inf", {"info"}), ("info --a", {"--all"}), ("advise --fr", {"--frame"}), ("info x", set())],
+    [
+        ("inf", {"info"}),
+        ("info --a", {"--all"}),
+        ("advise --fr", {"--frame"}),
+        ("info x", set()),
+        ("bench --engine d", {"direct"}),
+        ("bench --durability ''", {"process", "disk"}),
+        ("convert --compression bl", {"blosc-zstd", "blosc-lz4"}),
+        ("advise --durability ''", set()),
+        ("completion ''", {"bash", "zsh", "fish"}),
+    ],
 )
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 def test_bash_completes(
     typed: str, completed: set[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Bash offers the commands first, and then the options of the one that was typed."""
+    """Bash offers the commands first, then the options of that command, and the words that an option takes."""
     assert main(["completion", "bash"]) == 0
     words = ["ome-writers", *typed.split()]
     ask = (

@@ -133,4 +133,5 @@ def test_what_is_no_dataset_is_a_failure_in_a_sentence(
     said = streams.out if command == "validate" and not streams.err else streams.err
     assert name in said
     assert command == "validate" or said.count("\n") == 1
+    assert not (streams.out and streams.err)
     assert not (tmp_path / "out.ome.zarr").exists()

@@ -196,6 +196,12 @@ def test_a_tiff_that_lies_is_found(tmp_path: Path) -> None:
     assert "which is not there" in found(validate(folder), "documents")
 
 
+def test_an_image_inside_of_a_dataset_is_valid(tmp_path: Path) -> None:
+    """A position of a collection can be judged by itself: only the root has a status."""
+    path = written(tmp_path / "a.ome.zarr", "collection")
+    assert validate(path / "0").valid
+
+
 def test_paths_that_hold_nothing_are_refused(tmp_path: Path) -> None:
     """A missing path and a folder of something else raise."""
     with pytest.raises(FileNotFoundError, match="nothing at"):

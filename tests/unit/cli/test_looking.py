@@ -1,0 +1,102 @@
+"""``ome-writers preview`` and ``ome-writers watch`` from the outside."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from ome_writers import create_stream
+from ome_writers.cli import main
+from support.acquisitions import acquisition
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PNG = b"\x89PNG\r\n"
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """Return an OME-Zarr of six frames."""
+    path = tmp_path / "a.ome.zarr"
+    with create_stream(acquisition("single", path)) as stream:
+        for number in range(6):
+            stream.append(np.full((4, 6), number, "uint16"))
+    return path
+
+
+def test_preview_draws_beside_the_dataset(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a name the picture lies beside the dataset and is called after it; its name is printed."""
+    assert main(["preview", str(dataset)]) == 0
+    picture = dataset.with_name("a.png")
+    assert capsys.readouterr().out == f"{picture}\n"
+    assert picture.read_bytes().startswith(PNG)
+
+
+def test_preview_says_json(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """``--json`` names the picture and says how many rows and columns it has; ``--rows`` limits them."""
+    picture = dataset.with_name("sheet.png")
+    assert main(["preview", str(dataset), "-o", str(picture), "--rows", "1", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said == {"path": str(dataset), "picture": str(picture), "rows": 1, "columns": 3}
+    assert picture.read_bytes().startswith(PNG)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rows", "0"], "--rows must be a positive number, got 0"),
+        (["-o", "sheet.jpg"], "sheet.jpg does not end in .png"),
+    ],
+)
+def test_preview_refuses_in_a_sentence(
+    dataset: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is no number of rows, and a picture that would not be a PNG, are refused."""
+    before = set(dataset.parent.iterdir())
+    assert main(["preview", str(dataset), *arguments]) == 1
+    assert message in capsys.readouterr().err
+    assert set(dataset.parent.iterdir()) == before
+
+
+def test_watch_ends_with_the_writer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """``watch`` goes on while a stream is open and ends when it is closed; ``--json`` says the last state."""
+    path = tmp_path / "a.ome.zarr"
+    status = []
+    with create_stream(acquisition("single", path)) as stream:
+        watching = threading.Thread(
+            target=lambda: status.append(main(["watch", str(path), "--interval", "0.01", "--json"]))
+        )
+        watching.start()
+        for number in range(6):
+            stream.append(np.full((4, 6), number, "uint16"))
+        assert watching.is_alive()
+    watching.join(60)
+    assert status == [0]
+    said = json.loads(capsys.readouterr().out)
+    assert (said["status"], said["frames_written"]) == ("complete", 6)
+
+
+def test_watch_shows_what_is_done(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A dataset that is complete is shown once."""
+    assert main(["watch", str(dataset)]) == 0
+    title, facts = capsys.readouterr().out.splitlines()
+    assert title == str(dataset)
+    assert "status complete" in facts
+    assert "frames 6" in facts
+
+
+def test_watch_shows_nothing_of_what_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is refused is said on stderr; stdout stays empty."""
+    assert main(["watch", str(tmp_path / "none.ome.zarr")]) == 1
+    streams = capsys.readouterr()
+    assert "does not exist" in streams.err
+    assert not streams.out
