@@ -6,6 +6,8 @@ The documents in memory are the truth. Nothing on disk is read back, backed up o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ome_writers.formats.frame_metadata import storage_index
@@ -16,9 +18,15 @@ if TYPE_CHECKING:
 
     from ome_writers.formats.frame_metadata import Journal
 
-__all__ = ["Documents", "Layout", "Outcome", "Status"]
+__all__ = ["Documents", "Layout", "Outcome", "Status", "own_version"]
 
 Status = Literal["writing", "complete", "cancelled", "failed"]
+
+
+@cache
+def own_version() -> str:
+    """Return the version of this library; to look it up takes milliseconds."""
+    return version("ome-writers")
 
 
 @dataclass(frozen=True)

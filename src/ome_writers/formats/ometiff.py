@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json
 
 from ome_writers.errors import MetadataError
-from ome_writers.formats.documents import Outcome
+from ome_writers.formats.documents import Outcome, own_version
 from ome_writers.formats.frame_metadata import to_strict_json
 from ome_writers.formats.ome_xml import binary_only, letters, render_body, render_planes, whole
 from ome_writers.formats.tiff_layout import TiffSet, is_set, lay_out, pages_of
@@ -167,10 +167,8 @@ class TiffDocuments:
         )
 
     def _state(self) -> dict[str, Any]:
-        from importlib.metadata import version
-
         state: dict[str, Any] = {
-            "version": version("ome-writers"),
+            "version": own_version(),
             "status": self._outcome.status,
             "frames_expected": self._plan.frames,
             "frames_written": self._outcome.frames_written,

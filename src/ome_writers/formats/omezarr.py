@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any, cast
 
 from ome_writers.formats import ngff
-from ome_writers.formats.documents import Outcome
+from ome_writers.formats.documents import Outcome, own_version
 from ome_writers.formats.frame_metadata import EMBED_BYTES, JOURNAL_NAME, latest
 from ome_writers.formats.strict_json import plain
 from ome_writers.formats.zarr_layout import below, is_plate, plate_layout
@@ -117,7 +117,7 @@ class ZarrDocuments:
             fresh = self._image(image, outcome)
             attributes["ome"] = _merged(attributes.get("ome"), self._generated[path], fresh)
             if journal.count(image.number):
-                ours = attributes.setdefault("ome_writers", {"version": _version()})
+                ours = attributes.setdefault("ome_writers", {"version": own_version()})
                 ours["frame_metadata"] = self._frame_metadata(image.number, journal)
             self._dirty.add(path)
         self._groups[""]["ome_writers"].update(self._status())
@@ -182,7 +182,7 @@ class ZarrDocuments:
             self._generated[path] = copy.deepcopy(attributes["ome"])
             facts = ngff.channel_facts(image, image.array.shape)
             if facts:
-                attributes["ome_writers"] = {"version": _version(), "channels": facts}
+                attributes["ome_writers"] = {"version": own_version(), "channels": facts}
         settings = plan.settings.model_dump(mode="json")
         root["ome_writers"] = {
             **self._status(),
@@ -198,7 +198,7 @@ class ZarrDocuments:
 
     def _status(self) -> Attributes:
         return {
-            "version": _version(),
+            "version": own_version(),
             "status": self._outcome.status,
             "frames": {"expected": self._plan.frames, "written": self._outcome.frames_written},
         }
@@ -256,12 +256,6 @@ def _stem(name: str) -> str:
         if name.lower().endswith(suffix):
             return name[: -len(suffix)] or name
     return name
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("ome-writers")
 
 
 def _dump(document: Attributes) -> bytes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
-from importlib.metadata import version
+from functools import lru_cache
+
+from ome_writers.formats.documents import own_version
 
 __all__ = ["NAMESPACE", "attribute", "content", "opening"]
 
@@ -36,10 +37,5 @@ def opening(uuid: str | None) -> str:
     return (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<OME xmlns="{NAMESPACE}" '
         'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
-        f'xsi:schemaLocation="{NAMESPACE} {NAMESPACE}/ome.xsd"{identity} Creator="ome-writers {_version()}">'
+        f'xsi:schemaLocation="{NAMESPACE} {NAMESPACE}/ome.xsd"{identity} Creator="ome-writers {own_version()}">'
     )
-
-
-@cache
-def _version() -> str:
-    return version("ome-writers")

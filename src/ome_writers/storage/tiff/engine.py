@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["TiffEngine", "open_engine"]
 
 _LOOKS = 4  # of a reader, before it has the writer wait
-_BLOCK_BYTES = 2**20  # handed over at once: large enough for the disk, small enough for the cache
+_BLOCK_BYTES = (
+    4 * 2**20
+)  # handed over at once: to wake a thread takes as long as to write a dozen small frames
 _WARM_BLOCKS = 2  # under way: memory used again soon is in the cache, and costs half of fresh
 _FETCH = 0.1  # seconds that a reader is given from finding a page to having read it
 _READING = 1.0  # seconds that `close` waits for other processes to close a file that it will cut
@@ -61,7 +64,6 @@ class TiffEngine:
         self._members: dict[str, list[int]] = {}
         for number, target in enumerate(targets):
             self._members.setdefault(target.key, []).append(number)
-        software = f"ome-writers {version('ome-writers')}".encode() + b"\0"
         self._files: list[TiffFile] = []
         self._places: list[tuple[int, Series]] = [None] * len(targets)  # type: ignore[list-item]  # filled below
         structures: dict[tuple[int, ...], Structure] = {}
@@ -72,7 +74,7 @@ class TiffEngine:
                 # readers that take a page of another file for a piece of this one read wrong pixels in silence
                 geometry = Geometry(plans, parted=len(self._members) > 1)
                 blanks = [self._blank(s.kind) if s.compressed else None for s in geometry.series]
-                structures[alike] = Structure(geometry, blanks, software)
+                structures[alike] = Structure(geometry, blanks, _software())
             file = TiffFile(root / key, structures[alike], self._handles)
             for n, series in zip(numbers, file.geometry.series, strict=True):
                 self._places[n] = (len(self._files), series)
@@ -336,3 +338,9 @@ class TiffEngine:
                 made[size] = codec.encode(np.zeros(size, np.uint8).data)
             self._blanks[key] = [made[size] for size in sizes]
         return self._blanks[key]
+
+
+@cache
+def _software() -> bytes:
+    """Return the Software tag; to look the version up takes milliseconds."""
+    return f"ome-writers {version('ome-writers')}".encode() + b"\0"
