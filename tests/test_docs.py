@@ -16,6 +16,7 @@ PAGES = sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
 WITH_CODE = [page for page in PAGES if code_blocks(DOCS / page)]
 
 
+@pytest.mark.timeout(400)  # a page about the command line starts a dozen processes
 @pytest.mark.parametrize("page", WITH_CODE)
 def test_code_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader who types a page's code, block after block, meets no error and no warning."""

@@ -73,7 +73,7 @@ def _run_elsewhere(page: Path) -> None:
     code += "from support.codeblocks import run_page; run_page(Path(sys.argv[1])); os._exit(0)"
     command = [sys.executable, "-W", "error", "-c", code, str(page), str(Path(__file__).parents[1])]
     environment = {k: v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
