@@ -19,8 +19,7 @@ from faults.tiff_forms import FORMS, kill_round
 from ome_writers import validate
 from ome_writers.repair import repair
 from support.bioformats import read
-from support.closings import RUNS, output, tiffs
-from support.steps import copies_of_each_state
+from support.closings import RUNS, copies_while_closing, output, tiffs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,11 +73,7 @@ def test_opens_what_is_left(tmp_path: Path, form: str) -> None:
 def test_opens_each_state_of_close(tmp_path: Path, name: str) -> None:
     """Between any two system calls of `close` it finds all frames in their places, whichever file it is given."""
     run = RUNS[name]
-    folder = tmp_path / "live"
-    folder.mkdir()
-    stream = run.started(folder)
-    with copies_of_each_state(folder, tmp_path / "copies") as copies:
-        stream.close()
+    copies = copies_while_closing(run, tmp_path)
     assert len(copies) > 3
     for copy in copies:
         path = output(copy)

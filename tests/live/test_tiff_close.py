@@ -17,8 +17,8 @@ import tifffile
 from ome_writers import open as open_view
 from ome_writers import read_frame_metadata, validate
 from ome_writers.repair import repair
-from support.closings import FRAME, RUNS, output, read, tiffs
-from support.steps import copies_of_each_state, each_step
+from support.closings import FRAME, RUNS, copies_while_closing, output, read, tiffs
+from support.steps import each_step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,11 +36,7 @@ FEWEST = 4 if sys.version_info >= (3, 11) else 3
 def test_each_state_is_whole(name: str, tmp_path: Path) -> None:
     """Between any two system calls of `close` each file has all frames in their places, and `repair` tidies it."""
     run = RUNS[name]
-    folder = tmp_path / "live"
-    folder.mkdir()
-    stream = run.started(folder)
-    with copies_of_each_state(folder, tmp_path / "copies") as copies:
-        stream.close()
+    copies = copies_while_closing(run, tmp_path)
     assert len(copies) >= FEWEST
     tidied = []
     for copy in copies:
@@ -70,7 +66,7 @@ def test_each_state_is_whole(name: str, tmp_path: Path) -> None:
     for copy in (copies[len(copies) // 2], copies[-1]):
         checked = validate(output(copy))
         assert checked.valid, checked.findings
-    assert tidied[-1] == (np.asarray(open_view(output(folder))).shape, tidied[-1][1])
+    assert tidied[-1] == (np.asarray(open_view(output(tmp_path / "live"))).shape, tidied[-1][1])
 
 
 @pytest.mark.parametrize("name", RUNS)

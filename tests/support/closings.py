@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ome_writers import AcquisitionSettings, Dimension, create_stream
+from support.steps import copies_of_each_state
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ome_writers import OMEStream
 
-__all__ = ["FRAME", "RUNS", "Run", "output", "read", "tiffs"]
+__all__ = ["FRAME", "RUNS", "Run", "copies_while_closing", "output", "read", "tiffs"]
 
 FRAME = (4, 6)
 
@@ -64,6 +65,16 @@ class Run:
         assert len(images) == self.axes.get("p", 1)
         for image, right in zip(images, expected, strict=True):
             np.testing.assert_array_equal(image, right)
+
+
+def copies_while_closing(run: Run, folder: Path) -> list[Path]:
+    """Return copies of what lies on disk between any two system calls of `close`; the original is in ``live``."""
+    live = folder / "live"
+    live.mkdir()
+    stream = run.started(live)
+    with copies_of_each_state(live, folder / "copies") as copies:
+        stream.close()
+    return copies
 
 
 def output(folder: Path) -> Path:
