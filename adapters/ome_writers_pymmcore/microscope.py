@@ -259,14 +259,13 @@ def _software(system: Mapping[str, Any]) -> dict[str, str]:
     told = {
         "pymmcore-plus": system.get("pymmcore_plus_version"),
         backend: system.get("pymmcore_version"),
-        "MMCore": system.get("mmcore_version"),
-        "device API": system.get("device_api_version"),
+        "MMCore": str(system.get("mmcore_version") or "").removeprefix("MMCore version "),
     }
-    return {
-        name: str(version).removeprefix("MMCore version ").removeprefix("Device API version ")
-        for name, version in told.items()
-        if version
-    }
+    interfaces = re.findall(
+        r"(Device|Module) API version (\d+)", str(system.get("device_api_version"))
+    )
+    told |= {f"{kind.lower()} API": number for kind, number in interfaces}
+    return {name: str(version) for name, version in told.items() if version}
 
 
 def _moment(text: object) -> datetime | None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+import threading
+import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ome_writers import FrameShapeError, MetadataError, create_stream
@@ -19,9 +22,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers import OMEStream
+    from ome_writers_pymmcore.following import FollowingSource
     from ome_writers_pymmcore.microscope import Microscope
 
 __all__ = ["Outputs", "turn_of"]
+
+_log = logging.getLogger("ome_writers")
 
 
 class _Frame(NamedTuple):
@@ -52,6 +58,15 @@ class Outputs:
         Whether frames are copied, or handed over.
     chunk_shapes, shard_shapes
         For `plan_for`.
+
+    Attributes
+    ----------
+    stream
+        The stream, which may be another one after the first event.
+    changing
+        Held while one stream takes the place of another.
+    followers
+        Views that go on with the other one.
     """
 
     def __init__(
@@ -73,7 +88,14 @@ class Outputs:
         self._shapes = {"chunk_shapes": chunk_shapes, "shard_shapes": shard_shapes}
         self._first: list[_Frame] | None = [] if cameras is None else None
         """The frames of the first event, as long as it lasts and other cameras may join."""
+        self.changing = threading.Lock()
+        self.followers: weakref.WeakSet[FollowingSource] = weakref.WeakSet()
         self._begin(*delivering(microscope, sequence, cameras))
+
+    @property
+    def may_change(self) -> bool:
+        """Whether another camera may still join, which makes the output anew."""
+        return self._first is not None and bool(self._microscope.others)
 
     def append(
         self, image: NDArray[np.generic], index: Mapping[str, int], camera: str, facts: Any
@@ -128,17 +150,32 @@ class Outputs:
                 f"Camera {frame.camera!r} delivers its first frame at event {dict(frame.place)}, and nobody has said "
                 f"that it would. Name the cameras of the run: MDAWriter(..., cameras={labels})."
             )
+        with self.changing:
+            self._begin_anew(labels)
+        if self.followers:
+            _log.warning(
+                "Camera %r has joined the run, whose output was made anew. Views taken before go on showing %r alone: "
+                "take a view again to see all cameras, or name them beforehand: MDAWriter(..., cameras=%s).",
+                frame.camera,
+                labels[0],
+                labels,
+            )
+
+    def _begin_anew(self, labels: list[str]) -> None:
+        """Replace the output by one of these cameras, with what came so far."""
         self.stream.close()
         self._chosen.update(overwrite=True)
         if self.stream.settings.root_path:
             self._chosen.update(root_path=self.stream.settings.root_path)
         self._numbered = False
-        first, self._first = self._first, []
+        first, self._first = self._first or [], []
         whole = dataclasses.replace(
             self._microscope,
             others={**self._microscope.others, **{c.label: c for c in self._microscope.cameras}},
         )
         self._begin(*delivering(whole, self._sequence, labels))
+        for follower in self.followers:
+            follower.move()
         for earlier in first:
             self._write(earlier)
             self._first.append(earlier)

@@ -9,11 +9,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from ome_writers import FrameShapeError, FrameTypeError, UnsupportedError
+from ome_writers import FrameShapeError, FrameTypeError, StreamView, UnsupportedError
 from ome_writers_pymmcore.acquisition import chosen_settings
 from ome_writers_pymmcore.counts import Counts
 from ome_writers_pymmcore.ending import end_notifications_in_time
 from ome_writers_pymmcore.facts import engine_facts
+from ome_writers_pymmcore.following import FollowingSource
 from ome_writers_pymmcore.microscope import Microscope
 from ome_writers_pymmcore.outputs import Outputs
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from pymmcore_plus import CMMCorePlus
     from typing_extensions import Self
 
-    from ome_writers import AcquisitionSettings, OMEStream, StreamView
+    from ome_writers import AcquisitionSettings, OMEStream
 
 __all__ = ["MDAWriter"]
 
@@ -164,14 +165,25 @@ class MDAWriter:
 
     @property
     def stream(self) -> OMEStream:
-        """The stream; there is none before the run has begun (RuntimeError)."""
+        """The stream; there is none before the run has begun (RuntimeError).
+
+        When a camera joins that nobody named, another stream takes its place.
+        """
         if self._outputs is None:
             raise RuntimeError(f"No stream: {self._error or 'no run has begun'}.") from self._error
         return self._outputs.stream
 
     def view(self, *, dynamic_shape: bool = True, strict: bool = False) -> StreamView:
-        """Return the acquisition as one array, live and afterwards; see `OMEStream.view`."""
-        return self.stream.view(dynamic_shape=dynamic_shape, strict=strict)
+        """Return the acquisition as one array, live and afterwards; see `OMEStream.view`.
+
+        A view that is taken before a camera joins that nobody named keeps its axes, and shows the first camera; a log
+        message says so, and a new view has all of them.
+        """
+        stream, outputs = self.stream, self._outputs
+        if outputs is None or not outputs.may_change:
+            return stream.view(dynamic_shape=dynamic_shape, strict=strict)
+        source = FollowingSource(outputs)
+        return StreamView.over(source, dynamic_shape=dynamic_shape, strict=strict)
 
     @property
     def progress(self) -> Counts:

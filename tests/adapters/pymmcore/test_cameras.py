@@ -98,6 +98,29 @@ def test_two_cameras(both: CMMCorePlus, suffix: str, tmp_path: Path) -> None:
 
 
 @SUFFIXES
+def test_two_cameras_at_two_positions(two: CMMCorePlus, suffix: str, tmp_path: Path) -> None:
+    """Seven axes (t, p, c, z, camera, y, x) are no more than six to those who read one image of it."""
+    two.setCameraDevice("Both")
+    two.mda.engine.use_hardware_sequencing = False
+    seq = useq.MDASequence(
+        time_plan={"interval": 0, "loops": 2},
+        stage_positions=[(0, 0), (9, 9)],
+        channels=["DAPI", "FITC"],
+        z_plan=STACK,
+    )
+    writer = MDAWriter(tmp_path / f"x.ome.{suffix}", core=two)
+    with delivered(two) as frames:
+        two.mda.run(seq, output=writer)
+    assert writer.result().written == len(frames) == 48
+    assert writer.view().dims == ("t", "p", "c", "z", "cam", "y", "x")
+    images = [image.pixels for image in read(tmp_path / f"x.ome.{suffix}")]
+    assert [image.shape for image in images] == [(2, 4, 3, 32, 48)] * 2
+    for index, frame in frames:
+        at = (index["t"], 2 * index["c"] + index["cam"], index["z"])
+        np.testing.assert_array_equal(images[index["p"]][at], frame)
+
+
+@SUFFIXES
 def test_two_cameras_without_channels(both: CMMCorePlus, suffix: str, tmp_path: Path) -> None:
     """Without a channel plan the cameras are the channels."""
     writer = MDAWriter(tmp_path / f"x.ome.{suffix}", core=both)

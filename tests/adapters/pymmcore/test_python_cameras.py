@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,6 +76,51 @@ def test_two_python_cameras(core: UniMMCore, suffix: str, copy: bool, tmp_path: 
     images = (wide.reshape(4, 32, 48), narrow.reshape(4, 16, 20))
     for index, frame in frames:
         np.testing.assert_array_equal(images[index["cam"]][index["t"]], frame)
+
+
+@SUFFIXES
+def test_a_view_from_before_a_camera_joined(
+    core: UniMMCore, suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A view that was taken at the start keeps its axes, and goes on with the first camera in the new output."""
+    core.mda.set_engine(TurnsEngine(core, use_hardware_sequencing=False))
+    writer = MDAWriter(tmp_path / f"x.ome.{suffix}").attach(core)
+    views: list[Any] = []
+    expanded = threading.Event()
+    shown: list[bool] = []
+
+    def start(*_: Any) -> None:
+        view = writer.view()
+        view.coords_changed.connect(expanded.set)
+        views.append(view)
+        assert (view.shape, view.dtype) == ((0, 0, 32, 48), np.uint16)
+
+    def look(image: np.ndarray, event: useq.MDAEvent) -> None:
+        if event.index["cam"] == 0:
+            shown.append(np.array_equal(views[0][event.index["t"], event.index["c"]], image))
+
+    core.mda.events.sequenceStarted.connect(start)
+    core.mda.events.frameReady.connect(look)
+    seq = useq.MDASequence(time_plan={"interval": 0, "loops": 3}, channels=["DAPI", "FITC"])
+    with delivered(core) as frames:
+        core.mda.run(seq)
+    core.mda.events.sequenceStarted.disconnect(start)
+    core.mda.events.frameReady.disconnect(look)
+    writer.detach()
+    assert writer.result().written == 12
+    assert shown == [True] * 6
+    assert expanded.wait(30)
+    (view,) = views
+    assert (view.dims, view.shape) == (("t", "c", "y", "x"), (3, 2, 32, 48))
+    assert list(view.coords["c"]) == ["DAPI", "FITC"]
+    for index, frame in frames:
+        if index["cam"] == 0:
+            np.testing.assert_array_equal(view[index["t"], index["c"]], frame)
+    again = writer.view()
+    assert (again.dims, again.shape) == (("t", "c", "cam", "y", "x"), (3, 2, 2, 32, 48))
+    np.testing.assert_array_equal(again[:, :, 0], view)
+    assert "'Narrow' has joined" in caplog.text
+    assert "showing 'Wide' alone" in caplog.text
 
 
 def test_an_iterator_of_events_of_two_cameras(core: UniMMCore, tmp_path: Path) -> None:

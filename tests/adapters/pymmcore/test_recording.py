@@ -96,8 +96,13 @@ def test_tags_become_frame_metadata(demo_core: CMMCorePlus, tmp_path: Path) -> N
 
 
 @demo
-def test_an_overflow_ends_cleanly(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+@SUFFIXES
+@pytest.mark.parametrize("free", [False, True], ids=["counted", "free-running"])
+def test_an_overflow_ends_cleanly(
+    demo_core: CMMCorePlus, free: bool, suffix: str, tmp_path: Path
+) -> None:
     """When the buffer is full the camera stops, all that was in it is written, and it is said."""
+    output = tmp_path / f"x.ome.{suffix}"
     before = demo_core.getCircularBufferMemoryFootprint()
     demo_core.setCircularBufferMemoryFootprint(1)
     capacity = 2**20 // (48 * 32 * 2)
@@ -113,19 +118,17 @@ def test_an_overflow_ends_cleanly(demo_core: CMMCorePlus, tmp_path: Path) -> Non
             popped(demo_core) as delivered,
             pytest.warns(RuntimeWarning, match=r"buffer of 1 MB was full"),
         ):
-            counts = record(
-                demo_core,
-                tmp_path / "x.ome.zarr",
-                n_frames=4 * capacity,
-                progress=dawdle,
-            )
+            length: Any = {"duration": 60.0} if free else {"n_frames": 4 * capacity}
+            counts = record(demo_core, output, progress=dawdle, **length)
     finally:
         demo_core.setCircularBufferMemoryFootprint(before)
     assert counts.overflowed
     assert capacity // 2 < counts.received == counts.written == len(delivered) < 4 * capacity
-    assert counts.dropped == 4 * capacity - counts.received
-    np.testing.assert_array_equal(planes(tmp_path / "x.ome.zarr"), delivered)
-    assert attributes(tmp_path / "x.ome.zarr")["ome_writers"]["status"] == "cancelled"
+    assert free or counts.dropped == 4 * capacity - counts.received
+    np.testing.assert_array_equal(planes(output), delivered)
+    assert not demo_core.isSequenceRunning()
+    if suffix == "zarr":
+        assert attributes(output)["ome_writers"]["status"] == ("complete" if free else "cancelled")
 
 
 @demo

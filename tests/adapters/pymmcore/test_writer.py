@@ -250,6 +250,27 @@ def test_a_second_run_has_a_way_out(
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
 
 
+@SUFFIXES
+@pytest.mark.parametrize("several", [False, True])
+def test_a_second_run_by_the_clients_own_sink(
+    demo_core: CMMCorePlus, suffix: str, several: bool, tmp_path: Path
+) -> None:
+    """A path that is taken, or whose folder of TIFFs is, ends the run before it begins, with the ways out."""
+    seq = useq.MDASequence(stage_positions=[(0, 0), (1, 1)] if several else [], channels=TWO)
+    output = tmp_path / f"x.ome.{suffix}"
+    demo_core.mda.run(seq, output=output)
+    taken = tmp_path / "x" if several and suffix == "tiff" else output
+    assert [path.name for path in tmp_path.iterdir()] == [taken.name]
+    before = sorted((p, p.stat().st_mtime_ns) for p in taken.rglob("*"))
+    with pytest.raises(OutputExistsError, match=rf"{taken.name} exists.*(overwrite=True)"):
+        demo_core.mda.run(seq, output=output)
+    assert sorted((p, p.stat().st_mtime_ns) for p in taken.rglob("*")) == before
+    with delivered(demo_core) as frames:
+        demo_core.mda.run(seq, output=output, overwrite=True)
+    check_delivered(output, seq, frames)
+    demo_core.mda.run(seq, output=tmp_path / f"y.ome.{suffix}")
+
+
 def test_a_writer_takes_one_run(demo_core: CMMCorePlus, tmp_path: Path) -> None:
     """The second run with one writer is ended, and says what to do instead."""
     writer = MDAWriter(tmp_path / "x.ome.zarr", core=demo_core)

@@ -198,6 +198,9 @@ def test_the_first_frames_tell(tmp_path: Path, suffix: str, second: Any) -> None
             stream.append(frame, frame_metadata={"n": number})
         assert len(stream.plan.images) == 2
         assert view.dims[:4] == ("t", "c", "cam", "y")
+        np.testing.assert_array_equal(view, stream.view())
+        part = (slice(came[-1].shape[0]), slice(came[-1].shape[1]))
+        np.testing.assert_array_equal(view[2, 1, 1][part], came[-1])
     assert told == list(range(12))
     images = stored(tmp_path, suffix)
     if second[0] == (*SMALL, 3) and suffix == "zarr":

@@ -1,0 +1,257 @@
+"""What a dataset says of the run that made it: each fact where its readers look for it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from adapters.pymmcore.runs import delivered
+from adapters.pymmcore.stored import attributes, check_delivered
+from ome_writers_pymmcore import MDAWriter
+
+pytest.importorskip("useq")
+pytest.importorskip("pymmcore_plus")
+pytest.importorskip("tensorstore", reason="the independent reader")
+pytest.importorskip("tifffile", reason="the independent reader")
+pytest.importorskip("ome_types", reason="the validator of OME-XML")
+
+import ome_types
+import tifffile
+import useq
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pymmcore_plus import CMMCorePlus
+
+pytestmark = pytest.mark.camera
+
+SUFFIXES = pytest.mark.parametrize("suffix", ["zarr", "tiff"])
+WAYS = pytest.mark.parametrize("way", ["path", "writer"])
+
+
+def run(core: CMMCorePlus, sequence: useq.MDASequence, output: Path, way: str = "writer") -> Any:
+    """Acquire a sequence; return what was delivered."""
+    writer: Any = MDAWriter(output, core=core) if way == "writer" else output
+    with delivered(core) as frames:
+        core.mda.run(sequence, output=writer)
+    if way == "writer":
+        assert writer.result().dropped == 0
+    return frames
+
+
+def planes(output: Path) -> list[dict[str, Any]]:
+    """Return what is said of each frame: its plane in storage order, and its own facts."""
+    if output.name.endswith(".zarr"):
+        image = output / "0" if "ome_writers" in attributes(output / "0") else output
+        return list(attributes(image)["ome_writers"]["frame_metadata"])
+    document = ome_types.from_tiff(output)
+    notes = {a.id: a.value for a in document.structured_annotations.map_annotations}
+    found = []
+    for plane in document.images[0].pixels.planes:
+        facts = {"position_z": plane.position_z, "plane": (plane.the_t, plane.the_c, plane.the_z)}
+        for reference in plane.annotation_refs:
+            told = {m.k: json.loads(m.value or "null") for m in notes[reference.id].ms}
+            facts.update(told)
+        found.append(facts)
+    return found
+
+
+@pytest.fixture
+def sequenced(demo_core: CMMCorePlus) -> Iterator[CMMCorePlus]:
+    """Return the core with stages that go through a sequence while the camera is triggered."""
+    demo_core.setProperty("Z", "UseSequences", "Yes")
+    demo_core.mda.engine.use_hardware_sequencing = True
+    yield demo_core
+    demo_core.setProperty("Z", "UseSequences", "No")
+
+
+@SUFFIXES
+@pytest.mark.parametrize("upwards", [True, False], ids=["up", "down"])
+def test_a_triggered_frame_is_where_its_event_is(
+    sequenced: CMMCorePlus, suffix: str, upwards: bool, tmp_path: Path
+) -> None:
+    """Frames of a hardware sequence have their event's position and index, and keep what the camera said of them."""
+    output = tmp_path / f"x.ome.{suffix}"
+    sequence = useq.MDASequence(
+        stage_positions=[(10, 20, 30)], z_plan={"range": 4, "step": 2, "go_up": upwards}
+    )
+    run(sequenced, sequence, output)
+    found = planes(output)
+    assert [frame["index"] for frame in found] == [{"p": 0, "z": z} for z in range(3)]
+    depths = [28.0, 30.0, 32.0]
+    assert [frame["position_z"] for frame in found] == (depths if upwards else depths[::-1])
+    for number, frame in enumerate(found):
+        assert frame["hardware_triggered"] is True
+        tags = frame["camera_metadata"]
+        assert tags["ImageNumber"] == str(number)
+        assert {"ElapsedTime-ms", "TimeReceivedByCore"} <= set(tags)
+    if suffix == "zarr":
+        settings = attributes(output)["ome_writers"]["settings"]
+        (plan,) = [d["coords"] for d in settings["dimensions"] if d["name"] == "z"]
+        assert plan == ([-2.0, 0.0, 2.0] if upwards else [2.0, 0.0, -2.0])
+
+
+@SUFFIXES
+def test_facts_of_the_microscope(demo_core: CMMCorePlus, suffix: str, tmp_path: Path) -> None:
+    """Date, region of interest, binning and the magnification behind the objective are those of the microscope."""
+    core, output = demo_core, tmp_path / f"x.ome.{suffix}"
+    began: list[datetime] = []
+
+    def start(_: Any, meta: Any) -> None:
+        began.append(datetime.fromisoformat(meta["datetime"]))
+
+    core.loadDevice("Optovar", "DemoCamera", "DOptovar")
+    core.initializeDevice("Optovar")
+    try:
+        core.setProperty("Optovar", "Position", "1.6x")
+        core.setROI(8, 4, 16, 12)
+        core.setProperty("Camera", "Binning", "2")
+        core.setROI(8, 4, 16, 12)
+        core.mda.events.sequenceStarted.connect(start)
+        run(core, useq.MDASequence(channels=["DAPI"]), output)
+    finally:
+        core.mda.events.sequenceStarted.disconnect(start)
+        core.setProperty("Camera", "Binning", "1")
+        core.clearROI()
+        core.setProperty("Camera", "OnCameraCCDXSize", 48)
+        core.setProperty("Camera", "OnCameraCCDYSize", 32)
+        core.unloadDevice("Optovar")
+    if suffix == "zarr":
+        facts = attributes(output)["microscope"]
+        assert datetime.fromisoformat(facts["acquisition_date"]) == began[0]
+        (camera,) = facts["cameras"]
+        assert (camera["roi"], camera["binning"]) == ([8, 4, 16, 12], 2)
+        assert (camera["shape"], facts["magnification_factor"]) == ([12, 16], 1.6)
+        assert set(facts["software"]) >= {"pymmcore-plus", "MMCore", "device API", "module API"}
+        assert facts["software"]["device API"].isdigit()
+        return
+    document = ome_types.from_tiff(output)
+    (image,), (instrument,) = document.images, document.instruments
+    assert image.acquisition_date == began[0]
+    assert (image.pixels.size_y, image.pixels.size_x) == (12, 16)
+    assert image.pixels.channels[0].detector_settings.binning.value == "2x2"
+    (objective,) = instrument.objectives
+    assert (objective.nominal_magnification, objective.calibrated_magnification) == (10, 16)
+    notes = {a.namespace: a.value for a in document.structured_annotations.map_annotations}
+    told = {m.k: json.loads(m.value or "null") for m in notes["microscope"].ms}
+    assert told["cameras"][0]["roi"] == [8, 4, 16, 12]
+    assert told["magnification_factor"] == 1.6
+    assert "MMCore" in instrument.microscope.model
+
+
+@SUFFIXES
+@WAYS
+def test_what_is_never_acquired(
+    demo_core: CMMCorePlus, suffix: str, way: str, tmp_path: Path
+) -> None:
+    """A channel without a stack has one plane: nothing is told of the others, and they take no place on the disk."""
+    demo_core.mda.engine.use_hardware_sequencing = False
+    output = tmp_path / f"x.ome.{suffix}"
+    channels: Any = ["DAPI", {"config": "FITC", "do_stack": False}]
+    sequence = useq.MDASequence(channels=channels, z_plan={"range": 4, "step": 1})
+    check_delivered(output, sequence, run(demo_core, sequence, output, way))
+    assert len(planes(output)) == 6
+    if suffix == "zarr":
+        chunks = sorted(
+            p.relative_to(output / "0" / "c").as_posix()
+            for p in (output / "0" / "c").rglob("*")
+            if p.is_file()
+        )
+        assert chunks == [f"{c}/{z}/0/0" for c, z in [*((0, z) for z in range(5)), (1, 2)]]
+        return
+    document = ome_types.from_tiff(output)
+    told = [(p.the_c, p.the_z) for p in document.images[0].pixels.planes]
+    assert told == [*((0, z) for z in range(5)), (1, 2)]
+    # Each plane has a page, as Bio-Formats wants it; that of a plane that nobody acquired reads 0.
+    with tifffile.TiffFile(output) as file:
+        shown = [bool(page.asarray().any()) for page in file.pages]
+    assert shown == [True] * 5 + [False, False, True, False, False]
+
+
+CHANGES: dict[str, Any] = {
+    "roi": lambda core: core.setROI(0, 0, 16, 16),
+    "binning": lambda core: core.setProperty("Camera", "Binning", "2"),
+    "pixel type": lambda core: core.setProperty("Camera", "PixelType", "8bit"),
+}
+
+
+@SUFFIXES
+@WAYS
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_camera_that_is_changed_during_a_run(
+    demo_core: CMMCorePlus, change: str, way: str, suffix: str, tmp_path: Path
+) -> None:
+    """The frame after the change is refused with the reason, and those before it are safe."""
+    core, output = demo_core, tmp_path / f"x.ome.{suffix}"
+    core.mda.engine.use_hardware_sequencing = False
+    sequence = useq.MDASequence(time_plan={"interval": 0, "loops": 5})
+    frames: list[Any] = []
+
+    def receive(image: np.ndarray, event: useq.MDAEvent) -> None:
+        frames.append((dict(event.index), image.copy()))
+        if event.index["t"] == 1:
+            CHANGES[change](core)
+
+    writer = MDAWriter(output, core=core)
+    core.mda.events.frameReady.connect(receive)
+    refused: BaseException | None = None
+    try:
+        core.mda.run(sequence, output=output if way == "path" else writer)
+        if way == "writer":
+            writer.result()
+    except (ValueError, TypeError) as error:
+        refused = error
+    finally:
+        core.mda.events.frameReady.disconnect(receive)
+        core.setProperty("Camera", "Binning", "1")
+        core.setProperty("Camera", "PixelType", "16bit")
+        core.clearROI()
+        core.setProperty("Camera", "OnCameraCCDXSize", 48)
+        core.setProperty("Camera", "OnCameraCCDYSize", 32)
+    assert refused is not None
+    words = ("uint16", "uint8") if change == "pixel type" else ("(32, 48)", "got (16,")
+    assert all(word in str(refused) for word in words), refused
+    if way == "writer":
+        assert "2 frames before it are safe" in str(refused)
+    (image,) = check_delivered(output, sequence, frames[:2])
+    assert image.pixels.reshape(-1, 32, 48).shape[0] == 2
+
+
+def test_arrays_that_belong_to_somebody_else(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """Read-only frames, and frames whose colours lie in memory the other way round, are written as they read."""
+    rng = np.random.default_rng(0)
+    stored = [rng.integers(0, 255, (32, 48, 3)).astype("uint8") for _ in range(3)]
+    frames = [pixels[..., ::-1] for pixels in stored]
+    for frame in frames:
+        frame.flags.writeable = False
+        assert frame.strides[-1] < 0
+    demo_core.setProperty("Camera", "PixelType", "32bitRGB")
+    try:
+        sequence = useq.MDASequence(time_plan={"interval": 0, "loops": 3})
+        summary = demo_core.mda.engine.setup_sequence(sequence)
+        writer = MDAWriter(tmp_path / "x.ome.tiff", core=demo_core)
+        writer.sequenceStarted(sequence, summary)
+        for event, frame in zip(sequence, frames, strict=True):
+            writer.frameReady(frame, event, {})
+        writer.sequenceFinished(sequence)
+    finally:
+        demo_core.setProperty("Camera", "PixelType", "16bit")
+    assert writer.result().written == 3
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "x.ome.tiff"), frames)
+
+
+def test_a_run_that_cannot_be_set_up(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """Where the engine fails before the first signal, the writer is done, with no frame and nothing on disk."""
+    writer = MDAWriter(tmp_path / "x.ome.zarr", core=demo_core)
+    writer.sequenceFinished(useq.MDASequence())
+    counts = writer.result(timeout=60)
+    assert (counts.received, counts.written, counts.expected) == (0, 0, None)
+    with pytest.raises(RuntimeError, match="no run has begun"):
+        writer.view()
+    assert list(tmp_path.iterdir()) == []
