@@ -144,9 +144,8 @@ def stored(made: Case, image: np.ndarray) -> np.ndarray:
     return image.transpose(*("tcz".index(a) for a in letters), 3, 4).reshape(-1, *image.shape[-2:])
 
 
-@pytest.mark.filterwarnings(
-    "ignore:.*reading array from closed file:UserWarning"
-)  # tifffile's own, of sets
+# tifffile's own, of sets
+@pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning")
 def test_tifffile(written: tuple[Case, Path]) -> None:
     """Each file alone has the right pages, and where it says everything, the right series."""
     made, path = written

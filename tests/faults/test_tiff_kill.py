@@ -30,9 +30,8 @@ SEED = int(os.environ.get("FAULT_SEED", "0")) or random.SystemRandom().randrange
 
 
 @pytest.mark.parametrize("form", SHORT)
-@pytest.mark.filterwarnings(
-    "ignore:.*reading array from closed file:UserWarning"
-)  # tifffile's own, of sets
+# tifffile's own, of sets
+@pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning")
 def test_what_a_flush_took_survives(tmp_path: Path, form: str) -> None:
     """A frame that was accepted before a flush, and the flush ended, is there, bit for bit, with its metadata."""
     judgement = kill_round(tmp_path, form, SEED, timed=False)
@@ -40,9 +39,8 @@ def test_what_a_flush_took_survives(tmp_path: Path, form: str) -> None:
 
 
 @pytest.mark.skipif(not ROUNDS, reason="the long version: FAULT_ROUNDS=50")
-@pytest.mark.filterwarnings(
-    "ignore:.*reading array from closed file:UserWarning"
-)  # tifffile's own, of sets
+# tifffile's own, of sets
+@pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning")
 @pytest.mark.timeout(3600)
 def test_many_rounds_lose_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No form loses a promised frame in `FAULT_ROUNDS` rounds."""

@@ -23,9 +23,8 @@ from support.steps import each_step
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*reading array from closed file:UserWarning"
-)  # tifffile's own, of sets
+# tifffile's own, of sets
+pytestmark = pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning")
 
 
 # States between system calls: Python 3.10 removes the lock and journal in a way that is not seen.

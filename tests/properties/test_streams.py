@@ -89,9 +89,8 @@ class StreamMachine(RuleBasedStateMachine):
         counts = [None if endless and axis == "t" else COUNTS[axis] for axis in order]
         self.total = None if endless else int(np.prod([COUNTS[axis] for axis in order]))
         sharded = shard if self.row.sharding else None
-        first = Dimension(
-            name="t", count=4, chunk_size=chunk, shard_size_chunks=sharded
-        )  # the others have chunks of a frame
+        # the others have chunks of a frame
+        first = Dimension(name="t", count=4, chunk_size=chunk, shard_size_chunks=sharded)
         axes = [
             first.model_copy(update={"count": count})
             if axis == "t"

@@ -48,9 +48,8 @@ for i in range(appended):
 os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
 """
 FRAME = (4, 6)
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*reading array from closed file:UserWarning"
-)  # tifffile's own, of sets
+# tifffile's own, of sets
+pytestmark = pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning")
 
 
 def settings(path: Path, axes: dict[str, int], **more: Any) -> AcquisitionSettings:

@@ -42,9 +42,8 @@ ENDINGS = {
         "endless", "tpc", (None, 2, 2), frames=10, reached=({"t": 3}, {"t": 2}), metadata=False
     ),
 }
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*reading array from closed file:UserWarning"
-)  # tifffile's own, of sets
+# tifffile's own, of sets
+pytestmark = pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning")
 
 
 def made(ending: str, mode: str, compression: str = "none") -> Case:

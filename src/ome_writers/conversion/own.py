@@ -91,9 +91,8 @@ def _rows(plan: Plan, shapes: Rows, view: StreamView) -> Rows:
         return np.asarray(rows[inside(rows)])
     rows = router.acquired(np.arange(router.frames, dtype=np.int64))
     rows = rows[inside(rows)]
-    first = np.unique(rows, axis=0, return_index=True)[
-        1
-    ]  # a place that is visited twice is read once
+    # a place that is visited twice is read once
+    first = np.unique(rows, axis=0, return_index=True)[1]
     return np.asarray(rows[np.sort(first)])
 
 

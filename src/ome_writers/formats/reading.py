@@ -83,9 +83,8 @@ def _zarr(root: Path) -> Frames:
         folder = root / group
         ours = read_document(folder / "zarr.json").get("attributes", {}).get("ome_writers", {})
         frames = ours.get("frame_metadata")
-        if not isinstance(
-            frames, list
-        ):  # the document says that it is in the journal, or nothing yet
+        # the document says that it is in the journal, or nothing yet
+        if not isinstance(frames, list):
             frames = latest(read_lines(folder / JOURNAL_NAME))
         found += ({**frame, "image": group} for frame in frames) if len(groups) > 1 else frames
     return found

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["Pool"]
 
 _PATIENCE = 0.02  # seconds between looks when memory is short; a release wakes earlier
-_WARM = (
-    16 * 2**20
-)  # bytes that may be lent before `take` hopes for a buffer that is on its way back
+# bytes that may be lent before `take` hopes for a buffer that is on its way back
+_WARM = 16 * 2**20
 _HOPE = 0.001  # seconds: such a buffer is warm in the cache, and new memory costs a fault a page
 
 

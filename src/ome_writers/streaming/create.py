@@ -139,9 +139,8 @@ def _record(plan: Plan, row: EngineRow, layout: Layout, output: Output | None) -
         documents = open_documents(plan, layout)
         for key, content in documents.render():
             engine.put(key, content)
-        if (
-            layout.root != layout.output
-        ):  # then journals lie beside the file, and outlive it after a crash
+        # then journals lie beside the file, and outlive it after a crash
+        if layout.root != layout.output:
             for key in layout.journals:
                 (layout.root / key).unlink(missing_ok=True)
         journal = Journal(layout.root, layout.journals, durable=durable, place=layout.place)

@@ -32,9 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["CoordUpdate", "Events"]
 
 QUEUE = 1024
-BREATH = (
-    0.005  # seconds between two looks at the queue: waking a thread a frame would cost the camera
-)
+# seconds between two looks at the queue: waking a thread a frame would cost the camera
+BREATH = 0.005
 GRACE = 1.0  # seconds that `close` gives listeners for the frames that wait
 
 EventName = Literal["coords_changed", "coords_expanded"]
@@ -95,9 +94,8 @@ class Events:
         self._listeners: list[_Listener] = []
         self._group: SignalGroup | None = None
         self._queue: deque[tuple[int, Place]] = deque(maxlen=QUEUE)
-        self._taken = (
-            0  # frames that were put into the queue; written by the acquisition thread only
-        )
+        # frames that were put into the queue; written by the acquisition thread only
+        self._taken = 0
         self._told = 0
         self._starting = threading.Lock()
         self._wake = threading.Event()

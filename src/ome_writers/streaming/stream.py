@@ -509,9 +509,8 @@ class OMEStream:
             self._state = State.CLOSED
         self._clock.stop()
         atexit.unregister(self._at_exit)
-        if (
-            self._recorder.journal.waiting
-        ):  # what is known of frames is not to wait for the end of `close`
+        # what is known of frames is not to wait for the end of `close`
+        if self._recorder.journal.waiting:
             self._recorder.flush(self._taken)
         whole = self._placement.reached_end
         trim = self.settings.on_incomplete == "trim" and not whole

@@ -100,9 +100,8 @@ def test_there_and_back(layout: str, tmp_path: Path) -> None:
     before, after = document(source, IMAGES[layout][0]), document(back, groups[0])
     for key in ("axes", "datasets"):
         was, now = (doc["ome"]["multiscales"][0][key] for doc in (before, after))
-        if (
-            layout != "collection" and key == "datasets"
-        ):  # OME-TIFF has no place for an origin alone
+        # OME-TIFF has no place for an origin alone
+        if layout != "collection" and key == "datasets":
             was[0]["coordinateTransformations"] = was[0]["coordinateTransformations"][:1]
         if layout == "collection" and key == "datasets":
             was[0]["coordinateTransformations"][1]["translation"][-2] -= 1.0

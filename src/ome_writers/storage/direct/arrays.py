@@ -30,9 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["StoredArray"]
 
 _LOOK = 0.001  # seconds between two looks whether others have closed a file
-_MOST_SHARDS = (
-    1024  # shards of one array that wait for chunks; older ones are tidied, and taken up again
-)
+# shards of one array that wait for chunks; older ones are tidied, and taken up again
+_MOST_SHARDS = 1024
 
 
 class _Seat(NamedTuple):

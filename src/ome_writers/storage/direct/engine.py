@@ -58,9 +58,8 @@ class DirectEngine:
         self._root = root
         self._targets = tuple(targets)
         self._durable = options.durable
-        self._share = options.buffer_bytes // (
-            2 * len(targets)
-        )  # all arrays may be written by turns
+        # all arrays may be written by turns
+        self._share = options.buffer_bytes // (2 * len(targets))
         self._shapes: list[tuple[int, ...] | None] = [None] * len(targets)
         self._handles = Handles(durable=options.durable)
         self._uncached = Uncached() if options.direct_io else None
@@ -82,9 +81,8 @@ class DirectEngine:
         self._counting = threading.Lock()
         self._open: dict[tuple[int, Cell | None], Block] = {}  # oldest first
         self._live: dict[int, dict[int, Block]] = {}  # by array: blocks whose frames are in memory
-        self._coming: list[set[Cell]] = [
-            set() for _ in targets
-        ]  # by array: the columns of one plane in them
+        # by array: the columns of one plane in them
+        self._coming: list[set[Cell]] = [set() for _ in targets]
         self._parted: dict[tuple[int, Cell], set[int]] = {}  # filled slots of columns put aside
         self._lent: dict[int, NDArray[np.uint8]] = {}
         self._frames_written = 0
@@ -174,9 +172,8 @@ class DirectEngine:
             plane = self._in_memory(array, cell, slot)
             if plane is not None:
                 return plane
-            if (
-                landed == self._frames_written
-            ):  # no frame has come and landed meanwhile: none was half on disk
+            # no frame has come and landed meanwhile: none was half on disk
+            if landed == self._frames_written:
                 return stored.grid.blank() if column is None else stored.grid.plane(column, slot)
         with self._lock:  # no frame can come now
             plane = self._in_memory(array, cell, slot)
@@ -229,9 +226,8 @@ class DirectEngine:
         if not small and (stored.serial or self._background.depth < _BEHIND):
             return False
         try:
-            if (
-                stored is not self._seated
-            ):  # one file at a time is kept open for this, not one for each array
+            # one file at a time is kept open for this, not one for each array
+            if stored is not self._seated:
                 if self._seated is not None:
                     self._seated.rise()
                 self._seated = stored

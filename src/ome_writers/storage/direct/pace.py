@@ -8,9 +8,8 @@ __all__ = ["Pace"]
 
 _SLOW = 0.01  # seconds that a write may take besides: a busy machine lets a thread wait that long
 _SPEED = 500e6  # bytes a second: what the system takes while it has room for them in memory
-_FIRST_PAUSE = (
-    0.1  # seconds without a try after a slow write; twice as long after one that follows soon
-)
+# seconds without a try after a slow write; twice as long after one that follows soon
+_FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 10.0
 
 

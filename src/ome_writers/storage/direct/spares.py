@@ -11,9 +11,8 @@ import time
 
 __all__ = ["Spares"]
 
-_FETCH = (
-    2.0  # seconds that a reader is given from looking up a chunk in the index to having read it
-)
+# seconds that a reader is given from looking up a chunk in the index to having read it
+_FETCH = 2.0
 
 
 class Spares:
