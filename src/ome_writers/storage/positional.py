@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["open_file", "open_new", "read_at", "write_apart", "write_at", "write_one"]
+__all__ = ["open_file", "open_new", "read_at", "read_whole", "write_apart", "write_at", "write_one"]
 
 _FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _MOST_BUFFERS = 512  # below IOV_MAX everywhere
@@ -82,6 +82,18 @@ def read_at(fd: int, count: int, offset: int) -> bytes:
     with _seeking:
         os.lseek(fd, offset, os.SEEK_SET)
         return os.read(fd, count)
+
+
+def read_whole(fd: int, count: int, offset: int) -> bytes:
+    """Return `count` bytes from `offset`, fewer only where the file ends: the system gives 2 GiB at once."""
+    parts = []
+    while count:
+        part = read_at(fd, count, offset)
+        if not part:
+            break
+        parts.append(part)
+        count, offset = count - len(part), offset + len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _write_some(fd: int, buffers: list[bytes | memoryview], offset: int) -> int:

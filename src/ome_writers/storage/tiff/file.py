@@ -11,15 +11,15 @@ from __future__ import annotations
 import os
 import struct
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ome_writers.storage.alone import alone_soon
-from ome_writers.storage.positional import read_at, write_at
+from ome_writers.storage.positional import read_at, read_whole, write_at
 from ome_writers.storage.tiff.directory import HEADER, aligned
 from ome_writers.storage.tiff.landing import Landing
+from ome_writers.storage.tiff.places import Place, Places
 from ome_writers.storage.tiff.relaying import Relaid
 from ome_writers.storage.tiff.sparse import make_sparse
 
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from ome_writers.storage.tiff.structure import Structure
 
 __all__ = ["TiffFile"]
-
-_READING = 1.0  # seconds; who has found a description has read it by then
 
 
 class TiffFile:
@@ -68,11 +66,8 @@ class TiffFile:
         self._first = structure.first
         self._capacity = 0
         self._lock = threading.Lock()  # of places, the chain and the description
-        self._end = 0
+        self._places = Places()
         self._visible = 0  # rows that the chain leads to
-        self._slots: list[tuple[int, int]] = []  # (offset, capacity) of the places for descriptions
-        self._slot = 0
-        self._left: dict[int, float] = {}  # when a slot's description ceased to be the one in force
         self._first_at = len(HEADER)  # where the first directory stands
         self._made = False
         self._landing = Landing(self.geometry, structure)
@@ -93,34 +88,20 @@ class TiffFile:
             if self._kept is not None and self._alone and self._chain_is_longer(self._kept):
                 self._lay(self._kept, content)
                 return
-            slot = self._free_slot(len(content))
-            offset = self._slots[slot][0]
+            spare = len(content) // 4 if self.geometry.grows else 0
+            within = self._kept is not None  # the file gets shorter: nothing may stand in the way
+            place = self._places.for_description(len(content), spare=spare, within=within)
             with self._handles.use(self.path) as fd:
-                write_at(fd, [content], offset)
+                write_at(fd, [content], place.offset)
             self._handles.sync(self.path)
-            self._lead(self._first_at + self._first.description_at, len(content), offset)
-            self._take_slot(slot)
+            self._lead(self._first_at + self._first.description_at, len(content), place.offset)
+            self._places.put_in_force(place)
         self._handles.sync(self.path)
 
     def _lead(self, at: int, *numbers: int) -> None:
         """Write numbers of 8 bytes that lead readers elsewhere, at once."""
         with self._handles.use(self.path) as fd:
             write_at(fd, [struct.pack(f"<{len(numbers)}Q", *numbers)], at)
-
-    def _take_slot(self, slot: int) -> None:
-        self._left[self._slot] = time.monotonic()
-        self._slot = slot
-
-    def _free_slot(self, nbytes: int) -> int:
-        """Return a place for a description, none that readers may be reading from."""
-        now = time.monotonic()
-        for i, (offset, capacity) in enumerate(self._slots):
-            at_rest = i != self._slot and now - self._left.get(i, now) > _READING
-            if at_rest and capacity >= nbytes and (self._kept is None or offset < self._end):
-                return i
-        capacity = aligned(nbytes + nbytes // 4 if self.geometry.grows else nbytes)
-        self._slots.append((self._allocate(capacity), capacity))
-        return len(self._slots) - 1
 
     # ------------------------------------------------------------------ structure
 
@@ -136,11 +117,11 @@ class TiffFile:
             if not self._made:
                 self._create(None)
             while page >= self.geometry.rows * self.geometry.pages_in_row:
-                segment = self.geometry.add_segment(self._end)
-                self._end = segment.end
+                segment = self.geometry.add_segment(self._places.end)
+                self._places.end = segment.end
                 with self._handles.use(self.path) as fd:
                     self._write_records(fd, segment)
-                    os.ftruncate(fd, self._end)
+                    os.ftruncate(fd, segment.end)
 
     def show(self, rows: int) -> None:
         """Have the chain lead to `rows` rows, at least to those that it led to before."""
@@ -173,15 +154,14 @@ class TiffFile:
             self._cut_behind = int(kept[-1])
             self._kept, self._alone = kept, alone
             if self._can_shrink():
-                self._end = self._planes_end()  # what follows has never been shown
+                self._places.end = self._planes_end()  # what follows has never been shown
 
     @property
     def unsettled(self) -> bool:
         """Whether `settle` takes away what a reader may have found a moment ago."""
         if self._kept is None:
             return False
-        left = (self._slots[i][0] for i in self._left if i != self._slot)
-        shrinks = self._can_shrink() and max(left, default=0) >= self._shrunk()
+        shrinks = self._can_shrink() and self._places.was_left_behind(self._shrunk())
         return shrinks or self._has_tail(self._kept)
 
     def settle(self, patience: float) -> None:
@@ -195,12 +175,12 @@ class TiffFile:
             if self._has_tail(self._kept):
                 self._link(int(self._kept[-1]), None)
             if self._can_shrink():
-                self._end = self._shrunk()
+                end = self._places.end = self._shrunk()
                 with self._handles.use(self.path) as fd:
-                    if os.fstat(fd).st_size > self._end:
+                    if os.fstat(fd).st_size > end:
                         with alone_soon(fd, patience):
-                            os.ftruncate(fd, self._end)
-                self._slots, self._slot, self._left = [self._slots[self._slot]], 0, {}
+                            os.ftruncate(fd, end)
+                self._places.forget_all_but_one()
             self._kept = None
         self._handles.sync(self.path)
 
@@ -228,8 +208,8 @@ class TiffFile:
 
     def _shrunk(self) -> int:
         """Return how long the file need be: the description in force is what was written last."""
-        offset, capacity = self._slots[self._slot]
-        return max(self._planes_end(), offset + capacity)
+        described = self._places.in_force
+        return max(self._planes_end(), described.offset + described.capacity)
 
     def _lay(self, kept: NDArray[np.int64], content: bytes) -> None:
         """Put a chain of the pages `kept`, and `content` as its description, in force with one write.
@@ -238,7 +218,7 @@ class TiffFile:
         """
         made = Relaid(self.geometry, self._first, kept)
         size = aligned(len(content))
-        at = self._allocate(size + made.nbytes)
+        at = self._places.allocate(size + made.nbytes)
         with self._handles.use(self.path) as fd:
             write_at(fd, [content], at)
             for offset, directories in made.parts(fd, at + size, (len(content), at)):
@@ -246,18 +226,17 @@ class TiffFile:
         self._handles.sync(self.path)
         self._lead(8, at + size)
         self._first_at = at + size
-        self._slots.append((at, size + made.nbytes))
-        self._take_slot(len(self._slots) - 1)
+        self._places.put_in_force(self._places.add(at, size + made.nbytes))
         self._handles.sync(self.path)
 
     def _create(self, content: bytes | None) -> None:
         """Write header, description, records and blank strips; size the file for all planes."""
         described = len(HEADER) + self._first.nbytes
         self._capacity = aligned(len(content or b""), 256)
-        self._slots, self._slot = [(described, self._capacity)], 0
         head = self._structure.head(self._capacity)
         self.geometry.segments.append(head.segment)
-        self._end, self._visible = head.segment.end, 1
+        self._places.begin(Place(described, self._capacity), head.segment.end)
+        self._visible = 1
         parts = [head.start, bytes(self._capacity)]
         if content is not None:
             at = len(HEADER) + self._first.description_at
@@ -272,7 +251,7 @@ class TiffFile:
                 self._write_records(fd, head.segment, skip=1)
             elif head.records:
                 write_at(fd, [head.records], head.segment.records + self.geometry.record)
-            os.ftruncate(fd, self._end)
+            os.ftruncate(fd, head.segment.end)
         if self.geometry.grows:
             self._link(self.geometry.pages_in_row - 1, None)
         self._made = True
@@ -306,7 +285,7 @@ class TiffFile:
         place, stride = self.geometry.plane_at(page), self.geometry.series_of(page).stride
         if again:
             with self._lock:
-                place = self._allocate(count * stride)
+                place = self._places.allocate(count * stride)
         try:
             with self._handles.use(self.path) as fd:
                 write_at(fd, buffers, place)
@@ -352,7 +331,7 @@ class TiffFile:
         """Append the stored strips of a compressed page, then have its record point to them."""
         counts = [len(s) for s in stored]
         with self._lock:
-            offset = self._allocate(sum(counts))
+            offset = self._places.allocate(sum(counts))
         starts = [offset + sum(counts[:i]) for i in range(len(counts))]
         with self._handles.use(self.path) as fd:
             write_at(fd, list(stored), offset)
@@ -392,24 +371,3 @@ class TiffFile:
 
     def _record_at(self, page: int) -> int:
         return len(HEADER) if page == 0 else self.geometry.record_at(page)
-
-    def _allocate(self, nbytes: int) -> int:
-        """Give away a place at the end of the file, or behind descriptions beyond it (with the lock held)."""
-        offset = aligned(self._end)
-        for begin, capacity in sorted(self._slots):
-            if begin < offset + nbytes and begin + capacity > offset:
-                offset = aligned(begin + capacity)
-        self._end = offset + nbytes
-        return offset
-
-
-def read_whole(fd: int, count: int, offset: int) -> bytes:
-    """Return `count` bytes from `offset`, fewer only where the file ends: the system gives 2 GiB at once."""
-    parts = []
-    while count:
-        part = read_at(fd, count, offset)
-        if not part:
-            break
-        parts.append(part)
-        count, offset = count - len(part), offset + len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
