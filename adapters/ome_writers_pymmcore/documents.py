@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ome_writers import OMEStream
     from ome_writers_pymmcore.microscope import Camera, Microscope
 
-__all__ = ["describe", "show_bit_depth"]
+__all__ = ["describe", "detector_settings", "show_bit_depth"]
 
 SUMMARY = "pymmcore_plus"
 """Namespace of all that pymmcore-plus says at the start of a run, as its own sink has it."""
@@ -117,7 +117,7 @@ def _enrich(model: OME, microscope: Microscope, own: Sequence[str]) -> None:
             # channels of several cameras are called after them: "DAPI / Camera-1"
             named = (channel.name or "").rsplit(" / ", 1)[-1]
             camera = by_label.get(named, seen_by)
-            channel.detector_settings = _detector_settings(camera, detectors[camera.label])
+            channel.detector_settings = detector_settings(camera, detectors[camera.label])
 
 
 def _instrument(microscope: Microscope, detectors: Mapping[str, str]) -> Instrument:
@@ -158,7 +158,8 @@ def _detector(camera: Camera, identifier: str) -> Detector:
     return Detector(id=identifier, model=camera.model or camera.label, manufacturer=source or None)
 
 
-def _detector_settings(camera: Camera, identifier: str) -> DetectorSettings:
+def detector_settings(camera: Camera, identifier: str) -> DetectorSettings:
+    """Return how a camera is set, in the words of OME-XML; `identifier` is that of its Detector."""
     from ome_types.model import Binning, DetectorSettings
 
     binning = None
@@ -170,4 +171,5 @@ def _detector_settings(camera: Camera, identifier: str) -> DetectorSettings:
         binning=binning,
         gain=camera.gain,
         offset=camera.offset,
+        read_out_rate=camera.readout_mhz,
     )

@@ -19,6 +19,7 @@ __all__ = ["Camera", "Microscope", "Objective"]
 _TURRET = re.compile(r"objective|nosepiece|turret|revolver", re.I)
 _MAGNIFICATION = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?x\b", re.I)
 _APERTURE = re.compile(r"(?:\bNA\s*=?\s*|/)(\d?\.\d+)|\b(\d?\.\d+)\s*NA\b", re.I)
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*MHz", re.I)
 _MEDIA = {"oil": "Oil", "water": "Water", "glyc": "Glycerol", "silicon": "Other", "air": "Air"}
 
 
@@ -42,8 +43,8 @@ class Camera:
         (x, y, width, height) where it does not show the whole chip.
     binning, gain, offset
         As set; None where it has no such property.
-    readout
-        Its readout mode or time, as text.
+    readout, readout_mhz
+        What it says of its readout (mode, rate, time) as text, and the rate.
     pixel_size_um
         Where it differs from that of the microscope.
     """
@@ -60,6 +61,7 @@ class Camera:
     gain: float | None = None
     offset: float | None = None
     readout: str = ""
+    readout_mhz: float | None = None
     pixel_size_um: float | None = None
 
 
@@ -192,6 +194,8 @@ def _camera(
     bits = re.search(
         r"\d+", str(getattr(info.get("pixel_format"), "value", info.get("pixel_format")))
     )
+    readout = ", ".join(f"{key} {value}" for key, value in properties.items() if "Readout" in key)
+    rate = _RATE.search(readout)
     shape = info.get("plane_shape") or (info.get("height"), info.get("width"))
     roi = info.get("roi")
     return Camera(
@@ -206,11 +210,8 @@ def _camera(
         binning=_whole(properties.get("Binning")),
         gain=number(properties.get("Gain")),
         offset=number(properties.get("Offset")),
-        readout=", ".join(
-            f"{key} {properties[key]}"
-            for key in ("ReadoutMode", "ReadoutTime")
-            if key in properties
-        ),
+        readout=readout,
+        readout_mhz=float(rate[1]) if rate else None,
         pixel_size_um=None if own_size == pixel_size_um else own_size,
     )
 

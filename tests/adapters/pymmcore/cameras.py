@@ -1,4 +1,4 @@
-"""A Python camera for UniMMCore, and one that tells where it put its frames."""
+"""A Python camera that tells where it put its frames, and an engine that goes from one camera to the next."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pymmcore_plus.experimental.unicore import CameraDevice
+from pymmcore_plus.mda import MDAEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    import useq
     from numpy.typing import DTypeLike
+    from pymmcore_plus import CMMCorePlus
 
 
 class CountingCamera(CameraDevice):
@@ -65,3 +68,19 @@ def put_camera(core: Any, camera: CameraDevice) -> None:
     core.setCameraDevice("Camera")
     core.setExposure(10)
     core.setAutoShutter(False)  # there is no shutter
+
+
+class TurnsEngine(MDAEngine):
+    """An engine that snaps with each of some cameras in turn, however large their frames."""
+
+    def __init__(self, core: CMMCorePlus, labels: Sequence[str]) -> None:
+        super().__init__(core, use_hardware_sequencing=False)
+        self.labels = labels
+
+    def exec_single_event(self, event: useq.MDAEvent) -> Iterator[Any]:
+        for number, label in enumerate(self.labels):
+            self.mmcore.setCameraDevice(label)
+            for image, _, meta in super().exec_single_event(event):
+                own = event.model_copy(update={"index": {**event.index, "cam": number}})
+                yield image, own, {**meta, "camera_device": label}
+        self.mmcore.setCameraDevice(self.labels[0])

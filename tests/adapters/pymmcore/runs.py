@@ -25,6 +25,15 @@ def let_go(core: CMMCorePlus) -> None:
     end_notifications(core)
 
 
+def restore(core: CMMCorePlus) -> None:
+    """Have the demo camera deliver the frames that the tests expect, whatever was set."""
+    core.setProperty("Camera", "Binning", "1")
+    core.setProperty("Camera", "PixelType", "16bit")
+    core.clearROI()
+    core.setProperty("Camera", "OnCameraCCDXSize", 48)
+    core.setProperty("Camera", "OnCameraCCDYSize", 32)
+
+
 @contextmanager
 def delivered(core: CMMCorePlus, *, cancel_at: int | None = None) -> Iterator[Frames]:
     """Keep a copy of each frame that `frameReady` delivers, with its event's index; cancel when `cancel_at` came."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 from ome_writers_useq import EventPlaces, useq_to_acquisition_settings
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     import useq
+
+SUFFIXES = pytest.mark.parametrize("suffix", ["zarr", "tiff"])
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,14 @@
-"""Several cameras, cameras of several sizes, and cameras that see colours."""
+"""Several cameras, and cameras of several sizes."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from adapters.pymmcore.runs import delivered, let_go
-from adapters.pymmcore.stored import attributes, read
+from adapters.pymmcore.stored import SUFFIXES, attributes, read
 from ome_writers_pymmcore import MDAWriter, record
 
 pytest.importorskip("useq")
@@ -19,10 +18,11 @@ pytest.importorskip("tifffile", reason="the independent reader")
 pytest.importorskip("ome_types", reason="the validator of OME-XML")
 
 import ome_types
-import tifffile
 import useq
 from pymmcore_plus import CMMCorePlus, find_micromanager
 from pymmcore_plus.mda import MDAEngine
+
+from adapters.pymmcore.cameras import TurnsEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,6 @@ if not find_micromanager():
     pytest.skip("mm-test-adapters is not installed", allow_module_level=True)
 pytestmark = pytest.mark.camera
 
-SUFFIXES = pytest.mark.parametrize("suffix", ["zarr", "tiff"])
 LABELS = ["Camera-1", "Camera-2"]
 STACK = {"range": 2, "step": 1}
 
@@ -174,25 +173,13 @@ def test_a_burst_of_two_cameras(two: CMMCorePlus, suffix: str, tmp_path: Path) -
         np.testing.assert_array_equal(pixels[int(number), LABELS.index(label)], frame)
 
 
-class TurnsEngine(MDAEngine):
-    """An engine that snaps with each camera in turn, however large its frames."""
-
-    def exec_single_event(self, event: useq.MDAEvent) -> Iterator[Any]:
-        for number, label in enumerate(LABELS):
-            self.mmcore.setCameraDevice(label)
-            for image, _, meta in super().exec_single_event(event):
-                own = event.model_copy(update={"index": {**event.index, "cam": number}})
-                yield image, own, {**meta, "camera_device": label}
-        self.mmcore.setCameraDevice(LABELS[0])
-
-
 @pytest.fixture
 def unlike(two: CMMCorePlus) -> Iterator[CMMCorePlus]:
     """Return the core with cameras of different size and dtype, of which an engine snaps with each in turn."""
     two.setCameraDevice(LABELS[0])
     two.setProperty(LABELS[1], "OnCameraCCDXSize", 20)
     two.setProperty(LABELS[1], "PixelType", "8bit")
-    before = two.mda.set_engine(TurnsEngine(two, use_hardware_sequencing=False))
+    before = two.mda.set_engine(TurnsEngine(two, LABELS))
     yield two
     two.mda.set_engine(before)
     two.setCameraDevice(LABELS[0])
@@ -254,7 +241,7 @@ def test_cameras_of_different_size_by_the_clients_own_sink(
             meta["image_infos"][0]["num_camera_adapter_channels"] = 2
             return meta
 
-    unlike.mda.set_engine(CountedEngine(unlike, use_hardware_sequencing=False))
+    unlike.mda.set_engine(CountedEngine(unlike, LABELS))
     seq = useq.MDASequence(time_plan={"interval": 0, "loops": 3}, channels=["DAPI", "FITC"])
     with delivered(unlike) as frames, pytest.warns(UserWarning, match="Multi-camera acquisition"):
         unlike.mda.run(seq, output=tmp_path / f"x.ome.{suffix}")
@@ -270,7 +257,7 @@ def test_a_camera_that_nobody_named_may_not_come_late(unlike: CMMCorePlus, tmp_p
                 if one is None or event.index["t"] or not one[1].index["cam"]:
                     yield one
 
-    unlike.mda.set_engine(LateEngine(unlike, use_hardware_sequencing=False))
+    unlike.mda.set_engine(LateEngine(unlike, LABELS))
     writer = MDAWriter(tmp_path / "x.ome.zarr", core=unlike)
     unlike.mda.run(useq.MDASequence(time_plan={"interval": 0, "loops": 3}), output=writer)
     with pytest.raises(ValueError, match=r"cameras=\['Camera-1', 'Camera-2'\]"):
@@ -303,49 +290,3 @@ def test_channels_that_select_cameras(unlike: CMMCorePlus, suffix: str, tmp_path
         image = (wide, narrow)[index["c"]]
         np.testing.assert_array_equal(image[index["t"], index["c"], index["z"]], frame)
     assert not narrow[:, 0].any()
-
-
-@pytest.fixture
-def colour(demo_core: CMMCorePlus) -> Iterator[CMMCorePlus]:
-    """Return the demo camera as one that sees colours."""
-    demo_core.setProperty("Camera", "PixelType", "32bitRGB")
-    demo_core.setProperty("Camera", "Mode", "Color Test Pattern")
-    yield demo_core
-    demo_core.setProperty("Camera", "PixelType", "16bit")
-    demo_core.setProperty("Camera", "Mode", "Noise")
-
-
-@SUFFIXES
-@pytest.mark.parametrize("way", ["path", "writer", "buffer"])
-def test_colours(colour: CMMCorePlus, suffix: str, way: str, tmp_path: Path) -> None:
-    """Red, green and blue stay what they are: samples in OME-TIFF, three channels in OME-Zarr."""
-    output = tmp_path / f"x.ome.{suffix}"
-    seq = useq.MDASequence(time_plan={"interval": 0, "loops": 3})
-    colour.snapImage()
-    pattern = colour.getImage()
-    assert len(np.unique(pattern.reshape(-1, 3), axis=0)) > 3, "a grey pattern proves nothing"
-    frames = [pattern] * 3
-    if way == "buffer":
-        assert record(colour, output, n_frames=3, progress=False).written == 3
-    else:
-        target: Any = output
-        if way == "writer":
-            target = MDAWriter(output, core=colour)
-        with delivered(colour) as came:
-            colour.mda.run(seq, output=target)
-        frames = [frame for _, frame in came]
-    if suffix == "zarr":
-        (image,) = read(output)
-        found = np.moveaxis(image.pixels, -3, -1)
-        if find_spec("zarr"):
-            import zarr
-
-            pixels = zarr.open_array(output / "0", mode="r")
-            np.testing.assert_array_equal(pixels[:], image.pixels)
-        labels = [c["label"] for c in attributes(output)["ome"]["omero"]["channels"]]
-        assert labels == ["Red", "Green", "Blue"]
-    else:
-        found = tifffile.imread(output)
-        document = ome_types.from_tiff(output)
-        assert document.images[0].pixels.channels[0].samples_per_pixel == 3
-    np.testing.assert_array_equal(found.reshape(3, *pattern.shape), frames)

@@ -49,6 +49,7 @@ SUMMARY: dict[str, Any] = {
                 {"name": "Gain", "value": "3"},
                 {"name": "Offset", "value": "100.5"},
                 {"name": "ReadoutMode", "value": "Rolling"},
+                {"name": "PixelReadoutRate", "value": "280 MHz - fastest"},
                 {"name": "Exposure", "value": None},
             ),
         },
@@ -59,7 +60,11 @@ SUMMARY: dict[str, Any] = {
             "properties": ({"name": "Label", "value": "Plan Apo 60x/1.40 Oil"},),
         },
     ),
-    "system_info": {"pymmcore_plus_version": "9", "mmcore_version": "MMCore version 12.5.0"},
+    "system_info": {
+        "pymmcore_plus_version": "9",
+        "mmcore_version": "MMCore version 12.5.0",
+        "device_api_version": "Device API version 75, Module API version 10",
+    },
 }
 
 
@@ -75,7 +80,11 @@ def test_a_summary_becomes_a_microscope() -> None:
     )
     assert (camera.shape, camera.dtype, camera.bits) == ((100, 200), "uint16", 12)
     assert (camera.binning, camera.gain, camera.offset) == (2, 3.0, 100.5)
-    assert (camera.readout, camera.roi) == ("ReadoutMode Rolling", (4, 8, 200, 100))
+    assert (camera.readout, camera.roi) == (
+        "ReadoutMode Rolling, PixelReadoutRate 280 MHz - fastest",
+        (4, 8, 200, 100),
+    )
+    assert camera.readout_mhz == 280
     objective = found.objective
     assert objective is not None
     assert (objective.magnification, objective.aperture, objective.immersion) == (60.0, 1.4, "Oil")
@@ -85,8 +94,27 @@ def test_a_summary_becomes_a_microscope() -> None:
     assert found.began.astimezone(timezone.utc) == datetime(
         2026, 3, 4, 4, 6, 7, 89000, tzinfo=timezone.utc
     )
-    assert found.software == {"pymmcore-plus": "9", "MMCore": "12.5.0"}
+    assert found.software == {
+        "pymmcore-plus": "9",
+        "MMCore": "12.5.0",
+        "device API": "75",
+        "module API": "10",
+    }
     assert list(found.others) == ["Small"]
+
+
+def test_a_detector_says_how_it_is_set() -> None:
+    """Binning, gain, offset and readout rate of a camera are the settings of its detector in OME-XML."""
+    ome_types = pytest.importorskip("ome_types", reason="the validator of OME-XML")
+    from ome_writers_pymmcore.documents import detector_settings
+
+    (camera,) = Microscope.of(SUMMARY).cameras
+    found = detector_settings(camera, "Detector:0:0")
+    assert (found.binning.value, found.gain, found.offset) == ("2x2", 3, 100.5)
+    assert (found.read_out_rate, found.read_out_rate_unit) == (
+        280,
+        ome_types.model.UnitsFrequency.MEGAHERTZ,
+    )
 
 
 def test_a_summary_may_lack_anything() -> None:

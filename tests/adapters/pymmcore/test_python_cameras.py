@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from adapters.pymmcore.runs import delivered, let_go
-from adapters.pymmcore.stored import read
+from adapters.pymmcore.stored import SUFFIXES, read
 from ome_writers_pymmcore import MDAWriter, record
 
 pytest.importorskip("useq")
@@ -19,9 +19,8 @@ pytest.importorskip("tifffile", reason="the independent reader")
 
 import useq
 from pymmcore_plus.experimental.unicore import UniMMCore
-from pymmcore_plus.mda import MDAEngine
 
-from adapters.pymmcore.cameras import CountingCamera, put_camera
+from adapters.pymmcore.cameras import CountingCamera, TurnsEngine, put_camera
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.camera
 
-SUFFIXES = pytest.mark.parametrize("suffix", ["zarr", "tiff"])
 LABELS = ["Wide", "Narrow"]
 
 
@@ -50,23 +48,11 @@ def core() -> Iterator[UniMMCore]:
     let_go(core)
 
 
-class TurnsEngine(MDAEngine):
-    """An engine that snaps with each camera in turn."""
-
-    def exec_single_event(self, event: useq.MDAEvent) -> Iterator[Any]:
-        for number, label in enumerate(LABELS):
-            self.mmcore.setCameraDevice(label)
-            for image, _, meta in super().exec_single_event(event):
-                own = event.model_copy(update={"index": {**event.index, "cam": number}})
-                yield image, own, {**meta, "camera_device": label}
-        self.mmcore.setCameraDevice(LABELS[0])
-
-
 @SUFFIXES
 @pytest.mark.parametrize("copy", [False, True])
 def test_two_python_cameras(core: UniMMCore, suffix: str, copy: bool, tmp_path: Path) -> None:
     """Each of two Python cameras has its image in one dataset."""
-    core.mda.set_engine(TurnsEngine(core, use_hardware_sequencing=False))
+    core.mda.set_engine(TurnsEngine(core, LABELS))
     writer = MDAWriter(tmp_path / f"x.ome.{suffix}", core=core, copy=copy)
     with delivered(core) as frames:
         core.mda.run(useq.MDASequence(time_plan={"interval": 0, "loops": 4}), output=writer)
@@ -83,7 +69,7 @@ def test_a_view_from_before_a_camera_joined(
     core: UniMMCore, suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A view that was taken at the start keeps its axes, and goes on with the first camera in the new output."""
-    core.mda.set_engine(TurnsEngine(core, use_hardware_sequencing=False))
+    core.mda.set_engine(TurnsEngine(core, LABELS))
     writer = MDAWriter(tmp_path / f"x.ome.{suffix}").attach(core)
     views: list[Any] = []
     expanded = threading.Event()
@@ -125,7 +111,7 @@ def test_a_view_from_before_a_camera_joined(
 
 def test_an_iterator_of_events_of_two_cameras(core: UniMMCore, tmp_path: Path) -> None:
     """Where events have no sequence, the frames of each camera are counted by themselves."""
-    core.mda.set_engine(TurnsEngine(core, use_hardware_sequencing=False))
+    core.mda.set_engine(TurnsEngine(core, LABELS))
     writer = MDAWriter(tmp_path / "x.ome.zarr", core=core, cameras=LABELS)
     with delivered(core) as frames:
         core.mda.run((useq.MDAEvent(index={"t": t}) for t in range(3)), output=writer)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from adapters.pymmcore.runs import let_go, popped
-from adapters.pymmcore.stored import attributes, read
+from adapters.pymmcore.stored import SUFFIXES, attributes, read
 from ome_writers_pymmcore import Counts, LendingCore, frames, record
 
 pytest.importorskip("pymmcore_plus")
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from pymmcore_plus import CMMCorePlus
 
-SUFFIXES = pytest.mark.parametrize("suffix", ["zarr", "tiff"])
 demo = pytest.mark.camera
 
 
