@@ -31,10 +31,10 @@ def test_page_is_in_the_navigation(page: str, repository: Path) -> None:
 
 
 def test_every_public_name_is_in_the_reference() -> None:
-    """Each name of ``ome_writers.__all__`` is explained on a page of the reference."""
+    """Each name of ``ome_writers.__all__``, and ``open``, is explained on a page of the reference."""
     pages = "\n".join(page.read_text(encoding="utf-8") for page in DOCS.glob("reference/*.md"))
     explained = set(re.findall(r"^::: ome_writers\.(\w+)$", pages, re.M))
-    assert explained == set(ome_writers.__all__) - {"__version__"}
+    assert explained == {*ome_writers.__all__, "open"} - {"__version__"}
 
 
 def test_the_table_of_abilities_is_that_of_the_registry() -> None:

@@ -17,15 +17,15 @@ COLUMNS = {
 
 def table() -> str:
     """Return the Markdown table: a row an engine, a column an ability."""
-    heads = ["backend", "format", "install", "compression", *COLUMNS.values()]
+    heads = ["backend", "format", "extra", "compression", *COLUMNS.values()]
     lines = [_line(heads), _line(["---"] * len(heads))]
     for row in ENGINES.values():
-        install = f"`ome-writers[{row.extra}]`" if row.extra else "always there"
+        extra = f"`{row.extra}`" if row.extra else "-"
         codecs = ", ".join(f"`{name}`" for name in sorted(row.compressions - {"none"})) or "none"
         answers = ["yes" if getattr(row, name) else "no" for name in COLUMNS]
         if row.format != "ome-zarr":
             answers[list(COLUMNS).index("sharding")] = "-"
-        lines.append(_line([f"`{row.name}`", row.format, install, codecs, *answers]))
+        lines.append(_line([f"`{row.name}`", row.format, extra, codecs, *answers]))
     return "\n".join(lines)
 
 

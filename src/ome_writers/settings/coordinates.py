@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 from pydantic import (
     BeforeValidator,
@@ -38,12 +38,31 @@ __all__ = [
 Name: TypeAlias = Annotated[str, Field(min_length=1)]
 
 
-class Channel(Model):
-    """One channel: what was excited, what was seen.
+def _name_alone(cls: Any, value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
 
-    Wavelengths are nanometers, the exposure is milliseconds. `color` takes a name, a hex string or
-    an RGB(A) tuple; `window` is the range (low, high) of intensities to display; `group` is the
-    group of presets that the channel belongs to, and `camera` the camera that sees it.
+
+class Channel(Model):
+    """One channel: what was excited, what was seen. Its name alone stands for a channel, too.
+
+    Attributes
+    ----------
+    name
+        Distinct within the axis.
+    excitation_wavelength_nm, emission_wavelength_nm
+        Nanometers.
+    fluorophore
+        As it is called.
+    color
+        A name, a hex string or an RGB(A) tuple.
+    exposure_ms
+        Milliseconds.
+    group
+        The group of presets that the channel belongs to.
+    camera
+        The camera that sees it.
+    window
+        The range (low, high) of intensities to display.
     """
 
     name: Name
@@ -80,10 +99,7 @@ class Channel(Model):
         exact = Color(text).as_rgb_tuple() == color.as_rgb_tuple()
         return text if exact else [*color.as_rgb_tuple(alpha=True)]
 
-    @model_validator(mode="before")
-    @classmethod
-    def _name_alone(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
+    _name_alone = model_validator(mode="before")(_name_alone)
 
     @model_validator(mode="after")
     def _window_has_an_extent(self) -> Self:
@@ -93,7 +109,19 @@ class Channel(Model):
 
 
 class Position(Model):
-    """One position of the stage, in micrometers, and its cell of a plate or a grid."""
+    """One position of the stage, and its cell of a plate or a grid. Its name alone stands for a position, too.
+
+    Attributes
+    ----------
+    name
+        Distinct within the acquisition, or within its well and cell.
+    plate_row, plate_column
+        The well, by the names of its row and column; both or none.
+    grid_row, grid_column
+        The cell of a grid, counted from 0; both or none.
+    x_coord, y_coord, z_coord
+        Where the stage stands, in micrometers.
+    """
 
     name: Name
     plate_row: str | None = None
@@ -104,10 +132,7 @@ class Position(Model):
     y_coord: FiniteFloat | None = None
     z_coord: FiniteFloat | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _name_alone(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
+    _name_alone = model_validator(mode="before")(_name_alone)
 
     @model_validator(mode="after")
     def _rows_with_columns(self) -> Self:
@@ -121,9 +146,19 @@ class Position(Model):
 class Camera(Model):
     """One of several cameras that look at the same events, and what its frames are like.
 
-    What is left out is as the settings say: `height` and `width` (pixels) and `pixel_size` (in the unit of y and
-    x) as the last two dimensions, `dtype` and `rgb` as the fields of that name. Cameras whose frames are alike share
-    an image, along its channels; others have an image each.
+    What is left out is as the settings say. Cameras whose frames are alike share an image, along its channels;
+    others have an image each.
+
+    Attributes
+    ----------
+    name
+        Distinct within the axis.
+    height, width
+        Pixels; left out, as the last two dimensions.
+    dtype, rgb
+        As the fields of that name in `AcquisitionSettings`.
+    pixel_size
+        In the unit of y and x; left out, their scale.
     """
 
     name: Name
@@ -149,13 +184,11 @@ class Camera(Model):
             pixel_size: float | None = None,
         ) -> None: ...
 
-    @model_validator(mode="before")
-    @classmethod
-    def _name_alone(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
+    _name_alone = model_validator(mode="before")(_name_alone)
 
 
 Coordinate: TypeAlias = str | float | Channel | Position | Camera
+Made = TypeVar("Made", Channel, Position, Camera)
 
 
 def as_channels(coords: Iterable[Coordinate]) -> list[Channel]:
@@ -166,20 +199,7 @@ def as_channels(coords: Iterable[Coordinate]) -> list[Channel]:
     ValueError
         If a coord is no channel and no name, or two have one name.
     """
-    channels: list[Channel] = []
-    coords = list(coords)
-    has_objects = any(isinstance(c, Channel) for c in coords)
-    for coord in coords:
-        if isinstance(coord, Channel):
-            channels.append(coord)
-        elif isinstance(coord, str):
-            channels.append(Channel(name=coord))
-        elif has_objects:
-            raise ValueError("May not mix Channel objects with other coord types.")
-        else:
-            raise ValueError(
-                f"Coords of a channel dimension are names or Channel objects, got {coord!r}."
-            )
+    channels = _made_of(Channel, coords, "channel")
     _refuse_duplicates((c.name for c in channels), "Channel names must be unique.")
     return channels
 
@@ -192,20 +212,7 @@ def as_positions(coords: Iterable[Coordinate]) -> list[Position]:
     ValueError
         If a coord is no position and no name, or two in the same place have one name.
     """
-    positions: list[Position] = []
-    coords = list(coords)
-    has_objects = any(isinstance(c, Position) for c in coords)
-    for coord in coords:
-        if isinstance(coord, Position):
-            positions.append(coord)
-        elif isinstance(coord, str):
-            positions.append(Position(name=coord))
-        elif has_objects:
-            raise ValueError("May not mix Position objects with other coord types.")
-        else:
-            raise ValueError(
-                f"Coords of a position dimension are names or Position objects, got {coord!r}."
-            )
+    positions = _made_of(Position, coords, "position")
     _refuse_ambiguous(positions)
     return positions
 
@@ -218,16 +225,28 @@ def as_cameras(coords: Iterable[Coordinate]) -> list[Camera]:
     ValueError
         If a coord is no camera and no name, or two have one name.
     """
-    cameras: list[Camera] = []
-    for coord in coords:
-        if isinstance(coord, str):
-            cameras.append(Camera(name=coord))
-        elif isinstance(coord, Camera):
-            cameras.append(coord)
-        else:
-            raise ValueError("May not mix Camera objects with other coord types.")
+    cameras = _made_of(Camera, coords, "camera")
     _refuse_duplicates((c.name for c in cameras), "Camera names must be unique.")
     return cameras
+
+
+def _made_of(model: type[Made], coords: Iterable[Coordinate], axis: str) -> list[Made]:
+    """Return coords as objects of one model, made of their names where they are no objects yet."""
+    coords = list(coords)
+    has_objects = any(isinstance(c, model) for c in coords)
+    made: list[Made] = []
+    for coord in coords:
+        if isinstance(coord, model):
+            made.append(coord)
+        elif isinstance(coord, str):
+            made.append(model(name=coord))
+        elif has_objects:
+            raise ValueError(f"May not mix {model.__name__} objects with other coord types.")
+        else:
+            raise ValueError(
+                f"Coords of a {axis} dimension are names or {model.__name__} objects, got {coord!r}."
+            )
+    return made
 
 
 def _refuse_duplicates(names: Iterable[str], message: str) -> None:

@@ -217,11 +217,7 @@ def _typed_coords(coords: list[Coordinate], kind: DimensionType | None) -> list[
 
 
 class PositionDimension(Dimension):
-    """A position axis, the old way.
-
-    .. deprecated:: 1.0
-        Use ``Dimension(name="p", type="position", coords=[...])``.
-    """
+    """A position axis, the old way; since 1.0 it is ``Dimension(name="p", type="position", coords=[...])``."""
 
     def __init__(
         self,

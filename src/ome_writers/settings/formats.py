@@ -85,7 +85,15 @@ def _with_suffix(root_path: str | os.PathLike[str], suffix: str) -> str:
 
 
 class OmeZarrFormat(Model):
-    """OME-Zarr 0.5, on Zarr v3."""
+    """OME-Zarr 0.5, on Zarr v3.
+
+    Attributes
+    ----------
+    backend
+        What writes; ``"auto"`` takes the first that is installed and can do what the settings ask for.
+    suffix
+        What the path that is written ends in.
+    """
 
     name: Literal["ome-zarr"] = "ome-zarr"
     backend: ZarrBackendName | Literal["auto"] = "auto"
@@ -106,6 +114,10 @@ class OmeTiffFormat(Model):
 
     Attributes
     ----------
+    backend
+        What writes; ``"auto"`` takes the one that there is.
+    suffix
+        What the files that are written end in.
     prefer_single_file
         ``"auto"``: a file for one position, a folder of files for several; ``"always"`` (True):
         every position in one file; ``"never"`` (False): a folder also for one.
@@ -164,7 +176,15 @@ class OmeTiffFormat(Model):
 
 
 class ScratchFormat(Model):
-    """Frames for looking at while they arrive: in memory, and on disk when there are too many."""
+    """Frames for looking at while they arrive: in memory, and on disk when there are too many.
+
+    Attributes
+    ----------
+    max_memory_bytes
+        How much is kept in memory.
+    spill_to_disk
+        What becomes of more: it goes to a temporary folder (True), or is refused.
+    """
 
     name: Literal["scratch"] = "scratch"
     backend: Literal["scratch"] = "scratch"

@@ -28,7 +28,15 @@ _STANDARD: dict[int, tuple[int, int]] = {
 
 
 class Plate(Model):
-    """The rows and columns that a plate has, whether or not they are acquired."""
+    """The rows and columns that a plate has, whether or not they are acquired.
+
+    Attributes
+    ----------
+    row_names, column_names
+        In their order on the plate; those of the rows are distinct, and those of the columns.
+    name
+        What the plate is called.
+    """
 
     row_names: list[Name]
     column_names: list[Name]

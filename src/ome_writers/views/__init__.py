@@ -5,10 +5,10 @@ from __future__ import annotations
 from ome_writers.views.signals import deliver, guarded_signal_class
 from ome_writers.views.source import Source, Stream, coordinates, view_names
 from ome_writers.views.stored import open_dataset
-from ome_writers.views.streamview import StreamView
 
 # The public name is that of the builtin, as in h5py, tifffile and zarr; inside this room it has another.
-open = open_dataset  # noqa: A001
+from ome_writers.views.stored import open_dataset as open  # noqa: A004 # see above
+from ome_writers.views.streamview import StreamView
 
 __all__ = [
     "Source",
