@@ -6,11 +6,15 @@ import importlib
 import subprocess
 import sys
 import typing
+from typing import TYPE_CHECKING
 
 import pytest
 
 import ome_writers
 from ome_writers import errors
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROMISED = [
     "AcquisitionSettings",
@@ -104,6 +108,20 @@ print(time.perf_counter() - start)
 def test_nothing_heavy_is_imported(use: str) -> None:
     """Neither the import nor the settings load an engine, an adapter or a reader."""
     code = f"import sys, ome_writers; {use}\nprint([m for m in {HEAVY!r} if m in sys.modules])"
+    assert _run(code) == "[]"
+
+
+def test_an_ome_tiff_loads_neither_a_reader_nor_the_network(tmp_path: Path) -> None:
+    """The first OME-TIFF of a process is created, written and closed with this library alone."""
+    code = f"""
+import sys, numpy
+import ome_writers as ow
+axes = [ow.Dimension(name=n, count=c) for n, c in (("t", 2), ("y", 4), ("x", 4))]
+path = {str(tmp_path / "x.ome.tiff")!r}
+with ow.create_stream(ow.AcquisitionSettings(root_path=path, dimensions=axes, dtype="uint16")) as stream:
+    stream.append(numpy.zeros((4, 4), "uint16"))
+print([m for m in (*{HEAVY!r}, "ssl", "urllib.request") if m in sys.modules])
+"""
     assert _run(code) == "[]"
 
 
