@@ -5,6 +5,7 @@ Source: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/i
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,7 +37,7 @@ class ShardReader:
     """
 
     def __init__(self, folder: Path, plan: ArrayPlan) -> None:
-        self._folder = folder / "c"
+        self._folder = str(folder / "c")
         self._grid = Grid(plan)
         self._codec = Codec(plan.compression, plan.dtype)
 
@@ -58,7 +59,7 @@ class ShardReader:
             entries = self._index(where)
             if entries is None:
                 continue
-            with self._path(where).open("rb") as file:
+            with open(self._path(where), "rb") as file:
                 for tile, inner in zip(part.tiles, part.inner, strict=True):
                     offset, size = entries[plane * self._grid.plane_chunks + inner].tolist()
                     if offset != int(EMPTY):
@@ -73,15 +74,15 @@ class ShardReader:
         """Return (offset, size) of each chunk of a shard; None when there is no valid index."""
         nbytes = shard_index.size_of_index(self._grid.shard_chunks)
         try:
-            with self._path(where).open("rb") as file:
-                size = file.seek(0, 2)
-                file.seek(max(0, size - nbytes))
+            with open(self._path(where), "rb", buffering=0) as file:
+                end = file.seek(0, os.SEEK_END) - nbytes
+                if end < 0:
+                    return None
+                file.seek(end)
                 entries = shard_index.decode(file.read(nbytes))
         except OSError:
             return None
-        if entries is None or len(entries) != self._grid.shard_chunks:
-            return None
-        return entries if shard_index.end_of_data(entries) <= size else None
+        return None if entries is None or shard_index.end_of_data(entries) > end else entries
 
-    def _path(self, where: tuple[int, ...]) -> Path:
-        return self._folder.joinpath(*map(str, where))
+    def _path(self, where: tuple[int, ...]) -> str:
+        return "/".join((self._folder, *map(str, where)))

@@ -18,7 +18,7 @@ import numpy as np
 from ome_writers.storage.background import machine_width
 from ome_writers.storage.contract import EngineStats, Failure
 from ome_writers.storage.files import replace, sync_tree
-from ome_writers.storage.room import Room
+from ome_writers.storage.kept import KeptPlanes
 from ome_writers.storage.shard_reader import ShardReader
 from ome_writers.storage.shown import ShownArrays
 from ome_writers.storage.zarr_array import BLOSC, ZSTD_LEVEL
@@ -88,9 +88,7 @@ class AcquireEngine:
         self._durable = options.durable
         self._arrays = [_Array(root, target) for target in targets]
         self._documents: dict[str, bytes] = {}
-        self._room = Room(options.buffer_bytes)
-        self._recent: dict[tuple[int, tuple[int, ...]], NDArray[np.uint8]] = {}
-        self._lock = threading.Lock()
+        self._kept = KeptPlanes(options.buffer_bytes, self._is_whole)
         self._closing = threading.Lock()
         self._frames_written = 0
         self._bytes_written = 0
@@ -100,10 +98,16 @@ class AcquireEngine:
             root, [(array.key, array.plan) for array in self._arrays], durable=options.durable
         )
         self._shown.show([target.plan.shape for target in targets])
+        # to have a key costs the library a document of the group above, a row of chunks
+        alone = len(self._arrays) == 1
+        self._keys = [None if alone else array.key for array in self._arrays]
         self._stream = az.ZarrStream(
             az.StreamSettings(
-                arrays=[_array_settings(array) for array in self._arrays],
-                store_path=str(root),
+                arrays=[
+                    _array_settings(array, key)
+                    for array, key in zip(self._arrays, self._keys, strict=True)
+                ],
+                store_path=str(root / self._arrays[0].key if alone else root),
                 version=az.ZarrVersion.V3,
                 overwrite=False,
                 max_threads=machine_width(),
@@ -124,16 +128,16 @@ class AcquireEngine:
         gap = place - len(one.numbers)
         try:
             if gap > 0:
-                self._stream.skip(gap * one.plan.frame_bytes, key=one.key)  # type: ignore[call-arg]  # its types are older than it
+                self._stream.skip(gap * one.plan.frame_bytes, key=self._keys[array])  # type: ignore[call-arg]  # its types are older than it
             elif gap < 0:
                 raise ValueError(f"acquire-zarr takes planes in order only; {index} was passed.")
-            self._stream.append(np.ascontiguousarray(frame), key=one.key)
+            self._stream.append(np.ascontiguousarray(frame), key=self._keys[array])
         except Exception as error:
             self.failures.append(Failure(error, (number,)))
             return
         one.numbers.extend([-1] * gap)
         one.numbers.append(number)
-        self._keep((array, index), frame)
+        self._kept.keep((array, one.reader.shard(index)), index, frame)
         self._frames_written += 1
         self._bytes_written += frame.nbytes
 
@@ -147,12 +151,11 @@ class AcquireEngine:
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return one plane, from memory or from a shard that is complete; zeros in between."""
         one = self._arrays[array]
-        with self._lock:
-            memory = self._recent.get((array, index))
-            if memory is not None:
-                plane: NDArray[np.generic] = memory.view(one.plan.dtype).copy()
-                return plane.reshape(one.plan.frame_shape)
-        return one.reader.plane(index)
+        kept = self._kept.plane((array, one.reader.shard(index)), index)
+        if kept is None:
+            return one.reader.plane(index)
+        plane: NDArray[np.generic] = kept.view(one.plan.dtype)
+        return plane.reshape(one.plan.frame_shape)
 
     def put(self, key: str, content: bytes) -> None:
         """Replace a document below the root."""
@@ -170,9 +173,7 @@ class AcquireEngine:
             except Exception as error:
                 self.failures.append(Failure(error))
             self._find_losses()
-            with self._lock:
-                self._recent.clear()
-                self._room.clear()
+            self._kept.clear()
             self._shown.forget()
             self._try_to_show(shapes)
             try:
@@ -190,27 +191,13 @@ class AcquireEngine:
         """Return what was handed to the library so far."""
         return EngineStats(self._frames_written, self._bytes_written, 0)
 
-    def _keep(self, place: tuple[int, tuple[int, ...]], frame: NDArray[np.generic]) -> None:
-        """Keep a copy of a plane for `read`."""
-        memory = self._room.take(frame.nbytes, self._forget)
-        kept = memory.view(frame.dtype).reshape(frame.shape)
-        kept[...] = frame
-        with self._lock:
-            self._recent[place] = memory
-
-    def _forget(self) -> bool:
-        """Let go of the oldest plane that is kept."""
-        with self._lock:
-            oldest = next(iter(self._recent), None)
-            if oldest is None:
-                return False
-            self._room.give_back(self._recent.pop(oldest))
-            return True
+    def _is_whole(self, shard: tuple[int, tuple[int, ...]]) -> bool:
+        return self._arrays[shard[0]].reader.is_whole(shard[1])
 
     def _find_losses(self) -> None:
         """Look whether each plane that the library took is in a shard that is whole: it does not always say."""
-        for array in self._arrays:
-            whole: dict[tuple[int, ...], bool] = {}
+        for i, array in enumerate(self._arrays):
+            whole = {shard: True for number, shard in self._kept.whole if number == i}
             lost = []
             for place, number in enumerate(array.numbers):
                 shard = array.reader.shard(array.index(place))
@@ -229,7 +216,7 @@ class AcquireEngine:
             self.failures.append(Failure(error))
 
 
-def _array_settings(array: _Array) -> az.ArraySettings:
+def _array_settings(array: _Array, key: str | None) -> az.ArraySettings:
     plan = array.plan
     shards = plan.shards
     assert shards is not None
@@ -240,7 +227,7 @@ def _array_settings(array: _Array) -> az.ArraySettings:
         "space": az.DimensionType.SPACE,
     }
     settings = az.ArraySettings(
-        output_key=array.key,
+        output_key=key,
         data_type=np.dtype(plan.dtype.name),  # it knows no dtype that names its byte order
         compression=_compression(plan),
         dimensions=[
