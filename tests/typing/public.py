@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import useq
+from numpy.typing import NDArray
+from pymmcore_plus import CMMCorePlus
 from typing_extensions import assert_type
 
 import ome_writers
 from ome_writers import (
     AcquisitionSettings,
     AcquisitionSettingsDict,
+    Camera,
     Channel,
+    Conversion,
     Dimension,
     OMEStream,
     OmeTiffFormat,
+    OMEWritersError,
+    Plate,
     Position,
+    Schedule,
+    ScratchFormat,
+    StandardAxis,
     StreamView,
+    WriteError,
+    convert,
     create_stream,
     dims_from_standard_axes,
+    dims_from_useq,
+    read_frame_metadata,
     useq_to_acquisition_settings,
+    validate,
 )
+from ome_writers_pymmcore import Counts, MDAWriter, frames, record
 
 assert_type(ome_writers.__version__, str)
 
@@ -62,3 +79,51 @@ AcquisitionSettings(
 )
 AcquisitionSettings(format=OmeTiffFormat(prefer_single_file=True), dtype=np.dtype("uint8"))
 AcquisitionSettings(format={"name": "ome-zarr", "backend": "direct"})
+
+# All that is public besides: looking, checking, converting, and what they return.
+with create_stream(settings) as looked_at:
+    looked_at.append(np.zeros((8, 8), np.uint16), index={"t": 1, "c": 0}, copy=False)
+    with looked_at.frame_buffer(frame_metadata={"exposure_time": 0.01}) as lent:
+        assert_type(lent, NDArray[np.generic])
+    looked_at.on("coords_changed", lambda update: print(update.current_indices["t"]))
+    looked_at.set_global_metadata("lab", {"room": 3})
+    assert_type(looked_at.extents(), Mapping[str, int])
+    assert_type(looked_at.stats().longest_append, float)
+    looked_at.flush()
+
+view = ome_writers.open(Path("run.ome.zarr"))
+assert_type(view, StreamView)
+assert_type(view.shape, tuple[int, ...])
+assert_type(view[0, 0], NDArray[np.generic])
+assert_type(validate("run.ome.zarr").valid, bool)
+assert_type(convert("run.ome.zarr", Path("run.ome.tiff"), verify=True), Conversion)
+assert_type(read_frame_metadata("run.ome.zarr"), list[dict[str, Any]])
+AcquisitionSettings(
+    dimensions=[
+        Dimension(name="p", coords=[Position(name="a", plate_row="A", plate_column="1")]),
+        Dimension(name="camera", coords=[Camera(name="left", height=8, width=8, dtype="uint8")]),
+        *dims_from_standard_axes({"y": 8, "x": 8}),
+    ],
+    dtype="uint16",
+    plate=Plate.from_standard_wells(96),
+    schedule=Schedule(("p", "camera"), [[0, 0]]),
+    format=ScratchFormat(max_memory_bytes=2**20),
+)
+assert_type(StandardAxis.TIME.to_dimension(count=3), Dimension)
+assert_type(dims_from_useq(sequence, 8, 8), list[Dimension])
+try:
+    stream.close()
+except WriteError as error:
+    assert_type(error.frames, tuple[int, ...])
+except (OMEWritersError, OSError):
+    pass
+
+
+def with_a_microscope(core: CMMCorePlus) -> None:
+    """Record, and listen."""
+    assert_type(record(core, "burst.ome.zarr", n_frames=5, compression="zstd"), Counts)
+    for frame in frames(core, timeout=1.0):
+        print(frame)
+    writer = MDAWriter(settings, core=core)
+    writer.attach(core)
+    assert_type(writer.result(), Counts)

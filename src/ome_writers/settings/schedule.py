@@ -9,8 +9,9 @@ import numpy as np
 from pydantic_core import core_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from numpy.typing import ArrayLike
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
 
@@ -42,6 +43,11 @@ class Schedule:
 
     axes: tuple[str, ...]
     indices: np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
+
+    # Type checkers do not see that more is taken than what is read back.
+    if TYPE_CHECKING:
+
+        def __init__(self, axes: Sequence[str], indices: ArrayLike) -> None: ...
 
     def __post_init__(self) -> None:
         given: Any = self.axes
