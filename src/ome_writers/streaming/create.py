@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ome_writers.errors import OutputExistsError, SettingsError, WriteError
@@ -99,8 +100,13 @@ def _claim(layout: Layout, settings: AcquisitionSettings) -> Output:
     """Take the output path for this stream; nothing is left behind where that fails."""
     try:
         return Output(layout, overwrite=settings.overwrite)
-    except OutputExistsError:
-        raise
+    except OutputExistsError as error:
+        if settings.format.name != "ome-tiff" or layout.root != layout.output:
+            raise
+        asked = Path(settings.root_path).name
+        raise OutputExistsError(
+            f"{error} ({asked} becomes this folder, with a file for each position.)"
+        ) from None
     except OSError as error:
         raise _not_created(layout, error) from error
     except ValueError as error:  # a NUL, or what no file system has a name for

@@ -77,8 +77,9 @@ def test_a_second_run_by_the_clients_own_sink(
     taken = tmp_path / "x" if several and suffix == "tiff" else output
     assert [path.name for path in tmp_path.iterdir()] == [taken.name]
     before = sorted((p, p.stat().st_mtime_ns) for p in taken.rglob("*"))
-    with pytest.raises(OutputExistsError, match=rf"{taken.name} exists.*(overwrite=True)"):
+    with pytest.raises(OutputExistsError, match=rf"{taken.name} exists.*overwrite=True") as said:
         demo_core.mda.run(seq, output=output)
+    assert ("x.ome.tiff becomes this folder" in str(said.value)) == (taken != output)
     assert sorted((p, p.stat().st_mtime_ns) for p in taken.rglob("*")) == before
     with delivered(demo_core) as frames:
         demo_core.mda.run(seq, output=output, overwrite=True)
