@@ -7,7 +7,9 @@ again at each flush and behind it. Arrays without shards get shards of one chunk
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from array import array as number_array
 from dataclasses import replace as changed
 from typing import TYPE_CHECKING
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AcquireEngine", "open_engine"]
 
+_PATIENCE = 10.0  # seconds that a reader waits for what the library has taken
+_LOOK = 0.002  # seconds between two looks
+
 _CODECS = {
     "blosc-zstd": az.CompressionCodec.BLOSC_ZSTD,
     "blosc-lz4": az.CompressionCodec.BLOSC_LZ4,
@@ -51,10 +56,15 @@ class _Array:
     def __init__(self, root: Path, target: ArrayTarget) -> None:
         assert target.order is not None, "the registry refuses what does not come in nested loops"
         self.key = target.key
-        self.plan = changed(target.plan, shards=target.plan.shards or target.plan.chunks)
+        shards = target.plan.shards or target.plan.chunks
+        self.plan = changed(target.plan, shards=shards)
         self.order = target.order
         self.reader = ShardReader(root / target.key, self.plan)
         self.numbers = number_array("q")  # of the frames, in the order of arrival; -1: skipped
+        # what the library brings to disk at once: one shard along the first axis, and all along the others
+        extents = [shards[axis] for axis in self.order[:1]]
+        extents += [self.plan.shape[axis] for axis in self.order[1:]]
+        self.row_planes = math.prod(extents)
 
     def place(self, index: tuple[int, ...]) -> int:
         """Return which plane of the array this is, in the order of arrival."""
@@ -62,6 +72,10 @@ class _Array:
         for axis in self.order:
             place = place * self.plan.shape[axis] + index[axis]
         return place
+
+    def is_finished(self, index: tuple[int, ...]) -> bool:
+        """Whether all planes have come that are brought to disk together with this one."""
+        return len(self.numbers) >= (self.place(index) // self.row_planes + 1) * self.row_planes
 
     def index(self, place: int) -> tuple[int, ...]:
         """Return the index of a plane in the order of arrival."""
@@ -80,7 +94,7 @@ class AcquireEngine:
     Notes
     -----
     The library's memory is its own affair: about two rows of chunks an array. `Options.buffer_bytes` bounds the
-    planes that are kept for views until they can be read from disk; the oldest are let go first.
+    planes that are kept for views until their row of shards is finished; the oldest are let go first.
     """
 
     def __init__(self, root: Path, targets: Sequence[ArrayTarget], options: Options) -> None:
@@ -88,7 +102,7 @@ class AcquireEngine:
         self._durable = options.durable
         self._arrays = [_Array(root, target) for target in targets]
         self._documents: dict[str, bytes] = {}
-        self._kept = KeptPlanes(options.buffer_bytes, self._is_whole)
+        self._kept = KeptPlanes(options.buffer_bytes)
         self._closing = threading.Lock()
         self._frames_written = 0
         self._bytes_written = 0
@@ -137,7 +151,11 @@ class AcquireEngine:
             return
         one.numbers.extend([-1] * gap)
         one.numbers.append(number)
-        self._kept.keep((array, one.reader.shard(index)), index, frame)
+        row, finished = place // one.row_planes, (place + 1) % one.row_planes == 0
+        if finished:
+            self._kept.let_go(array)
+        else:
+            self._kept.keep(array, row, index, frame)
         self._frames_written += 1
         self._bytes_written += frame.nbytes
 
@@ -151,11 +169,12 @@ class AcquireEngine:
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return one plane, from memory or from a shard that is complete; zeros in between."""
         one = self._arrays[array]
-        kept = self._kept.plane((array, one.reader.shard(index)), index)
-        if kept is None:
-            return one.reader.plane(index)
-        plane: NDArray[np.generic] = kept.view(one.plan.dtype)
-        return plane.reshape(one.plan.frame_shape)
+        kept = self._kept.plane(array, index)
+        if kept is not None:
+            return kept.view(one.plan.dtype).reshape(one.plan.frame_shape)
+        if one.is_finished(index):
+            self._await(one, index)
+        return one.reader.plane(index)
 
     def put(self, key: str, content: bytes) -> None:
         """Replace a document below the root."""
@@ -191,13 +210,19 @@ class AcquireEngine:
         """Return what was handed to the library so far."""
         return EngineStats(self._frames_written, self._bytes_written, 0)
 
-    def _is_whole(self, shard: tuple[int, tuple[int, ...]]) -> bool:
-        return self._arrays[shard[0]].reader.is_whole(shard[1])
+    def _await(self, array: _Array, index: tuple[int, ...]) -> None:
+        """Wait until the library has brought to disk what it has taken whole."""
+        patience = time.monotonic() + _PATIENCE
+        shard = array.reader.shard(index)
+        while not (array.reader.is_whole(shard) or self.failures or self._closed):
+            if time.monotonic() > patience:
+                break
+            time.sleep(_LOOK)
 
     def _find_losses(self) -> None:
         """Look whether each plane that the library took is in a shard that is whole: it does not always say."""
-        for i, array in enumerate(self._arrays):
-            whole = {shard: True for number, shard in self._kept.whole if number == i}
+        for array in self._arrays:
+            whole: dict[tuple[int, ...], bool] = {}
             lost = []
             for place, number in enumerate(array.numbers):
                 shard = array.reader.shard(array.index(place))
