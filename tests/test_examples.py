@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,32 +11,72 @@ from pathlib import Path
 
 import pytest
 
+from ome_writers.storage import ENGINES
 from support.codeblocks import skip_where_zarr_python_is_too_old
 
 # Micro-Manager's core now and then crashes a process that takes it down at the end; that end is left out.
+# Where an engine is named, it is the only one for OME-Zarr that there is.
 RUN = (
-    "import os, runpy, sys; sys.argv.pop(0); runpy.run_path(sys.argv[0], run_name='__main__'); "
+    "import os, runpy, sys; from ome_writers.storage import ENGINES; engine = sys.argv.pop(1); sys.argv.pop(0); "
+    "[ENGINES.pop(n) for n, row in [*ENGINES.items()] if engine and row.format == 'ome-zarr' and n != engine]; "
+    "runpy.run_path(sys.argv[0], run_name='__main__'); "
     "sys.stdout.flush(); 'pymmcore_plus' in sys.modules and os._exit(0)"
 )
 ABORTED = "FATAL: exception not rethrown"
-EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+FOLDER = Path(__file__).parent.parent / "examples"
+EXAMPLES = sorted(FOLDER.glob("*.py"))
+OTHERS = [n for n, row in ENGINES.items() if row.format == "ome-zarr" and n != "direct"]
+# `tox -e examples` runs all of them with each engine
+BY_EACH = (
+    EXAMPLES if os.environ.get("OME_WRITERS_EXAMPLES") == "all" else [FOLDER / "first_dataset.py"]
+)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
-def test_example_runs(example: Path, tmp_path: Path) -> None:
-    """The example ends well, prints something, and leaves nothing outside its folder."""
+def run(example: Path, folder: Path, engine: str = "") -> subprocess.CompletedProcess[str]:
+    """Run an example in a process of its own."""
     skip_where_zarr_python_is_too_old(example.read_text(encoding="utf-8"))
-    before = set(example.parent.iterdir())
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", RUN, str(example)],
-        cwd=tmp_path,
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", RUN, engine, str(example)],
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=100,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
-    # All that the C library says when a core is alive as Python ends (see ome_writers_pymmcore.ending).
+
+
+def ended_well(done: subprocess.CompletedProcess[str]) -> bool:
+    """Whether it ended by itself; a core that is alive as Python ends may abort (see ome_writers_pymmcore.ending)."""
     aborted = (done.returncode, done.stderr.strip()) == (-signal.SIGABRT, ABORTED)
-    assert done.returncode == 0 or aborted, done.stdout + done.stderr
+    return done.returncode == 0 or aborted
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
+def test_example_runs(example: Path, tmp_path: Path) -> None:
+    """The example ends well, prints something, and leaves nothing outside its folder."""
+    before = set(example.parent.iterdir())
+    done = run(example, tmp_path)
+    assert ended_well(done), done.stdout + done.stderr
     assert done.stdout.strip()
     assert set(example.parent.iterdir()) - before <= {example.parent / "__pycache__"}
+
+
+@pytest.mark.parametrize("engine", OTHERS)
+@pytest.mark.parametrize("example", BY_EACH, ids=lambda example: example.stem)
+def test_example_runs_with_each_engine(example: Path, engine: str, tmp_path: Path) -> None:
+    """The example ends well with each engine for OME-Zarr that is installed and can what it asks for."""
+    if (missing := ENGINES[engine].missing()) is not None:
+        pytest.skip(missing)
+    done = run(example, tmp_path, engine)
+    if refused := re.search(r"UnsupportedError: (.*)", done.stderr):
+        assert not ENGINES[engine].random_access, refused[1]
+        pytest.skip(refused[1])
+    assert ended_well(done), done.stdout + done.stderr
+    assert done.stdout.strip()
+
+
+def test_the_list_of_examples_is_whole() -> None:
+    """The page of the examples names each of them once, and nothing else."""
+    listed = re.findall(r"^\| \[(\w+\.py)\]\((\w+\.py)\)", (FOLDER / "README.md").read_text(), re.M)
+    assert all(name == link for name, link in listed)
+    assert sorted(name for name, _ in listed) == [example.name for example in EXAMPLES]

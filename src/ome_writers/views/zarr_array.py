@@ -88,12 +88,6 @@ class ZarrArray:
         """What the array shows now."""
         return tuple(self._document.read()["shape"])
 
-    @property
-    def dimension_names(self) -> tuple[str | None, ...]:
-        """The names that the array gives its axes."""
-        names = self._document.read().get("dimension_names")
-        return tuple(names) if names else (None,) * len(self.shape)
-
     def __getitem__(self, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return the plane at `index`, one integer an axis before y and x.
 
