@@ -39,14 +39,12 @@ def models(
     common
         The document that all have in common which have none of their `own`.
     """
-    from ome_types import from_xml
-
-    shared = from_xml(common) if common is not None else None
+    shared = _model(common) if common is not None else None
     alone = len(keys) == 1
     found = {}
     for number in keys:
         if number in own:
-            found[number] = from_xml(own[number])
+            found[number] = _model(own[number])
         else:
             assert shared is not None
             found[number] = _twin(shared, None if alone else uuids[number])
@@ -83,14 +81,20 @@ def check_models(metadata: Any, known: Collection[int]) -> None:
             raise KeyError(f"Unknown position: {number}. Positions are {sorted(known)}.")
 
 
-def edit(models: Mapping[int, OME]) -> dict[int, Edited]:
-    """Return the edited document of each model; models that say the same share theirs."""
+def edit(models: Mapping[int, OME], facts: Body) -> dict[int, Edited]:
+    """Return the edited document of each model; models that say the same share theirs.
+
+    Parameters
+    ----------
+    facts
+        What the document says without edits: what only the files know comes from there.
+    """
     found: list[tuple[OME, Edited]] = []
     edited = {}
     for number, model in models.items():
         twin = next((e for other, e in found if _alike(other, model)), None)
         if twin is None:
-            twin = Edited(model)
+            twin = Edited(model, facts)
             found.append((model, twin))
         edited[number] = twin
     return edited
@@ -99,14 +103,18 @@ def edit(models: Mapping[int, OME]) -> dict[int, Edited]:
 class Edited:
     """A document that a user edited."""
 
-    def __init__(self, model: OME) -> None:
+    def __init__(self, model: OME, facts: Body) -> None:
         from ome_types import to_xml
 
-        self._root = _parse(to_xml(model).encode())
+        from ome_writers.formats.ome_bulk import take_out, without
+
+        known = take_out(_parse(whole(facts, None)))
+        self._root = _parse(to_xml(without(model, known)).encode())
         for element in self._root.iter():
             for name, value in element.items():
                 if not value.isprintable():
                     element.set(name, " ".join(value.split()))
+        self.refresh(facts)
 
     def document(self, uuid: str) -> bytes:
         """Return the document for the file that has this UUID."""
@@ -194,6 +202,17 @@ def _parse(document: bytes) -> Element:
         if element.tag.startswith(mark):
             element.tag = element.tag[len(mark) :]
     return root
+
+
+def _model(document: bytes) -> OME:
+    from ome_types import from_xml
+
+    from ome_writers.formats.ome_bulk import take_out
+
+    root = _parse(document)
+    bulk = take_out(root)
+    root.set("xmlns", NAMESPACE)
+    return bulk.put_into(from_xml(ElementTree.tostring(root, "utf-8")))
 
 
 def _fields(model: Any) -> list[tuple[str, Any]]:

@@ -105,9 +105,7 @@ class TiffDocuments:
 
         check_models(metadata, self._files.keys)
         given = {n: model for n, model in metadata.items() if n in self._files.whole}
-        facts = self._body()
-        for number, edited in edit(given).items():
-            edited.refresh(facts)
+        for number, edited in edit(given, self._body()).items():
             self._edited[number] = edited
             self._dirty.add(number)
 
