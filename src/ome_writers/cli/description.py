@@ -80,7 +80,7 @@ class Description:
     status
         ``writing``, ``complete``, ``cancelled`` or ``failed``; None where nobody said.
     frames_written, frames_expected
-        Numbers of frames; None where nobody said (or, for the latter, nobody knew).
+        Numbers of frames; None where nobody said, or nobody knows yet: they are counted when the writer is done.
     written_by
         Program and version, or None.
     files, bytes_on_disk
@@ -99,6 +99,14 @@ class Description:
     files: int
     bytes_on_disk: int
     images: tuple[ImageDescription, ...]
+
+    @property
+    def frames(self) -> str | None:
+        """The numbers of frames in words; None where nobody said any."""
+        if self.frames_written is None:
+            return f"{self.frames_expected} expected" if self.frames_expected else None
+        expected = f" of {self.frames_expected}" if self.frames_expected else ""
+        return f"{self.frames_written}{expected}"
 
     def to_json(self) -> dict[str, Any]:
         """Return nested dicts and lists that `json.dumps` takes."""

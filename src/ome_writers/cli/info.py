@@ -77,9 +77,8 @@ def _facts(description: Description) -> dict[str, str]:
         "images": str(len(description.images)),
         "size": f"{human_size(description.bytes_on_disk)} in {description.files} files",
     }
-    if description.frames_written is not None:
-        expected = description.frames_expected
-        facts["frames"] = f"{description.frames_written}" + (f" of {expected}" if expected else "")
+    if description.frames is not None:
+        facts["frames"] = description.frames
     facts["status"] = description.status or "not said"
     facts["written by"] = description.written_by or "not said"
     return facts

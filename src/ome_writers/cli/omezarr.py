@@ -30,14 +30,14 @@ def describe_zarr(path: Path) -> Description:
     except (KeyError, IndexError, TypeError) as error:
         raise CommandError(f"{path} is no valid OME-Zarr 0.5: {error} is missing") from None
     files, size = measure(file for file in path.rglob("*") if file.is_file())
-    frames = ours.get("frames", {})
+    frames, status = ours.get("frames", {}), ours.get("status")
     version = ours.get("version")
     return Description(
         path=str(path),
         format=f"OME-Zarr {ome.get('version', '(version not said)')}",
         layout=layout,
-        status=ours.get("status"),
-        frames_written=frames.get("written"),
+        status=status,
+        frames_written=None if status == "writing" else frames.get("written"),
         frames_expected=frames.get("expected"),
         written_by=f"ome-writers {version}" if version else None,
         files=files,

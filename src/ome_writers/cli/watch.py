@@ -51,11 +51,8 @@ class Watched:
             "on disk": f"{human_size(self.occupied)}, {human_size(int(self.rate))}/s",
             "watched for": f"{time.monotonic() - self.began:.0f} s",
         }
-        if description.status != "writing" and description.frames_written is not None:
-            expected = description.frames_expected
-            facts["frames"] = f"{description.frames_written}" + (
-                f" of {expected}" if expected else ""
-            )
+        if description.frames is not None:
+            facts["frames"] = description.frames
         return facts
 
 

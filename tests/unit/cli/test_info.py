@@ -168,13 +168,15 @@ def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_describes_a_dataset_while_it_is_written(tmp_path: Path) -> None:
-    """A dataset whose stream is open is described, with the status ``writing``."""
+    """A dataset whose stream is open has the status ``writing``, and says how many frames are expected."""
     path = tmp_path / "live.ome.zarr"
     dimensions = dims_from_standard_axes({"t": 3, "y": 8, "x": 8})
     settings = AcquisitionSettings(root_path=path, dimensions=dimensions, dtype="uint8")
     with create_stream(settings) as stream:
         stream.append(np.zeros((8, 8), np.uint8))
-        assert describe(path).status == "writing"
+        description = describe(path)
+    assert (description.status, description.frames) == ("writing", "3 expected")
+    assert describe(path).frames == "1 of 3"
 
 
 @pytest.mark.parametrize(
