@@ -35,9 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["TiffEngine", "open_engine"]
 
 _LOOKS = 4  # of a reader, before it has the writer wait
-_BLOCK_BYTES = (
-    4 * 2**20
-)  # handed over at once: to wake a thread takes as long as to write a dozen small frames
+# handed over at once: to wake a thread takes as long as to write a dozen small frames
+_BLOCK_BYTES = 4 * 2**20
 _WARM_BLOCKS = 2  # under way: memory used again soon is in the cache, and costs half of fresh
 _FETCH = 0.1  # seconds that a reader is given from finding a page to having read it
 _READING = 1.0  # seconds that `close` waits for other processes to close a file that it will cut

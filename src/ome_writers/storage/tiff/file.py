@@ -313,9 +313,8 @@ class TiffFile:
         ends = {(s.first_row + s.rows) * geometry.pages_in_row - 1 for s in geometry.segments}
         ends |= {0, self._visible * geometry.pages_in_row - 1}
         ends |= self._moved.copy().keys()
-        alone = np.isin(
-            pages, list(ends)
-        )  # where they lie, or lead, does not follow from their numbers
+        # where they lie, or lead, does not follow from their numbers
+        alone = np.isin(pages, list(ends))
         self._handles.sync(self.path)  # pixels before what leads to them
         with self._handles.use(self.path) as fd:
             for page in pages[alone].tolist():
