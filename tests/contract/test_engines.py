@@ -65,9 +65,12 @@ def shapes(plan: Plan) -> list[tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("row", READY, ids=by_name)
-def test_a_plane_reads_back_whether_it_is_on_disk_yet_or_not(row: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("chunks", ["frames", "deep", "shards over t"])
+def test_a_plane_reads_back_whether_it_is_on_disk_yet_or_not(
+    row: Any, chunks: str, tmp_path: Path
+) -> None:
     """`read` returns each plane right after `write`, zeros before it, and the same after `close`."""
-    plan, engine = opened(row, Case(order="tzcp", chunks="deep"), tmp_path)
+    plan, engine = opened(row, Case(order="tzcp", chunks=chunks), tmp_path)
     for number in range(plan.frames or 0):
         image, index = plan.router.address(number)
         assert not engine.read(image, index).any()
