@@ -233,6 +233,6 @@ def test_importing_the_client_warns_of_nothing() -> None:
         [sys.executable, "-W", "error", "-c", "import pymmcore_plus.mda"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
