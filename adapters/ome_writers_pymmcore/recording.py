@@ -247,6 +247,7 @@ class _Run:
                     )
                 tell(self.counts(written=stream.stats().frames_written))
             self._came[0] = queue.committed
+            tell(self.counts(written=stream.stats().frames_written))
 
     def _note_number(self, camera: int, number: object) -> None:
         """Take note of the camera's own count, which knows of frames that never came."""
