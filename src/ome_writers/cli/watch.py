@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ome_writers.cli.command import SUCCESS, Command, CommandError
 from ome_writers.cli.info import describe
 from ome_writers.cli.screen import human_size
+from ome_writers.storage.lock import lock_owner, lock_path
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -70,6 +71,12 @@ def _occupied(path: Path) -> int:
     return total
 
 
+def _writer_is_gone(path: Path) -> bool:
+    """Whether a writer has left its lock and lives no more; of one on another machine that is not known."""
+    lock = lock_path(path, folder=path.is_dir())
+    return lock.exists() and lock_owner(lock) is None
+
+
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "path", type=Path, metavar="PATH", help="an OME-Zarr folder, an OME-TIFF file or its folder"
@@ -107,10 +114,16 @@ def _looks(path: Path, interval: float) -> Iterator[tuple[Description, Mapping[s
     watched = Watched(time.monotonic())
     while True:
         began = time.monotonic()
+        gone = _writer_is_gone(path)  # looked at first: it may become done in between
         description, facts = watched.look(path)
         yield description, facts
         if description.status != "writing":
             return
+        if gone:
+            raise CommandError(
+                f"the process that wrote {path} has ended without closing it; "
+                f"`ome-writers repair {path}` makes it tidy"
+            )
         took = time.monotonic() - began
         time.sleep(max(interval, took * (1 - SHARE) / SHARE))
 

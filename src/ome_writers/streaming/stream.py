@@ -177,7 +177,8 @@ class OMEStream:
 
         Yields
         ------
-        Array of the settings' dtype and shape, its content undefined.
+        numpy.ndarray
+            Of the settings' dtype and shape, its content undefined.
         """
         if self._generation != generation():
             self._refuse_in_child()

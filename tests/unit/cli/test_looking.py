@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -81,6 +83,27 @@ def test_watch_ends_with_the_writer(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert status == [0]
     said = json.loads(capsys.readouterr().out)
     assert (said["status"], said["frames_written"]) == ("complete", 6)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's")
+@pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
+def test_watch_ends_when_the_writer_was_killed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    """Of a writer that will never be done ``watch`` says so, and what to do next."""
+    path = tmp_path / f"killed{suffix}"
+    code = """
+import os, signal, sys, numpy
+from ome_writers import AcquisitionSettings, create_stream, dims_from_standard_axes
+dimensions = dims_from_standard_axes({"t": 5, "y": 8, "x": 8})
+stream = create_stream(AcquisitionSettings(root_path=sys.argv[1], dimensions=dimensions, dtype="uint8"))
+stream.append(numpy.ones((8, 8), "uint8"))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code, str(path)], check=False, timeout=60)
+    assert main(["watch", str(path)]) == 1
+    said = "".join(capsys.readouterr().err.split())  # without the breaks of lines
+    assert f"ome-writersrepair{path}" in said
 
 
 def test_watch_shows_what_is_done(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
