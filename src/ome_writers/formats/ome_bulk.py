@@ -145,7 +145,9 @@ def _place(element: Element) -> model.TiffData | None:
     if values is None or any(child.tag != "UUID" for child in element):
         return None
     for child in element:
-        values["uuid"] = model.TiffData.UUID(value=child.text or "", file_name=child.get("FileName"))
+        values["uuid"] = model.TiffData.UUID(
+            value=child.text or "", file_name=child.get("FileName")
+        )
     return model.TiffData.model_construct(**values)
 
 
