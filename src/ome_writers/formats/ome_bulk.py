@@ -14,7 +14,7 @@ from ome_types import model
 from ome_writers.formats.ome_xml import FRAME_NAMESPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from xml.etree.ElementTree import Element
 
     Attributes = Mapping[str, tuple[str, Callable[[str], Any]]]
@@ -73,18 +73,21 @@ class Bulk(NamedTuple):
 def take_out(root: Element) -> Bulk:
     """Remove planes, places and annotations of frames from a document (without namespace), and return their models.
 
-    What is not as this library writes it stays.
+    Where one of a kind is not as this library writes it, all of that kind stay.
     """
     planes, places = {}, {}
     for image in root.iter("Image"):
         number, pixels = image.get("ID", ""), image.find("Pixels")
         if pixels is not None:
-            planes[number] = _take(pixels, "Plane", _plane)
-            places[number] = _take(pixels, "TiffData", _place)
+            planes[number] = _take(pixels, pixels.findall("Plane"), _plane)
+            places[number] = _take(pixels, pixels.findall("TiffData"), _place)
+    annotations = []
     found = root.find("StructuredAnnotations")
-    annotations = [] if found is None else _take(found, "MapAnnotation", _annotation)
-    if found is not None and not len(found):
-        root.remove(found)
+    if found is not None:
+        notes = [a for a in found if a.get("Namespace") == FRAME_NAMESPACE]
+        annotations = _take(found, notes, _annotation)
+        if not len(found):
+            root.remove(found)
     return Bulk(planes, places, annotations)
 
 
@@ -110,16 +113,15 @@ def _index(plane: model.Plane) -> tuple[int, int, int]:
     return plane.the_z, plane.the_c, plane.the_t
 
 
-def _take(parent: Element, tag: str, make: Callable[[Element], Any]) -> list[Any]:
-    """Return the models of all children of a kind, removed; a child that cannot be made into one stays."""
-    made, rest = [], []
-    for child in parent:
-        one = make(child) if child.tag == tag else None
-        if one is None:
-            rest.append(child)
-        else:
-            made.append(one)
-    parent[:] = rest
+def _take(
+    parent: Element, children: Sequence[Element], make: Callable[[Element], Any]
+) -> list[Any]:
+    """Return the models of some children, which are removed; none, and they stay, where one cannot be made."""
+    made = [make(child) for child in children]
+    if any(one is None for one in made):
+        return []
+    taken = set(map(id, children))
+    parent[:] = [child for child in parent if id(child) not in taken]
     return made
 
 
@@ -153,7 +155,7 @@ def _place(element: Element) -> model.TiffData | None:
 
 def _annotation(element: Element) -> model.MapAnnotation | None:
     pairs = element.find("Value")
-    if element.get("Namespace") != FRAME_NAMESPACE or pairs is None or len(element) > 1:
+    if element.tag != "MapAnnotation" or pairs is None or len(element) > 1:
         return None
     each = [model.Map.M.model_construct(k=m.get("K"), value=m.text or "") for m in pairs]
     return model.MapAnnotation.model_construct(

@@ -111,7 +111,9 @@ class BlockEngine:
                 if grid.single and self._pass(key, number, frame):
                     return
                 region = self._begin(key)
-            except Exception as error:  # what was put aside cannot be read back
+            except (
+                Exception
+            ) as error:  # refused by the library, or put aside and not to be read back
                 self._background.failures.append(Failure(error, (number,)))
                 return
         if region.slots[slot]:

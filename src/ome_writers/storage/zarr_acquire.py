@@ -167,7 +167,10 @@ class AcquireEngine:
                 self._try_to_show(shapes)
 
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
-        """Return one plane, from memory or from a shard that is complete; zeros in between."""
+        """Return one plane, from memory or from a shard that is complete; zeros in between.
+
+        Of a plane that the library brings to disk by itself, this waits for the shard, at most `_PATIENCE`.
+        """
         one = self._arrays[array]
         kept = self._kept.plane(array, index)
         if kept is not None:

@@ -82,3 +82,15 @@ def test_an_edited_plane_is_kept_and_the_others_stay(tmp_path: Path) -> None:
     assert gains == ["7", "7", "7", "8", "7", "7"]
     assert after.images[0].pixels.tiff_data_blocks == before.images[0].pixels.tiff_data_blocks
     assert stream.get_metadata()[0] == after
+
+
+def test_a_plane_that_is_unlike_the_others_is_kept_in_its_place(tmp_path: Path) -> None:
+    """A plane that says more than this library does is read again with all others, and stays edited."""
+    stream = written(tmp_path, 1)
+    models = stream.get_metadata()
+    models[0].images[0].pixels.planes[2].hash_sha1 = bytes(range(20))
+    stream.update_metadata(models)
+    again = stream.get_metadata()[0]
+    assert again == ome_types.from_xml(texts(tmp_path)[0])
+    hashes = [plane.hash_sha1 for plane in again.images[0].pixels.planes]
+    assert hashes == [None, None, bytes(range(20)), None, None, None]
