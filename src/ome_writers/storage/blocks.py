@@ -111,9 +111,8 @@ class BlockEngine:
                 if grid.single and self._pass(key, number, frame):
                     return
                 region = self._begin(key)
-            except (
-                Exception
-            ) as error:  # refused by the library, or put aside and not to be read back
+            # refused by the library; or it was put aside, and cannot be read back
+            except Exception as error:
                 self._background.failures.append(Failure(error, (number,)))
                 return
         if region.slots[slot]:
