@@ -13,7 +13,7 @@ from ome_writers.storage.lock import lock_owner, lock_path
 if TYPE_CHECKING:
     from os import PathLike
 
-    from ome_writers.storage.shard_repair import Finding
+    from ome_writers.storage.finding import Finding
 
 __all__ = ["Repair", "repair"]
 

@@ -10,8 +10,8 @@ from ome_writers.formats.first_page import first_page
 from ome_writers.formats.tiff_remains import LeftText
 from ome_writers.repair.planes import Left, Told
 from ome_writers.storage import files
+from ome_writers.storage.finding import Finding
 from ome_writers.storage.lock import lock_path
-from ome_writers.storage.shard_repair import Finding
 from ome_writers.storage.tiff.chain import Chain
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from ome_writers.formats.frame_metadata import end_lines, latest
 from ome_writers.formats.omezarr import XML_KEY, ZarrDocuments
 from ome_writers.formats.recognition import read_document
 from ome_writers.storage import files
+from ome_writers.storage.finding import Finding
 from ome_writers.storage.lock import lock_path
-from ome_writers.storage.remains import Remains, Survey
-from ome_writers.storage.shard_repair import Finding
-from ome_writers.storage.zarr_array import array_document
+from ome_writers.storage.zarr.document import array_document
+from ome_writers.storage.zarr.remains import Remains, Survey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,9 +22,9 @@ from ome_writers.storage.contract import EngineStats, Failure
 from ome_writers.storage.files import replace
 from ome_writers.storage.regions import STORED, TAKEN, Region, RegionGrid
 from ome_writers.storage.room import Room
-from ome_writers.storage.shown import ShownArrays
 from ome_writers.storage.stored import Stored
-from ome_writers.storage.zarr_array import array_document
+from ome_writers.storage.zarr.document import array_document
+from ome_writers.storage.zarr.shown import ShownArrays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -21,9 +21,9 @@ from ome_writers.storage.background import machine_width
 from ome_writers.storage.contract import EngineStats, Failure
 from ome_writers.storage.files import replace, sync_tree
 from ome_writers.storage.kept import KeptPlanes
-from ome_writers.storage.shard_reader import ShardReader
-from ome_writers.storage.shown import ShownArrays
-from ome_writers.storage.zarr_array import BLOSC, ZSTD_LEVEL
+from ome_writers.storage.zarr.document import BLOSC, ZSTD_LEVEL
+from ome_writers.storage.zarr.reader import ShardReader
+from ome_writers.storage.zarr.shown import ShownArrays
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ome_writers.storage.direct.chunks import ChunkFiles
-from ome_writers.storage.direct.codec import Codec
-from ome_writers.storage.direct.grid import Grid
 from ome_writers.storage.direct.shards import Shard, ShardShape
+from ome_writers.storage.zarr.codec import Codec
+from ome_writers.storage.zarr.grid import Grid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import ArrayPlan
     from ome_writers.storage.direct.assembly import Block
-    from ome_writers.storage.direct.grid import Cell, ShardPart
     from ome_writers.storage.direct.uncached import Uncached
     from ome_writers.storage.handles import Handles
+    from ome_writers.storage.zarr.grid import Cell, ShardPart
 
 __all__ = ["StoredArray"]
 

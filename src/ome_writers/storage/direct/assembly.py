@@ -16,8 +16,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ome_writers.storage.direct.grid import Cell, Grid
     from ome_writers.storage.pool import Pool
+    from ome_writers.storage.zarr.grid import Cell, Grid
 
 __all__ = ["Block"]
 

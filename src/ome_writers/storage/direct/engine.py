@@ -19,7 +19,7 @@ from ome_writers.storage.direct.uncached import Uncached
 from ome_writers.storage.files import replace
 from ome_writers.storage.handles import Handles
 from ome_writers.storage.pool import Pool
-from ome_writers.storage.zarr_array import array_document
+from ome_writers.storage.zarr.document import array_document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.storage.contract import ArrayTarget, Options
-    from ome_writers.storage.direct.grid import Cell
+    from ome_writers.storage.zarr.grid import Cell
 
 __all__ = ["DirectEngine", "open_engine"]
 

@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ome_writers.storage import shard_index
 from ome_writers.storage.alone import alone
 from ome_writers.storage.direct.spares import Spares
 from ome_writers.storage.positional import open_new, read_at, write_apart, write_at, write_one
-from ome_writers.storage.shard_index import EMPTY
+from ome_writers.storage.zarr import index as shard_index
+from ome_writers.storage.zarr.index import EMPTY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

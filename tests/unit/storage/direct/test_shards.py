@@ -14,10 +14,10 @@ import pytest
 from ome_writers import AcquisitionSettings, Dimension, create_stream
 from ome_writers.routing import resolve
 from ome_writers.storage.direct.assembly import Block
-from ome_writers.storage.direct.codec import Codec
-from ome_writers.storage.direct.grid import Grid
 from ome_writers.storage.direct.shards import Shard, ShardShape
 from ome_writers.storage.handles import Handles
+from ome_writers.storage.zarr.codec import Codec
+from ome_writers.storage.zarr.grid import Grid
 
 CHUNKS = 8
 FRAME = (32, 48)

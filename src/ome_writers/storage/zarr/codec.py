@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ome_writers.storage.zarr_array import BLOSC, GZIP_LEVEL, ZSTD_LEVEL
+from ome_writers.storage.zarr.document import BLOSC, GZIP_LEVEL, ZSTD_LEVEL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

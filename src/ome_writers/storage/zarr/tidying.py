@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ome_writers.storage import shard_index
-from ome_writers.storage.direct.codec import Codec
-from ome_writers.storage.direct.grid import Grid
+from ome_writers.storage.finding import Finding
 from ome_writers.storage.positional import open_file, read_at, write_at
-from ome_writers.storage.shard_index import EMPTY
+from ome_writers.storage.zarr import index as shard_index
+from ome_writers.storage.zarr.codec import Codec
+from ome_writers.storage.zarr.grid import Grid
+from ome_writers.storage.zarr.index import EMPTY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,28 +26,9 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import ArrayPlan
 
-__all__ = ["Finding", "ShardFiles", "ShardIndex"]
+__all__ = ["ShardFiles", "ShardIndex"]
 
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is not as it should be.
-
-    Attributes
-    ----------
-    path
-        The file or folder.
-    what
-        What was found, and what becomes of it, in a few words.
-    solved
-        Whether repairing makes it as it should be.
-    """
-
-    path: Path
-    what: str
-    solved: bool = True
 
 
 class ShardIndex(NamedTuple):

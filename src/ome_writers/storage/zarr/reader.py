@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ome_writers.storage import shard_index
-from ome_writers.storage.direct.codec import Codec
-from ome_writers.storage.direct.grid import Grid
-from ome_writers.storage.shard_index import EMPTY
+from ome_writers.storage.zarr import index as shard_index
+from ome_writers.storage.zarr.codec import Codec
+from ome_writers.storage.zarr.grid import Grid
+from ome_writers.storage.zarr.index import EMPTY
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ome_writers.storage.direct.grid import Grid
-from ome_writers.storage.shard_index import EMPTY
-from ome_writers.storage.shard_repair import Finding, ShardFiles
+from ome_writers.storage.finding import Finding
+from ome_writers.storage.zarr.grid import Grid
+from ome_writers.storage.zarr.index import EMPTY
+from ome_writers.storage.zarr.tidying import ShardFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from ome_writers.storage.files import replace
-from ome_writers.storage.zarr_array import array_document
+from ome_writers.storage.zarr.document import array_document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
