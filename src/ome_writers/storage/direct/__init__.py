@@ -1,8 +1,8 @@
 """Zarr v3 at the speed of the disk. This room never reads a frame's pixels but to copy, encode or write them.
 
 A frame's way: `engine` takes it, `assembly` copies it into memory of the `pool` until a run of whole chunks is
-together, a background thread encodes the chunks (`codec`) and hands them to `chunks` (a file each) or
-`shards` (many in a file). Where a frame belongs is arithmetic of `grid`.
+together, a background thread has `arrays` encode the chunks and hand them to files (`storage.zarr`). Small frames go
+to their file at once (`pace`).
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ome_writers.storage.direct.chunks import ChunkFiles
-from ome_writers.storage.direct.shards import Shard, ShardShape
+from ome_writers.storage.zarr.chunk_files import ChunkFiles
 from ome_writers.storage.zarr.codec import Codec
 from ome_writers.storage.zarr.grid import Grid
+from ome_writers.storage.zarr.shard_file import Shard, ShardShape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import ArrayPlan
     from ome_writers.storage.direct.assembly import Block
-    from ome_writers.storage.direct.uncached import Uncached
-    from ome_writers.storage.handles import Handles
+    from ome_writers.storage.disk import Disk
     from ome_writers.storage.zarr.grid import Cell, ShardPart
 
 __all__ = ["StoredArray"]
@@ -52,49 +51,36 @@ class StoredArray:
         The array's node in the hierarchy; chunks lie in ``c`` below it.
     plan
         The array.
-    handles
-        Lends open shard files.
-    durable
-        Whether chunk files are forced to the medium.
-    uncached
-        Writes past the page cache; None where that is not wanted.
+    disk
+        Writes its files.
 
     Attributes
     ----------
     identity
         Whether chunks are stored as they are.
     passes
-        Whether a frame can be stored by itself: it is one chunk, which it fills.
+        Whether a frame is one chunk, which it fills, so that it can be stored by itself.
     serial
         Whether all that is stored goes into one file after the other, just as it is.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        plan: ArrayPlan,
-        handles: Handles,
-        *,
-        durable: bool,
-        uncached: Uncached | None = None,
-    ) -> None:
+    def __init__(self, folder: Path, plan: ArrayPlan, disk: Disk) -> None:
         self.grid = Grid(plan)
         self._codec = Codec(plan.compression, plan.dtype)
         self._folder = folder / "c"
-        self._handles = handles
-        self._files = ChunkFiles(str(self._folder), durable=durable, uncached=uncached)
+        self._disk = disk
+        self._files = ChunkFiles(str(self._folder), disk)
         self._shape = ShardShape(
             self.grid.shard_chunks,
             self._codec.most(self.grid.chunk_bytes),
             in_place=self._codec.identity,
         )
-        self._uncached = uncached
         self._shards: dict[Cell, Shard] = {}
         self._lock = threading.Lock()
         self.identity = self._codec.identity
         self.serial = self.grid.sharded and self.identity
-        alone = uncached is None and not (self.grid.sharded and durable)
-        self.passes = self.grid.plain and alone
+        straight = not disk.direct_io and not (self.grid.sharded and disk.durable)
+        self.passes = self.grid.plain and straight
         self._seat: _Seat | None = None
 
     def strand(self, shard: Cell) -> Cell | None:
@@ -142,7 +128,7 @@ class StoredArray:
         """Keep a shard and its file at hand, for the frames to come."""
         shard = self._acquire((*outer, *self.grid.parts[0].yx), self.grid.parts[0])
         lease = ExitStack()
-        return _Seat(outer, shard, lease, lease.enter_context(self._handles.use(shard.path)))
+        return _Seat(outer, shard, lease, lease.enter_context(self._disk.use(shard.path)))
 
     def load(self, cell: Cell) -> NDArray[np.generic] | None:
         """Return the column of `cell` from disk; None when nothing of it was written."""
@@ -172,7 +158,6 @@ class StoredArray:
         self.rise()
         with self._lock:  # who reads meanwhile waits, and finds the files in their final form
             for shard in self._shards.values():
-                self._forget_uncached(shard)
                 while not shard.finish(wait=time.monotonic() < patience):
                     time.sleep(_LOOK)
             self._shards.clear()
@@ -186,12 +171,13 @@ class StoredArray:
         final: bool,
     ) -> None:
         """Write the tiles of a block's columns that lie in one shard."""
+        first = np.asarray(block.planes, np.int64)[:, np.newaxis] * self.grid.plane_chunks
+        inner = (first + part.inner).reshape(-1)
         in_one = final and self.identity and len(self.grid.parts) == 1
         memory = block.memory if in_one else None
-        inner = self._inner(block.planes, part)
         if memory is not None:
             parts: list[bytes | memoryview] = [memory]
-            sizes = np.full(len(block.planes) * len(part.inner), self.grid.chunk_bytes, np.int64)
+            sizes = np.full(len(inner), self.grid.chunk_bytes, np.int64)
         else:
             parts = [
                 self._codec.encode(column[tile])
@@ -206,17 +192,6 @@ class StoredArray:
         finally:
             self._release(key, shard)
 
-    def _inner(self, planes: Sequence[int], part: ShardPart) -> slice | NDArray[np.int64]:
-        """Return which chunks of a shard the planes are; a slice, which is quick, when they are neighbours."""
-        count, per_plane = len(planes), self.grid.plane_chunks
-        first = planes[0]
-        if len(part.inner) == per_plane == part.inner[-1] + 1 and planes == [
-            *range(first, first + count)
-        ]:
-            return slice(first * per_plane, (first + count) * per_plane)
-        inner = [plane * per_plane + i for plane in planes for i in part.inner]
-        return np.asarray(inner, np.int64)
-
     def _acquire(self, key: Cell, part: ShardPart) -> Shard:
         """Return the shard for adding chunks; it is not finished before `_release`."""
         with self._lock:
@@ -225,9 +200,7 @@ class StoredArray:
                 expected = self.grid.chunks_in(key[:-2], part)
                 path = self._path(key)
                 os.makedirs(path.parent, exist_ok=True)
-                shard = self._shards[key] = Shard(
-                    path, self._shape, expected, self._handles, self._uncached
-                )
+                shard = self._shards[key] = Shard(path, self._shape, expected, self._disk)
             shard.users += 1
             return shard
 
@@ -244,16 +217,11 @@ class StoredArray:
         with self._lock:
             if shard.users or key not in self._shards:
                 return
-            self._forget_uncached(shard)
             if not shard.finish(wait=wait):
                 return
             del self._shards[key]
-        self._handles.sync(shard.path)
-        self._handles.forget(shard.path)
-
-    def _forget_uncached(self, shard: Shard) -> None:
-        if self._uncached is not None:
-            self._uncached.forget(shard.path)
+        self._disk.sync(shard.path)
+        self._disk.forget(shard.path)
 
     def _stored_tiles(self, cell: Cell) -> list[tuple[int, bytes | None]]:
         if not self.grid.sharded:
@@ -269,7 +237,7 @@ class StoredArray:
             if shard is None:
                 if not self._path(key).exists():
                     continue
-                shard = Shard(self._path(key), self._shape, 0, self._handles)
+                shard = Shard(self._path(key), self._shape, 0, self._disk)
             for tile, inner in zip(part.tiles, part.inner, strict=True):
                 found.append((tile, shard.read(plane * self.grid.plane_chunks + inner)))
         return found

@@ -3,7 +3,6 @@
 # Longer than 300 lines: the contract's calls with their documentation; the work is done in the room's other files.
 from __future__ import annotations
 
-import json
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -15,11 +14,10 @@ from ome_writers.storage.contract import EngineStats, Failure
 from ome_writers.storage.direct.arrays import StoredArray
 from ome_writers.storage.direct.assembly import Block
 from ome_writers.storage.direct.pace import Pace
-from ome_writers.storage.direct.uncached import Uncached
+from ome_writers.storage.disk import Disk
 from ome_writers.storage.files import replace
-from ome_writers.storage.handles import Handles
 from ome_writers.storage.pool import Pool
-from ome_writers.storage.zarr.document import array_document
+from ome_writers.storage.zarr.shown import ShownArrays
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,20 +58,10 @@ class DirectEngine:
         self._durable = options.durable
         # all arrays may be written by turns
         self._share = options.buffer_bytes // (2 * len(targets))
-        self._shapes: list[tuple[int, ...] | None] = [None] * len(targets)
-        self._handles = Handles(durable=options.durable)
-        self._uncached = Uncached() if options.direct_io else None
+        self._shown = ShownArrays(root, [(t.key, t.plan) for t in targets], durable=options.durable)
+        self._disk = Disk(durable=options.durable, direct_io=options.direct_io)
         self._pool = Pool(options.buffer_bytes, self._relieve)
-        self._arrays = [
-            StoredArray(
-                root / t.key,
-                t.plan,
-                self._handles,
-                durable=options.durable,
-                uncached=self._uncached,
-            )
-            for t in targets
-        ]
+        self._arrays = [StoredArray(root / t.key, t.plan, self._disk) for t in targets]
         self._pace = Pace()
         self._seated: StoredArray | None = None  # that has got a frame straight from the caller
         self._lock = threading.Lock()
@@ -89,7 +77,7 @@ class DirectEngine:
         self._bytes_written = 0
         self._unindexed: list[int] = []  # frames on disk that no index or shape told of yet
         self._closed = False
-        self._show([t.plan.shape for t in targets])
+        self._shown.show([t.plan.shape for t in targets])
         self._background = Background(machine_width(), name="ome-writers-direct")
 
     @property
@@ -205,9 +193,7 @@ class DirectEngine:
             self._background.drain()
             self._publish(shapes, finish=True)
             self._background.close()
-            self._handles.close()
-            if self._uncached is not None:
-                self._uncached.close()
+            self._disk.close()
             self._pool.clear()
 
     def stats(self) -> EngineStats:
@@ -379,15 +365,7 @@ class DirectEngine:
                     array.finish(patience)
                 else:
                     array.flush()
-            self._handles.sync_all()
-            self._show(shapes)
+            self._disk.sync_all()
+            self._shown.show(shapes)
         except OSError as error:
             self._background.failures.append(Failure(error, tuple(frames)))
-
-    def _show(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Write the document of each array whose shape has changed."""
-        for i, (target, shape) in enumerate(zip(self._targets, shapes, strict=True)):
-            if self._shapes[i] != shape:
-                document = json.dumps(array_document(target.plan, shape)).encode()
-                self.put(f"{target.key}/zarr.json", document)
-                self._shapes[i] = shape

@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ome_writers.storage.alone import alone
-from ome_writers.storage.direct.spares import Spares
-from ome_writers.storage.positional import open_new, read_at, write_apart, write_at, write_one
+from ome_writers.storage.positional import open_new, read_at, write_at, write_one
 from ome_writers.storage.zarr import index as shard_index
 from ome_writers.storage.zarr.index import EMPTY
+from ome_writers.storage.zarr.spares import Spares
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ome_writers.storage.direct.uncached import Uncached
-    from ome_writers.storage.handles import Handles
+    from ome_writers.storage.disk import Disk
 
     Indices = NDArray[np.int64]
 
@@ -77,8 +76,8 @@ class Shard:
         See `ShardShape`.
     expected
         How many chunks will come if the acquisition runs to its end.
-    handles, uncached
-        Lend the open file, and write to it past the page cache, if that is wanted.
+    disk
+        Lends the open file, and writes to it.
 
     Attributes
     ----------
@@ -88,20 +87,12 @@ class Shard:
         How many threads are adding chunks (kept by who owns the shard).
     """
 
-    def __init__(
-        self,
-        path: Path,
-        shape: ShardShape,
-        expected: int,
-        handles: Handles,
-        uncached: Uncached | None = None,
-    ) -> None:
+    def __init__(self, path: Path, shape: ShardShape, expected: int, disk: Disk) -> None:
         self.path = path
         self.complete = False
         self.users = 0
         self._shape = shape
-        self._handles = handles
-        self._uncached = uncached
+        self._disk = disk
         self._lock = threading.Lock()
         self._writing = threading.Lock()  # two writes to one file wait for each other, better here
         self._index = shard_index.empty_index(shape.chunks)
@@ -122,7 +113,7 @@ class Shard:
 
     def add(
         self,
-        inner: slice | Indices,
+        inner: Indices,
         sizes: Indices,
         parts: Sequence[bytes | memoryview],
         *,
@@ -130,27 +121,24 @@ class Shard:
     ) -> None:
         """Write chunks; `final` says that no more frames are expected in them.
 
-        `inner` says which chunks, a slice when they are neighbours. `parts` are the stored chunks one by one, or
-        all of them side by side in a single buffer. Readers see them after the next `flush` or `finish`.
+        `inner` says which chunks. `parts` are the stored chunks one by one, or all of them side by side in a single
+        buffer. Readers see them after the next `flush` or `finish`.
         """
         with self._lock:
             if self.complete and not (self._shape.in_place and self._final[inner].all()):
                 self._reopen()
             offsets = self._allocate(inner, sizes, final)
-        with self._handles.use(self.path) as fd:
-            with self._writing:
-                aside = self._uncached
-                if aside is None or not aside.write(self.path, parts, offsets, sizes):
-                    write_apart(fd, parts, offsets, sizes)
-            with self._lock:
-                if self._spares:
-                    self._spares.release({*self._index[inner, 0].tolist()} - {*offsets.tolist()})
-                self._index[inner, 0] = offsets
-                self._index[inner, 1] = sizes
-                self._dirty = True
-                if final:
-                    self._missing -= len(sizes) - int(np.count_nonzero(self._final[inner]))
-                    self._final[inner] = True
+        with self._writing:
+            self._disk.write(self.path, parts, offsets, sizes)
+        with self._lock:
+            if self._spares:
+                self._spares.release({*self._index[inner, 0].tolist()} - {*offsets.tolist()})
+            self._index[inner, 0] = offsets
+            self._index[inner, 1] = sizes
+            self._dirty = True
+            if final:
+                self._missing -= len(sizes) - int(np.count_nonzero(self._final[inner]))
+                self._final[inner] = True
 
     def put(self, fd: int, inner: int, chunk: bytes | memoryview, nbytes: int) -> None:
         """Write one whole chunk, stored as it is, to the open file: what `add` does, in less time."""
@@ -172,7 +160,7 @@ class Shard:
         """Make readers see all chunks that were added."""
         with self._lock:
             if self._dirty and not self.complete:
-                with self._handles.use(self.path) as fd:
+                with self._disk.use(self.path) as fd:
                     self._write_index(fd)
 
     @property
@@ -192,21 +180,19 @@ class Shard:
         """
         with self._lock:
             if not self.complete:
-                with self._handles.use(self.path) as fd:
+                with self._disk.use_alone(self.path) as fd:
                     self._finish(fd, wait=wait)
-            if self.complete:
-                self._handles.forget(self.path)
             return self.complete
 
     def read(self, inner: int) -> bytes | None:
         """Return a stored chunk; None when there is none."""
-        with self._handles.use(self.path, writing=False) as fd, self._writing:
+        with self._disk.use(self.path, writing=False) as fd, self._writing:
             # nothing is written now: of two later writes of this chunk the second would take this place
             with self._lock:
                 offset, size = self._index[inner].tolist()
             return None if offset == int(EMPTY) else read_at(fd, size, offset)
 
-    def _allocate(self, inner: slice | Indices, sizes: Indices, final: bool) -> Indices:
+    def _allocate(self, inner: Indices, sizes: Indices, final: bool) -> Indices:
         """Return where each chunk goes: new final chunks side by side at the tail."""
         again = self._final[inner]
         if final and not again.any():
@@ -238,7 +224,7 @@ class Shard:
         place = self._spares.take(self._tail + self._missing * most, index)
         if place > self._index_at:
             self._index_at = place + _GROWTH * most
-            with self._handles.use(self.path) as fd:
+            with self._disk.use(self.path) as fd:
                 self._write_index(fd)  # the file is longer, and its end a valid index, at once
         return place
 
@@ -280,13 +266,13 @@ class Shard:
     def _reopen(self) -> None:
         """Move the index out of the way of further chunks; the file grows by it and stays valid."""
         self._index_at = max(self._room, self._index_at + self._shape.index_bytes)
-        with self._handles.use(self.path) as fd:
+        with self._disk.use(self.path) as fd:
             self._write_index(fd)
         self.complete = False
 
     def _adopt(self) -> None:
         """Go on with a file that was finished before: its frames are read, or taken again."""
-        with self._handles.use(self.path, writing=False) as fd:
+        with self._disk.use(self.path, writing=False) as fd:
             end = os.fstat(fd).st_size - self._shape.index_bytes
             stored = shard_index.decode(read_at(fd, self._shape.index_bytes, end))
         if stored is None:

@@ -14,10 +14,10 @@ import pytest
 from ome_writers import AcquisitionSettings, Dimension, create_stream
 from ome_writers.routing import resolve
 from ome_writers.storage.direct.assembly import Block
-from ome_writers.storage.direct.shards import Shard, ShardShape
-from ome_writers.storage.handles import Handles
+from ome_writers.storage.disk import Disk
 from ome_writers.storage.zarr.codec import Codec
 from ome_writers.storage.zarr.grid import Grid
+from ome_writers.storage.zarr.shard_file import Shard, ShardShape
 
 CHUNKS = 8
 FRAME = (32, 48)
@@ -118,7 +118,7 @@ def test_a_chunk_that_gets_more_frames_leaves_what_was_shown(
     tmp_path: Path, in_place: bool
 ) -> None:
     """Bytes that an index pointed to stay as they are until the shard has settled and is finished."""
-    shard = Shard(tmp_path / "0", ShardShape(4, 100, in_place=in_place), 4, Handles(durable=False))
+    shard = Shard(tmp_path / "0", ShardShape(4, 100, in_place=in_place), 4, Disk())
     first, size = np.asarray([2]), np.asarray([100])
     shard.add(first, size, [b"a" * 100], final=False)
     shard.flush()
@@ -145,7 +145,7 @@ def test_a_shard_that_is_finished_at_once_keeps_what_was_shown(
     tmp_path: Path, in_place: bool
 ) -> None:
     """The file ends behind the half-full chunks that readers may be fetching, with a valid index."""
-    shard = Shard(tmp_path / "0", ShardShape(4, 100, in_place=in_place), 4, Handles(durable=False))
+    shard = Shard(tmp_path / "0", ShardShape(4, 100, in_place=in_place), 4, Disk())
     for number, letter in enumerate((b"a", b"b", b"c")):
         inner, size = np.asarray([number]), np.asarray([100])
         shard.add(inner, size, [letter.lower() * 100], final=False)
@@ -154,7 +154,7 @@ def test_a_shard_that_is_finished_at_once_keeps_what_was_shown(
         shard.add(inner, size, [letter.upper() * 100])
     shard.finish()
     assert fetched(tmp_path / "0", shown, 100) == b"c" * 100
-    again = Shard(tmp_path / "0", ShardShape(4, 100, in_place=in_place), 4, Handles(durable=False))
+    again = Shard(tmp_path / "0", ShardShape(4, 100, in_place=in_place), 4, Disk())
     again.add(np.asarray([3]), np.asarray([100]), [b"D" * 100])
     again.flush()
     assert fetched(tmp_path / "0", shown, 100) == b"c" * 100

@@ -6,12 +6,10 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ome_writers.storage.positional import open_new
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ome_writers.storage.direct.uncached import Uncached
+    from ome_writers.storage.disk import Disk
 
 __all__ = ["ChunkFiles"]
 
@@ -25,16 +23,13 @@ class ChunkFiles:
     ----------
     folder
         The folder of the array's chunks (``<array>/c``).
-    durable
-        Whether each file is forced to the medium before it appears.
-    uncached
-        Writes past the page cache; None where that is not wanted.
+    disk
+        Writes them.
     """
 
-    def __init__(self, folder: str, *, durable: bool, uncached: Uncached | None) -> None:
-        self._uncached = uncached
+    def __init__(self, folder: str, disk: Disk) -> None:
         self._folder = folder
-        self._durable = durable
+        self._disk = disk
         self._made: set[str] = set()
 
     def write(self, key: Sequence[int], stored: bytes | memoryview) -> None:
@@ -47,12 +42,11 @@ class ChunkFiles:
         name = key[-1]
         beside = f"{folder}/.{name}.tmp"
         try:
-            aside = self._uncached
-            if aside is None or not aside.create(beside, stored, durable=self._durable):
-                self._create(beside, stored)
+            self._disk.create(beside, stored)
             os.replace(beside, f"{folder}/{name}")
         except OSError:
-            self._remove(beside)
+            with suppress(OSError):  # the first error is the one that tells
+                os.unlink(beside)
             raise
 
     def read(self, key: Sequence[int]) -> bytes | None:
@@ -62,17 +56,6 @@ class ChunkFiles:
                 return file.read()
         except FileNotFoundError:
             return None
-
-    def _create(self, path: str, stored: bytes | memoryview) -> None:
-        fd = open_new(path)
-        try:
-            rest = memoryview(stored)
-            while rest:
-                rest = rest[os.write(fd, rest) :]
-            if self._durable:
-                os.fsync(fd)
-        finally:
-            os.close(fd)
 
     def _make(self, parents: Sequence[int]) -> None:
         """Make the folder of a chunk and those above it that are not known to be there."""
@@ -87,8 +70,3 @@ class ChunkFiles:
                 with suppress(FileExistsError):
                     os.mkdir(folder)
                 self._made.add(folder)
-
-    @staticmethod
-    def _remove(path: str) -> None:
-        with suppress(OSError):  # the first error is the one that tells
-            os.unlink(path)
