@@ -93,7 +93,7 @@ def settings(path: Path, frames: int) -> AcquisitionSettings:
 
 def pool_bytes(stream: Any) -> int:
     """Return how many bytes of memory of its own a stream's engine holds."""
-    pool = stream._engine._pool
+    pool = stream._engine._assembly._pool
     return sum(buffer.nbytes for buffers in pool._free.values() for buffer in buffers)
 
 
@@ -105,7 +105,7 @@ def test_a_frame_that_is_handed_over_is_the_frame_that_is_written(tmp_path: Path
         arrivals.watch(stream)
         for frame in frames:
             stream.append(frame, copy=False)
-        blocks = [b for live in stream._engine._live.values() for b in live.values()]
+        blocks = [b for live in stream._engine._assembly._live for b in live.values()]
         held = [column.ctypes.data for block in blocks for column in block.columns]
         assert set(held) <= {frame.ctypes.data for frame in frames}
         stream.flush()
@@ -207,7 +207,7 @@ def test_an_unfilled_loan_goes_back(lending_core: LendingCore, tmp_path: Path) -
             queue.finalize_slot({"ImageNumber": "0"})
         assert queue.committed == 1
         assert stream.stats().frames_accepted == 1
-        assert not stream._engine._lent
+        assert not stream._engine._assembly._lent
         assert np.unique(np.asarray(stream.view()[0])).tolist() == [7]
 
 

@@ -1,8 +1,8 @@
 """Zarr v3 at the speed of the disk. This room never reads a frame's pixels but to copy, encode or write them.
 
-A frame's way: `engine` takes it, `assembly` copies it into memory of the `pool` until a run of whole chunks is
-together, a background thread has `arrays` encode the chunks and hand them to files (`storage.zarr`). Small frames go
-to their file at once (`pace`).
+A frame's way: `engine` takes it, `assembly` has it copied into a `block` of neighbours, and when that is full hands it
+to a background thread, which has `arrays` encode the chunks and put them into files (`storage.zarr`). A small frame
+goes `straight` to its file.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.routing import ArrayPlan
-    from ome_writers.storage.direct.assembly import Block
+    from ome_writers.storage.direct.block import Block
     from ome_writers.storage.disk import Disk
     from ome_writers.storage.zarr.grid import Cell, ShardPart
 

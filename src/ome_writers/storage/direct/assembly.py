@@ -1,140 +1,212 @@
-"""Frames become whole chunks in memory, then blocks of work for the background.
-
-A *block* is what is handed over at once: neighbouring columns of one shard, in the order in which they
-came. Where a chunk is part of one plane, a column is whole as soon as its frame is there, and
-a block takes as many as fit. Where a chunk spans several planes, a block is one column, which stays open
-until its last plane has come.
-"""
+"""Frames become blocks in memory, and blocks are handed to the background, within a budget of memory."""
 
 from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING
 
-import numpy as np
+from ome_writers.storage.direct.block import Block
+from ome_writers.storage.pool import Pool
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
     from numpy.typing import NDArray
 
-    from ome_writers.storage.pool import Pool
-    from ome_writers.storage.zarr.grid import Cell, Grid
+    from ome_writers.storage.background import Background
+    from ome_writers.storage.direct.arrays import StoredArray
+    from ome_writers.storage.zarr.grid import Cell
 
-__all__ = ["Block"]
+    Key = tuple[int, Cell | None]  # an array and, where chunks span several planes, a cell
+
+__all__ = ["Assembly"]
+
+# Bytes handed over at once: what a hand-over costs is then little of a write.
+_SHARD_BLOCK = 4 * 2**20
+_FILES_BLOCK = 8  # chunk files handed over at once: enough to make the hand-over cheap
+# Bytes of a frame so small that it is the interpreter that is behind and not the disk, and blocks that may wait then.
+_TINY = 2**12
+_LAG = 32
 
 
-class Block:
-    """Columns on their way to the disk.
+class Assembly:
+    """The blocks of all arrays that are being filled, or on their way to disk.
+
+    Parameters
+    ----------
+    arrays
+        Store the blocks.
+    background
+        Where they do it.
+    budget
+        The most bytes that frames may take in memory.
+    landed
+        Told the numbers of frames that are on disk, and their bytes.
 
     Attributes
     ----------
-    array
-        Number of the array they belong to.
-    shard
-        The shard that all of them lie in (index axes only).
-    cells, planes
-        The cell of each column, and the number of its plane of chunks in the shard.
-    columns
-        The columns, shape (n, tiles, depth, chunk y, chunk x): the block's own memory, or a list of
-        planes that were handed over.
-    refers
-        Whether `columns` are planes in memory that was handed over or lent.
-    frames
-        The numbers of the frames that are not on disk yet.
-    slots
-        Of a column that spans several planes: the slots that are filled.
+    lock
+        Held while a frame is taken, or handed over.
+    coming
+        By array: the columns of one plane that are in memory.
     """
 
-    def __init__(self, array: int, grid: Grid, shard: Cell, room: int, *, refers: bool) -> None:
-        self.array = array
-        self.shard = shard
-        self.room = room
-        self.refers = refers
-        self.cells: list[Cell] = []
-        self.planes: list[int] = []
-        self.frames: list[int] = []
-        self.slots: set[int] = set()
-        self.columns: NDArray[np.generic] | list[NDArray[np.generic]] = []
-        self.storing = threading.Lock()  # held while the columns are written, half-full or whole
-        self.stored = False
-        self._memory = threading.Lock()  # held while somebody looks, or the memory goes
-        self._grid = grid
-        self._again = False  # whether the column was whole before, and its frames are taken again
-        self._blank = False  # whether slots that are not filled hold the fill value
-        self._buffers: list[NDArray[np.uint8]] = []
-        self._reserved = 0
+    def __init__(
+        self,
+        arrays: Sequence[StoredArray],
+        background: Background,
+        budget: int,
+        landed: Callable[[Sequence[int], int], None],
+    ) -> None:
+        self.lock = threading.RLock()
+        self.coming: list[set[Cell]] = [set() for _ in arrays]
+        self._arrays = arrays
+        self._background = background
+        self._landed = landed
+        self._share = budget // (2 * len(arrays))  # all arrays may be written by turns
+        self._pool = Pool(budget, self._relieve)
+        self._lent: dict[int, NDArray[np.uint8]] = {}
+        self._open: dict[Key, Block] = {}  # oldest first
+        self._live: list[dict[int, Block]] = [
+            {} for _ in arrays
+        ]  # blocks whose frames are in memory
+        self._parted: dict[Key, set[int]] = {}  # filled slots of columns put aside
 
-    def give_memory(self, buffer: NDArray[np.uint8]) -> None:
-        """Have the block copy frames into `buffer`; it holds `room` columns."""
-        if self._grid.padded:
-            buffer[...] = 0  # what no frame covers is the fill value
-            self._blank = True
-        self._buffers.append(buffer)
-        self.columns = buffer.view(self._grid.dtype).reshape(self.room, *self._grid.column_shape)
+    def add(
+        self,
+        number: int,
+        array: int,
+        index: tuple[int, ...],
+        frame: NDArray[np.generic],
+        owned: bool,
+    ) -> None:
+        """Take a plane, by reference where it is `owned` and a chunk; hand its block over when that made it full."""
+        grid = self._arrays[array].grid
+        cell, slot = grid.split(index)
+        shard, plane = grid.shard(cell) if grid.sharded else (cell, 0)
+        refers = owned and grid.plain and frame.flags.c_contiguous
+        lent = self._lent.pop(id(frame), None) if owned and self._lent else None
+        if refers and lent is None:
+            self._pool.reserve(frame.nbytes)
+        key = (array, None if grid.depth == 1 else cell)
+        with self.lock:
+            block = self._open.get(key)
+            if block is not None and not block.takes(shard, refers=refers):
+                self._seal(key)
+                block = None
+            if block is None:
+                block = self._open[key] = self._new_block(key, cell, shard, refers)
+            block.add(number, cell, plane, slot, frame, lent)
+            if grid.depth == 1:
+                self.coming[array].add(cell)
+            if block.full:
+                self._seal(key)
+        if lent is not None and not refers:
+            self._pool.release(lent)
 
-    def take_up(self, column: NDArray[np.generic], slots: set[int]) -> None:
-        """Go on with a column that was on disk, in which `slots` are filled; with none, it was whole."""
-        self.columns[0][...] = column
-        self.slots |= slots
-        self._again = not slots
-        self._blank = True
+    def lend(self, array: int) -> NDArray[np.generic]:
+        """Return a writable plane of the pool's memory; see `storage.contract.LendingEngine`."""
+        grid = self._arrays[array].grid
+        buffer = self._pool.take(grid.frame_bytes)
+        frame: NDArray[np.generic] = buffer.view(grid.dtype).reshape(grid.frame_shape)
+        self._lent[id(frame)] = buffer
+        return frame
 
-    def complete(self) -> None:
-        """Make the slots that no frame will fill any more the fill value."""
-        if self._grid.depth > 1 and not self._blank:
-            for slot in set(range(self._grid.depth)) - self.slots:
-                self.columns[0][:, slot] = 0
+    def reclaim(self, frame: NDArray[np.generic]) -> None:
+        """Take back a lent plane unwritten; one that was taken is none."""
+        buffer = self._lent.pop(id(frame), None)
+        if buffer is not None:
+            self._pool.release(buffer)
 
-    def as_of(self, slots: set[int] | frozenset[int]) -> list[NDArray[np.generic]]:
-        """Return a copy of a column that is still being filled, with these slots only."""
-        column = self.columns[0]
-        if self._again:
-            return [column.copy()]
-        copy = np.zeros_like(column)
-        for slot in slots:
-            copy[:, slot] = column[:, slot]
-        return [copy]
-
-    def hand_over(self, frame: NDArray[np.generic], buffer: NDArray[np.uint8] | None) -> None:
-        """Refer to a plane that is a whole column, in the pool's `buffer` or in somebody else's memory."""
-        assert isinstance(self.columns, list)
-        self.columns.append(frame.reshape(self._grid.column_shape))
-        if buffer is None:
-            self._reserved += frame.nbytes
-        else:
-            self._buffers.append(buffer)
-
-    @property
-    def full(self) -> bool:
-        """Whether no further column fits."""
-        return len(self.cells) >= self.room
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the columns."""
-        return len(self.cells) * self._grid.column_bytes
-
-    @property
-    def memory(self) -> memoryview | None:
-        """All columns as bytes side by side; None when they are not in one piece."""
-        if self.refers:
-            return None
-        return self._buffers[0].data[: self.nbytes]
-
-    def plane(self, cell: Cell, slot: int) -> NDArray[np.generic] | None:
-        """Return a copy of a plane in memory; None when the block does not hold it."""
-        with self._memory:
-            for i in reversed(range(min(len(self.cells), len(self.columns)))):
-                if self.cells[i] == cell and (self._grid.depth == 1 or slot in self.slots):
-                    return self._grid.plane(self.columns[i], slot)
+    def plane(self, array: int, cell: Cell, slot: int) -> NDArray[np.generic] | None:
+        """Return a copy of a plane that is in memory; None when it is not."""
+        for block in reversed(list(self._live[array].values())):
+            plane = block.plane(cell, slot)
+            if plane is not None:
+                return plane
         return None
 
-    def free(self, pool: Pool) -> None:
-        """Give all memory back."""
-        with self._memory:
-            self.columns = []
-        buffers, self._buffers = self._buffers, []
-        for buffer in buffers:
-            pool.release(buffer)
-        if self._reserved:
-            pool.unreserve(self._reserved)
-            self._reserved = 0
+    def hand_over(self, *, parts: bool, last: bool = False) -> None:
+        """Have all that was taken written; with `parts` also of columns over several planes what is there of them.
+
+        `last` says that nothing more will come.
+        """
+        with self.lock:
+            for key, block in list(self._open.items()):
+                if key[1] is None or last:
+                    self._seal(key)
+                elif parts:
+                    self._submit(block, last=False, slots=frozenset(block.slots))
+
+    def clear(self) -> None:
+        """Give all memory back to the system."""
+        self._pool.clear()
+
+    def _new_block(self, key: Key, cell: Cell, shard: Cell, refers: bool) -> Block:
+        """Return an empty block with memory, waiting for memory as long as it takes."""
+        array = key[0]
+        grid = self._arrays[array].grid
+        room = 1
+        if grid.depth == 1:
+            room = max(1, min(_SHARD_BLOCK, self._share) // grid.column_bytes)
+            room = min(room, grid.shard_planes if grid.sharded else _FILES_BLOCK)
+        block = Block(array, grid, shard, room, refers=refers)
+        if not refers:
+            if grid.column_bytes < _TINY:
+                self._background.await_room(_LAG)
+            block.give_memory(self._pool.take(room * grid.column_bytes))
+        if grid.depth > 1:
+            if any(cell in b.cells for b in list(self._live[array].values())):
+                self._background.barrier()  # the column was put aside and is on its way to disk
+            column = self._arrays[array].load(cell)
+            if column is not None:
+                block.take_up(column, self._parted.pop(key, set()))
+        self._live[array][id(block)] = block
+        return block
+
+    def _seal(self, key: Key, *, final: bool = True) -> None:
+        """Hand an open block over; it takes no more frames. Not `final`: its column will be taken up again."""
+        block = self._open.pop(key)
+        if final:
+            block.complete()
+        else:
+            self._parted[key] = set(block.slots)
+        self._submit(block, last=True, slots=None if final else frozenset(block.slots))
+
+    def _submit(self, block: Block, *, last: bool, slots: frozenset[int] | None) -> None:
+        """Hand a block over as it is: with these slots, or None when it is whole."""
+        count = len(block.frames)
+        frames = block.frames if last else tuple(block.frames)
+        strand = self._arrays[block.array].strand(block.shard)
+        self._background.submit(
+            lambda: self._store(block, count, slots, last),
+            frames,
+            None if strand is None else (block.array, strand),
+        )
+
+    def _store(self, block: Block, count: int, slots: frozenset[int] | None, last: bool) -> None:
+        """Write a block (in the background): half-full at a flush, or for the last time."""
+        try:
+            with block.storing:
+                if block.stored:
+                    return  # a flush that came too late
+                block.stored = last
+                self._arrays[block.array].store(block, slots)
+                done = len(block.frames) if last else count
+                self._landed(block.frames[:done], block.nbytes)
+                del block.frames[:done]
+        finally:
+            if last:
+                self._live[block.array].pop(id(block), None)
+                self.coming[block.array].difference_update(block.cells)
+                block.free(self._pool)
+
+    def _relieve(self) -> None:
+        """Put the oldest open block on its way when nothing else would give memory back."""
+        if self._background.depth:
+            return
+        with self.lock:
+            key = next(iter(self._open), None)
+            if key is not None:
+                self._seal(key, final=key[1] is None)

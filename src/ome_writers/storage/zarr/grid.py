@@ -59,7 +59,8 @@ class Grid:
         self.column_bytes = self.column_shape[0] * self.chunk_bytes
         self.plain = self.depth == math.prod(self.tiles) == 1 and (cy, cx) == (y, x)
         self.padded = self.tiles[0] * cy != y or self.tiles[1] * cx != x
-        self._frame = (y, x)
+        self.frame_shape = (y, x)
+        self.frame_bytes = y * x * plan.dtype.itemsize
         self._bounds = tuple(
             None if i == plan.growing else n for i, n in enumerate(plan.index_shape)
         )
@@ -126,11 +127,11 @@ class Grid:
 
     def blank(self) -> NDArray[np.generic]:
         """Return a plane that nobody wrote: (y, x) of the fill value."""
-        return np.zeros(self._frame, self.dtype)
+        return np.zeros(self.frame_shape, self.dtype)
 
     def plane(self, column: NDArray[np.generic], slot: int) -> NDArray[np.generic]:
         """Return a copy of the plane (y, x) in a slot of a column."""
-        frame = np.empty(self._frame, self.dtype)
+        frame = np.empty(self.frame_shape, self.dtype)
         for number in range(len(column)):
             part = frame[self._window(number)]
             part[...] = column[number, slot, : part.shape[0], : part.shape[1]]

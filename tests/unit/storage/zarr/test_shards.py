@@ -13,7 +13,7 @@ import pytest
 
 from ome_writers import AcquisitionSettings, Dimension, create_stream
 from ome_writers.routing import resolve
-from ome_writers.storage.direct.assembly import Block
+from ome_writers.storage.direct.block import Block
 from ome_writers.storage.disk import Disk
 from ome_writers.storage.zarr.codec import Codec
 from ome_writers.storage.zarr.grid import Grid
@@ -171,8 +171,7 @@ def test_a_plane_that_is_being_filled_is_not_written(tmp_path: Path) -> None:
     grid = Grid(resolve(settings(tmp_path / "x.ome.zarr", "none")).images[0].array)
     block = Block(0, grid, (0,), 1, refers=False)
     block.give_memory(np.empty(grid.column_bytes, np.uint8))
-    grid.place(frame(0), block.columns[0], 0)
-    block.slots.add(0)
+    block.add(0, (0,), 0, 0, frame(0), None)
     grid.place(frame(1), block.columns[0], 1)  # not noted yet
     (column,) = block.as_of({0})
     assert np.array_equal(grid.plane(column, 0), frame(0))

@@ -9,31 +9,31 @@ import numpy as np
 import pytest
 
 from ome_writers import AcquisitionSettings, Dimension, create_stream
-from ome_writers.storage.direct.pace import Pace
+from ome_writers.storage.direct.straight import Straight
 
 
 def test_a_slow_write_is_followed_by_a_pause(monkeypatch: Any) -> None:
     """After a slow write there is no try for a while, and for longer after the next."""
     now = 100.0
-    monkeypatch.setattr("ome_writers.storage.direct.pace.time.perf_counter", lambda: now)
-    pace = Pace()
-    pace.took(0.001, 1000)
-    assert pace.again <= now
-    pace.took(0.05, 1000)
-    assert pace.again == pytest.approx(now + 0.1)
+    monkeypatch.setattr("ome_writers.storage.direct.straight.time.perf_counter", lambda: now)
+    straight = Straight()
+    straight.took(0.001, 1000)
+    assert straight.again <= now
+    straight.took(0.05, 1000)
+    assert straight.again == pytest.approx(now + 0.1)
     now += 0.1
-    pace.took(0.05, 1000)
-    assert pace.again == pytest.approx(now + 0.2)
+    straight.took(0.05, 1000)
+    assert straight.again == pytest.approx(now + 0.2)
     now += 100
-    pace.took(0.05, 1000)
-    assert pace.again == pytest.approx(now + 0.1), "the disk was quick for long"
+    straight.took(0.05, 1000)
+    assert straight.again == pytest.approx(now + 0.1), "the disk was quick for long"
 
 
 def test_a_large_write_may_take_its_time() -> None:
     """What counts is the time beyond that of the bytes."""
-    pace = Pace()
-    pace.took(0.05, 100_000_000)
-    assert pace.again < 0
+    straight = Straight()
+    straight.took(0.05, 100_000_000)
+    assert straight.again < 0
 
 
 def test_small_frames_are_on_disk_when_append_returns(tmp_path: Path) -> None:
