@@ -106,15 +106,15 @@ class Edited:
     def __init__(self, model: OME, facts: Body) -> None:
         from ome_types import to_xml
 
-        from ome_writers.formats.ome_bulk import take_out, without
+        from ome_writers.formats.ome_bulk import without
 
-        known = take_out(_parse(whole(facts, None)))
-        self._root = _parse(to_xml(without(model, known)).encode())
+        fresh = _parse(whole(facts, None))
+        self._root = _parse(to_xml(without(model, fresh)).encode())
         for element in self._root.iter():
             for name, value in element.items():
                 if not value.isprintable():
                     element.set(name, " ".join(value.split()))
-        self.refresh(facts)
+        self._bring_in(fresh)
 
     def document(self, uuid: str) -> bytes:
         """Return the document for the file that has this UUID."""
@@ -138,7 +138,9 @@ class Edited:
 
     def refresh(self, facts: Body) -> None:
         """Bring in what only the files know: sizes, where the planes are, and the frames' metadata."""
-        fresh = _parse(whole(facts, None))
+        self._bring_in(_parse(whole(facts, None)))
+
+    def _bring_in(self, fresh: Element) -> None:
         by_id = {image.get("ID"): image for image in self._root.iter("Image")}
         for image in fresh.iter("Image"):
             mine, theirs = by_id.get(image.get("ID")), image.find("Pixels")
