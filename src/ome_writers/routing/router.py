@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -106,11 +107,15 @@ class Router:
 
     def walk(self, start: int = 0) -> Iterator[Address]:
         """Iterate over the addresses from frame `start` to the end, if there is one."""
+        return chain.from_iterable(self._blocks(start))
+
+    def _blocks(self, start: int) -> Iterator[Iterator[Address]]:
+        """Yield the addresses of many frames at once: what one of them costs is then little."""
         end = self.frames
         while end is None or start < end:
             stop = start + _BLOCK if end is None else min(start + _BLOCK, end)
             images, index = self.addresses(start, stop)
-            yield from zip(images, index, strict=True)
+            yield zip(images, index, strict=True)
             start = stop
 
     def indices(self, number: int) -> dict[str, int]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ome_writers.storage.handles import Handles
-from ome_writers.storage.positional import open_new, write_apart
+from ome_writers.storage.positional import open_new, write_apart, write_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Bytes = bytes | memoryview
+    from ome_writers.storage.positional import Piece
 
 __all__ = ["Disk"]
 
@@ -57,7 +57,7 @@ class Disk:
     def write(
         self,
         path: Path,
-        parts: Sequence[Bytes],
+        parts: Sequence[bytes | memoryview],
         offsets: NDArray[np.int64],
         sizes: NDArray[np.int64],
     ) -> None:
@@ -68,7 +68,7 @@ class Disk:
                     return write_apart(aside, parts, offsets, sizes)
             return write_apart(fd, parts, offsets, sizes)
 
-    def create(self, path: str, content: Bytes) -> None:
+    def create(self, path: str, content: Piece) -> None:
         """Write a new file."""
         if self._passing and _are_aligned([content]):
             with self._trying():
@@ -92,12 +92,12 @@ class Disk:
         self._aside.close()
         self._handles.close()
 
-    def _create(self, path: str, content: Bytes, flags: int) -> None:
+    def _create(self, path: str, content: Piece, flags: int) -> None:
         fd = open_new(path, flags=flags)
         try:
-            rest = memoryview(content)
-            while rest:
-                rest = rest[os.write(fd, rest) :]
+            # numpy's arrays are buffers, which its types say from Python 3.12 on only
+            nbytes = memoryview(content).nbytes  # type: ignore[arg-type]  # see above
+            write_one(fd, content, nbytes, 0)
             if self.durable:
                 os.fsync(fd)
         finally:
@@ -114,7 +114,7 @@ class Disk:
             self._passing = False
 
 
-def _are_aligned(parts: Sequence[Bytes]) -> bool:
+def _are_aligned(parts: Sequence[Piece]) -> bool:
     for part in parts:
         memory = np.frombuffer(part, np.uint8)
         if memory.nbytes % _ALIGNED or memory.ctypes.data % _ALIGNED:

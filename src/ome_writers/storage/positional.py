@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    Piece = bytes | memoryview | NDArray[np.generic]
+
 __all__ = ["open_file", "open_new", "read_at", "read_whole", "write_apart", "write_at", "write_one"]
 
 _FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _MOST_BUFFERS = 512  # below IOV_MAX everywhere
+_pwrite = getattr(os, "pwrite", None)
 _seeking = threading.Lock()  # Windows has no positional calls: seek and write must not be parted
 
 
@@ -68,9 +71,9 @@ def write_apart(
         write_at(fd, parts[first:last], int(offsets[first]))
 
 
-def write_one(fd: int, buffer: bytes | memoryview, nbytes: int, offset: int) -> None:
+def write_one(fd: int, buffer: Piece, nbytes: int, offset: int) -> None:
     """Write the `nbytes` of one contiguous buffer of any format at `offset`, with the fewest steps."""
-    if not hasattr(os, "pwrite") or os.pwrite(fd, buffer, offset) != nbytes:
+    if _pwrite is None or _pwrite(fd, buffer, offset) != nbytes:
         # again from the start: what is there already is the same
         write_at(fd, [np.frombuffer(buffer, np.uint8).data], offset)
 

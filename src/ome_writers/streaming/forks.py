@@ -6,17 +6,13 @@ import os
 
 __all__ = ["generation"]
 
-_forks = 0
-
-
-def generation() -> int:
-    """Return a number that is another one in a forked child than in its parent."""
-    return _forks
+generation = 0
+"""Another one in a forked child than in its parent; to be looked up in the module each time."""
 
 
 def _count() -> None:
-    global _forks  # the one fact about this process that the module exists for
-    _forks += 1
+    global generation  # the one fact about this process that the module exists for
+    generation += 1
 
 
 if hasattr(os, "register_at_fork"):  # where there is none there is no fork

@@ -26,6 +26,8 @@ class Placement:
     ----------
     position
         How many places of the acquisition order were passed, by `append` or `skip`.
+    next
+        The place of the next frame in order; None behind the last.
     explicit
         The places that were filled by explicit addresses.
     """
@@ -36,26 +38,26 @@ class Placement:
         self._router = plan.router
         self._total = plan.frames
         self._walk = plan.router.walk()
-        self._next = next(self._walk, None)
+        self.next = next(self._walk, None)
         self._partial: tuple[frozenset[tuple[str, int]], int] | None = None
         self.revisits = plan.router.revisits
         """Whether places come again by themselves, in order."""
         self._visited: set[Address] = set()  # then: those that were filled in order
 
     def upcoming(self) -> Address:
-        """Return the place of the next frame in order."""
-        if self._next is None:
+        """Return the place of the next frame in order, if there is one."""
+        if self.next is None:
             raise EndOfAcquisitionError(
                 f"Cannot append frame: would exceed total of {self._total} frames. {_ADVICE}"
             )
-        return self._next
+        return self.next
 
     def advance(self) -> None:
         """Take note that the upcoming place is filled."""
-        if self.revisits and self._next is not None:
-            self._visited.add(self._next)
+        if self.revisits and self.next is not None:
+            self._visited.add(self.next)
         self.position += 1
-        self._next = next(self._walk, None)
+        self.next = next(self._walk, None)
 
     def skip(self, frames: int) -> None:
         """Pass `frames` places."""
@@ -68,7 +70,7 @@ class Placement:
             )
         self.position += frames
         self._walk = self._router.walk(self.position)
-        self._next = next(self._walk, None)
+        self.next = next(self._walk, None)
 
     def locate(self, index: Mapping[str, int]) -> dict[str, int]:
         """Return the whole index that `index` names; axes it leaves out count on while it stays the same."""
@@ -81,7 +83,7 @@ class Placement:
 
     def comes_again(self) -> bool:
         """Whether a frame was put at the upcoming place before."""
-        return self._next in self._visited or self._next in self.explicit
+        return self.next in self._visited or self.next in self.explicit
 
     def is_filled(self, address: Address) -> bool:
         """Whether a frame was put at `address` before (in order: that is taken for granted)."""

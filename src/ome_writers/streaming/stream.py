@@ -7,10 +7,10 @@ import atexit
 import logging
 import os
 import threading
-import time
 import warnings
 import weakref
 from contextlib import contextmanager, suppress
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
@@ -22,10 +22,10 @@ from ome_writers.errors import (
 )
 from ome_writers.formats import Outcome
 from ome_writers.routing import Progress
+from ome_writers.streaming import forks
 from ome_writers.streaming.at_exit import close_at_exit
 from ome_writers.streaming.clock import Clock
 from ome_writers.streaming.events import Events
-from ome_writers.streaming.forks import generation
 from ome_writers.streaming.frames import as_frame
 from ome_writers.streaming.learning import Learning, Step
 from ome_writers.streaming.lifecycle import State
@@ -89,7 +89,7 @@ class OMEStream:
         self._standing = threading.Lock()  # held, before any other, while the output has to stay
         self._speaking = threading.Lock()  # held, behind those, while metadata are set or asked for
         self._process = os.getpid()
-        self._generation = generation()
+        self._generation = forks.generation
         self._clock = Clock(self, plan.settings.flush_interval)
         self._at_exit = close_at_exit(self)
 
@@ -149,7 +149,7 @@ class OMEStream:
         """
         if self._learning.open:
             self._learn(frame, index)
-        if self._generation != generation():
+        if self._generation != forks.generation:
             self._refuse_in_child()
         encoded = None if frame_metadata is None else self._recorder.journal.encode(frame_metadata)
         if index is not None or self._placement.revisits:
@@ -180,7 +180,7 @@ class OMEStream:
         numpy.ndarray
             Of the settings' dtype and shape, its content undefined.
         """
-        if self._generation != generation():
+        if self._generation != forks.generation:
             self._refuse_in_child()
         with self._lock:
             if self._state is not State.OPEN or self._recorder.failed:
@@ -210,7 +210,7 @@ class OMEStream:
         EndOfAcquisitionError
             If that leads past the end (IndexError); the stream is where it was.
         """
-        if self._generation != generation():
+        if self._generation != forks.generation:
             self._refuse_in_child()
         with self._lock:
             if self._state is not State.OPEN:
@@ -366,19 +366,21 @@ class OMEStream:
         copy: bool,
     ) -> None:
         """Give a frame its place, and have it written; with the lock held."""
-        address = self._placement.upcoming() if acquired is None else self._place(acquired)
+        address = self._placement.next if acquired is None else self._place(acquired)
+        if address is None:
+            address = self._placement.upcoming()  # raises: there is none
         number = self._accepted
         one, at = self._images[address[0]], address[1]
         shape, dtype = one.frame_shape, one.array.dtype
         if type(frame) is not np.ndarray or frame.shape != shape or frame.dtype != dtype:
             frame = as_frame(frame, shape, dtype)
-        began = time.perf_counter()
+        began = perf_counter()
         if one.planes == 1:
             self._engine.write(number, one.number, at, frame, not copy)
         else:
             for at_plane, plane in planes_of(frame, at, one):
                 self._engine.write(number, one.number, at_plane, plane, True)
-        waited = time.perf_counter() - began
+        waited = perf_counter() - began
         if waited > self._longest:
             self._longest = waited
         self._accepted = number + 1
@@ -482,12 +484,12 @@ class OMEStream:
         )
 
     def _tick(self) -> None:
-        if self._generation == generation() and self._state is not State.CLOSED:
+        if self._generation == forks.generation and self._state is not State.CLOSED:
             with suppress(Exception):  # kept in failures, raised at the next append
                 self._flush()
 
     def _flush(self) -> None:
-        if self._generation != generation():
+        if self._generation != forks.generation:
             self._refuse_in_child()
         with self._standing:
             self._recorder.flush(self._taken)
@@ -500,7 +502,7 @@ class OMEStream:
             return self._recorder.journal.take(), self._progress.shapes()
 
     def _close(self, *, failed: bool) -> None:
-        if self._generation != generation():
+        if self._generation != forks.generation:
             self._state = State.CLOSED  # a forked child owns neither the threads nor the files
             return
         with self._lock:
@@ -531,7 +533,7 @@ class OMEStream:
 
     def _close_unheld(self) -> None:
         """Close a stream that nobody will close any more."""
-        if self._generation != generation():
+        if self._generation != forks.generation:
             return
         if self._accepted:
             warnings.warn(

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["StoredArray"]
 
+# Bytes of a frame. Larger ones gain from a second core; several that are smaller gain from sharing one write, where
+# they go into one file.
+_SMALL = 2**18
+_TINY = 2**12
 _LOOK = 0.001  # seconds between two looks whether others have closed a file
 # shards of one array that wait for chunks; older ones are tidied, and taken up again
 _MOST_SHARDS = 1024
@@ -60,6 +64,8 @@ class StoredArray:
         Whether chunks are stored as they are.
     passes
         Whether a frame is one chunk, which it fills, so that it can be stored by itself.
+    quick
+        Whether that takes less time than to copy a frame and hand it over.
     serial
         Whether all that is stored goes into one file after the other, just as it is.
     """
@@ -81,6 +87,8 @@ class StoredArray:
         self.serial = self.grid.sharded and self.identity
         straight = not disk.direct_io and not (self.grid.sharded and disk.durable)
         self.passes = self.grid.plain and straight
+        least = _TINY if self.serial else 0
+        self.quick = self.passes and self.identity and least <= self.grid.frame_bytes <= _SMALL
         self._seat: _Seat | None = None
 
     def strand(self, shard: Cell) -> Cell | None:
@@ -104,18 +112,18 @@ class StoredArray:
 
         Only one thread at a time may call this.
         """
+        chunk = frame if self.identity else memoryview(self._codec.encode(frame))
+        nbytes = chunk.nbytes
         if not self.grid.sharded:
-            stored = self._codec.encode(frame)
-            self._files.write((*cell, 0, 0), stored)
-            return len(stored)
+            self._files.write((*cell, 0, 0), chunk)
+            return nbytes
         outer, plane = self.grid.shard(cell)
         seat = self._seat
         if seat is None or seat.outer != outer:
             self.rise()
             seat = self._seat = self._sit(outer)
-        chunk = frame.data if self.identity else memoryview(self._codec.encode(frame))
-        seat.shard.put(seat.fd, plane * self.grid.plane_chunks, chunk, chunk.nbytes)
-        return chunk.nbytes
+        seat.shard.put(seat.fd, plane * self.grid.plane_chunks, chunk, nbytes)
+        return nbytes
 
     def rise(self) -> None:
         """Leave the shard that `put` has written to."""

@@ -47,7 +47,7 @@ class DirectEngine:
         self._shown = ShownArrays(root, [(t.key, t.plan) for t in targets], durable=options.durable)
         self._shown.show([t.plan.shape for t in targets])
         self._background = Background(machine_width(), name="ome-writers-direct")
-        self._straight = Straight()
+        self._straight = Straight(self._background)
         self._assembly = Assembly(
             self._arrays, self._background, options.buffer_bytes, self._landed
         )
@@ -83,8 +83,8 @@ class DirectEngine:
             self._background.barrier()
         if stored.passes and not owned:
             try:
-                if self._straight.write(stored, index, frame, self._background.depth):
-                    self._landed((number,), frame.nbytes)
+                if self._straight.write(stored, index, frame):
+                    self._unindexed.append(number)
                     return
             except Exception as error:
                 self._background.failures.append(Failure(error, (number,)))
@@ -102,10 +102,10 @@ class DirectEngine:
         """Return one plane, from memory or from disk."""
         cell, slot = self._arrays[array].grid.split(index)
         for _ in range(_LOOKS):
-            landed = self._frames_written
+            landed = self._frames_written + self._straight.frames
             plane, certain = self._look(array, cell, slot)
             # no frame has come and landed meanwhile: none was half on disk
-            if certain or landed == self._frames_written:
+            if certain or landed == self._frames_written + self._straight.frames:
                 return plane
         with self._assembly.lock:  # no frame can come now
             return self._look(array, cell, slot)[0]
@@ -129,7 +129,12 @@ class DirectEngine:
 
     def stats(self) -> EngineStats:
         """Return what was done so far."""
-        return EngineStats(self._frames_written, self._bytes_written, self._background.depth)
+        straight = self._straight
+        return EngineStats(
+            self._frames_written + straight.frames,
+            self._bytes_written + straight.nbytes,
+            self._background.depth,
+        )
 
     def _look(self, array: int, cell: Cell, slot: int) -> tuple[NDArray[np.generic], bool]:
         """Return a plane, and whether it is certain to be whole: it was in memory."""
@@ -144,7 +149,7 @@ class DirectEngine:
         return grid.blank() if column is None else grid.plane(column, slot), False
 
     def _landed(self, frames: Sequence[int], nbytes: int) -> None:
-        """Take note that frames are on disk."""
+        """Take note that frames are on disk (in the background)."""
         with self._counting:
             self._unindexed += frames
             self._frames_written += len(frames)

@@ -7,7 +7,7 @@ that was much slower than memory this is not tried for a while.
 
 from __future__ import annotations
 
-import time
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,14 +15,11 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ome_writers.storage.background import Background
     from ome_writers.storage.direct.arrays import StoredArray
 
 __all__ = ["Straight"]
 
-# Bytes of a frame. Larger ones gain from a second core; several that are smaller gain from sharing one write, where
-# they go into one file.
-_SMALL = 2**18
-_TINY = 2**12
 _BEHIND = 3  # blocks under way, from which on the caller's thread writes, too
 
 _SLOW = 0.01  # seconds that a write may take besides: a busy machine lets a thread wait that long
@@ -37,28 +34,28 @@ class Straight:
 
     Attributes
     ----------
+    frames, nbytes
+        How many frames were written so, and their bytes.
     again
         From when on (`time.perf_counter`) a frame may be written.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, background: Background) -> None:
+        self.frames = 0
+        self.nbytes = 0
         self.again = -_LONGEST_PAUSE
+        self._background = background
         self._pause = _FIRST_PAUSE
         self._seated: StoredArray | None = None  # of all arrays the one that has a file at hand
 
     def write(
-        self,
-        stored: StoredArray,
-        index: tuple[int, ...],
-        frame: NDArray[np.generic],
-        under_way: int,
+        self, stored: StoredArray, index: tuple[int, ...], frame: NDArray[np.generic]
     ) -> bool:
-        """Write a frame, while so many blocks are under way; False if that is not the quickest: nothing was done."""
-        began = time.perf_counter()
-        if began < self.again:
+        """Write a frame; return False if that is not the quickest, and nothing was done."""
+        if not stored.quick and (stored.serial or self._background.depth < _BEHIND):
             return False
-        small = stored.identity and (_TINY if stored.serial else 0) <= frame.nbytes <= _SMALL
-        if not small and (stored.serial or under_way < _BEHIND):
+        began = perf_counter()
+        if began < self.again:
             return False
         if stored is not self._seated:
             if self._seated is not None:
@@ -67,13 +64,17 @@ class Straight:
         if not frame.flags.c_contiguous:
             frame = np.ascontiguousarray(frame)
         written = stored.put(index, frame)
-        self.took(time.perf_counter() - began, written)
+        seconds = perf_counter() - began
+        if seconds > _SLOW:
+            self.took(seconds, written)
+        self.frames += 1
+        self.nbytes += frame.nbytes
         return True
 
     def took(self, seconds: float, nbytes: int) -> None:
-        """Take note of how long a write took."""
+        """Take note of a write that took its time."""
         if seconds > _SLOW + nbytes / _SPEED:
-            now = time.perf_counter()
+            now = perf_counter()
             soon = now < self.again + _LONGEST_PAUSE
             self._pause = min(2 * self._pause, _LONGEST_PAUSE) if soon else _FIRST_PAUSE
             self.again = now + self._pause

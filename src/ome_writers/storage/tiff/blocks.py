@@ -40,6 +40,7 @@ class Block:
         self._series = series
         self._buffer: NDArray[np.uint8] | None = None
         self._parts: list[tuple[slice, NDArray[np.generic]]] = []
+        self._whole: NDArray[np.generic] | None = None  # all planes, where they are not in parts
         self._owned: NDArray[np.generic] | None = None
         self._memory = threading.Lock()  # held while somebody looks, or the memory goes
 
@@ -62,6 +63,8 @@ class Block:
                 (stride, *inner),
             )
             self._parts.append((slice(top, bottom), view))
+        if len(strips) == 1:
+            self._whole = view
 
     def hand_over(self, number: int, frame: NDArray[np.generic]) -> None:
         """Refer to a frame that nobody will change."""
@@ -72,8 +75,8 @@ class Block:
     def add(self, number: int, frame: NDArray[np.generic]) -> bool:
         """Copy the frame of the next page; return whether the block is full."""
         slot = self.count
-        if len(self._parts) == 1:
-            self._parts[0][1][slot] = frame
+        if self._whole is not None:
+            self._whole[slot] = frame
         else:
             for rows, view in self._parts:
                 view[slot] = frame[rows]
@@ -116,7 +119,7 @@ class Block:
         with self._memory:
             buffer, owned = self._buffer, self._owned
             self._buffer = self._owned = None
-            self._parts = []
+            self._parts, self._whole = [], None
         if buffer is not None:
             pool.release(buffer)
         if owned is not None:

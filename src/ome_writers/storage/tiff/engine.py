@@ -36,7 +36,7 @@ __all__ = ["TiffEngine", "open_engine"]
 
 _LOOKS = 4  # of a reader, before it has the writer wait
 # handed over at once: to wake a thread takes as long as to write a dozen small frames
-_BLOCK_BYTES = 4 * 2**20
+_BLOCK_BYTES = 8 * 2**20
 _WARM_BLOCKS = 2  # under way: memory used again soon is in the cache, and costs half of fresh
 _FETCH = 0.1  # seconds that a reader is given from finding a page to having read it
 _READING = 1.0  # seconds that `close` waits for other processes to close a file that it will cut
@@ -118,7 +118,10 @@ class TiffEngine:
             block = self._open.pop((file, page), None)
             if block is not None:
                 self._under_way[file].add(page)
-                self._put(block, number, frame)
+                if block.add(number, frame):
+                    self._submit(block)
+                else:
+                    self._open[file, page + 1] = block
                 return
         if not self._files[file].has(page):
             try:
@@ -138,7 +141,10 @@ class TiffEngine:
         block = self._new_block(file, page, series, frame.nbytes)
         with self._lock:
             self._live[file][id(block)] = block
-            self._put(block, number, frame)
+            if block.add(number, frame):
+                self._submit(block)
+            else:
+                self._open[file, page + 1] = block
 
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Bring all that was taken to disk and show it; see `storage.contract.Engine.flush`."""
@@ -249,13 +255,6 @@ class TiffEngine:
         elif self._patient:
             self._landed.clear()
             self._patient = self._landed.wait(_PATIENCE)
-
-    def _put(self, block: Block, number: int, frame: NDArray[np.generic]) -> None:
-        """Copy a frame into a block (with the lock held); hand the block over when that filled it."""
-        if block.add(number, frame):
-            self._submit(block)
-        else:
-            self._open[block.file, block.page + block.count] = block
 
     def _submit(self, block: Block) -> None:
         series = self._files[block.file].geometry.series_of(block.page)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ome_writers.storage.disk import Disk
+    from ome_writers.storage.positional import Piece
 
 __all__ = ["ChunkFiles"]
 
@@ -32,7 +33,7 @@ class ChunkFiles:
         self._disk = disk
         self._made: set[str] = set()
 
-    def write(self, key: Sequence[int], stored: bytes | memoryview) -> None:
+    def write(self, key: Sequence[int], stored: Piece) -> None:
         """Write one chunk; `key` is its coordinate in all axes."""
         folder = self._folder
         for number in key[:-1]:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.storage.disk import Disk
+    from ome_writers.storage.positional import Piece
 
     Indices = NDArray[np.int64]
 
@@ -140,7 +141,7 @@ class Shard:
                 self._missing -= len(sizes) - int(np.count_nonzero(self._final[inner]))
                 self._final[inner] = True
 
-    def put(self, fd: int, inner: int, chunk: bytes | memoryview, nbytes: int) -> None:
+    def put(self, fd: int, inner: int, chunk: Piece, nbytes: int) -> None:
         """Write one whole chunk, stored as it is, to the open file: what `add` does, in less time."""
         with self._lock:
             if not (self.complete or self._marks[inner]):
