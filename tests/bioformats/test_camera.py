@@ -18,6 +18,8 @@ pytest.importorskip("pymmcore_plus")
 import useq
 from pymmcore_plus import CMMCorePlus, find_micromanager
 
+from adapters.pymmcore.cameras import WholeBurstsEngine
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -31,6 +33,7 @@ pytestmark = pytest.mark.camera
 def core() -> Iterator[CMMCorePlus]:
     """Return a core with the demo camera, small and quick."""
     core = CMMCorePlus()
+    core.mda.set_engine(WholeBurstsEngine(core))
     core.loadSystemConfiguration()
     core.setProperty("Camera", "OnCameraCCDXSize", 48)
     core.setProperty("Camera", "OnCameraCCDYSize", 32)

@@ -1,4 +1,4 @@
-"""A Python camera that tells where it put its frames, and an engine that goes from one camera to the next."""
+"""A Python camera that tells where it put its frames, and engines for what the runner's own does not do."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import useq
     from numpy.typing import DTypeLike
     from pymmcore_plus import CMMCorePlus
+    from pymmcore_plus.core import SequencedEvent
 
 
 class CountingCamera(CameraDevice):
@@ -84,3 +85,21 @@ class TurnsEngine(MDAEngine):
                 own = event.model_copy(update={"index": {**event.index, "cam": number}})
                 yield image, own, {**meta, "camera_device": label}
         self.mmcore.setCameraDevice(self.labels[0])
+
+
+class WholeBurstsEngine(MDAEngine):
+    """The runner's own engine, which takes the frames of a burst to the last.
+
+    pymmcore-plus (0.18.1) looks first whether a frame waits, then whether the camera still runs. A short burst that
+    begins or ends between the two looks is lost, on a busy machine in one of some thousand bursts. Here a camera counts
+    as running while frames of it wait.
+    """
+
+    def exec_sequenced_event(self, event: SequencedEvent) -> Iterator[Any]:
+        core: Any = self.mmcore
+        running = core.isSequenceRunning
+        core.isSequenceRunning = lambda *label: running(*label) or core.getRemainingImageCount() > 0
+        try:
+            yield from super().exec_sequenced_event(event)
+        finally:
+            del core.isSequenceRunning

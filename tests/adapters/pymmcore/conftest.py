@@ -20,7 +20,10 @@ def demo_core() -> Iterator[CMMCorePlus]:
     pymmcore_plus = pytest.importorskip("pymmcore_plus")
     if not pymmcore_plus.find_micromanager():
         pytest.skip("mm-test-adapters is not installed")
+    from adapters.pymmcore.cameras import WholeBurstsEngine
+
     core = pymmcore_plus.CMMCorePlus()
+    core.mda.set_engine(WholeBurstsEngine(core))
     core.loadSystemConfiguration()
     core.setProperty("Camera", "OnCameraCCDXSize", 48)
     core.setProperty("Camera", "OnCameraCCDYSize", 32)

@@ -22,7 +22,7 @@ import useq
 from pymmcore_plus import CMMCorePlus, find_micromanager
 from pymmcore_plus.mda import MDAEngine
 
-from adapters.pymmcore.cameras import TurnsEngine
+from adapters.pymmcore.cameras import TurnsEngine, WholeBurstsEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +40,7 @@ STACK = {"range": 2, "step": 1}
 def two() -> Iterator[CMMCorePlus]:
     """Return a core with two demo cameras behind the adapter of Micro-Manager's Utilities."""
     core = CMMCorePlus()
+    core.mda.set_engine(WholeBurstsEngine(core))
     core.loadSystemConfiguration()
     core.unloadDevice("Camera")
     for label in LABELS:

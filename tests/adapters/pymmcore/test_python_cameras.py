@@ -20,7 +20,7 @@ pytest.importorskip("tifffile", reason="the independent reader")
 import useq
 from pymmcore_plus.experimental.unicore import UniMMCore
 
-from adapters.pymmcore.cameras import CountingCamera, TurnsEngine, put_camera
+from adapters.pymmcore.cameras import CountingCamera, TurnsEngine, WholeBurstsEngine, put_camera
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +37,7 @@ LABELS = ["Wide", "Narrow"]
 def core() -> Iterator[UniMMCore]:
     """Return a core with two Python cameras that differ in size and dtype."""
     core = UniMMCore()
+    core.mda.set_engine(WholeBurstsEngine(core))
     for label, camera in zip(
         LABELS, (CountingCamera((32, 48)), CountingCamera((16, 20), "uint8")), strict=True
     ):

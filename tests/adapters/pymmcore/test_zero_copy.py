@@ -16,7 +16,7 @@ pytest.importorskip("pymmcore_plus")
 
 import useq
 
-from adapters.pymmcore.cameras import CountingCamera, put_camera
+from adapters.pymmcore.cameras import CountingCamera, WholeBurstsEngine, put_camera
 from adapters.pymmcore.runs import let_go
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def arrivals(monkeypatch: pytest.MonkeyPatch) -> Arrivals:
 def lending_core() -> Iterator[LendingCore]:
     """Return a core with a Python camera of half a megabyte a frame."""
     core = LendingCore()
+    core.mda.set_engine(WholeBurstsEngine(core))
     put_camera(core, CountingCamera(FRAME))
     yield core
     let_go(core)
