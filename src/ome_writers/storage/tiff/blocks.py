@@ -64,7 +64,7 @@ class Block:
             )
             self._parts.append((slice(top, bottom), view))
         if len(strips) == 1:
-            self._whole = view
+            self._whole = self._parts[0][1]
 
     def hand_over(self, number: int, frame: NDArray[np.generic]) -> None:
         """Refer to a frame that nobody will change."""
