@@ -14,16 +14,19 @@ from array import array as number_array
 from dataclasses import replace as changed
 from typing import TYPE_CHECKING
 
-import acquire_zarr as az
 import numpy as np
 
 from ome_writers.storage.background import machine_width
 from ome_writers.storage.contract import EngineStats, Failure
 from ome_writers.storage.files import replace, sync_tree
 from ome_writers.storage.kept import KeptPlanes
+from ome_writers.storage.openmp import threads_that_sleep
 from ome_writers.storage.zarr.document import BLOSC, ZSTD_LEVEL
 from ome_writers.storage.zarr.reader import ShardReader
 from ome_writers.storage.zarr.shown import ShownArrays
+
+with threads_that_sleep():
+    import acquire_zarr as az
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
