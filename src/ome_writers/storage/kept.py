@@ -35,6 +35,10 @@ class KeptPlanes:
         self._rows: dict[int, _Row] = {}  # by array
         self._lock = threading.Lock()
 
+    def prepare(self, plane_bytes: int, planes: int) -> None:
+        """Have memory for `planes` of an array ready, as far as there may be that much."""
+        self._room.prepare(plane_bytes, planes)
+
     def keep(self, array: int, row: int, index: Index, frame: NDArray[np.generic]) -> None:
         """Keep a copy of a plane, and no longer those of an earlier row."""
         if array in self._rows and self._rows[array].number != row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import threading
 from collections import defaultdict
 from typing import TYPE_CHECKING, TypeVar
@@ -54,6 +55,15 @@ class Room:
         """Count it no longer."""
         with self._changed:
             self._returned(nbytes)
+
+    def prepare(self, nbytes: int, pieces: int) -> None:
+        """Have up to `pieces` times `nbytes` ready, so that who takes it need not wait for the kernel."""
+        with self._changed:
+            for _ in range(min(pieces, (self._most - self._lent - self._kept) // nbytes)):
+                memory = np.empty(nbytes, np.uint8)
+                memory[:: mmap.PAGESIZE] = 0
+                self._pieces[nbytes].append(memory)
+                self._kept += nbytes
 
     def try_to_take(self, nbytes: int) -> NDArray[np.uint8] | None:
         """Return `nbytes` of memory, or None when there is not as much."""

@@ -68,6 +68,9 @@ class _Array:
         extents = [shards[axis] for axis in self.order[:1]]
         extents += [self.plan.shape[axis] for axis in self.order[1:]]
         self.row_planes = math.prod(extents)
+        self.most_kept = self.row_planes - 1  # the plane that finishes a row is not
+        if self.plan.growing is None:
+            self.most_kept = min(self.most_kept, math.prod(self.plan.shape[:-2]))
 
     def place(self, index: tuple[int, ...]) -> int:
         """Return which plane of the array this is, in the order of arrival."""
@@ -106,6 +109,7 @@ class AcquireEngine:
         self._arrays = [_Array(root, target) for target in targets]
         self._documents: dict[str, bytes] = {}
         self._kept = KeptPlanes(options.buffer_bytes)
+        self._kept.prepare(self._arrays[0].plan.frame_bytes, self._arrays[0].most_kept)
         self._closing = threading.Lock()
         self._frames_written = 0
         self._bytes_written = 0
