@@ -52,12 +52,14 @@ class Placement:
             )
         return self.next
 
-    def advance(self) -> None:
-        """Take note that the upcoming place is filled."""
+    def advance(self) -> int:
+        """Take note that the upcoming place is filled; return its number in order."""
         if self.revisits and self.next is not None:
             self._visited.add(self.next)
-        self.position += 1
+        number = self.position
+        self.position = number + 1
         self.next = next(self._walk, None)
+        return number
 
     def skip(self, frames: int) -> None:
         """Pass `frames` places."""

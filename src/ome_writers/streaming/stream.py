@@ -10,45 +10,34 @@ import threading
 import warnings
 import weakref
 from contextlib import contextmanager, suppress
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 
-from ome_writers.errors import (
-    StreamClosedError,
-    UnclosedStreamWarning,
-    UnsupportedError,
-)
-from ome_writers.formats import Outcome
-from ome_writers.routing import Progress
+from ome_writers.errors import StreamClosedError, UnclosedStreamWarning
 from ome_writers.streaming import forks
 from ome_writers.streaming.at_exit import close_at_exit
 from ome_writers.streaming.clock import Clock
 from ome_writers.streaming.events import Events
-from ome_writers.streaming.frames import as_frame
-from ome_writers.streaming.learning import Learning, Step
+from ome_writers.streaming.intake import Intake
+from ome_writers.streaming.learning import Learning
 from ome_writers.streaming.lifecycle import State
-from ome_writers.streaming.placement import Placement
-from ome_writers.streaming.planes import planes_of, read_frame
-from ome_writers.streaming.sampling import Sampler
-from ome_writers.streaming.stats import StreamStats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, MutableMapping
     from types import TracebackType
 
     from numpy.typing import NDArray
     from psygnal import SignalGroup
     from typing_extensions import Self
 
-    from ome_writers.formats.documents import Status
     from ome_writers.formats.frame_metadata import Record
-    from ome_writers.routing import Address, Plan
+    from ome_writers.routing import Plan
     from ome_writers.settings import AcquisitionSettings
     from ome_writers.storage import EngineRow
     from ome_writers.streaming.events import CoordUpdate
     from ome_writers.streaming.recorder import Recorder
+    from ome_writers.streaming.stats import StreamStats
     from ome_writers.views import StreamView
 
 __all__ = ["OMEStream"]
@@ -78,12 +67,11 @@ class OMEStream:
             [AcquisitionSettings, Plan, Recorder], tuple[Plan, EngineRow, Recorder] | None
         ],
     ) -> None:
+        self._learning = Learning(plan.settings)
         self._begin(plan, row, recorder)
         self._anew = anew
-        self._learning = Learning(plan.settings)
         self._events = Events(plan, _weakly(self))
         self._state = State.OPEN
-        self._longest = 0.0
         self._error: BaseException | None = None
         self._lock = threading.RLock()  # held while a frame is taken
         self._standing = threading.Lock()  # held, before any other, while the output has to stay
@@ -93,18 +81,11 @@ class OMEStream:
         self._clock = Clock(self, plan.settings.flush_interval)
         self._at_exit = close_at_exit(self)
 
-    def _begin(self, plan: Plan, row: EngineRow, recorder: Recorder) -> None:
+    def _begin(self, plan: Plan, row: EngineRow, recorder: Recorder) -> Intake:
         self.settings: AcquisitionSettings = plan.settings
-        self._plan = plan
-        self._engine = recorder.engine
         self._recorder = recorder
-        self._row = row
-        self._placement = Placement(plan)
-        self._progress = Progress(plan)
-        self._sampler = Sampler(plan)
-        self._images = plan.images
-        self._accepted = 0
-        self._planes = 0  # of the frames that were accepted
+        self._intake = Intake(plan, row, recorder, self._learning)
+        return self._intake
 
     # ------------------------------------------------------------------ frames
 
@@ -152,16 +133,14 @@ class OMEStream:
         if self._generation != forks.generation:
             self._refuse_in_child()
         encoded = None if frame_metadata is None else self._recorder.journal.encode(frame_metadata)
-        if index is not None or self._placement.revisits:
+        if index is not None or self._intake.revisits:
             self._land(index)
         with self._lock:
             if self._state is not State.OPEN or self._recorder.failed:
                 self._refuse()
-            acquired = None if index is None else self._locate(index)
-            self._take(frame, index, acquired, encoded, copy)
+            place = self._intake.take(frame, index, encoded, copy)
             if self._events.active:
-                place = self._placement.position - 1 if acquired is None else acquired
-                self._events.frame_written(self._accepted - 1, place)
+                self._events.frame_written(self._intake.accepted - 1, place)
 
     @contextmanager
     def frame_buffer(
@@ -185,11 +164,9 @@ class OMEStream:
         with self._lock:
             if self._state is not State.OPEN or self._recorder.failed:
                 self._refuse()
-            address = (
-                self._placement.upcoming() if index is None else self._place(self._locate(index))
-            )
-        image = self._images[address[0]]
-        lend = getattr(self._engine, "lend", None) if image.planes == 1 else None
+            image = self._intake.image(index)
+        engine = self._intake.engine
+        lend = getattr(engine, "lend", None) if image.planes == 1 else None
         shape, dtype = image.frame_shape, image.array.dtype
         frame = np.empty(shape, dtype) if lend is None else lend(image.number)
         try:
@@ -197,7 +174,7 @@ class OMEStream:
             self.append(frame, index=index, copy=False, frame_metadata=frame_metadata)
         except BaseException:
             if lend is not None:
-                self._engine.reclaim(frame)  # type: ignore[attr-defined]  # who lends also takes back
+                engine.reclaim(frame)  # type: ignore[attr-defined]  # who lends also takes back
             raise
 
     def skip(self, *, frames: int = 1) -> None:
@@ -215,9 +192,7 @@ class OMEStream:
         with self._lock:
             if self._state is not State.OPEN:
                 self._refuse()
-            self._placement.skip(frames)
-            if self._learning.open:
-                self._learning.note(Step(None, skipped=frames), None, 0)
+            self._intake.skip(frames)
 
     # ------------------------------------------------------------------ time
 
@@ -325,130 +300,48 @@ class OMEStream:
     @property
     def plan(self) -> Plan:
         """What was resolved from the settings."""
-        return self._plan
+        return self._intake.plan
 
     def extents(self) -> Mapping[str, int]:
         """Return how far each acquisition axis was reached so far; never waits for the disk."""
-        self._progress.advance(self._placement.position)
-        return self._progress.extents
+        return self._intake.extents()
 
     def took(self, index: tuple[int, ...]) -> bool:
         """Whether a frame may be at an acquisition index: it was taken, not only begun to be."""
-        number = self._plan.router.number(index)
-        if number is None or number < self._placement.position:
-            return True
-        explicit = self._placement.explicit
-        return bool(explicit) and self._plan.router.place(index) in explicit
+        return self._intake.took(index)
 
     def read(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return the frame at `index` (storage order) of an image, from memory or disk; zeros if unwritten."""
-        return read_frame(self._engine, self._images[image], index)
+        return self._intake.read(image, index)
 
     def stats(self) -> StreamStats:
         """Return how the stream is doing."""
-        engine = self._engine.stats()
-        return StreamStats(
-            frames_accepted=self._accepted,
-            frames_written=engine.frames_written * self._accepted // (self._planes or 1),
-            bytes_written=engine.bytes_written,
-            queue_depth=engine.queue_depth,
-            longest_append=self._longest,
-        )
+        return self._intake.stats()
 
     # ------------------------------------------------------------------ inside
-
-    def _take(
-        self,
-        frame: Any,
-        index: Mapping[str, int] | None,
-        acquired: Mapping[str, int] | None,
-        encoded: bytes | None,
-        copy: bool,
-    ) -> None:
-        """Give a frame its place, and have it written; with the lock held."""
-        address = self._placement.next if acquired is None else self._place(acquired)
-        if address is None:
-            address = self._placement.upcoming()  # raises: there is none
-        number = self._accepted
-        one, at = self._images[address[0]], address[1]
-        shape, dtype = one.frame_shape, one.array.dtype
-        if type(frame) is not np.ndarray or frame.shape != shape or frame.dtype != dtype:
-            frame = as_frame(frame, shape, dtype)
-        began = perf_counter()
-        if one.planes == 1:
-            self._engine.write(number, one.number, at, frame, not copy)
-        else:
-            for at_plane, plane in planes_of(frame, at, one):
-                self._engine.write(number, one.number, at_plane, plane, True)
-        waited = perf_counter() - began
-        if waited > self._longest:
-            self._longest = waited
-        self._accepted = number + 1
-        self._planes += one.planes
-        if self._learning.open:
-            where = acquired or self._plan.router.indices(self._placement.position)
-            self._learning.note(Step(address, index, encoded), where, frame.nbytes)
-        if index is None or acquired is None:
-            self._placement.advance()
-        else:
-            self._placement.fill(index, address)
-            self._progress.include(acquired, address)
-        if encoded is not None:
-            self._recorder.journal.record(one.number, one.plane(at), encoded)
-        if number >= self._sampler.due:
-            for at_plane, plane in planes_of(frame, at, one):
-                self._sampler.look(number, one.number, at_plane, plane)
 
     def _learn(self, frame: Any, index: Mapping[str, int] | None) -> None:
         """Make the output anew where the first frame of a camera is unlike what was taken for granted."""
         with self._standing, self._lock, self._speaking:
             if self._state is not State.OPEN or self._recorder.failed or not self._learning.open:
                 return
-            if index is None:
-                image = self._images[self._placement.upcoming()[0]]
-                acquired = self._plan.router.indices(self._placement.position)
-            else:
-                acquired = self._locate(index)
-                image = self._images[self._place(acquired)[0]]
-            settings = self._learning.settings_for(frame, acquired, image, self._plan)
+            earlier = self._intake
+            image, acquired = earlier.image(index), earlier.acquired(index)
+            settings = self._learning.settings_for(frame, acquired, image, earlier.plan)
             if settings is None:
                 return
             try:
-                came = [
-                    (step, None if step.address is None else self.read(*step.address))
-                    for step in self._learning.steps
-                ]
-                begun = self._anew(settings, self._plan, self._recorder)
+                came = earlier.came()
+                begun = self._anew(settings, earlier.plan, self._recorder)
             except Exception as error:
                 if not self._recorder.discarded and not isinstance(error, OSError):
                     raise  # a refusal: nothing was touched
-                self._recorder.fail(error, self._accepted)
+                self._recorder.fail(error, earlier.accepted)
                 self._refuse()
             if begun is not None:
-                self._begin(*begun)
-                self._repeat(came)
-
-    def _repeat(self, came: Sequence[tuple[Step, NDArray[np.generic] | None]]) -> None:
-        """Do again what was done with an output that was replaced."""
-        self._learning.steps.clear()
-        for step, frame in came:
-            if frame is None:
-                self._placement.skip(step.skipped)
-                self._learning.steps.append(step)
-            else:
-                acquired = None if step.named is None else self._locate(step.named)
-                self._take(frame, step.named, acquired, step.encoded, copy=False)
-
-    def _locate(self, index: Mapping[str, int]) -> dict[str, int]:
-        """Return the whole acquisition index that an explicit index names."""
-        if not self._row.random_access:
-            raise UnsupportedError(
-                f"Backend {self._row.name!r} takes frames in order only: index={dict(index)} cannot be addressed."
-            )
-        return self._placement.locate(index)
-
-    def _place(self, acquired: Mapping[str, int]) -> Address:
-        return self._plan.router.place(list(acquired.values()))
+                intake = self._begin(*begun)
+                intake.longest = earlier.longest
+                intake.repeat(came)
 
     def _land(self, index: Mapping[str, int] | None) -> None:
         """Have the frame that is at `index` (None: next in order) already, if any, written before it is replaced.
@@ -458,10 +351,7 @@ class OMEStream:
         with self._lock:
             if self._state is not State.OPEN or self._recorder.failed:
                 self._refuse()
-            if index is None:
-                filled = self._placement.comes_again()
-            else:
-                filled = self._placement.is_filled(self._place(self._locate(index)))
+            filled = self._intake.is_filled(index)
         if filled:
             self._flush()
 
@@ -492,14 +382,12 @@ class OMEStream:
         if self._generation != forks.generation:
             self._refuse_in_child()
         with self._standing:
-            self._recorder.flush(self._taken)
-        self._recorder.confirm(self._accepted)
+            self._recorder.flush(self._due)
+        self._recorder.confirm(self._intake.accepted)
 
-    def _taken(self) -> tuple[list[Record], list[tuple[int, ...]]]:
-        """Return what a flush has to bring to disk: lines of frame metadata, and shapes."""
+    def _due(self) -> tuple[list[Record], list[tuple[int, ...]]]:
         with self._lock:
-            self._progress.advance(self._placement.position)
-            return self._recorder.journal.take(), self._progress.shapes()
+            return self._intake.due()
 
     def _close(self, *, failed: bool) -> None:
         if self._generation != forks.generation:
@@ -514,18 +402,8 @@ class OMEStream:
         atexit.unregister(self._at_exit)
         # what is known of frames is not to wait for the end of `close`
         if self._recorder.journal.waiting:
-            self._recorder.flush(self._taken)
-        whole = self._placement.reached_end
-        trim = self.settings.on_incomplete == "trim" and not whole
-        self._progress.advance(self._placement.position)
-        shapes = self._progress.final_shapes(trim=trim)
-        self._recorder.close_pixels(shapes)
-        self._recorder.confirm(self._accepted)
-        status: Status = "complete" if whole else "cancelled"
-        if failed or self._recorder.failed:
-            status = "failed"
-        windows = self._sampler.windows
-        self._recorder.close_documents(Outcome(status, self._accepted, tuple(shapes), windows))
+            self._recorder.flush(self._due)
+        self._intake.end(failed=failed)
         self._error = self._recorder.error()
         if self._error is not None:
             self._events.failed(self._error)
@@ -535,9 +413,10 @@ class OMEStream:
         """Close a stream that nobody will close any more."""
         if self._generation != forks.generation:
             return
-        if self._accepted:
+        frames = self._intake.accepted
+        if frames:
             warnings.warn(
-                f"OMEStream was not closed before garbage collection; its {self._accepted} frames are written now. "
+                f"OMEStream was not closed before garbage collection; its {frames} frames are written now. "
                 "Use `with create_stream(...)` or call `stream.close()`.",
                 UnclosedStreamWarning,
                 stacklevel=3,

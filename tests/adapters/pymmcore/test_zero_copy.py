@@ -38,7 +38,7 @@ class Arrivals:
 
     def watch(self, stream: Any) -> None:
         """Look at the frames of a stream, and hand them on."""
-        write = stream._engine.write
+        write = stream._intake.engine.write
 
         def watched(
             number: int, image: int, index: Any, frame: np.ndarray, owned: bool = False
@@ -48,7 +48,7 @@ class Arrivals:
                 self.copied += frame.nbytes
             write(number, image, index, frame, owned)
 
-        stream._engine.write = watched
+        stream._intake.engine.write = watched
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def settings(path: Path, frames: int) -> AcquisitionSettings:
 
 def pool_bytes(stream: Any) -> int:
     """Return how many bytes of memory of its own a stream's engine holds."""
-    pool = stream._engine._assembly._pool
+    pool = stream._intake.engine._assembly._pool
     return sum(buffer.nbytes for buffers in pool._free.values() for buffer in buffers)
 
 
@@ -106,7 +106,7 @@ def test_a_frame_that_is_handed_over_is_the_frame_that_is_written(tmp_path: Path
         arrivals.watch(stream)
         for frame in frames:
             stream.append(frame, copy=False)
-        blocks = [b for live in stream._engine._assembly._live for b in live.values()]
+        blocks = [b for live in stream._intake.engine._assembly._live for b in live.values()]
         held = [column.ctypes.data for block in blocks for column in block.columns]
         assert set(held) <= {frame.ctypes.data for frame in frames}
         stream.flush()
@@ -208,7 +208,7 @@ def test_an_unfilled_loan_goes_back(lending_core: LendingCore, tmp_path: Path) -
             queue.finalize_slot({"ImageNumber": "0"})
         assert queue.committed == 1
         assert stream.stats().frames_accepted == 1
-        assert not stream._engine._assembly._lent
+        assert not stream._intake.engine._assembly._lent
         assert np.unique(np.asarray(stream.view()[0])).tolist() == [7]
 
 
