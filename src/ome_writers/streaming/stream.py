@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["OMEStream"]
 
 _log = logging.getLogger("ome_writers")
+_OPEN = State.OPEN  # before Python 3.12 to look up a member of an enum takes longer than a lock
 
 
 class OMEStream:
@@ -136,7 +137,7 @@ class OMEStream:
         if index is not None or self._intake.revisits:
             self._land(index)
         with self._lock:
-            if self._state is not State.OPEN or self._recorder.failed:
+            if self._state is not _OPEN or self._recorder.failed:
                 self._refuse()
             place = self._intake.take(frame, index, encoded, copy)
             if self._events.active:
@@ -162,7 +163,7 @@ class OMEStream:
         if self._generation != forks.generation:
             self._refuse_in_child()
         with self._lock:
-            if self._state is not State.OPEN or self._recorder.failed:
+            if self._state is not _OPEN or self._recorder.failed:
                 self._refuse()
             image = self._intake.image(index)
         engine = self._intake.engine
@@ -190,7 +191,7 @@ class OMEStream:
         if self._generation != forks.generation:
             self._refuse_in_child()
         with self._lock:
-            if self._state is not State.OPEN:
+            if self._state is not _OPEN:
                 self._refuse()
             self._intake.skip(frames)
 
@@ -323,7 +324,7 @@ class OMEStream:
     def _learn(self, frame: Any, index: Mapping[str, int] | None) -> None:
         """Make the output anew where the first frame of a camera is unlike what was taken for granted."""
         with self._standing, self._lock, self._speaking:
-            if self._state is not State.OPEN or self._recorder.failed or not self._learning.open:
+            if self._state is not _OPEN or self._recorder.failed or not self._learning.open:
                 return
             earlier = self._intake
             image, acquired = earlier.image(index), earlier.acquired(index)
@@ -349,7 +350,7 @@ class OMEStream:
         Not to be called with the lock held: the flush clock takes it inside its own.
         """
         with self._lock:
-            if self._state is not State.OPEN or self._recorder.failed:
+            if self._state is not _OPEN or self._recorder.failed:
                 self._refuse()
             filled = self._intake.is_filled(index)
         if filled:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ome_writers.routing import ArrayPlan
     from ome_writers.storage.direct.block import Block
     from ome_writers.storage.disk import Disk
+    from ome_writers.storage.positional import Piece
     from ome_writers.storage.zarr.grid import Cell, ShardPart
 
 __all__ = ["StoredArray"]
@@ -112,8 +113,11 @@ class StoredArray:
 
         Only one thread at a time may call this.
         """
-        chunk = frame if self.identity else memoryview(self._codec.encode(frame))
-        nbytes = chunk.nbytes
+        chunk: Piece = frame
+        nbytes = self.grid.frame_bytes
+        if not self.identity:
+            chunk = self._codec.encode(frame)
+            nbytes = len(chunk)
         if not self.grid.sharded:
             self._files.write((*cell, 0, 0), chunk)
             return nbytes

@@ -68,7 +68,7 @@ class Straight:
         if seconds > _SLOW:
             self.took(seconds, written)
         self.frames += 1
-        self.nbytes += frame.nbytes
+        self.nbytes += stored.grid.frame_bytes
         return True
 
     def took(self, seconds: float, nbytes: int) -> None:
