@@ -43,6 +43,7 @@ _PUBLIC = "benchmarks.peers.ome_writers_public"
 COMPETITORS: tuple[Competitor, ...] = (
     Competitor("limit", "benchmarks.limits", None, "limit"),
     Competitor("limit-copying", "benchmarks.copying", None, "limit"),
+    Competitor("limit-writing", "benchmarks.democamera", None, "limit"),
     *(Competitor(name, "benchmarks.ours", name, "ours", "zarr") for name in _ENGINES),
     Competitor("tifffile", "benchmarks.ours", "tifffile", "ours", "tiff"),
     Competitor("peer-tensorstore", "benchmarks.peers.tensorstore", None, "peer", "zarr"),
@@ -82,6 +83,8 @@ def entered(competitor: Competitor, workload: Workload) -> bool:
     """Whether the competitor takes part at all; a refusal with a reason comes from itself."""
     if competitor.name == "limit-copying":
         return workload.limit in ("file-a-frame", "codec")
+    if competitor.name == "limit-writing":
+        return workload.measure == "camera"
     if competitor.side == "limit":
         return workload.limit != "none"
     if workload.ours_only and competitor.side == "peer":

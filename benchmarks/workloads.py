@@ -73,8 +73,8 @@ TIFF = Workload(
 )
 CAMERA = Workload(
     id="W12",
-    title="demo camera, hardware-sequenced, 1,000 frames of 512x512, OME-Zarr",
-    axes=(Axis("t", 1000),),
+    title="demo camera, hardware-sequenced, 8,000 frames of 512x512, OME-Zarr",
+    axes=(Axis("t", 8000),),
     height=512,
     width=512,
     measure="camera",
@@ -246,8 +246,8 @@ WORKLOADS: tuple[Workload, ...] = (
     replace(
         CAMERA,
         id="W12-large",
-        title="demo camera, hardware-sequenced, 300 frames of 2048x2048, OME-Zarr",
-        axes=(Axis("t", 300),),
+        title="demo camera, hardware-sequenced, 600 frames of 2048x2048, OME-Zarr",
+        axes=(Axis("t", 600),),
         height=2048,
         width=2048,
         targets=(Target("limit", 0.7), Target(ANY_PEER, 1.0)),
@@ -256,14 +256,14 @@ WORKLOADS: tuple[Workload, ...] = (
     replace(
         CAMERA,
         id="W12-tiff",
-        title="demo camera, hardware-sequenced, 1,000 frames of 512x512, OME-TIFF",
+        title="demo camera, hardware-sequenced, 8,000 frames of 512x512, OME-TIFF",
         format="tiff",
     ),
     replace(
         CAMERA,
         id="W12-tiff-large",
-        title="demo camera, hardware-sequenced, 300 frames of 2048x2048, OME-TIFF",
-        axes=(Axis("t", 300),),
+        title="demo camera, hardware-sequenced, 600 frames of 2048x2048, OME-TIFF",
+        axes=(Axis("t", 600),),
         height=2048,
         width=2048,
         format="tiff",
