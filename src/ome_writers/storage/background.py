@@ -149,8 +149,8 @@ class Background:
             self._under_way.discard(task.number)
             if task.strand is not None:
                 if self._strands[task.strand]:
+                    # this thread is about to look for it: nobody has to be woken
                     self._ready.appendleft(self._strands[task.strand].popleft())
-                    self._work.notify()
                 else:
                     del self._strands[task.strand]
             if self._waiting:
