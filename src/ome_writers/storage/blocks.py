@@ -86,6 +86,10 @@ class BlockEngine:
             for target, grid in zip(targets, self._grids, strict=True)
         ]
         self._room = Room(options.buffer_bytes)
+        first = self._grids[0]
+        if not first.single:
+            # one that is filled, and those that are stored meanwhile
+            self._room.prepare(first.most_bytes, min(first.count, machine_width() + 1))
         self._background = Background(machine_width(), name="ome-writers-blocks")
 
     @property

@@ -117,6 +117,8 @@ class RegionGrid:
         Whether each plane has files of its own, so that planes can be written one by one for good.
     single
         Whether each region is one such plane.
+    count, most_bytes
+        The number of regions, and the size of the largest.
     divides
         Whether a file holds more than a region, so that a library has to change a part of it.
     """
@@ -135,6 +137,8 @@ class RegionGrid:
         self.single = self.independent and math.prod(self.extent) == 1
         self.divides = not self.independent and self.extent != tuple(file)
         self._counts = [-(-n // e) for n, e in zip(self.bounds, self.extent, strict=True)]
+        self.count = math.prod(self._counts)
+        self.most_bytes = self.planes((0,) * len(self.bounds)) * plan.frame_bytes
         # the growing axis is counted slowest, so that the number of a region never changes
         self._order = sorted(range(len(self.bounds)), key=lambda i: i != plan.growing)
 
