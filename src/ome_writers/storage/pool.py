@@ -42,6 +42,15 @@ class Pool:
         self._kept = 0
         self._change = threading.Condition()
 
+    def prepare(self, nbytes: int, pieces: int) -> None:
+        """Have up to `pieces` buffers of `nbytes` ready: who takes one need not wait for the system to make it."""
+        for _ in range(min(pieces, self._budget // nbytes)):
+            buffer = np.frombuffer(_memory(nbytes), dtype=np.uint8)
+            buffer[:: mmap.PAGESIZE] = 0
+            with self._change:
+                self._free.setdefault(nbytes, []).append(buffer)
+                self._kept += nbytes
+
     def take(self, nbytes: int) -> NDArray[np.uint8]:
         """Return a buffer of `nbytes`, its content undefined. Blocks while the budget is used up."""
         with self._change:

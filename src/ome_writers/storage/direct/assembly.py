@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ome_writers.storage.background import Background
     from ome_writers.storage.direct.arrays import StoredArray
-    from ome_writers.storage.zarr.grid import Cell
+    from ome_writers.storage.zarr.grid import Cell, Grid
 
     Key = tuple[int, Cell | None]  # an array and, where chunks span several planes, a cell
 
@@ -24,6 +24,8 @@ __all__ = ["Assembly"]
 
 # Bytes handed over at once: what a hand-over costs is then little of a write.
 _SHARD_BLOCK = 4 * 2**20
+# Bytes that are ready before the first frame of a long acquisition: a camera starts with a burst.
+_READY = 64 * 2**20
 _FILES_BLOCK = 8  # chunk files handed over at once: enough to make the hand-over cheap
 # Bytes of a frame so small that it is the interpreter that is behind and not the disk, and blocks that may wait then.
 _TINY = 2**12
@@ -72,6 +74,10 @@ class Assembly:
             {} for _ in arrays
         ]  # blocks whose frames are in memory
         self._parted: dict[Key, set[int]] = {}  # filled slots of columns put aside
+        first = arrays[0]
+        if not first.quick and first.grid.column_bytes >= _TINY and first.grid.nbytes > _READY:
+            nbytes = self._room(first.grid) * first.grid.column_bytes
+            self._pool.prepare(nbytes, _READY // nbytes)
 
     def add(
         self,
@@ -147,10 +153,7 @@ class Assembly:
         """Return an empty block with memory, waiting for memory as long as it takes."""
         array = key[0]
         grid = self._arrays[array].grid
-        room = 1
-        if grid.depth == 1:
-            room = max(1, min(_SHARD_BLOCK, self._share) // grid.column_bytes)
-            room = min(room, grid.shard_planes if grid.sharded else _FILES_BLOCK)
+        room = self._room(grid)
         block = Block(array, grid, shard, room, refers=refers)
         if not refers:
             if grid.column_bytes < _TINY:
@@ -164,6 +167,13 @@ class Assembly:
                 block.take_up(column, self._parted.pop(key, set()))
         self._live[array][id(block)] = block
         return block
+
+    def _room(self, grid: Grid) -> int:
+        """Return how many columns go into a block."""
+        if grid.depth > 1:
+            return 1
+        room = max(1, min(_SHARD_BLOCK, self._share) // grid.column_bytes)
+        return min(room, grid.shard_planes if grid.sharded else _FILES_BLOCK)
 
     def _seal(self, key: Key, *, final: bool = True) -> None:
         """Hand an open block over; it takes no more frames. Not `final`: its column will be taken up again."""

@@ -42,6 +42,8 @@ class Grid:
         Whether a column is nothing but a plane: one chunk, which it fills.
     padded
         Whether chunks reach beyond the planes.
+    nbytes
+        Bytes of all planes that are expected; infinite where there is no end.
     """
 
     def __init__(self, plan: ArrayPlan) -> None:
@@ -61,6 +63,9 @@ class Grid:
         self.padded = self.tiles[0] * cy != y or self.tiles[1] * cx != x
         self.frame_shape = (y, x)
         self.frame_bytes = y * x * plan.dtype.itemsize
+        self.nbytes = (
+            math.inf if plan.growing is not None else math.prod(plan.shape) * plan.dtype.itemsize
+        )
         self._bounds = tuple(
             None if i == plan.growing else n for i, n in enumerate(plan.index_shape)
         )
