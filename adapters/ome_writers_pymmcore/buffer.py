@@ -56,17 +56,17 @@ def frames(
     TimeoutError
         If no frame came in time. The acquisition is stopped then.
     """
-    latest = time.monotonic()
+    looked, waited = time.monotonic(), 0.0
     while True:
         running = core.isSequenceRunning()  # asked first: what comes meanwhile is found below
         if core.getRemainingImageCount():
             pixels, metadata = core.popNextImageAndMD()
             tags = {str(key): value for key, value in metadata.items()}
             yield BufferFrame(pixels, tags, _channel(tags, cameras))
-            latest = time.monotonic()
+            looked, waited = time.monotonic(), 0.0
         elif not running:
             return
-        elif timeout is not None and time.monotonic() - latest > timeout:
+        elif timeout is not None and waited > timeout:
             core.stopSequenceAcquisition()
             raise TimeoutError(
                 f"No frame of {core.getCameraDevice()!r} for {timeout} s. Is it waiting for a trigger that does not "
@@ -74,6 +74,10 @@ def frames(
             )
         else:
             time.sleep(_PAUSE)
+            now = time.monotonic()
+            # a process that was held up has held up the camera, too
+            waited += min(now - looked, (timeout or 0) / 4)
+            looked = now
 
 
 def _channel(tags: dict[str, Any], cameras: Sequence[str]) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from adapters.pymmcore.runs import delivered
+from ome_writers_pymmcore import frames
 
 pytest.importorskip("pymmcore_plus")
 
@@ -36,3 +37,25 @@ def test_a_burst_that_ends_between_two_looks(
     with delivered(demo_core) as came:
         demo_core.mda.run(useq.MDASequence(time_plan={"interval": 0, "loops": 3}))
     assert len(came) == 3
+
+
+def test_a_process_that_is_held_up_does_not_lose_patience(
+    demo_core: CMMCorePlus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Time in which the whole process stood still is not time in which the camera brought nothing."""
+    count = demo_core.getRemainingImageCount
+    looks: list[int] = []
+
+    def held_up() -> Any:
+        looks.append(len(looks))
+        if len(looks) == 3:
+            time.sleep(5)
+        return count() if len(looks) > 3 else 0
+
+    monkeypatch.setattr(demo_core, "getRemainingImageCount", held_up)
+    demo_core.startSequenceAcquisition(20000, 0, True)
+    monkeypatch.setattr(demo_core, "isSequenceRunning", lambda: True)
+    try:
+        assert next(frames(demo_core, timeout=4)).pixels.shape == (32, 48)
+    finally:
+        demo_core.stopSequenceAcquisition()
