@@ -70,9 +70,8 @@ class Assembly:
         self._pool = Pool(budget, self._relieve)
         self._lent: dict[int, NDArray[np.uint8]] = {}
         self._open: dict[Key, Block] = {}  # oldest first
-        self._live: list[dict[int, Block]] = [
-            {} for _ in arrays
-        ]  # blocks whose frames are in memory
+        # by array: blocks whose frames are in memory
+        self._live: list[dict[int, Block]] = [{} for _ in arrays]
         self._parted: dict[Key, set[int]] = {}  # filled slots of columns put aside
         first = arrays[0]
         if not first.quick and first.grid.column_bytes >= _TINY and first.grid.nbytes > _READY:
