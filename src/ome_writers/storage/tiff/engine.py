@@ -40,7 +40,9 @@ _BLOCK_BYTES = 8 * 2**20
 _WARM_BLOCKS = 2  # under way: memory used again soon is in the cache, and costs half of fresh
 _FETCH = 0.1  # seconds that a reader is given from finding a page to having read it
 _READING = 1.0  # seconds that `close` waits for other processes to close a file that it will cut
-_PATIENCE = 0.004  # seconds; behind a disk that takes longer all get fresh memory
+# seconds, and bytes a second, that a disk may take for a block; behind a slower one all get fresh memory
+_PATIENCE = 0.004
+_QUICK = 1e9
 
 
 def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> TiffEngine:
@@ -244,17 +246,17 @@ class TiffEngine:
             if stride < self._block_bytes:
                 room = min(self._block_bytes // stride, self._files[file].geometry.run(page))
         block = Block(file, page, series, room)
-        self._await_warm_memory()
+        self._await_warm_memory(room * stride)
         block.give_memory(self._pool.take(room * stride))
         return block
 
-    def _await_warm_memory(self) -> None:
+    def _await_warm_memory(self, nbytes: int) -> None:
         """Give the disk a moment to return a buffer, while it is as fast as memory."""
         if self._background.depth <= _WARM_BLOCKS:
             self._patient = True
         elif self._patient:
             self._landed.clear()
-            self._patient = self._landed.wait(_PATIENCE)
+            self._patient = self._landed.wait(max(_PATIENCE, nbytes / _QUICK))
 
     def _submit(self, block: Block) -> None:
         series = self._files[block.file].geometry.series_of(block.page)
