@@ -80,13 +80,7 @@ class Grid:
         """Return the cell of a plane, and its slot in the cell's column."""
         if self.depth == 1:
             return index, 0
-        cell = []
-        slot = 0
-        for i, c in zip(index, self.chunk, strict=True):
-            quotient, rest = divmod(i, c)
-            cell.append(quotient)
-            slot = slot * c + rest
-        return tuple(cell), slot
+        return _divided(index, self.chunk)
 
     def planes(self, cell: Cell) -> int:
         """Return how many planes will ever come into `cell`: fewer than `depth` at an edge."""
@@ -100,13 +94,7 @@ class Grid:
         if len(cell) == 1:  # the long time-lapse, which has the least time a frame
             quotient, plane = divmod(cell[0], self._shard[0])
             return (quotient,), plane
-        outer = []
-        plane = 0
-        for i, s in zip(cell, self._shard, strict=True):
-            quotient, rest = divmod(i, s)
-            outer.append(quotient)
-            plane = plane * s + rest
-        return tuple(outer), plane
+        return _divided(cell, self._shard)
 
     def chunks_in(self, shard: Cell, part: ShardPart) -> int:
         """Return how many chunks of a shard lie within the array."""
@@ -156,3 +144,14 @@ class Grid:
             tiles.append(tile)
             inner.append((row % sy) * sx + col % sx)
         return tuple(ShardPart(yx, tuple(t), tuple(i)) for yx, (t, i) in parts.items())
+
+
+def _divided(index: Cell, extents: Cell) -> tuple[Cell, int]:
+    """Return which box of `extents` an index lies in, and its number within, the last axis counted fastest."""
+    outer = []
+    number = 0
+    for i, extent in zip(index, extents, strict=True):
+        quotient, rest = divmod(i, extent)
+        outer.append(quotient)
+        number = number * extent + rest
+    return tuple(outer), number
