@@ -20,7 +20,7 @@ class Ending(Protocol):
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed."""
+        """Whether somebody has closed it, or is about to."""
         ...
 
     def _tick(self) -> None: ...
@@ -44,7 +44,7 @@ def close_at_exit(stream: Ending) -> Callable[[], None]:
 
     def close() -> None:
         stream = held()
-        if stream is not None and not stream.closed:
+        if stream is not None:
             stream._close_unheld()
 
     atexit.register(close)
@@ -55,6 +55,8 @@ def _flush_all() -> None:
     """Bring all open streams to disk while libraries can still start threads."""
     for stream in list(_open_streams):
         stream._tick()
+        if stream.closed:  # perhaps at this moment, by another thread: that is waited for
+            stream._close_unheld()
 
 
 @functools.cache

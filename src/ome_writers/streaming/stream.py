@@ -18,6 +18,7 @@ from ome_writers.errors import StreamClosedError, UnclosedStreamWarning
 from ome_writers.streaming import forks
 from ome_writers.streaming.at_exit import close_at_exit
 from ome_writers.streaming.clock import Clock
+from ome_writers.streaming.closing import Once, uninterrupted
 from ome_writers.streaming.events import Events
 from ome_writers.streaming.intake import Intake
 from ome_writers.streaming.learning import Learning
@@ -74,6 +75,8 @@ class OMEStream:
         self._events = Events(plan, _weakly(self))
         self._state = State.OPEN
         self._error: BaseException | None = None
+        self._failed = False  # whether `close` was told that the acquisition has failed
+        self._ending = Once()
         self._lock = threading.RLock()  # held while a frame is taken
         self._standing = threading.Lock()  # held, before any other, while the output has to stay
         self._speaking = threading.Lock()  # held, behind those, while metadata are set or asked for
@@ -213,7 +216,9 @@ class OMEStream:
     def close(self) -> None:
         """Return when everything accepted is durable, or raise.
 
-        A second call does nothing after a success, and raises again after a failure.
+        A second call does nothing after a success, and raises again after a failure; while another thread closes, it
+        waits for that. Ctrl-C ends the waiting and not the work: the next call waits again, and so does Python
+        before it ends.
 
         Raises
         ------
@@ -390,42 +395,57 @@ class OMEStream:
         with self._lock:
             return self._intake.due()
 
-    def _close(self, *, failed: bool) -> None:
+    def _close(self, *, failed: bool, unheld: bool = False) -> None:
+        """Have the stream closed, and return then; `unheld` says that nobody waits who could be interrupted."""
         if self._generation != forks.generation:
             self._state = State.CLOSED  # a forked child owns neither the threads nor the files
             return
         with self._lock:
-            if self._state is State.CLOSED:
-                return
-            failed = failed or self._state is State.FAILED
-            self._state = State.CLOSED
-        self._clock.stop()
+            if self._state is not State.CLOSED:
+                self._failed = failed or self._state is State.FAILED
+                self._state = State.CLOSED
+        if self._ending.done:
+            return
+        # who closes in the handler of a signal that has interrupted `append` holds the lock, which `_finish` needs
+        held = self._lock._is_owned()  # type: ignore[attr-defined]  # of no public name
+        if unheld or held or threading.current_thread() is not threading.main_thread():
+            self._finish()
+        else:
+            uninterrupted(self._finish)
+
+    def _finish(self) -> None:
+        """Bring all to disk and end all threads, unless that is done; then tell the listeners."""
+        if self._ending.do(self._end):
+            if self._error is not None:
+                self._events.failed(self._error)
+            self._events.close()
+
+    def _end(self) -> None:
+        """Bring all to disk; what went wrong is kept in `_error`."""
+        try:
+            self._clock.stop()
+            # what is known of frames is not to wait for the end of `close`
+            if self._recorder.journal.waiting:
+                self._recorder.flush(self._due)
+            self._intake.end(failed=self._failed)
+            self._error = self._recorder.error()
+        except Exception as error:
+            self._error = error
         atexit.unregister(self._at_exit)
-        # what is known of frames is not to wait for the end of `close`
-        if self._recorder.journal.waiting:
-            self._recorder.flush(self._due)
-        self._intake.end(failed=failed)
-        self._error = self._recorder.error()
-        if self._error is not None:
-            self._events.failed(self._error)
-        self._events.close()
 
     def _close_unheld(self) -> None:
-        """Close a stream that nobody will close any more."""
-        if self._generation != forks.generation:
+        """Close a stream that nobody will close any more, or wait for who is closing it."""
+        if self._generation != forks.generation or self._ending.done:
             return
         frames = self._intake.accepted
-        if frames:
+        if frames and self._state is not State.CLOSED:
             warnings.warn(
                 f"OMEStream was not closed before garbage collection; its {frames} frames are written now. "
                 "Use `with create_stream(...)` or call `stream.close()`.",
                 UnclosedStreamWarning,
                 stacklevel=3,
             )
-        try:
-            self._close(failed=False)
-        except Exception as error:
-            self._error = error
+        self._close(failed=False, unheld=True)
         if self._error is not None:  # nobody is there to take the exception
             _log.error("%s", self._error)
 

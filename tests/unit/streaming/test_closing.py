@@ -1,0 +1,155 @@
+"""`close` comes to its end, whoever asks for it and whoever interrupts that."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ome_writers as ow
+from ome_writers import AcquisitionSettings, create_stream, dims_from_standard_axes
+from ome_writers._stream import AVAILABLE_BACKENDS
+from ome_writers.streaming.closing import Once, uninterrupted
+
+WAIT = 60  # seconds, for what takes milliseconds
+
+
+def test_work_is_done_once_and_waited_for() -> None:
+    """A thread that asks while another one is at work comes back when that is done, and does nothing."""
+    once, begun, go_on = Once(), threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def work() -> None:
+        assert not once.do(lambda: done.append("again"))  # out of the work itself
+        begun.set()
+        assert go_on.wait(WAIT)
+        done.append("work")
+
+    def second() -> None:
+        done.append("" if once.do(lambda: done.append("twice")) else "waited")
+
+    threads = [threading.Thread(target=once.do, args=(work,))]
+    threads[0].start()
+    assert begun.wait(WAIT)
+    threads.append(threading.Thread(target=second))
+    threads[1].start()
+    threads[1].join(0.05)
+    assert threads[1].is_alive()
+    go_on.set()
+    for thread in threads:
+        thread.join(WAIT)
+    assert done == ["work", "waited"]
+    assert once.done
+
+
+def test_the_last_work_has_a_thread_of_its_own() -> None:
+    """What is not to be interrupted is done by another thread, which has ended when that returns."""
+    who: list[threading.Thread] = []
+    uninterrupted(lambda: who.append(threading.current_thread()))
+    assert who[0] is not threading.current_thread()
+    assert not who[0].is_alive()
+
+
+def test_a_second_thread_waits_until_the_stream_is_closed(tmp_path: Path) -> None:
+    """Of two threads that close a stream, none comes back before all is on disk."""
+    path = tmp_path / "run.ome.zarr"
+    sizes = {"t": 64, "y": 512, "x": 512}
+    stream = create_stream(
+        AcquisitionSettings(
+            root_path=path,
+            dimensions=dims_from_standard_axes(sizes),
+            dtype="uint16",
+            compression="zstd",
+        )
+    )
+    frame = np.random.default_rng(0).integers(0, 4096, (512, 512)).astype("uint16")
+    for _ in range(64):
+        stream.append(frame)
+    written: list[int] = []
+
+    def close() -> None:
+        stream.close()
+        written.append(stream.stats().frames_written)
+
+    threads = [threading.Thread(target=close) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT)
+    assert written == [64] * 4
+    assert ow.validate(path).valid
+
+
+def test_a_listener_may_close_the_stream(tmp_path: Path) -> None:
+    """A callback that closes the stream that tells it comes back, and so does everybody else."""
+    sizes = {"t": 2, "y": 4, "x": 4}
+    stream = create_stream(
+        AcquisitionSettings(
+            root_path=tmp_path / "run.ome.zarr",
+            dimensions=dims_from_standard_axes(sizes),
+            dtype="uint8",
+        )
+    )
+    came_back = threading.Event()
+
+    def close(_: object) -> None:
+        stream.close()
+        came_back.set()
+
+    stream.on("coords_changed", close)
+    stream.append(np.ones((4, 4), "uint8"))
+    assert came_back.wait(WAIT)
+    stream.close()
+    assert ow.validate(tmp_path / "run.ome.zarr").valid
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no Ctrl-C to a single process")
+@pytest.mark.parametrize("engine", ["direct", "zarr-python", "tifffile"])
+def test_an_interrupt_does_not_stop_close(tmp_path: Path, engine: str) -> None:
+    """After Ctrl-C in the middle of `close` every frame is there, although the process ends at once."""
+    row = AVAILABLE_BACKENDS[engine]
+    if row.missing():
+        pytest.skip(str(row.missing()))
+    path = tmp_path / ("run.ome.tiff" if engine == "tifffile" else "run.ome.zarr")
+    code = f"""
+import _thread, sys, threading, time
+import numpy as np
+from ome_writers import AcquisitionSettings, create_stream, dims_from_standard_axes
+
+settings = AcquisitionSettings(
+    root_path=sys.argv[1],
+    dimensions=dims_from_standard_axes({{"t": 24, "y": 512, "x": 512}}),
+    dtype="uint16",
+    format={engine!r},
+    compression="zstd",
+)
+stream = create_stream(settings)
+frame = np.random.default_rng(0).integers(0, 4096, (512, 512)).astype("uint16")
+for number in range(24):
+    stream.append(frame + number, frame_metadata={{"number": number}})
+
+def interrupt():
+    while not stream.closed:
+        time.sleep(0.0001)
+    _thread.interrupt_main()
+
+threading.Thread(target=interrupt).start()
+stream.close()
+"""
+    made = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=2 * WAIT
+    )
+    # where the machine was so busy that the interrupt came too late, it came to a process that had closed
+    assert made.returncode in (0, 1, -signal.SIGINT, 130), made.stderr
+    assert len(ow.read_frame_metadata(path)) == 24
+    checked = ow.validate(path)
+    assert checked.valid, checked.findings
+    view = ow.open(path)
+    frame = np.random.default_rng(0).integers(0, 4096, (512, 512)).astype("uint16")
+    assert all((view[number] == frame + number).all() for number in range(24))
