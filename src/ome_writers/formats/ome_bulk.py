@@ -1,8 +1,8 @@
 """The elements that a document may have thousands of, as models of ome-types without its reader and writer.
 
 These turn an element into a model, and back, in some tenths of a millisecond. So planes, their places in files and the
-annotations of frames are taken out of a document before it is read, and made into models here; and those that a user
-has left as they were are not written, since the document has them already.
+annotations of frames are taken out of a document before it is read, or never put into it, and made into models here;
+and those that a user has left as they were are not written, since the document has them already.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from ome_types import model
 from ome_writers.formats.ome_xml import FRAME_NAMESPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from xml.etree.ElementTree import Element
+
+    from ome_writers.formats.ome_xml import Planes
 
     Attributes = Mapping[str, tuple[str, Callable[[str], Any]]]
 
-__all__ = ["Bulk", "take_out", "without"]
+__all__ = ["Bulk", "plane_models", "take_out", "without"]
 
 _LENGTHS = {unit.value: unit for unit in model.UnitsLength}
 _TIMES = {unit.value: unit for unit in model.UnitsTime}
@@ -50,6 +52,14 @@ _PLACE: Attributes = {
 # Copies of a model, with other values, take a third of the time that making one takes.
 _SOME_PLANE = model.Plane(the_z=0, the_t=0, the_c=0)
 _SOME_PLACE = model.TiffData()
+# The facts that this library writes of a plane, in the order of `Planes.values`: name, and name and value of the unit.
+_FACTS = (
+    ("delta_t", "delta_t_unit", model.UnitsTime.SECOND),
+    ("exposure_time", "exposure_time_unit", model.UnitsTime.SECOND),
+    ("position_x", "position_x_unit", model.UnitsLength.MICROMETER),
+    ("position_y", "position_y_unit", model.UnitsLength.MICROMETER),
+    ("position_z", "position_z_unit", model.UnitsLength.MICROMETER),
+)
 _WHERE = frozenset(("the_z", "the_t", "the_c"))
 
 
@@ -96,19 +106,33 @@ def take_out(root: Element) -> Bulk:
     return Bulk(planes, places, annotations)
 
 
-def without(ome: model.OME, facts: Element) -> model.OME:
-    """Return a model without places in files, and without planes and annotations that are as in a document.
+def plane_models(planes: Planes) -> list[model.Plane]:
+    """Return the models of the planes of an image."""
+    made = []
+    for values in _known_values(planes):
+        # a list of its own, not the one of the plane that is copied
+        values["annotation_refs"] = [
+            model.AnnotationRef(id=each) for each in values["annotation_refs"]
+        ]
+        made.append(_SOME_PLANE.model_copy(update=values))
+    return made
+
+
+def without(ome: model.OME, facts: Element, planes: Mapping[int, Planes]) -> model.OME:
+    """Return a model without places in files, and without planes and annotations that are as in the file.
 
     Parameters
     ----------
     facts
-        The document (without namespace).
+        The document (without namespace and without planes).
+    planes
+        Number of an image to what is known of its planes.
     """
-    known = {image.get("ID", ""): _known_planes(image) for image in facts.iter("Image")}
+    known = {f"Image:{number}": _known_planes(those) for number, those in planes.items()}
     images = []
     for image in ome.images:
         theirs = known.get(image.id, {})
-        changed = [p for p in image.pixels.planes if p.__dict__ != theirs.get(_index(p))]
+        changed = [p for p in image.pixels.planes if _said(p) != theirs.get(_index(p))]
         pixels = image.pixels.model_copy(update={"planes": changed, "tiff_data_blocks": []})
         images.append(image.model_copy(update={"pixels": pixels}))
     update: dict[str, Any] = {"images": images}
@@ -121,13 +145,27 @@ def without(ome: model.OME, facts: Element) -> model.OME:
     return ome.model_copy(update=update)
 
 
-def _known_planes(image: Element) -> dict[tuple[int, int, int], dict[str, Any]]:
-    """Return the values of the planes of an image by their indices; nothing where `take_out` takes no planes."""
-    every = [_plane_values(element) for element in image.iterfind("Pixels/Plane")]
-    found = [{**_SOME_PLANE.__dict__, **values} for values in every if values is not None]
-    if len(found) < len(every):
-        return {}
-    return {(values["the_z"], values["the_c"], values["the_t"]): values for values in found}
+def _known_planes(planes: Planes) -> dict[tuple[int, int, int], dict[str, Any]]:
+    """Return the values of the planes of an image by their indices, in the form of `_said`."""
+    some = _SOME_PLANE.__dict__
+    return {(v["the_z"], v["the_c"], v["the_t"]): {**some, **v} for v in _known_values(planes)}
+
+
+def _known_values(planes: Planes) -> Iterator[dict[str, Any]]:
+    """Yield the values of each plane that differ from those of others, references as the IDs of annotations."""
+    for z, t, c, *facts, reference in planes.values():
+        values: dict[str, Any] = {"the_z": int(z), "the_t": int(t), "the_c": int(c)}
+        for text, (name, unit_name, unit) in zip(facts, _FACTS, strict=True):
+            if text:
+                values[name] = float(text)
+                values[unit_name] = unit
+        values["annotation_refs"] = [reference.decode()] if reference else []
+        yield values
+
+
+def _said(plane: model.Plane) -> dict[str, Any]:
+    """Return the values of a plane; a reference that was followed is unlike one that was not, so their IDs count."""
+    return {**plane.__dict__, "annotation_refs": [each.id for each in plane.annotation_refs]}
 
 
 def _known_annotations(facts: Element) -> dict[str, model.MapAnnotation]:

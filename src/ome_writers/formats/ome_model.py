@@ -6,18 +6,20 @@ The models are for people; nothing on the way of a frame uses them.
 from __future__ import annotations
 
 import copy
+import re
+import uuid
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from ome_writers.formats.ome_xml import FRAME_NAMESPACE, NAMESPACE, map_annotation, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from xml.etree.ElementTree import Element
 
     from ome_types.model import OME
 
-    from ome_writers.formats.ome_xml import Body
+    from ome_writers.formats.ome_xml import Body, Planes
 
 __all__ = ["Edited", "check_models", "edit", "models"]
 
@@ -26,7 +28,11 @@ _SIZES = ("DimensionOrder", "Type", "SizeX", "SizeY", "SizeZ", "SizeC", "SizeT")
 
 
 def models(
-    keys: Collection[int], uuids: Mapping[int, str], common: bytes | None, own: Mapping[int, bytes]
+    keys: Collection[int],
+    uuids: Mapping[int, str],
+    common: bytes | None,
+    planes: Mapping[int, Planes],
+    own: Mapping[int, bytes],
 ) -> dict[int, OME]:
     """Return the model of each document.
 
@@ -37,9 +43,11 @@ def models(
     uuids
         The UUID of each.
     common
-        The document that all have in common which have none of their `own`.
+        The document that all have in common which have none of their `own`, without planes.
+    planes
+        Number of an image to the planes that belong into the common document.
     """
-    shared = _model(common) if common is not None else None
+    shared = _model(common, planes) if common is not None else None
     alone = len(keys) == 1
     found = {}
     for number in keys:
@@ -81,40 +89,48 @@ def check_models(metadata: Any, known: Collection[int]) -> None:
             raise KeyError(f"Unknown position: {number}. Positions are {sorted(known)}.")
 
 
-def edit(models: Mapping[int, OME], facts: Body) -> dict[int, Edited]:
+def edit(models: Mapping[int, OME], facts: Body, planes: Mapping[int, Planes]) -> dict[int, Edited]:
     """Return the edited document of each model; models that say the same share theirs.
 
     Parameters
     ----------
     facts
-        What the document says without edits: what only the files know comes from there.
+        What the document says without edits, but for the planes: what only the files know comes from there.
+    planes
+        Number of an image to what is known of its planes.
     """
     found: list[tuple[OME, Edited]] = []
     edited = {}
     for number, model in models.items():
         twin = next((e for other, e in found if _alike(other, model)), None)
         if twin is None:
-            twin = Edited(model, facts)
+            twin = Edited(model, facts, planes)
             found.append((model, twin))
         edited[number] = twin
     return edited
 
 
 class Edited:
-    """A document that a user edited."""
+    """A document that a user edited.
 
-    def __init__(self, model: OME, facts: Body) -> None:
+    It holds the elements of planes only of images with planes that were edited; there may be thousands of them.
+    """
+
+    def __init__(self, model: OME, facts: Body, planes: Mapping[int, Planes]) -> None:
         from ome_types import to_xml
 
         from ome_writers.formats.ome_bulk import without
 
         fresh = _parse(whole(facts, None))
-        self._root = _parse(to_xml(without(model, fresh)).encode())
+        self._mark = (
+            f"planes-{uuid.uuid4().hex}-"  # with a number: where the planes of an image belong
+        )
+        self._root = _parse(to_xml(without(model, fresh, planes)).encode())
         for element in self._root.iter():
             for name, value in element.items():
                 if not value.isprintable():
                     element.set(name, " ".join(value.split()))
-        self._bring_in(fresh)
+        self._bring_in(fresh, planes)
 
     def document(self, uuid: str) -> bytes:
         """Return the document for the file that has this UUID."""
@@ -123,6 +139,8 @@ class Edited:
         root.set("UUID", uuid)
         # UTF-8, and no breaks in attributes: Bio-Formats takes no numeric character reference (see `text.attribute`)
         text: bytes = ElementTree.tostring(root, "utf-8", xml_declaration=False)
+        places = re.compile(f"<{self._mark}(\\d+) />".encode())
+        text = places.sub(lambda place: self._planes[int(place[1])].elements, text)
         return b'<?xml version="1.0" encoding="UTF-8"?>\n' + text
 
     def annotate(self, namespace: str, pairs: Mapping[str, Any]) -> None:
@@ -136,18 +154,32 @@ class Edited:
         annotations.append(ElementTree.fromstring(xml.encode()))
         _sort_annotations(annotations)
 
-    def refresh(self, facts: Body) -> None:
+    def refresh(self, facts: Body, planes: Mapping[int, Planes]) -> None:
         """Bring in what only the files know: sizes, where the planes are, and the frames' metadata."""
-        self._bring_in(_parse(whole(facts, None)))
+        self._bring_in(_parse(whole(facts, None)), planes)
 
-    def _bring_in(self, fresh: Element) -> None:
+    def _bring_in(self, fresh: Element, planes: Mapping[int, Planes]) -> None:
+        self._planes = planes
         by_id = {image.get("ID"): image for image in self._root.iter("Image")}
+        numbers = {f"Image:{number}": number for number in planes}
         for image in fresh.iter("Image"):
             mine, theirs = by_id.get(image.get("ID")), image.find("Pixels")
             pixels = mine.find("Pixels") if mine is not None else None
             if pixels is not None and theirs is not None:
-                _refresh_pixels(pixels, theirs)
+                number = numbers.get(image.get("ID", ""))
+                _refresh_pixels(pixels, theirs, self._planes_of(pixels, number))
         self._refresh_annotations(fresh)
+
+    def _planes_of(self, pixels: Element, number: int | None) -> list[Element]:
+        """Return what stands for the planes of an image: those that the user changed, and those of the file."""
+        mine = [child for child in pixels if child.tag == "Plane"]
+        if number is None:
+            return mine
+        if not mine:
+            return [ElementTree.Element(f"{self._mark}{number}")]
+        known = {_place(plane): plane for plane in mine}
+        theirs = ElementTree.fromstring(b"<_>%s</_>" % self._planes[number].elements)
+        return [known.get(_place(plane), plane) for plane in theirs]
 
     def _refresh_annotations(self, fresh: Element) -> None:
         annotations = self._annotations()
@@ -174,15 +206,12 @@ class Edited:
         return found
 
 
-def _refresh_pixels(pixels: Element, fresh: Element) -> None:
+def _refresh_pixels(pixels: Element, fresh: Element, planes: Sequence[Element]) -> None:
     for name in _SIZES:
         pixels.set(name, fresh.get(name, "1"))
     channels = [c for c in pixels if c.tag == "Channel"]
     wanted = [c for c in fresh if c.tag == "Channel"]
     channels = channels[: len(wanted)] + wanted[len(channels) :]
-    planes = [p for p in fresh if p.tag == "Plane"] or [p for p in pixels if p.tag == "Plane"]
-    known = {_place(p): p for p in pixels if p.tag == "Plane"}
-    planes = [known.get(_place(p), p) for p in planes] if len(known) else planes
     pixels[:] = [*channels, *(t for t in fresh if t.tag == "TiffData"), *planes]
 
 
@@ -206,13 +235,15 @@ def _parse(document: bytes) -> Element:
     return root
 
 
-def _model(document: bytes) -> OME:
+def _model(document: bytes, planes: Mapping[int, Planes] = {}) -> OME:
     from ome_types import from_xml
 
-    from ome_writers.formats.ome_bulk import take_out
+    from ome_writers.formats.ome_bulk import plane_models, take_out
 
     root = _parse(document)
     bulk = take_out(root)
+    for number, known in planes.items():
+        bulk.planes[f"Image:{number}"] = plane_models(known)
     root.set("xmlns", NAMESPACE)
     return bulk.put_into(from_xml(ElementTree.tostring(root, "utf-8")))
 

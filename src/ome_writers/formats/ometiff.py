@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import sys
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +52,7 @@ class TiffDocuments:
         self._edited: dict[int, Edited] = {}
         self._dirty = set(self._files.keys)
         self._obsolete: list[int] = []
+        _expect_models()
 
     def render(self) -> Iterator[tuple[str, bytes]]:
         """Yield the documents that changed; see `formats.documents.Documents.render`."""
@@ -85,9 +88,10 @@ class TiffDocuments:
         }
         common = None
         if any(n not in edited for n in self._files.whole):
-            common = whole(self._body(), self._files.uuids[self._files.whole[0]])
+            common = whole(self._body(bare=True), self._files.uuids[self._files.whole[0]])
         pointers = {number: self._pointer(number) for number in self._files.parts}
-        return models(self._files.keys, self._files.uuids, common, {**edited, **pointers})
+        own = {**edited, **pointers}
+        return models(self._files.keys, self._files.uuids, common, self._planes, own)
 
     def update_metadata(self, metadata: Any) -> None:
         """Take over models of documents, as `get_metadata` returns them.
@@ -105,7 +109,7 @@ class TiffDocuments:
 
         check_models(metadata, self._files.keys)
         given = {n: model for n, model in metadata.items() if n in self._files.whole}
-        for number, edited in edit(given, self._body()).items():
+        for number, edited in edit(given, self._body(bare=True), self._planes).items():
             self._edited[number] = edited
             self._dirty.add(number)
 
@@ -142,9 +146,9 @@ class TiffDocuments:
     def _refresh(self) -> None:
         """Have all documents that say everything say what is known now."""
         if self._edited:
-            facts = self._body()
+            facts = self._body(bare=True)
             for edited in self._edited.values():
-                edited.refresh(facts)
+                edited.refresh(facts, self._planes)
         self._dirty.update(self._files.whole)
 
     def _pointer(self, number: int) -> bytes:
@@ -153,14 +157,16 @@ class TiffDocuments:
             self._files.uuids[number], self._files.keys[target], self._files.uuids[target]
         )
 
-    def _body(self) -> Body:
+    def _body(self, *, bare: bool = False) -> Body:
+        """Return what all files say; `bare` leaves out the Plane elements, which there may be thousands of."""
         shapes = self._outcome.shapes
+        planes = {n: known.bare for n, known in self._planes.items()} if bare else self._planes
         return render_body(
             self._plan,
             shapes,
             began=self._began,
             pages=pages_of(self._plan, self._layout, self._files, shapes),
-            planes=self._planes,
+            planes=planes,
             metadata={**self._globals, _OWN: self._state()},
         )
 
@@ -179,3 +185,15 @@ class TiffDocuments:
                 state["axes"] = "".join(sorted(axes, key=lambda each: axes[each]))
                 state["growing"] = letter
         return state
+
+
+def _expect_models() -> None:
+    """Import ome-types where models will be asked for as soon as the stream is closed.
+
+    It takes some tenths of a second, once a process, and no camera waits while a stream is created. The sink of
+    pymmcore-plus 0.18 asks; where a later one does not, or has another form, nothing is imported here. To be removed
+    with the last version that asks.
+    """
+    if hasattr(sys.modules.get("pymmcore_plus.mda._sink"), "_enrich_tiff_with_summary"):
+        with suppress(ImportError):
+            import ome_types  # noqa: F401  # for the next import of it

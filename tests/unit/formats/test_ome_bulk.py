@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,7 +49,12 @@ def texts(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("positions", [1, 2])
 @pytest.mark.parametrize(
-    "facts", [{}, {"exposure_time": 0.01, "gain": 7, "camera": "left & right"}]
+    "facts",
+    [
+        {},
+        {"exposure_time": 0.01, "gain": 7, "camera": "left & right"},
+        {"position_x": -1.5, "position_y": 2e-9, "position_z": 3},
+    ],
 )
 def test_models_are_what_ome_types_reads(
     tmp_path: Path, positions: int, facts: dict[str, Any]
@@ -63,6 +69,22 @@ def test_models_are_what_ome_types_reads(
         assert len(planes) == 6 * positions
         notes = [ref.ref.value.ms[0].k for plane in planes for ref in plane.annotation_refs]
         assert notes == (["gain"] * len(planes) if "gain" in facts else [])
+
+
+@pytest.mark.parametrize("positions", [1, 2])
+def test_planes_that_nobody_edited_stay_to_the_letter(tmp_path: Path, positions: int) -> None:
+    """An edit elsewhere leaves the text of the planes of every file as it was, also when it is edited again."""
+    stream = written(tmp_path, positions, exposure_time=0.01, gain=7)
+    planes = [re.findall("<Plane .*?</Plane>", text) for text in texts(tmp_path)]
+    assert [len(each) for each in planes] == [6 * positions] * positions
+    for name in ("first", "second"):
+        models = stream.get_metadata()
+        for model in models.values():
+            model.images[0].name = name
+        stream.update_metadata(models)
+        edited = texts(tmp_path)
+        assert [re.findall("<Plane .*?</Plane>", text) for text in edited] == planes
+        assert all(ome_types.from_xml(text).images[0].name == name for text in edited)
 
 
 def test_an_edited_plane_is_kept_and_the_others_stay(tmp_path: Path) -> None:

@@ -195,6 +195,31 @@ def test_a_torn_line_is_left_out() -> None:
     assert [plane.the_t for plane in planes] == [1]
 
 
+def test_what_planes_say_is_read_from_their_text() -> None:
+    """The values of each element are those of its line, whichever are there and however they are written."""
+    facts = [
+        b"",
+        b',"delta_t":1e-07,"exposure_time":2,"position_x":-3.5,"position_y":0.0,"position_z":1e300',
+        b',"position_z":-0.001,"delta_t":null,"gain":"<7>"',
+        b',"exposure_time":12345678901234567890',
+    ]
+    lines = [b'{"storage_index":[%d,7]%s}\n' % (i, each) for i, each in enumerate(facts)]
+    planes = render_planes(5, lambda: iter(lines), {"T": 0, "Z": 1})
+    found = [
+        (*map(int, z_t_c), *(float(v) if v else None for v in values), reference)
+        for *z_t_c, delta, exposure, x, y, z, reference in planes.values()
+        for values in [(delta, exposure, x, y, z)]
+    ]
+    assert found == [
+        (7, 0, 0, None, None, None, None, None, b""),
+        (7, 1, 0, 1e-7, 2, -3.5, 0, 1e300, b""),
+        (7, 2, 0, None, None, None, None, -0.001, b"Annotation:frame-5-2"),
+        (7, 3, 0, None, 12345678901234567890.0, None, None, None, b""),
+    ]
+    assert list(planes.bare.values()) == []
+    assert planes.bare.annotations == planes.annotations
+
+
 def test_large_planes_are_kept_compressed() -> None:
     """A million bytes of planes read the same."""
     lines = [b'{"storage_index":[%d],"delta_t":%d,"n":%d}\n' % (i, i, i) for i in range(8000)]
@@ -202,6 +227,8 @@ def test_large_planes_are_kept_compressed() -> None:
     assert len(planes.elements) + len(planes.annotations) > 2**20
     elements = ElementTree.fromstring(b"<P>" + planes.elements + b"</P>")
     assert [plane.get("DeltaT") for plane in elements] == [str(i) for i in range(8000)]
+    assert [delta for _, _, _, delta, *_ in planes.values()] == [b"%d" % i for i in range(8000)]
+    assert (planes.bare.elements, planes.bare.annotations) == (b"", planes.annotations)
 
 
 def test_plates() -> None:
