@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
     from ome_writers.storage import Engine
 
 READY = [row for row in ENGINES.values() if row.missing() is None]
+READY += [
+    # two ways of one engine: planes of 512 KiB and more go through transactions of the library
+    dataclasses.replace(row, module="contract.in_transactions")
+    for row in READY
+    if row.name == "tensorstore"
+]
 ZARR = [row for row in READY if row.format == "ome-zarr"]
 SEEN_AT_A_FLUSH = [row for row in ZARR if row.live]
 IN_ANY_ORDER = [row for row in READY if row.random_access]
@@ -32,7 +39,7 @@ PLENTY, SCARCE = 2**28, 2 * frame(0, "uint16").nbytes
 
 def by_name(row: Any) -> str:
     """Return what a parameter is called."""
-    return str(row.name)
+    return str(row.name) if row == ENGINES[row.name] else f"{row.name}-in-transactions"
 
 
 def opened(row: Any, case: Case, folder: Path, **options: Any) -> tuple[Plan, Engine]:

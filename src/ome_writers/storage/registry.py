@@ -185,7 +185,7 @@ ENGINES: dict[str, EngineRow] = {
         EngineRow(
             name="tensorstore",
             format="ome-zarr",
-            module="ome_writers.storage.zarr_tensorstore",
+            module="ome_writers.storage.libraries.tensorstore",
             requires=("tensorstore",),
             extra="tensorstore",
             compressions=ZARR_CODECS,
@@ -193,7 +193,7 @@ ENGINES: dict[str, EngineRow] = {
         EngineRow(
             name="acquire-zarr",
             format="ome-zarr",
-            module="ome_writers.storage.zarr_acquire",
+            module="ome_writers.storage.libraries.acquire_zarr",
             requires=("acquire_zarr",),
             extra="acquire-zarr",
             compressions=ZARR_CODECS - {"gzip"},
@@ -208,7 +208,7 @@ ENGINES: dict[str, EngineRow] = {
         EngineRow(
             name="zarrs-python",
             format="ome-zarr",
-            module="ome_writers.storage.zarr_python",
+            module="ome_writers.storage.libraries.zarr_python",
             opener="open_zarrs_engine",
             requires=("zarr", "zarrs"),
             extra="zarrs-python",
@@ -219,7 +219,7 @@ ENGINES: dict[str, EngineRow] = {
         EngineRow(
             name="zarr-python",
             format="ome-zarr",
-            module="ome_writers.storage.zarr_python",
+            module="ome_writers.storage.libraries.zarr_python",
             requires=("zarr",),
             extra="zarr-python",
             compressions=ZARR_CODECS,

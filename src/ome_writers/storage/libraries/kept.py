@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
-from ome_writers.storage.room import Room
+from ome_writers.storage.libraries.room import Room
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,7 @@ class KeptPlanes:
     """
 
     def __init__(self, most_bytes: int) -> None:
-        self._room = Room(most_bytes)
+        self._room = Room(most_bytes, self._forget)
         self._rows: dict[int, _Row] = {}  # by array
         self._lock = threading.Lock()
 
@@ -43,7 +43,7 @@ class KeptPlanes:
         """Keep a copy of a plane, and no longer those of an earlier row."""
         if array in self._rows and self._rows[array].number != row:
             self.let_go(array)
-        memory = self._room.take(frame.nbytes, self._forget)
+        memory = self._room.take(frame.nbytes)
         memory.view(frame.dtype).reshape(frame.shape)[...] = frame
         with self._lock:
             self._rows.setdefault(array, _Row(row, {})).planes[index] = memory

@@ -12,8 +12,8 @@ from zarr.core.codec_pipeline import BatchedCodecPipeline
 from zarr.core.metadata import ArrayV3Metadata
 from zarr.storage import LocalStore, StorePath
 
-from ome_writers.storage.blocks import BlockEngine
 from ome_writers.storage.files import move
+from ome_writers.storage.libraries.engine import LibraryEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.storage.contract import ArrayTarget, Options
-    from ome_writers.storage.regions import RegionGrid, Where
+    from ome_writers.storage.libraries.grid import RegionGrid, Where
 
     Pipeline = Callable[[ArrayV3Metadata, LocalStore], Any]
 
@@ -32,14 +32,16 @@ STAGE = ".stage"
 """Folder beside an array's chunks in which the library writes its files, until they are whole."""
 
 
-def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> BlockEngine:
+def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> LibraryEngine:
     """Create the arrays of `targets` below `root` and return the engine that fills them."""
     return _open(
         root, targets, options, lambda meta, _: BatchedCodecPipeline.from_codecs(meta.codecs)
     )
 
 
-def open_zarrs_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> BlockEngine:
+def open_zarrs_engine(
+    root: Path, targets: Sequence[ArrayTarget], options: Options
+) -> LibraryEngine:
     """Do as `open_engine`, with the codecs of zarrs."""
     from zarrs import ZarrsCodecPipeline
 
@@ -48,12 +50,12 @@ def open_zarrs_engine(root: Path, targets: Sequence[ArrayTarget], options: Optio
 
 def _open(
     root: Path, targets: Sequence[ArrayTarget], options: Options, pipeline: Pipeline
-) -> BlockEngine:
+) -> LibraryEngine:
     def open_array(folder: Path, document: dict[str, Any], grid: RegionGrid) -> _Array:
         metadata = ArrayV3Metadata.from_dict(document)
         return _Array(folder, grid, lambda path: _library_array(path, metadata, pipeline))
 
-    return BlockEngine(root, targets, options, open_array)
+    return LibraryEngine(root, targets, options, open_array)
 
 
 def _library_array(folder: Path, metadata: ArrayV3Metadata, pipeline: Pipeline) -> Any:
@@ -66,11 +68,13 @@ def _library_array(folder: Path, metadata: ArrayV3Metadata, pipeline: Pipeline) 
 
 
 class _Array:
-    """One array; see `regions.LibraryArray`.
+    """One array; see `library.LibraryArray`.
 
     zarrs writes over a file that exists: whoever reads it then, or finds it after a crash, has neither the old nor the
     new one. So the libraries write below a folder of their own, from where whole files are moved to their places.
     """
+
+    begin = None
 
     def __init__(self, folder: Path, grid: RegionGrid, open_array: Callable[[Path], Any]) -> None:
         self._folder = folder
@@ -88,9 +92,6 @@ class _Array:
         self._staged[where] = data
         for file in files:
             self._publish(file)
-
-    def begin(self, where: Where, frame: NDArray[np.generic]) -> None:
-        """Do nothing: whole files are moved to their places, after `store`."""
 
     def load(self, where: Where) -> NDArray[np.generic]:
         """Read a part back."""

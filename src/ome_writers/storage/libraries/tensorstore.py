@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorstore
 
-from ome_writers.storage.blocks import BlockEngine
+from ome_writers.storage.libraries.engine import LibraryEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from ome_writers.storage.contract import ArrayTarget, Options
-    from ome_writers.storage.regions import RegionGrid, Where
+    from ome_writers.storage.libraries.grid import RegionGrid, Where
 
 __all__ = ["open_engine"]
 
 
-def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> BlockEngine:
+def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> LibraryEngine:
     """Create the arrays of `targets` below `root` and return the engine that fills them."""
     context = tensorstore.Context(
         {
@@ -37,18 +37,18 @@ def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) ->
         spec = {
             "driver": "zarr3",
             "kvstore": {"driver": "file", "path": f"{folder.as_posix()}/"},
-            # the document on disk is ours, and says less: see `regions.ENDLESS`
+            # the document on disk is ours, and says less: see `grid.ENDLESS`
             "metadata": {key: document[key] for key in (*keep, "zarr_format", "node_type")},
         }
         return _Array(
             tensorstore.open(spec, open=True, assume_metadata=True, context=context).result()
         )
 
-    return BlockEngine(root, targets, options, open_array)
+    return LibraryEngine(root, targets, options, open_array)
 
 
 class _Array:
-    """One array; see `regions.LibraryArray`. Files of the library appear by rename."""
+    """One array; see `library.LibraryArray`. Files of the library appear by rename."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
@@ -57,12 +57,9 @@ class _Array:
         """Write `data`, and wait until it is in its files."""
         self._store[where].write(data).result()
 
-    def begin(self, where: Where, frame: NDArray[np.generic]) -> Callable[[], object]:
-        """Have tensorstore copy a plane and write it with its own threads."""
-        shape = [part.stop - part.start for part in where]
-        written = self._store[where].write(frame.reshape(shape))
-        written.copy.result()
-        return written.result  # type: ignore[no-any-return]  # tensorstore has no type information
+    def begin(self) -> _Transaction:
+        """Begin a transaction of tensorstore."""
+        return _Transaction(self._store)
 
     def load(self, where: Where) -> NDArray[np.generic]:
         """Read a part back."""
@@ -70,3 +67,24 @@ class _Array:
 
     def close(self) -> None:
         """Do nothing: all that was stored is in its files."""
+
+
+class _Transaction:
+    """Planes in tensorstore's memory; see `library.Transaction`."""
+
+    def __init__(self, store: Any) -> None:
+        self._transaction = tensorstore.Transaction()
+        self._store = store.with_transaction(self._transaction)
+
+    def put(self, where: Where, frame: NDArray[np.generic]) -> None:
+        """Have tensorstore copy a plane."""
+        shape = [part.stop - part.start for part in where]
+        self._store[where].write(frame.reshape(shape)).copy.result()
+
+    def get(self, where: Where) -> NDArray[np.generic]:
+        """Read a plane back before it is in its files."""
+        return np.asarray(self._store[where].read().result())
+
+    def commit(self) -> None:
+        """Write all files, and wait until that is done."""
+        self._transaction.commit_async().result()

@@ -9,26 +9,17 @@ from __future__ import annotations
 
 import itertools
 import math
-import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Iterator, Sequence
 
     from ome_writers.routing import ArrayPlan
 
 __all__ = [
-    "EMPTY",
     "ENDLESS",
-    "STORED",
-    "TAKEN",
     "Key",
-    "LibraryArray",
     "Origin",
-    "Region",
     "RegionGrid",
     "Where",
 ]
@@ -46,53 +37,6 @@ Key = tuple[int, Origin]
 
 Where = tuple[slice, ...]
 """A part of an array, in pixels, y and x included."""
-
-
-EMPTY, TAKEN, STORED = 0, 1, 2
-"""What a slot holds: nothing, a plane that is only in memory, a plane that is also on disk."""
-
-
-class Region:
-    """A region that is being filled.
-
-    Attributes
-    ----------
-    memory, data
-        Its memory, and the same as planes: (planes, y, x).
-    slots
-        For each plane `EMPTY`, `TAKEN` or `STORED`.
-    missing
-        Number of empty slots.
-    frames
-        Numbers of the frames that are not on disk.
-    storing, filling
-        Held while the region is read by a library, and while a plane is put into it.
-    """
-
-    def __init__(self, memory: NDArray[np.uint8], planes: int, plan: ArrayPlan) -> None:
-        self.memory = memory
-        self.data: NDArray[np.generic] = memory.view(plan.dtype).reshape(planes, *plan.frame_shape)
-        self.slots = bytearray(planes)
-        self.missing = planes
-        self.frames: list[int] = []
-        self.storing = threading.Lock()
-        self.filling = threading.Lock()
-
-    def note(self, slot: int, number: int) -> None:
-        """Note that frame `number` is in a slot."""
-        if not self.slots[slot]:
-            self.missing -= 1
-        self.slots[slot] = TAKEN
-        self.frames.append(number)
-
-    def resume(self, slots: bytearray | None) -> None:
-        """Go on where an earlier region of the same place ended; None: it was whole."""
-        self.slots = bytearray([STORED]) * len(self.slots) if slots is None else slots
-        self.missing = self.slots.count(EMPTY)
-
-    def empty(self) -> Iterator[int]:
-        """Yield the empty slots."""
-        return (slot for slot, held in enumerate(self.slots) if not held)
 
 
 class RegionGrid:
@@ -115,8 +59,6 @@ class RegionGrid:
         The whole array's shape in pixels, as the library is told.
     independent
         Whether each plane has files of its own, so that planes can be written one by one for good.
-    single
-        Whether each region is one such plane.
     count, most_bytes
         The number of regions, and the size of the largest.
     divides
@@ -134,7 +76,6 @@ class RegionGrid:
             if self.independent
             else self._part(file, most_bytes // max(1, plan.frame_bytes))
         )
-        self.single = self.independent and math.prod(self.extent) == 1
         self.divides = not self.independent and self.extent != tuple(file)
         self._counts = [-(-n // e) for n, e in zip(self.bounds, self.extent, strict=True)]
         self.count = math.prod(self._counts)
@@ -167,20 +108,20 @@ class RegionGrid:
         index = [slice(a, b + 1) for a, b in zip(first, last, strict=True)]
         return (*index, slice(0, self.shape[-2]), slice(0, self.shape[-1]))
 
-    def runs(self, origin: Origin, slots: bytes | bytearray) -> Iterator[tuple[Where, slice]]:
-        """Yield the place and the slots of each row of planes that are in memory only."""
+    def runs(self, origin: Origin, wanted: Sequence[bool]) -> Iterator[tuple[Where, slice]]:
+        """Yield the place and the slots of each row of planes that are wanted."""
         lengths = self._lengths(origin)
         row = lengths[-1] if lengths else 1
         start = 0
-        while start < len(slots):
-            if slots[start] != TAKEN:
+        while start < len(wanted):
+            if not wanted[start]:
                 start += 1
                 continue
             stop = start + 1
-            while stop < len(slots) and stop % row and slots[stop] == TAKEN:
+            while stop < len(wanted) and stop % row and wanted[stop]:
                 stop += 1
             yield (
-                self.where(self._plane(origin, start), self._plane(origin, stop - 1)),
+                self.where(self.index(origin, start), self.index(origin, stop - 1)),
                 slice(start, stop),
             )
             start = stop
@@ -206,7 +147,7 @@ class RegionGrid:
         """Return how many planes a region has along each index axis."""
         return [min(e, b - o) for e, b, o in zip(self.extent, self.bounds, origin, strict=True)]
 
-    def _plane(self, origin: Origin, slot: int) -> list[int]:
+    def index(self, origin: Origin, slot: int) -> list[int]:
         """Return the index of the plane in a slot."""
         index = []
         for n, o in zip(reversed(self._lengths(origin)), reversed(origin), strict=True):
@@ -237,26 +178,3 @@ class RegionGrid:
                 fitting = (d for d in range(1, steps + 1) if steps % d == 0 and d * chunk <= most)
                 extent[i] = chunk * max(fitting)
         return tuple(extent)
-
-
-class LibraryArray(Protocol):
-    """An array as a library sees it. Its methods are called from any thread, for several parts at once."""
-
-    def store(self, where: Where, data: NDArray[np.generic]) -> None:
-        """Write `data` and return when it is in its files, which appear whole."""
-        ...
-
-    def begin(self, where: Where, frame: NDArray[np.generic]) -> Callable[[], object] | None:
-        """Begin to store one plane (y, x), which may change from then on; return what waits for its files.
-
-        None: the library, or its way of writing files, knows only `store`.
-        """
-        ...
-
-    def load(self, where: Where) -> NDArray[np.generic]:
-        """Read back what was stored; zeros where nothing was."""
-        ...
-
-    def close(self) -> None:
-        """Take note that nothing more will be stored; `load` goes on."""
-        ...

@@ -19,8 +19,8 @@ import numpy as np
 from ome_writers.storage.background import machine_width
 from ome_writers.storage.contract import EngineStats, Failure
 from ome_writers.storage.files import replace, sync_tree
-from ome_writers.storage.kept import KeptPlanes
-from ome_writers.storage.openmp import threads_that_sleep
+from ome_writers.storage.libraries.kept import KeptPlanes
+from ome_writers.storage.libraries.openmp import threads_that_sleep
 from ome_writers.storage.zarr.document import BLOSC, ZSTD_LEVEL
 from ome_writers.storage.zarr.reader import ShardReader
 from ome_writers.storage.zarr.shown import ShownArrays

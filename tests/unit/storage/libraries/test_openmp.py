@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from ome_writers.storage.openmp import threads_that_sleep
+from ome_writers.storage.libraries.openmp import threads_that_sleep
 
 POLICY = "OMP_WAIT_POLICY"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ome_writers.storage.room import Room
+from ome_writers.storage.libraries.room import Room
 
 
 def _nothing() -> bool:
@@ -13,9 +13,9 @@ def _nothing() -> bool:
 
 def test_no_more_is_made_ready_than_may_be_lent() -> None:
     """Of four pieces two fit in; a third that is taken besides has to wait until one comes back."""
-    room = Room(2_000)
+    room = Room(2_000, _nothing)
     room.prepare(1_000, 4)
-    taken = [room.take(1_000, _nothing), room.take(1_000, _nothing)]
+    taken = [room.take(1_000), room.take(1_000)]
     assert room.try_to_take(1_000) is None
     room.give_back(taken.pop())
     assert room.try_to_take(1_000) is not None
@@ -23,16 +23,16 @@ def test_no_more_is_made_ready_than_may_be_lent() -> None:
 
 def test_memory_that_is_ready_makes_way_for_pieces_of_another_size() -> None:
     """All of the room may be lent at once, whatever was made ready."""
-    room = Room(2_000)
+    room = Room(2_000, _nothing)
     room.prepare(500, 4)
-    assert room.take(2_000, _nothing).nbytes == 2_000
+    assert room.take(2_000).nbytes == 2_000
     assert room.try_to_take(500) is None
 
 
 @pytest.mark.parametrize("pieces", [0, 3])
 def test_a_room_that_is_too_small_has_nothing_ready(pieces: int) -> None:
     """A piece that is larger than the room is lent all the same, as long as it is the only one."""
-    room = Room(100)
+    room = Room(100, _nothing)
     room.prepare(1_000, pieces)
-    assert room.take(1_000, _nothing).nbytes == 1_000
+    assert room.take(1_000).nbytes == 1_000
     assert room.try_to_take(1) is None

@@ -29,27 +29,27 @@ class Room:
     ----------
     most_bytes
         The most that is lent and kept. A single piece that is larger is lent when nothing else is.
+    relieve
+        Asked to have some given back when there is none left (without any lock held). When it answers that it can do
+        nothing (False), whoever needs memory waits until some comes back by itself.
     """
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int, relieve: Callable[[], bool]) -> None:
         self._most = most_bytes
+        self._relieve = relieve
         self._lent = 0
         self._kept = 0
         self._pieces: defaultdict[int, list[NDArray[np.uint8]]] = defaultdict(list)
         self._changed = threading.Condition()
         self._returns = 0
 
-    def take(self, nbytes: int, relieve: Callable[[], bool]) -> NDArray[np.uint8]:
-        """Return `nbytes` of memory, its content undefined.
+    def take(self, nbytes: int) -> NDArray[np.uint8]:
+        """Return `nbytes` of memory, its content undefined, as soon as there is as much."""
+        return self._when_there_is(nbytes, lambda: self._lend(nbytes))
 
-        While there is none, `relieve` is asked to have some given back; when it answers that it can do nothing
-        (False), this waits until some comes back by itself.
-        """
-        return self._when_there_is(nbytes, relieve, lambda: self._lend(nbytes))
-
-    def reserve(self, nbytes: int, relieve: Callable[[], bool]) -> None:
-        """Count memory of a library as lent, as soon as there is as much; `relieve` as for `take`."""
-        self._when_there_is(nbytes, relieve, lambda: self._count(nbytes))
+    def reserve(self, nbytes: int) -> None:
+        """Count memory of a library as lent, as soon as there is as much."""
+        self._when_there_is(nbytes, lambda: self._count(nbytes))
 
     def unreserve(self, nbytes: int) -> None:
         """Count it no longer."""
@@ -89,15 +89,13 @@ class Room:
             self._pieces.clear()
             self._kept = 0
 
-    def _when_there_is(
-        self, nbytes: int, relieve: Callable[[], bool], lend: Callable[[], Lent]
-    ) -> Lent:
+    def _when_there_is(self, nbytes: int, lend: Callable[[], Lent]) -> Lent:
         while True:
             with self._changed:
                 if not self._lent or self._lent + nbytes <= self._most:
                     return lend()
                 seen = self._returns
-            if not relieve():
+            if not self._relieve():
                 with self._changed:
                     while self._returns == seen:
                         self._changed.wait()

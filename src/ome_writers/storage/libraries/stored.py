@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ome_writers.storage.regions import Key, RegionGrid, Where
+    from ome_writers.storage.libraries.grid import Key, RegionGrid, Where
 
 __all__ = ["Stored"]
 

@@ -1,0 +1,152 @@
+"""Planes become whole chunks and shards in the library's own memory, where the library has transactions.
+
+A plane is copied once, and the thread that appends has no more to do. What a flush finds of a region goes to disk, and
+the next plane begins another transaction: the library then reads the region's file, adds to it and replaces it.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ome_writers.storage.libraries.grid import Key
+    from ome_writers.storage.libraries.library import Library, Transaction
+
+__all__ = ["Transactions"]
+
+
+@dataclass
+class _Open:
+    """A region whose planes are in a transaction; `lock` is held while it is used, `left` when it is no longer open."""
+
+    transaction: Transaction
+    missing: int
+    slots: set[int] = field(default_factory=set)
+    frames: list[int] = field(default_factory=list)
+    nbytes: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    left: bool = False
+
+
+class Transactions:
+    """The regions of some arrays, each a transaction of the library."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._open: dict[Key, _Open] = {}  # touched longest ago first
+        self._leaving: list[Key] = []  # on their way to disk; twice when a flush cut a region
+        self._lock = threading.Lock()
+
+    @property
+    def leaving(self) -> bool:
+        """Whether memory is on its way back."""
+        return bool(self._leaving)
+
+    def write(
+        self, number: int, array: int, index: tuple[int, ...], frame: NDArray[np.generic]
+    ) -> None:
+        """Take one plane; have its region stored when that made it whole."""
+        grid = self._library.grids[array]
+        origin, slot = grid.split(index)
+        key = (array, origin)
+        self._library.room.reserve(frame.nbytes)
+        try:
+            while not self._put(key, slot, number, index, frame):
+                pass  # a flush took the region at this moment: the plane begins another
+        except BaseException:
+            self._library.room.unreserve(frame.nbytes)
+            raise
+
+    def read(self, key: Key, slot: int) -> NDArray[np.generic] | None:
+        """Return a plane of an open region; None: what there is of it is on disk."""
+        region = self._open.get(key)
+        if region is not None:
+            with region.lock:
+                if slot in region.slots and not region.left:
+                    grid = self._library.grids[key[0]]
+                    index = grid.index(key[1], slot)
+                    return region.transaction.get(grid.where(index, index))
+        self._library.room.wait_while(lambda: key in self._leaving)
+        return None
+
+    def submit(self) -> None:
+        """Have all that is open stored."""
+        with self._lock:
+            regions = list(self._open.items())
+        for key, region in regions:
+            self._hand_over(key, region)
+
+    def let_go(self) -> bool:
+        """Have the region stored that was touched longest ago; False: none is open."""
+        with self._lock:
+            first = next(iter(self._open.items()), None)
+        if first is not None:
+            self._hand_over(*first)
+        return first is not None
+
+    def _put(
+        self,
+        key: Key,
+        slot: int,
+        number: int,
+        index: tuple[int, ...],
+        frame: NDArray[np.generic],
+    ) -> bool:
+        """Put a plane into its region; False: it has just left."""
+        region = self._open.get(key) or self._begin(key)
+        with region.lock:
+            if region.left:
+                return False
+            region.transaction.put(self._library.grids[key[0]].where(index, index), frame)
+            region.missing -= slot not in region.slots
+            region.slots.add(slot)
+            region.frames.append(number)
+            region.nbytes += frame.nbytes
+            if region.missing and len(self._open) > 1:
+                with self._lock:
+                    self._open[key] = self._open.pop(key)
+        if not region.missing:
+            self._hand_over(key, region)
+        return True
+
+    def _begin(self, key: Key) -> _Open:
+        """Open a region."""
+        array, origin = key
+        begin = self._library.arrays[array].begin
+        assert begin is not None
+        region = _Open(begin(), self._library.grids[array].planes(origin))
+        with self._lock:
+            self._open[key] = region
+        return region
+
+    def _hand_over(self, key: Key, region: _Open) -> None:
+        """Have a region stored; it takes no more planes."""
+        with region.lock:
+            if region.left:
+                return
+            region.left = True
+            with self._lock:
+                del self._open[key]
+                self._leaving.append(key)
+            # one after the other where a flush came in between
+            store = partial(self._store, key, region)
+            self._library.background.submit(store, region.frames, strand=key)
+
+    def _store(self, key: Key, region: _Open) -> None:
+        """Commit a region (in the background)."""
+        array, origin = key
+        stored, grid = self._library.stored, self._library.grids[array]
+        try:
+            region.transaction.commit()
+            stored.note_part(array, grid.region(origin), region.nbytes)
+            stored.note_region(key, len(region.frames))
+        finally:
+            with self._lock:
+                self._leaving.remove(key)
+            self._library.room.unreserve(region.nbytes)

@@ -1,0 +1,22 @@
+"""tensorstore's engine as it treats large planes, for planes of any size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ome_writers.storage.libraries import engine, tensorstore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ome_writers.storage import ArrayTarget, Engine, Options
+
+
+def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> Engine:
+    """Open the engine with every plane counted as large."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "_LARGE", 0)
+        return tensorstore.open_engine(root, targets, options)
