@@ -6,17 +6,19 @@ With one they go to a file an image, ``pos_N.dat``, which ``numpy.memmap`` opens
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import warnings
+from operator import mul
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ome_writers.storage.contract import EngineStats, Failure
-from ome_writers.storage.files import replace, sync_tree
+from ome_writers.storage.files import move, replace, sync_tree
 from ome_writers.storage.handles import Handles
-from ome_writers.storage.positional import read_at, write_at
+from ome_writers.storage.positional import read_whole, write_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,9 +38,10 @@ def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) ->
 
 
 class ScratchEngine:
-    """Keeps planes by their number in C order; see `storage.contract.Engine`.
+    """Keeps planes by a number; see `storage.contract.Engine`.
 
-    An array grows by its first axis only (the one that is unbounded), so that nothing that is there ever moves.
+    That is their number in C order, a growing axis counted slowest, so that nothing moves while frames come. An array
+    that has another shape in the end is laid anew by `close`, in C order.
     """
 
     def __init__(self, root: Path, targets: Sequence[ArrayTarget], options: Options) -> None:
@@ -48,6 +51,12 @@ class ScratchEngine:
         self._memory: list[dict[int, NDArray[np.generic]]] = [{} for _ in targets]
         self._used = 0
         self._spilling = options.memory_bytes == 0
+        self._steps = [_steps(t.plan.index_shape, t.plan.growing) for t in targets]
+        self._bounds = [
+            tuple(math.inf if i == t.plan.growing else n for i, n in enumerate(t.plan.index_shape))
+            for t in targets
+        ]
+        self._laying = threading.Lock()  # held while a file is read, or takes the place of another
         self._files: set[int] = set()  # the arrays that have one
         self._handles = Handles(durable=False)
         self._lock = threading.Lock()
@@ -98,17 +107,15 @@ class ScratchEngine:
         """Return one plane."""
         plan = self._targets[array].plan
         shape = plan.frame_shape if plan.samples == 1 else (*plan.frame_shape, plan.samples)
-        plane = self._plane(array, index)
-        kept = self._memory[array].get(plane)
-        if kept is not None:
-            copied: NDArray[np.generic] = kept.copy()
-            return copied
-        with self._lock:
-            known = array in self._files
-        stored = b""
-        if known:
-            with self._file(array) as fd:
-                stored = read_at(fd, plan.frame_bytes, plane * plan.frame_bytes)
+        with self._laying:
+            kept = self._memory[array].get(self._plane(array, index))
+            if kept is not None:
+                copied: NDArray[np.generic] = kept.copy()
+                return copied
+            with self._lock:
+                known = array in self._files
+            known = known and all(i < n for i, n in zip(index, self._bounds[array], strict=True))
+            stored = self._stored(array, index) if known else b""
         stored = stored.ljust(plan.frame_bytes, b"\0")
         found: NDArray[np.generic] = np.frombuffer(stored, plan.dtype).reshape(shape).copy()
         return found
@@ -119,16 +126,15 @@ class ScratchEngine:
             replace(self._root / key, content, durable=self._options.durable)
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Give each file its full length. What is in memory stays there for views."""
+        """Give each file its final form. What is in memory stays there for views."""
         if self._closed:
             return
         self._closed = True
         try:
-            for array, (target, shape) in enumerate(zip(self._targets, shapes, strict=True)):
-                if array in self._files:
-                    planes = int(np.prod(shape[:-2], dtype=np.int64))
-                    with self._file(array) as fd:
-                        os.ftruncate(fd, planes * target.plan.frame_bytes)
+            for array, shape in enumerate(shapes):
+                # beside frames in memory, files are for nobody else
+                if array in self._files and not self._options.memory_bytes:
+                    self._finish(array, shape[:-2])
             self.flush(shapes)
         except OSError as error:
             self.failures.append(Failure(error))
@@ -145,17 +151,45 @@ class ScratchEngine:
     def _limit(self) -> int:
         return self._options.memory_bytes or 0
 
-    def _plane(self, array: int, index: tuple[int, ...]) -> int:
-        """Return the number of a plane in C order; the growing axis is the slowest."""
-        plan = self._targets[array].plan
-        growing = plan.growing
-        order = range(len(index))
-        if growing is not None:
-            order = [growing, *(i for i in order if i != growing)]  # type: ignore[assignment]  # a list of the same
-        number = 0
-        for i in order:
-            number = number * plan.index_shape[i] + index[i] if i != growing else index[i]
-        return number
+    def _plane(self, array: int, index: Sequence[int]) -> int:
+        """Return the number of a plane."""
+        return sum(map(mul, index, self._steps[array]))
+
+    def _stored(self, array: int, index: Sequence[int]) -> bytes:
+        """Return what the file has of a plane: less than all of it behind its end."""
+        nbytes = self._targets[array].plan.frame_bytes
+        with self._file(array) as fd:
+            return read_whole(fd, nbytes, self._plane(array, index) * nbytes)
+
+    def _finish(self, array: int, shape: tuple[int, ...]) -> None:
+        """Give a file the length of an array of `shape` (without y and x), and its planes the order of it."""
+        nbytes = self._targets[array].plan.frame_bytes
+        steps = _steps(shape, None)
+        lies_so = all(
+            n == 1 or step == now
+            for n, step, now in zip(shape, steps, self._steps[array], strict=True)
+        )
+        if lies_so:
+            with self._file(array) as fd:
+                os.ftruncate(fd, math.prod(shape) * nbytes)
+            self._bounds[array] = shape
+            return
+        path = self._root / self._targets[array].key
+        anew = path.with_name(f".{path.name}.tmp")
+        try:
+            with self._handles.use(anew, create=True) as fd:
+                os.ftruncate(fd, 0)
+                for plane, index in enumerate(np.ndindex(*shape)):
+                    stored = self._stored(array, index)
+                    if stored.strip(b"\0"):
+                        write_at(fd, [stored], plane * nbytes)
+                os.ftruncate(fd, math.prod(shape) * nbytes)
+        finally:
+            self._handles.forget(anew)
+        with self._laying:
+            self._handles.forget(path)
+            move(anew, path)
+            self._steps[array], self._bounds[array] = steps, shape
 
     def _spill(self) -> None:
         if not self._options.spill:
@@ -180,3 +214,14 @@ class ScratchEngine:
                 with self._handles.use(path, create=True):
                     self._files.add(array)
         return self._handles.use(path)
+
+
+def _steps(shape: Sequence[int], growing: int | None) -> tuple[int, ...]:
+    """Return how far a step along each axis moves the number of a plane."""
+    order = sorted(range(len(shape)), key=lambda axis: axis != growing)
+    steps = [0] * len(shape)
+    step = 1
+    for axis in reversed(order):
+        steps[axis] = step
+        step *= shape[axis]
+    return tuple(steps)

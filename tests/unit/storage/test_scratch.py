@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ome_writers import AcquisitionSettings, create_stream, dims_from_standard_axes
+from ome_writers import AcquisitionSettings, Dimension, create_stream, dims_from_standard_axes
 
 
 def settings(sizes: dict[str, int | None], **more: object) -> AcquisitionSettings:
@@ -73,6 +73,45 @@ def test_a_path_gets_a_manifest_and_plain_files(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         create_stream(settings({"t": 2}, root_path=path))
     create_stream(settings({"t": 2}, root_path=path, overwrite=True)).close()
+
+
+@pytest.mark.parametrize("endless", [False, True])
+@pytest.mark.parametrize("came", [1, 3, 4, 7])
+def test_what_is_stored_in_another_order_stays_there(
+    tmp_path: Path, endless: bool, came: int
+) -> None:
+    """Where the slowest axis is not stored first, every frame is there after a run that ended early, and numpy finds it."""
+    path = tmp_path / "store"
+    order = ["c", "t", "y", "x"]
+    sizes = {"t": None if endless else 6, "c": 2}
+    stream = create_stream(settings(sizes, root_path=path, storage_order=order))
+    for i in range(came):
+        stream.append(frame(i + 1))
+    stream.close()
+    wanted = np.zeros((-(-came // 2), 2), int)
+    wanted.reshape(-1)[:came] = np.arange(1, came + 1)
+    found = [[stream.read(0, (c, t))[0, 0] for c in range(2)] for t in range(len(wanted))]
+    assert found == wanted.tolist()
+    assert not stream.read(0, (0, len(wanted))).any()
+    manifest = json.loads((path / "manifest.json").read_text())
+    shape = tuple(manifest["position_shapes"][0])
+    data = np.memmap(path / "pos_0.dat", manifest["dtype"], "r", shape=shape)
+    assert data[..., 0, 0].tolist() == wanted.T.tolist()
+    assert sorted(p.name for p in path.iterdir()) == ["manifest.json", "pos_0.dat"]
+
+
+def test_cameras_that_take_turns_keep_their_frames(tmp_path: Path) -> None:
+    """Of a run that ends with the first of two cameras, which are the slowest axis, every frame is there."""
+    cameras = Dimension(name="cam", count=2, type="other")
+    dims = [cameras, *dims_from_standard_axes({"t": 3, "c": 2, "y": 4, "x": 4})]
+    for root in (tmp_path / "store", ""):
+        stream = create_stream(
+            AcquisitionSettings(dimensions=dims, dtype="uint16", format="scratch", root_path=root)
+        )
+        for i in range(6):
+            stream.append(frame(i + 1))
+        stream.close()
+        assert stream.view()[0, ..., 0, 0].tolist() == [[1, 2], [3, 4], [5, 6]]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="/proc tells of descriptors")
