@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ome_writers.settings import Channel
+from ome_writers.units import si_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ _MICROMETERS = {
     "millimeter": 1e3,
     "centimeter": 1e4,
     "meter": 1e6,
-}
+}  # exact, for those that microscopes use
 
 
 def image(
@@ -125,8 +126,13 @@ def _translations(plan: ImagePlan) -> list[float]:
         stage = {last: position.x_coord, last - 1: position.y_coord, depth: position.z_coord}
         for i, micrometers in stage.items():
             if i is not None and micrometers is not None:
-                begins[i] += micrometers / _MICROMETERS.get(dimensions[i].unit or "micrometer", 1.0)
+                begins[i] += micrometers / _micrometers(dimensions[i].unit or "micrometer")
     return begins
+
+
+def _micrometers(unit: str) -> float:
+    """Return how many micrometers a unit of length is."""
+    return _MICROMETERS.get(unit) or si_value(unit) * 1e6
 
 
 def channel_facts(plan: ImagePlan, shape: Sequence[int]) -> list[dict[str, Any]]:

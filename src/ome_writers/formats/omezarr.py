@@ -241,11 +241,12 @@ def _merged(current: Any, before: Attributes, fresh: Attributes) -> Attributes:
     if current == before or not isinstance(current, dict):
         return fresh
     merged = {**fresh, **current}
-    channels = current.get("omero", {}).get("channels")
+    omero = current.get("omero")
+    channels = omero.get("channels") if isinstance(omero, dict) else None
     if isinstance(channels, list):
         found = fresh["omero"]["channels"]
         for channel, old, new in zip(channels, before["omero"]["channels"], found, strict=False):
-            if channel.get("window") == old["window"]:
+            if isinstance(channel, dict) and channel.get("window") == old["window"]:
                 channel["window"] = new["window"]
         merged["omero"] = {**current["omero"], "channels": channels[: len(found)]}
     return merged
@@ -259,4 +260,5 @@ def _stem(name: str) -> str:
 
 
 def _dump(document: Attributes) -> bytes:
-    return json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
+    # what is no text, as in paths of other encodings, has no place in UTF-8
+    return json.dumps(document, allow_nan=False, ensure_ascii=False).encode(errors="replace")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from ome_writers.errors import UnsupportedError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -31,7 +33,30 @@ def is_ours(path: Path) -> bool:
 def _is_our_zarr(folder: Path) -> bool:
     document = read_document(folder / "zarr.json")
     attributes = document.get("attributes")
-    return isinstance(attributes, dict) and bool({"ome", "ome_writers"} & set(attributes))
+    return isinstance(attributes, dict) and (
+        "ome_writers" in attributes
+        or (set(attributes) == {"ome"} and _is_of_an_older_version(folder))
+    )
+
+
+def _is_of_an_older_version(folder: Path) -> bool:
+    """Whether an OME-Zarr may be from before 1.0, when not all said who had written them.
+
+    Their images have neither a name nor a type, and collections no OME-XML. Other writers say at least one of these.
+    """
+    from ome_writers.formats.zarr_groups import image_groups  # it needs this module
+
+    try:
+        groups = image_groups(folder)
+    except UnsupportedError:
+        return False
+    documents = [read_document(folder / group / "zarr.json") for group in groups]
+    images = [m for d in documents for m in d["attributes"]["ome"].get("multiscales", ())]
+    return (
+        bool(images)
+        and all(set(image) <= {"axes", "datasets"} for image in images)
+        and not (folder / "OME" / "METADATA.ome.xml").exists()
+    )
 
 
 def _is_our_scratch(folder: Path) -> bool:

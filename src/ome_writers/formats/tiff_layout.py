@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import re
 import uuid
 from dataclasses import dataclass
 from operator import mul
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TiffSet", "is_set", "lay_out", "pages_of"]
 
+_UNTOLD = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
 _EACH_PLANE = 100_000  # planes; above, the companion file names runs of them
 
 
@@ -162,6 +164,8 @@ def _interleaved(growing: Sequence[int], shapes: Sequence[Sequence[int]]) -> lis
 
 
 def _stem(name: str) -> str:
+    """Return what the files of a set begin with; OME-XML names them, so it is what XML can hold."""
+    name = _UNTOLD.sub("_", name)
     for suffix in (".ome.tiff", ".ome.tif", ".tiff", ".tif"):
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputExistsError, OutputLockedError
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from ome_writers.formats import Layout
 
 __all__ = ["Output"]
+
+_TRIES = 3
 
 
 class Output:
@@ -45,23 +49,29 @@ class Output:
         self._folder = layout.root == layout.output
         self._lock = lock_path(self.path, folder=self._folder)
         self._aside: Path | None = None
-        self._made = [p for p in reversed([layout.root, *layout.root.parents]) if not p.exists()]
+        self._held = False  # whether the lock is of this stream
+        self._ours = False  # whether what lies at the path is
+        above = layout.root.parent if self._folder else layout.root
+        self._made = [p for p in reversed([above, *above.parents]) if not p.exists()]
         self._refuse_if_locked()
-        if os.path.lexists(self.path) or self._leads_back():
-            if not overwrite:
-                raise OutputExistsError(
-                    f"{self.path} exists. Choose another path, or set overwrite=True to replace it."
-                )
-            if not is_ours(self.path):
-                raise OutputExistsError(
-                    f"{self.path} exists and is no dataset that this library wrote; overwrite=True does "
-                    f"not remove it. Choose another path, or remove it yourself."
-                )
-            self._aside = self.path.with_name(f".{self.path.name}.replaced-{os.getpid()}")
-            os.rename(self.path, self._aside)
+        exists = os.path.lexists(self.path) or self._leads_back()
+        if exists:
+            self._refuse_unless_replaceable(overwrite)
         try:
-            layout.root.mkdir(parents=True, exist_ok=True)
-            self._take_lock()
+            if self._folder:
+                if exists:
+                    self._move_aside()
+                self._make_folder(layout.root)
+                self._ours = True
+                self._take_lock()
+            else:
+                layout.root.mkdir(parents=True, exist_ok=True)
+                self._take_lock()
+                if exists:
+                    self._move_aside()
+                elif os.path.lexists(self.path):
+                    raise self._exists()  # since a moment ago
+                self._ours = True
         except BaseException:
             self.restore()
             raise
@@ -83,11 +93,13 @@ class Output:
 
     def restore(self) -> None:
         """Remove what the failed start left, and put back what lay here before."""
-        self._lock.unlink(missing_ok=True)
-        if os.path.lexists(self.path):
+        if self._held:
+            self._lock.unlink(missing_ok=True)
+            self._held = False
+        if self._ours and os.path.lexists(self.path):
             _remove(self.path)
         for folder in reversed(self._made):
-            if folder.is_dir() and not any(folder.iterdir()):
+            with suppress(OSError):  # another stream has made something in it
                 folder.rmdir()
         if self._aside is not None:
             os.rename(self._aside, self.path)
@@ -105,15 +117,65 @@ class Output:
                 f"or, if that process is gone, remove {self._lock}."
             )
 
-    def _take_lock(self) -> None:
-        self._lock.unlink(missing_ok=True)  # a stale one
+    def _refuse_unless_replaceable(self, overwrite: bool) -> None:
+        if not overwrite:
+            raise self._exists()
+        if not is_ours(self.path):
+            raise OutputExistsError(
+                f"{self.path} exists and is no dataset that this library wrote; overwrite=True does "
+                f"not remove it. Choose another path, or remove it yourself."
+            )
+
+    def _exists(self) -> OutputExistsError:
+        return OutputExistsError(
+            f"{self.path} exists. Choose another path, or set overwrite=True to replace it."
+        )
+
+    def _move_aside(self) -> None:
+        aside = self.path.with_name(f".{self.path.name}.replaced-{os.getpid()}")
+        os.rename(self.path, aside)
+        if self._folder and lock_owner(aside / self._lock.name) is not None:
+            os.rename(aside, self.path)  # a stream that has begun since a moment ago
+            self._refuse_if_locked()
+        self._aside = aside
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make the folder of the output; of two streams that come at the same moment, one can."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
         try:
-            fd = os.open(self._lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+            folder.mkdir()
         except FileExistsError:
             self._refuse_if_locked()
-            raise
+            raise self._exists() from None
+
+    def _take_lock(self) -> None:
+        """Make the lock: whole at once, and by one of several that try."""
+        mine = self._lock.with_name(f"{self._lock.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+        mine.write_bytes(lock_document())
+        try:
+            for _ in range(_TRIES):
+                try:
+                    _link(mine, self._lock)
+                    self._held = True
+                    return
+                except FileExistsError:
+                    self._refuse_if_locked()
+                    self._lock.unlink(missing_ok=True)  # a stale one
+            raise self._exists()
+        finally:
+            mine.unlink(missing_ok=True)
+
+
+def _link(content: Path, name: Path) -> None:
+    """Give a file a further name, unless that is taken (FileExistsError)."""
+    try:
+        os.link(content, name)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system where each file has one name
+        fd = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         with os.fdopen(fd, "wb") as file:
-            file.write(lock_document())
+            file.write(content.read_bytes())
 
 
 def _remove(path: Path) -> None:

@@ -269,3 +269,28 @@ def test_the_omexml_keeps_the_frames_after_the_journal_is_gone(tmp_path: Path) -
     xml = contents(documents.render())["OME/METADATA.ome.xml"]
     assert xml.count("<Plane ") == 2
     assert 'Namespace="lab"' in xml
+
+
+@pytest.mark.parametrize("omero", [None, "x", {"channels": None}, {"channels": ["a", 1]}])
+def test_closing_takes_what_a_client_has_made_of_the_channels(omero: Any, tmp_path: Path) -> None:
+    """Whatever a client puts in the place of the channels, the last documents are written, and have it."""
+    plan, documents = opened("single")
+    metadata = documents.get_metadata()
+    metadata["."]["ome"]["omero"] = omero
+    documents.update_metadata(metadata)
+    documents.finish(done(plan), journal_of(plan, tmp_path, {0: 1}))
+    said = attributes(documents)
+    assert said["ome"]["omero"] == omero
+    assert said["ome_writers"]["status"] == "complete"
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"), [("inch", 1 / 25_400), ("kilometer", 1e-9), ("foot", 1 / 304_800)]
+)
+def test_every_unit_of_length_counts_for_stage_positions(unit: str, expected: float) -> None:
+    """A stage coordinate is converted into whatever unit of length the axis has."""
+    place = Dimension(name="p", coords=[Position(name="a", x_coord=1.0)])
+    space = [Dimension(name="y", count=4), Dimension(name="x", count=6, unit=unit)]
+    _, documents = opened("single", dimensions=[place, *space])
+    dataset = attributes(documents, "0")["ome"]["multiscales"][0]["datasets"][0]
+    assert dataset["coordinateTransformations"][1]["translation"] == pytest.approx([0, expected])

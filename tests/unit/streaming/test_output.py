@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +119,99 @@ def test_settings_that_are_not_complete(tmp_path: Path) -> None:
     ):
         create_stream(AcquisitionSettings(root_path=tmp_path / "x.ome.zarr", dtype="uint8"))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
+def test_of_streams_that_come_at_the_same_moment_one_begins(tmp_path: Path, suffix: str) -> None:
+    """However close they come, one stream gets the path, writes it whole, and is not disturbed by the others."""
+    if suffix == ".ome.tiff":
+        pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
+    for number in range(30):
+        path = tmp_path / f"{number}{suffix}"
+        together = threading.Barrier(3)
+        begun: list[ow.OMEStream] = []
+        refused: list[Exception] = []
+
+        def begin(path: Path = path, together: threading.Barrier = together) -> None:
+            asked = settings(path)
+            together.wait(60)
+            try:
+                begun.append(create_stream(asked))  # noqa: B023  # the threads end in this round
+            except FileExistsError as error:
+                refused.append(error)  # noqa: B023  # see above
+
+        threads = [threading.Thread(target=begin) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert (len(begun), len(refused)) == (1, 2)
+        for _ in range(2):
+            begun[0].append(np.ones((4, 4), "uint8"))
+        begun[0].close()
+        assert ow.open(path)[...].all()
+    assert len(list(tmp_path.iterdir())) == 30
+
+
+def ngff(**more: object) -> str:
+    """Return the root document of an OME-Zarr of one image that says nothing of its writer."""
+    multiscale = {"axes": [], "datasets": [{"path": "0"}], **more}
+    attributes = {"ome": {"version": "0.5", "multiscales": [multiscale]}}
+    return json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes})
+
+
+@pytest.mark.parametrize("other", ["image", "collection", "plate"])
+def test_overwrite_leaves_the_datasets_of_others(tmp_path: Path, other: str) -> None:
+    """An OME-Zarr that somebody else's program wrote is not removed."""
+    path = tmp_path / "x.ome.zarr"
+    path.mkdir()
+    ome: dict[str, object] = {"version": "0.5", "bioformats2raw.layout": 3}
+    if other == "image":
+        (path / "zarr.json").write_text(ngff(name="theirs"))
+    else:
+        if other == "plate":
+            ome = {"version": "0.5", "plate": {"wells": []}}
+        document = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": ome}}
+        (path / "zarr.json").write_text(json.dumps(document))
+    with pytest.raises(FileExistsError, match="no dataset that this library wrote"):
+        create_stream(settings(path, overwrite=True))
+    assert (path / "zarr.json").is_file()
+
+
+def test_overwrite_replaces_what_an_older_version_wrote(tmp_path: Path) -> None:
+    """Before 1.0 not every OME-Zarr told of its writer; such ones are replaced, too."""
+    path = tmp_path / "x.ome.zarr"
+    path.mkdir()
+    (path / "zarr.json").write_text(ngff())
+    write(path, 2, overwrite=True)
+    assert ow.open(path)[...].all()
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names are Unicode there")
+def test_a_path_may_be_no_text(tmp_path: Path) -> None:
+    """A path that is no UTF-8 is written like any other, in both formats."""
+    for name in (b"caf\xe9.ome.zarr", b"caf\xe9.ome.tiff"):
+        path = tmp_path / os.fsdecode(name)
+        if path.suffix == ".tiff":
+            pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
+        axes = dims_from_standard_axes({"p": 2, "y": 4, "x": 4})
+        asked = AcquisitionSettings(root_path=path, dimensions=axes, dtype="uint8")
+        with create_stream(asked) as stream:
+            for value in (1, 2):
+                stream.append(np.full((4, 4), value, "uint8"))
+        assert ow.open(asked.output_path)[:, 0, 0].tolist() == [1, 2]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such characters are in no name there")
+def test_the_files_of_a_set_have_names_that_xml_can_hold(tmp_path: Path) -> None:
+    """Files of a set find each other by the names in their OME-XML, whatever the path is called."""
+    pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
+    axes = dims_from_standard_axes({"p": 2, "y": 4, "x": 4})
+    asked = AcquisitionSettings(
+        root_path=tmp_path / "a\tb\x01.ome.tiff", dimensions=axes, dtype="uint8"
+    )
+    with create_stream(asked) as stream:
+        for value in (1, 2):
+            stream.append(np.full((4, 4), value, "uint8"))
+    assert ow.validate(asked.output_path).valid
+    assert ow.open(asked.output_path)[:, 0, 0].tolist() == [1, 2]
