@@ -59,7 +59,9 @@ def resolve(settings: AcquisitionSettings) -> Plan:
         )
     channel = next((d for d in stored if d.type == "channel"), None)
     if channel is None and (folded or max(planes) > 1):
-        channel = Dimension(name="c", type="channel", count=1, chunk_size=1)
+        taken = {d.name for d in (*stored, *settings.frame_dimensions)}
+        name = next(n for n in ("c", *(f"c{i}" for i in range(len(taken)))) if n not in taken)
+        channel = Dimension(name=name, type="channel", count=1, chunk_size=1)
         at = next((i for i, d in enumerate(stored) if d.type == "space"), len(stored))
         stored.insert(at, channel)
     axes = [d.name for d in stored]

@@ -67,6 +67,7 @@ def _image(root: Path, group: str) -> Iterator[Finding]:
     ome = _ome(root / group)
     multiscale = ome["multiscales"][0]
     names = [axis["name"] for axis in multiscale["axes"]]
+    kinds = [axis.get("type", {"c": "channel"}.get(axis["name"])) for axis in multiscale["axes"]]
     for level in multiscale["datasets"]:
         path = root / group / level["path"] / "zarr.json"
         array = _read(path)
@@ -80,7 +81,7 @@ def _image(root: Path, group: str) -> Iterator[Finding]:
             yield Finding(path, f"{len(shape)} axes, and {names} in the image", solved=False)
             continue
         channels = ome.get("omero", {}).get("channels")
-        extent = dict(zip(names, shape, strict=True)).get("c", 1)
+        extent = next((n for n, kind in zip(shape, kinds, strict=True) if kind == "channel"), 1)
         if channels is not None and len(channels) != extent:
             what = f"{extent} channels, and {len(channels)} in the image"
             yield Finding(path, what, solved=False)

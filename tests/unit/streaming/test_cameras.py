@@ -257,3 +257,21 @@ def test_cameras_survive_json() -> None:
     """Settings with cameras are the same after a way through JSON."""
     before = settings(Path("x"), "zarr", UNLIKE)
     assert AcquisitionSettings.model_validate_json(before.model_dump_json()) == before
+
+
+@SUFFIXES
+@pytest.mark.parametrize("kind", ["time", "other", "space"])
+def test_the_axis_of_cameras_has_a_name_of_its_own(tmp_path: Path, suffix: str, kind: Any) -> None:
+    """Where another axis is called c already, every frame of every camera is there all the same."""
+    called = Dimension(name="c", count=2, type=kind)
+    cameras = Dimension(name="cam", count=2, type="other")
+    frame = [Dimension(name="y", count=8), Dimension(name="x", count=6)]
+    asked = settings(tmp_path, suffix, dimensions=[called, cameras, *frame])
+    with create_stream(asked) as stream:
+        for number in range(4):
+            stream.append(np.full(SMALL, number + 1, "uint16"))
+    (image,) = (
+        stored(tmp_path, "tiff") if suffix == "tiff" else [ome_writers.open(asked.output_path)[...]]
+    )
+    assert sorted(image.reshape(4, -1)[:, 0].tolist()) == [1, 2, 3, 4]
+    assert validate(asked.output_path).valid
