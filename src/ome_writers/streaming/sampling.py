@@ -38,12 +38,15 @@ class Sampler:
         step = max(1, math.isqrt(frame.shape[0] * frame.shape[1] // _POINTS))
         points = frame[::step, ::step]
         if points.dtype.kind == "c":
-            points = np.abs(points)
+            with np.errstate(over="ignore"):
+                points = np.abs(points)
         elif points.dtype.kind == "b":
             points = points.view(np.uint8)
-        low, high = float(np.nanmin(points)), float(np.nanmax(points))
-        if not (math.isfinite(low) and math.isfinite(high)):
+        if points.dtype.kind == "f":
+            points = points[np.isfinite(points)]
+        if not points.size:
             return
+        low, high = float(points.min()), float(points.max())
         key = (image, 0 if self._axis is None else index[self._axis])
         seen = self.windows.get(key, (low, high))
         self.windows[key] = (min(low, seen[0]), max(high, seen[1]))

@@ -332,3 +332,15 @@ def test_metadata_that_could_not_be_written_is_tried_again(tmp_path: Path) -> No
     known = ow.read_frame_metadata(tmp_path / "x.ome.zarr")
     assert [entry["serial"] for entry in known] == [0, 1, 2]
     assert np.array_equal(stored(tmp_path)[:3], [frame(i) for i in range(3)])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_frame_may_have_no_finite_pixel(tmp_path: Path, dtype: str, value: float) -> None:
+    """A frame of NaN or infinity is taken without a warning, and says nothing of what is to be displayed."""
+    with create_stream(settings(tmp_path, {"t": 2}, dtype=dtype)) as stream:
+        stream.append(np.full((8, 6), value, dtype))
+        stream.append(np.full((8, 6), 7, dtype))
+    document = json.loads((tmp_path / "x.ome.zarr" / "zarr.json").read_text())
+    window = document["attributes"]["ome"]["omero"]["channels"][0]["window"]
+    assert (window["start"], window["end"]) == (7, 8)
