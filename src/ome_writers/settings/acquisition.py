@@ -168,11 +168,15 @@ class AcquisitionSettings(Model):
     def _agree(self) -> Self:
         rules.check_compression(self.format.name, self.compression)
         if self.dimensions:
-            if not isinstance(self.storage_order, str):
-                order.check_order(self.storage_order, [d.name for d in self.dimensions])
-            if self.schedule is not None:
-                rules.check_schedule(self.schedule, self.dimensions)
+            self._check_axes()
         return self
+
+    def _check_axes(self) -> None:
+        """Refuse what names the dimensions otherwise than they are."""
+        if not isinstance(self.storage_order, str):
+            order.check_order(self.storage_order, [d.name for d in self.dimensions])
+        if self.schedule is not None:
+            rules.check_schedule(self.schedule, self.dimensions)
 
     def _follow(self, name: str) -> None:
         """Infer anew a format that was not given, where `root_path` was assigned."""
@@ -182,10 +186,18 @@ class AcquisitionSettings(Model):
             rules.check_compression(self.format.name, self.compression)
 
     def validate_stream_ready(self) -> None:
-        """Raise SettingsError (a ValueError) if something is missing that a stream needs."""
+        """Raise SettingsError (a ValueError) if something is missing that a stream needs.
+
+        What was changed inside of a dimension, and agrees no longer with the rest, is refused here, too.
+        """
         for name in ("dimensions", "dtype"):
             if not getattr(self, name):
                 raise SettingsError(f"settings.{name} must be set before creating a stream")
+        try:
+            rules.check_dimensions(self.dimensions)
+            self._check_axes()
+        except ValueError as error:
+            raise SettingsError(str(error)) from error
         if not self.root_path and not isinstance(self.format, ScratchFormat):
             raise SettingsError(
                 "settings.root_path must be set before creating a stream (only format='scratch' "

@@ -8,6 +8,7 @@ follows again when something else is assigned.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -272,8 +273,9 @@ def dims_from_standard_axes(
     shards = dict(zip(_standard(shard_shapes or {}), (shard_shapes or {}).values(), strict=True))
     dimensions = []
     for axis, extent in zip(axes, sizes.values(), strict=True):
-        names = extent if extent is not None and not isinstance(extent, int) else None
-        count = extent if isinstance(extent, int) else None
+        # numpy's integers, too: sizes come from the shapes of arrays
+        count = operator.index(extent) if hasattr(extent, "__index__") else None
+        names = None if count is not None else extent
         whole = {StandardAxis.X: count, StandardAxis.Y: count, StandardAxis.POSITION: None}
         dimensions.append(
             axis.to_dimension(

@@ -332,3 +332,18 @@ def test_settings_are_json_with_every_extra() -> None:
         plate=Plate.from_standard_wells(6),
     )
     assert AcquisitionSettings.model_validate_json(one.model_dump_json()) == one
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [("count", None, "Only the first dimension may be unbounded"), ("name", "t", "must be unique")],
+)
+def test_what_was_changed_inside_is_checked_before_a_stream(
+    field: str, value: Any, message: str
+) -> None:
+    """A dimension that was changed in place, and breaks a rule since, is refused before anything is written."""
+    one = AcquisitionSettings(root_path="a.zarr", dimensions=axes("tzyx"), dtype="uint8")
+    one.validate_stream_ready()
+    setattr(one.dimensions[1], field, value)
+    with pytest.raises(ValueError, match=message):
+        one.validate_stream_ready()

@@ -165,3 +165,13 @@ def test_dimensions_from_standard_axes() -> None:
     assert [d.chunk_size for d in dims] == [1, None, 1, 2, 5, 20]
     assert [d.shard_size_chunks for d in dims] == [None, None, None, None, 2, None]
     assert dims[1].coords == [Position(name="a"), Position(name="b")]
+
+
+def test_sizes_may_be_those_of_numpy() -> None:
+    """Sizes that were taken from an array's shape or computed with numpy are sizes."""
+    dims = dims_from_standard_axes({"t": np.int64(3), "y": np.uint16(4), "x": 5})
+    assert [(d.name, d.count, d.chunk_size) for d in dims] == [
+        ("t", 3, 1),
+        ("y", 4, 4),
+        ("x", 5, 5),
+    ]
