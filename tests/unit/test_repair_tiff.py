@@ -352,3 +352,18 @@ def test_what_is_not_ours_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link.ome.tiff").symlink_to(path / "x_p000.ome.tiff")
     with pytest.raises(PermissionError, match="is a symbolic link"):
         repair(tmp_path / "link.ome.tiff")
+
+
+@pytest.mark.parametrize("line", [0, 2, 5])
+@pytest.mark.parametrize("torn", [b"\0\0\0\0\n", b'{"storage_index":[1,0\n', b"[1]\n"])
+def test_a_line_that_nobody_can_read_costs_no_other(tmp_path: Path, line: int, torn: bytes) -> None:
+    """What power loss makes of a line of the journal is left out; the metadata of all other frames are there."""
+    path = killed(settings(tmp_path, {"t": 10}), 6, 6)
+    journal = path.with_name(f".{path.name}.jsonl")
+    lines = journal.read_bytes().splitlines(keepends=True)
+    lines[line] = torn
+    journal.write_bytes(b"".join(lines))
+    repaired(path)
+    told = [frame["serial"] for frame in read_frame_metadata(path)]
+    assert told == [number for number in range(6) if number != line]
+    assert validate(path).valid

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import unescape
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.frame_metadata import read_lines
+from ome_writers.formats.frame_metadata import latest, read_lines
 from ome_writers.formats.ome_xml import render_planes
 
 if TYPE_CHECKING:
@@ -187,9 +187,8 @@ class LeftText:
                     opening = re.sub(rb'\b%s="\d+"' % name, b'%s="%d"' % (name, size), opening)
             inside = self._inside(number, sizes[number], runs[number])
             if number in journals and not self.has_planes(number):
-                first = next(read_lines(journals[number]), b"[]")
-                index = first[first.index(b"[") + 1 : first.index(b"]")]
-                rank = index.count(b",") + 1 if index.strip() else 0
+                frames = latest(read_lines(journals[number]))
+                rank = len(frames[0]["storage_index"]) if frames else 0
                 planes = render_planes(
                     number,
                     lambda path=journals[number]: read_lines(path),  # type: ignore[misc]  # mypy cannot infer it

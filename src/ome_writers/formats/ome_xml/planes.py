@@ -81,14 +81,15 @@ def render_planes(
     axes
         T, C and Z to the storage axis that each is.
     """
-    last = {line[: line.index(b"]")]: number for number, line in enumerate(lines())}
+    last = {line.partition(b"]")[0]: number for number, line in enumerate(lines())}
     elements, annotations = bytearray(), bytearray()
     for number, line in enumerate(lines()):
-        if last[line[: line.index(b"]")]] == number:
+        if last[line.partition(b"]")[0]] == number:
             try:
                 element, annotation = _plane(image, number, line, axes)
-            except ValueError:
-                continue  # two halves of lines that a full disk cut short can look like one
+            except (ValueError, LookupError, TypeError, AttributeError):
+                # two halves of lines that a full disk cut short can look like one; power loss leaves other things
+                continue
             elements += element.encode()
             annotations += annotation.encode()
     if len(elements) + len(annotations) < _LARGE:
