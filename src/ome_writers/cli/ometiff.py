@@ -48,14 +48,16 @@ def describe_tiff(path: Path) -> Description:
     members |= {file for file in folder.glob("*.companion.ome") if path.is_dir()}
     files, size = measure(members)
     plates = xml.find("{*}Plate") is not None
-    planes = len(xml.findall(".//{*}Plane"))
+    status, written = _annotated(xml, "status"), _annotated(xml, "frames_written")
+    if status is None:  # somebody else's
+        written = str(len(xml.findall(".//{*}Plane")) or "")
     return Description(
         path=str(path),
         format="OME-TIFF",
         layout="plate" if plates else "image" if len(images) == 1 else "collection",
-        status=_annotated(xml, "status"),
-        frames_written=planes or None,
-        frames_expected=None,
+        status=status,
+        frames_written=None if status == "writing" else _whole(written),
+        frames_expected=_whole(_annotated(xml, "frames_expected")),
         written_by=xml.get("Creator"),
         files=files,
         bytes_on_disk=size,
@@ -66,7 +68,7 @@ def describe_tiff(path: Path) -> Description:
 def _first_file(path: Path) -> Path:
     if not path.is_dir():
         return path
-    files = sorted(file for file in path.iterdir() if file.name.endswith((".tif", ".tiff")))
+    files = sorted(file for file in path.iterdir() if file.name.lower().endswith((".tif", ".tiff")))
     if not files:
         raise CommandError(f"{path} holds neither an OME-Zarr nor TIFF files")
     return files[0]
@@ -114,6 +116,10 @@ def _image(image: Element, first: Path, compression: str) -> ImageDescription:
 
 def _name(element: Element) -> str:
     return element.get("Name", "") or element.get("ID", "")
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdecimal() else None
 
 
 def _annotated(xml: Element, key: str) -> str | None:

@@ -219,3 +219,18 @@ def test_a_plain_tiff_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def _zarr_json(path: Path, text: str) -> None:
     path.mkdir()
     (path / "zarr.json").write_text(text)
+
+
+@pytest.mark.parametrize("told", [0, 1, 4])
+def test_the_frames_of_a_tiff_are_those_that_were_written(tmp_path: Path, told: int) -> None:
+    """An OME-TIFF of ours says how many frames came, however many of them came with metadata."""
+    pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
+    path = tmp_path / "one.ome.tiff"
+    dims = dims_from_standard_axes({"t": 6, "y": 8, "x": 8})
+    stream = create_stream(AcquisitionSettings(root_path=path, dimensions=dims, dtype="uint8"))
+    assert describe(path).frames == "6 expected"
+    for number in range(4):
+        facts = {"number": number} if number < told else None
+        stream.append(np.ones((8, 8), "uint8"), frame_metadata=facts)
+    stream.close()
+    assert describe(path).frames == "4 of 6"
