@@ -80,7 +80,7 @@ def test_a_path_gets_a_manifest_and_plain_files(tmp_path: Path) -> None:
 def test_what_is_stored_in_another_order_stays_there(
     tmp_path: Path, endless: bool, came: int
 ) -> None:
-    """Where the slowest axis is not stored first, every frame is there after a run that ended early, and numpy finds it."""
+    """Where the slowest axis is not stored first, every frame of a run that ended early is there."""
     path = tmp_path / "store"
     order = ["c", "t", "y", "x"]
     sizes = {"t": None if endless else 6, "c": 2}
