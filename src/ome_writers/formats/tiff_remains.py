@@ -187,8 +187,8 @@ class LeftText:
                     opening = re.sub(rb'\b%s="\d+"' % name, b'%s="%d"' % (name, size), opening)
             inside = self._inside(number, sizes[number], runs[number])
             if number in journals and not self.has_planes(number):
-                frames = latest(read_lines(journals[number]))
-                rank = len(frames[0]["storage_index"]) if frames else 0
+                told = latest(read_lines(journals[number]))
+                rank = len(told[0]["storage_index"]) if told else 0
                 planes = render_planes(
                     number,
                     lambda path=journals[number]: read_lines(path),  # type: ignore[misc]  # mypy cannot infer it

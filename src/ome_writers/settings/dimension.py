@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, SupportsIndex, TypeAlias
 
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
@@ -237,7 +237,7 @@ class PositionDimension(Dimension):
         super().__init__(**{"name": name, "type": "position", **fields})
 
 
-Extent: TypeAlias = "int | Sequence[str | Channel | Position] | None"
+Extent: TypeAlias = "SupportsIndex | Sequence[str | Channel | Position] | None"
 
 
 def dims_from_standard_axes(
@@ -274,8 +274,8 @@ def dims_from_standard_axes(
     dimensions = []
     for axis, extent in zip(axes, sizes.values(), strict=True):
         # numpy's integers, too: sizes come from the shapes of arrays
-        count = operator.index(extent) if hasattr(extent, "__index__") else None
-        names = None if count is not None else extent
+        count = operator.index(extent) if isinstance(extent, SupportsIndex) else None
+        names = None if isinstance(extent, SupportsIndex) else extent
         whole = {StandardAxis.X: count, StandardAxis.Y: count, StandardAxis.POSITION: None}
         dimensions.append(
             axis.to_dimension(
