@@ -210,6 +210,9 @@ class TiffEngine:
             if self._closed:
                 return
             self._closed = True
+            self._hand_over()
+            for file in self._files:  # while the last frames are on their way
+                self._keep_error(file.show_landed)
             self._land()
             self._show(shapes)
             alone = len(self._files) == 1
@@ -293,10 +296,14 @@ class TiffEngine:
 
     def _write_all(self) -> None:
         """Return when all that was taken is on disk."""
+        self._hand_over()
+        self._background.barrier()
+
+    def _hand_over(self) -> None:
+        """Put all that was taken on its way."""
         with self._lock:
             for key in list(self._open):
                 self._submit(self._open.pop(key))
-        self._background.barrier()
 
     def _relieve(self) -> None:
         """Put the oldest open block on its way when nothing else would give memory back."""

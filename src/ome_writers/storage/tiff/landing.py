@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Landing"]
 
-_AT_ONCE = 65_536  # records made at once
+_AT_ONCE = 2048  # records made at once: their memory stays in the cache, and is used again
 
 
 class Landing:

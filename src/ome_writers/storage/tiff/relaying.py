@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Relaid"]
 
-_AT_ONCE = 65_536  # directories made at once
+_AT_ONCE = 2048  # directories made at once: their memory stays in the cache, and is used again
 
 
 @dataclass(frozen=True)

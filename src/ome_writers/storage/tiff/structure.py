@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Head", "Structure"]
 
-_AT_ONCE = 65_536  # records made at once: some 20 MB
+_AT_ONCE = 2048  # records made at once: their memory stays in the cache, and is used again
 _KEPT = 2**20  # bytes of records that are kept for other files that begin alike
 
 
