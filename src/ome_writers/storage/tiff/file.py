@@ -245,7 +245,8 @@ class TiffFile:
             parts = [head.start[:at], pointer, head.start[at + 16 :], room]
         with self._handles.use(self.path, create=True) as fd:
             make_sparse(fd)
-            if os.fstat(fd).st_size:  # ext4 writes a file that was cut to nothing to the disk when it is closed
+            # a file that was cut to nothing, ext4 brings to the disk when it is closed
+            if os.fstat(fd).st_size:
                 os.ftruncate(fd, 0)
             write_at(fd, [*parts, head.blanks], 0)
             if head.records is None:
