@@ -179,6 +179,14 @@ class TiffDocuments:
         }
         if self._plan.settings.on_incomplete == "keep":
             state["on_incomplete"] = "keep"
+        # OME-XML has words for even steps only, and none for where they begin or for a stack that descends
+        planned = {
+            d.name: list(d.coords)
+            for d in self._plan.settings.dimensions[:-2]
+            if d.coords and all(isinstance(each, (int, float)) for each in d.coords)
+        }
+        if planned:
+            state["coords"] = planned
         axes = letters(self._plan.images[0])
         for letter, axis in axes.items():
             if axis == self._plan.images[0].array.growing:

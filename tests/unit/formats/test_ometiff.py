@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import ome_types.model as ome
@@ -216,3 +217,22 @@ def test_the_documents_change_only_when_they_must(tmp_path: Path) -> None:
     assert [key for key, _ in made.render()] == ["a_p000.ome.tiff"]
     made.grow([image.array.shape for image in plan.images])
     assert list(made.render()) == []
+
+
+def test_what_was_planned_is_told_where_steps_do_not_tell_it(tmp_path: Path) -> None:
+    """Times at uneven intervals, and the planes of a stack that descends, are among what this library says."""
+    settings = AcquisitionSettings(
+        root_path=tmp_path / "x.ome.tiff",
+        dimensions=[
+            Dimension(name="t", coords=[0, 1, 7]),
+            Dimension(name="c", coords=["DAPI"]),
+            Dimension(name="z", coords=[2, 1.5, 1], scale=0.5, unit="micrometer"),
+            Dimension(name="y", count=8),
+            Dimension(name="x", count=8),
+        ],
+        dtype="uint8",
+    )
+    create_stream(settings).close()
+    (model,) = models(tmp_path / "x.ome.tiff").values()
+    (told,) = pairs(model, "ome_writers")
+    assert json.loads(told["coords"]) == {"t": [0, 1, 7], "z": [2, 1.5, 1]}
