@@ -26,8 +26,8 @@ class LibraryArray(Protocol):
     """An array as a library sees it. Its methods are called from any thread, for several parts at once."""
 
     @property
-    def begin(self) -> Callable[[], Transaction] | None:
-        """What begins a transaction; None where the library has none."""
+    def begin(self) -> Callable[[int], Transaction] | None:
+        """What begins a transaction of so many planes; None where the library has none."""
         ...
 
     def store(self, where: Where, data: NDArray[np.generic]) -> None:

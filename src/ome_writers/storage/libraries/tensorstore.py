@@ -57,9 +57,9 @@ class _Array:
         """Write `data`, and wait until it is in its files."""
         self._store[where].write(data).result()
 
-    def begin(self) -> _Transaction:
-        """Begin a transaction of tensorstore."""
-        return _Transaction(self._store)
+    def begin(self, planes: int) -> _Transaction | _Write:
+        """Begin a transaction of tensorstore, or for a single plane what does with less."""
+        return _Transaction(self._store) if planes > 1 else _Write(self._store)
 
     def load(self, where: Where) -> NDArray[np.generic]:
         """Read a part back."""
@@ -88,3 +88,26 @@ class _Transaction:
     def commit(self) -> None:
         """Write all files, and wait until that is done."""
         self._transaction.commit_async().result()
+
+
+class _Write:
+    """A plane with files of its own, which tensorstore begins to write at once; see `library.Transaction`."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self._written: Any = None
+
+    def put(self, where: Where, frame: NDArray[np.generic]) -> None:
+        """Have tensorstore copy the plane, and write it with its own threads."""
+        shape = [part.stop - part.start for part in where]
+        self._written = self._store[where].write(frame.reshape(shape))
+        self._written.copy.result()
+
+    def get(self, where: Where) -> NDArray[np.generic]:
+        """Read the plane back when it is in its files."""
+        self._written.result()
+        return np.asarray(self._store[where].read().result())
+
+    def commit(self) -> None:
+        """Wait until it is in its files."""
+        self._written.result()

@@ -120,7 +120,8 @@ class Transactions:
         array, origin = key
         begin = self._library.arrays[array].begin
         assert begin is not None
-        region = _Open(begin(), self._library.grids[array].planes(origin))
+        planes = self._library.grids[array].planes(origin)
+        region = _Open(begin(planes), planes)
         with self._lock:
             self._open[key] = region
         return region
