@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
+import re
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -104,9 +105,8 @@ class EngineRow:
             return f"{self.name} is not installed: {command}"
         if self.oldest is not None:
             library, least = self.oldest
-            found = version(library)
-            if tuple(map(int, found.split(".")[:2])) < least:
-                wanted = ".".join(map(str, least))
+            wanted, found = ".".join(map(str, least)), version(library)
+            if tuple(map(int, re.findall(r"\d+", found)[:2])) < least:
                 return f"{self.name} needs {library} {wanted} or later, and {found} is installed: {command}"
         return None
 
