@@ -74,6 +74,8 @@ class Series:
 
     def page(self, index: Sequence[int]) -> int:
         """Return the number in the file of the page at a storage index."""
+        if len(index) == 1:
+            return self.first + index[0] * self.steps[0]
         page: int = sum(map(mul, index, self.steps), self.first)
         return page
 
