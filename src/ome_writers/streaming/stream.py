@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 
-from ome_writers.errors import StreamClosedError, UnclosedStreamWarning
+from ome_writers.errors import StreamClosedError, UnclosedStreamWarning, WriteError
 from ome_writers.streaming import forks
 from ome_writers.streaming.at_exit import close_at_exit
 from ome_writers.streaming.clock import Clock
@@ -246,6 +246,8 @@ class OMEStream:
         self._close(failed=error is not None)
         if self._error is not None and error is None:
             raise self._error
+        if self._error is not None and not isinstance(error, WriteError):
+            _log.error("%s", self._error)  # the exception that is seen is another one
 
     def __del__(self) -> None:
         # a stream that failed to begin has no lock yet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -153,3 +154,27 @@ stream.close()
     view = ow.open(path)
     frame = np.random.default_rng(0).integers(0, 4096, (512, 512)).astype("uint16")
     assert all((view[number] == frame + number).all() for number in range(24))
+
+
+def test_what_is_lost_beside_an_exception_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The exception inside `with` is the one that is seen; frames that are lost are logged, and `close` says so."""
+    path = tmp_path / "run.ome.zarr"
+    sizes = {"t": 4, "y": 4, "x": 4}
+    asked = AcquisitionSettings(
+        root_path=path, dimensions=dims_from_standard_axes(sizes), dtype="uint8"
+    )
+    stream = create_stream(asked)
+
+    def acquire() -> None:
+        with stream:
+            stream.append(np.ones((4, 4), "uint8"))
+            shutil.rmtree(path)
+            raise LookupError("the stage is gone")
+
+    with pytest.raises(LookupError, match="the stage is gone"):
+        acquire()
+    assert "frames 0 are not on disk" in caplog.text
+    with pytest.raises(ow.WriteError, match="frames 0 are not on disk"):
+        stream.close()
