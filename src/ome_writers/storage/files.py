@@ -131,7 +131,7 @@ def _sync_file(path: Path) -> None:
         os.close(fd)
 
 
-def move(source: Path, target: Path) -> None:
+def move(source: Path | str, target: Path | str) -> None:
     """Rename a file to where another may be; on Windows, wait for readers of that one to be done."""
     for rest in reversed(range(_TRIES)):
         try:

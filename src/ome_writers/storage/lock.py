@@ -14,6 +14,9 @@ __all__ = ["LOCK_NAME", "lock_document", "lock_owner", "lock_path"]
 
 LOCK_NAME = ".ome-writers.lock"
 
+# Windows: the right PROCESS_QUERY_LIMITED_INFORMATION, and the error ERROR_ACCESS_DENIED
+_QUERY, _DENIED = 0x1000, 5
+
 
 def lock_path(output: Path, *, folder: bool) -> Path:
     """Return where the lock of an output lies: inside a folder, beside a file."""
@@ -43,10 +46,12 @@ def _lives(pid: int) -> bool:
     if os.name == "nt":  # os.kill would end the process there
         import ctypes
 
-        handle = ctypes.windll.kernel32.OpenProcess(0x1000, False, pid)  # type: ignore[attr-defined]  # Windows only
-        if handle:
-            ctypes.windll.kernel32.CloseHandle(handle)  # type: ignore[attr-defined]  # Windows only
-        return bool(handle)
+        kernel = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined]  # Windows only
+        handle = kernel.OpenProcess(_QUERY, False, pid)
+        if not handle:  # somebody else's process may be there and yet not be looked at
+            return bool(ctypes.get_last_error() == _DENIED)  # type: ignore[attr-defined]  # Windows only
+        kernel.CloseHandle(handle)
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -6,6 +6,7 @@ everything is as it was.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import threading
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Output"]
 
 _TRIES = 3
+_log = logging.getLogger("ome_writers")
 
 
 class Output:
@@ -82,9 +84,17 @@ class Output:
         return self._lock.exists() and os.path.lexists(self.path)
 
     def settle(self) -> None:
-        """Remove what was moved aside: the new stream has begun."""
+        """Remove what was moved aside: the new stream has begun, and goes on where that cannot be done."""
         if self._aside is not None:
-            _remove(self._aside)
+            try:
+                _remove(self._aside)
+            except OSError as error:
+                _log.warning(
+                    "What lay at %s before could not be removed (%s). Remove %s yourself.",
+                    self.path,
+                    error,
+                    self._aside,
+                )
             self._aside = None
 
     def release(self) -> None:

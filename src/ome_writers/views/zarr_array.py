@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.storage.positional import read_at
+from ome_writers.storage.positional import read_at, read_whole
 from ome_writers.views.documents import LiveDocument
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ class _ShardIndex:
         offset, size = np.frombuffer(entries, "<u8")[2 * number : 2 * number + 2].tolist()
         if offset == _EMPTY and size == _EMPTY:
             return None
-        stored = read_at(fd, size, offset)
+        stored = read_whole(fd, size, offset)
         if len(stored) != size:
             raise OSError("a chunk is cut off")
         return stored

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -215,3 +217,37 @@ def test_the_files_of_a_set_have_names_that_xml_can_hold(tmp_path: Path) -> None
             stream.append(np.full((4, 4), value, "uint8"))
     assert ow.validate(asked.output_path).valid
     assert ow.open(asked.output_path)[:, 0, 0].tolist() == [1, 2]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="what cannot be removed cannot be moved aside there")
+def test_what_cannot_be_removed_does_not_end_the_stream_that_replaces_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The new dataset is written all the same, and a warning says where the rest of the old one lies."""
+    path = tmp_path / "x.ome.zarr"
+    write(path, 1)
+    file = next(p for p in path.rglob("*") if p.parent != path and p.is_file())
+    root = os.geteuid() == 0
+    if root and not immovable(file):
+        pytest.skip("root may remove everything on this file system")
+    mode = file.parent.stat().st_mode
+    if not root:
+        file.parent.chmod(0o500)
+    try:
+        write(path, 2, overwrite=True)
+        aside = next(tmp_path.glob(".x.ome.zarr.replaced-*"))
+        assert f"Remove {aside} yourself." in caplog.text
+        assert (ow.open(path)[...] == 2).all()
+    finally:
+        for old in tmp_path.rglob(file.name):
+            if root:
+                subprocess.run(["chattr", "-i", old], check=False, capture_output=True)
+            else:
+                old.parent.chmod(mode)
+
+
+def immovable(file: Path) -> bool:
+    """Keep even root from removing a file; return whether that was possible."""
+    if shutil.which("chattr") is None:
+        return False
+    return subprocess.run(["chattr", "+i", file], check=False, capture_output=True).returncode == 0

@@ -6,6 +6,8 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ome_writers.storage.files import move
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -44,7 +46,7 @@ class ChunkFiles:
         beside = f"{folder}/.{name}.tmp"
         try:
             self._disk.create(beside, stored)
-            os.replace(beside, f"{folder}/{name}")
+            move(beside, f"{folder}/{name}")
         except OSError:
             with suppress(OSError):  # the first error is the one that tells
                 os.unlink(beside)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ome_writers.storage.alone import alone
-from ome_writers.storage.positional import open_new, read_at, write_at, write_one
+from ome_writers.storage.positional import open_new, read_at, read_whole, write_at, write_one
 from ome_writers.storage.zarr import index as shard_index
 from ome_writers.storage.zarr.index import EMPTY
 from ome_writers.storage.zarr.spares import Spares
@@ -191,7 +191,7 @@ class Shard:
             # nothing is written now: of two later writes of this chunk the second would take this place
             with self._lock:
                 offset, size = self._index[inner].tolist()
-            return None if offset == int(EMPTY) else read_at(fd, size, offset)
+            return None if offset == int(EMPTY) else read_whole(fd, size, offset)
 
     def _allocate(self, inner: Indices, sizes: Indices, final: bool) -> Indices:
         """Return where each chunk goes: new final chunks side by side at the tail."""
