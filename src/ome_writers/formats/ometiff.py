@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import sys
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +50,6 @@ class TiffDocuments:
         self._edited: dict[int, Edited] = {}
         self._dirty = set(self._files.keys)
         self._obsolete: list[int] = []
-        _expect_models()
 
     def render(self) -> Iterator[tuple[str, bytes]]:
         """Yield the documents that changed; see `formats.documents.Documents.render`."""
@@ -193,15 +190,3 @@ class TiffDocuments:
                 state["axes"] = "".join(sorted(axes, key=lambda each: axes[each]))
                 state["growing"] = letter
         return state
-
-
-def _expect_models() -> None:
-    """Import ome-types where models will be asked for as soon as the stream is closed.
-
-    It takes some tenths of a second, once a process, and no camera waits while a stream is created. The sink of
-    pymmcore-plus 0.18 asks; where a later one does not, or has another form, nothing is imported here. To be removed
-    with the last version that asks.
-    """
-    if hasattr(sys.modules.get("pymmcore_plus.mda._sink"), "_enrich_tiff_with_summary"):
-        with suppress(ImportError):
-            import ome_types  # noqa: F401  # for the next import of it

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -134,28 +132,3 @@ def test_cancelled_before_the_first_frame(core: CMMCorePlus, tmp_path: Path) -> 
     frames = acquire(core, events, tmp_path / "x.ome.tiff", cancel_at=0)
     (document,) = check(tmp_path / "x.ome.tiff", frames, 1)
     assert (document.images[0].pixels.size_t, frames) == (1, [])
-
-
-_CREATES = """
-import sys
-import pymmcore_plus.mda
-from ome_writers import AcquisitionSettings, create_stream, dims_from_standard_axes
-assert "ome_types" not in sys.modules
-dimensions = dims_from_standard_axes({"t": 1, "y": 8, "x": 8})
-create_stream(AcquisitionSettings(root_path=sys.argv[1], dimensions=dimensions, dtype="uint8")).close()
-print("ome_types" in sys.modules)
-"""
-
-
-@pytest.mark.parametrize(("name", "imported"), [("x.ome.tiff", "True"), ("x.ome.zarr", "False")])
-def test_what_the_sink_needs_at_the_end_is_imported_before_the_camera_starts(
-    tmp_path: Path, name: str, imported: str
-) -> None:
-    """pymmcore-plus' sink asks an OME-TIFF for models when the last frame has come; ome-types is there by then."""
-    done = subprocess.run(
-        [sys.executable, "-c", _CREATES, str(tmp_path / name)],
-        capture_output=True,
-        text=True,
-        timeout=110,
-    )
-    assert (done.returncode, done.stdout.strip()) == (0, imported), done.stderr

@@ -34,9 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LibraryEngine"]
 
-_LARGE = (
-    512 * 2**10
-)  # bytes of a plane from which on a transaction costs no more than a second copy
+# Bytes of a plane from which on a transaction costs no more than a second copy.
+_LARGE = 512 * 2**10
 
 
 class LibraryEngine:
