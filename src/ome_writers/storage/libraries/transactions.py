@@ -26,12 +26,16 @@ class _Open:
     """A region whose planes are in a transaction; `lock` is held while it is used, `left` when it is no longer open."""
 
     transaction: Transaction
-    missing: int
+    planes: int
     slots: set[int] = field(default_factory=set)
     frames: list[int] = field(default_factory=list)
-    nbytes: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
     left: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether all its planes have come."""
+        return len(self.slots) == self.planes
 
 
 class Transactions:
@@ -55,12 +59,13 @@ class Transactions:
         grid = self._library.grids[array]
         origin, slot = grid.split(index)
         key = (array, origin)
-        self._library.room.reserve(frame.nbytes)
+        nbytes = grid.plan.frame_bytes
+        self._library.room.reserve(nbytes)
         try:
             while not self._put(key, slot, number, index, frame):
                 pass  # a flush took the region at this moment: the plane begins another
         except BaseException:
-            self._library.room.unreserve(frame.nbytes)
+            self._library.room.unreserve(nbytes)
             raise
 
     def read(self, key: Key, slot: int) -> NDArray[np.generic] | None:
@@ -104,14 +109,12 @@ class Transactions:
             if region.left:
                 return False
             region.transaction.put(self._library.grids[key[0]].where(index, index), frame)
-            region.missing -= slot not in region.slots
             region.slots.add(slot)
             region.frames.append(number)
-            region.nbytes += frame.nbytes
-            if region.missing and len(self._open) > 1:
+            if not region.whole and len(self._open) > 1:
                 with self._lock:
                     self._open[key] = self._open.pop(key)
-        if not region.missing:
+        if region.whole:
             self._hand_over(key, region)
         return True
 
@@ -143,11 +146,12 @@ class Transactions:
         """Commit a region (in the background)."""
         array, origin = key
         stored, grid = self._library.stored, self._library.grids[array]
+        nbytes = len(region.frames) * grid.plan.frame_bytes
         try:
             region.transaction.commit()
-            stored.note_part(array, grid.region(origin), region.nbytes)
+            stored.note_part(array, grid.region(origin), nbytes)
             stored.note_region(key, len(region.frames))
         finally:
             with self._lock:
                 self._leaving.remove(key)
-            self._library.room.unreserve(region.nbytes)
+            self._library.room.unreserve(nbytes)
