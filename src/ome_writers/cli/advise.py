@@ -8,7 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.cli.camera import camera_dtype, disk_folder, frame_size, positive
+from ome_writers.cli.camera import (
+    ask_disk,
+    ask_dtype,
+    camera_dtype,
+    disk_folder,
+    frame_size,
+    positive,
+)
 from ome_writers.cli.command import FAILURE, SUCCESS, Command
 from ome_writers.errors import EngineMissingError
 
@@ -29,20 +36,12 @@ def _arguments(parser: ArgumentParser) -> None:
         metavar="HxW",
         help="height and width of a frame in pixels, as in 2048x2048",
     )
-    parser.add_argument(
-        "--dtype", default="uint16", help="dtype of the pixels, as numpy calls it (default: uint16)"
-    )
+    ask_dtype(parser)
     parser.add_argument("--fps", type=positive, required=True, metavar="N", help="frames a second")
     parser.add_argument(
         "--duration", type=positive, metavar="S", help="seconds that the acquisition takes"
     )
-    parser.add_argument(
-        "--disk",
-        type=Path,
-        default=Path(),
-        metavar="PATH",
-        help="a folder on the disk that is written to (default: the current one)",
-    )
+    ask_disk(parser)
     parser.add_argument(
         "--seconds",
         type=positive,

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from ome_writers.cli.camera import camera_dtype, disk_folder, frame_size, positive
+from ome_writers.cli.camera import (
+    ask_disk,
+    ask_dtype,
+    camera_dtype,
+    disk_folder,
+    frame_size,
+    positive,
+)
 from ome_writers.cli.command import FAILURE, SUCCESS, Command
+from ome_writers.settings import BackendName, Compression
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from pathlib import Path
 
     from ome_writers.advice import Camera, EngineSpeed
     from ome_writers.cli.screen import Screen
-
-ENGINES = ("direct", "tensorstore", "acquire-zarr", "zarrs-python", "zarr-python", "tifffile")
-COMPRESSIONS = ("none", "blosc-zstd", "blosc-lz4", "zstd", "gzip", "lzw", "deflate")
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -27,27 +32,19 @@ def _arguments(parser: ArgumentParser) -> None:
         metavar="HxW",
         help="height and width of a frame in pixels (default: 2048x2048)",
     )
-    parser.add_argument(
-        "--dtype", default="uint16", help="dtype of the pixels, as numpy calls it (default: uint16)"
-    )
+    ask_dtype(parser)
     parser.add_argument(
         "--fps", type=positive, metavar="N", help="the camera's frames a second: say who keeps up"
     )
-    parser.add_argument(
-        "--disk",
-        type=Path,
-        default=Path(),
-        metavar="PATH",
-        help="a folder on the disk that is written to (default: the current one)",
-    )
+    ask_disk(parser)
     parser.add_argument(
         "--engine",
-        choices=ENGINES,
+        choices=get_args(BackendName),
         action="append",
         help="measure this one only; may be given several times (default: all)",
     )
     parser.add_argument(
-        "--compression", choices=COMPRESSIONS, help="compress the frames (default: none)"
+        "--compression", choices=get_args(Compression), help="compress the frames (default: none)"
     )
     parser.add_argument(
         "--durability",
@@ -71,7 +68,7 @@ def _run(options: Namespace, screen: Screen) -> int:
     height, width = options.frame
     dtype, folder = camera_dtype(options.dtype), disk_folder(options.disk)
     camera = Camera(height, width, dtype, options.fps or 0.0)
-    engines = tuple(dict.fromkeys(options.engine or ENGINES))
+    engines = tuple(dict.fromkeys(options.engine or get_args(BackendName)))
     speeds = []
     with screen.progress("Engines", len(engines)) as advance:
         for engine in engines:

@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import argparse
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.cli.command import CommandError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from argparse import ArgumentParser
 
-__all__ = ["camera_dtype", "disk_folder", "frame_size", "positive"]
+__all__ = ["ask_disk", "ask_dtype", "camera_dtype", "disk_folder", "frame_size", "positive"]
+
+
+def ask_dtype(parser: ArgumentParser) -> None:
+    """Have a command take ``--dtype``."""
+    parser.add_argument(
+        "--dtype", default="uint16", help="dtype of the pixels, as numpy calls it (default: uint16)"
+    )
+
+
+def ask_disk(parser: ArgumentParser) -> None:
+    """Have a command take ``--disk``."""
+    parser.add_argument(
+        "--disk",
+        type=Path,
+        default=Path(),
+        metavar="PATH",
+        help="a folder on the disk that is written to (default: the current one)",
+    )
 
 
 def frame_size(text: str) -> tuple[int, int]:

@@ -8,20 +8,18 @@ import warnings
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from ome_writers.cli.command import SUCCESS, Command, CommandError
 from ome_writers.cli.info import describe
 from ome_writers.cli.screen import human_size
 from ome_writers.errors import OutputExistsError, SettingsError
+from ome_writers.settings import BackendName, Compression
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from ome_writers.cli.screen import Advance, Screen
-
-ENGINES = ("direct", "tensorstore", "acquire-zarr", "zarrs-python", "zarr-python", "tifffile")
-COMPRESSIONS = ("none", "blosc-zstd", "blosc-lz4", "zstd", "gzip", "lzw", "deflate")
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -39,7 +37,7 @@ def _arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--compression",
-        choices=COMPRESSIONS,
+        choices=get_args(Compression),
         help="for OME-Zarr: none, blosc-zstd, blosc-lz4, zstd, gzip; for OME-TIFF: none, lzw, deflate, "
         "zstd (default: from Zarr to Zarr as in SOURCE, else none)",
     )
@@ -53,7 +51,9 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--shard", type=_shape, default={}, metavar="AXES", help="chunks of a shard, as in t=64"
     )
-    parser.add_argument("--engine", choices=ENGINES, help="what writes (default: the fitting one)")
+    parser.add_argument(
+        "--engine", choices=get_args(BackendName), help="what writes (default: the fitting one)"
+    )
     parser.add_argument(
         "--image",
         type=int,

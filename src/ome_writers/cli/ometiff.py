@@ -9,6 +9,7 @@ from ome_writers.cli.command import CommandError
 from ome_writers.cli.description import Axis, Description, ImageDescription, measure
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.first_page import first_page
+from ome_writers.settings.dtypes import dtype_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from ome_writers.formats.first_page import FirstPage
 
 COMPRESSIONS = {1: "not compressed", 5: "lzw", 8: "deflate", 32946: "deflate", 50000: "zstd"}
-DTYPES = {"float": "float32", "double": "float64", "complex": "complex64"}
-DTYPES["double-complex"] = "complex128"
 
 
 def describe_tiff(path: Path) -> Description:
@@ -101,14 +100,13 @@ def _image(image: Element, first: Path, compression: str) -> ImageDescription:
             unit = pixels.get(f"{increment}Unit", "s" if letter == "T" else "µm")
             scale = float(value) if value else None
             axes.append(Axis(letter.lower(), size, scale, unit if scale else None))
-    kind = pixels.get("Type", "")
     link = pixels.find("{*}TiffData/{*}UUID")
     channels = pixels.findall("{*}Channel")
     return ImageDescription(
         path=(link.get("FileName") if link is not None else None) or first.name,
         name=_name(image),
         axes=tuple(axes),
-        dtype=DTYPES.get(kind, kind),
+        dtype=dtype_of(pixels.get("Type", "")),
         channels=tuple(map(_name, channels)),
         storage=compression,
     )

@@ -16,6 +16,7 @@ from ome_writers.formats.names import distinct
 from ome_writers.formats.ome_xml import FRAME_NAMESPACE
 from ome_writers.formats.reading import ome_xml
 from ome_writers.settings import Channel, Dimension, Plate, Position
+from ome_writers.settings.dtypes import dtype_of
 from ome_writers.settings.plate import row_name
 from ome_writers.units import kind_of, ngff_name, si_value
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["describe_tiff"]
 
-_DTYPES = {"float": "float32", "double": "float64", "complex": "complex64"}
-_DTYPES["double-complex"] = "complex128"
 _OWN = "ome_writers"
 
 
@@ -81,7 +80,7 @@ def describe_tiff(path: Path, view: StreamView) -> Source:
             *(_dimension(name, pixels[0], sizes, positions) for name in names),
             *(_dimension(name, pixels[0], sizes, positions) for name in "yx"),
         ),
-        dtypes=[_DTYPES.get(kind := p.get("Type", ""), kind) for p in pixels],
+        dtypes=[dtype_of(p.get("Type", "")) for p in pixels],
         frame_shapes=[
             (size["y"], size["x"], *([s] if s > 1 else []))
             for size, s in zip(sizes, samples, strict=True)

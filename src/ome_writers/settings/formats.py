@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import Field, PositiveInt, field_validator
 
@@ -26,9 +26,7 @@ ZarrBackendName: TypeAlias = Literal[
     "direct", "tensorstore", "acquire-zarr", "zarrs-python", "zarr-python"
 ]
 TiffBackendName: TypeAlias = Literal["tifffile"]
-BackendName: TypeAlias = Literal[
-    "tifffile", "direct", "tensorstore", "acquire-zarr", "zarrs-python", "zarr-python"
-]
+BackendName: TypeAlias = Literal[ZarrBackendName, TiffBackendName]
 
 SUFFIXES = {
     ".ome.zarr": "ome-zarr",
@@ -47,12 +45,8 @@ NAMES: dict[str, dict[str, str]] = {
     "tiff": {"name": "ome-tiff"},
     "scratch": {"name": "scratch"},
     "memory": {"name": "scratch"},
-    "direct": {"name": "ome-zarr", "backend": "direct"},
-    "tensorstore": {"name": "ome-zarr", "backend": "tensorstore"},
-    "acquire-zarr": {"name": "ome-zarr", "backend": "acquire-zarr"},
-    "zarrs-python": {"name": "ome-zarr", "backend": "zarrs-python"},
-    "zarr-python": {"name": "ome-zarr", "backend": "zarr-python"},
-    "tifffile": {"name": "ome-tiff", "backend": "tifffile"},
+    **{backend: {"name": "ome-zarr", "backend": backend} for backend in get_args(ZarrBackendName)},
+    **{backend: {"name": "ome-tiff", "backend": backend} for backend in get_args(TiffBackendName)},
 }
 """The strings that are accepted where a format is."""
 

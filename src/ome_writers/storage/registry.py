@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.errors import EngineMissingError, UnsupportedError
 from ome_writers.routing import arrival_order
+from ome_writers.settings.dtypes import PIXEL_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ENGINES", "EngineRow", "choose", "open_engine"]
 
-# the dtypes that the type PixelType of the OME schema (2016-06) has names for
-OME_DTYPES = frozenset(
-    [f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32)]
-    + ["float32", "float64", "complex64", "complex128"]
-)
 ACQUIRE_DTYPES = frozenset(
     {f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
     | {"float32", "float64"}
@@ -233,7 +229,7 @@ ENGINES: dict[str, EngineRow] = {
             requires=("tifffile", "ome_types"),
             extra="tifffile",
             compressions=frozenset({"none", "lzw", "deflate", "zstd"}),
-            dtypes=OME_DTYPES,
+            dtypes=frozenset(PIXEL_TYPES),
         ),
         EngineRow(
             name="scratch",

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.first_page import first_page
+from ome_writers.settings.dtypes import dtype_of
 from ome_writers.validation.report import Check, Finding
 from ome_writers.validation.validators import ask_ome_types
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["checks", "files_of"]
 
 _TIFF = (".tif", ".tiff")
-_DTYPES = {"float": "float32", "double": "float64", "complex": "complex64"}
-_DTYPES["double-complex"] = "complex128"
 _UUID = "UUID"
 
 
@@ -129,13 +128,13 @@ def _images(
     if pointer is not None:
         xml = documents.get(file.with_name(pointer.get("MetadataFile", "")))
     for pixels in xml.iterfind("{*}Image/{*}Pixels") if xml is not None else ():
-        kind = pixels.get("Type", "")
+        dtype = dtype_of(pixels.get("Type", ""))
         y, x = (int(pixels.get(f"Size{axis}", "0")) for axis in "YX")
         for run in pixels.iterfind("{*}TiffData"):
             link = run.find("{*}UUID")
             if link is None or link.get("FileName", file.name) == file.name:
                 first, planes = int(run.get("IFD", "0")), int(run.get("PlaneCount", "1"))
-                yield first, planes, (y, x, _DTYPES.get(kind, kind))
+                yield first, planes, (y, x, dtype)
 
 
 def _facts(page: Any) -> tuple[int, int, str]:

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ome_writers.errors import UnsupportedError
+from ome_writers.settings.dtypes import dtype_of
 from ome_writers.views.freshness import Freshness
 from ome_writers.views.stacked import StackedSource
 from ome_writers.views.tiff_pages import LivePages
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["open_tiff"]
 
-_DTYPES = {"float": "float32", "double": "float64", "complex": "complex64"}
-_DTYPES["double-complex"] = "complex128"
 _SUFFIXES = (".tif", ".tiff")
 _ENDLESS = b'<M K="frames_expected">null</M>'
 
@@ -207,14 +206,13 @@ def _image(element: Element) -> _Image:
     counts = {letter: int(pixels.get(f"Size{letter}", "1")) for letter in "TCZYX"}
     counts["C"] //= samples
     frame = (counts["Y"], counts["X"])
-    kind = pixels.get("Type", "")
     return _Image(
         name=element.get("Name", "") or element.get("ID", ""),
         axes=axes,
         sizes=tuple(counts[letter] for letter in axes),
         frame=(*frame, samples) if samples > 1 else frame,
         samples=samples,
-        dtype=np.dtype(_DTYPES.get(kind, kind)),
+        dtype=np.dtype(dtype_of(pixels.get("Type", ""))),
         channels=tuple(c.get("Name", "") or c.get("ID", "") for c in channels),
         blocks=_blocks(pixels, axes, counts),
     )

@@ -9,8 +9,7 @@ import pytest
 
 from ome_writers.advice import Camera, measure_engine
 from ome_writers.cli import main
-from ome_writers.cli.bench import ENGINES
-from ome_writers.storage import ENGINES as ROWS
+from ome_writers.storage import ENGINES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,11 +21,10 @@ def test_every_engine_that_writes_files_is_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The table has a line for each engine that is installed, the others say what they need; the disk is left clean."""
-    assert set(ENGINES) == {row.name for row in ROWS.values() if row.format != "scratch"}
     assert main([*QUICK, "--disk", str(tmp_path)]) == 0
     out = capsys.readouterr().out
-    for name in ENGINES:
-        missing = ROWS[name].missing()
+    for name in (row.name for row in ENGINES.values() if row.format != "scratch"):
+        missing = ENGINES[name].missing()
         assert f"{name} was not measured: {missing}" in out if missing else f"\n  {name} " in out
     assert not list(tmp_path.iterdir())
 

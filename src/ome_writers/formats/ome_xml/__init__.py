@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ome_writers.formats.ome_xml.annotations import FRAME_NAMESPACE, map_annotation
 from ome_writers.formats.ome_xml.document import Body, binary_only, render, render_body, whole
-from ome_writers.formats.ome_xml.images import Pages, dimension_order, letters, pixel_type
+from ome_writers.formats.ome_xml.images import Pages, dimension_order, letters
 from ome_writers.formats.ome_xml.planes import Planes, render_planes
 from ome_writers.formats.ome_xml.text import NAMESPACE
 
@@ -22,7 +22,6 @@ __all__ = [
     "dimension_order",
     "letters",
     "map_annotation",
-    "pixel_type",
     "render",
     "render_body",
     "render_planes",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.formats.ome_xml.text import attribute, content
 from ome_writers.settings import Channel
+from ome_writers.settings.dtypes import PIXEL_TYPES
 from ome_writers.units import ome_symbol
 
 if TYPE_CHECKING:
@@ -18,20 +19,7 @@ if TYPE_CHECKING:
     from ome_writers.routing import ImagePlan, Plan
     from ome_writers.settings import Dimension
 
-__all__ = ["Pages", "cameras", "dimension_order", "images", "letters", "pixel_type"]
-
-_PIXEL_TYPES = {
-    "int8": "int8",
-    "int16": "int16",
-    "int32": "int32",
-    "uint8": "uint8",
-    "uint16": "uint16",
-    "uint32": "uint32",
-    "float32": "float",
-    "float64": "double",
-    "complex64": "complex",
-    "complex128": "double-complex",
-}
+__all__ = ["Pages", "cameras", "dimension_order", "images", "letters"]
 
 
 @dataclass(frozen=True)
@@ -52,11 +40,6 @@ class Pages:
     file: str | None = None
     uuid: str | None = None
     each: bool = False
-
-
-def pixel_type(dtype: str) -> str | None:
-    """Return OME's name of a dtype; None when OME-XML has none."""
-    return _PIXEL_TYPES.get(dtype)
 
 
 def letters(plan: ImagePlan) -> dict[str, int]:
@@ -148,7 +131,7 @@ def _alike(
     axes = letters(one)
     sizes = {c: shape[axes[c]] if c in axes else 1 for c in "TCZ"}
     text = [f'" DimensionOrder="{dimension_order(one)}"']
-    text.append(f' Type="{pixel_type(one.array.dtype.name) or "uint16"}"')
+    text.append(f' Type="{PIXEL_TYPES.get(one.array.dtype.name, "uint16")}"')
     if one.array.dtype.kind in "ui":
         text.append(f' SignificantBits="{one.array.dtype.itemsize * 8}"')
     if one.array.samples > 1:
