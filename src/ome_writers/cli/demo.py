@@ -12,6 +12,7 @@ from ome_writers.cli.info import describe
 from ome_writers.cli.picture import draw_contact_sheet
 from ome_writers.cli.screen import human_size
 from ome_writers.cli.witness import look
+from ome_writers.settings.formats import split_suffix
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -65,7 +66,7 @@ def _run(options: Namespace, screen: Screen) -> int:
         )
     seen = look(path)
     wrong = seen.mismatches(acquisition.frames)
-    picture = path.with_name(_stem(path.name) + ".png")
+    picture = path.with_name(split_suffix(path.name)[0] + ".png")
     draw_contact_sheet(seen, f"{path.name}, opened with {seen.reader}", picture)
     result = {
         **_result(path, acquisition, seen),
@@ -129,18 +130,11 @@ def _show(screen: Screen, result: dict[str, Any]) -> None:
 
 def _next_free(path: Path) -> Path:
     """Return ``path``, or the first of NAME-1.ome.zarr, NAME-2.ome.zarr ... that does not exist."""
-    stem, candidate, number = _stem(path.name), path, 0
+    (stem, suffix), candidate, number = split_suffix(path.name), path, 0
     while candidate.exists():
         number += 1
-        candidate = path.with_name(f"{stem}-{number}{path.name.removeprefix(stem)}")
+        candidate = path.with_name(f"{stem}-{number}{suffix}")
     return candidate
-
-
-def _stem(name: str) -> str:
-    """Return the name without its suffixes: "a.b.ome.zarr" gives "a.b"."""
-    for suffix in (".zarr", ".tiff", ".tif", ".ome"):
-        name = name.removesuffix(suffix)
-    return name
 
 
 def _positive(text: str) -> int:

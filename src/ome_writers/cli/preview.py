@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.cli.command import SUCCESS, Command, CommandError, require
+from ome_writers.settings.formats import split_suffix
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -47,7 +48,7 @@ def _run(options: Namespace, screen: Screen) -> int:
     rows, columns = rows_of_view(view, most=options.rows)
     if not rows or not columns:
         raise CommandError(f"{path} holds no frame yet")
-    picture = options.output or path.with_name(_stem(path.resolve().name) + ".png")
+    picture = options.output or path.with_name(split_suffix(path.resolve().name)[0] + ".png")
     axes = ", ".join(f"{dim} {size}" for dim, size in zip(view.dims, view.shape, strict=True))
     draw_sheet(rows, columns, f"{path.resolve().name}   {axes}   {view.dtype}", picture)
     if options.json:
@@ -56,12 +57,6 @@ def _run(options: Namespace, screen: Screen) -> int:
     else:
         screen.say(str(picture))
     return SUCCESS
-
-
-def _stem(name: str) -> str:
-    for suffix in (".zarr", ".tiff", ".tif", ".ome"):
-        name = name.removesuffix(suffix)
-    return name
 
 
 COMMAND = Command(

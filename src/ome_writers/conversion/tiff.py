@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json
-
 from ome_writers.conversion.source import Source, existing
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.names import distinct
 from ome_writers.formats.ome_xml import FRAME_NAMESPACE
+from ome_writers.formats.ome_xml.annotations import value_of
 from ome_writers.formats.reading import ome_xml
 from ome_writers.settings import Channel, Dimension, Plate, Position
 from ome_writers.settings.dtypes import dtype_of
@@ -251,15 +250,8 @@ def _annotations(xml: Element) -> dict[str, dict[str, Any]]:
     for annotation in xml.iterfind("{*}StructuredAnnotations/{*}MapAnnotation"):
         if annotation.get("ID") not in referred:
             pairs = {
-                pair.get("K", ""): _value(pair.text or "")
+                pair.get("K", ""): value_of(pair.text or "")
                 for pair in annotation.iterfind("{*}Value/{*}M")
             }
             found.setdefault(annotation.get("Namespace") or "annotation", {}).update(pairs)
     return found
-
-
-def _value(text: str) -> Any:
-    try:
-        return from_json(text)
-    except ValueError:
-        return text

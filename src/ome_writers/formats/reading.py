@@ -12,8 +12,8 @@ from pydantic_core import from_json
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.first_page import first_page
 from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest, read_lines
-from ome_writers.formats.recognition import read_document
-from ome_writers.formats.zarr_groups import image_groups
+from ome_writers.formats.ome_xml.annotations import value_of
+from ome_writers.formats.zarr_groups import image_groups, read_document
 from ome_writers.units import kind_of, ngff_name, si_value
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _tiff(file: Path) -> Frames:
     images = xml.findall("{*}Image")
     own = (a for a in annotations.values() if a.get("Namespace") == "ome_writers")
     told = (m for a in own for m in a.iterfind("{*}Value/{*}M") if m.get("K") == "axes")
-    axes = next((str(_value(m.text or "")) for m in told), "")
+    axes = next((str(value_of(m.text or "")) for m in told), "")
     found: Frames = []
     for number, image in enumerate(images):
         pixels = image.find("{*}Pixels")
@@ -160,7 +160,7 @@ def _planes(pixels: Element, annotations: dict[str | None, Element]) -> Iterator
         for reference in plane.iterfind("{*}AnnotationRef"):
             annotation = annotations.get(reference.get("ID"))
             for pair in annotation.iterfind("{*}Value/{*}M") if annotation is not None else ():
-                entry[pair.get("K", "")] = _value(pair.text or "")
+                entry[pair.get("K", "")] = value_of(pair.text or "")
         yield entry
 
 
@@ -193,13 +193,6 @@ def _journalled(file: Path, pixels: Element, number: int, axes: str) -> Frames:
                 frame["storage_index"] = [places.get(letter, 0) for letter in order]
             return frames
     return []
-
-
-def _value(text: str) -> Any:
-    try:
-        return from_json(text)
-    except ValueError:
-        return text
 
 
 def _parsed(file: Path) -> Element:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ome_writers.errors import UnsupportedError
+from ome_writers.formats.zarr_groups import image_groups, read_document
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["is_ours", "read_document"]
+__all__ = ["is_ours"]
 
-_MOST_BYTES = 64 * 2**20  # a document larger than this is nobody's root document
 _SET_SUFFIXES = (".ome.tif", ".ome.tiff", ".companion.ome", ".jsonl", ".lock")
 
 
@@ -44,8 +43,6 @@ def _is_of_an_older_version(folder: Path) -> bool:
 
     Their images have neither a name nor a type, and collections no OME-XML. Other writers say at least one of these.
     """
-    from ome_writers.formats.zarr_groups import image_groups  # it needs this module
-
     try:
         groups = image_groups(folder)
     except UnsupportedError:
@@ -84,14 +81,3 @@ def _is_our_tiff(file: Path) -> bool:
         stream.seek(0, 2)
         stream.seek(max(0, stream.tell() - 2**20))
         return b"ome-writers" in start or b"ome-writers" in stream.read()
-
-
-def read_document(path: Path) -> dict[str, Any]:
-    """Return a JSON document; empty when it is not there, is no object, or is too large to be one of ours."""
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            return {}
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.recognition import read_document
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["image_groups"]
+__all__ = ["image_groups", "read_document"]
+
+_MOST_BYTES = 64 * 2**20  # a document larger than this is nobody's root document
 
 
 def image_groups(root: Path) -> list[str]:
@@ -37,6 +39,17 @@ def image_groups(root: Path) -> list[str]:
     except (KeyError, TypeError) as error:
         raise UnsupportedError(f"{root} is no valid OME-Zarr 0.5: {error} is missing.") from error
     raise UnsupportedError(f"{root} is no OME-Zarr 0.5: it says neither an image nor a collection.")
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Return a JSON document; empty when it is not there, is no object, or is too large to be one of ours."""
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            return {}
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def _ome(group: Path) -> dict[str, Any]:
