@@ -31,7 +31,7 @@ def with_cameras(
     Parameters
     ----------
     channel
-        The axis; without coords it has a channel without a name.
+        The axis; without coords it has a channel without a name. One without end stays as it is.
     folded
         The axes of cameras, which become part of it: ``DAPI / Camera-1``.
     planes
@@ -39,7 +39,7 @@ def with_cameras(
     camera
         The one camera that sees all these channels, where there is one.
     """
-    if not folded and planes == 1 and (not camera or not channel.coords):
+    if channel.count is None or (not folded and planes == 1 and (not camera or not channel.coords)):
         return channel
     named = channel.coords or (channel.count or 1) > 1
     names: list[Channel] = []

@@ -45,11 +45,11 @@ def resolve(settings: AcquisitionSettings) -> Plan:
     acquired = settings.dimensions[:-2]
     kinds = frame_kinds(settings)
     apart = None if all(k.is_like(kinds[0]) for k in kinds) else camera_axis(settings)
-    folded, collected = _surplus(acquired, apart)
     kinds = kinds if apart is not None else kinds[:1]
-    stored = [d for d in settings.storage_index_dimensions if d not in (*folded, *collected)]
     as_planes = settings.format.name == "ome-zarr"
     planes = [3 if as_planes and kind.rgb else 1 for kind in kinds]
+    folded, collected = _surplus(acquired, apart, colours=max(planes) > 1)
+    stored = [d for d in settings.storage_index_dimensions if d not in (*folded, *collected)]
     channels = math.prod(
         d.count or 1 for d in (*stored, *folded) if d.type == "channel" or is_camera_axis(d)
     ) * max(planes)
@@ -75,10 +75,11 @@ def resolve(settings: AcquisitionSettings) -> Plan:
     extents = _extents(router) if settings.schedule is not None else None
     forms = [_form(stored, channel, folded, n, kind) for kind, n in zip(kinds, planes, strict=True)]
     images = []
+    nowhere = (1,) * len(stored)  # of an image that the schedule never comes to: none is empty
     arrays: dict[tuple[int, tuple[int, ...] | None], tuple[ArrayPlan, int | None]] = {}
     for number, (name, position, which) in enumerate(_images(acquired, collected, apart)):
         form = forms[which]
-        alike = (which, None if extents is None else extents[number])
+        alike = (which, None if extents is None else extents.get(number, nowhere))
         if alike not in arrays:
             made = _array(settings, form, alike[1])
             arrays[alike] = made, _slow_axis(router, made)
@@ -124,21 +125,24 @@ def _form(
 
 
 def _surplus(
-    acquired: Sequence[Dimension], apart: Dimension | None
+    acquired: Sequence[Dimension], apart: Dimension | None, *, colours: bool
 ) -> tuple[list[Dimension], list[Dimension]]:
-    """Return the axes that fold into channels, and those that become images; `apart` is one of these."""
-    folded: list[Dimension] = []
+    """Return the axes that fold into channels, and those that become images; `apart` is one of these.
+
+    With `colours` the samples of a frame fold into channels, too.
+    """
+    folded = [d for d in acquired if is_camera_axis(d) and d is not apart]
     collected: list[Dimension] = []
     taken: set[str] = set()
     for kind in ("time", "channel", "space", "other"):
         for dim in acquired:
-            if (dim.type or "other") != kind:
+            if (dim.type or "other") != kind or (dim in folded and dim.count is not None):
                 continue
+            if kind == "other" and (folded or colours):
+                taken.add("channel")
             slot = "channel" if kind == "other" else kind
-            if dim is apart:
+            if dim is apart and dim.count is not None:
                 collected.append(dim)
-            elif kind == "other" and is_camera_axis(dim):
-                folded.append(dim)
             elif slot not in taken:
                 taken.add(slot)
             elif dim.count is None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ome_writers import AcquisitionSettings, Dimension, Schedule, dims_from_standard_axes
+from ome_writers.errors import UnsupportedError
 from ome_writers.routing import Plan, resolve
 
 AXES = {
@@ -19,6 +20,7 @@ AXES = {
     "z": "space",
     "cam": "other",
     "angle": "other",
+    "phase": "other",
 }
 
 
@@ -28,7 +30,8 @@ def plan_of(counts: dict[str, int | None], **settings: object) -> Plan:
     frame = [Dimension(name=n, count=4, type="space") for n in "yx"]
     return resolve(
         AcquisitionSettings(
-            root_path="x.ome.zarr", dimensions=[*index, *frame], dtype="uint16", **settings
+            **{"root_path": "x.ome.zarr", "dtype": "uint8", **settings},
+            dimensions=[*index, *frame],
         )
     )
 
@@ -130,6 +133,32 @@ def test_an_axis_too_many_becomes_images() -> None:
     assert plan.router.place((1, 0, 2)) == (5, (0,))
 
 
+@pytest.mark.parametrize("names", [*itertools.permutations(["z", "cam", "angle", "phase"])])
+@pytest.mark.parametrize(("path", "rgb"), [("x.ome.zarr", True), ("x.ome.tiff", False)])
+def test_cameras_and_colours_leave_no_room_for_another_axis(
+    names: tuple[str, ...], path: str, rgb: bool
+) -> None:
+    """What folds into channels takes the place of channels: no image has more axes than t, c and z."""
+    plan = plan_of({"t": 2, **dict.fromkeys(names, 2)}, rgb=rgb, root_path=path)
+    assert [d.type for d in plan.images[0].array.dimensions].count("channel") == 1
+    assert len(plan.images[0].array.index_shape) == 3
+    places = {plan.router.address(n) for n in range(32)}
+    assert len(places) == 32
+
+
+def test_an_endless_channel_axis_grows_with_its_cameras() -> None:
+    """Channels without end stay without end when cameras or colours are among them."""
+    plan = plan_of({"c": None, "cam": 2}, rgb=True)
+    assert plan.images[0].array.growing == 0
+    assert plan.router.addresses(0, 3)[1] == [(0,), (1,), (2,)]
+
+
+def test_a_camera_axis_without_end_is_refused() -> None:
+    """Cameras cannot be without number."""
+    with pytest.raises(UnsupportedError, match="unbounded axis 'cam'"):
+        plan_of({"cam": None, "t": 2})
+
+
 def test_rgb_samples_are_channels_in_zarr() -> None:
     """The three samples of a frame are planes side by side along the channel axis."""
     plan = plan_of({"t": 2, "c": 2}, rgb=True)
@@ -153,6 +182,12 @@ def test_a_schedule_sends_frames_to_the_places_it_names() -> None:
         (1, (0, 2)),
         (1, (1, 2)),
     ]
+
+
+def test_a_schedule_may_leave_out_an_image() -> None:
+    """An image that no frame goes to is one plane, since no reader opens an empty one."""
+    plan = plan_of({"p": 3, "z": 3}, schedule=Schedule(("p", "z"), [[1, 0], [1, 2]]))
+    assert [i.array.index_shape for i in plan.images] == [(1,), (3,), (1,)]
 
 
 def test_a_schedule_repeats_where_there_is_no_end() -> None:

@@ -270,8 +270,8 @@ def test_the_axis_of_cameras_has_a_name_of_its_own(tmp_path: Path, suffix: str, 
     with create_stream(asked) as stream:
         for number in range(4):
             stream.append(np.full(SMALL, number + 1, "uint16"))
-    (image,) = (
+    images = (
         stored(tmp_path, "tiff") if suffix == "tiff" else [ome_writers.open(asked.output_path)[...]]
     )
-    assert sorted(image.reshape(4, -1)[:, 0].tolist()) == [1, 2, 3, 4]
+    assert sorted(np.ravel([image[..., 0, 0] for image in images]).tolist()) == [1, 2, 3, 4]
     assert validate(asked.output_path).valid
