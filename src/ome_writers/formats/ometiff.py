@@ -156,13 +156,13 @@ class TiffDocuments:
 
     def _body(self, *, bare: bool = False) -> Body:
         """Return what all files say; `bare` leaves out the Plane elements, which there may be thousands of."""
-        shapes = self._outcome.shapes
+        shapes, writing = self._outcome.shapes, self._outcome.status == "writing"
         planes = {n: known.bare for n, known in self._planes.items()} if bare else self._planes
         return render_body(
             self._plan,
             shapes,
             began=self._began,
-            pages=pages_of(self._plan, self._layout, self._files, shapes),
+            pages=pages_of(self._plan, self._layout, self._files, shapes, writing=writing),
             planes=planes,
             metadata={**self._globals, _OWN: self._state()},
         )

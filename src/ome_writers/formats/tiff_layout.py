@@ -110,14 +110,20 @@ class TiffSet:
 
 
 def pages_of(
-    plan: Plan, layout: Layout, files: TiffSet, shapes: Sequence[Sequence[int]]
+    plan: Plan,
+    layout: Layout,
+    files: TiffSet,
+    shapes: Sequence[Sequence[int]],
+    *,
+    writing: bool,
 ) -> list[Pages]:
     """Return in which directories each image's planes lie.
 
     The order of a file's directories is a rule that the engine keeps, too: image after image, each in storage
-    order; in a file that grows, place after place along the growing axis, and so within each. When the shapes have
-    become smaller than planned, a file that alone tells of itself has its directories chained anew at the same
-    moment; several files cannot change at once, and their directories keep their numbers.
+    order; in a file that grows, place after place along the growing axis, and so within each, where every image has its
+    pages while the file is written. When the shapes have become smaller than planned, a file that alone tells of itself
+    has its directories chained anew at the same moment; several files cannot change at once, and their directories
+    keep their numbers.
     """
     if is_set(plan):
         each = files.has_companion and sum(math.prod(s[:-2]) for s in shapes) <= _EACH_PLANE
@@ -130,7 +136,7 @@ def pages_of(
         return found
     growing = [image.array.growing for image in plan.images]
     if len(shapes) > 1 and growing[0] is not None:
-        return _interleaved([g or 0 for g in growing], shapes)
+        return _interleaved([g or 0 for g in growing], shapes, writing=writing)
     pages, first = [], 0
     for shape in shapes:
         count = math.prod(shape[:-2])
@@ -149,8 +155,10 @@ def _runs(shape: Sequence[int], places: Sequence[int]) -> list[tuple[int, int, i
     return [(n * count, sum(map(mul, at, steps)), count) for n, at in enumerate(outer)]
 
 
-def _interleaved(growing: Sequence[int], shapes: Sequence[Sequence[int]]) -> list[Pages]:
-    """Return the pages of images that grow side by side in one file."""
+def _interleaved(
+    growing: Sequence[int], shapes: Sequence[Sequence[int]], *, writing: bool
+) -> list[Pages]:
+    """Return the pages of images that grow side by side in one file; `writing` leaves room for all at each place."""
     runs: list[list[tuple[int, int, int]]] = [[] for _ in shapes]
     ifd = 0
     extents = [shape[axis] for axis, shape in zip(growing, shapes, strict=True)]
@@ -159,6 +167,7 @@ def _interleaved(growing: Sequence[int], shapes: Sequence[Sequence[int]]) -> lis
         for image, count in enumerate(inner):
             if place < extents[image]:
                 runs[image].append((place * count, ifd, count))
+            if place < extents[image] or writing:
                 ifd += count
     return [Pages(run) for run in runs]
 

@@ -205,6 +205,21 @@ def test_a_growing_file_says_how_long_it_is(tmp_path: Path) -> None:
                 assert len(tiff.series[0].pages) == 2 * reached
 
 
+def test_images_that_grow_apart_in_one_file(tmp_path: Path) -> None:
+    """Where one image is ahead of another in their file, the document leads to its pages, before and after close."""
+    case = Case("a", "tp", (None, 2), format={"prefer_single_file": "always"})
+    right: list[list[int]] = [[0], []]
+    with create_stream(case.settings(tmp_path)) as stream:
+        for t in range(3):
+            right[1].append(int(case.pixels(t)[0, 0]))
+            stream.append(case.pixels(t), index={"t": t, "p": 1})
+        for finish in (stream.flush, stream.close):
+            finish()
+            with tifffile.TiffFile(tmp_path / "a.ome.tiff") as tiff:
+                series = [s.asarray().reshape(-1, *case.frame) for s in tiff.series]
+            assert [planes[:, 0, 0].tolist() for planes in series] == right
+
+
 def test_the_documents_change_only_when_they_must(tmp_path: Path) -> None:
     """A document is rendered once, and again when something in it has changed."""
     plan = resolve(
