@@ -11,7 +11,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from ome_writers.formats.ome_xml import FRAME_NAMESPACE, NAMESPACE, map_annotation, whole
+from ome_writers.formats.ome_xml import FRAME_NAMESPACE, NAMESPACE, map_annotation, uri, whole
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -146,7 +146,7 @@ class Edited:
     def annotate(self, namespace: str, pairs: Mapping[str, Any]) -> None:
         """Attach pairs to the acquisition; the same namespace replaces."""
         annotations = self._annotations()
-        for old in [a for a in annotations if a.get("Namespace") == namespace]:
+        for old in [a for a in annotations if a.get("Namespace") == uri(namespace)]:
             annotations.remove(old)
         taken = {a.get("ID") for a in annotations}
         free = next(i for i in range(len(taken) + 1) if f"Annotation:{i}" not in taken)

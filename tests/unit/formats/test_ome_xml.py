@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import ome_types
@@ -275,10 +276,20 @@ def test_names_that_count_neither_in_letters_nor_numbers() -> None:
 
 def test_global_metadata_keep_their_namespace() -> None:
     """Each namespace is one MapAnnotation, each value JSON."""
-    made = model(plan(), metadata={"my/space & <more>": {"a": 1, "b": [True, "µ"]}})
-    (annotation,) = made.structured_annotations.map_annotations
+    made = model(
+        plan(), metadata={"my/space & <more>": {"a": 1, "b": [True, "µ"]}, "http://a:80/b#c": {}}
+    )
+    annotation, other = made.structured_annotations.map_annotations
     assert annotation.namespace == "my/space & <more>"
+    assert other.namespace == "http://a:80/b#c"
     assert dict(annotation.value) == {"a": "1", "b": '[true,"µ"]'}
+
+
+@pytest.mark.parametrize("name", ["]]>", "5 % [x]", "://", "a b:c", " //x[", "#1#2", "http://a:b/"])
+def test_a_namespace_that_is_no_uri(name: str) -> None:
+    """What the schema takes for no URI is escaped, so that the document is valid."""
+    (annotation,) = model(plan(), metadata={name: {"a": 1}}).structured_annotations.map_annotations
+    assert unquote(annotation.namespace) == name
 
 
 def test_no_character_reference_that_bio_formats_misreads() -> None:

@@ -6,7 +6,7 @@ https://www.openmicroscopy.org/Schemas/OME/2016-06/ome.xsd
 
 from __future__ import annotations
 
-from ome_writers.formats.ome_xml.annotations import FRAME_NAMESPACE, map_annotation
+from ome_writers.formats.ome_xml.annotations import FRAME_NAMESPACE, map_annotation, uri
 from ome_writers.formats.ome_xml.document import Body, binary_only, render, render_body, whole
 from ome_writers.formats.ome_xml.images import Pages, dimension_order, letters
 from ome_writers.formats.ome_xml.planes import Planes, render_planes
@@ -25,5 +25,6 @@ __all__ = [
     "render",
     "render_body",
     "render_planes",
+    "uri",
     "whole",
 ]
