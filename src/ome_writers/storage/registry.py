@@ -147,24 +147,27 @@ def _out_of_order(plan: Plan) -> list[str]:
         order = arrival_order(plan, image)
         if order is None:
             return ["it takes planes in the order of nested loops over the stored axes only"]
-        if order and order[0] != 0:
+        growing = image.array.growing
+        slowest = growing if growing is not None else next(iter(order), 0)
+        if slowest != 0:
             return [
-                f"it stores the axis that is acquired slowest first: {names[order[0]]!r} cannot come "
+                f"it stores the axis that is acquired slowest first: {names[slowest]!r} cannot come "
                 f"behind {names[0]!r} (acquire {names[0]!r} slowest, or set storage_order='acquisition')"
             ]
     return []
 
 
 def _no_dtype(format_name: str, dtype: str) -> str:
-    """Say that a format has no name for a dtype, and what to use instead."""
+    """Say that an engine writes no such dtype; of a format that has no name for it, what to use instead."""
     instead = {
         "bool": "uint8",
         "int64": "int32 or float64",
         "uint64": "uint32 or float64",
         "float16": "float32",
     }
-    label = "OME-TIFF" if format_name == "ome-tiff" else format_name
-    return f"{label} has no pixel type for dtype {dtype!r} (use {instead.get(dtype, 'another')} instead)"
+    if format_name != "ome-tiff":
+        return f"it writes no dtype {dtype!r}"
+    return f"OME-TIFF has no pixel type for dtype {dtype!r} (use {instead[dtype]} instead)"
 
 
 ENGINES: dict[str, EngineRow] = {

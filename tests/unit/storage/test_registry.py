@@ -1,4 +1,4 @@
-"""What an engine needs, asked of what is installed."""
+"""What an engine needs, asked of what is installed; and what it cannot, by its row alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ome_writers.storage import EngineRow
+from ome_writers import AcquisitionSettings, Dimension
+from ome_writers.routing import resolve
+from ome_writers.storage import ENGINES, EngineRow
 
 
 @pytest.mark.parametrize(
@@ -32,3 +34,32 @@ def test_versions_of_all_kinds_are_understood(
         oldest=("someengine", (0, 10)),
     )
     assert (row.missing() is None) == fits
+
+
+def refusals(engine: str, *dimensions: Dimension, dtype: str = "uint16") -> list[str]:
+    frame = [Dimension(name=name, count=4) for name in "yx"]
+    return ENGINES[engine].refusals(
+        resolve(
+            AcquisitionSettings(
+                root_path="run", format=engine, dimensions=[*dimensions, *frame], dtype=dtype
+            )
+        )
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_axis_without_end_is_stored_first_where_the_slowest_must(count: int) -> None:
+    """An unbounded axis behind another is refused, also where that has one place only."""
+    endless, times = Dimension(name="turn", type="other"), Dimension(name="t", count=count)
+    (said,) = refusals("acquire-zarr", endless, times)
+    assert said.startswith("it stores the axis that is acquired slowest first: 'turn' cannot come")
+    assert not refusals("tensorstore", endless, times)
+    assert not refusals("acquire-zarr", Dimension(name="t"), Dimension(name="turn", count=count))
+
+
+def test_a_dtype_is_refused_in_the_name_of_what_lacks_it() -> None:
+    """OME-TIFF lacks a name, and another is proposed; an engine for OME-Zarr just does not write it."""
+    assert refusals("tifffile", dtype="bool") == [
+        "OME-TIFF has no pixel type for dtype 'bool' (use uint8 instead)"
+    ]
+    assert refusals("acquire-zarr", dtype="complex64") == ["it writes no dtype 'complex64'"]
