@@ -1,0 +1,86 @@
+"""pymmcore-nano, which pymmcore-plus takes in the place of pymmcore where it is installed (``tox -e nano``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from adapters.pymmcore.stored import SUFFIXES, read
+from ome_writers import AcquisitionSettings, Dimension, create_stream
+
+nano = pytest.importorskip("pymmcore_nano", reason="the other binding of Micro-Manager's core")
+pymmcore_plus = pytest.importorskip("pymmcore_plus")
+pytest.importorskip("tensorstore", reason="the independent reader")
+pytest.importorskip("tifffile", reason="the independent reader")
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pymmcore_plus import CMMCorePlus
+
+pytestmark = pytest.mark.camera
+
+
+@pytest.fixture
+def bare() -> Iterator[Any]:
+    """Return pymmcore-nano's own core with a demo camera, nothing of pymmcore-plus on top."""
+    if not (adapters := pymmcore_plus.find_micromanager()):
+        pytest.skip("mm-test-adapters is not installed")
+    core = nano.CMMCore()
+    core.setDeviceAdapterSearchPaths([str(adapters)])
+    core.loadDevice("Camera", "DemoCamera", "DCam")
+    core.initializeDevice("Camera")
+    core.setCameraDevice("Camera")
+    for name, value in (("OnCameraCCDXSize", 48), ("OnCameraCCDYSize", 32), ("Mode", "Noise")):
+        core.setProperty("Camera", name, value)
+    core.setExposure(1)
+    yield core
+    core.reset()
+
+
+@SUFFIXES
+@pytest.mark.parametrize("copy", [True, False], ids=["copied", "handed over"])
+@pytest.mark.parametrize("pixels", ["16bit", "32bitRGB"])
+def test_its_arrays_are_written(
+    bare: Any, pixels: str, copy: bool, suffix: str, tmp_path: Path
+) -> None:
+    """Read-only arrays on the core's memory, colours in reverse, snapped or popped: each is written as it reads."""
+    bare.setProperty("Camera", "PixelType", pixels)
+    bare.snapImage()
+    frame = bare.getImage()
+    assert not frame.flags.writeable
+    assert (frame.strides[-1] < 0) == (frame.ndim == 3)
+    output, came = tmp_path / f"x.ome.{suffix}", [frame.copy()]
+    settings = AcquisitionSettings(
+        root_path=output,
+        dimensions=[
+            Dimension(name="t", type="time", count=4),
+            *(Dimension(name=n, type="space", count=c) for n, c in (("y", 32), ("x", 48))),
+        ],
+        dtype=frame.dtype,
+        rgb=frame.ndim == 3,
+    )
+    with create_stream(settings) as stream:
+        stream.append(frame, copy=copy)
+        bare.startSequenceAcquisition(3, 0, True)
+        while bare.isSequenceRunning() or bare.getRemainingImageCount():
+            if bare.getRemainingImageCount():
+                frame = bare.popNextImage()
+                came.append(frame.copy())
+                stream.append(frame, copy=copy)
+    (image,) = read(output)
+    stored = image.pixels
+    if pixels == "32bitRGB" and suffix == "zarr":
+        stored = np.moveaxis(stored, -3, -1)
+    np.testing.assert_array_equal(stored.reshape(np.shape(came)), came)
+
+
+def test_pymmcore_plus_stands_on_it(demo_core: CMMCorePlus) -> None:
+    """Where pymmcore-nano is installed, every test of the demo camera is one of pymmcore-nano."""
+    from pymmcore_plus.metadata import summary_metadata
+
+    assert isinstance(demo_core, nano.CMMCore)
+    assert summary_metadata(demo_core)["system_info"]["pymmcore_backend"] == "pymmcore-nano"
