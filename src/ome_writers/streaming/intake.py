@@ -55,7 +55,7 @@ class Intake:
     longest
         Seconds that the engine has made `take` wait at most.
     revisits
-        Whether places come again by themselves, in order.
+        Whether the order may come to places that are filled.
     """
 
     def __init__(self, plan: Plan, row: EngineRow, recorder: Recorder, learning: Learning) -> None:
@@ -112,6 +112,7 @@ class Intake:
             place = placement.advance()
         else:
             placement.fill(index, address)
+            self.revisits = True  # the order comes to this place, too
             self._progress.include(acquired, address)
             place = acquired
         if encoded is not None:

@@ -38,3 +38,24 @@ def test_the_last_frame_of_a_place_stays(suffix: str, shards: int | None, tmp_pa
     stored = np.asarray(ome_writers.open(tmp_path / f"x.ome.{suffix}"))
     assert (stored == stored[:, :1, :1]).all()
     assert stored[:, 0, 0].tolist() == [3 * ROUNDS - 3 + t for t in range(3)]
+
+
+@pytest.mark.parametrize("suffix", ["zarr", "tiff"])
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_the_order_comes_to_places_that_were_named(
+    suffix: str, compression: str, tmp_path: Path
+) -> None:
+    """A frame in order replaces those that were put at its place by an index, and is whole until then."""
+    settings = AcquisitionSettings(
+        root_path=tmp_path / f"x.ome.{suffix}",
+        dimensions=dims_from_standard_axes({"t": 4, "y": 8, "x": 8}),
+        dtype="uint16",
+        compression=compression,
+    )
+    with create_stream(settings) as stream:
+        for number, index in enumerate([None, {"t": 2}, {"t": 2}, None, None]):
+            stream.append(np.full((8, 8), number + 1, "uint16"), index=index)
+        view = np.asarray(stream.view())[:, 0, 0].tolist()
+    assert view == [1, 4, 5]
+    stored = np.asarray(ome_writers.open(tmp_path / f"x.ome.{suffix}"))
+    assert stored[:, 0, 0].tolist() == [1, 4, 5]

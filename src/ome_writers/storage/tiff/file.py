@@ -283,7 +283,8 @@ class TiffFile:
         Readers find them there after the next `show_landed`: a plane that is half on its way is never seen. Planes
         that come again lie elsewhere, so that the earlier ones are whole until then.
         """
-        again = self._landing.is_shown(page, count)
+        moved = self._moved and not self._moved.keys().isdisjoint(range(page, page + count))
+        again = moved or self._landing.is_shown(page, count)
         place, stride = self.geometry.plane_at(page), self.geometry.series_of(page).stride
         if again:
             with self._lock:
@@ -301,16 +302,19 @@ class TiffFile:
 
     def show_landed(self) -> None:
         """Lead the records of the planes that have landed since the last time to their places."""
-        pages = self._landing.take()
-        try:
-            self._show_pages(pages)
-        except OSError:
-            self._landing.put_back(pages)
-            raise
+        self._show_pages(self._landing.take())
 
     def _show_pages(self, pages: NDArray[np.int64]) -> None:
         if not len(pages):
             return
+        self._landing.mark(pages)  # first: one that comes again meanwhile has to be shown again
+        try:
+            self._lead_to(pages)
+        except OSError:
+            self._landing.put_back(pages)
+            raise
+
+    def _lead_to(self, pages: NDArray[np.int64]) -> None:
         geometry = self.geometry
         ends = {(s.first_row + s.rows) * geometry.pages_in_row - 1 for s in geometry.segments}
         ends |= {0, self._visible * geometry.pages_in_row - 1}
@@ -326,7 +330,6 @@ class TiffFile:
                     self._patch(fd, page, starts, series.strip_bytes)
             for offset, records in self._landing.records(pages, alone):
                 write_at(fd, [records], offset)
-        self._landing.mark(pages)
 
     def write_stored(self, page: int, stored: Sequence[bytes]) -> None:
         """Append the stored strips of a compressed page, then have its record point to them."""

@@ -70,15 +70,16 @@ class Landing:
         """Return the pages that have landed and are not shown, sorted, and forget them."""
         with self._lock:
             landed, self._landed = self._landed, []
-        return self._unshown(landed) if landed else np.zeros(0, np.int64)
+            return self._unshown(landed) if landed else np.zeros(0, np.int64)
 
     def put_back(self, pages: NDArray[np.int64]) -> None:
         """Have `take` return the pages again: they could not be shown."""
         with self._lock:
             self._landed += [(page, 1) for page in pages.tolist()]
+            self._shown[pages] = False
 
     def mark(self, pages: NDArray[np.int64]) -> None:
-        """Note that the records of pages lead to their places now."""
+        """Note that the records of pages lead to their places, or are about to."""
         self._shown[pages] = True
 
     def rest(self, kept: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -109,6 +109,42 @@ def test_a_reader_with_older_directories_reads_zeros(tmp_path: Path) -> None:
     assert [p.any() for p in pages(tmp_path / "0.tif")] == [True] * 7 + [False]
 
 
+@pytest.mark.parametrize("counts", [(3,), (None,)])
+def test_a_frame_that_is_replaced_twice_before_readers_see_it(
+    tmp_path: Path, counts: tuple[int | None]
+) -> None:
+    """Of frames that come to one place between two flushes the last one is in the file."""
+    made = engine(tmp_path, plan(*counts))
+    for number in range(3):
+        made.write(number, 0, (number,), frame(number))
+    made.flush([(3, *FRAME)])
+    for number in (10, 20, 30):
+        made.write(number, 0, (1,), frame(number))
+        made._land()
+    end(made, [(3, *FRAME)])
+    np.testing.assert_array_equal(pages(tmp_path / "0.tif"), [frame(n) for n in (0, 30, 2)])
+
+
+def test_frames_that_are_replaced_while_others_are_shown(tmp_path: Path) -> None:
+    """However a flush and the frames that come meanwhile meet, the last frame of a place is in the file."""
+    made = engine(tmp_path, plan(3))
+    ended = threading.Event()
+
+    def flush() -> None:
+        while not ended.is_set():
+            made.flush([(3, *FRAME)])
+
+    flushing = threading.Thread(target=flush)
+    flushing.start()
+    for turn in range(300):
+        for place in range(3):
+            made.write(3 * turn + place, 0, (place,), frame(turn + place))
+    ended.set()
+    flushing.join()
+    end(made, [(3, *FRAME)])
+    np.testing.assert_array_equal(pages(tmp_path / "0.tif"), [frame(299 + n) for n in range(3)])
+
+
 @pytest.mark.parametrize("counts", [(3, 2), (None, 2)])
 @pytest.mark.parametrize("files", [1, 2])
 @pytest.mark.parametrize("compression", ["none", "deflate"])
