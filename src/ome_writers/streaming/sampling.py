@@ -21,7 +21,7 @@ class Sampler:
     """Smallest and largest value by image and channel.
 
     `due` is the number of the next frame to look at. The distance between two grows with the number of frames,
-    so that a million frames are sampled some 150 times.
+    so that a million frames are sampled some 100 times.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -34,7 +34,7 @@ class Sampler:
         self, number: int, image: int, index: tuple[int, ...], frame: NDArray[np.generic]
     ) -> None:
         """Take the range of frame `number` into account."""
-        self.due = number + 1 + number // 16
+        self.due = number + 1 + number // 8
         step = max(1, math.isqrt(frame.shape[0] * frame.shape[1] // _POINTS))
         points = frame[::step, ::step]
         if points.dtype.kind == "c":

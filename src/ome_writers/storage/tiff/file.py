@@ -323,13 +323,13 @@ class TiffFile:
         alone = np.isin(pages, list(ends))
         self._handles.sync(self.path)  # pixels before what leads to them
         with self._handles.use(self.path) as fd:
+            for offset, records in self._landing.records(pages, alone):
+                write_at(fd, [records], offset)
             for page in pages[alone].tolist():
                 series = geometry.series_of(page)
                 if not series.compressed:
                     starts = [self._plane_at(page) + s for s in series.strip_starts]
                     self._patch(fd, page, starts, series.strip_bytes)
-            for offset, records in self._landing.records(pages, alone):
-                write_at(fd, [records], offset)
 
     def write_stored(self, page: int, stored: Sequence[bytes]) -> None:
         """Append the stored strips of a compressed page, then have its record point to them."""
