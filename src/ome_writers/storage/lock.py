@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["LOCK_NAME", "lock_document", "lock_owner", "lock_path"]
+__all__ = ["LOCK_NAME", "lives", "lock_document", "lock_owner", "lock_path"]
 
 LOCK_NAME = ".ome-writers.lock"
 
@@ -37,12 +37,13 @@ def lock_owner(lock: Path) -> dict[str, object] | None:
         return None
     except (OSError, ValueError, KeyError, TypeError):
         return None  # torn by a crash: nobody who lives writes such a lock
-    if host == socket.gethostname() and not _lives(pid):
+    if host == socket.gethostname() and not lives(pid):
         return None
     return {"pid": pid, "host": host}
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
+    """Whether there is a process of this number on this host."""
     if os.name == "nt":  # os.kill would end the process there
         import ctypes
 

@@ -1,7 +1,7 @@
 """The output path: taken by one stream at a time, and given back clean.
 
 What lay there before is moved aside first, and removed only when the new stream has begun; when that fails,
-everything is as it was.
+everything is as it was. What a start leaves that was killed is replaced and removed as what it was to become.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputExistsError, OutputLockedError
 from ome_writers.formats.recognition import is_ours
-from ome_writers.storage.lock import lock_document, lock_owner, lock_path
+from ome_writers.storage.lock import lives, lock_document, lock_owner, lock_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +51,7 @@ class Output:
         self._folder = layout.root == layout.output
         self._lock = lock_path(self.path, folder=self._folder)
         self._aside: Path | None = None
+        self._overwrite = overwrite
         self._held = False  # whether the lock is of this stream
         self._ours = False  # whether what lies at the path is
         above = layout.root.parent if self._folder else layout.root
@@ -58,7 +59,7 @@ class Output:
         self._refuse_if_locked()
         exists = os.path.lexists(self.path) or self._leads_back()
         if exists:
-            self._refuse_unless_replaceable(overwrite)
+            self._refuse_unless_replaceable()
         try:
             if self._folder:
                 if exists:
@@ -85,17 +86,17 @@ class Output:
 
     def settle(self) -> None:
         """Remove what was moved aside: the new stream has begun, and goes on where that cannot be done."""
-        if self._aside is not None:
+        for aside in self._all_aside() if self._overwrite else ():
             try:
-                _remove(self._aside)
+                _remove(aside)
             except OSError as error:
                 _log.warning(
                     "What lay at %s before could not be removed (%s). Remove %s yourself.",
                     self.path,
                     error,
-                    self._aside,
+                    aside,
                 )
-            self._aside = None
+        self._aside = None
 
     def release(self) -> None:
         """Let others write here."""
@@ -127,14 +128,22 @@ class Output:
                 f"or, if that process is gone, remove {self._lock}."
             )
 
-    def _refuse_unless_replaceable(self, overwrite: bool) -> None:
-        if not overwrite:
+    def _refuse_unless_replaceable(self) -> None:
+        if not self._overwrite:
             raise self._exists()
-        if not is_ours(self.path):
+        if not (is_ours(self.path) or self._is_a_killed_start()):
             raise OutputExistsError(
                 f"{self.path} exists and is no dataset that this library wrote; overwrite=True does "
                 f"not remove it. Choose another path, or remove it yourself."
             )
+
+    def _is_a_killed_start(self) -> bool:
+        """Whether a stream that was killed had begun to make what lies here: its lock tells."""
+        if self.path.is_symlink() or self.path.is_dir() != self._folder:
+            return False
+        if self._folder:  # such locks lie in folders that a stream has made, and nowhere else
+            return any(name.startswith(self._lock.name) for name in os.listdir(self.path))
+        return self._lock.exists() and self.path.stat().st_size == 0
 
     def _exists(self) -> OutputExistsError:
         return OutputExistsError(
@@ -142,12 +151,26 @@ class Output:
         )
 
     def _move_aside(self) -> None:
-        aside = self.path.with_name(f".{self.path.name}.replaced-{os.getpid()}")
+        aside = self.path.with_name(f"{self._aside_name}{os.getpid()}")
         os.rename(self.path, aside)
         if self._folder and lock_owner(aside / self._lock.name) is not None:
             os.rename(aside, self.path)  # a stream that has begun since a moment ago
             self._refuse_if_locked()
         self._aside = aside
+
+    @property
+    def _aside_name(self) -> str:
+        """What the name of all that is moved aside begins with; the number of the process follows."""
+        return f".{self.path.name}.replaced-"
+
+    def _all_aside(self) -> list[Path]:
+        """Return what was moved aside by this stream, and by those that were killed before they had removed it."""
+        found = [] if self._aside is None else [self._aside]
+        for path in self.path.parent.iterdir():
+            pid = path.name.removeprefix(self._aside_name)
+            if pid != path.name and pid.isdecimal() and not lives(int(pid)):
+                found.append(path)
+        return found
 
     def _make_folder(self, folder: Path) -> None:
         """Make the folder of the output; of two streams that come at the same moment, one can."""

@@ -17,6 +17,7 @@ import pytest
 import ome_writers as ow
 from ome_writers import AcquisitionSettings, create_stream, dims_from_standard_axes
 
+DEAD = 2**22 + 12345  # above the largest process number of any Linux
 DIMENSIONS = dims_from_standard_axes({"t": 2, "y": 4, "x": 4})
 
 
@@ -93,11 +94,57 @@ def test_a_stale_lock_is_recognised(tmp_path: Path) -> None:
     """The lock of a process that has ended does not keep anybody from overwriting."""
     path = tmp_path / "x.ome.zarr"
     write(path, 1)
-    dead = 2**22 + 12345  # above the largest process number of any Linux
-    owner = {"pid": dead, "host": socket.gethostname()}
+    owner = {"pid": DEAD, "host": socket.gethostname()}
     (path / ".ome-writers.lock").write_text(json.dumps(owner))
     write(path, 2, overwrite=True)
     assert (path / "0" / "c" / "0" / "0" / "0").read_bytes() == bytes([2]) * 16
+
+
+@pytest.mark.parametrize("reached", ["the lock", "its name", "the first array"])
+def test_what_a_killed_start_has_left_can_be_replaced(tmp_path: Path, reached: str) -> None:
+    """A folder that a stream had made and locked is its own, also when it was killed before a document was there."""
+    path = tmp_path / "x.ome.zarr"
+    path.mkdir()
+    owner = json.dumps({"pid": DEAD, "host": socket.gethostname()})
+    name = f".ome-writers.lock.{DEAD}-1.tmp" if reached == "the lock" else ".ome-writers.lock"
+    (path / name).write_text(owner)
+    if reached == "the first array":
+        (path / "0").mkdir()
+        (path / "0" / "zarr.json").write_text('{"zarr_format"')
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        create_stream(settings(path))
+    write(path, 2, overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["x.ome.zarr"]
+    assert not [p for p in path.iterdir() if "lock" in p.name]
+
+
+def test_an_empty_file_of_a_killed_start_can_be_replaced(tmp_path: Path) -> None:
+    """Beside its lock an empty file is that of a stream that was killed; without a lock it is anybody's."""
+    pytest.importorskip("tifffile")
+    path = tmp_path / "x.ome.tiff"
+    path.touch()
+    with pytest.raises(FileExistsError, match="no dataset that this library wrote"):
+        create_stream(settings(path, overwrite=True))
+    owner = {"pid": DEAD, "host": socket.gethostname()}
+    (tmp_path / ".x.ome.tiff.lock").write_text(json.dumps(owner))
+    write(path, 2, overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["x.ome.tiff"]
+
+
+def test_what_a_killed_stream_had_moved_aside_goes_with_the_next(tmp_path: Path) -> None:
+    """The next stream that may overwrite removes it; one that may not, and what a living process moves, leave it."""
+    path = tmp_path / "x.ome.zarr"
+    dead, living = (tmp_path / f".x.ome.zarr.replaced-{n}" for n in (DEAD, os.getppid()))
+    others = tmp_path / ".x.ome.zarr.replaced-by-me"
+    for aside in (dead, living, others):
+        aside.mkdir()
+        (aside / "zarr.json").write_text("{}")
+    write(path, 1)
+    assert dead.exists()
+    write(path, 2, overwrite=True)
+    assert not dead.exists()
+    assert living.exists()
+    assert others.exists()
 
 
 def test_a_failing_start_leaves_the_old_dataset(tmp_path: Path) -> None:
