@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputExistsError, OutputLockedError
 from ome_writers.formats.recognition import is_ours
-from ome_writers.storage.lock import lives, lock_document, lock_owner, lock_path
+from ome_writers.storage.files import is_leftover
+from ome_writers.storage.lock import LOCK_NAME, lives, lock_document, lock_owner, lock_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,12 +139,14 @@ class Output:
             )
 
     def _is_a_killed_start(self) -> bool:
-        """Whether a stream that was killed had begun to make what lies here: its lock tells."""
+        """Whether a stream that was killed had begun to make what lies here: its lock tells, and nobody added to it."""
         if self.path.is_symlink() or self.path.is_dir() != self._folder:
             return False
-        if self._folder:  # such locks lie in folders that a stream has made, and nowhere else
-            return any(name.startswith(self._lock.name) for name in os.listdir(self.path))
-        return self._lock.exists() and self.path.stat().st_size == 0
+        if not self._folder:
+            return self._lock.exists() and self.path.stat().st_size == 0
+        files = [f for f in self.path.rglob("*") if f.is_symlink() or not f.is_dir()]
+        locked = any(f.parent == self.path and f.name.startswith(self._lock.name) for f in files)
+        return locked and all(map(_is_of_a_start, files))
 
     def _exists(self) -> OutputExistsError:
         return OutputExistsError(
@@ -209,6 +212,15 @@ def _link(content: Path, name: Path) -> None:
         fd = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         with os.fdopen(fd, "wb") as file:
             file.write(content.read_bytes())
+
+
+def _is_of_a_start(file: Path) -> bool:
+    """Whether a file may be there when a dataset begins: a document, a lock, or a file that is empty or says enough."""
+    if file.is_symlink() or not file.is_file():
+        return False
+    name = file.name
+    known = name in (LOCK_NAME, "zarr.json") or name.endswith(".companion.ome") or is_leftover(name)
+    return known or not file.stat().st_size or is_ours(file)
 
 
 def _remove(path: Path) -> None:

@@ -147,6 +147,25 @@ def test_what_a_killed_stream_had_moved_aside_goes_with_the_next(tmp_path: Path)
     assert others.exists()
 
 
+def test_what_others_have_added_to_a_killed_start_is_not_removed(tmp_path: Path) -> None:
+    """In the folder of a set that was killed, a file of somebody else keeps everything; without it, all is replaced."""
+    pytest.importorskip("tifffile")
+    wanted = settings(tmp_path / "x.ome.tiff", overwrite=True)
+    wanted.dimensions = dims_from_standard_axes({"p": 2, "t": 1, "y": 4, "x": 4})
+    owner = json.dumps({"pid": DEAD, "host": socket.gethostname()})
+    (tmp_path / "x").mkdir()
+    for name in (".ome-writers.lock", "x.companion.ome", "x_p000.ome.tiff"):
+        (tmp_path / "x" / name).write_text("" if name.endswith(".tiff") else owner)
+    (tmp_path / "x" / "thesis.txt").write_text("precious")
+    before = contents(tmp_path)
+    with pytest.raises(FileExistsError, match="no dataset that this library wrote"):
+        create_stream(wanted)
+    assert contents(tmp_path) == before
+    (tmp_path / "x" / "thesis.txt").unlink()
+    create_stream(wanted).close()
+    assert ow.validate(wanted.output_path).valid
+
+
 def test_a_failing_start_leaves_the_old_dataset(tmp_path: Path) -> None:
     """When the new stream cannot begin, the old dataset lies where it was, whole."""
     path = tmp_path / "x.ome.zarr"
