@@ -17,6 +17,7 @@ import pytest
 
 from ome_writers import Dimension, OutputLockedError, UnsupportedError, create_stream
 from ome_writers.repair import Repair, repair
+from ome_writers.storage import ENGINES
 from ome_writers.storage.lock import lock_document
 from support.acquisitions import IMAGES, LAYOUTS, acquisition
 
@@ -273,6 +274,18 @@ def test_leftovers_go_and_nothing_else(tmp_path: Path) -> None:
     assert (path / "notes.txt").read_text() == "mine"
     assert not (path / ".ome-writers.lock").exists()
     assert not (path / "0" / "c" / "0.__lock").exists()
+
+
+@pytest.mark.parametrize("engine", ["zarr-python", "zarrs-python"])
+def test_the_folder_of_files_that_were_not_whole_goes(tmp_path: Path, engine: str) -> None:
+    """Libraries that write over files do so in a folder of their own: nothing of it is left."""
+    if (missing := ENGINES[engine].missing()) is not None:
+        pytest.skip(missing)
+    path = killed(unbounded(tmp_path / "a.ome.zarr", chunk=3, format=engine), 4, 7)
+    assert [p for p in path.rglob(".*") if p.is_dir()]
+    repaired(path)
+    assert not list(path.rglob(".*"))
+    assert pixels(path / "0")[:2, :, 0, 0].ravel().tolist() == [1, 2, 3, 4]
 
 
 def test_a_moved_dataset_is_repaired_where_it_is(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -162,12 +163,13 @@ class _Work:
     def _clear(self) -> Iterator[Finding]:
         """Remove what a writer leaves when it dies: temporary files, and its lock."""
         for folder, names, plain in os.walk(self._root):
-            names.sort()
-            for name in sorted(plain):
+            for name in sorted((*names, *plain)):
                 path = Path(folder, name)
                 if files.is_leftover(name) and not path.is_symlink():
+                    what = "folder" if path.is_dir() else "file"
                     self._remove(path)
-                    yield Finding(path, "a temporary file of a writer: removed")
+                    yield Finding(path, f"a temporary {what} of a writer: removed")
+            names[:] = sorted(name for name in names if not files.is_leftover(name))
         lock = lock_path(self._root, folder=True)
         if lock.exists():
             self._remove(lock)
@@ -178,7 +180,11 @@ class _Work:
             files.replace(files.contained(self._root, key), content, durable=True)
 
     def _remove(self, path: Path) -> None:
-        if not self._dry_run:
+        if self._dry_run:
+            return
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
             path.unlink()
 
 

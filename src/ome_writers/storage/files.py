@@ -19,7 +19,7 @@ _TRIES = 20  # Windows refuses to replace a file while somebody reads it; reader
 _PAUSE = 0.01  # seconds between tries
 _NAME_BYTES = 200  # of the name go into the temporary one: file systems take 255 in all
 _LEFTOVER = re.compile(
-    r"\..+\.tmp"  # `replace` here, and the chunk files of the direct engine
+    r"\..+\.tmp"  # `replace` here, the chunk files of the direct engine, and the folder for zarr-python's
     r"|.+\.__lock"  # tensorstore's
     r"|.+\.[0-9a-f]{32}\.partial"  # zarr-python's
 )
@@ -84,7 +84,7 @@ def contained(root: Path, key: str) -> Path:
 
 
 def is_leftover(name: str) -> bool:
-    """Whether `name` is that of a temporary file of one of the engines: of no use once its writer is gone."""
+    """Whether `name` is that of a temporary file or folder of an engine: of no use once its writer is gone."""
     return _LEFTOVER.fullmatch(name) is not None
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["open_engine", "open_zarrs_engine"]
 
-STAGE = ".stage"
-"""Folder beside an array's chunks in which the library writes its files, until they are whole."""
+STAGE = ".stage.tmp"
+"""Folder beside an array's chunks in which the library writes its files, until they are whole; `repair` knows the name."""
 
 
 def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> LibraryEngine:
