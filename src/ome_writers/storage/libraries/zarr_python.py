@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["open_engine", "open_zarrs_engine"]
 
 STAGE = ".stage.tmp"
-"""Folder beside an array's chunks in which the library writes its files, until they are whole; `repair` knows the name."""
+"""Folder beside an array's chunks where the library writes its files until they are whole; `repair` knows the name."""
 
 
 def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> LibraryEngine:
