@@ -1,0 +1,91 @@
+"""The acquisition widget of pymmcore-widgets, which is the one of pymmcore-gui (``tox -e gui``)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from adapters.pymmcore.stored import SUFFIXES, check_delivered
+
+pytest.importorskip("PyQt6.QtWidgets", exc_type=ImportError, reason="needs Qt")
+pytest.importorskip("pymmcore_widgets", reason="the widget itself")
+useq = pytest.importorskip("useq")
+pytest.importorskip("tensorstore", reason="the independent reader")
+pytest.importorskip("tifffile", reason="the independent reader")
+
+pytestmark = [
+    pytest.mark.camera,
+    # tifffile's own, when a series of one page lies in another file of a set
+    pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning"),
+]
+
+WINDOW = Path(__file__).with_name("window.py")
+TIMES = {"interval": 0, "loops": 3}
+TWO = [{"config": "DAPI", "exposure": 1}, {"config": "FITC", "exposure": 1, "acquire_every": 2}]
+PLANS: dict[str, dict[str, Any]] = {
+    "one": {"time_plan": TIMES, "channels": TWO[:1]},
+    "several": {"time_plan": TIMES, "channels": TWO, "stage_positions": [(0, 0, 0), (9, 9, 9)]},
+}
+
+
+def pressed(folder: Path, how: str, plans: dict[str, Any], *names: str) -> list[dict[str, Any]]:
+    """Press Run for each name in a window of its own; return what came of each run."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "error",
+            WINDOW,
+            folder,
+            how,
+            useq.MDASequence(**plans).model_dump_json(),
+            *names,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "QT_QPA_PLATFORM": "offscreen", "QT_API": "pyqt6"},
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def check_run(folder: Path, number: int, run: dict[str, Any]) -> None:
+    """Assert that what was shown, and what is stored, are the frames that came."""
+    assert (run["error"], run["seen"]) == ("", True)
+    with np.load(folder / f"{number}.npz") as frames:
+        came = list(zip(run["indices"], frames.values(), strict=True))
+    assert came
+    sequence = useq.MDASequence.model_validate_json(run["sequence"])
+    check_delivered(folder / run["saved_as"], sequence, came)
+
+
+@SUFFIXES
+@pytest.mark.parametrize("how", ["button", "writer"])
+@pytest.mark.parametrize("plans", PLANS)
+def test_run_is_pressed(plans: str, how: str, suffix: str, tmp_path: Path) -> None:
+    """Each run has an output of its own that holds its frames, and the live view shows them; one is cancelled."""
+    names = [f"x.ome.{suffix}", f"x.ome.{suffix}@2", f"y.ome.{suffix}"]
+    if (how, plans, suffix) == ("button", "several", "tiff"):
+        names[1] = f"z.ome.{suffix}@2"  # see below
+    runs = pressed(tmp_path, how, PLANS[plans], *names)
+    assert len({run["saved_as"] for run in runs}) == 3
+    for number, run in enumerate(runs):
+        check_run(tmp_path, number, run)
+
+
+def test_a_second_run_into_a_folder_of_tiffs(tmp_path: Path) -> None:
+    """The widget cannot know that x.ome.tiff is the folder x: the run is refused, says why, and another name helps."""
+    names = ["x.ome.tiff", "x.ome.tiff", "y.ome.tiff"]
+    first, second, third = pressed(tmp_path, "button", PLANS["several"], *names)
+    assert "x.ome.tiff becomes this folder" in second["error"]
+    assert not second["indices"]
+    check_run(tmp_path, 0, first)
+    check_run(tmp_path, 2, third)
