@@ -144,7 +144,7 @@ class Intake:
         """Whether a frame may be at `index` (None: next in order) already."""
         if index is None:
             return self._placement.comes_again()
-        return self._placement.is_filled(self._place(self._locate(index)))
+        return self._placement.is_filled(list(self._locate(index).values()))
 
     def came(self) -> list[Came]:
         """Return what was done so far, with the frames, for the intake of another output."""
@@ -170,11 +170,7 @@ class Intake:
 
     def took(self, index: tuple[int, ...]) -> bool:
         """Whether a frame may be at an acquisition index: it was taken, not only begun to be."""
-        number = self.plan.router.number(index)
-        if number is None or number < self._placement.position:
-            return True
-        explicit = self._placement.explicit
-        return bool(explicit) and self.plan.router.place(index) in explicit
+        return self._placement.is_filled(index)
 
     def read(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return the frame at `index` (storage order) of an image, from memory or disk; zeros if unwritten."""

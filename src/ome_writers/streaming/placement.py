@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ome_writers.errors import EndOfAcquisitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ome_writers.routing import Address, Plan
 
@@ -87,9 +87,13 @@ class Placement:
         """Whether a frame was put at the upcoming place before."""
         return self.next in self._visited or self.next in self.explicit
 
-    def is_filled(self, address: Address) -> bool:
-        """Whether a frame was put at `address` before (in order: that is taken for granted)."""
-        return self.position > 0 or address in self.explicit
+    def is_filled(self, acquired: Sequence[int]) -> bool:
+        """Whether a frame may be at an acquisition index (of what was passed in order: that is taken for granted)."""
+        if self.position:
+            number = self._router.number(acquired)
+            if number is None or number < self.position:
+                return True
+        return bool(self.explicit) and self._router.place(acquired) in self.explicit
 
     @property
     def reached_end(self) -> bool:
