@@ -13,7 +13,7 @@ from ome_writers.errors import UnsupportedError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FirstPage", "first_page"]
+__all__ = ["FirstPage", "first_page", "ome_xml_text"]
 
 _COMPRESSION, _DESCRIPTION = 259, 270
 _MOST_ENTRIES = 65_536
@@ -50,6 +50,21 @@ def first_page(file: Path) -> FirstPage:
         return _first_page(file)
     except (struct.error, OverflowError):
         raise UnsupportedError(f"{file} is no whole TIFF: it ends inside its first page.") from None
+
+
+def ome_xml_text(file: Path) -> bytes:
+    """Return the OME-XML of a file: a companion's whole content, or what a TIFF's first page says.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is none, or one with a document type: what that may define is not read.
+    """
+    companion = file.suffix.lower() == ".ome"
+    text = file.read_bytes() if companion else first_page(file).description
+    if b"<!DOCTYPE" in text[:4096] or b"<!ENTITY" in text:
+        raise UnsupportedError(f"{file}: OME-XML with a document type is not read.")
+    return text
 
 
 def _first_page(file: Path) -> FirstPage:

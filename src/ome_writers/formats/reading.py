@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from pydantic_core import from_json
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.first_page import first_page
+from ome_writers.formats.first_page import ome_xml_text
 from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest, read_lines
 from ome_writers.formats.ome_xml.annotations import value_of
 from ome_writers.formats.zarr_groups import image_groups, read_document
@@ -196,9 +196,7 @@ def _journalled(file: Path, pixels: Element, number: int, axes: str) -> Frames:
 
 
 def _parsed(file: Path) -> Element:
-    text = file.read_bytes() if file.suffix == ".ome" else first_page(file).description
-    if b"<!DOCTYPE" in text[:4096] or b"<!ENTITY" in text:
-        raise UnsupportedError(f"{file}: OME-XML with a document type is not read.")
+    text = ome_xml_text(file)
     try:
         return ElementTree.fromstring(text)
     except ElementTree.ParseError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.first_page import first_page
+from ome_writers.formats.first_page import ome_xml_text
 from ome_writers.formats.tiff_remains import LeftText
 from ome_writers.repair.planes import Left, Told
 from ome_writers.storage import files
@@ -58,7 +58,7 @@ class _Work:
             names = sorted(f.name for f in root.iterdir() if f.name.lower().endswith(ends))
         self._texts: dict[str, LeftText] = {}
         for name in names:
-            xml = self._read(name)
+            xml = ome_xml_text(self._path(name))
             if b"<BinaryOnly" not in xml[:4096]:
                 try:
                     self._texts[name] = LeftText(xml)
@@ -159,15 +159,6 @@ class _Work:
                 if path.is_file() and not path.is_symlink():
                     found[number] = path
         return found
-
-    def _read(self, name: str) -> bytes:
-        path = self._path(name)
-        xml = (
-            path.read_bytes() if name.lower().endswith(_COMPANION) else first_page(path).description
-        )
-        if b"<!DOCTYPE" in xml[:4096] or b"<!ENTITY" in xml:
-            raise UnsupportedError(f"{path}: OME-XML with a document type is not read.")
-        return xml
 
     def _path(self, name: str) -> Path:
         return files.contained(self._folder, name)

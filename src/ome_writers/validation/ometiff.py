@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.first_page import first_page
+from ome_writers.formats.first_page import ome_xml_text
 from ome_writers.settings.dtypes import dtype_of
 from ome_writers.validation.report import Check, Finding
 from ome_writers.validation.validators import ask_ome_types
@@ -39,7 +39,7 @@ def checks(files: list[Path]) -> Iterator[Check]:
     findings: list[Finding] = []
     for file in files:
         try:
-            text = _xml(file)
+            text = ome_xml_text(file)
             documents[file] = ElementTree.fromstring(text)
             texts.append((file, text.decode()))
         except (UnsupportedError, ElementTree.ParseError, ValueError, OSError) as error:
@@ -55,13 +55,6 @@ def checks(files: list[Path]) -> Iterator[Check]:
         tiffs = [f for f in files if f.suffix.lower() in _TIFF]
         yield Check("pages", tuple(x for f in tiffs for x in _pages(f, documents)))
     yield ask_ome_types(texts)
-
-
-def _xml(file: Path) -> bytes:
-    text = file.read_bytes() if file.suffix.lower() == ".ome" else first_page(file).description
-    if b"<!DOCTYPE" in text[:4096] or b"<!ENTITY" in text:
-        raise ValueError("a document type is not read")
-    return text
 
 
 def _links(file: Path, xml: Element) -> Iterator[Finding]:
@@ -80,7 +73,7 @@ def _links(file: Path, xml: Element) -> Iterator[Finding]:
             continue
         found = None
         with suppress(UnsupportedError, ElementTree.ParseError, ValueError, OSError):
-            found = ElementTree.fromstring(_xml(other)).get(_UUID)
+            found = ElementTree.fromstring(ome_xml_text(other)).get(_UUID)
         if uuid and found != uuid:
             yield Finding(file, f"it refers to {name!r} as {uuid}, which is {found}", solved=False)
 
