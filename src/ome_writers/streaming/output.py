@@ -114,7 +114,15 @@ class Output:
             with suppress(OSError):  # another stream has made something in it
                 folder.rmdir()
         if self._aside is not None:
-            os.rename(self._aside, self.path)
+            try:
+                os.rename(self._aside, self.path)
+            except OSError as error:  # the one that ended the start is the one that tells
+                _log.warning(
+                    "What lay at %s before could not be put back (%s). It is at %s: rename it yourself.",
+                    self.path,
+                    error,
+                    self._aside,
+                )
             self._aside = None
 
     def _leads_back(self) -> bool:
@@ -187,8 +195,8 @@ class Output:
     def _take_lock(self) -> None:
         """Make the lock: whole at once, and by one of several that try."""
         mine = self._lock.with_name(f"{self._lock.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-        mine.write_bytes(lock_document())
         try:
+            mine.write_bytes(lock_document())
             for _ in range(_TRIES):
                 try:
                     _link(mine, self._lock)

@@ -16,6 +16,9 @@ import pytest
 
 import ome_writers as ow
 from ome_writers import AcquisitionSettings, create_stream, dims_from_standard_axes
+from ome_writers.formats import lay_out
+from ome_writers.routing import resolve
+from ome_writers.streaming.output import Output
 
 DEAD = 2**22 + 12345  # above the largest process number of any Linux
 DIMENSIONS = dims_from_standard_axes({"t": 2, "y": 4, "x": 4})
@@ -129,6 +132,43 @@ def test_an_empty_file_of_a_killed_start_can_be_replaced(tmp_path: Path) -> None
     (tmp_path / ".x.ome.tiff.lock").write_text(json.dumps(owner))
     write(path, 2, overwrite=True)
     assert [p.name for p in tmp_path.iterdir()] == ["x.ome.tiff"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits of a process are POSIX's")
+@pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
+def test_a_start_without_room_for_its_lock_leaves_nothing(tmp_path: Path, suffix: str) -> None:
+    """Where not even the lock can be written the error says so, and no part of it is left."""
+    if suffix == ".ome.tiff":
+        pytest.importorskip("tifffile")
+    script = """
+import resource, sys
+from ome_writers import AcquisitionSettings, WriteError, create_stream, dims_from_standard_axes
+dimensions = dims_from_standard_axes({"t": 2, "y": 4, "x": 4})
+settings = AcquisitionSettings(root_path=sys.argv[1], dimensions=dimensions, dtype="uint8")
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+try:
+    create_stream(settings)
+except WriteError as error:
+    sys.exit(3)
+"""
+    path = str(tmp_path / f"x{suffix}")
+    told = subprocess.run([sys.executable, "-c", script, path], capture_output=True, timeout=100)
+    assert told.returncode == 3, told.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_the_old_dataset_cannot_be_put_back_the_first_error_is_seen(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says where it lies; no second error takes the place of the one that ended the start."""
+    path = tmp_path / "x.ome.zarr"
+    write(path, 1)
+    output = Output(lay_out(resolve(settings(path))), overwrite=True)
+    (aside,) = (p for p in tmp_path.iterdir() if p != path)
+    aside.rename(tmp_path / "elsewhere")  # by somebody
+    output.restore()
+    assert f"It is at {aside}" in caplog.text
+    assert [p.name for p in tmp_path.iterdir()] == ["elsewhere"]
 
 
 def test_what_a_killed_stream_had_moved_aside_goes_with_the_next(tmp_path: Path) -> None:
