@@ -177,10 +177,11 @@ class Output:
     def _all_aside(self) -> list[Path]:
         """Return what was moved aside by this stream, and by those that were killed before they had removed it."""
         found = [] if self._aside is None else [self._aside]
-        for path in self.path.parent.iterdir():
-            pid = path.name.removeprefix(self._aside_name)
-            if pid != path.name and pid.isdecimal() and not lives(int(pid)):
-                found.append(path)
+        with suppress(OSError):  # a folder that may be written to, and not be looked at
+            for path in self.path.parent.iterdir():
+                pid = path.name.removeprefix(self._aside_name)
+                if pid != path.name and pid.isdecimal() and not lives(int(pid)):
+                    found.append(path)
         return found
 
     def _make_folder(self, folder: Path) -> None:

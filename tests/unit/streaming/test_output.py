@@ -157,6 +157,22 @@ except WriteError as error:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.skipif(
+    os.name == "nt" or os.geteuid() == 0, reason="every folder lets root, and Windows, look in"
+)
+def test_overwrite_needs_no_look_at_the_folder_above(tmp_path: Path) -> None:
+    """A dataset is replaced in a folder that may be written to, and not be listed."""
+    above = tmp_path / "above"
+    above.mkdir()
+    write(above / "x.ome.zarr", 1)
+    above.chmod(0o300)
+    try:
+        write(above / "x.ome.zarr", 2, overwrite=True)
+    finally:
+        above.chmod(0o700)
+    assert [p.name for p in above.iterdir()] == ["x.ome.zarr"]
+
+
 def test_where_the_old_dataset_cannot_be_put_back_the_first_error_is_seen(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
