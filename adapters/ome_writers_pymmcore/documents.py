@@ -43,9 +43,8 @@ def describe(stream: OMEStream, microscope: Microscope) -> None:
         _log.warning("The OME-XML says nothing of the microscope: pip install ome-types")
         return
     models = stream.get_metadata()
-    for model in models.values():
-        if model.binary_only is None:
-            _enrich(model, microscope, [image.camera for image in stream.plan.images])
+    whole = [model for model in models.values() if model.binary_only is None]
+    _enrich(whole, microscope, [image.camera for image in stream.plan.images])
     stream.update_metadata(models)
 
 
@@ -97,14 +96,20 @@ def _without_gaps(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {key: only_plain(value) for key, value in fields.items() if value not in (None, "", [])}
 
 
-def _enrich(model: OME, microscope: Microscope, own: Sequence[str]) -> None:
-    """Tell an OME model what its words suffice for; `own` is the camera of each image that has one of its own."""
+def _enrich(models: Sequence[OME], microscope: Microscope, own: Sequence[str]) -> None:
+    """Tell OME models what their words suffice for; `own` is the camera of each image that has one of its own.
+
+    The files of a set have the same elements, each of which is told once.
+    """
     from ome_types.model import InstrumentRef, ObjectiveSettings
 
     detectors = {camera.label: f"Detector:0:{i}" for i, camera in enumerate(microscope.cameras)}
-    model.instruments = [_instrument(microscope, detectors)]
+    instrument = _instrument(microscope, detectors)
+    for model in models:
+        model.instruments = [instrument]
+    images = {id(image): image for model in models for image in model.images}
     by_label = {camera.label: camera for camera in microscope.cameras}
-    for image in model.images:
+    for image in images.values():
         seen_by = by_label.get(own[int(image.id.rpartition(":")[2])], microscope.cameras[0])
         if microscope.began is not None:
             image.acquisition_date = microscope.began

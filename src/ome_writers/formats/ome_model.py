@@ -28,34 +28,35 @@ _SIZES = ("DimensionOrder", "Type", "SizeX", "SizeY", "SizeZ", "SizeC", "SizeT")
 
 
 def models(
-    keys: Collection[int],
     uuids: Mapping[int, str],
     common: bytes | None,
     planes: Mapping[int, Planes],
-    own: Mapping[int, bytes],
+    edited: Mapping[int, Edited],
+    pointers: Mapping[int, bytes],
 ) -> dict[int, OME]:
-    """Return the model of each document.
+    """Return the model of each document; those of one content share its elements.
 
     Parameters
     ----------
-    keys
-        The documents' numbers.
     uuids
-        The UUID of each.
+        The documents' numbers, and the UUID of each.
     common
-        The document that all have in common which have none of their `own`, without planes.
+        The document, without planes, of all that are neither `edited` nor `pointers`.
     planes
         Number of an image to the planes that belong into the common document.
     """
-    shared = _model(common, planes) if common is not None else None
-    alone = len(keys) == 1
+    read: dict[Edited | None, OME] = {}
     found = {}
-    for number in keys:
-        if number in own:
-            found[number] = _model(own[number])
-        else:
-            assert shared is not None
-            found[number] = _twin(shared, None if alone else uuids[number])
+    for number, urn in uuids.items():
+        source = edited.get(number)
+        if number in pointers:
+            found[number] = _model(pointers[number])
+        elif source is not None:
+            read[source] = read.get(source) or _model(source.document(urn))
+            found[number] = _twin(read[source], urn)
+        elif common is not None:
+            read[None] = read.get(None) or _model(common, planes)
+            found[number] = _twin(read[None], urn if len(uuids) > 1 else None)
     return found
 
 
@@ -122,9 +123,8 @@ class Edited:
         from ome_writers.formats.ome_bulk import without
 
         fresh = _parse(whole(facts, None))
-        self._mark = (
-            f"planes-{uuid.uuid4().hex}-"  # with a number: where the planes of an image belong
-        )
+        self._mark = f"planes-{uuid.uuid4().hex}-"  # with a number: the planes of an image
+        self._text = b""  # the document with the mark in the place of its UUID, once asked for
         self._root = _parse(to_xml(without(model, fresh, planes)).encode())
         for element in self._root.iter():
             for name, value in element.items():
@@ -134,17 +134,20 @@ class Edited:
 
     def document(self, uuid: str) -> bytes:
         """Return the document for the file that has this UUID."""
-        root = copy.copy(self._root)
-        root.set("xmlns", NAMESPACE)
-        root.set("UUID", uuid)
-        # UTF-8, and no breaks in attributes: Bio-Formats takes no numeric character reference (see `text.attribute`)
-        text: bytes = ElementTree.tostring(root, "utf-8", xml_declaration=False)
+        if not self._text:  # of a set, hundreds of files have the same but for the UUID
+            root = copy.copy(self._root)
+            root.set("xmlns", NAMESPACE)
+            root.set("UUID", self._mark)
+            # UTF-8, no breaks in attributes: Bio-Formats takes no numeric character reference (see `text.attribute`)
+            self._text = ElementTree.tostring(root, "utf-8", xml_declaration=False)
         places = re.compile(f"<{self._mark}(\\d+) />".encode())
+        text = self._text.replace(self._mark.encode(), uuid.encode(), 1)
         text = places.sub(lambda place: self._planes[int(place[1])].elements, text)
         return b'<?xml version="1.0" encoding="UTF-8"?>\n' + text
 
     def annotate(self, namespace: str, pairs: Mapping[str, Any]) -> None:
         """Attach pairs to the acquisition; the same namespace replaces."""
+        self._text = b""
         annotations = self._annotations()
         for old in [a for a in annotations if a.get("Namespace") == uri(namespace)]:
             annotations.remove(old)
@@ -159,7 +162,7 @@ class Edited:
         self._bring_in(_parse(whole(facts, None)), planes)
 
     def _bring_in(self, fresh: Element, planes: Mapping[int, Planes]) -> None:
-        self._planes = planes
+        self._planes, self._text = planes, b""
         by_id = {image.get("ID"): image for image in self._root.iter("Image")}
         numbers = {f"Image:{number}": number for number in planes}
         for image in fresh.iter("Image"):
@@ -199,9 +202,7 @@ class Edited:
         found = self._root.find("StructuredAnnotations")
         if found is None:
             found = ElementTree.Element("StructuredAnnotations")
-            roi = next(
-                (i for i, child in enumerate(self._root) if child.tag == "ROI"), len(self._root)
-            )
+            roi = next((i for i, c in enumerate(self._root) if c.tag == "ROI"), len(self._root))
             self._root.insert(roi, found)
         return found
 
@@ -261,9 +262,7 @@ def _twin(model: OME, uuid: str | None) -> OME:
             update[name] = list(value)
     annotations = model.structured_annotations
     if annotations:
-        lists = {
-            name: list(value) for name, value in _fields(annotations) if isinstance(value, list)
-        }
+        lists = {n: list(v) for n, v in _fields(annotations) if isinstance(v, list)}
         update["structured_annotations"] = annotations.model_copy(update=lists)
     return model.model_copy(update=update)
 

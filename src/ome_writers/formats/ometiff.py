@@ -80,15 +80,11 @@ class TiffDocuments:
         """
         from ome_writers.formats.ome_model import models
 
-        edited = {
-            number: e.document(self._files.uuids[number]) for number, e in self._edited.items()
-        }
         common = None
-        if any(n not in edited for n in self._files.whole):
+        if any(n not in self._edited for n in self._files.whole):
             common = whole(self._body(bare=True), self._files.uuids[self._files.whole[0]])
         pointers = {number: self._pointer(number) for number in self._files.parts}
-        own = {**edited, **pointers}
-        return models(self._files.keys, self._files.uuids, common, self._planes, own)
+        return models(self._files.uuids, common, self._planes, self._edited, pointers)
 
     def update_metadata(self, metadata: Any) -> None:
         """Take over models of documents, as `get_metadata` returns them.
@@ -121,7 +117,7 @@ class TiffDocuments:
         except (ValueError, TypeError, RecursionError) as error:
             raise MetadataError(f"The metadata cannot be written as JSON: {error}.") from error
         self._globals[namespace] = plain
-        for edited in self._edited.values():
+        for edited in set(self._edited.values()):
             edited.annotate(namespace, plain)
         self._dirty.update(self._files.whole)
 
@@ -144,7 +140,7 @@ class TiffDocuments:
         """Have all documents that say everything say what is known now."""
         if self._edited:
             facts = self._body(bare=True)
-            for edited in self._edited.values():
+            for edited in set(self._edited.values()):
                 edited.refresh(facts, self._planes)
         self._dirty.update(self._files.whole)
 

@@ -146,6 +146,18 @@ def test_facts_of_the_microscope(demo_core: CMMCorePlus, suffix: str, tmp_path: 
     assert "MMCore" in instrument.microscope.model
 
 
+def test_a_set_is_described_once(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """The files of a set share what is told of the microscope: telling it does not grow with their number squared."""
+    writer = MDAWriter(tmp_path / "x.ome.tiff", core=demo_core)
+    demo_core.mda.run(useq.MDASequence(stage_positions=[(i, i) for i in range(4)]), output=writer)
+    writer.result()
+    first, *others = writer.stream.get_metadata().values()
+    assert [image.instrument_ref.id for image in first.images] == ["Instrument:0"] * 4
+    for model in others:
+        assert model.instruments[0] is first.instruments[0]
+        assert all(a is b for a, b in zip(model.images, first.images, strict=True))
+
+
 @SUFFIXES
 @WAYS
 def test_what_is_never_acquired(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -51,3 +52,37 @@ def test_no_numeric_character_reference(tmp_path: Path) -> None:
         model = ome_types.from_xml(text)
         assert model.images[0].name == "two lines and a snowman ☃"
         assert model.images[0].description == "größer\nals 1"
+
+
+def test_a_set_is_put_into_words_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of a set that were edited alike share their document: its cost does not grow with their number squared."""
+    rendered = []
+    original = ElementTree.tostring
+
+    def counted(element: ElementTree.Element, *args: Any, **kwargs: Any) -> Any:
+        rendered.append(element.tag)
+        return original(element, *args, **kwargs)
+
+    sizes: Any = {"p": 9, "y": 8, "x": 8}
+    settings = AcquisitionSettings(
+        root_path=tmp_path / "x.ome.tiff", dimensions=dims_from_standard_axes(sizes), dtype="uint8"
+    )
+    stream = create_stream(settings)
+    models = stream.get_metadata()
+    for model in models.values():
+        model.creator = "somebody"
+    models[0].images[0].description = "told once"
+    monkeypatch.setattr(ElementTree, "tostring", counted)
+    stream.update_metadata(models)
+    for _ in range(9):
+        stream.append(np.ones((8, 8), "uint8"))
+    stream.close()
+    monkeypatch.undo()
+    assert rendered.count("OME") == 2  # as edited, and at the end
+    models = stream.get_metadata()
+    assert all(model.images[0] is models[0].images[0] for model in models.values())
+    assert len({model.uuid for model in models.values()}) == 9
+    for number, file in enumerate(sorted((tmp_path / "x").iterdir())):
+        document = ome_types.from_tiff(file)
+        assert (document.uuid, document.creator) == (models[number].uuid, "somebody")
+        assert document.images[0].description == "told once"
