@@ -55,6 +55,8 @@ class TiffDocuments:
         """Yield the documents that changed; see `formats.documents.Documents.render`."""
         dirty, self._dirty = self._dirty, set()
         body = None
+        # elements that name files name their own, too
+        urns = self._files.uuids if is_set(self._plan) else {}
         for number, key in self._files.keys.items():
             if number not in dirty:
                 continue
@@ -64,8 +66,7 @@ class TiffDocuments:
                 yield key, self._edited[number].document(self._files.uuids[number])
             else:
                 body = body or self._body()
-                # elements that name files name this one, too
-                yield key, whole(body, self._files.uuids[number] if is_set(self._plan) else None)
+                yield key, whole(body, urns.get(number))
 
     def grow(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Take note of the shapes that the arrays show from now on."""
