@@ -70,11 +70,12 @@ class Recorder:
             return None
         frames = [n for failure in failures for n in failure.frames]
         first = failures[0].error
-        lost = f"frames {describe_frames(frames)} are not on disk"
+        lost, then = "the dataset is not complete on disk", "run `ome-writers repair`"
+        if frames:
+            lost, then = f"frames {describe_frames(frames)} are not on disk", "acquire again"
         error = WriteError(
-            f"Writing to {self._where} failed, {lost if frames else 'the dataset is not complete on disk'}: "
-            f"{type(first).__name__}: {first}. What was written before is readable. Free space or repair the "
-            f"disk, then acquire again.",
+            f"Writing to {self._where} failed, {lost}: {type(first).__name__}: {first}. What was written before is "
+            f"readable. Free space or repair the disk, then {then}.",
             frames,
         )
         error.__cause__ = first
