@@ -8,14 +8,14 @@ from xml.etree import ElementTree
 from ome_writers.cli.command import CommandError
 from ome_writers.cli.description import Axis, Description, ImageDescription, measure
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.first_page import first_page
+from ome_writers.formats.ometiff.first_page import first_page
 from ome_writers.settings.dtypes import dtype_of
 
 if TYPE_CHECKING:
     from pathlib import Path
     from xml.etree.ElementTree import Element
 
-    from ome_writers.formats.first_page import FirstPage
+    from ome_writers.formats.ometiff.first_page import FirstPage
 
 COMPRESSIONS = {1: "not compressed", 5: "lzw", 8: "deflate", 32946: "deflate", 50000: "zstd"}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ome_writers.conversion.source import Source, changed, existing
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.names import distinct
-from ome_writers.formats.zarr_groups import image_groups, read_document
+from ome_writers.formats.omezarr.groups import image_groups, read_document
 from ome_writers.settings import Channel, Dimension, Plate, Position
 from ome_writers.units import kind_of, ngff_name, si_value
 

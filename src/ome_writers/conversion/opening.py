@@ -10,7 +10,7 @@ from ome_writers.conversion.own import describe_own
 from ome_writers.conversion.tiff import describe_tiff
 from ome_writers.errors import OMEWritersError, OutputLockedError, UnsupportedError
 from ome_writers.formats import read_frame_metadata
-from ome_writers.formats.zarr_groups import image_groups
+from ome_writers.formats.omezarr.groups import image_groups
 from ome_writers.storage.lock import lock_owner, lock_path
 from ome_writers.views import open_dataset
 

@@ -11,7 +11,7 @@ from ome_writers.conversion.source import Source, changed, loops
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import lay_out
 from ome_writers.formats.names import distinct
-from ome_writers.formats.zarr_groups import read_document
+from ome_writers.formats.omezarr.groups import read_document
 from ome_writers.repair import plan_of
 from ome_writers.routing import camera_axis
 from ome_writers.settings import Channel, Position

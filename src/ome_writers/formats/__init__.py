@@ -10,6 +10,8 @@ from ome_writers.formats.frame_metadata import Journal
 from ome_writers.formats.reading import read_frame_metadata
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from ome_writers.routing import Plan
 
 __all__ = [
@@ -24,23 +26,27 @@ __all__ = [
 ]
 
 
-_ROOMS = {
-    "ome-zarr": ("ome_writers.formats.zarr_layout", "ome_writers.formats.omezarr", "ZarrDocuments"),
-    "ome-tiff": ("ome_writers.formats.tiff_layout", "ome_writers.formats.ometiff", "TiffDocuments"),
-    "scratch": ("ome_writers.formats.scratch", "ome_writers.formats.scratch", "ScratchDocuments"),
+_MODULES = {
+    "ome-zarr": ("omezarr.layout", "omezarr.documents", "ZarrDocuments"),
+    "ome-tiff": ("ometiff.layout", "ometiff.documents", "TiffDocuments"),
+    "scratch": ("scratch", "scratch", "ScratchDocuments"),
 }
 """By format: the module with ``lay_out(plan)``, and the module and name of its `Documents`."""
 
 
 def lay_out(plan: Plan) -> Layout:
     """Return where the arrays, documents and journals of `plan` will lie."""
-    module = importlib.import_module(_ROOMS[plan.settings.format.name][0])
-    layout: Layout = module.lay_out(plan)
+    name, _, _ = _MODULES[plan.settings.format.name]
+    layout: Layout = _module(name).lay_out(plan)
     return layout
 
 
 def open_documents(plan: Plan, layout: Layout) -> Documents:
     """Return the documents of a new dataset, all of them waiting to be rendered."""
-    _, module, name = _ROOMS[plan.settings.format.name]
-    documents: Documents = getattr(importlib.import_module(module), name)(plan, layout)
+    _, name, kind = _MODULES[plan.settings.format.name]
+    documents: Documents = getattr(_module(name), kind)(plan, layout)
     return documents
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{name}")

@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 from pydantic_core import from_json
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.first_page import ome_xml_text
 from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest, read_lines
 from ome_writers.formats.ome_xml.annotations import value_of
-from ome_writers.formats.zarr_groups import image_groups, read_document
+from ome_writers.formats.ometiff.first_page import ome_xml_text
+from ome_writers.formats.omezarr.groups import image_groups, read_document
 from ome_writers.units import kind_of, ngff_name, si_value
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.zarr_groups import image_groups, read_document
+from ome_writers.formats.omezarr.groups import image_groups, read_document
 
 if TYPE_CHECKING:
     from pathlib import Path

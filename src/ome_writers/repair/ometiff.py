@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.first_page import ome_xml_text
-from ome_writers.formats.tiff_remains import LeftText
+from ome_writers.formats.ometiff.first_page import ome_xml_text
+from ome_writers.formats.ometiff.remains import LeftText
 from ome_writers.repair.planes import Left, Told
 from ome_writers.storage import files
 from ome_writers.storage.finding import Finding
@@ -17,7 +17,7 @@ from ome_writers.storage.tiff.chain import Chain
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ome_writers.formats.tiff_remains import LeftImage
+    from ome_writers.formats.ometiff.remains import LeftImage
 
 __all__ = ["findings", "is_set"]
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import Journal, Outcome, lay_out
 from ome_writers.formats.frame_metadata import end_lines, latest
-from ome_writers.formats.omezarr import XML_KEY, ZarrDocuments
-from ome_writers.formats.zarr_groups import read_document
+from ome_writers.formats.omezarr.documents import XML_KEY, ZarrDocuments
+from ome_writers.formats.omezarr.groups import read_document
 from ome_writers.storage import files
 from ome_writers.storage.finding import Finding
 from ome_writers.storage.lock import lock_path

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from ome_writers.formats.tiff_remains import LeftText, Run
+    from ome_writers.formats.ometiff.remains import LeftText, Run
     from ome_writers.storage.tiff.chain import Chain
 
 __all__ = ["Left", "Told"]

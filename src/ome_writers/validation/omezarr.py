@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest, read_lines
-from ome_writers.formats.zarr_groups import image_groups
+from ome_writers.formats.omezarr.groups import image_groups
 from ome_writers.storage.zarr.remains import Remains
 from ome_writers.validation.report import Check, Finding
 from ome_writers.validation.validators import ask_ome_zarr_models, ask_yaozarrs

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from ome_writers.errors import EngineMissingError
-from ome_writers.formats.first_page import first_page
+from ome_writers.formats.ometiff.first_page import first_page
 from ome_writers.views.freshness import Freshness
 
 if TYPE_CHECKING:

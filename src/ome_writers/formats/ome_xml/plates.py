@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ome_writers.formats.ome_xml.text import attribute
-from ome_writers.formats.zarr_layout import plate_layout
+from ome_writers.formats.plates import plate_layout
 from ome_writers.settings.plate import row_name
 
 if TYPE_CHECKING:

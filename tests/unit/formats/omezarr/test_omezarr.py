@@ -17,7 +17,7 @@ from ome_writers.formats.frame_metadata import EMBED_BYTES
 from ome_writers.routing import Plan, resolve
 from support.acquisitions import IMAGES, LAYOUTS, acquisition, contents
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "zarr"
+GOLDEN = Path(__file__).parents[3] / "golden" / "zarr"
 
 
 def opened(layout: str, **more: Any) -> tuple[Plan, Documents]:

@@ -6,11 +6,12 @@ import copy
 import json
 from typing import TYPE_CHECKING, Any, cast
 
-from ome_writers.formats import ngff
 from ome_writers.formats.documents import Outcome, own_version
 from ome_writers.formats.frame_metadata import EMBED_BYTES, JOURNAL_NAME, latest
+from ome_writers.formats.omezarr import ngff
+from ome_writers.formats.omezarr.layout import below
+from ome_writers.formats.plates import is_plate, plate_layout
 from ome_writers.formats.strict_json import plain
-from ome_writers.formats.zarr_layout import below, is_plate, plate_layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -1,23 +1,20 @@
-"""Which group of an OME-Zarr holds which image: one image, a collection, or a plate.
+"""Which wells and fields of a plate the images are, and what each is called on disk.
 
-Sources: https://ngff.openmicroscopy.org/0.5/ (plate layout, bioformats2raw layout).
+Source: https://ngff.openmicroscopy.org/0.5/ (plate layout); OME-XML uses the same names.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.formats.documents import Layout
-from ome_writers.formats.frame_metadata import JOURNAL_NAME
 from ome_writers.formats.names import alphanumeric, distinct, field_name
 
 if TYPE_CHECKING:
     from ome_writers.routing import ImagePlan, Plan
     from ome_writers.settings import Position
 
-__all__ = ["PlateLayout", "is_plate", "lay_out", "plate_layout"]
+__all__ = ["PlateLayout", "is_plate", "plate_layout"]
 
 
 @dataclass(frozen=True)
@@ -40,33 +37,6 @@ class PlateLayout:
 def is_plate(plan: Plan) -> bool:
     """Whether the images are fields of a plate."""
     return plan.settings.plate is not None and plan.settings.position_dimension_index is not None
-
-
-def lay_out(plan: Plan) -> Layout:
-    """Return the layout of an OME-Zarr."""
-    output = Path(plan.settings.output_path)
-    if is_plate(plan):
-        images = [""] * len(plan.images)
-        plate = plate_layout(plan)
-        for (row, column), fields in plate.fields.items():
-            for number, name in fields:
-                images[number] = f"{plate.rows[row]}/{plate.columns[column]}/{name}"
-    elif plan.settings.position_dimension_index is None and len(plan.images) == 1:
-        images = [""]
-    else:
-        images = [str(image.number) for image in plan.images]
-    return Layout(
-        root=output,
-        output=output,
-        arrays=tuple(below(image, "0") for image in images),
-        images=tuple(images),
-        journals=tuple(below(image, JOURNAL_NAME) for image in images),
-    )
-
-
-def below(group: str, name: str) -> str:
-    """Return the key of `name` in a group."""
-    return f"{group}/{name}" if group else name
 
 
 def plate_layout(plan: Plan) -> PlateLayout:

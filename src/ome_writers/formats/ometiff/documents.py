@@ -13,7 +13,7 @@ from ome_writers.errors import MetadataError
 from ome_writers.formats.documents import Outcome, own_version
 from ome_writers.formats.frame_metadata import to_strict_json
 from ome_writers.formats.ome_xml import binary_only, letters, render_body, render_planes, whole
-from ome_writers.formats.tiff_layout import TiffSet, is_set, lay_out, pages_of
+from ome_writers.formats.ometiff.layout import TiffSet, is_set, lay_out, pages_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from ome_writers.formats.documents import Layout
     from ome_writers.formats.frame_metadata import Journal
-    from ome_writers.formats.ome_model import Edited
     from ome_writers.formats.ome_xml import Body, Planes
+    from ome_writers.formats.ometiff.models import Edited
     from ome_writers.routing import Plan
 
 __all__ = ["TiffDocuments", "lay_out"]
@@ -79,7 +79,7 @@ class TiffDocuments:
 
         The models share the elements that all files have in common.
         """
-        from ome_writers.formats.ome_model import models
+        from ome_writers.formats.ometiff.models import models
 
         common = None
         if any(n not in self._edited for n in self._files.whole):
@@ -99,7 +99,7 @@ class TiffDocuments:
         KeyError
             If there is no such position.
         """
-        from ome_writers.formats.ome_model import check_models, edit
+        from ome_writers.formats.ometiff.models import check_models, edit
 
         check_models(metadata, self._files.keys)
         given = {n: model for n, model in metadata.items() if n in self._files.whole}

@@ -15,7 +15,7 @@ from ome_writers.units import si_value
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ome_writers.formats.zarr_layout import PlateLayout
+    from ome_writers.formats.plates import PlateLayout
     from ome_writers.routing import ImagePlan
     from ome_writers.settings import Dimension, Plate
 
