@@ -8,7 +8,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from ome_writers.cli import (
+from ome_writers.cli.command import FAILURE, INTERRUPTED, SUCCESS, USAGE, Command, CommandError
+from ome_writers.cli.commands import (
     advise,
     bench,
     completion,
@@ -20,7 +21,6 @@ from ome_writers.cli import (
     validate,
     watch,
 )
-from ome_writers.cli.command import FAILURE, INTERRUPTED, SUCCESS, USAGE, Command, CommandError
 from ome_writers.cli.screen import open_screen
 from ome_writers.errors import OMEWritersError
 

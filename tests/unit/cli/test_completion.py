@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from ome_writers.cli import main
-from ome_writers.cli.completion import SHELLS
+from ome_writers.cli.commands.completion import SHELLS
 from ome_writers.cli.program import COMMANDS
 
 

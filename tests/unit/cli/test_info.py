@@ -19,7 +19,8 @@ from ome_writers import (
     dims_from_standard_axes,
 )
 from ome_writers.cli import main
-from ome_writers.cli.info import ROWS, describe
+from ome_writers.cli.commands.info import ROWS
+from ome_writers.cli.describing import describe
 
 
 def write(path: Path, *, positions: list[Any] | None = None, **more: Any) -> AcquisitionSettings:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from ome_writers.cli.command import SUCCESS, Command, CommandError
-from ome_writers.cli.info import describe
+from ome_writers.cli.describing import describe
 from ome_writers.cli.screen import human_size
 from ome_writers.errors import OutputExistsError, SettingsError
 from ome_writers.settings import BackendName, Compression

@@ -6,20 +6,20 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.cli.acquisition import acquire, open_microscope
 from ome_writers.cli.command import SUCCESS, Command, CommandError
-from ome_writers.cli.info import describe
-from ome_writers.cli.picture import draw_contact_sheet
+from ome_writers.cli.demonstration.acquisition import acquire, open_microscope
+from ome_writers.cli.demonstration.picture import draw_contact_sheet
+from ome_writers.cli.demonstration.witness import look
+from ome_writers.cli.describing import describe
 from ome_writers.cli.screen import human_size
-from ome_writers.cli.witness import look
 from ome_writers.settings.formats import split_suffix
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from ome_writers.cli.acquisition import Acquisition
+    from ome_writers.cli.demonstration.acquisition import Acquisition
+    from ome_writers.cli.demonstration.witness import Seen
     from ome_writers.cli.screen import Screen
-    from ome_writers.cli.witness import Seen
 
 DEFAULT = "demo.ome.zarr"
 

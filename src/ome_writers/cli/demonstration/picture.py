@@ -9,7 +9,7 @@ from ome_writers.views.sheet import SheetRow, draw_sheet, spread
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ome_writers.cli.witness import Seen, SeenImage
+    from ome_writers.cli.demonstration.witness import Seen, SeenImage
 
 
 def draw_contact_sheet(seen: Seen, title: str, path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.cli.command import CommandError
-from ome_writers.cli.description import Axis, Description, ImageDescription, measure
+from ome_writers.cli.describing.description import Axis, Description, ImageDescription, measure
 
 if TYPE_CHECKING:
     from pathlib import Path

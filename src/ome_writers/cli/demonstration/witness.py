@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from ome_writers.cli.acquisition import Delivered
+    from ome_writers.cli.demonstration.acquisition import Delivered
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from ome_writers.cli.command import CommandError
-from ome_writers.cli.description import Axis, Description, ImageDescription, measure
+from ome_writers.cli.describing.description import Axis, Description, ImageDescription, measure
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.ometiff.first_page import first_page
 from ome_writers.settings.dtypes import dtype_of

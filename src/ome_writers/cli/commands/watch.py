@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.cli.command import SUCCESS, Command, CommandError
-from ome_writers.cli.info import describe
+from ome_writers.cli.describing import describe
 from ome_writers.cli.screen import human_size
 from ome_writers.storage.lock import lock_owner, lock_path
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator, Mapping
 
-    from ome_writers.cli.description import Description
+    from ome_writers.cli.describing import Description
     from ome_writers.cli.screen import Screen
 
 INTERVAL = 0.5  # seconds

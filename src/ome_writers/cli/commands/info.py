@@ -5,36 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.cli.command import SUCCESS, Command, CommandError
-from ome_writers.cli.ometiff import describe_tiff
-from ome_writers.cli.omezarr import describe_zarr
+from ome_writers.cli.command import SUCCESS, Command
+from ome_writers.cli.describing import describe
 from ome_writers.cli.screen import human_size
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from ome_writers.cli.description import Description
+    from ome_writers.cli.describing import Description
     from ome_writers.cli.screen import Screen
 
 ROWS = 12
 """How many images the table shows; `--all` shows the rest of a large plate."""
-
-
-def describe(path: Path) -> Description:
-    """Describe an OME-Zarr, an OME-TIFF, or a folder with a set of OME-TIFF files.
-
-    Raises
-    ------
-    CommandError
-        Nothing is there, or it is something else.
-    """
-    if not path.exists():
-        raise CommandError(f"{path} does not exist")
-    if (path / "zarr.json").is_file():
-        return describe_zarr(path)
-    if (path / ".zattrs").is_file():
-        raise CommandError(f"{path} is a Zarr v2 store; only OME-Zarr 0.5 (Zarr v3) is understood")
-    return describe_tiff(path)
 
 
 def _arguments(parser: ArgumentParser) -> None:

@@ -1,0 +1,1 @@
+"""The commands, a file each. None of them knows another."""
