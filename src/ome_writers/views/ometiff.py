@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ome_writers.errors import UnsupportedError
+from ome_writers.formats.ometiff.first_page import without_document_type
 from ome_writers.settings.dtypes import dtype_of
 from ome_writers.views.freshness import Freshness
 from ome_writers.views.stacked import StackedSource
@@ -145,7 +146,7 @@ class _Dataset:
         with self._lock:
             freshness, known = self._companions.get(path) or (Freshness(path), b"")
             if freshness.may_differ():
-                known = path.read_bytes()
+                known = without_document_type(path.read_bytes(), path)
                 freshness.read(known)
                 self._companions[path] = freshness, known
             return known

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from ome_writers import UnsupportedError, create_stream, read_frame_metadata
+import ome_writers
+from ome_writers import OmeTiffFormat, UnsupportedError, create_stream, read_frame_metadata
+from ome_writers.cli.describing import describe
 from ome_writers.formats import frame_metadata
 from support.acquisitions import IMAGES, LAYOUTS, acquisition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FRAME = np.zeros((4, 6), "uint16")
 
@@ -106,9 +111,19 @@ def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.ome.tif").write_bytes(b"no TIFF at all......")
     with pytest.raises(UnsupportedError, match="no TIFF"):
         read_frame_metadata(tmp_path / "a.ome.tif")
-    (tmp_path / "a.companion.ome").write_bytes(b'<!DOCTYPE x [<!ENTITY y "z">]><OME>&y;</OME>')
+
+
+@pytest.mark.parametrize("read", [read_frame_metadata, ome_writers.open, describe])
+def test_a_document_type_is_refused(read: Callable[[Path], object], tmp_path: Path) -> None:
+    """What an OME-XML may define is not read, by whoever looks: in a companion, and in a TIFF."""
+    settings = acquisition("collection", tmp_path / "a.ome.tif")
+    settings.format = OmeTiffFormat(multi_file_metadata="companion-file")
+    with create_stream(settings) as stream:
+        stream.append(FRAME)
+    (companion,) = Path(settings.output_path).glob("*.companion.ome")
+    companion.write_bytes(b'<!DOCTYPE x [<!ENTITY y "z">]>' + companion.read_bytes())
     with pytest.raises(UnsupportedError, match="document type"):
-        read_frame_metadata(tmp_path / "a.companion.ome")
+        read(Path(settings.output_path))
 
 
 @pytest.mark.parametrize("series", ["../outside.zarr", "/etc", "a/../../outside.zarr", "link", ""])

@@ -7,15 +7,12 @@ from xml.etree import ElementTree
 
 from ome_writers.cli.command import CommandError
 from ome_writers.cli.describing.description import Axis, Description, ImageDescription, measure
-from ome_writers.errors import UnsupportedError
-from ome_writers.formats.ometiff.first_page import first_page
+from ome_writers.formats.ometiff.first_page import first_page, ome_xml_text
 from ome_writers.settings.dtypes import dtype_of
 
 if TYPE_CHECKING:
     from pathlib import Path
     from xml.etree.ElementTree import Element
-
-    from ome_writers.formats.ometiff.first_page import FirstPage
 
 COMPRESSIONS = {1: "not compressed", 5: "lzw", 8: "deflate", 32946: "deflate", 50000: "zstd"}
 
@@ -25,21 +22,18 @@ def describe_tiff(path: Path) -> Description:
 
     Raises
     ------
-    CommandError
+    UnsupportedError, CommandError
         It is no TIFF, holds no OME-XML, or points to a file that is not there.
     """
     folder = path if path.is_dir() else path.parent
     first = _first_file(path)
-    page = _first_page(first)
+    page = first_page(first)
     xml = _parse(page.description, first)
     if (pointer := xml.find("{*}BinaryOnly")) is not None:
         document = folder / pointer.get("MetadataFile", "")
         if not document.is_file():
             raise CommandError(f"{first} points to {document} for its metadata; it is not there")
-        is_xml = document.suffix.lower() == ".ome"
-        xml = _parse(
-            document.read_bytes() if is_xml else _first_page(document).description, document
-        )
+        xml = _parse(ome_xml_text(document), document)
     compression = COMPRESSIONS.get(page.compression, f"compression {page.compression}")
     images = tuple(_image(image, first, compression) for image in xml.findall("{*}Image"))
     named = {uuid.get("FileName", "") for uuid in xml.iterfind(".//{*}TiffData/{*}UUID")}
@@ -71,13 +65,6 @@ def _first_file(path: Path) -> Path:
     if not files:
         raise CommandError(f"{path} holds neither an OME-Zarr nor TIFF files")
     return files[0]
-
-
-def _first_page(path: Path) -> FirstPage:
-    try:
-        return first_page(path)
-    except UnsupportedError as error:
-        raise CommandError(str(error)) from None
 
 
 def _parse(text: bytes, path: Path) -> Element:

@@ -13,7 +13,7 @@ from ome_writers.errors import UnsupportedError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FirstPage", "first_page", "ome_xml_text"]
+__all__ = ["FirstPage", "first_page", "ome_xml_text", "without_document_type"]
 
 _COMPRESSION, _DESCRIPTION = 259, 270
 _MOST_ENTRIES = 65_536
@@ -44,12 +44,14 @@ def first_page(file: Path) -> FirstPage:
     Raises
     ------
     UnsupportedError
-        If it is no TIFF, ends inside its first page, or has no description.
+        If it is no TIFF, ends inside its first page, or has no description, or one with a document type.
     """
     try:
-        return _first_page(file)
+        page = _first_page(file)
     except (struct.error, OverflowError):
         raise UnsupportedError(f"{file} is no whole TIFF: it ends inside its first page.") from None
+    without_document_type(page.description, file)
+    return page
 
 
 def ome_xml_text(file: Path) -> bytes:
@@ -58,10 +60,21 @@ def ome_xml_text(file: Path) -> bytes:
     Raises
     ------
     UnsupportedError
-        If there is none, or one with a document type: what that may define is not read.
+        If there is none, or one with a document type.
     """
-    companion = file.suffix.lower() == ".ome"
-    text = file.read_bytes() if companion else first_page(file).description
+    if file.suffix.lower() == ".ome":
+        return without_document_type(file.read_bytes(), file)
+    return first_page(file).description
+
+
+def without_document_type(text: bytes, file: Path) -> bytes:
+    """Return the text of an XML document, unless it has a document type: what that may define is not read.
+
+    Raises
+    ------
+    UnsupportedError
+        If it has one.
+    """
     if b"<!DOCTYPE" in text[:4096] or b"<!ENTITY" in text:
         raise UnsupportedError(f"{file}: OME-XML with a document type is not read.")
     return text
