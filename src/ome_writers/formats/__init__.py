@@ -5,7 +5,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from ome_writers.formats.documents import Documents, Layout, Outcome, Status
+from ome_writers.formats.documents import (
+    CarryingDocuments,
+    Documents,
+    GrowingDocuments,
+    Layout,
+    Outcome,
+    Status,
+)
 from ome_writers.formats.frame_metadata import Journal
 from ome_writers.formats.reading import read_frame_metadata
 
@@ -15,7 +22,9 @@ if TYPE_CHECKING:
     from ome_writers.routing import Plan
 
 __all__ = [
+    "CarryingDocuments",
     "Documents",
+    "GrowingDocuments",
     "Journal",
     "Layout",
     "Outcome",

@@ -8,17 +8,25 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from ome_writers.formats.frame_metadata import storage_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ome_writers.formats.frame_metadata import Journal
 
-__all__ = ["Documents", "Layout", "Outcome", "Status", "own_version"]
+__all__ = [
+    "CarryingDocuments",
+    "Documents",
+    "GrowingDocuments",
+    "Layout",
+    "Outcome",
+    "Status",
+    "own_version",
+]
 
 Status = Literal["writing", "complete", "cancelled", "failed"]
 
@@ -117,4 +125,22 @@ class Documents(Protocol):
 
     def journal_obsolete(self) -> tuple[int, ...]:
         """Return the images whose journal is wholly contained in the documents."""
+        ...
+
+
+@runtime_checkable
+class GrowingDocuments(Documents, Protocol):
+    """Documents that say how long the arrays are, where the arrays themselves do not."""
+
+    def grow(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Take note of the shapes that the arrays show from now on."""
+        ...
+
+
+@runtime_checkable
+class CarryingDocuments(Documents, Protocol):
+    """Documents that can take over what was edited in those of a dataset that theirs replaces."""
+
+    def carry_over(self, earlier: Any) -> None:
+        """Take over what others have changed in `earlier`, documents of the same kind."""
         ...

@@ -9,6 +9,7 @@ from ome_writers.storage.contract import (
     Failure,
     LendingEngine,
     Options,
+    SettlingEngine,
 )
 from ome_writers.storage.registry import ENGINES, EngineRow, choose, open_engine
 
@@ -21,6 +22,7 @@ __all__ = [
     "Failure",
     "LendingEngine",
     "Options",
+    "SettlingEngine",
     "choose",
     "open_engine",
 ]

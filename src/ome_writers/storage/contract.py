@@ -6,8 +6,8 @@ nothing of positions, channels or documents.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +82,7 @@ class Failure:
     """An error of a worker, and the numbers of the frames that it kept from the disk."""
 
     error: BaseException
-    frames: tuple[int, ...] = field(default=())
+    frames: tuple[int, ...] = ()
 
 
 class Engine(Protocol):
@@ -143,6 +143,7 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
 class LendingEngine(Engine, Protocol):
     """An engine that can lend the memory from which it will write."""
 
@@ -158,6 +159,7 @@ class LendingEngine(Engine, Protocol):
         ...
 
 
+@runtime_checkable
 class SettlingEngine(Engine, Protocol):
     """An engine whose documents say of what is in its files how much counts.
 

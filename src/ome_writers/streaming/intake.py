@@ -13,6 +13,7 @@ import numpy as np
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import Outcome
 from ome_writers.routing import Progress
+from ome_writers.storage import LendingEngine
 from ome_writers.streaming.frames import as_frame
 from ome_writers.streaming.learning import Step
 from ome_writers.streaming.placement import Placement
@@ -52,6 +53,8 @@ class Intake:
     ----------
     accepted
         Number of frames that were taken.
+    lender
+        The engine, where it lends memory to fill.
     longest
         Seconds that the engine has made `take` wait at most.
     revisits
@@ -62,6 +65,7 @@ class Intake:
         self.plan = plan
         self.recorder = recorder
         self.engine = recorder.engine
+        self.lender = self.engine if isinstance(self.engine, LendingEngine) else None
         self.accepted = 0
         self.revisits = plan.router.revisits
         self._row = row

@@ -9,7 +9,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import WriteError, describe_frames
-from ome_writers.storage import Failure
+from ome_writers.formats import CarryingDocuments, GrowingDocuments
+from ome_writers.storage import Failure, SettlingEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -113,9 +114,8 @@ class Recorder:
         with self._speaking:
             said = self._try(lambda: self._documents.finish(outcome, self.journal))
             said = self._try(self._put_documents) and said
-            settle = getattr(self.engine, "settle", None)
-            if said and settle is not None:
-                self._try(settle)
+            if said and isinstance(self.engine, SettlingEngine):
+                self._try(self.engine.settle)
             if not self._failures:
                 for image in self._documents.journal_obsolete():
                     self.journal.discard(image)
@@ -125,7 +125,7 @@ class Recorder:
     @property
     def can_be_replaced(self) -> bool:
         """Whether all that was said of the dataset could be said of another one."""
-        return not self._edited or hasattr(self._documents, "carry_over")
+        return not self._edited or isinstance(self._documents, CarryingDocuments)
 
     def discard(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Remove the output."""
@@ -143,8 +143,8 @@ class Recorder:
     def inherit(self, earlier: Recorder) -> None:
         """Say of this dataset what was said of one that it replaces; see `can_be_replaced`."""
         with self._speaking:
-            if earlier._edited:
-                self._documents.carry_over(earlier._documents)  # type: ignore[attr-defined]  # asked before
+            if earlier._edited and isinstance(self._documents, CarryingDocuments):
+                self._documents.carry_over(earlier._documents)
                 self._edited = True
             for namespace, metadata in earlier._told.items():
                 self._documents.set_global_metadata(namespace, metadata)
@@ -172,10 +172,9 @@ class Recorder:
 
     def _grow(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Tell the documents how long the arrays have become, where it is the documents that say so."""
-        grow = getattr(self._documents, "grow", None)
-        if grow is not None:
+        if isinstance(self._documents, GrowingDocuments):
             with self._speaking:
-                grow(shapes)
+                self._documents.grow(shapes)
                 self._put_documents()
 
     def _put_documents(self) -> None:

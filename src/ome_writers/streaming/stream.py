@@ -169,16 +169,15 @@ class OMEStream:
             if self._state is not _OPEN or self._recorder.failed:
                 self._refuse()
             image = self._intake.image(index)
-        engine = self._intake.engine
-        lend = getattr(engine, "lend", None) if image.planes == 1 else None
+        lender = self._intake.lender if image.planes == 1 else None
         shape, dtype = image.frame_shape, image.array.dtype
-        frame = np.empty(shape, dtype) if lend is None else lend(image.number)
+        frame = np.empty(shape, dtype) if lender is None else lender.lend(image.number)
         try:
             yield frame
             self.append(frame, index=index, copy=False, frame_metadata=frame_metadata)
         except BaseException:
-            if lend is not None:
-                engine.reclaim(frame)  # type: ignore[attr-defined]  # who lends also takes back
+            if lender is not None:
+                lender.reclaim(frame)
             raise
 
     def skip(self, *, frames: int = 1) -> None:
