@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ome_writers.routing.arrival import arrival_order
-from ome_writers.routing.cameras import camera_axis
+from ome_writers.routing.cameras import camera_axis, cameras_along
 from ome_writers.routing.plan import ArrayPlan, ImagePlan, Plan
 from ome_writers.routing.progress import Progress
 from ome_writers.routing.resolve import resolve
@@ -19,5 +19,6 @@ __all__ = [
     "Step",
     "arrival_order",
     "camera_axis",
+    "cameras_along",
     "resolve",
 ]

@@ -10,7 +10,14 @@ from ome_writers.settings import Camera
 if TYPE_CHECKING:
     from ome_writers.settings import AcquisitionSettings, Dimension
 
-__all__ = ["FrameKind", "camera_axis", "frame_kinds", "is_camera_axis"]
+__all__ = [
+    "FrameKind",
+    "camera_axis",
+    "camera_name",
+    "cameras_along",
+    "frame_kinds",
+    "is_camera_axis",
+]
 
 _NAMES = frozenset({"cam", "camera"})
 
@@ -53,14 +60,23 @@ def camera_axis(settings: AcquisitionSettings) -> Dimension | None:
     return next((d for d in settings.dimensions[:-2] if is_camera_axis(d)), None)
 
 
+def camera_name(i: int) -> str:
+    """Return what the camera at place `i` of an axis is called, where nobody has named it."""
+    return f"Camera-{i + 1}"
+
+
+def cameras_along(axis: Dimension) -> list[Camera]:
+    """Return the cameras of an axis of cameras; of those that have but a name, that is all that is said."""
+    coords = axis.coords or [camera_name(i) for i in range(axis.count or 1)]
+    return [c if isinstance(c, Camera) else Camera(name=str(c)) for c in coords]
+
+
 def frame_kinds(settings: AcquisitionSettings) -> tuple[FrameKind, ...]:
     """Return what the frames of each camera are like, in the order of the axis; one where there is no axis."""
     axis = camera_axis(settings)
     if axis is None:
         return (FrameKind("", settings.frame_dimensions, settings.dtype, bool(settings.rgb)),)
-    coords = axis.coords or [f"Camera-{i + 1}" for i in range(axis.count or 1)]
-    cameras = [c if isinstance(c, Camera) else Camera(name=str(c)) for c in coords]
-    return tuple(_kind(camera, settings) for camera in cameras)
+    return tuple(_kind(camera, settings) for camera in cameras_along(axis))
 
 
 def _kind(camera: Camera, settings: AcquisitionSettings) -> FrameKind:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ome_writers.routing.cameras import is_camera_axis
+from ome_writers.routing.cameras import camera_name, is_camera_axis
 from ome_writers.settings import Channel, Dimension
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def label_of(dim: Dimension, i: int) -> str:
     if dim.coords:
         coord = dim.coords[i]
         return str(getattr(coord, "name", coord))
-    return f"Camera-{i + 1}" if is_camera_axis(dim) else f"{dim.name}{i}"
+    return camera_name(i) if is_camera_axis(dim) else f"{dim.name}{i}"
 
 
 def with_cameras(

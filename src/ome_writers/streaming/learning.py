@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ome_writers.routing import camera_axis
+from ome_writers.routing import camera_axis, cameras_along
 from ome_writers.settings import AcquisitionSettings, Camera
 
 if TYPE_CHECKING:
@@ -86,8 +86,7 @@ class Learning:
             return None  # of this one the settings speak
         axis = camera_axis(settings)
         assert axis is not None
-        names = axis.coords or [f"Camera-{i + 1}" for i in range(axis.count or 1)]
-        cameras = [c if isinstance(c, Camera) else Camera(name=str(c)) for c in names]
+        cameras = cameras_along(axis)
         cameras[camera] = Camera(
             name=cameras[camera].name,
             height=frame.shape[0],
