@@ -50,53 +50,31 @@ def resolve(settings: AcquisitionSettings) -> Plan:
     planes = [3 if as_planes and kind.rgb else 1 for kind in kinds]
     folded, collected = _surplus(acquired, apart, colours=max(planes) > 1)
     stored = [d for d in settings.storage_index_dimensions if d not in (*folded, *collected)]
-    channels = math.prod(
-        d.count or 1 for d in (*stored, *folded) if d.type == "channel" or is_camera_axis(d)
-    ) * max(planes)
-    if channels > MOST_CHANNELS:
-        raise UnsupportedError(
-            f"An image may have {MOST_CHANNELS} channels, and this one would have {channels}."
-        )
+    _refuse_many_channels((*stored, *folded), max(planes))
     channel = next((d for d in stored if d.type == "channel"), None)
     if channel is None and (folded or max(planes) > 1):
-        taken = {d.name for d in (*stored, *settings.frame_dimensions)}
-        name = next(n for n in ("c", *(f"c{i}" for i in range(len(taken)))) if n not in taken)
-        channel = Dimension(name=name, type="channel", count=1, chunk_size=1)
-        at = next((i for i, d in enumerate(stored) if d.type == "space"), len(stored))
-        stored.insert(at, channel)
-    axes = [d.name for d in stored]
+        channel = _insert_channel_axis(stored, settings.frame_dimensions)
     router = Router(
         axes=tuple(d.name for d in acquired),
         counts=tuple(d.count for d in acquired),
-        steps=tuple(_steps(acquired, axes, folded, collected, channel)),
+        steps=tuple(_steps(acquired, [d.name for d in stored], folded, collected, channel)),
         rank=len(stored),
         schedule=settings.schedule,
     )
-    extents = _extents(router) if settings.schedule is not None else None
     forms = [_form(stored, channel, folded, n, kind) for kind, n in zip(kinds, planes, strict=True)]
-    images = []
-    nowhere = (1,) * len(stored)  # of an image that the schedule never comes to: none is empty
-    arrays: dict[tuple[int, tuple[int, ...] | None], tuple[ArrayPlan, int | None]] = {}
-    for number, (name, position, which) in enumerate(_images(acquired, collected, apart)):
-        form = forms[which]
-        alike = (which, None if extents is None else extents.get(number, nowhere))
-        if alike not in arrays:
-            made = _array(settings, form, alike[1])
-            arrays[alike] = made, _slow_axis(router, made)
-        array, slow_axis = arrays[alike]
-        images.append(
-            ImagePlan(
-                number,
-                name,
-                position,
-                array,
-                slow_axis,
-                form.kind.camera if apart is not None else "",
-                form.planes,
-                form.plane_axis,
-            )
-        )
-    return Plan(settings, tuple(images), router, router.frames)
+    named = _images(acquired, collected, apart)
+    images = _image_plans(settings, router, forms, named, own_cameras=apart is not None)
+    return Plan(settings, images, router, router.frames)
+
+
+def _insert_channel_axis(stored: list[Dimension], frame: Sequence[Dimension]) -> Dimension:
+    """Put an axis of one channel, which cameras or samples become part of, among the stored axes; return it."""
+    taken = {d.name for d in (*stored, *frame)}
+    name = next(n for n in ("c", *(f"c{i}" for i in range(len(taken)))) if n not in taken)
+    channel = Dimension(name=name, type="channel", count=1, chunk_size=1)
+    at = next((i for i, d in enumerate(stored) if d.type == "space"), len(stored))
+    stored.insert(at, channel)
+    return channel
 
 
 @dataclass(frozen=True)
@@ -203,9 +181,38 @@ def _join(name: str, more: str) -> str:
     return f"{name} / {more}" if name else more
 
 
+def _image_plans(
+    settings: AcquisitionSettings,
+    router: Router,
+    forms: Sequence[_Form],
+    named: Sequence[tuple[str, Position | None, int]],
+    *,
+    own_cameras: bool,
+) -> tuple[ImagePlan, ...]:
+    """Return the plans of the images that are `named` (see `_images`); images that are alike share one of an array."""
+    extents = _extents(router) if settings.schedule is not None else None
+    nowhere = (1,) * router.rank  # of an image that the schedule never comes to: none is empty
+    arrays: dict[tuple[int, tuple[int, ...] | None], tuple[ArrayPlan, int | None]] = {}
+    images = []
+    for number, (name, position, which) in enumerate(named):
+        form = forms[which]
+        alike = (which, None if extents is None else extents.get(number, nowhere))
+        if alike not in arrays:
+            made = _array(settings, form, alike[1])
+            arrays[alike] = made, _slow_axis(router, made)
+        array, slow_axis = arrays[alike]
+        camera = form.kind.camera if own_cameras else ""
+        images.append(
+            ImagePlan(
+                number, name, position, array, slow_axis, camera, form.planes, form.plane_axis
+            )
+        )
+    return tuple(images)
+
+
 def _extents(router: Router) -> dict[int, tuple[int, ...]]:
     """Return the hull of what a schedule puts into each image, over one cycle."""
-    images, index = router.places(0, router._period)
+    images, index = router.places(0, router.period)
     hull: dict[int, tuple[int, ...]] = {}
     for image in np.unique(images).tolist():
         hull[image] = tuple((index[images == image].max(axis=0) + 1).tolist())
@@ -241,6 +248,16 @@ def _array(
         compression=settings.compression or "none",
         samples=3 // image.planes if image.kind.rgb else 1,
     )
+
+
+def _refuse_many_channels(dimensions: Sequence[Dimension], planes: int) -> None:
+    """Refuse channels, cameras among them and `planes` for each, that no document can list."""
+    counts = (d.count or 1 for d in dimensions if d.type == "channel" or is_camera_axis(d))
+    channels = math.prod(counts) * planes
+    if channels > MOST_CHANNELS:
+        raise UnsupportedError(
+            f"An image may have {MOST_CHANNELS} channels, and this one would have {channels}."
+        )
 
 
 def _refuse_immense(dtype: np.dtype[Any], chunks: Sequence[int], shards: Sequence[int]) -> None:

@@ -62,6 +62,9 @@ class Router:
         Number of storage axes without y and x.
     schedule
         The order of a ragged acquisition; None for the nested loops over `counts`.
+    period
+        Number of frames after which the order begins anew, further on along the axis that has no end; of all frames
+        where each axis has one.
     """
 
     axes: tuple[str, ...]
@@ -69,17 +72,17 @@ class Router:
     steps: tuple[Step, ...]
     rank: int
     schedule: Schedule | None = None
-    _period: int = field(init=False, repr=False, compare=False, default=1)
+    period: int = field(init=False, repr=False, compare=False, default=1)
 
     def __post_init__(self) -> None:
         loops = math.prod(c for c in self._inner_counts if c is not None)
         rows = 1 if self.schedule is None else len(self.schedule.indices)
-        object.__setattr__(self, "_period", rows * loops)
+        object.__setattr__(self, "period", rows * loops)
 
     @property
     def frames(self) -> int | None:
         """Number of frames in all; None when there is no end."""
-        return None if self.counts and self.counts[0] is None else self._period
+        return None if self.counts and self.counts[0] is None else self.period
 
     def address(self, number: int) -> Address:
         """Return the place of frame `number`.
