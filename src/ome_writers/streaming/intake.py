@@ -15,7 +15,7 @@ from ome_writers.formats import Outcome
 from ome_writers.routing import Progress
 from ome_writers.storage import LendingEngine
 from ome_writers.streaming.frames import as_frame
-from ome_writers.streaming.learning import Step
+from ome_writers.streaming.learning import Action
 from ome_writers.streaming.placement import Placement
 from ome_writers.streaming.planes import planes_of, read_frame
 from ome_writers.streaming.sampling import Sampler
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Intake"]
 
-Came = tuple[Step, "NDArray[np.generic] | None"]
+Came = tuple[Action, "NDArray[np.generic] | None"]
 """What was done with an output, and the frame that it was done with; None where places were skipped."""
 
 
@@ -110,7 +110,7 @@ class Intake:
         self._planes += one.planes
         if self._learning.open:
             where = acquired or self.plan.router.indices(placement.position)
-            self._learning.note(Step(address, index, encoded), where, frame.nbytes)
+            self._learning.note(Action(address, index, encoded), where, frame.nbytes)
         place: int | Mapping[str, int]
         if index is None or acquired is None:
             place = placement.advance()
@@ -130,7 +130,7 @@ class Intake:
         """Pass the next `frames` places."""
         self._placement.skip(frames)
         if self._learning.open:
-            self._learning.note(Step(None, skipped=frames), None, 0)
+            self._learning.note(Action(None, skipped=frames), None, 0)
 
     def image(self, index: Mapping[str, int] | None) -> ImagePlan:
         """Return the image of the frame for `index` (None: of the next in order)."""
@@ -153,19 +153,19 @@ class Intake:
     def came(self) -> list[Came]:
         """Return what was done so far, with the frames, for the intake of another output."""
         return [
-            (step, None if step.address is None else self.read(*step.address))
-            for step in self._learning.steps
+            (action, None if action.address is None else self.read(*action.address))
+            for action in self._learning.actions
         ]
 
     def repeat(self, came: Sequence[Came]) -> None:
         """Do again what was done with an output that was replaced."""
-        self._learning.steps.clear()
-        for step, frame in came:
+        self._learning.actions.clear()
+        for action, frame in came:
             if frame is None:
-                self._placement.skip(step.skipped)
-                self._learning.steps.append(step)
+                self._placement.skip(action.skipped)
+                self._learning.actions.append(action)
             else:
-                self.take(frame, step.named, step.encoded, copy=False)
+                self.take(frame, action.named, action.encoded, copy=False)
 
     def extents(self) -> Mapping[str, int]:
         """Return how far each acquisition axis was reached so far."""

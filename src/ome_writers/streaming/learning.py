@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import Address, ImagePlan, Plan
 
-__all__ = ["Learning", "Step"]
+__all__ = ["Action", "Learning"]
 
 _MOST = 64  # frames that may have to be written again
 
 
-class Step(NamedTuple):
+class Action(NamedTuple):
     """What a stream has done since it began: taken a frame, or skipped some."""
 
     address: Address | None
@@ -40,7 +40,7 @@ class Learning:
     ----------
     open
         Whether something may still be learned; the stream asks before each frame.
-    steps
+    actions
         What the stream has done so far, as long as that is so.
     """
 
@@ -53,17 +53,17 @@ class Learning:
         self._bytes = 0
         self._budget = settings.buffer_bytes
         self.open = bool(self._unseen)
-        self.steps: list[Step] = []
+        self.actions: list[Action] = []
 
-    def note(self, step: Step, acquired: Mapping[str, int] | None, nbytes: int) -> None:
+    def note(self, action: Action, acquired: Mapping[str, int] | None, nbytes: int) -> None:
         """Take note of what the stream has done; `acquired` is the place of a frame."""
         if acquired is not None:
             self._unseen.discard(self._camera(acquired))
-        self.steps.append(step)
+        self.actions.append(action)
         self._bytes += nbytes
-        if not self._unseen or len(self.steps) >= _MOST or self._bytes > self._budget:
+        if not self._unseen or len(self.actions) >= _MOST or self._bytes > self._budget:
             self.open = False
-            self.steps.clear()
+            self.actions.clear()
 
     def settings_for(
         self, frame: Any, acquired: Mapping[str, int], image: ImagePlan, plan: Plan
