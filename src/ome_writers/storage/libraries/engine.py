@@ -14,10 +14,10 @@ import numpy as np
 from ome_writers.storage.background import Background, machine_width
 from ome_writers.storage.contract import EngineStats, Failure
 from ome_writers.storage.files import replace
+from ome_writers.storage.libraries.budget import Budget
 from ome_writers.storage.libraries.grid import RegionGrid
 from ome_writers.storage.libraries.library import Library
 from ome_writers.storage.libraries.regions import Regions
-from ome_writers.storage.libraries.room import Room
 from ome_writers.storage.libraries.stored import Stored
 from ome_writers.storage.libraries.transactions import Transactions
 from ome_writers.storage.zarr.document import array_document
@@ -78,7 +78,7 @@ class LibraryEngine:
             ],
             grids,
             Stored(root, [t.key for t in targets], grids, durable=durable),
-            Room(options.buffer_bytes, self._relieve),
+            Budget(options.buffer_bytes, self._relieve),
             Background(machine_width(), name="ome-writers-library"),
         )
         self._regions = Regions(self._library)
@@ -90,7 +90,7 @@ class LibraryEngine:
         if self._ways[0] is self._regions:
             # one that is filled, and those that are stored meanwhile
             pieces = min(grids[0].count, machine_width() + 1)
-            self._library.room.prepare(grids[0].most_bytes, pieces)
+            self._library.budget.prepare(grids[0].most_bytes, pieces)
 
     @property
     def failures(self) -> Sequence[Failure]:
@@ -154,7 +154,7 @@ class LibraryEngine:
                 array.close()
             self._publish(shapes)
             self._library.background.close()
-            self._library.room.clear()
+            self._library.budget.clear()
 
     def stats(self) -> EngineStats:
         """Return what was done so far."""

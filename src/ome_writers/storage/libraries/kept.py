@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
-from ome_writers.storage.libraries.room import Room
+from ome_writers.storage.libraries.budget import Budget
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,19 +31,19 @@ class KeptPlanes:
     """
 
     def __init__(self, most_bytes: int) -> None:
-        self._room = Room(most_bytes, self._forget)
+        self._budget = Budget(most_bytes, self._forget)
         self._rows: dict[int, _Row] = {}  # by array
         self._lock = threading.Lock()
 
     def prepare(self, plane_bytes: int, planes: int) -> None:
         """Have memory for `planes` of an array ready, as far as there may be that much."""
-        self._room.prepare(plane_bytes, planes)
+        self._budget.prepare(plane_bytes, planes)
 
     def keep(self, array: int, row: int, index: Index, frame: NDArray[np.generic]) -> None:
         """Keep a copy of a plane, and no longer those of an earlier row."""
         if array in self._rows and self._rows[array].number != row:
             self.let_go(array)
-        memory = self._room.take(frame.nbytes)
+        memory = self._budget.take(frame.nbytes)
         memory.view(frame.dtype).reshape(frame.shape)[...] = frame
         with self._lock:
             self._rows.setdefault(array, _Row(row, {})).planes[index] = memory
@@ -53,7 +53,7 @@ class KeptPlanes:
         with self._lock:
             row = self._rows.pop(array, None)
             for memory in () if row is None else row.planes.values():
-                self._room.give_back(memory)
+                self._budget.release(memory)
 
     def plane(self, array: int, index: Index) -> NDArray[np.uint8] | None:
         """Return a copy of a plane's bytes; None when it is not kept."""
@@ -65,13 +65,13 @@ class KeptPlanes:
         """Keep nothing."""
         with self._lock:
             self._rows.clear()
-            self._room.clear()
+            self._budget.clear()
 
     def _forget(self) -> bool:
         """Let go of an old plane; False: there is none."""
         with self._lock:
             for array, row in self._rows.items():
-                self._room.give_back(row.planes.pop(next(iter(row.planes))))
+                self._budget.release(row.planes.pop(next(iter(row.planes))))
                 if not row.planes:
                     del self._rows[array]
                 return True

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.storage.background import Background
+    from ome_writers.storage.libraries.budget import Budget
     from ome_writers.storage.libraries.grid import Key, RegionGrid, Where
-    from ome_writers.storage.libraries.room import Room
     from ome_writers.storage.libraries.stored import Stored
 
 __all__ = ["Library", "LibraryArray", "Transaction"]
@@ -69,7 +69,7 @@ class Library:
         Each array, and how it is cut into regions.
     stored
         What has been brought to disk.
-    room
+    budget
         The memory that planes on their way may take.
     background
         The threads that give planes to the library.
@@ -78,7 +78,7 @@ class Library:
     arrays: Sequence[LibraryArray]
     grids: Sequence[RegionGrid]
     stored: Stored
-    room: Room
+    budget: Budget
     background: Background
     _gates: Sequence[threading.Lock] = field(
         default_factory=lambda: [threading.Lock() for _ in range(_GATES)]

@@ -71,7 +71,7 @@ class _Region:
 
 
 class Regions:
-    """The regions of some arrays, in memory of the library's `room`."""
+    """The regions of some arrays, in memory of the library's `budget`."""
 
     def __init__(self, library: Library) -> None:
         self._library = library
@@ -131,16 +131,16 @@ class Regions:
         """Return an empty region, or one that was on disk before, waiting for memory if need be."""
         array, origin = key
         library = self._library
-        grid, room = library.grids[array], library.room
-        room.wait_while(lambda: key in self._live)  # it is on its way to disk
+        grid, budget = library.grids[array], library.budget
+        budget.wait_while(lambda: key in self._live)  # it is on its way to disk
         planes = grid.planes(origin)
-        memory = room.take(planes * grid.plan.frame_bytes)
+        memory = budget.take(planes * grid.plan.frame_bytes)
         region = _Region(memory, planes, grid.plan)
         if not grid.independent and key in library.stored:
             try:
                 stored = library.arrays[array].load(grid.region(origin))
             except BaseException:
-                room.give_back(memory)
+                budget.release(memory)
                 raise
             region.data[...] = stored.reshape(region.data.shape)
             region.resume(self._aside.pop(key, None))
@@ -176,16 +176,16 @@ class Regions:
                 self._store(key, region, region.data, region.slots, len(region.frames))
         finally:
             self._live.pop(key, None)
-            self._library.room.give_back(region.memory)
+            self._library.budget.release(region.memory)
 
     def _store_part(self, key: Key, region: _Region, slots: bytes, count: int) -> None:
         """Store the planes that `slots` tells of, while others are filled (in the background)."""
-        room = self._library.room
+        budget = self._library.budget
         with region.storing:
             if self._library.grids[key[0]].independent:
                 self._store(key, region, region.data, slots, count)
                 return
-            memory = room.try_to_take(region.memory.nbytes)
+            memory = budget.try_to_take(region.memory.nbytes)
             if memory is None:  # then `write` waits, should it come to this region
                 with region.filling:
                     for slot in region.empty():
@@ -198,7 +198,7 @@ class Regions:
                     data[slot] = region.data[slot] if held else 0
                 self._store(key, region, data, slots, count)
             finally:
-                room.give_back(memory)
+                budget.release(memory)
 
     def _store(
         self,

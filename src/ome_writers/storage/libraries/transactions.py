@@ -60,12 +60,12 @@ class Transactions:
         origin, slot = grid.split(index)
         key = (array, origin)
         nbytes = grid.plan.frame_bytes
-        self._library.room.reserve(nbytes)
+        self._library.budget.reserve(nbytes)
         try:
             while not self._put(key, slot, number, index, frame):
                 pass  # a flush took the region at this moment: the plane begins another
         except BaseException:
-            self._library.room.unreserve(nbytes)
+            self._library.budget.unreserve(nbytes)
             raise
 
     def read(self, key: Key, slot: int) -> NDArray[np.generic] | None:
@@ -77,7 +77,7 @@ class Transactions:
                     grid = self._library.grids[key[0]]
                     index = grid.index(key[1], slot)
                     return region.transaction.get(grid.where(index, index))
-        self._library.room.wait_while(lambda: key in self._leaving)
+        self._library.budget.wait_while(lambda: key in self._leaving)
         return None
 
     def submit(self) -> None:
@@ -154,4 +154,4 @@ class Transactions:
         finally:
             with self._lock:
                 self._leaving.remove(key)
-            self._library.room.unreserve(nbytes)
+            self._library.budget.unreserve(nbytes)

@@ -14,16 +14,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Room"]
+__all__ = ["Budget"]
 
 Lent = TypeVar("Lent")
 
 
-class Room:
+class Budget:
     """Lends memory, and waits when there is none left.
 
     Memory that comes back is kept for the next who asks for as much: fresh memory costs the kernel more than
-    copying a frame into it.
+    copying a frame into it. `storage.pool.Pool` is the one of our own engines: page-aligned, and never waited on for
+    anything but memory.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ class Room:
         with self._changed:
             return self._lend(nbytes) if self._lent + nbytes <= self._most else None
 
-    def give_back(self, memory: NDArray[np.uint8]) -> None:
+    def release(self, memory: NDArray[np.uint8]) -> None:
         """Take memory back that was lent; nobody may look at it any more."""
         with self._changed:
             if self._lent + self._kept <= self._most:
