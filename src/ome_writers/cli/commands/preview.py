@@ -35,8 +35,8 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, screen: Screen) -> int:
+    from ome_writers.cli.sheet import draw_sheet, rows_of_view
     from ome_writers.views import open_dataset
-    from ome_writers.views.sheet import draw_sheet, rows_of_view
 
     require("preview", "cli", {"PIL": "pillow"})
     path: Path = options.path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ome_writers.views.sheet import SheetRow, draw_sheet, spread
+from ome_writers.cli.sheet import SheetRow, draw_sheet, spread
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ome_writers.views.streamview import StreamView
+    from ome_writers.views import StreamView
 
 __all__ = ["SheetRow", "draw_sheet", "rows_of_view", "spread"]
 
