@@ -9,8 +9,7 @@ from pydantic import ValidationError
 
 from ome_writers.conversion.source import changed, loops
 from ome_writers.errors import OutputExistsError, SettingsError
-from ome_writers.settings import AcquisitionSettings, Dimension, Position, Schedule
-from ome_writers.settings.formats import split_suffix
+from ome_writers.settings import AcquisitionSettings, Dimension, Position, Schedule, split_suffix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ome_writers.conversion.source import Rows, Source
-    from ome_writers.settings.formats import Format
+    from ome_writers.settings import Format
 
 __all__ = ["cut", "named", "refuse_itself", "settings_of"]
 

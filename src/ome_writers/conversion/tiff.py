@@ -14,9 +14,7 @@ from ome_writers.formats.names import distinct
 from ome_writers.formats.ome_xml import FRAME_NAMESPACE
 from ome_writers.formats.ome_xml.annotations import value_of
 from ome_writers.formats.reading import ome_xml
-from ome_writers.settings import Channel, Dimension, Plate, Position
-from ome_writers.settings.dtypes import dtype_of
-from ome_writers.settings.plate import row_name
+from ome_writers.settings import Channel, Dimension, Plate, Position, dtype_of, row_name
 from ome_writers.units import kind_of, ngff_name, si_value
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from os import PathLike
 
-    from ome_writers.settings.formats import Format
+    from ome_writers.settings import Format
 
 __all__ = ["Conversion", "convert"]
 

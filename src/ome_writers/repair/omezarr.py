@@ -24,8 +24,7 @@ from ome_writers.storage.zarr.remains import Remains, Survey
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ome_writers.formats import Layout
-    from ome_writers.formats.documents import Status
+    from ome_writers.formats import Layout, Status
     from ome_writers.routing import ImagePlan, Plan
 
 __all__ = ["findings", "plan_of"]

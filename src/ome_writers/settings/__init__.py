@@ -6,7 +6,9 @@ from ome_writers.settings.acquisition import AcquisitionSettings, DTypeStr
 from ome_writers.settings.axes import DimensionType, StandardAxis
 from ome_writers.settings.coordinates import Camera, Channel, Coordinate, Position
 from ome_writers.settings.dimension import Dimension, PositionDimension, dims_from_standard_axes
+from ome_writers.settings.dtypes import PIXEL_TYPES, dtype_of
 from ome_writers.settings.formats import (
+    FORMAT_NAMES,
     BackendName,
     Format,
     OmeTiffFormat,
@@ -14,6 +16,8 @@ from ome_writers.settings.formats import (
     ScratchFormat,
     TiffBackendName,
     ZarrBackendName,
+    inferred_format,
+    split_suffix,
 )
 from ome_writers.settings.plate import Plate, row_name
 from ome_writers.settings.rules import (
@@ -25,6 +29,8 @@ from ome_writers.settings.rules import (
 from ome_writers.settings.schedule import Schedule
 
 __all__ = [
+    "FORMAT_NAMES",
+    "PIXEL_TYPES",
     "AcquisitionSettings",
     "BackendName",
     "Camera",
@@ -49,5 +55,8 @@ __all__ = [
     "ZarrBackendName",
     "ZarrCompression",
     "dims_from_standard_axes",
+    "dtype_of",
+    "inferred_format",
     "row_name",
+    "split_suffix",
 ]

@@ -11,6 +11,7 @@ from pydantic import Field, PositiveInt, field_validator
 from ome_writers.settings.model import Model, warn_user
 
 __all__ = [
+    "FORMAT_NAMES",
     "BackendName",
     "Format",
     "OmeTiffFormat",
@@ -20,6 +21,7 @@ __all__ = [
     "ZarrBackendName",
     "inferred_format",
     "read_format",
+    "split_suffix",
 ]
 
 ZarrBackendName: TypeAlias = Literal[
@@ -38,7 +40,7 @@ SUFFIXES = {
 }
 """The suffixes that name a format."""
 
-NAMES: dict[str, dict[str, str]] = {
+FORMAT_NAMES: dict[str, dict[str, str]] = {
     "ome-zarr": {"name": "ome-zarr"},
     "zarr": {"name": "ome-zarr"},
     "ome-tiff": {"name": "ome-tiff"},
@@ -244,7 +246,9 @@ def read_format(value: Any, root_path: str) -> Any:
 
 
 def _named(name: Any) -> dict[str, str]:
-    fields = NAMES.get(name) if isinstance(name, str) else None
+    fields = FORMAT_NAMES.get(name) if isinstance(name, str) else None
     if fields is None:
-        raise ValueError(f"Unknown format {name!r}. Use 'auto' or one of: {', '.join(NAMES)}.")
+        raise ValueError(
+            f"Unknown format {name!r}. Use 'auto' or one of: {', '.join(FORMAT_NAMES)}."
+        )
     return dict(fields)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.errors import EngineMissingError, UnsupportedError
 from ome_writers.routing import arrival_order
-from ome_writers.settings.dtypes import PIXEL_TYPES
+from ome_writers.settings import PIXEL_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ome_writers.formats.documents import Status
+    from ome_writers.formats import Status
     from ome_writers.formats.frame_metadata import Record
     from ome_writers.routing import Address, ImagePlan, Plan
     from ome_writers.storage import EngineRow

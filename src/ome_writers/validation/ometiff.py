@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.ometiff.first_page import ome_xml_text
-from ome_writers.settings.dtypes import dtype_of
+from ome_writers.settings import dtype_of
 from ome_writers.validation.report import Check, Finding
 from ome_writers.validation.validators import ask_ome_types
 

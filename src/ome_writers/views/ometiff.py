@@ -16,7 +16,7 @@ import numpy as np
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.ometiff.first_page import without_document_type
-from ome_writers.settings.dtypes import dtype_of
+from ome_writers.settings import dtype_of
 from ome_writers.views.freshness import Freshness
 from ome_writers.views.stacked import StackedSource
 from ome_writers.views.tiff_pages import LivePages

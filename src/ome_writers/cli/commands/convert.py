@@ -143,7 +143,7 @@ def _convert(
 
 def _numbered(destination: Path, number: int) -> Path:
     """Return the name of one of several datasets: ``run_0.ome.zarr``."""
-    from ome_writers.settings.formats import split_suffix
+    from ome_writers.settings import split_suffix
 
     stem, suffix = split_suffix(destination.name)
     return destination.with_name(f"{stem}_{number}{suffix}")
@@ -168,7 +168,7 @@ def _as_typed(message: str) -> str:
 
 def _format(options: Namespace) -> str:
     """Return what the settings are to take as format; refuse a name that says none, and what does not go with it."""
-    from ome_writers.settings.formats import NAMES, inferred_format
+    from ome_writers.settings import FORMAT_NAMES, inferred_format
 
     destination: Path = options.destination
     engine: str | None = options.engine
@@ -184,7 +184,7 @@ def _format(options: Namespace) -> str:
         )
     if engine is None:
         return "auto"
-    if NAMES[engine]["name"] != said["name"]:
+    if FORMAT_NAMES[engine]["name"] != said["name"]:
         raise CommandError(f"--engine: {engine} does not write what {destination} is called")
     return engine
 

@@ -12,7 +12,7 @@ from ome_writers.cli.demonstration.picture import draw_contact_sheet
 from ome_writers.cli.demonstration.witness import look
 from ome_writers.cli.describing import describe
 from ome_writers.cli.screen import human_size
-from ome_writers.settings.formats import split_suffix
+from ome_writers.settings import split_suffix
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

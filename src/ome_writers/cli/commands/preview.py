@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.cli.command import SUCCESS, Command, CommandError, require
-from ome_writers.settings.formats import split_suffix
+from ome_writers.settings import split_suffix
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

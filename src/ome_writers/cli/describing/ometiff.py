@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from ome_writers.cli.command import CommandError
 from ome_writers.cli.describing.description import Axis, Description, ImageDescription, measure
 from ome_writers.formats.ometiff.first_page import first_page, ome_xml_text
-from ome_writers.settings.dtypes import dtype_of
+from ome_writers.settings import dtype_of
 
 if TYPE_CHECKING:
     from pathlib import Path
