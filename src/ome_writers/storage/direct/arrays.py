@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ome_writers.storage.lease import LOOK
 from ome_writers.storage.zarr.chunk_files import ChunkFiles
 from ome_writers.storage.zarr.codec import Codec
 from ome_writers.storage.zarr.grid import Grid
@@ -33,7 +34,6 @@ __all__ = ["StoredArray"]
 # they go into one file.
 _SMALL = 2**18
 _TINY = 2**12
-_LOOK = 0.001  # seconds between two looks whether others have closed a file
 # shards of one array that wait for chunks; older ones are tidied, and taken up again
 _MOST_SHARDS = 1024
 
@@ -171,7 +171,7 @@ class StoredArray:
         with self._lock:  # who reads meanwhile waits, and finds the files in their final form
             for shard in self._shards.values():
                 while not shard.finish(wait=time.monotonic() < patience):
-                    time.sleep(_LOOK)
+                    time.sleep(LOOK)
             self._shards.clear()
 
     def _store_part(

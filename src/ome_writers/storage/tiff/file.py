@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ome_writers.storage.alone import alone_soon
+from ome_writers.storage.lease import alone_soon
 from ome_writers.storage.positional import read_at, read_whole, write_at
 from ome_writers.storage.tiff.directory import HEADER, aligned
 from ome_writers.storage.tiff.landing import Landing

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ome_writers.storage.alone import alone
+from ome_writers.storage.lease import alone
 from ome_writers.storage.positional import open_new, read_at, read_whole, write_at, write_one
 from ome_writers.storage.zarr import index as shard_index
 from ome_writers.storage.zarr.index import EMPTY

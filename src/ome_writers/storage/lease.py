@@ -1,4 +1,4 @@
-"""A file to ourselves, for the moment in which it gets shorter.
+"""A lease of a file: it is ours alone for the moment in which it gets shorter.
 
 A reader that has asked for a file's size and reads that many bytes fails when the file is cut in between. Linux lends
 a file to one process: not while others have it open, and who opens it meanwhile waits until it is given back.
@@ -23,9 +23,10 @@ if sys.platform == "linux":
 
 _LEASES = sys.platform == "linux" and hasattr(fcntl, "F_SETLEASE") and hasattr(fcntl, "F_SETSIG")
 
-__all__ = ["alone", "alone_soon"]
+__all__ = ["LOOK", "alone", "alone_soon"]
 
-_LOOK = 0.001  # seconds between two looks whether others have closed a file
+LOOK = 0.001
+"""Seconds between two looks whether others have closed a file."""
 
 
 @contextmanager
@@ -62,4 +63,4 @@ def alone_soon(fd: int, patience: float) -> Iterator[None]:
             if nobody_reads or time.monotonic() >= patience:
                 yield
                 return
-        time.sleep(_LOOK)
+        time.sleep(LOOK)
