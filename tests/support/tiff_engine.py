@@ -69,13 +69,12 @@ def frame(
     return (np.arange(np.prod(shape)).reshape(shape) % 50 + number).astype(dtype)
 
 
-def pages(path: Path, *, growing: bool = False) -> list[np.ndarray[Any, Any]]:
+def pages(path: Path, *, size: int | None = None) -> list[np.ndarray[Any, Any]]:
     """Return every page, and check that the description is whole.
 
-    Tifffile asks for the size of a file once, when it opens it, and says that what has come behind it since is not
-    there. With `growing` it does not ask.
+    Tifffile asks for the size of a file once, when it opens it; `size` is what it was told.
     """
-    with tifffile.TiffFile(path, size=2**40 if growing else None) as tiff:
+    with tifffile.TiffFile(path, size=size) as tiff:
         assert tiff.is_bigtiff
         assert tiff.byteorder == "<"
         description = tiff.pages.first.description

@@ -21,7 +21,7 @@ from ome_writers.storage.tiff.directory import HEADER, aligned
 from ome_writers.storage.tiff.landing import Landing
 from ome_writers.storage.tiff.places import Place, Places
 from ome_writers.storage.tiff.relaying import Relaid
-from ome_writers.storage.tiff.sparse import make_sparse
+from ome_writers.storage.tiff.sparse import make_sparse, stretch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from ome_writers.storage.tiff.structure import Structure
 
 __all__ = ["TiffFile"]
+
+# bytes that a growing file is longer than it need be: as many as it has, within these
+_LEAST_AHEAD, _MOST_AHEAD = 2**20, 64 * 2**20
 
 
 class TiffFile:
@@ -67,6 +70,7 @@ class TiffFile:
         self._capacity = 0
         self._lock = threading.Lock()  # of places, the chain and the description
         self._places = Places()
+        self._size = 0
         self._visible = 0  # rows that the chain leads to
         self._first_at = len(HEADER)  # where the first directory stands
         self._made = False
@@ -92,6 +96,7 @@ class TiffFile:
             within = self._kept is not None  # the file gets shorter: nothing may stand in the way
             place = self._places.for_description(len(content), spare=spare, within=within)
             with self._handles.use(self.path) as fd:
+                self._stay_ahead(fd)
                 write_at(fd, [content], place.offset)
             self._handles.sync(self.path)
             self._lead(self._first_at + self._first.description_at, len(content), place.offset)
@@ -121,7 +126,7 @@ class TiffFile:
                 self._places.end = segment.end
                 with self._handles.use(self.path) as fd:
                     self._write_records(fd, segment)
-                    os.ftruncate(fd, segment.end)
+                    self._stay_ahead(fd)
 
     def show(self, rows: int) -> None:
         """Have the chain lead to `rows` rows, at least to those that it led to before."""
@@ -175,12 +180,13 @@ class TiffFile:
             if self._has_tail(self._kept):
                 self._link(int(self._kept[-1]), None)
             if self._can_shrink():
-                end = self._places.end = self._shrunk()
-                with self._handles.use(self.path) as fd:
-                    if os.fstat(fd).st_size > end:
-                        with alone_soon(fd, patience):
-                            os.ftruncate(fd, end)
+                self._places.end = self._shrunk()
                 self._places.forget_all_but_one()
+            end = self._places.end
+            with self._handles.use(self.path) as fd:
+                if os.fstat(fd).st_size > end:
+                    with alone_soon(fd, patience):
+                        os.ftruncate(fd, end)
             self._kept = None
         self._handles.sync(self.path)
 
@@ -253,10 +259,23 @@ class TiffFile:
                 self._write_records(fd, head.segment, skip=1)
             elif head.records:
                 write_at(fd, [head.records], head.segment.records + self.geometry.record)
-            os.ftruncate(fd, head.segment.end)
+            self._size = head.segment.end
+            stretch(fd, self._size)
+            self._stay_ahead(fd)
         if self.geometry.grows:
             self._link(self.geometry.pages_in_row - 1, None)
         self._made = True
+
+    def _stay_ahead(self, fd: int) -> None:
+        """Have a file that grows be longer than what was given away.
+
+        Who opens it, and asks for its size once, so finds within it what comes a moment later.
+        """
+        end = self._places.end
+        ahead = min(max(end, _LEAST_AHEAD), _MOST_AHEAD)
+        if self.geometry.grows and self._cut_behind is None and end + ahead // 2 > self._size:
+            stretch(fd, end + ahead)
+            self._size = end + ahead
 
     def _write_records(self, fd: int, segment: Segment, *, skip: int = 0) -> None:
         """Write the records of a segment, the first `skip` of them apart."""
@@ -334,10 +353,11 @@ class TiffFile:
     def write_stored(self, page: int, stored: Sequence[bytes]) -> None:
         """Append the stored strips of a compressed page, then have its record point to them."""
         counts = [len(s) for s in stored]
-        with self._lock:
-            offset = self._places.allocate(sum(counts))
-        starts = [offset + sum(counts[:i]) for i in range(len(counts))]
         with self._handles.use(self.path) as fd:
+            with self._lock:
+                offset = self._places.allocate(sum(counts))
+                self._stay_ahead(fd)
+            starts = [offset + sum(counts[:i]) for i in range(len(counts))]
             write_at(fd, list(stored), offset)
             self._patch(fd, page, starts, counts)
 

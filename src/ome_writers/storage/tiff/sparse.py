@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["make_sparse"]
+from ome_writers.storage.positional import write_at
+
+__all__ = ["make_sparse", "stretch"]
+
+
+def stretch(fd: int, nbytes: int) -> None:
+    """Make a file longer, with a hole behind what it holds."""
+    if os.name == "nt":  # where `os.ftruncate` writes each zero
+        write_at(fd, [b"\0"], nbytes - 1)
+    else:
+        os.ftruncate(fd, nbytes)
 
 
 def make_sparse(fd: int) -> None:

@@ -27,7 +27,7 @@ def test_a_reader_never_sees_a_broken_file(tmp_path: Path) -> None:
         while not done.is_set():
             try:
                 for name in ("0.tif", "1.tif", "2.tif"):
-                    for page in pages(tmp_path / name, growing=True):
+                    for page in pages(tmp_path / name):
                         assert not page.any() or np.array_equal(page, page.flat[0] + frame(0))
             except BaseException as error:
                 errors.append(error)
@@ -45,6 +45,25 @@ def test_a_reader_never_sees_a_broken_file(tmp_path: Path) -> None:
     done.set()
     reader.join()
     assert not errors
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_a_growing_file_is_longer_than_it_need_be_until_it_is_closed(
+    tmp_path: Path, compression: str
+) -> None:
+    """What comes lies within the size that a reader was told a moment ago; in the end the rest is cut off."""
+    made = engine(tmp_path, plan(None, 2, compression=compression))
+    path = tmp_path / "0.tif"
+    for t in range(70):
+        told = path.stat().st_size
+        made.write(2 * t, 0, (t, 0), frame(t))
+        made.write(2 * t + 1, 0, (t, 1), frame(t))
+        made.flush([(t + 1, 2, *FRAME)])
+        made.put("0.tif", b"<OME>" + b"z" * (t * 10) + b"</OME>")
+        assert len(pages(path, size=told)) == 2 * (t + 1)
+    end(made, [(70, 2, *FRAME)])
+    assert len(pages(path)) == 140
+    assert path.stat().st_size < 2**20
 
 
 @pytest.mark.parametrize("files", [1, 2])
