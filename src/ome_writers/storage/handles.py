@@ -1,4 +1,4 @@
-"""A bounded number of open files for any number of shards."""
+"""A bounded number of open files, for any number that are written."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ class Handles:
 
     @contextmanager
     def use(self, path: Path, *, create: bool = False, writing: bool = True) -> Iterator[int]:
-        """Lend the descriptor of `path`, open for reading and writing."""
+        """Lend the descriptor of `path`, open for reading and writing.
+
+        Without `writing` there will be nothing to sync; `create` makes a file that is not there.
+        """
         with self._lock:
             fd = self._open.get(path)
             if fd is None:

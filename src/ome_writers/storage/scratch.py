@@ -50,7 +50,8 @@ class ScratchEngine:
         self._options = options
         self._memory: list[dict[int, NDArray[np.generic]]] = [{} for _ in targets]
         self._used = 0
-        self._spilling = options.memory_bytes == 0
+        self._limit = options.memory_bytes
+        self._spilling = self._limit == 0
         self._steps = [_steps(t.plan.index_shape, t.plan.growing) for t in targets]
         self._bounds = [
             tuple(math.inf if i == t.plan.growing else n for i, n in enumerate(t.plan.index_shape))
@@ -146,10 +147,6 @@ class ScratchEngine:
     def __del__(self) -> None:
         if hasattr(self, "_handles"):
             self._handles.close()
-
-    @property
-    def _limit(self) -> int:
-        return self._options.memory_bytes or 0
 
     def _plane(self, array: int, index: Sequence[int]) -> int:
         """Return the number of a plane."""

@@ -14,7 +14,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ome_writers.storage.positional import open_file, read_at, write_at
-from ome_writers.storage.tiff.directory import HEADER, aligned
+from ome_writers.storage.tiff.directory import (
+    DESCRIPTION,
+    ENTRY_BYTES,
+    HEADER,
+    STRIP_BYTE_COUNTS,
+    STRIP_OFFSETS,
+    aligned,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,8 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Chain", "Directory"]
 
-_ENTRY = 20
-_DESCRIPTION, _OFFSETS, _BYTE_COUNTS = 270, 273, 279
+# bytes of a value, by the type of an entry
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8, 17: 8}
 _MOST_ENTRIES = 4096
 
@@ -64,7 +70,7 @@ class Chain:
             if head[:8] != HEADER[:8] or len(head) < len(HEADER):
                 raise OSError(f"{path} is no little-endian BigTIFF.")
             self.pages: list[Directory] = []
-            most = os.fstat(fd).st_size // _ENTRY  # the chain of a broken file may be a ring
+            most = os.fstat(fd).st_size // ENTRY_BYTES  # the chain of a broken file may be a ring
             (at,) = struct.unpack_from("<Q", head, 8)
             while at and len(self.pages) <= most:
                 page = self._read(fd, at)
@@ -179,8 +185,8 @@ class Chain:
     def _description_at(self) -> int:
         """Return where count and offset of the description stand, side by side."""
         first = self.pages[0]
-        for at in range(8, len(first.entries), _ENTRY):
-            if struct.unpack_from("<H", first.entries, at) == (_DESCRIPTION,):
+        for at in range(8, len(first.entries), ENTRY_BYTES):
+            if struct.unpack_from("<H", first.entries, at) == (DESCRIPTION,):
                 return first.at + at + 4
         raise OSError(f"The first page of {self.path} has no description.")
 
@@ -188,21 +194,21 @@ class Chain:
         (count,) = struct.unpack("<Q", read_at(fd, 8, at).ljust(8, b"\xff"))
         if count > _MOST_ENTRIES:
             raise OSError(f"{self.path} has a directory of {count} entries at {at}.")
-        entries = read_at(fd, 8 + count * _ENTRY, at)
-        if len(entries) < 8 + count * _ENTRY:
+        entries = read_at(fd, 8 + count * ENTRY_BYTES, at)
+        if len(entries) < 8 + count * ENTRY_BYTES:
             raise OSError(f"{self.path} ends within the directory at {at}.")
         end, found = at + len(entries) + 8, {}
-        for entry in range(8, len(entries), _ENTRY):
+        for entry in range(8, len(entries), ENTRY_BYTES):
             tag, kind, number, value = struct.unpack_from("<HHQQ", entries, entry)
             nbytes = _SIZES.get(kind, 1) * number
-            if tag in (_OFFSETS, _BYTE_COUNTS):
+            if tag in (STRIP_OFFSETS, STRIP_BYTE_COUNTS):
                 table = entries[entry + 12 : entry + 20]
                 if nbytes > 8:
                     table = read_at(fd, nbytes, value)
                 found[tag] = struct.unpack(f"<{len(table) // 8}Q", table)
-            if nbytes > 8 and tag != _DESCRIPTION:
+            if nbytes > 8 and tag != DESCRIPTION:
                 end = max(end, value + nbytes)
-        strips = found.get(_OFFSETS, (0,))
-        for start, nbytes in zip(strips, found.get(_BYTE_COUNTS, (0,)), strict=False):
+        strips = found.get(STRIP_OFFSETS, (0,))
+        for start, nbytes in zip(strips, found.get(STRIP_BYTE_COUNTS, (0,)), strict=False):
             end = max(end, start + nbytes)
         return Directory(at, entries, strips[0], end)

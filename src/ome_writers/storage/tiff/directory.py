@@ -26,16 +26,31 @@ if TYPE_CHECKING:
     from ome_writers.routing import ArrayPlan
     from ome_writers.settings import Dimension
 
-__all__ = ["COMPRESSIONS", "HEADER", "PageKind", "Records", "aligned"]
+__all__ = [
+    "COMPRESSIONS",
+    "DESCRIPTION",
+    "ENTRY_BYTES",
+    "HEADER",
+    "STRIP_BYTE_COUNTS",
+    "STRIP_OFFSETS",
+    "PageKind",
+    "Records",
+    "aligned",
+]
 
 HEADER = struct.pack("<2sHHHQ", b"II", 43, 8, 0, 16)
 """Little-endian, BigTIFF, 8-byte offsets; the first directory stands right behind."""
 
+ENTRY_BYTES = 20
+"""Bytes of an entry of a directory."""
+
+DESCRIPTION, STRIP_OFFSETS, STRIP_BYTE_COUNTS = 270, 273, 279
+"""Tags of the entries that change while a file is written."""
+
 COMPRESSIONS = {"none": 1, "lzw": 5, "deflate": 8, "zstd": 50000}
 _SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3, "c": 6}
 _ASCII, _SHORT, _LONG, _RATIONAL, _LONG8 = 2, 3, 4, 5, 16
-_DESCRIPTION, _OFFSETS, _BYTE_COUNTS, _SOFTWARE = 270, 273, 279, 305
-_ENTRY = 20
+_SOFTWARE = 305
 _MOST_STRIP = 2**28  # bytes of a compressed strip before compression: codecs take less than 2 GiB
 
 
@@ -110,25 +125,27 @@ class PageKind:
         """Return (tag, type, count, value) of all entries that need no place in the file, strips left open."""
         height, width, *rest = self.shape
         samples = rest[0] if rest else 1
-        bits = self.dtype.itemsize * 8
-        format_ = _SAMPLE_FORMATS[self.dtype.kind]
+        bits = [self.dtype.itemsize * 8] * samples
+        formats = [_SAMPLE_FORMATS[self.dtype.kind]] * samples
+        colours = 2 if samples == 3 else 1  # RGB; black is zero
         x, y = self.resolution or (Fraction(1), Fraction(1))
+        unit = 1 if self.resolution is None else 3  # none; centimeter
         strips = len(self.strips)
         return [
-            (256, _LONG, 1, struct.pack("<I", width)),
-            (257, _LONG, 1, struct.pack("<I", height)),
-            (258, _SHORT, samples, struct.pack(f"<{samples}H", *[bits] * samples)),
-            (259, _SHORT, 1, struct.pack("<H", COMPRESSIONS[self.compression])),
-            (262, _SHORT, 1, struct.pack("<H", 2 if samples == 3 else 1)),
-            (_OFFSETS, _LONG8, strips, b""),
-            (277, _SHORT, 1, struct.pack("<H", samples)),
-            (278, _LONG, 1, struct.pack("<I", self.rows_per_strip)),
-            (_BYTE_COUNTS, _LONG8, strips, b""),
-            (282, _RATIONAL, 1, struct.pack("<II", x.numerator, x.denominator)),
-            (283, _RATIONAL, 1, struct.pack("<II", y.numerator, y.denominator)),
-            (284, _SHORT, 1, struct.pack("<H", 1)),
-            (296, _SHORT, 1, struct.pack("<H", 1 if self.resolution is None else 3)),
-            (339, _SHORT, samples, struct.pack(f"<{samples}H", *[format_] * samples)),
+            (256, _LONG, 1, struct.pack("<I", width)),  # ImageWidth
+            (257, _LONG, 1, struct.pack("<I", height)),  # ImageLength
+            (258, _SHORT, samples, struct.pack(f"<{samples}H", *bits)),  # BitsPerSample
+            (259, _SHORT, 1, struct.pack("<H", COMPRESSIONS[self.compression])),  # Compression
+            (262, _SHORT, 1, struct.pack("<H", colours)),  # PhotometricInterpretation
+            (STRIP_OFFSETS, _LONG8, strips, b""),
+            (277, _SHORT, 1, struct.pack("<H", samples)),  # SamplesPerPixel
+            (278, _LONG, 1, struct.pack("<I", self.rows_per_strip)),  # RowsPerStrip
+            (STRIP_BYTE_COUNTS, _LONG8, strips, b""),
+            (282, _RATIONAL, 1, struct.pack("<II", x.numerator, x.denominator)),  # XResolution
+            (283, _RATIONAL, 1, struct.pack("<II", y.numerator, y.denominator)),  # YResolution
+            (284, _SHORT, 1, struct.pack("<H", 1)),  # PlanarConfiguration
+            (296, _SHORT, 1, struct.pack("<H", unit)),  # ResolutionUnit
+            (339, _SHORT, samples, struct.pack(f"<{samples}H", *formats)),  # SampleFormat
         ]
 
 
@@ -158,20 +175,20 @@ class Records:
         self.kind = kind
         entries = kind.entries()
         if first:
-            entries += [(_DESCRIPTION, _ASCII, 1, b""), (_SOFTWARE, _ASCII, len(software), b"")]
+            entries += [(DESCRIPTION, _ASCII, 1, b""), (_SOFTWARE, _ASCII, len(software), b"")]
         entries.sort()
-        at = {tag: 8 + i * _ENTRY for i, (tag, *_) in enumerate(entries)}
-        self.next_at = 8 + len(entries) * _ENTRY
+        at = {tag: 8 + i * ENTRY_BYTES for i, (tag, *_) in enumerate(entries)}
+        self.next_at = 8 + len(entries) * ENTRY_BYTES
         self._tables = aligned(self.next_at + 8)
         self._strips = len(kind.strips)
         self._software = software if first else b""
         self._software_at = self._tables + (16 * self._strips if self._strips > 1 else 0)
         self.nbytes = aligned(self._software_at + len(self._software))
-        self.description_at = at.get(_DESCRIPTION, 0) + 4
+        self.description_at = at.get(DESCRIPTION, 0) + 4
         self._values = {tag: at[tag] + 12 for tag in at}
         if self._strips == 1:
-            self.strips_at = self._values[_OFFSETS]
-            self.strips_span = self._values[_BYTE_COUNTS] + 8 - self.strips_at
+            self.strips_at = self._values[STRIP_OFFSETS]
+            self.strips_span = self._values[STRIP_BYTE_COUNTS] + 8 - self.strips_at
         else:
             self.strips_at, self.strips_span = self._tables, 16 * self._strips
         self._template = self._fill(entries)
@@ -201,11 +218,11 @@ class Records:
         out[:, : self.nbytes] = self._template
         _put(out, self.next_at, following)
         if self._strips == 1:
-            _put(out, self._values[_OFFSETS], strips[:, 0])
-            _put(out, self._values[_BYTE_COUNTS], counts[0])
+            _put(out, self._values[STRIP_OFFSETS], strips[:, 0])
+            _put(out, self._values[STRIP_BYTE_COUNTS], counts[0])
         else:
-            _put(out, self._values[_OFFSETS], at + self._tables)
-            _put(out, self._values[_BYTE_COUNTS], at + self._tables + 8 * self._strips)
+            _put(out, self._values[STRIP_OFFSETS], at + self._tables)
+            _put(out, self._values[STRIP_BYTE_COUNTS], at + self._tables + 8 * self._strips)
             for i in range(self._strips):
                 _put(out, self._tables + 8 * i, strips[:, i])
                 _put(out, self._tables + 8 * (self._strips + i), counts[i])
@@ -230,7 +247,7 @@ class Records:
         record = bytearray(self.nbytes)
         struct.pack_into("<Q", record, 0, len(entries))
         for i, (tag, type_, count, value) in enumerate(entries):
-            struct.pack_into("<HHQ8s", record, 8 + i * _ENTRY, tag, type_, count, value)
+            struct.pack_into("<HHQ8s", record, 8 + i * ENTRY_BYTES, tag, type_, count, value)
         record[self._software_at : self._software_at + len(self._software)] = self._software
         return np.frombuffer(bytes(record), np.uint8)
 

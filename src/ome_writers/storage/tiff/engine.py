@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -177,26 +177,6 @@ class TiffEngine:
             plane = self._in_memory(file, page)
             return self._on_disk(file, series, page) if plane is None else plane
 
-    def _in_memory(self, file: int, page: int) -> NDArray[np.generic] | None:
-        for block in reversed(list(self._live[file].values())):
-            plane = block.plane(page)
-            if plane is not None:
-                return plane
-        return None
-
-    def _on_disk(self, file: int, series: Series, page: int) -> NDArray[np.generic]:
-        kind = series.kind
-        out = np.zeros(kind.shape, kind.dtype)
-        if not self._files[file].has(page):
-            return out
-        flat, at = out.reshape(-1).view(np.uint8), 0
-        stored = self._files[file].read_strips(page)
-        for strip, nbytes in zip(stored, series.strip_bytes, strict=True):
-            raw = self._codec(kind).decode(strip, nbytes) if series.compressed else strip
-            flat[at : at + len(raw)] = np.frombuffer(raw, np.uint8)
-            at += nbytes
-        return out
-
     def put(self, key: str, content: bytes) -> None:
         """Replace a document: the description of a TIFF file, or a file of its own."""
         if key in self._numbers:
@@ -218,10 +198,10 @@ class TiffEngine:
             alone = len(self._files) == 1
             for file, numbers in zip(self._files, self._members.values(), strict=True):
                 kept = [shapes[n] for n in numbers]
-                self._keep_error(lambda file=file, kept=kept: file.finish(kept, alone=alone))  # type: ignore[misc]  # mypy cannot infer it
+                self._keep_error(partial(file.finish, kept, alone=alone))
             self._keep_error(self._handles.sync_all)
             if self._durable:
-                self._keep_error(lambda: sync_folder(self._root))
+                self._keep_error(partial(sync_folder, self._root))
             self._background.close()
             self._handles.close()
             self._pool.clear()
@@ -233,13 +213,33 @@ class TiffEngine:
                 time.sleep(_FETCH)
             patience = time.monotonic() + _READING
             for file in self._files:
-                self._keep_error(lambda file=file: file.settle(patience))  # type: ignore[misc]  # mypy cannot infer it
+                self._keep_error(partial(file.settle, patience))
 
     def stats(self) -> EngineStats:
         """Return what was done so far."""
         return EngineStats(self._frames_written, self._bytes_written, self._background.depth)
 
     # ------------------------------------------------------------------ inside
+
+    def _in_memory(self, file: int, page: int) -> NDArray[np.generic] | None:
+        for block in reversed(list(self._live[file].values())):
+            plane = block.plane(page)
+            if plane is not None:
+                return plane
+        return None
+
+    def _on_disk(self, file: int, series: Series, page: int) -> NDArray[np.generic]:
+        kind = series.kind
+        out = np.zeros(kind.shape, kind.dtype)
+        if not self._files[file].has(page):
+            return out
+        flat, at = out.reshape(-1).view(np.uint8), 0
+        stored = self._files[file].read_strips(page)
+        for strip, nbytes in zip(stored, series.strip_bytes, strict=True):
+            raw = self._codec(kind).decode(strip, nbytes) if series.compressed else strip
+            flat[at : at + len(raw)] = np.frombuffer(raw, np.uint8)
+            at += nbytes
+        return out
 
     def _new_block(self, file: int, page: int, series: Series, nbytes: int) -> Block:
         """Return an empty block with memory, waiting for memory as long as it takes."""
@@ -322,7 +322,7 @@ class TiffEngine:
             if file.geometry.grows:
                 axes = ((shapes[n], self._places[n][1].growing) for n in numbers)
                 rows = max(shape[axis] for shape, axis in axes if axis is not None)
-                self._keep_error(lambda file=file, rows=rows: file.show(rows))  # type: ignore[misc]  # mypy cannot infer it
+                self._keep_error(partial(file.show, rows))
 
     def _keep_error(self, step: Callable[[], object]) -> None:
         try:
