@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ome_writers.conversion.source import Source, changed, existing
 from ome_writers.errors import UnsupportedError
+from ome_writers.formats import RESERVED_NAMESPACES
 from ome_writers.formats.names import distinct
 from ome_writers.formats.omezarr.groups import image_groups, read_document
 from ome_writers.settings import Channel, Dimension, Plate, Position
@@ -105,7 +106,7 @@ def facts_of_channels(image: Document) -> list[Document]:
 
 def root_metadata(attributes: Document) -> dict[str, Document]:
     """Return what the root says beside ``ome`` and ``ome_writers``, by namespace."""
-    found = {k: v for k, v in attributes.items() if k and k not in ("ome", "ome_writers")}
+    found = {k: v for k, v in attributes.items() if k and k not in RESERVED_NAMESPACES}
     named = {k: v for k, v in found.items() if isinstance(v, dict)}
     rest = {k: v for k, v in found.items() if not isinstance(v, dict)}
     return {**named, **({"attributes": rest} if rest else {})}

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from ome_writers.formats.documents import (
+    RESERVED_NAMESPACES,
     CarryingDocuments,
     Documents,
     GrowingDocuments,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ome_writers.routing import Plan
 
 __all__ = [
+    "RESERVED_NAMESPACES",
     "CarryingDocuments",
     "Documents",
     "GrowingDocuments",

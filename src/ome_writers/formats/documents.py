@@ -19,22 +19,41 @@ if TYPE_CHECKING:
     from ome_writers.formats.frame_metadata import Journal
 
 __all__ = [
+    "RESERVED_NAMESPACES",
     "CarryingDocuments",
     "Documents",
     "GrowingDocuments",
     "Layout",
     "Outcome",
     "Status",
+    "check_namespace",
     "own_version",
 ]
 
 Status = Literal["writing", "complete", "cancelled", "failed"]
+
+RESERVED_NAMESPACES = frozenset({"ome", "ome_writers"})
+"""What no metadata of a user's may be called: the namespaces of the formats and of this library."""
 
 
 @cache
 def own_version() -> str:
     """Return the version of this library; to look it up takes milliseconds."""
     return version("ome-writers")
+
+
+def check_namespace(namespace: str) -> None:
+    """Refuse a namespace that global metadata cannot have.
+
+    Raises
+    ------
+    ValueError
+        If it is empty, or reserved.
+    """
+    if not namespace or namespace in RESERVED_NAMESPACES:
+        raise ValueError(
+            f"A namespace must be a non-empty name other than {sorted(RESERVED_NAMESPACES)}, got {namespace!r}."
+        )
 
 
 @dataclass(frozen=True)

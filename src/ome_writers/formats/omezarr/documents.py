@@ -6,7 +6,7 @@ import copy
 import json
 from typing import TYPE_CHECKING, Any, cast
 
-from ome_writers.formats.documents import Outcome, own_version
+from ome_writers.formats.documents import RESERVED_NAMESPACES, Outcome, check_namespace, own_version
 from ome_writers.formats.frame_metadata import EMBED_BYTES, JOURNAL_NAME, latest
 from ome_writers.formats.omezarr import ngff
 from ome_writers.formats.omezarr.layout import below
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ZarrDocuments"]
 
-RESERVED = frozenset({"ome", "ome_writers"})
 XML_KEY = "OME/METADATA.ome.xml"
 _OURS = ("version", "status", "frames", "settings")  # in ``ome_writers``: nobody else writes them
 
@@ -36,9 +35,8 @@ class ZarrDocuments:
         self._plan = plan
         self._layout = layout
         self._groups: dict[str, Attributes] = {}
-        self._generated: dict[
-            str, Attributes
-        ] = {}  # what ``ome`` of each image was before anybody changed it
+        # what ``ome`` of each image was before anybody changed it
+        self._generated: dict[str, Attributes] = {}
         self._xml: bytes | None = None
         self._dirty: set[str] = set()
         self._frames: dict[int, list[dict[str, Any]]] = {}  # by image: what is embedded
@@ -101,10 +99,7 @@ class ZarrDocuments:
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
         """Attach `metadata` to the root group; see `formats.documents.Documents`."""
-        if not namespace or namespace in RESERVED:
-            raise ValueError(
-                f"A namespace must be a non-empty name other than {sorted(RESERVED)}, got {namespace!r}."
-            )
+        check_namespace(namespace)
         self._globals[namespace] = self._groups[""][namespace] = plain(dict(metadata))
         self._dirty.add("")
         self._describe()
@@ -140,14 +135,15 @@ class ZarrDocuments:
             if ours is not None:
                 groups[path].setdefault("ome_writers", ours)
             self._dirty.discard(path)
-        known = {"ome", "ome_writers"}
-        self._globals = {n: v for n, v in self._groups[""].items() if n not in known}
+        self._globals = {n: v for n, v in self._groups[""].items() if n not in RESERVED_NAMESPACES}
 
     def carry_over(self, earlier: ZarrDocuments) -> None:
         """Take over what others have added to the groups of a dataset that this one replaces."""
         for path in self._groups.keys() & earlier._groups.keys():
             theirs = earlier._groups[path].items()
-            self._groups[path].update({key: v for key, v in theirs if key not in RESERVED})
+            self._groups[path].update(
+                {key: v for key, v in theirs if key not in RESERVED_NAMESPACES}
+            )
             self._dirty.add(path)
 
     def lines(self, image: int) -> Iterable[bytes]:
