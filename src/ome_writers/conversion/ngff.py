@@ -12,7 +12,7 @@ from ome_writers.conversion.source import Source, changed, existing
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import RESERVED_NAMESPACES
 from ome_writers.formats.names import distinct
-from ome_writers.formats.omezarr.groups import image_groups, read_document
+from ome_writers.formats.omezarr.groups import group_attributes, image_groups, read_document
 from ome_writers.settings import Channel, Dimension, Plate, Position
 from ome_writers.units import kind_of, ngff_name, si_value
 
@@ -40,7 +40,7 @@ def describe_ngff(path: Path, view: StreamView) -> Source:
         If its images have different axes.
     """
     groups = image_groups(path)
-    images = [read_document(path / g / "zarr.json")["attributes"]["ome"] for g in groups]
+    images = [group_attributes(path / g)["ome"] for g in groups]
     multiscales: list[Document] = [image["multiscales"][0] for image in images]
     arrays = [
         read_document(path / g / m["datasets"][0]["path"] / "zarr.json")
@@ -50,7 +50,7 @@ def describe_ngff(path: Path, view: StreamView) -> Source:
     if any([axis["name"] for axis in m["axes"]] != names for m in multiscales):
         raise UnsupportedError(f"{path}: its images have different axes, which one stream cannot.")
     shapes = [tuple(array["shape"]) for array in arrays]
-    attributes = read_document(path / "zarr.json")["attributes"]
+    attributes = group_attributes(path)
     several = len(groups) > 1 or "plate" in attributes["ome"]
     dimensions = _dimensions(multiscales[0], images[0], shapes, arrays[0], moved=not several)
     plate = None

@@ -11,7 +11,7 @@ from ome_writers.conversion.source import Source, changed, loops
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import lay_out
 from ome_writers.formats.names import distinct
-from ome_writers.formats.omezarr.groups import read_document
+from ome_writers.formats.omezarr.groups import group_attributes, read_document
 from ome_writers.repair import plan_of
 from ome_writers.routing import camera_axis
 from ome_writers.settings import Channel, Position
@@ -41,11 +41,8 @@ def describe_own(path: Path, view: StreamView) -> Source | None:
     arrays = [read_document(path / key / "zarr.json") for key in layout.arrays]
     if not all(arrays):
         return None
-    attributes = read_document(path / "zarr.json")["attributes"]
-    groups = [
-        read_document(path / key / "zarr.json").get("attributes", {}).get("ome", {})
-        for key in layout.images
-    ]
+    attributes = group_attributes(path)
+    groups = [group_attributes(path / key).get("ome", {}) for key in layout.images]
     ours = attributes["ome_writers"]
     shapes = np.array([array["shape"][:-2] for array in arrays], np.int64).reshape(len(arrays), -1)
     settings = plan.settings

@@ -13,7 +13,7 @@ from ome_writers.errors import UnsupportedError
 from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest, read_lines
 from ome_writers.formats.ome_xml.annotations import value_of
 from ome_writers.formats.ometiff.first_page import ome_xml_text
-from ome_writers.formats.omezarr.groups import image_groups, read_document
+from ome_writers.formats.omezarr.groups import group_attributes, image_groups, read_document
 from ome_writers.units import kind_of, ngff_name, si_value
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _zarr(root: Path) -> Frames:
     found: Frames = []
     for group in groups:
         folder = root / group
-        ours = read_document(folder / "zarr.json").get("attributes", {}).get("ome_writers", {})
+        ours = group_attributes(folder).get("ome_writers", {})
         frames = ours.get("frame_metadata")
         # the document says that it is in the journal, or nothing yet
         if not isinstance(frames, list):

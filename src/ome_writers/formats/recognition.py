@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.omezarr.groups import image_groups, read_document
+from ome_writers.formats.omezarr.groups import group_attributes, image_groups, read_document
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,11 +30,9 @@ def is_ours(path: Path) -> bool:
 
 
 def _is_our_zarr(folder: Path) -> bool:
-    document = read_document(folder / "zarr.json")
-    attributes = document.get("attributes")
-    return isinstance(attributes, dict) and (
-        "ome_writers" in attributes
-        or (set(attributes) == {"ome"} and _is_of_an_older_version(folder))
+    attributes = group_attributes(folder)
+    return "ome_writers" in attributes or (
+        set(attributes) == {"ome"} and _is_of_an_older_version(folder)
     )
 
 
@@ -47,8 +45,8 @@ def _is_of_an_older_version(folder: Path) -> bool:
         groups = image_groups(folder)
     except UnsupportedError:
         return False
-    documents = [read_document(folder / group / "zarr.json") for group in groups]
-    images = [m for d in documents for m in d["attributes"]["ome"].get("multiscales", ())]
+    omes = [group_attributes(folder / group)["ome"] for group in groups]
+    images = [multiscale for ome in omes for multiscale in ome.get("multiscales", ())]
     return (
         bool(images)
         and all(set(image) <= {"axes", "datasets"} for image in images)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from ome_writers.errors import UnsupportedError
 from ome_writers.formats import Journal, Outcome, lay_out
 from ome_writers.formats.frame_metadata import end_lines, latest
 from ome_writers.formats.omezarr.documents import XML_KEY, ZarrDocuments
-from ome_writers.formats.omezarr.groups import read_document
+from ome_writers.formats.omezarr.groups import group_attributes, read_document, stored_plan
 from ome_writers.storage import files
 from ome_writers.storage.finding import Finding
 from ome_writers.storage.lock import lock_path
@@ -45,8 +44,7 @@ class _Work:
         self._plan = plan
         self._layout = layout
         self._dry_run = dry_run
-        attributes = _attributes(root)
-        self._said = attributes.get("ome_writers", {})
+        self._said = group_attributes(root).get("ome_writers", {})
         self._writing = self._said.get("status") == "writing"
         # by image: how many places have metadata, and how far they reach along its axis
         self._told: list[tuple[int, int]] = []
@@ -123,7 +121,7 @@ class _Work:
     ) -> Iterator[Finding]:
         """Bring the documents of the groups up to date, and remove the journals that they contain."""
         documents = ZarrDocuments(self._plan, self._layout)
-        groups = {path: _attributes(self._root / path) for path in documents.paths}
+        groups = {path: group_attributes(self._root / path) for path in documents.paths}
         documents.adopt({path: found for path, found in groups.items() if found})
         unfinished = self._writing or self._waiting(groups, journal)
         if unfinished:
@@ -189,20 +187,15 @@ class _Work:
 
 def plan_of(root: Path) -> Plan:
     """Return the plan of the settings that a dataset was written with."""
-    from ome_writers.routing import resolve
-    from ome_writers.settings import AcquisitionSettings
-
-    ours = _attributes(root).get("ome_writers")
+    ours = group_attributes(root).get("ome_writers")
     stored = ours.get("settings") if isinstance(ours, dict) else None
     if not isinstance(stored, dict) or stored.get("format", {}).get("name") != "ome-zarr":
         raise UnsupportedError(
             f"{root} is no OME-Zarr of this library: its document has no settings by which it could be repaired."
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they were said when the dataset was written
-            plan = resolve(AcquisitionSettings.model_validate(stored))
-    except (ValueError, TypeError, NotImplementedError) as error:
+        plan = stored_plan(stored)
+    except UnsupportedError as error:
         raise UnsupportedError(
             f"{root} was written by another version, whose settings are not understood here: {error}"
         ) from error
@@ -221,11 +214,6 @@ def _with_stored_shards(root: Path, plan: Plan) -> Plan:
                 image = replace(image, array=replace(image.array, shards=chunks))
         images.append(image)
     return replace(plan, images=tuple(images))
-
-
-def _attributes(group: Path) -> dict[str, Any]:
-    attributes = read_document(group / "zarr.json").get("attributes")
-    return attributes if isinstance(attributes, dict) else {}
 
 
 def _axis(image: ImagePlan) -> int | None:

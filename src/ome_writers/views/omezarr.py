@@ -5,10 +5,13 @@ Source: https://ngff.openmicroscopy.org/0.5/
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ome_writers.errors import UnsupportedError
+from ome_writers.formats import lay_out
+from ome_writers.formats.omezarr.groups import stored_plan
 from ome_writers.views.documents import LiveDocument
 from ome_writers.views.live import LiveSource
 from ome_writers.views.stacked import StackedSource
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from ome_writers.routing import Plan
@@ -47,8 +49,6 @@ def open_zarr(path: Path, remember: int = 0) -> Source:
     ours = attributes.get("ome_writers", {})
     plan = _plan(ours["settings"]) if "settings" in ours else None
     if plan is not None:
-        from ome_writers.formats import lay_out
-
         folders = [path / key for key in lay_out(plan).arrays]
         if all((folder / "zarr.json").is_file() for folder in folders):
             arrays = [_array(folder, remember // len(folders)) for folder in folders]
@@ -86,8 +86,6 @@ class StoredStream:
 
     def read(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return a frame; zeros where a writer that is not done has left nothing that can be read yet."""
-        import numpy as np
-
         one = self.plan.images[image]
         planes = [self._plane(image, one.plane(index, s)) for s in range(one.planes)]
         return planes[0] if one.planes == 1 else np.stack(planes, axis=-1)
@@ -96,8 +94,6 @@ class StoredStream:
         """Do nothing: files do not tell when they change."""
 
     def _plane(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
-        import numpy as np
-
         array = self._arrays[image]
         shape = array.shape
         if any(i >= n for i, n in zip(index, shape, strict=False)):
@@ -144,14 +140,9 @@ class StoredSource:
 
 def _plan(settings: Any) -> Plan | None:
     """Return the plan of stored settings; None when another version wrote them in words unknown here."""
-    from ome_writers.routing import resolve
-    from ome_writers.settings import AcquisitionSettings
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they were said when the dataset was written
-            return resolve(AcquisitionSettings.model_validate(settings))
-    except (ValueError, TypeError, NotImplementedError):
+        return stored_plan(settings)
+    except UnsupportedError:
         return None
 
 

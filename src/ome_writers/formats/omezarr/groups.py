@@ -1,16 +1,21 @@
-"""Where the images of an OME-Zarr are, by its own documents."""
+"""What the documents of an OME-Zarr say of it: where its images are, and the plan by which it was written."""
 
 from __future__ import annotations
 
 import json
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import UnsupportedError
+from ome_writers.routing import resolve
+from ome_writers.settings import AcquisitionSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["image_groups", "read_document"]
+    from ome_writers.routing import Plan
+
+__all__ = ["group_attributes", "image_groups", "read_document", "stored_plan"]
 
 _MOST_BYTES = 64 * 2**20  # a document larger than this is nobody's root document
 
@@ -52,8 +57,30 @@ def read_document(path: Path) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
+def group_attributes(group: Path) -> dict[str, Any]:
+    """Return the attributes of a group; empty where it has none, or no document."""
+    attributes = read_document(group / "zarr.json").get("attributes")
+    return attributes if isinstance(attributes, dict) else {}
+
+
+def stored_plan(settings: Any) -> Plan:
+    """Return the plan of the settings that a root document holds (``ome_writers.settings``).
+
+    Raises
+    ------
+    UnsupportedError
+        If another version wrote them, in words that are unknown here.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they were said when the dataset was written
+            return resolve(AcquisitionSettings.model_validate(settings))
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise UnsupportedError(str(error)) from error
+
+
 def _ome(group: Path) -> dict[str, Any]:
-    ome = read_document(group / "zarr.json").get("attributes", {}).get("ome", {})
+    ome = group_attributes(group).get("ome", {})
     return ome if isinstance(ome, dict) else {}
 
 
