@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from ome_writers.conversion.source import Rows, Source
     from ome_writers.settings import Format
 
-__all__ = ["cut", "named", "refuse_itself", "settings_of"]
+__all__ = ["refuse_itself", "settings_of", "with_chunks", "with_name"]
 
 BUFFER = 64 * 2**20
 """Bytes that may wait to be written: enough for reading and writing to overlap."""
 
 
-def named(
+def with_name(
     found: Source, dimensions: tuple[Dimension, ...], write: Rows, destination: Path, format: Format
 ) -> tuple[tuple[Dimension, ...], Rows]:
     """Return dimensions and frames with a position that carries the name of a single image, where OME-TIFF needs it."""
@@ -36,7 +36,7 @@ def named(
     return (position, *dimensions), np.insert(write, 0, 0, axis=1)
 
 
-def cut(
+def with_chunks(
     found: Source,
     dimensions: tuple[Dimension, ...],
     format: Format,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Frames = dict[tuple[int, tuple[int, ...]], dict[str, Any]]
 
-__all__ = ["REMEMBER", "apart", "describe", "frames_of", "images_of", "provenance"]
+__all__ = ["REMEMBER", "describe", "frames_of", "images_of", "provenance", "split_images"]
 
 REMEMBER = 128 * 2**20
 """Bytes of decoded chunks that are kept, where one chunk of the source holds several frames."""
@@ -72,7 +72,7 @@ def images_of(found: Source, images: Sequence[int] | None) -> list[int]:
     return numbers
 
 
-def apart(path: Path, images: Sequence[int] | None = None) -> list[list[int]]:
+def split_images(path: Path, images: Sequence[int] | None = None) -> list[list[int]]:
     """Return the numbers of a dataset's images, or of some, those together that `convert` puts into one dataset.
 
     Frames of other size or dtype, other pixel sizes and other cameras make another dataset.

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ome_writers.conversion.destination import cut, named, refuse_itself, settings_of
+from ome_writers.conversion.destination import (
+    refuse_itself,
+    settings_of,
+    with_chunks,
+    with_name,
+)
 from ome_writers.conversion.opening import REMEMBER, describe, frames_of, images_of, provenance
 from ome_writers.conversion.source import frame_at, selected
 from ome_writers.errors import WriteError, describe_frames
@@ -22,7 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from os import PathLike
 
-    from ome_writers.settings import Format
+    from numpy.typing import NDArray
+
+    from ome_writers.conversion.source import Rows, Source
+    from ome_writers.settings import Dimension, Format
 
 __all__ = ["Conversion", "convert"]
 
@@ -121,23 +130,60 @@ def convert(
     numbers = images_of(found, images)
     dimensions, read, write = selected(found, numbers)
     format = AcquisitionSettings(root_path=destination, format=format).format
-    dimensions, write = named(found, dimensions, write, Path(destination), format)
-    dimensions = cut(found, dimensions, format, chunk_shapes or {}, shard_shapes or {})
+    dimensions, write = with_name(found, dimensions, write, Path(destination), format)
+    dimensions = with_chunks(found, dimensions, format, chunk_shapes or {}, shard_shapes or {})
     settings = settings_of(
         found, numbers[0], dimensions, write, destination, format, compression, overwrite
     )
     output = Path(settings.output_path)
     refuse_itself(found.path, output)
+    total, done = len(read) * (2 if verify else 1), itertools.count(1)
+
+    def tell() -> None:
+        if on_frame is not None:
+            on_frame(next(done), total)
+
+    copied = _copy(found, read, settings, tell, with_checksums=verify)
+    if verify:
+        _refuse_differences(found.path, output, dimensions, write, copied.checksums, tell)
+    return Conversion(
+        source=found.path,
+        destination=output,
+        images=len(numbers),
+        frames=len(read) - copied.empty,
+        empty=copied.empty,
+        pixel_bytes=copied.pixel_bytes,
+        seconds=time.perf_counter() - began,
+        verified=verify,
+    )
+
+
+class _Copied(NamedTuple):
+    """What was appended: places left empty, bytes of pixels, and a CRC-32 of each frame where that was asked for."""
+
+    empty: int
+    pixel_bytes: int
+    checksums: NDArray[np.uint32]
+
+
+def _copy(
+    found: Source,
+    rows: Rows,
+    settings: AcquisitionSettings,
+    tell: Callable[[], None],
+    *,
+    with_checksums: bool,
+) -> _Copied:
+    """Read the frames at `rows`, and append each; `tell` is called after it."""
     frames = frames_of(found)
-    total = len(read) * (2 if verify else 1)
     holes = found.written is not None and found.written < len(found.rows)
-    checksums = np.zeros(len(read) if verify else 0, np.uint32)
+    checksums = np.zeros(len(rows) if with_checksums else 0, np.uint32)
     empty = size = 0
     with create_stream(settings) as stream:
         for namespace, metadata in found.metadata.items():
             stream.set_global_metadata(namespace, metadata)
         stream.set_global_metadata(NAMESPACE, provenance(found))
-        for number, index in enumerate(read):
+        for number, index in enumerate(rows):
             frame = found.read(index.tolist())
             facts = frames.pop(found.place(index.tolist()), None)
             if holes and facts is None and not frame.any():
@@ -146,30 +192,29 @@ def convert(
             else:
                 stream.append(frame, copy=False, frame_metadata=facts)
             size += frame.nbytes
-            if verify:
+            if with_checksums:
                 checksums[number] = zlib.crc32(frame.data)
-            if on_frame is not None:
-                on_frame(number + 1, total)
-    if verify:
-        view = open_dataset(output, remember=REMEMBER)
-        wrong = []
-        for number, index in enumerate(write):
-            if zlib.crc32(frame_at(view, dimensions, index.tolist()).data) != checksums[number]:
-                wrong.append(number)
-            if on_frame is not None:
-                on_frame(len(read) + number + 1, total)
-        if wrong:
-            raise WriteError(
-                f"{output} does not hold what {found.path} does: frames {describe_frames(wrong)} differ.",
-                wrong,
-            )
-    return Conversion(
-        source=found.path,
-        destination=output,
-        images=len(numbers),
-        frames=len(read) - empty,
-        empty=empty,
-        pixel_bytes=size,
-        seconds=time.perf_counter() - began,
-        verified=verify,
-    )
+            tell()
+    return _Copied(empty, size, checksums)
+
+
+def _refuse_differences(
+    source: Path,
+    output: Path,
+    dimensions: Sequence[Dimension],
+    rows: Rows,
+    checksums: NDArray[np.uint32],
+    tell: Callable[[], None],
+) -> None:
+    """Read all frames again; raise WriteError if one is not what was appended. `tell` is called after each."""
+    view = open_dataset(output, remember=REMEMBER)
+    wrong = []
+    for number, index in enumerate(rows):
+        if zlib.crc32(frame_at(view, dimensions, index.tolist()).data) != checksums[number]:
+            wrong.append(number)
+        tell()
+    if wrong:
+        raise WriteError(
+            f"{output} does not hold what {source} does: frames {describe_frames(wrong)} differ.",
+            wrong,
+        )

@@ -20,7 +20,7 @@ from ome_writers import (
     read_frame_metadata,
     validate,
 )
-from ome_writers.conversion import apart
+from ome_writers.conversion import split_images
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +60,7 @@ def test_each_camera_is_a_dataset(suffix: str, to: str, tmp_path: Path) -> None:
     """Pixels, dtype, pixel size, names and frames' metadata are those of the camera."""
     source = tmp_path / f"a.ome.{suffix}"
     write(source, UNLIKE)
-    assert apart(source) == [[0], [1]]
+    assert split_images(source) == [[0], [1]]
     for number, (shape, dtype, size) in enumerate(
         [((8, 6), "uint16", 0.5), ((10, 14), "uint8", 0.25)]
     ):
@@ -84,8 +84,8 @@ def test_positions_of_one_camera_stay_together(suffix: str, tmp_path: Path) -> N
     """Of two positions and two cameras, each camera's positions make one dataset."""
     write(tmp_path / f"a.ome.{suffix}", UNLIKE, positions=["here", "there"])
     source = tmp_path / (f"a.ome.{suffix}" if suffix == "zarr" else "a")
-    assert apart(source) == [[0, 2], [1, 3]]
-    for number, images in enumerate(apart(source)):
+    assert split_images(source) == [[0, 2], [1, 3]]
+    for number, images in enumerate(split_images(source)):
         made = convert(source, tmp_path / f"{number}.ome.zarr", images=images, verify=True)
         view = ome_writers.open(made.destination)
         sizes: Any = dict(zip(view.dims, view.shape, strict=True))

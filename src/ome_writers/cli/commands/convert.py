@@ -69,11 +69,11 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, screen: Screen) -> int:
-    from ome_writers.conversion import apart
+    from ome_writers.conversion import split_images
 
     format = _format(options)
     try:
-        parts = apart(options.path, options.image)
+        parts = split_images(options.path, options.image)
     except SettingsError as error:
         raise CommandError(str(error)) from error
     datasets = []
