@@ -175,11 +175,10 @@ def dims_from_useq(
         shard_shapes=shard_shapes,
     )
     if "schedule" in settings:
-        msg = (
+        raise UnsupportedError(
             "The sequence is ragged: its dimensions do not say where each frame goes. Use "
             "useq_to_acquisition_settings, whose schedule does."
         )
-        raise UnsupportedError(msg)
     return settings["dimensions"]
 
 

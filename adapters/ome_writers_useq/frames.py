@@ -93,12 +93,11 @@ def _level_rows(level: Level) -> Rows:
     if level.middle is not None:
         stacks = np.array([c.do_stack for c in level.channels], dtype=bool)
         if "z" not in level.order and not stacks.all():
-            msg = (
+            raise UnsupportedError(
                 f"Channel {level.channels[int(stacks.argmin())].config!r} has do_stack=False, and "
                 "there is a z plan, but no z axis that is iterated: useq cannot say which plane "
                 "the channel is acquired on. Add 'z' to axis_order or drop the z plan."
             )
-            raise UnsupportedError(msg)
         keep &= stacks[channel] | (rows[:, _Z] == level.middle)
     return rows[keep]
 
@@ -155,8 +154,9 @@ def _iterated(reading: Reading) -> Rows:
     rows: list[list[int]] = []
     for number, event in enumerate(islice(seq.model_copy(deep=True), _MOST_EVENTS + 1)):
         if number == _MOST_EVENTS:
-            msg = f"{kind} has more than {_MOST_EVENTS} events: too many to look at each of them."
-            raise UnsupportedError(msg)
+            raise UnsupportedError(
+                f"{kind} has more than {_MOST_EVENTS} events: too many to look at each of them."
+            )
         if not isinstance(event.action, useq.AcquireImage | None):
             continue
         index = {str(axis): int(value) for axis, value in event.index.items()}
@@ -168,10 +168,9 @@ def _iterated(reading: Reading) -> Rows:
             and row[_G] < len(reading.points_of(p))
             and row[_C] < len(reading.channels_of(p))
         ):
-            msg = (
+            raise UnsupportedError(
                 f"Event {number} of {kind} has the index {index}, which its positions, grid and "
                 "channels do not have: what it acquires cannot be known before it runs."
             )
-            raise UnsupportedError(msg)
         rows.append(row)
     return np.array(rows, dtype=np.int32).reshape(-1, len(AXES))

@@ -105,19 +105,17 @@ def read(seq: useq.MDASequence) -> Reading:
             continue
         level = _level(carried, seq, 0)
         if level.is_endless:
-            msg = (
+            raise UnsupportedError(
                 f"The sequence of position {number} ({position.name or 'unnamed'}) has a time "
                 "plan without an end: the positions after it would never be reached. Give it a "
                 "number of loops."
             )
-            raise UnsupportedError(msg)
         if level.times is not None and top.is_endless:
-            msg = (
+            raise UnsupportedError(
                 f"The time plan has no end, and position {number} ({position.name or 'unnamed'}) "
                 "has a time plan of its own, which would begin again at each time point. Give "
                 "the sequence's time plan an end, or drop the position's."
             )
-            raise UnsupportedError(msg)
         own.append(level)
     return Reading(seq, top, positions, tuple(own))
 
@@ -135,8 +133,9 @@ def _has_axes(seq: useq.MDASequence) -> bool:
 
 def _level(seq: useq.MDASequence, parent: useq.MDASequence | None, positions: int) -> Level:
     if parent is not None and seq.stage_positions:
-        msg = "A position's sequence has stage positions itself: useq gives both the index 'p'."
-        raise UnsupportedError(msg)
+        raise UnsupportedError(
+            "A position's sequence has stage positions itself: useq gives both the index 'p'."
+        )
     wanted = set(seq.axis_order)
     times = planned_times(seq.time_plan) if seq.time_plan and "t" in wanted else None
     depths = planned_depths(seq.z_plan) if seq.z_plan and "z" in wanted else None

@@ -109,12 +109,11 @@ def outline(seq: useq.MDASequence) -> Outline:
         return regular
     rows = frame_indices(reading)
     if not len(rows):
-        msg = (
+        raise UnsupportedError(
             f"The sequence acquires no image (axis_order={''.join(seq.axis_order)!r}, sizes "
             f"{dict(reading.top.sizes)}): there is nothing to write. Give it at least one time "
             "point, position, channel or plane."
         )
-        raise UnsupportedError(msg)
     return _from_rows(reading, rows, channels, places)
 
 
@@ -217,19 +216,17 @@ def _ended(found: Outline) -> Outline:
         return found
     enclosing = [a for a in found.axes[: found.axes.index("t")] if found.sizes[a] != 1]
     if enclosing:
-        msg = (
+        raise UnsupportedError(
             f"The time plan has no end, but the axis order {top.order!r} puts it inside "
             f"{', '.join(enclosing)}: the second item of {enclosing[0]!r} would never "
             "be reached. Put 't' first in axis_order or give the time plan an end."
         )
-        raise UnsupportedError(msg)
     if found.sizes["t"] != top.sizes["t"]:
-        msg = (
+        raise UnsupportedError(
             "The time plan has no end and every channel leaves out time points (acquire_every="
             f"{[c.acquire_every for c in top.channels]}): its cycle of {top.sizes['t']} time "
             "points ends without a frame. Let one channel be acquired at every time point."
         )
-        raise UnsupportedError(msg)
     axes = ("t", *(axis for axis in found.axes if axis != "t"))
     rows = found.rows
     if rows is not None:

@@ -70,11 +70,10 @@ class EventPlaces:
                 place[axis] = asked.pop(axis, 0)
             extent = self._outline.sizes[axis]
             if place[axis] < 0 or (extent is not None and place[axis] >= extent):
-                msg = (
+                raise ValueError(
                     f"The sequence acquires nothing at {dict(index)}: no such place on axis "
                     f"{axis!r}, whose extent is {extent}. Was the event made from another sequence?"
                 )
-                raise ValueError(msg)
         return {**place, **asked}
 
     def depths(self, place: int) -> npt.NDArray[np.float64]:

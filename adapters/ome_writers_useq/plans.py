@@ -65,11 +65,10 @@ def planned_times(plan: object) -> Planned:
             # A plan of somebody else's: its values are all it promises.
             return _seconds(np.asarray(list(plan), dtype=np.float64))  # type: ignore[call-overload]  # unknown type
         if isinstance(phase, useq.TDurationLoops) and phase.loops == 1:
-            msg = (
+            raise UnsupportedError(
                 f"useq cannot iterate a time plan of a single loop in {phase.duration}: "
                 "give it an interval instead, TIntervalLoops(interval=..., loops=1)."
             )
-            raise UnsupportedError(msg)
         spans.append((max(phase.loops, 0), phase.interval // _MICROSECOND))
     # Whole microseconds, like timedelta, so that a long run does not drift.
     if not isinstance(plan, useq.MultiPhaseTimePlan):

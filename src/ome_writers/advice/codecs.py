@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ome_writers.advice.proposal import Codec
+from ome_writers.storage.zarr.document import BLOSC
 
 if TYPE_CHECKING:
     from ome_writers.advice.camera import Camera
@@ -23,8 +24,7 @@ def measure_codecs(camera: Camera) -> tuple[Codec, ...]:
     side = type(camera)(min(SIDE, camera.height), min(SIDE, camera.width), camera.dtype)
     picture = side.picture()
     found = []
-    # the levels that the settings stand for
-    for name, codec, level in (("blosc-lz4", "lz4", 5), ("blosc-zstd", "zstd", 3)):
+    for name, (codec, level) in sorted(BLOSC.items()):
         coder = Blosc(cname=codec, clevel=level, shuffle=SHUFFLE)
         size, rounds, began = 0, 0, time.perf_counter()
         while (took := time.perf_counter() - began) < SECONDS or not rounds:

@@ -69,7 +69,7 @@ def _stream(path: Path, block: bytes, seconds: float, limit: int) -> tuple[int, 
     written = 0
     began = time.perf_counter()
     with path.open("wb", buffering=0) as file:
-        while written < max(LEAST, 1) or time.perf_counter() - began < seconds:
+        while written < LEAST or time.perf_counter() - began < seconds:
             if written + len(block) > max(limit, len(block)):
                 break
             written += file.write(block)

@@ -29,7 +29,6 @@ __all__ = ["EngineSpeed", "measure_engine"]
 TRIAL = 32 * 2**20  # bytes: enough to load the library and to guess how many frames fill the time
 LEAST = 4  # frames
 PICTURES = 4
-SUFFIXES = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tiff", "scratch": ""}
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ def measure_engine(
     def write(frames: int) -> EngineSpeed:
         with tempfile.TemporaryDirectory(prefix=".ome-writers-", dir=folder) as scratch:
             settings = AcquisitionSettings(
-                root_path=Path(scratch) / f"run{SUFFIXES[row.format]}",
+                root_path=Path(scratch) / "run",
                 dimensions=[
                     Dimension(name="t", count=frames),
                     Dimension(name="y", count=camera.height),
