@@ -8,9 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.cli.camera import (
+from ome_writers.cli.arguments import (
     ask_disk,
     ask_dtype,
+    ask_json,
     camera_dtype,
     disk_folder,
     frame_size,
@@ -55,7 +56,7 @@ def _arguments(parser: ArgumentParser) -> None:
         default="ome-zarr",
         help="the format to propose settings for (default: ome-zarr)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    ask_json(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:

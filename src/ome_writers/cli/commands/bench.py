@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, get_args
 
-from ome_writers.cli.camera import (
+from ome_writers.cli.arguments import (
     ask_disk,
     ask_dtype,
+    ask_json,
     camera_dtype,
     disk_folder,
     frame_size,
@@ -59,7 +60,7 @@ def _arguments(parser: ArgumentParser) -> None:
         metavar="S",
         help="about how long each engine writes; longer sees through caches (default: 2)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    ask_json(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:

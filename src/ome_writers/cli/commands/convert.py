@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from ome_writers.cli.arguments import ask_json
 from ome_writers.cli.command import SUCCESS, Command, CommandError
 from ome_writers.cli.describing import describe
 from ome_writers.cli.screen import human_size
@@ -65,7 +66,7 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--verify", action="store_true", help="read every frame of DEST again, and compare"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    ask_json(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:

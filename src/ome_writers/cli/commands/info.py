@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ome_writers.cli.arguments import ask_dataset, ask_json
 from ome_writers.cli.command import SUCCESS, Command
 from ome_writers.cli.describing import describe
 from ome_writers.cli.screen import human_size
@@ -20,13 +20,11 @@ ROWS = 12
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "path", type=Path, metavar="PATH", help="an OME-Zarr folder, an OME-TIFF file or its folder"
-    )
+    ask_dataset(parser)
     parser.add_argument(
         "--all", action="store_true", help=f"show every image, not the first {ROWS} only"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    ask_json(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ome_writers.cli.arguments import ask_dataset, ask_json
 from ome_writers.cli.command import SUCCESS, Command, CommandError, require
 from ome_writers.settings import split_suffix
 
@@ -18,9 +19,7 @@ ROWS = 24
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "path", type=Path, metavar="PATH", help="an OME-Zarr folder, an OME-TIFF file or its folder"
-    )
+    ask_dataset(parser)
     parser.add_argument(
         "-o", "--output", type=Path, metavar="PNG", help="the picture (default: beside the dataset)"
     )
@@ -31,7 +30,7 @@ def _arguments(parser: ArgumentParser) -> None:
         metavar="N",
         help=f"positions and channels at most (default: {ROWS})",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a name")
+    ask_json(parser, instead_of="a name")
 
 
 def _run(options: Namespace, screen: Screen) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ome_writers.cli.arguments import ask_json
 from ome_writers.cli.command import FAILURE, SUCCESS, Command
 from ome_writers.cli.findings import ROWS, as_json, short
 
@@ -19,7 +20,7 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="only say what would be done; change nothing"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    ask_json(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:

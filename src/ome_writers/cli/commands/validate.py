@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ome_writers.cli.arguments import ask_dataset, ask_json
 from ome_writers.cli.command import FAILURE, SUCCESS, Command
 from ome_writers.cli.findings import ROWS, as_json, short
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from pathlib import Path
 
     from ome_writers.cli.screen import Screen
     from ome_writers.validation import Check
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "path", type=Path, metavar="PATH", help="an OME-Zarr folder, an OME-TIFF file or its folder"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    ask_dataset(parser)
+    ask_json(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:

@@ -6,9 +6,9 @@ import os
 import time
 from collections import deque
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ome_writers.cli.arguments import ask_dataset
 from ome_writers.cli.command import SUCCESS, Command, CommandError
 from ome_writers.cli.describing import describe
 from ome_writers.cli.screen import human_size
@@ -17,6 +17,7 @@ from ome_writers.storage.lock import lock_owner, lock_path
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from ome_writers.cli.describing import Description
     from ome_writers.cli.screen import Screen
@@ -78,9 +79,7 @@ def _writer_is_gone(path: Path) -> bool:
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "path", type=Path, metavar="PATH", help="an OME-Zarr folder, an OME-TIFF file or its folder"
-    )
+    ask_dataset(parser)
     parser.add_argument(
         "--interval",
         type=float,

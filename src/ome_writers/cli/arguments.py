@@ -1,4 +1,4 @@
-"""What several commands ask about a camera and a disk, read from what was typed."""
+"""What several commands ask for: a dataset, JSON, a camera, a disk; and how what was typed is read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,28 @@ from ome_writers.cli.command import CommandError
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-__all__ = ["ask_disk", "ask_dtype", "camera_dtype", "disk_folder", "frame_size", "positive"]
+__all__ = [
+    "ask_dataset",
+    "ask_disk",
+    "ask_dtype",
+    "ask_json",
+    "camera_dtype",
+    "disk_folder",
+    "frame_size",
+    "positive",
+]
+
+
+def ask_dataset(parser: ArgumentParser) -> None:
+    """Have a command take the PATH of a dataset."""
+    parser.add_argument(
+        "path", type=Path, metavar="PATH", help="an OME-Zarr folder, an OME-TIFF file or its folder"
+    )
+
+
+def ask_json(parser: ArgumentParser, *, instead_of: str = "a table") -> None:
+    """Have a command take ``--json``."""
+    parser.add_argument("--json", action="store_true", help=f"print JSON instead of {instead_of}")
 
 
 def ask_dtype(parser: ArgumentParser) -> None:
