@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.cli.command import CommandError
+from ome_writers.cli.command import CommandError, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -21,6 +22,7 @@ __all__ = [
     "disk_folder",
     "frame_size",
     "positive",
+    "positive_count",
 ]
 
 
@@ -73,12 +75,19 @@ def positive(text: str) -> float:
     return number
 
 
+def positive_count(text: str) -> int:
+    """Return a whole number above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+    return int(text)
+
+
 def camera_dtype(text: str) -> str:
     """Return numpy's name of a dtype.
 
     Raises
     ------
-    CommandError
+    UsageError
         If there is none, or no camera has it.
     """
     import numpy as np
@@ -86,9 +95,9 @@ def camera_dtype(text: str) -> str:
     try:
         dtype = np.dtype(text)
     except TypeError:
-        raise CommandError(f"--dtype: numpy knows no {text!r}; try uint16") from None
+        raise UsageError(f"--dtype: numpy knows no {text!r}; try uint16") from None
     if dtype.kind not in "uif":
-        raise CommandError(f"--dtype: {dtype} is no number of a camera; try uint8 or uint16")
+        raise UsageError(f"--dtype: {dtype} is no number of a camera; try uint8 or uint16")
     return str(dtype.name)
 
 
@@ -98,8 +107,10 @@ def disk_folder(path: Path) -> Path:
     Raises
     ------
     CommandError
-        If there is none.
+        If there is none, or one that may not be written to.
     """
     if not path.is_dir():
         raise CommandError(f"--disk: {path} is no folder; name one on the disk to measure")
+    if not os.access(path, os.W_OK):
+        raise CommandError(f"--disk: you may not write to {path}; name another folder on that disk")
     return path

@@ -35,6 +35,8 @@ class Command:
         Adds the command's own arguments to its parser.
     run
         Does the work and returns the exit status. It must import what is slow or optional itself.
+    interrupted
+        What Ctrl-C has left behind.
     """
 
     name: str
@@ -42,10 +44,15 @@ class Command:
     examples: tuple[tuple[str, str], ...]
     arguments: Callable[[ArgumentParser], None]
     run: Callable[[Namespace, Screen], int]
+    interrupted: str = "interrupted; nothing was changed"
 
 
 class CommandError(Exception):
     """The command cannot do what was asked; the message is one sentence for the user."""
+
+
+class UsageError(CommandError):
+    """What was typed does not make sense, whatever the dataset: exit status 2."""
 
 
 def require(command: str, extra: str, libraries: Mapping[str, str]) -> None:

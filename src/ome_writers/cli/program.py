@@ -8,7 +8,15 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from ome_writers.cli.command import FAILURE, INTERRUPTED, SUCCESS, USAGE, Command, CommandError
+from ome_writers.cli.command import (
+    FAILURE,
+    INTERRUPTED,
+    SUCCESS,
+    USAGE,
+    Command,
+    CommandError,
+    UsageError,
+)
 from ome_writers.cli.commands import (
     advise,
     bench,
@@ -76,9 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILURE
     except (CommandError, OMEWritersError, OSError) as error:
         screen.complain(_one_sentence(error, getattr(options, "path", None)))
-        return FAILURE
+        return USAGE if isinstance(error, UsageError) else FAILURE
     except KeyboardInterrupt:
-        screen.complain("interrupted; what was written so far is kept")
+        screen.complain(command.interrupted)
         return INTERRUPTED
 
 
@@ -100,7 +108,9 @@ def _one_sentence(error: BaseException, path: Path | None) -> str:
     """Say an error in one line; the system's own errors get their file named, or else the dataset."""
     if isinstance(error, OSError) and error.strerror and (error.filename or path):
         return f"{error.filename or path}: {error.strerror}"
-    return " ".join(str(error).split())
+    # the library speaks of the argument, here it is an option
+    message = str(error).replace("set overwrite=True", "say --overwrite")
+    return " ".join(message.replace("overwrite=True", "--overwrite").split())
 
 
 def parser() -> argparse.ArgumentParser:

@@ -38,6 +38,10 @@ class Screen(Protocol):
     def complain(self, text: str) -> None:
         """Say on stderr what went wrong."""
 
+    def busy(self, label: str) -> AbstractContextManager[None]:
+        """Show that work of unknown length goes on while the context lasts."""
+        ...
+
     def progress(self, label: str, total: int) -> AbstractContextManager[Advance]:
         """Show a bar of ``total`` steps while the context lasts."""
         ...
@@ -77,6 +81,13 @@ class PlainScreen:
     def complain(self, text: str) -> None:
         """Print to stderr."""
         print(f"ome-writers: {text}", file=sys.stderr, flush=True)
+
+    @contextmanager
+    def busy(self, label: str) -> Iterator[None]:
+        """Print a line to stderr, if anybody sees it."""
+        if sys.stderr.isatty():
+            print(f"{label} ...", file=sys.stderr, flush=True)
+        yield
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Advance]:
@@ -119,7 +130,12 @@ class RichScreen:
         self._out.print(_grid(rows))
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Draw a table with a head."""
+        """Draw a table with a head, or each row by itself where the columns would be too narrow for words."""
+        longest = (max(map(_longest_word, column)) for column in zip(columns, *rows, strict=True))
+        if sum(longest) + 3 * len(columns) > self._out.width:
+            for row in rows:
+                self.facts(f"{title}: {row[0]}", dict(zip(columns[1:], row[1:], strict=True)))
+            return
         from rich import box
         from rich.table import Table
         from rich.text import Text
@@ -141,6 +157,12 @@ class RichScreen:
 
         line = Text.assemble(("ome-writers: ", "bold red"), text)
         self._error.print(line, soft_wrap=True)
+
+    def busy(self, label: str) -> AbstractContextManager[Any]:
+        """Turn a wheel."""
+        from rich.text import Text
+
+        return self._error.status(Text(label))
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Advance]:
@@ -174,6 +196,11 @@ class RichScreen:
             yield show
 
 
+def _longest_word(text: str) -> int:
+    """Return the length of a text's longest word; one that is very long may be broken."""
+    return min(20, max(map(len, text.split()), default=0))
+
+
 def _grid(rows: Mapping[str, str]) -> Any:
     """Return names and values as rich draws them."""
     from rich.table import Table
@@ -195,6 +222,17 @@ def open_screen() -> Screen:
         return RichScreen()
     except ImportError:
         return PlainScreen()
+
+
+def size_in_files(size: int, files: int) -> str:
+    """Say how large some files are together.
+
+    Examples
+    --------
+    >>> size_in_files(512, 1)
+    '512 B in 1 file'
+    """
+    return f"{human_size(size)} in {files} file{'' if files == 1 else 's'}"
 
 
 def human_size(count: int) -> str:

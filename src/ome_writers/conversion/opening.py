@@ -10,6 +10,7 @@ from ome_writers.conversion.own import describe_own
 from ome_writers.conversion.tiff import describe_tiff
 from ome_writers.errors import OMEWritersError, OutputLockedError, UnsupportedError
 from ome_writers.formats import read_frame_metadata
+from ome_writers.formats.location import format_at
 from ome_writers.formats.omezarr.groups import image_groups
 from ome_writers.storage.lock import lock_owner, lock_path
 from ome_writers.views import open_dataset
@@ -30,8 +31,7 @@ REMEMBER = 128 * 2**20
 
 def describe(path: Path) -> Source:
     """Return what is to be converted."""
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist.")
+    found_format = format_at(path)
     owner = lock_owner(lock_path(path, folder=path.is_dir()))
     if owner is not None:
         raise OutputLockedError(
@@ -39,7 +39,7 @@ def describe(path: Path) -> Source:
         )
     try:
         view = open_dataset(path, remember=REMEMBER)
-        if (path / "zarr.json").is_file():
+        if found_format == "ome-zarr":
             found = describe_own(path, view) or describe_ngff(path, view)
         else:
             found = describe_tiff(path, view)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
 
 from pydantic_core import from_json
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest, read_lines
+from ome_writers.formats.location import documents_in
 from ome_writers.formats.ome_xml.annotations import value_of
-from ome_writers.formats.ometiff.first_page import ome_xml_text
+from ome_writers.formats.ometiff.first_page import ome_xml_text, parsed
 from ome_writers.formats.omezarr.groups import group_attributes, image_groups, read_document
 from ome_writers.units import kind_of, ngff_name, si_value
 
@@ -63,14 +63,13 @@ def read_frame_metadata(path: str | PathLike[str]) -> Frames:
     """
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(f"There is nothing at {path}.")
+        raise FileNotFoundError(f"{path} does not exist.")
     if path.is_dir():
         for mark, read in _FOLDERS.items():
             if (path / mark).is_file():
                 return read(path)
-        for pattern in ("*.companion.ome", "*.ome.tif", "*.ome.tiff"):
-            for file in sorted(path.glob(pattern)):
-                return _tiff(file)
+        if documents := documents_in(path):
+            return _tiff(documents[0])
     elif path.suffix.lower() in (".tif", ".tiff", ".ome"):
         return _tiff(path)
     raise UnsupportedError(f"{path} is no OME-Zarr 0.5, OME-TIFF or scratch store.")
@@ -113,12 +112,11 @@ def ome_xml(path: Path) -> Element:
     """
     file = path
     if path.is_dir():
-        patterns = ("*.companion.ome", "*.ome.tif", "*.ome.tiff", "*.tif", "*.tiff")
-        found = (f for pattern in patterns for f in sorted(path.glob(pattern)))
-        file = next(found, path)
-        if file == path:
+        documents = documents_in(path)
+        if not documents:
             raise UnsupportedError(f"{path} holds no OME-TIFF.")
-    xml = _parsed(file)
+        file = documents[0]
+    xml = parsed(ome_xml_text(file), file)
     pointer = xml.find("{*}BinaryOnly")
     if pointer is not None:
         name = pointer.get("MetadataFile", "")
@@ -126,7 +124,7 @@ def ome_xml(path: Path) -> Element:
             raise UnsupportedError(
                 f"{file} says that its metadata is in {name!r}, which is not there."
             )
-        xml = _parsed(file.parent / name)
+        xml = parsed(ome_xml_text(file.parent / name), file.parent / name)
     return xml
 
 
@@ -193,11 +191,3 @@ def _journalled(file: Path, pixels: Element, number: int, axes: str) -> Frames:
                 frame["storage_index"] = [places.get(letter, 0) for letter in order]
             return frames
     return []
-
-
-def _parsed(file: Path) -> Element:
-    text = ome_xml_text(file)
-    try:
-        return ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise UnsupportedError(f"{file} holds no OME-XML: {error}.") from error

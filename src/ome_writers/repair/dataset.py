@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputLockedError
+from ome_writers.formats.location import format_at
 from ome_writers.repair import ometiff, omezarr
 from ome_writers.storage.lock import lock_owner, lock_path
 
@@ -67,8 +68,7 @@ def repair(path: str | PathLike[str], *, dry_run: bool = False) -> Repair:
         If it is neither an OME-Zarr nor an OME-TIFF of this library.
     """
     root = Path(path)
-    if not root.exists():
-        raise FileNotFoundError(f"There is nothing at {root}.")
+    found = format_at(root)
     lock = lock_path(root, folder=root.is_dir())
     owner = lock_owner(lock)
     if owner is not None:
@@ -76,6 +76,6 @@ def repair(path: str | PathLike[str], *, dry_run: bool = False) -> Repair:
             f"{root} is being written by process {owner['pid']} on {owner['host']}. Repair it when that has "
             f"ended, or, if that process is gone, remove {lock} first."
         )
-    if root.is_file() or ometiff.is_set(root):
+    if found == "ome-tiff":
         return Repair(root, dry_run, tuple(ometiff.findings(root, dry_run=dry_run)))
     return Repair(root, dry_run, tuple(omezarr.findings(root, dry_run=dry_run)))

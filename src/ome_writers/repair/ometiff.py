@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import UnsupportedError
+from ome_writers.formats.location import documents_in
 from ome_writers.formats.ometiff.first_page import ome_xml_text
 from ome_writers.formats.ometiff.remains import LeftText
 from ome_writers.repair.planes import Left, Told
@@ -19,19 +20,9 @@ if TYPE_CHECKING:
 
     from ome_writers.formats.ometiff.remains import LeftImage
 
-__all__ = ["findings", "is_set"]
+__all__ = ["findings"]
 
-_TIFF = (".tif", ".tiff")
 _COMPANION = ".companion.ome"
-
-
-def is_set(root: Path) -> bool:
-    """Whether a folder holds a set of OME-TIFF files."""
-    return (
-        root.is_dir()
-        and not (root / "zarr.json").exists()
-        and any(f.name.lower().endswith((".ome.tif", ".ome.tiff")) for f in root.iterdir())
-    )
 
 
 def findings(root: Path, *, dry_run: bool) -> Iterator[Finding]:
@@ -54,8 +45,7 @@ class _Work:
         self._folder = root if root.is_dir() else root.parent
         names = [root.name]
         if root.is_dir():
-            ends = (*_TIFF, _COMPANION)
-            names = sorted(f.name for f in root.iterdir() if f.name.lower().endswith(ends))
+            names = sorted(f.name for f in documents_in(root))
         self._texts: dict[str, LeftText] = {}
         for name in names:
             xml = ome_xml_text(self._path(name))
@@ -64,7 +54,7 @@ class _Work:
                     self._texts[name] = LeftText(xml)
                 except UnsupportedError as error:
                     raise UnsupportedError(
-                        f"{root} is no OME-TIFF of this library that could be repaired: {name}: {error}."
+                        f"{self._path(name)} was not written by this library and cannot be repaired: {error}."
                     ) from None
         if not self._texts or any(
             Path(image.file).name != image.file or (image.file and not root.is_dir())

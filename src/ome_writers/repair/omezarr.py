@@ -190,8 +190,10 @@ def plan_of(root: Path) -> Plan:
     ours = group_attributes(root).get("ome_writers")
     stored = ours.get("settings") if isinstance(ours, dict) else None
     if not isinstance(stored, dict) or stored.get("format", {}).get("name") != "ome-zarr":
+        if not read_document(root / "zarr.json"):
+            raise UnsupportedError(f"{root} cannot be repaired: its zarr.json is no JSON document.")
         raise UnsupportedError(
-            f"{root} is no OME-Zarr of this library: its document has no settings by which it could be repaired."
+            f"{root} was not written by this library and cannot be repaired: its zarr.json has no settings."
         )
     try:
         plan = stored_plan(stored)

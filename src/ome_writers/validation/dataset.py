@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputLockedError, UnsupportedError
+from ome_writers.formats.location import format_at
 from ome_writers.repair import repair
 from ome_writers.validation import ometiff, omezarr
 from ome_writers.validation.report import Check, Validation
@@ -56,9 +57,7 @@ def validate(path: str | PathLike[str]) -> Validation:
     True
     """
     root = Path(path)
-    if not root.exists():
-        raise FileNotFoundError(f"There is nothing at {root}.")
-    if (root / "zarr.json").is_file():
+    if format_at(root) == "ome-zarr":
         return Validation(root, (_tidiness(root), *omezarr.checks(root)))
     files = ometiff.files_of(root)
     if not files:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.ometiff.first_page import ome_xml_text
+from ome_writers.formats.location import TIFF_ENDS, documents_in, first_tiff
+from ome_writers.formats.ometiff.first_page import ome_xml_text, parsed
 from ome_writers.settings import dtype_of
 from ome_writers.validation.report import Check, Finding
 from ome_writers.validation.validators import ask_ome_types
@@ -19,17 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = ["checks", "files_of"]
 
-_TIFF = (".tif", ".tiff")
 _UUID = "UUID"
 
 
 def files_of(path: Path) -> list[Path]:
     """Return the files of an OME-TIFF: the one, or those of the folder of a set; none if it is no such thing."""
     if path.is_dir():
-        names = sorted(file for file in path.iterdir() if file.is_file())
-        files = [f for f in names if f.name.lower().endswith((*_TIFF, ".companion.ome"))]
-        return files if any(f.suffix.lower() in _TIFF for f in files) else []
-    return [path] if path.suffix.lower() in (*_TIFF, ".ome") else []
+        first_tiff(path)  # refuses files that are not one set
+        return sorted(documents_in(path))
+    return [path] if path.suffix.lower() in (*TIFF_ENDS, ".ome") else []
 
 
 def checks(files: list[Path]) -> Iterator[Check]:
@@ -40,10 +38,10 @@ def checks(files: list[Path]) -> Iterator[Check]:
     for file in files:
         try:
             text = ome_xml_text(file)
-            documents[file] = ElementTree.fromstring(text)
+            documents[file] = parsed(text, file)
             texts.append((file, text.decode()))
-        except (UnsupportedError, ElementTree.ParseError, ValueError, OSError) as error:
-            findings.append(Finding(file, f"no OME-XML: {error}", solved=False))
+        except (UnsupportedError, ValueError, OSError) as error:
+            findings.append(Finding(file, str(error), solved=False))
     for file, xml in documents.items():
         findings += _links(file, xml)
     yield Check("documents", tuple(findings))
@@ -52,7 +50,7 @@ def checks(files: list[Path]) -> Iterator[Check]:
     except ImportError:
         yield Check("pages", skipped="it takes tifffile, which is not installed")
     else:
-        tiffs = [f for f in files if f.suffix.lower() in _TIFF]
+        tiffs = [f for f in files if f.suffix.lower() in TIFF_ENDS]
         yield Check("pages", tuple(x for f in tiffs for x in _pages(f, documents)))
     yield ask_ome_types(texts)
 
@@ -72,8 +70,8 @@ def _links(file: Path, xml: Element) -> Iterator[Finding]:
             yield Finding(file, f"it refers to {name!r}, which is not there", solved=False)
             continue
         found = None
-        with suppress(UnsupportedError, ElementTree.ParseError, ValueError, OSError):
-            found = ElementTree.fromstring(ome_xml_text(other)).get(_UUID)
+        with suppress(UnsupportedError, ValueError, OSError):
+            found = parsed(ome_xml_text(other), other).get(_UUID)
         if uuid and found != uuid:
             yield Finding(file, f"it refers to {name!r} as {uuid}, which is {found}", solved=False)
 

@@ -30,7 +30,8 @@ def checks(root: Path) -> Iterator[Check]:
     try:
         groups = image_groups(root)
     except UnsupportedError as error:
-        yield Check("documents", (Finding(root, str(error), solved=False),))
+        unread = tuple(_unread(root))  # it may be this that makes it say nothing
+        yield Check("documents", unread or (Finding(root, str(error), solved=False),))
         return
     yield Check("documents", tuple(_documents(root, groups)))
     yield Check("frame metadata", tuple(_frame_metadata(root, groups)))
@@ -44,11 +45,7 @@ def checks(root: Path) -> Iterator[Check]:
 
 def _documents(root: Path, groups: list[str]) -> Iterator[Finding]:
     """Yield what is wrong in documents, by themselves and with each other."""
-    for path in sorted(root.rglob("zarr.json")):
-        try:
-            _strict(path)
-        except (OSError, ValueError) as error:
-            yield Finding(path, f"no strict JSON: {error}", solved=False)
+    yield from _unread(root)
     ours = _read(root / "zarr.json").get("attributes", {}).get("ome_writers")
     # an image inside of a dataset says neither
     is_root = isinstance(ours, dict) and ("settings" in ours or "status" in ours)
@@ -60,6 +57,15 @@ def _documents(root: Path, groups: list[str]) -> Iterator[Finding]:
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             what = f"no valid image: {type(error).__name__}: {error}"
             yield Finding(root / group / "zarr.json", what, solved=False)
+
+
+def _unread(root: Path) -> Iterator[Finding]:
+    """Yield which documents cannot be read."""
+    for path in sorted(root.rglob("zarr.json")):
+        try:
+            _strict(path)
+        except (OSError, ValueError) as error:
+            yield Finding(path, f"no strict JSON: {error}", solved=False)
 
 
 def _image(root: Path, group: str) -> Iterator[Finding]:

@@ -10,12 +10,12 @@ import math
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree
 
 import numpy as np
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.ometiff.first_page import without_document_type
+from ome_writers.formats.location import first_tiff
+from ome_writers.formats.ometiff.first_page import parsed, without_document_type
 from ome_writers.settings import dtype_of
 from ome_writers.views.freshness import Freshness
 from ome_writers.views.stacked import StackedSource
@@ -87,7 +87,7 @@ class _Dataset:
 
     def __init__(self, path: Path) -> None:
         self.folder = path if path.is_dir() else path.parent
-        self._first = _first_file(path)
+        self._first = first_tiff(path)
         self._files: dict[str, LivePages] = {}
         self._lock = threading.Lock()
         self._text: bytes | None = None
@@ -113,12 +113,10 @@ class _Dataset:
         with self._lock:
             if text != self._text:
                 try:
-                    xml = ElementTree.fromstring(text)
-                except ElementTree.ParseError as error:
+                    xml = parsed(text, self._first)
+                except UnsupportedError:
                     if self._text is None:
-                        raise UnsupportedError(
-                            f"{self._first} holds no OME-XML: {error}."
-                        ) from None
+                        raise
                     return self._images  # the description is being replaced
                 images = [_image(element) for element in xml.iterfind("{*}Image")]
                 if not images:
@@ -132,7 +130,7 @@ class _Dataset:
         """Return the OME-XML that `text` is or points to."""
         if b"BinaryOnly" not in text[:4096]:
             return text
-        pointer = ElementTree.fromstring(text).find("{*}BinaryOnly")
+        pointer = parsed(text, self._first).find("{*}BinaryOnly")
         if pointer is None:
             return text
         name = pointer.get("MetadataFile", "")
@@ -186,15 +184,6 @@ class _TiffArray:
 
     def _image(self) -> _Image:
         return self._dataset.images()[self._number]
-
-
-def _first_file(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    files = sorted(f for f in path.iterdir() if f.name.lower().endswith(_SUFFIXES))
-    if not files:
-        raise UnsupportedError(f"{path} holds neither an OME-Zarr nor TIFF files.")
-    return files[0]
 
 
 def _image(element: Element) -> _Image:

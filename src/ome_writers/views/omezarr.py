@@ -40,10 +40,6 @@ def open_zarr(path: Path, remember: int = 0) -> Source:
     UnsupportedError
         If it is no OME-Zarr 0.5, or uses what nothing installed can read.
     """
-    if not (path / "zarr.json").is_file():
-        raise UnsupportedError(
-            f"{path} is a Zarr v2 store; only OME-Zarr 0.5 (Zarr v3) is read here."
-        )
     root = LiveDocument(path / "zarr.json")
     attributes = root.read().get("attributes", {})
     ours = attributes.get("ome_writers", {})

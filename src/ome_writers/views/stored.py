@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OMEWritersError, UnsupportedError
+from ome_writers.formats.location import format_at
 from ome_writers.views.streamview import StreamView
 
 if TYPE_CHECKING:
@@ -43,8 +44,6 @@ def open_dataset(path: str | PathLike[str], *, remember: int = 0) -> StreamView:
         If it is something else, or stored in a way that nothing installed can read.
     """
     path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist.")
     try:
         return StreamView.over(_source(path, remember))
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
@@ -55,7 +54,7 @@ def open_dataset(path: str | PathLike[str], *, remember: int = 0) -> StreamView:
 
 
 def _source(path: Path, remember: int) -> Source:
-    if any((path / name).is_file() for name in ("zarr.json", ".zattrs", ".zgroup")):
+    if format_at(path) == "ome-zarr":
         from ome_writers.views.omezarr import open_zarr
 
         return open_zarr(path, remember)

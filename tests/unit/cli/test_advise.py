@@ -114,7 +114,7 @@ def test_the_settings_can_be_pasted(
     ("arguments", "status", "says"),
     [
         (["--frame", "64"], 2, "no HEIGHTxWIDTH"),
-        (["--frame", "64x64", "--dtype", "pixel"], 1, "numpy knows no 'pixel'"),
+        (["--frame", "64x64", "--dtype", "pixel"], 2, "numpy knows no 'pixel'"),
         (["--frame", "64x64", "--disk", "nowhere"], 1, "nowhere is no folder"),
         (["--frame", "64x64", "--dtype", "int64", "--format", "ome-tiff"], 1, "int64"),
         (["--frame", "8192x8192", "--fps", "1e6", "--seconds", "0.05"], 1, "times what this disk"),

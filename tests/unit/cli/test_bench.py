@@ -74,7 +74,7 @@ def test_what_an_engine_cannot_do_is_said(
         (["--frame", "big"], 2, "no HEIGHTxWIDTH"),
         (["--fps", "-1"], 2, "not a positive number"),
         (["--engine", "floppy"], 2, "invalid choice"),
-        (["--dtype", "water"], 1, "numpy knows no 'water'"),
+        (["--dtype", "water"], 2, "numpy knows no 'water'"),
         (["--disk", "nowhere"], 1, "nowhere is no folder"),
     ],
 )

@@ -87,14 +87,14 @@ def test_cameras_of_different_size_become_a_dataset_each(
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["SOURCE", "b.dat"], 1, "its name does not say the format"),
-        (["SOURCE", "b.ome.tiff", "--engine", "direct"], 1, "direct does not write what"),
+        (["SOURCE", "b.dat"], 2, "its name does not say the format"),
+        (["SOURCE", "b.ome.tiff", "--engine", "direct"], 2, "direct does not write what"),
         (["SOURCE", "a.ome.zarr", "--overwrite"], 1, "is the source"),
         (["SOURCE", "b.ome.zarr", "--chunk", "k=3"], 1, "--chunk names ['k']"),
         (["SOURCE", "b.ome.zarr", "--chunk", "t"], 2, "does not give axes their extent"),
         (["SOURCE", "b.ome.zarr", "--chunk", "t=0"], 2, "does not give axes their extent"),
         (["SOURCE", "b.ome.zarr", "--chunk", "y=2,y=3"], 2, "'y=2,y=3' names y twice"),
-        (["SOURCE", "b.ome.tiff", "--shard", "t=2"], 1, "OME-TIFF has neither chunks nor shards"),
+        (["SOURCE", "b.ome.tiff", "--shard", "t=2"], 2, "OME-TIFF has neither chunks nor shards"),
         (["SOURCE", "there.ome.zarr"], 1, "or say --overwrite to replace it"),
         (["missing.ome.zarr", "b.ome.zarr"], 1, "missing.ome.zarr does not exist"),
         (["SOURCE"], 2, "required: DEST"),

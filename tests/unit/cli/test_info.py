@@ -214,7 +214,7 @@ def test_a_plain_tiff_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
     path = tmp_path / "plain.tif"
     tifffile.imwrite(path, np.zeros((4, 4), np.uint8), description="just a picture")
     assert main(["info", str(path)]) == 1
-    assert "holds no OME-XML" in capsys.readouterr().err
+    assert "plain.tif is no OME-TIFF" in capsys.readouterr().err
 
 
 def _zarr_json(path: Path, text: str) -> None:

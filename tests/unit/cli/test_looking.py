@@ -53,7 +53,7 @@ def test_preview_says_json(dataset: Path, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--rows", "0"], "--rows must be a positive number, got 0"),
+        (["--rows", "0"], "'0' is not a positive whole number"),
         (["-o", "sheet.jpg"], "sheet.jpg does not end in .png"),
     ],
 )
@@ -62,7 +62,7 @@ def test_preview_refuses_in_a_sentence(
 ) -> None:
     """What is no number of rows, and a picture that would not be a PNG, are refused."""
     before = set(dataset.parent.iterdir())
-    assert main(["preview", str(dataset), *arguments]) == 1
+    assert main(["preview", str(dataset), *arguments]) == 2
     assert message in capsys.readouterr().err
     assert set(dataset.parent.iterdir()) == before
 

@@ -57,7 +57,7 @@ def test_failure_is_one_line_on_stderr(tmp_path: Path, capsys: pytest.CaptureFix
     """What cannot be done ends with status 1 and one line without a traceback."""
     assert main(["info", str(tmp_path / "nothing.ome.zarr")]) == 1
     streams = capsys.readouterr()
-    assert streams.err == f"ome-writers: {tmp_path / 'nothing.ome.zarr'} does not exist\n"
+    assert streams.err == f"ome-writers: {tmp_path / 'nothing.ome.zarr'} does not exist.\n"
     assert not streams.out
 
 

@@ -33,6 +33,27 @@ def test_facts_and_tables_show_every_cell(
         assert text in output
 
 
+def test_a_table_too_wide_for_the_terminal_becomes_lists(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On 40 columns no word of a cell is cut in pieces: each row stands by itself."""
+    monkeypatch.setenv("COLUMNS", "40")
+    row = ("run_p000.ome.tiff", "fluorescence", "t=4 (1 second)", "micrometers", "not compressed")
+    RichScreen().table("images", ("path", "name", "axes", "dtype", "storage"), [row])
+    output = capsys.readouterr().out
+    for word in " ".join(row).split():
+        assert word in output
+
+
+def test_work_of_unknown_length_is_not_told_to_a_pipe(
+    screen: Screen, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wheel turns on a terminal only."""
+    with screen.busy("Looking at [it]"):
+        pass
+    assert not "".join(capsys.readouterr()).strip()
+
+
 def test_data_is_one_json_document(screen: Screen, capsys: pytest.CaptureFixture[str]) -> None:
     """What is shown for machines is a JSON document and nothing else."""
     content = {"name": "µm " + "long " * 50, "sizes": [1, 2]}

@@ -320,10 +320,15 @@ def test_nothing_is_changed_behind_a_link(tmp_path: Path) -> None:
 
 def test_what_is_not_ours_is_refused(tmp_path: Path) -> None:
     """A missing path, another folder and an OME-Zarr of somebody else get their errors."""
-    with pytest.raises(FileNotFoundError, match="nothing at"):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
         repair(tmp_path / "none")
-    with pytest.raises(UnsupportedError, match="no settings"):
+    with pytest.raises(UnsupportedError, match="holds neither an OME-Zarr nor TIFF files"):
+        repair(tmp_path)
+    (tmp_path / "zarr.json").write_text("{torn")
+    with pytest.raises(UnsupportedError, match=r"its zarr.json is no JSON document"):
         repair(tmp_path)
     (tmp_path / "zarr.json").write_text('{"attributes": {"ome": {"version": "0.5"}}}')
-    with pytest.raises(UnsupportedError, match="no settings"):
+    with pytest.raises(
+        UnsupportedError, match="was not written by this library and cannot be repaired"
+    ):
         repair(tmp_path)

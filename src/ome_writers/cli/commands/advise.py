@@ -66,7 +66,8 @@ def _run(options: Namespace, screen: Screen) -> int:
     dtype, folder = camera_dtype(options.dtype), disk_folder(options.disk)
     camera = Camera(height, width, dtype, options.fps, options.duration)
     _refuse_what_nobody_writes(camera, options.format)
-    disk = measure_disk(folder, options.seconds)
+    with screen.busy(f"Writing to {folder.resolve()} for {options.seconds:g} s"):
+        disk = measure_disk(folder, options.seconds)
     advice = advise(
         camera,
         disk,

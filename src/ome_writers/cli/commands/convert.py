@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from ome_writers.cli.arguments import ask_json
-from ome_writers.cli.command import SUCCESS, Command, CommandError
+from ome_writers.cli.command import SUCCESS, Command, CommandError, UsageError
 from ome_writers.cli.describing import describe
-from ome_writers.cli.screen import human_size
-from ome_writers.errors import OutputExistsError, SettingsError
+from ome_writers.cli.screen import human_size, size_in_files
+from ome_writers.errors import SettingsError
 from ome_writers.settings import BackendName, Compression
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _convert(
                 verify=options.verify,
                 on_frame=on_frame,
             )
-        except (OutputExistsError, SettingsError) as error:
+        except SettingsError as error:
             raise CommandError(_as_typed(str(error))) from error
     description = describe(made.destination)
     if not options.json:
@@ -132,7 +132,7 @@ def _convert(
             "images": str(made.images),
             "frames": str(made.frames) + (f" and {made.empty} empty places" if made.empty else ""),
             "pixels": human_size(made.pixel_bytes),
-            "size on disk": f"{human_size(description.bytes_on_disk)} in {description.files} files",
+            "size on disk": size_in_files(description.bytes_on_disk, description.files),
             "took": f"{made.seconds:.1f} s",
         }
         if made.verified:
@@ -158,8 +158,6 @@ def _listed(images: list[int]) -> str:
 def _as_typed(message: str) -> str:
     """Return a message of the library with the options' names in place of the arguments'."""
     for argument, option in (
-        ("set overwrite=True", "say --overwrite"),
-        ("overwrite=True", "--overwrite"),
         ("chunk_shapes", "--chunk"),
         ("shard_shapes", "--shard"),
     ):
@@ -175,18 +173,16 @@ def _format(options: Namespace) -> str:
     engine: str | None = options.engine
     said, known = inferred_format(str(destination))
     if not known:
-        raise CommandError(
+        raise UsageError(
             f"{destination}: its name does not say the format; let it end in .ome.zarr or .ome.tiff"
         )
     if said["name"] == "ome-tiff" and (options.chunk or options.shard):
         option = "--chunk" if options.chunk else "--shard"
-        raise CommandError(
-            f"{option}: OME-TIFF has neither chunks nor shards, each plane is a page"
-        )
+        raise UsageError(f"{option}: OME-TIFF has neither chunks nor shards, each plane is a page")
     if engine is None:
         return "auto"
     if FORMAT_NAMES[engine]["name"] != said["name"]:
-        raise CommandError(f"--engine: {engine} does not write what {destination} is called")
+        raise UsageError(f"--engine: {engine} does not write what {destination} is called")
     return engine
 
 
@@ -220,4 +216,5 @@ COMMAND = Command(
     ),
     arguments=_arguments,
     run=_run,
+    interrupted="interrupted; what was written so far is kept",
 )

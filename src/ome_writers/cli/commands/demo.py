@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ome_writers.cli.arguments import positive_count
 from ome_writers.cli.command import SUCCESS, Command, CommandError
 from ome_writers.cli.demonstration.acquisition import acquire, open_microscope
 from ome_writers.cli.demonstration.picture import draw_contact_sheet
@@ -38,7 +38,7 @@ def _arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--timepoints",
-        type=_positive,
+        type=positive_count,
         default=8,
         metavar="N",
         help="how many time points to acquire, 20 frames each (default: 8)",
@@ -137,12 +137,6 @@ def _next_free(path: Path) -> Path:
     return candidate
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
-    return int(text)
-
-
 COMMAND = Command(
     name="demo",
     summary="Acquire from Micro-Manager's demo camera and look at the result",
@@ -153,4 +147,5 @@ COMMAND = Command(
     ),
     arguments=_arguments,
     run=_run,
+    interrupted="interrupted; what was written so far is kept",
 )

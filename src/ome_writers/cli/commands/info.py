@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ome_writers.cli.arguments import ask_dataset, ask_json
 from ome_writers.cli.command import SUCCESS, Command
 from ome_writers.cli.describing import describe
-from ome_writers.cli.screen import human_size
+from ome_writers.cli.screen import size_in_files
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -55,7 +55,7 @@ def _facts(description: Description) -> dict[str, str]:
     facts = {
         "format": f"{description.format}, {description.layout}",
         "images": str(len(description.images)),
-        "size": f"{human_size(description.bytes_on_disk)} in {description.files} files",
+        "size": size_in_files(description.bytes_on_disk, description.files),
     }
     if description.frames is not None:
         facts["frames"] = description.frames

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.cli.arguments import ask_dataset, ask_json
-from ome_writers.cli.command import SUCCESS, Command, CommandError, require
+from ome_writers.cli.arguments import ask_dataset, ask_json, positive_count
+from ome_writers.cli.command import SUCCESS, Command, CommandError, UsageError, require
 from ome_writers.settings import split_suffix
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def _arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--rows",
-        type=int,
+        type=positive_count,
         default=ROWS,
         metavar="N",
         help=f"positions and channels at most (default: {ROWS})",
@@ -39,10 +39,8 @@ def _run(options: Namespace, screen: Screen) -> int:
 
     require("preview", "cli", {"PIL": "pillow"})
     path: Path = options.path
-    if options.rows < 1:
-        raise CommandError(f"--rows must be a positive number, got {options.rows}")
     if options.output is not None and options.output.suffix.lower() != ".png":
-        raise CommandError(f"--output: {options.output} does not end in .png")
+        raise UsageError(f"--output: {options.output} does not end in .png")
     view = open_dataset(path)
     rows, columns = rows_of_view(view, most=options.rows)
     if not rows or not columns:

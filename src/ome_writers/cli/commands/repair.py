@@ -27,7 +27,8 @@ def _run(options: Namespace, screen: Screen) -> int:
     from ome_writers.repair import repair
 
     path: Path = options.path
-    made = repair(path, dry_run=options.dry_run)
+    with screen.busy(f"Looking at {path}"):
+        made = repair(path, dry_run=options.dry_run)
     status = FAILURE if made.unsolved else SUCCESS
     if options.json:
         found = as_json(made.findings, path)
@@ -60,4 +61,5 @@ COMMAND = Command(
     ),
     arguments=_arguments,
     run=_run,
+    interrupted="interrupted; run it again to finish",
 )

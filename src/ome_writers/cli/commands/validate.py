@@ -25,7 +25,8 @@ def _run(options: Namespace, screen: Screen) -> int:
     from ome_writers.validation import validate
 
     path: Path = options.path
-    done = validate(path)
+    with screen.busy(f"Looking at {path}"):
+        done = validate(path)
     status = SUCCESS if done.valid else FAILURE
     if options.json:
         checks = [

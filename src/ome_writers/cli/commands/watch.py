@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ome_writers.cli.arguments import ask_dataset
+from ome_writers.cli.arguments import ask_dataset, positive
 from ome_writers.cli.command import SUCCESS, Command, CommandError
 from ome_writers.cli.describing import describe
 from ome_writers.cli.screen import human_size
@@ -82,7 +82,7 @@ def _arguments(parser: ArgumentParser) -> None:
     ask_dataset(parser)
     parser.add_argument(
         "--interval",
-        type=float,
+        type=positive,
         default=INTERVAL,
         metavar="S",
         help=f"seconds between two looks (default: {INTERVAL})",
@@ -93,8 +93,6 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, screen: Screen) -> int:
-    if not options.interval > 0:
-        raise CommandError(f"--interval must be more than 0 seconds, got {options.interval}")
     looks = _looks(options.path, options.interval)
     if options.json:
         ((last, _),) = deque(looks, maxlen=1)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ome_writers.cli.command import CommandError
 from ome_writers.cli.describing.description import Description
 from ome_writers.cli.describing.ometiff import describe_tiff
 from ome_writers.cli.describing.omezarr import describe_zarr
+from ome_writers.formats.location import format_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,13 +20,9 @@ def describe(path: Path) -> Description:
 
     Raises
     ------
-    CommandError
-        Nothing is there, or it is something else.
+    FileNotFoundError
+        Nothing is there.
+    UnsupportedError, CommandError
+        It is something else.
     """
-    if not path.exists():
-        raise CommandError(f"{path} does not exist")
-    if (path / "zarr.json").is_file():
-        return describe_zarr(path)
-    if (path / ".zattrs").is_file():
-        raise CommandError(f"{path} is a Zarr v2 store; only OME-Zarr 0.5 (Zarr v3) is understood")
-    return describe_tiff(path)
+    return describe_zarr(path) if format_at(path) == "ome-zarr" else describe_tiff(path)

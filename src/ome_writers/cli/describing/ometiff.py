@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree
 
 from ome_writers.cli.command import CommandError
 from ome_writers.cli.describing.description import Axis, Description, ImageDescription, measure
-from ome_writers.formats.ometiff.first_page import first_page, ome_xml_text
+from ome_writers.formats.location import first_tiff
+from ome_writers.formats.ometiff.first_page import first_page, ome_xml_text, parsed
 from ome_writers.settings import dtype_of
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ def describe_tiff(path: Path) -> Description:
         It is no TIFF, holds no OME-XML, or points to a file that is not there.
     """
     folder = path if path.is_dir() else path.parent
-    first = _first_file(path)
+    first = first_tiff(path)
     page = first_page(first)
-    xml = _parse(page.description, first)
+    xml = parsed(page.description, first)
     if (pointer := xml.find("{*}BinaryOnly")) is not None:
         document = folder / pointer.get("MetadataFile", "")
         if not document.is_file():
             raise CommandError(f"{first} points to {document} for its metadata; it is not there")
-        xml = _parse(ome_xml_text(document), document)
+        xml = parsed(ome_xml_text(document), document)
     compression = COMPRESSIONS.get(page.compression, f"compression {page.compression}")
     images = tuple(_image(image, first, compression) for image in xml.findall("{*}Image"))
     named = {uuid.get("FileName", "") for uuid in xml.iterfind(".//{*}TiffData/{*}UUID")}
@@ -56,22 +56,6 @@ def describe_tiff(path: Path) -> Description:
         bytes_on_disk=size,
         images=images,
     )
-
-
-def _first_file(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    files = sorted(file for file in path.iterdir() if file.name.lower().endswith((".tif", ".tiff")))
-    if not files:
-        raise CommandError(f"{path} holds neither an OME-Zarr nor TIFF files")
-    return files[0]
-
-
-def _parse(text: bytes, path: Path) -> Element:
-    try:
-        return ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise CommandError(f"{path} holds no OME-XML: {error}") from None
 
 
 def _image(image: Element, first: Path, compression: str) -> ImageDescription:

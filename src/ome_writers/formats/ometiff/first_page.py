@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import struct
 from typing import TYPE_CHECKING, NamedTuple
+from xml.etree import ElementTree
 
 from ome_writers.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from xml.etree.ElementTree import Element
 
-__all__ = ["FirstPage", "first_page", "ome_xml_text", "without_document_type"]
+__all__ = ["FirstPage", "first_page", "ome_xml_text", "parsed", "without_document_type"]
 
 _COMPRESSION, _DESCRIPTION = 259, 270
 _MOST_ENTRIES = 65_536
@@ -67,6 +69,23 @@ def ome_xml_text(file: Path) -> bytes:
     return first_page(file).description
 
 
+def parsed(text: bytes, file: Path) -> Element:
+    """Return the OME-XML that stands in a file.
+
+    Raises
+    ------
+    UnsupportedError
+        If it is no XML: another program's description of a TIFF, or a text that was cut off.
+    """
+    try:
+        return ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        said = repr(text[:40].decode("latin-1")) + ("..." if len(text) > 40 else "")
+        raise UnsupportedError(
+            f"{file} is no OME-TIFF: its description {said} is no OME-XML ({error})."
+        ) from None
+
+
 def without_document_type(text: bytes, file: Path) -> bytes:
     """Return the text of an XML document, unless it has a document type: what that may define is not read.
 
@@ -87,7 +106,7 @@ def _first_page(file: Path) -> FirstPage:
         order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
         version = struct.unpack(f"{order}H", head[2:4])[0] if order and len(head) == 16 else 0
         if version not in (42, 43):
-            raise UnsupportedError(f"{file} is no TIFF.")
+            raise UnsupportedError(f"{file} is no TIFF, and no folder of an OME-Zarr either.")
         big = version == 43
         word, many, size = ("Q", "Q", 20) if big else ("I", "H", 12)
         (page,) = struct.unpack_from(f"{order}{word}", head, 8 if big else 4)

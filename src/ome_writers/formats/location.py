@@ -1,0 +1,94 @@
+"""Which format lies at a path; where none does, the error says what is there instead."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import TYPE_CHECKING, Literal
+
+from ome_writers.errors import UnsupportedError
+from ome_writers.formats.ometiff.first_page import ome_xml_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["documents_in", "first_tiff", "format_at", "tiffs_in"]
+
+TIFF_ENDS = (".tif", ".tiff")
+_ZARR_2 = (".zattrs", ".zgroup", ".zarray")
+_SHOWN = 3  # names in an error
+
+
+def format_at(path: Path) -> Literal["ome-zarr", "ome-tiff"]:
+    """Return the format of a dataset, by what kind of file or folder it is; a file is taken for a TIFF.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+    UnsupportedError
+        If it is a folder of neither format.
+    """
+    if not path.exists():
+        folder = path.with_name(re.sub(r"(\.ome)?\.tiff?$", "", path.name, flags=re.IGNORECASE))
+        if folder != path and folder.is_dir():
+            raise FileNotFoundError(
+                f"{path} does not exist, but the folder {folder} does: several positions are a folder of files."
+            )
+        raise FileNotFoundError(f"{path} does not exist.")
+    if path.is_file():
+        return "ome-tiff"
+    if (path / "zarr.json").is_file():
+        return "ome-zarr"
+    if any((path / name).is_file() for name in _ZARR_2):
+        raise UnsupportedError(
+            f"{path} is a Zarr v2 store, as OME-Zarr 0.4 is one; only OME-Zarr 0.5 (Zarr v3) is read here."
+        )
+    if tiffs_in(path):
+        return "ome-tiff"
+    inside = sorted(f.name for f in path.iterdir() if (f / "zarr.json").is_file())
+    hint = f" In it are {_listed(inside)}: name one of them." if inside else ""
+    raise UnsupportedError(f"{path} holds neither an OME-Zarr nor TIFF files.{hint}")
+
+
+def documents_in(folder: Path) -> list[Path]:
+    """Return the files of a set that may hold its OME-XML: a companion first, then the TIFF files."""
+    return [*_named(folder, (".companion.ome",)), *tiffs_in(folder)]
+
+
+def tiffs_in(folder: Path) -> list[Path]:
+    """Return the TIFF files of a folder by name, without hidden ones (``._run.ome.tiff`` is macOS' own)."""
+    return _named(folder, TIFF_ENDS)
+
+
+def _named(folder: Path, ends: tuple[str, ...]) -> list[Path]:
+    files = (f for f in folder.iterdir() if f.name.lower().endswith(ends))
+    return sorted(f for f in files if not f.name.startswith("."))
+
+
+def first_tiff(path: Path) -> Path:
+    """Return the file whose OME-XML is read: `path` itself, or the first file of the set in a folder.
+
+    Raises
+    ------
+    UnsupportedError
+        If the files of the folder are not one set.
+    """
+    if not path.is_dir():
+        return path
+    first, *others = tiffs_in(path)
+    text = ome_xml_text(first) if others else b""
+    if others and b"<BinaryOnly" not in text[:4096]:
+        said = re.findall(rb'FileName="([^"]*)"', text)
+        named = {html.unescape(name.decode(errors="replace")) for name in set(said)}
+        if strangers := [f.name for f in others if f.name not in named]:
+            raise UnsupportedError(
+                f"The TIFF files in {path} are not one set: {first.name} does not name {_listed(strangers)}. "
+                f"Name the file that is meant."
+            )
+    return first
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

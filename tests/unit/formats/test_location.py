@@ -1,0 +1,106 @@
+"""What lies at a path, and what is said where it is no dataset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from ome_writers import (
+    AcquisitionSettings,
+    OmeTiffFormat,
+    UnsupportedError,
+    create_stream,
+    dims_from_standard_axes,
+    read_frame_metadata,
+    validate,
+)
+from ome_writers.cli import main
+from ome_writers.formats.location import first_tiff, format_at
+from ome_writers.views import open_dataset
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write(path: Path, metadata: str = "redundant", **sizes: int) -> None:
+    """Write a dataset of frames of ones."""
+    dims = dims_from_standard_axes({**sizes, "y": 4, "x": 6})
+    more = {"format": OmeTiffFormat(multi_file_metadata=metadata)} if ".tif" in path.name else {}
+    settings = AcquisitionSettings(root_path=path, dimensions=dims, dtype="uint8", **more)
+    with create_stream(settings) as stream:
+        for _ in range(settings.num_frames):
+            stream.append(np.ones((4, 6), "uint8"))
+
+
+def test_a_set_is_called_by_its_folder_where_its_name_was_a_file(tmp_path: Path) -> None:
+    """Who asks for the path that the settings had is told which folder became of it."""
+    pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
+    write(tmp_path / "run.ome.tiff", p=2, t=1)
+    with pytest.raises(
+        FileNotFoundError, match=r"run.ome.tiff does not exist, but the folder .*run does"
+    ):
+        format_at(tmp_path / "run.ome.tiff")
+    with pytest.raises(FileNotFoundError, match=r"other.ome.tiff does not exist\.$"):
+        format_at(tmp_path / "other.ome.tiff")
+
+
+def test_a_folder_of_datasets_names_them(tmp_path: Path) -> None:
+    """A folder that is no dataset, but has some in it, is refused with their names."""
+    for name in "abcd":
+        write(tmp_path / f"{name}.ome.zarr", t=1)
+    with pytest.raises(
+        UnsupportedError, match=r"In it are a.ome.zarr, .* and 1 more: name one of them"
+    ):
+        format_at(tmp_path)
+
+
+@pytest.mark.parametrize("command", ["info", "preview", "validate", "repair", "convert"])
+def test_every_command_says_the_same_of_an_older_zarr(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An OME-Zarr 0.4 is called one, whoever looks at it."""
+    (tmp_path / "old.ome.zarr").mkdir()
+    (tmp_path / "old.ome.zarr" / ".zgroup").write_text('{"zarr_format": 2}')
+    more = [str(tmp_path / "new.ome.zarr")] if command == "convert" else []
+    assert main([command, str(tmp_path / "old.ome.zarr"), *more]) == 1
+    assert "is a Zarr v2 store, as OME-Zarr 0.4 is one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["info", "preview", "validate", "convert"])
+def test_files_that_are_not_one_set_are_not_taken_for_one(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a folder with two datasets none is shown as if it were all."""
+    pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
+    write(tmp_path / "both" / "a.ome.tiff", t=1)
+    write(tmp_path / "both" / "b.ome.tiff", t=2)
+    more = [str(tmp_path / "new.ome.zarr")] if command == "convert" else []
+    assert main([command, str(tmp_path / "both"), *more]) == 1
+    assert "are not one set: a.ome.tiff does not name b.ome.tiff" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("metadata", ["redundant", "master-tiff", "companion-file"])
+def test_a_set_is_one_however_its_files_refer_to_each_other(metadata: str, tmp_path: Path) -> None:
+    """The folder of a set is opened, also when macOS has left a file of its own beside each."""
+    pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
+    write(tmp_path / "run & more.ome.tiff", metadata, p=3, t=1)
+    folder = tmp_path / "run & more"
+    for file in list(folder.iterdir()):
+        (folder / f"._{file.name}").write_bytes(b"\0\5\x16\7Mac OS X")
+    assert first_tiff(folder).name == "run & more_p000.ome.tiff"
+    assert open_dataset(folder).shape == (3, 4, 6)
+    assert validate(folder).valid
+    assert not read_frame_metadata(folder)
+    assert main(["info", str(folder)]) == 0
+    assert main(["repair", str(folder)]) == 0
+
+
+def test_a_document_that_is_damaged_is_named(tmp_path: Path) -> None:
+    """`validate` says which document cannot be read, not that the dataset is nothing."""
+    write(tmp_path / "a.ome.zarr", t=1)
+    (tmp_path / "a.ome.zarr" / "zarr.json").write_text("{broken")
+    findings = validate(tmp_path / "a.ome.zarr").findings
+    assert [f.path.name for f in findings] == ["zarr.json"]
+    assert "no strict JSON" in findings[0].what
