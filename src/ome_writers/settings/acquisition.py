@@ -85,7 +85,7 @@ class AcquisitionSettings(Model):
         What becomes of places that were not reached at the end: ``"trim"`` cuts the slowest axis,
         ``"keep"`` leaves them.
     rgb
-        Whether frames are (y, x, 3). None: as the first frame is, where a pixel has 8 bits a colour; a client that
+        Whether frames are (y, x, 3). None: as the first frame is, where a colour has 8 or 16 bits; a client that
         knows a camera's width and height only gets its colours right so.
     direct_io
         Write past the operating system's cache, where engine and file system can.

@@ -76,7 +76,7 @@ class Learning:
         if camera not in self._unseen or dtype is None or fits:
             return None
         settings = plan.settings
-        colours = settings.rgb is None and dtype == np.uint8 and shape[2:] == (3,)
+        colours = settings.rgb is None and dtype in (np.uint8, np.uint16) and shape[2:] == (3,)
         if len(shape) != 2 and not colours:
             return None
         alike = shape[:2] == image.array.frame_shape and dtype == image.array.dtype

@@ -77,6 +77,30 @@ def test_colours(colour: CMMCorePlus, suffix: str, way: str, tmp_path: Path) -> 
     np.testing.assert_array_equal(found.reshape(3, *pattern.shape), frames)
 
 
+@SUFFIXES
+@pytest.mark.parametrize("way", ["path", "writer"])
+def test_colours_of_16_bits(demo_core: CMMCorePlus, suffix: str, way: str, tmp_path: Path) -> None:
+    """A camera of 64-bit pixels is written as it delivers, also with a plain path as output."""
+    output = tmp_path / f"x.ome.{suffix}"
+    demo_core.setProperty("Camera", "PixelType", "64bitRGB")
+    try:
+        target: Any = output if way == "path" else MDAWriter(output, core=demo_core)
+        with delivered(demo_core) as came:
+            demo_core.mda.run(
+                useq.MDASequence(time_plan={"interval": 0, "loops": 3}), output=target
+            )
+    finally:
+        demo_core.setProperty("Camera", "PixelType", "16bit")
+    frames = [frame for _, frame in came]
+    assert {(f.dtype.name, f.shape[2:]) for f in frames} == {("uint16", (3,))}
+    if suffix == "zarr":
+        (image,) = read(output)
+        found = np.moveaxis(image.pixels, -3, -1)
+    else:
+        found = tifffile.imread(output)
+    np.testing.assert_array_equal(found.reshape(3, *frames[0].shape), frames)
+
+
 def test_arrays_that_belong_to_somebody_else(demo_core: CMMCorePlus, tmp_path: Path) -> None:
     """Read-only frames, and frames whose colours lie in memory the other way round, are written as they read."""
     rng = np.random.default_rng(0)

@@ -47,16 +47,18 @@ def stored(path: Path, suffix: str) -> np.ndarray:
 
 
 @SUFFIXES
-def test_the_first_frame_tells(tmp_path: Path, suffix: str) -> None:
-    """Where `rgb` is left open, a first frame of three 8-bit colours makes the dataset one of colours."""
-    with create_stream(settings(tmp_path, suffix)) as stream:
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_the_first_frame_tells(tmp_path: Path, suffix: str, dtype: str) -> None:
+    """Where `rgb` is left open, a first frame of three colours of 8 or 16 bits makes the dataset one of colours."""
+    frames = COLOURS.astype(dtype) * (257 if dtype == "uint16" else 1)
+    with create_stream(settings(tmp_path, suffix, dtype=dtype)) as stream:
         view = stream.view()
-        for colours in COLOURS:
+        for colours in frames:
             stream.append(colours)
         assert stream.settings.rgb is True
         assert view.dims == ("t", "y", "x", "s")
-        np.testing.assert_array_equal(view, COLOURS)
-    np.testing.assert_array_equal(stored(tmp_path, suffix), COLOURS)
+        np.testing.assert_array_equal(view, frames)
+    np.testing.assert_array_equal(stored(tmp_path, suffix), frames)
 
 
 @SUFFIXES
@@ -91,9 +93,9 @@ def test_what_was_said_before_is_kept(tmp_path: Path, suffix: str) -> None:
     assert attributes["ome_writers"]["status"] == "complete"
 
 
-@pytest.mark.parametrize("asked", [{"rgb": False}, {"dtype": "uint16"}])
+@pytest.mark.parametrize("asked", [{"rgb": False}, {"dtype": "float32"}])
 def test_colours_that_were_not_to_come(tmp_path: Path, asked: dict[str, Any]) -> None:
-    """Colours are refused where `rgb` is False, and where a colour has more than 8 bits; the stream goes on."""
+    """Colours are refused where `rgb` is False, and where they are no whole numbers; the stream goes on."""
     with create_stream(settings(tmp_path, **asked)) as stream:
         with pytest.raises(ValueError, match=r"shape \(8, 6\), got \(8, 6, 3\)"):
             stream.append(COLOURS[0].astype(stream.settings.dtype))
