@@ -212,6 +212,9 @@ def test_a_wrong_index_is_refused(tmp_path: Path, engine: str) -> None:
         for frames in (0, -1):
             with refusal(ValueError, match=f"frames must be positive, got {frames}"):
                 stream.skip(frames=frames)
+        for odd in (1.5, "2"):
+            with refusal(TypeError, match=f"frames must be a whole number, got {odd!r}"):
+                stream.skip(frames=odd)  # type: ignore[arg-type]  # wrong on purpose
         with refusal(IndexError, match=r"would exceed total of 3 frames \(tried to skip 4\)"):
             stream.skip(frames=4)
         for number in range(3):

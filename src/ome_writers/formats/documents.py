@@ -5,6 +5,7 @@ The documents in memory are the truth. Nothing on disk is read back, backed up o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 from ome_writers.formats.frame_metadata import storage_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from ome_writers.formats.frame_metadata import Journal
@@ -26,7 +27,7 @@ __all__ = [
     "Layout",
     "Outcome",
     "Status",
-    "check_namespace",
+    "check_global",
     "own_version",
 ]
 
@@ -42,17 +43,23 @@ def own_version() -> str:
     return version("ome-writers")
 
 
-def check_namespace(namespace: str) -> None:
-    """Refuse a namespace that global metadata cannot have.
+def check_global(namespace: object, metadata: object) -> None:
+    """Refuse a namespace that global metadata cannot have, and what is no metadata.
 
     Raises
     ------
     ValueError
-        If it is empty, or reserved.
+        If the namespace is no name, or reserved.
+    TypeError
+        If the metadata is no mapping.
     """
-    if not namespace or namespace in RESERVED_NAMESPACES:
+    if not isinstance(namespace, str) or not namespace or namespace in RESERVED_NAMESPACES:
         raise ValueError(
             f"A namespace must be a non-empty name other than {sorted(RESERVED_NAMESPACES)}, got {namespace!r}."
+        )
+    if not isinstance(metadata, Mapping):
+        raise TypeError(
+            f"The metadata of {namespace!r} must be a mapping, got {type(metadata).__name__}."
         )
 
 

@@ -10,7 +10,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.formats.documents import Layout, Outcome, check_namespace
+from ome_writers.formats.documents import Layout, Outcome, check_global
 from ome_writers.formats.frame_metadata import JOURNAL_NAME
 from ome_writers.formats.strict_json import plain
 
@@ -88,7 +88,7 @@ class ScratchDocuments:
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
         """Attach metadata to the whole."""
-        check_namespace(namespace)
+        check_global(namespace, metadata)
         self._globals[namespace] = plain(dict(metadata))
         self._dirty = True
 

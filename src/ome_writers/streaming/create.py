@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ome_writers.errors import OutputExistsError, SettingsError, WriteError
 from ome_writers.formats import Journal, lay_out, open_documents
 from ome_writers.routing import arrival_order, resolve
-from ome_writers.settings import ScratchFormat
+from ome_writers.settings import AcquisitionSettings, ScratchFormat
 from ome_writers.storage import ArrayTarget, Options, choose, open_engine
 from ome_writers.streaming.output import Output
 from ome_writers.streaming.recorder import Recorder
@@ -17,7 +17,6 @@ from ome_writers.streaming.stream import OMEStream
 if TYPE_CHECKING:
     from ome_writers.formats import Layout
     from ome_writers.routing import Plan
-    from ome_writers.settings import AcquisitionSettings
     from ome_writers.storage import EngineRow
 
 __all__ = ["create_stream"]
@@ -54,6 +53,11 @@ def create_stream(settings: AcquisitionSettings) -> OMEStream:
     WriteError
         If the output cannot be created there (OSError). Nothing is left on disk.
     """
+    if not isinstance(settings, AcquisitionSettings):
+        raise TypeError(
+            f"create_stream takes AcquisitionSettings, got {type(settings).__name__}: write "
+            f"AcquisitionSettings(root_path=..., dimensions=..., dtype=...)."
+        )
     settings = settings.model_copy(deep=True)
     settings.validate_stream_ready()
     begun = _begin(settings)

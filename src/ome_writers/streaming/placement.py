@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import EndOfAcquisitionError
@@ -63,6 +64,8 @@ class Placement:
 
     def skip(self, frames: int) -> None:
         """Pass `frames` places."""
+        if not isinstance(frames, Integral):
+            raise TypeError(f"frames must be a whole number, got {frames!r}")
         if frames <= 0:
             raise ValueError(f"frames must be positive, got {frames}")
         if self._total is not None and self.position + frames > self._total:

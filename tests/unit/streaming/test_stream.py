@@ -344,3 +344,26 @@ def test_a_frame_may_have_no_finite_pixel(tmp_path: Path, dtype: str, value: flo
     document = json.loads((tmp_path / "x.ome.zarr" / "zarr.json").read_text())
     window = document["attributes"]["ome"]["omero"]["channels"][0]["window"]
     assert (window["start"], window["end"]) == (7, 8)
+
+
+def test_what_is_no_settings_is_refused() -> None:
+    """A dict of settings is refused with what to write instead."""
+    with pytest.raises(TypeError, match="create_stream takes AcquisitionSettings, got dict"):
+        create_stream({"root_path": "x.ome.zarr"})  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize("root", ["x.ome.zarr", "x.ome.tiff", ""])
+def test_wrong_global_metadata_is_refused(tmp_path: Path, root: str) -> None:
+    """A namespace that is no name, and metadata that is no mapping, are refused in every format."""
+    if root.endswith("tiff"):
+        pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
+    dims = dims_from_standard_axes({"t": 1, "y": 8, "x": 6})
+    path = tmp_path / root if root else ""
+    with create_stream(
+        AcquisitionSettings(root_path=path, dimensions=dims, dtype="uint8")
+    ) as stream:
+        for namespace in (3, "", "ome", None):
+            with pytest.raises(ValueError, match="A namespace must be a non-empty name"):
+                stream.set_global_metadata(namespace, {})  # type: ignore[arg-type]  # wrong on purpose
+        with pytest.raises(TypeError, match="The metadata of 'lab' must be a mapping, got int"):
+            stream.set_global_metadata("lab", 3)  # type: ignore[arg-type]  # wrong on purpose

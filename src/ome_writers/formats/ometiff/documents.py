@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json
 
 from ome_writers.errors import MetadataError
-from ome_writers.formats.documents import Outcome, own_version
+from ome_writers.formats.documents import Outcome, check_global, own_version
 from ome_writers.formats.frame_metadata import to_strict_json
 from ome_writers.formats.ome_xml import binary_only, letters, render_body, render_planes, whole
 from ome_writers.formats.ometiff.layout import TiffSet, is_set, lay_out, pages_of
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TiffDocuments", "lay_out"]
 
-RESERVED = frozenset({"ome", "ome_writers"})
 _OWN = "ome_writers"
 
 
@@ -109,10 +108,7 @@ class TiffDocuments:
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
         """Attach `metadata` to the whole acquisition; see `formats.documents.Documents`."""
-        if not namespace or namespace in RESERVED:
-            raise ValueError(
-                f"A namespace must be a non-empty name other than {sorted(RESERVED)}, got {namespace!r}."
-            )
+        check_global(namespace, metadata)
         try:
             plain = from_json(to_strict_json(dict(metadata)))
         except (ValueError, TypeError, RecursionError) as error:

@@ -6,7 +6,7 @@ import copy
 import json
 from typing import TYPE_CHECKING, Any, cast
 
-from ome_writers.formats.documents import RESERVED_NAMESPACES, Outcome, check_namespace, own_version
+from ome_writers.formats.documents import RESERVED_NAMESPACES, Outcome, check_global, own_version
 from ome_writers.formats.frame_metadata import EMBED_BYTES, JOURNAL_NAME, latest
 from ome_writers.formats.omezarr import ngff
 from ome_writers.formats.omezarr.layout import below
@@ -99,7 +99,7 @@ class ZarrDocuments:
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
         """Attach `metadata` to the root group; see `formats.documents.Documents`."""
-        check_namespace(namespace)
+        check_global(namespace, metadata)
         self._globals[namespace] = self._groups[""][namespace] = plain(dict(metadata))
         self._dirty.add("")
         self._describe()
