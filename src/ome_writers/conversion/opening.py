@@ -35,7 +35,7 @@ def describe(path: Path) -> Source:
     owner = lock_owner(lock_path(path, folder=path.is_dir()))
     if owner is not None:
         raise OutputLockedError(
-            f"{path} is being written by process {owner['pid']} on {owner['host']}. Convert it when that has ended."
+            f"{path} is being written by {owner}. Convert it when that has ended."
         )
     try:
         view = open_dataset(path, remember=REMEMBER)

@@ -1,4 +1,4 @@
-"""Is this a dataset that this library wrote? Asked before anything is replaced."""
+"""Is this a dataset that this library wrote, or the start of one? Asked before anything is replaced."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ome_writers.formats.omezarr.groups import group_attributes, image_groups, r
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["is_ours"]
+__all__ = ["is_document", "is_ours"]
 
 _SET_SUFFIXES = (".ome.tif", ".ome.tiff", ".companion.ome", ".jsonl", ".lock")
 
@@ -27,6 +27,11 @@ def is_ours(path: Path) -> bool:
     if not path.is_dir():
         return False
     return _is_our_zarr(path) or _is_our_scratch(path) or _is_our_set(path)
+
+
+def is_document(name: str) -> bool:
+    """Whether a file's name is that of a document, which is there before the first frame."""
+    return name == "zarr.json" or name.endswith(".companion.ome")
 
 
 def _is_our_zarr(folder: Path) -> bool:

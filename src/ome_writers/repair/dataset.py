@@ -73,7 +73,7 @@ def repair(path: str | PathLike[str], *, dry_run: bool = False) -> Repair:
     owner = lock_owner(lock)
     if owner is not None:
         raise OutputLockedError(
-            f"{root} is being written by process {owner['pid']} on {owner['host']}. Repair it when that has "
+            f"{root} is being written by {owner}. Repair it when that has "
             f"ended, or, if that process is gone, remove {lock} first."
         )
     if found == "ome-tiff":

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["LOCK_NAME", "lives", "lock_document", "lock_owner", "lock_path"]
+__all__ = ["LOCK_NAME", "LockOwner", "lives", "lock_document", "lock_owner", "lock_path"]
 
 LOCK_NAME = ".ome-writers.lock"
 
@@ -28,18 +28,27 @@ def lock_document() -> bytes:
     return json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
 
 
-def lock_owner(lock: Path) -> dict[str, object] | None:
+class LockOwner(NamedTuple):
+    """Who holds a lock: a process, by its number on a host."""
+
+    pid: int
+    host: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+def lock_owner(lock: Path) -> LockOwner | None:
     """Return who holds a lock; None when nobody does, or its process on this host has ended."""
     try:
-        owner = json.loads(lock.read_bytes()[:4096])
-        pid, host = int(owner["pid"]), str(owner["host"])
+        told = json.loads(lock.read_bytes()[:4096])
+        owner = LockOwner(int(told["pid"]), str(told["host"]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):
         return None  # torn by a crash: nobody who lives writes such a lock
-    if host == socket.gethostname() and not lives(pid):
-        return None
-    return {"pid": pid, "host": host}
+    ended = owner.host == socket.gethostname() and not lives(owner.pid)
+    return None if ended else owner
 
 
 def lives(pid: int) -> bool:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputExistsError, OutputLockedError
-from ome_writers.formats.recognition import is_ours
+from ome_writers.formats.recognition import is_document, is_ours
 from ome_writers.storage.files import is_leftover
 from ome_writers.storage.lock import LOCK_NAME, lives, lock_document, lock_owner, lock_path
 
@@ -133,7 +133,7 @@ class Output:
         owner = lock_owner(self._lock)
         if owner is not None:
             raise OutputLockedError(
-                f"{self.path} is being written by process {owner['pid']} on {owner['host']}. Wait for its end, "
+                f"{self.path} is being written by {owner}. Wait for its end, "
                 f"or, if that process is gone, remove {self._lock}."
             )
 
@@ -228,7 +228,7 @@ def _is_of_a_start(file: Path) -> bool:
     if file.is_symlink() or not file.is_file():
         return False
     name = file.name
-    known = name in (LOCK_NAME, "zarr.json") or name.endswith(".companion.ome") or is_leftover(name)
+    known = name == LOCK_NAME or is_document(name) or is_leftover(name)
     return known or not file.stat().st_size or is_ours(file)
 
 
