@@ -118,7 +118,7 @@ class Outcome:
 
 
 class Documents(Protocol):
-    """All that the files of one dataset say. Not thread-safe: the stream holds its lock around calls."""
+    """All that the files of one dataset say. Not thread-safe: the stream's recorder lets one thread in at a time."""
 
     def render(self) -> Iterator[tuple[str, bytes]]:
         """Yield key and content of each document that changed since the last call (at first: all).
@@ -129,7 +129,7 @@ class Documents(Protocol):
         ...
 
     def get_metadata(self) -> Any:
-        """Return a deep copy of the metadata, in the form that api.md gives for the format."""
+        """Return a deep copy of the metadata, in the format's own form; see `OMEStream.get_metadata`."""
         ...
 
     def update_metadata(self, metadata: Any) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Background", "machine_width"]
 
+_MOST_TASKS = 4096  # under way, before `submit` blocks
+
 
 def machine_width() -> int:
     """Return the number of processors that this process may use."""
@@ -32,15 +34,13 @@ class _Task(NamedTuple):
 class Background:
     """A pool of daemon threads.
 
-    Tasks begin in the order of `submit`; tasks of one strand never run side by side (two threads that write to one
-    file would only wait for each other in the kernel, at the price of both).
+    Tasks begin in the order of `submit`, which blocks while 4,096 are under way; tasks of one strand never run side by
+    side (two threads that write to one file would only wait for each other in the kernel, at the price of both).
 
     Parameters
     ----------
     workers
         Number of threads.
-    limit
-        `submit` blocks while this many tasks are under way.
     name
         Prefix of the threads' names.
 
@@ -50,9 +50,8 @@ class Background:
     error with the numbers of the frames that were lost by it.
     """
 
-    def __init__(self, workers: int, *, limit: int = 4096, name: str = "ome-writers") -> None:
+    def __init__(self, workers: int, *, name: str = "ome-writers") -> None:
         self.failures: list[Failure] = []
-        self._limit = limit
         self._ready: deque[_Task] = deque()
         self._strands: dict[Hashable, deque[_Task]] = {}  # of the strands that run: what waits
         self._under_way: set[int] = set()
@@ -82,7 +81,7 @@ class Background:
     ) -> None:
         """Have `task` run; `frames` are the numbers of the frames that are lost if it fails."""
         with self._lock:
-            self._wait_while(lambda: len(self._under_way) >= self._limit)
+            self._wait_while(lambda: len(self._under_way) >= _MOST_TASKS)
             if self._closed:
                 raise RuntimeError("The background threads have ended; no task can be added.")
             self._submitted += 1
