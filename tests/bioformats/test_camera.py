@@ -16,13 +16,15 @@ pytest.importorskip("useq")
 pytest.importorskip("pymmcore_plus")
 
 import useq
-from pymmcore_plus import CMMCorePlus, find_micromanager
+from pymmcore_plus import find_micromanager
 
-from adapters.pymmcore.cameras import WholeBurstsEngine
+from adapters.pymmcore.cameras import small_core
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from pymmcore_plus import CMMCorePlus
 
 if not find_micromanager():
     pytest.skip("mm-test-adapters is not installed", allow_module_level=True)
@@ -32,13 +34,7 @@ pytestmark = pytest.mark.camera
 @pytest.fixture(scope="module")
 def core() -> Iterator[CMMCorePlus]:
     """Return a core with the demo camera, small and quick."""
-    core = CMMCorePlus()
-    core.mda.set_engine(WholeBurstsEngine(core))
-    core.loadSystemConfiguration()
-    core.setProperty("Camera", "OnCameraCCDXSize", 48)
-    core.setProperty("Camera", "OnCameraCCDYSize", 32)
-    core.setProperty("XY", "Velocity", 1e6)
-    core.setExposure(1)
+    core = small_core(48, 32)
     yield core
     let_go(core)
 

@@ -1,4 +1,4 @@
-"""A Python camera that tells where it put its frames, and engines for what the runner's own does not do."""
+"""The demo camera, a Python camera that tells where it put its frames, and engines for what the runner's does not."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pymmcore_plus import CMMCorePlus
 from pymmcore_plus.experimental.unicore import CameraDevice
 from pymmcore_plus.mda import MDAEngine
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     import useq
     from numpy.typing import DTypeLike
-    from pymmcore_plus import CMMCorePlus
     from pymmcore_plus.core import SequencedEvent
 
 
@@ -103,3 +103,15 @@ class WholeBurstsEngine(MDAEngine):
             yield from super().exec_sequenced_event(event)
         finally:
             del core.isSequenceRunning
+
+
+def small_core(width: int, height: int) -> CMMCorePlus:
+    """Return a core of the demo configuration, its camera small and quick; to be given to `runs.let_go` at the end."""
+    core = CMMCorePlus()
+    core.mda.set_engine(WholeBurstsEngine(core))
+    core.loadSystemConfiguration()
+    core.setProperty("Camera", "OnCameraCCDXSize", width)
+    core.setProperty("Camera", "OnCameraCCDYSize", height)
+    core.setProperty("XY", "Velocity", 1e6)
+    core.setExposure(1)
+    return core

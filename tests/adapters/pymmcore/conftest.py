@@ -20,17 +20,11 @@ def demo_core() -> Iterator[CMMCorePlus]:
     pymmcore_plus = pytest.importorskip("pymmcore_plus")
     if not pymmcore_plus.find_micromanager():
         pytest.skip("mm-test-adapters is not installed")
-    from adapters.pymmcore.cameras import WholeBurstsEngine
+    from adapters.pymmcore.cameras import small_core
 
-    core = pymmcore_plus.CMMCorePlus()
-    core.mda.set_engine(WholeBurstsEngine(core))
-    core.loadSystemConfiguration()
-    core.setProperty("Camera", "OnCameraCCDXSize", 48)
-    core.setProperty("Camera", "OnCameraCCDYSize", 32)
+    core = small_core(48, 32)
     core.setProperty("Camera", "PixelType", "16bit")
     core.setProperty("Camera", "Mode", "Noise")
-    core.setProperty("XY", "Velocity", 1e6)
-    core.setExposure(1)
     yield core
     let_go(core)
 

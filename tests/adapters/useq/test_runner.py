@@ -14,16 +14,17 @@ from ome_writers_useq import useq_to_acquisition_settings
 
 pytest.importorskip("pymmcore_plus")
 
-from pymmcore_plus import CMMCorePlus, find_micromanager
+from pymmcore_plus import find_micromanager
 from pymmcore_plus.mda import mda_listeners_connected
 
-from adapters.pymmcore.cameras import WholeBurstsEngine
+from adapters.pymmcore.cameras import small_core
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
     import useq
+    from pymmcore_plus import CMMCorePlus
 
 if not find_micromanager():
     pytest.skip("mm-test-adapters is not installed", allow_module_level=True)
@@ -34,15 +35,9 @@ pytestmark = pytest.mark.camera
 @pytest.fixture(scope="module")
 def core() -> Iterator[CMMCorePlus]:
     """Return a core with the demo camera, small and quick, and everything sequenceable."""
-    core = CMMCorePlus()
-    core.mda.set_engine(WholeBurstsEngine(core))
-    core.loadSystemConfiguration()
-    core.setProperty("Camera", "OnCameraCCDXSize", 32)
-    core.setProperty("Camera", "OnCameraCCDYSize", 32)
+    core = small_core(32, 32)
     core.setProperty("Camera", "FastImage", 1)
-    core.setProperty("XY", "Velocity", 1e6)
     core.setProperty("Z", "UseSequences", "Yes")
-    core.setExposure(1)
     # The channels of the table, some with properties that can be sequenced.
     for group, config in (("Channel", "BF"), ("Channel", "A"), ("Channel", "B"), ("Laser", "DAPI")):
         core.defineConfig(group, config, "Camera", "Gain", "1")

@@ -170,6 +170,16 @@ def test_memory_that_is_handed_over_or_lent(tmp_path: Path) -> None:
     assert np.array_equal(stored(tmp_path), [frame(i) for i in range(4)])
 
 
+def test_lent_memory_has_an_address(tmp_path: Path) -> None:
+    """A frame that is filled in lent memory goes where its index says."""
+    with create_stream(settings(tmp_path)) as stream:
+        for number, index in enumerate([{"t": 1}, {"t": 0}]):
+            with stream.frame_buffer(index=index) as lent:
+                lent[...] = frame(number)
+    found = stored(tmp_path)
+    assert np.array_equal(found[:2], [frame(1), frame(0)])
+
+
 def test_fewer_frames_than_planned(tmp_path: Path) -> None:
     """A run that ends early is cut where it ended, or keeps its shape, and says so."""
     for on_incomplete, length in (("trim", 2), ("keep", 4)):
