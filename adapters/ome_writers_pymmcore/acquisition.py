@@ -148,6 +148,8 @@ def free_output(settings: AcquisitionSettings) -> AcquisitionSettings:
 
 
 def _frame_shape(camera: Camera) -> tuple[int, int]:
+    if camera.shape is None and not camera.label:
+        raise SettingsError("No camera is selected: core.setCameraDevice(LABEL) selects one.")
     if camera.shape is None:
         raise SettingsError(
             f"The size of the frames of camera {camera.label!r} is not known: the engine's summary metadata "

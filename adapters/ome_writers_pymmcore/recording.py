@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from ome_writers import SettingsError, create_stream
@@ -92,7 +93,7 @@ def record(
     Raises
     ------
     ValueError
-        If none of `n_frames`, `duration` and a finite `sequence` is given.
+        If none of `n_frames`, `duration` and a finite `sequence` is given, or no camera is selected.
     TimeoutError
         If no frame came in time; those before it are written.
     ome_writers.WriteError
@@ -105,6 +106,9 @@ def record(
     """
     from pymmcore_plus.metadata import summary_metadata
 
+    for name, length in (("n_frames", n_frames), ("duration", duration)):
+        if length is not None and (not isinstance(length, Real) or not length > 0):
+            raise SettingsError(f"{name} must be a positive number, got {length!r}.")
     end_notifications_in_time(core)
     chosen = chosen_settings(output, settings)
     summary = summary_metadata(core, include_property_details=False)

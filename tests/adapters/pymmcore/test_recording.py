@@ -243,6 +243,21 @@ def test_the_length_must_be_said(lending_core: LendingCore, tmp_path: Path) -> N
     """Without a number of frames or a duration nothing is recorded."""
     with pytest.raises(ValueError, match="n_frames, duration"):
         record(lending_core, tmp_path / "x.ome.zarr")
+    for wrong in ({"n_frames": 0}, {"n_frames": "5"}, {"duration": -1.0}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be a positive number, got"):
+            record(lending_core, tmp_path / "x.ome.zarr", **wrong)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_camera_nothing_is_recorded(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """A core without a selected camera is told so."""
+    camera = demo_core.getCameraDevice()
+    demo_core.setCameraDevice("")
+    try:
+        with pytest.raises(ValueError, match="No camera is selected"):
+            record(demo_core, tmp_path / "x.ome.zarr", n_frames=3)
+    finally:
+        demo_core.setCameraDevice(camera)
     assert list(tmp_path.iterdir()) == []
 
 
