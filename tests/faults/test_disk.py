@@ -84,6 +84,43 @@ def test_a_folder_that_becomes_read_only_is_told(tmp_path: Path, engine: str) ->
         assert lost <= set(error.frames) <= set(range(50, accepted))
 
 
+@pytest.mark.parametrize("suffix", ["zarr", "tiff"])
+def test_metadata_for_which_there_is_no_room_is_told_and_kept(tmp_path: Path, suffix: str) -> None:
+    """What cannot be written of the whole is a WriteError that says where; `close` writes it when there is room."""
+    with mounted(tmp_path / "small", "-o", "size=1m") as folder:
+        path = folder / f"run.ome.{suffix}"
+        writing = stream(path, "direct" if suffix == "zarr" else "tifffile", frames=2)
+        writing.append(noise(0))
+        writing.flush()
+        rest = shutil.disk_usage(folder).free
+        (folder / "rest").write_bytes(bytes(rest))
+        with pytest.raises(
+            WriteError, match=r"metadata of .*run\.ome\..* could not be written.*28"
+        ):
+            writing.set_global_metadata("lab", {"notes": "x" * 100_000})
+        (folder / "rest").unlink()
+        writing.close()
+        document = path / "zarr.json" if suffix == "zarr" else path
+        assert b"x" * 100_000 in document.read_bytes()
+
+
+def test_frames_that_a_document_does_not_show_are_told_of(tmp_path: Path) -> None:
+    """Where a frame is lost and a document could not be written either, the error sends to `repair`, too."""
+    path = tmp_path / "run.ome.zarr"
+    writing = stream(path, "tensorstore", frames=None, flush_interval=3600.0)
+    writing.append(noise(0))
+    writing.flush()
+    (path / "0" / "c" / "2").write_text("in the way of frame 2")
+    (path / "0" / "zarr.json").rename(path / "document")
+    (path / "0" / "zarr.json" / "in the way").mkdir(parents=True)
+    for number in (1, 2):
+        writing.append(noise(number))
+    told = "not on disk: .* then run `ome-writers repair` and acquire again"
+    with pytest.raises(WriteError, match=told) as caught:
+        writing.close()
+    assert 2 in caught.value.frames
+
+
 def _turn_read_only(folder: Path) -> None:
     for _ in range(100):
         command = ["mount", "-o", "remount,ro", str(folder)]

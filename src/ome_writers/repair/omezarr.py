@@ -89,6 +89,8 @@ class _Work:
     ) -> tuple[int, ...]:
         """Return the shape that an array gets: what is there; of a growing one, not less than was shown."""
         axis, growing = _axis(image), image.array.growing is not None
+        if not growing:
+            shown = image.array.shape  # acquire-zarr's own document says how far it has come
         if axis is None or (not growing and self._plan.settings.on_incomplete == "keep"):
             return shown
         if self._frames(surveys) == self._plan.frames:

@@ -73,7 +73,10 @@ class Recorder:
         first = failures[0].error
         lost, then = "the dataset is not complete on disk", "run `ome-writers repair`"
         if frames:
-            lost, then = f"frames {describe_frames(frames)} are not on disk", "acquire again"
+            noun, verb = ("frames", "are") if len(set(frames)) > 1 else ("frame", "is")
+            lost = f"{noun} {describe_frames(frames)} {verb} not on disk"
+            told = all(failure.frames for failure in failures)  # else documents may lack others
+            then = "acquire again" if told else f"{then} and acquire again"
         error = WriteError(
             f"Writing to {self._where} failed, {lost}: {type(first).__name__}: {first}. What was written before is "
             f"readable. Free space or repair the disk, then {then}.",
@@ -161,14 +164,24 @@ class Recorder:
         with self._speaking:
             self._documents.update_metadata(metadata)
             self._edited = True
-            self._put_documents()
+            self._say()
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
         """Attach metadata to the whole, in memory and on disk."""
         with self._speaking:
             self._documents.set_global_metadata(namespace, metadata)
             self._told[namespace] = metadata
+            self._say()
+
+    def _say(self) -> None:
+        """Put on disk what a user has just said of the dataset."""
+        try:
             self._put_documents()
+        except OSError as error:
+            raise WriteError(
+                f"The metadata of {self._where} could not be written: {type(error).__name__}: {error}. Free space or "
+                f"repair the disk: the next metadata, or `close`, bring this to disk, too."
+            ) from error
 
     def _grow(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Tell the documents how long the arrays have become, where it is the documents that say so."""

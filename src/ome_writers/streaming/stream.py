@@ -265,12 +265,24 @@ class OMEStream:
             return self._recorder.get_metadata()
 
     def update_metadata(self, metadata: Any) -> None:
-        """Replace metadata, in the form of `get_metadata`; before or after `close`."""
+        """Replace metadata, in the form of `get_metadata`; before or after `close`.
+
+        Raises
+        ------
+        WriteError
+            If it could not be written (OSError); it is kept, and written with what comes next, or by `close`.
+        """
         with self._speaking:
             self._recorder.update_metadata(metadata)
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
-        """Attach facts to the whole acquisition; the same `namespace` replaces; before or after `close`."""
+        """Attach facts to the whole acquisition; the same `namespace` replaces; before or after `close`.
+
+        Raises
+        ------
+        WriteError
+            If they could not be written (OSError); they are kept, and written with what comes next, or by `close`.
+        """
         with self._speaking:
             self._recorder.set_global_metadata(namespace, metadata)
 

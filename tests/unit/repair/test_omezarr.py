@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ome_writers import Dimension, OutputLockedError, UnsupportedError, create_stream
+from ome_writers import Dimension, OutputLockedError, UnsupportedError, create_stream, validate
 from ome_writers.repair import Repair, repair
 from ome_writers.storage import ENGINES
 from ome_writers.storage.lock import lock_document
@@ -138,6 +138,7 @@ def test_half_a_frame_does_not_become_visible(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "0").write_bytes(np.ones((2, 6), "<u2").tobytes())
     repaired(path)
+    assert validate(path).valid
     assert pixels(path / "0").shape == (2, 2, 4, 6)
 
 
@@ -169,6 +170,23 @@ def test_the_planned_shape_stays_when_that_was_asked_for(tmp_path: Path) -> None
     path = killed(acquisition("single", tmp_path / "a.ome.zarr", on_incomplete="keep"), 2, 2)
     repaired(path)
     assert pixels(path / "0").shape == (3, 2, 4, 6)
+
+
+@pytest.mark.parametrize(("on_incomplete", "times"), [("keep", 3), ("trim", 2)])
+def test_frames_that_an_array_with_an_end_does_not_show_become_visible(
+    tmp_path: Path, on_incomplete: str, times: int
+) -> None:
+    """An array's document that says less than was written, as acquire-zarr's own may, is put right."""
+    settings = acquisition("single", tmp_path / "a.ome.zarr", on_incomplete=on_incomplete)
+    path = killed(settings, 4, 4)
+    document = path / "0" / "zarr.json"
+    said_there = json.loads(document.read_text())
+    document.write_text(json.dumps({**said_there, "shape": [1, 2, 4, 6]}))
+    repaired(path)
+    shown = pixels(path / "0")
+    assert shown.shape == (times, 2, 4, 6)
+    assert shown[:2, :, 0, 0].tolist() == [[1, 2], [3, 4]]
+    assert validate(path).valid
 
 
 def test_a_dataset_killed_after_its_last_frame_is_complete(tmp_path: Path) -> None:

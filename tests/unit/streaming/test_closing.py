@@ -175,6 +175,6 @@ def test_what_is_lost_beside_an_exception_is_told(
 
     with pytest.raises(LookupError, match="the stage is gone"):
         acquire()
-    assert "frames 0 are not on disk" in caplog.text
-    with pytest.raises(ow.WriteError, match="frames 0 are not on disk"):
+    assert "frame 0 is not on disk" in caplog.text
+    with pytest.raises(ow.WriteError, match="frame 0 is not on disk"):
         stream.close()

@@ -89,15 +89,20 @@ class Remains:
     def inspect(self, chunks: tuple[int, ...] | None) -> Iterator[Finding]:
         """Yield chunks and shards that cannot be read, or lie outside of an array of `chunks` chunks an axis.
 
-        Compressed chunks are decoded; those that are not have the right size, or have not.
+        Compressed chunks are decoded; those that are not have the right size, or have not. What lies outside and is
+        not there in all its parts is no frame: it came behind the last flush.
         """
         for coordinate, path in self._files():
             if self._grid.sharded and self._shards.read_index(path, coordinate) is None:
                 yield Finding(path, "a shard without a readable index", solved=False)
+        filled: set[tuple[int, ...]] | None = None
         for chunk in self._chunks():
             name = "/".join(map(str, chunk.at))
             if chunks and any(at >= n for at, n in zip(chunk.at, chunks, strict=True)):
-                yield Finding(chunk.path, f"chunk {name} lies outside of the array", solved=False)
+                filled = self.filled() if filled is None else filled
+                if chunk.at[:-2] in filled:
+                    what = f"chunk {name} lies outside of the array"
+                    yield Finding(chunk.path, what, solved=False)
             elif not self._shards.sound(chunk.size) or (
                 self._plan.compression != "none" and self._load(chunk) is None
             ):
