@@ -21,7 +21,7 @@ camera = np.random.default_rng(1)
 brightest = 0
 
 with create_stream(settings) as stream:
-    while brightest < 65_500:  # whatever ends your experiment
+    while brightest < 65_535:  # whatever ends your experiment
         for _ in ("phase", "GFP"):
             frame = camera.integers(0, 2**16, (64, 64), dtype=np.uint16)
             brightest = max(brightest, int(frame.max()))

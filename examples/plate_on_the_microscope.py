@@ -15,7 +15,7 @@ sequence = useq.MDASequence(
         plate="96-well",
         a1_center_xy=(0, 0),
         selected_wells=([0, 0, 2], [0, 1, 11]),
-        well_points_plan={"rows": 1, "columns": 2},
+        well_points_plan={"rows": 1, "columns": 2, "fov_width": 512},
     ),
     channels=[{"config": "DAPI", "exposure": 5}, {"config": "FITC", "exposure": 5}],
 )

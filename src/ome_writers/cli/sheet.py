@@ -56,10 +56,10 @@ def draw_sheet(
     from PIL import Image, ImageDraw, ImageFont
 
     step = THUMBNAIL + GAP
-    size = (MARGIN + len(columns) * step + GAP, HEAD + len(rows) * step + GAP)
-    sheet = Image.new("RGB", size, BACKGROUND)
-    draw = ImageDraw.Draw(sheet)
     large, small = (ImageFont.load_default(points) for points in (18, 13))
+    width = max(MARGIN + len(columns) * step + GAP, round(large.getlength(title)) + 4 * GAP)
+    sheet = Image.new("RGB", (width, HEAD + len(rows) * step + GAP), BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
     draw.text((GAP * 2, GAP * 2), title, fill=INK, font=large)
     for n, label in enumerate(columns):
         draw.text((MARGIN + n * step, HEAD - 18), label, fill=FAINT, font=small)
@@ -77,20 +77,24 @@ def rows_of_view(view: StreamView, *, most: int) -> tuple[list[SheetRow], list[s
     """Return the rows (up to `most`) and the names of the columns that show a view.
 
     A row is a position and channel, a column a time point (up to eight, evenly spread); along z and every other axis
-    the middle is shown.
+    the middle is shown. Positions of one name get their number before it.
     """
     sizes = dict(zip(view.dims, view.shape, strict=True))
     coords = view.coords
     times = spread(sizes.get("t", 1))
     middle = {dim: size // 2 for dim, size in sizes.items() if dim not in ("p", "t", "c")}
     pairs = [(p, c) for p in range(sizes.get("p", 1)) for c in range(sizes.get("c", 1))]
+    names = list(map(str, coords["p"])) if "p" in sizes else [""]
+    if len(set(names)) < len(names):  # those of a plate's fields
+        names = [f"{p}: {name}" for p, name in enumerate(names)]
     rows = []
     for p, c in pairs[:most]:
         at = {**middle, "p": p, "c": c}
         planes = tuple(_plane(view, {**at, "t": t}) for t in times)
-        name = str(coords["p"][p]) if "p" in sizes else ""
         label = coords["c"][c] if "c" in sizes else ""
-        rows.append(SheetRow(name, f"c = {c}" if isinstance(label, int) else str(label), c, planes))
+        rows.append(
+            SheetRow(names[p], f"c = {c}" if isinstance(label, int) else str(label), c, planes)
+        )
     return rows, [f"t = {t}" for t in times]
 
 

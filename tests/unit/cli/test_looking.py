@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ome_writers import create_stream
+from ome_writers import (
+    AcquisitionSettings,
+    Dimension,
+    Position,
+    create_stream,
+    dims_from_standard_axes,
+)
 from ome_writers.cli import main
+from ome_writers.cli.sheet import SheetRow, draw_sheet, rows_of_view
 from support.acquisitions import acquisition
 
 if TYPE_CHECKING:
@@ -90,7 +97,7 @@ def test_watch_ends_with_the_writer(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_watch_ends_when_the_writer_was_killed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
 ) -> None:
-    """Of a writer that will never be done ``watch`` says so, and what to do next."""
+    """Of a writer that will never be done ``watch`` and ``info`` say so, and what to do next."""
     path = tmp_path / f"killed{suffix}"
     code = """
 import os, signal, sys, numpy
@@ -104,6 +111,8 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert main(["watch", str(path)]) == 1
     said = "".join(capsys.readouterr().err.split())  # without the breaks of lines
     assert f"ome-writersrepair{path}" in said
+    assert main(["info", str(path)]) == 0
+    assert f"ome-writersrepair{path}" in "".join(capsys.readouterr().out.split())
 
 
 def test_watch_shows_what_is_done(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,3 +132,35 @@ def test_watch_shows_nothing_of_what_is_not_there(
     streams = capsys.readouterr()
     assert "does not exist" in streams.err
     assert not streams.out
+
+
+def test_a_sheet_tells_the_fields_of_a_plate_apart() -> None:
+    """Positions of one name in different wells have their number before it; other names stay as they are."""
+    for names, shown in (
+        (("f0", "f1", "f0"), ["0: f0", "1: f1", "2: f0"]),
+        (("a", "b", "c"), ["a", "b", "c"]),
+    ):
+        wells = [Position(name=n, plate_row="A", plate_column=str(w)) for w, n in enumerate(names)]
+        settings = AcquisitionSettings(
+            dimensions=[
+                Dimension(name="p", type="position", coords=wells),
+                *dims_from_standard_axes({"y": 4, "x": 6}),
+            ],
+            dtype="uint8",
+        )
+        with create_stream(settings) as stream:
+            for _ in wells:
+                stream.append(np.ones((4, 6), "uint8"))
+            rows, _ = rows_of_view(stream.view(), most=9)
+        assert [row.name for row in rows] == shown
+
+
+def test_a_sheet_is_wide_enough_for_its_title(tmp_path: Path) -> None:
+    """A sheet of one column is not narrower than what stands above it."""
+    image = pytest.importorskip("PIL.Image")
+    row = SheetRow("a", "b", 0, (np.ones((4, 4)),))
+    draw_sheet(
+        [row], ["t = 0"], "a-rather-long-name.ome.zarr   p 6, c 2, y 512, x 512", tmp_path / "x.png"
+    )
+    with image.open(tmp_path / "x.png") as picture:
+        assert picture.width > 400

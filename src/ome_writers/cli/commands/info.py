@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.cli.arguments import ask_dataset, ask_json
 from ome_writers.cli.command import SUCCESS, Command
-from ome_writers.cli.describing import describe
+from ome_writers.cli.describing import describe, writer_is_gone
 from ome_writers.cli.screen import size_in_files
 
 if TYPE_CHECKING:
@@ -48,6 +48,10 @@ def _run(options: Namespace, screen: Screen) -> int:
     screen.table("\nimages", ("path", "name", "axes (step)", "dtype", "channels", "storage"), rows)
     if hidden := len(description.images) - len(images):
         screen.say(f"  ... and {hidden} more; --all shows them")
+    if description.status == "writing" and writer_is_gone(options.path):
+        screen.say(
+            f"Its writer has ended without closing it; `ome-writers repair {options.path}` makes it tidy"
+        )
     return SUCCESS
 
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from ome_writers.cli.arguments import ask_dataset, positive
 from ome_writers.cli.command import SUCCESS, Command, CommandError
-from ome_writers.cli.describing import describe
+from ome_writers.cli.describing import describe, writer_is_gone
 from ome_writers.cli.screen import human_size
-from ome_writers.storage.lock import lock_owner, lock_path
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -72,12 +71,6 @@ def _occupied(path: Path) -> int:
     return total
 
 
-def _writer_is_gone(path: Path) -> bool:
-    """Whether a writer has left its lock and lives no more; of one on another machine that is not known."""
-    lock = lock_path(path, folder=path.is_dir())
-    return lock.exists() and lock_owner(lock) is None
-
-
 def _arguments(parser: ArgumentParser) -> None:
     ask_dataset(parser)
     parser.add_argument(
@@ -111,7 +104,7 @@ def _looks(path: Path, interval: float) -> Iterator[tuple[Description, Mapping[s
     watched = Watched(time.monotonic())
     while True:
         began = time.monotonic()
-        gone = _writer_is_gone(path)  # looked at first: it may become done in between
+        gone = writer_is_gone(path)  # looked at first: it may become done in between
         description, facts = watched.look(path)
         yield description, facts
         if description.status != "writing":

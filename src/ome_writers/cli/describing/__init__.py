@@ -8,11 +8,12 @@ from ome_writers.cli.describing.description import Description
 from ome_writers.cli.describing.ometiff import describe_tiff
 from ome_writers.cli.describing.omezarr import describe_zarr
 from ome_writers.formats.location import format_at
+from ome_writers.storage.lock import lock_owner, lock_path
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Description", "describe"]
+__all__ = ["Description", "describe", "writer_is_gone"]
 
 
 def describe(path: Path) -> Description:
@@ -26,3 +27,9 @@ def describe(path: Path) -> Description:
         It is something else.
     """
     return describe_zarr(path) if format_at(path) == "ome-zarr" else describe_tiff(path)
+
+
+def writer_is_gone(path: Path) -> bool:
+    """Whether a writer has left its lock and lives no more; of one on another machine that is not known."""
+    lock = lock_path(path, folder=path.is_dir())
+    return lock.exists() and lock_owner(lock) is None
