@@ -63,7 +63,7 @@ def _asked(library: str, asked: list[tuple[Path, Callable[[], None]]]) -> Check:
     try:
         name = f"{library} {version(library)}"
     except PackageNotFoundError:
-        return Check(library, skipped="not installed")
+        return Check(library, skipped=f"not installed (pip install {library})")
     findings = []
     for path, ask in asked:
         try:

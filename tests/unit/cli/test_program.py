@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -71,6 +72,45 @@ def test_the_module_runs_as_the_program(module: str) -> None:
         timeout=60,
     )
     assert (done.returncode, done.stdout) == (0, f"ome-writers {ome_writers.__version__}\n")
+
+
+def test_ctrl_c_while_modules_are_loaded_is_silent() -> None:
+    """Who presses Ctrl-C before the command has begun sees status 130, and no traceback."""
+    code = """
+import sys
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == "ome_writers.settings":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+from ome_writers.cli import script
+script()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [("validate", "nothing was changed"), ("demo", "what was written so far is kept")],
+)
+def test_ctrl_c_says_what_is_left(
+    command: str,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A command that only looks, and one that writes, say different things when they are interrupted."""
+    row = next(row for row in COMMANDS if row.name == command)
+
+    def interrupted(options: object, screen: object) -> int:
+        raise KeyboardInterrupt
+
+    rows = tuple(replace(c, run=interrupted) if c is row else c for c in COMMANDS)
+    monkeypatch.setattr("ome_writers.cli.program.COMMANDS", rows)
+    assert main([command, str(tmp_path)]) == 130
+    assert says in capsys.readouterr().err
 
 
 def test_help_loads_no_optional_library() -> None:
