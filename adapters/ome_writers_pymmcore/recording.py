@@ -102,7 +102,7 @@ def record(
     Warns
     -----
     RuntimeWarning
-        If the buffer overflowed.
+        If the buffer overflowed, or the camera has stopped before its frames had come or its time was over.
     """
     from pymmcore_plus.metadata import summary_metadata
 
@@ -139,6 +139,14 @@ def record(
         warnings.warn(
             f"The camera was stopped, since its buffer of {core.getCircularBufferMemoryFootprint()} MB was full: "
             f"{counts}. Enlarge it with core.setCircularBufferMemoryFootprint, or write to a faster disk.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    elif run.ended_early:
+        end = "its time was over" if n_frames is None else "all frames had come"
+        warnings.warn(
+            f"The camera stopped before {end}: {counts}. "
+            f"It failed, or somebody else has stopped it; the error of a Python camera is printed by its thread.",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -187,6 +195,15 @@ class _Run:
             if core.isSequenceRunning():
                 core.stopSequenceAcquisition()
             self._ended = time.perf_counter()
+
+    @property
+    def ended_early(self) -> bool:
+        """Whether the camera has stopped, and it was not told to here, nor had it come to the end."""
+        if self._stopped or self._overflowed or self._is_over():
+            return False
+        # frames that were lost behind the camera have its numbers
+        taken = [max(c, h + 1) for c, h in zip(self._came, self._highest, strict=True)]
+        return self._n is None or min(taken) < self._n
 
     def counts(self, *, written: int) -> Counts:
         """Return the counts; `written` is what the stream says."""
@@ -264,7 +281,7 @@ class _Run:
         return (
             self._duration is not None
             and bool(self._began)
-            and time.perf_counter() - self._began >= self._duration
+            and (self._ended or time.perf_counter()) - self._began >= self._duration
         )
 
     def _stop(self) -> None:

@@ -207,6 +207,31 @@ def test_a_python_camera_for_a_while(lending_core: LendingCore, tmp_path: Path) 
     assert stored[:, 0, 0].tolist() == list(range(1, len(stored) + 1))
 
 
+class FailingCamera(CountingCamera):
+    """Delivers three frames, and then raises in its thread."""
+
+    def start_sequence(self, n: int | None, get_buffer: Any) -> Iterator[Any]:
+        for facts, _ in zip(super().start_sequence(n, get_buffer), range(3), strict=False):
+            yield facts
+        raise OSError("the cable is out")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("core_class", [LendingCore, UniMMCore])
+@pytest.mark.parametrize("length", [{"duration": 30.0}, {"n_frames": 5}], ids=str)
+def test_a_camera_that_fails_is_told_of(
+    core_class: Any, length: dict[str, Any], tmp_path: Path
+) -> None:
+    """When a Python camera raises in its own thread, a warning says that it stopped, and what came is on disk."""
+    core = core_class()
+    put_camera(core, FailingCamera())
+    with pytest.warns(RuntimeWarning, match=r"camera stopped before .*: 3 .*frames received, 3"):
+        counts = record(core, tmp_path / "x.ome.zarr", progress=False, **length)
+    let_go(core)
+    assert (counts.received, counts.written) == (3, 3)
+    assert planes(tmp_path / "x.ome.zarr")[:, 0, 0].tolist() == [1, 2, 3]
+
+
 def test_progress_is_told(lending_core: LendingCore, tmp_path: Path) -> None:
     """A callable hears of the counts while frames come, and of the last ones in the end."""
     heard: list[Counts] = []
