@@ -46,7 +46,7 @@ def run(example: Path, folder: Path, engine: str = "") -> subprocess.CompletedPr
 
 
 def ended_well(done: subprocess.CompletedProcess[str]) -> bool:
-    """Whether it ended by itself; a core that is alive as Python ends may abort (see ome_writers_pymmcore.ending)."""
+    """Whether it ended by itself; a core alive as Python ends may abort: see `ome_writers_pymmcore.notifications`."""
     aborted = (done.returncode, done.stderr.strip()) == (-signal.SIGABRT, ABORTED)
     return done.returncode == 0 or aborted
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from pymmcore_plus.experimental.unicore import UniMMCore
 
-from ome_writers_pymmcore.ending import end_notifications_in_time
 from ome_writers_pymmcore.facts import tag_facts
+from ome_writers_pymmcore.notifications import end_notifications_in_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -14,9 +14,9 @@ from ome_writers_pymmcore.buffer import frames
 from ome_writers_pymmcore.cameras import delivering
 from ome_writers_pymmcore.counts import Counts
 from ome_writers_pymmcore.documents import describe, show_bit_depth
-from ome_writers_pymmcore.ending import end_notifications_in_time
 from ome_writers_pymmcore.facts import tag_facts
 from ome_writers_pymmcore.microscope import Microscope
+from ome_writers_pymmcore.notifications import end_notifications_in_time
 from ome_writers_pymmcore.outputs import turn_of
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ome_writers_pymmcore.ending import end_notifications
+from ome_writers_pymmcore.notifications import end_notifications
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

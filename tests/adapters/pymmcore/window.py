@@ -22,7 +22,7 @@ from pymmcore_plus import CMMCorePlus
 from PyQt6.QtWidgets import QApplication
 
 from ome_writers_pymmcore import MDAWriter
-from ome_writers_pymmcore.ending import end_notifications
+from ome_writers_pymmcore.notifications import end_notifications
 
 if TYPE_CHECKING:
     from pymmcore_widgets import MDAWidget

@@ -1,4 +1,4 @@
-"""The end of a core that lives as long as Python: its notifications end first.
+"""A core's notifications, which must end before Python does where the core lives as long.
 
 MMCore tells of changed properties on a thread of its own. Where a core is alive when the interpreter ends, and that
 thread is still telling, Python ends the thread in the middle of C++, and the process aborts ("FATAL: exception not
