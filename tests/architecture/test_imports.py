@@ -67,3 +67,11 @@ def test_importing_the_package_is_quick() -> None:
         for _ in range(3)
     ]
     assert min(seconds) < 0.3
+
+
+@pytest.mark.parametrize("path", source_files(CORE), ids=name_of)
+def test_settings_are_taken_through_their_door(path: Path) -> None:
+    """No other room imports a module of ``settings``: what they need of it, the room itself offers."""
+    if CORE / "settings" not in path.parents:
+        for module, _ in imported(path):
+            assert not module.startswith("ome_writers.settings."), module

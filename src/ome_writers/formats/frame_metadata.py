@@ -27,7 +27,6 @@ __all__ = [
     "latest",
     "read_lines",
     "storage_index",
-    "to_strict_json",
 ]
 
 JOURNAL_NAME = "frame_metadata.jsonl"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
-from ome_writers.formats.frame_metadata import to_strict_json
 from ome_writers.formats.ome_xml.text import attribute, content
+from ome_writers.formats.strict_json import to_strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,12 +11,13 @@ from ome_writers.formats.ome_xml.images import Pages, cameras, images, letters
 from ome_writers.formats.ome_xml.planes import Planes, render_planes
 from ome_writers.formats.ome_xml.plates import plate
 from ome_writers.formats.ome_xml.text import attribute, opening
+from ome_writers.formats.plates import is_plate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ome_writers.formats.documents import Outcome
-    from ome_writers.formats.frame_metadata import Journal
+    from ome_writers.formats.frame_metadata import FrameRecords
     from ome_writers.routing import Plan
 
 __all__ = ["Body", "binary_only", "render", "render_body", "whole"]
@@ -28,7 +29,7 @@ Body: TypeAlias = "list[bytes]"
 def render(
     plan: Plan,
     outcome: Outcome,
-    journal: Journal | None,
+    frames: FrameRecords | None,
     *,
     metadata: Mapping[str, Mapping[str, Any]] = {},
 ) -> bytes:
@@ -38,16 +39,16 @@ def render(
     ----------
     plan, outcome
         What was planned, and how it stands.
-    journal
+    frames
         The frames' metadata, or None while they arrive.
     metadata
         Global metadata by namespace: a MapAnnotation each.
     """
     planes = {}
-    if journal is not None:
+    if frames is not None:
         for one in plan.images:
-            if journal.count(one.number):
-                lines = partial(journal.lines, one.number)
+            if frames.count(one.number):
+                lines = partial(frames.lines, one.number)
                 planes[one.number] = render_planes(one.number, lines, letters(one))
     now = datetime.datetime.now(datetime.timezone.utc)
     return whole(
@@ -83,7 +84,7 @@ def render_body(
     """
     start = began.astimezone(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
     head: list[str] = []
-    if plan.settings.plate is not None and plan.settings.position_dimension_index is not None:
+    if is_plate(plan):
         head.extend(plate(plan, began=start))
     detectors = cameras(plan)
     if detectors:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.formats.ome_xml.text import attribute, content
-from ome_writers.settings import Channel
-from ome_writers.settings.dtypes import PIXEL_TYPES
+from ome_writers.settings import PIXEL_TYPES, Channel
 from ome_writers.units import ome_symbol
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from ome_writers.formats.ome_xml.annotations import FRAME_NAMESPACE, map_annotation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 __all__ = ["Planes", "render_planes"]
 
@@ -68,7 +68,7 @@ class Planes:
 
 
 def render_planes(
-    image: int, lines: Callable[[], Iterator[bytes]], axes: Mapping[str, int]
+    image: int, lines: Callable[[], Iterable[bytes]], axes: Mapping[str, int]
 ) -> Planes:
     """Return the planes of an image.
 

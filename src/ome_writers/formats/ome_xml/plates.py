@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.formats.ome_xml.text import attribute
 from ome_writers.formats.plates import plate_layout
-from ome_writers.settings.plate import row_name
+from ome_writers.settings import row_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

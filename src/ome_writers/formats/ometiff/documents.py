@@ -7,13 +7,10 @@ import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json
-
-from ome_writers.errors import MetadataError
 from ome_writers.formats.documents import Outcome, check_global, own_version
-from ome_writers.formats.frame_metadata import to_strict_json
 from ome_writers.formats.ome_xml import binary_only, letters, render_body, render_planes, whole
-from ome_writers.formats.ometiff.layout import TiffSet, is_set, lay_out, pages_of
+from ome_writers.formats.ometiff.layout import TiffSet, is_set, pages_of
+from ome_writers.formats.strict_json import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.ometiff.models import Edited
     from ome_writers.routing import Plan
 
-__all__ = ["TiffDocuments", "lay_out"]
+__all__ = ["TiffDocuments"]
 
 _OWN = "ome_writers"
 
@@ -109,13 +106,9 @@ class TiffDocuments:
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
         """Attach `metadata` to the whole acquisition; see `formats.documents.Documents`."""
         check_global(namespace, metadata)
-        try:
-            plain = from_json(to_strict_json(dict(metadata)))
-        except (ValueError, TypeError, RecursionError) as error:
-            raise MetadataError(f"The metadata cannot be written as JSON: {error}.") from error
-        self._globals[namespace] = plain
+        self._globals[namespace] = pairs = plain(metadata)
         for edited in set(self._edited.values()):
-            edited.annotate(namespace, plain)
+            edited.annotate(namespace, pairs)
         self._dirty.update(self._files.whole)
 
     def finish(self, outcome: Outcome, journal: Journal) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ome_writers.formats.documents import RESERVED_NAMESPACES, Outcome, check_global, own_version
 from ome_writers.formats.frame_metadata import EMBED_BYTES, JOURNAL_NAME, latest
@@ -217,8 +217,7 @@ class ZarrDocuments:
             return
         from ome_writers.formats.ome_xml import render
 
-        # all that is asked of a journal here is in `FrameRecords`
-        frames = cast("Journal", self) if self._journal is not None else None
+        frames = self if self._journal is not None else None
         self._xml = render(self._plan, self._outcome, frames, metadata=self._globals)
         self._dirty.add(XML_KEY)
 

@@ -10,7 +10,8 @@ import pytest
 import tifffile
 
 from ome_writers import AcquisitionSettings, Dimension, OmeTiffFormat, create_stream
-from ome_writers.formats.ometiff.documents import TiffDocuments, lay_out
+from ome_writers.formats import lay_out
+from ome_writers.formats.ometiff.documents import TiffDocuments
 from ome_writers.routing import resolve
 from support.ometiff import SETS, Case
 
