@@ -40,24 +40,26 @@ class Pool:
         self._free: dict[int, list[NDArray[np.uint8]]] = {}
         self._used = 0
         self._kept = 0
-        self._change = threading.Condition()
+        # taken by itself: Ctrl-C may come between a condition's lock and the block that is to give it back
+        self._lock = threading.RLock()
+        self._change = threading.Condition(self._lock)
 
     def prepare(self, nbytes: int, pieces: int) -> None:
         """Have up to `pieces` buffers of `nbytes` ready: who takes one need not wait for the system to make it."""
         for _ in range(min(pieces, self._budget // nbytes)):
             buffer = np.frombuffer(_memory(nbytes), dtype=np.uint8)
             buffer[:: mmap.PAGESIZE] = 0
-            with self._change:
+            with self._lock:
                 self._free.setdefault(nbytes, []).append(buffer)
                 self._kept += nbytes
 
     def take(self, nbytes: int) -> NDArray[np.uint8]:
         """Return a buffer of `nbytes`, its content undefined. Blocks while the budget is used up."""
-        with self._change:
+        with self._lock:
             if self._used + nbytes > _WARM and not self._free.get(nbytes):
                 self._change.wait(_HOPE)
         self.reserve(nbytes)
-        with self._change:
+        with self._lock:
             if self._free.get(nbytes):
                 self._kept -= nbytes
                 return self._free[nbytes].pop()
@@ -66,7 +68,7 @@ class Pool:
 
     def release(self, buffer: NDArray[np.uint8]) -> None:
         """Take a buffer back."""
-        with self._change:
+        with self._lock:
             self._free.setdefault(buffer.nbytes, []).append(buffer)
             self._kept += buffer.nbytes
         self.unreserve(buffer.nbytes)
@@ -74,24 +76,24 @@ class Pool:
     def reserve(self, nbytes: int) -> None:
         """Count `nbytes` of somebody else's memory as lent. Blocks while the budget is used up."""
         while True:
-            with self._change:
+            with self._lock:
                 if not self._used or self._used + nbytes <= self._budget:
                     self._used += nbytes
                     return
             self._relieve()
-            with self._change:
+            with self._lock:
                 if self._used and self._used + nbytes > self._budget:
                     self._change.wait(_PATIENCE)
 
     def unreserve(self, nbytes: int) -> None:
         """Take back what `reserve` counted."""
-        with self._change:
+        with self._lock:
             self._used -= nbytes
             self._change.notify_all()
 
     def clear(self) -> None:
         """Give the memory that is kept for reuse back to the system."""
-        with self._change:
+        with self._lock:
             self._free.clear()
             self._kept = 0
 

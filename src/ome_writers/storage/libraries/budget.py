@@ -41,7 +41,9 @@ class Budget:
         self._lent = 0
         self._kept = 0
         self._pieces: defaultdict[int, list[NDArray[np.uint8]]] = defaultdict(list)
-        self._changed = threading.Condition()
+        # taken by itself: Ctrl-C may come between a condition's lock and the block that is to give it back
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._returns = 0
 
     def take(self, nbytes: int) -> NDArray[np.uint8]:
@@ -54,12 +56,12 @@ class Budget:
 
     def unreserve(self, nbytes: int) -> None:
         """Count it no longer."""
-        with self._changed:
+        with self._lock:
             self._returned(nbytes)
 
     def prepare(self, nbytes: int, pieces: int) -> None:
         """Have up to `pieces` times `nbytes` ready, so that who takes it need not wait for the kernel."""
-        with self._changed:
+        with self._lock:
             for _ in range(min(pieces, (self._most - self._lent - self._kept) // nbytes)):
                 memory = np.empty(nbytes, np.uint8)
                 memory[:: mmap.PAGESIZE] = 0
@@ -68,12 +70,12 @@ class Budget:
 
     def try_to_take(self, nbytes: int) -> NDArray[np.uint8] | None:
         """Return `nbytes` of memory, or None when there is not as much."""
-        with self._changed:
+        with self._lock:
             return self._lend(nbytes) if self._lent + nbytes <= self._most else None
 
     def release(self, memory: NDArray[np.uint8]) -> None:
         """Take memory back that was lent; nobody may look at it any more."""
-        with self._changed:
+        with self._lock:
             if self._lent + self._kept <= self._most:
                 self._pieces[memory.nbytes].append(memory)
                 self._kept += memory.nbytes
@@ -81,23 +83,23 @@ class Budget:
 
     def wait_while(self, condition: Callable[[], bool]) -> None:
         """Return when `condition` has become false; it is looked at whenever memory comes back."""
-        with self._changed:
+        with self._lock:
             self._changed.wait_for(lambda: not condition())
 
     def clear(self) -> None:
         """Let go of what is kept."""
-        with self._changed:
+        with self._lock:
             self._pieces.clear()
             self._kept = 0
 
     def _when_there_is(self, nbytes: int, lend: Callable[[], Lent]) -> Lent:
         while True:
-            with self._changed:
+            with self._lock:
                 if not self._lent or self._lent + nbytes <= self._most:
                     return lend()
                 seen = self._returns
             if not self._relieve():
-                with self._changed:
+                with self._lock:
                     while self._returns == seen:
                         self._changed.wait()
 
