@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ome_writers_pymmcore.buffer import BufferFrame, frames
-from ome_writers_pymmcore.counts import Counts
-from ome_writers_pymmcore.facts import engine_facts, tag_facts
-from ome_writers_pymmcore.microscope import Camera, Microscope, Objective
-from ome_writers_pymmcore.recording import record
-from ome_writers_pymmcore.writer import MDAWriter
+try:
+    from ome_writers_pymmcore.buffer import BufferFrame, frames
+    from ome_writers_pymmcore.counts import Counts
+    from ome_writers_pymmcore.facts import engine_facts, tag_facts
+    from ome_writers_pymmcore.microscope import Camera, Microscope, Objective
+    from ome_writers_pymmcore.recording import record
+    from ome_writers_pymmcore.writer import MDAWriter
+except ModuleNotFoundError as error:
+    if error.name != "useq":  # which pymmcore-plus brings
+        raise
+    raise ModuleNotFoundError(
+        "ome_writers_pymmcore needs pymmcore-plus: pip install 'ome-writers[pymmcore]'",
+        name=error.name,
+    ) from error
 
 if TYPE_CHECKING:
     from ome_writers_pymmcore.lending import LendingCore

@@ -168,6 +168,24 @@ except ImportError as error:
     ]
 
 
+def test_the_adapter_of_pymmcore_says_how_to_get_it() -> None:
+    """Where pymmcore-plus and useq are not installed, importing their adapter names the extra."""
+    code = """
+import sys
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] == 'useq':
+            raise ModuleNotFoundError(name, name='useq')
+sys.meta_path.insert(0, Hide())
+try:
+    import ome_writers_pymmcore
+except ModuleNotFoundError as error:
+    print(error)
+"""
+    told = "ome_writers_pymmcore needs pymmcore-plus: pip install 'ome-writers[pymmcore]'"
+    assert _run(code) == told
+
+
 def test_all_errors_are_public() -> None:
     """Every exception and warning class of the tree can be imported from the package."""
     for name in errors.__all__:

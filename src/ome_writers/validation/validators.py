@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ask_ome_types", "ask_ome_zarr_models", "ask_yaozarrs"]
 
+_WITH_EXTRAS = {"ome-types": "'ome-types[lxml]'"}
+"""What is to be installed where the library alone does not validate."""
+
 
 def ask_yaozarrs(root: Path) -> Check:
     """Have yaozarrs check an OME-Zarr, documents and arrays."""
@@ -63,7 +66,8 @@ def _asked(library: str, asked: list[tuple[Path, Callable[[], None]]]) -> Check:
     try:
         name = f"{library} {version(library)}"
     except PackageNotFoundError:
-        return Check(library, skipped=f"not installed (pip install {library})")
+        wanted = _WITH_EXTRAS.get(library, library)
+        return Check(library, skipped=f"not installed (pip install {wanted})")
     findings = []
     for path, ask in asked:
         try:
