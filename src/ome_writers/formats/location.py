@@ -77,16 +77,23 @@ def first_tiff(path: Path) -> Path:
     if not path.is_dir():
         return path
     first, *others = tiffs_in(path)
-    text = ome_xml_text(first) if others else b""
-    if others and b"<BinaryOnly" not in text[:4096]:
-        said = re.findall(rb'FileName="([^"]*)"', text)
-        named = {html.unescape(name.decode(errors="replace")) for name in set(said)}
-        if strangers := [f.name for f in others if f.name not in named]:
-            raise UnsupportedError(
-                f"The TIFF files in {path} are not one set: {first.name} does not name {_listed(strangers)}. "
-                f"Name the file that is meant."
-            )
+    # asked twice: a writer may be replacing the text at this moment
+    if _strangers(first, others) and (strangers := _strangers(first, others)):
+        raise UnsupportedError(
+            f"The TIFF files in {path} are not one set: {first.name} does not name {_listed(strangers)}. "
+            f"Name the file that is meant."
+        )
     return first
+
+
+def _strangers(first: Path, others: list[Path]) -> list[str]:
+    """Return the names of the files that the OME-XML of `first` does not name; one that points elsewhere names all."""
+    text = ome_xml_text(first) if others else b""
+    if not others or b"<BinaryOnly" in text[:4096]:
+        return []
+    said = re.findall(rb'FileName="([^"]*)"', text)
+    named = {html.unescape(name.decode(errors="replace")) for name in set(said)}
+    return [f.name for f in others if f.name not in named]
 
 
 def _listed(names: list[str]) -> str:
