@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from readers import javascript, ometiff, omezarr
+from readers import javascript, ometiff, omezarr, pages
 from readers.samples import RECIPES, write_samples
 from readers.verdict import Verdict, judge
 
@@ -23,9 +23,15 @@ if TYPE_CHECKING:
 DISTRIBUTIONS = {
     "zarr-python": "zarr",
     "ome-zarr-py": "ome-zarr",
+    "OpenCV": "opencv-python-headless",
 }
 
-READERS: tuple[Reader, ...] = (*omezarr.READERS, *ometiff.READERS, *javascript.READERS)
+READERS: tuple[Reader, ...] = (
+    *omezarr.READERS,
+    *ometiff.READERS,
+    *pages.READERS,
+    *javascript.READERS,
+)
 
 
 def main() -> int:

@@ -100,6 +100,53 @@ def _bioio(sample: Sample) -> Images:
     ]
 
 
+def _dask(sample: Sample) -> Images:
+    import dask.array
+
+    return [
+        dask.array.from_zarr(str(sample.path), component=f"{path}/0".lstrip("/")).compute()
+        for path in sample.images
+    ]
+
+
+def _xarray(sample: Sample) -> Images:
+    """Open the whole hierarchy from its root; the axes must have their names."""
+    import xarray
+
+    tree = xarray.open_datatree(sample.path, engine="zarr", consolidated=False)
+    arrays = [tree[f"{path}/0".lstrip("/")] for path in sample.images]
+    assert all(array.dims == tuple("tczyx") for array in arrays), "names of axes are missing"
+    return [array.values for array in arrays]
+
+
+def _ngio(sample: Sample) -> Images:
+    import ngio
+
+    found = []
+    for path in sample.images:
+        image = ngio.open_ome_zarr_container(str(sample.path / path), mode="r").get_image()
+        size = image.pixel_size
+        assert (size.t, size.z, size.y, size.x) == (2.5, 0.5, 0.25, 0.25), f"pixels of {size}"
+        assert image.channel_labels == ["DAPI", "BF"], f"channels {image.channel_labels}"
+        found.append(image.get_as_numpy())
+    return found
+
+
+def _napari(sample: Sample) -> Images:
+    """Open what a user drops on the window: the root, a position of a plate."""
+    from napari_ome_zarr import napari_get_reader
+
+    found = []
+    for path in sample.images if sample.plate else [""]:
+        place = str(sample.path / path)
+        layers = napari_get_reader(place)(place)
+        for data, looks, *_ in layers:
+            assert looks["scale"][-2:] == [0.25, 0.25], f"scale {looks['scale']}"
+            assert [name.split(": ")[-1] for name in looks["name"]] == ["DAPI", "BF"], "no names"
+            found.append(np.asarray(data[0]))
+    return found
+
+
 READERS = (
     Reader("zarr-python", "zarr", _zarr_python, {}),
     Reader("tensorstore", "zarr", _tensorstore, {}),
@@ -110,4 +157,8 @@ READERS = (
     Reader("ngff-zarr", "zarr", _ngff_zarr, {}),
     Reader("iohub", "zarr", _iohub, {}),
     Reader("bioio-ome-zarr", "zarr", _bioio, {}),
+    Reader("dask", "zarr", _dask, {}),
+    Reader("xarray", "zarr", _xarray, {}),
+    Reader("ngio", "zarr", _ngio, {}),
+    Reader("napari-ome-zarr", "zarr", _napari, {}),
 )
