@@ -50,6 +50,7 @@ def test_a_keyboard_interrupt(tmp_path: Path, engine: str) -> None:
     path = tmp_path / "run.ome.zarr"
     code = BEGIN + (
         "import os, signal, threading\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it\n"
         "accepted = 0\n"
         "try:\n"
         "    with writing:\n"
