@@ -154,12 +154,14 @@ class TiffFile:
         kept = self.geometry.kept(shapes)
         if not self._made:
             return
-        self._show_pages(self._landing.rest(kept))
-        with self._lock:
-            self._cut_behind = int(kept[-1])
-            self._kept, self._alone = kept, alone
-            if self._can_shrink():
-                self._places.end = self._planes_end()  # what follows has never been shown
+        try:
+            self._show_pages(self._landing.rest(kept))
+        finally:  # the next description tells of these pages, whether they could be shown or not
+            with self._lock:
+                self._cut_behind = int(kept[-1])
+                self._kept, self._alone = kept, alone
+                if self._can_shrink():
+                    self._places.end = self._planes_end()  # what follows has never been shown
 
     @property
     def unsettled(self) -> bool:

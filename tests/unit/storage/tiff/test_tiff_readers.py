@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -237,3 +239,28 @@ def test_a_plane_that_could_not_be_written_is_never_shown(tmp_path: Path) -> Non
     seen = pages(path)
     np.testing.assert_array_equal(seen[0], frame(1))
     assert not np.any(seen[1:])
+
+
+@pytest.mark.skipif(not hasattr(os, "pwritev"), reason="the call that fails here")
+def test_pages_that_cannot_be_shown_do_not_part_description_and_chain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a disk fails as the last directories are written, the chain is still that of which the description tells."""
+    made = engine(tmp_path, plan(2, 3))
+    made.write(0, 0, (0, 0), frame(1))
+    made.flush([(2, 3, *FRAME)])
+    write, failed = os.pwritev, []
+
+    def fail_once(*args: Any) -> int:
+        if not failed:
+            failed.append(True)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return write(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwritev", fail_once)
+        made.close([(2, 1, *FRAME)])
+    assert [type(failure.error) for failure in made.failures] == [OSError]
+    made.put("0.tif", b"<OME>two pages</OME>")
+    made.settle()
+    np.testing.assert_array_equal(pages(tmp_path / "0.tif"), [frame(1), np.zeros(FRAME)])
