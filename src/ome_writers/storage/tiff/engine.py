@@ -7,7 +7,7 @@ import threading
 import time
 from functools import cache, partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -43,6 +43,19 @@ _READING = 1.0  # seconds that `close` waits for other processes to close a file
 # seconds, and bytes a second, that a disk may take for a block; behind a slower one all get fresh memory
 _PATIENCE = 0.004
 _QUICK = 1e9
+
+
+class _Run(NamedTuple):
+    """Frames on the pages of a file from `page` on."""
+
+    file: int
+    page: int
+    frames: list[int]
+
+    def behind(self, pages: int) -> _Run:
+        """Return what lies behind the first `pages` of the file."""
+        within = max(0, pages - self.page)
+        return _Run(self.file, self.page + within, self.frames[within:])
 
 
 def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> TiffEngine:
@@ -93,8 +106,8 @@ class TiffEngine:
         self._frames_written = 0
         self._bytes_written = 0
         self._counting = threading.Lock()
-        self._stored: list[int] = []  # frames since the last flush began
-        self._hidden: list[int] = []  # frames that are lost when what is under way fails
+        self._stored: list[_Run] = []  # since the last flush began
+        self._hidden: list[_Run] = []  # of frames that are lost when what is under way fails
         self._closed = False
         self._background = Background(machine_width(), name="ome-writers-tiff")
 
@@ -156,7 +169,8 @@ class TiffEngine:
             self._show(shapes)
             self._keep_error(self._handles.sync_all)
             if len(self.failures) == errors:
-                self._hidden.clear()
+                behind = (run.behind(self._files[run.file].chained) for run in self._hidden)
+                self._hidden = [run for run in behind if run.frames]
 
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return one plane, from memory or from disk."""
@@ -278,7 +292,7 @@ class TiffEngine:
             with self._counting:
                 self._frames_written += block.count
                 self._bytes_written += block.count * sum(series.strip_bytes)
-                self._stored += block.frames
+                self._stored.append(_Run(block.file, block.page, block.frames))
         finally:
             self._live[block.file].pop(id(block), None)
             self._under_way[block.file].difference_update(
@@ -328,7 +342,8 @@ class TiffEngine:
         try:
             step()
         except OSError as error:
-            self._background.failures.append(Failure(error, tuple(self._hidden)))
+            frames = tuple(number for run in self._hidden for number in run.frames)
+            self._background.failures.append(Failure(error, frames))
 
     def _codec(self, kind: PageKind) -> Codec:
         if kind.compression not in self._codecs:

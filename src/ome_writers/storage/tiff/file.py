@@ -164,6 +164,11 @@ class TiffFile:
                     self._places.end = self._planes_end()  # what follows has never been shown
 
     @property
+    def chained(self) -> int:
+        """How many pages the chain has led to at most."""
+        return self._visible * self.geometry.pages_in_row
+
+    @property
     def unsettled(self) -> bool:
         """Whether `settle` takes away what a reader may have found a moment ago."""
         if self._kept is None:
@@ -192,15 +197,11 @@ class TiffFile:
             self._kept = None
         self._handles.sync(self.path)
 
-    def _pages(self) -> int:
-        """Return how many pages the chain has led to at most."""
-        return self._visible * self.geometry.pages_in_row
-
     def _has_tail(self, kept: NDArray[np.int64]) -> bool:
-        return self._first_at == len(HEADER) and self._pages() > int(kept[-1]) + 1
+        return self._first_at == len(HEADER) and self.chained > int(kept[-1]) + 1
 
     def _chain_is_longer(self, kept: NDArray[np.int64]) -> bool:
-        return self._first_at == len(HEADER) and len(kept) < self._pages()
+        return self._first_at == len(HEADER) and len(kept) < self.chained
 
     def _can_shrink(self) -> bool:
         """Whether nothing but room lies behind the last page that is kept."""

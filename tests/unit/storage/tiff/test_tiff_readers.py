@@ -264,3 +264,22 @@ def test_pages_that_cannot_be_shown_do_not_part_description_and_chain(
     made.put("0.tif", b"<OME>two pages</OME>")
     made.settle()
     np.testing.assert_array_equal(pages(tmp_path / "0.tif"), [frame(1), np.zeros(FRAME)])
+
+
+@pytest.mark.skipif(not hasattr(os, "pwritev"), reason="the call that fails here")
+def test_frames_that_came_during_a_flush_are_named_when_the_disk_then_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frame that landed behind the shape of the last flush is lost when the chain cannot lead to it."""
+    made = engine(tmp_path, plan(None, 2))
+    for number in range(6):
+        made.write(number, 0, divmod(number, 2), frame(number))
+    made.flush([(1, 2, *FRAME)])
+
+    def fail(*_: Any) -> int:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwritev", fail)
+        made.close([(3, 2, *FRAME)])
+    assert {number for failure in made.failures for number in failure.frames} == {2, 3, 4, 5}
