@@ -16,6 +16,15 @@ from ome_writers import errors
 if TYPE_CHECKING:
     from pathlib import Path
 
+# Hides a library from the code that follows.
+WITHOUT_USEQ = """
+import sys
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] == 'useq':
+            raise ModuleNotFoundError(name, name='useq')
+sys.meta_path.insert(0, Hide())
+"""
 PROMISED = [
     "AcquisitionSettings",
     "Channel",
@@ -146,12 +155,7 @@ print(set(ome_writers.__all__) - set(globals()))
 def test_a_star_import_works_without_useq() -> None:
     """Where useq is not installed, its names are left out of ``__all__`` and say how to get it."""
     code = """
-import importlib.util, sys
-class Hide:
-    def find_spec(self, name, path=None, target=None):
-        if name.split('.')[0] == 'useq':
-            raise ModuleNotFoundError(name, name='useq')
-sys.meta_path.insert(0, Hide())
+import importlib.util
 find_spec = importlib.util.find_spec
 importlib.util.find_spec = lambda name: None if name == 'useq' else find_spec(name)
 from ome_writers import *
@@ -162,7 +166,7 @@ try:
 except ImportError as error:
     print(error)
 """
-    assert _run(code).splitlines() == [
+    assert _run(WITHOUT_USEQ + code).splitlines() == [
         "False",
         "ome_writers.dims_from_useq needs useq-schema: pip install 'ome-writers[useq]'",
     ]
@@ -171,19 +175,13 @@ except ImportError as error:
 def test_the_adapter_of_pymmcore_says_how_to_get_it() -> None:
     """Where pymmcore-plus and useq are not installed, importing their adapter names the extra."""
     code = """
-import sys
-class Hide:
-    def find_spec(self, name, path=None, target=None):
-        if name.split('.')[0] == 'useq':
-            raise ModuleNotFoundError(name, name='useq')
-sys.meta_path.insert(0, Hide())
 try:
     import ome_writers_pymmcore
 except ModuleNotFoundError as error:
     print(error)
 """
     told = "ome_writers_pymmcore needs pymmcore-plus: pip install 'ome-writers[pymmcore]'"
-    assert _run(code) == told
+    assert _run(WITHOUT_USEQ + code) == told
 
 
 def test_all_errors_are_public() -> None:
