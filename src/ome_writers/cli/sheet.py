@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ome_writers.errors import OutputExistsError
+from ome_writers.storage.files import replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +20,7 @@ if TYPE_CHECKING:
 
     from ome_writers.views import StreamView
 
-__all__ = ["SheetRow", "draw_sheet", "rows_of_view", "spread"]
+__all__ = ["SheetRow", "draw_sheet", "refuse_existing", "rows_of_view", "spread"]
 
 THUMBNAIL = 160  # pixels, both ways
 GAP = 6
@@ -47,11 +52,21 @@ class SheetRow:
 
 
 def draw_sheet(
-    rows: Sequence[SheetRow], columns: Sequence[str], title: str, path: str | PathLike[str]
+    rows: Sequence[SheetRow],
+    columns: Sequence[str],
+    title: str,
+    path: str | PathLike[str],
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Save a sheet as a PNG (pillow must be installed).
 
     Each row has one contrast, from the darkest thousandth to the brightest, so that its columns can be compared.
+
+    Raises
+    ------
+    OutputExistsError
+        If there is a file at `path` and `overwrite` is False.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -70,7 +85,29 @@ def draw_sheet(
         draw.text((GAP * 2, top + 18), row.channel[:14], fill=tint, font=small)
         for column, pixels in enumerate(_colour([_thumbnail(p) for p in row.planes], tint)):
             sheet.paste(Image.fromarray(pixels), (MARGIN + column * step, top))
-    sheet.save(path, format="PNG")
+    content = io.BytesIO()
+    sheet.save(content, format="PNG")
+    _store(content.getvalue(), Path(path), overwrite=overwrite)
+
+
+def refuse_existing(picture: Path, *, overwrite: bool) -> None:
+    """Raise OutputExistsError if `picture` exists and may not be replaced; a link counts as existing."""
+    if not overwrite and (picture.exists() or picture.is_symlink()):
+        raise OutputExistsError(
+            f"{picture} exists and is not replaced. Choose another name, or set overwrite=True to replace it."
+        )
+
+
+def _store(content: bytes, picture: Path, *, overwrite: bool) -> None:
+    if overwrite:
+        replace(picture, content)
+        return
+    try:
+        with picture.open("xb") as file:
+            file.write(content)
+    except FileExistsError:  # made by another process since `refuse_existing` looked
+        refuse_existing(picture, overwrite=False)
+        raise
 
 
 def rows_of_view(view: StreamView, *, most: int) -> tuple[list[SheetRow], list[str]]:

@@ -17,6 +17,7 @@ from ome_writers.cli.program import COMMANDS
     [
         ("inf", {"info"}),
         ("info --a", {"--all"}),
+        ("preview --ov", {"--overwrite"}),
         ("advise --fr", {"--frame"}),
         ("info x", set()),
         ("bench --engine d", {"direct"}),

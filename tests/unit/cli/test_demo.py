@@ -112,6 +112,19 @@ def test_demo_does_not_replace_unasked(folder: Path) -> None:
     assert _demo(folder, "run.ome.zarr", "--overwrite")["frames_wrong"] == 0
 
 
+def test_demo_replaces_no_picture_without_overwrite(folder: Path) -> None:
+    """An existing picture is refused before anything is acquired; ``--overwrite`` replaces it."""
+    (folder / "run.png").write_bytes(b"mine")
+    done = _run(folder, "run.ome.zarr", "--timepoints", "1")
+    assert done.returncode == 1
+    assert "run.png exists" in done.stderr
+    assert "--overwrite" in done.stderr
+    assert [path.name for path in folder.iterdir()] == ["run.png"]
+    assert (folder / "run.png").read_bytes() == b"mine"
+    _demo(folder, "run.ome.zarr", "--overwrite")
+    assert (folder / "run.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_demo_never_replaces_what_is_not_ours(folder: Path) -> None:
     """``--overwrite`` refuses a folder that this library did not write, and leaves it alone."""
     (folder / "mine.ome.zarr").mkdir()

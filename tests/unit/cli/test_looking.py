@@ -57,6 +57,34 @@ def test_preview_says_json(dataset: Path, capsys: pytest.CaptureFixture[str]) ->
     assert picture.read_bytes().startswith(PNG)
 
 
+def test_preview_replaces_nothing_without_overwrite(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An existing picture, and a link in its place, stay as they are until ``--overwrite`` is given."""
+    picture = dataset.with_name("a.png")
+    picture.write_bytes(b"mine")
+    assert main(["preview", str(dataset)]) == 1
+    streams = capsys.readouterr()
+    assert str(picture) in streams.err
+    assert "--overwrite" in streams.err
+    assert streams.out == ""
+    assert picture.read_bytes() == b"mine"
+    assert main(["preview", str(dataset), "--overwrite"]) == 0
+    assert picture.read_bytes().startswith(PNG)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need privileges on Windows")
+def test_preview_never_writes_through_a_link(dataset: Path) -> None:
+    """A link in the picture's place is refused, and with ``--overwrite`` replaced itself, not its target."""
+    picture, target = dataset.with_name("a.png"), dataset.with_name("notes.txt")
+    target.write_bytes(b"mine")
+    picture.symlink_to(target)
+    assert main(["preview", str(dataset)]) == 1
+    assert main(["preview", str(dataset), "--overwrite"]) == 0
+    assert target.read_bytes() == b"mine"
+    assert picture.read_bytes().startswith(PNG)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -12,6 +12,7 @@ from ome_writers.cli.demonstration.picture import draw_contact_sheet
 from ome_writers.cli.demonstration.witness import look
 from ome_writers.cli.describing import describe
 from ome_writers.cli.screen import human_size
+from ome_writers.cli.sheet import refuse_existing
 from ome_writers.settings import split_suffix
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ def _arguments(parser: ArgumentParser) -> None:
         f"(default: {DEFAULT}, or the next free name of that kind)",
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace OUT if ome-writers wrote it"
+        "--overwrite",
+        action="store_true",
+        help="replace OUT if ome-writers wrote it, and the picture beside it",
     )
     parser.add_argument(
         "--timepoints",
@@ -54,6 +57,8 @@ def _run(options: Namespace, screen: Screen) -> int:
     path = microscope.output_path(output)
     if path.exists() and not options.overwrite:
         raise CommandError(f"{path} exists; give another name, or --overwrite to replace it")
+    picture = _picture(path)
+    refuse_existing(picture, overwrite=options.overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
 
     planned = sum(1 for _ in microscope.sequence)
@@ -66,8 +71,8 @@ def _run(options: Namespace, screen: Screen) -> int:
         )
     seen = look(path)
     wrong = seen.mismatches(acquisition.frames)
-    picture = path.with_name(split_suffix(path.name)[0] + ".png")
-    draw_contact_sheet(seen, f"{path.name}, opened with {seen.reader}", picture)
+    title = f"{path.name}, opened with {seen.reader}"
+    draw_contact_sheet(seen, title, picture, overwrite=options.overwrite)
     result = {
         **_result(path, acquisition, seen),
         "frames_planned": planned,
@@ -128,10 +133,14 @@ def _show(screen: Screen, result: dict[str, Any]) -> None:
     )
 
 
+def _picture(path: Path) -> Path:
+    return path.with_name(split_suffix(path.name)[0] + ".png")
+
+
 def _next_free(path: Path) -> Path:
-    """Return ``path``, or the first of NAME-1.ome.zarr, NAME-2.ome.zarr ... that does not exist."""
+    """Return ``path``, or the first of NAME-1.ome.zarr, NAME-2.ome.zarr ... that does not exist, nor its picture."""
     (stem, suffix), candidate, number = split_suffix(path.name), path, 0
-    while candidate.exists():
+    while candidate.exists() or _picture(candidate).exists():
         number += 1
         candidate = path.with_name(f"{stem}-{number}{suffix}")
     return candidate

@@ -30,24 +30,27 @@ def _arguments(parser: ArgumentParser) -> None:
         metavar="N",
         help=f"positions and channels at most (default: {ROWS})",
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace the picture if it exists")
     ask_json(parser, instead_of="a name")
 
 
 def _run(options: Namespace, screen: Screen) -> int:
-    from ome_writers.cli.sheet import draw_sheet, rows_of_view
+    from ome_writers.cli.sheet import draw_sheet, refuse_existing, rows_of_view
     from ome_writers.views import open_dataset
 
     require("preview", "cli", {"PIL": "pillow"})
     path: Path = options.path
     if options.output is not None and options.output.suffix.lower() != ".png":
         raise UsageError(f"--output: {options.output} does not end in .png")
+    picture = options.output or path.with_name(split_suffix(path.resolve().name)[0] + ".png")
+    refuse_existing(picture, overwrite=options.overwrite)
     view = open_dataset(path)
     rows, columns = rows_of_view(view, most=options.rows)
     if not rows or not columns:
         raise CommandError(f"{path} holds no frame yet")
-    picture = options.output or path.with_name(split_suffix(path.resolve().name)[0] + ".png")
     axes = ", ".join(f"{dim} {size}" for dim, size in zip(view.dims, view.shape, strict=True))
-    draw_sheet(rows, columns, f"{path.resolve().name}   {axes}   {view.dtype}", picture)
+    title = f"{path.resolve().name}   {axes}   {view.dtype}"
+    draw_sheet(rows, columns, title, picture, overwrite=options.overwrite)
     if options.json:
         shown = {"rows": len(rows), "columns": len(columns)}
         screen.data({"path": str(path), "picture": str(picture), **shown})
@@ -62,6 +65,7 @@ COMMAND = Command(
     examples=(
         ("ome-writers preview demo.ome.zarr", "writes demo.png beside it"),
         ("ome-writers preview run.ome.tiff -o sheet.png", "the same under another name"),
+        ("ome-writers preview demo.ome.zarr --overwrite", "replaces demo.png"),
     ),
     arguments=_arguments,
     run=_run,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ome_writers.cli.demonstration.witness import Seen, SeenImage
 
 
-def draw_contact_sheet(seen: Seen, title: str, path: Path) -> None:
+def draw_contact_sheet(seen: Seen, title: str, path: Path, *, overwrite: bool) -> None:
     """Save the middle plane of every position, channel and (up to eight) time points."""
     times = spread(max((_size(image, "t") for image in seen.images), default=1))
     rows = [
@@ -28,7 +28,7 @@ def draw_contact_sheet(seen: Seen, title: str, path: Path) -> None:
         for image in seen.images
         for channel in range(_size(image, "c"))
     ]
-    draw_sheet(rows, [f"t = {time}" for time in times], title, path)
+    draw_sheet(rows, [f"t = {time}" for time in times], title, path, overwrite=overwrite)
 
 
 def _size(image: SeenImage, axis: str) -> int:
