@@ -134,7 +134,7 @@ def encoder(workload: Workload) -> Callable[[NDArray[np.uint16]], int]:
     blosc.use_threads = False  # one thread a frame on every core beats many threads a frame
     codecs: dict[str, Callable[[], Any]] = {
         "blosc-lz4": lambda: Blosc("lz4", clevel=5, shuffle=Blosc.SHUFFLE),
-        "blosc-zstd": lambda: Blosc("zstd", clevel=3, shuffle=Blosc.SHUFFLE),
+        "blosc-zstd": lambda: Blosc("zstd", clevel=1, shuffle=Blosc.SHUFFLE),
         "zstd": lambda: Zstd(level=3),
     }
     if workload.compression is None:

@@ -80,6 +80,6 @@ def _compressor(workload: Workload) -> list[dict[str, Any]]:
     return {
         None: [],
         "blosc-lz4": [{"name": "blosc", "configuration": {"cname": "lz4", "clevel": 5, **blosc}}],
-        "blosc-zstd": [{"name": "blosc", "configuration": {"cname": "zstd", "clevel": 3, **blosc}}],
+        "blosc-zstd": [{"name": "blosc", "configuration": {"cname": "zstd", "clevel": 1, **blosc}}],
         "zstd": [{"name": "zstd", "configuration": {"level": 3}}],
     }[workload.compression]

@@ -61,6 +61,6 @@ def _compressor(workload: Workload) -> Any:
     return {
         None: None,
         "blosc-lz4": BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"),
-        "blosc-zstd": BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
+        "blosc-zstd": BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"),
         "zstd": ZstdCodec(level=3),
     }[workload.compression]

@@ -214,10 +214,18 @@ def _with_stored_shards(root: Path, plan: Plan) -> Plan:
         document = read_document(root / key / "zarr.json")
         if image.array.shards is None and document:
             sharded = array_document(replace(image.array, shards=chunks), image.array.shape)
-            if all(document.get(name) == sharded[name] for name in ("codecs", "chunk_grid")):
+            if _layout_of(document) == _layout_of(sharded):
                 image = replace(image, array=replace(image.array, shards=chunks))
         images.append(image)
     return replace(plan, images=tuple(images))
+
+
+def _layout_of(document: dict[str, Any]) -> list[Any]:
+    """Return how array metadata cut the array into chunks and shards; compression, with its level, is not compared."""
+    codecs = document.get("codecs") or [{}]
+    sharding = dict(codecs[0].get("configuration", {}))
+    sharding.pop("codecs", None)
+    return [document.get("chunk_grid"), codecs[0].get("name"), sharding]
 
 
 def _axis(image: ImagePlan) -> int | None:

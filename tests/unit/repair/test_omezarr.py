@@ -15,10 +15,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ome_writers import Dimension, OutputLockedError, UnsupportedError, create_stream, validate
+from ome_writers import (
+    Dimension,
+    OutputLockedError,
+    UnsupportedError,
+    convert,
+    create_stream,
+    validate,
+)
 from ome_writers.repair import Repair, repair
+from ome_writers.repair.omezarr import plan_of
 from ome_writers.storage import ENGINES
 from ome_writers.storage.lock import lock_document
+from ome_writers.storage.zarr.document import BLOSC
 from support.acquisitions import IMAGES, LAYOUTS, acquisition
 
 CHILD = """
@@ -212,6 +221,39 @@ def test_a_closed_dataset_is_left_alone(layout: str, tmp_path: Path) -> None:
     with create_stream(settings) as stream:
         stream.append(np.ones((4, 6), "uint16"), frame_metadata={"a": 1})
     assert repair(settings.output_path).findings == ()
+
+
+@pytest.mark.parametrize("shard", [None, 2])
+@pytest.mark.parametrize("engine", ["direct", "acquire-zarr"])
+def test_blosc_at_another_level_is_repaired_and_converted(
+    engine: str, shard: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Datasets that an earlier version compressed at level 3 are repaired, validated and converted."""
+    if ENGINES[engine].missing():
+        pytest.skip(f"{engine} is not installed")
+    settings = acquisition(
+        "single", tmp_path / "a.ome.zarr", format=engine, compression="blosc-zstd"
+    )
+    settings.dimensions[0].shard_size_chunks = shard
+    path = tmp_path / "a.ome.zarr"
+    with monkeypatch.context() as earlier:
+        earlier.setitem(BLOSC, "blosc-zstd", ("zstd", 3))
+        with create_stream(settings) as stream:
+            for i in range(4):
+                stream.append(np.full((4, 6), i + 1, "uint16"))
+    assert '"clevel": 3' in (path / "0" / "zarr.json").read_text()
+    document = json.loads((path / "zarr.json").read_text())
+    document["attributes"]["ome_writers"]["status"] = "writing"
+    (path / "zarr.json").write_text(json.dumps(document))
+    in_shards = engine == "acquire-zarr" or shard is not None
+    assert (plan_of(path).images[0].array.shards is not None) == in_shards
+    repaired(path)
+    assert '"clevel": 3' in (path / "0" / "zarr.json").read_text()
+    assert validate(path).valid
+    copy = tmp_path / "copy.ome.zarr"
+    convert(path, copy)
+    for dataset in (path, copy):
+        assert pixels(dataset / "0")[:, :, 0, 0].tolist() == [[1, 2], [3, 4]]
 
 
 def test_a_large_journal_stays_and_loses_half_a_line(tmp_path: Path) -> None:
