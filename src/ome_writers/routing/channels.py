@@ -19,6 +19,8 @@ def label_of(dim: Dimension, i: int) -> str:
     """Return the name of place `i` along an axis of cameras, or one whose places become images."""
     if dim.coords:
         coord = dim.coords[i]
+        if isinstance(coord, (int, float)):
+            return f"{dim.name} {coord:g}"
         return str(getattr(coord, "name", coord))
     return camera_name(i) if is_camera_axis(dim) else f"{dim.name}{i}"
 

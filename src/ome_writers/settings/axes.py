@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from ome_writers.settings.coordinates import Channel, Position
     from ome_writers.settings.dimension import Dimension
 
-__all__ = ["DimensionType", "StandardAxis"]
+__all__ = ["STANDARD_TYPES", "DimensionType", "StandardAxis"]
 
 DimensionType: TypeAlias = Literal["space", "time", "channel", "position", "other"]
 
-_TYPES: dict[str, DimensionType] = {
+STANDARD_TYPES: dict[str, DimensionType] = {
     "x": "space",
     "y": "space",
     "z": "space",
@@ -23,6 +23,7 @@ _TYPES: dict[str, DimensionType] = {
     "t": "time",
     "p": "position",
 }
+"""Type of each axis that has a standard name."""
 _UNITS = {"space": "micrometer", "time": "second"}
 
 
@@ -41,7 +42,7 @@ class StandardAxis(str, Enum):
 
     def dimension_type(self) -> DimensionType:
         """Return the type of a dimension of this name."""
-        return _TYPES[self.value]
+        return STANDARD_TYPES[self.value]
 
     def unit(self) -> str | None:
         """Return micrometer for space, second for time, else None."""

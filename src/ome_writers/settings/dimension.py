@@ -16,7 +16,7 @@ from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_
 
 from ome_writers import units
 from ome_writers.errors import UnsupportedError
-from ome_writers.settings.axes import DimensionType, StandardAxis
+from ome_writers.settings.axes import STANDARD_TYPES, DimensionType, StandardAxis
 from ome_writers.settings.coordinates import (
     Camera,
     Channel,
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Dimension", "PositionDimension", "dims_from_standard_axes"]
 
-_STANDARD: dict[str, DimensionType] = {a.value: a.dimension_type() for a in StandardAxis}
 _MOST_POSITIONS = 10**6  # each is an image with documents of its own
 Places: TypeAlias = Annotated[int, Field(gt=0, le=2**31 - 1)]  # what OME-XML can count
 
@@ -103,7 +102,7 @@ class Dimension(Model):
         if coords is None or isinstance(coords, str):
             return coords
         # A mapping with a name alone could be either; the axis says which.
-        kind = info.data.get("type") or _STANDARD.get(info.data.get("name", ""))
+        kind = info.data.get("type") or STANDARD_TYPES.get(info.data.get("name", ""))
         made_of = {"channel": Channel, "position": Position, "other": Camera}.get(kind or "")
         if made_of is None:
             return coords
@@ -181,7 +180,7 @@ def _inferred_type(
             f"Conflicting dimension type inference: coords suggests type={of_coords!r} but unit "
             f"suggests type={of_unit!r}. Give the type, or leave out what is not meant."
         )
-    return of_coords or of_unit or _STANDARD.get(name)
+    return of_coords or of_unit or STANDARD_TYPES.get(name)
 
 
 def _numbered_positions(count: int | None) -> list[Coordinate]:
@@ -293,5 +292,5 @@ def _standard(names: Mapping[Any, Any]) -> list[StandardAxis]:
         return [StandardAxis(name) for name in names]
     except ValueError:
         raise ValueError(
-            f"Standard axes names must be one of {list(_STANDARD)}. Got: {[str(n) for n in names]}"
+            f"Standard axes names must be one of {list(STANDARD_TYPES)}. Got: {[str(n) for n in names]}"
         ) from None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args
 from annotated_types import MinLen
 from pydantic import AfterValidator
 
+from ome_writers.settings.axes import STANDARD_TYPES
 from ome_writers.settings.coordinates import Position
 from ome_writers.settings.dimension import Dimension
 from ome_writers.settings.model import warn_user
@@ -56,24 +57,40 @@ def check_dimensions(dimensions: tuple[Dimension, ...]) -> tuple[Dimension, ...]
         raise ValueError("Only the first dimension may be unbounded (count=None).")
     if len(others) < 2:
         raise ValueError("At least 2 non-position dimensions are required (usually Y and X).")
-    standing = [d for d in others if d.type != "other"]
-    if len(standing) > 5:
-        raise ValueError(
-            "At most 5 non-position dimensions are allowed for both OME-Zarr and OME-TIFF, got "
-            f"{len(standing)}: {[d.name for d in standing]}. Axes of type='other' do not count."
-        )
     duplicates = [n for n, times in Counter(d.name for d in dimensions).items() if times > 1]
     if duplicates:
         raise ValueError(f"Dimension names must be unique, duplicates: {duplicates}")
+    index = _with_one_axis_per_type(dimensions[:-2])
     frame = tuple(_spatial(d) for d in dimensions[-2:])
-    return tuple(_with_chunk(d, 1) for d in dimensions[:-2]) + tuple(
-        _with_chunk(d, d.count) for d in frame
-    )
+    typed = [d for d in (*index, *frame) if d.type in ("time", "channel", "space")]
+    if len(typed) > 5:
+        raise ValueError(
+            "At most 5 non-position dimensions are allowed for both OME-Zarr and OME-TIFF, got "
+            f"{len(typed)} of type time, channel or space: {[d.name for d in typed]}. Give each further "
+            "axis type='other' (or a name and no type): its places are stored as images of their own."
+        )
+    return tuple(_with_chunk(d, 1) for d in index) + tuple(_with_chunk(d, d.count) for d in frame)
 
 
 DimensionList: TypeAlias = Annotated[
     tuple[Dimension, ...], MinLen(2), AfterValidator(check_dimensions)
 ]
+
+
+def _with_one_axis_per_type(index: Sequence[Dimension]) -> list[Dimension]:
+    """Return the axes before y and x; one that only its unit calls a second axis of time or space has type other.
+
+    An axis ``lifetime`` in nanoseconds beside ``t`` is an example. A type that was given, or that belongs to a
+    standard name, is kept, and so is that of an unbounded axis.
+    """
+    inferred = [d.name not in STANDARD_TYPES and "type" not in d.model_fields_set for d in index]
+    taken = {d.type for d, by_unit in zip(index, inferred, strict=True) if not by_unit}
+    axes = []
+    for dim, by_unit in zip(index, inferred, strict=True):
+        second = by_unit and dim.type in taken and dim.type in ("time", "space")
+        axes.append(dim.model_copy(update={"type": "other"}) if second and dim.count else dim)
+        taken.add(dim.type)
+    return axes
 
 
 def _spatial(dim: Dimension) -> Dimension:

@@ -105,9 +105,15 @@ def fitted(frame: NDArray[np.generic], hull: tuple[int, ...]) -> NDArray[np.gene
 
 
 def coordinates(dimension: Dimension, extent: int) -> Sequence[Any]:
-    """Return the first `extent` coordinates: names of channels and positions, else a range."""
-    if dimension.type in ("channel", "position") and dimension.coords:
-        names = [str(getattr(c, "name", c)) for c in dimension.coords[:extent]]
-        if len(names) == extent:
-            return names
+    """Return the first `extent` coordinates: those of axes that are neither space nor time, else a range.
+
+    Channels, positions and cameras are given by their names.
+    """
+    if dimension.type not in ("space", "time") and dimension.coords:
+        coords = [
+            c if isinstance(c, (int, float)) else str(getattr(c, "name", c))
+            for c in dimension.coords[:extent]
+        ]
+        if len(coords) == extent:
+            return coords
     return range(extent)

@@ -128,6 +128,33 @@ def test_an_iterator_is_written_as_it_comes(
     assert writer.result().received == 6
 
 
+def test_events_address_an_axis_that_useq_does_not_have(
+    demo_core: CMMCorePlus, tmp_path: Path
+) -> None:
+    """Given dimensions with an axis `angle` beside t, c and z, each frame is stored where its event says."""
+    axes: list[Any] = [
+        {"name": "t", "count": 2},
+        {"name": "c", "coords": TWO, "type": "channel"},
+        {"name": "z", "count": 2},
+        {"name": "angle", "coords": [0, 90], "unit": "degree"},
+        {"name": "y", "count": 32},
+        {"name": "x", "count": 48},
+    ]
+    writer = MDAWriter(tmp_path / "x.ome.zarr", core=demo_core, dimensions=axes)
+    places = [(t, c, z, a) for a in (1, 0) for t in (0, 1) for z in (0, 1) for c in (1, 0)]
+    events = [
+        useq.MDAEvent(index=dict(zip("tcz", place, strict=False)) | {"angle": place[3]})
+        for place in places
+    ]
+    with delivered(demo_core) as frames:
+        demo_core.mda.run(iter(events), output=writer)
+    assert writer.result().written == len(places)
+    view = writer.view()
+    assert view.shape == (2, 2, 2, 2, 32, 48)
+    for place, (_, frame) in zip(places, frames, strict=True):
+        np.testing.assert_array_equal(view[place], frame)
+
+
 def test_an_iterator_with_dimensions_is_addressed(demo_core: CMMCorePlus, tmp_path: Path) -> None:
     """Given dimensions, events of an iterator go where their index says, in any order, also twice."""
     axes: list[Any] = [
