@@ -65,7 +65,7 @@ def _told(
     if axis == "p":
         return {"type": "position", "coords": describe_pairs(found.reading, found.pairs)}
     if axis == "c":
-        scale, unit = given or (None, None)
+        scale, unit = given or (1.0, None)  # clients multiply the scales of all axes
         coords = described(found.channels)
         return {"type": "channel", "coords": coords, "scale": scale, "unit": unit}
     if axis == "t":

@@ -228,6 +228,11 @@ def test_pixels() -> None:
     assert (dim.count, dim.scale, dim.unit, dim.type) == (16, 0.5, "micrometer", "space")
 
 
+def test_channel_scale_is_1() -> None:
+    """The channel axis has scale 1.0, so that the scales of all axes of a stack can be multiplied."""
+    assert dimension("c", channels=TWO).scale == 1.0
+
+
 @pytest.mark.parametrize(
     ("axis", "told", "scale", "unit"),
     [
