@@ -10,7 +10,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.formats.documents import Layout, Outcome, check_global
+from ome_writers.formats.documents import Layout, Outcome, check_global, own_version
 from ome_writers.formats.frame_metadata import JOURNAL_NAME
 from ome_writers.formats.strict_json import plain
 
@@ -63,10 +63,12 @@ class ScratchDocuments:
         """Yield the manifest when it has changed."""
         if self._dirty:
             self._dirty = False
+            settings = self._plan.settings.model_dump(mode="json")
             manifest = {
-                "settings": self._plan.settings.model_dump(mode="json"),
+                "version": own_version(),
+                **settings,  # where readers of version 0.3 find dimensions, format and dtype
+                "settings": settings,
                 "position_shapes": [list(shape) for shape in self._outcome.shapes],
-                "dtype": self._plan.settings.dtype,
                 "status": self._outcome.status,
                 "frames": {"expected": self._plan.frames, "written": self._outcome.frames_written},
                 "global_metadata": self._globals,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,11 @@ def test_a_path_gets_a_manifest_and_plain_files(tmp_path: Path) -> None:
     manifest = json.loads((path / "manifest.json").read_text())
     assert manifest["position_shapes"] == [[2, 4, 4], [2, 4, 4]]
     assert (manifest["dtype"], manifest["global_metadata"]) == ("uint16", {"lab": {"who": "me"}})
+    names = [each["name"] for each in manifest["dimensions"]]
+    assert (names, manifest["root_path"]) == (["t", "p", "y", "x"], str(path))
+    assert manifest["format"]["name"] == "scratch"
+    assert manifest["version"] == version("ome-writers")
+    assert manifest["settings"]["dimensions"] == manifest["dimensions"]
     shape = tuple(manifest["position_shapes"][1])
     data = np.memmap(path / "pos_1.dat", manifest["dtype"], "r", shape=shape)
     assert data[:, 0, 0].tolist() == [1, 3]
