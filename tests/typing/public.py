@@ -51,6 +51,15 @@ assert_type(dims_from_standard_axes({"y": 8, "x": 8}), list[Dimension])
 assert_type(settings.num_frames, int | None)
 
 assert_type(create_stream(settings), OMEStream)
+assert_type(
+    create_stream(
+        root_path=Path("run.ome.zarr"),
+        dimensions=dims_from_standard_axes({"t": 2, "y": 8, "x": 8}),
+        dtype=np.uint16,
+    ),
+    OMEStream,
+)
+create_stream(root_path="run.ome.zarr", overwrites=True)  # type: ignore[call-overload]  # misspelt: refused
 with create_stream(settings) as stream:
     assert_type(stream, OMEStream)
     stream.append(np.zeros((8, 8), np.uint16), frame_metadata={"delta_t": 0.5})

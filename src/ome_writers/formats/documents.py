@@ -53,9 +53,12 @@ def check_global(namespace: object, metadata: object) -> None:
     TypeError
         If the metadata is no mapping.
     """
-    if not isinstance(namespace, str) or not namespace or namespace in RESERVED_NAMESPACES:
+    if not isinstance(namespace, str) or not namespace:
+        raise ValueError(f"The namespace must be a non-empty string, got {namespace!r}.")
+    if namespace in RESERVED_NAMESPACES:
         raise ValueError(
-            f"A namespace must be a non-empty name other than {sorted(RESERVED_NAMESPACES)}, got {namespace!r}."
+            f"The namespace {namespace!r} is reserved by ome-writers, which writes its own metadata there. "
+            f"Choose another name than {' or '.join(sorted(RESERVED_NAMESPACES))}."
         )
     if not isinstance(metadata, Mapping):
         raise TypeError(

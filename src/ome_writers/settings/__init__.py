@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ome_writers.settings.acquisition import AcquisitionSettings, DTypeStr
 from ome_writers.settings.axes import DimensionType, StandardAxis
 from ome_writers.settings.coordinates import Camera, Channel, Coordinate, Position
@@ -21,6 +23,7 @@ from ome_writers.settings.formats import (
 )
 from ome_writers.settings.plate import Plate, row_name
 from ome_writers.settings.rules import (
+    COMPRESSIONS,
     Compression,
     DimensionList,
     TiffCompression,
@@ -28,7 +31,11 @@ from ome_writers.settings.rules import (
 )
 from ome_writers.settings.schedule import Schedule
 
+if TYPE_CHECKING:
+    from ome_writers.settings.acquisition import SettingsFields as SettingsFields
+
 __all__ = [
+    "COMPRESSIONS",
     "FORMAT_NAMES",
     "PIXEL_TYPES",
     "AcquisitionSettings",

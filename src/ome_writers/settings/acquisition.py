@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import DTypeLike
-    from typing_extensions import Self
+    from typing_extensions import Self, TypedDict, Unpack
 
 __all__ = ["AcquisitionSettings", "DTypeStr"]
 
@@ -48,6 +48,28 @@ def _read_path(value: Any) -> Any:
 
 DTypeStr: TypeAlias = Annotated[str, BeforeValidator(read_dtype)]
 _FORMAT: TypeAdapter[Format] = TypeAdapter(Format)
+
+
+if TYPE_CHECKING:
+
+    class SettingsFields(TypedDict, total=False):
+        """What the fields of `AcquisitionSettings` accept, which is more than what is read back."""
+
+        root_path: str | os.PathLike[str]
+        dimensions: Sequence[Dimension | Mapping[str, Any]]
+        dtype: DTypeLike
+        format: Format | str | Mapping[str, Any]
+        compression: Compression | None
+        storage_order: Literal["acquisition", "ome"] | Sequence[str]
+        plate: Plate | Mapping[str, Any] | None
+        overwrite: bool
+        schedule: Schedule | Mapping[str, Any] | None
+        buffer_bytes: int
+        durability: Literal["process", "disk"]
+        flush_interval: float
+        on_incomplete: Literal["trim", "keep"]
+        rgb: bool | None
+        direct_io: bool
 
 
 class AcquisitionSettings(Model):
@@ -110,25 +132,7 @@ class AcquisitionSettings(Model):
     # Type checkers do not see that the validators take more than what is read back.
     if TYPE_CHECKING:
 
-        def __init__(
-            self,
-            *,
-            root_path: str | os.PathLike[str] = "",
-            dimensions: Sequence[Dimension | Mapping[str, Any]] = (),
-            dtype: DTypeLike = "",
-            format: Format | str | Mapping[str, Any] = "auto",
-            compression: Compression | None = None,
-            storage_order: Literal["acquisition", "ome"] | Sequence[str] = "ome",
-            plate: Plate | Mapping[str, Any] | None = None,
-            overwrite: bool = False,
-            schedule: Schedule | Mapping[str, Any] | None = None,
-            buffer_bytes: int = ...,
-            durability: Literal["process", "disk"] = "process",
-            flush_interval: float = 1.0,
-            on_incomplete: Literal["trim", "keep"] = "trim",
-            rgb: bool | None = None,
-            direct_io: bool = False,
-        ) -> None: ...
+        def __init__(self, **fields: Unpack[SettingsFields]) -> None: ...
 
     @model_validator(mode="before")
     @classmethod
@@ -166,7 +170,7 @@ class AcquisitionSettings(Model):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        rules.check_compression(self.format.name, self.compression)
+        rules.check_compression(self.format.name, self.format.backend, self.compression)
         if self.dimensions:
             self._check_axes()
         return self
@@ -183,7 +187,7 @@ class AcquisitionSettings(Model):
         if name == "root_path" and "format" not in self.model_fields_set:
             fields = read_format("auto", self.root_path)
             self._derive(format=_FORMAT.validate_python(fields))
-            rules.check_compression(self.format.name, self.compression)
+            rules.check_compression(self.format.name, self.format.backend, self.compression)
 
     def validate_stream_ready(self) -> None:
         """Raise SettingsError (a ValueError) if something is missing that a stream needs.
@@ -200,8 +204,8 @@ class AcquisitionSettings(Model):
             raise SettingsError(str(error)) from error
         if not self.root_path and not isinstance(self.format, ScratchFormat):
             raise SettingsError(
-                "settings.root_path must be set before creating a stream (only format='scratch' "
-                "needs none)"
+                f"root_path is required for {self.format.name} format: set settings.root_path before "
+                "creating a stream (only format='scratch' does not need it)."
             )
 
     def _known_dimensions(self, name: str) -> tuple[Dimension, ...]:

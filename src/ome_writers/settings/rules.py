@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ome_writers.settings.schedule import Schedule
 
 __all__ = [
+    "COMPRESSIONS",
     "Compression",
     "DimensionList",
     "TiffCompression",
@@ -36,10 +37,12 @@ Compression: TypeAlias = Literal[
     "blosc-zstd", "blosc-lz4", "zstd", "gzip", "lzw", "deflate", "none"
 ]
 
-_COMPRESSIONS = {
+COMPRESSIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ome-zarr": ("OME-Zarr", get_args(ZarrCompression)),
     "ome-tiff": ("OME-TIFF", get_args(TiffCompression)),
+    "acquire-zarr": ("backend 'acquire-zarr'", ("blosc-zstd", "blosc-lz4", "zstd", "none")),
 }
+"""The label and the compressions of each format, and of each backend that lacks some of its format's."""
 
 
 def check_dimensions(dimensions: tuple[Dimension, ...]) -> tuple[Dimension, ...]:
@@ -122,19 +125,20 @@ def _with_chunk(dim: Dimension, default: int | None) -> Dimension:
     return filled
 
 
-def check_compression(format_name: str, compression: str | None) -> None:
-    """Refuse a compression that the format has no name for.
+def check_compression(format_name: str, backend: str, compression: str | None) -> None:
+    """Refuse a compression that the format, or the backend where one is chosen, does not support.
 
     Raises
     ------
     ValueError
-        If it has none.
+        If it is not supported.
     """
-    label, supported = _COMPRESSIONS.get(format_name, ("", ()))
-    if compression is not None and supported and compression not in supported:
-        raise ValueError(
-            f"Compression {compression!r} is not supported for {label}. Supported: {supported}."
-        )
+    for name in (format_name, backend):
+        label, supported = COMPRESSIONS.get(name, ("", ()))
+        if compression is not None and supported and compression not in supported:
+            raise ValueError(
+                f"Compression {compression!r} is not supported for {label}. Supported: {supported}."
+            )
 
 
 def check_plate(plate: Plate, dimensions: Sequence[Dimension]) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.errors import EngineMissingError, UnsupportedError
 from ome_writers.routing import arrival_order
-from ome_writers.settings import PIXEL_TYPES
+from ome_writers.settings import COMPRESSIONS, PIXEL_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ ACQUIRE_DTYPES = frozenset(
 )
 BLOSC_BYTES = 2**31 - 1 - 16  # its header tells sizes with 32 bits, signed, and counts itself
 MOST_PAGES = 10**8  # of a TIFF: each takes some 280 bytes of its file before the first frame comes
-ZARR_CODECS = frozenset({"none", "blosc-zstd", "blosc-lz4", "zstd", "gzip"})
+ZARR_CODECS = frozenset(COMPRESSIONS["ome-zarr"][1])
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ ENGINES: dict[str, EngineRow] = {
             module="ome_writers.storage.libraries.acquire_zarr",
             requires=("acquire_zarr",),
             extra="acquire-zarr",
-            compressions=ZARR_CODECS - {"gzip"},
+            compressions=frozenset(COMPRESSIONS["acquire-zarr"][1]),
             dtypes=ACQUIRE_DTYPES,
             oldest=("acquire-zarr", (0, 10)),
             random_access=False,
@@ -231,7 +231,7 @@ ENGINES: dict[str, EngineRow] = {
             module="ome_writers.storage.tiff",
             requires=("tifffile", "ome_types"),
             extra="tifffile",
-            compressions=frozenset({"none", "lzw", "deflate", "zstd"}),
+            compressions=frozenset(COMPRESSIONS["ome-tiff"][1]),
             dtypes=frozenset(PIXEL_TYPES),
         ),
         EngineRow(

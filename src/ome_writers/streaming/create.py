@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from ome_writers.errors import OutputExistsError, SettingsError, WriteError
 from ome_writers.formats import Journal, lay_out, open_documents
@@ -15,8 +15,11 @@ from ome_writers.streaming.recorder import Recorder
 from ome_writers.streaming.stream import OMEStream
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from ome_writers.formats import Layout
     from ome_writers.routing import Plan
+    from ome_writers.settings import SettingsFields
     from ome_writers.storage import EngineRow
 
 __all__ = ["create_stream"]
@@ -30,8 +33,16 @@ class _Beginning(NamedTuple):
     recorder: Recorder
 
 
-def create_stream(settings: AcquisitionSettings) -> OMEStream:
-    """Create the output that `settings` describe, ready to take frames.
+@overload
+def create_stream(settings: AcquisitionSettings) -> OMEStream: ...
+
+
+@overload
+def create_stream(**fields: Unpack[SettingsFields]) -> OMEStream: ...
+
+
+def create_stream(settings: AcquisitionSettings | None = None, **fields: Any) -> OMEStream:
+    """Create the output that the settings describe, ready to take frames.
 
     When it returns, the whole dataset exists, opens in other readers, and reads as zeros.
 
@@ -39,9 +50,16 @@ def create_stream(settings: AcquisitionSettings) -> OMEStream:
     ----------
     settings
         Complete settings (with `dimensions` and `dtype`). The stream works on a copy.
+    **fields
+        Instead of `settings`, the fields of `AcquisitionSettings`:
+        ``create_stream(root_path="run.ome.zarr", dimensions=..., dtype="uint16")``.
 
     Raises
     ------
+    TypeError
+        If neither settings nor fields are given, or both.
+    pydantic.ValidationError
+        If a field is unknown or its value is wrong (ValueError).
     SettingsError
         If the settings are incomplete (ValueError).
     EngineMissingError
@@ -53,10 +71,17 @@ def create_stream(settings: AcquisitionSettings) -> OMEStream:
     WriteError
         If the output cannot be created there (OSError). Nothing is left on disk.
     """
+    if settings is None and fields:
+        settings = AcquisitionSettings(**fields)
+    elif fields:
+        raise TypeError(
+            f"create_stream takes settings or their fields, got both: settings and {', '.join(fields)}. "
+            f"Write settings.model_copy(update=...) to change fields of settings."
+        )
     if not isinstance(settings, AcquisitionSettings):
         raise TypeError(
             f"create_stream takes AcquisitionSettings, got {type(settings).__name__}: write "
-            f"AcquisitionSettings(root_path=..., dimensions=..., dtype=...)."
+            f"create_stream(root_path=..., dimensions=..., dtype=...), or pass AcquisitionSettings(...)."
         )
     settings = settings.model_copy(deep=True)
     settings.validate_stream_ready()

@@ -463,6 +463,11 @@ class OMEStream:
             _log.error("%s", self._error)
 
 
+# CPython's TypeError for an unknown keyword begins with the function's qualified name: naming the keywords there
+# costs nothing per frame, where a parameter that catches wrong ones would.
+OMEStream.append.__qualname__ = "OMEStream.append(frame, *, index, copy, frame_metadata)"
+
+
 def _weakly(stream: OMEStream) -> Callable[[], Mapping[str, int]]:
     """Return `stream.extents` for a thread that must not keep the stream alive."""
     held = weakref.WeakMethod(stream.extents)

@@ -46,6 +46,16 @@ def letters(dimensions: Any) -> str:
     return "".join(d.name for d in dimensions)
 
 
+def test_compression_is_checked_where_the_backend_changes() -> None:
+    """A backend without the chosen compression is refused when it is assigned; nothing changes."""
+    chosen = AcquisitionSettings(root_path="a.ome.zarr", compression="gzip")
+    with pytest.raises(ValueError, match="'gzip' is not supported for backend 'acquire-zarr'"):
+        chosen.format = "acquire-zarr"  # type: ignore[assignment]  # a name is read as a format
+    assert chosen.format.backend == "auto"
+    chosen.format = "tensorstore"  # type: ignore[assignment]  # a name is read as a format
+    assert (chosen.format.backend, chosen.compression) == ("tensorstore", "gzip")
+
+
 def test_defaults() -> None:
     """Nothing needs to be given, and what is not given has the promised default."""
     empty = AcquisitionSettings()

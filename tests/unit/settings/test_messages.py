@@ -307,6 +307,12 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "('lzw', 'deflate', 'zstd', 'none').",
     ),
     (
+        settings(root_path="a.zarr", format="acquire-zarr", compression="gzip"),
+        ValueError,
+        "Compression 'gzip' is not supported for backend 'acquire-zarr'. Supported: "
+        "('blosc-zstd', 'blosc-lz4', 'zstd', 'none').",
+    ),
+    (
         settings(compression="jpeg"),
         ValueError,
         "'blosc-zstd', 'blosc-lz4', 'zstd', 'gzip', 'lzw', 'deflate' or 'none'",
@@ -385,7 +391,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
             dimensions=[Y, X], dtype="u1", format="tiff"
         ).validate_stream_ready(),
         ValueError,
-        "settings.root_path must be set before creating a stream",
+        "root_path is required for ome-tiff format: set settings.root_path",
     ),
     *[
         (derived(name), ValueError, f"Cannot access {name!r}: dimensions has not been set yet.")

@@ -362,6 +362,32 @@ def test_what_is_no_settings_is_refused() -> None:
         create_stream({"root_path": "x.ome.zarr"})  # type: ignore[arg-type]  # wrong on purpose
 
 
+def test_create_stream_takes_the_fields_of_settings(tmp_path: Path) -> None:
+    """`create_stream(root_path=..., ...)` writes what AcquisitionSettings of these fields would."""
+    fields = {name: getattr(settings(tmp_path), name) for name in ("dimensions", "dtype")}
+    with create_stream(root_path=tmp_path / "x.ome.zarr", **fields) as stream:
+        stream.append(frame(3))
+    assert np.array_equal(stored(tmp_path), [frame(3)])
+    with pytest.raises(TypeError, match="takes settings or their fields, got both"):
+        create_stream(settings(tmp_path), overwrite=True)  # type: ignore[call-overload]  # wrong on purpose
+    with pytest.raises(TypeError, match="got NoneType: write create_stream\\(root_path=...,"):
+        create_stream()  # type: ignore[call-overload]  # wrong on purpose
+    with pytest.raises(ValueError, match="overwrites\n.*Extra inputs are not permitted"):
+        create_stream(overwrites=True, **fields)  # type: ignore[call-overload]  # wrong on purpose
+
+
+@pytest.mark.parametrize("wrong", ["metadata", "meta"])
+def test_an_unknown_keyword_of_append_names_frame_metadata(tmp_path: Path, wrong: str) -> None:
+    """The TypeError for an unknown keyword lists the keywords of append; the stream goes on."""
+    with create_stream(settings(tmp_path)) as stream:
+        with pytest.raises(
+            TypeError, match=f"frame_metadata.*unexpected keyword argument '{wrong}'"
+        ):
+            stream.append(frame(0), **{wrong: {"delta_t": 0.5}})
+        stream.append(frame(1), frame_metadata={"delta_t": 0.5})
+    assert np.array_equal(stored(tmp_path), [frame(1)])
+
+
 @pytest.mark.parametrize("root", ["x.ome.zarr", "x.ome.tiff", ""])
 def test_wrong_global_metadata_is_refused(tmp_path: Path, root: str) -> None:
     """A namespace that is no name, and metadata that is no mapping, are refused in every format."""
@@ -372,8 +398,11 @@ def test_wrong_global_metadata_is_refused(tmp_path: Path, root: str) -> None:
     with create_stream(
         AcquisitionSettings(root_path=path, dimensions=dims, dtype="uint8")
     ) as stream:
-        for namespace in (3, "", "ome", None):
-            with pytest.raises(ValueError, match="A namespace must be a non-empty name"):
+        for namespace in (3, "", None):
+            with pytest.raises(ValueError, match="The namespace must be a non-empty string, got"):
                 stream.set_global_metadata(namespace, {})  # type: ignore[arg-type]  # wrong on purpose
+        for namespace in ("ome", "ome_writers"):
+            with pytest.raises(ValueError, match=f"namespace '{namespace}' is reserved by ome-w"):
+                stream.set_global_metadata(namespace, {})
         with pytest.raises(TypeError, match="The metadata of 'lab' must be a mapping, got int"):
             stream.set_global_metadata("lab", 3)  # type: ignore[arg-type]  # wrong on purpose

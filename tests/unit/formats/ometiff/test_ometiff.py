@@ -177,7 +177,7 @@ def test_what_is_no_metadata_is_refused(tmp_path: Path) -> None:
         stream.update_metadata({0: {}})
     with pytest.raises(KeyError, match=r"Unknown position: 7. Positions are \[0\]"):
         stream.update_metadata({7: model})
-    with pytest.raises(ValueError, match="A namespace must be a non-empty name"):
+    with pytest.raises(ValueError, match="The namespace 'ome' is reserved by ome-writers"):
         stream.set_global_metadata("ome", {})
     with pytest.raises(ValueError, match="cannot be written as JSON"):
         stream.set_global_metadata("mine", {"a": object()})
