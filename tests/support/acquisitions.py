@@ -15,7 +15,7 @@ LAYOUTS = ["single", "collection", "plate"]
 IMAGES = {
     "single": [""],
     "collection": ["0", "1"],
-    "plate": ["A/1/left_0_0", "A/1/left_0_1", "B/2/right"],
+    "plate": ["A/1/0", "A/1/1", "B/2/right"],
 }
 """Path of each image's group by layout."""
 

@@ -9,9 +9,9 @@ import numpy as np
 from ome_writers.conversion.ngff import facts_of_channels, root_metadata
 from ome_writers.conversion.source import Source, changed, loops
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats import lay_out
 from ome_writers.formats.names import distinct
 from ome_writers.formats.omezarr.groups import group_attributes, read_document
+from ome_writers.formats.omezarr.layout import stored_layout
 from ome_writers.repair import plan_of
 from ome_writers.routing import camera_axis
 from ome_writers.settings import Channel, Position
@@ -37,7 +37,7 @@ def describe_own(path: Path, view: StreamView) -> Source | None:
         plan = plan_of(path)
     except UnsupportedError:
         return None
-    layout = lay_out(plan)
+    layout = stored_layout(plan, path)
     arrays = [read_document(path / key / "zarr.json") for key in layout.arrays]
     if not all(arrays):
         return None
@@ -55,7 +55,7 @@ def describe_own(path: Path, view: StreamView) -> Source | None:
     return Source(
         path=path,
         format="ome-zarr",
-        dimensions=tuple(_as_told(dim, groups) for dim in settings.dimensions),
+        dimensions=tuple(_as_told(dim, plan, groups) for dim in settings.dimensions),
         dtypes=[image.array.dtype.name for image in plan.images],
         frame_shapes=[image.frame_shape for image in plan.images],
         view=view,
@@ -93,7 +93,7 @@ def _rows(plan: Plan, shapes: Rows, view: StreamView) -> Rows:
     return np.asarray(rows[np.sort(first)])
 
 
-def _as_told(dim: Dimension, groups: Sequence[dict[str, Any]]) -> Dimension:
+def _as_told(dim: Dimension, plan: Plan, groups: Sequence[dict[str, Any]]) -> Dimension:
     """Return a dimension with the names that the documents have now."""
     coords = list(dim.coords or ())
     if dim.type == "channel" and coords:
@@ -103,8 +103,8 @@ def _as_told(dim: Dimension, groups: Sequence[dict[str, Any]]) -> Dimension:
         return changed(dim, coords=coords)
     if dim.type == "position" and len(coords) == len(groups):
         names = [group.get("multiscales", [{}])[0].get("name") for group in groups]
-        old = [coord.name for coord in coords if isinstance(coord, Position)]
-        if names != old and all(names):
+        written = [image.name for image in plan.images]
+        if names != written and all(names):
             names = distinct(map(str, names))
             coords = [
                 coord.model_copy(update={"name": name})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["alphanumeric", "distinct", "field_name", "path_component"]
+__all__ = ["alphanumeric", "distinct", "path_component"]
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff<>:"/\\|?*]')
 _RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
@@ -50,24 +50,6 @@ def alphanumeric(name: str, otherwise: str) -> str:
     """
     safe = re.sub("[^A-Za-z0-9]", "", name)[:_MOST_BYTES]
     return f"{otherwise}{safe}" if not safe or safe.upper() in _RESERVED else safe
-
-
-def field_name(name: str) -> str:
-    """Return a name for a field of a well: ASCII letters, digits, ``_``, ``-`` and ``.`` only.
-
-    NGFF 0.5 asks for letters and digits; 0.6 and validators of 0.5 take the other three as well, and grid cells
-    (``name_row_column``) need one of them. It never begins with ``__``, which Zarr reserves.
-
-    Examples
-    --------
-    >>> field_name("cell 1"), field_name("../a"), field_name("中"), field_name("zarr.json")
-    ('cell_1', 'a', 'field', 'zarr.json_')
-    """
-    safe = re.sub("[^A-Za-z0-9._-]+", "_", name)[:_MOST_BYTES]
-    safe = path_component(re.sub("^[._]+|[.]+$", "", safe) or "field")
-    if set(safe) <= set("_-"):
-        return "field"
-    return f"{safe}_" if safe.casefold() == "zarr.json" else safe
 
 
 def distinct(names: Iterable[str], *, joint: str = "_") -> list[str]:

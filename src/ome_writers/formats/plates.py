@@ -5,10 +5,11 @@ Source: https://ngff.openmicroscopy.org/0.5/ (plate layout); OME-XML uses the sa
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ome_writers.formats.names import alphanumeric, distinct, field_name
+from ome_writers.formats.names import alphanumeric, distinct
 
 if TYPE_CHECKING:
     from ome_writers.routing import ImagePlan, Plan
@@ -54,7 +55,7 @@ def plate_layout(plan: Plan) -> PlateLayout:
         rows=_components(list(rows), "row"),
         columns=_components(list(columns), "column"),
         fields={
-            well: list(zip((i.number for i in images), _field_names(images), strict=True))
+            well: list(zip((i.number for i in images), _field_paths(images), strict=True))
             for well, images in wells.items()
         },
     )
@@ -70,12 +71,17 @@ def _components(names: list[str], otherwise: str) -> dict[str, str]:
     return dict(zip(names, paths, strict=True))
 
 
-def _field_names(images: list[ImagePlan]) -> list[str]:
-    """Return a name for each field of a well: the position's, with its place in a grid."""
-    names = []
-    for image in images:
-        words = [image.name]
-        if image.position is not None and image.position.grid_row is not None:
-            words += [str(image.position.grid_row), str(image.position.grid_column)]
-        names.append(field_name("_".join(words)))
-    return distinct(names)
+def _field_paths(images: list[ImagePlan]) -> list[str]:
+    """Return the path component of each field of a well.
+
+    NGFF 0.5 allows letters and digits only. A field has its position's name where that is allowed and unique in
+    the well (regardless of case: some file systems ignore it), otherwise its running number in the well.
+    """
+    names = [image.position.name if image.position else "" for image in images]
+    times = Counter(name.casefold() for name in names)
+    paths = [
+        name if alphanumeric(name, "field") == name and times[name.casefold()] == 1 else str(number)
+        for number, name in enumerate(names)
+    ]
+    # a position may be named like the number of another field
+    return paths if len(set(paths)) == len(paths) else [str(i) for i in range(len(paths))]

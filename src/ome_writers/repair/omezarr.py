@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats import Journal, Outcome, lay_out
+from ome_writers.formats import Journal, Outcome
 from ome_writers.formats.frame_metadata import end_lines, latest
 from ome_writers.formats.omezarr.documents import XML_KEY, ZarrDocuments
 from ome_writers.formats.omezarr.groups import group_attributes, read_document, stored_plan
+from ome_writers.formats.omezarr.layout import stored_layout
 from ome_writers.storage import files
 from ome_writers.storage.finding import Finding
 from ome_writers.storage.lock import lock_path
@@ -32,7 +33,7 @@ __all__ = ["findings", "plan_of"]
 def findings(root: Path, *, dry_run: bool) -> Iterator[Finding]:
     """Make an OME-Zarr tidy, and yield what was found."""
     plan = plan_of(root)
-    layout = replace(lay_out(plan), root=root, output=root)
+    layout = stored_layout(plan, root)
     return _Work(root, plan, layout, dry_run).findings()
 
 
@@ -209,7 +210,7 @@ def plan_of(root: Path) -> Plan:
 def _with_stored_shards(root: Path, plan: Plan) -> Plan:
     """Return the plan with the shards that were not asked for: acquire-zarr writes no chunk without one."""
     images = []
-    for image, key in zip(plan.images, lay_out(plan).arrays, strict=True):
+    for image, key in zip(plan.images, stored_layout(plan, root).arrays, strict=True):
         chunks = image.array.chunks
         document = read_document(root / key / "zarr.json")
         if image.array.shards is None and document:

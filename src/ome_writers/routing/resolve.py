@@ -165,7 +165,7 @@ def _images(
     images: list[tuple[str, Position | None, int]] = [("", None, 0)]
     for dim in acquired:
         if dim.type == "position":
-            places = [(c.name, c) for c in dim.coords or () if isinstance(c, Position)]
+            places = [(_label(c), c) for c in dim.coords or () if isinstance(c, Position)]
             images = [(_join(n, label), p, k) for n, _, k in images for label, p in places]
         elif dim in collected:
             labels = [label_of(dim, i) for i in range(dim.count or 1)]
@@ -175,6 +175,13 @@ def _images(
                 for i, label in enumerate(labels)
             ]
     return images
+
+
+def _label(position: Position) -> str:
+    """Return what tells a position from all others: its name, and its row and column in a grid."""
+    if position.grid_row is None:
+        return position.name
+    return f"{position.name}_{position.grid_row}_{position.grid_column}"
 
 
 def _join(name: str, more: str) -> str:

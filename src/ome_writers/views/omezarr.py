@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats import lay_out
 from ome_writers.formats.omezarr.groups import stored_plan
+from ome_writers.formats.omezarr.layout import stored_layout
 from ome_writers.views.documents import LiveDocument
 from ome_writers.views.live import LiveSource
 from ome_writers.views.stacked import StackedSource
@@ -45,7 +45,7 @@ def open_zarr(path: Path, remember: int = 0) -> Source:
     ours = attributes.get("ome_writers", {})
     plan = _plan(ours["settings"]) if "settings" in ours else None
     if plan is not None:
-        folders = [path / key for key in lay_out(plan).arrays]
+        folders = [path / key for key in stored_layout(plan, path).arrays]
         if all((folder / "zarr.json").is_file() for folder in folders):
             arrays = [_array(folder, remember // len(folders)) for folder in folders]
             return StoredSource(StoredStream(plan, root, arrays))

@@ -73,7 +73,7 @@ def _zarr_groups(output: Path, positions: list[Any] | None) -> list[Path]:
                 attributes(well / field)["ome"]["multiscales"][0]["name"]: field for field in fields
             }
             cell = f"{p.name}_{p.grid_row}_{p.grid_column}"
-            groups.append(well / (cell if cell in fields else named.get(p.name, p.name)))
+            groups.append(well / named[cell if cell in named else p.name])
         return groups
     if "series" not in root and "bioformats2raw.layout" not in root:
         return [output]

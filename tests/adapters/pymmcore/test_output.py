@@ -72,13 +72,13 @@ def image_groups(output: Path, seq: useq.MDASequence) -> list[Path]:
     if positions is None:
         return [output]
     if "plate" in root:
-        return [
-            output / p.plate_row / p.plate_column / f"{p.name}_{p.grid_row}_{p.grid_column}"
-            for p in positions
-        ]
+        return [output / p.plate_row / p.plate_column / p.name for p in positions]
     groups = [output / path for path in attributes(output / "OME")["ome"]["series"]]
     names = [attributes(group)["ome"]["multiscales"][0]["name"] for group in groups]
-    assert names == [p.name for p in positions]
+    assert names == [
+        p.name if p.grid_row is None else f"{p.name}_{p.grid_row}_{p.grid_column}"
+        for p in positions
+    ]
     return groups
 
 

@@ -29,6 +29,7 @@ from ome_writers import (
     read_frame_metadata,
     validate,
 )
+from ome_writers.repair import repair
 from support.acquisitions import IMAGES, LAYOUTS, acquisition
 
 
@@ -82,9 +83,27 @@ def test_zarr_to_tiff(layout: str, tmp_path: Path) -> None:
     assert {plane.position_z for plane in pixels.planes} == {1.5}
     assert len(ome.plates) == (layout == "plate")
     if layout != "single":
-        assert ome.images[0].name == "left"
+        assert ome.images[0].name == ("left" if layout == "collection" else "left_0_0")
     if layout == "collection":
         assert ome.images[0].stage_label.x == 10.0
+
+
+def test_a_plate_with_field_paths_of_its_own(tmp_path: Path) -> None:
+    """Views, convert, validate and repair take the fields' paths from the wells' documents."""
+    source = write(acquisition("plate", tmp_path / "a.ome.zarr"))
+    expected = arrays(source, IMAGES["plate"])
+    (source / "A/1/1").rename(source / "A/1/left_0_1")  # as earlier versions named it
+    well = json.loads((source / "A/1/zarr.json").read_bytes())
+    well["attributes"]["ome"]["well"]["images"][1]["path"] = "left_0_1"
+    (source / "A/1/zarr.json").write_text(json.dumps(well))
+    assert repair(source).findings == ()
+    view = ome_writers.open(source)
+    assert view.dims == ("t", "p", "c", "y", "x")
+    assert np.array_equal(view[:, 1], expected[1])
+    target = convert(source, tmp_path / "b.ome.zarr", verify=True).destination
+    assert np.array_equal(arrays(target, IMAGES["plate"])[1], expected[1])
+    names = [document(target, group)["ome"]["multiscales"][0]["name"] for group in IMAGES["plate"]]
+    assert names == ["left_0_0", "left_0_1", "right"]  # still positions and cells, no suffix twice
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -94,10 +113,10 @@ def test_there_and_back(layout: str, tmp_path: Path) -> None:
     tiff = convert(source, tmp_path / "b.ome.tiff").destination
     back = convert(tiff, tmp_path / "c.ome.zarr", verify=True).destination
     assert validate(back).valid
-    groups = {"plate": ["A/1/left", "A/1/left_1", "B/2/right"]}.get(layout, IMAGES[layout])
-    for one, right in zip(arrays(back, groups), arrays(source, IMAGES[layout]), strict=True):
+    groups = IMAGES[layout]
+    for one, right in zip(arrays(back, groups), arrays(source, groups), strict=True):
         assert np.array_equal(one, right)
-    before, after = document(source, IMAGES[layout][0]), document(back, groups[0])
+    before, after = document(source, groups[0]), document(back, groups[0])
     for key in ("axes", "datasets"):
         was, now = (doc["ome"]["multiscales"][0][key] for doc in (before, after))
         # OME-TIFF has no place for an origin alone

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ome_writers.formats.names import alphanumeric, distinct, field_name, path_component
+from ome_writers.formats.names import alphanumeric, distinct, path_component
 
 ANY = st.text(max_size=400) | st.sampled_from(
     [
@@ -45,15 +45,6 @@ def test_a_name_becomes_one_safe_component(name: str) -> None:
 def test_a_harmless_name_stays(name: str) -> None:
     """Spaces inside, dots inside and letters of any script are left alone."""
     assert path_component(name) == name
-
-
-@given(ANY)
-def test_a_field_has_a_name_that_validators_take(name: str) -> None:
-    """A field's name is made of letters, digits, "_", "-", "." and hides no document."""
-    safe = field_name(name)
-    assert re.fullmatch(r"[A-Za-z0-9._-]+", safe)
-    assert not safe.startswith((".", "__"))
-    assert safe.casefold() != "zarr.json"
 
 
 @given(ANY)

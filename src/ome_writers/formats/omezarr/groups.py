@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import Plan
 
-__all__ = ["group_attributes", "image_groups", "read_document", "stored_plan"]
+__all__ = ["group_attributes", "image_groups", "read_document", "stored_plan", "well_fields"]
 
 _MOST_BYTES = 64 * 2**20  # a document larger than this is nobody's root document
 
@@ -34,16 +34,26 @@ def image_groups(root: Path) -> list[str]:
     try:
         if "plate" in ome:
             wells = [_checked(root, well["path"]) for well in ome["plate"]["wells"]]
-            return [
-                _checked(root, f"{well}/{field['path']}")
-                for well in wells
-                for field in _ome(root / well)["well"]["images"]
-            ]
+            return [field for well in wells for field in well_fields(root, well)]
         if "bioformats2raw.layout" in ome:
             return [_checked(root, path) for path in _ome(root / "OME")["series"]]
     except (KeyError, TypeError) as error:
         raise UnsupportedError(f"{root} is no valid OME-Zarr 0.5: {error} is missing.") from error
     raise UnsupportedError(f"{root} is no OME-Zarr 0.5: it says neither an image nor a collection.")
+
+
+def well_fields(root: Path, well: str) -> list[str]:
+    """Return the paths of the images that the document of a well lists.
+
+    Raises
+    ------
+    KeyError, TypeError
+        If the document is missing or is not that of a well.
+    UnsupportedError
+        If a path is outside `root`.
+    """
+    images = _ome(root / well)["well"]["images"]
+    return [_checked(root, f"{well}/{image['path']}") for image in images]
 
 
 def read_document(path: Path) -> dict[str, Any]:

@@ -5,17 +5,23 @@ Sources: https://ngff.openmicroscopy.org/0.5/ (plate layout, bioformats2raw layo
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ome_writers.errors import UnsupportedError
 from ome_writers.formats.documents import Layout
 from ome_writers.formats.frame_metadata import JOURNAL_NAME
+from ome_writers.formats.omezarr.groups import well_fields
 from ome_writers.formats.plates import is_plate, plate_layout
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ome_writers.routing import Plan
 
-__all__ = ["below", "lay_out"]
+__all__ = ["below", "lay_out", "stored_layout"]
 
 
 def lay_out(plan: Plan) -> Layout:
@@ -31,9 +37,28 @@ def lay_out(plan: Plan) -> Layout:
         images = [""]
     else:
         images = [str(image.number) for image in plan.images]
-    return Layout(
-        root=output,
-        output=output,
+    return _with_images(Layout(output, output, (), (), ()), images)
+
+
+def stored_layout(plan: Plan, root: Path) -> Layout:
+    """Return the layout of a dataset on disk: fields of a plate have the paths that the wells' documents list."""
+    layout = replace(lay_out(plan), root=root, output=root)
+    if not is_plate(plan):
+        return layout
+    images = list(layout.images)
+    for fields in plate_layout(plan).fields.values():
+        well = images[fields[0][0]].rpartition("/")[0]
+        with suppress(KeyError, TypeError, UnsupportedError):  # the document is damaged or missing
+            stored = well_fields(root, well)
+            if len(stored) == len(fields):
+                for (number, _), path in zip(fields, stored, strict=True):
+                    images[number] = path
+    return _with_images(layout, images)
+
+
+def _with_images(layout: Layout, images: Sequence[str]) -> Layout:
+    return replace(
+        layout,
         arrays=tuple(below(image, "0") for image in images),
         images=tuple(images),
         journals=tuple(below(image, JOURNAL_NAME) for image in images),

@@ -24,22 +24,39 @@ def test_images_lie_where_their_layout_says(layout: str) -> None:
 
 
 def on_a_plate(*places: tuple[str, str, str]) -> list[str]:
-    """Return the groups of positions given as (name, row, column), on a plate of one well A1."""
+    """Return the groups of positions given as (name, row, column), on a plate of the wells A1 and A2."""
     dims = [
         Dimension(
             name="p", coords=[Position(name=n, plate_row=r, plate_column=c) for n, r, c in places]
         ),
         *acquisition("single").dimensions[-2:],
     ]
-    plate = Plate(row_names=["A"], column_names=["1"])
+    plate = Plate(row_names=["A"], column_names=["1", "2"])
     return list(lay_out(resolve(acquisition("plate", dimensions=dims, plate=plate))).images)
 
 
-def test_fields_that_would_collide_are_apart() -> None:
-    """Names that differ only by what cannot be in a path get arrays of their own."""
-    groups = on_a_plate(("a/b", "A", "1"), ("a_b", "A", "1"), ("A_B", "A", "1"), ("..", "A", "1"))
-    assert len({g.casefold() for g in groups}) == 4
-    assert all(g.startswith("A/1/") and ".." not in g for g in groups)
+@pytest.mark.parametrize(
+    ("names", "paths"),
+    [
+        (["fov0", "fov1"], ["fov0", "fov1"]),
+        (["fov_0", "fov1", "é"], ["0", "fov1", "2"]),
+        (["a", "A", "b"], ["0", "1", "b"]),  # one folder on Windows and macOS
+        (["CON", "..", "x" * 300], ["0", "1", "2"]),
+        (["1", "a b"], ["0", "1"]),  # the number of the second field is the name of the first
+        (["7", "8"], ["7", "8"]),
+    ],
+)
+def test_a_field_path_is_the_name_or_the_number_in_the_well(
+    names: list[str], paths: list[str]
+) -> None:
+    """Field paths match the schema's ^[A-Za-z0-9]+$ and are unique in a well on all file systems."""
+    assert on_a_plate(*((name, "A", "1") for name in names)) == [f"A/1/{path}" for path in paths]
+
+
+def test_field_numbers_count_within_each_well() -> None:
+    """A name that occurs in two wells is unique in each; numbers begin with 0 in each well."""
+    places = (("f_0", "A", "1"), ("f_0", "A", "2"), ("f_1", "A", "2"), ("g", "A", "1"))
+    assert on_a_plate(*places) == ["A/1/0", "A/2/0", "A/2/1", "A/1/g"]
 
 
 @pytest.mark.filterwarnings("ignore:Some positions have row/column")
@@ -69,3 +86,16 @@ def test_1536_positions_are_rendered_at_once() -> None:
     documents = open_documents(plan, lay_out(plan))
     assert len(list(documents.render())) == 1536 + 3
     assert time.process_time() - start < 3
+
+
+def test_grid_cells_have_names_of_their_own() -> None:
+    """The multiscale's name of a grid cell is position, row and column; other names stay as they are."""
+    for layout, names in (
+        ("plate", ["left_0_0", "left_0_1", "right"]),
+        ("collection", ["left", "right/.."]),
+    ):
+        plan = resolve(acquisition(layout))
+        documents = contents(open_documents(plan, lay_out(plan)).render())
+        omes = [documents[f"{i}/zarr.json"]["attributes"]["ome"] for i in IMAGES[layout]]
+        assert [ome["multiscales"][0]["name"] for ome in omes] == names
+        assert [ome["omero"]["name"] for ome in omes] == names
