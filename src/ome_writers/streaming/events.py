@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from ome_writers.views import coordinates, guarded_signal_class, view_names
+from ome_writers.views import coordinates, guarded, guarded_signal_class, view_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -237,10 +237,8 @@ class Events:
             return
         update = CoordUpdate(self._coords(), self._indices(row), number, grown)
         for listener in listeners:
-            try:
+            with guarded(listener.event):
                 listener.callback(update)
-            except Exception:
-                _log.exception("A listener of %r raised; the others are told.", listener.event)
         if self._group is not None:
             self._signal("frame_written", number, update.current_indices)
             self._signal("coords_changed", update)

@@ -248,6 +248,13 @@ class OMEStream:
         if self._error is not None and not isinstance(error, WriteError):
             _log.error("%s", self._error)  # the exception that is seen is another one
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"Cannot copy or pickle the OMEStream that writes to {self.settings.output_path}: it owns threads and open "
+            f"files. Pass the stream itself to other threads; other processes can read what it writes with "
+            f"ome_writers.open()."
+        )
+
     def __del__(self) -> None:
         # a stream that failed to begin has no lock yet
         if getattr(self, "_at_exit", None) is None or self._state is State.CLOSED:
@@ -301,9 +308,9 @@ class OMEStream:
     ) -> None:
         """Have `callback` called for every frame from now on, or when a new extent is reached.
 
-        Callbacks run in order on a thread of their own. What one raises is logged and stops neither the others nor
-        the stream. When callbacks are so slow that more than 1,024 frames wait, those are left out but the latest;
-        `close` gives callbacks one second for the frames that wait.
+        Callbacks run in order on a thread of their own. What one raises, SystemExit and KeyboardInterrupt included, is
+        logged and stops neither the others nor the stream. When callbacks are so slow that more than 1,024 frames wait,
+        those are left out but the latest; `close` gives callbacks one second for the frames that wait.
         """
         self._events.on(event, callback)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ome_writers.views.signals import deliver, guarded_signal_class
+from ome_writers.views.signals import deliver, guarded, guarded_signal_class
 from ome_writers.views.source import Source, Stream, coordinates, view_names
 from ome_writers.views.stored import open_dataset
 
@@ -16,6 +16,7 @@ __all__ = [
     "StreamView",
     "coordinates",
     "deliver",
+    "guarded",
     "guarded_signal_class",
     "open",
     "open_dataset",

@@ -9,19 +9,36 @@ import functools
 import logging
 import sys
 import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from psygnal import SignalInstance
 
-__all__ = ["deliver", "guarded_signal_class"]
+__all__ = ["deliver", "guarded", "guarded_signal_class"]
 
 _BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
 _log = logging.getLogger("ome_writers")
 _making = threading.Lock()
 _bridges: dict[str, Any] = {}
+
+
+@contextmanager
+def guarded(event: str) -> Iterator[None]:
+    """Log what a listener of `event` raises, and go on.
+
+    SystemExit and KeyboardInterrupt end the application when they are raised on the main thread. On any other thread
+    they would end that thread only, and no listener would be called any more: they are logged, too.
+    """
+    try:
+        yield
+    except BaseException as error:
+        on_main_thread = threading.current_thread() is threading.main_thread()
+        if on_main_thread and not isinstance(error, Exception):
+            raise
+        _log.exception("A listener of %r raised; the other listeners are called.", event)
 
 
 @functools.cache
@@ -36,18 +53,13 @@ def guarded_signal_class() -> type[SignalInstance]:
         # (should psygnal call it by another name one day) `emit` below still keeps the error in
         def _run_emit_loop(self, args: tuple[Any, ...]) -> None:
             for slot in list(self._slots):
-                try:
+                # a ReferenceError means that the listener's object was collected
+                with guarded(self.name), suppress(ReferenceError):
                     slot.cb(args)
-                except ReferenceError:
-                    pass  # its object is gone
-                except Exception:
-                    _log.exception("A listener of %r raised; the others are told.", self.name)
 
         def emit(self, *args: Any, **options: Any) -> None:
-            try:
+            with guarded(self.name):
                 super().emit(*args, **options)
-            except Exception:
-                _log.exception("A listener of %r raised.", self.name)
 
     return GuardedSignal
 

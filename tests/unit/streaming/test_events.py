@@ -142,6 +142,34 @@ def test_an_exception_harms_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert "I am a broken viewer" in caplog.text
 
 
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_a_listener_that_raises_an_exit_does_not_end_the_events(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, error: type[BaseException]
+) -> None:
+    """SystemExit and KeyboardInterrupt of a callback are logged; later frames and `closed` are still emitted."""
+    numbers: list[int] = []
+    closed: list[bool] = []
+
+    def fail(*_: object) -> None:
+        raise error("the viewer quits")
+
+    with (
+        caplog.at_level(logging.ERROR, "ome_writers"),
+        open_stream(tmp_path, t=3) as stream,
+    ):
+        stream.on("coords_changed", fail)
+        stream.on("coords_changed", lambda update: numbers.append(update.frame_number))
+        stream.events.frame_written.connect(fail)
+        stream.events.frame_written.connect(lambda number, _: numbers.append(number))
+        stream.events.closed.connect(lambda: closed.append(True))
+        for _ in range(3):
+            stream.append(FRAME)
+            time.sleep(0.02)  # the first frame's listeners have raised when the next one comes
+    assert numbers == [0, 0, 1, 1, 2, 2]
+    assert closed == [True]
+    assert "the viewer quits" in caplog.text
+
+
 def test_unknown_events_are_refused(tmp_path: Path) -> None:
     """An event that does not exist is named, with those that do."""
     with (

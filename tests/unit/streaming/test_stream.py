@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import json
+import pickle
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +212,19 @@ def test_a_closed_stream_takes_nothing(tmp_path: Path) -> None:
     stream.close()
     with pytest.raises(RuntimeError, match="closed"):
         stream.append(frame(0))
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_stream_cannot_be_copied(tmp_path: Path, duplicate: Callable[[object], object]) -> None:
+    """Copying and pickling raise TypeError, whose message has the path; the stream goes on undisturbed."""
+    with create_stream(settings(tmp_path)) as stream:
+        stream.append(frame(0))
+        with pytest.raises(TypeError, match=r"Cannot copy or pickle the OMEStream .*x\.ome\.zarr"):
+            duplicate(stream)
+        gc.collect()
+        for i in range(1, 4):
+            stream.append(frame(i))
+    assert np.array_equal(stored(tmp_path), [frame(i) for i in range(4)])
 
 
 def test_an_unclosed_stream_warns_and_is_written(tmp_path: Path) -> None:
