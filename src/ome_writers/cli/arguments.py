@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.cli.command import CommandError, UsageError
+from ome_writers.errors import SettingsError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -21,6 +22,7 @@ __all__ = [
     "camera_dtype",
     "disk_folder",
     "frame_size",
+    "output_path",
     "positive",
     "positive_count",
 ]
@@ -62,6 +64,22 @@ def frame_size(text: str) -> tuple[int, int]:
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no HEIGHTxWIDTH, as in 2048x2048")
     return int(match[1]), int(match[2])
+
+
+def output_path(text: str) -> Path:
+    """Return the local path of a dataset to write; URLs and names of foreign image formats are usage errors."""
+    from ome_writers.settings import foreign_ending, read_root_path
+
+    try:
+        path = read_root_path(text)
+    except SettingsError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if ending := foreign_ending(path):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} ends in {ending!r}, a format that ome-writers does not write; let it end in "
+            f".ome.zarr or .ome.tiff"
+        )
+    return Path(path)
 
 
 def positive(text: str) -> float:

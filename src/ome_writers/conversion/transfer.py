@@ -20,7 +20,7 @@ from ome_writers.conversion.destination import (
 from ome_writers.conversion.opening import REMEMBER, describe, frames_of, images_of, provenance
 from ome_writers.conversion.source import frame_at, selected
 from ome_writers.errors import WriteError, describe_frames
-from ome_writers.settings import AcquisitionSettings
+from ome_writers.settings import AcquisitionSettings, read_root_path
 from ome_writers.streaming import create_stream
 from ome_writers.views import open_dataset
 
@@ -121,11 +121,12 @@ def convert(
     OutputExistsError
         If something lies at `destination`, or it is `source` itself.
     SettingsError
-        If `chunk_shapes` or `shard_shapes` name an axis that there is not.
+        If `destination` is a URL, or if `chunk_shapes` or `shard_shapes` name an axis that there is not.
     WriteError
         If a frame reads differently from the destination (`verify`), or could not be written.
     """
     began = time.perf_counter()
+    destination = read_root_path(destination)
     found = describe(Path(source))
     numbers = images_of(found, images)
     dimensions, read, write = selected(found, numbers)

@@ -21,6 +21,7 @@ from ome_writers.settings.formats import (
     inferred_format,
     split_suffix,
 )
+from ome_writers.settings.paths import foreign_ending, read_root_path
 from ome_writers.settings.plate import Plate, row_name
 from ome_writers.settings.rules import (
     COMPRESSIONS,
@@ -63,7 +64,9 @@ __all__ = [
     "ZarrCompression",
     "dims_from_standard_axes",
     "dtype_of",
+    "foreign_ending",
     "inferred_format",
+    "read_root_path",
     "row_name",
     "split_suffix",
 ]

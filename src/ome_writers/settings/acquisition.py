@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 
@@ -29,21 +28,19 @@ from ome_writers.settings.formats import (
     read_format,
 )
 from ome_writers.settings.model import Model
+from ome_writers.settings.paths import read_root_path
 from ome_writers.settings.plate import Plate
 from ome_writers.settings.rules import Compression
 from ome_writers.settings.schedule import Schedule
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from numpy.typing import DTypeLike
     from typing_extensions import Self, TypedDict, Unpack
 
 __all__ = ["AcquisitionSettings", "DTypeStr"]
-
-
-def _read_path(value: Any) -> Any:
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 DTypeStr: TypeAlias = Annotated[str, BeforeValidator(read_dtype)]
@@ -78,7 +75,7 @@ class AcquisitionSettings(Model):
     Attributes
     ----------
     root_path
-        Where the output goes; its suffix says the format. Empty for scratch.
+        Where the output goes, a local path or a ``file://`` URL; its suffix says the format. Empty for scratch.
     dimensions
         The axes in acquisition order, slowest first; the last two are those of a frame.
     dtype
@@ -113,7 +110,7 @@ class AcquisitionSettings(Model):
         Write past the operating system's cache, where engine and file system can.
     """
 
-    root_path: Annotated[str, BeforeValidator(_read_path)] = ""
+    root_path: Annotated[str, BeforeValidator(read_root_path)] = ""
     dimensions: tuple[Dimension, ...] = ()
     dtype: DTypeStr = ""
     format: Format = cast("Format", "auto")

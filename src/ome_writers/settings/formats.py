@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 from pydantic import Field, PositiveInt, field_validator
 
 from ome_writers.settings.model import Model, warn_user
+from ome_writers.settings.paths import foreign_ending
 
 __all__ = [
     "FORMAT_NAMES",
@@ -219,11 +220,17 @@ def read_format(value: Any, root_path: str) -> Any:
     Raises
     ------
     ValueError
-        If a string is not the name of a format or of a backend.
+        If a string is not the name of a format or of a backend, or if the format is to be inferred from a path
+        that names another one.
     """
     if isinstance(value, str):
         if value == "auto":
             fields, known = inferred_format(root_path)
+            if not known and (ending := foreign_ending(root_path)):
+                raise ValueError(
+                    f"root_path {root_path!r} ends in {ending!r}, a format that ome-writers does not write. Let it "
+                    f"end in .ome.zarr or .ome.tiff, or give the format (format='ome-zarr') to keep the name."
+                )
             if not known:
                 warn_user(
                     f"Output format could not be inferred from root_path {root_path!r}: OME-Zarr "

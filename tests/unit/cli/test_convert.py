@@ -98,6 +98,12 @@ def test_cameras_of_different_size_become_a_dataset_each(
         (["SOURCE", "there.ome.zarr"], 1, "or say --overwrite to replace it"),
         (["missing.ome.zarr", "b.ome.zarr"], 1, "missing.ome.zarr does not exist"),
         (["SOURCE"], 2, "required: DEST"),
+        (
+            ["SOURCE", "s3://bucket/b.ome.zarr"],
+            2,
+            "is a URL, and ome-writers writes to local paths only",
+        ),
+        (["SOURCE", "b.png"], 2, "let it end in .ome.zarr or .ome.tiff"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(

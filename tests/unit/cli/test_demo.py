@@ -182,3 +182,15 @@ def test_the_witness_reads_without_zarr_python(folder: Path) -> None:
     result = _demo(folder, "run.ome.zarr", without="zarr")
     assert result["reader"].startswith("tensorstore")
     assert result["frames_wrong"] == 0
+
+
+@pytest.mark.parametrize("name", ["s3://bucket/run.ome.zarr", "run.png"])
+def test_demo_refuses_urls_and_foreign_formats(folder: Path, name: str) -> None:
+    """A target that cannot be written is a usage error in one sentence; nothing appears in the folder."""
+    done = _run(folder, name)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert (
+        "local paths only" in done.stderr or "let it end in .ome.zarr or .ome.tiff" in done.stderr
+    )
+    assert "Traceback" not in done.stderr
+    assert not list(folder.iterdir())

@@ -44,7 +44,7 @@ def test_auto_follows_the_suffix(root_path: str | Path, expected: Any) -> None:
     assert inferred(root_path) == expected
 
 
-@pytest.mark.parametrize("root_path", ["a", "a.h5", "d.tiff/a", "a.companion.ome", "zarr"])
+@pytest.mark.parametrize("root_path", ["a", "a.dat", "d.tiff/a", "a.companion.ome", "zarr"])
 def test_auto_falls_back_to_zarr(root_path: str) -> None:
     """A path that says nothing gives OME-Zarr, and a warning."""
     with pytest.warns(UserWarning, match="Output format could not be inferred from root_path"):

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from ome_writers.cli.arguments import ask_json
+from ome_writers.cli.arguments import ask_json, output_path
 from ome_writers.cli.command import SUCCESS, Command, CommandError, UsageError
 from ome_writers.cli.describing import describe
 from ome_writers.cli.screen import human_size, size_in_files
@@ -31,7 +31,7 @@ def _arguments(parser: ArgumentParser) -> None:
         help="an OME-Zarr folder, an OME-TIFF file or its folder",
     )
     parser.add_argument(
-        "destination", type=Path, metavar="DEST", help="NAME.ome.zarr or NAME.ome.tiff"
+        "destination", type=output_path, metavar="DEST", help="NAME.ome.zarr or NAME.ome.tiff"
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace DEST if ome-writers wrote it"

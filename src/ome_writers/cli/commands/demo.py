@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.cli.arguments import positive_count
+from ome_writers.cli.arguments import output_path, positive_count
 from ome_writers.cli.command import SUCCESS, Command, CommandError
 from ome_writers.cli.demonstration.acquisition import acquire, open_microscope
 from ome_writers.cli.demonstration.picture import draw_contact_sheet
@@ -29,7 +29,7 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "out",
         nargs="?",
-        type=Path,
+        type=output_path,
         metavar="OUT",
         help="what to write: NAME.ome.zarr or NAME.ome.tiff "
         f"(default: {DEFAULT}, or the next free name of that kind)",

@@ -1,0 +1,125 @@
+"""`root_path`: local paths as they are, ``file://`` URLs as paths, and what cannot be written refused."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path, PurePath, PureWindowsPath
+
+import numpy as np
+import pytest
+
+from ome_writers import AcquisitionSettings, create_stream, dims_from_standard_axes
+from ome_writers import open as open_dataset
+
+AXES = dims_from_standard_axes({"t": 1, "y": 4, "x": 4})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://bucket/x.ome.zarr",
+        "gs://bucket/x.ome.zarr",
+        "https://example.org/x.ome.zarr",
+        "memory://x.ome.zarr",
+        "az://container/x.ome.tiff",
+        "simplecache::s3://bucket/x.ome.zarr",
+        Path("s3://bucket/x.ome.zarr"),  # pathlib makes "s3:/bucket" of it
+        PureWindowsPath("s3://bucket/x.ome.zarr"),
+        Path("HTTPS://example.org/x.ome.zarr"),
+    ],
+    ids=str,
+)
+def test_a_url_is_refused(
+    url: str | PurePath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A URL is refused by the settings, at construction and assignment, and no folder of its name appears."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"is a URL.*local path.*upload the dataset after close"):
+        AcquisitionSettings(root_path=url, dimensions=AXES, dtype="uint8")
+    settings = AcquisitionSettings(root_path="x.ome.zarr")
+    with pytest.raises(ValueError, match="is a URL"):
+        settings.root_path = url  # type: ignore[assignment]  # a validator takes paths
+    assert settings.root_path == "x.ome.zarr"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "path", ["a:b", "C:/data/x", "C:\\data\\x", "c://x", "s3:x", "x:y/z", "//server/share/x"]
+)
+def test_drives_and_colons_are_paths(path: str) -> None:
+    """Drive letters, network shares and names with a colon are not URLs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the format cannot be inferred from these
+        assert AcquisitionSettings(root_path=path).root_path == path
+
+
+@pytest.mark.parametrize("form", ["file://{}", "file://localhost{}", "FILE:{}"])
+def test_a_file_url_is_the_path_that_it_names(tmp_path: Path, form: str) -> None:
+    """A dataset with a ``file://`` URL is written to that path; percent-encoded characters are decoded."""
+    path = tmp_path / "my run.ome.zarr"
+    url = form.format(str(path).replace(" ", "%20"))
+    settings = AcquisitionSettings(root_path=url, dimensions=AXES, dtype="uint8")
+    assert settings.root_path == str(path)
+    with create_stream(settings) as stream:
+        stream.append(np.ones((4, 4), "uint8"))
+    assert open_dataset(path)[...].all()
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("file:///C:/data/my%20run.ome.zarr", "C:/data/my run.ome.zarr"),
+        ("file:///c|/data/run.ome.zarr", "c:/data/run.ome.zarr"),
+        ("file:\\C:\\data\\run.ome.zarr", "C:/data/run.ome.zarr"),  # of pathlib
+        ("file://server/share/run.ome.zarr", "//server/share/run.ome.zarr"),
+        ("file:///data/run.ome.zarr", "/data/run.ome.zarr"),
+    ],
+)
+def test_file_urls_of_windows(url: str, path: str) -> None:
+    """On Windows a drive or a network share of a ``file://`` URL is one of the path."""
+    from ome_writers.settings import read_root_path
+
+    assert read_root_path(url, windows=True) == path
+
+
+def test_a_file_url_of_another_host_is_refused() -> None:
+    """Where paths have no hosts, a ``file://`` URL of one is refused, which is mostly a slash too few."""
+    from ome_writers.settings import read_root_path
+
+    with pytest.raises(ValueError, match="names the host 'data'.*file:///data/run.ome.zarr"):
+        read_root_path("file://data/run.ome.zarr", windows=False)
+
+
+@pytest.mark.parametrize("path", ["/", "//", "file:///"])
+def test_the_root_of_a_file_system_is_refused(path: str) -> None:
+    """A path without a name is refused; it became the hidden folder ``.ome.zarr`` of the working folder."""
+    with pytest.raises(ValueError, match="root of a file system.*Add a name"):
+        AcquisitionSettings(root_path=path, format="ome-zarr")
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        *("png", "PNG", "jpg", "jpeg", "gif", "bmp", "nd2", "czi", "lif", "lsm", "ims", "vsi"),
+        *("h5", "hdf5", "npy", "mrc"),
+    ],
+)
+def test_the_ending_of_a_foreign_image_format_is_refused(ending: str) -> None:
+    """With ``format="auto"`` the name of another image format is refused with what to write instead."""
+    for path in (f"run.{ending}", f"a.b/run.ome.{ending}"):
+        with pytest.raises(ValueError, match=rf"ends in '\.{ending}'.*\.ome\.zarr or \.ome\.tiff"):
+            AcquisitionSettings(root_path=path)
+    settings = AcquisitionSettings(root_path="x.ome.zarr")
+    with pytest.raises(ValueError, match="does not write"):
+        settings.root_path = f"run.{ending}"
+    assert settings.root_path == "x.ome.zarr"
+    named = AcquisitionSettings(root_path=f"run.{ending}", format="ome-zarr", dimensions=AXES)
+    assert named.output_path == f"run.{ending}.ome.zarr"
+
+
+@pytest.mark.parametrize("path", ["run", "run.1", "2026.11.22", "x.dat", "cells.png.d", "x.raw"])
+def test_other_names_without_a_suffix_become_ome_zarr(path: str) -> None:
+    """Any other path says nothing of a format: OME-Zarr, with a warning."""
+    with pytest.warns(UserWarning, match="could not be inferred"):
+        assert AcquisitionSettings(root_path=path).format.name == "ome-zarr"
