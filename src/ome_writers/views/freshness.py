@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["Freshness"]
 
 _TICK = 3.0  # seconds; the coarsest time stamps (FAT) count in twos
-_WRITING = b'<M K="status">"writing"</M>'
+_WRITING = b'<M K="status">writing</M>'
 
 
 class Freshness:

@@ -44,6 +44,14 @@ def run(core: CMMCorePlus, sequence: useq.MDASequence, output: Path, way: str = 
     return frames
 
 
+def value(text: str) -> Any:
+    """Return the value of an entry of a MapAnnotation: JSON, or the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 def planes(output: Path) -> list[dict[str, Any]]:
     """Return what is said of each frame: its plane in storage order, and its own facts."""
     if output.name.endswith(".zarr"):
@@ -55,8 +63,7 @@ def planes(output: Path) -> list[dict[str, Any]]:
     for plane in document.images[0].pixels.planes:
         facts = {"position_z": plane.position_z, "plane": (plane.the_t, plane.the_c, plane.the_z)}
         for reference in plane.annotation_refs:
-            told = {m.k: json.loads(m.value or "null") for m in notes[reference.id].ms}
-            facts.update(told)
+            facts.update({m.k: value(m.value or "") for m in notes[reference.id].ms})
         found.append(facts)
     return found
 
@@ -140,7 +147,7 @@ def test_facts_of_the_microscope(demo_core: CMMCorePlus, suffix: str, tmp_path: 
     assert (objective.lens_na, objective.immersion.value) == (1.4, "Oil")
     assert image.objective_settings.id == objective.id
     notes = {a.namespace: a.value for a in document.structured_annotations.map_annotations}
-    told = {m.k: json.loads(m.value or "null") for m in notes["microscope"].ms}
+    told = {m.k: value(m.value or "") for m in notes["microscope"].ms}
     assert told["cameras"][0]["roi"] == [8, 4, 16, 12]
     assert told["magnification_factor"] == 1.6
     assert "MMCore" in instrument.microscope.model

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -175,11 +174,7 @@ def test_planes_have_what_the_frames_said() -> None:
         for a in made.structured_annotations.map_annotations
         if a.id == second.annotation_refs[0].id
     )
-    assert {k: json.loads(v) for k, v in annotation.value.items()} == {
-        "delta_t": None,
-        "who": "é<&>",
-        "list": [1, 2],
-    }
+    assert dict(annotation.value.items()) == {"delta_t": "null", "who": "é<&>", "list": "[1,2]"}
 
 
 def test_the_later_line_of_a_plane_counts() -> None:

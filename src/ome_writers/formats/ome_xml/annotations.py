@@ -22,6 +22,8 @@ _URI = re.compile(
     r"(?:[A-Za-z][A-Za-z0-9+.-]*:(?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?![^/?#])|(?!/))|(?! *(?:[^/?#]*:|//)))"
     r"(?:[^%#\[\]]|%[0-9A-Fa-f]{2})*(?:#[^%#\[\]]*)?"
 )
+# What XML cannot hold, or reads back as another character (a carriage return as a line feed).
+_NEEDS_ESCAPE = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
 _NOT_PLAIN = re.compile("[^A-Za-z0-9._~ /-]|(?<=/)/|^/")
 
 
@@ -33,10 +35,9 @@ def uri(name: str) -> str:
 
 
 def map_annotation(identifier: str, namespace: str, pairs: Mapping[str, Any]) -> str:
-    """Return a MapAnnotation: one entry a key, its value as JSON."""
+    """Return a MapAnnotation: one entry per key, its value as `value_of` reads it."""
     entries = "".join(
-        f"<M K={attribute(key)}>{content(_escaped(to_strict_json(value).decode()))}</M>"
-        for key, value in pairs.items()
+        f"<M K={attribute(key)}>{content(_text_of(value))}</M>" for key, value in pairs.items()
     )
     return (
         f'<MapAnnotation ID="{identifier}" Namespace={attribute(uri(namespace))}>'
@@ -45,11 +46,18 @@ def map_annotation(identifier: str, namespace: str, pairs: Mapping[str, Any]) ->
 
 
 def value_of(text: str) -> Any:
-    """Return what an entry says: the value of its JSON, or the text when it is none."""
+    """Return the value of an entry: parsed where it is JSON, otherwise the text itself."""
     try:
         return from_json(text)
     except ValueError:
         return text
+
+
+def _text_of(value: Any) -> str:
+    """Return the text of an entry: a string as it is where `value_of` returns it unchanged, otherwise JSON."""
+    if isinstance(value, str) and not _NEEDS_ESCAPE.search(value) and value_of(value) == value:
+        return value
+    return _escaped(to_strict_json(value).decode())
 
 
 def _escaped(json: str) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import unescape
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.frame_metadata import latest, read_lines
 from ome_writers.formats.ome_xml import render_planes
+from ome_writers.formats.ome_xml.annotations import value_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -103,8 +104,9 @@ class LeftText:
         self.xml = xml
         begin = xml.find(b'Namespace="ome_writers"')
         own = xml[begin : xml.find(b"</MapAnnotation>", begin)] if begin >= 0 else b""
-        self._state: dict[bytes, bytes] = dict(_STATE.findall(own))
-        if b"status" not in self._state:
+        found = ((key.decode(), value_of(text.decode())) for key, text in _STATE.findall(own))
+        self._state: dict[str, Any] = dict(found)
+        if "status" not in self._state:
             raise UnsupportedError("its OME-XML does not tell how it was written")
         self._spans = []
         for start in _PIXELS.finditer(xml):
@@ -117,34 +119,34 @@ class LeftText:
     @property
     def writing(self) -> bool:
         """Whether nobody has said yet how the acquisition ended."""
-        return self._state[b"status"] == b'"writing"'
+        return self.status == "writing"
 
     @property
     def status(self) -> str:
         """How the acquisition stands, or ended."""
-        return self._state[b"status"].decode().strip('"')
+        return str(self._state["status"])
 
     @property
     def frames(self) -> int:
         """How many frames were written by then."""
-        text = self._state.get(b"frames_written", b"")
-        return int(text) if text.isdigit() else 0
+        frames = self._state.get("frames_written")
+        return frames if isinstance(frames, int) else 0
 
     @property
     def expected(self) -> int | None:
         """How many frames were planned; None without an end."""
-        text = self._state.get(b"frames_expected", b"null")
-        return int(text) if text.isdigit() else None
+        frames = self._state.get("frames_expected")
+        return frames if isinstance(frames, int) else None
 
     @property
     def keeps(self) -> bool:
         """Whether the planned shape shall stay."""
-        return self._state.get(b"on_incomplete") == b'"keep"'
+        return bool(self._state.get("on_incomplete") == "keep")
 
     @property
     def growing(self) -> str:
         """The letter of the axis without an end; empty when all have one."""
-        return self._state.get(b"growing", b"").decode().strip('"')
+        return str(self._state.get("growing", ""))
 
     def has_planes(self, image: int) -> bool:
         """Whether something is said of the planes of an image."""
@@ -153,7 +155,7 @@ class LeftText:
 
     def axes(self, image: int, rank: int) -> dict[str, int]:
         """Return the letters of the `rank` axes by which a journal names a place."""
-        stored = self._state.get(b"axes", b"").decode().strip('"')
+        stored = str(self._state.get("axes", ""))
         slow_first = stored or self.images[image].order[3 - rank :]
         return {letter: axis for axis, letter in enumerate(slow_first)}
 
@@ -204,7 +206,7 @@ class LeftText:
             xml = xml[:at] + annotations + xml[at:]
         if self.writing:
             at = xml.index(b'Namespace="ome_writers"')
-            for key, value in (("status", f'"{status}"'), ("frames_written", str(frames))):
+            for key, value in (("status", status), ("frames_written", str(frames))):
                 entry = re.compile(rb'<M K="%s">[^<]*</M>' % key.encode()).search(xml, at)
                 if entry:
                     new = f'<M K="{key}">{value}</M>'.encode()

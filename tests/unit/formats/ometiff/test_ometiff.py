@@ -157,7 +157,7 @@ def test_metadata_can_be_edited_before_and_after_close(tmp_path: Path, layout: s
         assert [len(image.pixels.planes) for image in model.images] == [3, 2, 2]
         assert pairs(model, "during") == [{"a": "3"}]
         assert pairs(model, "after") == [{"b": "[4]"}]
-        assert pairs(model, "ome_writers")[0]["status"] == '"cancelled"'
+        assert pairs(model, "ome_writers")[0]["status"] == "cancelled"
         ids = [a.id for a in model.structured_annotations.map_annotations]
         assert len(set(ids)) == len(ids)
 
