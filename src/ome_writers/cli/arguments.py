@@ -21,6 +21,7 @@ __all__ = [
     "ask_json",
     "camera_dtype",
     "disk_folder",
+    "format_name",
     "frame_size",
     "output_path",
     "positive",
@@ -64,6 +65,24 @@ def frame_size(text: str) -> tuple[int, int]:
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no HEIGHTxWIDTH, as in 2048x2048")
     return int(match[1]), int(match[2])
+
+
+def format_name(path: Path) -> str:
+    """Return the name of the format that the suffix of an output path stands for.
+
+    Raises
+    ------
+    UsageError
+        If it does not stand for any.
+    """
+    from ome_writers.settings import inferred_format
+
+    fields, known = inferred_format(str(path))
+    if not known:
+        raise UsageError(
+            f"{path}: its name does not say the format; let it end in .ome.zarr or .ome.tiff"
+        )
+    return fields["name"]
 
 
 def output_path(text: str) -> Path:

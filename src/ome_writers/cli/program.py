@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0 done, 1 it failed, 2 it was asked wrongly, 130 Ctrl-C.
+        The exit status: 0 done, 1 it failed, 2 usage error, 130 Ctrl-C.
     """
     command_line = parser()
     try:

@@ -107,7 +107,8 @@ def convert(
     verify
         Whether to read every frame again at the end, and compare.
     on_frame
-        Called after each frame with the number of frames that are done and of those there are.
+        Called after each frame with the number of frames that are written and of those there are; with `verify`, then
+        again from 1, with the number of those that are compared.
 
     Raises
     ------
@@ -138,15 +139,15 @@ def convert(
     )
     output = Path(settings.output_path)
     refuse_itself(found.path, output)
-    total, done = len(read) * (2 if verify else 1), itertools.count(1)
 
-    def tell() -> None:
-        if on_frame is not None:
-            on_frame(next(done), total)
+    def counted() -> Callable[[], object]:
+        """Return a function that calls `on_frame` for one frame after the other."""
+        done = itertools.count(1)
+        return lambda: on_frame and on_frame(next(done), len(read))
 
-    copied = _copy(found, read, settings, tell, with_checksums=verify)
+    copied = _copy(found, read, settings, counted(), with_checksums=verify)
     if verify:
-        _refuse_differences(found.path, output, dimensions, write, copied.checksums, tell)
+        _refuse_differences(found.path, output, dimensions, write, copied.checksums, counted())
     return Conversion(
         source=found.path,
         destination=output,
@@ -171,7 +172,7 @@ def _copy(
     found: Source,
     rows: Rows,
     settings: AcquisitionSettings,
-    tell: Callable[[], None],
+    tell: Callable[[], object],
     *,
     with_checksums: bool,
 ) -> _Copied:
@@ -205,7 +206,7 @@ def _refuse_differences(
     dimensions: Sequence[Dimension],
     rows: Rows,
     checksums: NDArray[np.uint32],
-    tell: Callable[[], None],
+    tell: Callable[[], object],
 ) -> None:
     """Read all frames again; raise WriteError if one is not what was appended. `tell` is called after each."""
     view = open_dataset(output, remember=REMEMBER)

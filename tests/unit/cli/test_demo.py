@@ -138,7 +138,7 @@ def test_demo_never_replaces_what_is_not_ours(folder: Path) -> None:
 def test_demo_refuses_a_name_without_a_format(folder: Path) -> None:
     """A name that says no format ends with a sentence, and nothing is written."""
     done = _run(folder, "run")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "let it end in .ome.zarr or .ome.tiff" in done.stderr
     assert not list(folder.iterdir())
 

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from ome_writers.cli.arguments import ask_json, output_path
+from ome_writers.cli.arguments import ask_json, format_name, output_path
 from ome_writers.cli.command import SUCCESS, Command, CommandError, UsageError
 from ome_writers.cli.describing import describe
 from ome_writers.cli.screen import human_size, size_in_files
@@ -101,13 +101,16 @@ def _convert(
     began = time.perf_counter()
     with ExitStack() as stack, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # they were said when SOURCE was written
-        advance: Advance | None = None
+        bars: list[Advance] = []
+        labels = iter(("Written", "Verified"))
 
         def on_frame(done: int, total: int) -> None:
-            nonlocal advance
-            if advance is None:
-                advance = stack.enter_context(screen.progress("Frames", total))
-            advance(f"{done / (time.perf_counter() - began):.0f} frames/s")
+            nonlocal began
+            if done == 1:
+                stack.close()  # ends the bar of the frames that were written
+                bars.append(stack.enter_context(screen.progress(next(labels), total)))
+                began = time.perf_counter()
+            bars[-1](f"{done / (time.perf_counter() - began):.0f} frames/s")
 
         try:
             made = convert(
@@ -167,21 +170,17 @@ def _as_typed(message: str) -> str:
 
 def _format(options: Namespace) -> str:
     """Return what the settings are to take as format; refuse a name that says none, and what does not go with it."""
-    from ome_writers.settings import FORMAT_NAMES, inferred_format
+    from ome_writers.settings import FORMAT_NAMES
 
     destination: Path = options.destination
     engine: str | None = options.engine
-    said, known = inferred_format(str(destination))
-    if not known:
-        raise UsageError(
-            f"{destination}: its name does not say the format; let it end in .ome.zarr or .ome.tiff"
-        )
-    if said["name"] == "ome-tiff" and (options.chunk or options.shard):
+    name = format_name(destination)
+    if name == "ome-tiff" and (options.chunk or options.shard):
         option = "--chunk" if options.chunk else "--shard"
         raise UsageError(f"{option}: OME-TIFF has neither chunks nor shards, each plane is a page")
     if engine is None:
         return "auto"
-    if FORMAT_NAMES[engine]["name"] != said["name"]:
+    if FORMAT_NAMES[engine]["name"] != name:
         raise UsageError(f"--engine: {engine} does not write what {destination} is called")
     return engine
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.cli.arguments import output_path, positive_count
+from ome_writers.cli.arguments import format_name, output_path, positive_count
 from ome_writers.cli.command import SUCCESS, Command, CommandError
 from ome_writers.cli.demonstration.acquisition import acquire, open_microscope
 from ome_writers.cli.demonstration.picture import draw_contact_sheet
@@ -52,8 +52,9 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, screen: Screen) -> int:
-    microscope = open_microscope(options.timepoints)
     output: Path = options.out or _next_free(Path(DEFAULT))
+    format_name(output)  # refuses before the microscope is loaded
+    microscope = open_microscope(options.timepoints)
     path = microscope.output_path(output)
     if path.exists() and not options.overwrite:
         raise CommandError(f"{path} exists; give another name, or --overwrite to replace it")

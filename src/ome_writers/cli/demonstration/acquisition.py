@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 import zlib
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.cli.command import CommandError, MissingExtraError, require
+from ome_writers.cli.command import MissingExtraError, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -66,16 +65,7 @@ class Microscope:
                 image_height=self.core.getImageHeight(),
             )
         }
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)
-            try:
-                asked = AcquisitionSettings(root_path=output, dtype="uint16", **settings)
-            except UserWarning:
-                raise CommandError(
-                    f"{output}: its name does not say the format; "
-                    "let it end in .ome.zarr or .ome.tiff"
-                ) from None
-        return Path(asked.output_path)
+        return Path(AcquisitionSettings(root_path=output, dtype="uint16", **settings).output_path)
 
 
 def open_microscope(timepoints: int) -> Microscope:
