@@ -23,7 +23,7 @@ def table() -> str:
         extra = f"`{row.extra}`" if row.extra else "-"
         codecs = ", ".join(f"`{name}`" for name in sorted(row.compressions - {"none"})) or "none"
         answers = ["yes" if getattr(row, name) else "no" for name in COLUMNS]
-        if row.format != "ome-zarr":
+        if not row.sharding:
             answers[list(COLUMNS).index("sharding")] = "-"
         lines.append(_line([f"`{row.name}`", row.format, extra, codecs, *answers]))
     return "\n".join(lines)

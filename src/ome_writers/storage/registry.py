@@ -63,7 +63,7 @@ class EngineRow:
     growth
         It takes arrays with an axis that has no planned end.
     sharding
-        It writes shards.
+        It writes chunks and shards. Without it, `chunk_size` and `shard_size_chunks` have no effect.
     ragged
         It takes arrays that are not filled from start to end.
     live
@@ -117,8 +117,6 @@ class EngineRow:
         pages = sum(math.prod(a.index_shape) for a in arrays)
         if self.format == "ome-tiff" and pages > MOST_PAGES:
             reasons.append(f"it writes {MOST_PAGES} planes at most, and these are {pages}")
-        if not self.sharding and any(a.shards for a in arrays):
-            reasons.append("it writes no shards")
         if not self.growth and any(a.growing is not None for a in arrays):
             reasons.append("it takes no unbounded axis")
         if not self.ragged and plan.router.schedule is not None:
@@ -232,6 +230,7 @@ ENGINES: dict[str, EngineRow] = {
             requires=("tifffile", "ome_types"),
             extra="tifffile",
             compressions=frozenset(COMPRESSIONS["ome-tiff"][1]),
+            sharding=False,
             dtypes=frozenset(PIXEL_TYPES),
         ),
         EngineRow(

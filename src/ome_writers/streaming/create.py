@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from ome_writers.storage import EngineRow
 
 __all__ = ["create_stream"]
+
+_log = logging.getLogger("ome_writers")
 
 
 class _Beginning(NamedTuple):
@@ -86,6 +89,7 @@ def create_stream(settings: AcquisitionSettings | None = None, **fields: Any) ->
     settings = settings.model_copy(deep=True)
     settings.validate_stream_ready()
     begun = _begin(settings)
+    _log_settings_without_effect(begun.row, begun.plan)
     try:
         return OMEStream(*begun, _begin_anew)
     except BaseException:
@@ -123,6 +127,30 @@ def _begin(settings: AcquisitionSettings) -> _Beginning:
     if output is not None:
         output.settle()
     return _Beginning(plan, row, recorder)
+
+
+def _log_settings_without_effect(row: EngineRow, plan: Plan) -> None:
+    """Log which chunks and shards were set in vain: a warning would be an error in clients that forbid warnings."""
+    if row.sharding:
+        return
+    dimensions = plan.settings.dimensions
+    whole = [1] * (len(dimensions) - 2) + [d.count for d in dimensions[-2:]]
+    names = {
+        "chunk_size": [
+            d.name
+            for d, default in zip(dimensions, whole, strict=True)
+            if d.chunk_size and min(d.chunk_size, d.count or d.chunk_size) != default
+        ],
+        "shard_size_chunks": [d.name for d in dimensions if d.shard_size_chunks],
+    }
+    set_in_vain = [f"{field} of {', '.join(axes)}" for field, axes in names.items() if axes]
+    if set_in_vain:
+        _log.warning(
+            "%s: %s: no effect, %s stores each plane by itself. Leave them out, or write OME-Zarr.",
+            plan.settings.output_path or "scratch",
+            " and ".join(set_in_vain),
+            plan.settings.format.name,
+        )
 
 
 def _claim(layout: Layout, settings: AcquisitionSettings) -> Output:

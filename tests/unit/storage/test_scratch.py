@@ -16,7 +16,9 @@ from ome_writers import AcquisitionSettings, Dimension, create_stream, dims_from
 def settings(sizes: dict[str, int | None], **more: object) -> AcquisitionSettings:
     """Return settings for 4 x 4 frames of uint16 in a scratch store."""
     dims = dims_from_standard_axes({**sizes, "y": 4, "x": 4})
-    return AcquisitionSettings(dimensions=dims, dtype="uint16", **{"format": "scratch", **more})
+    return AcquisitionSettings(
+        **{"dimensions": dims, "dtype": "uint16", "format": "scratch", **more}
+    )
 
 
 def frame(value: int) -> np.ndarray:
@@ -32,6 +34,48 @@ def test_frames_stay_in_memory_for_views() -> None:
         view = stream.view()
         assert view[2, 0, 0, 0] == 5
     assert np.asarray(view)[:, :, 0, 0].tolist() == [[1, 2], [3, 4], [5, 0]]
+
+
+@pytest.mark.parametrize("suffix", ["", "x.ome.tiff"])
+def test_chunks_and_shards_without_effect_are_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, suffix: str
+) -> None:
+    """Scratch and OME-TIFF take settings for chunks and shards, and log one warning that names them."""
+    if suffix:
+        pytest.importorskip("tifffile")
+        pytest.importorskip("ome_types")
+    dimensions = [
+        Dimension(name="t", count=4, chunk_size=1, shard_size_chunks=2, type="time"),
+        Dimension(name="y", count=4, chunk_size=2),
+        Dimension(name="x", count=4, chunk_size=4),
+    ]
+    path = tmp_path / suffix if suffix else ""
+    with (
+        caplog.at_level("WARNING", "ome_writers"),
+        create_stream(settings({}, dimensions=dimensions, root_path=path, format="auto")) as stream,
+    ):
+        for i in range(4):
+            stream.append(frame(i))
+        assert np.asarray(stream.view())[:, 0, 0].tolist() == [0, 1, 2, 3]
+    [record] = caplog.records
+    assert "chunk_size of y and shard_size_chunks of t: no effect" in record.getMessage()
+
+
+@pytest.mark.parametrize("name", ["scratch", "x.ome.tiff"])
+def test_default_chunks_are_not_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """Chunks of one whole plane, which clients set for every format, are what is stored anyway."""
+    dimensions = [
+        Dimension(name="t", count=1, chunk_size=1),
+        Dimension(name="y", count=4, chunk_size=4),
+        Dimension(name="x", count=4, chunk_size=100),
+    ]
+    form = "scratch" if name == "scratch" else "auto"
+    wanted = settings({}, dimensions=dimensions, root_path=tmp_path / name, format=form)
+    with caplog.at_level("WARNING", "ome_writers"), create_stream(wanted) as stream:
+        stream.append(frame(1))
+    assert not caplog.records
 
 
 def test_past_the_limit_frames_go_to_a_folder() -> None:
