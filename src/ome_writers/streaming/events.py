@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -22,12 +22,13 @@ from ome_writers.views import coordinates, guarded, guarded_signal_class, view_n
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from numpy.typing import NDArray
     from psygnal import SignalGroup
 
     from ome_writers.routing import Plan
 
-    Place = int | Mapping[str, int]
-    """A frame's position in the acquisition order, or its whole acquisition index."""
+    Place = int | range | Mapping[str, int]
+    """A frame's position in the acquisition order, the positions that were skipped, or a whole acquisition index."""
 
 __all__ = ["CoordUpdate", "Events"]
 
@@ -42,7 +43,7 @@ _log = logging.getLogger("ome_writers")
 
 @dataclass(frozen=True, slots=True)
 class CoordUpdate:
-    """One frame has been taken.
+    """One frame was appended, or a `skip` reached a new extent.
 
     Attributes
     ----------
@@ -50,7 +51,7 @@ class CoordUpdate:
         For each dimension the coordinates reached so far: names of channels and positions, else a
         range. The keys are those of `StreamView.dims`, y and x included.
     current_indices
-        The frame's place by dimension (0 for y and x).
+        The frame's place by dimension (0 for y and x); of a skip the last place.
     frame_number
         Which frame it was, counted from 0; places that were skipped count.
     is_high_water_mark
@@ -127,7 +128,14 @@ class Events:
 
         A frame in order is told with its position, so that skipped places count.
         """
-        self._queue.append((place if isinstance(place, int) else number, place))
+        self._enqueue(place if isinstance(place, int) else number, place)
+
+    def places_skipped(self, positions: range) -> None:
+        """Take note of places that `skip` passed; listeners are called if they reach a new extent."""
+        self._enqueue(positions[-1], positions)
+
+    def _enqueue(self, number: int, place: Place) -> None:
+        self._queue.append((number, place))
         self._taken += 1
         if self._idle:
             self._idle = False
@@ -201,7 +209,7 @@ class Events:
             if lost:
                 batch = batch[-1:]
             rows = self._rows([place for _, place in batch])
-            for i, (number, _) in enumerate(batch):
+            for i, (number, place) in enumerate(batch):
                 if self._closing.is_set():
                     since = time.monotonic() if since is None else since
                     lost = lost or (time.monotonic() - since > GRACE and i < len(batch) - 1)
@@ -211,27 +219,29 @@ class Events:
                 if behind and i < len(batch) - 1:
                     lost = True
                     continue
-                self._tell(number, rows[i], caught_up=lost)
+                self._tell(number, place, rows[i], caught_up=lost)
                 lost = False
 
-    def _rows(self, places: list[Place]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def _rows(self, places: list[Place]) -> NDArray[np.int64]:
         """Return the acquisition index of each place, shape (n, axes)."""
         if all(isinstance(place, int) for place in places):
             return self._router.acquired(np.asarray(places, dtype=np.int64))
-        rows = [
-            self._router.indices(place) if isinstance(place, int) else place for place in places
-        ]
+        positions = [place[-1] if isinstance(place, range) else place for place in places]
+        rows = (self._router.indices(at) if isinstance(at, int) else at for at in positions)
         return np.asarray([[row[a] for a in self._router.axes] for row in rows], dtype=np.int64)
 
-    def _tell(
-        self, number: int, row: np.ndarray[Any, np.dtype[np.int64]], *, caught_up: bool
-    ) -> None:
-        """Tell of one frame; `caught_up` says that others before it were left out."""
+    def _tell(self, number: int, place: Place, row: NDArray[np.int64], *, caught_up: bool) -> None:
+        """Tell of one frame or skip; `caught_up` says that others before it were left out."""
         extents = np.maximum(self._extents, row + 1)
+        if isinstance(place, range):
+            highest = self._router.highest(place.stop)
+            extents = np.maximum(extents, [highest[axis] + 1 for axis in self._router.axes])
         if caught_up:
             extents = np.maximum(extents, self._reached())
         grown = bool((extents > self._extents).any())
         self._extents = extents
+        if isinstance(place, range) and not grown:
+            return
         listeners = [x for x in list(self._listeners) if grown or x.event == "coords_changed"]
         if not listeners and self._group is None:
             return
@@ -240,7 +250,8 @@ class Events:
             with guarded(listener.event):
                 listener.callback(update)
         if self._group is not None:
-            self._signal("frame_written", number, update.current_indices)
+            if not isinstance(place, range):
+                self._signal("frame_written", number, update.current_indices)
             self._signal("coords_changed", update)
             if grown:
                 self._signal("coords_expanded", update)
@@ -249,11 +260,11 @@ class Events:
         if self._group is not None:
             self._group[name].emit(*arguments)
 
-    def _reached(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def _reached(self) -> NDArray[np.int64]:
         extents = self._ask()
         return np.asarray([extents.get(a, 0) for a in self._router.axes], dtype=np.int64)
 
-    def _indices(self, row: np.ndarray[Any, np.dtype[np.int64]]) -> dict[str, int]:
+    def _indices(self, row: NDArray[np.int64]) -> dict[str, int]:
         rank = len(self._names) - 2
         return {
             **dict(zip(self._names, row.tolist(), strict=False)),
@@ -262,10 +273,8 @@ class Events:
 
     def _coords(self) -> dict[str, Sequence[object]]:
         extents = [*self._extents.tolist(), *(d.count or 0 for d in self._dimensions[-2:])]
-        return {
-            name: coordinates(dim, extent)
-            for name, dim, extent in zip(self._names, self._dimensions, extents, strict=True)
-        }
+        every = zip(self._names, self._dimensions, extents, strict=True)
+        return {name: coordinates(dim, extent) for name, dim, extent in every}
 
 
 def _signal_group() -> SignalGroup:

@@ -126,11 +126,13 @@ class Intake:
                 self._sampler.look(number, one.number, at_plane, plane)
         return place
 
-    def skip(self, frames: int) -> None:
-        """Pass the next `frames` places."""
+    def skip(self, frames: int) -> range:
+        """Pass the next `frames` places, and return their positions in the acquisition order."""
+        first = self._placement.position
         self._placement.skip(frames)
         if self._learning.open:
             self._learning.note(Action(None, skipped=frames), None, 0)
+        return range(first, self._placement.position)
 
     def image(self, index: Mapping[str, int] | None) -> ImagePlan:
         """Return the image of the frame for `index` (None: of the next in order)."""

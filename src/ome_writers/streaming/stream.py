@@ -183,6 +183,8 @@ class OMEStream:
     def skip(self, *, frames: int = 1) -> None:
         """Pass the next `frames` places without writing; they read as 0.
 
+        Listeners are called once per `skip` that reaches a new extent, with its last place.
+
         Raises
         ------
         ValueError
@@ -195,7 +197,9 @@ class OMEStream:
         with self._lock:
             if self._state is not _OPEN:
                 self._refuse()
-            self._intake.skip(frames)
+            positions = self._intake.skip(frames)
+            if self._events.active:
+                self._events.places_skipped(positions)
 
     # ------------------------------------------------------------------ time
 

@@ -74,8 +74,67 @@ def test_skipped_places_count(tmp_path: Path) -> None:
         stream.append(FRAME)
         stream.skip(frames=3)
         stream.append(FRAME)
-    assert [u.frame_number for u in updates] == [0, 4]
-    assert [u.current_indices["t"] for u in updates] == [0, 4]
+    assert [u.frame_number for u in updates] == [0, 3, 4]
+    assert [u.current_indices["t"] for u in updates] == [0, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "steps", "expected"),
+    [
+        ({"t": 4}, [1, -3], [(0, (1,)), (3, (4,))]),
+        ({"t": 4}, [-2, 1, 1], [(1, (2,)), (2, (3,)), (3, (4,))]),
+        (
+            {"t": 2, "c": 2, "z": 2},
+            [1, -3, 1, -3],
+            [(0, (1, 1, 1)), (3, (1, 2, 2)), (4, (2, 2, 2))],
+        ),
+        ({"t": 3, "c": 2}, [1, -2], [(0, (1, 1)), (2, (2, 2))]),  # the hull, not the last place
+        ({"t": None, "c": 2}, [1, -3, 1], [(0, (1, 1)), (3, (2, 2)), (4, (3, 2))]),
+    ],
+)
+def test_a_skip_that_reaches_a_new_extent_emits_both_events(
+    sizes: dict[str, Any], steps: list[int], expected: list[Any], tmp_path: Path
+) -> None:
+    """`skip` calls listeners once, with its last place, as version 0.3.2 did; signals too, frame_written not."""
+    changed: list[CoordUpdate] = []
+    expanded: list[CoordUpdate] = []
+    frames: list[int] = []
+    with open_stream(tmp_path, **sizes) as stream:
+        stream.on("coords_changed", changed.append)
+        stream.events.coords_expanded.connect(expanded.append)
+        stream.events.frame_written.connect(lambda number, _: frames.append(number))
+        for step in steps:
+            if step > 0:
+                stream.append(FRAME)
+            else:
+                stream.skip(frames=-step)
+    found = [(u.frame_number, tuple(map(len, u.max_coords.values()))[:-2]) for u in expanded]
+    assert found == expected
+    assert changed == expanded
+    assert len(frames) == sum(step > 0 for step in steps)
+
+
+def test_a_skip_that_reaches_no_new_extent_emits_nothing(tmp_path: Path) -> None:
+    """Within the extents that are known, only frames call listeners."""
+    updates: list[CoordUpdate] = []
+    with open_stream(tmp_path, t=2, c=2) as stream:
+        stream.on("coords_changed", updates.append)
+        for _ in range(3):
+            stream.append(FRAME)
+        stream.skip()
+    assert [u.frame_number for u in updates] == [0, 1, 2]
+
+
+def test_a_view_grows_when_a_run_ends_in_skips(tmp_path: Path) -> None:
+    """The listeners of a view, such as sliders, get the full extent."""
+    with open_stream(tmp_path, t=4) as stream:
+        view = stream.view()
+        sizes: list[int] = []
+        stream.on("coords_expanded", lambda update: sizes.append(len(update.max_coords["t"])))
+        stream.append(FRAME)
+        stream.skip(frames=3)
+        assert view.shape == (4, 4, 5)
+    assert sizes == [1, 4]
 
 
 def test_updates_cannot_be_changed() -> None:
