@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from ome_writers.cli.screen import Screen
 
@@ -37,6 +38,8 @@ class Command:
         Does the work and returns the exit status. It must import what is slow or optional itself.
     interrupted
         What Ctrl-C has left behind.
+    failure
+        When the exit status is 1, for ``COMMAND --help``.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Command:
     arguments: Callable[[ArgumentParser], None]
     run: Callable[[Namespace, Screen], int]
     interrupted: str = "interrupted; nothing was changed"
+    failure: str = "it failed; one sentence on stderr says why"
 
 
 class CommandError(Exception):
@@ -53,6 +57,15 @@ class CommandError(Exception):
 
 class UsageError(CommandError):
     """What was typed does not make sense, whatever the dataset: exit status 2."""
+
+
+def error_sentence(error: BaseException, path: Path | None) -> str:
+    """Return an error as one line; one of the operating system names its file, or else the dataset's `path`."""
+    if isinstance(error, OSError) and error.strerror and (error.filename or path):
+        return f"{error.filename or path}: {error.strerror}"
+    # the library speaks of the argument, here it is an option
+    message = str(error).replace("set overwrite=True", "say --overwrite")
+    return " ".join(message.replace("overwrite=True", "--overwrite").split())
 
 
 def require(command: str, extra: str, libraries: Mapping[str, str]) -> None:

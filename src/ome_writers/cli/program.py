@@ -16,6 +16,7 @@ from ome_writers.cli.command import (
     Command,
     CommandError,
     UsageError,
+    error_sentence,
 )
 from ome_writers.cli.commands import (
     advise,
@@ -34,7 +35,6 @@ from ome_writers.errors import OMEWritersError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 COMMANDS: tuple[Command, ...] = (
     demo.COMMAND,
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0 done, 1 it failed, 2 usage error, 130 Ctrl-C.
+        The exit status: 0 done, 1 failed, 2 usage error, 130 Ctrl-C.
     """
     command_line = parser()
     try:
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
     except (CommandError, OMEWritersError, OSError) as error:
-        screen.complain(_one_sentence(error, getattr(options, "path", None)))
+        screen.complain(error_sentence(error, getattr(options, "path", None)))
         return USAGE if isinstance(error, UsageError) else FAILURE
     except KeyboardInterrupt:
         screen.complain(command.interrupted)
@@ -102,15 +102,6 @@ def script() -> NoReturn:
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
-
-
-def _one_sentence(error: BaseException, path: Path | None) -> str:
-    """Say an error in one line; the system's own errors get their file named, or else the dataset."""
-    if isinstance(error, OSError) and error.strerror and (error.filename or path):
-        return f"{error.filename or path}: {error.strerror}"
-    # the library speaks of the argument, here it is an option
-    message = str(error).replace("set overwrite=True", "say --overwrite")
-    return " ".join(message.replace("overwrite=True", "--overwrite").split())
 
 
 def parser() -> argparse.ArgumentParser:
@@ -133,9 +124,19 @@ def parser() -> argparse.ArgumentParser:
             command.name,
             help=command.summary,
             description=command.summary + ".",
-            epilog="examples:\n" + "\n".join(examples),
+            epilog="examples:\n" + "\n".join(examples) + f"\n\nexit status:\n{_statuses(command)}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.arguments(child)
         child.set_defaults(command=command)
     return parser
+
+
+def _statuses(command: Command) -> str:
+    rows = {
+        SUCCESS: "done",
+        FAILURE: command.failure,
+        USAGE: "usage error: an argument makes no sense, whatever the dataset",
+        INTERRUPTED: "interrupted by Ctrl-C",
+    }
+    return "\n".join(f"  {status:>3}  {meaning}" for status, meaning in rows.items())

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     """Called once a step with a few words on how it goes ("212 frames/s")."""
     Show = Callable[[Mapping[str, str]], None]
     """Called with the names and values that are true now."""
+    Relabel = Callable[[str], None]
+    """Called with the label that a progress display shows from now on."""
 
 
 class Screen(Protocol):
@@ -38,7 +40,7 @@ class Screen(Protocol):
     def complain(self, text: str) -> None:
         """Say on stderr what went wrong."""
 
-    def busy(self, label: str) -> AbstractContextManager[None]:
+    def busy(self, label: str) -> AbstractContextManager[Relabel]:
         """Show that work of unknown length goes on while the context lasts."""
         ...
 
@@ -83,11 +85,15 @@ class PlainScreen:
         print(f"ome-writers: {text}", file=sys.stderr, flush=True)
 
     @contextmanager
-    def busy(self, label: str) -> Iterator[None]:
-        """Print a line to stderr, if anybody sees it."""
-        if sys.stderr.isatty():
-            print(f"{label} ...", file=sys.stderr, flush=True)
-        yield
+    def busy(self, label: str) -> Iterator[Relabel]:
+        """Print each label as a line to stderr, if that is a terminal."""
+
+        def show(text: str) -> None:
+            if sys.stderr.isatty():
+                print(f"{text} ...", file=sys.stderr, flush=True)
+
+        show(label)
+        yield show
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Advance]:
@@ -158,11 +164,13 @@ class RichScreen:
         line = Text.assemble(("ome-writers: ", "bold red"), text)
         self._error.print(line, soft_wrap=True)
 
-    def busy(self, label: str) -> AbstractContextManager[Any]:
+    @contextmanager
+    def busy(self, label: str) -> Iterator[Relabel]:
         """Turn a wheel."""
         from rich.text import Text
 
-        return self._error.status(Text(label))
+        with self._error.status(Text(label)) as status:
+            yield lambda text: status.update(Text(text))
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Advance]:

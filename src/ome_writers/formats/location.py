@@ -12,7 +12,7 @@ from ome_writers.formats.ometiff.first_page import ome_xml_text
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["documents_in", "first_tiff", "format_at", "tiffs_in"]
+__all__ = ["documents_in", "first_tiff", "format_at", "listed_names", "tiffs_in"]
 
 TIFF_ENDS = (".tif", ".tiff")
 _ZARR_2 = (".zattrs", ".zgroup", ".zarray")
@@ -47,7 +47,7 @@ def format_at(path: Path) -> Literal["ome-zarr", "ome-tiff"]:
     if tiffs_in(path):
         return "ome-tiff"
     inside = sorted(f.name for f in path.iterdir() if (f / "zarr.json").is_file())
-    hint = f" In it are {_listed(inside)}: name one of them." if inside else ""
+    hint = f" In it are {listed_names(inside)}: name one of them." if inside else ""
     raise UnsupportedError(f"{path} holds neither an OME-Zarr nor TIFF files.{hint}")
 
 
@@ -80,7 +80,7 @@ def first_tiff(path: Path) -> Path:
     # asked twice: a writer may be replacing the text at this moment
     if _strangers(first, others) and (strangers := _strangers(first, others)):
         raise UnsupportedError(
-            f"The TIFF files in {path} are not one set: {first.name} does not name {_listed(strangers)}. "
+            f"The TIFF files in {path} are not one set: {first.name} does not name {listed_names(strangers)}. "
             f"Name the file that is meant."
         )
     return first
@@ -96,6 +96,7 @@ def _strangers(first: Path, others: list[Path]) -> list[str]:
     return [f.name for f in others if f.name not in named]
 
 
-def _listed(names: list[str]) -> str:
+def listed_names(names: list[str]) -> str:
+    """Return the first few of some names, and the number of the others, for a message."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

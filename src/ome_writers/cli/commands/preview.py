@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ome_writers.cli.arguments import ask_dataset, ask_json, positive_count
-from ome_writers.cli.command import SUCCESS, Command, CommandError, UsageError, require
+from ome_writers.cli.arguments import ask_json, positive_count
+from ome_writers.cli.command import Command, CommandError, UsageError, require
+from ome_writers.cli.datasets import Result, add_datasets_argument, is_several, process_datasets
 from ome_writers.settings import split_suffix
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from ome_writers.cli.screen import Screen
+    from ome_writers.cli.screen import Relabel, Screen
 
 ROWS = 24
 """How many rows a sheet has when nobody says another number: a large plate would make a picture of metres."""
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    ask_dataset(parser)
+    add_datasets_argument(parser)
     parser.add_argument(
         "-o", "--output", type=Path, metavar="PNG", help="the picture (default: beside the dataset)"
     )
@@ -35,14 +36,26 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, screen: Screen) -> int:
+    require("preview", "cli", {"PIL": "pillow"})
+    if options.output is not None and options.output.suffix.lower() != ".png":
+        raise UsageError(f"--output: {options.output} does not end in .png")
+    if options.output is not None and is_several(options.paths):
+        raise UsageError("--output: one picture cannot show several datasets; leave it out")
+
+    def process(path: Path, _: Relabel) -> Result:
+        document = _draw(path, options)
+        return Result(document, lambda: screen.say(str(document["picture"])))
+
+    return process_datasets(options, screen, "Drawing", process)
+
+
+def _draw(path: Path, options: Namespace) -> dict[str, Any]:
+    """Draw the picture of a dataset and return what ``--json`` says of it."""
     from ome_writers.cli.sheet import draw_sheet, refuse_existing, rows_of_view
     from ome_writers.views import open_dataset
 
-    require("preview", "cli", {"PIL": "pillow"})
-    path: Path = options.path
-    if options.output is not None and options.output.suffix.lower() != ".png":
-        raise UsageError(f"--output: {options.output} does not end in .png")
-    picture = options.output or path.with_name(split_suffix(path.resolve().name)[0] + ".png")
+    named = path.resolve() if path.name in ("", "..") else path  # "." has no name
+    picture = options.output or named.with_name(split_suffix(named.name)[0] + ".png")
     refuse_existing(picture, overwrite=options.overwrite)
     view = open_dataset(path)
     rows, columns = rows_of_view(view, most=options.rows)
@@ -51,12 +64,12 @@ def _run(options: Namespace, screen: Screen) -> int:
     axes = ", ".join(f"{dim} {size}" for dim, size in zip(view.dims, view.shape, strict=True))
     title = f"{path.resolve().name}   {axes}   {view.dtype}"
     draw_sheet(rows, columns, title, picture, overwrite=options.overwrite)
-    if options.json:
-        shown = {"rows": len(rows), "columns": len(columns)}
-        screen.data({"path": str(path), "picture": str(picture), **shown})
-    else:
-        screen.say(str(picture))
-    return SUCCESS
+    return {
+        "path": str(path),
+        "picture": str(picture),
+        "rows": len(rows),
+        "columns": len(columns),
+    }
 
 
 COMMAND = Command(
@@ -66,7 +79,9 @@ COMMAND = Command(
         ("ome-writers preview demo.ome.zarr", "writes demo.png beside it"),
         ("ome-writers preview run.ome.tiff -o sheet.png", "the same under another name"),
         ("ome-writers preview demo.ome.zarr --overwrite", "replaces demo.png"),
+        ("ome-writers preview *.ome.zarr", "a picture beside each dataset"),
     ),
     arguments=_arguments,
     run=_run,
+    failure="a picture could not be drawn; those of the other datasets are drawn nevertheless",
 )

@@ -4,37 +4,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ome_writers.cli.arguments import ask_dataset, ask_json
-from ome_writers.cli.command import FAILURE, SUCCESS, Command
+from ome_writers.cli.arguments import ask_json
+from ome_writers.cli.command import Command
+from ome_writers.cli.datasets import Result, add_datasets_argument, process_datasets
 from ome_writers.cli.findings import ROWS, as_json, short
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from pathlib import Path
 
-    from ome_writers.cli.screen import Screen
-    from ome_writers.validation import Check
+    from ome_writers.cli.screen import Relabel, Screen
+    from ome_writers.validation import Check, Validation
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    ask_dataset(parser)
+    add_datasets_argument(parser)
     ask_json(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:
     from ome_writers.validation import validate
 
-    path: Path = options.path
-    with screen.busy(f"Looking at {path}"):
+    def process(path: Path, _: Relabel) -> Result:
         done = validate(path)
-    status = SUCCESS if done.valid else FAILURE
-    if options.json:
         checks = [
             {"name": c.name, "skipped": c.skipped, "findings": as_json(c.findings, path)}
             for c in done.checks
         ]
-        screen.data({"path": str(path), "valid": done.valid, "checks": checks})
-        return status
+        document = {"path": str(path), "valid": done.valid, "checks": checks}
+        return Result(document, lambda: _show(path, done, screen), ok=done.valid)
+
+    return process_datasets(options, screen, "Checking", process)
+
+
+def _show(path: Path, done: Validation, screen: Screen) -> None:
     screen.table(str(path), ("check", "result"), [(c.name, _result(c)) for c in done.checks])
     rows = [(c.name, short(f.path, path), f.what) for c in done.checks for f in c.findings]
     if rows:
@@ -43,7 +46,6 @@ def _run(options: Namespace, screen: Screen) -> int:
         screen.say(f"  ... and {hidden} more; --json shows them")
     if any(finding.solved for finding in done.findings):
         screen.say(f"`ome-writers repair {path}` makes it tidy")
-    return status
 
 
 def _result(check: Check) -> str:
@@ -62,7 +64,9 @@ COMMAND = Command(
             "a table of findings; exit status 1 if there are any",
         ),
         ("ome-writers validate run.ome.tiff --json", "the same for a script"),
+        ("ome-writers validate *.ome.zarr", "each dataset; exit status 1 if any has findings"),
     ),
     arguments=_arguments,
     run=_run,
+    failure="a dataset has findings or cannot be read; the others are checked nevertheless",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ome_writers.cli.describing.description import Description
+from ome_writers.cli.describing.folder import FolderContent, list_datasets
 from ome_writers.cli.describing.ometiff import describe_tiff
 from ome_writers.cli.describing.omezarr import describe_zarr
 from ome_writers.formats.location import format_at
@@ -13,7 +14,7 @@ from ome_writers.storage.lock import lock_owner, lock_path
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Description", "describe", "writer_is_gone"]
+__all__ = ["Description", "FolderContent", "describe", "list_datasets", "writer_is_gone"]
 
 
 def describe(path: Path) -> Description:
