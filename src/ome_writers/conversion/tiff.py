@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ome_writers.conversion.source import Source, existing
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.names import distinct
-from ome_writers.formats.ome_xml import FRAME_NAMESPACE
+from ome_writers.formats.ome_xml import FRAME_NAMESPACE, OWN_NAMESPACE, acquisition_facts
 from ome_writers.formats.ome_xml.annotations import value_of
 from ome_writers.formats.reading import ome_xml
 from ome_writers.settings import Channel, Dimension, Plate, Position, dtype_of, row_name
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ome_writers.views import StreamView
 
 __all__ = ["describe_tiff"]
-
-_OWN = "ome_writers"
 
 
 def describe_tiff(path: Path, view: StreamView) -> Source:
@@ -63,7 +61,7 @@ def describe_tiff(path: Path, view: StreamView) -> Source:
     if xml.find("{*}Plate") is not None:
         plate, positions = _wells(xml, images, positions)
     positions = _told_apart(positions)
-    ours = _annotations(xml).pop(_OWN, {})
+    ours = acquisition_facts(xml)
     letters = [letter.lower() for letter in order]
 
     def place(index: Sequence[int]) -> Place:
@@ -88,7 +86,9 @@ def describe_tiff(path: Path, view: StreamView) -> Source:
         plate=plate,
         status=ours.get("status"),
         written=ours.get("frames_written"),
-        metadata={k: v for k, v in _annotations(xml).items() if k not in (_OWN, FRAME_NAMESPACE)},
+        metadata={
+            k: v for k, v in _annotations(xml).items() if k not in (OWN_NAMESPACE, FRAME_NAMESPACE)
+        },
         name="" if several else images[0].get("Name", ""),
         pixels=_frames(pixels, sizes),
     )

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest, read_lines
 from ome_writers.formats.location import documents_in
-from ome_writers.formats.ome_xml.annotations import value_of
+from ome_writers.formats.ome_xml.annotations import acquisition_facts, value_of
 from ome_writers.formats.ometiff.first_page import ome_xml_text, parsed
 from ome_writers.formats.omezarr.groups import group_attributes, image_groups, read_document
 from ome_writers.units import kind_of, ngff_name, si_value
@@ -134,9 +134,7 @@ def _tiff(file: Path) -> Frames:
         a.get("ID"): a for a in xml.iterfind("{*}StructuredAnnotations/{*}MapAnnotation")
     }
     images = xml.findall("{*}Image")
-    own = (a for a in annotations.values() if a.get("Namespace") == "ome_writers")
-    told = (m for a in own for m in a.iterfind("{*}Value/{*}M") if m.get("K") == "axes")
-    axes = next((str(value_of(m.text or "")) for m in told), "")
+    axes = str(acquisition_facts(xml).get("axes", ""))
     found: Frames = []
     for number, image in enumerate(images):
         pixels = image.find("{*}Pixels")

@@ -85,7 +85,7 @@ def test_ome_xml(microscope: CMMCorePlus, tmp_path: Path) -> None:
         (r"(?<=<AcquisitionDate>)[^<]+", "<date>"),
         (r'(?<=DeltaT=")[^"]+', "<seconds>"),
         (r'(?<=Creator=")[^"]+', "<creator>"),
-        (r'(?<=<M K="version">)[^<]+', "<version>"),
+        (r'(?<="version":")[^"]+', "<version>"),
         (r"Micro-Manager: [^\"]+", "Micro-Manager: <software>"),
         (r'(?<=<M K="acquisition_date">)[^<]+', "<date>"),
         (r'(?s)(?<=<M K="software">).*?(?=</M>)', "<software>"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,17 +17,20 @@ import pytest
 pytest.importorskip("tifffile", reason="it judges what repair has made")
 
 import tifffile
+from ome_types import from_tiff
 
 from ome_writers import (
     AcquisitionSettings,
     Dimension,
     OutputLockedError,
     UnsupportedError,
+    convert,
     create_stream,
     read_frame_metadata,
     validate,
 )
 from ome_writers import open as open_view
+from ome_writers.cli.describing import describe
 from ome_writers.repair import Repair, repair
 from ome_writers.storage.lock import lock_document, lock_path
 
@@ -48,6 +52,7 @@ for i in range(appended):
 os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
 """
 FRAME = (4, 6)
+GOLDEN = Path(__file__).parents[2] / "golden" / "ometiff"
 # tifffile's own, of sets
 pytestmark = pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning")
 
@@ -154,7 +159,7 @@ def test_a_killed_file_becomes_tidy(name: str, metadata: bool, tmp_path: Path) -
     assert sorted(f["serial"] for f in known) == (list(range(11)) if metadata else [])
     with tifffile.TiffFile(path) as tiff:
         order = tiff.series[0].axes[:-2]
-        assert '<M K="status">failed</M>' in (tiff.ome_metadata or "")
+        assert '"status":"failed"' in (tiff.ome_metadata or "")
         assert len(tiff.pages) == expected.size
     letters = dict(zip(axes, "tc" if "c" in axes else "tz", strict=False))
     for frame in known:
@@ -259,8 +264,8 @@ def test_a_file_killed_after_its_last_frame_is_complete(tmp_path: Path) -> None:
     path = killed(settings(tmp_path, {"t": 3, "c": 2}), 6, 6, metadata=False)
     repaired(path)
     with tifffile.TiffFile(path) as tiff:
-        assert '<M K="status">complete</M>' in (tiff.ome_metadata or "")
-        assert '<M K="frames_written">6</M>' in (tiff.ome_metadata or "")
+        assert '"status":"complete"' in (tiff.ome_metadata or "")
+        assert '"frames_written":6}' in (tiff.ome_metadata or "")
         assert tiff.series[0].shape == (3, 2, *FRAME)
 
 
@@ -270,14 +275,14 @@ def test_a_file_killed_before_its_first_frame(tmp_path: Path, metadata: bool) ->
     path = killed(settings(tmp_path, {"t": 3, "c": 2}), 0, 0)
     repaired(path)
     with tifffile.TiffFile(path) as tiff:
-        assert '<M K="frames_written">0</M>' in (tiff.ome_metadata or "")
+        assert '"frames_written":0}' in (tiff.ome_metadata or "")
         assert not tiff.asarray().any()
     folder = tmp_path / "one"
     folder.mkdir()
     path = killed(settings(folder, {}), 1, 1, metadata=metadata)
     repaired(path)
     with tifffile.TiffFile(path) as tiff:
-        assert '<M K="status">complete</M>' in (tiff.ome_metadata or "")
+        assert '"status":"complete"' in (tiff.ome_metadata or "")
         assert tiff.asarray().max() == 1
     assert validate(path).valid
 
@@ -316,7 +321,7 @@ def test_what_clients_wrote_stays(tmp_path: Path) -> None:
         assert tiff.series[0].shape == (4, *FRAME)
     assert "mine &amp; &lt;yours&gt;" in text
     assert '<M K="status">writing</M><M K="who">me</M>' in text
-    assert '<M K="status">failed</M>' in text
+    assert '"status":"failed"' in text
     assert [f["serial"] for f in read_frame_metadata(left / "x.ome.tiff")] == [0, 1, 2, 3]
     assert validate(left / "x.ome.tiff").valid
 
@@ -343,7 +348,7 @@ def test_what_is_not_ours_is_refused(tmp_path: Path) -> None:
     """TIFFs of others, links, and single files of a set are left as they are, with a reason."""
     other = tmp_path / "other.ome.tiff"
     tifffile.imwrite(other, np.zeros((5, 8, 8), np.uint8), ome=True)
-    with pytest.raises(UnsupportedError, match="does not tell how it was written"):
+    with pytest.raises(UnsupportedError, match="does not record how it was written"):
         repair(other)
     path = killed(settings(tmp_path, {"t": 4, "p": 2}), 2, 2)
     (path / ".ome-writers.lock").unlink()
@@ -367,3 +372,29 @@ def test_a_line_that_nobody_can_read_costs_no_other(tmp_path: Path, line: int, t
     told = [frame["serial"] for frame in read_frame_metadata(path)]
     assert told == [number for number in range(6) if number != line]
     assert validate(path).valid
+
+
+def test_facts_in_a_map_annotation_are_read(tmp_path: Path) -> None:
+    """A file of a pre-release, with facts in a MapAnnotation and a killed writer, is repaired and converted."""
+    path = tmp_path / "map_annotation.ome.tiff"
+    shutil.copy(GOLDEN / path.name, path)
+    shutil.copy(GOLDEN / "map_annotation.jsonl", tmp_path / f".{path.name}.jsonl")
+    assert describe(path).status == "writing"
+    repaired(path)
+    described = describe(path)
+    assert (described.status, described.frames_written, described.frames_expected) == (
+        "failed",
+        3,
+        4,
+    )
+    assert [frame["serial"] for frame in read_frame_metadata(path)] == [0, 1, 2]
+    model = from_tiff(path)
+    notes = model.structured_annotations.map_annotations
+    assert [(note.namespace, dict(note.value)) for note in notes] == [
+        ("lab", {"who": '"me"'}),
+        *(("ome_writers/frame_metadata", {"serial": str(i)}) for i in range(3)),
+    ]
+    done = convert(path, tmp_path / "copy.ome.zarr")
+    assert done.frames == 3
+    attributes = json.loads((tmp_path / "copy.ome.zarr" / "zarr.json").read_text())["attributes"]
+    assert attributes["lab"] == {"who": "me"}

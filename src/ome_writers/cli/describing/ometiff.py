@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ome_writers.cli.command import CommandError
 from ome_writers.cli.describing.description import Axis, Description, ImageDescription, measure
 from ome_writers.formats.location import first_tiff
+from ome_writers.formats.ome_xml import acquisition_facts
 from ome_writers.formats.ometiff.first_page import first_page, ome_xml_text, parsed
 from ome_writers.settings import dtype_of
 
@@ -41,16 +42,17 @@ def describe_tiff(path: Path) -> Description:
     members |= {file for file in folder.glob("*.companion.ome") if path.is_dir()}
     files, size = measure(members)
     plates = xml.find("{*}Plate") is not None
-    status, written = _annotated(xml, "status"), _annotated(xml, "frames_written")
-    if status is None:  # somebody else's
-        written = str(len(xml.findall(".//{*}Plane")) or "")
+    facts = acquisition_facts(xml)
+    status, written = facts.get("status"), _count(facts.get("frames_written"))
+    if not isinstance(status, str):  # another writer's file
+        status, written = None, len(xml.findall(".//{*}Plane")) or None
     return Description(
         path=str(path),
         format="OME-TIFF",
         layout="plate" if plates else "image" if len(images) == 1 else "collection",
         status=status,
-        frames_written=None if status == "writing" else _whole(written),
-        frames_expected=_whole(_annotated(xml, "frames_expected")),
+        frames_written=None if status == "writing" else written,
+        frames_expected=_count(facts.get("frames_expected")),
         written_by=xml.get("Creator"),
         files=files,
         bytes_on_disk=size,
@@ -87,15 +89,5 @@ def _name(element: Element) -> str:
     return element.get("Name", "") or element.get("ID", "")
 
 
-def _whole(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdecimal() else None
-
-
-def _annotated(xml: Element, key: str) -> str | None:
-    """Return one value of this library's own annotation, without the quotes of its JSON."""
-    for annotation in xml.iterfind(".//{*}MapAnnotation"):
-        if annotation.get("Namespace") in ("ome_writers", "ome-writers"):
-            for entry in annotation.iterfind(".//{*}M"):
-                if entry.get("K") == key:
-                    return (entry.text or "").strip('"') or None
-    return None
+def _count(value: object) -> int | None:
+    return value if type(value) is int and value >= 0 else None

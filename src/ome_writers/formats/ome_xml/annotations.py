@@ -1,4 +1,4 @@
-"""Key-value pairs that the schema has no element for: MapAnnotation."""
+"""What the schema has no element for: pairs in a MapAnnotation, and this library's facts in a CommentAnnotation."""
 
 from __future__ import annotations
 
@@ -12,8 +12,21 @@ from ome_writers.formats.strict_json import to_strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from xml.etree.ElementTree import Element
 
-__all__ = ["FRAME_NAMESPACE", "map_annotation", "uri", "value_of"]
+__all__ = [
+    "FRAME_NAMESPACE",
+    "OWN_NAMESPACE",
+    "acquisition_annotation",
+    "acquisition_facts",
+    "facts_of",
+    "map_annotation",
+    "uri",
+    "value_of",
+]
+
+OWN_NAMESPACE = "ome_writers"
+"""Namespace of the annotation that holds what this library records of the acquisition."""
 
 FRAME_NAMESPACE = "ome_writers/frame_metadata"
 """Namespace of the annotations that hold a frame's own keys."""
@@ -43,6 +56,36 @@ def map_annotation(identifier: str, namespace: str, pairs: Mapping[str, Any]) ->
         f'<MapAnnotation ID="{identifier}" Namespace={attribute(uri(namespace))}>'
         f"<Value>{entries}</Value></MapAnnotation>"
     )
+
+
+def acquisition_annotation(
+    facts: Mapping[str, Any], identifier: str = "Annotation:ome_writers"
+) -> str:
+    """Return the CommentAnnotation of what this library records of the acquisition: one JSON object.
+
+    It is not a MapAnnotation, so that the MapAnnotations of a file are the user's and the frames' only.
+    """
+    json = content(_escaped(to_strict_json(facts).decode()))
+    return (
+        f'<CommentAnnotation ID="{identifier}" Namespace="{OWN_NAMESPACE}">'
+        f"<Value>{json}</Value></CommentAnnotation>"
+    )
+
+
+def acquisition_facts(xml: Element) -> dict[str, Any]:
+    """Return what this library recorded of the acquisition in an OME-XML; empty if it did not write it."""
+    annotations = xml.iterfind("{*}StructuredAnnotations/*")
+    own = (a for a in annotations if a.get("Namespace") == OWN_NAMESPACE)
+    return next(map(facts_of, own), {})
+
+
+def facts_of(annotation: Element) -> dict[str, Any]:
+    """Return the facts in this library's annotation; pre-releases of 1.0 wrote them as a MapAnnotation."""
+    pairs = annotation.findall("{*}Value/{*}M")
+    if pairs:
+        return {pair.get("K", ""): value_of(pair.text or "") for pair in pairs}
+    facts = value_of(annotation.findtext("{*}Value") or "")
+    return facts if isinstance(facts, dict) else {}
 
 
 def value_of(text: str) -> Any:

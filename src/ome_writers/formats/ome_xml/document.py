@@ -6,7 +6,7 @@ import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ome_writers.formats.ome_xml.annotations import map_annotation
+from ome_writers.formats.ome_xml.annotations import acquisition_annotation, map_annotation
 from ome_writers.formats.ome_xml.images import Pages, cameras, images, letters
 from ome_writers.formats.ome_xml.planes import Planes, render_planes
 from ome_writers.formats.ome_xml.plates import plate
@@ -64,6 +64,7 @@ def render_body(
     pages: Sequence[Pages] | None = None,
     planes: Mapping[int, Planes] = {},
     metadata: Mapping[str, Mapping[str, Any]] = {},
+    facts: Mapping[str, Any] | None = None,
 ) -> Body:
     """Return what stands inside the root element.
 
@@ -81,6 +82,8 @@ def render_body(
         Image number to what is known of its planes.
     metadata
         Global metadata by namespace: a MapAnnotation each.
+    facts
+        What this library records of the acquisition.
     """
     start = began.astimezone(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
     head: list[str] = []
@@ -92,7 +95,8 @@ def render_body(
         head.append(f'<Instrument ID="Instrument:0">{"".join(parts)}</Instrument>')
     body = ["".join(head).encode()]
     body.extend(images(plan, shapes, began=start, detectors=detectors, pages=pages, planes=planes))
-    annotations = [
+    annotations = [] if facts is None else [acquisition_annotation(facts).encode()]
+    annotations += [
         map_annotation(f"Annotation:{i}", namespace, pairs).encode()
         for i, (namespace, pairs) in enumerate(metadata.items())
     ]

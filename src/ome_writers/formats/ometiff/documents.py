@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TiffDocuments"]
 
-_OWN = "ome_writers"
-
 
 class TiffDocuments:
     """The documents of one OME-TIFF; see `formats.documents.Documents`.
@@ -150,7 +148,8 @@ class TiffDocuments:
             began=self._began,
             pages=pages_of(self._plan, self._layout, self._files, shapes, writing=writing),
             planes=planes,
-            metadata={**self._globals, _OWN: self._state()},
+            metadata=self._globals,
+            facts=self._state(),
         )
 
     def _state(self) -> dict[str, Any]:

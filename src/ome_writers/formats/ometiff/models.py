@@ -11,7 +11,8 @@ import uuid
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from ome_writers.formats.ome_xml import FRAME_NAMESPACE, NAMESPACE, map_annotation, uri, whole
+from ome_writers.formats.ome_xml import NAMESPACE, map_annotation, uri, whole
+from ome_writers.formats.ome_xml.annotations import FRAME_NAMESPACE, OWN_NAMESPACE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Edited", "check_models", "edit", "models"]
 
-_OWN = "ome_writers"
 _SIZES = ("DimensionOrder", "Type", "SizeX", "SizeY", "SizeZ", "SizeC", "SizeT")
 
 
@@ -187,13 +187,12 @@ class Edited:
     def _refresh_annotations(self, fresh: Element) -> None:
         annotations = self._annotations()
         known = {a.get("ID") for a in annotations}
-        for annotation in fresh.iterfind("StructuredAnnotations/MapAnnotation"):
+        for annotation in fresh.iterfind("StructuredAnnotations/*"):
             if annotation.get("Namespace") == FRAME_NAMESPACE and annotation.get("ID") not in known:
                 annotations.append(annotation)
-            elif annotation.get("Namespace") == _OWN:
-                own = next((a for a in annotations if a.get("Namespace") == _OWN), None)
-                if own is not None:
-                    own[:] = list(annotation)
+            elif annotation.get("Namespace") == OWN_NAMESPACE:
+                for mine in (a for a in annotations if a.get("Namespace") == OWN_NAMESPACE):
+                    mine.tag, mine[:] = annotation.tag, list(annotation)
         _sort_annotations(annotations)
         if not len(annotations):
             self._root.remove(annotations)

@@ -9,12 +9,12 @@ import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 from xml.sax.saxutils import unescape
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.frame_metadata import latest, read_lines
-from ome_writers.formats.ome_xml import render_planes
-from ome_writers.formats.ome_xml.annotations import value_of
+from ome_writers.formats.ome_xml import acquisition_annotation, facts_of, render_planes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +30,9 @@ _DATA = re.compile(rb"<TiffData\b[^>]*?(?:/>|>.*?</TiffData>)", re.DOTALL)
 _ATTRIBUTE = re.compile(rb'\b([A-Za-z]+)="([^"]*)"')
 _CHANNEL = re.compile(rb"<Channel\b[^>]*?(?:/>|>.*?</Channel>)", re.DOTALL)
 _LINK = re.compile(rb"""<UUID\b[^>]*?FileName=(?:"([^"]*)"|'([^']*)')[^>]*>.*?</UUID>""", re.DOTALL)
-_STATE = re.compile(rb'<M K="([a-z_]+)">([^<]*)</M>')
+_OWN = re.compile(
+    rb'<(MapAnnotation|CommentAnnotation)\b[^>]*\bNamespace="ome_writers"[^>]*>.*?</\1>', re.DOTALL
+)
 
 
 @dataclass(frozen=True)
@@ -102,12 +104,9 @@ class LeftText:
 
     def __init__(self, xml: bytes) -> None:
         self.xml = xml
-        begin = xml.find(b'Namespace="ome_writers"')
-        own = xml[begin : xml.find(b"</MapAnnotation>", begin)] if begin >= 0 else b""
-        found = ((key.decode(), value_of(text.decode())) for key, text in _STATE.findall(own))
-        self._state: dict[str, Any] = dict(found)
-        if "status" not in self._state:
-            raise UnsupportedError("its OME-XML does not tell how it was written")
+        self._facts = _facts_in(xml)
+        if "status" not in self._facts:
+            raise UnsupportedError("its OME-XML does not record how it was written")
         self._spans = []
         for start in _PIXELS.finditer(xml):
             end = xml.find(b"</Pixels>", start.end())
@@ -124,29 +123,29 @@ class LeftText:
     @property
     def status(self) -> str:
         """How the acquisition stands, or ended."""
-        return str(self._state["status"])
+        return str(self._facts["status"])
 
     @property
     def frames(self) -> int:
         """How many frames were written by then."""
-        frames = self._state.get("frames_written")
-        return frames if isinstance(frames, int) else 0
+        written = self._facts.get("frames_written")
+        return written if isinstance(written, int) else 0
 
     @property
     def expected(self) -> int | None:
         """How many frames were planned; None without an end."""
-        frames = self._state.get("frames_expected")
-        return frames if isinstance(frames, int) else None
+        expected = self._facts.get("frames_expected")
+        return expected if isinstance(expected, int) else None
 
     @property
     def keeps(self) -> bool:
         """Whether the planned shape shall stay."""
-        return bool(self._state.get("on_incomplete") == "keep")
+        return self._facts.get("on_incomplete") == "keep"
 
     @property
     def growing(self) -> str:
         """The letter of the axis without an end; empty when all have one."""
-        return str(self._state.get("growing", ""))
+        return str(self._facts.get("growing", ""))
 
     def has_planes(self, image: int) -> bool:
         """Whether something is said of the planes of an image."""
@@ -155,8 +154,7 @@ class LeftText:
 
     def axes(self, image: int, rank: int) -> dict[str, int]:
         """Return the letters of the `rank` axes by which a journal names a place."""
-        stored = str(self._state.get("axes", ""))
-        slow_first = stored or self.images[image].order[3 - rank :]
+        slow_first = self._facts.get("axes") or self.images[image].order[3 - rank :]
         return {letter: axis for axis, letter in enumerate(slow_first)}
 
     def finished(
@@ -205,12 +203,12 @@ class LeftText:
             at = xml.rindex(b"</StructuredAnnotations>")
             xml = xml[:at] + annotations + xml[at:]
         if self.writing:
-            at = xml.index(b'Namespace="ome_writers"')
-            for key, value in (("status", status), ("frames_written", str(frames))):
-                entry = re.compile(rb'<M K="%s">[^<]*</M>' % key.encode()).search(xml, at)
-                if entry:
-                    new = f'<M K="{key}">{value}</M>'.encode()
-                    xml = xml[: entry.start()] + new + xml[entry.end() :]
+            own = _OWN.search(xml)
+            assert own is not None
+            facts = {**self._facts, "status": status, "frames_written": frames}
+            identifier = _facts(own[0].partition(b">")[0]).get("ID", "Annotation:ome_writers")
+            new = acquisition_annotation(facts, identifier).encode()
+            xml = xml[: own.start()] + new + xml[own.end() :]
         return xml
 
     def _inside(self, number: int, sizes: Mapping[str, int], runs: Sequence[Run]) -> bytes:
@@ -244,6 +242,15 @@ class LeftText:
             raise UnsupportedError("its OME-XML does not say where the planes are")
         each = len(runs) > 1 and all(count == 1 for *_, count in runs) and bool(link)
         return LeftImage(order, sizes, _joined(runs) if each else tuple(runs), link, each, samples)
+
+
+def _facts_in(xml: bytes) -> dict[str, Any]:
+    """Return what this library recorded of the acquisition; empty where it recorded nothing readable."""
+    own = _OWN.search(xml)
+    try:
+        return {} if own is None else facts_of(ElementTree.fromstring(own[0]))
+    except ElementTree.ParseError:
+        return {}
 
 
 def _joined(runs: Sequence[Run]) -> tuple[Run, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import ome_types.model as ome
 import pytest
 import tifffile
@@ -51,6 +52,24 @@ def pairs(model: OME, namespace: str) -> list[dict[str, str]]:
     annotations = model.structured_annotations
     found = annotations.map_annotations if annotations else []
     return [dict(a.value) for a in found if a.namespace == namespace]
+
+
+def facts(model: OME) -> dict[str, Any]:
+    """Return what this library recorded of the acquisition."""
+    notes = model.structured_annotations.comment_annotations
+    return json.loads(next(note.value for note in notes if note.namespace == "ome_writers"))
+
+
+def test_map_annotations_are_those_of_frames_and_users(tmp_path: Path) -> None:
+    """`map_annotations[i]` belongs to frame i: the library's own facts are a CommentAnnotation."""
+    with create_stream(Case("a", "t", (3,)).settings(tmp_path)) as stream:
+        for number in range(3):
+            frame = np.zeros(stream.plan.images[0].frame_shape, stream.settings.dtype)
+            stream.append(frame, frame_metadata={"serial": number})
+    (model,) = models(tmp_path / "a.ome.tiff").values()
+    notes = model.structured_annotations.map_annotations
+    assert [dict(note.value) for note in notes] == [{"serial": str(i)} for i in range(3)]
+    assert (facts(model)["status"], facts(model)["frames_written"]) == ("complete", 3)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +176,7 @@ def test_metadata_can_be_edited_before_and_after_close(tmp_path: Path, layout: s
         assert [len(image.pixels.planes) for image in model.images] == [3, 2, 2]
         assert pairs(model, "during") == [{"a": "3"}]
         assert pairs(model, "after") == [{"b": "[4]"}]
-        assert pairs(model, "ome_writers")[0]["status"] == "cancelled"
+        assert facts(model)["status"] == "cancelled"
         ids = [a.id for a in model.structured_annotations.map_annotations]
         assert len(set(ids)) == len(ids)
 
@@ -250,5 +269,4 @@ def test_what_was_planned_is_told_where_steps_do_not_tell_it(tmp_path: Path) -> 
     )
     create_stream(settings).close()
     (model,) = models(tmp_path / "x.ome.tiff").values()
-    (told,) = pairs(model, "ome_writers")
-    assert json.loads(told["coords"]) == {"t": [0, 1, 7], "z": [2, 1.5, 1]}
+    assert facts(model)["coords"] == {"t": [0, 1, 7], "z": [2, 1.5, 1]}
