@@ -11,6 +11,10 @@ import pytest
 os.environ.setdefault("PYMM_LOG_FILE", "0")
 os.environ.setdefault("PYMM_LOG_LEVEL", "ERROR")
 
+# Output is compared without colours, whatever the terminal or CI asks for.
+for name in ("FORCE_COLOR", "NO_COLOR"):
+    os.environ.pop(name, None)
+
 try:
     from hypothesis import settings
 except ImportError:  # the environment `layers` has no need of it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -30,6 +31,16 @@ def test_examples_run(repository: Path, tmp_path: Path, monkeypatch: pytest.Monk
         monkeypatch.chdir(folder)
         exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
         assert list(folder.iterdir())
+
+
+def test_core_dependencies_are_named(repository: Path) -> None:
+    """The README names every dependency of a plain installation."""
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.11 reads TOML")
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    (sentence,) = re.findall(r"the core needs ([^.]*)\.", text)
+    named = set(re.split(r",\s*|\s+and\s+", sentence))
+    assert named == {re.split(r"[>=;\[]", one)[0].strip() for one in project["dependencies"]}
 
 
 def test_first_example_is_short(repository: Path) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
+from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ome_writers.cli.command import (
@@ -65,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     command_line = parser()
     try:
+        _refuse_unknown_command(command_line, sys.argv[1:] if arguments is None else arguments)
         options = command_line.parse_args(arguments)
     except SystemExit as done:  # argparse has said what was wrong, or shown the help
         return int(done.code or 0)
@@ -96,6 +100,10 @@ def script() -> NoReturn:
     Micro-Manager's core, which the demo loads, now and then crashes a process that takes it down at its end; when the
     command has succeeded everything is on disk, and the process ends without that.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # a character that the encoding of a console or pipe does not have (cp1252, ASCII) is no reason to fail
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     status = main()
     if status == SUCCESS and "pymmcore_plus" in sys.modules:
         sys.stdout.flush()
@@ -130,6 +138,19 @@ def parser() -> argparse.ArgumentParser:
         command.arguments(child)
         child.set_defaults(command=command)
     return parser
+
+
+def _refuse_unknown_command(command_line: argparse.ArgumentParser, typed: Sequence[str]) -> None:
+    """Exit with a usage error that names the commands most like the one that was typed, if that does not exist."""
+    names = [command.name for command in COMMANDS]
+    word = typed[0] if typed else "-"
+    if word.startswith("-") or word in names:
+        return
+    close = [f"`{name}`" for name in get_close_matches(word.lower(), names)]
+    hint = f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(names)}"
+    if Path(word).exists():
+        hint = f"name a command before the path, as in `{command_line.prog} info {word}`"
+    command_line.error(f"unknown command {word!r}; {hint}")
 
 
 def _statuses(command: Command) -> str:

@@ -6,6 +6,7 @@ Results go to stdout, progress and errors to stderr, so that a pipe sees results
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -78,7 +79,8 @@ class PlainScreen:
 
     def data(self, content: Mapping[str, Any]) -> None:
         """Print the document, indented."""
-        print(json.dumps(content, indent=2, ensure_ascii=False), flush=True)
+        unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+        print(json.dumps(content, indent=2, ensure_ascii=not unicode), flush=True)
 
     def complain(self, text: str) -> None:
         """Print to stderr."""
@@ -116,7 +118,7 @@ class PlainScreen:
 
 
 class RichScreen:
-    """Colours, boxes and a moving bar."""
+    """Colours, boxes and a moving bar; rich itself follows NO_COLOR and FORCE_COLOR."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -140,7 +142,8 @@ class RichScreen:
         longest = (max(map(_longest_word, column)) for column in zip(columns, *rows, strict=True))
         if sum(longest) + 3 * len(columns) > self._out.width:
             for row in rows:
-                self.facts(f"{title}: {row[0]}", dict(zip(columns[1:], row[1:], strict=True)))
+                cells = zip(columns[1:], row[1:], strict=True)
+                self.facts(f"{title}: {row[0]}", {name: cell for name, cell in cells if cell})
             return
         from rich import box
         from rich.table import Table
@@ -169,7 +172,8 @@ class RichScreen:
         """Turn a wheel."""
         from rich.text import Text
 
-        with self._error.status(Text(label)) as status:
+        spinner = "dots" if self._error.encoding.startswith("utf") else "line"
+        with self._error.status(Text(label), spinner=spinner) as status:
             yield lambda text: status.update(Text(text))
 
     @contextmanager
@@ -204,6 +208,14 @@ class RichScreen:
             yield show
 
 
+class StillScreen(RichScreen):
+    """Colours and boxes, and nothing that moves: for a pipe or a log with FORCE_COLOR."""
+
+    busy = PlainScreen.busy
+    progress = PlainScreen.progress
+    live = PlainScreen.live
+
+
 def _longest_word(text: str) -> int:
     """Return the length of a text's longest word; one that is very long may be broken."""
     return min(20, max(map(len, text.split()), default=0))
@@ -223,11 +235,16 @@ def _grid(rows: Mapping[str, str]) -> Any:
 
 
 def open_screen() -> Screen:
-    """Return the rich screen on a terminal that can show it, else the plain one."""
-    if not sys.stdout.isatty():
+    """Return the rich screen on a terminal that can show it, else the plain one.
+
+    FORCE_COLOR (not empty) has colours written to a pipe or a file, too, unless NO_COLOR is set.
+    """
+    forced = bool(os.environ.get("FORCE_COLOR")) and not os.environ.get("NO_COLOR")
+    moving = sys.stdout.isatty() and (sys.stderr.isatty() or not forced)
+    if not moving and not forced:
         return PlainScreen()
     try:
-        return RichScreen()
+        return RichScreen() if moving else StillScreen()
     except ImportError:
         return PlainScreen()
 

@@ -96,7 +96,34 @@ def test_says_shards_and_steps(tmp_path: Path) -> None:
             stream.append(np.zeros((8, 8), np.uint8))
     (image,) = describe(path).images
     assert image.storage.startswith("shards 2x8x8, chunks 1x8x8")
-    assert str(image.axes[0]) == "z=4 (0.5 micrometer)"
+    assert str(image.axes[0]) == "z=4 (0.5 µm)"
+
+
+@pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
+def test_units_are_the_same_in_both_formats(tmp_path: Path, suffix: str) -> None:
+    """The step of an axis has the unit's symbol for people, and its NGFF name in JSON, in both formats."""
+    settings = AcquisitionSettings(
+        root_path=tmp_path / f"run{suffix}",
+        dimensions=[
+            Dimension(name="t", count=2, scale=30, unit="s"),
+            Dimension(name="z", count=2, scale=0.5, unit="um"),
+            Dimension(name="y", count=8, scale=100, unit="nm"),
+            Dimension(name="x", count=8, scale=100, unit="nm"),
+        ],
+        dtype="uint8",
+    )
+    with create_stream(settings) as stream:
+        for _ in range(4):
+            stream.append(np.zeros((8, 8), np.uint8))
+    axes = describe(tmp_path / f"run{suffix}").images[0].axes
+    assert [str(axis) for axis in axes] == [
+        "t=2 (30 s)",
+        "z=2 (0.5 µm)",
+        "y=8 (100 nm)",
+        "x=8 (100 nm)",
+    ]
+    units = [axis.unit for axis in axes]
+    assert units == ["second", "micrometer", "nanometer", "nanometer"]
 
 
 @pytest.mark.parametrize("metadata", ["redundant", "master-tiff", "companion-file"])

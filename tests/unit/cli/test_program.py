@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 import ome_writers
+from ome_writers import AcquisitionSettings, Dimension, create_stream
 from ome_writers.cli import main
 from ome_writers.cli.program import COMMANDS
 
@@ -52,6 +55,66 @@ def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFi
     streams = capsys.readouterr()
     assert "usage: ome-writers" in streams.err
     assert not streams.out
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("inof", "did you mean `info`?"),
+        ("Validate", "did you mean `validate`?"),
+        ("previw", "did you mean `preview`?"),
+        ("zzz", "choose from demo, info, preview"),
+    ],
+)
+def test_mistyped_command_names_the_one_that_is_meant(
+    typed: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An unknown command ends with status 2 and the command most like it, or all of them."""
+    assert main([typed, "run.ome.zarr"]) == 2
+    streams = capsys.readouterr()
+    assert f"unknown command {typed!r}" in streams.err
+    assert hint in streams.err
+    assert not streams.out
+
+
+def test_path_in_place_of_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A path that exists, typed without a command, gets the command that describes it."""
+    assert main([str(tmp_path)]) == 2
+    assert f"ome-writers info {tmp_path}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "cp437", "ascii"])
+def test_console_without_unicode(tmp_path: Path, encoding: str) -> None:
+    """A console whose encoding lacks a character shows its code; JSON stays what it is."""
+    settings = AcquisitionSettings(
+        root_path=tmp_path / "a.ome.zarr",
+        dimensions=[
+            Dimension(name="c", coords=["Ωμ → 名"], type="channel"),
+            Dimension(name="y", count=4, scale=0.5, unit="um"),
+            Dimension(name="x", count=6, scale=0.5, unit="um"),
+        ],
+        dtype="uint8",
+    )
+    with create_stream(settings) as stream:
+        stream.append(np.zeros((4, 6), "uint8"))
+
+    def run(*arguments: str) -> bytes:
+        done = subprocess.run(
+            [sys.executable, "-m", "ome_writers", *arguments],
+            capture_output=True,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+            timeout=60,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        return done.stdout
+
+    shown = run("info", "a.ome.zarr").decode(encoding)
+    assert "\\u540d" in shown
+    assert ("µm" if encoding != "ascii" else "\\xb5m") in shown
+    document = json.loads(run("info", "a.ome.zarr", "--json").decode(encoding))
+    assert document["images"][0]["channels"] == ["Ωμ → 名"]
+    run("validate", "a.ome.zarr")
 
 
 def test_failure_is_one_line_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from ome_writers.units import ome_symbol
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -23,7 +25,7 @@ class Axis:
     scale
         The step from one place to the next, in `unit`; None if not known.
     unit
-        Name of the unit, or None.
+        NGFF name of the unit, in both formats; None if not known.
     """
 
     name: str
@@ -32,8 +34,9 @@ class Axis:
     unit: str | None = None
 
     def __str__(self) -> str:
-        """Say name, size and step: ``"z=5 (2 micrometer)"``."""
-        step = f"{self.scale:g} {self.unit}" if self.scale and self.unit else ""
+        """Return name, size and step, with the symbol of the unit: ``"z=5 (2 µm)"``."""
+        symbol = self.unit and (ome_symbol(self.unit) or self.unit)
+        step = f"{self.scale:g} {symbol}" if self.scale and symbol else ""
         return f"{self.name}={self.size}" + (f" ({step})" if step else "")
 
 

@@ -10,6 +10,7 @@ from ome_writers.formats.location import first_tiff
 from ome_writers.formats.ome_xml import acquisition_facts
 from ome_writers.formats.ometiff.first_page import first_page, ome_xml_text, parsed
 from ome_writers.settings import dtype_of
+from ome_writers.units import kind_of, ngff_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +72,8 @@ def _image(image: Element, first: Path, compression: str) -> ImageDescription:
             increment = "TimeIncrement" if letter == "T" else f"PhysicalSize{letter}"
             value = pixels.get(increment)
             unit = pixels.get(f"{increment}Unit", "s" if letter == "T" else "µm")
+            kind = kind_of(unit)
+            unit = ngff_name(unit, kind) if kind else unit
             scale = float(value) if value else None
             axes.append(Axis(letter.lower(), size, scale, unit if scale else None))
     link = pixels.find("{*}TiffData/{*}UUID")
