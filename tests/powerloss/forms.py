@@ -1,0 +1,146 @@
+"""What is acquired when the power fails: each engine, each way in which it stores frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ome_writers import AcquisitionSettings, Dimension
+
+STORED = "tcz"
+
+
+@dataclass(frozen=True)
+class Form:
+    """An acquisition.
+
+    `axes` maps each axis, in acquisition order, to (count, chunk, chunks per shard); a count of 0 is unbounded, with
+    0 chunks per shard there are no shards. Of the frames `frames` are appended, `flush` is called every `every` frames.
+    """
+
+    engine: str
+    axes: dict[str, tuple[int, int, int]]
+    compression: str = "none"
+    frames: int = 40
+    every: int = 7
+    shape: tuple[int, int] = (48, 64)
+    format: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def suffix(self) -> str:
+        """The ending of the output's name."""
+        return ".ome.tiff" if self.engine == "tifffile" else ".ome.zarr"
+
+    @property
+    def sharded(self) -> bool:
+        """Whether arrays have shards."""
+        return any(chunks for _, _, chunks in self.axes.values())
+
+    def settings(self, output: Path) -> AcquisitionSettings:
+        """Return the settings."""
+        dimensions = []
+        for axis, (count, chunk, chunks) in self.axes.items():
+            if axis == "p":
+                dimensions.append(Dimension(name="p", type="position", count=count))
+                continue
+            shape = {"chunk_size": chunk, "shard_size_chunks": chunks or None}
+            if self.engine == "tifffile":
+                shape = {}
+            dimensions.append(Dimension(name=axis, count=count or None, **shape))
+        ones = {"shard_size_chunks": 1} if self.sharded else {}
+        dimensions += [
+            Dimension(name=a, count=n, **ones) for a, n in zip("yx", self.shape, strict=True)
+        ]
+        format: str | dict[str, str] = self.engine
+        if self.engine == "tifffile":
+            format = {"name": "ome-tiff", **self.format}
+        return AcquisitionSettings(
+            root_path=output,
+            dimensions=tuple(dimensions),
+            dtype="uint16",
+            format=format,
+            compression=self.compression,
+            durability="disk",
+            flush_interval=0.3,
+        )
+
+    def place(self, number: int) -> tuple[int, tuple[int, ...]]:
+        """Return the image and the index (t, c, z; those that there are) of the `number`-th frame."""
+        at: dict[str, int] = {}
+        for axis, (count, _, _) in reversed(self.axes.items()):
+            number, at[axis] = divmod(number, count) if count else (0, number)
+        return at.get("p", 0), tuple(at[axis] for axis in STORED if axis in at)
+
+    def frame(self, number: int) -> np.ndarray[Any, np.dtype[np.uint16]]:
+        """Return the `number`-th frame: noise without zeros, which no codec makes small."""
+        return _noise(number, self.shape)
+
+
+@lru_cache(maxsize=1024)
+def _noise(number: int, shape: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.uint16]]:
+    return np.random.default_rng(number).integers(1, 2**16, shape, dtype=np.uint16)
+
+
+def _zarr(engine: str) -> dict[str, Form]:
+    """Return the ways of an engine of OME-Zarr."""
+    return {
+        f"{engine}: chunk files": Form(engine, {"t": (60, 1, 0)}),
+        f"{engine}: chunk files over t, blosc-lz4": Form(
+            engine, {"t": (60, 4, 0)}, "blosc-lz4", every=3
+        ),
+        f"{engine}: shards": Form(engine, {"t": (60, 1, 8)}, every=3),
+        f"{engine}: shards, blosc-zstd": Form(engine, {"t": (60, 1, 8)}, "blosc-zstd", every=3),
+        f"{engine}: shards of chunks over t and z, zstd": Form(
+            engine, {"t": (12, 2, 2), "z": (4, 3, 2)}, "zstd", every=5
+        ),
+        f"{engine}: three positions, shards, zstd": Form(
+            engine, {"t": (16, 1, 5), "p": (3, 1, 0)}, "zstd"
+        ),
+        f"{engine}: no end, chunk files": Form(engine, {"t": (0, 1, 0), "c": (2, 1, 0)}),
+        f"{engine}: no end, shards, zstd": Form(engine, {"t": (0, 1, 8)}, "zstd", every=3),
+    }
+
+
+def _large_index(engine: str, compression: str) -> dict[str, Form]:
+    name = f"{engine}: shards of 640 chunks, {compression}"
+    return {name: Form(engine, {"t": (1300, 1, 640)}, compression, 700, 60, (8, 8))}
+
+
+def _tiff(axes: dict[str, int], compression: str = "none", every: int = 7, **format: str) -> Form:
+    full = {axis: (count, 1, 0) for axis, count in axes.items()}
+    return Form("tifffile", full, compression, every=every, format=format)
+
+
+FORMS = {
+    **_zarr("direct"),
+    **_large_index("direct", "none"),
+    **_large_index("direct", "zstd"),
+    **_large_index("direct", "blosc-zstd"),
+    **_zarr("tensorstore"),
+    "tensorstore: transactions": Form("tensorstore", {"t": (12, 3, 2)}, "none", 9, 2, (512, 512)),
+    **_zarr("zarr-python"),
+    **_zarr("zarrs-python"),
+    "OME-TIFF": _tiff({"t": 30, "c": 2}),
+    "OME-TIFF, zstd": _tiff({"t": 30, "c": 2}, "zstd"),
+    "OME-TIFF, no end": _tiff({"t": 0, "c": 2}),
+    "OME-TIFF, no end, zstd": _tiff({"t": 0, "z": 3}, "zstd"),
+    "OME-TIFF, positions": _tiff({"t": 16, "p": 3}),
+    "OME-TIFF, positions, master": _tiff({"t": 16, "p": 3}, multi_file_metadata="master-tiff"),
+    "OME-TIFF, positions, companion, zstd": _tiff(
+        {"t": 16, "p": 3}, "zstd", multi_file_metadata="companion-file"
+    ),
+    "OME-TIFF, positions in one file": _tiff({"t": 16, "p": 3}, prefer_single_file="always"),
+    "OME-TIFF, no end, positions": _tiff({"t": 0, "p": 2}),
+    "OME-TIFF, no end, positions in one file": _tiff(
+        {"t": 0, "p": 2}, "deflate", prefer_single_file="always"
+    ),
+}
+
+
+def metadata(number: int) -> dict[str, Any]:
+    """Return the metadata that comes with the `number`-th frame."""
+    return {"delta_t": number / 64, "serial": number}
