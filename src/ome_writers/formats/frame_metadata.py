@@ -202,6 +202,8 @@ class Journal:
     def discard(self, image: int) -> None:
         """Remove an image's file."""
         self._paths[image].unlink(missing_ok=True)
+        if self._durable:
+            _sync_folder(self._paths[image].parent)
 
 
 def read_lines(path: Path) -> Iterator[bytes]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ome_writers.storage.files import make_folders, sync_folder
 from ome_writers.storage.handles import Handles
 from ome_writers.storage.positional import open_new, write_apart, write_one
 
@@ -40,7 +42,7 @@ class Disk:
         Whether new files and `sync` force data to the medium.
     direct_io
         Whether writes pass by the page cache where they can.
-    use, sync, sync_all
+    use, sync
         See `Handles`.
     """
 
@@ -52,7 +54,8 @@ class Disk:
         self._aside = Handles(durable=False, flags=_O_DIRECT)  # of the same files, past the cache
         self.use = self._handles.use
         self.sync = self._handles.sync
-        self.sync_all = self._handles.sync_all
+        self._changed: set[str] = set()  # folders with names that are not on the medium yet
+        self._lock = threading.Lock()
 
     def write(
         self,
@@ -74,6 +77,29 @@ class Disk:
             with self._trying():
                 return self._create(path, content, _O_DIRECT)
         return self._create(path, content, 0)
+
+    def make_folders(self, folder: Path) -> None:
+        """Make a folder and its missing parents; `sync_all` forces their names to the medium."""
+        self.note_names(*map(str, make_folders(folder)))
+
+    def note_names(self, *folders: str) -> None:
+        """Note that folders contain new or other names, for `sync_all`."""
+        if self.durable:
+            with self._lock:
+                self._changed.update(folders)
+
+    def sync_all(self) -> None:
+        """Force to the medium, when that was asked for, files and names that changed since the last time."""
+        self._handles.sync_all()
+        with self._lock:
+            changed, self._changed = self._changed, set()
+        for folder in changed:
+            sync_folder(folder)
+
+    def sync_open(self, fd: int) -> None:
+        """Force an open file to the medium, when that was asked for."""
+        if self.durable:
+            os.fsync(fd)
 
     @contextmanager
     def use_alone(self, path: Path) -> Iterator[int]:

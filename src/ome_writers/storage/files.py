@@ -13,7 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["contained", "is_leftover", "move", "replace", "sync_files", "sync_folder", "sync_tree"]
+__all__ = [
+    "contained",
+    "is_leftover",
+    "make_folders",
+    "move",
+    "replace",
+    "sync_file",
+    "sync_files",
+    "sync_folder",
+    "sync_folders",
+    "sync_tree",
+]
 
 _TRIES = 20  # Windows refuses to replace a file while somebody reads it; readers are quick
 _PAUSE = 0.01  # seconds between tries
@@ -44,7 +55,7 @@ def replace(path: Path, content: bytes, *, durable: bool = False) -> None:
     OSError
         If that was not possible; the old file is still there then, and nothing else.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    changed = {path.parent, *make_folders(path.parent)}
     stem = path.name.encode()[:_NAME_BYTES].decode(errors="ignore")
     beside = path.with_name(f".{stem}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
@@ -60,7 +71,19 @@ def replace(path: Path, content: bytes, *, durable: bool = False) -> None:
             beside.unlink(missing_ok=True)
         raise
     if durable:
-        sync_folder(path.parent)
+        for folder in changed:
+            sync_folder(folder)
+
+
+def make_folders(folder: Path) -> list[Path]:
+    """Make `folder` and its missing parents; return the folders that contain a new name and are not synced."""
+    changed = []
+    missing = folder
+    while not missing.exists():
+        missing = missing.parent
+        changed.append(missing)
+    folder.mkdir(parents=True, exist_ok=True)
+    return changed
 
 
 def contained(root: Path, key: str) -> Path:
@@ -88,7 +111,7 @@ def is_leftover(name: str) -> bool:
     return _LEFTOVER.fullmatch(name) is not None
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path | str) -> None:
     """Force the names in `folder` to the medium, where the platform can."""
     if os.name == "nt":
         return  # folders cannot be opened there; the file system journals names itself
@@ -99,21 +122,30 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
+def sync_folders(folder: Path, top: Path) -> None:
+    """Force the names in `folder`, and in the folders above it up to `top`, to the medium."""
+    for each in (folder, *folder.parents):
+        sync_folder(each)
+        if each == top:
+            return
+
+
 def sync_files(files: Iterable[Path], root: Path) -> None:
     """Force files, and the names of the folders from them up to `root`, to the medium.
 
-    Files that are not there are passed over.
+    Files and folders that do not exist are skipped: a chunk of zeros has no file.
     """
     folders = {root}
     for path in files:
         with suppress(FileNotFoundError):
-            _sync_file(path)
-            folder = path.parent
-            while folder not in folders:
-                folders.add(folder)
-                folder = folder.parent
+            sync_file(path)
+        folder = path.parent
+        while folder not in folders:
+            folders.add(folder)
+            folder = folder.parent
     for folder in folders:
-        sync_folder(folder)
+        with suppress(FileNotFoundError):
+            sync_folder(folder)
 
 
 def sync_tree(folder: Path) -> None:
@@ -122,7 +154,8 @@ def sync_tree(folder: Path) -> None:
     sync_files(files, folder)
 
 
-def _sync_file(path: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Force the content of a file to the medium."""
     # Windows syncs only what is open for writing
     fd = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:

@@ -69,8 +69,7 @@ class EngineRow:
     live
         A second process reads right pixels while it writes.
     survives_kill, survives_power_loss
-        What a flush brought to disk is still there after ``kill -9``; after the power failed (with
-        ``durability="disk"``).
+        What a flush brought to disk is still there after ``kill -9``; after power loss with ``durability="disk"``.
     """
 
     name: str
@@ -117,6 +116,8 @@ class EngineRow:
         pages = sum(math.prod(a.index_shape) for a in arrays)
         if self.format == "ome-tiff" and pages > MOST_PAGES:
             reasons.append(f"it writes {MOST_PAGES} planes at most, and these are {pages}")
+        if plan.settings.durability == "disk" and not self.survives_power_loss:
+            reasons.append("it does not survive power loss (set durability='process')")
         if not self.growth and any(a.growing is not None for a in arrays):
             reasons.append("it takes no unbounded axis")
         if not self.ragged and plan.router.schedule is not None:

@@ -11,6 +11,7 @@ from ome_writers.formats import Journal, lay_out, open_documents
 from ome_writers.routing import arrival_order, resolve
 from ome_writers.settings import AcquisitionSettings, ScratchFormat
 from ome_writers.storage import ArrayTarget, Options, choose, open_engine
+from ome_writers.storage.files import sync_folders
 from ome_writers.streaming.output import Output
 from ome_writers.streaming.recorder import Recorder
 from ome_writers.streaming.stream import OMEStream
@@ -115,9 +116,12 @@ def _begin(settings: AcquisitionSettings) -> _Beginning:
     plan = resolve(settings)
     row = choose(settings.format.backend, plan)
     layout = lay_out(plan)
+    existing = _existing_parent(layout.output)
     output = _claim(layout, settings) if settings.root_path else None
     try:
         recorder = _record(plan, row, layout, output)
+        if output is not None and settings.durability == "disk":
+            sync_folders(layout.root.absolute(), existing)
     except BaseException as error:
         if output is not None:
             output.restore()
@@ -151,6 +155,11 @@ def _log_settings_without_effect(row: EngineRow, plan: Plan) -> None:
             " and ".join(set_in_vain),
             plan.settings.format.name,
         )
+
+
+def _existing_parent(output: Path) -> Path:
+    """Return the deepest of the folders above the output that exists."""
+    return next(folder for folder in output.absolute().parents if folder.exists())
 
 
 def _claim(layout: Layout, settings: AcquisitionSettings) -> Output:
@@ -207,7 +216,8 @@ def _record(plan: Plan, row: EngineRow, layout: Layout, output: Output | None) -
             for key in layout.journals:
                 (layout.root / key).unlink(missing_ok=True)
         journal = Journal(layout.root, layout.journals, durable=durable, place=layout.place)
-        return Recorder(settings.output_path, engine, documents, journal, output)
+        names = layout.root if durable and output is not None else None
+        return Recorder(settings.output_path, engine, documents, journal, output, names)
     except BaseException:
         engine.close([t.plan.shape for t in targets])
         raise

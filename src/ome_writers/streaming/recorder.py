@@ -6,14 +6,17 @@ An error at any step is kept, and the steps after it are still done, so that all
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import WriteError, describe_frames
 from ome_writers.formats import CarryingDocuments, GrowingDocuments
 from ome_writers.storage import Failure, SettlingEngine
+from ome_writers.storage.files import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from ome_writers.formats import Documents, Journal, Outcome
     from ome_writers.formats.frame_metadata import Record
@@ -34,6 +37,8 @@ class Recorder:
         What writes pixels, says what they are, and keeps the frames' metadata.
     output
         The claim on the output path; None when there is no path.
+    synced
+        The folder of the lock, where its removal is to be forced to the medium.
     """
 
     def __init__(
@@ -43,6 +48,7 @@ class Recorder:
         documents: Documents,
         journal: Journal,
         output: Output | None,
+        synced: Path | None = None,
     ) -> None:
         self.engine = engine
         self.journal = journal
@@ -50,6 +56,7 @@ class Recorder:
         self._losses = engine.failures  # one list for ever: a look at it costs nothing
         self._documents = documents
         self._output = output
+        self._synced = synced
         self._failures: list[Failure] = []
         self._told: dict[str, Mapping[str, Any]] = {}  # of the whole acquisition, by namespace
         self.discarded = False
@@ -124,6 +131,8 @@ class Recorder:
                     self.journal.discard(image)
         if self._output is not None:
             self._try(self._output.release)
+        if self._synced is not None:
+            self._try(partial(sync_folder, self._synced))
 
     @property
     def can_be_replaced(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from contextlib import ExitStack
@@ -211,7 +210,7 @@ class StoredArray:
             if shard is None:
                 expected = self.grid.chunks_in(key[:-2], part)
                 path = self._path(key)
-                os.makedirs(path.parent, exist_ok=True)
+                self._disk.make_folders(path.parent)
                 shard = self._shards[key] = Shard(path, self._shape, expected, self._disk)
             shard.users += 1
             return shard

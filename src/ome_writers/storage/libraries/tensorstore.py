@@ -27,8 +27,8 @@ def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) ->
         {
             # regions come whole, and what is read back must come from the disk
             "cache_pool": {"total_bytes_limit": 0},
-            # the engine forces what a flush wrote, once, and only when that was asked for
-            "file_io_sync": False,
+            # contents reach the medium before the rename that leads to them
+            "file_io_sync": options.durable,
         }
     )
 

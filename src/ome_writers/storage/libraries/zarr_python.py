@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from zarr.core.codec_pipeline import BatchedCodecPipeline
 from zarr.core.metadata import ArrayV3Metadata
 from zarr.storage import LocalStore, StorePath
 
-from ome_writers.storage.files import move
+from ome_writers.storage.files import move, sync_file
 from ome_writers.storage.libraries.engine import LibraryEngine
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def _open(
 ) -> LibraryEngine:
     def open_array(folder: Path, document: dict[str, Any], grid: RegionGrid) -> _Array:
         metadata = ArrayV3Metadata.from_dict(document)
-        return _Array(folder, grid, lambda path: _library_array(path, metadata, pipeline))
+        library = partial(_library_array, metadata=metadata, pipeline=pipeline)
+        return _Array(folder, grid, library, durable=options.durable)
 
     return LibraryEngine(root, targets, options, open_array)
 
@@ -76,8 +78,16 @@ class _Array:
 
     begin = None
 
-    def __init__(self, folder: Path, grid: RegionGrid, open_array: Callable[[Path], Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        grid: RegionGrid,
+        open_array: Callable[[Path], Any],
+        *,
+        durable: bool,
+    ) -> None:
         self._folder = folder
+        self._durable = durable
         self._stage = folder / STAGE
         self._grid = grid
         self._staged = open_array(self._stage)
@@ -110,6 +120,9 @@ class _Array:
     def _publish(self, file: str) -> None:
         """Move a file to its place; what holds only zeros has none."""
         place = self._folder / file
+        if self._durable:
+            with suppress(FileNotFoundError):
+                sync_file(self._stage / file)
         try:
             move(self._stage / file, place)
         except FileNotFoundError:

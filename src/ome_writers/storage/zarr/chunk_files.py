@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.storage.files import move
@@ -47,6 +48,7 @@ class ChunkFiles:
         try:
             self._disk.create(beside, stored)
             move(beside, f"{folder}/{name}")
+            self._disk.note_names(folder)
         except OSError:
             with suppress(OSError):  # the first error is the one that tells
                 os.unlink(beside)
@@ -65,11 +67,12 @@ class ChunkFiles:
         if len(self._made) > _KNOWN:
             self._made.clear()
         if not self._made:
-            os.makedirs(self._folder, exist_ok=True)
+            self._disk.make_folders(Path(self._folder))
         folder = self._folder
         for number in parents:
-            folder = f"{folder}/{number}"
+            above, folder = folder, f"{folder}/{number}"
             if folder not in self._made:
                 with suppress(FileExistsError):
                     os.mkdir(folder)
+                    self._disk.note_names(above)
                 self._made.add(folder)

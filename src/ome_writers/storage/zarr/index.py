@@ -5,17 +5,56 @@ Source: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/i
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ome_writers.storage.files import replace, sync_folder
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
-__all__ = ["EMPTY", "decode", "empty_index", "encode", "end_of_data", "size_of_index"]
+__all__ = [
+    "EMPTY",
+    "aligned",
+    "beside",
+    "copied",
+    "decode",
+    "empty_index",
+    "encode",
+    "end_of_data",
+    "size_of_index",
+]
 
 EMPTY = np.uint64(2**64 - 1)
 """Offset and size of a chunk that is not there."""
+
+
+_ENTRY_BYTES = 16  # of an entry; a sector of a disk is a multiple of it
+
+
+def aligned(offset: int) -> int:
+    """Return the first offset not below `offset` at which no entry of an index crosses a sector of the disk."""
+    return -(-offset // _ENTRY_BYTES) * _ENTRY_BYTES
+
+
+def beside(shard: Path) -> Path:
+    """Return the path of a shard's temporary file: the shard before it appears, or a copy of its index."""
+    return shard.with_name(f".{shard.name}.tmp")
+
+
+@contextmanager
+def copied(shard: Path, index: bytes) -> Iterator[None]:
+    """Have a synced copy of a shard's index beside the shard, until the block has written the next one."""
+    copy = beside(shard)
+    replace(copy, index, durable=True)
+    yield
+    copy.unlink()
+    sync_folder(copy.parent)
 
 
 def empty_index(chunks: int) -> NDArray[np.uint64]:
@@ -25,7 +64,7 @@ def empty_index(chunks: int) -> NDArray[np.uint64]:
 
 def size_of_index(chunks: int) -> int:
     """Return the bytes that the index of a shard of so many chunks takes."""
-    return 16 * chunks + 4
+    return _ENTRY_BYTES * chunks + 4
 
 
 def encode(entries: NDArray[np.uint64]) -> bytes:
@@ -37,7 +76,7 @@ def encode(entries: NDArray[np.uint64]) -> bytes:
 def decode(stored: bytes, *, checked: bool = True) -> NDArray[np.uint64] | None:
     """Return a stored index; None when its checksum is wrong, unless that does not matter."""
     table, checksum = stored[:-4], stored[-4:]
-    if len(table) % 16 or (checked and checksum != _checksum(table)):
+    if len(table) % _ENTRY_BYTES or (checked and checksum != _checksum(table)):
         return None
     entries: NDArray[np.uint64] = np.frombuffer(table, "<u8").reshape(-1, 2).copy()
     return entries

@@ -13,13 +13,17 @@ the bytes an index points to are never overwritten; whole, it goes behind the ot
 taken again, unless chunks are not compressed: these are written again in place.
 
 Spare places that a reader may be fetching stay in the file (see `spares`), if need be between data and index.
+
+With `Disk.durable` chunks are synced before the index points to them, and the index before the file is cut. Power loss
+can tear an index that is written again, but not its entries, which are aligned: `tidying` reads each. While an index
+moves to a new end of the file, a copy of it is in a temporary file beside the shard.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,10 +75,8 @@ class Shard:
 
     Parameters
     ----------
-    path
-        Of the file; its folder exists.
-    shape
-        See `ShardShape`.
+    path, shape
+        Of the file, whose folder exists; see `ShardShape`.
     expected
         How many chunks will come if the acquisition runs to its end.
     disk
@@ -100,7 +102,7 @@ class Shard:
         self._missing = expected
         self._tail = 0  # where the next new chunk goes
         self._room = expected * shape.most  # what the chunks that are expected take at most
-        self._index_at = self._room
+        self._index_at = shard_index.aligned(self._room)
         self._spares = Spares(shape.most)
         self._final = np.zeros(shape.chunks, dtype=bool)
         self._dirty = False
@@ -224,26 +226,37 @@ class Shard:
         index = range(self._index_at, self._index_at + self._shape.index_bytes)
         place = self._spares.take(self._tail + self._missing * most, index)
         if place > self._index_at:
-            self._index_at = place + _GROWTH * most
-            with self._disk.use(self.path) as fd:
-                self._write_index(fd)  # the file is longer, and its end a valid index, at once
+            self._move_index(place + _GROWTH * most)
         return place
 
     def _write_index(self, fd: int) -> None:
+        self._disk.sync_open(fd)
         write_at(fd, [shard_index.encode(self._index)], self._index_at)
+        self._disk.sync_open(fd)
         self._spares.superseded()
         self._dirty = False
 
+    def _move_index(self, offset: int) -> None:
+        """Write the index behind the end of the file, which is then longer and ends in a valid index at once."""
+        with self._disk.use(self.path) as fd, ExitStack() as moving:
+            if self._disk.durable:
+                now = read_at(fd, self._shape.index_bytes, self._index_at)
+                moving.enter_context(shard_index.copied(self.path, now))
+            self._index_at = shard_index.aligned(offset)
+            self._write_index(fd)
+
     def _create(self) -> None:
         """Have the file appear with its index: by rename, since an empty file is no shard."""
-        beside = self.path.with_name(f".{self.path.name}.tmp")
+        beside = shard_index.beside(self.path)
         try:
             fd = open_new(beside)
             try:
-                self._write_index(fd)
+                write_at(fd, [shard_index.encode(self._index)], self._index_at)
+                self._disk.sync_open(fd)
             finally:
                 os.close(fd)
             os.replace(beside, self.path)
+            self._disk.note_names(str(self.path.parent))
         except OSError:
             with suppress(OSError):  # the first error is the one that tells
                 os.unlink(beside)
@@ -251,13 +264,14 @@ class Shard:
 
     def _finish(self, fd: int, *, wait: bool) -> None:
         end = max(shard_index.end_of_data(self._index), self._spares.end)
-        if end >= self._index_at:
+        if end + self._shape.index_bytes > self._index_at:  # the index in force is not written over
             self._write_index(fd)
             self.complete = True
             return
         with alone(fd) as nobody_reads:
             if nobody_reads or not wait:
                 write_at(fd, [shard_index.encode(self._index)], end)
+                self._disk.sync_open(fd)
                 os.ftruncate(fd, end + self._shape.index_bytes)
                 self._spares.superseded()
                 self._index_at, self._dirty, self.complete = end, False, True
@@ -266,9 +280,7 @@ class Shard:
 
     def _reopen(self) -> None:
         """Move the index out of the way of further chunks; the file grows by it and stays valid."""
-        self._index_at = max(self._room, self._index_at + self._shape.index_bytes)
-        with self._disk.use(self.path) as fd:
-            self._write_index(fd)
+        self._move_index(max(self._room, self._index_at + self._shape.index_bytes))
         self.complete = False
 
     def _adopt(self) -> None:

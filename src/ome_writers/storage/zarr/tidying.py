@@ -54,7 +54,7 @@ class ShardFiles:
         """Return the index of the shard at coordinate `shard`; None when there is nothing that could be one."""
         fd = os.open(path, _READ)
         try:
-            return self._index(fd, shard)
+            return self._index(fd, path, shard)
         finally:
             os.close(fd)
 
@@ -65,7 +65,7 @@ class ShardFiles:
         fd = os.open(path, _READ) if dry_run else open_file(path)
         try:
             size = os.fstat(fd).st_size
-            index = self._index(fd, coordinate)
+            index = self._index(fd, path, coordinate)
             if index is None:
                 yield Finding(path, "a shard without a readable index: left as it is", solved=False)
                 return
@@ -105,24 +105,51 @@ class ShardFiles:
             return None
         return np.frombuffer(raw, self._plan.dtype).reshape(self._plan.chunks)
 
-    def _index(self, fd: int, shard: tuple[int, ...]) -> ShardIndex | None:
+    def _index(self, fd: int, path: Path, shard: tuple[int, ...]) -> ShardIndex | None:
         """Return a shard's index from where it can be; None when there is nothing that could be one."""
         size = os.fstat(fd).st_size
         end = size - self._index_bytes
-        for at in (end, *self._places(shard)):
-            table = read_at(fd, self._index_bytes, at) if 0 <= at <= end else b""
-            entries = shard_index.decode(table) if len(table) == self._index_bytes else None
-            if entries is not None:
-                bad = self._outside(entries, at)
-                entries[bad] = EMPTY
-                return ShardIndex(entries, at, at == end and not bad.any())
+        index = self._valid(fd, end, end) or self._saved(path, size) or self._torn(fd, end)
+        for at in () if index else self._places(shard):
+            index = index or self._valid(fd, at, end)
+        return index or self._torn(fd, end, most_wrong=self._grid.shard_chunks)
+
+    def _valid(self, fd: int, at: int, end: int) -> ShardIndex | None:
+        """Return the index at an offset; None when its checksum is wrong."""
+        table = read_at(fd, self._index_bytes, at) if 0 <= at <= end else b""
+        entries = shard_index.decode(table) if len(table) == self._index_bytes else None
+        if entries is None:
+            return None
+        bad = self._outside(entries, at)
+        entries[bad] = EMPTY
+        return ShardIndex(entries, at, at == end and not bad.any())
+
+    def _saved(self, path: Path, size: int) -> ShardIndex | None:
+        """Return the copy of an index that was about to move when the power failed; None when there is none."""
+        saved = shard_index.beside(path)
+        if not saved.is_file() or saved.is_symlink() or saved.stat().st_size != self._index_bytes:
+            return None
+        entries = shard_index.decode(saved.read_bytes())
+        if entries is None:
+            return None
+        entries[self._outside(entries, size)] = EMPTY
+        return ShardIndex(entries, shard_index.end_of_data(entries) + self._index_bytes, False)
+
+    def _torn(self, fd: int, end: int, *, most_wrong: int = 0) -> ShardIndex | None:
+        """Return the index at the end of a file with a wrong checksum; None if too many entries cannot be right.
+
+        Half an old and half a new index: each entry is one or the other, and both were right.
+        """
         if end < 0:
             return None
-        # Half an old and half a new index: each entry by itself is one or the other, and both were right.
         entries = shard_index.decode(read_at(fd, self._index_bytes, end), checked=False)
         if entries is None:
             return None
-        entries[self._outside(entries, end)] = EMPTY
+        half_empty = (entries[:, 0] == EMPTY) != (entries[:, 1] == EMPTY)
+        wrong = self._outside(entries, end) | half_empty
+        if np.count_nonzero(wrong) > most_wrong:
+            return None
+        entries[wrong] = EMPTY
         for number in np.flatnonzero(entries[:, 0] != EMPTY).tolist():
             offset, length = entries[number].tolist()
             if self.decoded(read_at(fd, length, offset)) is None:
@@ -134,8 +161,8 @@ class ShardFiles:
         most = self._codec.most(self._grid.chunk_bytes)
         part = next(p for p in self._grid.parts if p.yx == shard[-2:])
         for chunks in (self._grid.chunks_in(shard[:-2], part), self._grid.shard_chunks):
-            yield chunks * most
-            yield (chunks + 2 * self._grid.shard_chunks) * most
+            yield shard_index.aligned(chunks * most)
+            yield shard_index.aligned((chunks + 2 * self._grid.shard_chunks) * most)
 
     def _outside(self, entries: NDArray[np.uint64], end: int) -> NDArray[np.bool_]:
         """Return which used entries cannot be right: they lead past the data, or have an impossible size."""
