@@ -81,6 +81,11 @@ class FollowingSource:
         self._callbacks.append(callback)
         self._listen(callback)
 
+    def summary(self) -> Any:
+        """Return path, state and numbers of frames of the output that the run has now."""
+        with self._outputs.changing:
+            return self._outputs.stream.summary()
+
     def move(self) -> None:
         """Listen to the output that the run has now."""
         for callback in self._callbacks:

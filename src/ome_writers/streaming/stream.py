@@ -23,6 +23,7 @@ from ome_writers.streaming.events import Events
 from ome_writers.streaming.intake import Intake
 from ome_writers.streaming.learning import Learning
 from ome_writers.streaming.lifecycle import State
+from ome_writers.views import Summary, html_of, line_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -348,7 +349,29 @@ class OMEStream:
         """Return how the stream is doing."""
         return self._intake.stats()
 
+    def summary(self) -> Summary:
+        """Return path, state and numbers of frames, for display; never waits for the disk."""
+        settings = self.settings
+        return Summary(
+            path=settings.output_path if settings.root_path else "",
+            state=self._state.value,
+            frames=self._intake.accepted,
+            expected=self.plan.frames,
+        )
+
+    def __repr__(self) -> str:
+        return self._shown(line_of)
+
+    def _repr_html_(self) -> str:
+        return self._shown(html_of)
+
     # ------------------------------------------------------------------ inside
+
+    def _shown(self, form: Callable[[str, StreamView], str]) -> str:
+        try:
+            return form("OMEStream", self.view(dynamic_shape=False))
+        except Exception:  # a stream that failed to begin
+            return "<OMEStream, not open>"
 
     def _learn(self, frame: Any, index: Mapping[str, int] | None) -> None:
         """Make the output anew where the first frame of a camera is unlike what was taken for granted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["Freshness"]
 
 _TICK = 3.0  # seconds; the coarsest time stamps (FAT) count in twos
-_WRITING = b'<M K="status">writing</M>'
+_WRITING = re.compile(rb'"status"(?::"|>"?)writing\b')
 
 
 class Freshness:
@@ -43,4 +44,4 @@ class Freshness:
 
     def read(self, text: bytes) -> None:
         """Note that the document was read after `may_differ` said yes, and what it is."""
-        self._settled = self._quiet and _WRITING not in text
+        self._settled = self._quiet and _WRITING.search(text) is None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import Plan
     from ome_writers.views.source import Stream
+    from ome_writers.views.summary import Summary
 
 __all__ = ["LiveSource"]
 
@@ -91,3 +92,7 @@ class LiveSource:
     def watch(self, callback: Callable[[], None]) -> None:
         """Have `callback` called when a new extent was reached."""
         self._stream.on("coords_expanded", lambda _: callback())
+
+    def summary(self) -> Summary:
+        """Return what the stream says."""
+        return self._stream.summary()

@@ -9,16 +9,18 @@ import bisect
 import math
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.location import first_tiff
+from ome_writers.formats.ome_xml import acquisition_facts
 from ome_writers.formats.ometiff.first_page import parsed, without_document_type
 from ome_writers.settings import dtype_of
 from ome_writers.views.freshness import Freshness
 from ome_writers.views.stacked import StackedSource
+from ome_writers.views.summary import Summary
 from ome_writers.views.tiff_pages import LivePages
 
 if TYPE_CHECKING:
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["open_tiff"]
 
 _SUFFIXES = (".tif", ".tiff")
-_ENDLESS = b'<M K="frames_expected">null</M>'
 
 
 def open_tiff(path: Path) -> Source:
@@ -65,6 +66,7 @@ def open_tiff(path: Path) -> Source:
         labels=("p", *labels) if several else labels,
         names=names,
         samples=first.samples > 1,
+        summary=lambda: dataset.summary(path),
     )
 
 
@@ -91,6 +93,7 @@ class _Dataset:
         self._files: dict[str, LivePages] = {}
         self._lock = threading.Lock()
         self._text: bytes | None = None
+        self._facts: dict[str, Any] = {}
         self._images: list[_Image] = []
         self._companions: dict[Path, tuple[Freshness, bytes]] = {}
 
@@ -105,7 +108,14 @@ class _Dataset:
     def endless(self) -> bool:
         """Whether this library wrote the dataset, and there was no planned number of frames."""
         self.images()
-        return _ENDLESS in (self._text or b"")
+        return self._facts.get("frames_expected", 0) is None
+
+    def summary(self, path: Path) -> Summary:
+        """Return what our own annotation says of the dataset."""
+        self.images()
+        counts = {"written": self._facts.get("frames_written")}
+        counts["expected"] = self._facts.get("frames_expected")
+        return Summary.of(path, self._facts.get("status"), counts)
 
     def images(self) -> list[_Image]:
         """Return all images as the OME-XML describes them now."""
@@ -121,7 +131,7 @@ class _Dataset:
                 images = [_image(element) for element in xml.iterfind("{*}Image")]
                 if not images:
                     raise UnsupportedError(f"{self._first}: its OME-XML describes no image.")
-                self._images, self._text = images, text
+                self._images, self._text, self._facts = images, text, acquisition_facts(xml)
                 for file in self._files.values():
                     file.close()  # their pages may be chained in another way now
             return self._images

@@ -15,6 +15,7 @@ from ome_writers.formats.omezarr.layout import stored_layout
 from ome_writers.views.documents import LiveDocument
 from ome_writers.views.live import LiveSource
 from ome_writers.views.stacked import StackedSource
+from ome_writers.views.summary import Summary
 from ome_writers.views.zarr_array import TornError, ZarrArray
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def open_zarr(path: Path, remember: int = 0) -> Source:
         if all((folder / "zarr.json").is_file() for folder in folders):
             arrays = [_array(folder, remember // len(folders)) for folder in folders]
             return StoredSource(StoredStream(plan, root, arrays))
-    return _foreign(path, attributes.get("ome", {}), remember)
+    return _foreign(path, attributes.get("ome", {}), remember, lambda: _summary(root))
 
 
 class StoredStream:
@@ -88,6 +89,10 @@ class StoredStream:
 
     def on(self, event: Any, callback: Callable[[Any], None]) -> None:
         """Do nothing: files do not tell when they change."""
+
+    def summary(self) -> Summary:
+        """Return what the root document says."""
+        return _summary(self._root)
 
     def _plane(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         array = self._arrays[image]
@@ -133,6 +138,17 @@ class StoredSource:
     def watch(self, callback: Callable[[], None]) -> None:
         """Do nothing: files do not tell when they change."""
 
+    def summary(self) -> Summary:
+        """Return what the root document says."""
+        return self._live.summary()
+
+
+def _summary(root: LiveDocument) -> Summary:
+    """Return what a root document says of its dataset, whichever program wrote it."""
+    ours = root.read().get("attributes", {}).get("ome_writers")
+    facts = ours if isinstance(ours, dict) else {}
+    return Summary.of(root.path.parent, facts.get("status"), facts.get("frames"))
+
 
 def _plan(settings: Any) -> Plan | None:
     """Return the plan of stored settings; None when another version wrote them in words unknown here."""
@@ -154,7 +170,9 @@ def _array(folder: Path, remember: int) -> Any:
         return zarr.open_array(str(folder), mode="r")
 
 
-def _foreign(path: Path, ome: Mapping[str, Any], remember: int) -> Source:
+def _foreign(
+    path: Path, ome: Mapping[str, Any], remember: int, summary: Callable[[], Summary]
+) -> Source:
     """Return the images of an OME-Zarr as they are stored, one after the other along ``p``."""
     groups = _groups(path, ome)
     multiscales = [_attributes(path / group)["ome"]["multiscales"][0] for group in groups]
@@ -167,8 +185,8 @@ def _foreign(path: Path, ome: Mapping[str, Any], remember: int) -> Source:
     channels = _attributes(path / groups[0])["ome"].get("omero", {}).get("channels", ())
     names["c"] = [str(channel.get("label", i)) for i, channel in enumerate(channels)]
     if len(arrays) == 1:
-        return StackedSource(arrays, None, labels=axes, names=names)
-    return StackedSource(arrays, 0, labels=("p", *axes), names=names)
+        return StackedSource(arrays, None, labels=axes, names=names, summary=summary)
+    return StackedSource(arrays, 0, labels=("p", *axes), names=names, summary=summary)
 
 
 def _groups(path: Path, ome: Mapping[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import Plan
     from ome_writers.settings import Dimension
+    from ome_writers.views.summary import Summary
 
 __all__ = ["Source", "Stream", "coordinates", "fitted", "view_names"]
 
@@ -62,6 +63,10 @@ class Source(Protocol):
         """Have `callback` called, on some thread, when a new extent was reached."""
         ...
 
+    def summary(self) -> Summary:
+        """Return path, state and numbers of frames, for display."""
+        ...
+
 
 class Stream(Protocol):
     """What a view needs of a stream, or of the files that one has left."""
@@ -85,6 +90,10 @@ class Stream(Protocol):
 
     def on(self, event: Any, callback: Callable[[Any], None]) -> None:
         """Have `callback` called at ``"coords_expanded"``, off the acquisition thread."""
+        ...
+
+    def summary(self) -> Summary:
+        """Return path, state and numbers of frames, for display; never waits for the disk."""
         ...
 
 

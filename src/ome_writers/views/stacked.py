@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ome_writers.views.source import fitted
+from ome_writers.views.summary import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,8 @@ class StackedSource:
         Coordinates by axis, where there are other than numbers.
     samples
         Whether a frame has a last axis of samples (RGB).
+    summary
+        Returns path, state and numbers of frames, for display.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class StackedSource:
         names: Mapping[str, Sequence[str]] | None = None,
         *,
         samples: bool = False,
+        summary: Callable[[], Summary] = Summary,
     ) -> None:
         if not arrays:
             raise ValueError("A StreamView needs at least one array.")
@@ -53,6 +57,7 @@ class StackedSource:
         self._position_axis = position_axis
         self._frame = 3 if samples else 2
         self._names = names or {}
+        self.summary = summary
         ndim = len(self._arrays[0].shape)
         if any(len(a.shape) != ndim for a in self._arrays) or ndim < self._frame:
             shapes = [tuple(a.shape) for a in self._arrays]

@@ -14,6 +14,7 @@ from ome_writers.views.live import LiveSource
 from ome_writers.views.selection import one_key_an_axis, pick
 from ome_writers.views.signals import deliver, guarded_signal_class
 from ome_writers.views.stacked import StackedSource
+from ome_writers.views.summary import html_of, line_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ome_writers.views.source import Source, Stream
+    from ome_writers.views.summary import Summary
 
 __all__ = ["StreamView"]
 
@@ -139,9 +141,19 @@ class StreamView:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def reached(self) -> tuple[int, ...]:
+        """Return how far each axis before y was reached so far."""
+        return self._source.reached()
+
+    def summary(self) -> Summary:
+        """Return path, state and numbers of frames, for display."""
+        return self._source.summary()
+
     def __repr__(self) -> str:
-        axes = ", ".join(f"{d}: {n}" for d, n in zip(self.dims, self.shape, strict=True))
-        return f"<StreamView ({axes}) {self.dtype}>"
+        return line_of("StreamView", self)
+
+    def _repr_html_(self) -> str:
+        return html_of("StreamView", self)
 
     # ------------------------------------------------------------------ what it holds
 

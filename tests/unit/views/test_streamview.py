@@ -250,7 +250,9 @@ def test_conversion_to_numpy(tmp_path: Path) -> None:
         assert np.asarray(view, dtype=np.float32).dtype == np.float32
         with pytest.raises(ValueError, match="cannot be had without a copy"):
             view.__array__(copy=False)
-        assert repr(view) == "<StreamView (t: 1, y: 6, x: 7) uint16>"
+        path = str(tmp_path / "x.ome.zarr")
+        expected = f"<StreamView {path!r} open, 1 of 3 frames, (t: 1, y: 6, x: 7) uint16>"
+        assert repr(view) == expected
 
 
 def test_conversion_to_dask_and_xarray(tmp_path: Path) -> None:

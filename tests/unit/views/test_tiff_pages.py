@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 import ome_writers
-from ome_writers import AcquisitionSettings, Dimension, create_stream
+from ome_writers import AcquisitionSettings, Dimension, create_stream, dims_from_standard_axes
 
 pytest.importorskip("tifffile", reason="it reads the pages")
 
 import tifffile
 
+from ome_writers.formats.ometiff.first_page import ome_xml_text
+from ome_writers.views.freshness import Freshness
 from ome_writers.views.tiff_pages import LivePages
 
 if TYPE_CHECKING:
@@ -91,3 +93,38 @@ def test_a_ring_of_pages_has_an_end(tmp_path: Path) -> None:
     pages = LivePages(path)
     assert pages.page(10**9) is None
     pages.close()
+
+
+def test_time_axis_without_planned_end_is_kept(tmp_path: Path) -> None:
+    """An OME-TIFF that was begun without a planned number of frames has its time axis from the first frame on."""
+    path = tmp_path / "run.ome.tiff"
+    dimensions = dims_from_standard_axes({"t": None, "y": 8, "x": 8})
+    settings = AcquisitionSettings(root_path=path, dimensions=dimensions, dtype="uint8")
+    with create_stream(settings) as stream:
+        stream.append(np.ones((8, 8), "uint8"))
+        stream.flush()
+        assert ome_writers.open(path).dims == ("t", "y", "x")
+    assert ome_writers.open(path).shape == (1, 8, 8)
+
+
+def test_document_that_is_being_written_is_never_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OME-XML with the status ``writing`` is read again however long ago it changed; a complete one is not."""
+    path = tmp_path / "run.ome.tiff"
+    dimensions = dims_from_standard_axes({"t": 2, "y": 8, "x": 8})
+    stream = create_stream(
+        AcquisitionSettings(root_path=path, dimensions=dimensions, dtype="uint8")
+    )
+    now = [100.0]
+    monkeypatch.setattr("ome_writers.views.freshness.time.monotonic", lambda: now[0])
+    for differs in (True, False):
+        freshness = Freshness(path)
+        assert freshness.may_differ()
+        now[0] += 100
+        assert freshness.may_differ()
+        freshness.read(ome_xml_text(path))
+        assert freshness.may_differ() is differs
+        monkeypatch.undo()
+        stream.close()
+        monkeypatch.setattr("ome_writers.views.freshness.time.monotonic", lambda: now[0])
