@@ -8,10 +8,12 @@ import signal
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from faults.datasets import ENGINE_NAMES, missing, noise, pixels, run, status, stream
+from faults.datasets import ENGINE_NAMES, SIZE, missing, noise, pixels, run, status, stream
 from ome_writers import UnclosedStreamWarning
+from ome_writers.storage import ENGINES
 
 pytest.importorskip("zarr", reason="zarr-python judges what is left")
 pytest.importorskip("tensorstore", reason="tensorstore judges what is left")
@@ -104,6 +106,33 @@ def test_an_interpreter_that_exits_without_close(tmp_path: Path, engine: str) ->
     assert len(pixels(path)) == 40
     assert status(path) == "cancelled"
     assert "was not closed" in done.stderr
+
+
+@pytest.mark.parametrize("engine", [name for name in ENGINES if ENGINES[name].missing() is None])
+def test_a_pool_that_appends_after_the_main_thread(tmp_path: Path, engine: str) -> None:
+    """Frames that a worker of an executor appends while the interpreter ends are all on disk."""
+    path = tmp_path / ("run.ome.tiff" if engine == "tifffile" else "run.ome.zarr")
+    code = (
+        "import time\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "path = Path(sys.argv[1])\n"
+        "writing = stream(path, sys.argv[2], frames=20, chunk=2, flush_interval=0.05)\n"
+        "def work():\n"
+        "    time.sleep(0.3)  # the main thread has ended\n"
+        "    for number in range(20):\n"
+        "        writing.append(noise(number))\n"
+        "        time.sleep(0.01)\n"
+        "ThreadPoolExecutor(1).submit(work)\n"
+    )
+    done = run(code, path, engine)
+    assert "failed" not in done.stderr
+    if engine == "tifffile":
+        frames = pytest.importorskip("tifffile").imread(path)
+    elif engine == "scratch":
+        frames = np.memmap(path / "pos_0.dat", "<u2", "r").reshape(-1, SIZE, SIZE)
+    else:
+        frames = pixels(path)
+    assert np.array_equal(frames, [noise(number) for number in range(20)])
 
 
 @each_engine_direct_often

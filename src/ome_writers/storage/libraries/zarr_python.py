@@ -15,6 +15,7 @@ from zarr.storage import LocalStore, StorePath
 
 from ome_writers.storage.files import move, sync_file
 from ome_writers.storage.libraries.engine import LibraryEngine
+from ome_writers.storage.libraries.inline import EventLoops, InlineArray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,21 +53,26 @@ def open_zarrs_engine(
 def _open(
     root: Path, targets: Sequence[ArrayTarget], options: Options, pipeline: Pipeline
 ) -> LibraryEngine:
+    loops = EventLoops()
+
     def open_array(folder: Path, document: dict[str, Any], grid: RegionGrid) -> _Array:
         metadata = ArrayV3Metadata.from_dict(document)
-        library = partial(_library_array, metadata=metadata, pipeline=pipeline)
+        library = partial(_library_array, metadata=metadata, pipeline=pipeline, loops=loops)
         return _Array(folder, grid, library, durable=options.durable)
 
     return LibraryEngine(root, targets, options, open_array)
 
 
-def _library_array(folder: Path, metadata: ArrayV3Metadata, pipeline: Pipeline) -> Any:
-    store = LocalStore(folder)
+def _library_array(
+    folder: Path, metadata: ArrayV3Metadata, pipeline: Pipeline, loops: EventLoops
+) -> InlineArray:
+    # open: the first calls come from several threads, and the library lets only one of them open a store
+    store = loops.run(LocalStore.open(folder))
     array: Any = zarr.AsyncArray(metadata=metadata, store_path=StorePath(store))
     # zarr takes the class of an array's pipeline from a configuration that the whole process shares, and that other
     # streams, or the user, may want otherwise: it is put in its place here instead
     object.__setattr__(array, "codec_pipeline", pipeline(metadata, store))
-    return zarr.Array(array)
+    return InlineArray(array, loops)
 
 
 class _Array:
@@ -82,7 +88,7 @@ class _Array:
         self,
         folder: Path,
         grid: RegionGrid,
-        open_array: Callable[[Path], Any],
+        open_array: Callable[[Path], InlineArray],
         *,
         durable: bool,
     ) -> None:
@@ -109,6 +115,7 @@ class _Array:
 
     def close(self) -> None:
         """Remove the folder of files that were not whole."""
+        self._array.close()
         shutil.rmtree(self._stage, ignore_errors=True)
 
     def _stage_copy(self, file: str) -> None:

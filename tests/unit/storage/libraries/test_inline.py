@@ -1,0 +1,51 @@
+"""Calls of zarr-python that need no thread but the caller's."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ome_writers import create_stream
+from ome_writers.storage import ENGINES
+from support.acquisitions import acquisition
+
+ENGINE_NAMES = [n for n in ("zarr-python", "zarrs-python") if ENGINES[n].missing() is None]
+
+
+@pytest.mark.parametrize("compression", ["none", "blosc-zstd"])
+@pytest.mark.parametrize("engine", ENGINE_NAMES)
+def test_a_view_reads_where_an_event_loop_runs(
+    tmp_path: Path, engine: str, compression: str
+) -> None:
+    """In a notebook, whose thread has a running event loop, frames on disk are read during and after the run."""
+    settings = acquisition(
+        "single", tmp_path / "a.ome.zarr", format=engine, compression=compression
+    )
+
+    async def notebook() -> None:
+        with create_stream(settings) as stream:
+            for number in range(6):
+                stream.append(np.full((4, 6), number + 1, "uint16"))
+            stream.flush()
+            assert stream.view()[2, 1].max() == 6
+        assert stream.view()[0, 1].max() == 2
+
+    asyncio.run(notebook())
+
+
+@pytest.mark.parametrize("engine", ENGINE_NAMES)
+def test_writing_starts_no_thread_of_the_library(tmp_path: Path, engine: str) -> None:
+    """Frames are written and read by this library's threads and the caller's: none of zarr-python's is started."""
+    before = set(threading.enumerate())
+    settings = acquisition("single", tmp_path / "a.ome.zarr", format=engine)
+    with create_stream(settings) as stream:
+        for number in range(6):
+            stream.append(np.full((4, 6), number + 1, "uint16"))
+        stream.flush()
+        assert stream.view()[2, 1].max() == 6
+        started = {thread.name for thread in set(threading.enumerate()) - before}
+    assert {name.split("-")[0] for name in started} == {"ome"}
