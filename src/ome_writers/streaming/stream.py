@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from psygnal import SignalGroup
     from typing_extensions import Self
 
+    from ome_writers.formats import Outcome
     from ome_writers.formats.frame_metadata import Record
     from ome_writers.routing import Plan
     from ome_writers.settings import AcquisitionSettings
@@ -438,7 +439,7 @@ class OMEStream:
             self._recorder.flush(self._due)
         self._recorder.confirm(self._intake.accepted)
 
-    def _due(self) -> tuple[list[Record], list[tuple[int, ...]]]:
+    def _due(self) -> tuple[list[Record], Outcome]:
         with self._lock:
             return self._intake.due()
 
