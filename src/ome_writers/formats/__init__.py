@@ -12,7 +12,6 @@ from ome_writers.formats.documents import (
     GrowingDocuments,
     Layout,
     Outcome,
-    Patch,
     Status,
 )
 from ome_writers.formats.frame_metadata import Journal
@@ -31,7 +30,6 @@ __all__ = [
     "Journal",
     "Layout",
     "Outcome",
-    "Patch",
     "Status",
     "lay_out",
     "open_documents",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from ome_writers.locks import new_lock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,7 @@ class Progress:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._seen = 0
         self._acquired = np.zeros(len(plan.router.axes), dtype=np.int64)
         self._reached = np.zeros((len(plan.images), plan.router.rank), dtype=np.int64)

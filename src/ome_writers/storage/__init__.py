@@ -9,7 +9,6 @@ from ome_writers.storage.contract import (
     Failure,
     LendingEngine,
     Options,
-    PatchingEngine,
     SettlingEngine,
 )
 from ome_writers.storage.registry import ENGINES, EngineRow, choose, open_engine
@@ -23,7 +22,6 @@ __all__ = [
     "Failure",
     "LendingEngine",
     "Options",
-    "PatchingEngine",
     "SettlingEngine",
     "choose",
     "open_engine",

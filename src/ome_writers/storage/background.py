@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
+from ome_writers.locks import Condition
 from ome_writers.storage.contract import Failure
 
 if TYPE_CHECKING:
@@ -25,10 +27,15 @@ def machine_width() -> int:
 
 
 class _Task(NamedTuple):
-    number: int
     run: Callable[[], object]
     frames: Iterable[int]
     strand: Hashable | None
+
+
+class _Barrier(NamedTuple):
+    """Stands in the queue behind the tasks that it waits for; `passed` gets an item when they have ended."""
+
+    passed: SimpleQueue[None]
 
 
 class Background:
@@ -48,18 +55,23 @@ class Background:
     -----
     After a task has failed the others still run: what can be saved is saved. `failures` holds each
     error with the numbers of the frames that were lost by it.
+
+    A task is handed over by one call of C code, the `put` of the queue, so that KeyboardInterrupt in `submit` leaves
+    it either not submitted or submitted. All bookkeeping is done by the worker threads.
     """
 
     def __init__(self, workers: int, *, name: str = "ome-writers") -> None:
         self.failures: list[Failure] = []
-        self._ready: deque[_Task] = deque()
-        self._strands: dict[Hashable, deque[_Task]] = {}  # of the strands that run: what waits
+        self._queue: SimpleQueue[_Task | _Barrier | None] = SimpleQueue()
+        self._dispatching = threading.Lock()  # held by the worker that waits for the next task
+        self._lock = threading.Lock()  # of what follows, never held while waiting
+        self._strands: dict[
+            Hashable, deque[tuple[int, _Task]]
+        ] = {}  # of those that run: what waits
+        self._dispatched = 0  # number of the last task that was taken from the queue
         self._under_way: set[int] = set()
-        self._submitted = 0
-        self._lock = threading.Lock()
-        self._work = threading.Condition(self._lock)
-        self._ended = threading.Condition(self._lock)
-        self._waiting = 0
+        self._barriers: list[tuple[int, _Barrier]] = []  # each with the last task it waits for
+        self._ended = Condition()
         self._closed = False
         self._threads = [
             threading.Thread(target=self._serve, name=f"{name}-{i}", daemon=True)
@@ -71,7 +83,7 @@ class Background:
     @property
     def depth(self) -> int:
         """Number of tasks that wait or run."""
-        return len(self._under_way)
+        return self._queue.qsize() + len(self._under_way)
 
     def submit(
         self,
@@ -80,77 +92,98 @@ class Background:
         strand: Hashable | None = None,
     ) -> None:
         """Have `task` run; `frames` are the numbers of the frames that are lost if it fails."""
-        with self._lock:
-            self._wait_while(lambda: len(self._under_way) >= _MOST_TASKS)
-            if self._closed:
-                raise RuntimeError("The background threads have ended; no task can be added.")
-            self._submitted += 1
-            self._under_way.add(self._submitted)
-            added = _Task(self._submitted, task, frames, strand)
-            if strand is not None:
-                if strand in self._strands:
-                    self._strands[strand].append(added)
-                    return
-                self._strands[strand] = deque()
-            self._ready.append(added)
-            self._work.notify()
+        self.await_room(_MOST_TASKS)
+        if self._closed:
+            raise RuntimeError("The background threads have ended; no task can be added.")
+        self._queue.put(_Task(task, frames, strand))
 
     def await_room(self, most: int) -> None:
         """Return when fewer than `most` tasks are under way."""
-        with self._lock:
-            self._wait_while(lambda: len(self._under_way) >= most)
+        if self.depth >= most:
+            self._ended.wait_for(lambda: self.depth < most)
 
     def barrier(self) -> None:
         """Return when every task submitted so far has ended; later ones may still wait."""
-        with self._lock:
-            last = self._submitted
-            self._wait_while(lambda: bool(self._under_way) and min(self._under_way) <= last)
-
-    def drain(self) -> None:
-        """Return when no task is under way."""
-        with self._lock:
-            self._wait_while(lambda: bool(self._under_way))
+        if not self._closed:
+            passed: SimpleQueue[None] = SimpleQueue()
+            self._queue.put(_Barrier(passed))
+            passed.get()
 
     def close(self) -> None:
         """Finish all tasks and end the threads. A second call does nothing."""
-        self.drain()
-        with self._lock:
-            self._closed = True
-            self._work.notify_all()
+        if self._closed:
+            return
+        self.barrier()
+        self._closed = True
+        self._queue.put(None)
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join()
+        self._queue = SimpleQueue()  # without the mark that ended the workers
 
-    def _wait_while(self, condition: Callable[[], bool]) -> None:
-        """Wait (with the lock held) until a task's end makes `condition` false."""
-        self._waiting += 1
-        while condition():
-            self._ended.wait()
-        self._waiting -= 1
+    # ------------------------------------------------------------------ in the workers
 
     def _serve(self) -> None:
         while True:
-            with self._lock:
-                while not self._ready:
-                    if self._closed:
-                        return
-                    self._work.wait()
-                task = self._ready.popleft()
-            self._run(task)
+            with self._dispatching:
+                following = self._next_task()
+            if following is None:
+                return
+            while following is not None:
+                number, task = following
+                self._run(task)
+                following = self._end(number, task.strand)
             del task  # it may hold the memory of frames
+
+    def _next_task(self) -> tuple[int, _Task] | None:
+        """Return the next task that may run now, waiting for it; None when the pool is closed."""
+        while True:
+            item = self._queue.get()
+            if item is None:
+                self._queue.put(None)  # for the other workers
+                return None
+            with self._lock:
+                if isinstance(item, _Barrier):
+                    self._barriers.append((self._dispatched, item))
+                    self._pass_barriers()
+                    continue
+                self._dispatched += 1
+                numbered = (self._dispatched, item)
+                self._under_way.add(self._dispatched)
+                if item.strand is not None:
+                    if item.strand in self._strands:
+                        self._strands[item.strand].append(numbered)
+                        continue
+                    self._strands[item.strand] = deque()
+            return numbered
 
     def _run(self, task: _Task) -> None:
         try:
             task.run()
         except BaseException as error:  # kept, and raised to the caller by the stream
             self.failures.append(Failure(error, tuple(task.frames)))
+
+    def _end(self, number: int, strand: Hashable | None) -> tuple[int, _Task] | None:
+        """Note the end of a task; return the next of its strand, which this thread runs then."""
+        following = None
         with self._lock:
-            self._under_way.discard(task.number)
-            if task.strand is not None:
-                if self._strands[task.strand]:
-                    # this thread is about to look for it: nobody has to be woken
-                    self._ready.appendleft(self._strands[task.strand].popleft())
+            self._under_way.discard(number)
+            if strand is not None:
+                if self._strands[strand]:
+                    following = self._strands[strand].popleft()
                 else:
-                    del self._strands[task.strand]
-            if self._waiting:
-                self._ended.notify_all()
+                    del self._strands[strand]
+            if self._barriers:
+                self._pass_barriers()
+        self._ended.notify_all()
+        return following
+
+    def _pass_barriers(self) -> None:
+        oldest = min(self._under_way, default=self._dispatched + 1)
+        waiting = []
+        for last, barrier in self._barriers:
+            if oldest > last:
+                barrier.passed.put(None)
+            else:
+                waiting.append((last, barrier))
+        self._barriers = waiting

@@ -24,7 +24,6 @@ __all__ = [
     "Failure",
     "LendingEngine",
     "Options",
-    "PatchingEngine",
     "SettlingEngine",
 ]
 
@@ -111,6 +110,14 @@ class Engine(Protocol):
         """
         ...
 
+    def recover(self, number: int) -> bool:
+        """Repair what an exception, such as KeyboardInterrupt, in `write` has left between two steps.
+
+        Called by the thread that calls `write`, before the next `write`, `flush` or `close`. All other frames are kept.
+        Return whether frame `number` has to count as taken; if not, its place can be written again.
+        """
+        ...
+
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Return when all that `write` took before is on disk and other readers see it.
 
@@ -157,21 +164,6 @@ class LendingEngine(Engine, Protocol):
 
     def reclaim(self, frame: NDArray[np.generic]) -> None:
         """Take back a lent plane without writing it."""
-        ...
-
-
-@runtime_checkable
-class PatchingEngine(Engine, Protocol):
-    """An engine whose documents may be so large that a small change is made in place."""
-
-    def patch(self, key: str, offset: int, old: bytes, new: bytes) -> None:
-        """Overwrite bytes of a document; does nothing where `old` is not at `offset` (another document is there).
-
-        Raises
-        ------
-        OSError
-            If the document cannot be read or written.
-        """
         ...
 
 

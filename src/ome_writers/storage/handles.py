@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections import OrderedDict
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from ome_writers.locks import new_lock
 from ome_writers.storage.positional import open_file
 
 if TYPE_CHECKING:
@@ -29,18 +29,13 @@ class Handles:
         Whether `sync` forces data to the medium, or does nothing.
     flags
         With what files are opened besides, as for `os.open`.
-
-    Attributes
-    ----------
-    durable
-        As the parameter.
     """
 
     def __init__(self, *, durable: bool, flags: int = 0) -> None:
         self._flags = flags
-        self.durable = durable
+        self._durable = durable
         self._most = _MOST_OPEN
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._open: OrderedDict[Path, int] = OrderedDict()
         self._users: dict[Path, int] = {}
         self._unsynced: set[Path] = set()
@@ -57,7 +52,7 @@ class Handles:
                 fd = self._open[path] = open_file(path, create=create, flags=self._flags)
             self._open.move_to_end(path)
             self._users[path] = self._users.get(path, 0) + 1
-            if self.durable and writing:
+            if self._durable and writing:
                 self._unsynced.add(path)
         try:
             yield fd
@@ -70,7 +65,7 @@ class Handles:
 
     def sync(self, path: Path) -> None:
         """Force one file to the medium, when that was asked for."""
-        if self.durable:
+        if self._durable:
             with self.use(path, writing=False) as fd:
                 os.fsync(fd)
             with self._lock:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import mmap
-import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from ome_writers.locks import Condition, new_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,10 +40,8 @@ class Pool:
         self._relieve = relieve
         self._free: dict[int, list[NDArray[np.uint8]]] = {}
         self._used = 0
-        self._kept = 0
-        # taken by itself: Ctrl-C may come between a condition's lock and the block that is to give it back
-        self._lock = threading.RLock()
-        self._change = threading.Condition(self._lock)
+        self._lock = new_lock()
+        self._released = Condition()
 
     def prepare(self, nbytes: int, pieces: int) -> None:
         """Have up to `pieces` buffers of `nbytes` ready: who takes one need not wait for the system to make it."""
@@ -51,17 +50,14 @@ class Pool:
             buffer[:: mmap.PAGESIZE] = 0
             with self._lock:
                 self._free.setdefault(nbytes, []).append(buffer)
-                self._kept += nbytes
 
     def take(self, nbytes: int) -> NDArray[np.uint8]:
         """Return a buffer of `nbytes`, its content undefined. Blocks while the budget is used up."""
-        with self._lock:
-            if self._used + nbytes > _WARM and not self._free.get(nbytes):
-                self._change.wait(_HOPE)
+        if self._used + nbytes > _WARM and not self._free.get(nbytes):
+            self._released.wait_for(lambda: bool(self._free.get(nbytes)), _HOPE)
         self.reserve(nbytes)
         with self._lock:
             if self._free.get(nbytes):
-                self._kept -= nbytes
                 return self._free[nbytes].pop()
             self._shrink(nbytes)
         return np.frombuffer(_memory(nbytes), dtype=np.uint8)
@@ -70,39 +66,45 @@ class Pool:
         """Take a buffer back."""
         with self._lock:
             self._free.setdefault(buffer.nbytes, []).append(buffer)
-            self._kept += buffer.nbytes
         self.unreserve(buffer.nbytes)
 
     def reserve(self, nbytes: int) -> None:
         """Count `nbytes` of somebody else's memory as lent. Blocks while the budget is used up."""
         while True:
             with self._lock:
-                if not self._used or self._used + nbytes <= self._budget:
+                if self._fits(nbytes):
                     self._used += nbytes
                     return
             self._relieve()
-            with self._lock:
-                if self._used and self._used + nbytes > self._budget:
-                    self._change.wait(_PATIENCE)
+            self._released.wait_for(lambda: self._fits(nbytes), _PATIENCE)
 
     def unreserve(self, nbytes: int) -> None:
         """Take back what `reserve` counted."""
         with self._lock:
             self._used -= nbytes
-            self._change.notify_all()
+        self._released.notify_all()
+
+    def restore(self, used: int) -> None:
+        """Count `used` bytes as lent: an exception has ended `take` or `release` between two steps."""
+        with self._lock:
+            self._used = used
+        self._released.notify_all()
 
     def clear(self) -> None:
         """Give the memory that is kept for reuse back to the system."""
         with self._lock:
             self._free.clear()
-            self._kept = 0
+
+    def _fits(self, nbytes: int) -> bool:
+        return not self._used or self._used + nbytes <= self._budget
 
     def _shrink(self, nbytes: int) -> None:
         """Drop kept buffers of other sizes until a new one of `nbytes` fits the budget."""
+        kept = sum(size * len(buffers) for size, buffers in self._free.items())
         for size in list(self._free):
-            while self._free[size] and self._used + self._kept > self._budget:
+            while self._free[size] and self._used + kept > self._budget:
                 self._free[size].pop()
-                self._kept -= size
+                kept -= size
 
 
 def _memory(nbytes: int) -> mmap.mmap:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 import warnings
 from operator import mul
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ome_writers.locks import new_lock
 from ome_writers.storage.contract import EngineStats, Failure
 from ome_writers.storage.files import move, replace, sync_tree
 from ome_writers.storage.handles import Handles
@@ -57,10 +57,10 @@ class ScratchEngine:
             tuple(math.inf if i == t.plan.growing else n for i, n in enumerate(t.plan.index_shape))
             for t in targets
         ]
-        self._laying = threading.Lock()  # held while a file is read, or takes the place of another
+        self._laying = new_lock()  # held while a file is read, or takes the place of another
         self._files: set[int] = set()  # the arrays that have one
         self._handles = Handles(durable=False)
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._frames = 0
         self._bytes = 0
         self._closed = False
@@ -94,10 +94,15 @@ class ScratchEngine:
             with self._file(array) as fd:
                 write_at(fd, [data], plane * frame.nbytes)
         else:
-            self._used += 0 if plane in kept else frame.nbytes
-            kept[plane] = frame if owned else frame.copy()
+            used = self._used if plane in kept else self._used + frame.nbytes
+            # one statement, which KeyboardInterrupt cannot part
+            kept[plane], self._used = frame if owned else frame.copy(), used
         self._frames += 1
         self._bytes += frame.nbytes
+
+    def recover(self, number: int) -> bool:
+        """Do nothing: `write` has no step between which an exception could leave something."""
+        return False
 
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Force files to the medium, when that was asked for."""

@@ -47,11 +47,24 @@ class Once:
 
 
 def uninterrupted(work: Callable[[], object]) -> None:
-    """Have `work`, which must not raise, done by a thread of its own, and wait for it."""
-    thread = threading.Thread(target=work, name="ome-writers-close")
+    """Have `work` done by a thread of its own, and wait for it; raise what it raises.
+
+    KeyboardInterrupt, which Python raises in the main thread, ends the waiting and not the work.
+    """
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="ome-writers-uninterrupted")
     try:
         thread.start()
     except RuntimeError:  # the interpreter is ending, or has no more threads
-        work()
+        run()
     else:
         thread.join()
+    if errors:
+        raise errors[0]

@@ -5,7 +5,6 @@ An output may be made anew (see `learning`); then its intake is, too.
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +51,6 @@ class Intake:
 
     Attributes
     ----------
-    accepted
-        Number of frames that were taken.
     lender
         The engine, where it lends memory to fill.
     longest
@@ -67,7 +64,6 @@ class Intake:
         self.recorder = recorder
         self.engine = recorder.engine
         self.lender = self.engine if isinstance(self.engine, LendingEngine) else None
-        self.accepted = 0
         self.revisits = plan.router.revisits
         self._row = row
         self._learning = learning
@@ -77,6 +73,11 @@ class Intake:
         self._sampler = Sampler(plan)
         self._planes = 0  # of the frames that were accepted
         self.longest = 0.0
+
+    @property
+    def accepted(self) -> int:
+        """Number of frames that were taken."""
+        return self._placement.accepted
 
     def take(
         self, frame: Any, index: Mapping[str, int] | None, encoded: bytes | None, copy: bool
@@ -89,15 +90,24 @@ class Intake:
             Of a frame or an index that does not fit; nothing was done.
         """
         placement = self._placement
+        if placement.unsettled:
+            self.recover()
         acquired = None if index is None else self._locate(index)
         address = placement.next if acquired is None else self._place(acquired)
         if address is None:
             address = placement.upcoming()  # raises: there is none
-        number = self.accepted
+        number = placement.accepted
         one, at = self._images[address[0]], address[1]
         shape, dtype = one.frame_shape, one.array.dtype
         if type(frame) is not np.ndarray or frame.shape != shape or frame.dtype != dtype:
             frame = as_frame(frame, shape, dtype)
+        if self._learning.open:
+            where = acquired or self.plan.router.indices(placement.position)
+            action = Action(self._progressed(), address, index, encoded)
+            self._learning.note(action, where, frame.nbytes)
+        placement.unsettled = (
+            True  # until it is counted: `recover` follows if an exception comes between
+        )
         began = perf_counter()
         if one.planes == 1:
             self.engine.write(number, one.number, at, frame, not copy)
@@ -107,32 +117,39 @@ class Intake:
         waited = perf_counter() - began
         if waited > self.longest:
             self.longest = waited
-        self.accepted = number + 1
+        if encoded is not None:
+            self.recorder.journal.record(one.number, one.plane(at), encoded)
         self._planes += one.planes
-        if self._learning.open:
-            where = acquired or self.plan.router.indices(placement.position)
-            self._learning.note(Action(address, index, encoded), where, frame.nbytes)
         place: int | Mapping[str, int]
         if index is None or acquired is None:
             place = placement.advance()
         else:
-            placement.fill(index, address)
             self.revisits = True  # the order comes to this place, too
             self._progress.include(acquired, address)
+            placement.fill(index, address)
             place = acquired
-        if encoded is not None:
-            self.recorder.journal.record(one.number, one.plane(at), encoded)
         if number >= self._sampler.due:
             for at_plane, plane in planes_of(frame, at, one):
                 self._sampler.look(number, one.number, at_plane, plane)
         return place
 
+    def recover(self) -> None:
+        """Continue after an exception, such as KeyboardInterrupt, has ended `take` between two steps.
+
+        All frames but that of the call are where they were. Its place is still the next one, unless the engine cannot
+        write a place twice and has this frame.
+        """
+        self._placement.restart()
+        if self.engine.recover(self._placement.accepted):
+            self._placement.advance()
+        self._placement.unsettled = False
+
     def skip(self, frames: int) -> range:
         """Pass the next `frames` places, and return their positions in the acquisition order."""
         first = self._placement.position
-        self._placement.skip(frames)
         if self._learning.open:
-            self._learning.note(Action(None, skipped=frames), None, 0)
+            self._learning.note(Action(self._progressed(), None, skipped=frames), None, 0)
+        self._placement.skip(frames)
         return range(first, self._placement.position)
 
     def image(self, index: Mapping[str, int] | None) -> ImagePlan:
@@ -157,7 +174,7 @@ class Intake:
         """Return what was done so far, with the frames, for the intake of another output."""
         return [
             (action, None if action.address is None else self.read(*action.address))
-            for action in self._learning.actions
+            for action in self._learning.completed(self._progressed())
         ]
 
     def repeat(self, came: Sequence[Came]) -> None:
@@ -165,8 +182,7 @@ class Intake:
         self._learning.actions.clear()
         for action, frame in came:
             if frame is None:
-                self._placement.skip(action.skipped)
-                self._learning.actions.append(action)
+                self.skip(action.skipped)
             else:
                 self.take(frame, action.named, action.encoded, copy=False)
 
@@ -194,16 +210,17 @@ class Intake:
             longest_append=self.longest,
         )
 
-    def due(self) -> tuple[list[Record], Outcome]:
-        """Return what a flush has to bring to disk: lines of frame metadata, and how far the acquisition is."""
+    def due(self) -> tuple[list[Record], list[tuple[int, ...]]]:
+        """Return what a flush has to bring to disk: lines of frame metadata, and shapes."""
+        if self._placement.unsettled:
+            self.recover()
         self._progress.advance(self._placement.position)
-        shapes, extents = tuple(self._progress.shapes()), self._progress.extents
-        windows, now = dict(self._sampler.windows), datetime.now(timezone.utc)
-        outcome = Outcome("writing", self.accepted, shapes, windows, extents, now)
-        return self.recorder.journal.take(), outcome
+        return self.recorder.journal.take(), self._progress.shapes()
 
     def end(self, *, failed: bool) -> None:
         """Bring all that was taken to disk, and say how it ended; errors are kept in the recorder."""
+        if self._placement.unsettled:
+            self.recover()
         whole = self._placement.reached_end
         trim = self.plan.settings.on_incomplete == "trim" and not whole
         self._progress.advance(self._placement.position)
@@ -213,10 +230,12 @@ class Intake:
         status: Status = "complete" if whole else "cancelled"
         if failed or self.recorder.failed:
             status = "failed"
-        written = self.accepted - len(self.recorder.lost)
-        windows, now = self._sampler.windows, datetime.now(timezone.utc)
-        outcome = Outcome(status, written, tuple(shapes), windows, time=now)
-        self.recorder.close_documents(outcome)
+        windows = self._sampler.windows
+        self.recorder.close_documents(Outcome(status, self.accepted, tuple(shapes), windows))
+
+    def _progressed(self) -> tuple[int, int]:
+        """Return what differs as soon as a frame was taken or places were skipped."""
+        return self._placement.position, self._placement.accepted
 
     def _locate(self, index: Mapping[str, int]) -> dict[str, int]:
         """Return the whole acquisition index that an explicit index names."""

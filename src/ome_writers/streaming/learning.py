@@ -25,8 +25,12 @@ _MOST = 64  # frames that may have to be written again
 
 
 class Action(NamedTuple):
-    """What a stream has done since it began: taken a frame, or skipped some."""
+    """What a stream has done since it began: taken a frame, or skipped some.
 
+    `before` are the counters (position, frames) when it began; they stay the same where an exception has ended it.
+    """
+
+    before: tuple[int, int]
     address: Address | None
     named: Mapping[str, int] | None = None
     encoded: bytes | None = None
@@ -64,6 +68,11 @@ class Learning:
         if not self._unseen or len(self.actions) >= _MOST or self._bytes > self._budget:
             self.open = False
             self.actions.clear()
+
+    def completed(self, now: tuple[int, int]) -> list[Action]:
+        """Return the actions after which the counters had changed; `now` are the counters behind the last."""
+        after = [*(action.before for action in self.actions[1:]), now]
+        return [a for a, then in zip(self.actions, after, strict=False) if a.before != then]
 
     def settings_for(
         self, frame: Any, acquired: Mapping[str, int], image: ImagePlan, plan: Plan

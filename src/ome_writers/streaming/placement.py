@@ -23,8 +23,15 @@ _ADVICE = (
 class Placement:
     """The one counter of an acquisition's order.
 
+    Each method changes its counters with one statement, so that KeyboardInterrupt cannot part them.
+
     Attributes
     ----------
+    accepted
+        How many frames were taken.
+    unsettled
+        Whether a frame is being taken: set before the engine gets it, reset with the counters. If it is set when the
+        next frame comes, an exception has ended the call; see `Intake.recover`.
     position
         How many places of the acquisition order were passed, by `append` or `skip`.
     next
@@ -34,6 +41,8 @@ class Placement:
     """
 
     def __init__(self, plan: Plan) -> None:
+        self.accepted = 0
+        self.unsettled = False
         self.position = 0
         self.explicit: set[Address] = set()
         self._router = plan.router
@@ -54,13 +63,22 @@ class Placement:
         return self.next
 
     def advance(self) -> int:
-        """Take note that the upcoming place is filled; return its number in order."""
+        """Count a frame at the upcoming place; return its number in order."""
         if self.revisits and self.next is not None:
             self._visited.add(self.next)
-        number = self.position
-        self.position = number + 1
-        self.next = next(self._walk, None)
+        number, accepted, following = self.position, self.accepted + 1, next(self._walk, None)
+        self.position, self.next, self.accepted, self.unsettled = (
+            number + 1,
+            following,
+            accepted,
+            False,
+        )
         return number
+
+    def restart(self) -> None:
+        """Find the upcoming place again after an exception, which may have ended the iteration."""
+        self._walk = self._router.walk(self.position)
+        self.next = next(self._walk, None)
 
     def skip(self, frames: int) -> None:
         """Pass `frames` places."""
@@ -73,18 +91,20 @@ class Placement:
                 f"Cannot skip frames: would exceed total of {self._total} frames "
                 f"(tried to skip {frames}). {_ADVICE}"
             )
-        self.position += frames
-        self._walk = self._router.walk(self.position)
-        self.next = next(self._walk, None)
+        position = self.position + frames
+        walk = self._router.walk(position)
+        following = next(walk, None)
+        self.position, self._walk, self.next = position, walk, following
 
     def locate(self, index: Mapping[str, int]) -> dict[str, int]:
         """Return the whole index that `index` names; axes it leaves out count on while it stays the same."""
         return self._router.complete(index, self._repeats(index))
 
     def fill(self, index: Mapping[str, int], address: Address) -> None:
-        """Take note that the place that `index` named is filled."""
-        self._partial = (frozenset(index.items()), self._repeats(index) + 1)
+        """Count a frame at the place that `index` named."""
+        partial = (frozenset(index.items()), self._repeats(index) + 1)
         self.explicit.add(address)
+        self._partial, self.accepted, self.unsettled = partial, self.accepted + 1, False
 
     def comes_again(self) -> bool:
         """Whether a frame was put at the upcoming place before."""

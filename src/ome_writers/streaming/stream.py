@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import numpy as np
 
 from ome_writers.errors import StreamClosedError, UnclosedStreamWarning, WriteError
+from ome_writers.locks import new_lock, release_locks_of_this_thread
 from ome_writers.streaming import forks
 from ome_writers.streaming.at_exit import close_at_exit
 from ome_writers.streaming.clock import Clock
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from psygnal import SignalGroup
     from typing_extensions import Self
 
-    from ome_writers.formats import Outcome
     from ome_writers.formats.frame_metadata import Record
     from ome_writers.routing import Plan
     from ome_writers.settings import AcquisitionSettings
@@ -79,7 +79,7 @@ class OMEStream:
         self._error: BaseException | None = None
         self._failed = False  # whether `close` was told that the acquisition has failed
         self._ending = Once()
-        self._lock = threading.RLock()  # held while a frame is taken
+        self._lock = new_lock()  # held while a frame is taken
         self._standing = threading.Lock()  # held, before any other, while the output has to stay
         self._speaking = threading.Lock()  # held, behind those, while metadata are set or asked for
         self._process = os.getpid()
@@ -134,19 +134,29 @@ class OMEStream:
         WriteError
             Frames taken earlier could not be written (OSError); its `frames` names them.
         """
-        if self._learning.open:
-            self._learn(frame, index)
-        if self._generation != forks.generation:
-            self._refuse_in_child()
-        encoded = None if frame_metadata is None else self._recorder.journal.encode(frame_metadata)
-        if index is not None or self._intake.revisits:
-            self._land(index)
-        with self._lock:
-            if self._state is not _OPEN or self._recorder.failed:
-                self._refuse()
-            place = self._intake.take(frame, index, encoded, copy)
-            if self._events.active:
-                self._events.frame_written(self._intake.accepted - 1, place)
+        try:
+            if self._learning.open:
+                self._learn(frame, index)
+            if self._generation != forks.generation:
+                self._refuse_in_child()
+            encoded = None
+            if frame_metadata is not None:
+                encoded = self._recorder.journal.encode(frame_metadata)
+            if index is not None or self._intake.revisits:
+                self._land(index)
+            with self._lock:
+                if self._state is not _OPEN or self._recorder.failed:
+                    self._refuse()
+                place = self._intake.take(frame, index, encoded, copy)
+                if self._events.active:
+                    self._events.frame_written(self._intake.accepted - 1, place)
+        except Exception:
+            raise
+        except (
+            BaseException
+        ):  # Ctrl-C: the next call recovers what it has left, see `Intake.recover`
+            release_locks_of_this_thread()
+            raise
 
     @contextmanager
     def frame_buffer(
@@ -213,7 +223,7 @@ class OMEStream:
         WriteError
             If frames could not be written.
         """
-        self._flush()
+        self._uninterrupted(self._flush)
         error = self._recorder.error()
         if error is not None:
             raise error
@@ -376,13 +386,25 @@ class OMEStream:
 
     def _learn(self, frame: Any, index: Mapping[str, int] | None) -> None:
         """Make the output anew where the first frame of a camera is unlike what was taken for granted."""
+        with self._lock:
+            if self._state is not _OPEN or self._recorder.failed:
+                return
+            settings = self._learned(frame, index)
+        if settings is not None:
+            self._uninterrupted(lambda: self._begin_anew(frame, index))
+
+    def _learned(self, frame: Any, index: Mapping[str, int] | None) -> AcquisitionSettings | None:
+        intake = self._intake
+        image, acquired = intake.image(index), intake.acquired(index)
+        return self._learning.settings_for(frame, acquired, image, intake.plan)
+
+    def _begin_anew(self, frame: Any, index: Mapping[str, int] | None) -> None:
         with self._standing, self._lock, self._speaking:
             if self._state is not _OPEN or self._recorder.failed or not self._learning.open:
                 return
             earlier = self._intake
-            image, acquired = earlier.image(index), earlier.acquired(index)
-            settings = self._learning.settings_for(frame, acquired, image, earlier.plan)
-            if settings is None:
+            settings = self._learned(frame, index)
+            if settings is None:  # another thread was faster
                 return
             try:
                 came = earlier.came()
@@ -397,6 +419,15 @@ class OMEStream:
                 intake.longest = earlier.longest
                 intake.repeat(came)
 
+    def _uninterrupted(self, work: Callable[[], object]) -> None:
+        """Do `work` so that Ctrl-C, which Python raises in the main thread, cannot end it part-way."""
+        # A signal handler that interrupted append() may call this; its thread then already holds the lock.
+        held = self._lock._is_owned()  # type: ignore[attr-defined]  # of no public name
+        if held or threading.current_thread() is not threading.main_thread():
+            work()
+        else:
+            uninterrupted(work)
+
     def _land(self, index: Mapping[str, int] | None) -> None:
         """Have the frame that is at `index` (None: next in order) already, if any, written before it is replaced.
 
@@ -407,7 +438,7 @@ class OMEStream:
                 self._refuse()
             filled = self._intake.is_filled(index)
         if filled:
-            self._flush()
+            self._uninterrupted(self._flush)
 
     def _refuse(self) -> NoReturn:
         if self._state is State.CLOSED:
@@ -439,7 +470,7 @@ class OMEStream:
             self._recorder.flush(self._due)
         self._recorder.confirm(self._intake.accepted)
 
-    def _due(self) -> tuple[list[Record], Outcome]:
+    def _due(self) -> tuple[list[Record], list[tuple[int, ...]]]:
         with self._lock:
             return self._intake.due()
 
@@ -448,18 +479,20 @@ class OMEStream:
         if self._generation != forks.generation:
             self._state = State.CLOSED  # a forked child owns neither the threads nor the files
             return
-        with self._lock:
-            if self._state is not State.CLOSED:
-                self._failed = failed or self._state is State.FAILED
-                self._state = State.CLOSED
-        if self._ending.done:
-            return
-        # who closes in the handler of a signal that has interrupted `append` holds the lock, which `_finish` needs
-        held = self._lock._is_owned()  # type: ignore[attr-defined]  # of no public name
-        if unheld or held or threading.current_thread() is not threading.main_thread():
-            self._finish()
-        else:
-            uninterrupted(self._finish)
+        try:
+            with self._lock:
+                if self._state is not State.CLOSED:
+                    self._failed = failed or self._state is State.FAILED
+                    self._state = State.CLOSED
+            if self._ending.done:
+                return
+            if unheld:
+                self._finish()
+            else:
+                self._uninterrupted(self._finish)
+        except BaseException:
+            release_locks_of_this_thread()
+            raise
 
     def _finish(self) -> None:
         """Bring all to disk and end all threads, unless that is done; then tell the listeners."""

@@ -36,7 +36,7 @@ def test_a_failure_names_its_frames_and_stops_nobody() -> None:
     done: list[int] = []
     background.submit(lambda: 1 / 0, frames=[4, 5])
     background.submit(lambda: done.append(1))
-    background.drain()
+    background.barrier()
     (failure,) = background.failures
     assert isinstance(failure.error, ZeroDivisionError)
     assert failure.frames == (4, 5)

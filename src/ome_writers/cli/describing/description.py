@@ -83,9 +83,7 @@ class Description:
     status
         ``writing``, ``complete``, ``cancelled`` or ``failed``; None where nobody said.
     frames_written, frames_expected
-        Numbers of frames, None if unknown; of a dataset that is being written, at its last flush.
-    updated
-        When the number of frames was written, in ISO 8601; None if unknown.
+        Numbers of frames; None where nobody said, or nobody knows yet: they are counted when the writer is done.
     written_by
         Program and version, or None.
     files, bytes_on_disk
@@ -104,7 +102,6 @@ class Description:
     files: int
     bytes_on_disk: int
     images: tuple[ImageDescription, ...]
-    updated: str | None = None
 
     @property
     def frames(self) -> str | None:
@@ -112,7 +109,7 @@ class Description:
         if self.frames_written is None:
             return f"{self.frames_expected} expected" if self.frames_expected else None
         expected = f" of {self.frames_expected}" if self.frames_expected else ""
-        return f"{self.frames_written}{expected} frames"
+        return f"{self.frames_written}{expected}"
 
     def to_json(self) -> dict[str, Any]:
         """Return nested dicts and lists that `json.dumps` takes."""

@@ -37,13 +37,12 @@ def describe_zarr(path: Path) -> Description:
         format=f"OME-Zarr {ome.get('version', '(version not said)')}",
         layout=layout,
         status=status,
-        frames_written=frames.get("written"),
+        frames_written=None if status == "writing" else frames.get("written"),
         frames_expected=frames.get("expected"),
         written_by=f"ome-writers {version}" if version else None,
         files=files,
         bytes_on_disk=size,
         images=images,
-        updated=ours.get("updated"),
     )
 
 

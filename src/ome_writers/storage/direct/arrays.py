@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ome_writers.locks import new_lock
 from ome_writers.storage.lease import LOOK
 from ome_writers.storage.zarr.chunk_files import ChunkFiles
 from ome_writers.storage.zarr.codec import Codec
@@ -82,7 +82,7 @@ class StoredArray:
             in_place=self._codec.identity,
         )
         self._shards: dict[Cell, Shard] = {}
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self.identity = self._codec.identity
         self.serial = self.grid.sharded and self.identity
         straight = not disk.direct_io and not (self.grid.sharded and disk.durable)
@@ -99,7 +99,7 @@ class StoredArray:
         """Encode and write the columns of a block: with these slots, or None when it takes no more frames."""
         columns = block.columns if slots is None else block.as_of(slots)
         if not self.grid.sharded:
-            for cell, column in zip(block.cells, columns, strict=False):
+            for (cell, _), column in zip(block.entries, columns, strict=False):
                 for tile in range(len(column)):
                     key = (*cell, *divmod(tile, self.grid.tiles[1]))
                     self._files.write(key, self._codec.encode(column[tile]))
@@ -182,7 +182,8 @@ class StoredArray:
         final: bool,
     ) -> None:
         """Write the tiles of a block's columns that lie in one shard."""
-        first = np.asarray(block.planes, np.int64)[:, np.newaxis] * self.grid.plane_chunks
+        planes = np.asarray([plane for _, plane in block.entries], np.int64)
+        first = planes[:, np.newaxis] * self.grid.plane_chunks
         inner = (first + part.inner).reshape(-1)
         in_one = final and self.identity and len(self.grid.parts) == 1
         memory = block.memory if in_one else None
@@ -192,7 +193,7 @@ class StoredArray:
         else:
             parts = [
                 self._codec.encode(column[tile])
-                for _, column in zip(block.planes, columns, strict=False)
+                for _, column in zip(block.entries, columns, strict=False)
                 for tile in part.tiles
             ]
             sizes = np.fromiter(map(len, parts), np.int64, len(parts))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
+from ome_writers.locks import new_lock
 from ome_writers.storage.direct.block import Block
 from ome_writers.storage.pool import Pool
 
@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
     from ome_writers.storage.background import Background
     from ome_writers.storage.direct.arrays import StoredArray
+    from ome_writers.storage.direct.block import Key
     from ome_writers.storage.zarr.grid import Cell, Grid
-
-    Key = tuple[int, Cell | None]  # an array and, where chunks span several planes, a cell
 
 __all__ = ["Assembly"]
 
@@ -61,7 +60,7 @@ class Assembly:
         budget: int,
         landed: Callable[[Sequence[int], int], None],
     ) -> None:
-        self.lock = threading.RLock()
+        self.lock = new_lock()
         self.coming: list[set[Cell]] = [set() for _ in arrays]
         self._arrays = arrays
         self._background = background
@@ -101,7 +100,7 @@ class Assembly:
                 self._seal(key)
                 block = None
             if block is None:
-                block = self._open[key] = self._new_block(key, cell, shard, refers)
+                block = self._new_block(key, cell, shard, refers)
             block.add(number, cell, plane, slot, frame, lent)
             if grid.depth == 1:
                 self.coming[array].add(cell)
@@ -144,6 +143,28 @@ class Assembly:
                 elif parts:
                     self._submit(block, last=False, slots=frozenset(block.slots))
 
+    def recover(self) -> None:
+        """Bring all but columns over several planes to disk after an exception has ended a call between two steps."""
+        with self.lock:
+            held = set(map(id, self._open.values()))
+            for block in [block for live in self._live for block in list(live.values())]:
+                if id(block) in held:
+                    continue
+                if block.sealed is not None:
+                    self._submit(block, last=True, slots=block.sealed[0])
+                elif block.entries:
+                    self._parted.pop(block.key, None)
+                    self._open[block.key] = block
+                else:
+                    self._live[block.key[0]].pop(id(block))
+            for key in [key for key, block in self._open.items() if not block.entries]:
+                self._live[key[0]].pop(id(self._open.pop(key)))
+            self.hand_over(parts=False)
+            self._background.barrier()
+            lent = sum(buffer.nbytes for buffer in self._lent.values())
+            open_bytes = sum(block.lent_bytes for block in self._open.values())
+            self._pool.restore(lent + open_bytes)
+
     def clear(self) -> None:
         """Give all memory back to the system."""
         self._pool.clear()
@@ -153,18 +174,20 @@ class Assembly:
         array = key[0]
         grid = self._arrays[array].grid
         room = self._room(grid)
-        block = Block(array, grid, shard, room, refers=refers)
+        block = Block(key, grid, shard, room, refers=refers)
         if not refers:
             if grid.column_bytes < _TINY:
                 self._background.await_room(_LAG)
             block.give_memory(self._pool.take(room * grid.column_bytes))
         if grid.depth > 1:
-            if any(cell in b.cells for b in list(self._live[array].values())):
+            if any(b.key == key for b in list(self._live[array].values())):
                 self._background.barrier()  # the column was put aside and is on its way to disk
             column = self._arrays[array].load(cell)
             if column is not None:
-                block.take_up(column, self._parted.pop(key, set()))
+                block.take_up(column, self._parted.get(key, set()))
         self._live[array][id(block)] = block
+        self._open[key] = block
+        self._parted.pop(key, None)
         return block
 
     def _room(self, grid: Grid) -> int:
@@ -175,41 +198,47 @@ class Assembly:
         return min(room, grid.shard_planes if grid.sharded else _FILES_BLOCK)
 
     def _seal(self, key: Key, *, final: bool = True) -> None:
-        """Hand an open block over; it takes no more frames. Not `final`: its column will be taken up again."""
+        """Hand an open block over; it takes no more frames. Not `final`: its column will be taken up again.
+
+        After an exception in here `recover` hands over what is sealed, and opens again what is not.
+        """
         block = self._open.pop(key)
         if final:
             block.complete()
         else:
             self._parted[key] = set(block.slots)
-        self._submit(block, last=True, slots=None if final else frozenset(block.slots))
+        block.sealed = (None if final else frozenset(block.slots),)
+        self._submit(block, last=True, slots=block.sealed[0])
 
     def _submit(self, block: Block, *, last: bool, slots: frozenset[int] | None) -> None:
         """Hand a block over as it is: with these slots, or None when it is whole."""
         count = len(block.frames)
         frames = block.frames if last else tuple(block.frames)
-        strand = self._arrays[block.array].strand(block.shard)
+        array = block.key[0]
+        strand = self._arrays[array].strand(block.shard)
         self._background.submit(
             lambda: self._store(block, count, slots, last),
             frames,
-            None if strand is None else (block.array, strand),
+            None if strand is None else (array, strand),
         )
 
     def _store(self, block: Block, count: int, slots: frozenset[int] | None, last: bool) -> None:
         """Write a block (in the background): half-full at a flush, or for the last time."""
-        try:
-            with block.storing:
-                if block.stored:
-                    return  # a flush that came too late
-                block.stored = last
-                self._arrays[block.array].store(block, slots)
+        array = block.key[0]
+        with block.storing:
+            if block.stored:
+                return  # a flush that came too late, or a block that was handed over twice
+            block.stored = last
+            try:
+                self._arrays[array].store(block, slots)
                 done = len(block.frames) if last else count
                 self._landed(block.frames[:done], block.nbytes)
                 del block.frames[:done]
-        finally:
-            if last:
-                self._live[block.array].pop(id(block), None)
-                self.coming[block.array].difference_update(block.cells)
-                block.free(self._pool)
+            finally:
+                if last:
+                    self._live[array].pop(id(block), None)
+                    self.coming[array].difference_update(cell for cell, _ in block.entries)
+                    block.free(self._pool)
 
     def _relieve(self) -> None:
         """Put the oldest open block on its way when nothing else would give memory back."""

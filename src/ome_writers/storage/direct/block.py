@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ome_writers.locks import new_lock
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.storage.pool import Pool
     from ome_writers.storage.zarr.grid import Cell, Grid
+
+    Key = tuple[int, Cell | None]
 
 __all__ = ["Block"]
 
@@ -25,12 +29,13 @@ class Block:
 
     Attributes
     ----------
-    array
-        Number of the array they belong to.
+    key
+        The array and, where chunks span several planes, the cell.
     shard
         The shard that all of them lie in (index axes only).
-    cells, planes
-        The cell of each column, and the number of its plane of chunks in the shard.
+    entries
+        For each column its cell, and the number of the cell's plane of chunks in the shard. A column counts from the
+        moment at which it has an entry.
     columns
         The columns, shape (n, tiles, depth, chunk y, chunk x): the block's own memory, or a list of
         planes that were handed over.
@@ -40,21 +45,23 @@ class Block:
         The numbers of the frames that are not on disk yet.
     slots
         Of a column that spans several planes: the slots that are filled.
+    sealed
+        Whether the block takes no more frames, and the slots it is to be stored with (None: it is whole).
     """
 
-    def __init__(self, array: int, grid: Grid, shard: Cell, room: int, *, refers: bool) -> None:
-        self.array = array
+    def __init__(self, key: Key, grid: Grid, shard: Cell, room: int, *, refers: bool) -> None:
+        self.key = key
         self.shard = shard
         self.room = room
         self.refers = refers
-        self.cells: list[Cell] = []
-        self.planes: list[int] = []
+        self.entries: list[tuple[Cell, int]] = []
         self.frames: list[int] = []
         self.slots: set[int] = set()
+        self.sealed: tuple[frozenset[int] | None] | None = None
         self.columns: NDArray[np.generic] | list[NDArray[np.generic]] = []
         self.storing = threading.Lock()  # held while the columns are written, half-full or whole
         self.stored = False
-        self._memory = threading.Lock()  # held while somebody looks, or the memory goes
+        self._memory = new_lock()  # held while somebody looks, or the memory goes
         self._grid = grid
         self._again = False  # whether the column was whole before, and its frames are taken again
         self._blank = False  # whether slots that are not filled hold the fill value
@@ -108,32 +115,37 @@ class Block:
         buffer: NDArray[np.uint8] | None,
     ) -> None:
         """Take a plane: a copy, or where the block refers to planes itself, in the pool's `buffer` or elsewhere."""
+        column = len(self.entries) if self._grid.depth == 1 else 0
         if isinstance(self.columns, list):
-            self.columns.append(frame.reshape(self._grid.column_shape))
+            self.columns[column:] = [frame.reshape(self._grid.column_shape)]
             if buffer is None:
                 self._reserved += frame.nbytes
             else:
                 self._buffers.append(buffer)
         else:
-            column = self.columns[0 if self._grid.depth > 1 else len(self.cells)]
-            self._grid.place(frame, column, slot)
+            self._grid.place(frame, self.columns[column], slot)
+        if self._grid.depth > 1:
+            self.slots.add(slot)
+        if len(self.entries) == column:
+            self.entries.append((cell, plane))  # from now on the plane is read and stored
         self.frames.append(number)
-        self.slots.add(slot)
-        if self._grid.depth == 1 or not self.cells:
-            self.planes.append(plane)
-            self.cells.append(cell)  # last: from now on the plane is seen
 
     @property
     def full(self) -> bool:
         """Whether nothing more fits."""
         if self._grid.depth > 1:
-            return len(self.slots) == self._grid.planes(self.cells[0])
-        return len(self.cells) >= self.room
+            return len(self.slots) == self._grid.planes(self.entries[0][0])
+        return len(self.entries) >= self.room
 
     @property
     def nbytes(self) -> int:
         """Bytes of the columns."""
-        return len(self.cells) * self._grid.column_bytes
+        return len(self.entries) * self._grid.column_bytes
+
+    @property
+    def lent_bytes(self) -> int:
+        """Bytes of the pool's budget that the block has."""
+        return sum(buffer.nbytes for buffer in self._buffers) + self._reserved
 
     @property
     def memory(self) -> memoryview | None:
@@ -145,8 +157,8 @@ class Block:
     def plane(self, cell: Cell, slot: int) -> NDArray[np.generic] | None:
         """Return a copy of a plane in memory; None when the block does not hold it."""
         with self._memory:
-            for i in reversed(range(min(len(self.cells), len(self.columns)))):
-                if self.cells[i] == cell and (self._grid.depth == 1 or slot in self.slots):
+            for i in reversed(range(min(len(self.entries), len(self.columns)))):
+                if self.entries[i][0] == cell and (self._grid.depth == 1 or slot in self.slots):
                     return self._grid.plane(self.columns[i], slot)
         return None
 

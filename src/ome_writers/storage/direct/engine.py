@@ -91,6 +91,11 @@ class DirectEngine:
                 return
         self._assembly.add(number, array, index, frame, owned)
 
+    def recover(self, number: int) -> bool:
+        """Repair what an exception in `write` has left between two steps; see `storage.contract.Engine.recover`."""
+        self._assembly.recover()
+        return False
+
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Bring all that was taken to disk and show it; see `storage.contract.Engine.flush`."""
         with self._flushing:
@@ -121,7 +126,7 @@ class DirectEngine:
                 return
             self._closed = True
             self._assembly.hand_over(parts=True, last=True)
-            self._background.drain()
+            self._background.barrier()
             self._publish(shapes, finish=True)
             self._background.close()
             self._disk.close()

@@ -7,12 +7,11 @@ again at each flush and behind it. Arrays without shards get shards of one chunk
 
 from __future__ import annotations
 
-import math
 import threading
 import time
-from array import array as number_array
-from dataclasses import replace as changed
-from typing import TYPE_CHECKING
+from functools import partial
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,15 +20,15 @@ from ome_writers.storage.contract import EngineStats, Failure
 from ome_writers.storage.files import replace, sync_tree
 from ome_writers.storage.libraries.kept import KeptPlanes
 from ome_writers.storage.libraries.openmp import threads_that_sleep
+from ome_writers.storage.libraries.sequential import SequentialArray
 from ome_writers.storage.zarr.document import BLOSC, ZSTD_LEVEL
-from ome_writers.storage.zarr.reader import ShardReader
 from ome_writers.storage.zarr.shown import ShownArrays
 
 with threads_that_sleep():
     import acquire_zarr as az
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -53,47 +52,6 @@ def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) ->
     return AcquireEngine(root, targets, options)
 
 
-class _Array:
-    """One array: its plan as the library writes it, and what was taken for it."""
-
-    def __init__(self, root: Path, target: ArrayTarget) -> None:
-        assert target.order is not None, "the registry refuses what does not come in nested loops"
-        self.key = target.key
-        shards = target.plan.shards or target.plan.chunks
-        self.plan = changed(target.plan, shards=shards)
-        self.order = target.order
-        self.reader = ShardReader(root / target.key, self.plan)
-        self.numbers = number_array("q")  # of the frames, in the order of arrival; -1: skipped
-        # what the library brings to disk at once: one shard along the first axis, and all along the others
-        extents = [shards[axis] for axis in self.order[:1]]
-        extents += [self.plan.shape[axis] for axis in self.order[1:]]
-        self.row_planes = math.prod(extents)
-        self.most_kept = self.row_planes - 1  # the plane that finishes a row is not
-        if self.plan.growing is None:
-            self.most_kept = min(self.most_kept, math.prod(self.plan.shape[:-2]))
-
-    def place(self, index: tuple[int, ...]) -> int:
-        """Return which plane of the array this is, in the order of arrival."""
-        place = 0
-        for axis in self.order:
-            place = place * self.plan.shape[axis] + index[axis]
-        return place
-
-    def is_finished(self, index: tuple[int, ...]) -> bool:
-        """Whether all planes have come that are brought to disk together with this one."""
-        return len(self.numbers) >= (self.place(index) // self.row_planes + 1) * self.row_planes
-
-    def index(self, place: int) -> tuple[int, ...]:
-        """Return the index of a plane in the order of arrival."""
-        index = [0] * len(self.order)
-        for axis in reversed(self.order):
-            if axis == self.plan.growing:
-                index[axis] = place
-            else:
-                place, index[axis] = divmod(place, self.plan.shape[axis])
-        return tuple(index)
-
-
 class AcquireEngine:
     """Hands planes to one stream of the library; see `storage.contract.Engine`.
 
@@ -106,7 +64,7 @@ class AcquireEngine:
     def __init__(self, root: Path, targets: Sequence[ArrayTarget], options: Options) -> None:
         self._root = root
         self._durable = options.durable
-        self._arrays = [_Array(root, target) for target in targets]
+        self._arrays = [SequentialArray(root, target) for target in targets]
         self._documents: dict[str, bytes] = {}
         self._kept = KeptPlanes(options.buffer_bytes)
         self._kept.prepare(self._arrays[0].plan.frame_bytes, self._arrays[0].most_kept)
@@ -147,17 +105,18 @@ class AcquireEngine:
         one = self._arrays[array]
         place = one.place(index)
         gap = place - len(one.numbers)
+        key = self._keys[array]
         try:
-            if gap > 0:
-                self._stream.skip(gap * one.plan.frame_bytes, key=self._keys[array])  # type: ignore[call-arg]  # its types are older than it
-            elif gap < 0:
+            if gap < 0:
                 raise ValueError(f"acquire-zarr takes planes in order only; {index} was passed.")
-            self._stream.append(np.ascontiguousarray(frame), key=self._keys[array])
+            if gap:
+                skip: Callable[[Any], Any] = partial(self._stream.skip, key=key)  # type: ignore[call-arg]  # its types are older than it
+                one.numbers.extend(_after(skip, gap * one.plan.frame_bytes, repeat(-1, gap)))
+            append: Callable[[Any], Any] = partial(self._stream.append, key=key)
+            one.numbers.extend(_after(append, np.ascontiguousarray(frame), (number,)))
         except Exception as error:
             self.failures.append(Failure(error, (number,)))
             return
-        one.numbers.extend([-1] * gap)
-        one.numbers.append(number)
         row, finished = place // one.row_planes, (place + 1) % one.row_planes == 0
         if finished:
             self._kept.let_go(array)
@@ -165,6 +124,11 @@ class AcquireEngine:
             self._kept.keep(array, row, index, frame)
         self._frames_written += 1
         self._bytes_written += frame.nbytes
+
+    def recover(self, number: int) -> bool:
+        """Return whether the library has taken frame `number`: it cannot be given another in its place."""
+        self._kept.recover()
+        return any(len(array.numbers) and array.numbers[-1] == number for array in self._arrays)
 
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Show the shapes. The library writes a shard when it is full, and not before."""
@@ -220,7 +184,7 @@ class AcquireEngine:
         """Return what was handed to the library so far."""
         return EngineStats(self._frames_written, self._bytes_written, 0)
 
-    def _await(self, array: _Array, index: tuple[int, ...]) -> None:
+    def _await(self, array: SequentialArray, index: tuple[int, ...]) -> None:
         """Wait until the library has brought to disk what it has taken whole."""
         patience = time.monotonic() + _PATIENCE
         shard = array.reader.shard(index)
@@ -251,7 +215,13 @@ class AcquireEngine:
             self.failures.append(Failure(error))
 
 
-def _array_settings(array: _Array, key: str | None) -> az.ArraySettings:
+def _after(call: Callable[[Any], Any], argument: Any, numbers: Iterable[int]) -> Iterator[int]:
+    """Yield `numbers` after `call(argument)`, which returns None: in C code, where KeyboardInterrupt cannot come between."""
+    called: Iterator[int] = filter(call, (argument,))
+    return chain(called, numbers)
+
+
+def _array_settings(array: SequentialArray, key: str | None) -> az.ArraySettings:
     plan = array.plan
     shards = plan.shards
     assert shards is not None

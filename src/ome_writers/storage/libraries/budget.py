@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import mmap
-import threading
 from collections import defaultdict
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+
+from ome_writers.locks import Condition, new_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,11 +40,9 @@ class Budget:
         self._most = most_bytes
         self._relieve = relieve
         self._lent = 0
-        self._kept = 0
         self._pieces: defaultdict[int, list[NDArray[np.uint8]]] = defaultdict(list)
-        # taken by itself: Ctrl-C may come between a condition's lock and the block that is to give it back
-        self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
+        self._lock = new_lock()
+        self._changed = Condition()
         self._returns = 0
 
     def take(self, nbytes: int) -> NDArray[np.uint8]:
@@ -56,17 +55,21 @@ class Budget:
 
     def unreserve(self, nbytes: int) -> None:
         """Count it no longer."""
+        self._returned(nbytes)
+
+    def restore(self, lent: int) -> None:
+        """Count `lent` bytes as lent: an exception has ended a call between two steps."""
         with self._lock:
-            self._returned(nbytes)
+            self._lent = lent
+        self._returned(0)
 
     def prepare(self, nbytes: int, pieces: int) -> None:
         """Have up to `pieces` times `nbytes` ready, so that who takes it need not wait for the kernel."""
         with self._lock:
-            for _ in range(min(pieces, (self._most - self._lent - self._kept) // nbytes)):
+            for _ in range(min(pieces, (self._most - self._lent - self._kept()) // nbytes)):
                 memory = np.empty(nbytes, np.uint8)
                 memory[:: mmap.PAGESIZE] = 0
                 self._pieces[nbytes].append(memory)
-                self._kept += nbytes
 
     def try_to_take(self, nbytes: int) -> NDArray[np.uint8] | None:
         """Return `nbytes` of memory, or None when there is not as much."""
@@ -76,21 +79,18 @@ class Budget:
     def release(self, memory: NDArray[np.uint8]) -> None:
         """Take memory back that was lent; nobody may look at it any more."""
         with self._lock:
-            if self._lent + self._kept <= self._most:
+            if self._lent + self._kept() <= self._most:
                 self._pieces[memory.nbytes].append(memory)
-                self._kept += memory.nbytes
-            self._returned(memory.nbytes)
+        self._returned(memory.nbytes)
 
     def wait_while(self, condition: Callable[[], bool]) -> None:
         """Return when `condition` has become false; it is looked at whenever memory comes back."""
-        with self._lock:
-            self._changed.wait_for(lambda: not condition())
+        self._changed.wait_for(lambda: not condition())
 
     def clear(self) -> None:
         """Let go of what is kept."""
         with self._lock:
             self._pieces.clear()
-            self._kept = 0
 
     def _when_there_is(self, nbytes: int, lend: Callable[[], Lent]) -> Lent:
         while True:
@@ -99,13 +99,13 @@ class Budget:
                     return lend()
                 seen = self._returns
             if not self._relieve():
-                with self._lock:
-                    while self._returns == seen:
-                        self._changed.wait()
+                self._await_return(seen)
+
+    def _await_return(self, seen: int) -> None:
+        self._changed.wait_for(lambda: self._returns != seen)
 
     def _lend(self, nbytes: int) -> NDArray[np.uint8]:
         if self._pieces[nbytes]:
-            self._kept -= nbytes
             self._lent += nbytes
             return self._pieces[nbytes].pop()
         self._count(nbytes)
@@ -113,12 +113,17 @@ class Budget:
 
     def _count(self, nbytes: int) -> None:
         self._lent += nbytes
-        while self._kept and self._lent + self._kept > self._most:
+        kept = self._kept()
+        while kept and self._lent + kept > self._most:
             size = next(size for size, pieces in self._pieces.items() if pieces)
             self._pieces[size].pop()
-            self._kept -= size
+            kept -= size
+
+    def _kept(self) -> int:
+        return sum(size * len(pieces) for size, pieces in self._pieces.items())
 
     def _returned(self, nbytes: int) -> None:
-        self._lent -= nbytes
-        self._returns += 1
+        with self._lock:
+            self._lent -= nbytes
+            self._returns += 1
         self._changed.notify_all()

@@ -112,6 +112,14 @@ class LibraryEngine:
         except Exception as error:
             self._library.background.failures.append(Failure(error, (number,)))
 
+    def recover(self, number: int) -> bool:
+        """Repair what an exception in `write` has left between two steps; see `storage.contract.Engine.recover`."""
+        self._regions.recover()
+        self._transactions.recover()
+        self._library.background.barrier()
+        self._library.budget.restore(self._regions.lent_bytes + self._transactions.lent_bytes)
+        return False
+
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Write all that is new; see `storage.contract.Engine.flush`."""
         with self._flushing:
@@ -149,7 +157,7 @@ class LibraryEngine:
             for way in (self._regions, self._transactions):
                 while way.let_go():
                     pass
-            self._library.background.drain()
+            self._library.background.barrier()
             for array in self._library.arrays:
                 array.close()
             self._publish(shapes)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, NamedTuple
 
+from ome_writers.locks import new_lock
 from ome_writers.storage.libraries.budget import Budget
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class KeptPlanes:
     def __init__(self, most_bytes: int) -> None:
         self._budget = Budget(most_bytes, self._forget)
         self._rows: dict[int, _Row] = {}  # by array
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     def prepare(self, plane_bytes: int, planes: int) -> None:
         """Have memory for `planes` of an array ready, as far as there may be that much."""
@@ -60,6 +60,13 @@ class KeptPlanes:
         with self._lock:
             memory = self._rows[array].planes.get(index) if array in self._rows else None
             return None if memory is None else memory.copy()
+
+    def recover(self) -> None:
+        """Count memory anew after an exception has ended `keep` or `let_go` between two steps."""
+        with self._lock:
+            self._rows = {array: row for array, row in self._rows.items() if row.planes}
+            planes = (memory for row in self._rows.values() for memory in row.planes.values())
+            self._budget.restore(sum(memory.nbytes for memory in planes))
 
     def clear(self) -> None:
         """Keep nothing."""

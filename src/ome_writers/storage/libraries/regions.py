@@ -7,9 +7,11 @@ memory is short: then the region that was touched longest ago goes, to be read b
 
 from __future__ import annotations
 
-import threading
+from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING
+
+from ome_writers.locks import new_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,10 +38,10 @@ class _Region:
         Its memory, and the same as planes: (planes, y, x).
     slots
         For each plane `EMPTY`, `TAKEN` or `STORED`.
-    missing
-        Number of empty slots.
     frames
         Numbers of the frames that are not on disk.
+    ended
+        Whether it was stored for the last time.
     storing, filling
         Held while the region is read by a library, and while a plane is put into it.
     """
@@ -48,22 +50,24 @@ class _Region:
         self.memory = memory
         self.data: NDArray[np.generic] = memory.view(plan.dtype).reshape(planes, *plan.frame_shape)
         self.slots = bytearray(planes)
-        self.missing = planes
+        self.ended = False
         self.frames: list[int] = []
-        self.storing = threading.Lock()
-        self.filling = threading.Lock()
+        self.storing = new_lock()
+        self.filling = new_lock()
 
     def note(self, slot: int, number: int) -> None:
         """Note that frame `number` is in a slot."""
-        if not self.slots[slot]:
-            self.missing -= 1
         self.slots[slot] = TAKEN
         self.frames.append(number)
+
+    @property
+    def whole(self) -> bool:
+        """Whether no slot is empty."""
+        return EMPTY not in self.slots
 
     def resume(self, slots: bytearray | None) -> None:
         """Go on where an earlier region of the same place ended; None: it was whole."""
         self.slots = bytearray([STORED]) * len(self.slots) if slots is None else slots
-        self.missing = self.slots.count(EMPTY)
 
     def empty(self) -> Iterator[int]:
         """Yield the empty slots."""
@@ -75,10 +79,10 @@ class Regions:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._open: dict[Key, _Region] = {}  # touched longest ago first
+        self._open: OrderedDict[Key, _Region] = OrderedDict()  # touched longest ago first
         self._live: dict[Key, _Region] = {}  # open, or on their way to disk
         self._aside: dict[Key, bytearray] = {}  # slots of regions that went before they were whole
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     @property
     def leaving(self) -> bool:
@@ -127,6 +131,18 @@ class Regions:
             self._hand_over(key)
             return True
 
+    def recover(self) -> None:
+        """Store what an exception in `_hand_over` has left between two steps."""
+        with self._lock:
+            for key, region in list(self._live.items()):
+                if self._open.get(key) is not region:
+                    self._submit_last(key, region)
+
+    @property
+    def lent_bytes(self) -> int:
+        """Bytes of the budget that regions have."""
+        return sum(region.memory.nbytes for region in list(self._live.values()))
+
     def _begin(self, key: Key) -> _Region:
         """Return an empty region, or one that was on disk before, waiting for memory if need be."""
         array, origin = key
@@ -145,7 +161,8 @@ class Regions:
             region.data[...] = stored.reshape(region.data.shape)
             region.resume(self._aside.pop(key, None))
         with self._lock:
-            self._open[key] = self._live[key] = region
+            self._live[key] = region  # first: what is live and not open, `recover` stores
+            self._open[key] = region
         return region
 
     def _fill(
@@ -156,19 +173,24 @@ class Regions:
             region.data[slot] = frame
             with self._lock:
                 region.note(slot, number)
-                if not region.missing:
+                if region.whole:
                     self._hand_over(key)
                 elif len(self._open) > 1:
-                    self._open[key] = self._open.pop(key)
+                    self._open.move_to_end(key)
 
     def _hand_over(self, key: Key) -> None:
         """Have a region stored for the last time; it takes no more planes."""
-        region = self._open.pop(key)
+        self._submit_last(key, self._open.pop(key))
+
+    def _submit_last(self, key: Key, region: _Region) -> None:
         store = partial(self._store_last, key, region)
         self._library.background.submit(store, region.frames, strand=key)
 
     def _store_last(self, key: Key, region: _Region) -> None:
         """Store a region and give its memory back (in the background)."""
+        if region.ended:
+            return  # it was handed over twice, see `recover`
+        region.ended = True
         try:
             if region.frames:
                 for slot in region.empty():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
+from ome_writers.locks import new_lock
 from ome_writers.storage.files import sync_files
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Stored:
         self._durable = durable
         self._marks = [bytearray() for _ in grids]  # by number of the region: 1 if ever stored
         self._changed: list[tuple[int, Where]] = []  # since the last `sync`
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     def note_part(self, array: int, where: Where, nbytes: int) -> None:
         """Take note that a part of an array is in its files."""

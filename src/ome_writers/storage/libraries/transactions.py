@@ -6,12 +6,16 @@ the next plane begins another transaction: the library then reads the region's f
 
 from __future__ import annotations
 
-import threading
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ome_writers.locks import new_lock
+
 if TYPE_CHECKING:
+    from _thread import RLock
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -23,14 +27,18 @@ __all__ = ["Transactions"]
 
 @dataclass
 class _Open:
-    """A region whose planes are in a transaction; `lock` is held while it is used, `left` when it is no longer open."""
+    """A region whose planes are in a transaction; `lock` is held while it is used.
+
+    `left`: it is no longer open. `ended`: it was stored.
+    """
 
     transaction: Transaction
     planes: int
     slots: set[int] = field(default_factory=set)
     frames: list[int] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: RLock = field(default_factory=new_lock)
     left: bool = False
+    ended: bool = False
 
     @property
     def whole(self) -> bool:
@@ -43,9 +51,9 @@ class Transactions:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._open: dict[Key, _Open] = {}  # touched longest ago first
-        self._leaving: list[Key] = []  # on their way to disk; twice when a flush cut a region
-        self._lock = threading.Lock()
+        self._open: OrderedDict[Key, _Open] = OrderedDict()  # touched longest ago first
+        self._leaving: dict[int, tuple[Key, _Open]] = {}  # on their way to disk, by identity
+        self._lock = new_lock()
 
     @property
     def leaving(self) -> bool:
@@ -77,7 +85,7 @@ class Transactions:
                     grid = self._library.grids[key[0]]
                     index = grid.index(key[1], slot)
                     return region.transaction.get(grid.where(index, index))
-        self._library.budget.wait_while(lambda: key in self._leaving)
+        self._library.budget.wait_while(lambda: self._is_leaving(key))
         return None
 
     def submit(self) -> None:
@@ -94,6 +102,23 @@ class Transactions:
         if first is not None:
             self._hand_over(*first)
         return first is not None
+
+    def recover(self) -> None:
+        """Store what an exception in `_hand_over` has left between two steps."""
+        with self._lock:
+            for key, region in list(self._leaving.values()):
+                region.left = True
+                if self._open.get(key) is region:
+                    del self._open[key]
+                self._submit_last(key, region)
+
+    @property
+    def lent_bytes(self) -> int:
+        """Bytes of the budget that regions have."""
+        regions = [(key, region) for key, region in list(self._open.items())]
+        regions += list(self._leaving.values())
+        grids = self._library.grids
+        return sum(len(region.frames) * grids[key[0]].plan.frame_bytes for key, region in regions)
 
     def _put(
         self,
@@ -113,7 +138,7 @@ class Transactions:
             region.frames.append(number)
             if not region.whole and len(self._open) > 1:
                 with self._lock:
-                    self._open[key] = self._open.pop(key)
+                    self._open.move_to_end(key)
         if region.whole:
             self._hand_over(key, region)
         return True
@@ -134,16 +159,26 @@ class Transactions:
         with region.lock:
             if region.left:
                 return
-            region.left = True
             with self._lock:
+                # first: what is in here, `recover` stores
+                self._leaving[id(region)] = key, region
+                region.left = True
                 del self._open[key]
-                self._leaving.append(key)
-            # one after the other where a flush came in between
-            store = partial(self._store, key, region)
-            self._library.background.submit(store, region.frames, strand=key)
+            self._submit_last(key, region)
+
+    def _submit_last(self, key: Key, region: _Open) -> None:
+        # one after the other where a flush came in between
+        store = partial(self._store, key, region)
+        self._library.background.submit(store, region.frames, strand=key)
+
+    def _is_leaving(self, key: Key) -> bool:
+        return any(leaving == key for leaving, _ in list(self._leaving.values()))
 
     def _store(self, key: Key, region: _Open) -> None:
         """Commit a region (in the background)."""
+        if region.ended:
+            return  # it was handed over twice, see `recover`
+        region.ended = True
         array, origin = key
         stored, grid = self._library.stored, self._library.grids[array]
         nbytes = len(region.frames) * grid.plan.frame_bytes
@@ -152,6 +187,5 @@ class Transactions:
             stored.note_part(array, grid.region(origin), nbytes)
             stored.note_region(key, len(region.frames))
         finally:
-            with self._lock:
-                self._leaving.remove(key)
+            self._leaving.pop(id(region), None)
             self._library.budget.unreserve(nbytes)

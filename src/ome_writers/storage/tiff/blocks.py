@@ -29,6 +29,8 @@ class Block:
         How many are there.
     frames
         The numbers of their frames.
+    storing, stored
+        Held while the block is written, and whether it was.
     """
 
     def __init__(self, file: int, page: int, series: Series, room: int) -> None:
@@ -37,6 +39,8 @@ class Block:
         self.room = room
         self.count = 0
         self.frames: list[int] = []
+        self.storing = threading.Lock()
+        self.stored = False
         self._series = series
         self._buffer: NDArray[np.uint8] | None = None
         self._parts: list[tuple[slice, NDArray[np.generic]]] = []

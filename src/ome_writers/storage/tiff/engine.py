@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ome_writers.locks import Condition, new_lock
 from ome_writers.storage.background import Background, machine_width
 from ome_writers.storage.contract import EngineStats, Failure
 from ome_writers.storage.files import replace, sync_folder
 from ome_writers.storage.handles import Handles
 from ome_writers.storage.pool import Pool
-from ome_writers.storage.positional import patch_at
 from ome_writers.storage.tiff.blocks import Block
 from ome_writers.storage.tiff.codec import Codec
 from ome_writers.storage.tiff.file import TiffFile
@@ -87,8 +87,7 @@ class TiffEngine:
             alike = tuple(map(id, plans))
             if alike not in structures:
                 # readers that take a page of another file for a piece of this one read wrong pixels in silence
-                parted = len(self._members) > 1
-                geometry = Geometry(plans, parted=parted, durable=options.durable)
+                geometry = Geometry(plans, parted=len(self._members) > 1)
                 blanks = [self._blank(s.kind) if s.compressed else None for s in geometry.series]
                 structures[alike] = Structure(geometry, blanks, _software())
             file = TiffFile(root / key, structures[alike], self._handles)
@@ -99,8 +98,8 @@ class TiffEngine:
         self._pool = Pool(options.buffer_bytes, self._relieve)
         self._block_bytes = min(_BLOCK_BYTES, options.buffer_bytes // (4 * len(self._files)) or 1)
         self._patient = True
-        self._landed = threading.Event()  # set whenever a block has been written
-        self._lock = threading.Lock()
+        self._block_written = Condition()
+        self._lock = new_lock()
         self._flushing = threading.Lock()
         self._open: dict[tuple[int, int], Block] = {}  # by file and next page, oldest first
         self._live: list[dict[int, Block]] = [{} for _ in self._files]  # frames are in memory
@@ -163,6 +162,22 @@ class TiffEngine:
             else:
                 self._open[file, page + 1] = block
 
+    def recover(self, number: int) -> bool:
+        """Repair what an exception in `write` has left between two steps; see `storage.contract.Engine.recover`."""
+        with self._lock:
+            self._open.clear()
+            for live in self._live:
+                for block in list(live.values()):
+                    if block.count:
+                        self._submit(block)
+                    else:
+                        del live[id(block)]
+            self._background.barrier()
+            for pages in self._under_way:
+                pages.clear()
+            self._pool.restore(0)
+        return False
+
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Bring all that was taken to disk and show it; see `storage.contract.Engine.flush`."""
         with self._flushing:
@@ -199,14 +214,6 @@ class TiffEngine:
             self._files[self._numbers[key]].describe(content)
         else:
             replace(self._root / key, content, durable=self._durable)
-
-    def patch(self, key: str, offset: int, old: bytes, new: bytes) -> None:
-        """Overwrite bytes of a document in place; see `storage.contract.PatchingEngine.patch`."""
-        if key in self._numbers:
-            self._files[self._numbers[key]].patch_description(offset, old, new)
-        else:
-            with (self._root / key).open("r+b", buffering=0) as file:
-                patch_at(file.fileno(), offset, old, new)
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Bring everything to disk in its final form; see `storage.contract.Engine.close`."""
@@ -282,8 +289,10 @@ class TiffEngine:
         if self._background.depth <= _WARM_BLOCKS:
             self._patient = True
         elif self._patient:
-            self._landed.clear()
-            self._patient = self._landed.wait(max(_PATIENCE, nbytes / _QUICK))
+            written = self._frames_written
+            self._patient = self._block_written.wait_for(
+                lambda: self._frames_written != written, max(_PATIENCE, nbytes / _QUICK)
+            )
 
     def _submit(self, block: Block) -> None:
         series = self._files[block.file].geometry.series_of(block.page)
@@ -292,24 +301,31 @@ class TiffEngine:
 
     def _store(self, block: Block, series: Series) -> None:
         """Write a block (in the background)."""
+        with block.storing:
+            if block.stored:
+                return  # it was handed over twice, see `recover`
+            block.stored = True
+            try:
+                self._write_block(block, series)
+            finally:
+                self._live[block.file].pop(id(block), None)
+                self._under_way[block.file].difference_update(
+                    range(block.page, block.page + block.count)
+                )
+                block.free(self._pool)
+                self._block_written.notify_all()
+
+    def _write_block(self, block: Block, series: Series) -> None:
         file = self._files[block.file]
-        try:
-            if series.compressed:
-                codec = self._codec(series.kind)
-                file.write_stored(block.page, [codec.encode(strip) for strip in block.strips()])
-            else:
-                file.write_planes(block.page, block.buffers(), block.count)
-            with self._counting:
-                self._frames_written += block.count
-                self._bytes_written += block.count * sum(series.strip_bytes)
-                self._stored.append(_Run(block.file, block.page, block.frames))
-        finally:
-            self._live[block.file].pop(id(block), None)
-            self._under_way[block.file].difference_update(
-                range(block.page, block.page + block.count)
-            )
-            block.free(self._pool)
-            self._landed.set()
+        if series.compressed:
+            codec = self._codec(series.kind)
+            file.write_stored(block.page, [codec.encode(strip) for strip in block.strips()])
+        else:
+            file.write_planes(block.page, block.buffers(), block.count)
+        with self._counting:
+            self._frames_written += block.count
+            self._bytes_written += block.count * sum(series.strip_bytes)
+            self._stored.append(_Run(block.file, block.page, block.frames))
 
     def _land(self) -> None:
         """Return when all that was taken is on disk, and is known to be."""

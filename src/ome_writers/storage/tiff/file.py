@@ -3,20 +3,20 @@
 
 Each change that a reader can notice is one small write, done last: the number that points to what was written
 before. So a reader that polls, and whoever opens the file after the process was killed, finds the old state
-or the new one. With durable files what was written is synced before the number that points to it is written.
+or the new one.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ome_writers.locks import new_lock
 from ome_writers.storage.lease import alone_soon
-from ome_writers.storage.positional import patch_at, read_at, read_whole, write_at
+from ome_writers.storage.positional import read_at, read_whole, write_at
 from ome_writers.storage.tiff.directory import HEADER, aligned
 from ome_writers.storage.tiff.landing import Landing
 from ome_writers.storage.tiff.places import Place, Places
@@ -68,7 +68,7 @@ class TiffFile:
         self._handles = handles
         self._first = structure.first
         self._capacity = 0
-        self._lock = threading.Lock()  # of places, the chain and the description
+        self._lock = new_lock()  # of places, the chain and the description
         self._places = Places()
         self._size = 0
         self._visible = 0  # rows that the chain leads to
@@ -76,8 +76,6 @@ class TiffFile:
         self._made = False
         self._landing = Landing(self.geometry, structure)
         self._moved: dict[int, int] = {}  # where planes lie that came again
-        # of compressed pages whose records do not lead to them yet: offset and bytes of each strip
-        self._unshown: dict[int, list[tuple[int, int]]] = {}
         self._cut_behind: int | None = None  # the last page that has its room still
         self._kept: NDArray[np.int64] | None = None  # pages that the next description tells of
         self._alone = False
@@ -105,13 +103,6 @@ class TiffFile:
             self._places.put_in_force(place)
         self._handles.sync(self.path)
 
-    def patch_description(self, offset: int, old: bytes, new: bytes) -> None:
-        """Overwrite bytes of the ImageDescription, if `old` is there."""
-        with self._lock:
-            if self._made and offset + len(new) <= self._places.in_force.capacity:
-                with self._handles.use(self.path) as fd:
-                    patch_at(fd, self._places.in_force.offset + offset, old, new)
-
     def _lead(self, at: int, *numbers: int) -> None:
         """Write numbers of 8 bytes that lead readers elsewhere, at once."""
         with self._handles.use(self.path) as fd:
@@ -131,11 +122,14 @@ class TiffFile:
             if not self._made:
                 self._create(None)
             while page >= self.geometry.rows * self.geometry.pages_in_row:
-                segment = self.geometry.add_segment(self._places.end)
-                self._places.end = segment.end
+                segment = self.geometry.next_segment(self._places.end)
                 with self._handles.use(self.path) as fd:
                     self._write_records(fd, segment)
+                    self._places.end = segment.end
                     self._stay_ahead(fd)
+                self.geometry.segments.append(
+                    segment
+                )  # last: an exception before leaves nothing half-made
 
     def show(self, rows: int) -> None:
         """Have the chain lead to `rows` rows, at least to those that it led to before."""
@@ -150,7 +144,6 @@ class TiffFile:
             self._link(rows * pages - 1, None)
             for row in reversed(joints):
                 self._link(row * pages - 1, row * pages)
-            self._handles.sync(self.path)
             self._link(self._visible * pages - 1, self._visible * pages)
             self._visible = rows
 
@@ -196,7 +189,6 @@ class TiffFile:
                 return
             if self._has_tail(self._kept):
                 self._link(int(self._kept[-1]), None)
-                self._handles.sync(self.path)
             if self._can_shrink():
                 self._places.end = self._shrunk()
                 self._places.forget_all_but_one()
@@ -254,7 +246,7 @@ class TiffFile:
         described = len(HEADER) + self._first.nbytes
         self._capacity = aligned(len(content or b""), 256)
         head = self._structure.head(self._capacity)
-        self.geometry.segments.append(head.segment)
+        self.geometry.segments[:] = [head.segment]  # an exception may have ended an earlier attempt
         self._places.begin(Place(described, self._capacity), head.segment.end)
         self._visible = 1
         parts = [head.start, bytes(self._capacity)]
@@ -278,7 +270,6 @@ class TiffFile:
             self._stay_ahead(fd)
         if self.geometry.grows:
             self._link(self.geometry.pages_in_row - 1, None)
-        self._handles.sync(self.path)
         self._made = True
 
     def _stay_ahead(self, fd: int) -> None:
@@ -337,16 +328,6 @@ class TiffFile:
     def show_landed(self) -> None:
         """Lead the records of the planes that have landed since the last time to their places."""
         self._show_pages(self._landing.take())
-        if not self._unshown:
-            return
-        unshown = list(self._unshown.items())
-        self._handles.sync(self.path)
-        with self._handles.use(self.path) as fd:
-            for page, strips in unshown:
-                self._patch(fd, page, *zip(*strips, strict=True))
-                with self._lock:
-                    if self._unshown[page] is strips:
-                        del self._unshown[page]
 
     def _show_pages(self, pages: NDArray[np.int64]) -> None:
         if not len(pages):
@@ -376,10 +357,7 @@ class TiffFile:
                     self._patch(fd, page, starts, series.strip_bytes)
 
     def write_stored(self, page: int, stored: Sequence[bytes]) -> None:
-        """Append the stored strips of a compressed page, then have its record point to them.
-
-        With durable files the next `show_landed` does that, after it has synced the strips.
-        """
+        """Append the stored strips of a compressed page, then have its record point to them."""
         counts = [len(s) for s in stored]
         with self._handles.use(self.path) as fd:
             with self._lock:
@@ -387,11 +365,7 @@ class TiffFile:
                 self._stay_ahead(fd)
             starts = [offset + sum(counts[:i]) for i in range(len(counts))]
             write_at(fd, list(stored), offset)
-            if not self._handles.durable:
-                self._patch(fd, page, starts, counts)
-                return
-            with self._lock:
-                self._unshown[page] = list(zip(starts, counts, strict=True))
+            self._patch(fd, page, starts, counts)
 
     def _patch(self, fd: int, page: int, starts: Sequence[int], counts: Sequence[int]) -> None:
         """Have the record of a page lead to other strips, with one write."""
@@ -409,11 +383,8 @@ class TiffFile:
                 at = self._plane_at(page)
                 parts = zip(series.strip_bytes, series.strip_starts, strict=True)
                 return [read_whole(fd, count, at + start) for count, start in parts]
-            strips = self._unshown.get(page)
-            if strips is None:
-                now = read_at(fd, records.strips_span, self._record_at(page) + records.strips_at)
-                strips = records.read_strips(now)
-            return [read_whole(fd, count, offset) for offset, count in strips]
+            now = read_at(fd, records.strips_span, self._record_at(page) + records.strips_at)
+            return [read_whole(fd, count, offset) for offset, count in records.read_strips(now)]
 
     def has(self, page: int) -> bool:
         """Whether a page has a place."""

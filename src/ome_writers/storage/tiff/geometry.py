@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Geometry", "Segment", "Series"]
 
-_SECTOR = 512  # bytes that a disk writes whole, or not at all, when the power fails
 _SEGMENT_BYTES = 64 * 2**20  # of planes: what a growing file is longer than it need be
 _FIRST_ROWS = 16  # then each segment doubles the file, up to
 _MOST_ROWS = 8192
@@ -102,12 +101,9 @@ class Geometry:
         The arrays that the file holds.
     parted
         Whether no page may be one piece of the file; see `PageKind.of`.
-    durable
-        Whether power loss must not tear the numbers in a record that say where the strips of a page lie. They may be
-        several; then records begin at sectors of the disk.
     """
 
-    def __init__(self, plans: Sequence[ArrayPlan], *, parted: bool, durable: bool = False) -> None:
+    def __init__(self, plans: Sequence[ArrayPlan], *, parted: bool) -> None:
         self.series: list[Series] = []
         pages = room = 0
         for plan in plans:
@@ -120,9 +116,7 @@ class Geometry:
         self.grows = any(s.growing is not None for s in self.series)
         self.pages_in_row = pages
         self.row_room = room
-        several = any(s.compressed or len(s.strip_bytes) > 1 for s in self.series)
-        self._unit = _SECTOR if durable and several else 8
-        self.record = aligned(max(s.records.nbytes for s in self.series), self._unit)
+        self.record = max(s.records.nbytes for s in self.series)
         self.segments: list[Segment] = []
         self._starts = np.array([s.first for s in self.series])
 
@@ -137,8 +131,8 @@ class Geometry:
         """Rows that have a place."""
         return self.segments[-1].first_row + self.segments[-1].rows if self.segments else 0
 
-    def add_segment(self, offset: int, *, skip_first: bool = False) -> Segment:
-        """Give some more rows a place from `offset` on.
+    def next_segment(self, offset: int, *, skip_first: bool = False) -> Segment:
+        """Return a segment of some more rows from `offset` on, to be added to `segments` when it is on disk.
 
         With `skip_first` the first page's record lies elsewhere.
         """
@@ -152,11 +146,9 @@ class Geometry:
         else:
             hole = aligned(offset, 16)
             offset = hole + max(series.stride for series in self.series)
-        records = aligned(offset, self._unit) - (self.record if skip_first else 0)
+        records = aligned(offset) - (self.record if skip_first else 0)
         data = aligned(records + rows * self.pages_in_row * self.record, 16)
-        segment = Segment(self.rows, rows, records, hole, data, data + rows * self.row_room)
-        self.segments.append(segment)
-        return segment
+        return Segment(self.rows, rows, records, hole, data, data + rows * self.row_room)
 
     def segment_of(self, page: int) -> Segment:
         """Return the segment that a page lies in."""

@@ -141,7 +141,8 @@ class Structure:
         geometry = self.geometry.twin()
         blanks = b"".join(strip for stored in self._blanks for strip in stored or ())
         described = len(HEADER) + self.first.nbytes
-        segment = geometry.add_segment(described + capacity + len(blanks), skip_first=True)
+        segment = geometry.next_segment(described + capacity + len(blanks), skip_first=True)
+        geometry.segments.append(segment)
         pages = segment.rows * geometry.pages_in_row
         strips, counts = self.blank_strips(segment, capacity)[0]
         following = geometry.record_at(1) if pages > 1 else 0

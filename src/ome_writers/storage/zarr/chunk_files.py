@@ -49,8 +49,8 @@ class ChunkFiles:
             self._disk.create(beside, stored)
             move(beside, f"{folder}/{name}")
             self._disk.note_names(folder)
-        except OSError:
-            with suppress(OSError):  # the first error is the one that tells
+        except BaseException:
+            with suppress(OSError):  # keep the original error
                 os.unlink(beside)
             raise
 

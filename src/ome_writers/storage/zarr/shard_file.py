@@ -22,12 +22,12 @@ moves to a new end of the file, a copy of it is in a temporary file beside the s
 from __future__ import annotations
 
 import os
-import threading
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ome_writers.locks import new_lock
 from ome_writers.storage.lease import alone
 from ome_writers.storage.positional import open_new, read_at, read_whole, write_at, write_one
 from ome_writers.storage.zarr import index as shard_index
@@ -96,10 +96,10 @@ class Shard:
         self.users = 0
         self._shape = shape
         self._disk = disk
-        self._lock = threading.Lock()
-        self._writing = threading.Lock()  # two writes to one file wait for each other, better here
+        self._lock = new_lock()
+        self._writing = new_lock()  # two writes to one file wait for each other, better here
         self._index = shard_index.empty_index(shape.chunks)
-        self._missing = expected
+        self._expected = expected
         self._tail = 0  # where the next new chunk goes
         self._room = expected * shape.most  # what the chunks that are expected take at most
         self._index_at = shard_index.aligned(self._room)
@@ -136,11 +136,9 @@ class Shard:
         with self._lock:
             if self._spares:
                 self._spares.release({*self._index[inner, 0].tolist()} - {*offsets.tolist()})
-            self._index[inner, 0] = offsets
-            self._index[inner, 1] = sizes
+            self._index[inner] = np.column_stack((offsets, sizes))
             self._dirty = True
             if final:
-                self._missing -= len(sizes) - int(np.count_nonzero(self._final[inner]))
                 self._final[inner] = True
 
     def put(self, fd: int, inner: int, chunk: Piece, nbytes: int) -> None:
@@ -149,13 +147,11 @@ class Shard:
             if not (self.complete or self._marks[inner]):
                 if self._tail + nbytes > self._room:
                     self._make_room(nbytes)
-                write_one(fd, chunk, nbytes, self._tail)
-                self._entries[2 * inner] = self._tail
-                self._entries[2 * inner + 1] = nbytes
-                self._marks[inner] = 1
-                self._tail += nbytes
-                self._missing -= 1
-                self._dirty = True
+                tail, at, end = self._tail, 2 * inner, self._tail + nbytes
+                write_one(fd, chunk, nbytes, tail)
+                entries, marks, self._dirty = self._entries, self._marks, True
+                # one statement, which KeyboardInterrupt cannot part
+                entries[at], entries[at + 1], marks[inner], self._tail = tail, nbytes, 1, end
                 return
         self.add(np.asarray([inner]), np.asarray([nbytes]), [np.frombuffer(chunk, np.uint8).data])
 
@@ -170,6 +166,11 @@ class Shard:
     def whole(self) -> bool:
         """Whether every chunk that was expected has come."""
         return not self._missing
+
+    @property
+    def _missing(self) -> int:
+        """How many of the expected chunks have not come yet."""
+        return max(0, self._expected - int(np.count_nonzero(self._final)))
 
     @property
     def settled(self) -> bool:
@@ -292,7 +293,6 @@ class Shard:
             raise OSError(f"{self.path}: the index of the shard is damaged.")
         self._index = stored
         self._final = self._index[:, 0] != EMPTY
-        self._missing = max(0, self._missing - int(np.count_nonzero(self._final)))
         self._tail = end
         self._room = max(self._room, self._tail + self._missing * self._shape.most)
         self._index_at = end

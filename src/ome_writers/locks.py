@@ -1,0 +1,85 @@
+"""Locks and conditions that KeyboardInterrupt in `append` cannot leave locked.
+
+Python runs signal handlers in the main thread between any two function calls; debuggers and profilers may raise at any
+line, also between the last line of a ``with lock:`` block and the release of the lock. `append` calls
+`release_locks_of_this_thread` when such an exception leaves it.
+
+`threading.Condition.wait` releases and acquires its lock in Python code. An exception between these steps makes the
+surrounding ``with`` statement release a lock that it does not hold. In `Condition` each step is one call of C code.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections import deque
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _thread import RLock as Lock
+    from collections.abc import Callable
+
+__all__ = ["Condition", "new_lock", "release_locks_of_this_thread"]
+
+_locks: dict[int, weakref.ref[Lock]] = {}
+
+
+def new_lock() -> Lock:
+    """Return a reentrant lock that `release_locks_of_this_thread` knows.
+
+    For each lock that is held while `append` runs in the caller's thread.
+    """
+    lock = threading.RLock()
+    key = id(lock)
+    _locks[key] = weakref.ref(lock, lambda _: _locks.pop(key, None))
+    return lock
+
+
+def release_locks_of_this_thread() -> None:
+    """Release all locks of `new_lock` that an exception has left locked by this thread."""
+    for reference in list(_locks.values()):
+        lock = reference()
+        while lock is not None and lock._is_owned():  # type: ignore[attr-defined]  # of no public name
+            lock.release()
+
+
+class Condition:
+    """Threads wait until a predicate holds; whoever changes what it depends on calls `notify_all` afterwards."""
+
+    def __init__(self) -> None:
+        self._waiters: deque[SimpleQueue[None]] = deque()
+
+    def notify_all(self) -> None:
+        """Have all waiting threads look at their predicates again."""
+        for _ in range(len(self._waiters)):
+            try:
+                self._waiters.popleft().put(None)
+            except IndexError:  # another thread has notified the rest
+                return
+
+    def wait_for(self, predicate: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        """Return when `predicate` holds, or after `timeout_s` seconds; return whether it holds.
+
+        No lock that `notify_all`'s callers need may be held.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while not predicate():
+            rest = None if deadline is None else deadline - time.monotonic()
+            if rest is not None and rest <= 0:
+                return False
+            waiter: SimpleQueue[None] = SimpleQueue()
+            self._waiters.append(waiter)
+            if predicate():  # it became true before the notification could reach this waiter
+                return True
+            try:
+                waiter.get(timeout=rest)
+            except Empty:
+                self._forget(waiter)
+        return True
+
+    def _forget(self, waiter: SimpleQueue[None]) -> None:
+        with suppress(ValueError):  # notified at this moment
+            self._waiters.remove(waiter)

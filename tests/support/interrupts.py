@@ -1,0 +1,166 @@
+"""KeyboardInterrupt raised at a chosen line of Python, and acquisitions that go on after it."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import tifffile
+import zarr
+
+from ome_writers import AcquisitionSettings, Dimension, create_stream, read_frame_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import FrameType
+
+    from ome_writers import OMEStream
+
+__all__ = ["FORMS", "Interrupted", "interrupt_append", "interrupt_close"]
+
+FRAMES = 12
+TARGET = 5  # the frame that fills a shard, a chunk or a block
+
+
+def _form(
+    backend: str, side: int = 8, chunk: int = 1, shard: int | None = None, **more: Any
+) -> Any:
+    count = more.pop("count", FRAMES)
+    time = Dimension(name="t", count=count, type="time", chunk_size=chunk, shard_size_chunks=shard)
+    plane = [Dimension(name=name, count=side, type="space") for name in "yx"]
+    return {"format": backend, "dimensions": [time, *plane], **more}
+
+
+FORMS: dict[str, dict[str, Any]] = {
+    "direct": _form("direct"),
+    "direct-unbounded": _form("direct", count=None),
+    "direct-shards": _form("direct", shard=6),
+    "direct-shards-in-blocks": _form("direct", 600, shard=6, buffer_bytes=3 * 2**20),
+    "direct-shards-zstd": _form("direct", shard=6, compression="zstd"),
+    "direct-deep-chunks": _form("direct", chunk=3),
+    "direct-deep-chunks-in-shards": _form("direct", chunk=3, shard=2, compression="blosc-lz4"),
+    "tifffile": _form("tifffile"),
+    "tifffile-in-blocks": _form("tifffile", 700, buffer_bytes=4 * 2**20),
+    "tifffile-unbounded": _form("tifffile", count=None),
+    "tifffile-zstd": _form("tifffile", compression="zstd"),
+    "tensorstore": _form("tensorstore", shard=6),
+    "tensorstore-transactions": _form("tensorstore", 600, shard=6),
+    "zarr-python": _form("zarr-python", shard=6),
+    "zarrs-python": _form("zarrs-python", shard=6),
+    "acquire-zarr": _form("acquire-zarr", shard=6),
+    "scratch": _form("scratch"),
+}
+"""Settings without a path, by name: each engine in each of its ways to bring a frame to disk."""
+
+
+class Interrupted(NamedTuple):
+    """What has become of an acquisition that was interrupted; `hit` is False where it has fewer lines."""
+
+    hit: bool
+    lost: list[int]
+
+
+def interrupt_append(form: str, folder: Path, line: int, *, explicit: bool = False) -> Interrupted:
+    """Interrupt the append of frame `TARGET` at a line, append the rest, close, and return the frames that are lost.
+
+    `explicit` gives each frame its index, instead of having them counted.
+    """
+    stream, path = _begin(form, folder)
+    hit, places = False, {}
+    number = 0
+    while stream.stats().frames_accepted < FRAMES:
+        index = {"t": stream.stats().frames_accepted} if explicit else None
+        step = _append(stream, number, index)
+        if number == TARGET:
+            hit = _interrupted(step, line)
+            if not hit:
+                places[TARGET] = number
+        else:
+            step()
+            places[stream.stats().frames_accepted - 1] = number
+        number += 1
+    stream.close()
+    return Interrupted(hit, _lost(stream, path, places))
+
+
+def interrupt_close(form: str, folder: Path, line: int) -> Interrupted:
+    """Interrupt `close` at a line, close again, and return the frames that are lost."""
+    stream, path = _begin(form, folder)
+    for number in range(FRAMES):
+        _append(stream, number, None)()
+    hit = _interrupted(stream.close, line)
+    stream.close()
+    return Interrupted(hit, _lost(stream, path, {n: n for n in range(FRAMES)}))
+
+
+def _begin(form: str, folder: Path) -> tuple[OMEStream, Path]:
+    suffix = {"tifffile": ".ome.tiff", "scratch": ""}.get(form.split("-")[0], ".ome.zarr")
+    path = folder / f"x{suffix}"
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    settings = AcquisitionSettings(
+        root_path=str(path), dtype="uint16", flush_interval=60, **FORMS[form]
+    )
+    return create_stream(settings), path
+
+
+def _frame(stream: OMEStream, number: int) -> np.ndarray[Any, np.dtype[np.uint16]]:
+    shape = stream.plan.images[0].frame_shape
+    return np.full(shape, 1000 + number, np.uint16)
+
+
+def _append(stream: OMEStream, number: int, index: dict[str, int] | None) -> Callable[[], None]:
+    frame = _frame(stream, number)
+    return lambda: stream.append(frame, index=index, frame_metadata={"number": number})
+
+
+def _interrupted(work: Callable[[], object], line: int) -> bool:
+    """Do `work` with KeyboardInterrupt at the `line`-th line that this thread runs in it; False if it has fewer."""
+    lines = 0
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal lines
+        if event == "line":
+            lines += 1
+            if lines == line:
+                raise KeyboardInterrupt
+        return trace
+
+    gc.collect()
+    gc.disable()  # Python ignores an exception in a callback of the garbage collector
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+        gc.enable()
+    return False
+
+
+def _lost(stream: OMEStream, path: Path, places: dict[int, int]) -> list[int]:
+    """Return the frames that the stream's view, another reader or the frame metadata does not have."""
+    view = stream.view()
+    if path.suffix == ".zarr":
+        stored = zarr.open_array(path / "0", mode="r")[:]
+    elif path.suffix == ".tiff":
+        stored = tifffile.imread(path)
+    else:
+        stored = np.asarray(view)
+    # OME-TIFF counts t, c and z, of which c and z are 0
+    numbers = {max(e["storage_index"]): e["number"] for e in read_frame_metadata(path)}
+    return [
+        number
+        for place, number in places.items()
+        if place >= len(stored)
+        or not np.array_equal(stored[place], _frame(stream, number))
+        or not np.array_equal(view[place], _frame(stream, number))
+        or numbers.get(place) != number
+    ]
