@@ -6,6 +6,7 @@
     ├── SettingsError        (ValueError)           the settings cannot become a stream
     ├── EngineMissingError   (ValueError)           the engine is unknown or not installed
     ├── UnsupportedError     (NotImplementedError)  legal, but nothing here can do it
+    │   └── InvalidFileError (ValueError)           a file of a dataset is not what its format requires
     ├── OutputExistsError    (FileExistsError)      something lies at the output path
     ├── OutputLockedError    (OutputExistsError)    another stream is writing there
     ├── FrameShapeError      (ValueError)           a frame of the wrong shape
@@ -32,6 +33,7 @@ __all__ = [
     "EngineMissingError",
     "FrameShapeError",
     "FrameTypeError",
+    "InvalidFileError",
     "MetadataError",
     "OMEWritersError",
     "OutputExistsError",
@@ -59,6 +61,14 @@ class EngineMissingError(OMEWritersError, ValueError):
 
 class UnsupportedError(OMEWritersError, NotImplementedError):
     """What was asked for is legal, but no engine or format here can do it."""
+
+
+class InvalidFileError(UnsupportedError, ValueError):
+    """A file of a dataset is not what its format requires, or not safe to read.
+
+    It is not a regular file, lies outside of the dataset, is larger or nested deeper than any file of its kind, or
+    contains numbers that cannot be right.
+    """
 
 
 class OutputExistsError(OMEWritersError, FileExistsError):

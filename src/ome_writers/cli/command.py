@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ome_writers.errors import OMEWritersError
+
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Callable, Mapping
@@ -63,6 +65,8 @@ def error_sentence(error: BaseException, path: Path | None) -> str:
     """Return an error as one line; one of the operating system names its file, or else the dataset's `path`."""
     if isinstance(error, OSError) and error.strerror and (error.filename or path):
         return f"{error.filename or path}: {error.strerror}"
+    if not isinstance(error, (CommandError, OMEWritersError, OSError)):
+        return f"{path} cannot be read: {type(error).__name__}: {' '.join(str(error).split())}"
     # the library speaks of the argument, here it is an option
     message = str(error).replace("set overwrite=True", "say --overwrite")
     return " ".join(message.replace("overwrite=True", "--overwrite").split())

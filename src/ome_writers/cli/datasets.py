@@ -14,7 +14,6 @@ from ome_writers.cli.command import (
     UsageError,
     error_sentence,
 )
-from ome_writers.errors import OMEWritersError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -108,7 +107,7 @@ def process_datasets(
                 result = process(path, relabel)
         except UsageError:
             raise
-        except (CommandError, OMEWritersError, OSError) as error:
+        except Exception as error:  # also a dataset that is broken in a way that no check foresees
             failed += 1
             message = error_sentence(error, path)
             documents.append({"path": str(path), "error": message})

@@ -33,8 +33,10 @@ from ome_writers.cli.commands import (
     validate,
     watch,
 )
+from ome_writers.cli.safe_screen import SafeScreen
 from ome_writers.cli.screen import open_screen
 from ome_writers.errors import OMEWritersError
+from ome_writers.untrusted import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,9 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command is None:
         command_line.print_help(sys.stderr)
         return USAGE
-    screen = open_screen()
+    screen = SafeScreen(open_screen())
     # tifffile logs what is wrong in a file; here that is said as an error or a finding
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
+    path = getattr(options, "path", None)
     try:
         return command.run(options, screen)
     except BrokenPipeError:
@@ -86,8 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # flushes stdout at exit, so what is left goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
-    except (CommandError, OMEWritersError, OSError) as error:
-        screen.complain(error_sentence(error, getattr(options, "path", None)))
+    except Exception as error:
+        if path is None and not isinstance(error, (CommandError, OMEWritersError, OSError)):
+            raise
+        screen.complain(error_sentence(error, path))
         return USAGE if isinstance(error, UsageError) else FAILURE
     except KeyboardInterrupt:
         screen.complain(command.interrupted)
@@ -112,11 +117,19 @@ def script() -> NoReturn:
     sys.exit(status)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors show what was typed without control characters."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the arguments, and exit."""
+        super().error(printable(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     from ome_writers import __version__
 
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="ome-writers",
         description="Stream microscope camera frames to OME-Zarr and OME-TIFF.",
         epilog="`ome-writers COMMAND --help` shows a command's options and examples.",

@@ -5,11 +5,12 @@ Results go to stdout, progress and errors to stderr, so that a pipe sees results
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
+
+from ome_writers.untrusted import printable_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -80,7 +81,7 @@ class PlainScreen:
     def data(self, content: Mapping[str, Any]) -> None:
         """Print the document, indented."""
         unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-        print(json.dumps(content, indent=2, ensure_ascii=not unicode), flush=True)
+        print(printable_json(content, ascii_only=not unicode), flush=True)
 
     def complain(self, text: str) -> None:
         """Print to stderr."""

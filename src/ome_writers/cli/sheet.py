@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from ome_writers.errors import OutputExistsError
 from ome_writers.storage.files import replace
+from ome_writers.untrusted import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,17 +122,20 @@ def rows_of_view(view: StreamView, *, most: int) -> tuple[list[SheetRow], list[s
     coords = view.coords
     times = spread(sizes.get("t", 1))
     middle = {dim: size // 2 for dim, size in sizes.items() if dim not in ("p", "t", "c")}
-    pairs = [(p, c) for p in range(sizes.get("p", 1)) for c in range(sizes.get("c", 1))]
-    names = list(map(str, coords["p"])) if "p" in sizes else [""]
-    if len(set(names)) < len(names):  # those of a plate's fields
+    pairs = itertools.product(range(sizes.get("p", 1)), range(sizes.get("c", 1)))
+    positions = coords["p"][:most] if "p" in sizes else [""]
+    names = [printable(str(name)) for name in positions]
+    if "p" in sizes and len(set(coords["p"])) < len(coords["p"]):  # those of a plate's fields
         names = [f"{p}: {name}" for p, name in enumerate(names)]
     rows = []
-    for p, c in pairs[:most]:
+    for p, c in itertools.islice(pairs, most):
         at = {**middle, "p": p, "c": c}
         planes = tuple(_plane(view, {**at, "t": t}) for t in times)
         label = coords["c"][c] if "c" in sizes else ""
         rows.append(
-            SheetRow(names[p], f"c = {c}" if isinstance(label, int) else str(label), c, planes)
+            SheetRow(
+                names[p], f"c = {c}" if isinstance(label, int) else printable(str(label)), c, planes
+            )
         )
     return rows, [f"t = {t}" for t in times]
 

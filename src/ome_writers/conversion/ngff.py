@@ -15,6 +15,7 @@ from ome_writers.formats.names import distinct
 from ome_writers.formats.omezarr.groups import group_attributes, image_groups, read_document
 from ome_writers.settings import Channel, Dimension, Plate, Position
 from ome_writers.units import kind_of, ngff_name, si_value
+from ome_writers.untrusted import check_shape, member
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,16 +41,19 @@ def describe_ngff(path: Path, view: StreamView) -> Source:
         If its images have different axes.
     """
     groups = image_groups(path)
-    images = [group_attributes(path / g)["ome"] for g in groups]
+    images = [group_attributes(path / g, path)["ome"] for g in groups]
     multiscales: list[Document] = [image["multiscales"][0] for image in images]
     arrays = [
-        read_document(path / g / m["datasets"][0]["path"] / "zarr.json")
+        read_document(member(path / g, m["datasets"][0]["path"]) / "zarr.json", path)
         for g, m in zip(groups, multiscales, strict=True)
     ]
     names = [str(axis["name"]) for axis in multiscales[0]["axes"]]
     if any([axis["name"] for axis in m["axes"]] != names for m in multiscales):
         raise UnsupportedError(f"{path}: its images have different axes, which one stream cannot.")
-    shapes = [tuple(array["shape"]) for array in arrays]
+    shapes = [
+        check_shape(array["shape"], path / g, axes=len(names))
+        for g, array in zip(groups, arrays, strict=True)
+    ]
     attributes = group_attributes(path)
     several = len(groups) > 1 or "plate" in attributes["ome"]
     dimensions = _dimensions(multiscales[0], images[0], shapes, arrays[0], moved=not several)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from ome_writers.conversion.ngff import describe_ngff
 from ome_writers.conversion.own import describe_own
 from ome_writers.conversion.tiff import describe_tiff
-from ome_writers.errors import OMEWritersError, OutputLockedError, UnsupportedError
-from ome_writers.formats import read_frame_metadata
+from ome_writers.errors import InvalidFileError, OutputLockedError, UnsupportedError
 from ome_writers.formats.location import format_at
-from ome_writers.formats.omezarr.groups import image_groups
+from ome_writers.formats.reading import frames_by_image
 from ome_writers.storage.lock import lock_owner, lock_path
+from ome_writers.untrusted import guard_reader
 from ome_writers.views import open_dataset
 
 if TYPE_CHECKING:
@@ -37,18 +37,12 @@ def describe(path: Path) -> Source:
         raise OutputLockedError(
             f"{path} is being written by {owner}. Convert it when that has ended."
         )
-    try:
+    with guard_reader(path):
         view = open_dataset(path, remember=REMEMBER)
         if found_format == "ome-zarr":
             found = describe_own(path, view) or describe_ngff(path, view)
         else:
             found = describe_tiff(path, view)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        if isinstance(error, OMEWritersError):
-            raise
-        raise UnsupportedError(
-            f"{path} cannot be understood: {type(error).__name__}: {' '.join(str(error).split())}."
-        ) from error
     if found.written == 0 or not len(found.rows):
         raise UnsupportedError(f"{path} holds no frame that could be converted.")
     return found
@@ -101,17 +95,16 @@ def _kinds(found: Source, numbers: Sequence[int]) -> list[list[int]]:
 def frames_of(found: Source) -> Frames:
     """Return the metadata of the frames, by the place that they have in the source."""
     try:
-        frames = read_frame_metadata(found.path)
+        by_image = frames_by_image(found.path)
+    except InvalidFileError:
+        raise
     except UnsupportedError:  # a file whose name does not end as a TIFF's does
         return {}
-    numbers: dict[Any, int] = {}
-    if found.format == "ome-zarr":
-        numbers = {group: number for number, group in enumerate(image_groups(found.path))}
-    by_place: Frames = {}
-    for frame in frames:
-        image, index = frame.pop("image", 0), tuple(frame.pop("storage_index"))
-        by_place[numbers.get(image, 0) if numbers else image, index] = frame
-    return by_place
+    return {
+        (number, tuple(frame.pop("storage_index"))): frame
+        for number, (_, frames) in enumerate(by_image)
+        for frame in frames
+    }
 
 
 def provenance(found: Source) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ome_writers.formats.omezarr.layout import stored_layout
 from ome_writers.repair import plan_of
 from ome_writers.routing import camera_axis
 from ome_writers.settings import Channel, Position
+from ome_writers.untrusted import MAX_FRAMES, check_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,6 +87,7 @@ def _rows(plan: Plan, shapes: Rows, view: StreamView) -> Rows:
     if router.schedule is None or router.frames is None:
         rows = loops([max(1, n) for n in view.shape[: len(router.axes)]])
         return np.asarray(rows[inside(rows)])
+    check_count(router.frames, "the number of frames to convert", MAX_FRAMES)
     rows = router.acquired(np.arange(router.frames, dtype=np.int64))
     rows = rows[inside(rows)]
     # a place that is visited twice is read once

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ome_writers.settings import Dimension, Position
+from ome_writers.untrusted import MAX_FRAMES, check_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -126,7 +127,14 @@ def frame_at(
 
 
 def loops(counts: Sequence[int]) -> Rows:
-    """Return the indices of nested loops, the last axis the fastest."""
+    """Return the indices of nested loops, the last axis the fastest.
+
+    Raises
+    ------
+    InvalidFileError
+        If there are more than can be listed.
+    """
+    check_count(math.prod(counts), "the number of frames to convert", MAX_FRAMES)
     grid: Rows = np.indices(tuple(counts), np.int64).reshape(len(counts), math.prod(counts)).T
     return grid
 

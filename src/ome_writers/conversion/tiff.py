@@ -9,13 +9,14 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.conversion.source import Source, existing
-from ome_writers.errors import UnsupportedError
 from ome_writers.formats.names import distinct
 from ome_writers.formats.ome_xml import FRAME_NAMESPACE, OWN_NAMESPACE, acquisition_facts
 from ome_writers.formats.ome_xml.annotations import value_of
+from ome_writers.formats.ometiff.pixels import images_of, sizes_of
 from ome_writers.formats.reading import ome_xml
-from ome_writers.settings import Channel, Dimension, Plate, Position, dtype_of, row_name
+from ome_writers.settings import Channel, Dimension, Plate, Position, row_name
 from ome_writers.units import kind_of, ngff_name, si_value
+from ome_writers.untrusted import MAX_IMAGES, check_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["describe_tiff"]
 
+_MAX_CHANNELS = 2**20  # as in settings
+
 
 def describe_tiff(path: Path, view: StreamView) -> Source:
     """Return what the OME-XML of an OME-TIFF says.
@@ -38,13 +41,12 @@ def describe_tiff(path: Path, view: StreamView) -> Source:
         If it has no OME-XML, or one without images.
     """
     xml = ome_xml(path)
-    images = xml.findall("{*}Image")
-    pixels = [p for image in images if (p := image.find("{*}Pixels")) is not None]
-    if not images or len(pixels) != len(images):
-        raise UnsupportedError(f"{path}: its OME-XML describes no image, or one without Pixels.")
-    samples = [_samples(p) for p in pixels]
-    sizes = [_sizes(p, s) for p, s in zip(pixels, samples, strict=True)]
-    order = pixels[0].get("DimensionOrder", "XYZCT")[:1:-1].lower()  # slowest first
+    found = images_of(xml, path)
+    images, pixels = [image for image, _ in found], [each for _, each in found]
+    read = [sizes_of(p, path) for p in pixels]
+    samples = [each.samples for each in read]
+    sizes = [{axis.lower(): n for axis, n in each.sizes.items()} for each in read]
+    order = read[0].axes.lower()  # slowest first
     several = len(images) > 1 or images[0].find("{*}StageLabel") is not None
     names = [
         axis
@@ -75,7 +77,7 @@ def describe_tiff(path: Path, view: StreamView) -> Source:
             *(_dimension(name, pixels[0], sizes, positions) for name in names),
             *(_dimension(name, pixels[0], sizes, positions) for name in "yx"),
         ),
-        dtypes=[dtype_of(p.get("Type", "")) for p in pixels],
+        dtypes=[each.dtype.name for each in read],
         frame_shapes=[
             (size["y"], size["x"], *([s] if s > 1 else []))
             for size, s in zip(sizes, samples, strict=True)
@@ -106,16 +108,6 @@ def _frames(
             known[said] = tuple(_dimension(name, one, sizes, []) for name in "yx")
         found.append(known[said])
     return found
-
-
-def _samples(pixels: Element) -> int:
-    channel = pixels.find("{*}Channel")
-    return 1 if channel is None else int(channel.get("SamplesPerPixel", "1"))
-
-
-def _sizes(pixels: Element, samples: int) -> dict[str, int]:
-    sizes = {axis: int(pixels.get(f"Size{axis.upper()}", "1")) for axis in "tczyx"}
-    return {**sizes, "c": sizes["c"] // samples}
 
 
 def _named(pixels: Element) -> bool:
@@ -151,6 +143,7 @@ def _dimension(
 
 
 def _channels(pixels: Element, count: int) -> list[Channel]:
+    check_count(count, "the number of channels", _MAX_CHANNELS)
     elements = pixels.findall("{*}Channel")[:count]
     names = distinct(
         [e.get("Name") or f"Channel {i}" for i, e in enumerate(elements)]
@@ -226,8 +219,10 @@ def _wells(
 def _told_apart(positions: Sequence[Position]) -> list[Position]:
     """Return positions whose names are distinct in each well: OME-XML has no word for the cells of a grid."""
     found = list(positions)
-    for well in {(p.plate_row, p.plate_column) for p in positions}:
-        here = [i for i, p in enumerate(positions) if (p.plate_row, p.plate_column) == well]
+    wells: dict[tuple[str | None, str | None], list[int]] = {}
+    for number, position in enumerate(positions):
+        wells.setdefault((position.plate_row, position.plate_column), []).append(number)
+    for here in wells.values():
         for i, name in zip(here, distinct(positions[i].name for i in here), strict=True):
             found[i] = positions[i].model_copy(update={"name": name})
     return found
@@ -236,6 +231,7 @@ def _told_apart(positions: Sequence[Position]) -> list[Position]:
 def _names(plate: Element, axis: str, last: int) -> list[str]:
     """Return the names of a plate's rows or columns: by its convention, else letters for rows, numbers for columns."""
     count = max(int(plate.get(f"{axis}s", "0")), last + 1)
+    check_count(count, f"the number of {axis}s of the plate", MAX_IMAGES)
     usual = "letter" if axis == "Row" else "number"
     letters = plate.get(f"{axis}NamingConvention", usual) == "letter"
     return [row_name(i) if letters else str(i + 1) for i in range(count)]

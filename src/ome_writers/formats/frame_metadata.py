@@ -6,10 +6,11 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic_core import PydanticSerializationError, to_json
 
-from ome_writers.errors import MetadataError
+from ome_writers.errors import InvalidFileError, MetadataError
 from ome_writers.formats.strict_json import PLAIN_TYPES, culprit, to_strict_json
+from ome_writers.untrusted import Limit, parse_json, read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,13 +26,15 @@ __all__ = [
     "Journal",
     "end_lines",
     "latest",
-    "read_lines",
     "storage_index",
 ]
 
 JOURNAL_NAME = "frame_metadata.jsonl"
 EMBED_BYTES = 2**20
 """Frame metadata up to this size, an image, is part of the documents; more stays in the journal."""
+
+
+_BLOCK_BYTES = 2**16
 
 
 def storage_index(image: int, index: tuple[int, ...]) -> bytes:
@@ -206,18 +209,6 @@ class Journal:
             _sync_folder(self._paths[image].parent)
 
 
-def read_lines(path: Path) -> Iterator[bytes]:
-    """Iterate over the whole lines of a journal; one that a crash cut short is left out."""
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        return
-    with file:
-        for line in file:
-            if line.endswith(b"\n"):
-                yield line
-
-
 def end_lines(path: Path, *, dry_run: bool) -> bool:
     """Cut off what a journal ends with in the middle of a line; return whether there was such a thing."""
     if not path.is_file():
@@ -225,10 +216,17 @@ def end_lines(path: Path, *, dry_run: bool) -> bool:
     with path.open("rb" if dry_run else "r+b") as file:
         whole = end = file.seek(0, os.SEEK_END)
         while whole:
-            file.seek(whole - 1)
-            if file.read(1) == b"\n":
+            begin = max(0, whole - _BLOCK_BYTES)
+            file.seek(begin)
+            found = file.read(whole - begin).rfind(b"\n")
+            whole = begin + found + 1
+            if found >= 0:
                 break
-            whole -= 1
+            if end - whole > Limit.JOURNAL_LINE:
+                raise InvalidFileError(
+                    f"{path} ends with more than {int(Limit.JOURNAL_LINE):,} bytes without a line end, "
+                    f"which is no frame metadata."
+                )
         if whole < end and not dry_run:
             file.truncate(whole)
     return whole < end
@@ -244,8 +242,11 @@ def latest(lines: Iterable[bytes], *, strict: bool = False) -> list[dict[str, An
     found: dict[tuple[int, ...], dict[str, Any]] = {}
     for line in lines:
         try:
-            entry = from_json(line)
-            found[tuple(entry["storage_index"])] = entry
+            entry = parse_json(line, "a line of frame metadata")
+            index = entry["storage_index"]
+            if not isinstance(index, list) or not all(type(i) is int and i >= 0 for i in index):
+                raise ValueError(f"storage_index is {index!r:.100}, not a list of numbers")
+            found[tuple(index)] = entry
         except (ValueError, KeyError, TypeError):
             if strict:
                 raise

@@ -6,8 +6,9 @@ import html
 import re
 from typing import TYPE_CHECKING, Literal
 
-from ome_writers.errors import UnsupportedError
+from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.ometiff.first_page import ome_xml_text
+from ome_writers.untrusted import MAX_IMAGES, check_count
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,10 @@ def format_at(path: Path) -> Literal["ome-zarr", "ome-tiff"]:
         raise FileNotFoundError(f"{path} does not exist.")
     if path.is_file():
         return "ome-tiff"
+    if not path.is_dir():
+        raise InvalidFileError(
+            f"{path} is neither a file nor a folder, but a FIFO, a device or the like. Only regular files are opened."
+        )
     if (path / "zarr.json").is_file():
         return "ome-zarr"
     if any((path / name).is_file() for name in _ZARR_2):
@@ -77,8 +82,9 @@ def first_tiff(path: Path) -> Path:
     if not path.is_dir():
         return path
     first, *others = tiffs_in(path)
+    check_count(len(others) + 1, f"{path}: the number of TIFF files", MAX_IMAGES)
     # asked twice: a writer may be replacing the text at this moment
-    if _strangers(first, others) and (strangers := _strangers(first, others)):
+    if _strangers(first, others, path) and (strangers := _strangers(first, others, path)):
         raise UnsupportedError(
             f"The TIFF files in {path} are not one set: {first.name} does not name {listed_names(strangers)}. "
             f"Name the file that is meant."
@@ -86,9 +92,9 @@ def first_tiff(path: Path) -> Path:
     return first
 
 
-def _strangers(first: Path, others: list[Path]) -> list[str]:
+def _strangers(first: Path, others: list[Path], root: Path) -> list[str]:
     """Return the names of the files that the OME-XML of `first` does not name; one that points elsewhere names all."""
-    text = ome_xml_text(first) if others else b""
+    text = ome_xml_text(first, root) if others else b""
     if not others or b"<BinaryOnly" in text[:4096]:
         return []
     said = re.findall(rb'FileName="([^"]*)"', text)

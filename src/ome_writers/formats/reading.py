@@ -6,15 +6,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json
-
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest, read_lines
+from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest
 from ome_writers.formats.location import documents_in
 from ome_writers.formats.ome_xml.annotations import acquisition_facts, value_of
-from ome_writers.formats.ometiff.first_page import ome_xml_text, parsed
-from ome_writers.formats.omezarr.groups import group_attributes, image_groups, read_document
+from ome_writers.formats.ometiff.first_page import metadata_file, ome_xml_text, parsed
+from ome_writers.formats.omezarr.groups import image_groups, own_attributes, read_document
 from ome_writers.units import kind_of, ngff_name, si_value
+from ome_writers.untrusted import MAX_IMAGES, check_count, guard_reader, parse_json, read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     Frames = list[dict[str, Any]]
 
-__all__ = ["ome_xml", "read_frame_metadata"]
+__all__ = ["frames_by_image", "ome_xml", "read_frame_metadata"]
 
 _PLANE_KEYS = {
     "DeltaT": "delta_t",
@@ -51,7 +50,8 @@ def read_frame_metadata(path: str | PathLike[str]) -> Frames:
         One dict for each frame that came with metadata, image by image. ``storage_index`` is its place in the
         image: in storage order without y and x; in OME-TIFF always the three of T, C and Z, in the order of its
         DimensionOrder, slowest first. In a dataset of several images ``image`` says which: the
-        group's path in OME-Zarr, else the position's number. Of a place that was written twice the
+        group's path in OME-Zarr, else the position's number. Where frames have a key ``image`` of their own, that
+        is kept, and the dataset's is called ``image_``. Of a place that was written twice the
         later frame is listed.
 
     Raises
@@ -59,47 +59,62 @@ def read_frame_metadata(path: str | PathLike[str]) -> Frames:
     FileNotFoundError
         If there is nothing at `path`.
     UnsupportedError
-        If it is none of the three.
+        If it is none of the three; InvalidFileError if it is damaged, or not safe to read.
     """
+    by_image = frames_by_image(path)
+    if len(by_image) == 1:
+        return by_image[0][1]
+    key = "image"
+    while any(key in frame for _, frames in by_image for frame in frames):
+        key += "_"
+    return [{**frame, key: image} for image, frames in by_image for frame in frames]
+
+
+def frames_by_image(path: str | PathLike[str]) -> list[tuple[str | int, Frames]]:
+    """Return the frames of `read_frame_metadata` for each image: its group's path in OME-Zarr, else its number."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist.")
-    if path.is_dir():
-        for mark, read in _FOLDERS.items():
-            if (path / mark).is_file():
-                return read(path)
-        if documents := documents_in(path):
-            return _tiff(documents[0])
-    elif path.suffix.lower() in (".tif", ".tiff", ".ome"):
-        return _tiff(path)
+    with guard_reader(path):
+        if path.is_dir():
+            for mark, read in _FOLDERS.items():
+                if (path / mark).is_file():
+                    return read(path)
+            if documents := documents_in(path):
+                return _tiff(documents[0], path)
+        elif path.suffix.lower() in (".tif", ".tiff", ".ome"):
+            return _tiff(path)
     raise UnsupportedError(f"{path} is no OME-Zarr 0.5, OME-TIFF or scratch store.")
 
 
-def _zarr(root: Path) -> Frames:
-    groups = image_groups(root)
-    found: Frames = []
-    for group in groups:
+def _zarr(root: Path) -> list[tuple[str | int, Frames]]:
+    found: list[tuple[str | int, Frames]] = []
+    for group in image_groups(root):
         folder = root / group
-        ours = group_attributes(folder).get("ome_writers", {})
-        frames = ours.get("frame_metadata")
+        frames = own_attributes(folder, root).get("frame_metadata")
         # the document says that it is in the journal, or nothing yet
         if not isinstance(frames, list):
-            frames = latest(read_lines(folder / JOURNAL_NAME))
-        found += ({**frame, "image": group} for frame in frames) if len(groups) > 1 else frames
+            frames = latest(read_lines(folder / JOURNAL_NAME, root=root))
+        found.append((group, [frame for frame in frames if isinstance(frame, dict)]))
     return found
 
 
-def _scratch(root: Path) -> Frames:
-    several = len(read_document(root / "manifest.json").get("position_shapes", ())) > 1
-    frames: dict[tuple[int, tuple[int, ...]], dict[str, Any]] = {}
-    for entry in map(from_json, read_lines(root / JOURNAL_NAME)):
+def _scratch(root: Path) -> list[tuple[str | int, Frames]]:
+    images = read_document(root / "manifest.json").get("position_shapes")
+    count = len(images) if isinstance(images, list) else 1
+    check_count(count, f"{root}: the number of images", MAX_IMAGES)
+    found: dict[int, dict[tuple[int, ...], dict[str, Any]]] = {n: {} for n in range(count)}
+    for line in read_lines(root / JOURNAL_NAME, root=root):
+        entry = parse_json(line, root / JOURNAL_NAME)
         image, index = entry.pop("_pos"), entry.pop("_idx")
-        place = {"storage_index": index, **entry}
-        frames[(image, tuple(index))] = {**place, "image": image} if several else place
-    return [frames[key] for key in sorted(frames)]
+        found[image][tuple(index)] = {"storage_index": index, **entry}
+    return [(n, [frames[key] for key in sorted(frames)]) for n, frames in found.items()]
 
 
-_FOLDERS: dict[str, Callable[[Path], Frames]] = {"zarr.json": _zarr, "manifest.json": _scratch}
+_FOLDERS: dict[str, Callable[[Path], list[tuple[str | int, Frames]]]] = {
+    "zarr.json": _zarr,
+    "manifest.json": _scratch,
+}
 
 
 def ome_xml(path: Path) -> Element:
@@ -110,37 +125,34 @@ def ome_xml(path: Path) -> Element:
     UnsupportedError
         If there is none, or the file that holds it is not there.
     """
-    file = path
+    file, root = path, None
     if path.is_dir():
+        root = path
         documents = documents_in(path)
         if not documents:
             raise UnsupportedError(f"{path} holds no OME-TIFF.")
         file = documents[0]
-    xml = parsed(ome_xml_text(file), file)
+    xml = parsed(ome_xml_text(file, root), file)
     pointer = xml.find("{*}BinaryOnly")
     if pointer is not None:
-        name = pointer.get("MetadataFile", "")
-        if Path(name).name != name or not (file.parent / name).is_file():
-            raise UnsupportedError(
-                f"{file} says that its metadata is in {name!r}, which is not there."
-            )
-        xml = parsed(ome_xml_text(file.parent / name), file.parent / name)
+        other = metadata_file(file.parent, pointer.get("MetadataFile", ""))
+        xml = parsed(ome_xml_text(other, file.parent), other)
     return xml
 
 
-def _tiff(file: Path) -> Frames:
-    xml = ome_xml(file)
+def _tiff(file: Path, root: Path | None = None) -> list[tuple[str | int, Frames]]:
+    xml = ome_xml(root or file)
     annotations = {
         a.get("ID"): a for a in xml.iterfind("{*}StructuredAnnotations/{*}MapAnnotation")
     }
     images = xml.findall("{*}Image")
     axes = str(acquisition_facts(xml).get("axes", ""))
-    found: Frames = []
+    found: list[tuple[str | int, Frames]] = []
     for number, image in enumerate(images):
         pixels = image.find("{*}Pixels")
         if pixels is not None:
             frames = list(_planes(pixels, annotations)) or _journalled(file, pixels, number, axes)
-            found += ({**f, "image": number} for f in frames) if len(images) > 1 else frames
+            found.append((number, frames))
     return found
 
 
@@ -181,7 +193,7 @@ def _journalled(file: Path, pixels: Element, number: int, axes: str) -> Frames:
     name = Path(link.get("FileName", file.name) if link is not None else file.name).name
     for journal in (f"{name}.jsonl", f".{name}.{number}.jsonl", f".{name}.jsonl"):
         if (file.parent / journal).is_file():
-            frames = latest(read_lines(file.parent / journal))
+            frames = latest(read_lines(file.parent / journal, root=file.parent))
             for frame in frames:
                 index = frame["storage_index"]
                 # axes that the image does not have come first in its DimensionOrder

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ome_writers.formats.frame_metadata import latest, read_lines
+from ome_writers.formats.frame_metadata import latest
+from ome_writers.untrusted import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

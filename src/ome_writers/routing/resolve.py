@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.routing.cameras import camera_axis, frame_kinds, is_camera_axis
 from ome_writers.routing.channels import label_of, with_cameras
+from ome_writers.routing.limits import refuse_immense, refuse_many_channels, refuse_many_images
 from ome_writers.routing.plan import ArrayPlan, ImagePlan, Plan
 from ome_writers.routing.router import Router, Step
 from ome_writers.settings import Dimension, Position
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from ome_writers.settings import AcquisitionSettings
 
 __all__ = ["resolve"]
-
-MOST_CHUNK_BYTES = 2**34
-MOST_CHUNKS = 2**24  # a shard: its index alone takes 16 bytes for each
-MOST_CHANNELS = 2**20  # each has its entry in the documents
 
 
 def resolve(settings: AcquisitionSettings) -> Plan:
@@ -50,7 +47,7 @@ def resolve(settings: AcquisitionSettings) -> Plan:
     planes = [3 if as_planes and kind.rgb else 1 for kind in kinds]
     folded, collected = _surplus(acquired, apart, colours=max(planes) > 1)
     stored = [d for d in settings.storage_index_dimensions if d not in (*folded, *collected)]
-    _refuse_many_channels((*stored, *folded), max(planes))
+    refuse_many_channels((*stored, *folded), max(planes))
     channel = next((d for d in stored if d.type == "channel"), None)
     if channel is None and (folded or max(planes) > 1):
         channel = _insert_channel_axis(stored, settings.frame_dimensions)
@@ -62,6 +59,7 @@ def resolve(settings: AcquisitionSettings) -> Plan:
         schedule=settings.schedule,
     )
     forms = [_form(stored, channel, folded, n, kind) for kind, n in zip(kinds, planes, strict=True)]
+    refuse_many_images(acquired, collected)
     named = _images(acquired, collected, apart)
     images = _image_plans(settings, router, forms, named, own_cameras=apart is not None)
     return Plan(settings, images, router, router.frames)
@@ -244,7 +242,7 @@ def _array(
         chunks.append(int(chunk))
         shards.append(int(chunk * min(dim.shard_size_chunks or 1, most)))
     dtype = np.dtype(image.kind.dtype)
-    _refuse_immense(dtype, chunks, shards)
+    refuse_immense(dtype, shape[-2:], chunks, shards)
     return ArrayPlan(
         dimensions=stored,
         shape=tuple(shape),
@@ -255,32 +253,6 @@ def _array(
         compression=settings.compression or "none",
         samples=3 // image.planes if image.kind.rgb else 1,
     )
-
-
-def _refuse_many_channels(dimensions: Sequence[Dimension], planes: int) -> None:
-    """Refuse channels, cameras among them and `planes` for each, that no document can list."""
-    counts = (d.count or 1 for d in dimensions if d.type == "channel" or is_camera_axis(d))
-    channels = math.prod(counts) * planes
-    if channels > MOST_CHANNELS:
-        raise UnsupportedError(
-            f"An image may have {MOST_CHANNELS} channels, and this one would have {channels}."
-        )
-
-
-def _refuse_immense(dtype: np.dtype[Any], chunks: Sequence[int], shards: Sequence[int]) -> None:
-    """Refuse chunks and shards that are put together from many frames and fit no memory."""
-    nbytes = math.prod(chunks) * dtype.itemsize
-    if nbytes > MOST_CHUNK_BYTES and math.prod(chunks[:-2]) > 1:
-        raise UnsupportedError(
-            f"A chunk over several frames may have {MOST_CHUNK_BYTES} bytes, and one of shape {tuple(chunks)} has "
-            f"{nbytes}. Set a smaller chunk_size."
-        )
-    count = math.prod(s // c for s, c in zip(shards, chunks, strict=True))
-    if count > MOST_CHUNKS:
-        raise UnsupportedError(
-            f"A shard may have {MOST_CHUNKS} chunks, and one of shape {tuple(shards)} has {count}. Set a smaller "
-            f"shard_size_chunks."
-        )
 
 
 def _slow_axis(router: Router, array: ArrayPlan) -> int | None:

@@ -7,6 +7,8 @@ import os
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
+from ome_writers.untrusted import Limit, parse_json, read_regular
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -41,11 +43,11 @@ class LockOwner(NamedTuple):
 def lock_owner(lock: Path) -> LockOwner | None:
     """Return who holds a lock; None when nobody does, or its process on this host has ended."""
     try:
-        told = json.loads(lock.read_bytes()[:4096])
+        told = parse_json(read_regular(lock, Limit.LOCK), lock)
         owner = LockOwner(int(told["pid"]), str(told["host"]))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None  # torn by a crash: nobody who lives writes such a lock
     ended = owner.host == socket.gethostname() and not lives(owner.pid)
     return None if ended else owner

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ome_writers.errors import OutputLockedError, UnsupportedError
 from ome_writers.formats.location import format_at
 from ome_writers.repair import repair
+from ome_writers.untrusted import guard_reader
 from ome_writers.validation import ometiff, omezarr
 from ome_writers.validation.report import Check, Validation
 
@@ -62,17 +63,19 @@ def validate(path: str | PathLike[str]) -> Validation:
     files = ometiff.files_of(root)
     if not files:
         raise UnsupportedError(f"{root} is neither an OME-Zarr 0.5 nor an OME-TIFF.")
-    return Validation(root, (_tidiness(root), *ometiff.checks(files)))
+    folder = root if root.is_dir() else None
+    return Validation(root, (_tidiness(root), *ometiff.checks(files, folder)))
 
 
 def _tidiness(root: Path) -> Check:
     """Ask `repair` what it would do: in a dataset that was closed, nothing."""
     name = "left over by a writer"
     try:
-        found = repair(root, dry_run=True).findings
+        with guard_reader(root):
+            found = repair(root, dry_run=True).findings
     except OutputLockedError:
         return Check(name, skipped="it is being written now")
-    except UnsupportedError as error:
+    except (UnsupportedError, OSError) as error:
         return Check(name, skipped=" ".join(str(error).split()))
     # what stands behind the colon is what repair makes of it
     return Check(name, tuple(replace(f, what=f.what.partition(": ")[0]) for f in found))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.location import TIFF_ENDS, documents_in, first_tiff
 from ome_writers.formats.ometiff.first_page import ome_xml_text, parsed
-from ome_writers.settings import dtype_of
+from ome_writers.formats.ometiff.pixels import images_of, plane_runs, sizes_of
+from ome_writers.untrusted import TiffStructure, open_regular
 from ome_writers.validation.report import Check, Finding
 from ome_writers.validation.validators import ask_ome_types
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
     from xml.etree.ElementTree import Element
 
 __all__ = ["checks", "files_of"]
@@ -30,14 +31,14 @@ def files_of(path: Path) -> list[Path]:
     return [path] if path.suffix.lower() in (*TIFF_ENDS, ".ome") else []
 
 
-def checks(files: list[Path]) -> Iterator[Check]:
-    """Look at all that an OME-TIFF promises."""
+def checks(files: list[Path], root: Path | None = None) -> Iterator[Check]:
+    """Look at all that an OME-TIFF promises; no link may lead out of `root`, the folder of a set."""
     documents: dict[Path, Element] = {}
     texts: list[tuple[Path, str]] = []
     findings: list[Finding] = []
     for file in files:
         try:
-            text = ome_xml_text(file)
+            text = ome_xml_text(file, root)
             documents[file] = parsed(text, file)
             texts.append((file, text.decode()))
         except (UnsupportedError, ValueError, OSError) as error:
@@ -51,7 +52,7 @@ def checks(files: list[Path]) -> Iterator[Check]:
         yield Check("pages", skipped="it takes tifffile, which is not installed")
     else:
         tiffs = [f for f in files if f.suffix.lower() in TIFF_ENDS]
-        yield Check("pages", tuple(x for f in tiffs for x in _pages(f, documents)))
+        yield Check("pages", tuple(x for f in tiffs for x in _pages(f, root, documents)))
     yield ask_ome_types(texts)
 
 
@@ -66,37 +67,49 @@ def _links(file: Path, xml: Element) -> Iterator[Finding]:
         wanted.add((pointer.get("MetadataFile", ""), pointer.get(_UUID, "")))
     for name, uuid in sorted(wanted):
         other = file.parent / name
-        if not name or other.parent != file.parent or not other.is_file():
+        if not name or Path(name).name != name or not other.is_file():
             yield Finding(file, f"it refers to {name!r}, which is not there", solved=False)
             continue
         found = None
         with suppress(UnsupportedError, ValueError, OSError):
-            found = parsed(ome_xml_text(other), other).get(_UUID)
+            found = parsed(ome_xml_text(other, file.parent), other).get(_UUID)
         if uuid and found != uuid:
             yield Finding(file, f"it refers to {name!r} as {uuid}, which is {found}", solved=False)
 
 
-def _pages(file: Path, documents: dict[Path, Element]) -> Iterator[Finding]:
+def _pages(file: Path, root: Path | None, documents: dict[Path, Element]) -> Iterator[Finding]:
     """Yield where the pages of a file are not those that the OME-XML tells of, or cannot be read."""
     import tifffile
 
-    images = list(_images(file, documents))
     try:
-        with tifffile.TiffFile(file, _multifile=False) as tiff:
-            size, count = file.stat().st_size, len(tiff.pages)
-            if not count:
-                yield Finding(file, "it has no page", solved=False)
-            for number, (first, planes, facts) in enumerate(images):
-                if first + planes > count:
-                    what = f"image {number} has planes up to page {first + planes}, the file {count} pages"
-                    yield Finding(file, what, solved=False)
-                elif planes and (found := _facts(tiff.pages[first])) != facts:
-                    what = f"image {number} is {facts}, and page {first} {found}"
-                    yield Finding(file, what, solved=False)
-            for number, page in enumerate(tiff.pages):
-                yield from _page(file, number, page.aspage(), size)
+        images = list(_images(file, documents))
+        with open(open_regular(file, root=root), "rb") as raw:
+            structure = TiffStructure(raw.fileno(), file)
+            for directory in structure.directories():  # before tifffile follows the chain
+                structure.check_plane(directory)
+            with tifffile.TiffFile(raw, name=file.name) as tiff:
+                yield from _compared(file, tiff.pages, images)
+    except UnsupportedError as error:
+        yield Finding(file, f"it cannot be read: {error}", solved=False)
     except Exception as error:  # tifffile raises what it likes
         yield Finding(file, f"it cannot be read: {type(error).__name__}: {error}", solved=False)
+
+
+def _compared(
+    file: Path, pages: Any, images: Sequence[tuple[int, int, tuple[int, int, str]]]
+) -> Iterator[Finding]:
+    size, count = file.stat().st_size, len(pages)
+    if not count:
+        yield Finding(file, "it has no page", solved=False)
+    for number, (first, planes, facts) in enumerate(images):
+        if first + planes > count:
+            what = f"image {number} has planes up to page {first + planes}, the file {count} pages"
+            yield Finding(file, what, solved=False)
+        elif planes and (found := _facts(pages[first])) != facts:
+            what = f"image {number} is {facts}, and page {first} {found}"
+            yield Finding(file, what, solved=False)
+    for number, page in enumerate(pages):
+        yield from _page(file, number, page.aspage(), size)
 
 
 def _page(file: Path, number: int, page: Any, size: int) -> Iterator[Finding]:
@@ -114,18 +127,16 @@ def _images(
     file: Path, documents: dict[Path, Element]
 ) -> Iterator[tuple[int, int, tuple[int, int, str]]]:
     """Yield, of each run of planes that lie in `file`: its first page, its length, and (y, x, dtype)."""
-    xml = documents.get(file)
+    xml, source = documents.get(file), file
     pointer = xml.find("{*}BinaryOnly") if xml is not None else None
     if pointer is not None:
-        xml = documents.get(file.with_name(pointer.get("MetadataFile", "")))
-    for pixels in xml.iterfind("{*}Image/{*}Pixels") if xml is not None else ():
-        dtype = dtype_of(pixels.get("Type", ""))
-        y, x = (int(pixels.get(f"Size{axis}", "0")) for axis in "YX")
-        for run in pixels.iterfind("{*}TiffData"):
-            link = run.find("{*}UUID")
-            if link is None or link.get("FileName", file.name) == file.name:
-                first, planes = int(run.get("IFD", "0")), int(run.get("PlaneCount", "1"))
-                yield first, planes, (y, x, dtype)
+        source = file.parent / pointer.get("MetadataFile", "")
+        xml = documents.get(source)
+    for _, pixels in images_of(xml, source) if xml is not None else ():
+        found = sizes_of(pixels, source)
+        for run in plane_runs(pixels, found, source):
+            if run.file in ("", file.name):
+                yield run.page, run.planes, (found.sizes["Y"], found.sizes["X"], found.dtype.name)
 
 
 def _facts(page: Any) -> tuple[int, int, str]:

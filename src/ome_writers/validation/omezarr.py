@@ -2,81 +2,109 @@
 
 from __future__ import annotations
 
-import json
 import math
+import os
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.errors import UnsupportedError
-from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest, read_lines
-from ome_writers.formats.omezarr.groups import image_groups
+from ome_writers.errors import InvalidFileError, UnsupportedError
+from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest
+from ome_writers.formats.omezarr.groups import (
+    group_attributes,
+    image_groups,
+    layout_and_groups,
+    own_attributes,
+    read_document,
+)
 from ome_writers.storage.zarr.remains import Remains
+from ome_writers.untrusted import guard_reader, member, read_json, read_lines
 from ome_writers.validation.report import Check, Finding
 from ome_writers.validation.validators import ask_ome_zarr_models, ask_yaozarrs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from ome_writers.routing import Plan
 
 __all__ = ["checks"]
 
 STORES_ZEROS = ("auto", "direct", "acquire-zarr")  # others leave out chunks that are all zero
+_DOCUMENTS = {"zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata"}
+_MAX_FINDINGS = 10_000
 STATUSES = ("writing", "complete", "cancelled", "failed")
 
 
 def checks(root: Path) -> Iterator[Check]:
     """Look at all that an OME-Zarr promises."""
+    unread = tuple(islice(_unread(root), _MAX_FINDINGS))
     try:
         groups = image_groups(root)
     except UnsupportedError as error:
-        unread = tuple(_unread(root))  # it may be this that makes it say nothing
+        # it may be a document that cannot be read that makes it say nothing
         yield Check("documents", unread or (Finding(root, str(error), solved=False),))
         return
-    yield Check("documents", tuple(_documents(root, groups)))
-    yield Check("frame metadata", tuple(_frame_metadata(root, groups)))
+    yield Check("documents", (*unread, *_found(root, _documents(root, groups))))
+    yield Check("frame metadata", _found(root, _frame_metadata(root, groups)))
     yield _pixels(root, groups)
+    if unread:
+        for library in ("yaozarrs", "ome-zarr-models"):
+            yield Check(library, skipped="there are documents that cannot be read")
+        return
     yield ask_yaozarrs(root)
     # ome-zarr-models 1.7 knows neither collections of 0.5 nor fields of a grid (name_row_column): there, the images
-    collection = _ome(root).get("bioformats2raw.layout") is not None
+    collection = layout_and_groups(root)[0] == "collection"
     whole = not collection and all(group.replace("/", "").isalnum() for group in groups if group)
     yield ask_ome_zarr_models(root, [""] if whole else groups)
 
 
+def _found(root: Path, findings: Iterator[Finding]) -> tuple[Finding, ...]:
+    """Return the first findings; what cannot be read at all is one."""
+    found: list[Finding] = []
+    try:
+        with guard_reader(root):
+            found.extend(islice(findings, _MAX_FINDINGS))
+    except (UnsupportedError, OSError) as error:
+        found.append(Finding(root, str(error), solved=False))
+    return tuple(found)
+
+
 def _documents(root: Path, groups: list[str]) -> Iterator[Finding]:
-    """Yield what is wrong in documents, by themselves and with each other."""
-    yield from _unread(root)
-    ours = _read(root / "zarr.json").get("attributes", {}).get("ome_writers")
+    """Yield what is wrong in documents with each other."""
+    ours = own_attributes(root)
     # an image inside of a dataset says neither
-    is_root = isinstance(ours, dict) and ("settings" in ours or "status" in ours)
+    is_root = "settings" in ours or "status" in ours
     if is_root and ours.get("status") not in STATUSES:
         yield Finding(root / "zarr.json", f"unknown status {ours.get('status')!r}", solved=False)
     for group in groups:
         try:
             yield from _image(root, group)
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
+        except (KeyError, IndexError, TypeError, AttributeError, InvalidFileError) as error:
             what = f"no valid image: {type(error).__name__}: {error}"
             yield Finding(root / group / "zarr.json", what, solved=False)
 
 
 def _unread(root: Path) -> Iterator[Finding]:
     """Yield which documents cannot be read."""
-    for path in sorted(root.rglob("zarr.json")):
-        try:
-            _strict(path)
-        except (OSError, ValueError) as error:
-            yield Finding(path, f"no strict JSON: {error}", solved=False)
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        for name in sorted({*folders, *names} & _DOCUMENTS):
+            path = Path(folder, name)
+            try:
+                read_json(path, root=root, strict=True)
+            except (OSError, ValueError) as error:
+                yield Finding(path, f"no strict JSON: {error}", solved=False)
 
 
 def _image(root: Path, group: str) -> Iterator[Finding]:
     """Yield where the document of an image does not agree with its arrays."""
-    ome = _ome(root / group)
+    ome = group_attributes(root / group, root)["ome"]
     multiscale = ome["multiscales"][0]
     names = [axis["name"] for axis in multiscale["axes"]]
     kinds = [axis.get("type", {"c": "channel"}.get(axis["name"])) for axis in multiscale["axes"]]
     for level in multiscale["datasets"]:
-        path = root / group / level["path"] / "zarr.json"
-        array = _read(path)
+        path = member(root / group, level["path"]) / "zarr.json"
+        array = read_document(path, root)
         if array.get("node_type") != "array":
             yield Finding(path, "there is no array where the image names one", solved=False)
             continue
@@ -97,23 +125,22 @@ def _frame_metadata(root: Path, groups: list[str]) -> Iterator[Finding]:
     """Yield where frame metadata is no JSON, or is said of places that do not exist."""
     for group in groups:
         folder = root / group
-        ours = _read(folder / "zarr.json").get("attributes", {}).get("ome_writers", {})
-        said = ours.get("frame_metadata") if isinstance(ours, dict) else None
+        said = own_attributes(folder, root).get("frame_metadata")
         path, frames = folder / "zarr.json", said
         if not isinstance(said, list):
             path = folder / JOURNAL_NAME
             try:
-                frames = latest(read_lines(path), strict=True)
+                frames = latest(read_lines(path, root=root), strict=True)
             except (ValueError, KeyError, TypeError) as error:
                 yield Finding(path, f"a line that cannot be read: {error}", solved=False)
                 continue
             if isinstance(said, dict) and said.get("count", 0) > sum(1 for _ in read_lines(path)):
                 yield Finding(path, f"fewer lines than the {said['count']} promised", solved=False)
-        shape = _read(folder / "0" / "zarr.json").get("shape", ())[:-2]
-        outside = [f for f in frames or () if not _inside(f.get("storage_index"), shape)]
+        shape = read_document(folder / "0" / "zarr.json", root).get("shape", ())[:-2]
+        indices = [f.get("storage_index") if isinstance(f, dict) else f for f in frames or ()]
+        outside = [index for index in indices if not _inside(index, shape)]
         if outside:
-            at = outside[0].get("storage_index")
-            what = f"{len(outside)} frames outside of the array, the first at {at}"
+            what = f"{len(outside)} frames outside of the array, the first at {outside[0]!r:.100}"
             yield Finding(path, what, solved=False)
 
 
@@ -121,7 +148,7 @@ def _inside(index: Any, shape: list[int]) -> bool:
     return (
         isinstance(index, list)
         and len(index) == len(shape)
-        and all(0 <= i < n for i, n in zip(index, shape, strict=True))
+        and all(type(i) is int and 0 <= i < n for i, n in zip(index, shape, strict=True))
     )
 
 
@@ -130,23 +157,26 @@ def _pixels(root: Path, groups: list[str]) -> Check:
     plan = _plan(root)
     if plan is None or len(plan.images) != len(groups):
         return Check("pixels", skipped="only what this library wrote is known chunk by chunk")
-    ours = _read(root / "zarr.json").get("attributes", {}).get("ome_writers", {})
-    writing = ours.get("status") == "writing"  # then there may be more than is shown yet
-    findings: list[Finding] = []
+    return Check("pixels", _found(root, _chunks(root, groups, plan)))
+
+
+def _chunks(root: Path, groups: list[str], plan: Plan) -> Iterator[Finding]:
+    """Yield which chunks cannot be read, or are missing."""
+    writing = own_attributes(root).get("status") == "writing"  # there may be more than is shown
     for image, group in zip(plan.images, groups, strict=True):
-        shape = _read(root / group / "0" / "zarr.json").get("shape", image.array.shape)
+        document = read_document(root / group / "0" / "zarr.json", root)
+        shape = document.get("shape", image.array.shape)
         chunks = [math.ceil(n / c) for n, c in zip(shape, image.array.chunks, strict=True)]
         most = None if writing else tuple(chunks)
         remains = Remains(root / group / "0", image.array)
-        findings += remains.inspect(most)
+        yield from remains.inspect(most)
         if plan.settings.format.backend in STORES_ZEROS:
-            findings += _lost(root / group, image.array.chunks, remains)
-    return Check("pixels", tuple(findings))
+            yield from _lost(root / group, root, image.array.chunks, remains)
 
 
-def _lost(folder: Path, chunks: tuple[int, ...], remains: Remains) -> Iterator[Finding]:
+def _lost(folder: Path, root: Path, chunks: tuple[int, ...], remains: Remains) -> Iterator[Finding]:
     """Yield that frames of which something is known have no pixels."""
-    frames = _frames_told(folder)
+    frames = _frames_told(folder, root)
     if not frames:
         return
     there = remains.filled()
@@ -161,11 +191,10 @@ def _lost(folder: Path, chunks: tuple[int, ...], remains: Remains) -> Iterator[F
         yield Finding(folder / "0", what, solved=False)
 
 
-def _frames_told(folder: Path) -> list[Any]:
+def _frames_told(folder: Path, root: Path) -> list[Any]:
     """Return what is known of an image's frames, in its document or its journal."""
-    ours = _read(folder / "zarr.json").get("attributes", {}).get("ome_writers", {})
-    said = ours.get("frame_metadata") if isinstance(ours, dict) else None
-    return said if isinstance(said, list) else latest(read_lines(folder / JOURNAL_NAME))
+    said = own_attributes(folder, root).get("frame_metadata")
+    return said if isinstance(said, list) else latest(read_lines(folder / JOURNAL_NAME, root=root))
 
 
 def _plan(root: Path) -> Plan | None:
@@ -175,25 +204,3 @@ def _plan(root: Path) -> Plan | None:
         return plan_of(root)
     except UnsupportedError:
         return None
-
-
-def _ome(group: Path) -> dict[str, Any]:
-    ome = _read(group / "zarr.json").get("attributes", {}).get("ome", {})
-    return ome if isinstance(ome, dict) else {}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return _strict(path)
-    except (OSError, ValueError):
-        return {}
-
-
-def _strict(path: Path) -> dict[str, Any]:
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no JSON")
-
-    document = json.loads(path.read_bytes(), parse_constant=refuse)
-    if not isinstance(document, dict):
-        raise ValueError("it is no object")
-    return document

@@ -16,15 +16,15 @@ import numpy as np
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.location import first_tiff
 from ome_writers.formats.ome_xml import acquisition_facts
-from ome_writers.formats.ometiff.first_page import parsed, without_document_type
-from ome_writers.settings import dtype_of
+from ome_writers.formats.ometiff.first_page import metadata_file, ome_xml_text, parsed
+from ome_writers.formats.ometiff.pixels import PlaneRun, images_of, plane_runs, sizes_of
+from ome_writers.untrusted import member
 from ome_writers.views.freshness import Freshness
 from ome_writers.views.stacked import StackedSource
 from ome_writers.views.summary import Summary
 from ome_writers.views.tiff_pages import LivePages
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
     from xml.etree.ElementTree import Element
 
@@ -72,7 +72,7 @@ def open_tiff(path: Path) -> Source:
 
 @dataclass(frozen=True)
 class _Image:
-    """What the OME-XML says of one image; `blocks` are (first plane, count, file name, first page)."""
+    """What the OME-XML says of one image."""
 
     name: str
     axes: str
@@ -81,14 +81,15 @@ class _Image:
     samples: int
     dtype: np.dtype[np.generic]
     channels: tuple[str, ...]
-    blocks: tuple[tuple[int, int, str, int], ...]
+    blocks: tuple[PlaneRun, ...]
 
 
 class _Dataset:
     """The files of one dataset, and what their OME-XML says at the moment."""
 
     def __init__(self, path: Path) -> None:
-        self.folder = path if path.is_dir() else path.parent
+        self._is_set = path.is_dir()
+        self.folder = path if self._is_set else path.parent
         self._first = first_tiff(path)
         self._files: dict[str, LivePages] = {}
         self._lock = threading.Lock()
@@ -102,7 +103,10 @@ class _Dataset:
         with self._lock:
             name = name or self._first.name
             if name not in self._files:
-                self._files[name] = LivePages(self.folder / name)
+                path, root = self._first, None
+                if path.name != name or self._is_set:
+                    path, root = member(self.folder, name), self.folder
+                self._files[name] = LivePages(path, root)
             return self._files[name]
 
     def endless(self) -> bool:
@@ -128,9 +132,7 @@ class _Dataset:
                     if self._text is None:
                         raise
                     return self._images  # the description is being replaced
-                images = [_image(element) for element in xml.iterfind("{*}Image")]
-                if not images:
-                    raise UnsupportedError(f"{self._first}: its OME-XML describes no image.")
+                images = [_image(*each, self._first) for each in images_of(xml, self._first)]
                 self._images, self._text, self._facts = images, text, acquisition_facts(xml)
                 for file in self._files.values():
                     file.close()  # their pages may be chained in another way now
@@ -144,17 +146,13 @@ class _Dataset:
         if pointer is None:
             return text
         name = pointer.get("MetadataFile", "")
-        path = self.folder / name
-        if not path.is_file():
-            raise UnsupportedError(
-                f"The metadata of {self.folder} lie in {name!r}, which is not there."
-            )
+        path = metadata_file(self.folder, name)
         if name.lower().endswith(_SUFFIXES):
             return self.file(name).description()
         with self._lock:
             freshness, known = self._companions.get(path) or (Freshness(path), b"")
             if freshness.may_differ():
-                known = without_document_type(path.read_bytes(), path)
+                known = ome_xml_text(path, self.folder)
                 freshness.read(known)
                 self._companions[path] = freshness, known
             return known
@@ -196,41 +194,18 @@ class _TiffArray:
         return self._dataset.images()[self._number]
 
 
-def _image(element: Element) -> _Image:
-    pixels = element.find("{*}Pixels")
-    if pixels is None:
-        raise UnsupportedError("An Image of the OME-XML has no Pixels.")
-    channels = pixels.findall("{*}Channel")
-    samples = int(channels[0].get("SamplesPerPixel", "1")) if channels else 1
-    axes = pixels.get("DimensionOrder", "XYZCT")[:1:-1]
-    counts = {letter: int(pixels.get(f"Size{letter}", "1")) for letter in "TCZYX"}
-    counts["C"] //= samples
-    frame = (counts["Y"], counts["X"])
+def _image(element: Element, pixels: Element, file: Path) -> _Image:
+    found = sizes_of(pixels, file)
+    frame = (found.sizes["Y"], found.sizes["X"])
+    sizes = tuple(found.sizes[axis] for axis in found.axes)
+    runs = sorted(plane_runs(pixels, found, file))
     return _Image(
         name=element.get("Name", "") or element.get("ID", ""),
-        axes=axes,
-        sizes=tuple(counts[letter] for letter in axes),
-        frame=(*frame, samples) if samples > 1 else frame,
-        samples=samples,
-        dtype=np.dtype(dtype_of(pixels.get("Type", ""))),
-        channels=tuple(c.get("Name", "") or c.get("ID", "") for c in channels),
-        blocks=_blocks(pixels, axes, counts),
+        axes=found.axes,
+        sizes=sizes,
+        frame=(*frame, found.samples) if found.samples > 1 else frame,
+        samples=found.samples,
+        dtype=found.dtype,
+        channels=tuple(c.get("Name", "") or c.get("ID", "") for c in pixels.iterfind("{*}Channel")),
+        blocks=tuple(runs) or (PlaneRun(0, math.prod(sizes), "", 0),),
     )
-
-
-def _blocks(
-    pixels: Element, axes: str, counts: Mapping[str, int]
-) -> tuple[tuple[int, int, str, int], ...]:
-    """Return which planes lie where; planes are numbered along `axes`, the last the fastest."""
-    total = math.prod(counts[letter] for letter in axes)
-    blocks: list[tuple[int, int, str, int]] = []
-    for data in pixels.iterfind("{*}TiffData"):
-        first = 0
-        for letter in axes:
-            first = first * counts[letter] + int(data.get(f"First{letter}", "0"))
-        ifd = data.get("IFD")
-        count = int(data.get("PlaneCount", total if ifd is None else 1))
-        uuid = data.find("{*}UUID")
-        name = "" if uuid is None else uuid.get("FileName", "")
-        blocks.append((first, count, name, int(ifd or 0)))
-    return tuple(sorted(blocks)) or ((0, total, "", 0),)

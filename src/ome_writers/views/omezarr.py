@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ome_writers.errors import UnsupportedError
-from ome_writers.formats.omezarr.groups import stored_plan
+from ome_writers.errors import InvalidFileError, UnsupportedError
+from ome_writers.formats.omezarr.groups import (
+    group_attributes,
+    image_groups,
+    own_attributes,
+    stored_plan,
+)
 from ome_writers.formats.omezarr.layout import stored_layout
+from ome_writers.untrusted import check_shape, member
 from ome_writers.views.documents import LiveDocument
 from ome_writers.views.live import LiveSource
 from ome_writers.views.stacked import StackedSource
 from ome_writers.views.summary import Summary
 from ome_writers.views.zarr_array import TornError, ZarrArray
+from ome_writers.views.zarr_python import open_with_zarr_python
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,16 +48,18 @@ def open_zarr(path: Path, remember: int = 0) -> Source:
     UnsupportedError
         If it is no OME-Zarr 0.5, or uses what nothing installed can read.
     """
-    root = LiveDocument(path / "zarr.json")
-    attributes = root.read().get("attributes", {})
-    ours = attributes.get("ome_writers", {})
+    root = LiveDocument(path / "zarr.json", path)
+    root.read()  # raises what is wrong with the file
+    ours = own_attributes(path)
     plan = _plan(ours["settings"]) if "settings" in ours else None
     if plan is not None:
         folders = [path / key for key in stored_layout(plan, path).arrays]
         if all((folder / "zarr.json").is_file() for folder in folders):
-            arrays = [_array(folder, remember // len(folders)) for folder in folders]
+            arrays = [_array(folder, path, remember // len(folders)) for folder in folders]
+            for folder, array, image in zip(folders, arrays, plan.images, strict=True):
+                check_shape(list(array.shape), folder, axes=len(image.array.shape))
             return StoredSource(StoredStream(plan, root, arrays))
-    return _foreign(path, attributes.get("ome", {}), remember, lambda: _summary(root))
+    return _foreign(path, remember, lambda: _summary(root))
 
 
 class StoredStream:
@@ -158,54 +167,33 @@ def _plan(settings: Any) -> Plan | None:
         return None
 
 
-def _array(folder: Path, remember: int) -> Any:
+def _array(folder: Path, root: Path, remember: int) -> Any:
     """Return an array by our own reader, else by one of those that are installed."""
     try:
-        return ZarrArray(folder, remember)
+        return ZarrArray(folder, root, remember)
+    except InvalidFileError:
+        raise
     except UnsupportedError:
         try:
-            import zarr
+            return open_with_zarr_python(folder, root)
         except ImportError:
-            raise
-        return zarr.open_array(str(folder), mode="r")
+            pass
+        raise
 
 
-def _foreign(
-    path: Path, ome: Mapping[str, Any], remember: int, summary: Callable[[], Summary]
-) -> Source:
+def _foreign(path: Path, remember: int, summary: Callable[[], Summary]) -> Source:
     """Return the images of an OME-Zarr as they are stored, one after the other along ``p``."""
-    groups = _groups(path, ome)
-    multiscales = [_attributes(path / group)["ome"]["multiscales"][0] for group in groups]
+    groups = image_groups(path)
+    omes = [group_attributes(path / group, path)["ome"] for group in groups]
+    multiscales = [ome["multiscales"][0] for ome in omes]
     arrays = [
-        _array(path / group / multiscale["datasets"][0]["path"], remember // len(groups))
-        for group, multiscale in zip(groups, multiscales, strict=True)
+        _array(member(path / group, m["datasets"][0]["path"]), path, remember // len(groups))
+        for group, m in zip(groups, multiscales, strict=True)
     ]
-    axes = [axis["name"] for axis in multiscales[0]["axes"]]
-    names = {"p": [m.get("name") or g for m, g in zip(multiscales, groups, strict=True)]}
-    channels = _attributes(path / groups[0])["ome"].get("omero", {}).get("channels", ())
+    axes = [str(axis["name"]) for axis in multiscales[0]["axes"]]
+    names = {"p": [str(m.get("name") or g) for m, g in zip(multiscales, groups, strict=True)]}
+    channels = omes[0].get("omero", {}).get("channels", ())
     names["c"] = [str(channel.get("label", i)) for i, channel in enumerate(channels)]
     if len(arrays) == 1:
         return StackedSource(arrays, None, labels=axes, names=names, summary=summary)
     return StackedSource(arrays, 0, labels=("p", *axes), names=names, summary=summary)
-
-
-def _groups(path: Path, ome: Mapping[str, Any]) -> list[str]:
-    """Return the paths of all images, in the dataset's own order."""
-    if "multiscales" in ome:
-        return [""]
-    if "plate" in ome:
-        return [
-            f"{well['path']}/{field['path']}"
-            for well in ome["plate"]["wells"]
-            for field in _attributes(path / well["path"])["ome"]["well"]["images"]
-        ]
-    if "bioformats2raw.layout" in ome:
-        return list(_attributes(path / "OME")["ome"]["series"])
-    raise UnsupportedError(
-        f"{path} is no OME-Zarr 0.5: its attributes say neither an image nor a collection."
-    )
-
-
-def _attributes(group: Path) -> dict[str, Any]:
-    attributes: dict[str, Any] = LiveDocument(group / "zarr.json").read().get("attributes", {})
-    return attributes

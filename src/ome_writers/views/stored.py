@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.errors import OMEWritersError, UnsupportedError
 from ome_writers.formats.location import format_at
+from ome_writers.untrusted import guard_reader
 from ome_writers.views.streamview import StreamView
 
 if TYPE_CHECKING:
@@ -44,13 +44,8 @@ def open_dataset(path: str | PathLike[str], *, remember: int = 0) -> StreamView:
         If it is something else, or stored in a way that nothing installed can read.
     """
     path = Path(path)
-    try:
+    with guard_reader(path):
         return StreamView.over(_source(path, remember))
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, OMEWritersError):
-            raise
-        what = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise UnsupportedError(f"{path} is no valid OME-Zarr 0.5 or OME-TIFF ({what}).") from error
 
 
 def _source(path: Path, remember: int) -> Source:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ome_writers.untrusted import check_memory
 from ome_writers.views.live import LiveSource
 from ome_writers.views.selection import one_key_an_axis, pick
 from ome_writers.views.signals import deliver, guarded_signal_class
@@ -176,7 +177,9 @@ class StreamView:
         places = [[p] if isinstance(p, int) else p for p in picked]
         part = tuple(keys[rank:])
         part_shape = np.empty(shape[rank:], np.bool_)[part].shape
-        out = np.zeros((math.prod(map(len, places)), *part_shape), self.dtype)
+        count = math.prod(map(len, places))
+        check_memory((count, *part_shape, self.dtype.itemsize), "what was selected")
+        out = np.zeros((count, *part_shape), self.dtype)
         if out.size:
             for n, index in enumerate(itertools.product(*places)):
                 plane = self._source.plane(index)

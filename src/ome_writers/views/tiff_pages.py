@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import threading
 from array import array
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -12,6 +11,7 @@ import numpy as np
 
 from ome_writers.errors import EngineMissingError
 from ome_writers.formats.ometiff.first_page import first_page
+from ome_writers.untrusted import LoopDetector, TiffStructure, guard_reader, open_regular
 from ome_writers.views.freshness import Freshness
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["LivePages"]
 
 _REACH = 2**16  # bytes behind the start of a directory that tifffile must know to be there
-_SMALLEST = 16  # bytes; no directory is smaller
 
 
 class LivePages:
@@ -32,13 +31,20 @@ class LivePages:
     what was seen a moment ago may no longer hold. Only the places of directories are kept; they hold until the
     description changes.
 
+    Parameters
+    ----------
+    path
+        The file.
+    root
+        The folder of its set, which no link in `path` may lead out of.
+
     Raises
     ------
     EngineMissingError
         If tifffile is not installed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, root: Path | None = None) -> None:
         try:
             import tifffile
         except ImportError:
@@ -46,6 +52,7 @@ class LivePages:
                 "Reading OME-TIFF needs tifffile: pip install 'ome-writers[tifffile]'."
             ) from None
         self.path = path
+        self._folder = root
         self._tiff_file, self._tiff_page = tifffile.TiffFile, tifffile.TiffPage
         self._lock = threading.Lock()
         self._raw: BinaryIO | None = None
@@ -53,6 +60,7 @@ class LivePages:
         self._size = 0
         self._identity: tuple[int, int] | None = None
         self._offsets = array("Q")
+        self._loops = LoopDetector(path)
         self._text = b""
         self._root = 0  # where the chain begins that the description means
         self._freshness = Freshness(path)
@@ -61,7 +69,7 @@ class LivePages:
         """Return the ImageDescription of the first page as it is now."""
         with self._lock:
             if self._freshness.may_differ():
-                root, text, _ = first_page(self.path)
+                root, text, _ = first_page(self.path, self._folder)
                 if text != self._text or root != self._root:
                     self._text, self._root = text, root
                     self._forget()
@@ -74,10 +82,15 @@ class LivePages:
             offset = self._find(number)
             if offset is None:
                 return None
-            page = self._parse(number, offset)
-            if not page.dataoffsets or not all(page.databytecounts):
-                return None
-            return np.asarray(page.asarray())
+            tiff = TiffStructure(self._open().fileno(), self.path)
+            directory = tiff.directory(offset)
+            with guard_reader(self.path, "tifffile"):
+                page = self._parse(number, offset)
+                if not page.dataoffsets or not all(page.databytecounts):
+                    return None
+                tiff.check_plane(directory)
+                tiff.check_strips(directory)
+                return np.asarray(page.asarray())
 
     def close(self) -> None:
         """Close the file; it is opened again when it is needed."""
@@ -90,25 +103,22 @@ class LivePages:
         identity = (stat.st_dev, stat.st_ino)
         if self._raw is None or identity != self._identity:
             self._forget()
-            self._raw = open(self.path, "rb", buffering=0)  # noqa: SIM115  # closed in _forget
+            fd = open_regular(self.path, root=self._folder)
+            self._raw = open(fd, "rb", buffering=0)  # noqa: SIM115  # closed in _forget
             self._identity = identity
         return self._raw
 
     def _find(self, number: int) -> int | None:
         """Return where the directory of a page stands; None when the chain does not reach so far."""
         raw = self._open()
-        tiff = self._known(raw, 0)
-        form = tiff.tiff
+        tiff = TiffStructure(raw.fileno(), self.path)
         if not self._offsets:
-            self._offsets.append(self._root or int(tiff.pages.first.offset))
-        most = os.fstat(raw.fileno()).st_size // _SMALLEST  # a chain of a broken file may be a ring
+            self._offsets.append(self._root or tiff.first)
         while len(self._offsets) <= number:
-            raw.seek(self._offsets[-1])
-            (entries,) = struct.unpack(form.tagnoformat, raw.read(form.tagnosize))
-            raw.seek(entries * form.tagsize, os.SEEK_CUR)
-            (following,) = struct.unpack(form.offsetformat, raw.read(form.offsetsize))
-            if not following or len(self._offsets) > most:
+            following = tiff.next_directory(self._offsets[-1])
+            if not following:
                 return None
+            self._loops.visit(following)
             self._offsets.append(following)
         return self._offsets[number]
 
@@ -123,6 +133,8 @@ class LivePages:
         if self._tiff is None or offset + _REACH > self._size:
             size = os.fstat(raw.fileno()).st_size
             if self._tiff is None or size != self._size:
+                first = TiffStructure(raw.fileno(), self.path)
+                first.directory(first.first)  # tifffile reads it as it opens the file
                 raw.seek(0)
                 self._tiff, self._size = self._tiff_file(raw, name=self.path.name), size
         return self._tiff
@@ -132,6 +144,7 @@ class LivePages:
             self._raw.close()
         self._raw = self._tiff = None
         self._offsets = array("Q")
+        self._loops = LoopDetector(self.path)
 
     def __del__(self) -> None:
         if getattr(self, "_raw", None) is not None:

@@ -16,8 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ome_writers.errors import UnsupportedError
+from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.storage.positional import read_at, read_whole
+from ome_writers.storage.zarr.codec import decompress
+from ome_writers.untrusted import (
+    check_chunk_shape,
+    check_count,
+    check_memory,
+    check_shape,
+    open_regular,
+    read_regular,
+)
 from ome_writers.views.documents import LiveDocument
 
 if TYPE_CHECKING:
@@ -26,13 +35,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Decoder = Callable[[bytes], bytes]
+    Decoder = Callable[[bytes, int], bytes]
+    """Returns what was encoded; more than so many bytes are refused."""
 
 __all__ = ["TornError", "ZarrArray"]
 
 _EMPTY = 2**64 - 1
 _ATTEMPTS = 20
 _PAUSE = 0.005  # seconds
+_MAX_CHUNKS_PER_PLANE = 2**17  # each is a file to open
+_MAX_CHUNKS_PER_SHARD = 2**24  # the index has 16 bytes for each
+_OVERHEAD_BYTES = (
+    2**20
+)  # what codecs may add to a chunk that they cannot compress, with room to spare
 
 
 class TornError(OSError):
@@ -46,6 +61,8 @@ class ZarrArray:
     ----------
     folder
         The array's node: the folder of its ``zarr.json``.
+    root
+        The folder of the dataset, outside of which no file is opened.
     remember
         Bytes of decoded chunks to keep, where a chunk holds several planes; only for an array that nobody writes.
 
@@ -53,28 +70,50 @@ class ZarrArray:
     ------
     UnsupportedError
         If the array uses a codec, a chunk grid or a data type that is not known here.
+    InvalidFileError
+        If its document contradicts itself, or contains numbers that cannot be right.
     """
 
-    def __init__(self, folder: Path, remember: int = 0) -> None:
-        self._document = LiveDocument(folder / "zarr.json")
-        document = self._document.read()
-        self._folder = folder
+    def __init__(self, folder: Path, root: Path, remember: int = 0) -> None:
+        self._document = LiveDocument(folder / "zarr.json", root)
+        self._folder, self._root = folder, root
+        self.dtype: np.dtype[np.generic] = np.dtype(np.uint8)
+        try:
+            self._read(self._document.read(), remember)
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+            if isinstance(error, InvalidFileError):
+                raise
+            what = f"{type(error).__name__}: {error}"
+            raise InvalidFileError(f"{folder}/zarr.json is no valid array ({what}).") from error
+
+    def _read(self, document: dict[str, Any], remember: int) -> None:
+        folder = self._folder
+        axes = len(check_shape(document["shape"], folder))
         grid = document["chunk_grid"]
         if grid["name"] != "regular":
             raise UnsupportedError(f"{folder}: the chunk grid {grid['name']!r} is not known here.")
-        self._chunk: tuple[int, ...] = tuple(grid["configuration"]["chunk_shape"])
+        chunk = grid["configuration"]["chunk_shape"]
+        self._chunk = check_chunk_shape(chunk, f"{folder}: a chunk", axes=axes)
         self._outer = self._chunk
         self._shard: _ShardIndex | None = None
         codecs = document["codecs"]
         if codecs[0]["name"] == "sharding_indexed" and len(codecs) == 1:
             sharding = codecs[0]["configuration"]
-            self._chunk = tuple(sharding["chunk_shape"])
+            inner = sharding["chunk_shape"]
+            self._chunk = check_chunk_shape(inner, f"{folder}: an inner chunk", axes=axes)
             per_shard = [o // c for o, c in zip(self._outer, self._chunk, strict=True)]
+            count = math.prod(per_shard)
+            check_count(count, f"{folder}: the number of chunks in a shard", _MAX_CHUNKS_PER_SHARD)
+            if not count:
+                raise InvalidFileError(f"{folder}: a shard is smaller than the chunks in it.")
             self._shard = _ShardIndex(per_shard, sharding)
             codecs = sharding["codecs"]
         self.dtype, self._decoders = _pipeline(document["data_type"], codecs, folder)
         several = math.prod(self._chunk[:-2]) > 1
-        bytes_of_one = math.prod(self._chunk) * self.dtype.itemsize
+        bytes_of_one = check_memory(
+            math.prod(self._chunk) * self.dtype.itemsize, f"{folder}: a chunk"
+        )
+        self._most_stored = 2 * bytes_of_one + _OVERHEAD_BYTES
         self._most_remembered = remember // bytes_of_one if several else 0
         self._remembered: OrderedDict[tuple[int, ...], NDArray[np.generic] | None] = OrderedDict()
         self._fill = _fill_value(document["fill_value"], self.dtype)
@@ -82,11 +121,21 @@ class ZarrArray:
         self._v2_keys = encoding["name"] == "v2"
         default = "." if self._v2_keys else "/"
         self._separator = encoding.get("configuration", {}).get("separator", default)
+        if self._separator not in (".", "/"):
+            raise InvalidFileError(f"{folder}: the separator of chunk keys is {self._separator!r}.")
+        np.full(1, self._fill, self.dtype)  # raises if the fill value is none of this type
+        _ = self.shape  # checks the memory that a plane takes
 
     @property
     def shape(self) -> tuple[int, ...]:
         """What the array shows now."""
-        return tuple(self._document.read()["shape"])
+        shape = check_shape(self._document.read().get("shape"), self._folder, axes=len(self._chunk))
+        check_memory((*shape[-2:], self.dtype.itemsize), f"{self._folder}: a plane")
+        tiles = math.prod(-(-n // c) for n, c in zip(shape[-2:], self._chunk[-2:], strict=True))
+        check_count(
+            tiles, f"{self._folder}: the number of chunks in a plane", _MAX_CHUNKS_PER_PLANE
+        )
+        return shape
 
     def __getitem__(self, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return the plane at `index`, one integer an axis before y and x.
@@ -129,6 +178,8 @@ class ZarrArray:
             try:
                 stored = self._stored(coordinate)
                 return None if stored is None else self._decode(stored)
+            except InvalidFileError:
+                raise
             except (OSError, ValueError, RuntimeError) as failure:  # what numcodecs' decoders raise
                 error = failure
                 time.sleep(_PAUSE)
@@ -139,14 +190,14 @@ class ZarrArray:
     def _stored(self, coordinate: tuple[int, ...]) -> bytes | None:
         if self._shard is None:
             try:
-                return self._path(coordinate).read_bytes()
-            except FileNotFoundError:
+                return read_regular(self._path(coordinate), self._most_stored, root=self._root)
+            except (FileNotFoundError, NotADirectoryError):
                 return None
         counts = self._shard.counts
         path = self._path([i // n for i, n in zip(coordinate, counts, strict=True)])
         try:
-            fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        except FileNotFoundError:
+            fd = open_regular(path, root=self._root)
+        except (FileNotFoundError, NotADirectoryError):
             return None
         try:
             return self._shard.read(fd, [i % n for i, n in zip(coordinate, counts, strict=True)])
@@ -155,7 +206,7 @@ class ZarrArray:
 
     def _decode(self, stored: bytes) -> NDArray[np.generic]:
         for decode in self._decoders:
-            stored = decode(stored)
+            stored = decode(stored, self._most_stored)
         return np.frombuffer(stored, self.dtype).reshape(self._chunk)
 
     def _path(self, coordinate: Sequence[int]) -> Path:
@@ -177,8 +228,9 @@ class _ShardIndex:
 
     def read(self, fd: int, inner: Sequence[int]) -> bytes | None:
         """Return the stored chunk at `inner` of an open shard file; None when it was not written."""
-        start = 0 if self._at_start else os.fstat(fd).st_size - self._bytes
-        if start < 0:
+        end = os.fstat(fd).st_size
+        start = 0 if self._at_start else end - self._bytes
+        if end < self._bytes:
             raise OSError("the file is shorter than its index")
         table = read_at(fd, self._bytes, start)
         if len(table) != self._bytes:
@@ -188,6 +240,8 @@ class _ShardIndex:
         offset, size = np.frombuffer(entries, "<u8")[2 * number : 2 * number + 2].tolist()
         if offset == _EMPTY and size == _EMPTY:
             return None
+        if offset + size > end:
+            raise OSError("a chunk ends behind the end of the file")
         stored = read_whole(fd, size, offset)
         if len(stored) != size:
             raise OSError("a chunk is cut off")
@@ -200,7 +254,9 @@ def _pipeline(
     """Return the dtype of the stored samples, and what undoes the codecs, last first."""
     try:
         dtype = np.dtype(data_type)
-    except TypeError:
+        if not isinstance(data_type, str) or dtype.kind not in "biufc":
+            raise TypeError
+    except (TypeError, ValueError, SyntaxError):
         raise UnsupportedError(
             f"{folder}: the data type {data_type!r} is not known here."
         ) from None
@@ -214,23 +270,10 @@ def _pipeline(
 
 def _decoder(name: str, folder: Path) -> Decoder:
     if name == "crc32c":
-        return _without_checksum
-    codec: Any
-    if name == "blosc":
-        from numcodecs.blosc import Blosc
-
-        codec = Blosc()
-    elif name == "zstd":
-        from numcodecs.zstd import Zstd
-
-        codec = Zstd()
-    elif name == "gzip":
-        from numcodecs.gzip import GZip
-
-        codec = GZip()
-    else:
+        return lambda stored, _: _without_checksum(stored)
+    if name not in ("blosc", "zstd", "gzip"):
         raise UnsupportedError(f"{folder}: the codec {name!r} is not known here.")
-    return lambda stored: bytes(codec.decode(stored))
+    return lambda stored, most: decompress(name, stored, most)
 
 
 def _without_checksum(stored: bytes) -> bytes:

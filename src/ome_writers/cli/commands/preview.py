@@ -9,6 +9,7 @@ from ome_writers.cli.arguments import ask_json, positive_count
 from ome_writers.cli.command import Command, CommandError, UsageError, require
 from ome_writers.cli.datasets import Result, add_datasets_argument, is_several, process_datasets
 from ome_writers.settings import split_suffix
+from ome_writers.untrusted import printable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -63,7 +64,7 @@ def _draw(path: Path, options: Namespace) -> dict[str, Any]:
         raise CommandError(f"{path} holds no frame yet")
     axes = ", ".join(f"{dim} {size}" for dim, size in zip(view.dims, view.shape, strict=True))
     title = f"{path.resolve().name}   {axes}   {view.dtype}"
-    draw_sheet(rows, columns, title, picture, overwrite=options.overwrite)
+    draw_sheet(rows, columns, printable(title), picture, overwrite=options.overwrite)
     return {
         "path": str(path),
         "picture": str(picture),

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.cli.command import CommandError
 from ome_writers.cli.describing.description import Axis, Description, ImageDescription, measure
 from ome_writers.formats.location import first_tiff
 from ome_writers.formats.ome_xml import acquisition_facts
-from ome_writers.formats.ometiff.first_page import first_page, ome_xml_text, parsed
-from ome_writers.settings import dtype_of
+from ome_writers.formats.ometiff.first_page import first_page, metadata_file, ome_xml_text, parsed
+from ome_writers.formats.ometiff.pixels import images_of, sizes_of
 from ome_writers.units import kind_of, ngff_name
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from xml.etree.ElementTree import Element
 
 COMPRESSIONS = {1: "not compressed", 5: "lzw", 8: "deflate", 32946: "deflate", 50000: "zstd"}
@@ -24,22 +23,20 @@ def describe_tiff(path: Path) -> Description:
 
     Raises
     ------
-    UnsupportedError, CommandError
+    UnsupportedError
         It is no TIFF, holds no OME-XML, or points to a file that is not there.
     """
     folder = path if path.is_dir() else path.parent
     first = first_tiff(path)
-    page = first_page(first)
+    page = first_page(first, path if path.is_dir() else None)
     xml = parsed(page.description, first)
     if (pointer := xml.find("{*}BinaryOnly")) is not None:
-        document = folder / pointer.get("MetadataFile", "")
-        if not document.is_file():
-            raise CommandError(f"{first} points to {document} for its metadata; it is not there")
-        xml = parsed(ome_xml_text(document), document)
+        document = metadata_file(folder, pointer.get("MetadataFile", ""))
+        xml = parsed(ome_xml_text(document, folder), document)
     compression = COMPRESSIONS.get(page.compression, f"compression {page.compression}")
-    images = tuple(_image(image, first, compression) for image in xml.findall("{*}Image"))
+    images = tuple(_image(*each, first, compression) for each in images_of(xml, first))
     named = {uuid.get("FileName", "") for uuid in xml.iterfind(".//{*}TiffData/{*}UUID")}
-    members = {folder / name for name in named if name} | {first}
+    members = {folder / name for name in named if name and Path(name).name == name} | {first}
     members |= {file for file in folder.glob("*.companion.ome") if path.is_dir()}
     files, size = measure(members)
     plates = xml.find("{*}Plate") is not None
@@ -61,20 +58,17 @@ def describe_tiff(path: Path) -> Description:
     )
 
 
-def _image(image: Element, first: Path, compression: str) -> ImageDescription:
-    pixels = image.find("{*}Pixels")
-    if pixels is None:
-        raise CommandError(f"{first}: an Image of its OME-XML has no Pixels")
-    axes = []
-    for letter in reversed(pixels.get("DimensionOrder", "XYZCT")):
-        size = int(pixels.get(f"Size{letter}", "1"))
+def _image(image: Element, pixels: Element, first: Path, compression: str) -> ImageDescription:
+    axes, found = [], sizes_of(pixels, first)
+    for letter in (*found.axes, "Y", "X"):
+        size = found.sizes[letter] * (found.samples if letter == "C" else 1)
         if size > 1 or letter in "XY":
             increment = "TimeIncrement" if letter == "T" else f"PhysicalSize{letter}"
             value = pixels.get(increment)
             unit = pixels.get(f"{increment}Unit", "s" if letter == "T" else "µm")
             kind = kind_of(unit)
             unit = ngff_name(unit, kind) if kind else unit
-            scale = float(value) if value else None
+            scale = _number(value)
             axes.append(Axis(letter.lower(), size, scale, unit if scale else None))
     link = pixels.find("{*}TiffData/{*}UUID")
     channels = pixels.findall("{*}Channel")
@@ -82,10 +76,17 @@ def _image(image: Element, first: Path, compression: str) -> ImageDescription:
         path=(link.get("FileName") if link is not None else None) or first.name,
         name=_name(image),
         axes=tuple(axes),
-        dtype=dtype_of(pixels.get("Type", "")),
+        dtype=found.dtype.name,
         channels=tuple(map(_name, channels)),
         storage=compression,
     )
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
 
 
 def _name(element: Element) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.cli.command import CommandError
 from ome_writers.cli.describing.description import Axis, Description, ImageDescription, measure
+from ome_writers.errors import InvalidFileError
+from ome_writers.formats.omezarr.groups import layout_and_groups, own_attributes
+from ome_writers.untrusted import check_shape, member, read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,28 +18,26 @@ def describe_zarr(path: Path) -> Description:
 
     Raises
     ------
-    CommandError
+    UnsupportedError
         A document is missing, is no JSON, or lacks what OME-Zarr 0.5 requires.
     """
-    root = _attributes(path)
-    ome, ours = root.get("ome"), root.get("ome_writers", {})
+    root = read_json(path / "zarr.json", root=path).get("attributes")
+    ome = root.get("ome") if isinstance(root, dict) else None
     if not isinstance(ome, dict):
-        raise CommandError(f"{path} is a Zarr group, but its attributes have no `ome`")
-    try:
-        layout, groups = _layout(path, ome)
-        images = tuple(_image(path, group) for group in groups)
-    except (KeyError, IndexError, TypeError) as error:
-        raise CommandError(f"{path} is no valid OME-Zarr 0.5: {error} is missing") from None
+        raise InvalidFileError(f"{path} is a Zarr group, but its attributes have no `ome`")
+    layout, groups = layout_and_groups(path)
+    images = tuple(_image(path, group) for group in groups)
     files, size = measure(file for file in path.rglob("*") if file.is_file())
-    frames, status = ours.get("frames", {}), ours.get("status")
-    version = ours.get("version")
+    ours = own_attributes(path)
+    frames, status, version = ours.get("frames"), ours.get("status"), ours.get("version")
+    counts = frames if isinstance(frames, dict) else {}
     return Description(
         path=str(path),
         format=f"OME-Zarr {ome.get('version', '(version not said)')}",
         layout=layout,
-        status=status,
-        frames_written=None if status == "writing" else frames.get("written"),
-        frames_expected=frames.get("expected"),
+        status=None if status is None else str(status),
+        frames_written=None if status == "writing" else _count(counts.get("written")),
+        frames_expected=_count(counts.get("expected")),
         written_by=f"ome-writers {version}" if version else None,
         files=files,
         bytes_on_disk=size,
@@ -46,42 +45,49 @@ def describe_zarr(path: Path) -> Description:
     )
 
 
-def _layout(path: Path, ome: dict[str, Any]) -> tuple[str, list[str]]:
-    """Return the layout's name and the images' paths below ``path`` ("" is the root)."""
-    if "multiscales" in ome:
-        return "image", [""]
-    if "plate" in ome:
-        wells: list[str] = [well["path"] for well in ome["plate"]["wells"]]
-        fields = []
-        for well in wells:
-            images = _attributes(path / well)["ome"]["well"]["images"]
-            fields += [f"{well}/{image['path']}" for image in images]
-        return "plate", fields
-    if "bioformats2raw.layout" in ome:
-        return "collection", list(_attributes(path / "OME")["ome"]["series"])
-    raise CommandError(f"{path} is an OME-Zarr of a layout that this command does not know")
-
-
 def _image(path: Path, group: str) -> ImageDescription:
-    ome = _attributes(path / group)["ome"]
+    try:
+        return _described(path, group)
+    except KeyError as error:
+        what = f"{error} is missing"
+    except (IndexError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, InvalidFileError):
+            raise
+        what = str(error)
+    raise InvalidFileError(f"{path} is no valid OME-Zarr 0.5: {what} in the image {group or '.'}")
+
+
+def _described(path: Path, group: str) -> ImageDescription:
+    ome = read_json(path / group / "zarr.json", root=path)["attributes"]["ome"]
     multiscale = ome["multiscales"][0]
     level = multiscale["datasets"][0]
-    array = _document(path / group / level["path"])
+    folder = member(path / group, level["path"])
+    array = read_json(folder / "zarr.json", root=path)
     scales: list[float | None] = [None] * len(multiscale["axes"])
     for transformation in level.get("coordinateTransformations", ()):
         if transformation["type"] == "scale":
-            scales = list(transformation["scale"])
-    axes = zip(multiscale["axes"], array["shape"], scales, strict=True)
+            scales = [float(step) for step in transformation["scale"]]
+    shape = check_shape(array["shape"], folder, axes=len(scales))
+    axes = zip(multiscale["axes"], shape, scales, strict=True)
     return ImageDescription(
         path=group or ".",
-        name=multiscale.get("name") or group or path.name,
-        axes=tuple(Axis(axis["name"], size, scale, axis.get("unit")) for axis, size, scale in axes),
+        name=str(multiscale.get("name") or group or path.name),
+        axes=tuple(Axis(str(axis["name"]), size, scale, _unit(axis)) for axis, size, scale in axes),
         dtype=str(array["data_type"]),
         channels=tuple(
             str(channel.get("label", "")) for channel in ome.get("omero", {}).get("channels", ())
         ),
         storage=_storage(array, levels=len(multiscale["datasets"])),
     )
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int else None
+
+
+def _unit(axis: dict[str, Any]) -> str | None:
+    unit = axis.get("unit")
+    return None if unit is None else str(unit)
 
 
 def _storage(array: dict[str, Any], *, levels: int) -> str:
@@ -103,19 +109,3 @@ def _storage(array: dict[str, Any], *, levels: int) -> str:
 
 def _by(shape: list[int]) -> str:
     return "x".join(map(str, shape))
-
-
-def _attributes(group: Path) -> dict[str, Any]:
-    attributes: dict[str, Any] = _document(group).get("attributes", {})
-    return attributes
-
-
-def _document(node: Path) -> dict[str, Any]:
-    path = node / "zarr.json"
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise CommandError(f"{path} is not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise CommandError(f"{path} is not a Zarr v3 document")
-    return content

@@ -1,25 +1,34 @@
-"""The first page of a TIFF, read without a library: all that tells what the file is.
-
-Sources: TIFF 6.0, section 2; the BigTIFF design (8-byte offsets, 20-byte entries, version 43).
-"""
+"""The first page of a TIFF, read without a library: all that tells what the file is."""
 
 from __future__ import annotations
 
-import struct
+import os
 from typing import TYPE_CHECKING, NamedTuple
-from xml.etree import ElementTree
 
-from ome_writers.errors import UnsupportedError
+from ome_writers.errors import InvalidFileError, UnsupportedError
+from ome_writers.untrusted import (
+    Limit,
+    TiffStructure,
+    member,
+    open_regular,
+    parse_xml,
+    read_regular,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
     from xml.etree.ElementTree import Element
 
-__all__ = ["FirstPage", "first_page", "ome_xml_text", "parsed", "without_document_type"]
+__all__ = [
+    "FirstPage",
+    "first_page",
+    "metadata_file",
+    "ome_xml_text",
+    "parsed",
+    "without_document_type",
+]
 
 _COMPRESSION, _DESCRIPTION = 259, 270
-_MOST_ENTRIES = 65_536
-_MOST_XML = 2**31  # bytes; more is no document
 
 
 class FirstPage(NamedTuple):
@@ -40,23 +49,30 @@ class FirstPage(NamedTuple):
     compression: int
 
 
-def first_page(file: Path) -> FirstPage:
-    """Return what a TIFF's first page says.
+def first_page(file: Path, root: Path | None = None) -> FirstPage:
+    """Return what a TIFF's first page says; `root` is the folder of its set, which no link may lead out of.
 
     Raises
     ------
     UnsupportedError
         If it is no TIFF, ends inside its first page, or has no description, or one with a document type.
     """
+    fd = open_regular(file, root=root)
     try:
-        page = _first_page(file)
-    except (struct.error, OverflowError):
-        raise UnsupportedError(f"{file} is no whole TIFF: it ends inside its first page.") from None
-    without_document_type(page.description, file)
-    return page
+        tiff = TiffStructure(fd, file)
+        page = tiff.directory(tiff.first)
+        compressions = tiff.integers(page.entries.get(_COMPRESSION))
+        entry = page.entries.get(_DESCRIPTION)
+        if entry is None:
+            raise UnsupportedError(f"{file} holds no OME-XML: its first page has no description.")
+        description = tiff.content(entry).rstrip(b"\0")
+    finally:
+        os.close(fd)
+    without_document_type(description, file)
+    return FirstPage(page.at, description, int(compressions[0]) if len(compressions) else 1)
 
 
-def ome_xml_text(file: Path) -> bytes:
+def ome_xml_text(file: Path, root: Path | None = None) -> bytes:
     """Return the OME-XML of a file: a companion's whole content, or what a TIFF's first page says.
 
     Raises
@@ -65,8 +81,8 @@ def ome_xml_text(file: Path) -> bytes:
         If there is none, or one with a document type.
     """
     if file.suffix.lower() == ".ome":
-        return without_document_type(file.read_bytes(), file)
-    return first_page(file).description
+        return without_document_type(read_regular(file, Limit.XML, root=root), file)
+    return first_page(file, root).description
 
 
 def parsed(text: bytes, file: Path) -> Element:
@@ -78,11 +94,11 @@ def parsed(text: bytes, file: Path) -> Element:
         If it is no XML: another program's description of a TIFF, or a text that was cut off.
     """
     try:
-        return ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
+        return parse_xml(text, file)
+    except InvalidFileError as error:
         said = repr(text[:40].decode("latin-1")) + ("..." if len(text) > 40 else "")
-        raise UnsupportedError(
-            f"{file} is no OME-TIFF: its description {said} is no OME-XML ({error})."
+        raise InvalidFileError(
+            f"{file} is no OME-TIFF: its description {said} is no OME-XML ({error})"
         ) from None
 
 
@@ -95,35 +111,19 @@ def without_document_type(text: bytes, file: Path) -> bytes:
         If it has one.
     """
     if b"<!DOCTYPE" in text[:4096] or b"<!ENTITY" in text:
-        raise UnsupportedError(f"{file}: OME-XML with a document type is not read.")
+        raise InvalidFileError(f"{file}: OME-XML with a document type is not read.")
     return text
 
 
-def _first_page(file: Path) -> FirstPage:
-    description, compression = None, 1
-    with file.open("rb") as stream:
-        head = stream.read(16)
-        order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
-        version = struct.unpack(f"{order}H", head[2:4])[0] if order and len(head) == 16 else 0
-        if version not in (42, 43):
-            raise UnsupportedError(f"{file} is no TIFF, and no folder of an OME-Zarr either.")
-        big = version == 43
-        word, many, size = ("Q", "Q", 20) if big else ("I", "H", 12)
-        (page,) = struct.unpack_from(f"{order}{word}", head, 8 if big else 4)
-        stream.seek(page)
-        (count,) = struct.unpack(f"{order}{many}", stream.read(struct.calcsize(many)))
-        directory = stream.read(min(count, _MOST_ENTRIES) * size)
-        inline = struct.calcsize(word)
-        for at in range(0, len(directory) - size + 1, size):
-            tag, _, length = struct.unpack_from(f"{order}HH{word}", directory, at)
-            value = directory[at + size - inline : at + size]
-            if tag == _COMPRESSION:
-                (compression,) = struct.unpack_from(f"{order}H", value)
-            elif tag == _DESCRIPTION:
-                if length > inline:
-                    stream.seek(struct.unpack(f"{order}{word}", value)[0])
-                    value = stream.read(min(length, _MOST_XML))
-                description = value[:length].rstrip(b"\0")
-    if description is None:
-        raise UnsupportedError(f"{file} holds no OME-XML: its first page has no description.")
-    return FirstPage(page, description, compression)
+def metadata_file(folder: Path, name: str) -> Path:
+    """Return the file of a set that holds the OME-XML, as another file of it names it.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is no such file in `folder`.
+    """
+    path = member(folder, name) if name else folder
+    if path.parent != folder or not path.is_file():
+        raise UnsupportedError(f"The metadata of {folder} lie in {name!r}, which is not there.")
+    return path

@@ -13,8 +13,9 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import unescape
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.frame_metadata import latest, read_lines
+from ome_writers.formats.frame_metadata import latest
 from ome_writers.formats.ome_xml import acquisition_annotation, facts_of, render_planes
+from ome_writers.untrusted import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from ome_writers.errors import UnsupportedError
+from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.routing import resolve
 from ome_writers.settings import AcquisitionSettings
+from ome_writers.untrusted import (
+    MAX_IMAGES,
+    Limit,
+    check_count,
+    check_distinct,
+    member,
+    parse_json,
+    read_regular,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ome_writers.routing import Plan
 
-__all__ = ["group_attributes", "image_groups", "read_document", "stored_plan", "well_fields"]
+__all__ = [
+    "group_attributes",
+    "image_groups",
+    "layout_and_groups",
+    "own_attributes",
+    "read_document",
+    "stored_plan",
+    "well_fields",
+]
 
-_MOST_BYTES = 64 * 2**20  # a document larger than this is nobody's root document
+_MAX_COORDS = 2**20  # of one axis: as many as an image may have channels
 
 
 def image_groups(root: Path) -> list[str]:
@@ -28,17 +44,25 @@ def image_groups(root: Path) -> list[str]:
     UnsupportedError
         If the documents are not those of an OME-Zarr 0.5, or name a place outside `root`.
     """
-    ome = _ome(root)
+    return layout_and_groups(root)[1]
+
+
+def layout_and_groups(root: Path) -> tuple[Literal["image", "plate", "collection"], list[str]]:
+    """Return the layout of an OME-Zarr, and its image groups as `image_groups` does."""
+    ome = _ome(root, root)
     if "multiscales" in ome:
-        return [""]
+        return "image", [""]
     try:
         if "plate" in ome:
-            wells = [_checked(root, well["path"]) for well in ome["plate"]["wells"]]
-            return [field for well in wells for field in well_fields(root, well)]
+            wells = [well["path"] for well in ome["plate"]["wells"]]
+            check_distinct(wells, f"{root}: the list of wells")
+            return "plate", _checked(root, [path for w in wells for path in well_fields(root, w)])
         if "bioformats2raw.layout" in ome:
-            return [_checked(root, path) for path in _ome(root / "OME")["series"]]
-    except (KeyError, TypeError) as error:
-        raise UnsupportedError(f"{root} is no valid OME-Zarr 0.5: {error} is missing.") from error
+            return "collection", _checked(root, _ome(root / "OME", root)["series"])
+    except KeyError as error:
+        raise InvalidFileError(f"{root} is no valid OME-Zarr 0.5: {error} is missing.") from error
+    except (TypeError, AttributeError) as error:
+        raise InvalidFileError(f"{root} is no valid OME-Zarr 0.5: {error}.") from error
     raise UnsupportedError(f"{root} is no OME-Zarr 0.5: it says neither an image nor a collection.")
 
 
@@ -49,28 +73,40 @@ def well_fields(root: Path, well: str) -> list[str]:
     ------
     KeyError, TypeError
         If the document is missing or is not that of a well.
-    UnsupportedError
+    InvalidFileError
         If a path is outside `root`.
     """
-    images = _ome(root / well)["well"]["images"]
-    return [_checked(root, f"{well}/{image['path']}") for image in images]
+    images = _ome(member(root, well), root)["well"]["images"]
+    return _checked(root, [f"{well}/{image['path']}" for image in images])
 
 
-def read_document(path: Path) -> dict[str, Any]:
-    """Return a JSON document; empty when it is not there, is no object, or is too large to be one of ours."""
+def read_document(path: Path, root: Path | None = None) -> dict[str, Any]:
+    """Return a JSON document; empty when it is not there, or is not a JSON object.
+
+    Raises
+    ------
+    InvalidFileError
+        If it is not a regular file inside `root`, or larger or nested deeper than any document.
+    """
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            return {}
-        document = json.loads(path.read_bytes())
+        document = parse_json(read_regular(path, Limit.JSON, root=root), path)
+    except InvalidFileError:
+        raise
     except (OSError, ValueError):
         return {}
     return document if isinstance(document, dict) else {}
 
 
-def group_attributes(group: Path) -> dict[str, Any]:
-    """Return the attributes of a group; empty where it has none, or no document."""
-    attributes = read_document(group / "zarr.json").get("attributes")
+def group_attributes(group: Path, root: Path | None = None) -> dict[str, Any]:
+    """Return the attributes of a group; empty where it has none, or no document; see `read_document`."""
+    attributes = read_document(group / "zarr.json", root or group).get("attributes")
     return attributes if isinstance(attributes, dict) else {}
+
+
+def own_attributes(group: Path, root: Path | None = None) -> dict[str, Any]:
+    """Return what this library wrote about a dataset, or an image in it; empty where that is nothing."""
+    ours = group_attributes(group, root).get("ome_writers")
+    return ours if isinstance(ours, dict) else {}
 
 
 def stored_plan(settings: Any) -> Plan:
@@ -81,24 +117,29 @@ def stored_plan(settings: Any) -> Plan:
     UnsupportedError
         If another version wrote them, in words that are unknown here.
     """
+    dimensions = settings.get("dimensions") if isinstance(settings, dict) else None
+    for dim in dimensions if isinstance(dimensions, list) else ():
+        if isinstance(dim, dict) and isinstance(dim.get("coords"), list):
+            most = MAX_IMAGES if dim.get("type") == "position" else _MAX_COORDS
+            check_count(len(dim["coords"]), "settings: the number of coords", most)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they were said when the dataset was written
             return resolve(AcquisitionSettings.model_validate(settings))
-    except (ValueError, TypeError, NotImplementedError) as error:
+    except (ValueError, TypeError, NotImplementedError, ArithmeticError, MemoryError) as error:
         raise UnsupportedError(str(error)) from error
 
 
-def _ome(group: Path) -> dict[str, Any]:
-    ome = group_attributes(group).get("ome", {})
+def _ome(group: Path, root: Path) -> dict[str, Any]:
+    ome = group_attributes(group, root).get("ome", {})
     return ome if isinstance(ome, dict) else {}
 
 
-def _checked(root: Path, key: str) -> str:
-    """Return `key`; refuse one that leads out of `root`, by its words or over a symbolic link."""
-    folder = root
-    for word in key.split("/"):
-        folder = folder / word
-        if word in ("", ".", "..") or "\\" in word or folder.is_symlink():
-            raise UnsupportedError(f"{root} names the group {key!r}, which does not lie inside it.")
-    return key
+def _checked(root: Path, groups: Any) -> list[str]:
+    """Return the paths of image groups; refuse those that lead out of `root`, and too many."""
+    if not isinstance(groups, list):
+        raise InvalidFileError(f"{root}: its list of images is a {type(groups).__name__}.")
+    check_distinct(groups, f"{root}: the list of images")
+    for group in groups:
+        member(root, group)
+    return groups

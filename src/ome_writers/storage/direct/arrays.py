@@ -148,7 +148,9 @@ class StoredArray:
             if stored is not None:
                 if column is None:
                     column = np.zeros(self.grid.column_shape, self.grid.dtype)
-                chunk = np.frombuffer(self._codec.decode(stored), self.grid.dtype)
+                chunk = np.frombuffer(
+                    self._codec.decode(stored, self.grid.chunk_bytes), self.grid.dtype
+                )
                 column[tile] = chunk.reshape(self.grid.column_shape[1:])
         return column
 

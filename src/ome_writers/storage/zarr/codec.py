@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import zlib
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from ome_writers.storage.zarr.document import BLOSC, GZIP_LEVEL, ZSTD_LEVEL
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Codec"]
+__all__ = ["Codec", "decompress"]
 
 
 class Codec:
@@ -27,6 +28,7 @@ class Codec:
 
     def __init__(self, compression: str, dtype: np.dtype[np.generic]) -> None:
         self._codec = _numcodec(compression)
+        self._name = "blosc" if compression in BLOSC else compression
         # numcodecs takes the item size from the buffer's format; unsigned integers have one for each size
         self._items = np.dtype(f"u{dtype.itemsize}") if dtype.itemsize <= 8 else np.dtype("u8")
 
@@ -45,9 +47,81 @@ class Codec:
             return chunk.reshape(-1).view(np.uint8).data
         return bytes(self._codec.encode(chunk.reshape(-1).view(self._items)))
 
-    def decode(self, stored: bytes) -> bytes:
-        """Return a chunk from its stored form."""
-        return stored if self._codec is None else bytes(self._codec.decode(stored))
+    def decode(self, stored: bytes, most: int) -> bytes:
+        """Return a chunk from its stored form.
+
+        Raises
+        ------
+        ValueError, RuntimeError, OSError
+            If it cannot be decoded, or would have more than `most` bytes.
+        """
+        return stored if self._codec is None else decompress(self._name, stored, most)
+
+
+def decompress(codec: str, stored: bytes, most: int) -> bytes:
+    """Return what a codec of Zarr ("blosc", "zstd" or "gzip") has encoded.
+
+    Raises
+    ------
+    ValueError, RuntimeError, OSError
+        If it cannot be decoded, or would have more than `most` bytes; no memory is reserved for these.
+    """
+    if codec == "gzip":
+        return _decompress_gzip(stored, most)
+    if codec == "blosc":
+        size = int.from_bytes(stored[4:8], "little") if len(stored) >= 16 else -1
+    else:
+        size = _zstd_size(stored)
+    if not 0 <= size <= most:
+        raise ValueError(f"the chunk claims to have {size} bytes, {most} are possible")
+    numcodec: Any
+    if codec == "blosc":
+        from numcodecs.blosc import Blosc
+
+        numcodec = Blosc()
+    else:
+        from numcodecs.zstd import Zstd
+
+        numcodec = Zstd()
+    return bytes(numcodec.decode(stored))
+
+
+def _decompress_gzip(stored: bytes, most: int) -> bytes:
+    out = b""
+    while stored:  # members may follow each other
+        member = zlib.decompressobj(wbits=31)
+        out += member.decompress(stored, most + 1 - len(out))
+        if len(out) > most:
+            raise ValueError(f"the chunk has more than the {most} bytes that are possible")
+        if not member.eof:
+            raise ValueError("the chunk is cut off")
+        stored = member.unused_data.lstrip(b"\0")
+    return out
+
+
+def _zstd_size(stored: bytes) -> int:
+    """Return the size that a frame claims to have, or the most that its blocks can become.
+
+    Source: RFC 8878, sections 3.1.1.1 and 3.1.1.2.
+    """
+    if stored[:4] != b"\x28\xb5\x2f\xfd" or len(stored) < 6:
+        raise ValueError("the chunk is no zstd frame")
+    descriptor = stored[4]
+    single = descriptor >> 5 & 1
+    at = 5 + (not single) + (0, 1, 2, 4)[descriptor & 3]
+    width = (single, 2, 4, 8)[descriptor >> 6]
+    if width:
+        size = int.from_bytes(stored[at : at + width], "little")
+        return size + 256 if width == 2 else size
+    size = 0
+    while at + 3 <= len(stored):
+        header = int.from_bytes(stored[at : at + 3], "little")
+        kind, length = header >> 1 & 3, header >> 3
+        size += 2**17 if kind == 2 else length
+        at += 3 + (1 if kind == 1 else length)
+        if header & 1:
+            break
+    return size
 
 
 def _numcodec(compression: str):  # type: ignore[no-untyped-def]  # numcodecs has no type information

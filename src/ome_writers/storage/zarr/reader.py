@@ -64,7 +64,7 @@ class ShardReader:
                     offset, size = entries[plane * self._grid.plane_chunks + inner].tolist()
                     if offset != int(EMPTY):
                         file.seek(offset)
-                        chunk = self._codec.decode(file.read(size))
+                        chunk = self._codec.decode(file.read(size), self._grid.chunk_bytes)
                         column[tile] = np.frombuffer(chunk, self._grid.dtype).reshape(
                             self._grid.column_shape[1:]
                         )

@@ -16,6 +16,7 @@ from ome_writers.storage.finding import Finding
 from ome_writers.storage.zarr.grid import Grid
 from ome_writers.storage.zarr.index import EMPTY
 from ome_writers.storage.zarr.tidying import ShardFiles
+from ome_writers.untrusted import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -191,7 +192,7 @@ class Remains:
 
     def _load(self, chunk: _Chunk) -> NDArray[np.generic] | None:
         """Return a chunk's pixels; None when it cannot be decoded."""
-        with chunk.path.open("rb") as file:
+        with open(open_regular(chunk.path), "rb") as file:
             file.seek(chunk.offset)
             return self._shards.decoded(file.read(chunk.size))
 

@@ -17,6 +17,7 @@ from ome_writers.storage.zarr import index as shard_index
 from ome_writers.storage.zarr.codec import Codec
 from ome_writers.storage.zarr.grid import Grid
 from ome_writers.storage.zarr.index import EMPTY
+from ome_writers.untrusted import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from ome_writers.routing import ArrayPlan
 
 __all__ = ["ShardFiles", "ShardIndex"]
-
-_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
 
 class ShardIndex(NamedTuple):
@@ -52,7 +51,7 @@ class ShardFiles:
 
     def read_index(self, path: Path, shard: tuple[int, ...]) -> ShardIndex | None:
         """Return the index of the shard at coordinate `shard`; None when there is nothing that could be one."""
-        fd = os.open(path, _READ)
+        fd = open_regular(path)
         try:
             return self._index(fd, path, shard)
         finally:
@@ -62,7 +61,7 @@ class ShardFiles:
         self, coordinate: tuple[int, ...], path: Path, *, dry_run: bool, cut: bool = True
     ) -> Iterator[Finding]:
         """Give a shard the form that it would have after `close`; yield what was found."""
-        fd = os.open(path, _READ) if dry_run else open_file(path)
+        fd = open_regular(path) if dry_run else open_file(path)
         try:
             size = os.fstat(fd).st_size
             index = self._index(fd, path, coordinate)
@@ -98,7 +97,7 @@ class ShardFiles:
     def decoded(self, stored: bytes) -> NDArray[np.generic] | None:
         """Return a chunk's pixels; None when its bytes cannot be decoded."""
         try:
-            raw = self._codec.decode(stored)
+            raw = self._codec.decode(stored, self._grid.chunk_bytes)
         except Exception:  # what the codecs raise for bytes that are not theirs is their own affair
             return None
         if len(raw) != self._grid.chunk_bytes:

@@ -1,0 +1,129 @@
+"""What a Pixels element of OME-XML says of sizes, axes and places, checked before anything is derived from it.
+
+Source: https://www.openmicroscopy.org/Schemas/OME/2016-06/ome.xsd
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ome_writers.errors import InvalidFileError
+from ome_writers.settings import PIXEL_TYPES, dtype_of
+from ome_writers.untrusted import MAX_IMAGES, check_count, check_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from xml.etree.ElementTree import Element
+
+__all__ = ["PixelSizes", "PlaneRun", "images_of", "plane_runs", "sizes_of"]
+
+_MAX_SAMPLES = 2**16 - 1  # of a pixel: TIFF counts them in 16 bits
+
+
+class PixelSizes(NamedTuple):
+    """Sizes of an image.
+
+    Attributes
+    ----------
+    axes
+        T, C and Z, slowest first.
+    sizes
+        Extents along these, and X and Y; of C without the samples of a pixel.
+    samples
+        Samples of a pixel.
+    dtype
+        Of a sample.
+    """
+
+    axes: str
+    sizes: dict[str, int]
+    samples: int
+    dtype: np.dtype[np.generic]
+
+
+class PlaneRun(NamedTuple):
+    """Planes side by side in a file: number of the first, how many, name of the file ("" for its own), first page."""
+
+    first: int
+    planes: int
+    file: str
+    page: int
+
+
+def images_of(xml: Element, file: Path) -> list[tuple[Element, Element]]:
+    """Return all Image elements, each with its Pixels.
+
+    Raises
+    ------
+    InvalidFileError
+        If there is none, or one without Pixels, or more than a dataset can have.
+    """
+    images = xml.findall("{*}Image")
+    check_count(len(images), f"{file}: the number of images", MAX_IMAGES)
+    found = [(image, pixels) for image in images if (pixels := image.find("{*}Pixels")) is not None]
+    if not images or len(found) < len(images):
+        raise InvalidFileError(
+            f"{file}: its OME-XML describes no image, or one that has no Pixels element."
+        )
+    return found
+
+
+def sizes_of(pixels: Element, file: Path) -> PixelSizes:
+    """Return the sizes of an image.
+
+    Raises
+    ------
+    InvalidFileError
+        If they are no numbers, not positive, or a plane does not fit into memory.
+    """
+    order = pixels.get("DimensionOrder", "XYZCT")
+    if sorted(order) != sorted("XYZCT"):
+        raise InvalidFileError(f"{file}: its OME-XML has DimensionOrder={order[:40]!r}.")
+    channel = pixels.find("{*}Channel")
+    samples = check_count(
+        "1" if channel is None else channel.get("SamplesPerPixel", "1"),
+        f"{file}: SamplesPerPixel",
+        _MAX_SAMPLES,
+        least=1,
+    )
+    sizes = {
+        axis: check_count(pixels.get(f"Size{axis}", "1"), f"{file}: Size{axis}", least=1)
+        for axis in "TCZYX"
+    }
+    sizes["C"] = max(1, sizes["C"] // samples)
+    name = dtype_of(pixels.get("Type", ""))
+    if name not in PIXEL_TYPES:
+        raise InvalidFileError(f"{file}: its OME-XML has pixels of the Type {name[:40]!r}.")
+    dtype = np.dtype(name)
+    check_memory((sizes["Y"], sizes["X"], samples, dtype.itemsize), f"{file}: a plane")
+    return PixelSizes(order[:1:-1], sizes, samples, dtype)
+
+
+def plane_runs(pixels: Element, found: PixelSizes, file: Path) -> Iterator[PlaneRun]:
+    """Yield which planes are which pages; planes are numbered along `axes`, the last the fastest.
+
+    Raises
+    ------
+    InvalidFileError
+        If a TiffData element has something else than numbers.
+    """
+    total = 1
+    for axis in found.axes:
+        total *= found.sizes[axis]
+    for data in pixels.iterfind("{*}TiffData"):
+        first = 0
+        for axis in found.axes:
+            at = check_count(data.get(f"First{axis}", "0"), f"{file}: First{axis}")
+            first = first * found.sizes[axis] + at
+        ifd = data.get("IFD")
+        count = data.get("PlaneCount", str(total) if ifd is None else "1")
+        uuid = data.find("{*}UUID")
+        yield PlaneRun(
+            first,
+            check_count(count, f"{file}: PlaneCount"),
+            "" if uuid is None else uuid.get("FileName", ""),
+            check_count(ifd or "0", f"{file}: IFD"),
+        )

@@ -1,0 +1,53 @@
+"""Untrusted input: what a dataset on disk contains is checked here before anything else uses it.
+
+Every reader opens files, parses JSON and XML, and accepts numbers through these functions. This package never opens
+anything but a regular file inside the dataset, never expands an XML entity, and never reserves memory for a number that
+it has not checked. What does not pass raises `ome_writers.errors.InvalidFileError`.
+"""
+
+from __future__ import annotations
+
+from ome_writers.untrusted.documents import parse_json, parse_xml, read_json
+from ome_writers.untrusted.files import (
+    Limit,
+    guard_reader,
+    member,
+    open_regular,
+    read_lines,
+    read_regular,
+)
+from ome_writers.untrusted.sizes import (
+    MAX_FRAMES,
+    MAX_IMAGES,
+    check_chunk_shape,
+    check_count,
+    check_distinct,
+    check_memory,
+    check_shape,
+)
+from ome_writers.untrusted.text import printable, printable_json
+from ome_writers.untrusted.tiff import LoopDetector, TiffDirectory, TiffStructure
+
+__all__ = [
+    "MAX_FRAMES",
+    "MAX_IMAGES",
+    "Limit",
+    "LoopDetector",
+    "TiffDirectory",
+    "TiffStructure",
+    "check_chunk_shape",
+    "check_count",
+    "check_distinct",
+    "check_memory",
+    "check_shape",
+    "guard_reader",
+    "member",
+    "open_regular",
+    "parse_json",
+    "parse_xml",
+    "printable",
+    "printable_json",
+    "read_json",
+    "read_lines",
+    "read_regular",
+]

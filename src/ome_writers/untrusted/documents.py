@@ -1,0 +1,147 @@
+"""JSON and OME-XML of a dataset, parsed with limits of size, depth and number of values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+from pydantic_core import from_json
+
+from ome_writers.errors import InvalidFileError
+from ome_writers.untrusted.files import Limit, read_regular
+from ome_writers.untrusted.sizes import check_memory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from xml.etree.ElementTree import Element
+
+__all__ = ["parse_json", "parse_xml", "read_json"]
+
+_MAX_JSON_VALUES = 8_000_000
+_MAX_XML_DEPTH = 100
+_ELEMENT_BYTES, _ATTRIBUTE_BYTES = 120, 120  # of memory, measured, strings of usual length included
+_CHECK_EVERY = 65_536  # elements
+
+
+def parse_json(text: bytes, name: object, *, strict: bool = False) -> Any:
+    """Return the value of a JSON document.
+
+    Parameters
+    ----------
+    text
+        The document, UTF-8.
+    name
+        What it is called in errors.
+    strict
+        Whether NaN and Infinity, which JSON does not have, are refused.
+
+    Raises
+    ------
+    InvalidFileError
+        If it is larger, has more values or is nested deeper than any document of a dataset.
+    ValueError
+        If it is not JSON.
+    """
+    values = text.count(b",") + text.count(b"[") + text.count(b"{")
+    if len(text) > Limit.JSON or values > _MAX_JSON_VALUES:
+        raise InvalidFileError(
+            f"{name} is too large for JSON: {len(text):,} bytes with {values:,} values, "
+            f"{int(Limit.JSON):,} and {_MAX_JSON_VALUES:,} are allowed."
+        )
+    try:
+        return from_json(text, allow_inf_nan=not strict)
+    except ValueError as error:
+        if "recursion limit" in str(error):  # of the parser: some 200 levels
+            raise InvalidFileError(f"{name} is nested too deeply: {error}.") from None
+        raise
+
+
+def read_json(path: Path, *, root: Path | None = None, strict: bool = False) -> dict[str, Any]:
+    """Return the JSON object that a file of a dataset contains.
+
+    Parameters
+    ----------
+    path, root
+        As in `open_regular`.
+    strict
+        As in `parse_json`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    InvalidFileError
+        If it is not a regular file inside `root`, or does not contain a JSON object.
+    """
+    text = read_regular(path, Limit.JSON, root=root)
+    try:
+        content = parse_json(text, path, strict=strict)
+    except InvalidFileError:
+        raise
+    except ValueError as error:
+        raise InvalidFileError(f"{path} is not JSON: {error}.") from None
+    if not isinstance(content, dict):
+        raise InvalidFileError(f"{path} is not a JSON object, but a {type(content).__name__}.")
+    return content
+
+
+def parse_xml(text: bytes, name: object) -> Element:
+    """Return the root element of an OME-XML document.
+
+    Raises
+    ------
+    InvalidFileError
+        If it is not well-formed, has a DOCTYPE declaration (which could define entities), is nested more than 100
+        levels deep, or would take more memory than there is.
+    """
+    if len(text) > Limit.XML:
+        raise InvalidFileError(
+            f"{name}: OME-XML of {len(text):,} bytes is too large, {int(Limit.XML):,} are allowed."
+        )
+    try:
+        parser = ElementTree.XMLParser(target=_Tree(name))
+        parser.feed(text)
+        root: Element = parser.close()
+    except ElementTree.ParseError as error:
+        raise InvalidFileError(f"{name} is not well-formed XML: {error}.") from None
+    except (
+        LookupError,
+        ValueError,
+    ) as error:  # an encoding that is not known, or is not one of text
+        if isinstance(error, InvalidFileError):
+            raise
+        raise InvalidFileError(f"{name} is not readable as XML: {error}.") from None
+    return root
+
+
+class _Tree(ElementTree.TreeBuilder):
+    """Builds the tree, as long as its depth and size are plausible."""
+
+    def __init__(self, name: object) -> None:
+        super().__init__()
+        self._name = name
+        self._depth = self._elements = self._bytes = 0
+
+    def start(self, tag: Any, attrs: Any, /) -> Element:
+        """Open an element."""
+        self._depth += 1
+        self._elements += 1
+        self._bytes += _ELEMENT_BYTES + _ATTRIBUTE_BYTES * (len(attrs) + 1 if attrs else 0)
+        if self._depth > _MAX_XML_DEPTH:
+            raise InvalidFileError(
+                f"{self._name}: XML nested more than {_MAX_XML_DEPTH} levels deep is not OME-XML."
+            )
+        if not self._elements % _CHECK_EVERY:
+            check_memory(self._bytes, f"{self._name}: its XML")
+        return super().start(tag, attrs)
+
+    def end(self, tag: Any, /) -> Element:
+        """Close an element."""
+        self._depth -= 1
+        return super().end(tag)
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        """Refuse a document type before any of its entities is defined."""
+        raise InvalidFileError(
+            f"{self._name}: refusing XML with a DOCTYPE declaration, which OME-XML does not need. Remove it."
+        )
