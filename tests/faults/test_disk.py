@@ -8,6 +8,7 @@ flush had saved).
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import subprocess
 import time
@@ -15,12 +16,18 @@ from pathlib import Path
 
 import pytest
 
-from faults.datasets import ENGINE_NAMES, FRAMES, LAYOUTS, missing, mounted, noise, stream
+from faults.datasets import ENGINE_NAMES, FRAMES, LAYOUTS, missing, mounted, noise, run, stream
 from ome_writers import OMEStream, WriteError
+from ome_writers.storage import ENGINES
 
 pytest.importorskip("zarr", reason="zarr-python judges what is left")
 pytest.importorskip("tensorstore", reason="tensorstore judges what is left")
 pytestmark = pytest.mark.timeout(120)
+
+ALL_ENGINE_NAMES = [
+    name for name, row in ENGINES.items() if row.format == "ome-zarr" and row.missing() is None
+]
+ACQUIRE = ENGINES["acquire-zarr"]
 
 
 def append_until_it_fails(writing: OMEStream, start: int = 0) -> tuple[int, WriteError]:
@@ -57,6 +64,89 @@ def test_a_full_disk_is_told(tmp_path: Path, engine: str, layout: str) -> None:
             assert cause.errno == errno.ENOSPC
         with pytest.raises(WriteError):
             writing.close()
+
+
+@pytest.mark.parametrize("engine", ALL_ENGINE_NAMES)
+def test_frames_beyond_a_shape_that_cannot_be_written_are_named(
+    tmp_path: Path, engine: str
+) -> None:
+    """Where the array metadata of an unbounded run cannot be replaced, the frames that it does not show are named."""
+    path = tmp_path / "run.ome.zarr"
+    writing = stream(path, engine, frames=None, flush_interval=3600.0)
+    for number in range(3):
+        writing.append(noise(number))
+    writing.flush()
+    metadata = path / "0" / "zarr.json"
+    metadata.rename(path / "saved")
+    (metadata / "in the way").mkdir(parents=True)
+    for number in range(3, 8):
+        writing.append(noise(number))
+    with pytest.raises(WriteError) as caught:
+        writing.close()
+    shutil.rmtree(metadata)
+    (path / "saved").rename(metadata)
+    assert missing(path, 8) <= set(caught.value.frames) <= set(range(8))
+    assert 7 in caught.value.frames
+
+
+@pytest.mark.skipif(ACQUIRE.missing() is not None, reason="acquire-zarr is not installed")
+@pytest.mark.parametrize("shard", [1, 4, 8])
+def test_acquire_zarr_names_frames_lost_while_space_was_freed_again(
+    tmp_path: Path, shard: int
+) -> None:
+    """Chunks that a full disk took in part are named, though space was freed before their index was written."""
+    with mounted(tmp_path / "small", "-o", "size=6m") as folder:
+        path = folder / "run.ome.zarr"
+        writing = stream(path, "acquire-zarr", frames=150, shard=shard, flush_interval=3600.0)
+        (folder / "others").write_bytes(b"1" * 4 * 2**20)
+        accepted, frames = 0, set()
+        try:
+            for number in range(150):
+                writing.append(noise(number))
+                accepted += 1
+                time.sleep(0.005)
+                if not shutil.disk_usage(folder).free and (folder / "others").exists():
+                    time.sleep(0.1)
+                    (folder / "others").unlink()
+            writing.close()
+        except WriteError:
+            with pytest.raises(WriteError) as caught:
+                writing.close()
+            frames = set(caught.value.frames)
+        assert not (folder / "others").exists(), "the disk was not full"
+        assert missing(path, accepted) <= frames
+
+
+FEW_FILES = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+from ome_writers import Position, UnsupportedError
+path, count = Path(sys.argv[1]), int(sys.argv[2])
+wanted = settings(path, "acquire-zarr", frames=3)
+wanted.dimensions = [Dimension(name="p", coords=[str(n) for n in range(count)]), *wanted.dimensions]
+try:
+    writing = create_stream(wanted)
+except UnsupportedError as error:
+    assert not path.exists()
+    print("refused", error)
+else:
+    with writing:
+        for number in range(3 * count):
+            writing.append(noise(number))
+    import zarr
+    for number in range(3 * count):
+        array = zarr.open_array(path / str(number // 3) / "0", mode="r")
+        assert np.array_equal(array[number % 3], noise(number)), number
+"""
+
+
+@pytest.mark.skipif(ACQUIRE.missing() is not None, reason="acquire-zarr is not installed")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit of open files")
+@pytest.mark.parametrize("positions", [20, 200])
+def test_acquire_zarr_with_few_descriptors(tmp_path: Path, positions: int) -> None:
+    """With 64 descriptors, 20 positions are written, and 200 are refused before anything is written."""
+    done = run(FEW_FILES, tmp_path / "run.ome.zarr", positions)
+    assert ("may open 64" in done.stdout) == (positions == 200), done.stdout
 
 
 @pytest.mark.parametrize("engine", ENGINE_NAMES)

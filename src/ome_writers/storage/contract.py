@@ -79,10 +79,14 @@ class EngineStats:
 
 @dataclass(frozen=True)
 class Failure:
-    """An error of a worker, and the numbers of the frames that it kept from the disk."""
+    """An error of a worker, and the numbers of the frames that it kept from the disk.
+
+    `hidden` is True if the frames are on disk and no document shows them: `repair` makes them readable.
+    """
 
     error: BaseException
     frames: tuple[int, ...] = ()
+    hidden: bool = False
 
 
 class Engine(Protocol):

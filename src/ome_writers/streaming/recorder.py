@@ -82,7 +82,9 @@ class Recorder:
         if frames:
             noun, verb = ("frames", "are") if len(set(frames)) > 1 else ("frame", "is")
             lost = f"{noun} {describe_frames(frames)} {verb} not on disk"
-            told = all(failure.frames for failure in failures)  # else documents may lack others
+            told = all(
+                failure.frames and not failure.hidden for failure in failures
+            )  # else documents may lack others
             then = "acquire again" if told else f"{then} and acquire again"
         error = WriteError(
             f"Writing to {self._where} failed, {lost}: {type(first).__name__}: {first}. What was written before is "

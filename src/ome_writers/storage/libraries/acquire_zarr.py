@@ -18,6 +18,7 @@ import numpy as np
 from ome_writers.storage.background import machine_width
 from ome_writers.storage.contract import EngineStats, Failure
 from ome_writers.storage.files import replace, sync_tree
+from ome_writers.storage.libraries.descriptors import refuse_few_descriptors
 from ome_writers.storage.libraries.kept import KeptPlanes
 from ome_writers.storage.libraries.openmp import threads_that_sleep
 from ome_writers.storage.libraries.sequential import SequentialArray
@@ -49,6 +50,7 @@ _CODECS = {
 
 def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> AcquireEngine:
     """Create the arrays of `targets` below `root` and return the engine that fills them."""
+    refuse_few_descriptors([target.plan for target in targets])
     return AcquireEngine(root, targets, options)
 
 
@@ -72,6 +74,7 @@ class AcquireEngine:
         self._frames_written = 0
         self._bytes_written = 0
         self._closed = False
+        self._broken = False  # whether the library has raised an error
         self.failures: list[Failure] = []
         self._shown = ShownArrays(
             root, [(array.key, array.plan) for array in self._arrays], durable=options.durable
@@ -106,6 +109,7 @@ class AcquireEngine:
         place = one.place(index)
         gap = place - len(one.numbers)
         key = self._keys[array]
+        self._shown.note(number, array, index)
         try:
             if gap < 0:
                 raise ValueError(f"acquire-zarr takes planes in order only; {index} was passed.")
@@ -116,6 +120,7 @@ class AcquireEngine:
             one.numbers.extend(_after(append, np.ascontiguousarray(frame), (number,)))
         except Exception as error:
             self.failures.append(Failure(error, (number,)))
+            self._broken = True
             return
         row, finished = place // one.row_planes, (place + 1) % one.row_planes == 0
         if finished:
@@ -165,6 +170,7 @@ class AcquireEngine:
                 self._stream.close()
             except Exception as error:
                 self.failures.append(Failure(error))
+                self._broken = True
             self._find_losses()
             self._kept.clear()
             self._shown.forget()
@@ -194,16 +200,11 @@ class AcquireEngine:
             time.sleep(_LOOK)
 
     def _find_losses(self) -> None:
-        """Look whether each plane that the library took is in a shard that is whole: it does not always say."""
+        """Name the planes that the library took and did not bring to disk: it does not always raise an error."""
         for array in self._arrays:
-            whole: dict[tuple[int, ...], bool] = {}
-            lost = []
-            for place, number in enumerate(array.numbers):
-                shard = array.reader.shard(array.index(place))
-                if shard not in whole:
-                    whole[shard] = array.reader.is_whole(shard)
-                if number >= 0 and not whole[shard]:
-                    lost.append(number)
+            planes = [(number, array.index(place)) for place, number in enumerate(array.numbers)]
+            lost = array.reader.lost(planes, strict=self._broken)
+            array.reader.remove_torn({array.reader.shard(index) for _, index in planes})
             if lost:
                 error = OSError(f"acquire-zarr left shards of {array.key!r} unfinished")
                 self.failures.append(Failure(error, tuple(lost)))
@@ -212,11 +213,12 @@ class AcquireEngine:
         try:
             self._shown.show(shapes)
         except OSError as error:
-            self.failures.append(Failure(error))
+            hidden = self._shown.hidden(shapes)
+            self.failures.append(Failure(error, hidden, hidden=bool(hidden)))
 
 
 def _after(call: Callable[[Any], Any], argument: Any, numbers: Iterable[int]) -> Iterator[int]:
-    """Yield `numbers` after `call(argument)`, which returns None: in C code, where KeyboardInterrupt cannot come between."""
+    """Yield `numbers` after `call(argument)`, which returns None: C code, which KeyboardInterrupt cannot interrupt."""
     called: Iterator[int] = filter(call, (argument,))
     return chain(called, numbers)
 

@@ -106,6 +106,7 @@ class LibraryEngine:
         owned: bool = False,
     ) -> None:
         """Take one plane; see `storage.contract.Engine.write`."""
+        self._shown.note(number, array, index)
         try:
             self._ways[array].write(number, array, index, frame)
         # refused by the library; or it was put aside, and cannot be read back
@@ -181,4 +182,5 @@ class LibraryEngine:
             self._library.stored.sync()
             self._shown.show(shapes)
         except OSError as error:
-            self._library.background.failures.append(Failure(error))
+            hidden = self._shown.hidden(shapes)
+            self._library.background.failures.append(Failure(error, hidden, hidden=bool(hidden)))

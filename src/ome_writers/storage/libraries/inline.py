@@ -59,6 +59,9 @@ class EventLoops:
         try:
             return loop.run_until_complete(coroutine)
         finally:
+            # after an error, tasks for other chunks are left: none may write later
+            while tasks := asyncio.all_tasks(loop):
+                loop.run_until_complete(asyncio.wait(tasks))
             self._idle.append(loop)
             if self._closed:
                 self.close()

@@ -6,6 +6,7 @@ Source: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/i
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from ome_writers.storage.zarr.grid import Grid
 from ome_writers.storage.zarr.index import EMPTY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from ome_writers.routing import ArrayPlan
 
 __all__ = ["ShardReader"]
+
+_BLOCK = 4096  # bytes: file systems allocate this much at once
+_SECTOR = 512  # bytes: a shorter rest of zeros may well be data
 
 
 class ShardReader:
@@ -48,6 +53,39 @@ class ShardReader:
     def is_whole(self, shard: tuple[int, ...]) -> bool:
         """Whether all shards across y and x are there, each with a valid index."""
         return all(self._index((*shard, *part.yx)) is not None for part in self._grid.parts)
+
+    def lost(self, planes: Iterable[tuple[int, tuple[int, ...]]], *, strict: bool) -> list[int]:
+        """Return the numbers of those planes (number and index) that no whole shard holds.
+
+        With `strict` a plane counts as lost if one of its chunks is not in its shard, or has a hole: a full disk takes
+        a part of a write, and the index may be written after space was freed. Without, a missing chunk is taken for one
+        of zeros, which writers leave out. Negative numbers, of skipped planes, are never returned.
+        """
+        indexes: dict[tuple[int, ...], list[NDArray[np.uint64] | None]] = {}
+        lost = []
+        for number, index in planes:
+            outer, plane = self._grid.shard(self._grid.split(index)[0])
+            if outer not in indexes:
+                indexes[outer] = [self._index((*outer, *part.yx)) for part in self._grid.parts]
+            first = plane * self._grid.plane_chunks
+            for part, entries in zip(self._grid.parts, indexes[outer], strict=True):
+                if number < 0:
+                    continue
+                wanted = None if entries is None else entries[[first + i for i in part.inner]]
+                path = self._path((*outer, *part.yx))
+                if wanted is None or (strict and not _are_complete(path, wanted)):
+                    lost.append(number)
+                    break
+        return lost
+
+    def remove_torn(self, shards: Iterable[tuple[int, ...]]) -> None:
+        """Remove files of shards that have no valid index: readers of the whole array fail on them."""
+        for shard in shards:
+            for part in self._grid.parts:
+                where = (*shard, *part.yx)
+                if self._index(where) is None:
+                    with suppress(OSError):  # not there, or on a disk that became read-only
+                        os.unlink(self._path(where))
 
     def plane(self, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return a plane; zeros where no shard is whole."""
@@ -86,3 +124,22 @@ class ShardReader:
 
     def _path(self, where: tuple[int, ...]) -> str:
         return "/".join((self._folder, *map(str, where)))
+
+
+def _are_complete(path: str, entries: NDArray[np.uint64]) -> bool:
+    """Whether all chunks of `entries` are in a shard, and no block of the file system within them is a hole."""
+    if (entries[:, 0] == EMPTY).any():
+        return False
+    with open(path, "rb") as file:
+        status = os.fstat(file.fileno())
+        # where the system counts blocks, a file without holes need not be read
+        if getattr(status, "st_blocks", 0) * 512 >= status.st_size:
+            return True
+        for offset, size in entries.tolist():
+            file.seek(offset)
+            head = file.read(min(-offset % _BLOCK, size))
+            tail = file.read(size - len(head))
+            blocks = [head, *(tail[i : i + _BLOCK] for i in range(0, len(tail), _BLOCK))]
+            if any(len(block) >= _SECTOR and not block.strip(b"\0") for block in blocks):
+                return False
+    return True

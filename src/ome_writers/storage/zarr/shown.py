@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from typing import TYPE_CHECKING
 
 from ome_writers.storage.files import replace
@@ -37,6 +38,25 @@ class ShownArrays:
         self._arrays = arrays
         self._durable = durable
         self._shapes: list[tuple[int, ...] | None] = [None] * len(arrays)
+        self._growing = [plan.growing for _, plan in arrays]
+        self._shown = [0] * len(arrays)  # extents along growing axes
+        self._hidden: deque[tuple[int, int, int]] = (
+            deque()
+        )  # frame, array, the extent that shows it
+
+    def note(self, number: int, array: int, index: tuple[int, ...]) -> None:
+        """Take note of a frame of an array: `hidden` returns it until a shape that holds it was shown."""
+        growing = self._growing[array]
+        if growing is not None:
+            self._hidden.append((number, array, index[growing] + 1))
+
+    def hidden(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+        """Return the noted frames that lie within `shapes` and outside of what was shown."""
+        return tuple(
+            number
+            for number, array, extent in tuple(self._hidden)
+            if self._shown[array] < extent <= shapes[array][self._growing[array] or 0]
+        )
 
     def show(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Write the document of each array whose shape is another than before."""
@@ -45,6 +65,11 @@ class ShownArrays:
                 document = json.dumps(array_document(plan, shape)).encode()
                 replace(self._root / key / "zarr.json", document, durable=self._durable)
                 self._shapes[i] = shape
+                self._shown[i] = shape[self._growing[i] or 0]
+        for _ in range(len(self._hidden)):
+            number, array, extent = self._hidden.popleft()
+            if extent > self._shown[array]:
+                self._hidden.append((number, array, extent))
 
     def forget(self) -> None:
         """Take it that somebody else has written over the documents."""

@@ -1,0 +1,51 @@
+"""The limit of open files of this process, for a library that loses frames in silence when it is reached."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from ome_writers.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ome_writers.routing import ArrayPlan
+
+__all__ = ["refuse_few_descriptors"]
+
+_RESERVE = 16  # files for documents, frame metadata and whatever the application opens meanwhile
+
+
+def refuse_few_descriptors(plans: Sequence[ArrayPlan]) -> None:
+    """Refuse arrays for which the library needs more files at once than this process may open.
+
+    Raises
+    ------
+    UnsupportedError
+        If so; the message has the number of files and the limit.
+    """
+    if sys.platform == "win32":
+        return  # no limit that a process could reach
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    needed = sum(map(_open_files, plans)) + len(os.listdir("/dev/fd")) + _RESERVE
+    if limit != resource.RLIM_INFINITY and needed > limit:
+        raise UnsupportedError(
+            f"Backend 'acquire-zarr' does not support settings: it keeps about {needed} files open for "
+            f"{len(plans)} arrays, and this process may open {limit}. Raise the limit with `ulimit -n {needed}`, or "
+            f"use another backend, as 'direct'."
+        )
+
+
+def _open_files(plan: ArrayPlan) -> int:
+    """Return how many files an array keeps open: a lock or a document, and each shard that waits for more planes."""
+    shards = plan.shards or plan.chunks
+    if math.prod(shards[:-2]) == 1:
+        return 1
+    growing = plan.growing if plan.growing is not None else 0
+    counts = (math.ceil(n / s) for n, s in zip(plan.shape, shards, strict=True))
+    return 1 + math.prod(count for axis, count in enumerate(counts) if axis != growing)
