@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic_core import PydanticSerializationError, to_json
 
 from ome_writers.errors import InvalidFileError, MetadataError
-from ome_writers.formats.strict_json import PLAIN_TYPES, culprit, to_strict_json
+from ome_writers.formats.strict_json import PLAIN_TYPES, check_readable, culprit, to_strict_json
 from ome_writers.untrusted import Limit, parse_json, read_lines
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ EMBED_BYTES = 2**20
 
 
 _BLOCK_BYTES = 2**16
+_SHORT_BYTES = 308  # a number beyond the range of a float has more digits
 
 
 def storage_index(image: int, index: tuple[int, ...]) -> bytes:
@@ -80,6 +81,8 @@ class Journal:
         place: Callable[[int, tuple[int, ...]], bytes] = storage_index,
     ) -> None:
         self._place = place
+        # the names of the members that each line begins with
+        self._reserved = {"storage_index", *parse_json(b"{%s}" % place(0, ()), "a place")}
         self._paths = [root / key for key in keys]
         self._durable = durable
         self._pending: list[Record] = []
@@ -102,12 +105,15 @@ class Journal:
         Raises
         ------
         MetadataError
-            If a key is no string, or a value has no JSON form (bytes and cycles have none).
+            If a key is not a string or is reserved, a value has no JSON form (bytes and cycles have none), is nested
+            more than 128 levels deep, or is a number beyond the range of a float: these could not be read again.
         """
         try:
             "".join(metadata)  # the fastest way to find out whether all keys are strings
             if type(metadata) is dict and PLAIN_TYPES.issuperset(map(type, metadata.values())):
                 encoded = to_json(metadata, inf_nan_mode="null")
+                if len(encoded) > _SHORT_BYTES:
+                    check_readable(encoded)
             else:
                 encoded = to_strict_json(dict(metadata.items()))
         except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
@@ -119,9 +125,15 @@ class Journal:
             ) from error
         except AttributeError:
             raise _no_mapping(metadata) from None
-        if "storage_index" in metadata:
+        if not self._reserved.isdisjoint(metadata):
+            taken = sorted(self._reserved.intersection(metadata))
             raise MetadataError(
-                "frame_metadata may not have a key 'storage_index': it names the place."
+                f"frame_metadata may not have the key {taken[0]!r}: it names the place. Choose another key."
+            )
+        if len(encoded) > Limit.JOURNAL_LINE // 2:
+            raise MetadataError(
+                f"frame_metadata of one frame may have {Limit.JOURNAL_LINE // 2:,} bytes as JSON, got "
+                f"{len(encoded):,}."
             )
         return encoded
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import re
+import sys
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
@@ -12,12 +14,18 @@ from pydantic_core import from_json, to_json
 
 from ome_writers.errors import MetadataError
 
-__all__ = ["PLAIN_TYPES", "culprit", "plain", "to_strict_json"]
+__all__ = ["MAX_DEPTH", "PLAIN_TYPES", "check_readable", "culprit", "plain", "to_strict_json"]
+
+MAX_DEPTH = 128
+"""Levels of nesting of metadata; readers take some 200 levels, of which documents use a few themselves."""
+_MAX_INTEGER = int(sys.float_info.max)
 
 PLAIN_TYPES = frozenset({str, int, float, bool, type(None)})
 """Types that every value of which has a JSON form (NaN and infinity become null)."""
 
 _RAW = (bytes, bytearray, memoryview)
+_IMMENSE = re.compile(rb"[0-9]{309}")  # more digits than the largest float has
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]|[0-9]{309,}')
 
 
 def to_strict_json(value: Any) -> bytes:
@@ -29,9 +37,36 @@ def to_strict_json(value: Any) -> bytes:
     Raises
     ------
     TypeError, ValueError, RecursionError
-        If a value has no JSON form (bytes have none), a key is no string, or a container contains itself.
+        If a value has no JSON form (bytes have none), a key is no string, a container contains itself, or it could
+        not be read again: see `check_readable`.
     """
-    return to_json(_checked(value), fallback=_convert, inf_nan_mode="null")
+    encoded = to_json(_checked(value), fallback=_convert, inf_nan_mode="null")
+    check_readable(encoded)
+    return encoded
+
+
+def check_readable(encoded: bytes) -> None:
+    """Refuse JSON that other readers, or this library's, cannot read again.
+
+    Numbers beyond the range of a float are infinite, or an error that makes the whole document unreadable, in readers
+    that hold them as floats; nesting has a limit everywhere.
+
+    Raises
+    ------
+    ValueError
+        If it is nested more than `MAX_DEPTH` levels deep, or has such a number.
+    """
+    brackets = encoded.count(b"[") + encoded.count(b"{")
+    if brackets <= MAX_DEPTH and not _IMMENSE.search(encoded):
+        return  # nearly always
+    depth = 0
+    for token in _TOKEN.finditer(encoded):
+        first = token[0][:1]
+        if first.isdigit() and int(token[0][:400]) > _MAX_INTEGER:
+            raise ValueError("a number is beyond the range of a float (1.8e308)")
+        depth += (first in b"[{") - (first in b"]}")
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
 
 
 def plain(metadata: Any) -> dict[str, Any]:

@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 
 import ome_writers
-from ome_writers import OmeTiffFormat, UnsupportedError, create_stream, read_frame_metadata
+from ome_writers import (
+    AcquisitionSettings,
+    Dimension,
+    MetadataError,
+    OmeTiffFormat,
+    UnsupportedError,
+    create_stream,
+    dims_from_standard_axes,
+    read_frame_metadata,
+)
 from ome_writers.cli.describing import describe
 from ome_writers.formats import frame_metadata
 from support.acquisitions import IMAGES, LAYOUTS, acquisition
@@ -137,5 +146,80 @@ def test_a_document_cannot_lead_outside(series: str, tmp_path: Path) -> None:
     os.symlink(tmp_path / "outside.zarr", root / "link", target_is_directory=True)
     for folder, ome in [(root, {"bioformats2raw.layout": 3}), (root / "OME", {"series": [series]})]:
         (folder / "zarr.json").write_text(json.dumps({"attributes": {"ome": ome}}))
-    with pytest.raises(UnsupportedError, match="does not lie inside"):
+    with pytest.raises(UnsupportedError, match="does not lie inside|leads out of the dataset"):
         read_frame_metadata(root)
+
+
+def _settings(path: Path, format: str, **more: Any) -> AcquisitionSettings:
+    dimensions = more.pop("dimensions", dims_from_standard_axes({"t": 2, "y": 4, "x": 6}))
+    return AcquisitionSettings(
+        root_path=path, format=format, dimensions=dimensions, dtype="uint16", **more
+    )
+
+
+def _nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("format", ["ome-zarr", "ome-tiff", "scratch"])
+@pytest.mark.parametrize("levels", [2, 100, 127, 128, 150, 199, 200, 230, 253, 254])
+def test_what_append_accepts_can_be_read_again(tmp_path: Path, format: str, levels: int) -> None:
+    """Nested metadata is refused by `append`, or read back as it was, in the documents and in a collection."""
+    metadata = {"nested": _nested(levels)}
+    settings = _settings(tmp_path / "x", format)
+    accepted = levels < 128  # and the mapping itself
+    with create_stream(settings) as stream:
+        if accepted:
+            stream.append(FRAME, frame_metadata=metadata)
+        else:
+            with pytest.raises(MetadataError, match="128 levels|depth exceeded"):
+                stream.append(FRAME, frame_metadata=metadata)
+    found = read_frame_metadata(settings.output_path)
+    assert [frame["nested"] for frame in found] == [metadata["nested"]] * accepted
+
+
+@pytest.mark.parametrize("format", ["ome-zarr", "ome-tiff", "scratch"])
+@pytest.mark.parametrize("metadata", [{"n": 10**400}, {"delta_t": 10**400}, {"n": [-(10**5000)]}])
+def test_numbers_beyond_floats_are_refused(
+    tmp_path: Path, format: str, metadata: dict[str, Any]
+) -> None:
+    """A number that is infinite for other readers, or that no reader parses, is refused; digits in text are not."""
+    settings = _settings(tmp_path / "x", format)
+    with create_stream(settings) as stream:
+        with pytest.raises(MetadataError, match="range of a float|integer string conversion"):
+            stream.append(FRAME, frame_metadata=metadata)
+        stream.append(FRAME, frame_metadata={"text": "9" * 400, "n": 2**70})
+    (frame,) = read_frame_metadata(settings.output_path)
+    assert (frame["text"], frame["n"]) == ("9" * 400, 2**70)
+
+
+@pytest.mark.parametrize("format", ["ome-zarr", "ome-tiff", "scratch"])
+def test_a_key_image_is_kept(tmp_path: Path, format: str) -> None:
+    """Frames with a key ``image`` of their own keep it; the image that they belong to is ``image_``."""
+    dimensions = [
+        Dimension(name="p", type="position", coords=["a", "b"]),
+        *dims_from_standard_axes({"y": 4, "x": 6}),
+    ]
+    settings = _settings(tmp_path / "x", format, dimensions=dimensions)
+    with create_stream(settings) as stream:
+        for name in ("one", "two"):
+            stream.append(FRAME, frame_metadata={"image": name})
+    found = read_frame_metadata(settings.output_path)
+    images = ["0", "1"] if format == "ome-zarr" else [0, 1]
+    assert [(f["image"], f["image_"]) for f in found] == list(
+        zip(["one", "two"], images, strict=True)
+    )
+
+
+@pytest.mark.parametrize("key", ["_pos", "_idx"])
+def test_scratch_refuses_keys_of_its_own(tmp_path: Path, key: str) -> None:
+    """The keys that name a frame's place in a scratch store are refused, and nothing is lost."""
+    settings = _settings(tmp_path / "x", "scratch")
+    with create_stream(settings) as stream:
+        with pytest.raises(MetadataError, match=key):
+            stream.append(FRAME, frame_metadata={key: 7})
+        stream.append(FRAME, frame_metadata={"n": 1})
+    assert [frame["n"] for frame in read_frame_metadata(settings.output_path)] == [1]
