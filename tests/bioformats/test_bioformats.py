@@ -24,7 +24,8 @@ def test_finds_the_pixels(case: Case, tmp_path: Path) -> None:
     output = tmp_path / stream.settings.output_path
     expected = case.expected()
     files = [output] if output.is_file() else sorted(output.iterdir())
-    for file in {files[0], files[-1]}:
+    entry = tmp_path / stream.settings.root_path
+    for file in {files[0], files[-1], *([entry] if entry.is_file() else [])}:
         found = read(file)
         assert len(found) == len(expected)
         for number, (series, pixels) in enumerate(zip(found, expected, strict=True)):

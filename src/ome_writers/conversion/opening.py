@@ -10,6 +10,7 @@ from ome_writers.conversion.own import describe_own
 from ome_writers.conversion.tiff import describe_tiff
 from ome_writers.errors import InvalidFileError, OutputLockedError, UnsupportedError
 from ome_writers.formats.location import format_at
+from ome_writers.formats.ometiff.entry import dataset_at
 from ome_writers.formats.reading import frames_by_image
 from ome_writers.storage.lock import lock_owner, lock_path
 from ome_writers.untrusted import guard_reader
@@ -31,6 +32,7 @@ REMEMBER = 128 * 2**20
 
 def describe(path: Path) -> Source:
     """Return what is to be converted."""
+    path = dataset_at(path)
     found_format = format_at(path)
     owner = lock_owner(lock_path(path, folder=path.is_dir()))
     if owner is not None:

@@ -83,6 +83,8 @@ class Layout:
         root), the file's name in OME-TIFF.
     journals
         Key of the file in which each image's frame metadata is journalled, by image number.
+    entry
+        Key of the file beside a set's folder that opens as the whole set, as in ``../run.ome.tiff``; empty without one.
     place
         How a line of a journal names a frame's place, by image number and storage index, as JSON members.
     keep
@@ -94,8 +96,14 @@ class Layout:
     arrays: tuple[str, ...]
     images: tuple[str, ...]
     journals: tuple[str, ...]
+    entry: str = ""
     place: Callable[[int, tuple[int, ...]], bytes] = storage_index
     keep: object = None
+
+    @property
+    def entry_path(self) -> Path | None:
+        """Path of the entry file; with `output`, every path that the output takes. None without one."""
+        return self.root.with_name(self.entry.removeprefix("../")) if self.entry else None
 
 
 @dataclass(frozen=True)

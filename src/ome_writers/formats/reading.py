@@ -10,6 +10,7 @@ from ome_writers.errors import UnsupportedError
 from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest
 from ome_writers.formats.location import documents_in
 from ome_writers.formats.ome_xml.annotations import acquisition_facts, value_of
+from ome_writers.formats.ometiff.entry import dataset_at
 from ome_writers.formats.ometiff.first_page import metadata_file, ome_xml_text, parsed
 from ome_writers.formats.omezarr.groups import image_groups, own_attributes, read_document
 from ome_writers.units import kind_of, ngff_name, si_value
@@ -72,7 +73,7 @@ def read_frame_metadata(path: str | PathLike[str]) -> Frames:
 
 def frames_by_image(path: str | PathLike[str]) -> list[tuple[str | int, Frames]]:
     """Return the frames of `read_frame_metadata` for each image: its group's path in OME-Zarr, else its number."""
-    path = Path(path)
+    path = dataset_at(Path(path))
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist.")
     with guard_reader(path):

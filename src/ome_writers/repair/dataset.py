@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputLockedError
 from ome_writers.formats.location import format_at
+from ome_writers.formats.ometiff.entry import dataset_at
 from ome_writers.repair import ometiff, omezarr
 from ome_writers.storage.lock import lock_owner, lock_path
 
@@ -67,7 +68,7 @@ def repair(path: str | PathLike[str], *, dry_run: bool = False) -> Repair:
     UnsupportedError
         If it is neither an OME-Zarr nor an OME-TIFF of this library.
     """
-    root = Path(path)
+    root = dataset_at(Path(path))
     found = format_at(root)
     lock = lock_path(root, folder=root.is_dir())
     owner = lock_owner(lock)

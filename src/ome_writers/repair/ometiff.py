@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.location import documents_in
+from ome_writers.formats.ometiff.entry import entry_file, entry_of_set, entry_xml
 from ome_writers.formats.ometiff.first_page import ome_xml_text
 from ome_writers.formats.ometiff.remains import LeftText
 from ome_writers.repair.planes import Left, Told
@@ -75,6 +76,7 @@ class _Work:
         lock = lock_path(self._root, folder=self._root.is_dir())
         if waiting or lock.exists():
             yield from self._finish(waiting, journals)
+        yield from self._renew_entry()
         for path in journals.values():
             self._remove(path)
             yield Finding(path, "the journal of the frames' metadata: moved into the OME-XML")
@@ -127,6 +129,17 @@ class _Work:
         if not self._dry_run:
             for name in chains.keys() - waiting.keys():
                 chains[name].trim()
+
+    def _renew_entry(self) -> Iterator[Finding]:
+        """Bring the entry file of a set up to date with it."""
+        entry = entry_of_set(self._root) if self._root.is_dir() else None
+        if entry is None:
+            return
+        xml = ome_xml_text(self._path(next(iter(self._texts))))
+        if ome_xml_text(entry) != entry_xml(xml, self._root.name):
+            yield Finding(entry, "the entry file is not up to date with its set: written again")
+            if not self._dry_run:
+                files.replace(entry, entry_file(xml, self._root.name), durable=True)
 
     def _home(self, image: LeftImage) -> str:
         return image.file or self._root.name

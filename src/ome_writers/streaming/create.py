@@ -171,7 +171,7 @@ def _claim(layout: Layout, settings: AcquisitionSettings) -> Output:
             raise
         asked = Path(settings.root_path).name
         raise OutputExistsError(
-            f"{error} ({asked} becomes this folder, with a file for each position.)"
+            f"{error} ({asked} becomes the folder {layout.output.name}, with a file for each position.)"
         ) from None
     except OSError as error:
         raise _not_created(layout, error) from error

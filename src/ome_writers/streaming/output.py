@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputExistsError, OutputLockedError
+from ome_writers.formats.ometiff.entry import set_of_entry
 from ome_writers.formats.recognition import is_document, is_ours
 from ome_writers.storage.files import is_leftover
 from ome_writers.storage.lock import LOCK_NAME, lives, lock_document, lock_owner, lock_path
@@ -55,12 +56,16 @@ class Output:
         self._overwrite = overwrite
         self._held = False  # whether the lock is of this stream
         self._ours = False  # whether what lies at the path is
+        self._entry = layout.entry_path
+        self._settled = False
         above = layout.root.parent if self._folder else layout.root
         self._made = [p for p in reversed([above, *above.parents]) if not p.exists()]
         self._refuse_if_locked()
         exists = os.path.lexists(self.path) or self._leads_back()
         if exists:
             self._refuse_unless_replaceable()
+        if self._entry is not None:
+            self._refuse_unless_entry_is_free(self._entry)
         try:
             if self._folder:
                 if exists:
@@ -98,6 +103,7 @@ class Output:
                     aside,
                 )
         self._aside = None
+        self._settled = True
 
     def release(self) -> None:
         """Let others write here."""
@@ -110,6 +116,8 @@ class Output:
             self._held = False
         if self._ours and os.path.lexists(self.path):
             _remove(self.path)
+        if self._settled and self._entry is not None:
+            self._entry.unlink(missing_ok=True)
         for folder in reversed(self._made):
             with suppress(OSError):  # another stream has made something in it
                 folder.rmdir()
@@ -130,11 +138,25 @@ class Output:
         return ".." in self.path.parts and os.path.lexists(self.path.resolve())
 
     def _refuse_if_locked(self) -> None:
-        owner = lock_owner(self._lock)
-        if owner is not None:
-            raise OutputLockedError(
-                f"{self.path} is being written by {owner}. Wait for its end, "
-                f"or, if that process is gone, remove {self._lock}."
+        _refuse_if_locked(self._lock, self.path)
+        folder = None if self._folder else set_of_entry(self.path)
+        if folder is not None:
+            _refuse_if_locked(lock_path(folder, folder=True), folder)
+
+    def _refuse_unless_entry_is_free(self, entry: Path) -> None:
+        """Refuse an entry path that something else takes; an entry file whose set was removed is replaced."""
+        if not os.path.lexists(entry):
+            return
+        _refuse_if_locked(lock_path(entry, folder=False), entry)
+        folder = set_of_entry(entry)
+        if folder is not None and not folder.exists():
+            return
+        if not self._overwrite:
+            raise _exists(entry)
+        if folder != self.path and (folder is not None or not is_ours(entry)):
+            raise OutputExistsError(
+                f"{entry} exists and is not the entry file of {self.path}; overwrite=True does not replace it. "
+                f"Choose another path, or remove it yourself."
             )
 
     def _refuse_unless_replaceable(self) -> None:
@@ -157,9 +179,7 @@ class Output:
         return locked and all(map(_is_of_a_start, files))
 
     def _exists(self) -> OutputExistsError:
-        return OutputExistsError(
-            f"{self.path} exists. Choose another path, or set overwrite=True to replace it."
-        )
+        return _exists(self.path)
 
     def _move_aside(self) -> None:
         aside = self.path.with_name(f"{self._aside_name}{os.getpid()}")
@@ -209,6 +229,21 @@ class Output:
             raise self._exists()
         finally:
             mine.unlink(missing_ok=True)
+
+
+def _exists(path: Path) -> OutputExistsError:
+    return OutputExistsError(
+        f"{path} exists. Choose another path, or set overwrite=True to replace it."
+    )
+
+
+def _refuse_if_locked(lock: Path, path: Path) -> None:
+    owner = lock_owner(lock)
+    if owner is not None:
+        raise OutputLockedError(
+            f"{path} is being written by {owner}. Wait for its end, "
+            f"or, if that process is gone, remove {lock}."
+        )
 
 
 def _link(content: Path, name: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputLockedError, UnsupportedError
 from ome_writers.formats.location import format_at
+from ome_writers.formats.ometiff.entry import dataset_at
 from ome_writers.repair import repair
 from ome_writers.untrusted import guard_reader
 from ome_writers.validation import ometiff, omezarr
@@ -57,7 +58,7 @@ def validate(path: str | PathLike[str]) -> Validation:
     ...     validate(path).valid
     True
     """
-    root = Path(path)
+    root = dataset_at(Path(path))
     if format_at(root) == "ome-zarr":
         return Validation(root, (_tidiness(root), *omezarr.checks(root)))
     files = ometiff.files_of(root)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.formats.location import format_at
+from ome_writers.formats.ometiff.entry import dataset_at
 from ome_writers.untrusted import guard_reader
 from ome_writers.views.streamview import StreamView
 
@@ -43,7 +44,7 @@ def open_dataset(path: str | PathLike[str], *, remember: int = 0) -> StreamView:
     UnsupportedError
         If it is something else, or stored in a way that nothing installed can read.
     """
-    path = Path(path)
+    path = dataset_at(Path(path))
     with guard_reader(path):
         return StreamView.over(_source(path, remember))
 

@@ -73,19 +73,19 @@ def check_run(folder: Path, number: int, run: dict[str, Any]) -> None:
 def test_run_is_pressed(plans: str, how: str, suffix: str, tmp_path: Path) -> None:
     """Each run has an output of its own that holds its frames, and the live view shows them; one is cancelled."""
     names = [f"x.ome.{suffix}", f"x.ome.{suffix}@2", f"y.ome.{suffix}"]
-    if (how, plans, suffix) == ("button", "several", "tiff"):
-        names[1] = f"z.ome.{suffix}@2"  # see below
     runs = pressed(tmp_path, how, PLANS[plans], *names)
     assert len({run["saved_as"] for run in runs}) == 3
     for number, run in enumerate(runs):
         check_run(tmp_path, number, run)
 
 
-def test_a_second_run_into_a_folder_of_tiffs(tmp_path: Path) -> None:
-    """The widget cannot know that x.ome.tiff is the folder x: the run is refused, says why, and another name helps."""
-    names = ["x.ome.tiff", "x.ome.tiff", "y.ome.tiff"]
-    first, second, third = pressed(tmp_path, "button", PLANS["several"], *names)
-    assert "x.ome.tiff becomes this folder" in second["error"]
-    assert not second["indices"]
-    check_run(tmp_path, 0, first)
-    check_run(tmp_path, 2, third)
+@SUFFIXES
+@pytest.mark.parametrize("plans", PLANS)
+def test_second_run_of_one_name(plans: str, suffix: str, tmp_path: Path) -> None:
+    """The widget finds the path of the first run taken, and counts on; both runs are on disk."""
+    runs = pressed(tmp_path, "button", PLANS[plans], *[f"x.ome.{suffix}"] * 3)
+    numbers = [run["saved_as"].removesuffix(f".ome.{suffix}") for run in runs]
+    assert len(set(numbers)) == 3
+    assert numbers == sorted(numbers)
+    for number, run in enumerate(runs):
+        check_run(tmp_path, number, run)

@@ -144,6 +144,7 @@ def test_info_lists_the_datasets_of_a_folder(
     for file in (folder / "linked").iterdir():  # a set among other datasets
         file.rename(folder / file.name)
     (folder / "linked").rmdir()
+    (folder / "linked.ome.tiff").unlink()  # the entry file of the folder
     write(folder / "more" / "c.ome.zarr")
     tifffile.imwrite(folder / "plain.tif", np.zeros((4, 4), "uint8"), description="a picture")
     assert main(["info", ".", "--json"]) == 0

@@ -38,6 +38,7 @@ def test_a_set_is_called_by_its_folder_where_its_name_was_a_file(tmp_path: Path)
     """Who asks for the path that the settings had is told which folder became of it."""
     pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
     write(tmp_path / "run.ome.tiff", p=2, t=1)
+    (tmp_path / "run.ome.tiff").unlink()  # the entry file
     with pytest.raises(
         FileNotFoundError, match=r"run.ome.tiff does not exist, but the folder .*run does"
     ):

@@ -12,6 +12,7 @@ from ome_writers.cli.arguments import ask_dataset, positive
 from ome_writers.cli.command import SUCCESS, Command, CommandError
 from ome_writers.cli.describing import describe, writer_is_gone
 from ome_writers.cli.screen import human_size
+from ome_writers.formats.ometiff.entry import dataset_at
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -59,6 +60,7 @@ class Watched:
 
 def _occupied(path: Path) -> int:
     """Return the bytes that a dataset takes; the holes of files that are not full do not count."""
+    path = dataset_at(path)
     files = path.rglob("*") if path.is_dir() else (path,)
     total = 0
     for file in files:

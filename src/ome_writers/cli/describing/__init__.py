@@ -9,6 +9,7 @@ from ome_writers.cli.describing.folder import FolderContent, list_datasets
 from ome_writers.cli.describing.ometiff import describe_tiff
 from ome_writers.cli.describing.omezarr import describe_zarr
 from ome_writers.formats.location import format_at
+from ome_writers.formats.ometiff.entry import dataset_at
 from ome_writers.storage.lock import lock_owner, lock_path
 
 if TYPE_CHECKING:
@@ -27,10 +28,12 @@ def describe(path: Path) -> Description:
     UnsupportedError, CommandError
         It is something else.
     """
+    path = dataset_at(path)
     return describe_zarr(path) if format_at(path) == "ome-zarr" else describe_tiff(path)
 
 
 def writer_is_gone(path: Path) -> bool:
     """Whether a writer has left its lock and lives no more; of one on another machine that is not known."""
+    path = dataset_at(path)
     lock = lock_path(path, folder=path.is_dir())
     return lock.exists() and lock_owner(lock) is None

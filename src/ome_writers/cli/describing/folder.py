@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.location import first_tiff, tiffs_in
+from ome_writers.formats.ometiff.entry import dataset_at
 from ome_writers.formats.ometiff.first_page import ome_xml_text
 
 if TYPE_CHECKING:
@@ -72,7 +73,11 @@ def _is_zarr(folder: Path) -> bool:
 
 def _is_set(folder: Path) -> bool:
     """Whether all TIFF files of a folder belong to one dataset, and nothing else in it is one."""
-    if not tiffs_in(folder) or any(p.is_dir() and _is_zarr(p) for p in folder.iterdir()):
+    folders = [path for path in folder.iterdir() if path.is_dir()]
+    files = tiffs_in(folder)
+    if not files or any(map(_is_zarr, folders)):
+        return False
+    if folders and any(dataset_at(file) != file for file in files):
         return False
     try:
         first_tiff(folder)
@@ -91,7 +96,7 @@ def _tiff_datasets(folder: Path) -> tuple[list[Path], list[Path]]:
     others: list[Path] = []
     members: set[str] = set()
     for file in tiffs_in(folder):
-        if file.name in members or not file.is_file():
+        if file.name in members or not file.is_file() or dataset_at(file) != file:
             continue
         named = _members(file)
         if named is None and not _OME_TIFF.search(file.name):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ome_writers.formats.documents import Outcome, check_global, own_version
 from ome_writers.formats.ome_xml import binary_only, letters, render_body, render_planes, whole
+from ome_writers.formats.ometiff.entry import entry_file
 from ome_writers.formats.ometiff.layout import TiffSet, is_set, pages_of
 from ome_writers.formats.strict_json import plain
 
@@ -48,7 +49,7 @@ class TiffDocuments:
     def render(self) -> Iterator[tuple[str, bytes]]:
         """Yield the documents that changed; see `formats.documents.Documents.render`."""
         dirty, self._dirty = self._dirty, set()
-        body = None
+        body, first = None, b""
         # elements that name files name their own, too
         urns = self._files.uuids if is_set(self._plan) else {}
         for number, key in self._files.keys.items():
@@ -56,11 +57,17 @@ class TiffDocuments:
                 continue
             if number in self._files.parts:
                 yield key, self._pointer(number)
-            elif number in self._edited:
-                yield key, self._edited[number].document(self._files.uuids[number])
+                continue
+            if number in self._edited:
+                text = self._edited[number].document(self._files.uuids[number])
             else:
                 body = body or self._body()
-                yield key, whole(body, urns.get(number))
+                text = whole(body, urns.get(number))
+            if number == self._files.whole[0]:
+                first = text
+            yield key, text
+        if first and self._layout.entry:
+            yield self._layout.entry, entry_file(first, self._layout.root.name)
 
     def grow(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Take note of the shapes that the arrays show from now on."""

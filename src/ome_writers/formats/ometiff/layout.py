@@ -55,7 +55,19 @@ def lay_out(plan: Plan) -> Layout:
         arrays=files,
         images=files,
         journals=tuple(f"{file}.jsonl" for file in files),
+        entry=_entry(plan, output),
     )
+
+
+def _entry(plan: Plan, folder: Path) -> str:
+    """Return the key of a set's entry file: a file of the name that one image would have, beside the folder.
+
+    Empty where that is the folder's own name or not that of a TIFF, or where XML cannot hold the folder's name.
+    """
+    single = plan.settings.format.model_copy(update={"prefer_single_file": "always"})
+    name = Path(single.get_output_path(plan.settings.root_path)).name
+    fits = name != folder.name and name.lower().endswith((".tif", ".tiff"))
+    return f"../{name}" if fits and not _UNTOLD.search(folder.name) else ""
 
 
 @dataclass(frozen=True)

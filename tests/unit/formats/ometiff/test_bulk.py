@@ -41,7 +41,7 @@ def written(folder: Path, positions: int, **facts: Any) -> Any:
 def texts(folder: Path) -> list[str]:
     """Return the OME-XML of each file."""
     found = []
-    for file in sorted(folder.rglob("*.tiff")):
+    for file in sorted(folder.rglob("*_p*.tiff")) or folder.glob("*.tiff"):
         with tifffile.TiffFile(file) as tiff:
             found.append(tiff.pages.first.tags["ImageDescription"].value)
     return found
