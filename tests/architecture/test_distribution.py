@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from importlib.metadata import distribution
 from typing import TYPE_CHECKING
 
+import pytest
+
 import ome_writers
 from ome_writers.storage import ENGINES
+from support.sources import CORE, imported, source_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,6 +70,29 @@ def test_an_extra_brings_what_its_engine_needs() -> None:
         if row.extra is not None:
             brought = {re.match(r"[\w.-]+", line)[0] for line in wanted[row.extra]}
             assert {name.replace("_", "-") for name in row.requires} <= brought
+
+
+@pytest.mark.parametrize("extra", ["cli", "all"])
+def test_extra_brings_what_validate_imports(extra: str, repository: Path) -> None:
+    """With ``cli`` or ``all`` no check of `validate` is skipped but that of ome-zarr-models, which limits pydantic."""
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.11 reads TOML")
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras, brought = project["optional-dependencies"], set()
+    open_extras = {extra}
+    while open_extras:
+        for line in extras[open_extras.pop()]:
+            name, inner = re.match(r"([\w-]+)(?:\[([\w,-]+)\])?", line).groups()
+            if name == "ome-writers":
+                open_extras |= set(inner.split(","))
+            brought |= {name, f"{name}[{inner}]"}
+    imported_by_validate = {
+        module.split(".")[0].replace("_", "-")
+        for path in source_files(CORE / "validation")
+        for module, _ in imported(path)
+    } - {module.replace("_", "-") for module in sys.stdlib_module_names}
+    asked = imported_by_validate - {"ome-writers", "ome-zarr-models", "zarr", "numpy", "--future--"}
+    assert asked == {"ome-types", "tifffile", "yaozarrs"}
+    assert {*asked, "ome-types[lxml]", "yaozarrs[io]"} <= brought
 
 
 def test_the_readme_tells_of_every_extra(repository: Path) -> None:
