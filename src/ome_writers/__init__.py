@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ome_writers.errors import (
     EndOfAcquisitionError,
     EngineMissingError,
+    FrameBufferError,
     FrameShapeError,
     FrameTypeError,
     InvalidFileError,
@@ -63,6 +64,7 @@ __all__ = [
     "Dimension",
     "EndOfAcquisitionError",
     "EngineMissingError",
+    "FrameBufferError",
     "FrameShapeError",
     "FrameTypeError",
     "InvalidFileError",

@@ -11,6 +11,7 @@
     ├── OutputLockedError    (OutputExistsError)    another stream is writing there
     ├── FrameShapeError      (ValueError)           a frame of the wrong shape
     ├── FrameTypeError       (TypeError)            a frame of the wrong dtype or kind
+    ├── FrameBufferError     (BufferError)          more frame buffers are held than buffer_bytes allows
     ├── MetadataError        (ValueError)           metadata that no document can hold
     ├── EndOfAcquisitionError(IndexError)           one frame more than planned
     ├── StreamClosedError    (RuntimeError)         the stream takes no more frames
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EndOfAcquisitionError",
     "EngineMissingError",
+    "FrameBufferError",
     "FrameShapeError",
     "FrameTypeError",
     "InvalidFileError",
@@ -85,6 +87,10 @@ class FrameShapeError(OMEWritersError, ValueError):
 
 class FrameTypeError(OMEWritersError, TypeError):
     """A frame whose dtype is not the one that the settings promise, or that is no array."""
+
+
+class FrameBufferError(OMEWritersError, BufferError):
+    """More frames of `OMEStream.frame_buffer` are held at once than `buffer_bytes` has memory for."""
 
 
 class MetadataError(OMEWritersError, ValueError):

@@ -29,15 +29,20 @@ class Pool:
     Parameters
     ----------
     budget
-        The most bytes that are lent or kept for reuse. One buffer is always granted, however large.
+        The most bytes that are lent or kept for reuse. One buffer besides the loans is always granted, however large.
     relieve
         Called (without any lock held) when the budget is used up; it should bring some lent buffer on its way
         back, and must not wait for one.
+    loans
+        Returns the bytes that callers fill at this moment: they cannot come back while `append` waits for memory.
     """
 
-    def __init__(self, budget: int, relieve: Callable[[], None]) -> None:
+    def __init__(
+        self, budget: int, relieve: Callable[[], None], loans: Callable[[], int] = lambda: 0
+    ) -> None:
         self._budget = budget
         self._relieve = relieve
+        self._loans = loans
         self._free: dict[int, list[NDArray[np.uint8]]] = {}
         self._used = 0
         self._lock = new_lock()
@@ -51,11 +56,14 @@ class Pool:
             with self._lock:
                 self._free.setdefault(nbytes, []).append(buffer)
 
-    def take(self, nbytes: int) -> NDArray[np.uint8]:
-        """Return a buffer of `nbytes`, its content undefined. Blocks while the budget is used up."""
+    def take(self, nbytes: int, waiting: Callable[[int], None] | None = None) -> NDArray[np.uint8]:
+        """Return a buffer of `nbytes`, its content undefined. Blocks while the budget is used up.
+
+        For a loan `waiting` is called, with the bytes in use, now and then while this blocks; what it raises ends this.
+        """
         if self._used + nbytes > _WARM and not self._free.get(nbytes):
             self._released.wait_for(lambda: bool(self._free.get(nbytes)), _HOPE)
-        self.reserve(nbytes)
+        self.reserve(nbytes, waiting)
         with self._lock:
             if self._free.get(nbytes):
                 return self._free[nbytes].pop()
@@ -68,15 +76,17 @@ class Pool:
             self._free.setdefault(buffer.nbytes, []).append(buffer)
         self.unreserve(buffer.nbytes)
 
-    def reserve(self, nbytes: int) -> None:
+    def reserve(self, nbytes: int, waiting: Callable[[int], None] | None = None) -> None:
         """Count `nbytes` of somebody else's memory as lent. Blocks while the budget is used up."""
         while True:
             with self._lock:
-                if self._fits(nbytes):
+                if self._fits(nbytes, loan=waiting is not None):
                     self._used += nbytes
                     return
             self._relieve()
-            self._released.wait_for(lambda: self._fits(nbytes), _PATIENCE)
+            if waiting is not None:
+                waiting(self._used)
+            self._released.wait_for(lambda: self._fits(nbytes, loan=waiting is not None), _PATIENCE)
 
     def unreserve(self, nbytes: int) -> None:
         """Take back what `reserve` counted."""
@@ -95,8 +105,10 @@ class Pool:
         with self._lock:
             self._free.clear()
 
-    def _fits(self, nbytes: int) -> bool:
-        return not self._used or self._used + nbytes <= self._budget
+    def _fits(self, nbytes: int, *, loan: bool) -> bool:
+        if self._used + nbytes <= self._budget:
+            return True
+        return not self._used if loan else self._used <= self._loans()
 
     def _shrink(self, nbytes: int) -> None:
         """Drop kept buffers of other sizes until a new one of `nbytes` fits the budget."""

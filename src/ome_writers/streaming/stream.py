@@ -174,6 +174,11 @@ class OMEStream:
         ------
         numpy.ndarray
             Of the settings' dtype and shape, its content undefined.
+
+        Raises
+        ------
+        FrameBufferError
+            If the frames that are held take all of `buffer_bytes` and the threads that hold them wait for more.
         """
         if self._generation != forks.generation:
             self._refuse_in_child()

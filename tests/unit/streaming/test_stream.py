@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
 import json
 import pickle
+import queue
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,6 +184,50 @@ def test_lent_memory_has_an_address(tmp_path: Path) -> None:
                 lent[...] = frame(number)
     found = stored(tmp_path)
     assert np.array_equal(found[:2], [frame(1), frame(0)])
+
+
+@pytest.mark.parametrize("chunk", [1, 2])
+def test_more_frame_buffers_than_memory_raise(tmp_path: Path, chunk: int) -> None:
+    """A thread that holds all of buffer_bytes in frame buffers and asks for another one gets an error, no deadlock.
+
+    With all memory held, `append` still works, and each block can be left.
+    """
+    wanted = settings(tmp_path, {"t": 6}, buffer_bytes=4 * 96)
+    wanted.dimensions[0].chunk_size = chunk
+    with create_stream(wanted) as stream, contextlib.ExitStack() as held:
+        stream.append(frame(0))
+        for i in (4, 3, 2, 1):
+            held.enter_context(stream.frame_buffer(index={"t": i}))[...] = frame(i)
+        with (
+            pytest.raises(
+                ow.FrameBufferError, match=r"4 frame buffers are held .*buffer_bytes=384"
+            ),
+            stream.frame_buffer(index={"t": 5}),
+        ):
+            pass
+        stream.append(frame(5), index={"t": 5})
+    assert np.array_equal(stored(tmp_path), [frame(i) for i in range(6)])
+
+
+def test_a_frame_buffer_that_another_thread_fills_is_waited_for(tmp_path: Path) -> None:
+    """A thread that lends all memory and passes it on waits until another thread has left a block."""
+    filled: queue.Queue[Any] = queue.Queue()
+
+    def fill() -> None:
+        for i in range(4):
+            lent, buffer = filled.get()
+            time.sleep(0.1)
+            buffer[...] = frame(i)
+            lent.__exit__(None, None, None)
+
+    filler = threading.Thread(target=fill)
+    with create_stream(settings(tmp_path, buffer_bytes=2 * 96)) as stream:
+        filler.start()
+        for _ in range(4):
+            lent = stream.frame_buffer()
+            filled.put((lent, lent.__enter__()))
+        filler.join()
+    assert np.array_equal(stored(tmp_path), [frame(i) for i in range(4)])
 
 
 def test_fewer_frames_than_planned(tmp_path: Path) -> None:

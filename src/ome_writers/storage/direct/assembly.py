@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.locks import new_lock
 from ome_writers.storage.direct.block import Block
+from ome_writers.storage.direct.loans import Loans
 from ome_writers.storage.pool import Pool
 
 if TYPE_CHECKING:
@@ -66,8 +67,9 @@ class Assembly:
         self._background = background
         self._landed = landed
         self._share = budget // (2 * len(arrays))  # all arrays may be written by turns
-        self._pool = Pool(budget, self._relieve)
-        self._lent: dict[int, NDArray[np.uint8]] = {}
+        self._loans = Loans(budget)
+        self._pool = Pool(budget, self._relieve, lambda: self._loans.nbytes + self._copied_bytes)
+        self._copied_bytes = 0  # of the loan that is being copied into a block
         self._open: dict[Key, Block] = {}  # oldest first
         # by array: blocks whose frames are in memory
         self._live: list[dict[int, Block]] = [{} for _ in arrays]
@@ -90,7 +92,9 @@ class Assembly:
         cell, slot = grid.split(index)
         shard, plane = grid.shard(cell) if grid.sharded else (cell, 0)
         refers = owned and grid.plain and frame.flags.c_contiguous
-        lent = self._lent.pop(id(frame), None) if owned and self._lent else None
+        lent = self._loans.pop(frame) if owned and self._loans else None
+        if lent is not None and not refers:
+            self._copied_bytes = lent.nbytes
         if refers and lent is None:
             self._pool.reserve(frame.nbytes)
         key = (array, None if grid.depth == 1 else cell)
@@ -107,19 +111,21 @@ class Assembly:
             if block.full:
                 self._seal(key)
         if lent is not None and not refers:
+            self._copied_bytes = 0
             self._pool.release(lent)
 
     def lend(self, array: int) -> NDArray[np.generic]:
         """Return a writable plane of the pool's memory; see `storage.contract.LendingEngine`."""
         grid = self._arrays[array].grid
-        buffer = self._pool.take(grid.frame_bytes)
+        with self._loans.waiting(grid.frame_bytes) as waiting:
+            buffer = self._pool.take(grid.frame_bytes, waiting)
         frame: NDArray[np.generic] = buffer.view(grid.dtype).reshape(grid.frame_shape)
-        self._lent[id(frame)] = buffer
+        self._loans.add(frame, buffer)
         return frame
 
     def reclaim(self, frame: NDArray[np.generic]) -> None:
         """Take back a lent plane unwritten; one that was taken is none."""
-        buffer = self._lent.pop(id(frame), None)
+        buffer = self._loans.pop(frame)
         if buffer is not None:
             self._pool.release(buffer)
 
@@ -161,9 +167,9 @@ class Assembly:
                 self._live[key[0]].pop(id(self._open.pop(key)))
             self.hand_over(parts=False)
             self._background.barrier()
-            lent = sum(buffer.nbytes for buffer in self._lent.values())
+            self._copied_bytes = 0
             open_bytes = sum(block.lent_bytes for block in self._open.values())
-            self._pool.restore(lent + open_bytes)
+            self._pool.restore(self._loans.nbytes + open_bytes)
 
     def clear(self) -> None:
         """Give all memory back to the system."""
