@@ -209,12 +209,15 @@ class RichScreen:
             yield show
 
 
-class StillScreen(RichScreen):
+class StillScreen(PlainScreen):
     """Colours and boxes, and nothing that moves: for a pipe or a log with FORCE_COLOR."""
 
-    busy = PlainScreen.busy
-    progress = PlainScreen.progress
-    live = PlainScreen.live
+    def __init__(self) -> None:
+        rich = RichScreen()
+        self.say = rich.say  # type: ignore[method-assign] # shown as rich shows it
+        self.facts = rich.facts  # type: ignore[method-assign] # likewise
+        self.table = rich.table  # type: ignore[method-assign] # likewise
+        self.complain = rich.complain  # type: ignore[method-assign] # likewise
 
 
 def _longest_word(text: str) -> int:
