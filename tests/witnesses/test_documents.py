@@ -126,8 +126,7 @@ def fields_of(root: Path, well: str) -> list[str]:
     return [f"{well}/{i['path']}" for i in document(root, well)["ome"]["well"]["images"]]
 
 
-# Letters and digits are all that NGFF allows in a field's path; yaozarrs warns of others, and accepts them.
-@pytest.mark.filterwarnings("ignore:The FieldOfView.path:UserWarning")
+@pytest.mark.filterwarnings("error:The FieldOfView.path:UserWarning")
 def test_fields_of_a_well_never_share_an_array(tmp_path: Path) -> None:
     """Positions whose names become the same path, by any way, have an array each, below the output."""
     cells = {"plate_row": "A", "plate_column": "1"}
@@ -142,7 +141,8 @@ def test_fields_of_a_well_never_share_an_array(tmp_path: Path) -> None:
     assert len({path.casefold() for path in paths}) == len(positions)
     for path, position, pixels in zip(paths, positions, written.images.values(), strict=True):
         assert np.array_equal(through_tensorstore(written.root / path / "0"), pixels)
-        assert multiscale(written.root, path)["name"] == position.name
+        cell = "" if position.grid_row is None else f"_{position.grid_row}_{position.grid_column}"
+        assert multiscale(written.root, path)["name"] == position.name + cell
     yaozarrs.validate_zarr_store(str(written.root))
 
 

@@ -12,6 +12,7 @@ from ome_writers.formats.documents import (
     GrowingDocuments,
     Layout,
     Outcome,
+    Patch,
     Status,
 )
 from ome_writers.formats.frame_metadata import Journal
@@ -30,6 +31,7 @@ __all__ = [
     "Journal",
     "Layout",
     "Outcome",
+    "Patch",
     "Status",
     "lay_out",
     "open_documents",

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from functools import cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from ome_writers.formats.frame_metadata import storage_index
 
@@ -26,6 +27,7 @@ __all__ = [
     "GrowingDocuments",
     "Layout",
     "Outcome",
+    "Patch",
     "Status",
     "check_global",
     "own_version",
@@ -120,12 +122,44 @@ class Outcome:
         The shape of each image's array, in storage order, y and x included.
     windows
         (image number, channel number) to the (smallest, largest) value that was sampled.
+    extents
+        How far each acquisition axis was reached, while the acquisition runs.
+    time
+        When this was so.
     """
 
     status: Status
     frames_written: int = 0
     shapes: tuple[tuple[int, ...], ...] = ()
     windows: Mapping[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
+    extents: Mapping[str, int] = field(default_factory=dict)
+    time: datetime | None = None
+
+    @property
+    def timestamp(self) -> str:
+        """`time` in UTC, in ISO 8601 with milliseconds: always 24 characters; empty where it is not known."""
+        if self.time is None:
+            return ""
+        return f"{self.time.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}"[:23] + "Z"
+
+
+class Patch(NamedTuple):
+    """Bytes of a document to be overwritten in place.
+
+    Attributes
+    ----------
+    key
+        The document.
+    offset
+        Where `old` begins in it.
+    old, new
+        What is there, and what shall be; of one length.
+    """
+
+    key: str
+    offset: int
+    old: bytes
+    new: bytes
 
 
 class Documents(Protocol):
@@ -149,6 +183,14 @@ class Documents(Protocol):
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
         """Attach `metadata` to the whole acquisition; the same namespace replaces."""
+        ...
+
+    def progress(self, outcome: Outcome) -> Sequence[Patch]:
+        """Record how far the running acquisition is, after a flush.
+
+        Returns what is to be overwritten in place; documents that changed otherwise are rendered by the next
+        `render`. At most a few documents change, however many images there are.
+        """
         ...
 
     def finish(self, outcome: Outcome, journal: Journal) -> None:

@@ -94,6 +94,12 @@ class ScratchDocuments:
         self._globals[namespace] = plain(dict(metadata))
         self._dirty = True
 
+    def progress(self, outcome: Outcome) -> tuple[()]:
+        """Record how far the acquisition is."""
+        self._dirty |= outcome.frames_written != self._outcome.frames_written
+        self._outcome = outcome
+        return ()
+
     def finish(self, outcome: Outcome, journal: Journal) -> None:
         """Take in how the acquisition ended."""
         self._outcome = outcome

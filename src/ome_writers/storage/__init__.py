@@ -9,6 +9,7 @@ from ome_writers.storage.contract import (
     Failure,
     LendingEngine,
     Options,
+    PatchingEngine,
     SettlingEngine,
 )
 from ome_writers.storage.registry import ENGINES, EngineRow, choose, open_engine
@@ -22,6 +23,7 @@ __all__ = [
     "Failure",
     "LendingEngine",
     "Options",
+    "PatchingEngine",
     "SettlingEngine",
     "choose",
     "open_engine",

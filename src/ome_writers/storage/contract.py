@@ -24,6 +24,7 @@ __all__ = [
     "Failure",
     "LendingEngine",
     "Options",
+    "PatchingEngine",
     "SettlingEngine",
 ]
 
@@ -168,6 +169,21 @@ class LendingEngine(Engine, Protocol):
 
     def reclaim(self, frame: NDArray[np.generic]) -> None:
         """Take back a lent plane without writing it."""
+        ...
+
+
+@runtime_checkable
+class PatchingEngine(Engine, Protocol):
+    """An engine whose documents may be so large that a small change is made in place."""
+
+    def patch(self, key: str, offset: int, old: bytes, new: bytes) -> None:
+        """Overwrite bytes of a document; does nothing where `old` is not at `offset` (another document is there).
+
+        Raises
+        ------
+        OSError
+            If the document cannot be read or written.
+        """
         ...
 
 

@@ -78,6 +78,12 @@ def write_one(fd: int, buffer: Piece, nbytes: int, offset: int) -> None:
         write_at(fd, [np.frombuffer(buffer, np.uint8).data], offset)
 
 
+def patch_at(fd: int, offset: int, old: bytes, new: bytes) -> None:
+    """Overwrite `old` at `offset` by `new` of the same length; do nothing if other bytes are there."""
+    if len(old) == len(new) and read_at(fd, len(old), offset) == old:
+        write_at(fd, [new], offset)
+
+
 def read_at(fd: int, count: int, offset: int) -> bytes:
     """Return `count` bytes from `offset`; fewer at the end of the file."""
     if hasattr(os, "pread"):

@@ -5,6 +5,7 @@ An output may be made anew (see `learning`); then its intake is, too.
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -210,12 +211,15 @@ class Intake:
             longest_append=self.longest,
         )
 
-    def due(self) -> tuple[list[Record], list[tuple[int, ...]]]:
-        """Return what a flush has to bring to disk: lines of frame metadata, and shapes."""
+    def due(self) -> tuple[list[Record], Outcome]:
+        """Return what a flush has to bring to disk: lines of frame metadata, and how far the acquisition is."""
         if self._placement.unsettled:
             self.recover()
         self._progress.advance(self._placement.position)
-        return self.recorder.journal.take(), self._progress.shapes()
+        shapes, extents = tuple(self._progress.shapes()), self._progress.extents
+        windows, now = dict(self._sampler.windows), datetime.now(timezone.utc)
+        outcome = Outcome("writing", self.accepted, shapes, windows, extents, now)
+        return self.recorder.journal.take(), outcome
 
     def end(self, *, failed: bool) -> None:
         """Bring all that was taken to disk, and say how it ended; errors are kept in the recorder."""
@@ -230,8 +234,10 @@ class Intake:
         status: Status = "complete" if whole else "cancelled"
         if failed or self.recorder.failed:
             status = "failed"
-        windows = self._sampler.windows
-        self.recorder.close_documents(Outcome(status, self.accepted, tuple(shapes), windows))
+        written = self.accepted - len(self.recorder.lost)
+        windows, now = self._sampler.windows, datetime.now(timezone.utc)
+        outcome = Outcome(status, written, tuple(shapes), windows, time=now)
+        self.recorder.close_documents(outcome)
 
     def _progressed(self) -> tuple[int, int]:
         """Return what differs as soon as a frame was taken or places were skipped."""

@@ -6,12 +6,13 @@ An error at any step is kept, and the steps after it are still done, so that all
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import WriteError, describe_frames
 from ome_writers.formats import CarryingDocuments, GrowingDocuments
-from ome_writers.storage import Failure, SettlingEngine
+from ome_writers.storage import Failure, PatchingEngine, SettlingEngine
 from ome_writers.storage.files import sync_folder
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ class Recorder:
         """Whether something could not be written; asked before each frame."""
         return bool(self._losses or self._failures)
 
+    @property
+    def lost(self) -> set[int]:
+        """The numbers of the frames that could not be written."""
+        return {n for failure in (*self._losses, *self._failures) for n in failure.frames}
+
     def error(self) -> WriteError | None:
         """Return what could not be written, as the error to raise; None when all is well."""
         failures = [*self._losses, *self._failures]
@@ -94,14 +100,14 @@ class Recorder:
         error.__cause__ = first
         return error
 
-    def flush(
-        self, taken: Callable[[], tuple[Sequence[Record], Sequence[tuple[int, ...]]]]
-    ) -> None:
-        """Bring to disk what `taken` returns: the journal's lines and the shapes to show."""
+    def flush(self, taken: Callable[[], tuple[Sequence[Record], Outcome]]) -> None:
+        """Bring to disk what `taken` returns: the journal's lines, and how far the acquisition is."""
         with self._flushing:
-            lines, shapes = taken()
-            self._try(lambda: self.engine.flush(shapes))
-            self._try(lambda: self._grow(shapes))
+            lines, outcome = taken()
+            self._try(lambda: self.engine.flush(outcome.shapes))
+            if not self.failed:  # otherwise not all of these frames are on disk
+                self._report(outcome)
+            self._try(lambda: self._grow(outcome.shapes))
             self._try(lambda: self.journal.write(lines))
 
     def confirm(self, frames: int) -> None:
@@ -193,6 +199,19 @@ class Recorder:
                 f"The metadata of {self._where} could not be written: {type(error).__name__}: {error}. Free space or "
                 f"repair the disk: the next metadata, or `close`, bring this to disk, too."
             ) from error
+
+    def _report(self, outcome: Outcome) -> None:
+        """Have the documents show how far the acquisition is.
+
+        An error is not a failure of the acquisition (on Windows a reader may hold a document open for a moment):
+        the next flush, or `close`, writes the same documents again.
+        """
+        with self._speaking, suppress(OSError):
+            patches = () if self.discarded else self._documents.progress(outcome)
+            if isinstance(self.engine, PatchingEngine):
+                for patch in patches:
+                    self.engine.patch(*patch)
+            self._put_documents()
 
     def _grow(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Tell the documents how long the arrays have become, where it is the documents that say so."""

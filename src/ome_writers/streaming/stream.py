@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from psygnal import SignalGroup
     from typing_extensions import Self
 
+    from ome_writers.formats import Outcome
     from ome_writers.formats.frame_metadata import Record
     from ome_writers.routing import Plan
     from ome_writers.settings import AcquisitionSettings
@@ -475,7 +476,7 @@ class OMEStream:
             self._recorder.flush(self._due)
         self._recorder.confirm(self._intake.accepted)
 
-    def _due(self) -> tuple[list[Record], list[tuple[int, ...]]]:
+    def _due(self) -> tuple[list[Record], Outcome]:
         with self._lock:
             return self._intake.due()
 

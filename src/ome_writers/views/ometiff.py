@@ -16,6 +16,7 @@ import numpy as np
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.location import first_tiff
 from ome_writers.formats.ome_xml import acquisition_facts
+from ome_writers.formats.ome_xml.annotations import frames_in, without_progress
 from ome_writers.formats.ometiff.first_page import metadata_file, ome_xml_text, parsed
 from ome_writers.formats.ometiff.pixels import PlaneRun, images_of, plane_runs, sizes_of
 from ome_writers.untrusted import member
@@ -125,6 +126,9 @@ class _Dataset:
         """Return all images as the OME-XML describes them now."""
         text = self._document(self.file(self._first.name).description())
         with self._lock:
+            if text != self._text and without_progress(text) == without_progress(self._text or b""):
+                self._text = text  # only the count of frames changed: there is no need to parse it
+                self._facts = {**self._facts, "frames_written": frames_in(text)}
             if text != self._text:
                 try:
                     xml = parsed(text, self._first)

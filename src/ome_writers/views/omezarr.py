@@ -71,7 +71,7 @@ class StoredStream:
         self._arrays = arrays
 
     def extents(self) -> Mapping[str, int]:
-        """Return how far each acquisition axis goes in the arrays as they are now."""
+        """Return how far each acquisition axis goes in the arrays; while they are written, how far it was reached."""
         shapes = [
             [image.frames_along(axis, extent) for axis, extent in enumerate(array.shape)]
             for image, array in zip(self.plan.images, self._arrays, strict=True)
@@ -84,6 +84,10 @@ class StoredStream:
         ):
             stored = count if axis is None else -(-hull[axis] // stride)
             extents[name] = stored or 0 if count is None else min(stored or 0, count)
+        reached = self._facts().get("extents")
+        for name, extent in reached.items() if isinstance(reached, dict) else ():
+            if name in extents and isinstance(extent, int):
+                extents[name] = min(extents[name], max(0, extent))
         return extents
 
     def took(self, index: tuple[int, ...]) -> bool:
@@ -103,6 +107,10 @@ class StoredStream:
         """Return what the root document says."""
         return _summary(self._root)
 
+    def _facts(self) -> dict[str, Any]:
+        facts = self._root.read().get("attributes", {}).get("ome_writers", {})
+        return facts if isinstance(facts, dict) else {}
+
     def _plane(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         array = self._arrays[image]
         shape = array.shape
@@ -111,8 +119,7 @@ class StoredStream:
         try:
             plane: NDArray[np.generic] = array[index]
         except TornError:
-            status = self._root.read().get("attributes", {}).get("ome_writers", {}).get("status")
-            if status != "writing":
+            if self._facts().get("status") != "writing":
                 raise
             # some engines leave shards without an index until they are complete
             return np.zeros(shape[-2:], array.dtype)

@@ -86,6 +86,7 @@ def test_ome_xml(microscope: CMMCorePlus, tmp_path: Path) -> None:
         (r'(?<=DeltaT=")[^"]+', "<seconds>"),
         (r'(?<=Creator=")[^"]+', "<creator>"),
         (r'(?<="version":")[^"]+', "<version>"),
+        (r'(?<="updated":")[^"]+', "<time>"),
         (r"Micro-Manager: [^\"]+", "Micro-Manager: <software>"),
         (r'(?<=<M K="acquisition_date">)[^<]+', "<date>"),
         (r'(?s)(?<=<M K="software">).*?(?=</M>)', "<software>"),

@@ -196,15 +196,15 @@ def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_describes_a_dataset_while_it_is_written(tmp_path: Path) -> None:
-    """A dataset whose stream is open has the status ``writing``, and says how many frames are expected."""
+    """A dataset whose stream is open has the status ``writing``, and says how many of its frames are on disk."""
     path = tmp_path / "live.ome.zarr"
     dimensions = dims_from_standard_axes({"t": 3, "y": 8, "x": 8})
     settings = AcquisitionSettings(root_path=path, dimensions=dimensions, dtype="uint8")
     with create_stream(settings) as stream:
         stream.append(np.zeros((8, 8), np.uint8))
         description = describe(path)
-    assert (description.status, description.frames) == ("writing", "3 expected")
-    assert describe(path).frames == "1 of 3"
+    assert (description.status, description.frames) == ("writing", "0 of 3 frames")
+    assert describe(path).frames == "1 of 3 frames"
 
 
 @pytest.mark.parametrize(
@@ -256,9 +256,9 @@ def test_the_frames_of_a_tiff_are_those_that_were_written(tmp_path: Path, told: 
     path = tmp_path / "one.ome.tiff"
     dims = dims_from_standard_axes({"t": 6, "y": 8, "x": 8})
     stream = create_stream(AcquisitionSettings(root_path=path, dimensions=dims, dtype="uint8"))
-    assert describe(path).frames == "6 expected"
+    assert describe(path).frames == "0 of 6 frames"
     for number in range(4):
         facts = {"number": number} if number < told else None
         stream.append(np.ones((8, 8), "uint8"), frame_metadata=facts)
     stream.close()
-    assert describe(path).frames == "4 of 6"
+    assert describe(path).frames == "4 of 6 frames"

@@ -6,6 +6,7 @@ import os
 import time
 from collections import deque
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ome_writers.cli.arguments import ask_dataset, positive
@@ -34,6 +35,7 @@ class Watched:
     occupied: int = 0
     rate: float = 0.0
     looked: float = 0.0
+    first: Description | None = None  # the first one that counts frames
 
     def look(self, path: Path) -> tuple[Description, Mapping[str, str]]:
         """Return what the dataset says of itself, and what there is to show."""
@@ -42,6 +44,8 @@ class Watched:
         if self.looked:
             self.rate = max(0.0, (occupied - self.occupied) / (now - self.looked))
         self.occupied, self.looked = occupied, now
+        if self.first is None and description.frames_written:
+            self.first = description
         return description, self._facts(description)
 
     def _facts(self, description: Description) -> Mapping[str, str]:
@@ -55,7 +59,32 @@ class Watched:
         }
         if description.frames is not None:
             facts["frames"] = description.frames
+        if (speed := self._frames_per_second(description)) > 0:
+            facts["speed"] = f"{speed:.3g} frames/s"
+            left = (description.frames_expected or 0) - (description.frames_written or 0)
+            if left > 0:
+                facts["time left"] = f"about {timedelta(seconds=round(left / speed))}"
         return facts
+
+    def _frames_per_second(self, description: Description) -> float:
+        """Return how fast frames were written since the first look; 0 if that is not known yet."""
+        if self.first is None or description.status != "writing":
+            return 0.0
+        frames = (description.frames_written or 0) - (self.first.frames_written or 0)
+        seconds = _seconds_between(self.first.updated, description.updated)
+        return frames / seconds if seconds > 0 else 0.0
+
+
+def _seconds_between(first: str | None, last: str | None) -> float:
+    """Return the seconds between two times in ISO 8601, as the writer's clock has them; 0 if one is unknown."""
+    try:
+        # before Python 3.11 "Z" is not read as UTC
+        begin, end = (
+            datetime.fromisoformat((t or "").replace("Z", "+00:00")) for t in (first, last)
+        )
+        return (end - begin).total_seconds()
+    except (ValueError, TypeError):
+        return 0.0
 
 
 def _occupied(path: Path) -> int:

@@ -83,7 +83,9 @@ class Description:
     status
         ``writing``, ``complete``, ``cancelled`` or ``failed``; None where nobody said.
     frames_written, frames_expected
-        Numbers of frames; None where nobody said, or nobody knows yet: they are counted when the writer is done.
+        Numbers of frames, None if unknown; of a dataset that is being written, at its last flush.
+    updated
+        When the number of frames was written, in ISO 8601; None if unknown.
     written_by
         Program and version, or None.
     files, bytes_on_disk
@@ -102,6 +104,7 @@ class Description:
     files: int
     bytes_on_disk: int
     images: tuple[ImageDescription, ...]
+    updated: str | None = None
 
     @property
     def frames(self) -> str | None:
@@ -109,7 +112,7 @@ class Description:
         if self.frames_written is None:
             return f"{self.frames_expected} expected" if self.frames_expected else None
         expected = f" of {self.frames_expected}" if self.frames_expected else ""
-        return f"{self.frames_written}{expected}"
+        return f"{self.frames_written}{expected} frames"
 
     def to_json(self) -> dict[str, Any]:
         """Return nested dicts and lists that `json.dumps` takes."""

@@ -41,6 +41,10 @@ def describe_tiff(path: Path) -> Description:
     files, size = measure(members)
     plates = xml.find("{*}Plate") is not None
     facts = acquisition_facts(xml)
+    home = folder / Path(images[0].path).name if images else first
+    if facts.get("status") == "writing" and pointer is None and home != first and home.is_file():
+        # of the files of a set, only the first one counts the frames while they are written
+        facts = acquisition_facts(parsed(ome_xml_text(home), home))
     status, written = facts.get("status"), _count(facts.get("frames_written"))
     if not isinstance(status, str):  # another writer's file
         status, written = None, len(xml.findall(".//{*}Plane")) or None
@@ -49,12 +53,13 @@ def describe_tiff(path: Path) -> Description:
         format="OME-TIFF",
         layout="plate" if plates else "image" if len(images) == 1 else "collection",
         status=status,
-        frames_written=None if status == "writing" else written,
+        frames_written=written,
         frames_expected=_count(facts.get("frames_expected")),
         written_by=xml.get("Creator"),
         files=files,
         bytes_on_disk=size,
         images=images,
+        updated=facts.get("updated"),
     )
 
 

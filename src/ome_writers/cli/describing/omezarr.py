@@ -36,12 +36,13 @@ def describe_zarr(path: Path) -> Description:
         format=f"OME-Zarr {ome.get('version', '(version not said)')}",
         layout=layout,
         status=None if status is None else str(status),
-        frames_written=None if status == "writing" else _count(counts.get("written")),
+        frames_written=_count(counts.get("written")),
         frames_expected=_count(counts.get("expected")),
         written_by=f"ome-writers {version}" if version else None,
         files=files,
         bytes_on_disk=size,
         images=images,
+        updated=ours.get("updated"),
     )
 
 

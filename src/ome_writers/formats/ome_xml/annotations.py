@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
+from ome_writers.formats.documents import Patch
 from ome_writers.formats.ome_xml.text import attribute, content
 from ome_writers.formats.strict_json import to_strict_json
 
@@ -20,9 +21,13 @@ __all__ = [
     "acquisition_annotation",
     "acquisition_facts",
     "facts_of",
+    "frames_in",
     "map_annotation",
+    "padded_progress",
     "uri",
     "value_of",
+    "with_progress",
+    "without_progress",
 ]
 
 OWN_NAMESPACE = "ome_writers"
@@ -37,6 +42,8 @@ _URI = re.compile(
 )
 # What XML cannot hold, or reads back as another character (a carriage return as a line feed).
 _NEEDS_ESCAPE = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
+_PROGRESS = re.compile(rb'"frames_written":(\d+),"updated":"[0-9TZ:.-]*" *')
+_PROGRESS_WIDTH = 80  # the largest 64-bit number, and a timestamp of 24 characters
 _NOT_PLAIN = re.compile("[^A-Za-z0-9._~ /-]|(?<=/)/|^/")
 
 
@@ -70,6 +77,34 @@ def acquisition_annotation(
         f'<CommentAnnotation ID="{identifier}" Namespace="{OWN_NAMESPACE}">'
         f"<Value>{json}</Value></CommentAnnotation>"
     )
+
+
+def padded_progress(frames: int, timestamp: str) -> bytes:
+    """Return the members of the acquisition's facts that change with each flush, always of the same length."""
+    text = f'"frames_written":{frames},"updated":"{timestamp}"'
+    return text.ljust(_PROGRESS_WIDTH).encode()
+
+
+def with_progress(document: bytes, key: str) -> tuple[bytes, Patch | None]:
+    """Return a document with `padded_progress` in it, and where that is; None if it has no such facts."""
+    begin = document.find(f'Namespace="{OWN_NAMESPACE}"'.encode())
+    found = _PROGRESS.search(document, begin) if begin >= 0 else None
+    if found is None:
+        return document, None
+    padded = found[0].ljust(_PROGRESS_WIDTH)
+    text = document[: found.start()] + padded + document[found.end() :]
+    return text, Patch(key, found.start(), padded, padded)
+
+
+def frames_in(document: bytes) -> int | None:
+    """Return how many frames a document counts that is being written; None if it does not count any."""
+    found = _PROGRESS.search(document)
+    return int(found[1]) if found else None
+
+
+def without_progress(document: bytes) -> bytes:
+    """Return a document without what changes with each flush."""
+    return _PROGRESS.sub(b"", document)
 
 
 def acquisition_facts(xml: Element) -> dict[str, Any]:

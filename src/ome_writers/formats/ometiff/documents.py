@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ome_writers.formats.documents import Outcome, check_global, own_version
 from ome_writers.formats.ome_xml import binary_only, letters, render_body, render_planes, whole
+from ome_writers.formats.ome_xml.annotations import padded_progress, with_progress
 from ome_writers.formats.ometiff.entry import entry_file
 from ome_writers.formats.ometiff.layout import TiffSet, is_set, pages_of
 from ome_writers.formats.strict_json import plain
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from ome_types.model import OME
 
-    from ome_writers.formats.documents import Layout
+    from ome_writers.formats.documents import Layout, Patch
     from ome_writers.formats.frame_metadata import Journal
     from ome_writers.formats.ome_xml import Body, Planes
     from ome_writers.formats.ometiff.models import Edited
@@ -39,11 +40,15 @@ class TiffDocuments:
         self._layout = layout
         self._files = TiffSet.of(plan, layout)
         self._began = datetime.datetime.now(datetime.timezone.utc)
-        self._outcome = Outcome("writing", 0, tuple(i.array.shape for i in plan.images))
+        shapes = tuple(i.array.shape for i in plan.images)
+        self._outcome = Outcome("writing", 0, shapes, time=self._began)
         self._globals: dict[str, Mapping[str, Any]] = {}
         self._planes: dict[int, Planes] = {}
         self._edited: dict[int, Edited] = {}
         self._dirty = set(self._files.keys)
+        self._progress: Patch | None = (
+            None  # the part of the first document that changes with each flush
+        )
         self._obsolete: list[int] = []
 
     def render(self) -> Iterator[tuple[str, bytes]]:
@@ -65,9 +70,21 @@ class TiffDocuments:
                 text = whole(body, urns.get(number))
             if number == self._files.whole[0]:
                 first = text
+                if self._outcome.status == "writing":
+                    text, self._progress = with_progress(text, key)
             yield key, text
         if first and self._layout.entry:
             yield self._layout.entry, entry_file(first, self._layout.root.name)
+
+    def progress(self, outcome: Outcome) -> tuple[Patch, ...]:
+        """Record how far the acquisition is, in place, in the first document that holds everything."""
+        self._outcome = dataclasses.replace(outcome, shapes=self._outcome.shapes)
+        if self._progress is None:
+            return ()
+        new = padded_progress(outcome.frames_written, outcome.timestamp)
+        patch = self._progress._replace(new=new)
+        self._progress = patch._replace(old=new)
+        return (patch,) if patch.new != patch.old else ()
 
     def grow(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Take note of the shapes that the arrays show from now on."""
@@ -165,6 +182,7 @@ class TiffDocuments:
             "status": self._outcome.status,
             "frames_expected": self._plan.frames,
             "frames_written": self._outcome.frames_written,
+            "updated": self._outcome.timestamp,
         }
         if self._plan.settings.on_incomplete == "keep":
             state["on_incomplete"] = "keep"

@@ -10,6 +10,7 @@ from ome_writers.formats.documents import RESERVED_NAMESPACES, Outcome, check_gl
 from ome_writers.formats.frame_metadata import EMBED_BYTES, JOURNAL_NAME, latest
 from ome_writers.formats.omezarr import ngff
 from ome_writers.formats.omezarr.layout import below
+from ome_writers.formats.omezarr.windows import DisplayWindows
 from ome_writers.formats.plates import is_plate, plate_layout
 from ome_writers.formats.strict_json import plain
 
@@ -24,8 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = ["ZarrDocuments"]
 
+WINDOW_IMAGES = 16
+"""How many images get new display windows in one flush, at most: each costs the rewriting of its document."""
 XML_KEY = "OME/METADATA.ome.xml"
-_OURS = ("version", "status", "frames", "settings")  # in ``ome_writers``: nobody else writes them
+_OURS = (
+    "version",
+    "status",
+    "frames",
+    "updated",
+    "extents",
+    "settings",
+)  # in ``ome_writers``: nobody else writes them
 
 
 class ZarrDocuments:
@@ -43,6 +53,7 @@ class ZarrDocuments:
         self._journal: Journal | None = None
         self._globals: dict[str, Attributes] = {}
         self._outcome = Outcome("writing", 0, tuple(i.array.shape for i in plan.images))
+        self._windows = DisplayWindows(plan.images)
         self._build()
 
     @property
@@ -104,19 +115,33 @@ class ZarrDocuments:
         self._dirty.add("")
         self._describe()
 
+    def progress(self, outcome: Outcome) -> tuple[()]:
+        """Record how far the acquisition is; see `formats.documents.Documents.progress`.
+
+        Display windows follow the data: `WINDOW_IMAGES` images at most change at once.
+        """
+        before, self._outcome = self._outcome, outcome
+        if (outcome.frames_written, outcome.extents) != (before.frames_written, before.extents):
+            self._groups[""]["ome_writers"].update(self._status())
+            self._dirty.add("")
+        for number in self._windows.outdated(outcome.windows)[:WINDOW_IMAGES]:
+            self._refresh(self._plan.images[number])
+        return ()
+
     def finish(self, outcome: Outcome, journal: Journal) -> None:
         """Take in how the acquisition ended; see `formats.documents.Documents.finish`."""
         self._outcome = outcome
         self._journal = journal
+        self._windows.outdated(outcome.windows)
         for image, path in zip(self._plan.images, self._layout.images, strict=True):
             attributes = self._groups[path]
-            fresh = self._image(image, outcome)
-            attributes["ome"] = _merged(attributes.get("ome"), self._generated[path], fresh)
+            self._refresh(image)
             if journal.count(image.number):
                 ours = attributes.setdefault("ome_writers", {"version": own_version()})
                 ours["frame_metadata"] = self._frame_metadata(image.number, journal)
-            self._dirty.add(path)
-        self._groups[""]["ome_writers"].update(self._status())
+        ours = self._groups[""]["ome_writers"]
+        ours.pop("extents", None)  # from now on those of the arrays
+        ours.update(self._status())
         self._dirty.add("")
         self._describe()
 
@@ -175,7 +200,7 @@ class ZarrDocuments:
             self._groups["OME"] = {"ome": {"version": ngff.VERSION, "series": list(layout.images)}}
         for image, path in zip(plan.images, layout.images, strict=True):
             attributes = self._groups.setdefault(path, {})
-            attributes["ome"] = self._image(image, self._outcome)
+            attributes["ome"] = self._image(image)
             self._generated[path] = copy.deepcopy(attributes["ome"])
             facts = ngff.channel_facts(image, image.array.shape)
             if facts:
@@ -189,16 +214,29 @@ class ZarrDocuments:
         self._dirty = set(self._groups)
         self._describe()
 
-    def _image(self, image: ImagePlan, outcome: Outcome) -> Attributes:
-        shape = outcome.shapes[image.number]
-        return ngff.image(image, shape, outcome.windows, name=_stem(self._layout.output.name))
+    def _image(self, image: ImagePlan) -> Attributes:
+        shape = self._outcome.shapes[image.number]
+        windows = self._windows.of(image.number)
+        return ngff.image(image, shape, windows, name=_stem(self._layout.output.name))
+
+    def _refresh(self, image: ImagePlan) -> None:
+        """Bring the document of an image up to date; what a client has changed in it stays."""
+        path = self._layout.images[image.number]
+        fresh = self._image(image)
+        attributes = self._groups[path]
+        attributes["ome"] = _merged(attributes.get("ome"), self._generated[path], fresh)
+        self._generated[path] = fresh
+        self._dirty.add(path)
 
     def _status(self) -> Attributes:
-        return {
-            "version": own_version(),
-            "status": self._outcome.status,
-            "frames": {"expected": self._plan.frames, "written": self._outcome.frames_written},
-        }
+        outcome = self._outcome
+        status: Attributes = {"version": own_version(), "status": outcome.status}
+        status["frames"] = {"expected": self._plan.frames, "written": outcome.frames_written}
+        if outcome.time is not None:
+            status["updated"] = outcome.timestamp
+        if outcome.extents:
+            status["extents"] = dict(outcome.extents)
+        return status
 
     def _frame_metadata(self, image: int, journal: Journal) -> Any:
         """Return what an image's document says of its frames: all of it, or where it lies."""

@@ -37,7 +37,7 @@ _MICROMETERS = {
 def image(
     plan: ImagePlan,
     shape: Sequence[int],
-    windows: Mapping[tuple[int, int], tuple[float, float]],
+    windows: Mapping[int, tuple[float, float]],
     *,
     name: str,
 ) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def image(
     shape
         The shape that its array shows.
     windows
-        (image, channel) to the range of the data, where it is known.
+        Channel number to the range of the data, where it is known.
     name
         What to call an image that has no name of its own.
     """
@@ -70,7 +70,7 @@ def image(
     document["omero"] = {
         "name": plan.name or name,
         "channels": [
-            _omero_channel(channel, windows.get((plan.number, i)), plan.array.dtype)
+            _omero_channel(channel, windows.get(i), plan.array.dtype)
             for i, channel in enumerate(_channels(plan, shape))
         ],
         "rdefs": {"model": "color", "defaultT": 0, "defaultZ": 0},

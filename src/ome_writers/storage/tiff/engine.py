@@ -17,6 +17,7 @@ from ome_writers.storage.contract import EngineStats, Failure
 from ome_writers.storage.files import replace, sync_folder
 from ome_writers.storage.handles import Handles
 from ome_writers.storage.pool import Pool
+from ome_writers.storage.positional import patch_at
 from ome_writers.storage.tiff.blocks import Block
 from ome_writers.storage.tiff.codec import Codec
 from ome_writers.storage.tiff.file import TiffFile
@@ -214,6 +215,14 @@ class TiffEngine:
             self._files[self._numbers[key]].describe(content)
         else:
             replace(self._root / key, content, durable=self._durable)
+
+    def patch(self, key: str, offset: int, old: bytes, new: bytes) -> None:
+        """Overwrite bytes of a document in place; see `storage.contract.PatchingEngine.patch`."""
+        if key in self._numbers:
+            self._files[self._numbers[key]].patch_description(offset, old, new)
+        else:
+            with (self._root / key).open("r+b", buffering=0) as file:
+                patch_at(file.fileno(), offset, old, new)
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Bring everything to disk in its final form; see `storage.contract.Engine.close`."""

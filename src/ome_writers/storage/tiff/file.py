@@ -16,7 +16,7 @@ import numpy as np
 
 from ome_writers.locks import new_lock
 from ome_writers.storage.lease import alone_soon
-from ome_writers.storage.positional import read_at, read_whole, write_at
+from ome_writers.storage.positional import patch_at, read_at, read_whole, write_at
 from ome_writers.storage.tiff.directory import HEADER, aligned
 from ome_writers.storage.tiff.landing import Landing
 from ome_writers.storage.tiff.places import Place, Places
@@ -102,6 +102,13 @@ class TiffFile:
             self._lead(self._first_at + self._first.description_at, len(content), place.offset)
             self._places.put_in_force(place)
         self._handles.sync(self.path)
+
+    def patch_description(self, offset: int, old: bytes, new: bytes) -> None:
+        """Overwrite bytes of the ImageDescription, if `old` is there."""
+        with self._lock:
+            if self._made and offset + len(new) <= self._places.in_force.capacity:
+                with self._handles.use(self.path) as fd:
+                    patch_at(fd, self._places.in_force.offset + offset, old, new)
 
     def _lead(self, at: int, *numbers: int) -> None:
         """Write numbers of 8 bytes that lead readers elsewhere, at once."""

@@ -1,0 +1,288 @@
+"""How far a run is, as another process finds it on disk."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from ome_types import from_xml
+
+import ome_writers
+from ome_writers import (
+    AcquisitionSettings,
+    Dimension,
+    OmeTiffFormat,
+    Plate,
+    Position,
+    create_stream,
+    dims_from_standard_axes,
+)
+from ome_writers.cli import main
+from ome_writers.cli.commands.watch import Watched
+from ome_writers.formats.omezarr.documents import WINDOW_IMAGES
+from ome_writers.repair import repair
+
+KILLED = """
+import os, signal, sys
+import numpy as np
+from ome_writers import AcquisitionSettings, create_stream, dims_from_standard_axes
+dims = dims_from_standard_axes({"t": 20, "y": 8, "x": 8})
+stream = create_stream(AcquisitionSettings(root_path=sys.argv[1], dimensions=dims, dtype="uint16"))
+for number in range(7):
+    stream.append(np.full((8, 8), 100 + number, "uint16"))
+stream.flush()
+os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+"""
+FORMATS = ["x.ome.zarr", "x.ome.tiff"]
+
+
+def settings(path: Path, sizes: dict[str, Any], **more: Any) -> AcquisitionSettings:
+    """Return settings that flush when the test says so."""
+    dimensions = dims_from_standard_axes({**sizes, "y": 8, "x": 8})
+    more = {"dtype": "uint16", "flush_interval": 3600, "dimensions": dimensions, **more}
+    return AcquisitionSettings(root_path=path, **more)
+
+
+def frame(value: int) -> np.ndarray[Any, Any]:
+    """Return a frame of one value, with another one in a corner that is sampled."""
+    pixels = np.full((8, 8), value, np.uint16)
+    pixels[0, 0] = 50
+    return pixels
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """Return status, frames and time, as zarr-python or tifffile and ome-types read them."""
+    if path.suffix == ".zarr":
+        found: Any = zarr.open_group(path, mode="r").attrs["ome_writers"]
+        return {"status": found["status"], "updated": found.get("updated"), **found["frames"]}
+    with tifffile.TiffFile(path) as tiff:
+        annotations = from_xml(tiff.ome_metadata or "").structured_annotations.comment_annotations
+    (own,) = (a for a in annotations if a.namespace == "ome_writers")
+    said = json.loads(own.value)
+    counts = {"expected": said["frames_expected"], "written": said["frames_written"]}
+    return {"status": said["status"], "updated": said["updated"], **counts}
+
+
+def windows(path: Path) -> list[tuple[float, float]]:
+    """Return the display windows of an image, as zarr-python reads them."""
+    ome: Any = zarr.open_group(path, mode="r").attrs["ome"]
+    return [(c["window"]["start"], c["window"]["end"]) for c in ome["omero"]["channels"]]
+
+
+def stamps(root: Path) -> dict[Path, tuple[int, int]]:
+    """Return what tells whether a document below a folder was written again."""
+    found = {path: path.stat() for path in root.rglob("zarr.json")}
+    return {path: (stat.st_ino, stat.st_mtime_ns) for path, stat in found.items()}
+
+
+@pytest.mark.parametrize("unbounded", [False, True])
+@pytest.mark.parametrize("name", FORMATS)
+def test_each_flush_writes_the_number_of_frames_and_the_time(
+    name: str, unbounded: bool, tmp_path: Path
+) -> None:
+    """Third-party readers find how many frames are on disk after each flush, and when that was."""
+    path = tmp_path / name
+    with create_stream(settings(path, {"t": None if unbounded else 20})) as stream:
+        for written in (0, 7, 9):
+            while stream.stats().frames_accepted < written:
+                stream.append(frame(200))
+            before = datetime.now(timezone.utc)
+            stream.flush()
+            found = facts(path)
+            expected = None if unbounded else 20
+            assert (found["status"], found["written"]) == ("writing", written)
+            assert found["expected"] == expected
+            if written:
+                updated = datetime.fromisoformat(found["updated"].replace("Z", "+00:00"))
+                assert abs((updated - before).total_seconds()) < 30
+    assert facts(path)["written"] == 9
+
+
+@pytest.mark.parametrize("mode", ["redundant", "master-tiff", "companion-file"])
+def test_every_file_of_a_set_leads_to_the_count(
+    mode: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`info` of the folder and of each file shows the frames that are on disk, while they are written."""
+    tiff = OmeTiffFormat(multi_file_metadata=mode)
+    made = settings(tmp_path / "x.ome.tiff", {"t": 4, "p": ["a", "b", "c"]}, format=tiff)
+    with create_stream(made) as stream:
+        for _ in range(5):
+            stream.append(frame(200))
+        stream.flush()
+        files = [tmp_path / "x", *sorted((tmp_path / "x").glob("*.tiff"))]
+        assert len(files) == 4
+        for file in files:
+            assert main(["info", str(file), "--json"]) == 0
+            assert json.loads(capsys.readouterr().out)["frames_written"] == 5
+        with tifffile.TiffFile(files[1]) as opened:  # it does not follow companion files
+            assert len(opened.series) == (1 if mode == "companion-file" else 3)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+@pytest.mark.parametrize("name", FORMATS)
+def test_info_of_a_killed_dataset_counts_the_frames(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a killed writer leaves says "7 of 20 frames", and is not black, before any repair."""
+    path = tmp_path / name
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], timeout=60, check=False)
+    assert main(["info", str(path)]) == 0
+    assert "7 of 20 frames" in capsys.readouterr().out
+    if path.is_dir():
+        assert windows(path) == [(100, 106)]
+    repair(path)
+    assert facts(path)["written"] == 7
+
+
+def test_a_flush_without_news_writes_no_document(tmp_path: Path) -> None:
+    """Documents are replaced only where something changed."""
+    path = tmp_path / "x.ome.zarr"
+    with create_stream(settings(path, {"t": 4, "p": ["a", "b"]})) as stream:
+        for value in (100, 150, 200):
+            stream.append(frame(value))
+        stream.flush()
+        first = stamps(path)
+        stream.flush()
+        assert stamps(path) == first
+        stream.append(frame(300))
+        stream.flush()
+        second = stamps(path)
+        assert {p for p in second if second[p] != first[p]} == {
+            path / "zarr.json",
+            path / "1/zarr.json",
+        }
+
+
+def test_a_flush_writes_few_documents_of_many_positions(tmp_path: Path) -> None:
+    """Of 1,536 wells a flush rewrites the root, and the windows of a few images; in the end none is black."""
+    plate = Plate.from_standard_wells(1536)
+    names = itertools.product(plate.row_names, plate.column_names)
+    coords = [Position(name="f", plate_row=row, plate_column=column) for row, column in names]
+    frames = [Dimension(name="p", coords=coords), Dimension(name="c", count=1)]
+    dimensions = [Dimension(name="t", count=3), *frames, *dims_from_standard_axes({"y": 8, "x": 8})]
+    path = tmp_path / "x.ome.zarr"
+    with create_stream(settings(path, {}, dimensions=dimensions, plate=plate)) as stream:
+        before = stamps(path)
+        for _ in range(3):
+            for _ in range(20):
+                stream.append(frame(200))
+            stream.flush()
+            after = stamps(path)
+            changed = {p for p in after if after[p] != before[p]}
+            assert path / "zarr.json" in changed
+            assert len(changed) <= 1 + WINDOW_IMAGES
+            before = after
+    assert windows(path / "A/1/f") == windows(path / "AF/48/f") == [(50, 200)]
+
+
+def test_display_windows_follow_the_data(tmp_path: Path) -> None:
+    """The first flush with data sets the window; then it changes when the range is half as wide again."""
+    path = tmp_path / "x.ome.zarr"
+    with create_stream(settings(path, {"t": 40, "c": 2})) as stream:
+        assert windows(path) == [(0, 65535)] * 2
+        found = []
+        for value in (150, 180, 250, 1050):
+            stream.append(frame(value))
+            stream.append(frame(100))
+            stream.flush()
+            found.append(windows(path))
+        assert found == [
+            [(50, 150), (50, 100)], [(50, 150), (50, 100)], [(50, 250), (50, 100)], [(50, 1050), (50, 100)]
+        ]  # fmt: skip
+        stream.append(frame(1100))
+    assert windows(path) == [(50, 1100), (50, 100)]  # the whole range, once it is complete
+
+
+def test_a_window_that_a_client_has_set_stays(tmp_path: Path) -> None:
+    """Flushes and `close` never replace a display window that was set by `update_metadata`."""
+    path = tmp_path / "x.ome.zarr"
+    with create_stream(settings(path, {"t": 40})) as stream:
+        metadata = stream.get_metadata()
+        mine = {"min": 0, "max": 4095, "start": 10, "end": 20}
+        metadata["."]["ome"]["omero"]["channels"][0]["window"] = mine
+        stream.update_metadata(metadata)
+        stream.append(frame(200))
+        stream.flush()
+        assert windows(path) == [(10, 20)]
+    assert windows(path) == [(10, 20)]
+
+
+def test_a_view_of_a_running_dataset_has_the_extent_that_is_written(tmp_path: Path) -> None:
+    """`open().shape` grows with the flushes, and is the planned one of a run that was complete."""
+    path = tmp_path / "x.ome.zarr"
+    with create_stream(settings(path, {"t": 5, "c": 2})) as stream:
+        view = ome_writers.open(path)
+        shapes = []
+        for _ in range(5):
+            stream.append(frame(200))
+            stream.append(frame(300))
+            stream.flush()
+            shapes.append(view.shape)
+        assert shapes == [(t, 2, 8, 8) for t in range(1, 6)]
+        assert view[3, 1, 5, 5] == 300
+    assert view.shape == (5, 2, 8, 8)
+
+
+def test_the_summary_of_a_running_tiff_counts(tmp_path: Path) -> None:
+    """A view of an OME-TIFF shows the count of the last flush, and the sizes of one without an end."""
+    path = tmp_path / "x.ome.tiff"
+    for count in (20, None):
+        with create_stream(settings(path, {"t": count}, overwrite=True)) as stream:
+            view = ome_writers.open(path)
+            for written in (1, 2, 3):
+                stream.append(frame(200))
+                stream.flush()
+                assert (view.summary().state, view.summary().frames) == ("writing", written)
+                assert view.shape == (count or written, 8, 8)
+
+
+def test_a_document_that_cannot_be_replaced_is_written_later(tmp_path: Path) -> None:
+    """A flush that cannot replace the root document loses nothing and does not fail the run."""
+    path = tmp_path / "x.ome.zarr"
+    with create_stream(settings(path, {"t": 4})) as stream:
+        stream.append(frame(200))
+        document = path / "zarr.json"
+        document.rename(tmp_path / "kept.json")
+        document.mkdir()  # nothing can be renamed over a folder
+        stream.flush()
+        document.rmdir()
+        os.replace(tmp_path / "kept.json", document)
+        assert facts(path)["written"] == 0
+        stream.flush()
+        assert facts(path)["written"] == 1
+    assert facts(path) | {"updated": ""} == {
+        "status": "cancelled", "updated": "", "expected": 4, "written": 1
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_watch_estimates_the_time_left(name: str, tmp_path: Path) -> None:
+    """`watch` shows the count, the speed, and when all frames will be there."""
+    path = tmp_path / name
+    watched = Watched(time.monotonic())
+    with create_stream(settings(path, {"t": 100})) as stream:
+        stream.append(frame(200))
+        stream.flush()
+        assert "time left" not in watched.look(path)[1]
+        time.sleep(0.5)
+        for _ in range(9):
+            stream.append(frame(200))
+        stream.flush()
+        shown = watched.look(path)[1]
+    assert shown["frames"] == "10 of 100 frames"
+    speed = float(shown["speed"].split()[0])
+    assert 0.2 < speed < 18  # 9 frames in half a second or more
+    hours, minutes, seconds = map(int, shown["time left"].removeprefix("about ").split(":"))
+    assert hours * 3600 + minutes * 60 + seconds == pytest.approx(90 / speed, rel=0.2, abs=1)
