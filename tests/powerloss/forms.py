@@ -20,6 +20,7 @@ class Form:
 
     `axes` maps each axis, in acquisition order, to (count, chunk, chunks per shard); a count of 0 is unbounded, with
     0 chunks per shard there are no shards. Of the frames `frames` are appended, `flush` is called every `every` frames.
+    With `again` each third frame is followed by an earlier one, which is stored again.
     """
 
     engine: str
@@ -29,6 +30,7 @@ class Form:
     every: int = 7
     shape: tuple[int, int] = (48, 64)
     format: dict[str, str] = field(default_factory=dict)
+    again: bool = False
 
     @property
     def suffix(self) -> str:
@@ -117,6 +119,9 @@ def _tiff(axes: dict[str, int], compression: str = "none", every: int = 7, **for
 
 FORMS = {
     **_zarr("direct"),
+    "direct: shards, zstd, frames again": Form(
+        "direct", {"t": (60, 1, 8)}, "zstd", every=5, again=True
+    ),
     **_large_index("direct", "none"),
     **_large_index("direct", "zstd"),
     **_large_index("direct", "blosc-zstd"),
@@ -126,6 +131,10 @@ FORMS = {
     **_zarr("zarrs-python"),
     "OME-TIFF": _tiff({"t": 30, "c": 2}),
     "OME-TIFF, zstd": _tiff({"t": 30, "c": 2}, "zstd"),
+    "OME-TIFF, frames again": Form("tifffile", {"t": (60, 1, 0)}, every=5, again=True),
+    "OME-TIFF, zstd, frames again": Form(
+        "tifffile", {"t": (60, 1, 0)}, "zstd", every=5, again=True
+    ),
     "OME-TIFF, no end": _tiff({"t": 0, "c": 2}),
     "OME-TIFF, no end, zstd": _tiff({"t": 0, "z": 3}, "zstd"),
     "OME-TIFF, positions": _tiff({"t": 16, "p": 3}),

@@ -22,7 +22,10 @@ def main(name: str, output: str, marks: str) -> None:
     stream = create_stream(form.settings(Path(output)))
     os.write(marked, b"0")
     for number in range(form.frames):
-        stream.append(form.frame(number), frame_metadata=metadata(number))
+        frames = [number, number // 2] if form.again and number % 3 == 2 else [number]
+        for each in frames:
+            index = {"t": each} if form.again else None
+            stream.append(form.frame(each), index=index, frame_metadata=metadata(each))
         if number % form.every == form.every - 1:
             stream.flush()
             os.write(marked, b"%d" % (number + 1))

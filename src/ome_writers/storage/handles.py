@@ -29,11 +29,16 @@ class Handles:
         Whether `sync` forces data to the medium, or does nothing.
     flags
         With what files are opened besides, as for `os.open`.
+
+    Attributes
+    ----------
+    durable
+        As the parameter.
     """
 
     def __init__(self, *, durable: bool, flags: int = 0) -> None:
         self._flags = flags
-        self._durable = durable
+        self.durable = durable
         self._most = _MOST_OPEN
         self._lock = new_lock()
         self._open: OrderedDict[Path, int] = OrderedDict()
@@ -52,7 +57,7 @@ class Handles:
                 fd = self._open[path] = open_file(path, create=create, flags=self._flags)
             self._open.move_to_end(path)
             self._users[path] = self._users.get(path, 0) + 1
-            if self._durable and writing:
+            if self.durable and writing:
                 self._unsynced.add(path)
         try:
             yield fd
@@ -65,7 +70,7 @@ class Handles:
 
     def sync(self, path: Path) -> None:
         """Force one file to the medium, when that was asked for."""
-        if self._durable:
+        if self.durable:
             with self.use(path, writing=False) as fd:
                 os.fsync(fd)
             with self._lock:

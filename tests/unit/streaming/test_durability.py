@@ -94,13 +94,14 @@ def settings(output: Path, engine: str, shards: bool, **more: Any) -> Acquisitio
         root_path=output,
         dimensions=(
             Dimension(name="p", type="position", count=2),
-            Dimension(name="t", count=9, chunk_size=1, shard_size_chunks=3 if shards else None),
+            Dimension(
+                name="t", count=9, **({"chunk_size": 1, "shard_size_chunks": 3} if shards else {})
+            ),
             Dimension(name="y", count=16, **ones),
             Dimension(name="x", count=16, **ones),
         ),
         dtype="uint16",
-        format=engine,
-        **{"durability": "disk", "flush_interval": 100, **more},
+        **{"format": engine, "durability": "disk", "flush_interval": 100, **more},
     )
 
 
@@ -113,6 +114,29 @@ def test_every_file_and_folder_is_synced(
     """After creation, a flush and close all files, and all folders up to the first that existed, are synced."""
     output = tmp_path / "new" / "folders" / "x.ome.zarr"
     stream = create_stream(settings(output, engine, shards, compression=compression))
+    assert not synced.missing(tmp_path)
+    for number in range(11):
+        stream.append(np.full((16, 16), number + 1, "uint16"))
+        if number in (2, 7):
+            stream.flush()
+            assert not synced.missing(tmp_path)
+    stream.close()
+    assert not synced.missing(tmp_path)
+    assert not synced.early
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+@pytest.mark.parametrize("single_file", ["always", "never"])
+def test_every_file_of_an_ome_tiff_is_synced(
+    tmp_path: Path, synced: Synced, single_file: str, compression: str
+) -> None:
+    """Also the files of an OME-TIFF, and the folders above it, are synced after creation, a flush and close."""
+    form = {"name": "ome-tiff", "prefer_single_file": single_file}
+    stream = create_stream(
+        settings(
+            tmp_path / "new" / "x.ome.tiff", "tifffile", False, compression=compression, format=form
+        )
+    )
     assert not synced.missing(tmp_path)
     for number in range(11):
         stream.append(np.full((16, 16), number + 1, "uint16"))

@@ -88,7 +88,8 @@ class TiffEngine:
             alike = tuple(map(id, plans))
             if alike not in structures:
                 # readers that take a page of another file for a piece of this one read wrong pixels in silence
-                geometry = Geometry(plans, parted=len(self._members) > 1)
+                parted = len(self._members) > 1
+                geometry = Geometry(plans, parted=parted, durable=options.durable)
                 blanks = [self._blank(s.kind) if s.compressed else None for s in geometry.series]
                 structures[alike] = Structure(geometry, blanks, _software())
             file = TiffFile(root / key, structures[alike], self._handles)

@@ -3,7 +3,7 @@
 
 Each change that a reader can notice is one small write, done last: the number that points to what was written
 before. So a reader that polls, and whoever opens the file after the process was killed, finds the old state
-or the new one.
+or the new one. With durable files what was written is synced before the number that points to it is written.
 """
 
 from __future__ import annotations
@@ -76,6 +76,8 @@ class TiffFile:
         self._made = False
         self._landing = Landing(self.geometry, structure)
         self._moved: dict[int, int] = {}  # where planes lie that came again
+        # of compressed pages whose records do not lead to them yet: offset and bytes of each strip
+        self._unshown: dict[int, list[tuple[int, int]]] = {}
         self._cut_behind: int | None = None  # the last page that has its room still
         self._kept: NDArray[np.int64] | None = None  # pages that the next description tells of
         self._alone = False
@@ -151,6 +153,7 @@ class TiffFile:
             self._link(rows * pages - 1, None)
             for row in reversed(joints):
                 self._link(row * pages - 1, row * pages)
+            self._handles.sync(self.path)
             self._link(self._visible * pages - 1, self._visible * pages)
             self._visible = rows
 
@@ -196,6 +199,7 @@ class TiffFile:
                 return
             if self._has_tail(self._kept):
                 self._link(int(self._kept[-1]), None)
+                self._handles.sync(self.path)
             if self._can_shrink():
                 self._places.end = self._shrunk()
                 self._places.forget_all_but_one()
@@ -277,6 +281,7 @@ class TiffFile:
             self._stay_ahead(fd)
         if self.geometry.grows:
             self._link(self.geometry.pages_in_row - 1, None)
+        self._handles.sync(self.path)
         self._made = True
 
     def _stay_ahead(self, fd: int) -> None:
@@ -335,6 +340,16 @@ class TiffFile:
     def show_landed(self) -> None:
         """Lead the records of the planes that have landed since the last time to their places."""
         self._show_pages(self._landing.take())
+        if not self._unshown:
+            return
+        unshown = list(self._unshown.items())
+        self._handles.sync(self.path)
+        with self._handles.use(self.path) as fd:
+            for page, strips in unshown:
+                self._patch(fd, page, *zip(*strips, strict=True))
+                with self._lock:
+                    if self._unshown[page] is strips:
+                        del self._unshown[page]
 
     def _show_pages(self, pages: NDArray[np.int64]) -> None:
         if not len(pages):
@@ -364,7 +379,10 @@ class TiffFile:
                     self._patch(fd, page, starts, series.strip_bytes)
 
     def write_stored(self, page: int, stored: Sequence[bytes]) -> None:
-        """Append the stored strips of a compressed page, then have its record point to them."""
+        """Append the stored strips of a compressed page, then have its record point to them.
+
+        With durable files the next `show_landed` does that, after it has synced the strips.
+        """
         counts = [len(s) for s in stored]
         with self._handles.use(self.path) as fd:
             with self._lock:
@@ -372,7 +390,11 @@ class TiffFile:
                 self._stay_ahead(fd)
             starts = [offset + sum(counts[:i]) for i in range(len(counts))]
             write_at(fd, list(stored), offset)
-            self._patch(fd, page, starts, counts)
+            if not self._handles.durable:
+                self._patch(fd, page, starts, counts)
+                return
+            with self._lock:
+                self._unshown[page] = list(zip(starts, counts, strict=True))
 
     def _patch(self, fd: int, page: int, starts: Sequence[int], counts: Sequence[int]) -> None:
         """Have the record of a page lead to other strips, with one write."""
@@ -390,8 +412,11 @@ class TiffFile:
                 at = self._plane_at(page)
                 parts = zip(series.strip_bytes, series.strip_starts, strict=True)
                 return [read_whole(fd, count, at + start) for count, start in parts]
-            now = read_at(fd, records.strips_span, self._record_at(page) + records.strips_at)
-            return [read_whole(fd, count, offset) for offset, count in records.read_strips(now)]
+            strips = self._unshown.get(page)
+            if strips is None:
+                now = read_at(fd, records.strips_span, self._record_at(page) + records.strips_at)
+                strips = records.read_strips(now)
+            return [read_whole(fd, count, offset) for offset, count in strips]
 
     def has(self, page: int) -> bool:
         """Whether a page has a place."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Geometry", "Segment", "Series"]
 
+_SECTOR = 512  # bytes that a disk writes whole, or not at all, when the power fails
 _SEGMENT_BYTES = 64 * 2**20  # of planes: what a growing file is longer than it need be
 _FIRST_ROWS = 16  # then each segment doubles the file, up to
 _MOST_ROWS = 8192
@@ -101,9 +102,12 @@ class Geometry:
         The arrays that the file holds.
     parted
         Whether no page may be one piece of the file; see `PageKind.of`.
+    durable
+        Whether power loss must not tear the numbers in a record that say where the strips of a page lie. They may be
+        several; then records begin at sectors of the disk.
     """
 
-    def __init__(self, plans: Sequence[ArrayPlan], *, parted: bool) -> None:
+    def __init__(self, plans: Sequence[ArrayPlan], *, parted: bool, durable: bool = False) -> None:
         self.series: list[Series] = []
         pages = room = 0
         for plan in plans:
@@ -116,7 +120,9 @@ class Geometry:
         self.grows = any(s.growing is not None for s in self.series)
         self.pages_in_row = pages
         self.row_room = room
-        self.record = max(s.records.nbytes for s in self.series)
+        several = any(s.compressed or len(s.strip_bytes) > 1 for s in self.series)
+        self._unit = _SECTOR if durable and several else 8
+        self.record = aligned(max(s.records.nbytes for s in self.series), self._unit)
         self.segments: list[Segment] = []
         self._starts = np.array([s.first for s in self.series])
 
@@ -146,7 +152,7 @@ class Geometry:
         else:
             hole = aligned(offset, 16)
             offset = hole + max(series.stride for series in self.series)
-        records = aligned(offset) - (self.record if skip_first else 0)
+        records = aligned(offset, self._unit) - (self.record if skip_first else 0)
         data = aligned(records + rows * self.pages_in_row * self.record, 16)
         return Segment(self.rows, rows, records, hole, data, data + rows * self.row_room)
 
