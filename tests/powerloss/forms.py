@@ -109,7 +109,7 @@ def _zarr(engine: str) -> dict[str, Form]:
 
 def _large_index(engine: str, compression: str) -> dict[str, Form]:
     name = f"{engine}: shards of 640 chunks, {compression}"
-    return {name: Form(engine, {"t": (1300, 1, 640)}, compression, 700, 60, (8, 8))}
+    return {name: Form(engine, {"t": (640, 1, 640)}, compression, 210, 20, (8, 8))}
 
 
 def _tiff(axes: dict[str, int], compression: str = "none", every: int = 7, **format: str) -> Form:
