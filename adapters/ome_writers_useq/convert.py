@@ -119,7 +119,7 @@ def useq_to_acquisition_settings(
     >>> seq = useq.MDASequence(time_plan={"interval": 10, "loops": 5}, channels=["DAPI", "FITC"])
     >>> settings = useq_to_acquisition_settings(seq, 64, 32, pixel_size_um=0.5)
     >>> [(dim.name, dim.count, dim.scale) for dim in settings["dimensions"]]
-    [('t', 5, 10.0), ('c', 2, None), ('y', 32, 0.5), ('x', 64, 0.5)]
+    [('t', 5, 10.0), ('c', 2, 1.0), ('y', 32, 0.5), ('x', 64, 0.5)]
     """
     _check(seq)
     found = outline(seq)

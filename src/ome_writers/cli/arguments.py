@@ -20,9 +20,11 @@ __all__ = [
     "ask_dtype",
     "ask_json",
     "camera_dtype",
+    "dataset_path",
     "disk_folder",
     "format_name",
     "frame_size",
+    "not_empty",
     "output_path",
     "positive",
     "positive_count",
@@ -32,7 +34,10 @@ __all__ = [
 def ask_dataset(parser: ArgumentParser) -> None:
     """Have a command take the PATH of a dataset."""
     parser.add_argument(
-        "path", type=Path, metavar="PATH", help="an OME-Zarr folder, an OME-TIFF file or its folder"
+        "path",
+        type=dataset_path,
+        metavar="PATH",
+        help="an OME-Zarr folder, an OME-TIFF file or its folder",
     )
 
 
@@ -57,6 +62,18 @@ def ask_disk(parser: ArgumentParser) -> None:
         metavar="PATH",
         help="a folder on the disk that is written to (default: the current one)",
     )
+
+
+def dataset_path(text: str) -> Path:
+    """Return the path of a dataset. An empty one, as of a shell variable that is not set, is not the current folder."""
+    return Path(not_empty(text))
+
+
+def not_empty(text: str) -> str:
+    """Return a path or pattern as it was typed, unless it is empty."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty; `.` is the current folder")
+    return text
 
 
 def frame_size(text: str) -> tuple[int, int]:

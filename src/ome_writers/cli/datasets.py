@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ome_writers.cli.arguments import not_empty
 from ome_writers.cli.command import (
     FAILURE,
     SUCCESS,
@@ -47,6 +48,7 @@ def add_datasets_argument(parser: ArgumentParser) -> None:
     """Have a command take one or more PATHs."""
     parser.add_argument(
         "paths",
+        type=not_empty,
         nargs="+",
         metavar="PATH",
         help="an OME-Zarr folder, an OME-TIFF file or the folder of a set; "

@@ -71,7 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command_line = parser()
     try:
         _refuse_unknown_command(command_line, sys.argv[1:] if arguments is None else arguments)
-        options = command_line.parse_args(arguments)
+        options, unknown = command_line.parse_known_args(arguments)
+        if unknown:
+            _refuse_unknown_arguments(options.parser, unknown)
     except SystemExit as done:  # argparse has said what was wrong, or shown the help
         return int(done.code or 0)
     command: Command | None = options.command
@@ -105,6 +107,9 @@ def script() -> NoReturn:
     Micro-Manager's core, which the demo loads, now and then crashes a process that takes it down at its end; when the
     command has succeeded everything is on disk, and the process ends without that.
     """
+    # None where they are closed (`>&-`), and on Windows without a console
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 # open until the process ends
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 # likewise
     for stream in (sys.stdout, sys.stderr):
         # a character that the encoding of a console or pipe does not have (cp1252, ASCII) is no reason to fail
         if isinstance(stream, io.TextIOWrapper):
@@ -136,7 +141,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=16),
     )
     parser.add_argument("--version", action="version", version=f"ome-writers {__version__}")
-    parser.set_defaults(command=None)
+    parser.set_defaults(command=None, parser=parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for command in COMMANDS:
         width = max(len(line) for line, _ in command.examples)
@@ -149,7 +154,7 @@ def parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.arguments(child)
-        child.set_defaults(command=command)
+        child.set_defaults(command=command, parser=child)
     return parser
 
 
@@ -164,6 +169,16 @@ def _refuse_unknown_command(command_line: argparse.ArgumentParser, typed: Sequen
     if Path(word).exists():
         hint = f"name a command before the path, as in `{command_line.prog} info {word}`"
     command_line.error(f"unknown command {word!r}; {hint}")
+
+
+def _refuse_unknown_arguments(
+    command_line: argparse.ArgumentParser, unknown: Sequence[str]
+) -> NoReturn:
+    """Exit with a usage error that names the options most like the first unknown argument."""
+    words = [word for action in command_line._actions for word in action.option_strings]
+    close = get_close_matches(unknown[0].partition("=")[0], words)
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    command_line.error(f"unknown arguments: {' '.join(unknown)}{hint}")
 
 
 def _statuses(command: Command) -> str:

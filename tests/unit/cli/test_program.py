@@ -16,6 +16,7 @@ import ome_writers
 from ome_writers import AcquisitionSettings, Dimension, create_stream
 from ome_writers.cli import main
 from ome_writers.cli.program import COMMANDS
+from support.acquisitions import acquisition
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,6 +82,63 @@ def test_path_in_place_of_a_command(tmp_path: Path, capsys: pytest.CaptureFixtur
     """A path that exists, typed without a command, gets the command that describes it."""
     assert main([str(tmp_path)]) == 2
     assert f"ome-writers info {tmp_path}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        (["info", "--jsn", "x"], "unknown arguments: --jsn; did you mean --json?"),
+        (["repair", "x", "--dryrun"], "did you mean --dry-run?"),
+        (["demo", "--timepoint=3x", "--zzz"], "'3x' is not a positive whole number"),
+        (["watch", "a", "b"], "unknown arguments: b"),
+    ],
+)
+def test_mistyped_option_names_the_one_that_is_meant(
+    typed: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An unknown option ends with status 2, the command's own usage and the option most like it."""
+    assert main(typed) == 2
+    error = capsys.readouterr().err
+    assert f"usage: ome-writers {typed[0]}" in error
+    assert hint in error
+
+
+@pytest.mark.parametrize("command", ["info", "preview", "validate", "repair", "watch", "convert"])
+def test_empty_path_is_not_the_current_folder(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """An empty argument, as of a shell variable that is not set, is a usage error and nothing is touched."""
+    monkeypatch.chdir(tmp_path)
+    destination = ["x.ome.tiff"] if command == "convert" else []
+    assert main([command, "", *destination]) == 2
+    assert "the path is empty" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="preexec_fn is POSIX's")
+@pytest.mark.parametrize("closed", [(1,), (2,), (1, 2)])
+def test_closed_streams(tmp_path: Path, closed: tuple[int, ...]) -> None:
+    """A program that closes stdout or stderr of its children gets the exit status, and no traceback."""
+    with create_stream(acquisition("single", tmp_path / "a.ome.zarr")):
+        pass
+
+    def close() -> None:
+        for number in closed:
+            os.close(number)
+
+    for name, status in (("a.ome.zarr", 0), ("missing", 1)):
+        done = subprocess.run(
+            [sys.executable, "-m", "ome_writers", "info", name],
+            capture_output=True,
+            cwd=tmp_path,
+            preexec_fn=close,
+            timeout=60,
+        )
+        assert done.returncode == status
+        assert b"Traceback" not in done.stderr + done.stdout
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "cp437", "ascii"])

@@ -178,4 +178,5 @@ COMMAND = Command(
     ),
     arguments=_arguments,
     run=_run,
+    failure="the disk is too slow or too small, or cannot be measured",
 )

@@ -7,10 +7,9 @@ import time
 import warnings
 from contextlib import ExitStack
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from ome_writers.cli.arguments import ask_json, format_name, output_path
+from ome_writers.cli.arguments import ask_json, dataset_path, format_name, output_path
 from ome_writers.cli.command import SUCCESS, Command, CommandError, UsageError
 from ome_writers.cli.describing import describe
 from ome_writers.cli.screen import human_size, size_in_files
@@ -19,6 +18,7 @@ from ome_writers.settings import BackendName, Compression
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from pathlib import Path
 
     from ome_writers.cli.screen import Advance, Screen
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "path",
-        type=Path,
+        type=dataset_path,
         metavar="SOURCE",
         help="an OME-Zarr folder, an OME-TIFF file or its folder",
     )

@@ -161,4 +161,5 @@ COMMAND = Command(
     ),
     arguments=_arguments,
     run=_run,
+    failure="the dataset cannot be read, or its writer has ended without closing it",
 )
