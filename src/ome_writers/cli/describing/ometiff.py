@@ -44,7 +44,7 @@ def describe_tiff(path: Path) -> Description:
     home = folder / Path(images[0].path).name if images else first
     if facts.get("status") == "writing" and pointer is None and home != first and home.is_file():
         # of the files of a set, only the first one counts the frames while they are written
-        facts = acquisition_facts(parsed(ome_xml_text(home), home))
+        facts = acquisition_facts(parsed(ome_xml_text(home, folder), home))
     status, written = facts.get("status"), _count(facts.get("frames_written"))
     if not isinstance(status, str):  # another writer's file
         status, written = None, len(xml.findall(".//{*}Plane")) or None
