@@ -3,6 +3,7 @@
 # Longer than 300 lines: the contract's calls with their documentation; files, blocks and pages lie in other modules.
 from __future__ import annotations
 
+import os
 import threading
 import time
 from functools import cache, partial
@@ -224,6 +225,8 @@ class TiffEngine:
         else:
             with (self._root / key).open("r+b", buffering=0) as file:
                 patch_at(file.fileno(), offset, old, new)
+                if self._durable:
+                    os.fsync(file.fileno())
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Bring everything to disk in its final form; see `storage.contract.Engine.close`."""

@@ -111,6 +111,7 @@ class TiffFile:
             if self._made and offset + len(new) <= self._places.in_force.capacity:
                 with self._handles.use(self.path) as fd:
                     patch_at(fd, self._places.in_force.offset + offset, old, new)
+        self._handles.sync(self.path)
 
     def _lead(self, at: int, *numbers: int) -> None:
         """Write numbers of 8 bytes that lead readers elsewhere, at once."""
