@@ -182,21 +182,25 @@ def _copy(
     checksums = np.zeros(len(rows) if with_checksums else 0, np.uint32)
     empty = size = 0
     with create_stream(settings) as stream:
-        for namespace, metadata in found.metadata.items():
-            stream.set_global_metadata(namespace, metadata)
-        stream.set_global_metadata(NAMESPACE, provenance(found))
-        for number, index in enumerate(rows):
-            frame = found.read(index.tolist())
-            facts = frames.pop(found.place(index.tolist()), None)
-            if holes and facts is None and not frame.any():
-                stream.skip()
-                empty += 1
-            else:
-                stream.append(frame, copy=False, frame_metadata=facts)
-            size += frame.nbytes
-            if with_checksums:
-                checksums[number] = zlib.crc32(frame.data)
-            tell()
+        try:
+            for namespace, metadata in found.metadata.items():
+                stream.set_global_metadata(namespace, metadata)
+            stream.set_global_metadata(NAMESPACE, provenance(found))
+            for number, index in enumerate(rows):
+                frame = found.read(index.tolist())
+                facts = frames.pop(found.place(index.tolist()), None)
+                if holes and facts is None and not frame.any():
+                    stream.skip()
+                    empty += 1
+                else:
+                    stream.append(frame, copy=False, frame_metadata=facts)
+                size += frame.nbytes
+                if with_checksums:
+                    checksums[number] = zlib.crc32(frame.data)
+                tell()
+        except BaseException:
+            stream._discard()  # a part of the source must not be taken for a copy of it
+            raise
     return _Copied(empty, size, checksums)
 
 

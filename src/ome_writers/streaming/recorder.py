@@ -152,6 +152,9 @@ class Recorder:
         with self._flushing, self._speaking:
             self.discarded = True
             self.engine.close(shapes)
+            for image in range(len(shapes)):
+                with suppress(OSError):  # the output is removed all the same
+                    self.journal.discard(image)  # may lie beside it
             output, self._output = self._output, None
             if output is not None:
                 output.restore()

@@ -480,6 +480,12 @@ class OMEStream:
         with self._lock:
             return self._intake.due()
 
+    def _discard(self) -> None:
+        """Remove the output and close the stream: for a writer that cannot go on and leaves nothing half done."""
+        with self._standing:
+            self._recorder.discard([image.array.shape for image in self._intake.plan.images])
+        self._close(failed=True)
+
     def _close(self, *, failed: bool, unheld: bool = False) -> None:
         """Have the stream closed, and return then; `unheld` says that nobody waits who could be interrupted."""
         if self._generation != forks.generation:

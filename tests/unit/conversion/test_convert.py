@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -334,6 +335,24 @@ def test_progress_counts_every_frame(tmp_path: Path) -> None:
     heard: list[tuple[int, int]] = []
     convert(source, tmp_path / "b.ome.zarr", verify=True, on_frame=lambda *two: heard.append(two))
     assert heard == [(n, 6) for n in range(1, 7)] * 2
+
+
+@pytest.mark.parametrize("layout", ["single", "collection"])
+@pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
+def test_an_interrupted_conversion_leaves_nothing(tmp_path: Path, layout: str, suffix: str) -> None:
+    """Ctrl-C, or an error while frames are copied, removes the incomplete copy, its folders and journals."""
+    source = write(acquisition(layout, tmp_path / "a.ome.zarr"))
+    before = sorted(tmp_path.rglob("*"))
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 4:
+            time.sleep(1.2)  # a flush has brought frames and their metadata to disk
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert(source, tmp_path / "new" / f"b{suffix}", on_frame=interrupt)
+    assert sorted(tmp_path.rglob("*")) == before
+    convert(source, tmp_path / "new" / f"b{suffix}", verify=True)
 
 
 def test_a_plate_keeps_wells_that_are_empty(tmp_path: Path) -> None:

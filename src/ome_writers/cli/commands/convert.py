@@ -215,5 +215,5 @@ COMMAND = Command(
     ),
     arguments=_arguments,
     run=_run,
-    interrupted="interrupted; what was written so far is kept",
+    interrupted="interrupted; the incomplete copy was removed",
 )
