@@ -11,6 +11,7 @@ from ome_writers.formats.location import format_at
 from ome_writers.formats.ometiff.entry import dataset_at
 from ome_writers.repair import ometiff, omezarr
 from ome_writers.storage.lock import lock_owner, lock_path
+from ome_writers.untrusted import guard_reader
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -66,7 +67,8 @@ def repair(path: str | PathLike[str], *, dry_run: bool = False) -> Repair:
     OutputLockedError
         If a living process is writing there.
     UnsupportedError
-        If it is neither an OME-Zarr nor an OME-TIFF of this library.
+        If it is neither an OME-Zarr nor an OME-TIFF of this library, or another program has rewritten it: then
+        nothing is changed.
     """
     root = dataset_at(Path(path))
     found = format_at(root)
@@ -77,6 +79,6 @@ def repair(path: str | PathLike[str], *, dry_run: bool = False) -> Repair:
             f"{root} is being written by {owner}. Repair it when that has "
             f"ended, or, if that process is gone, remove {lock} first."
         )
-    if found == "ome-tiff":
-        return Repair(root, dry_run, tuple(ometiff.findings(root, dry_run=dry_run)))
-    return Repair(root, dry_run, tuple(omezarr.findings(root, dry_run=dry_run)))
+    findings = ometiff.findings if found == "ome-tiff" else omezarr.findings
+    with guard_reader(root):
+        return Repair(root, dry_run, tuple(findings(root, dry_run=dry_run)))

@@ -13,7 +13,7 @@ from ome_writers.formats.ometiff.remains import LeftText
 from ome_writers.repair.planes import Left, Told
 from ome_writers.storage import files
 from ome_writers.storage.finding import Finding
-from ome_writers.storage.lock import lock_path
+from ome_writers.storage.lock import LOCK_NAME, lock_path
 from ome_writers.storage.tiff.chain import Chain
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class _Work:
             names = sorted(f.name for f in documents_in(root))
         self._texts: dict[str, LeftText] = {}
         for name in names:
-            xml = ome_xml_text(self._path(name))
+            xml = ome_xml_text(self._path(name), self._folder if root.is_dir() else None)
             if b"<BinaryOnly" not in xml[:4096]:
                 try:
                     self._texts[name] = LeftText(xml)
@@ -81,8 +81,9 @@ class _Work:
             self._remove(path)
             yield Finding(path, "the journal of the frames' metadata: moved into the OME-XML")
         if self._root.is_dir():
+            own = {*self._texts, *self._tiffs(), LOCK_NAME.removeprefix(".")}
             for path in sorted(self._folder.iterdir()):
-                if files.is_leftover(path.name) and not path.is_symlink():
+                if files.temporary_target(path.name) in own and path.is_file():
                     self._remove(path)
                     yield Finding(path, "a temporary file of a writer: removed")
         if lock.exists():
@@ -92,6 +93,8 @@ class _Work:
     def _finish(self, waiting: dict[str, LeftText], journals: dict[int, Path]) -> Iterator[Finding]:
         """Bring pages and documents into the form that `close` gives them."""
         chains = {name: Chain(self._path(name)) for name in self._tiffs()}
+        for chain in chains.values():
+            chain.refuse_foreign()
         told = next((t for t in self._texts.values() if not t.writing), None)
         left: Left | Told = (
             Left(self._text, chains, self._root.name, journals)

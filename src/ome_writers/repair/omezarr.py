@@ -17,9 +17,10 @@ from ome_writers.formats.omezarr.groups import group_attributes, read_document, 
 from ome_writers.formats.omezarr.layout import stored_layout
 from ome_writers.storage import files
 from ome_writers.storage.finding import Finding
-from ome_writers.storage.lock import lock_path
+from ome_writers.storage.lock import LOCK_NAME, lock_path
 from ome_writers.storage.zarr.document import array_document
 from ome_writers.storage.zarr.remains import Remains, Survey
+from ome_writers.untrusted import check_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +35,7 @@ def findings(root: Path, *, dry_run: bool) -> Iterator[Finding]:
     """Make an OME-Zarr tidy, and yield what was found."""
     plan = plan_of(root)
     layout = stored_layout(plan, root)
+    _refuse_rewritten(root, plan, layout)
     return _Work(root, plan, layout, dry_run).findings()
 
 
@@ -165,15 +167,28 @@ class _Work:
         for folder, names, plain in os.walk(self._root):
             for name in sorted((*names, *plain)):
                 path = Path(folder, name)
-                if files.is_leftover(name) and not path.is_symlink():
+                if self._is_temporary(path):
                     what = "folder" if path.is_dir() else "file"
                     self._remove(path)
                     yield Finding(path, f"a temporary {what} of a writer: removed")
-            names[:] = sorted(name for name in names if not files.is_leftover(name))
+            names[:] = sorted(n for n in names if not self._is_temporary(Path(folder, n)))
         lock = lock_path(self._root, folder=True)
         if lock.exists():
             self._remove(lock)
             yield Finding(lock, "the lock of a writer that has ended: removed")
+
+    def _is_temporary(self, path: Path) -> bool:
+        """Whether this is a temporary file of an engine, in a place where engines make it."""
+        target = files.temporary_target(path.name)
+        if target is None or path.is_symlink() or path.is_dir() != (target == "stage"):
+            return False
+        arrays = {self._root / key for key in self._layout.arrays}
+        if target == "stage" or target.isdigit():
+            chunks = {array / "c" for array in arrays}
+            return path.parent in arrays or not chunks.isdisjoint((path.parent, *path.parents))
+        groups = {self._root / key for key in (*self._layout.images, "OME")} | {self._root}
+        documents = {"zarr.json", XML_KEY.rpartition("/")[2], LOCK_NAME.removeprefix(".")}
+        return target in documents and path.parent in (arrays | groups | {g.parent for g in groups})
 
     def _put(self, key: str, content: bytes) -> None:
         if not self._dry_run:
@@ -186,6 +201,29 @@ class _Work:
             shutil.rmtree(path)
         else:
             path.unlink()
+
+
+def _refuse_rewritten(root: Path, plan: Plan, layout: Layout) -> None:
+    """Refuse arrays that are not cut, typed and shaped as the settings of the dataset have them."""
+    for image, key in zip(plan.images, layout.arrays, strict=True):
+        document = read_document(root / key / "zarr.json", root)
+        if not document:
+            continue  # missing or torn: it is made again
+        shape = check_shape(document.get("shape"), f"{root}/{key}", axes=len(image.array.shape))
+        planned = array_document(image.array, image.array.shape)
+        differs = [
+            name
+            for name, of in (("chunks", _layout_of), ("data type", lambda d: d.get("data_type")))
+            if of(document) != of(planned)
+        ]
+        fixed = [axis for axis in range(len(shape)) if axis != image.array.growing]
+        if any(shape[axis] > image.array.shape[axis] for axis in fixed):
+            differs.append("shape")
+        if differs:
+            raise UnsupportedError(
+                f"{root} cannot be repaired: {key}/zarr.json has another {' and '.join(differs)} than the settings "
+                f"that the dataset was written with. Another program has rewritten it; nothing was changed."
+            )
 
 
 def plan_of(root: Path) -> Plan:
@@ -224,9 +262,10 @@ def _with_stored_shards(root: Path, plan: Plan) -> Plan:
 def _layout_of(document: dict[str, Any]) -> list[Any]:
     """Return how array metadata cut the array into chunks and shards; compression, with its level, is not compared."""
     codecs = document.get("codecs") or [{}]
-    sharding = dict(codecs[0].get("configuration", {}))
-    sharding.pop("codecs", None)
-    return [document.get("chunk_grid"), codecs[0].get("name"), sharding]
+    sharded = codecs[0].get("name") == "sharding_indexed"
+    inner = codecs[0]["configuration"].get("chunk_shape") if sharded else None
+    grid = document.get("chunk_grid") or {}
+    return [grid.get("name"), grid.get("configuration", {}).get("chunk_shape"), inner]
 
 
 def _axis(image: ImagePlan) -> int | None:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ome_writers.formats.frame_metadata import latest
-from ome_writers.untrusted import read_lines
+from ome_writers.untrusted import MAX_FRAMES, check_count, read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,8 +96,10 @@ class Left:
         """Return the page of each plane; of an image without an end, of all that the chain leads to."""
         image, name = self._text.images[number], self._files[number]
         if not self._text.growing or not self._chains:
+            check_count(image.planes, f"{name}: the number of planes", MAX_FRAMES)
             found = [0] * image.planes
             for plane, page, count in image.runs:
+                check_count(plane + count, f"{name}: the last plane", image.planes)
                 found[plane : plane + count] = range(page, page + count)
             return found
         members = [n for n, other in enumerate(self._files) if other == name]

@@ -24,6 +24,7 @@ __all__ = [
     "sync_folder",
     "sync_folders",
     "sync_tree",
+    "temporary_target",
 ]
 
 _TRIES = 20  # Windows refuses to replace a file while somebody reads it; readers are quick
@@ -33,6 +34,15 @@ _LEFTOVER = re.compile(
     r"\..+\.tmp"  # `replace` here, the chunk files of the direct engine, and the folder for zarr-python's
     r"|.+\.__lock"  # tensorstore's
     r"|.+\.[0-9a-f]{32}\.partial"  # zarr-python's
+)
+
+
+_TEMPORARY = re.compile(
+    r"\.(.+)\.[0-9]+-[0-9]+\.tmp"  # `replace` here: the process and thread that replace a document
+    r"|\.([0-9]+)\.tmp"  # chunks and shards of the direct engine
+    r"|([0-9]+|zarr\.json)\.__lock"  # tensorstore
+    r"|([0-9]+|zarr\.json)\.[0-9a-f]{32}\.partial"  # zarr-python
+    r"|\.(stage)\.tmp"  # the folder of zarr-python's engine
 )
 
 
@@ -109,6 +119,15 @@ def contained(root: Path, key: str) -> Path:
 def is_leftover(name: str) -> bool:
     """Whether `name` is that of a temporary file or folder of an engine: of no use once its writer is gone."""
     return _LEFTOVER.fullmatch(name) is not None
+
+
+def temporary_target(name: str) -> str | None:
+    """Return the name of the file that a temporary one was to become; None if no engine makes such a name.
+
+    A number is a chunk or shard. Whether it is one of ours is known only by the folder that it is in.
+    """
+    found = _TEMPORARY.fullmatch(name)
+    return next((group for group in found.groups() if group), None) if found else None
 
 
 def sync_folder(folder: Path | str) -> None:

@@ -373,7 +373,7 @@ def test_nothing_is_changed_behind_a_link(tmp_path: Path) -> None:
     (path / "1").rename(tmp_path / "outside")
     (path / "1").symlink_to(tmp_path / "outside", target_is_directory=True)
     before = state(tmp_path / "outside")
-    with pytest.raises(PermissionError, match="symbolic link"):
+    with pytest.raises((PermissionError, UnsupportedError), match="symbolic link|leads out"):
         repair(path)
     assert state(tmp_path / "outside") == before
 

@@ -104,6 +104,8 @@ class LeftText:
     """
 
     def __init__(self, xml: bytes) -> None:
+        if b"<!" in xml:  # comments could contain what the expressions here look for
+            raise UnsupportedError("its OME-XML has a comment, a declaration or a CDATA section")
         self.xml = xml
         self._facts = _facts_in(xml)
         if "status" not in self._facts:

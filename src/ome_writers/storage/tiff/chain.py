@@ -13,15 +13,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ome_writers.errors import UnsupportedError
 from ome_writers.storage.positional import open_file, read_at, write_at
 from ome_writers.storage.tiff.directory import (
     DESCRIPTION,
     ENTRY_BYTES,
+    FIRST_PAGE_TAGS,
     HEADER,
+    PAGE_TAGS,
     STRIP_BYTE_COUNTS,
     STRIP_OFFSETS,
     aligned,
 )
+from ome_writers.untrusted import LoopDetector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,12 +74,29 @@ class Chain:
             if head[:8] != HEADER[:8] or len(head) < len(HEADER):
                 raise OSError(f"{path} is no little-endian BigTIFF.")
             self.pages: list[Directory] = []
-            most = os.fstat(fd).st_size // ENTRY_BYTES  # the chain of a broken file may be a ring
+            loops = LoopDetector(path)
             (at,) = struct.unpack_from("<Q", head, 8)
-            while at and len(self.pages) <= most:
+            while at:
+                loops.visit(at)
                 page = self._read(fd, at)
                 self.pages.append(page)
                 (at,) = struct.unpack("<Q", read_at(fd, 8, page.next_at).ljust(8, b"\0"))
+
+    def refuse_foreign(self) -> None:
+        """Check that each page has the entries that this library's engine writes, and no others.
+
+        Raises
+        ------
+        UnsupportedError
+            If one has not: another program has rewritten the file.
+        """
+        for number, page in enumerate(self.pages):
+            found = [entry[:2] for entry in struct.iter_unpack("<HHQQ", page.entries[8:])]
+            if found != (FIRST_PAGE_TAGS if number == 0 else PAGE_TAGS):
+                raise UnsupportedError(
+                    f"{self.path} cannot be repaired: the tags of page {number} are not those that this library "
+                    f"writes. Another program has rewritten it; nothing was changed."
+                )
 
     def landed(self, number: int) -> bool:
         """Whether a page has pixels of its own: strips that stand for others lie before all directories but one."""
@@ -204,6 +225,8 @@ class Chain:
             if tag in (STRIP_OFFSETS, STRIP_BYTE_COUNTS):
                 table = entries[entry + 12 : entry + 20]
                 if nbytes > 8:
+                    if value + nbytes > os.fstat(fd).st_size:
+                        raise OSError(f"{self.path} ends within the strips of the page at {at}.")
                     table = read_at(fd, nbytes, value)
                 found[tag] = struct.unpack(f"<{len(table) // 8}Q", table)
             if nbytes > 8 and tag != DESCRIPTION:

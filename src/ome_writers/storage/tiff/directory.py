@@ -30,7 +30,9 @@ __all__ = [
     "COMPRESSIONS",
     "DESCRIPTION",
     "ENTRY_BYTES",
+    "FIRST_PAGE_TAGS",
     "HEADER",
+    "PAGE_TAGS",
     "STRIP_BYTE_COUNTS",
     "STRIP_OFFSETS",
     "PageKind",
@@ -51,6 +53,25 @@ COMPRESSIONS = {"none": 1, "lzw": 5, "deflate": 8, "zstd": 50000}
 _SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3, "c": 6}
 _ASCII, _SHORT, _LONG, _RATIONAL, _LONG8 = 2, 3, 4, 5, 16
 _SOFTWARE = 305
+PAGE_TAGS = [
+    (256, _LONG),
+    (257, _LONG),
+    (258, _SHORT),
+    (259, _SHORT),
+    (262, _SHORT),
+    (STRIP_OFFSETS, _LONG8),
+    (277, _SHORT),
+    (278, _LONG),
+    (STRIP_BYTE_COUNTS, _LONG8),
+    (282, _RATIONAL),
+    (283, _RATIONAL),
+    (284, _SHORT),
+    (296, _SHORT),
+    (339, _SHORT),
+]
+"""Tags and types of a page's entries."""
+FIRST_PAGE_TAGS = sorted([*PAGE_TAGS, (DESCRIPTION, _ASCII), (_SOFTWARE, _ASCII)])
+"""The same of the first page."""
 _MOST_STRIP = 2**28  # bytes of a compressed strip before compression: codecs take less than 2 GiB
 
 
