@@ -68,8 +68,9 @@ class Written:
         content = self.path.read_bytes()
         for number in found:
             offset, size = index.entries[number].tolist()
-            pixels = self.codec.decode(content[offset : offset + size])
-            assert np.array_equal(np.frombuffer(pixels, np.uint8).reshape(FRAME), frame(number))
+            pixels = self.files.decoded(content[offset : offset + size])
+            assert pixels is not None
+            assert np.array_equal(pixels[0], frame(number))
         return found
 
 
