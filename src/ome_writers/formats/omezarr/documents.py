@@ -54,6 +54,7 @@ class ZarrDocuments:
         self._globals: dict[str, Attributes] = {}
         self._outcome = Outcome("writing", 0, tuple(i.array.shape for i in plan.images))
         self._windows = DisplayWindows(plan.images)
+        self._intervals: dict[int, float] = {}  # by image: measured, in seconds
         self._build()
 
     @property
@@ -134,11 +135,15 @@ class ZarrDocuments:
         self._journal = journal
         self._windows.outdated(outcome.windows)
         for image, path in zip(self._plan.images, self._layout.images, strict=True):
-            attributes = self._groups[path]
-            self._refresh(image)
             if journal.count(image.number):
+                attributes = self._groups[path]
                 ours = attributes.setdefault("ome_writers", {"version": own_version()})
                 ours["frame_metadata"] = self._frame_metadata(image.number, journal)
+                interval = ngff.measured_interval(image, self._frames.get(image.number, ()))
+                if interval is not None:
+                    self._intervals[image.number] = interval
+                    ours["measured"] = {"time_interval": interval, "unit": "second"}
+            self._refresh(image)
         ours = self._groups[""]["ome_writers"]
         ours.pop("extents", None)  # from now on those of the arrays
         ours.update(self._status())
@@ -217,7 +222,8 @@ class ZarrDocuments:
     def _image(self, image: ImagePlan) -> Attributes:
         shape = self._outcome.shapes[image.number]
         windows = self._windows.of(image.number)
-        return ngff.image(image, shape, windows, name=_stem(self._layout.output.name))
+        name, interval = _stem(self._layout.output.name), self._intervals.get(image.number)
+        return ngff.image(image, shape, windows, name=name, interval=interval)
 
     def _refresh(self, image: ImagePlan) -> None:
         """Bring the document of an image up to date; what a client has changed in it stays."""

@@ -5,6 +5,7 @@ Source of all "must" and "should" here: https://ngff.openmicroscopy.org/0.5/
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +14,13 @@ from ome_writers.settings import Channel
 from ome_writers.units import si_value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ome_writers.formats.plates import PlateLayout
     from ome_writers.routing import ImagePlan
     from ome_writers.settings import Dimension, Plate
 
-__all__ = ["VERSION", "channel_facts", "image", "plate", "well"]
+__all__ = ["VERSION", "channel_facts", "image", "measured_interval", "plate", "well"]
 
 VERSION = "0.5"
 _WHITE = "FFFFFF"
@@ -40,6 +41,7 @@ def image(
     windows: Mapping[int, tuple[float, float]],
     *,
     name: str,
+    interval: float | None = None,
 ) -> dict[str, Any]:
     """Return the ``ome`` attributes of an image's group.
 
@@ -53,8 +55,13 @@ def image(
         Channel number to the range of the data, where it is known.
     name
         What to call an image that has no name of its own.
+    interval
+        The measured mean interval of the time axis in seconds, if no scale is known; see `measured_interval`.
     """
-    dimensions = plan.array.dimensions
+    dimensions = list(plan.array.dimensions)
+    if interval is not None and (axis := _unscaled_time(dimensions)) is not None:
+        known = {"scale": interval, "unit": "second"}
+        dimensions[axis] = dimensions[axis].model_copy(update=known)
     transformations = [{"type": "scale", "scale": [d.scale or 1.0 for d in dimensions]}]
     translation = _translations(plan)
     if any(translation):
@@ -109,9 +116,49 @@ def well(fields: Sequence[tuple[int, str]]) -> dict[str, Any]:
     return {"version": VERSION, "well": {"version": VERSION, "images": images}}
 
 
+def measured_interval(plan: ImagePlan, frames: Iterable[Mapping[str, Any]]) -> float | None:
+    """Return the mean interval between time points by the frames' ``delta_t``, in seconds.
+
+    None if the time axis has a scale or planned times, or if fewer than two time points have a ``delta_t``.
+
+    Parameters
+    ----------
+    plan
+        The image.
+    frames
+        The metadata of its frames, with their ``storage_index``.
+    """
+    axis = _unscaled_time(plan.array.dimensions)
+    if axis is None:
+        return None
+    begins: dict[int, float] = {}  # time point to the earliest of its frames
+    for frame in frames:
+        seconds = frame.get("delta_t")
+        if type(seconds) is float or type(seconds) is int:
+            at = frame["storage_index"][axis]
+            begins[at] = min(seconds, begins.get(at, seconds))
+    if len(begins) < 2:
+        return None
+    first, last = min(begins), max(begins)
+    interval = (begins[last] - begins[first]) / (last - first)
+    return interval if 0 < interval < math.inf else None
+
+
+def _unscaled_time(dimensions: Sequence[Dimension]) -> int | None:
+    """Return the time axis if neither its step nor its planned times are known."""
+    for i, dim in enumerate(dimensions):
+        if dim.type == "time":
+            return i if dim.scale is None and not dim.coords else None
+    return None
+
+
 def _axis(dim: Dimension) -> dict[str, str]:
+    """Return an axis; one without a known scale has no unit, since its scale of 1.0 is not a measure.
+
+    NGFF requires a scale for each axis, and only recommends units.
+    """
     axis = {"name": dim.name, "type": dim.type or "other"}
-    if dim.unit:
+    if dim.unit and dim.scale is not None:
         axis["unit"] = dim.unit
     return axis
 
