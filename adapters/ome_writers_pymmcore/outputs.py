@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -130,6 +131,7 @@ class Outputs:
             settings = free_output(settings)
         self._came = dict.fromkeys(self._labels, 0)
         self._axes = [d.name for d in settings.dimensions]
+        self._root_path = settings.root_path and os.path.join(os.getcwd(), settings.root_path)
         self.stream = create_stream(settings)
         try:
             describe(self.stream, microscope)
@@ -165,8 +167,8 @@ class Outputs:
         """Replace the output by one of these cameras, with what came so far."""
         self.stream.close()
         self._chosen.update(overwrite=True)
-        if self.stream.settings.root_path:
-            self._chosen.update(root_path=self.stream.settings.root_path)
+        if self._root_path:
+            self._chosen.update(root_path=self._root_path)
         self._numbered = False
         first, self._first = self._first or [], []
         whole = dataclasses.replace(

@@ -5,6 +5,7 @@ The documents in memory are the truth. Nothing on disk is read back, backed up o
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -30,6 +31,7 @@ __all__ = [
     "Patch",
     "Status",
     "check_global",
+    "new_id",
     "own_version",
 ]
 
@@ -43,6 +45,11 @@ RESERVED_NAMESPACES = frozenset({"ome", "ome_writers"})
 def own_version() -> str:
     """Return the version of this library; to look it up takes milliseconds."""
     return version("ome-writers")
+
+
+def new_id() -> str:
+    """Return an id for a dataset, which its documents carry as proof of origin: a random UUID as URN."""
+    return uuid.uuid4().urn
 
 
 def check_global(namespace: object, metadata: object) -> None:

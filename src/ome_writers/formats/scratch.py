@@ -10,7 +10,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.formats.documents import Layout, Outcome, check_global, own_version
+from ome_writers.formats.documents import Layout, Outcome, check_global, new_id, own_version
 from ome_writers.formats.frame_metadata import JOURNAL_NAME
 from ome_writers.formats.strict_json import plain
 
@@ -56,6 +56,7 @@ class ScratchDocuments:
         self._plan = plan
         self._layout = layout  # keeps a temporary folder alive
         self._globals: dict[str, Any] = {}
+        self._id = new_id()
         self._outcome = Outcome("writing", 0, tuple(i.array.shape for i in plan.images))
         self._dirty = True
 
@@ -66,6 +67,7 @@ class ScratchDocuments:
             settings = self._plan.settings.model_dump(mode="json")
             manifest = {
                 "version": own_version(),
+                "ome_writers": {"id": self._id, "version": own_version()},
                 **settings,  # where readers of version 0.3 find dimensions, format and dtype
                 "settings": settings,
                 "position_shapes": [list(shape) for shape in self._outcome.shapes],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from ome_writers.errors import OutputLockedError
 from ome_writers.formats.location import format_at
 from ome_writers.formats.ometiff.entry import dataset_at
 from ome_writers.repair import ometiff, omezarr
+from ome_writers.storage.claim import claimed
 from ome_writers.storage.lock import lock_owner, lock_path
 from ome_writers.untrusted import guard_reader
 
@@ -72,6 +74,14 @@ def repair(path: str | PathLike[str], *, dry_run: bool = False) -> Repair:
     """
     root = dataset_at(Path(path))
     found = format_at(root)
+    with ExitStack() as stack:
+        if not dry_run:
+            with suppress(PermissionError):  # then nobody begins a stream beside it, either
+                stack.enter_context(claimed(root))
+        return Repair(root, dry_run, _findings(root, found, dry_run=dry_run))
+
+
+def _findings(root: Path, found: str, *, dry_run: bool) -> tuple[Finding, ...]:
     lock = lock_path(root, folder=root.is_dir())
     owner = lock_owner(lock)
     if owner is not None:
@@ -81,4 +91,4 @@ def repair(path: str | PathLike[str], *, dry_run: bool = False) -> Repair:
         )
     findings = ometiff.findings if found == "ome-tiff" else omezarr.findings
     with guard_reader(root):
-        return Repair(root, dry_run, tuple(findings(root, dry_run=dry_run)))
+        return tuple(findings(root, dry_run=dry_run))

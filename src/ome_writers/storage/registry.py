@@ -3,11 +3,14 @@
 A refusal is explained from these rows alone; no engine's library is imported to say what it cannot do.
 """
 
+# Longer than 300 lines: one row per engine, and the sentences in which a row explains what it does not support.
+
 from __future__ import annotations
 
 import importlib
 import importlib.util
 import math
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -58,6 +61,8 @@ class EngineRow:
         The names of the dtypes that it can write; None for all.
     python
         The oldest Python that its library runs on.
+    any_path
+        Its library takes paths that are not valid UTF-8.
     random_access
         It takes planes in any order, and a plane a second time.
     growth
@@ -82,6 +87,7 @@ class EngineRow:
     dtypes: frozenset[str] | None = None
     oldest: tuple[str, tuple[int, int]] | None = None
     python: tuple[int, int] = (3, 10)
+    any_path: bool = True
     random_access: bool = True
     growth: bool = True
     sharding: bool = True
@@ -118,6 +124,13 @@ class EngineRow:
             reasons.append(f"it writes {MOST_PAGES} planes at most, and these are {pages}")
         if plan.settings.durability == "disk" and not self.survives_power_loss:
             reasons.append("it does not survive power loss (set durability='process')")
+        if not self.any_path and plan.settings.root_path:
+            try:
+                os.path.abspath(plan.settings.root_path).encode()
+            except UnicodeEncodeError:
+                reasons.append(
+                    "its library takes valid UTF-8 for a path only, and root_path is not"
+                )
         if not self.growth and any(a.growing is not None for a in arrays):
             reasons.append("it takes no unbounded axis")
         if not self.ragged and plan.router.schedule is not None:
@@ -186,6 +199,7 @@ ENGINES: dict[str, EngineRow] = {
             module="ome_writers.storage.libraries.tensorstore",
             requires=("tensorstore",),
             extra="tensorstore",
+            any_path=False,
             compressions=ZARR_CODECS,
         ),
         EngineRow(
@@ -194,6 +208,7 @@ ENGINES: dict[str, EngineRow] = {
             module="ome_writers.storage.libraries.acquire_zarr",
             requires=("acquire_zarr",),
             extra="acquire-zarr",
+            any_path=False,
             compressions=frozenset(COMPRESSIONS["acquire-zarr"][1]),
             dtypes=ACQUIRE_DTYPES,
             oldest=("acquire-zarr", (0, 10)),
@@ -210,6 +225,7 @@ ENGINES: dict[str, EngineRow] = {
             opener="open_zarrs_engine",
             requires=("zarr", "zarrs"),
             extra="zarrs-python",
+            any_path=False,
             compressions=ZARR_CODECS,
             oldest=("zarr", (3, 1)),
             python=(3, 11),

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import os
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-from ome_writers.errors import OutputExistsError, SettingsError, WriteError
+from ome_writers.errors import OMEWritersError, OutputExistsError, SettingsError, WriteError
 from ome_writers.formats import Journal, lay_out, open_documents
 from ome_writers.routing import arrival_order, resolve
 from ome_writers.settings import AcquisitionSettings, ScratchFormat
 from ome_writers.storage import ArrayTarget, Options, choose, open_engine
-from ome_writers.storage.files import sync_folders
+from ome_writers.storage.files import sync_folder, sync_folders
 from ome_writers.streaming.output import Output
 from ome_writers.streaming.recorder import Recorder
 from ome_writers.streaming.stream import OMEStream
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from typing_extensions import Unpack
 
     from ome_writers.formats import Layout
     from ome_writers.routing import Plan
     from ome_writers.settings import SettingsFields
-    from ome_writers.storage import EngineRow
+    from ome_writers.storage import Engine, EngineRow
 
 __all__ = ["create_stream"]
 
@@ -89,16 +95,32 @@ def create_stream(settings: AcquisitionSettings | None = None, **fields: Any) ->
         )
     settings = settings.model_copy(deep=True)
     settings.validate_stream_ready()
-    begun = _begin(settings)
+    folder = _working_folder(settings)
+    begun = _begin(settings, folder)
     _log_settings_without_effect(begun.row, begun.plan)
     try:
-        return OMEStream(*begun, _begin_anew)
+        return OMEStream(*begun, partial(_begin_anew, folder))
     except BaseException:
         begun.recorder.discard([i.array.shape for i in begun.plan.images])
         raise
 
 
-def _begin_anew(settings: AcquisitionSettings, plan: Plan, recorder: Recorder) -> _Beginning | None:
+def _working_folder(settings: AcquisitionSettings) -> str:
+    """Return the folder that a relative root path starts from, as long as the stream lives."""
+    try:
+        return os.getcwd() if settings.root_path else ""
+    except OSError as error:
+        if os.path.isabs(settings.root_path):
+            return ""
+        raise WriteError(
+            f"root_path {settings.root_path!r} is relative, and the working folder does not exist "
+            f"({type(error).__name__}: {error}). Give an absolute path."
+        ) from error
+
+
+def _begin_anew(
+    folder: str, settings: AcquisitionSettings, plan: Plan, recorder: Recorder
+) -> _Beginning | None:
     """Replace the output of `plan` by that of other settings; None where that cannot be.
 
     What was said of the old one holds for the new one; its frames are gone.
@@ -107,15 +129,17 @@ def _begin_anew(settings: AcquisitionSettings, plan: Plan, recorder: Recorder) -
         return None
     choose(settings.format.backend, resolve(settings))  # refuses while the old one stands
     recorder.discard([i.array.shape for i in plan.images])
-    begun = _begin(settings)
+    begun = _begin(settings, folder)
     begun.recorder.inherit(recorder)
     return begun
 
 
-def _begin(settings: AcquisitionSettings) -> _Beginning:
+def _begin(settings: AcquisitionSettings, folder: str) -> _Beginning:
     plan = resolve(settings)
-    row = choose(settings.format.backend, plan)
     layout = lay_out(plan)
+    if settings.root_path:
+        layout = _absolute(layout, settings, folder)
+    row = choose(settings.format.backend, plan)
     existing = _existing_parent(layout.output)
     output = _claim(layout, settings) if settings.root_path else None
     try:
@@ -130,6 +154,9 @@ def _begin(settings: AcquisitionSettings) -> _Beginning:
         raise
     if output is not None:
         output.settle()
+        if settings.durability == "disk":
+            with suppress(OSError):  # only what was removed: the claim, and the old dataset
+                sync_folder(layout.output.parent)
     return _Beginning(plan, row, recorder)
 
 
@@ -159,7 +186,33 @@ def _log_settings_without_effect(row: EngineRow, plan: Plan) -> None:
 
 def _existing_parent(output: Path) -> Path:
     """Return the deepest of the folders above the output that exists."""
-    return next(folder for folder in output.absolute().parents if folder.exists())
+    return next(folder for folder in output.parents if os.path.exists(folder))
+
+
+def _absolute(layout: Layout, settings: AcquisitionSettings, folder: str) -> Layout:
+    """Return the layout with an absolute path without ``..``; a symbolic link at its end stays one."""
+    path = os.path.join(folder, layout.output)
+    try:
+        os.fsencode(path)
+        parent, name = os.path.split(path)
+        if os.name != "nt" and ".." in path.split(
+            "/"
+        ):  # Windows itself takes the name before ".." away
+            path = (
+                os.path.realpath(path)
+                if name == ".."
+                else os.path.join(os.path.realpath(parent), name)
+            )
+        os.lstat(path)
+    except ValueError as error:  # a NUL, or a character that no file system has
+        raise SettingsError(
+            f"root_path {settings.root_path!r} cannot be the name of a file: {error}."
+        ) from error
+    except OSError:
+        pass  # it does not exist yet, or `Output` has a sentence for what is wrong
+    output = Path(os.path.abspath(path))
+    root = output if layout.root == layout.output else output.parent
+    return dataclasses.replace(layout, root=root, output=output)
 
 
 def _claim(layout: Layout, settings: AcquisitionSettings) -> Output:
@@ -170,15 +223,11 @@ def _claim(layout: Layout, settings: AcquisitionSettings) -> Output:
         if settings.format.name != "ome-tiff" or layout.root != layout.output:
             raise
         asked = Path(settings.root_path).name
-        raise OutputExistsError(
+        raise type(error)(
             f"{error} ({asked} becomes the folder {layout.output.name}, with a file for each position.)"
         ) from None
     except OSError as error:
         raise _not_created(layout, error) from error
-    except ValueError as error:  # a NUL, or what no file system has a name for
-        raise SettingsError(
-            f"root_path {settings.root_path!r} cannot be the name of a file: {error}."
-        ) from error
 
 
 def _not_created(layout: Layout, error: OSError) -> WriteError:
@@ -186,6 +235,22 @@ def _not_created(layout: Layout, error: OSError) -> WriteError:
         f"The output {layout.output} could not be created: {type(error).__name__}: {error}. "
         f"Choose another root_path."
     )
+
+
+def _open_engine(
+    row: EngineRow, layout: Layout, targets: Sequence[ArrayTarget], options: Options
+) -> Engine:
+    """Open an engine; what its library raises for arrays that it cannot create becomes a WriteError."""
+    try:
+        return open_engine(row, layout.root, targets, options)
+    except (OMEWritersError, OSError):
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise WriteError(
+            f"{row.name} could not create the arrays of {layout.output}: {type(error).__name__}: {said}. "
+            f"Use another backend, or smaller dimensions or chunks."
+        ) from error
 
 
 def _record(plan: Plan, row: EngineRow, layout: Layout, output: Output | None) -> Recorder:
@@ -206,7 +271,7 @@ def _record(plan: Plan, row: EngineRow, layout: Layout, output: Output | None) -
         memory_bytes=scratch.max_memory_bytes if scratch and not settings.root_path else 0,
         spill=scratch is None or scratch.spill_to_disk,
     )
-    engine = open_engine(row, layout.root, targets, options)
+    engine = _open_engine(row, layout, targets, options)
     try:
         documents = open_documents(plan, layout)
         for key, content in documents.render():
@@ -217,7 +282,7 @@ def _record(plan: Plan, row: EngineRow, layout: Layout, output: Output | None) -
                 (layout.root / key).unlink(missing_ok=True)
         journal = Journal(layout.root, layout.journals, durable=durable, place=layout.place)
         names = layout.root if durable and output is not None else None
-        return Recorder(settings.output_path, engine, documents, journal, output, names)
+        return Recorder(str(layout.output), engine, documents, journal, output, names)
     except BaseException:
         engine.close([t.plan.shape for t in targets])
         raise

@@ -1,23 +1,32 @@
-"""The output path: taken by one stream at a time, and given back clean.
+"""The output path: claimed by one stream at a time, in one step, and restored if that stream cannot begin.
 
-What lay there before is moved aside first, and removed only when the new stream has begun; when that fails,
-everything is as it was. What a start leaves that was killed is replaced and removed as what it was to become.
+The order of the steps makes it safe to be killed, or to meet another process, between any two of them: first the claim
+beside the path (see `storage.lock`), then a look at the path, then the dataset that is replaced is moved aside, then
+the path is locked, then files are created. When the new dataset exists, the old one is removed, and the claim is
+released. A start that was killed leaves its claim, its lock, or both: evidence for the next one, which restores.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import shutil
-import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ome_writers.errors import OutputExistsError, OutputLockedError
+from ome_writers.errors import OutputExistsError
 from ome_writers.formats.ometiff.entry import set_of_entry
-from ome_writers.formats.recognition import is_document, is_ours
-from ome_writers.storage.files import is_leftover
-from ome_writers.storage.lock import LOCK_NAME, lives, lock_document, lock_owner, lock_path
+from ome_writers.formats.recognition import foreign_files, is_own_entry, left_by_start
+from ome_writers.storage.claim import Lock, acquire
+from ome_writers.storage.files import move
+from ome_writers.storage.lock import LOCK_NAME, beside, lock_owner, lock_path, refusal
+from ome_writers.streaming.moved_aside import (
+    free_name,
+    is_half_removed,
+    is_mark,
+    left_aside,
+    remove,
+    remove_aside,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Output"]
 
-_TRIES = 3
+_TRIES = 20
+_SHOWN = 5
 _log = logging.getLogger("ome_writers")
 
 
@@ -36,65 +46,78 @@ class Output:
     Parameters
     ----------
     layout
-        Where things will lie.
+        Where the files of the dataset go.
     overwrite
         Whether an earlier dataset of this library may be replaced.
 
     Raises
     ------
     OutputLockedError
-        If another stream writes there now.
+        If another stream writes there now, or begins to.
     OutputExistsError
-        If something lies there that may not be replaced. The disk is untouched then.
+        If there is something that may not be replaced. It is untouched then.
     """
 
     def __init__(self, layout: Layout, *, overwrite: bool) -> None:
         self.path = layout.output
         self._folder = layout.root == layout.output
-        self._lock = lock_path(self.path, folder=self._folder)
-        self._aside: Path | None = None
+        self._lock_path = lock_path(self.path, folder=self._folder)
+        self._lock: Lock | None = None
+        self._claim: Lock | None = None
+        self._aside: list[
+            Path
+        ] = []  # what is removed when the stream has begun; the first is what was at the path
+        self._restore: Path | None = None
+        self._created = False  # whether what is at the path was made by this stream
+        self._made: list[Path] = []
         self._overwrite = overwrite
-        self._held = False  # whether the lock is of this stream
-        self._ours = False  # whether what lies at the path is
         self._entry = layout.entry_path
-        self._settled = False
-        above = layout.root.parent if self._folder else layout.root
-        self._made = [p for p in reversed([above, *above.parents]) if not p.exists()]
-        self._refuse_if_locked()
-        exists = os.path.lexists(self.path) or self._leads_back()
-        if exists:
-            self._refuse_unless_replaceable()
-        if self._entry is not None:
-            self._refuse_unless_entry_is_free(self._entry)
+        self._entry_claim: Lock | None = None
+        self._entry_is_old = self._entry is not None and os.path.lexists(self._entry)
+        if os.path.lexists(self.path) and not overwrite:
+            self._refuse_if_locked()
+            raise self._exists()
         try:
+            self._claim = self._acquire_claim()
+            self._refuse_if_locked()
+            if self._entry is not None:
+                self._entry_claim = acquire(beside(self._entry, "claim"), self._entry)
+                self._refuse_unless_entry_is_free(self._entry)
+            if overwrite:
+                self._clear_path()
+            elif self._claim.replaced is not None and (left := left_aside(self.path)):
+                _log.warning(
+                    "A stream that was to replace %s was killed as it began. What it had moved aside is at %s: "
+                    "rename it, or it is removed by the next stream with overwrite=True.",
+                    self.path,
+                    left[0],
+                )
+            if os.path.lexists(self.path):
+                raise self._exists()
             if self._folder:
-                if exists:
-                    self._move_aside()
-                self._make_folder(layout.root)
-                self._ours = True
-                self._take_lock()
+                self.path.mkdir()
+                self._created = True
+                self._lock = acquire(self._lock_path, self.path)
             else:
-                layout.root.mkdir(parents=True, exist_ok=True)
-                self._take_lock()
-                if exists:
-                    self._move_aside()
-                elif os.path.lexists(self.path):
-                    raise self._exists()  # since a moment ago
-                self._ours = True
+                self._lock = acquire(self._lock_path, self.path)
+                self._created = True
         except BaseException:
             self.restore()
             raise
 
     @property
     def stands(self) -> bool:
-        """Whether nobody has removed the output, or the lock in it, since the stream began."""
-        return self._lock.exists() and os.path.lexists(self.path)
+        """Whether the output, and the lock in it, have not been removed since the stream began."""
+        return self._lock_path.exists() and os.path.lexists(self.path)
 
     def settle(self) -> None:
-        """Remove what was moved aside: the new stream has begun, and goes on where that cannot be done."""
-        for aside in self._all_aside() if self._overwrite else ():
+        """Remove what was moved aside, now that the new stream has begun, and release the claim.
+
+        What cannot be removed is named in the log; the stream goes on.
+        """
+        for aside in self._aside:
             try:
-                _remove(aside)
+                remove_aside(aside)
             except OSError as error:
                 _log.warning(
                     "What lay at %s before could not be removed (%s). Remove %s yourself.",
@@ -102,43 +125,70 @@ class Output:
                     error,
                     aside,
                 )
-        self._aside = None
-        self._settled = True
+        self._aside, self._restore, self._entry_is_old = [], None, False
+        self._release_claim()
 
     def release(self) -> None:
         """Let others write here."""
-        self._lock.unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.release()
 
     def restore(self) -> None:
-        """Remove what the failed start left, and put back what lay here before."""
-        if self._held:
-            self._lock.unlink(missing_ok=True)
-            self._held = False
-        if self._ours and os.path.lexists(self.path):
-            _remove(self.path)
-        if self._settled and self._entry is not None:
+        """Remove what this stream has created, and put back what was at the path before.
+
+        The lock goes last, so that no other process finds the path half removed and free.
+        """
+        if self._created and os.path.lexists(self.path):
+            remove(self.path, last=LOCK_NAME)
+        if self._lock is not None:
+            self._lock.release()
+        if self._created and not self._entry_is_old and self._entry is not None:
             self._entry.unlink(missing_ok=True)
-        for folder in reversed(self._made):
-            with suppress(OSError):  # another stream has made something in it
-                folder.rmdir()
-        if self._aside is not None:
+        self._created, self._lock = False, None
+        if self._restore is not None:
             try:
-                os.rename(self._aside, self.path)
-            except OSError as error:  # the one that ended the start is the one that tells
+                if os.path.lexists(self.path):
+                    raise FileExistsError(f"{self.path} exists")
+                move(self._restore, self.path)
+            except OSError as error:  # the error that ended the start is the one to raise
                 _log.warning(
                     "What lay at %s before could not be put back (%s). It is at %s: rename it yourself.",
                     self.path,
                     error,
-                    self._aside,
+                    self._restore,
                 )
-            self._aside = None
+        refused = not self._aside and os.path.lexists(self.path)
+        self._aside, self._restore = [], None
+        self._release_claim(refused=refused)
+        for folder in reversed(self._made):
+            with suppress(OSError):  # another stream has made something in it
+                folder.rmdir()
 
-    def _leads_back(self) -> bool:
-        """Whether the path is there once the folders exist that ".." leads out of again."""
-        return ".." in self.path.parts and os.path.lexists(self.path.resolve())
+    def _acquire_claim(self) -> Lock:
+        claim = beside(self.path, "claim")
+        for rest in reversed(range(_TRIES)):
+            missing = [p for p in (self.path.parent, *self.path.parent.parents) if not p.exists()]
+            self._made += [p for p in reversed(missing) if p not in self._made]
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                return acquire(claim, self.path)
+            except (
+                FileNotFoundError
+            ):  # a stream that could not begin has removed the folder that it had made
+                if not rest:
+                    raise
+        raise AssertionError
+
+    def _release_claim(self, *, refused: bool = False) -> None:
+        """Release the claim; a stream that was refused leaves the stale one that it found."""
+        claims, self._claim, self._entry_claim = (self._claim, self._entry_claim), None, None
+        for claim in claims:
+            if claim is not None:
+                with suppress(OSError):
+                    claim.release(restore=refused and claim is claims[0])
 
     def _refuse_if_locked(self) -> None:
-        _refuse_if_locked(self._lock, self.path)
+        _refuse_if_locked(self._lock_path, self.path)
         folder = None if self._folder else set_of_entry(self.path)
         if folder is not None:
             _refuse_if_locked(lock_path(folder, folder=True), folder)
@@ -148,127 +198,75 @@ class Output:
         if not os.path.lexists(entry):
             return
         _refuse_if_locked(lock_path(entry, folder=False), entry)
-        folder = set_of_entry(entry)
+        folder = set_of_entry(entry) if is_own_entry(entry) else None
         if folder is not None and not folder.exists():
             return
         if not self._overwrite:
             raise _exists(entry)
-        if folder != self.path and (folder is not None or not is_ours(entry)):
-            raise OutputExistsError(
-                f"{entry} exists and is not the entry file of {self.path}; overwrite=True does not replace it. "
-                f"Choose another path, or remove it yourself."
+        if folder != self.path and (folder is not None or foreign_files(entry, is_mark) != []):
+            raise _exists(
+                entry,
+                f" and is not the entry file of {self.path}; overwrite=True does not replace it",
             )
 
-    def _refuse_unless_replaceable(self) -> None:
-        if not self._overwrite:
-            raise self._exists()
-        if not (is_ours(self.path) or self._is_a_killed_start()):
-            raise OutputExistsError(
-                f"{self.path} exists and is no dataset that this library wrote; overwrite=True does "
-                f"not remove it. Choose another path, or remove it yourself."
+    def _exists(self, why: str = "") -> OutputExistsError:
+        return _exists(self.path, why)
+
+    def _clear_path(self) -> None:
+        """Move aside what may be replaced; put back first what a start that was killed had moved aside."""
+        left = left_aside(self.path, self._entry)
+        whole = [path for path in left if not is_half_removed(path)]
+        if os.path.lexists(self.path):
+            foreign = [] if is_own_entry(self.path) else foreign_files(self.path, is_mark)
+            if foreign is None:
+                foreign = self._foreign_at_killed_start()
+                if whole and not foreign:
+                    remove(self.path, last=LOCK_NAME)
+            if foreign:
+                raise self._exists(_explain(foreign))
+        if whole and not os.path.lexists(self.path):
+            move(whole[0], self.path)
+            left.remove(whole[0])
+        if os.path.lexists(self.path):
+            aside = free_name(self.path)
+            move(self.path, aside)
+            self._restore = aside
+            self._aside.append(aside)
+        self._aside += left
+
+    def _foreign_at_killed_start(self) -> list[str]:
+        """Return the foreign files in what a killed start left at the path; refuse what no such start made."""
+        assert self._claim is not None
+        locked = self._lock_path.exists()
+        is_folder = self.path.is_dir() and not self.path.is_symlink()
+        begun = locked or (
+            is_folder
+            and (self._claim.replaced is not None or any(map(is_mark, os.listdir(self.path))))
+        )
+        if not begun or is_folder != self._folder:
+            raise self._exists(
+                " and is not a dataset that this library wrote; overwrite=True does not remove it"
             )
-
-    def _is_a_killed_start(self) -> bool:
-        """Whether a stream that was killed had begun to make what lies here: its lock tells, and nobody added to it."""
-        if self.path.is_symlink() or self.path.is_dir() != self._folder:
-            return False
-        if not self._folder:
-            return self._lock.exists() and self.path.stat().st_size == 0
-        files = [f for f in self.path.rglob("*") if f.is_symlink() or not f.is_dir()]
-        locked = any(f.parent == self.path and f.name.startswith(self._lock.name) for f in files)
-        return locked and all(map(_is_of_a_start, files))
-
-    def _exists(self) -> OutputExistsError:
-        return _exists(self.path)
-
-    def _move_aside(self) -> None:
-        aside = self.path.with_name(f"{self._aside_name}{os.getpid()}")
-        os.rename(self.path, aside)
-        if self._folder and lock_owner(aside / self._lock.name) is not None:
-            os.rename(aside, self.path)  # a stream that has begun since a moment ago
-            self._refuse_if_locked()
-        self._aside = aside
-
-    @property
-    def _aside_name(self) -> str:
-        """What the name of all that is moved aside begins with; the number of the process follows."""
-        return f".{self.path.name}.replaced-"
-
-    def _all_aside(self) -> list[Path]:
-        """Return what was moved aside by this stream, and by those that were killed before they had removed it."""
-        found = [] if self._aside is None else [self._aside]
-        with suppress(OSError):  # a folder that may be written to, and not be looked at
-            for path in self.path.parent.iterdir():
-                pid = path.name.removeprefix(self._aside_name)
-                if pid != path.name and pid.isdecimal() and not lives(int(pid)):
-                    found.append(path)
-        return found
-
-    def _make_folder(self, folder: Path) -> None:
-        """Make the folder of the output; of two streams that come at the same moment, one can."""
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            self._refuse_if_locked()
-            raise self._exists() from None
-
-    def _take_lock(self) -> None:
-        """Make the lock: whole at once, and by one of several that try."""
-        mine = self._lock.with_name(f"{self._lock.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-        try:
-            mine.write_bytes(lock_document())
-            for _ in range(_TRIES):
-                try:
-                    _link(mine, self._lock)
-                    self._held = True
-                    return
-                except FileExistsError:
-                    self._refuse_if_locked()
-                    self._lock.unlink(missing_ok=True)  # a stale one
-            raise self._exists()
-        finally:
-            mine.unlink(missing_ok=True)
+        return left_by_start(self.path, is_mark, locked=locked)
 
 
-def _exists(path: Path) -> OutputExistsError:
+def _exists(path: Path, why: str = "") -> OutputExistsError:
     return OutputExistsError(
-        f"{path} exists. Choose another path, or set overwrite=True to replace it."
+        f"{path} exists{why}. Choose another path, or "
+        + ("remove it yourself." if why else "set overwrite=True to replace it.")
     )
 
 
 def _refuse_if_locked(lock: Path, path: Path) -> None:
     owner = lock_owner(lock)
     if owner is not None:
-        raise OutputLockedError(
-            f"{path} is being written by {owner}. Wait for its end, "
-            f"or, if that process is gone, remove {lock}."
-        )
+        raise refusal(lock, path, owner)
 
 
-def _link(content: Path, name: Path) -> None:
-    """Give a file a further name, unless that is taken (FileExistsError)."""
-    try:
-        os.link(content, name)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system where each file has one name
-        fd = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-        with os.fdopen(fd, "wb") as file:
-            file.write(content.read_bytes())
-
-
-def _is_of_a_start(file: Path) -> bool:
-    """Whether a file may be there when a dataset begins: a document, a lock, or a file that is empty or says enough."""
-    if file.is_symlink() or not file.is_file():
-        return False
-    name = file.name
-    known = name == LOCK_NAME or is_document(name) or is_leftover(name)
-    return known or not file.stat().st_size or is_ours(file)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
+def _explain(foreign: list[str]) -> str:
+    shown = ", ".join(map(repr, foreign[:_SHOWN]))
+    more = f" and {len(foreign) - _SHOWN} more" if len(foreign) > _SHOWN else ""
+    return (
+        f" and contains files that are not part of the dataset that this library wrote ({shown}{more}); "
+        f"overwrite=True does not remove them"
+    )

@@ -298,7 +298,7 @@ def test_an_earlier_dataset_is_replaced_only_when_that_is_said(tmp_path: Path) -
         convert(source, tmp_path / "b.ome.tiff")
     assert convert(source, tmp_path / "b.ome.tiff", overwrite=True).frames == 6
     (tmp_path / "c.ome.zarr").mkdir()
-    with pytest.raises(OutputExistsError, match="no dataset that this library wrote"):
+    with pytest.raises(OutputExistsError, match="not a dataset that this library wrote"):
         convert(source, tmp_path / "c.ome.zarr", overwrite=True)
 
 

@@ -7,7 +7,7 @@ import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.formats.documents import Outcome, check_global, own_version
+from ome_writers.formats.documents import Outcome, check_global, new_id, own_version
 from ome_writers.formats.ome_xml import binary_only, letters, render_body, render_planes, whole
 from ome_writers.formats.ome_xml.annotations import padded_progress, with_progress
 from ome_writers.formats.ometiff.entry import entry_file
@@ -39,6 +39,7 @@ class TiffDocuments:
         self._plan = plan
         self._layout = layout
         self._files = TiffSet.of(plan, layout)
+        self._id = new_id()
         self._began = datetime.datetime.now(datetime.timezone.utc)
         shapes = tuple(i.array.shape for i in plan.images)
         self._outcome = Outcome("writing", 0, shapes, time=self._began)
@@ -178,6 +179,7 @@ class TiffDocuments:
 
     def _state(self) -> dict[str, Any]:
         state: dict[str, Any] = {
+            "id": self._id,
             "version": own_version(),
             "status": self._outcome.status,
             "frames_expected": self._plan.frames,

@@ -25,10 +25,11 @@ __all__ = [
     "metadata_file",
     "ome_xml_text",
     "parsed",
+    "software",
     "without_document_type",
 ]
 
-_COMPRESSION, _DESCRIPTION = 259, 270
+_COMPRESSION, _DESCRIPTION, _SOFTWARE = 259, 270, 305
 
 
 class FirstPage(NamedTuple):
@@ -70,6 +71,23 @@ def first_page(file: Path, root: Path | None = None) -> FirstPage:
         os.close(fd)
     without_document_type(description, file)
     return FirstPage(page.at, description, int(compressions[0]) if len(compressions) else 1)
+
+
+def software(file: Path) -> bytes:
+    """Return the Software tag of a TIFF's first page; empty if it has none.
+
+    Raises
+    ------
+    UnsupportedError
+        If it is not a TIFF, or ends inside its first page.
+    """
+    fd = open_regular(file)
+    try:
+        tiff = TiffStructure(fd, file)
+        entry = tiff.directory(tiff.first).entries.get(_SOFTWARE)
+        return b"" if entry is None else tiff.content(entry)
+    finally:
+        os.close(fd)
 
 
 def ome_xml_text(file: Path, root: Path | None = None) -> bytes:

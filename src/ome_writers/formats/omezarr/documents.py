@@ -6,7 +6,13 @@ import copy
 import json
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.formats.documents import RESERVED_NAMESPACES, Outcome, check_global, own_version
+from ome_writers.formats.documents import (
+    RESERVED_NAMESPACES,
+    Outcome,
+    check_global,
+    new_id,
+    own_version,
+)
 from ome_writers.formats.frame_metadata import EMBED_BYTES, JOURNAL_NAME, latest
 from ome_writers.formats.omezarr import ngff
 from ome_writers.formats.omezarr.layout import below
@@ -28,14 +34,8 @@ __all__ = ["ZarrDocuments"]
 WINDOW_IMAGES = 16
 """How many images get new display windows in one flush, at most: each costs the rewriting of its document."""
 XML_KEY = "OME/METADATA.ome.xml"
-_OURS = (
-    "version",
-    "status",
-    "frames",
-    "updated",
-    "extents",
-    "settings",
-)  # in ``ome_writers``: nobody else writes them
+# in ``ome_writers``: nobody else writes them
+_OURS = ("id", "version", "status", "frames", "updated", "extents", "settings")
 
 
 class ZarrDocuments:
@@ -212,6 +212,7 @@ class ZarrDocuments:
                 attributes["ome_writers"] = {"version": own_version(), "channels": facts}
         settings = plan.settings.model_dump(mode="json")
         root["ome_writers"] = {
+            "id": new_id(),
             **self._status(),
             **root.get("ome_writers", {}),
             "settings": settings,

@@ -1,0 +1,100 @@
+"""Begins streams on one path, to be raced against others of its kind, or killed at each of its calls.
+
+Run as a program it does what it is told, line by line: see `main`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ome_writers import AcquisitionSettings, OMEStream, create_stream, dims_from_standard_axes
+
+FORMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "zarr": ("run.ome.zarr", {}),
+    "tiff": ("run.ome.tiff", {}),
+    "set": ("run.ome.tiff", {"p": 2}),
+    "scratch": ("run", {}),
+}
+CALLS = {"open", "os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir", "os.truncate"}
+"""Audit events of what changes a folder; each is raised before the call."""
+
+_hooks: list[Callable[[str, tuple[Any, ...]], None]] = []
+
+
+def settings(folder: Path, form: str, *, overwrite: bool) -> AcquisitionSettings:
+    """Return settings for four frames a position."""
+    name, sizes = FORMS[form]
+    axes = dims_from_standard_axes({**sizes, "t": 4, "y": 8, "x": 8})
+    more = {"format": "scratch"} if form == "scratch" else {}
+    return AcquisitionSettings(
+        root_path=folder / name, dimensions=axes, dtype="uint16", overwrite=overwrite, **more
+    )
+
+
+def fill(stream: OMEStream, value: int) -> None:
+    """Append frames of one value until the stream is full, and close it."""
+    for _ in range(stream.settings.num_frames or 0):
+        stream.append(np.full((8, 8), value, "uint16"))
+    stream.close()
+
+
+def kill_at(folder: Path, number: int) -> Callable[[], int]:
+    """End this process before the `number`-th call that concerns a folder; return what counts these calls."""
+    seen = 0
+    below = str(folder)
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal seen
+        if event in CALLS and any(str(a).startswith(below) for a in arguments[:2]):
+            seen += 1
+            if seen == number:
+                os._exit(9)
+
+    _hooks.append(hook)
+    return lambda: seen
+
+
+def run_hooks(event: str, arguments: tuple[Any, ...]) -> None:
+    """Pass an audit event on: a hook of Python cannot be removed, ours can."""
+    for hook in _hooks:
+        hook(event, arguments)
+
+
+def main() -> None:
+    """Do what each line of stdin says, as JSON: ``[folder, form, overwrite, value, call to be killed at]``.
+
+    Prints ``"began"`` or the name of the error; a stream that has begun is filled when the next line comes.
+    """
+    sys.addaudithook(run_hooks)
+    print(json.dumps("ready"), flush=True)
+    for line in sys.stdin:
+        folder, form, overwrite, value, number = json.loads(line)
+        wanted = settings(Path(folder), form, overwrite=overwrite)
+        if number:
+            kill_at(Path(folder), number)
+        print(json.dumps("set"), flush=True)
+        sys.stdin.readline()  # all begin now
+        try:
+            stream = create_stream(wanted)
+        except Exception as error:
+            print(json.dumps(f"{type(error).__name__}: {error}"), flush=True)
+            sys.stdin.readline()
+        else:
+            _hooks.clear()
+            print(json.dumps("began"), flush=True)
+            sys.stdin.readline()  # each has told
+            fill(stream, value)
+        print(json.dumps("done"), flush=True)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("error")
+    main()

@@ -1,0 +1,160 @@
+"""Where a stream writes is settled when it is created, for every engine, whatever the path looks like."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ome_writers import (
+    AcquisitionSettings,
+    UnsupportedError,
+    WriteError,
+    create_stream,
+    dims_from_standard_axes,
+    read_frame_metadata,
+)
+from ome_writers import open as open_dataset
+from ome_writers.storage import ENGINES
+
+SUFFIXES = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tiff", "scratch": ""}
+READY = [row.name for row in ENGINES.values() if row.missing() is None]
+AXES = {"t": 6, "y": 32, "x": 32}
+
+
+def settings(path: str | Path, engine: str, **more: Any) -> AcquisitionSettings:
+    """Return settings of an engine."""
+    fields = {
+        "dimensions": dims_from_standard_axes(AXES),
+        "dtype": "uint16",
+        "format": engine,
+        **more,
+    }
+    return AcquisitionSettings(root_path=path, **fields)
+
+
+def names(folder: Path) -> set[str]:
+    """Return the names in a folder."""
+    return {p.name for p in folder.iterdir()}
+
+
+@pytest.mark.parametrize("positions", [1, 2])
+@pytest.mark.parametrize("engine", READY)
+def test_the_working_folder_may_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, positions: int
+) -> None:
+    """After os.chdir all frames and metadata go to where the relative path led, and nothing elsewhere."""
+    start, other = tmp_path / "start", tmp_path / "other"
+    start.mkdir()
+    other.mkdir()
+    monkeypatch.chdir(start)
+    axes = dims_from_standard_axes({"p": 2, **AXES} if positions == 2 else AXES)
+    path = f"run{SUFFIXES[ENGINES[engine].format]}"
+    stream = create_stream(settings(path, engine, dimensions=axes))
+    asked = stream.settings.output_path
+    assert not os.path.isabs(asked)
+    os.chdir(other)
+    view = stream.view()
+    for number in range(6 * positions):
+        frame = np.full((32, 32), number + 1, "uint16")
+        stream.append(frame, frame_metadata={"number": number})
+        if number == 3:
+            stream.flush()
+    stream.set_global_metadata("lab", {"room": 7})
+    stream.close()
+    shown = np.asarray(view)
+    if engine != "scratch":
+        stream.update_metadata(stream.get_metadata())
+        output = start / asked
+        stored = np.asarray(open_dataset(output)).reshape(-1, 32, 32)
+        assert stored[:, 0, 0].tolist() == list(range(1, 6 * positions + 1))
+        assert len(read_frame_metadata(output)) == 6 * positions
+    assert (shown.reshape(-1, 32, 32)[:, 0, 0] == np.arange(1, 6 * positions + 1)).all()
+    del stream, view, shown
+    gc.collect()
+    assert names(other) == set()
+    assert names(start) == {asked, path}  # of a set, `path` is the entry file
+
+
+def test_a_first_frame_that_changes_the_settings_stays_at_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An output that is made again for colour is where the relative path led at the start."""
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    asked = settings("run.ome.zarr", "direct", dtype="uint8")
+    with create_stream(asked) as stream:
+        os.chdir(tmp_path / "other")
+        for _ in range(6):
+            stream.append(np.ones((32, 32, 3), "uint8"))
+    assert names(tmp_path / "other") == set()
+    assert names(tmp_path) == {"other", "run.ome.zarr"}
+    assert np.asarray(open_dataset(tmp_path / "run.ome.zarr")).all()
+
+
+@pytest.mark.parametrize("engine", READY)
+def test_two_dots_in_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
+    """A path with ``..`` is written by each engine, behind a symbolic link where that leads; nothing else is made."""
+    monkeypatch.chdir(tmp_path)
+    suffix = SUFFIXES[ENGINES[engine].format]
+    (tmp_path / "real" / "inner").mkdir(parents=True)
+    paths = {f"missing/../a{suffix}": tmp_path / f"a{suffix}"}
+    if os.name != "nt":
+        (tmp_path / "link").symlink_to(tmp_path / "real" / "inner")
+        paths[f"link/../b{suffix}"] = tmp_path / "real" / f"b{suffix}"
+    for path, expected in paths.items():
+        for overwrite in (False, True):
+            with create_stream(settings(path, engine, overwrite=overwrite)) as stream:
+                for number in range(6):
+                    stream.append(np.full((32, 32), number + 1, "uint16"))
+            assert os.path.lexists(expected)
+    assert names(tmp_path) - {"link"} == {f"a{suffix}", "real"}
+    assert names(tmp_path / "real" / "inner") == set()
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names are Unicode there")
+@pytest.mark.parametrize("engine", READY)
+def test_a_path_that_is_not_utf8(tmp_path: Path, engine: str) -> None:
+    """An engine writes to a path that is not UTF-8, or refuses it by its own name; ``auto`` takes one that can."""
+    name = os.fsdecode(b"caf\xe9" + SUFFIXES[ENGINES[engine].format].encode())
+    asked = settings(tmp_path / name, engine)
+    if not ENGINES[engine].any_path:
+        with pytest.raises(UnsupportedError, match=f"{engine}.*valid UTF-8"):
+            create_stream(asked)
+        assert names(tmp_path) == set()
+        asked = settings(tmp_path / name, "ome-zarr")
+    with create_stream(asked) as stream:
+        for number in range(6):
+            stream.append(np.full((32, 32), number + 1, "uint16"))
+    assert names(tmp_path) == {name}
+
+
+@pytest.mark.skipif("acquire-zarr" not in READY, reason="acquire-zarr is not installed")
+def test_a_plan_that_a_library_cannot_create(tmp_path: Path) -> None:
+    """What a library raises for arrays beyond its means is a WriteError that names both; nothing is left."""
+    count = 2**31 - 1
+    huge = dims_from_standard_axes(dict.fromkeys("tzyx", count))
+    with pytest.raises(
+        WriteError, match=r"acquire-zarr could not create .*run\.ome\.zarr: RuntimeError"
+    ):
+        create_stream(settings(tmp_path / "run.ome.zarr", "acquire-zarr", dimensions=huge))
+    assert names(tmp_path) == set()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not remove a working folder")
+def test_a_working_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a working folder that was removed a relative path is refused in a sentence, an absolute one is written."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(WriteError, match="is relative, and the working folder does not exist"):
+        create_stream(settings("run.ome.zarr", "direct"))
+    with create_stream(settings(tmp_path / "run.ome.zarr", "direct")) as stream:
+        stream.append(np.ones((32, 32), "uint16"))
+    monkeypatch.chdir(tmp_path)
+    assert names(tmp_path) == {"run.ome.zarr"}
