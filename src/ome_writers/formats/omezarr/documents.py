@@ -15,6 +15,7 @@ from ome_writers.formats.documents import (
 )
 from ome_writers.formats.frame_metadata import EMBED_BYTES, JOURNAL_NAME, latest
 from ome_writers.formats.omezarr import ngff
+from ome_writers.formats.omezarr.client_edits import keep_own, merged
 from ome_writers.formats.omezarr.layout import below
 from ome_writers.formats.omezarr.windows import DisplayWindows
 from ome_writers.formats.plates import is_plate, plate_layout
@@ -34,8 +35,6 @@ __all__ = ["ZarrDocuments"]
 WINDOW_IMAGES = 16
 """How many images get new display windows in one flush, at most: each costs the rewriting of its document."""
 XML_KEY = "OME/METADATA.ome.xml"
-# in ``ome_writers``: nobody else writes them
-_OURS = ("id", "version", "status", "frames", "updated", "extents", "settings")
 
 
 class ZarrDocuments:
@@ -104,7 +103,7 @@ class ZarrDocuments:
                 raise KeyError(f"Unknown path: {path!r}. This dataset has {known}.")
             groups[key] = plain(attributes)
         for key, attributes in groups.items():
-            _keep_ours(attributes, self._groups[key])
+            keep_own(attributes, self._groups[key])
             self._groups[key] = attributes
             self._dirty.add(key)
         self._globals = {n: v for n, v in self._globals.items() if n in self._groups[""]}
@@ -231,7 +230,7 @@ class ZarrDocuments:
         path = self._layout.images[image.number]
         fresh = self._image(image)
         attributes = self._groups[path]
-        attributes["ome"] = _merged(attributes.get("ome"), self._generated[path], fresh)
+        attributes["ome"] = merged(attributes.get("ome"), self._generated[path], fresh)
         self._generated[path] = fresh
         self._dirty.add(path)
 
@@ -265,32 +264,6 @@ class ZarrDocuments:
         frames = self if self._journal is not None else None
         self._xml = render(self._plan, self._outcome, frames, metadata=self._globals)
         self._dirty.add(XML_KEY)
-
-
-def _keep_ours(attributes: Attributes, before: Attributes) -> None:
-    """Keep what ``ome_writers`` said `before` in attributes that replace it."""
-    ours = before.get("ome_writers")
-    if ours is not None:
-        theirs = attributes.get("ome_writers")
-        merged = {**ours, **theirs} if isinstance(theirs, dict) else dict(ours)
-        merged.update({key: ours[key] for key in _OURS if key in ours})
-        attributes["ome_writers"] = merged
-
-
-def _merged(current: Any, before: Attributes, fresh: Attributes) -> Attributes:
-    """Return what closing found out, `fresh`, with what a client has changed since it was `before`."""
-    if current == before or not isinstance(current, dict):
-        return fresh
-    merged = {**fresh, **current}
-    omero = current.get("omero")
-    channels = omero.get("channels") if isinstance(omero, dict) else None
-    if isinstance(channels, list):
-        found = fresh["omero"]["channels"]
-        for channel, old, new in zip(channels, before["omero"]["channels"], found, strict=False):
-            if isinstance(channel, dict) and channel.get("window") == old["window"]:
-                channel["window"] = new["window"]
-        merged["omero"] = {**current["omero"], "channels": channels[: len(found)]}
-    return merged
 
 
 def _stem(name: str) -> str:
