@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ome_writers.storage.files import replace, sync_folder
+from ome_writers.storage.files import sync_file, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,9 @@ def beside(shard: Path) -> Path:
 def copied(shard: Path, index: bytes) -> Iterator[None]:
     """Have a synced copy of a shard's index beside the shard, until the block has written the next one."""
     copy = beside(shard)
-    replace(copy, index, durable=True)
+    copy.write_bytes(index)
+    sync_file(copy)
+    sync_folder(copy.parent)
     yield
     copy.unlink()
     sync_folder(copy.parent)
