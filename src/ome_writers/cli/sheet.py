@@ -122,7 +122,7 @@ def rows_of_view(view: StreamView, *, most: int) -> tuple[list[SheetRow], list[s
     coords = view.coords
     times = spread(sizes.get("t", 1))
     middle = {dim: size // 2 for dim, size in sizes.items() if dim not in ("p", "t", "c")}
-    pairs = itertools.product(range(sizes.get("p", 1)), range(sizes.get("c", 1)))
+    pairs = ((p, c) for p in range(sizes.get("p", 1)) for c in range(sizes.get("c", 1)))
     positions = coords["p"][:most] if "p" in sizes else [""]
     names = [printable(str(name)) for name in positions]
     if "p" in sizes and len(set(coords["p"])) < len(coords["p"]):  # those of a plate's fields

@@ -90,7 +90,10 @@ def _decompress_gzip(stored: bytes, most: int) -> bytes:
     out = b""
     while stored:  # members may follow each other
         member = zlib.decompressobj(wbits=31)
-        out += member.decompress(stored, most + 1 - len(out))
+        try:
+            out += member.decompress(stored, most + 1 - len(out))
+        except zlib.error as error:
+            raise ValueError(str(error)) from None
         if len(out) > most:
             raise ValueError(f"the chunk has more than the {most} bytes that are possible")
         if not member.eof:
