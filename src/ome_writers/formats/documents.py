@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ome_writers.formats.frame_metadata import Journal
 
 __all__ = [
@@ -133,6 +136,9 @@ class Outcome:
         How far each acquisition axis was reached, while the acquisition runs.
     time
         When this was so.
+    empty
+        Image number to a mask of its planes, in storage order: True for those without a frame. Only of an OME-TIFF
+        that is closed; images without such planes are left out.
     """
 
     status: Status
@@ -141,6 +147,7 @@ class Outcome:
     windows: Mapping[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
     extents: Mapping[str, int] = field(default_factory=dict)
     time: datetime | None = None
+    empty: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict)
 
     @property
     def timestamp(self) -> str:

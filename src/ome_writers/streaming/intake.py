@@ -236,7 +236,10 @@ class Intake:
             status = "failed"
         written = self.accepted - len(self.recorder.lost)
         windows, now = self._sampler.windows, datetime.now(timezone.utc)
-        outcome = Outcome(status, written, tuple(shapes), windows, time=now)
+        # in OME-Zarr their chunks are missing; in OME-TIFF nothing else tells them from black frames
+        of_tiff = self.plan.settings.format.name == "ome-tiff"
+        empty = self._placement.empty_planes(shapes) if of_tiff else {}
+        outcome = Outcome(status, written, tuple(shapes), windows, time=now, empty=empty)
         self.recorder.close_documents(outcome)
 
     def _progressed(self) -> tuple[int, int]:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Integral
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ome_writers.errors import EndOfAcquisitionError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from ome_writers.routing import Address, Plan
 
 __all__ = ["Placement"]
 
+_BATCH = 65_536  # places whose indices are in memory at once
 _ADVICE = (
     "Check your AcquisitionSettings.dimensions. If you need to write an unbounded number of frames, "
     "set the count of your first dimension to None."
@@ -45,6 +51,7 @@ class Placement:
         self.unsettled = False
         self.position = 0
         self.explicit: set[Address] = set()
+        self.skipped: list[range] = []  # positions in the acquisition order
         self._router = plan.router
         self._total = plan.frames
         self._walk = plan.router.walk()
@@ -94,6 +101,7 @@ class Placement:
         position = self.position + frames
         walk = self._router.walk(position)
         following = next(walk, None)
+        self.skipped.append(range(self.position, position))
         self.position, self._walk, self.next = position, walk, following
 
     def locate(self, index: Mapping[str, int]) -> dict[str, int]:
@@ -125,6 +133,27 @@ class Placement:
             return True
         ahead = self._router.walk(self.position)
         return all(place in self.explicit or place in self._visited for place in ahead)
+
+    def empty_planes(self, shapes: Sequence[tuple[int, ...]]) -> dict[int, NDArray[np.bool_]]:
+        """Return by image number which planes of arrays of these shapes have no frame; images without any are left out.
+
+        Looks at each place only where some are missing.
+        """
+        skipped = sum(map(len, self.skipped))
+        planes = sum(math.prod(shape[:-2]) for shape in shapes)
+        if not (self.explicit or self.revisits) and planes == self.position - skipped:
+            return {}
+        empty = [np.ones(shape[:-2], bool) for shape in shapes]
+        begin = 0
+        for gap in (*self.skipped, range(self.position, self.position)):
+            for start in range(begin, gap.start, _BATCH):
+                images, index = self._router.places(start, min(start + _BATCH, gap.start))
+                for number in np.unique(images).tolist():
+                    empty[number][tuple(index[images == number].T)] = False
+            begin = gap.stop
+        for number, at in self.explicit:
+            empty[number][at] = False
+        return {number: mask for number, mask in enumerate(empty) if mask.any()}
 
     def _repeats(self, index: Mapping[str, int]) -> int:
         if self._partial is not None and self._partial[0] == frozenset(index.items()):

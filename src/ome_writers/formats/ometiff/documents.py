@@ -7,6 +7,8 @@ import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ome_writers.formats.documents import Outcome, check_global, new_id, own_version
 from ome_writers.formats.ome_xml import binary_only, letters, render_body, render_planes, whole
 from ome_writers.formats.ome_xml.annotations import padded_progress, with_progress
@@ -17,6 +19,7 @@ from ome_writers.formats.strict_json import plain
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
     from ome_types.model import OME
 
     from ome_writers.formats.documents import Layout, Patch
@@ -196,9 +199,24 @@ class TiffDocuments:
         }
         if planned:
             state["coords"] = planned
+        if self._outcome.empty:
+            state["planes_without_frames"] = {
+                str(number): _runs_of(mask, letters(self._plan.images[number]))
+                for number, mask in self._outcome.empty.items()
+            }
         axes = letters(self._plan.images[0])
         for letter, axis in axes.items():
             if axis == self._plan.images[0].array.growing:
                 state["axes"] = "".join(sorted(axes, key=lambda each: axes[each]))
                 state["growing"] = letter
         return state
+
+
+def _runs_of(mask: NDArray[np.bool_], axes: Mapping[str, int]) -> list[list[int]]:
+    """Return [T, C, Z, planes] of each run of planes in the mask: its first plane, and their number in storage order."""
+    flat = mask.ravel()
+    edges = np.flatnonzero(np.diff(flat, prepend=False, append=False))
+    index = np.unravel_index(edges[::2], mask.shape) if mask.ndim else ()
+    columns = [index[axes[c]] if c in axes else np.zeros_like(edges[::2]) for c in "TCZ"]
+    runs: list[list[int]] = np.stack([*columns, edges[1::2] - edges[::2]], axis=1).tolist()
+    return runs
