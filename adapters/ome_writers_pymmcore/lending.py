@@ -1,4 +1,4 @@
-"""A core that lends a stream's memory to Python cameras: not a byte is copied between camera and disk."""
+"""A core that lends memory to Python cameras, which `record` and `MDAWriter` write to OME-Zarr without a copy."""
 
 # The methods have Micro-Manager's own names.
 # ruff: noqa: N802, N803  # see above

@@ -55,8 +55,10 @@ class MDAWriter:
     numbered
         Where the output exists already, take the next free name (``x_1.ome.zarr``) instead of refusing.
     copy
-        Whether to copy each frame. By default frames are handed over: not a byte is copied before they are written,
-        and the array becomes read-only, so that no other listener can change what is written.
+        Whether to copy each frame. By default frames are handed over: the array becomes read-only, so that no other
+        listener can change what is written. Measured, of 40 MiB to OME-Zarr: 40 are then written from the array that
+        the demo camera or a Python camera of a `LendingCore` delivered, and 0 with a Python camera of a plain
+        `UniMMCore`; 0 to OME-TIFF with frames of 2 MiB. The others are copied once.
     chunk_shapes, shard_shapes
         Axis name to chunk size (pixels) and shard size (chunks).
     **settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -242,3 +243,13 @@ def test_what_waits_is_bounded(lending_core: LendingCore) -> None:
             with pytest.raises(BufferError, match="full"):
                 queue.acquire_slot(FRAME, "uint16")
         assert queue.overflow_occurred
+
+
+def test_the_documentation_claims_no_more_than_was_measured() -> None:
+    """The how-to page has the measured table, and neither it nor `MDAWriter` says that nothing is ever copied."""
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "record-with-pymmcore.md"
+    text = page.read_text(encoding="utf-8")
+    assert "| the same, `mda.run(output=path)` | OME-Zarr | 12 |" in text
+    assert "of 40 MiB" in (MDAWriter.__doc__ or "")
+    for claim in (text, MDAWriter.__doc__ or ""):
+        assert "not a byte" not in claim

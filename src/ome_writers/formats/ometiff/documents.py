@@ -213,7 +213,7 @@ class TiffDocuments:
 
 
 def _runs_of(mask: NDArray[np.bool_], axes: Mapping[str, int]) -> list[list[int]]:
-    """Return [T, C, Z, planes] of each run of planes in the mask: its first plane, and their number in storage order."""
+    """Return [T, C, Z, planes] of each run of planes in the mask, in storage order: its first plane, and how many."""
     flat = mask.ravel()
     edges = np.flatnonzero(np.diff(flat, prepend=False, append=False))
     index = np.unravel_index(edges[::2], mask.shape) if mask.ndim else ()
