@@ -85,6 +85,7 @@ def test_ome_xml(microscope: CMMCorePlus, tmp_path: Path) -> None:
         (r"(?<=<AcquisitionDate>)[^<]+", "<date>"),
         (r'(?<=DeltaT=")[^"]+', "<seconds>"),
         (r'(?<=Creator=")[^"]+', "<creator>"),
+        (r'(?<="id":")urn:uuid:[^"]+', "<id>"),
         (r'(?<="version":")[^"]+', "<version>"),
         (r'(?<="updated":")[^"]+', "<time>"),
         (r"Micro-Manager: [^\"]+", "Micro-Manager: <software>"),
