@@ -1,0 +1,139 @@
+"""Every command and every reader on every hostile dataset: an answer in time, in little memory, fit for a terminal.
+
+The quick part of the corpus (special files, JSON, arrays) always runs; ``OME_WRITERS_HOSTILE=all`` adds the others.
+The number of runs is printed at the end (``pytest -s``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hostile.corpus import CORPUS, build
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ALL = os.environ.get("OME_WRITERS_HOSTILE") == "all"
+QUICK = ("fifo", "zero", "link", "deep", "json", "sparse", "array")
+NAMES = [name for name in CORPUS if ALL or name.startswith(QUICK)]
+WORKERS = 2
+SECONDS = (
+    120  # for all runs of one dataset: a worker that is stuck where no signal reaches is killed
+)
+MAX_SECONDS = 10.5
+MAX_MIB = 1024
+CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+WORKER = Path(__file__).with_name("worker.py")
+
+Results = dict[str, list[dict[str, Any]]]
+
+
+class _Worker:
+    """A process that runs everything on the datasets that it is given."""
+
+    def __init__(self) -> None:
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, str(WORKER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            errors="backslashreplace",
+        )
+
+    def run(self, path: Path) -> list[dict[str, Any]]:
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        killer = threading.Timer(SECONDS, process.kill)
+        killer.start()
+        process.stdin.write(json.dumps(os.fspath(path)) + "\n")
+        process.stdin.flush()
+        line = process.stdout.readline()
+        killer.cancel()
+        if line:
+            found: list[dict[str, Any]] = json.loads(line)
+            return found
+        self.close()
+        self._process = self._start()
+        return [{"run": "worker", "problem": "the process hung or crashed"}]
+
+    def close(self) -> None:
+        with self._process as process:  # closes its pipes
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
+    """Return what every run did, by dataset; the datasets are shared out among a few processes."""
+    root = tmp_path_factory.mktemp("hostile")
+    found: Results = {}
+    names = iter(NAMES)
+    lock = threading.Lock()
+
+    def share() -> None:
+        worker = _Worker()
+        while True:
+            with lock:
+                name = next(names, None)
+                if name is None:
+                    break
+                folder = root / str(len(found))
+                found[name] = []
+                path = build(name, folder)
+            found[name] = worker.run(path)
+        worker.close()
+
+    threads = [threading.Thread(target=share) for _ in range(WORKERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    yield found
+    runs = [run for each in found.values() for run in each]
+    slowest = max(run.get("seconds", 0) for run in runs)
+    largest = max(run.get("peak_mib", 0) for run in runs)
+    print(
+        f"\n{len(found)} hostile datasets, {len(runs)} runs: the longest took {slowest:.1f} s, "
+        f"the largest {largest:.0f} MiB"
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="FIFOs, sparse files, memory counters")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_hostile_dataset_is_answered_in_a_sentence(results: Results, name: str) -> None:
+    """No traceback, no control character, at most ten seconds and a gibibyte, whatever is run."""
+    wrong = []
+    for run in results[name]:
+        said = run.get("out", "") + run.get("err", "")
+        if run["problem"]:
+            wrong.append((run["run"], run["problem"]))
+        elif "Traceback" in said:
+            wrong.append((run["run"], said))
+        elif CONTROL.search(said) and not run["run"].endswith(")"):
+            wrong.append((run["run"], repr(said)))
+        elif run["status"] not in (None, 0, 1, 130):
+            wrong.append((run["run"], f"exit status {run['status']}: {said}"))
+        elif run["status"] == 1 and not said.strip():
+            wrong.append((run["run"], "exit status 1 without a word"))
+        elif run["seconds"] > MAX_SECONDS or run["peak_mib"] > MAX_MIB:
+            wrong.append((run["run"], f"{run['seconds']:.1f} s, {run['peak_mib']:.0f} MiB"))
+    assert not wrong, "\n".join(f"{what}: {how}" for what, how in wrong)
+    assert len(results[name]) == 13
+
+
+def test_the_corpus_has_at_least_100_datasets() -> None:
+    """The corpus is large enough to mean something."""
+    assert len(NAMES) >= 100

@@ -1,0 +1,158 @@
+"""Runs commands and readers on datasets, one after the other in this process, and reports what each did.
+
+Started by the tests with paths on stdin; one line of JSON comes back for each run. Memory is the peak of this run alone
+where Linux can tell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import ome_writers
+from ome_writers import OMEWritersError
+from ome_writers.cli import main
+from ome_writers.repair import repair
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECONDS = 10
+WATCH_SECONDS = 1.5
+
+
+class TooLongError(BaseException):
+    """A run was not done in time; nothing in the library catches this."""
+
+
+def _commands(path: str, out: Path) -> dict[str, list[str]]:
+    return {
+        "info": ["info", path],
+        "info --json": ["info", path, "--json"],
+        "validate": ["validate", path],
+        "preview": ["preview", path, "-o", str(out / "sheet.png"), "--rows", "2"],
+        "repair --dry-run": ["repair", path, "--dry-run"],
+        "convert": ["convert", path, str(out / "out.ome.zarr"), "--overwrite"],
+        "watch": ["watch", path, "--interval", "0.2"],
+        "repair": ["repair", path],
+    }
+
+
+def _first_frame(path: str) -> None:
+    view = ome_writers.open(path)
+    _ = view.shape, view.dims, view.dtype, view.coords, repr(view)
+    if 0 in view.shape:
+        return
+    frame = 3 if view.dims[-1:] == ("s",) else 2
+    np.asarray(view[(0,) * (len(view.shape) - frame)])
+
+
+def _everything(path: str) -> None:
+    view = ome_writers.open(path)
+    if view.shape and np.prod([float(n) for n in view.shape]) < 2**24:
+        np.asarray(view)
+
+
+READERS: dict[str, Callable[[str], object]] = {
+    "open()": _first_frame,
+    "open()[...]": _everything,
+    "read_frame_metadata()": ome_writers.read_frame_metadata,
+    "validate()": ome_writers.validate,
+    "repair(dry_run=True)": lambda path: repair(path, dry_run=True),
+}
+
+
+_began = [0.0]
+
+
+def _on_alarm(signum: int, frame: Any) -> None:
+    if frame is not None and frame.f_code.co_filename.endswith("watch.py"):
+        raise KeyboardInterrupt  # it waits for a writer, as it shall
+    if time.perf_counter() - _began[0] > SECONDS:
+        raise TooLongError
+
+
+def _peak_mib() -> float:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def _reset_peak() -> None:
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+@contextlib.contextmanager
+def _limited(seconds: float) -> Any:
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    signal.signal(signal.SIGALRM, _on_alarm)
+    _began[0] = time.perf_counter()
+    signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _run(what: str, run: Callable[[], object], seconds: float) -> dict[str, Any]:
+    out, err = io.StringIO(), io.StringIO()
+    _reset_peak()
+    began, problem, status = time.perf_counter(), "", None
+    try:
+        with (
+            _limited(seconds),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore", UserWarning)
+            status = run()
+    except TooLongError:
+        problem = f"not done after {seconds} s: " + traceback.format_exc()[-1500:]
+    except (OMEWritersError, OSError) as error:
+        err.write(f"{error}\n")
+    except BaseException:
+        problem = traceback.format_exc()[-3000:]
+    return {
+        "run": what,
+        "status": status if isinstance(status, int) else None,
+        "seconds": time.perf_counter() - began,
+        "peak_mib": _peak_mib(),
+        "out": out.getvalue(),
+        "err": err.getvalue(),
+        "problem": problem,
+    }
+
+
+def _all_runs(path: str, out: Path) -> list[dict[str, Any]]:
+    results = [_run(name, lambda r=read: r(path), SECONDS) for name, read in READERS.items()]
+    for name, arguments in _commands(path, out).items():
+        out.mkdir(exist_ok=True)
+        seconds = WATCH_SECONDS if name == "watch" else SECONDS
+        results.append(_run(name, lambda a=arguments: main(a), seconds))
+        shutil.rmtree(out, ignore_errors=True)
+    return results
+
+
+if __name__ == "__main__":
+    threading.excepthook = lambda args: print("thread", args, file=sys.__stderr__)
+    for line in sys.stdin:
+        path = json.loads(line)
+        print(json.dumps(_all_runs(path, Path(path).parent / "_out")), flush=True)
