@@ -49,7 +49,9 @@ def written(row: Any, case: Case, folder: Path) -> tuple[dict[str, Any], list[np
         elif path.suffix in (".xml", ".jsonl"):
             text = path.read_text(encoding="utf-8")
             found[name] = re.sub("<AcquisitionDate>.*?</AcquisitionDate>", "", text)
-    settings_said = found["zarr.json"]["attributes"]["ome_writers"]["settings"]
+    said = found["zarr.json"]["attributes"]["ome_writers"]
+    del said["id"], said["updated"]  # random, and the time
+    settings_said = said["settings"]
     del settings_said["format"], settings_said["root_path"]  # the engine's name, and the folder
     return found, stored(stream.plan)
 
