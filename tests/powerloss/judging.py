@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +18,7 @@ from faults import tiff_forms
 from ome_writers import read_frame_metadata
 from ome_writers.repair import repair
 from powerloss.forms import FORMS, Form
-from powerloss.recording import MARKS, read_log
-from powerloss.replay import MODES, crash_points, store_crashed
-
-if TYPE_CHECKING:
-    from powerloss.recording import Op
+from powerloss.replay import MARKS, MODES, Op, crash_points, read_log, store_crashed
 
 __all__ = ["HEADER", "Tally", "fail_often", "record"]
 

@@ -11,24 +11,13 @@ import os
 import pickle
 import sys
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from fuse import FUSE, FuseOSError, Operations
 
-MARKS = "marks"
-ROOT = 1
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
-
-class Op(NamedTuple):
-    """One change. Files and folders are numbered in the order of their creation; `ROOT` is the root.
-
-    `kind` and `args` are one of: ``create folder name number``, ``mkdir folder name number``, ``link folder name
-    number``, ``unlink folder name``, ``rmdir folder name``, ``rename folder name folder name``, ``write number offset
-    data``, ``truncate number size``, ``fsync number`` (of a file or folder), ``mark data``.
-    """
-
-    kind: str
-    args: tuple[Any, ...]
+from powerloss.replay import MARKS, ROOT
 
 
 class Recording(Operations):  # type: ignore[misc]  # fusepy has no types
@@ -159,15 +148,6 @@ class Recording(Operations):  # type: ignore[misc]  # fusepy has no types
     def destroy(self, path: str) -> None:
         """Complete the log."""
         self._log.close()
-
-
-def read_log(log: Path) -> list[Op]:
-    """Return what was recorded."""
-    ops = []
-    with log.open("rb") as file:
-        while file.peek(1):
-            ops.append(Op(*pickle.load(file)))
-    return ops
 
 
 if __name__ == "__main__":

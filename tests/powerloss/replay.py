@@ -15,23 +15,35 @@ medium or not, and three kinds of disk differ in what they may lose:
 
 from __future__ import annotations
 
+import pickle
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-from powerloss.recording import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from powerloss.recording import Op
+__all__ = ["MARKS", "MODES", "ROOT", "Op", "crash_points", "read_log", "store_crashed"]
 
-__all__ = ["MODES", "crash_points", "store_crashed"]
+MARKS = "marks"
+ROOT = 1
 
 MODES = ("ordered", "sizes first", "strict")
 _SECTOR = 512  # bytes that reach the medium whole, or not at all
 _KEPT = (0.0, 0.1, 0.5, 0.9, 1.0)  # how much of what was not synced is there
+
+
+class Op(NamedTuple):
+    """One change. Files and folders are numbered in the order of their creation; `ROOT` is the root.
+
+    `kind` and `args` are one of: ``create folder name number``, ``mkdir folder name number``, ``link folder name
+    number``, ``unlink folder name``, ``rmdir folder name``, ``rename folder name folder name``, ``write number offset
+    data``, ``truncate number size``, ``fsync number`` (of a file or folder), ``mark data``.
+    """
+
+    kind: str
+    args: tuple[Any, ...]
 
 
 class _NameChange(NamedTuple):
@@ -96,6 +108,15 @@ class _Disk:
             if change.folder == number:
                 _apply_names(self.synced, change.names)
         self.pending = [change for change in self.pending if change.folder != number]
+
+
+def read_log(log: Path) -> list[Op]:
+    """Return what was recorded."""
+    ops = []
+    with log.open("rb") as file:
+        while file.peek(1):
+            ops.append(Op(*pickle.load(file)))
+    return ops
 
 
 def crash_points(ops: Sequence[Op]) -> list[int]:

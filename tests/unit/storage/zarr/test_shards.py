@@ -90,7 +90,9 @@ def test_what_an_index_points_to_can_be_fetched_a_moment_later(
                 if len(chunk) != entries[number][1]:
                     wrong.append(f"chunk {number}: {len(chunk)} bytes of {entries[number][1]}")
                     continue
-                planes = np.frombuffer(codec.decode(chunk, 8 * int(np.prod(FRAME))), np.uint32).reshape(2, *FRAME)
+                planes = np.frombuffer(
+                    codec.decode(chunk, 8 * int(np.prod(FRAME))), np.uint32
+                ).reshape(2, *FRAME)
                 for slot, plane in enumerate(planes):
                     if plane.any() and not np.array_equal(plane, frame(2 * number + slot)):
                         wrong.append(f"frame {2 * number + slot} is {plane.ravel()[:3]}")
