@@ -53,7 +53,18 @@ def parse_json(text: bytes, name: object, *, strict: bool = False) -> Any:
     except ValueError as error:
         if "recursion limit" in str(error):  # of the parser: some 200 levels
             raise InvalidFileError(f"{name} is nested too deeply: {error}.") from None
+        if strict and _is_json_with_nan(text):  # the parser does not name the value
+            raise ValueError(f"NaN and Infinity are not JSON values: {error}") from None
         raise
+
+
+def _is_json_with_nan(text: bytes) -> bool:
+    """Return whether a document that the strict parser refuses is JSON apart from NaN and Infinity."""
+    try:
+        from_json(text, allow_inf_nan=True)
+    except ValueError:
+        return False
+    return True
 
 
 def read_json(path: Path, *, root: Path | None = None, strict: bool = False) -> dict[str, Any]:
