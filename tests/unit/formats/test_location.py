@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,9 +20,6 @@ from ome_writers import (
 from ome_writers.cli import main
 from ome_writers.formats.location import first_tiff, format_at
 from ome_writers.views import open_dataset
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def write(path: Path, metadata: str = "redundant", **sizes: int) -> None:
@@ -69,7 +67,7 @@ def test_every_command_says_the_same_of_an_older_zarr(
     assert "is a Zarr v2 store, as OME-Zarr 0.4 is one" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["info", "preview", "validate", "convert"])
+@pytest.mark.parametrize("command", ["preview", "validate", "convert"])
 def test_files_that_are_not_one_set_are_not_taken_for_one(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -80,6 +78,20 @@ def test_files_that_are_not_one_set_are_not_taken_for_one(
     more = [str(tmp_path / "new.ome.zarr")] if command == "convert" else []
     assert main([command, str(tmp_path / "both"), *more]) == 1
     assert "are not one set: a.ome.tiff does not name b.ome.tiff" in capsys.readouterr().err
+
+
+def test_info_lists_files_that_are_not_one_set_as_datasets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two OME-TIFF files that do not name each other are two datasets, each with its own axes."""
+    pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
+    write(tmp_path / "both" / "a.ome.tiff", t=1)
+    write(tmp_path / "both" / "b.ome.tiff", t=2)
+    assert main(["info", str(tmp_path / "both"), "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)["datasets"]
+    assert [Path(one["path"]).name for one in listed] == ["a.ome.tiff", "b.ome.tiff"]
+    axes = [[{a["name"]: a["size"] for a in i["axes"]} for i in one["images"]] for one in listed]
+    assert axes == [[{"y": 4, "x": 6}], [{"t": 2, "y": 4, "x": 6}]]
 
 
 @pytest.mark.parametrize("metadata", ["redundant", "master-tiff", "companion-file"])
