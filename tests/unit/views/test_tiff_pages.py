@@ -15,6 +15,7 @@ pytest.importorskip("tifffile", reason="it reads the pages")
 
 import tifffile
 
+from ome_writers.errors import InvalidFileError
 from ome_writers.formats.ometiff.first_page import ome_xml_text
 from ome_writers.views.freshness import Freshness
 from ome_writers.views.tiff_pages import LivePages
@@ -79,10 +80,11 @@ def test_another_file_of_the_name_is_noticed(tmp_path: Path) -> None:
     pages.close()
 
 
-def test_a_ring_of_pages_has_an_end(tmp_path: Path) -> None:
-    """In a broken file whose last page leads to the first, a page that is not there is soon known not to be."""
+def test_ring_of_pages_is_refused(tmp_path: Path) -> None:
+    """The last directory leads to the first: a page beyond them is an error, the pages themselves are read."""
     path = tmp_path / "x.tif"
-    tifffile.imwrite(path, np.zeros((5, 8, 8), np.uint8), metadata=None)
+    planes = np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((8, 8), np.uint8)
+    tifffile.imwrite(path, planes, metadata=None)
     with tifffile.TiffFile(path) as tiff:
         first, *_, last = (page.offset for page in tiff.pages)
     with path.open("r+b") as raw:
@@ -91,7 +93,10 @@ def test_a_ring_of_pages_has_an_end(tmp_path: Path) -> None:
         raw.seek(last + 2 + entries * 12)
         raw.write(struct.pack("<I", first))
     pages = LivePages(path)
-    assert pages.page(10**9) is None
+    for _ in range(2):  # the error is not lost when the page is asked for again
+        with pytest.raises(InvalidFileError, match=r"x\.tif: its page directories form a ring at"):
+            pages.page(10**9)
+    assert [page.max() for n in range(5) if (page := pages.page(n)) is not None] == list(range(5))
     pages.close()
 
 
