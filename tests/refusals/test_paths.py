@@ -57,6 +57,21 @@ def test_a_path_that_is_too_long(tmp_path: Path, engine: str) -> None:
         refused(path, tmp_path, engine, WriteError, "could not be created")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="paths of 260 characters need a setting there")
+def test_longest_legal_name(tmp_path: Path, engine: str) -> None:
+    """The longest name that allows for `.NAME.jsonl` beside a TIFF is written, and overwritten."""
+    suffix = SUFFIXES[ENGINES[engine].format]
+    length = 255 - len("..jsonl" if suffix == ".ome.tiff" else "")  # a folder has its files inside
+    path = tmp_path / ("x" * (length - len(suffix)) + suffix)
+    for overwrite in (False, True):
+        with create_stream(settings(tmp_path, engine, root_path=path, overwrite=overwrite)) as s:
+            for number in range(3):
+                s.append(frame(number + overwrite))
+        assert list(tmp_path.iterdir()) == [path]
+        read = stored(s.plan, [s.plan.images[0].array.shape])[0]
+        assert np.array_equal(read, [frame(n + overwrite) for n in range(3)])
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="other names are impossible there")
 def test_a_path_that_no_file_system_has(tmp_path: Path, engine: str) -> None:
     """A path with a NUL, or with half a character, is refused as such."""

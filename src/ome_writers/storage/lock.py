@@ -45,6 +45,8 @@ LOCK_NAME = ".ome-writers.lock"
 
 _MAX_NAME_BYTES = 150  # of an output's name in a name beside it: file systems take 255 in all
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
+if os.name == "nt":
+    _ABSENT.add(errno.EINVAL)  # ERROR_INVALID_NAME, also of names that are too long
 _TRIES = 20
 _PAUSE_S = 0.02
 _ATTEMPT = re.compile(r"(?:\.[0-9a-f]{16})*(?:\.[0-9]{1,20}-[0-9]{1,20}\.tmp)?")
@@ -129,9 +131,9 @@ def read_lock(lock: Path) -> bytes | None:
     OSError, InvalidFileError
         If it cannot be read, or is not a regular file.
     """
-    if lock.is_symlink():
-        raise OSError("it is a symbolic link")
     try:
+        if lock.is_symlink():  # raises where the name or the path is too long
+            raise OSError("it is a symbolic link")
         return patiently(lambda: read_regular(lock, Limit.LOCK))
     except OSError as error:
         if error.errno in _ABSENT:

@@ -169,6 +169,11 @@ def test_a_claim_beside_a_long_name(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_lock_in_a_folder_with_too_long_a_name(tmp_path: Path) -> None:
+    """Where the name of a folder is too long for the file system, no process holds a lock."""
+    assert lock_owner(tmp_path / ("x" * 300) / ".ome-writers.lock") is None
+
+
 @pytest.mark.skipif(os.name == "nt" or not hasattr(os, "geteuid"), reason="POSIX permissions")
 def test_a_lock_that_may_not_be_read_is_held(tmp_path: Path) -> None:
     """The lock of another user, which this one may not read, is respected."""
