@@ -36,6 +36,7 @@ from ome_writers.errors import (
     StreamClosedError,
     UnsupportedError,
 )
+from ome_writers.formats import lay_out
 from ome_writers.storage import ENGINES
 
 READY = [name for name, row in ENGINES.items() if row.missing() is None]
@@ -298,7 +299,8 @@ class StreamMachine(RuleBasedStateMachine):
     def judge(self) -> None:
         """Compare all places with the model."""
         plan, output = self.stream.plan, Path(self.stream.settings.output_path)
-        assert not [p for p in self.folder.iterdir() if p.name != output.name]
+        entry = lay_out(plan).entry_path  # beside the folder of a set of OME-TIFF files
+        assert set(self.folder.iterdir()) == {output} | ({entry} - {None})
         reach = 1 + max((at[0] for at in self.model), default=0)
         extents = [range(COUNTS[axis]) for axis in self.order]
         planned = self.total is not None and (self.kept or self.position == self.total)
