@@ -1,13 +1,15 @@
 """The last piece of work of a stream: done once, seen through to its end, and waited for by everybody who asks for it.
 
 Ctrl-C interrupts the main thread wherever it is. So the work has a thread of its own where the main thread asks for it:
-what is interrupted then is the waiting, and who asks again waits for the same work. Python waits for that thread, too,
-before it ends.
+what is interrupted then is the waiting, and who asks again waits for the same work; so does the function that `at_exit`
+registers, before Python ends.
 """
 
 from __future__ import annotations
 
+import _thread
 import threading
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,22 +51,23 @@ class Once:
 def uninterrupted(work: Callable[[], object]) -> None:
     """Have `work` done by a thread of its own, and wait for it; raise what it raises.
 
-    KeyboardInterrupt, which Python raises in the main thread, ends the waiting and not the work.
+    KeyboardInterrupt, which Python raises in the main thread, ends the waiting and not the work. The thread is started
+    and waited for in C code: in `threading.Thread.start` an exception can leave a lock of all threads locked.
     """
-    errors: list[BaseException] = []
+    ended: SimpleQueue[BaseException | None] = SimpleQueue()
 
     def run() -> None:
         try:
             work()
         except BaseException as error:
-            errors.append(error)
+            ended.put(error)
+        else:
+            ended.put(None)
 
-    thread = threading.Thread(target=run, name="ome-writers-uninterrupted")
     try:
-        thread.start()
+        _thread.start_new_thread(run, ())
     except RuntimeError:  # the interpreter is ending, or has no more threads
         run()
-    else:
-        thread.join()
-    if errors:
-        raise errors[0]
+    error = ended.get()
+    if error is not None:
+        raise error
