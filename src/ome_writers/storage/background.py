@@ -130,10 +130,7 @@ class Background:
             if following is None:
                 return
             while following is not None:
-                number, task = following
-                self._run(task)
-                following = self._end(number, task.strand)
-            del task  # it may hold the memory of frames
+                following = self._run(*following)
 
     def _next_task(self) -> tuple[int, _Task] | None:
         """Return the next task that may run now, waiting for it; None when the pool is closed."""
@@ -157,11 +154,13 @@ class Background:
                     self._strands[item.strand] = deque()
             return numbered
 
-    def _run(self, task: _Task) -> None:
+    def _run(self, number: int, task: _Task) -> tuple[int, _Task] | None:
+        """Run a task; return the next of its strand."""
         try:
             task.run()
         except BaseException as error:  # kept, and raised to the caller by the stream
             self.failures.append(Failure(error, tuple(task.frames)))
+        return self._end(number, task.strand)
 
     def _end(self, number: int, strand: Hashable | None) -> tuple[int, _Task] | None:
         """Note the end of a task; return the next of its strand, which this thread runs then."""
