@@ -15,6 +15,7 @@ import time
 import weakref
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,8 @@ def new_lock() -> Lock:
     """
     lock = threading.RLock()
     key = id(lock)
-    _locks[key] = weakref.ref(lock, lambda _: _locks.pop(key, None))
+    # the callback is C code: an exception in Python code that the garbage collector calls would be ignored
+    _locks[key] = weakref.ref(lock, partial(_locks.pop, key))
     return lock
 
 
