@@ -54,6 +54,7 @@ def earlier(pid: int, host: str = HOST) -> bytes:
         (b"", False),
         (b"\0" * 64, False),
     ],
+    ids=[f"lock-{number}" for number in range(20)],  # the same in each process of pytest-xdist
 )
 def test_who_holds_a_lock(tmp_path: Path, content: bytes, held: bool) -> None:
     """A lock of any content is held or stale, by one rule; taking it raises nothing else."""
