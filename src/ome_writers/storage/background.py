@@ -33,7 +33,7 @@ class _Task(NamedTuple):
 
 
 class _Barrier(NamedTuple):
-    """Stands in the queue behind the tasks that it waits for; `passed` gets an item when they have ended."""
+    """Follows the tasks that it waits for in the queue; `passed` gets an item when they have ended."""
 
     passed: SimpleQueue[None]
 

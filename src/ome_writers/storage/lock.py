@@ -1,7 +1,7 @@
 """Locks of an output path: files that name the process that holds them, made whole by one process at a time.
 
 ``.NAME.claim`` beside the output is held while the path is looked at, moved or created: by a stream that begins, and
-by repair. It comes first, and who holds it may be sure that nobody else touches the path. The lock, in the folder of
+by repair. It comes first: no other process changes the path while it is held. The lock, in the folder of
 the output or beside its file, is held by the stream from then until `close`; it shows others who writes.
 """
 
@@ -87,7 +87,7 @@ class LockOwner(NamedTuple):
 
 
 def lock_owner(lock: Path) -> LockOwner | None:
-    """Return who holds a lock; None if nobody does, or only a process that has ended.
+    """Return the process that holds a lock; None if there is no lock, or its process has ended.
 
     What cannot be checked counts as held: a lock of another host, one that may not be read, and JSON that does not
     name a process. A torn lock, which is not JSON, is what a crash left.
@@ -149,8 +149,8 @@ def _owner(lock: Path, content: bytes) -> LockOwner | None:
         document = None
     except ValueError:
         return None
-    told = document if isinstance(document, dict) else {}
-    pid, host, start = told.get("pid"), told.get("host"), told.get("start")
+    owner = document if isinstance(document, dict) else {}
+    pid, host, start = owner.get("pid"), owner.get("host"), owner.get("start")
     if type(pid) is not int or type(host) is not str or not isinstance(start, (str, type(None))):
         return LockOwner(0, f"{lock.name} does not name one: {content[:40]!r}")
     if host == socket.gethostname():

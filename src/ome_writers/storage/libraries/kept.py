@@ -62,7 +62,7 @@ class KeptPlanes:
             return None if memory is None else memory.copy()
 
     def recover(self) -> None:
-        """Count memory anew after an exception has ended `keep` or `let_go` between two steps."""
+        """Count memory again after an exception has ended `keep` or `let_go` between two steps."""
         with self._lock:
             self._rows = {array: row for array, row in self._rows.items() if row.planes}
             planes = (memory for row in self._rows.values() for memory in row.planes.values())

@@ -1,4 +1,4 @@
-"""An array of a library that takes planes in one order only: how many came, and what they complete."""
+"""An array of a library that takes planes in one order only: its planes so far, and what they complete."""
 
 from __future__ import annotations
 
