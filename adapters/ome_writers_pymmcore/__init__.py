@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 try:
-    from ome_writers_pymmcore.buffer import BufferFrame, frames
-    from ome_writers_pymmcore.counts import Counts
-    from ome_writers_pymmcore.facts import engine_facts, tag_facts
+    from ome_writers_pymmcore.camera_buffer import BufferFrame, frames
+    from ome_writers_pymmcore.frame_counts import Counts
+    from ome_writers_pymmcore.frame_metadata import engine_facts, tag_facts
     from ome_writers_pymmcore.microscope import Camera, Microscope, Objective
     from ome_writers_pymmcore.recording import record
     from ome_writers_pymmcore.writer import MDAWriter
@@ -23,7 +23,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from ome_writers_pymmcore.lending import LendingCore
+    from ome_writers_pymmcore.lending_core import LendingCore
 
 __all__ = [
     "BufferFrame",
@@ -44,6 +44,6 @@ def __getattr__(name: str) -> Any:
     # The one name whose definition needs pymmcore-plus itself, and with it the whole of Micro-Manager's core.
     if name != "LendingCore":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from ome_writers_pymmcore.lending import LendingCore
+    from ome_writers_pymmcore.lending_core import LendingCore
 
     return LendingCore

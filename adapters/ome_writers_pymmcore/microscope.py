@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ome_writers_pymmcore.facts import number
+from ome_writers_pymmcore.frame_metadata import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

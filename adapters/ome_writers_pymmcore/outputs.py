@@ -10,10 +10,10 @@ import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ome_writers import FrameShapeError, MetadataError, create_stream
-from ome_writers_pymmcore.acquisition import free_output, plan_for
+from ome_writers_pymmcore.acquisition_settings import free_output, plan_for
 from ome_writers_pymmcore.cameras import CAMERAS, delivering
-from ome_writers_pymmcore.documents import describe, show_bit_depth
-from ome_writers_pymmcore.facts import only_plain
+from ome_writers_pymmcore.frame_metadata import only_plain
+from ome_writers_pymmcore.microscope_metadata import describe, show_bit_depth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers import OMEStream
-    from ome_writers_pymmcore.following import FollowingSource
     from ome_writers_pymmcore.microscope import Microscope
+    from ome_writers_pymmcore.rebindable_view import FollowingSource
 
 __all__ = ["Outputs", "turn_of"]
 

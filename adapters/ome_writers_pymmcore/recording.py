@@ -8,16 +8,16 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from ome_writers import SettingsError, create_stream
-from ome_writers_pymmcore.acquisition import chosen_settings, free_output, plan_for
-from ome_writers_pymmcore.bar import told_to
-from ome_writers_pymmcore.buffer import frames
+from ome_writers_pymmcore.acquisition_settings import chosen_settings, free_output, plan_for
+from ome_writers_pymmcore.camera_buffer import frames
 from ome_writers_pymmcore.cameras import delivering
-from ome_writers_pymmcore.counts import Counts
-from ome_writers_pymmcore.documents import describe, show_bit_depth
-from ome_writers_pymmcore.facts import tag_facts
+from ome_writers_pymmcore.frame_counts import Counts
+from ome_writers_pymmcore.frame_metadata import tag_facts
 from ome_writers_pymmcore.microscope import Microscope
+from ome_writers_pymmcore.microscope_metadata import describe, show_bit_depth
 from ome_writers_pymmcore.notifications import end_notifications_in_time
 from ome_writers_pymmcore.outputs import turn_of
+from ome_writers_pymmcore.progress import told_to
 
 if TYPE_CHECKING:
     import os

@@ -10,13 +10,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ome_writers import FrameShapeError, FrameTypeError, StreamView, UnsupportedError
-from ome_writers_pymmcore.acquisition import chosen_settings
-from ome_writers_pymmcore.counts import Counts
-from ome_writers_pymmcore.facts import engine_facts
-from ome_writers_pymmcore.following import FollowingSource
+from ome_writers_pymmcore.acquisition_settings import chosen_settings
+from ome_writers_pymmcore.frame_counts import Counts
+from ome_writers_pymmcore.frame_metadata import engine_facts
 from ome_writers_pymmcore.microscope import Microscope
 from ome_writers_pymmcore.notifications import end_notifications_in_time
 from ome_writers_pymmcore.outputs import Outputs
+from ome_writers_pymmcore.rebindable_view import FollowingSource
 
 if TYPE_CHECKING:
     import os

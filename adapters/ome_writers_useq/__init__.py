@@ -11,7 +11,7 @@ from ome_writers_useq.convert import (
     dims_from_useq,
     useq_to_acquisition_settings,
 )
-from ome_writers_useq.places import EventPlaces
+from ome_writers_useq.event_index import EventPlaces
 from ome_writers_useq.plates import plate_from_useq
 
 __all__ = [

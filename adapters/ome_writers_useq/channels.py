@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import useq
 
-    from ome_writers_useq.levels import Reading
+    from ome_writers_useq.nested_sequences import Reading
 
 __all__ = ["channel_axis", "channel_numbers", "colour_of", "described"]
 

@@ -10,7 +10,7 @@ import useq
 
 from ome_writers import Dimension, Plate, Schedule, SettingsError, UnsupportedError
 from ome_writers_useq.dimensions import FrameGeometry, describe_axes
-from ome_writers_useq.levels import read
+from ome_writers_useq.nested_sequences import read
 from ome_writers_useq.outline import outline
 from ome_writers_useq.plates import plate_from_useq
 from ome_writers_useq.positions import describe_pairs

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ome_writers_useq.outline import Outline
-    from ome_writers_useq.plans import Planned
+    from ome_writers_useq.planned_values import Planned
 
     UnitTuple = tuple[float | None, str]
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from ome_writers import UnsupportedError
 from ome_writers_useq.channels import channel_axis, channel_numbers
-from ome_writers_useq.frames import AXES, frame_indices, is_plain
-from ome_writers_useq.levels import read
-from ome_writers_useq.plans import Planned, agree
+from ome_writers_useq.frame_order import AXES, frame_indices, is_plain
+from ome_writers_useq.nested_sequences import read
+from ome_writers_useq.planned_values import Planned, agree
 from ome_writers_useq.positions import planned_pairs
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import useq
 
-    from ome_writers_useq.levels import Level, Reading
+    from ome_writers_useq.nested_sequences import Level, Reading
 
 __all__ = ["Outline", "outline"]
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from useq._position import PositionBase
 
-    from ome_writers_useq.levels import Reading
+    from ome_writers_useq.nested_sequences import Reading
 
 __all__ = ["describe_pairs", "planned_pairs"]
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 
-from support.sources import REPOSITORY, name_of, parse, source_files
+from support.sources import name_of, source_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +17,6 @@ REASON = re.compile(r"^# Longer than 300 lines: \S.{10,}", re.M)
 SILENCED = re.compile(r"#\s*(type: ignore|pyright: ignore|noqa)(?P<rest>.*)")
 CODE = re.compile(r"\[[\w, -]+\]|: ?[A-Z]+\d+(, ?[A-Z]+\d+)*")
 EXPLAINED = re.compile(rf"({CODE.pattern})\s*(#|--)\s*\S.{{5,}}")
-TESTS = source_files(REPOSITORY / "tests")
 
 
 @pytest.mark.parametrize("path", source_files(), ids=name_of)
@@ -39,12 +37,3 @@ def test_a_silenced_checker_has_a_reason(path: Path) -> None:
             assert CODE.match(rest), line
             assert EXPLAINED.match(rest) or above.lstrip().startswith("# "), line
         above = line
-
-
-@pytest.mark.parametrize("path", TESTS, ids=name_of)
-def test_a_test_states_its_fact(path: Path) -> None:
-    """Each test function has a docstring that states the fact in a sentence."""
-    for node in ast.walk(parse(path)):
-        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-            docstring = ast.get_docstring(node) or ""
-            assert docstring.rstrip().endswith((".", "?")), f"{path}:{node.lineno} {node.name}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ENGINES = ("acquire_zarr", "tensorstore", "tifffile", "zarr", "zarrs")
 HEAVY = (*ENGINES, "ome_types", "pymmcore_plus", "useq", "rich", "PIL", "yaozarrs", "xsdata")
 # The demo opens its result with somebody else's reader: that is its purpose.
-WITNESS = "src/ome_writers/cli/demonstration/witness.py"
+WITNESS = "src/ome_writers/cli/demo/third_party_readers.py"
 
 
 @pytest.mark.parametrize("library", ENGINES)

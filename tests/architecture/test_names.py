@@ -37,10 +37,3 @@ def test_modules_are_public_or_an_alias(path: Path) -> None:
         return
     private = path.stem.startswith("_")
     assert not private or (path.parent == CORE and path.stem in ALIASES)
-
-
-@pytest.mark.parametrize("room", sorted(path.parent.name for path in CORE.glob("*/__init__.py")))
-def test_a_room_promises_what_it_never_does(room: str) -> None:
-    """The docstring of a room says what the room never does."""
-    docstring = ast.get_docstring(parse(CORE / room / "__init__.py")) or ""
-    assert re.search(r"\bnever\b", docstring), docstring

@@ -16,7 +16,7 @@ from ome_writers import OutputExistsError, create_stream
 from ome_writers import open as open_dataset
 from ome_writers.formats import lay_out
 from ome_writers.routing import resolve
-from ome_writers.streaming.output import Output
+from ome_writers.streaming.output_claim import OutputClaim
 
 pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
 pytestmark = [
@@ -110,7 +110,9 @@ def test_the_old_dataset_is_lost_at_no_call(originals: Kills, tmp_path: Path, fo
         if not kept:  # it is being removed
             assert new_exists, folder
             continue
-        claim = Output(lay_out(resolve(settings(folder, form, overwrite=True))), overwrite=True)
+        claim = OutputClaim(
+            lay_out(resolve(settings(folder, form, overwrite=True))), overwrite=True
+        )
         claim.restore()
         where = holds_old(folder, form, old)
         assert where, folder
@@ -121,7 +123,7 @@ def test_the_old_dataset_is_lost_at_no_call(originals: Kills, tmp_path: Path, fo
 
 def _is_new(folder: Path, form: str) -> bool:
     """Whether the dataset at the path has documents that prove what it is."""
-    from ome_writers.formats.recognition import foreign_files
+    from ome_writers.formats.ownership import foreign_files
 
     path = dataset(folder, form)
     return path.exists() and foreign_files(path, lambda name: name.startswith(".")) == []

@@ -21,7 +21,7 @@ _CHANGES = ("pwritev", "pwrite", "write", "ftruncate", "replace", "rename", "unl
 def each_step(look: Callable[[], object]) -> Iterator[None]:
     """Call `look` before the first and after each system call that changes files; no other comes meanwhile.
 
-    While a file gets shorter nobody may open it (`storage.lease`): what it is then is looked at before the next call.
+    While a file is truncated it cannot be opened (`storage.file_lease`): it is inspected before the next call.
     """
     lock, looking = threading.RLock(), threading.local()
     shortened = threading.Event()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from ome_writers.cli.screen import Screen
+    from ome_writers.cli.console import Screen
 
 SUCCESS = 0
 FAILURE = 1

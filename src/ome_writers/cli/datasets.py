@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Callable, Mapping, Sequence
 
-    from ome_writers.cli.screen import Relabel, Screen
+    from ome_writers.cli.console import Relabel, Screen
 
 __all__ = ["Result", "add_datasets_argument", "is_several", "matching", "process_datasets"]
 

@@ -33,8 +33,8 @@ from ome_writers.cli.commands import (
     validate,
     watch,
 )
-from ome_writers.cli.safe_screen import SafeScreen
-from ome_writers.cli.screen import open_screen
+from ome_writers.cli.console import open_screen
+from ome_writers.cli.safe_console import SafeScreen
 from ome_writers.errors import OMEWritersError
 from ome_writers.untrusted import printable
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ome_writers.conversion.opening import split_images
+from ome_writers.conversion.source_detection import split_images
 from ome_writers.conversion.transfer import Conversion, convert
 
 __all__ = ["Conversion", "convert", "split_images"]

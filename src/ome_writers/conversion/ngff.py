@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ome_writers.conversion.source import Source, changed, existing
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import RESERVED_NAMESPACES
-from ome_writers.formats.names import distinct
-from ome_writers.formats.omezarr.groups import group_attributes, image_groups, read_document
+from ome_writers.formats.omezarr.group_metadata import group_attributes, image_groups, read_document
+from ome_writers.formats.path_names import distinct
 from ome_writers.settings import Channel, Dimension, Plate, Position
 from ome_writers.units import kind_of, ngff_name, si_value
 from ome_writers.untrusted import check_shape, member
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from ome_writers.conversion.source import Place
+    from ome_writers.conversion.source import Address
     from ome_writers.views import StreamView
 
     Document = dict[str, Any]
@@ -64,7 +64,7 @@ def describe_ngff(path: Path, view: StreamView) -> Source:
             plate, positions = _wells(attributes["ome"]["plate"], groups, positions)
         dimensions.insert(0, Dimension(name="p", type="position", coords=positions))
 
-    def place(index: Sequence[int]) -> Place:
+    def place(index: Sequence[int]) -> Address:
         return (int(index[0]), tuple(index[1:])) if several else (0, tuple(index))
 
     ours = attributes.get("ome_writers", {})

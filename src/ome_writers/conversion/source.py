@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.int64]
     """Acquisition indices, shape (frames, axes without y and x)."""
-    Place = tuple[int, tuple[int, ...]]
+    Address = tuple[int, tuple[int, ...]]
     """An image, and a storage index in it."""
 
 __all__ = ["Source", "changed", "existing", "frame_at", "loops", "selected"]
@@ -77,7 +77,7 @@ class Source:
     frame_shapes: Sequence[tuple[int, ...]]
     view: StreamView
     rows: Rows
-    place: Callable[[Sequence[int]], Place]
+    place: Callable[[Sequence[int]], Address]
     plate: Plate | None = None
     storage_order: str | list[str] = "ome"
     written: int | None = None

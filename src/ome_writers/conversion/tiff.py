@@ -9,11 +9,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.conversion.source import Source, existing
-from ome_writers.formats.names import distinct
+from ome_writers.formats.frame_metadata_reader import ome_xml
 from ome_writers.formats.ome_xml import FRAME_NAMESPACE, OWN_NAMESPACE, acquisition_facts
 from ome_writers.formats.ome_xml.annotations import value_of
 from ome_writers.formats.ometiff.pixels import images_of, sizes_of
-from ome_writers.formats.reading import ome_xml
+from ome_writers.formats.path_names import distinct
 from ome_writers.settings import Channel, Dimension, Plate, Position, row_name
 from ome_writers.units import kind_of, ngff_name, si_value
 from ome_writers.untrusted import MAX_IMAGES, check_count
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from xml.etree.ElementTree import Element
 
-    from ome_writers.conversion.source import Place
+    from ome_writers.conversion.source import Address
     from ome_writers.units import UnitKind
     from ome_writers.views import StreamView
 
@@ -66,7 +66,7 @@ def describe_tiff(path: Path, view: StreamView) -> Source:
     ours = acquisition_facts(xml)
     letters = [letter.lower() for letter in order]
 
-    def place(index: Sequence[int]) -> Place:
+    def place(index: Sequence[int]) -> Address:
         at = dict(zip(names, map(int, index), strict=False))
         return at.get("p", 0), tuple(at.get(letter, 0) for letter in letters)
 

@@ -17,8 +17,14 @@ from ome_writers.conversion.destination import (
     with_chunks,
     with_name,
 )
-from ome_writers.conversion.opening import REMEMBER, describe, frames_of, images_of, provenance
 from ome_writers.conversion.source import frame_at, selected
+from ome_writers.conversion.source_detection import (
+    REMEMBER,
+    describe,
+    frames_of,
+    images_of,
+    provenance,
+)
 from ome_writers.errors import WriteError, describe_frames
 from ome_writers.settings import AcquisitionSettings, read_root_path
 from ome_writers.streaming import create_stream

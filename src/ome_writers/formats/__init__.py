@@ -16,7 +16,7 @@ from ome_writers.formats.documents import (
     Status,
 )
 from ome_writers.formats.frame_metadata import Journal
-from ome_writers.formats.reading import read_frame_metadata
+from ome_writers.formats.frame_metadata_reader import read_frame_metadata
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ome_writers.formats.names import alphanumeric, distinct
+from ome_writers.formats.path_names import alphanumeric, distinct
 
 if TYPE_CHECKING:
     from ome_writers.routing import ImagePlan, Plan

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputLockedError
-from ome_writers.formats.location import format_at
-from ome_writers.formats.ometiff.entry import dataset_at
+from ome_writers.formats.detection import format_at
+from ome_writers.formats.ometiff.entry_file import dataset_at
 from ome_writers.repair import ometiff, omezarr
-from ome_writers.storage.claim import claimed
-from ome_writers.storage.lock import lock_owner, lock_path
+from ome_writers.storage.exclusive_lock import claimed
+from ome_writers.storage.lock_file import lock_owner, lock_path
 from ome_writers.untrusted import guard_reader
 
 if TYPE_CHECKING:

@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.location import documents_in
-from ome_writers.formats.ometiff.entry import entry_file, entry_of_set, entry_xml
+from ome_writers.formats.detection import documents_in
+from ome_writers.formats.ometiff.entry_file import entry_file, entry_of_set, entry_xml
 from ome_writers.formats.ometiff.first_page import ome_xml_text
-from ome_writers.formats.ometiff.remains import LeftText
-from ome_writers.repair.planes import Left, Told
+from ome_writers.formats.ometiff.recovery_xml import RecoveryXml
+from ome_writers.repair.plane_survey import Left, Told
 from ome_writers.storage import files
 from ome_writers.storage.finding import Finding
-from ome_writers.storage.lock import LOCK_NAME, lock_path
-from ome_writers.storage.tiff.chain import Chain
+from ome_writers.storage.lock_file import LOCK_NAME, lock_path
+from ome_writers.storage.tiff.ifd_repair import IfdRepair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ome_writers.formats.ometiff.remains import LeftImage
+    from ome_writers.formats.ometiff.recovery_xml import RecoveredImage
 
 __all__ = ["findings"]
 
@@ -47,12 +47,12 @@ class _Work:
         names = [root.name]
         if root.is_dir():
             names = sorted(f.name for f in documents_in(root))
-        self._texts: dict[str, LeftText] = {}
+        self._texts: dict[str, RecoveryXml] = {}
         for name in names:
             xml = ome_xml_text(self._path(name), self._folder if root.is_dir() else None)
             if b"<BinaryOnly" not in xml[:4096]:
                 try:
-                    self._texts[name] = LeftText(xml)
+                    self._texts[name] = RecoveryXml(xml)
                 except UnsupportedError as error:
                     raise UnsupportedError(
                         f"{self._path(name)} was not written by this library and cannot be repaired: {error}."
@@ -90,9 +90,11 @@ class _Work:
             self._remove(lock)
             yield Finding(lock, "the lock of a writer that has ended: removed")
 
-    def _finish(self, waiting: dict[str, LeftText], journals: dict[int, Path]) -> Iterator[Finding]:
+    def _finish(
+        self, waiting: dict[str, RecoveryXml], journals: dict[int, Path]
+    ) -> Iterator[Finding]:
         """Bring pages and documents into the form that `close` gives them."""
-        chains = {name: Chain(self._path(name)) for name in self._tiffs()}
+        chains = {name: IfdRepair(self._path(name)) for name in self._tiffs()}
         for chain in chains.values():
             chain.refuse_foreign()
         told = next((t for t in self._texts.values() if not t.writing), None)
@@ -128,7 +130,7 @@ class _Work:
             elif name in anew:
                 chains[name].lay(left.kept[name], xml)
             else:
-                (chains.get(name) or Chain(path)).describe(xml)
+                (chains.get(name) or IfdRepair(path)).describe(xml)
         if not self._dry_run:
             for name in chains.keys() - waiting.keys():
                 chains[name].trim()
@@ -144,7 +146,7 @@ class _Work:
             if not self._dry_run:
                 files.replace(entry, entry_file(xml, self._root.name), durable=True)
 
-    def _home(self, image: LeftImage) -> str:
+    def _home(self, image: RecoveredImage) -> str:
         return image.file or self._root.name
 
     def _tiffs(self) -> list[str]:

@@ -13,13 +13,13 @@ from ome_writers.errors import UnsupportedError
 from ome_writers.formats import Journal, Outcome
 from ome_writers.formats.frame_metadata import end_lines, latest
 from ome_writers.formats.omezarr.documents import XML_KEY, ZarrDocuments
-from ome_writers.formats.omezarr.groups import group_attributes, read_document, stored_plan
+from ome_writers.formats.omezarr.group_metadata import group_attributes, read_document, stored_plan
 from ome_writers.formats.omezarr.layout import stored_layout
 from ome_writers.storage import files
 from ome_writers.storage.finding import Finding
-from ome_writers.storage.lock import LOCK_NAME, lock_path
-from ome_writers.storage.zarr.document import array_document
-from ome_writers.storage.zarr.remains import Remains, Survey
+from ome_writers.storage.lock_file import LOCK_NAME, lock_path
+from ome_writers.storage.zarr.array_document import array_document
+from ome_writers.storage.zarr.array_survey import ArraySurvey, Survey
 from ome_writers.untrusted import check_shape
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class _Work:
         """Do the work from the pixels up, and yield what was found; the lock goes last."""
         surveys, shapes = [], []
         for image, key in zip(self._plan.images, self._layout.arrays, strict=True):
-            remains = Remains(files.contained(self._root, key), image.array)
+            remains = ArraySurvey(files.contained(self._root, key), image.array)
             yield from remains.tidy(dry_run=self._dry_run, cut=self._writing)
             growing = image.array.growing is not None
             survey = remains.survey(_axis(image), _channel(image), whole=growing)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ome_writers.routing.arrival import arrival_order
+from ome_writers.routing.arrival_order import arrival_order
 from ome_writers.routing.cameras import camera_axis, cameras_along
+from ome_writers.routing.extents import Progress
 from ome_writers.routing.plan import ArrayPlan, ImagePlan, Plan
-from ome_writers.routing.progress import Progress
 from ome_writers.routing.resolve import resolve
 from ome_writers.routing.router import Address, Router, Step
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.routing.cameras import camera_axis, frame_kinds, is_camera_axis
-from ome_writers.routing.channels import label_of, with_cameras
+from ome_writers.routing.channel_labels import label_of, with_cameras
 from ome_writers.routing.limits import refuse_immense, refuse_many_channels, refuse_many_images
 from ome_writers.routing.plan import ArrayPlan, ImagePlan, Plan
 from ome_writers.routing.router import Router, Step

@@ -6,6 +6,13 @@ from typing import TYPE_CHECKING
 
 from ome_writers.settings.acquisition import AcquisitionSettings, DTypeStr
 from ome_writers.settings.axes import DimensionType, StandardAxis
+from ome_writers.settings.consistency import (
+    COMPRESSIONS,
+    Compression,
+    DimensionList,
+    TiffCompression,
+    ZarrCompression,
+)
 from ome_writers.settings.coordinates import Camera, Channel, Coordinate, Position
 from ome_writers.settings.dimension import Dimension, PositionDimension, dims_from_standard_axes
 from ome_writers.settings.dtypes import PIXEL_TYPES, dtype_of
@@ -23,13 +30,6 @@ from ome_writers.settings.formats import (
 )
 from ome_writers.settings.paths import foreign_ending, read_root_path
 from ome_writers.settings.plate import Plate, row_name
-from ome_writers.settings.rules import (
-    COMPRESSIONS,
-    Compression,
-    DimensionList,
-    TiffCompression,
-    ZarrCompression,
-)
 from ome_writers.settings.schedule import Schedule
 
 if TYPE_CHECKING:

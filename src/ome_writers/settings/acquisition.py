@@ -18,7 +18,8 @@ from pydantic import (
 )
 
 from ome_writers.errors import SettingsError
-from ome_writers.settings import order, rules
+from ome_writers.settings import consistency, storage_order
+from ome_writers.settings.consistency import Compression
 from ome_writers.settings.coordinates import Position
 from ome_writers.settings.dimension import Dimension
 from ome_writers.settings.dtypes import read_dtype
@@ -30,7 +31,6 @@ from ome_writers.settings.formats import (
 from ome_writers.settings.model import Model
 from ome_writers.settings.paths import read_root_path
 from ome_writers.settings.plate import Plate
-from ome_writers.settings.rules import Compression
 from ome_writers.settings.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -153,21 +153,21 @@ class AcquisitionSettings(Model):
     ) -> tuple[Dimension, ...]:
         if not dimensions:
             return ()
-        dimensions = rules.check_dimensions(dimensions)
+        dimensions = consistency.check_dimensions(dimensions)
         if plate := info.data.get("plate"):
-            rules.check_plate(plate, dimensions)
+            consistency.check_plate(plate, dimensions)
         return dimensions
 
     @field_validator("plate", mode="after")
     @classmethod
     def _check_plate(cls, plate: Plate | None, info: ValidationInfo) -> Plate | None:
         if plate is not None and (dimensions := info.data.get("dimensions")):
-            rules.check_plate(plate, dimensions)
+            consistency.check_plate(plate, dimensions)
         return plate
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        rules.check_compression(self.format.name, self.format.backend, self.compression)
+        consistency.check_compression(self.format.name, self.format.backend, self.compression)
         if self.dimensions:
             self._check_axes()
         return self
@@ -175,16 +175,16 @@ class AcquisitionSettings(Model):
     def _check_axes(self) -> None:
         """Refuse what names the dimensions otherwise than they are."""
         if not isinstance(self.storage_order, str):
-            order.check_order(self.storage_order, [d.name for d in self.dimensions])
+            storage_order.check_order(self.storage_order, [d.name for d in self.dimensions])
         if self.schedule is not None:
-            rules.check_schedule(self.schedule, self.dimensions)
+            consistency.check_schedule(self.schedule, self.dimensions)
 
     def _follow(self, name: str) -> None:
         """Infer anew a format that was not given, where `root_path` was assigned."""
         if name == "root_path" and "format" not in self.model_fields_set:
             fields = read_format("auto", self.root_path)
             self._derive(format=_FORMAT.validate_python(fields))
-            rules.check_compression(self.format.name, self.format.backend, self.compression)
+            consistency.check_compression(self.format.name, self.format.backend, self.compression)
 
     def validate_stream_ready(self) -> None:
         """Raise SettingsError (a ValueError) if something is missing that a stream needs.
@@ -195,7 +195,7 @@ class AcquisitionSettings(Model):
             if not getattr(self, name):
                 raise SettingsError(f"settings.{name} must be set before creating a stream")
         try:
-            rules.check_dimensions(self.dimensions)
+            consistency.check_dimensions(self.dimensions)
             self._check_axes()
         except ValueError as error:
             raise SettingsError(str(error)) from error
@@ -273,13 +273,13 @@ class AcquisitionSettings(Model):
     def storage_index_dimensions(self) -> tuple[Dimension, ...]:
         """`index_dimensions` in the order they are stored."""
         self._known_dimensions("storage_index_dimensions")
-        return order.stored(self.index_dimensions, self.storage_order, self.format.name)
+        return storage_order.stored(self.index_dimensions, self.storage_order, self.format.name)
 
     @property
     def storage_index_permutation(self) -> tuple[int, ...] | None:
         """For each stored index dimension its place in `index_dimensions`; None when equal."""
         self._known_dimensions("storage_index_permutation")
-        return order.permutation(self.index_dimensions, self.storage_index_dimensions)
+        return storage_order.permutation(self.index_dimensions, self.storage_index_dimensions)
 
     @property
     def array_storage_dimensions(self) -> tuple[Dimension, ...]:

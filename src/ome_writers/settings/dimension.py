@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Dimension", "PositionDimension", "dims_from_standard_axes"]
 
 _MOST_POSITIONS = 10**6  # each is an image with documents of its own
-Places: TypeAlias = Annotated[int, Field(gt=0, le=2**31 - 1)]  # what OME-XML can count
+Count: TypeAlias = Annotated[int, Field(gt=0, le=2**31 - 1)]  # what OME-XML can count
 
 
 class Dimension(Model):
@@ -68,7 +68,7 @@ class Dimension(Model):
     """
 
     name: Name
-    count: Places | None = None
+    count: Count | None = None
     type: DimensionType | None = None
     coords: list[Coordinate] | None = None
     chunk_size: PositiveInt | None = None

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ome_writers.storage.file_handles import FileHandles
 from ome_writers.storage.files import make_folders, sync_folder
-from ome_writers.storage.handles import Handles
-from ome_writers.storage.positional import open_new, write_apart, write_one
+from ome_writers.storage.positional_io import open_new, write_apart, write_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ome_writers.storage.positional import Piece
+    from ome_writers.storage.positional_io import Piece
 
 __all__ = ["Disk"]
 
@@ -43,15 +43,17 @@ class Disk:
     direct_io
         Whether writes pass by the page cache where they can.
     use, sync
-        See `Handles`.
+        See `FileHandles`.
     """
 
     def __init__(self, *, durable: bool = False, direct_io: bool = False) -> None:
         self.durable = durable
         self.direct_io = direct_io
         self._passing = direct_io and _O_DIRECT != 0
-        self._handles = Handles(durable=durable)
-        self._aside = Handles(durable=False, flags=_O_DIRECT)  # of the same files, past the cache
+        self._handles = FileHandles(durable=durable)
+        self._aside = FileHandles(
+            durable=False, flags=_O_DIRECT
+        )  # of the same files, past the cache
         self.use = self._handles.use
         self.sync = self._handles.sync
         self._changed: set[str] = set()  # folders with names that are not on the medium yet

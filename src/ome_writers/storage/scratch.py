@@ -16,9 +16,9 @@ import numpy as np
 
 from ome_writers.locks import new_lock
 from ome_writers.storage.contract import EngineStats, Failure
+from ome_writers.storage.file_handles import FileHandles
 from ome_writers.storage.files import move, replace, sync_tree
-from ome_writers.storage.handles import Handles
-from ome_writers.storage.positional import read_whole, write_at
+from ome_writers.storage.positional_io import read_whole, write_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ class ScratchEngine:
         ]
         self._laying = new_lock()  # held while a file is read, or takes the place of another
         self._files: set[int] = set()  # the arrays that have one
-        self._handles = Handles(durable=False)
+        self._handles = FileHandles(durable=False)
         self._lock = new_lock()
         self._frames = 0
         self._bytes = 0

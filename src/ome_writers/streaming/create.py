@@ -16,7 +16,7 @@ from ome_writers.routing import arrival_order, resolve
 from ome_writers.settings import AcquisitionSettings, ScratchFormat
 from ome_writers.storage import ArrayTarget, Options, choose, open_engine
 from ome_writers.storage.files import sync_folder, sync_folders
-from ome_writers.streaming.output import Output
+from ome_writers.streaming.output_claim import OutputClaim
 from ome_writers.streaming.recorder import Recorder
 from ome_writers.streaming.stream import OMEStream
 
@@ -209,16 +209,16 @@ def _absolute(layout: Layout, settings: AcquisitionSettings, folder: str) -> Lay
             f"root_path {settings.root_path!r} cannot be the name of a file: {error}."
         ) from error
     except OSError:
-        pass  # it does not exist yet, or `Output` has a sentence for what is wrong
+        pass  # it does not exist yet, or `OutputClaim` has a sentence for what is wrong
     output = Path(os.path.abspath(path))
     root = output if layout.root == layout.output else output.parent
     return dataclasses.replace(layout, root=root, output=output)
 
 
-def _claim(layout: Layout, settings: AcquisitionSettings) -> Output:
+def _claim(layout: Layout, settings: AcquisitionSettings) -> OutputClaim:
     """Take the output path for this stream; nothing is left behind where that fails."""
     try:
-        return Output(layout, overwrite=settings.overwrite)
+        return OutputClaim(layout, overwrite=settings.overwrite)
     except OutputExistsError as error:
         if settings.format.name != "ome-tiff" or layout.root != layout.output:
             raise
@@ -253,7 +253,7 @@ def _open_engine(
         ) from error
 
 
-def _record(plan: Plan, row: EngineRow, layout: Layout, output: Output | None) -> Recorder:
+def _record(plan: Plan, row: EngineRow, layout: Layout, output: OutputClaim | None) -> Recorder:
     settings = plan.settings
     orders = {
         n: arrival_order(plan, image) for n, image in {i.planes: i for i in plan.images}.items()

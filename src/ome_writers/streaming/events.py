@@ -1,9 +1,8 @@
-"""What a stream tells its listeners: in order, on a thread of its own, and never at the camera's cost.
+"""Events of a stream: delivered in order, on a thread of their own, without delaying `append`.
 
-While nobody listens, a frame costs one look at `Events.active`. With listeners it costs an entry in a queue of
-`QUEUE` frames: while that suffices, each frame is told; when the listeners fall behind further, the
-frames that wait are left out but the latest. What was reached meanwhile is never left out, the
-next update carries it. So neither the speed nor the memory of a stream depends on who listens.
+Without listeners, a frame costs one check of `Events.active`. With listeners it costs an entry in a queue of
+`QUEUE` frames: while that suffices, each frame is reported; when listeners fall behind further, only the latest of
+the waiting frames is reported, together with the extents that were reached meanwhile.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import Plan
 
-    Place = int | range | Mapping[str, int]
+    Address = int | range | Mapping[str, int]
     """A frame's position in the acquisition order, the positions that were skipped, or a whole acquisition index."""
 
 __all__ = ["CoordUpdate", "Events"]
@@ -94,7 +93,7 @@ class Events:
         self._extents = np.zeros(len(plan.router.axes), dtype=np.int64)
         self._listeners: list[_Listener] = []
         self._group: SignalGroup | None = None
-        self._queue: deque[tuple[int, Place]] = deque(maxlen=QUEUE)
+        self._queue: deque[tuple[int, Address]] = deque(maxlen=QUEUE)
         # frames that were put into the queue; written by the acquisition thread only
         self._taken = 0
         self._told = 0
@@ -123,7 +122,7 @@ class Events:
             self._start()
         return self._group
 
-    def frame_written(self, number: int, place: Place) -> None:
+    def frame_written(self, number: int, place: Address) -> None:
         """Take note of the `number`-th frame. One thread at a time may call this.
 
         A frame in order is told with its position, so that skipped places count.
@@ -134,7 +133,7 @@ class Events:
         """Take note of places that `skip` passed; listeners are called if they reach a new extent."""
         self._enqueue(positions[-1], positions)
 
-    def _enqueue(self, number: int, place: Place) -> None:
+    def _enqueue(self, number: int, place: Address) -> None:
         self._queue.append((number, place))
         self._taken += 1
         if self._idle:
@@ -222,7 +221,7 @@ class Events:
                 self._tell(number, place, rows[i], caught_up=lost)
                 lost = False
 
-    def _rows(self, places: list[Place]) -> NDArray[np.int64]:
+    def _rows(self, places: list[Address]) -> NDArray[np.int64]:
         """Return the acquisition index of each place, shape (n, axes)."""
         if all(isinstance(place, int) for place in places):
             return self._router.acquired(np.asarray(places, dtype=np.int64))
@@ -230,7 +229,9 @@ class Events:
         rows = (self._router.indices(at) if isinstance(at, int) else at for at in positions)
         return np.asarray([[row[a] for a in self._router.axes] for row in rows], dtype=np.int64)
 
-    def _tell(self, number: int, place: Place, row: NDArray[np.int64], *, caught_up: bool) -> None:
+    def _tell(
+        self, number: int, place: Address, row: NDArray[np.int64], *, caught_up: bool
+    ) -> None:
         """Tell of one frame or skip; `caught_up` says that others before it were left out."""
         extents = np.maximum(self._extents, row + 1)
         if isinstance(place, range):

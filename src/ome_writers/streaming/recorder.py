@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ome_writers.formats import Documents, Journal, Outcome
     from ome_writers.formats.frame_metadata import Record
     from ome_writers.storage import Engine
-    from ome_writers.streaming.output import Output
+    from ome_writers.streaming.output_claim import OutputClaim
 
 __all__ = ["Recorder"]
 
@@ -48,7 +48,7 @@ class Recorder:
         engine: Engine,
         documents: Documents,
         journal: Journal,
-        output: Output | None,
+        output: OutputClaim | None,
         synced: Path | None = None,
     ) -> None:
         self.engine = engine

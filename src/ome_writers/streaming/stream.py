@@ -18,11 +18,11 @@ from ome_writers.errors import StreamClosedError, UnclosedStreamWarning, WriteEr
 from ome_writers.locks import new_lock, release_locks_of_this_thread
 from ome_writers.streaming import forks
 from ome_writers.streaming.at_exit import close_at_exit
-from ome_writers.streaming.clock import Clock
 from ome_writers.streaming.closing import Once, uninterrupted
 from ome_writers.streaming.events import Events
-from ome_writers.streaming.intake import Intake
-from ome_writers.streaming.learning import Learning
+from ome_writers.streaming.first_frame import FirstFrameInference
+from ome_writers.streaming.flush_timer import FlushTimer
+from ome_writers.streaming.frame_writer import FrameWriter
 from ome_writers.streaming.lifecycle import State
 from ome_writers.views import Summary, html_of, line_of
 
@@ -72,7 +72,7 @@ class OMEStream:
             [AcquisitionSettings, Plan, Recorder], tuple[Plan, EngineRow, Recorder] | None
         ],
     ) -> None:
-        self._learning = Learning(plan.settings)
+        self._learning = FirstFrameInference(plan.settings)
         self._begin(plan, row, recorder)
         self._anew = anew
         self._events = Events(plan, _weakly(self))
@@ -85,13 +85,13 @@ class OMEStream:
         self._speaking = threading.Lock()  # held, behind those, while metadata are set or asked for
         self._process = os.getpid()
         self._generation = forks.generation
-        self._clock = Clock(self, plan.settings.flush_interval)
+        self._clock = FlushTimer(self, plan.settings.flush_interval)
         self._at_exit = close_at_exit(self)
 
-    def _begin(self, plan: Plan, row: EngineRow, recorder: Recorder) -> Intake:
+    def _begin(self, plan: Plan, row: EngineRow, recorder: Recorder) -> FrameWriter:
         self.settings: AcquisitionSettings = plan.settings
         self._recorder = recorder
-        self._intake = Intake(plan, row, recorder, self._learning)
+        self._intake = FrameWriter(plan, row, recorder, self._learning)
         return self._intake
 
     # ------------------------------------------------------------------ frames

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputLockedError, UnsupportedError
-from ome_writers.formats.location import format_at
-from ome_writers.formats.ometiff.entry import dataset_at
+from ome_writers.formats.detection import format_at
+from ome_writers.formats.ometiff.entry_file import dataset_at
 from ome_writers.repair import repair
 from ome_writers.untrusted import guard_reader
 from ome_writers.validation import ometiff, omezarr

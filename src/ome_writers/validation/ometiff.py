@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.location import TIFF_ENDS, documents_in, first_tiff
+from ome_writers.formats.detection import TIFF_ENDS, documents_in, first_tiff
 from ome_writers.formats.ometiff.first_page import ome_xml_text, parsed
 from ome_writers.formats.ometiff.pixels import images_of, plane_runs, sizes_of
 from ome_writers.untrusted import TiffStructure, open_regular

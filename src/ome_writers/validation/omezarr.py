@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest
-from ome_writers.formats.omezarr.groups import (
+from ome_writers.formats.omezarr.group_metadata import (
     group_attributes,
     image_groups,
     layout_and_groups,
     own_attributes,
     read_document,
 )
-from ome_writers.storage.zarr.remains import Remains
+from ome_writers.storage.zarr.array_survey import ArraySurvey
 from ome_writers.untrusted import guard_reader, member, read_json, read_lines
 from ome_writers.validation.report import Check, Finding
 from ome_writers.validation.validators import ask_ome_zarr_models, ask_yaozarrs
@@ -168,13 +168,15 @@ def _chunks(root: Path, groups: list[str], plan: Plan) -> Iterator[Finding]:
         shape = document.get("shape", image.array.shape)
         chunks = [math.ceil(n / c) for n, c in zip(shape, image.array.chunks, strict=True)]
         most = None if writing else tuple(chunks)
-        remains = Remains(root / group / "0", image.array)
+        remains = ArraySurvey(root / group / "0", image.array)
         yield from remains.inspect(most)
         if plan.settings.format.backend in STORES_ZEROS:
             yield from _lost(root / group, root, image.array.chunks, remains)
 
 
-def _lost(folder: Path, root: Path, chunks: tuple[int, ...], remains: Remains) -> Iterator[Finding]:
+def _lost(
+    folder: Path, root: Path, chunks: tuple[int, ...], remains: ArraySurvey
+) -> Iterator[Finding]:
     """Yield that frames of which something is known have no pixels."""
     frames = _frames_told(folder, root)
     if not frames:

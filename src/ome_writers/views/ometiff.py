@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.location import first_tiff
+from ome_writers.formats.detection import first_tiff
 from ome_writers.formats.ome_xml import acquisition_facts
 from ome_writers.formats.ome_xml.annotations import frames_in, without_progress
 from ome_writers.formats.ometiff.first_page import metadata_file, ome_xml_text, parsed
 from ome_writers.formats.ometiff.pixels import PlaneRun, images_of, plane_runs, sizes_of
 from ome_writers.untrusted import member
-from ome_writers.views.freshness import Freshness
+from ome_writers.views.file_changes import FileChanges
+from ome_writers.views.live_pages import LivePages
 from ome_writers.views.stacked import StackedSource
 from ome_writers.views.summary import Summary
-from ome_writers.views.tiff_pages import LivePages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +97,7 @@ class _Dataset:
         self._text: bytes | None = None
         self._facts: dict[str, Any] = {}
         self._images: list[_Image] = []
-        self._companions: dict[Path, tuple[Freshness, bytes]] = {}
+        self._companions: dict[Path, tuple[FileChanges, bytes]] = {}
 
     def file(self, name: str) -> LivePages:
         """Return a file of the set."""
@@ -154,7 +154,7 @@ class _Dataset:
         if name.lower().endswith(_SUFFIXES):
             return self.file(name).description()
         with self._lock:
-            freshness, known = self._companions.get(path) or (Freshness(path), b"")
+            freshness, known = self._companions.get(path) or (FileChanges(path), b"")
             if freshness.may_differ():
                 known = ome_xml_text(path, self.folder)
                 freshness.read(known)

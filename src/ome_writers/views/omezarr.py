@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.formats.omezarr.groups import (
+from ome_writers.formats.omezarr.group_metadata import (
     group_attributes,
     image_groups,
     own_attributes,
@@ -18,8 +18,8 @@ from ome_writers.formats.omezarr.groups import (
 )
 from ome_writers.formats.omezarr.layout import stored_layout
 from ome_writers.untrusted import check_shape, member
-from ome_writers.views.documents import LiveDocument
 from ome_writers.views.live import LiveSource
+from ome_writers.views.live_document import LiveDocument
 from ome_writers.views.stacked import StackedSource
 from ome_writers.views.summary import Summary
 from ome_writers.views.zarr_array import TornError, ZarrArray

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ome_writers.untrusted import check_memory
+from ome_writers.views.indexing import one_key_an_axis, pick
 from ome_writers.views.live import LiveSource
-from ome_writers.views.selection import one_key_an_axis, pick
 from ome_writers.views.signals import deliver, guarded_signal_class
 from ome_writers.views.stacked import StackedSource
 from ome_writers.views.summary import html_of, line_of

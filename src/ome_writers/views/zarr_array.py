@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.storage.positional import read_at, read_whole
+from ome_writers.storage.positional_io import read_at, read_whole
 from ome_writers.storage.zarr.codec import decompress
 from ome_writers.untrusted import (
     check_chunk_shape,
@@ -27,7 +27,7 @@ from ome_writers.untrusted import (
     open_regular,
     read_regular,
 )
-from ome_writers.views.documents import LiveDocument
+from ome_writers.views.live_document import LiveDocument
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -106,7 +106,7 @@ def test_a_summary_becomes_a_microscope() -> None:
 def test_a_detector_says_how_it_is_set() -> None:
     """Binning, gain, offset and readout rate of a camera are the settings of its detector in OME-XML."""
     ome_types = pytest.importorskip("ome_types", reason="the validator of OME-XML")
-    from ome_writers_pymmcore.documents import detector_settings
+    from ome_writers_pymmcore.microscope_metadata import detector_settings
 
     (camera,) = Microscope.of(SUMMARY).cameras
     found = detector_settings(camera, "Detector:0:0")

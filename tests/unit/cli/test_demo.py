@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ome_writers.cli.demonstration.acquisition import Delivered
-from ome_writers.cli.demonstration.witness import look
+from ome_writers.cli.demo.acquisition import Delivered
+from ome_writers.cli.demo.third_party_readers import look
 
 pytestmark = [pytest.mark.camera, pytest.mark.timeout(240)]
 
@@ -67,7 +67,7 @@ def test_demo_writes_what_the_camera_delivered(folder: Path, name: str) -> None:
 def test_the_demo_camera_keeps_to_its_memory() -> None:
     """No pixels are dropped: with 16-bit pixels the demo camera would write beyond its memory (mm-test-adapters 12)."""
     code = """if True:
-        from ome_writers.cli.demonstration.acquisition import _end_notifications, open_microscope
+        from ome_writers.cli.demo.acquisition import _end_notifications, open_microscope
 
         core = open_microscope(1).core
         frames = set()

@@ -20,7 +20,7 @@ from ome_writers import (
 )
 from ome_writers.cli import main
 from ome_writers.cli.commands.info import ROWS
-from ome_writers.cli.describing import describe
+from ome_writers.cli.description import describe
 
 
 def write(path: Path, *, positions: list[Any] | None = None, **more: Any) -> AcquisitionSettings:

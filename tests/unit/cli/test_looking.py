@@ -19,7 +19,7 @@ from ome_writers import (
     dims_from_standard_axes,
 )
 from ome_writers.cli import main
-from ome_writers.cli.sheet import SheetRow, draw_sheet, rows_of_view
+from ome_writers.cli.contact_sheet import SheetRow, draw_sheet, rows_of_view
 from support.acquisitions import acquisition
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ome_writers import create_stream
-from ome_writers.cli.screen import PlainScreen, RichScreen, human_size, open_screen
+from ome_writers.cli.console import PlainScreen, RichScreen, human_size, open_screen
 from support.acquisitions import acquisition
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ome_writers.cli.screen import Screen
+    from ome_writers.cli.console import Screen
 
 SCREENS = (PlainScreen, RichScreen)
 

@@ -18,7 +18,7 @@ from ome_writers import (
     validate,
 )
 from ome_writers.cli import main
-from ome_writers.formats.location import first_tiff, format_at
+from ome_writers.formats.detection import first_tiff, format_at
 from ome_writers.views import open_dataset
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ome_writers.formats.names import alphanumeric, distinct, path_component
+from ome_writers.formats.path_names import alphanumeric, distinct, path_component
 
 ANY = st.text(max_size=400) | st.sampled_from(
     [

@@ -21,7 +21,7 @@ from ome_writers import (
     dims_from_standard_axes,
     read_frame_metadata,
 )
-from ome_writers.cli.describing import describe
+from ome_writers.cli.description import describe
 from ome_writers.formats import frame_metadata
 from support.acquisitions import IMAGES, LAYOUTS, acquisition
 

@@ -30,9 +30,9 @@ from ome_writers import (
     validate,
 )
 from ome_writers import open as open_view
-from ome_writers.cli.describing import describe
+from ome_writers.cli.description import describe
 from ome_writers.repair import Repair, repair
-from ome_writers.storage.lock import lock_document, lock_path
+from ome_writers.storage.lock_file import lock_document, lock_path
 
 CHILD = """
 import json, os, signal, sys

@@ -26,8 +26,8 @@ from ome_writers import (
 from ome_writers.repair import Repair, repair
 from ome_writers.repair.omezarr import plan_of
 from ome_writers.storage import ENGINES
-from ome_writers.storage.lock import lock_document
-from ome_writers.storage.zarr.document import BLOSC
+from ome_writers.storage.lock_file import lock_document
+from ome_writers.storage.zarr.array_document import BLOSC
 from support.acquisitions import IMAGES, LAYOUTS, acquisition
 
 CHILD = """

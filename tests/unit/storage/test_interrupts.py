@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ome_writers.storage.libraries.budget import Budget
-from ome_writers.storage.pool import Pool
+from ome_writers.storage.libraries.memory_budget import MemoryBudget
+from ome_writers.storage.memory_pool import MemoryPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +42,8 @@ def interrupted(work: Callable[[], object], moment: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize("memory", [Pool, Budget])
-def test_an_interrupt_leaves_no_lock_behind(memory: type[Pool | Budget]) -> None:
+@pytest.mark.parametrize("memory", [MemoryPool, MemoryBudget])
+def test_an_interrupt_leaves_no_lock_behind(memory: type[MemoryPool | MemoryBudget]) -> None:
     """At whatever step of taking and releasing the interrupt comes, another thread is served."""
     moment = 0
     while True:

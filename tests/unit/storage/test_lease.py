@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ome_writers.storage.lease import alone
+from ome_writers.storage.file_lease import alone
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="other systems lend no files"

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from ome_writers import OutputLockedError
-from ome_writers.storage.claim import acquire, claimed, remove_attempts
-from ome_writers.storage.lock import beside, lock_document, lock_owner
+from ome_writers.storage.exclusive_lock import acquire, claimed, remove_attempts
+from ome_writers.storage.lock_file import beside, lock_document, lock_owner
 
 HOST = socket.gethostname()
 DEAD = 2**22 + 12345  # above the largest process number of any Linux
@@ -93,7 +93,7 @@ def test_a_lock_that_was_not_released_in_a_container_of_this_name(tmp_path: Path
     """After a restart the same number is another process: on Linux another boot or another tick."""
     lock = tmp_path / "lock"
     code = (
-        "import sys; from pathlib import Path; from ome_writers.storage.lock import lock_document; "
+        "import sys; from pathlib import Path; from ome_writers.storage.lock_file import lock_document; "
         "Path(sys.argv[1]).write_bytes(lock_document())"
     )
     subprocess.run([sys.executable, "-c", code, str(lock)], check=True, timeout=60)

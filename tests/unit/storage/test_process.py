@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ome_writers.storage import process
-from ome_writers.storage.process import is_running, start_of
+from ome_writers.storage import process_identity
+from ome_writers.storage.process_identity import is_running, start_of
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has neither signals nor `ps`")
 
@@ -67,7 +67,7 @@ def test_impossible_numbers_are_not_running(pid: int) -> None:
 @posix
 def test_where_there_is_no_proc_ps_tells_the_start(sleeper: subprocess.Popen[bytes]) -> None:
     """The way of macOS gives each process a start that stays the same, and none to what has ended."""
-    find: Callable[[int], str | None] = process._find_with_ps
+    find: Callable[[int], str | None] = process_identity._find_with_ps
     start = find(sleeper.pid)
     assert start is not None
     assert start.count(":") == 2

@@ -18,7 +18,7 @@ import ome_writers as ow
 from ome_writers import AcquisitionSettings, create_stream, dims_from_standard_axes
 from ome_writers.formats import lay_out
 from ome_writers.routing import resolve
-from ome_writers.streaming.output import Output
+from ome_writers.streaming.output_claim import OutputClaim
 
 DEAD = 2**22 + 12345  # above the largest process number of any Linux
 DIMENSIONS = dims_from_standard_axes({"t": 2, "y": 4, "x": 4})
@@ -179,7 +179,7 @@ def test_where_the_old_dataset_cannot_be_put_back_the_first_error_is_seen(
     """The log says where it lies; no second error takes the place of the one that ended the start."""
     path = tmp_path / "x.ome.zarr"
     write(path, 1)
-    output = Output(lay_out(resolve(settings(path))), overwrite=True)
+    output = OutputClaim(lay_out(resolve(settings(path))), overwrite=True)
     (aside,) = tmp_path.glob(".x.ome.zarr.replaced-*")
     aside.rename(tmp_path / "elsewhere")  # by somebody
     output.restore()

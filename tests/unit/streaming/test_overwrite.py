@@ -360,9 +360,9 @@ def test_what_a_killed_start_moved_aside_is_the_old_dataset(tmp_path: Path, name
     blocked = AcquisitionSettings(**{**dict(wanted), "dimensions": wanted.dimensions})
     from ome_writers.formats import lay_out
     from ome_writers.routing import resolve
-    from ome_writers.streaming.output import Output
+    from ome_writers.streaming.output_claim import OutputClaim
 
-    claim = Output(lay_out(resolve(blocked)), overwrite=True)
+    claim = OutputClaim(lay_out(resolve(blocked)), overwrite=True)
     assert output.is_dir() == claim.path.is_dir()
     claim.restore()
     assert contents(tmp_path) == before

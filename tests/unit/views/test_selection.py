@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ome_writers.views.selection import one_key_an_axis, pick
+from ome_writers.views.indexing import one_key_an_axis, pick
 
 ends = st.none() | st.integers(-12, 12)
 steps = st.none() | st.integers(-4, 4).filter(bool)

@@ -17,8 +17,8 @@ import tifffile
 
 from ome_writers.errors import InvalidFileError
 from ome_writers.formats.ometiff.first_page import ome_xml_text
-from ome_writers.views.freshness import Freshness
-from ome_writers.views.tiff_pages import LivePages
+from ome_writers.views.file_changes import FileChanges
+from ome_writers.views.live_pages import LivePages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,9 +122,9 @@ def test_document_that_is_being_written_is_never_settled(
         AcquisitionSettings(root_path=path, dimensions=dimensions, dtype="uint8")
     )
     now = [100.0]
-    monkeypatch.setattr("ome_writers.views.freshness.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("ome_writers.views.file_changes.time.monotonic", lambda: now[0])
     for differs in (True, False):
-        freshness = Freshness(path)
+        freshness = FileChanges(path)
         assert freshness.may_differ()
         now[0] += 100
         assert freshness.may_differ()
@@ -132,4 +132,4 @@ def test_document_that_is_being_written_is_never_settled(
         assert freshness.may_differ() is differs
         monkeypatch.undo()
         stream.close()
-        monkeypatch.setattr("ome_writers.views.freshness.time.monotonic", lambda: now[0])
+        monkeypatch.setattr("ome_writers.views.file_changes.time.monotonic", lambda: now[0])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from ome_writers.advice import Advice, Camera, DiskSpeed
-    from ome_writers.cli.screen import Screen
+    from ome_writers.cli.console import Screen
 
 _SUFFIXES = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tiff"}
 

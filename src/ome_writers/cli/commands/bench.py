@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ome_writers.advice import Camera, EngineSpeed
-    from ome_writers.cli.screen import Screen
+    from ome_writers.cli.console import Screen
 
 
 def _arguments(parser: ArgumentParser) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator, Mapping
 
-    from ome_writers.cli.screen import Screen
+    from ome_writers.cli.console import Screen
 
 SHELLS = ("bash", "zsh", "fish")
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from ome_writers.cli.arguments import ask_json, dataset_path, format_name, output_path
 from ome_writers.cli.command import SUCCESS, Command, CommandError, UsageError
-from ome_writers.cli.describing import describe
-from ome_writers.cli.screen import human_size, size_in_files
+from ome_writers.cli.console import human_size, size_in_files
+from ome_writers.cli.description import describe
 from ome_writers.errors import SettingsError
 from ome_writers.settings import BackendName, Compression
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from pathlib import Path
 
-    from ome_writers.cli.screen import Advance, Screen
+    from ome_writers.cli.console import Advance, Screen
 
 
 def _arguments(parser: ArgumentParser) -> None:

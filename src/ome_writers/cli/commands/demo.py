@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from ome_writers.cli.arguments import format_name, output_path, positive_count
 from ome_writers.cli.command import SUCCESS, Command, CommandError
-from ome_writers.cli.demonstration.acquisition import acquire, open_microscope
-from ome_writers.cli.demonstration.picture import draw_contact_sheet
-from ome_writers.cli.demonstration.witness import look
-from ome_writers.cli.describing import describe
-from ome_writers.cli.screen import human_size
-from ome_writers.cli.sheet import refuse_existing
+from ome_writers.cli.console import human_size
+from ome_writers.cli.contact_sheet import refuse_existing
+from ome_writers.cli.demo.acquisition import acquire, open_microscope
+from ome_writers.cli.demo.picture import draw_contact_sheet
+from ome_writers.cli.demo.third_party_readers import look
+from ome_writers.cli.description import describe
 from ome_writers.settings import split_suffix
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from ome_writers.cli.demonstration.acquisition import Acquisition
-    from ome_writers.cli.demonstration.witness import Seen
-    from ome_writers.cli.screen import Screen
+    from ome_writers.cli.console import Screen
+    from ome_writers.cli.demo.acquisition import Acquisition
+    from ome_writers.cli.demo.third_party_readers import Seen
 
 DEFAULT = "demo.ome.zarr"
 

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from ome_writers.cli.arguments import ask_json
 from ome_writers.cli.command import Command, CommandError, error_sentence
+from ome_writers.cli.console import size_in_files
 from ome_writers.cli.datasets import Result, add_datasets_argument, process_datasets
-from ome_writers.cli.describing import describe, list_datasets, writer_is_gone
-from ome_writers.cli.screen import size_in_files
+from ome_writers.cli.description import describe, list_datasets, writer_is_gone
 from ome_writers.errors import OMEWritersError
-from ome_writers.formats.location import listed_names
+from ome_writers.formats.detection import listed_names
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from pathlib import Path
 
-    from ome_writers.cli.describing import Description, FolderContent
-    from ome_writers.cli.screen import Relabel, Screen
+    from ome_writers.cli.console import Relabel, Screen
+    from ome_writers.cli.description import Description, FolderContent
 
 ROWS = 12
 """How many images the table shows; `--all` shows the rest of a large plate."""

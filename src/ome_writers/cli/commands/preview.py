@@ -14,7 +14,7 @@ from ome_writers.untrusted import printable
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from ome_writers.cli.screen import Relabel, Screen
+    from ome_writers.cli.console import Relabel, Screen
 
 ROWS = 24
 """How many rows a sheet has when nobody says another number: a large plate would make a picture of metres."""
@@ -52,7 +52,7 @@ def _run(options: Namespace, screen: Screen) -> int:
 
 def _draw(path: Path, options: Namespace) -> dict[str, Any]:
     """Draw the picture of a dataset and return what ``--json`` says of it."""
-    from ome_writers.cli.sheet import draw_sheet, refuse_existing, rows_of_view
+    from ome_writers.cli.contact_sheet import draw_sheet, refuse_existing, rows_of_view
     from ome_writers.views import open_dataset
 
     named = path.resolve() if path.name in ("", "..") else path  # "." has no name

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from pathlib import Path
 
-    from ome_writers.cli.screen import Relabel, Screen
+    from ome_writers.cli.console import Relabel, Screen
     from ome_writers.repair import Repair
 
 

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 from ome_writers.cli.arguments import ask_dataset, positive
 from ome_writers.cli.command import SUCCESS, Command, CommandError
-from ome_writers.cli.describing import describe, writer_is_gone
-from ome_writers.cli.screen import human_size
-from ome_writers.formats.ometiff.entry import dataset_at
+from ome_writers.cli.console import human_size
+from ome_writers.cli.description import describe, writer_is_gone
+from ome_writers.formats.ometiff.entry_file import dataset_at
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from ome_writers.cli.describing import Description
-    from ome_writers.cli.screen import Screen
+    from ome_writers.cli.console import Screen
+    from ome_writers.cli.description import Description
 
 INTERVAL = 0.5  # seconds
 SHARE = 0.1  # of the time that may go into looking: a dataset of a million files takes its while

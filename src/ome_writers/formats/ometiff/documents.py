@@ -12,7 +12,7 @@ import numpy as np
 from ome_writers.formats.documents import Outcome, check_global, new_id, own_version
 from ome_writers.formats.ome_xml import binary_only, letters, render_body, render_planes, whole
 from ome_writers.formats.ome_xml.annotations import padded_progress, with_progress
-from ome_writers.formats.ometiff.entry import entry_file
+from ome_writers.formats.ometiff.entry_file import entry_file
 from ome_writers.formats.ometiff.layout import TiffSet, is_set, pages_of
 from ome_writers.formats.strict_json import plain
 

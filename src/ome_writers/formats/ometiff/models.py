@@ -120,7 +120,7 @@ class Edited:
     def __init__(self, model: OME, facts: Body, planes: Mapping[int, Planes]) -> None:
         from ome_types import to_xml
 
-        from ome_writers.formats.ometiff.bulk import without
+        from ome_writers.formats.ometiff.bulk_elements import without
 
         fresh = _parse(whole(facts, None))
         self._mark = f"planes-{uuid.uuid4().hex}-"  # with a number: the planes of an image
@@ -238,7 +238,7 @@ def _parse(document: bytes) -> Element:
 def _model(document: bytes, planes: Mapping[int, Planes] = {}) -> OME:
     from ome_types import from_xml
 
-    from ome_writers.formats.ometiff.bulk import plane_models, take_out
+    from ome_writers.formats.ometiff.bulk_elements import plane_models, take_out
 
     root = _parse(document)
     bulk = take_out(root)

@@ -16,8 +16,8 @@ from ome_writers.formats.documents import (
 from ome_writers.formats.frame_metadata import EMBED_BYTES, JOURNAL_NAME, latest
 from ome_writers.formats.omezarr import ngff
 from ome_writers.formats.omezarr.client_edits import keep_own, merged
+from ome_writers.formats.omezarr.display_windows import DisplayWindows
 from ome_writers.formats.omezarr.layout import below
-from ome_writers.formats.omezarr.windows import DisplayWindows
 from ome_writers.formats.plates import is_plate, plate_layout
 from ome_writers.formats.strict_json import plain
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.documents import Layout
 from ome_writers.formats.frame_metadata import JOURNAL_NAME
-from ome_writers.formats.omezarr.groups import well_fields
+from ome_writers.formats.omezarr.group_metadata import well_fields
 from ome_writers.formats.plates import is_plate, plate_layout
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ome_writers.locks import new_lock
-from ome_writers.storage.lease import LOOK
+from ome_writers.storage.file_lease import LOOK
 from ome_writers.storage.zarr.chunk_files import ChunkFiles
+from ome_writers.storage.zarr.chunk_grid import Grid
 from ome_writers.storage.zarr.codec import Codec
-from ome_writers.storage.zarr.grid import Grid
 from ome_writers.storage.zarr.shard_file import Shard, ShardShape
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from ome_writers.routing import ArrayPlan
     from ome_writers.storage.direct.block import Block
     from ome_writers.storage.disk import Disk
-    from ome_writers.storage.positional import Piece
-    from ome_writers.storage.zarr.grid import Cell, ShardPart
+    from ome_writers.storage.positional_io import Piece
+    from ome_writers.storage.zarr.chunk_grid import Cell, ShardPart
 
 __all__ = ["StoredArray"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ome_writers.locks import new_lock
 from ome_writers.storage.direct.block import Block
 from ome_writers.storage.direct.loans import Loans
-from ome_writers.storage.pool import Pool
+from ome_writers.storage.memory_pool import MemoryPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ome_writers.storage.background import Background
     from ome_writers.storage.direct.arrays import StoredArray
     from ome_writers.storage.direct.block import Key
-    from ome_writers.storage.zarr.grid import Cell, Grid
+    from ome_writers.storage.zarr.chunk_grid import Cell, Grid
 
 __all__ = ["Assembly"]
 
@@ -68,7 +68,9 @@ class Assembly:
         self._landed = landed
         self._share = budget // (2 * len(arrays))  # all arrays may be written by turns
         self._loans = Loans(budget)
-        self._pool = Pool(budget, self._relieve, lambda: self._loans.nbytes + self._copied_bytes)
+        self._pool = MemoryPool(
+            budget, self._relieve, lambda: self._loans.nbytes + self._copied_bytes
+        )
         self._copied_bytes = 0  # of the loan that is being copied into a block
         self._open: dict[Key, Block] = {}  # oldest first
         # by array: blocks whose frames are in memory

@@ -16,8 +16,8 @@ from ome_writers.locks import new_lock
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ome_writers.storage.pool import Pool
-    from ome_writers.storage.zarr.grid import Cell, Grid
+    from ome_writers.storage.memory_pool import MemoryPool
+    from ome_writers.storage.zarr.chunk_grid import Cell, Grid
 
     Key = tuple[int, Cell | None]
 
@@ -162,7 +162,7 @@ class Block:
                     return self._grid.plane(self.columns[i], slot)
         return None
 
-    def free(self, pool: Pool) -> None:
+    def free(self, pool: MemoryPool) -> None:
         """Give all memory back."""
         with self._memory:
             self.columns = []

@@ -10,10 +10,10 @@ from ome_writers.storage.background import Background, machine_width
 from ome_writers.storage.contract import EngineStats, Failure
 from ome_writers.storage.direct.arrays import StoredArray
 from ome_writers.storage.direct.assembly import Assembly
-from ome_writers.storage.direct.straight import Straight
+from ome_writers.storage.direct.write_through import WriteThrough
 from ome_writers.storage.disk import Disk
 from ome_writers.storage.files import replace
-from ome_writers.storage.zarr.shown import ShownArrays
+from ome_writers.storage.zarr.array_metadata import ArrayMetadataWriter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.storage.contract import ArrayTarget, Options
-    from ome_writers.storage.zarr.grid import Cell
+    from ome_writers.storage.zarr.chunk_grid import Cell
 
 __all__ = ["DirectEngine", "open_engine"]
 
@@ -44,10 +44,12 @@ class DirectEngine:
         self._durable = options.durable
         self._disk = Disk(durable=options.durable, direct_io=options.direct_io)
         self._arrays = [StoredArray(root / t.key, t.plan, self._disk) for t in targets]
-        self._shown = ShownArrays(root, [(t.key, t.plan) for t in targets], durable=options.durable)
+        self._shown = ArrayMetadataWriter(
+            root, [(t.key, t.plan) for t in targets], durable=options.durable
+        )
         self._shown.show([t.plan.shape for t in targets])
         self._background = Background(machine_width(), name="ome-writers-direct")
-        self._straight = Straight(self._background)
+        self._straight = WriteThrough(self._background)
         self._assembly = Assembly(
             self._arrays, self._background, options.buffer_bytes, self._landed
         )

@@ -18,12 +18,12 @@ import numpy as np
 from ome_writers.storage.background import machine_width
 from ome_writers.storage.contract import EngineStats, Failure
 from ome_writers.storage.files import replace, sync_tree
-from ome_writers.storage.libraries.descriptors import refuse_few_descriptors
-from ome_writers.storage.libraries.kept import KeptPlanes
+from ome_writers.storage.libraries.file_descriptors import refuse_few_descriptors
 from ome_writers.storage.libraries.openmp import threads_that_sleep
+from ome_writers.storage.libraries.readback_cache import ReadbackCache
 from ome_writers.storage.libraries.sequential import SequentialArray
-from ome_writers.storage.zarr.document import BLOSC, ZSTD_LEVEL
-from ome_writers.storage.zarr.shown import ShownArrays
+from ome_writers.storage.zarr.array_document import BLOSC, ZSTD_LEVEL
+from ome_writers.storage.zarr.array_metadata import ArrayMetadataWriter
 
 with threads_that_sleep():
     import acquire_zarr as az
@@ -68,7 +68,7 @@ class AcquireEngine:
         self._durable = options.durable
         self._arrays = [SequentialArray(root, target) for target in targets]
         self._documents: dict[str, bytes] = {}
-        self._kept = KeptPlanes(options.buffer_bytes)
+        self._kept = ReadbackCache(options.buffer_bytes)
         self._kept.prepare(self._arrays[0].plan.frame_bytes, self._arrays[0].most_kept)
         self._closing = threading.Lock()
         self._frames_written = 0
@@ -76,7 +76,7 @@ class AcquireEngine:
         self._closed = False
         self._broken = False  # whether the library has raised an error
         self.failures: list[Failure] = []
-        self._shown = ShownArrays(
+        self._shown = ArrayMetadataWriter(
             root, [(array.key, array.plan) for array in self._arrays], durable=options.durable
         )
         self._shown.show([target.plan.shape for target in targets])

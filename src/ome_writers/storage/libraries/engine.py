@@ -14,14 +14,14 @@ import numpy as np
 from ome_writers.storage.background import Background, machine_width
 from ome_writers.storage.contract import EngineStats, Failure
 from ome_writers.storage.files import replace
-from ome_writers.storage.libraries.budget import Budget
-from ome_writers.storage.libraries.grid import RegionGrid
 from ome_writers.storage.libraries.library import Library
+from ome_writers.storage.libraries.memory_budget import MemoryBudget
+from ome_writers.storage.libraries.region_grid import RegionGrid
 from ome_writers.storage.libraries.regions import Regions
-from ome_writers.storage.libraries.stored import Stored
 from ome_writers.storage.libraries.transactions import Transactions
-from ome_writers.storage.zarr.document import array_document
-from ome_writers.storage.zarr.shown import ShownArrays
+from ome_writers.storage.libraries.written_regions import WrittenRegions
+from ome_writers.storage.zarr.array_document import array_document
+from ome_writers.storage.zarr.array_metadata import ArrayMetadataWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,7 +66,7 @@ class LibraryEngine:
         self._root = root
         durable = options.durable
         self._durable = durable
-        self._shown = ShownArrays(root, [(t.key, t.plan) for t in targets], durable=durable)
+        self._shown = ArrayMetadataWriter(root, [(t.key, t.plan) for t in targets], durable=durable)
         self._flushing = threading.Lock()
         self._closed = False
         self._shown.show([t.plan.shape for t in targets])
@@ -77,8 +77,8 @@ class LibraryEngine:
                 for target, grid in zip(targets, grids, strict=True)
             ],
             grids,
-            Stored(root, [t.key for t in targets], grids, durable=durable),
-            Budget(options.buffer_bytes, self._relieve),
+            WrittenRegions(root, [t.key for t in targets], grids, durable=durable),
+            MemoryBudget(options.buffer_bytes, self._relieve),
             Background(machine_width(), name="ome-writers-library"),
         )
         self._regions = Regions(self._library)

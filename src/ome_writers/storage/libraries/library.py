@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.storage.background import Background
-    from ome_writers.storage.libraries.budget import Budget
-    from ome_writers.storage.libraries.grid import Key, RegionGrid, Where
-    from ome_writers.storage.libraries.stored import Stored
+    from ome_writers.storage.libraries.memory_budget import MemoryBudget
+    from ome_writers.storage.libraries.region_grid import Key, RegionGrid, Where
+    from ome_writers.storage.libraries.written_regions import WrittenRegions
 
 __all__ = ["Library", "LibraryArray", "Transaction"]
 
@@ -77,8 +77,8 @@ class Library:
 
     arrays: Sequence[LibraryArray]
     grids: Sequence[RegionGrid]
-    stored: Stored
-    budget: Budget
+    stored: WrittenRegions
+    budget: MemoryBudget
     background: Background
     _gates: Sequence[threading.Lock] = field(
         default_factory=lambda: [threading.Lock() for _ in range(_GATES)]

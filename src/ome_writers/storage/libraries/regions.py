@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.routing import ArrayPlan
-    from ome_writers.storage.libraries.grid import Key
     from ome_writers.storage.libraries.library import Library
+    from ome_writers.storage.libraries.region_grid import Key
 
 __all__ = ["Regions"]
 

@@ -7,7 +7,7 @@ from array import array as number_array
 from dataclasses import replace as changed
 from typing import TYPE_CHECKING
 
-from ome_writers.storage.zarr.reader import ShardReader
+from ome_writers.storage.zarr.shard_reader import ShardReader
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.storage.contract import ArrayTarget, Options
-    from ome_writers.storage.libraries.grid import RegionGrid, Where
+    from ome_writers.storage.libraries.region_grid import RegionGrid, Where
 
 __all__ = ["open_engine"]
 

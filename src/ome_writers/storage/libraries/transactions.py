@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ome_writers.storage.libraries.grid import Key
     from ome_writers.storage.libraries.library import Library, Transaction
+    from ome_writers.storage.libraries.region_grid import Key
 
 __all__ = ["Transactions"]
 

@@ -15,7 +15,7 @@ from zarr.storage import LocalStore, StorePath
 
 from ome_writers.storage.files import move, sync_file
 from ome_writers.storage.libraries.engine import LibraryEngine
-from ome_writers.storage.libraries.inline import EventLoops, InlineArray
+from ome_writers.storage.libraries.inline_event_loop import EventLoops, InlineArray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.storage.contract import ArrayTarget, Options
-    from ome_writers.storage.libraries.grid import RegionGrid, Where
+    from ome_writers.storage.libraries.region_grid import RegionGrid, Where
 
     Pipeline = Callable[[ArrayV3Metadata, LocalStore], Any]
 

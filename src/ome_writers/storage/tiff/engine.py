@@ -15,15 +15,15 @@ import numpy as np
 from ome_writers.locks import Condition, new_lock
 from ome_writers.storage.background import Background, machine_width
 from ome_writers.storage.contract import EngineStats, Failure
+from ome_writers.storage.file_handles import FileHandles
 from ome_writers.storage.files import replace, sync_folder
-from ome_writers.storage.handles import Handles
-from ome_writers.storage.pool import Pool
-from ome_writers.storage.positional import patch_at
-from ome_writers.storage.tiff.blocks import Block
+from ome_writers.storage.memory_pool import MemoryPool
+from ome_writers.storage.positional_io import patch_at
 from ome_writers.storage.tiff.codec import Codec
 from ome_writers.storage.tiff.file import TiffFile
 from ome_writers.storage.tiff.geometry import Geometry
-from ome_writers.storage.tiff.structure import Structure
+from ome_writers.storage.tiff.ifd_encoder import IfdEncoder
+from ome_writers.storage.tiff.page_blocks import Block
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.storage.contract import ArrayTarget, Options
-    from ome_writers.storage.tiff.directory import PageKind
     from ome_writers.storage.tiff.geometry import Series
+    from ome_writers.storage.tiff.ifd import PageKind
 
 __all__ = ["TiffEngine", "open_engine"]
 
@@ -75,7 +75,7 @@ class TiffEngine:
     def __init__(self, root: Path, targets: Sequence[ArrayTarget], options: Options) -> None:
         self._root = root
         self._durable = options.durable
-        self._handles = Handles(durable=options.durable)
+        self._handles = FileHandles(durable=options.durable)
         self._codecs: dict[str, Codec] = {}
         self._blanks: dict[tuple[object, ...], list[bytes]] = {}
         self._members: dict[str, list[int]] = {}
@@ -83,7 +83,7 @@ class TiffEngine:
             self._members.setdefault(target.key, []).append(number)
         self._files: list[TiffFile] = []
         self._places: list[tuple[int, Series]] = [None] * len(targets)  # type: ignore[list-item]  # filled below
-        structures: dict[tuple[int, ...], Structure] = {}
+        structures: dict[tuple[int, ...], IfdEncoder] = {}
         for key, numbers in self._members.items():
             plans = [targets[n].plan for n in numbers]
             alike = tuple(map(id, plans))
@@ -92,13 +92,13 @@ class TiffEngine:
                 parted = len(self._members) > 1
                 geometry = Geometry(plans, parted=parted, durable=options.durable)
                 blanks = [self._blank(s.kind) if s.compressed else None for s in geometry.series]
-                structures[alike] = Structure(geometry, blanks, _software())
+                structures[alike] = IfdEncoder(geometry, blanks, _software())
             file = TiffFile(root / key, structures[alike], self._handles)
             for n, series in zip(numbers, file.geometry.series, strict=True):
                 self._places[n] = (len(self._files), series)
             self._files.append(file)
         self._numbers = {key: i for i, key in enumerate(self._members)}
-        self._pool = Pool(options.buffer_bytes, self._relieve)
+        self._pool = MemoryPool(options.buffer_bytes, self._relieve)
         self._block_bytes = min(_BLOCK_BYTES, options.buffer_bytes // (4 * len(self._files)) or 1)
         self._patient = True
         self._block_written = Condition()

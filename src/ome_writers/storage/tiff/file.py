@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ome_writers.locks import new_lock
-from ome_writers.storage.lease import alone_soon
-from ome_writers.storage.positional import patch_at, read_at, read_whole, write_at
-from ome_writers.storage.tiff.directory import HEADER, aligned
-from ome_writers.storage.tiff.landing import Landing
-from ome_writers.storage.tiff.places import Place, Places
-from ome_writers.storage.tiff.relaying import Relaid
-from ome_writers.storage.tiff.sparse import make_sparse, stretch
+from ome_writers.storage.file_lease import alone_soon
+from ome_writers.storage.positional_io import patch_at, read_at, read_whole, write_at
+from ome_writers.storage.tiff.allocator import Allocator, Extent
+from ome_writers.storage.tiff.ifd import HEADER, aligned
+from ome_writers.storage.tiff.ifd_chain import IfdChainCopy
+from ome_writers.storage.tiff.page_visibility import PageVisibility
+from ome_writers.storage.tiff.sparse_file import make_sparse, stretch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ome_writers.storage.handles import Handles
-    from ome_writers.storage.tiff.directory import Records
+    from ome_writers.storage.file_handles import FileHandles
     from ome_writers.storage.tiff.geometry import Segment
-    from ome_writers.storage.tiff.structure import Structure
+    from ome_writers.storage.tiff.ifd import Records
+    from ome_writers.storage.tiff.ifd_encoder import IfdEncoder
 
 __all__ = ["TiffFile"]
 
@@ -59,8 +59,8 @@ class TiffFile:
     def __init__(
         self,
         path: Path,
-        structure: Structure,
-        handles: Handles,
+        structure: IfdEncoder,
+        handles: FileHandles,
     ) -> None:
         self.path = path
         self.geometry = structure.geometry.twin()
@@ -69,12 +69,12 @@ class TiffFile:
         self._first = structure.first
         self._capacity = 0
         self._lock = new_lock()  # of places, the chain and the description
-        self._places = Places()
+        self._places = Allocator()
         self._size = 0
         self._visible = 0  # rows that the chain leads to
         self._first_at = len(HEADER)  # where the first directory stands
         self._made = False
-        self._landing = Landing(self.geometry, structure)
+        self._landing = PageVisibility(self.geometry, structure)
         self._moved: dict[int, int] = {}  # where planes lie that came again
         # of compressed pages whose records do not lead to them yet: offset and bytes of each strip
         self._unshown: dict[int, list[tuple[int, int]]] = {}
@@ -240,7 +240,7 @@ class TiffFile:
 
         The chain before stays for those who have begun to read it.
         """
-        made = Relaid(self.geometry, self._first, kept)
+        made = IfdChainCopy(self.geometry, self._first, kept)
         size = aligned(len(content))
         at = self._places.allocate(size + made.nbytes)
         with self._handles.use(self.path) as fd:
@@ -259,7 +259,7 @@ class TiffFile:
         self._capacity = aligned(len(content or b""), 256)
         head = self._structure.head(self._capacity)
         self.geometry.segments[:] = [head.segment]  # an exception may have ended an earlier attempt
-        self._places.begin(Place(described, self._capacity), head.segment.end)
+        self._places.begin(Extent(described, self._capacity), head.segment.end)
         self._visible = 1
         parts = [head.start, bytes(self._capacity)]
         if content is not None:

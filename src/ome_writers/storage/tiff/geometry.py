@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ome_writers.storage.tiff.directory import PageKind, Records, aligned
+from ome_writers.storage.tiff.ifd import PageKind, Records, aligned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

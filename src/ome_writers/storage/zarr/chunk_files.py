@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ome_writers.storage.disk import Disk
-    from ome_writers.storage.positional import Piece
+    from ome_writers.storage.positional_io import Piece
 
 __all__ = ["ChunkFiles"]
 

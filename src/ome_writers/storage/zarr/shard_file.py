@@ -28,11 +28,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ome_writers.locks import new_lock
-from ome_writers.storage.lease import alone
-from ome_writers.storage.positional import open_new, read_at, read_whole, write_at, write_one
-from ome_writers.storage.zarr import index as shard_index
-from ome_writers.storage.zarr.index import EMPTY
-from ome_writers.storage.zarr.spares import Spares
+from ome_writers.storage.file_lease import alone
+from ome_writers.storage.positional_io import open_new, read_at, read_whole, write_at, write_one
+from ome_writers.storage.zarr import shard_index
+from ome_writers.storage.zarr.free_list import FreeList
+from ome_writers.storage.zarr.shard_index import EMPTY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.storage.disk import Disk
-    from ome_writers.storage.positional import Piece
+    from ome_writers.storage.positional_io import Piece
 
     Indices = NDArray[np.int64]
 
@@ -103,7 +103,7 @@ class Shard:
         self._tail = 0  # where the next new chunk goes
         self._room = expected * shape.most  # what the chunks that are expected take at most
         self._index_at = shard_index.aligned(self._room)
-        self._spares = Spares(shape.most)
+        self._spares = FreeList(shape.most)
         self._final = np.zeros(shape.chunks, dtype=bool)
         self._dirty = False
         if path.exists():

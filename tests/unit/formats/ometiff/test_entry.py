@@ -28,7 +28,7 @@ from ome_writers import (
     read_frame_metadata,
     validate,
 )
-from ome_writers.cli.describing import describe, list_datasets
+from ome_writers.cli.description import describe, list_datasets
 from ome_writers.repair import repair
 
 if TYPE_CHECKING:

@@ -151,7 +151,7 @@ def test_lent_and_handed_over_memory_reaches_the_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bytes that are written lie where the camera put them: nothing was copied on the way."""
-    import ome_writers.storage.positional as positional
+    import ome_writers.storage.positional_io as positional
 
     plan = plan_of(Case("shards of frames", "C", "none", "uint16", False, 2**20))
     engine: DirectEngine = open_engine(tmp_path, [ArrayTarget("0", plan)], Options())

@@ -10,14 +10,14 @@ import pytest
 
 from ome_writers import AcquisitionSettings, Dimension, create_stream
 from ome_writers.storage.background import Background
-from ome_writers.storage.direct.straight import Straight
+from ome_writers.storage.direct.write_through import WriteThrough
 
 
 def test_a_slow_write_is_followed_by_a_pause(monkeypatch: Any) -> None:
     """After a slow write there is no try for a while, and for longer after the next."""
     now = 100.0
-    monkeypatch.setattr("ome_writers.storage.direct.straight.perf_counter", lambda: now)
-    straight = Straight(Background(1))
+    monkeypatch.setattr("ome_writers.storage.direct.write_through.perf_counter", lambda: now)
+    straight = WriteThrough(Background(1))
     straight.took(0.001, 1000)
     assert straight.again <= now
     straight.took(0.05, 1000)
@@ -32,7 +32,7 @@ def test_a_slow_write_is_followed_by_a_pause(monkeypatch: Any) -> None:
 
 def test_a_large_write_may_take_its_time() -> None:
     """What counts is the time beyond that of the bytes."""
-    straight = Straight(Background(1))
+    straight = WriteThrough(Background(1))
     straight.took(0.05, 100_000_000)
     assert straight.again < 0
 

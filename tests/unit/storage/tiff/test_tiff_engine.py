@@ -151,7 +151,7 @@ def test_compressed_frames_of_several_strips(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A frame too large for a codec's buffer is stored in strips, and read back whole."""
-    monkeypatch.setattr("ome_writers.storage.tiff.directory._MOST_STRIP", 50)
+    monkeypatch.setattr("ome_writers.storage.tiff.ifd._MOST_STRIP", 50)
     made = engine(tmp_path, plan(3, compression="zstd"))
     for t in (2, 0):
         made.write(t, 0, (t,), frame(t))

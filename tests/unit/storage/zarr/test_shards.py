@@ -15,8 +15,8 @@ from ome_writers import AcquisitionSettings, Dimension, create_stream
 from ome_writers.routing import resolve
 from ome_writers.storage.direct.block import Block
 from ome_writers.storage.disk import Disk
+from ome_writers.storage.zarr.chunk_grid import Grid
 from ome_writers.storage.zarr.codec import Codec
-from ome_writers.storage.zarr.grid import Grid
 from ome_writers.storage.zarr.shard_file import Shard, ShardShape
 
 CHUNKS = 8

@@ -11,10 +11,10 @@ import pytest
 from ome_writers import AcquisitionSettings, Dimension
 from ome_writers.routing import ArrayPlan, resolve
 from ome_writers.storage.disk import Disk
+from ome_writers.storage.zarr.chunk_grid import Grid
 from ome_writers.storage.zarr.codec import Codec
-from ome_writers.storage.zarr.grid import Grid
+from ome_writers.storage.zarr.recovery import ShardRecovery
 from ome_writers.storage.zarr.shard_file import Shard, ShardShape
-from ome_writers.storage.zarr.tidying import ShardFiles
 
 CHUNKS = 100
 FRAME = (5, 7)  # whose stored sizes are not multiples of 16
@@ -48,7 +48,7 @@ class Written:
     def __init__(self, folder: Path, compression: str) -> None:
         plan = array(compression)
         self.path = folder / "0"
-        self.files = ShardFiles(plan)
+        self.files = ShardRecovery(plan)
         self.codec = Codec(compression, plan.dtype)
         grid = Grid(plan)
         shape = ShardShape(CHUNKS, self.codec.most(grid.chunk_bytes), in_place=self.codec.identity)

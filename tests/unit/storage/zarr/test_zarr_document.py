@@ -13,7 +13,7 @@ import pytest
 
 from ome_writers import Dimension
 from ome_writers.routing import ArrayPlan, resolve
-from ome_writers.storage.zarr.document import array_document
+from ome_writers.storage.zarr.array_document import array_document
 from support.acquisitions import acquisition
 
 DTYPES = [

@@ -1,0 +1,169 @@
+"""Opens a dataset with somebody else's reader, as a colleague who gets the file would.
+
+Nothing of ours is used here: what these readers see is what the rest of the world sees.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+from ome_writers.cli.command import CommandError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    import numpy as np
+
+    from ome_writers.cli.demo.acquisition import Delivered
+
+
+@dataclass(frozen=True)
+class SeenImage:
+    """One image as the reader sees it.
+
+    Attributes
+    ----------
+    name
+        The image's name in the metadata.
+    axes
+        Names of the axes in storage order, y and x last.
+    channels
+        Names of the channels.
+    pixels
+        An array with ``shape``, ``dtype`` and ``[index]`` (numpy or the reader's own, lazy one).
+    """
+
+    name: str
+    axes: tuple[str, ...]
+    channels: tuple[str, ...]
+    pixels: Any
+
+    def plane(self, index: Mapping[str, int]) -> np.ndarray:
+        """Read the (y, x) plane at ``index``; axes that it does not name are taken at 0."""
+        import numpy as np
+
+        key = tuple(index.get(axis, 0) for axis in self.axes[:-2])
+        return np.asarray(self.pixels[key])
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A dataset as an independent reader sees it: the reader's name and the images."""
+
+    reader: str
+    images: tuple[SeenImage, ...]
+
+    def mismatches(self, frames: tuple[Delivered, ...]) -> list[Delivered]:
+        """Return the delivered frames whose pixels are not at their place, or differ there."""
+        wrong = []
+        for frame in frames:
+            number = frame.index.get("p", 0)
+            if number < len(self.images):
+                pixels = self.images[number].plane(frame.index).tobytes()
+                if zlib.crc32(pixels) == frame.checksum:
+                    continue
+            wrong.append(frame)
+        return wrong
+
+
+def look(path: Path) -> Seen:
+    """Open an OME-Zarr with zarr-python (tensorstore where it is missing), OME-TIFF with tifffile.
+
+    Raises
+    ------
+    CommandError
+        The path holds neither format.
+    MissingExtraError
+        No reader is installed.
+    """
+    if (path / "zarr.json").is_file():
+        return _look_at_zarr(path)
+    files = sorted(path.glob("*.ome.tif*")) if path.is_dir() else [path]
+    if files and files[0].is_file():
+        return _look_at_tiff(files[0])
+    raise CommandError(f"{path} is neither an OME-Zarr nor an OME-TIFF")
+
+
+def _look_at_zarr(path: Path) -> Seen:
+    reader, open_array = _zarr_reader()
+    images = []
+    for group in _image_groups(path):
+        ome = _attributes(group)["ome"]
+        multiscale = ome["multiscales"][0]
+        channels = ome.get("omero", {}).get("channels", ())
+        images.append(
+            SeenImage(
+                name=multiscale.get("name", group.name),
+                axes=tuple(axis["name"] for axis in multiscale["axes"]),
+                channels=tuple(channel["label"] for channel in channels),
+                pixels=open_array(group / multiscale["datasets"][0]["path"]),
+            )
+        )
+    return Seen(reader, tuple(images))
+
+
+def _zarr_reader() -> tuple[str, Callable[[Path], Any]]:
+    """Return a name and a function that opens the array at a path."""
+    try:
+        import zarr
+
+        if int(zarr.__version__.split(".")[0]) >= 3:
+            return f"zarr-python {zarr.__version__}", lambda path: zarr.open_array(path, mode="r")
+    except ImportError:
+        pass
+    try:
+        import tensorstore
+    except ImportError:
+        raise MissingExtraError("demo", "zarr-python", "demo") from None
+
+    def open_array(path: Path) -> Any:
+        store = {"driver": "file", "path": str(path)}
+        array = tensorstore.open({"driver": "zarr3", "kvstore": store}, read=True, open=True)
+        return array.result()[...].read().result()
+
+    return f"tensorstore {version('tensorstore')}", open_array
+
+
+def _image_groups(path: Path) -> list[Path]:
+    """Return the folders of the images: the root, a collection's series or a plate's fields."""
+    ome = _attributes(path)["ome"]
+    if "multiscales" in ome:
+        return [path]
+    if "plate" in ome:
+        wells = [path / well["path"] for well in ome["plate"]["wells"]]
+        return [
+            well / field["path"]
+            for well in wells
+            for field in _attributes(well)["ome"]["well"]["images"]
+        ]
+    return [path / name for name in _attributes(path / "OME")["ome"]["series"]]
+
+
+def _attributes(group: Path) -> dict[str, Any]:
+    content = json.loads((group / "zarr.json").read_text(encoding="utf-8"))
+    attributes: dict[str, Any] = content["attributes"]
+    return attributes
+
+
+def _look_at_tiff(path: Path) -> Seen:
+    try:
+        import tifffile
+    except ImportError:
+        raise MissingExtraError("demo", "tifffile", "demo") from None
+    images = []
+    with tifffile.TiffFile(path) as file:
+        xml = ElementTree.fromstring(file.ome_metadata or "<OME/>")
+        names = [
+            [channel.get("Name", "") for channel in image.findall("./{*}Pixels/{*}Channel")]
+            for image in xml.findall("./{*}Image")
+        ]
+        for series, channels in zip(file.series, names, strict=True):
+            axes = tuple(series.axes.lower())
+            images.append(SeenImage(series.name, axes, tuple(channels), series.asarray()))
+    return Seen(f"tifffile {version('tifffile')}", tuple(images))

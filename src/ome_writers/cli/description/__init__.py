@@ -1,0 +1,39 @@
+"""What a dataset says of itself, whoever wrote it. This room reads documents, and never a pixel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ome_writers.cli.description.description import Description
+from ome_writers.cli.description.folder import FolderContent, list_datasets
+from ome_writers.cli.description.ometiff import describe_tiff
+from ome_writers.cli.description.omezarr import describe_zarr
+from ome_writers.formats.detection import format_at
+from ome_writers.formats.ometiff.entry_file import dataset_at
+from ome_writers.storage.lock_file import lock_owner, lock_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Description", "FolderContent", "describe", "list_datasets", "writer_is_gone"]
+
+
+def describe(path: Path) -> Description:
+    """Describe an OME-Zarr, an OME-TIFF, or a folder with a set of OME-TIFF files.
+
+    Raises
+    ------
+    FileNotFoundError
+        Nothing is there.
+    UnsupportedError, CommandError
+        It is something else.
+    """
+    path = dataset_at(path)
+    return describe_zarr(path) if format_at(path) == "ome-zarr" else describe_tiff(path)
+
+
+def writer_is_gone(path: Path) -> bool:
+    """Whether a writer has left its lock and lives no more; of one on another machine that is not known."""
+    path = dataset_at(path)
+    lock = lock_path(path, folder=path.is_dir())
+    return lock.exists() and lock_owner(lock) is None

@@ -1,0 +1,204 @@
+"""The frames' metadata read back, wherever it lies: in the documents, or still in the journals."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.errors import UnsupportedError
+from ome_writers.formats.detection import documents_in
+from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest
+from ome_writers.formats.ome_xml.annotations import acquisition_facts, value_of
+from ome_writers.formats.ometiff.entry_file import dataset_at
+from ome_writers.formats.ometiff.first_page import metadata_file, ome_xml_text, parsed
+from ome_writers.formats.omezarr.group_metadata import image_groups, own_attributes, read_document
+from ome_writers.units import kind_of, ngff_name, si_value
+from ome_writers.untrusted import MAX_IMAGES, check_count, guard_reader, parse_json, read_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from os import PathLike
+    from xml.etree.ElementTree import Element
+
+    from ome_writers.units import UnitKind
+
+    Frames = list[dict[str, Any]]
+
+__all__ = ["frames_by_image", "ome_xml", "read_frame_metadata"]
+
+_PLANE_KEYS = {
+    "DeltaT": "delta_t",
+    "ExposureTime": "exposure_time",
+    "PositionX": "position_x",
+    "PositionY": "position_y",
+    "PositionZ": "position_z",
+}
+
+
+def read_frame_metadata(path: str | PathLike[str]) -> Frames:
+    """Return what was given as `frame_metadata` with each frame of a dataset, written or still being written.
+
+    Parameters
+    ----------
+    path
+        An OME-Zarr (or one image's group in it), an OME-TIFF (a file or a folder of files), or a
+        scratch store.
+
+    Returns
+    -------
+    list of dict
+        One dict for each frame that came with metadata, image by image. ``storage_index`` is its place in the
+        image: in storage order without y and x; in OME-TIFF always the three of T, C and Z, in the order of its
+        DimensionOrder, slowest first. In a dataset of several images ``image`` says which: the
+        group's path in OME-Zarr, else the position's number. Where frames have a key ``image`` of their own, that
+        is kept, and the dataset's is called ``image_``. Of a place that was written twice the
+        later frame is listed.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing at `path`.
+    UnsupportedError
+        If it is none of the three; InvalidFileError if it is damaged, or not safe to read.
+    """
+    by_image = frames_by_image(path)
+    if len(by_image) == 1:
+        return by_image[0][1]
+    key = "image"
+    while any(key in frame for _, frames in by_image for frame in frames):
+        key += "_"
+    return [{**frame, key: image} for image, frames in by_image for frame in frames]
+
+
+def frames_by_image(path: str | PathLike[str]) -> list[tuple[str | int, Frames]]:
+    """Return the frames of `read_frame_metadata` for each image: its group's path in OME-Zarr, else its number."""
+    path = dataset_at(Path(path))
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist.")
+    with guard_reader(path):
+        if path.is_dir():
+            for mark, read in _FOLDERS.items():
+                if (path / mark).is_file():
+                    return read(path)
+            if documents := documents_in(path):
+                return _tiff(documents[0], path)
+        elif path.suffix.lower() in (".tif", ".tiff", ".ome"):
+            return _tiff(path)
+    raise UnsupportedError(f"{path} is no OME-Zarr 0.5, OME-TIFF or scratch store.")
+
+
+def _zarr(root: Path) -> list[tuple[str | int, Frames]]:
+    found: list[tuple[str | int, Frames]] = []
+    for group in image_groups(root):
+        folder = root / group
+        frames = own_attributes(folder, root).get("frame_metadata")
+        # the document says that it is in the journal, or nothing yet
+        if not isinstance(frames, list):
+            frames = latest(read_lines(folder / JOURNAL_NAME, root=root))
+        found.append((group, [frame for frame in frames if isinstance(frame, dict)]))
+    return found
+
+
+def _scratch(root: Path) -> list[tuple[str | int, Frames]]:
+    images = read_document(root / "manifest.json").get("position_shapes")
+    count = len(images) if isinstance(images, list) else 1
+    check_count(count, f"{root}: the number of images", MAX_IMAGES)
+    found: dict[int, dict[tuple[int, ...], dict[str, Any]]] = {n: {} for n in range(count)}
+    for line in read_lines(root / JOURNAL_NAME, root=root):
+        entry = parse_json(line, root / JOURNAL_NAME)
+        image, index = entry.pop("_pos"), entry.pop("_idx")
+        found[image][tuple(index)] = {"storage_index": index, **entry}
+    return [(n, [frames[key] for key in sorted(frames)]) for n, frames in found.items()]
+
+
+_FOLDERS: dict[str, Callable[[Path], list[tuple[str | int, Frames]]]] = {
+    "zarr.json": _zarr,
+    "manifest.json": _scratch,
+}
+
+
+def ome_xml(path: Path) -> Element:
+    """Return the OME-XML of an OME-TIFF: a file, or the folder of a set; a companion file is followed.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is none, or the file that holds it is not there.
+    """
+    file, root = path, None
+    if path.is_dir():
+        root = path
+        documents = documents_in(path)
+        if not documents:
+            raise UnsupportedError(f"{path} holds no OME-TIFF.")
+        file = documents[0]
+    xml = parsed(ome_xml_text(file, root), file)
+    pointer = xml.find("{*}BinaryOnly")
+    if pointer is not None:
+        other = metadata_file(file.parent, pointer.get("MetadataFile", ""))
+        xml = parsed(ome_xml_text(other, file.parent), other)
+    return xml
+
+
+def _tiff(file: Path, root: Path | None = None) -> list[tuple[str | int, Frames]]:
+    xml = ome_xml(root or file)
+    annotations = {
+        a.get("ID"): a for a in xml.iterfind("{*}StructuredAnnotations/{*}MapAnnotation")
+    }
+    images = xml.findall("{*}Image")
+    axes = str(acquisition_facts(xml).get("axes", ""))
+    found: list[tuple[str | int, Frames]] = []
+    for number, image in enumerate(images):
+        pixels = image.find("{*}Pixels")
+        if pixels is not None:
+            frames = list(_planes(pixels, annotations)) or _journalled(file, pixels, number, axes)
+            found.append((number, frames))
+    return found
+
+
+def _planes(pixels: Element, annotations: dict[str | None, Element]) -> Iterator[dict[str, Any]]:
+    order = pixels.get("DimensionOrder", "XYZCT")[:1:-1]  # of T, C and Z, slowest first
+    for plane in pixels.iterfind("{*}Plane"):
+        index = [int(plane.get(f"The{letter}", 0)) for letter in order]
+        entry: dict[str, Any] = {"storage_index": index}
+        for attribute, key in _PLANE_KEYS.items():
+            if value := plane.get(attribute):
+                unit = plane.get(f"{attribute}Unit")
+                entry[key] = float(value) * (1.0 if unit is None else _factor(attribute, unit))
+        for reference in plane.iterfind("{*}AnnotationRef"):
+            annotation = annotations.get(reference.get("ID"))
+            for pair in annotation.iterfind("{*}Value/{*}M") if annotation is not None else ():
+                entry[pair.get("K", "")] = value_of(pair.text or "")
+        yield entry
+
+
+@cache
+def _factor(attribute: str, unit: str) -> float:
+    """Return how many seconds or micrometers a unit is; 1 where it is neither (``reference frame``)."""
+    kind: UnitKind = "space" if attribute.startswith("Position") else "time"
+    if kind_of(unit) != kind:
+        return 1.0
+    name = ngff_name(unit, kind)
+    standard = {"space": "micrometer", "time": "second"}[kind]
+    return 1.0 if name == standard else si_value(name) / si_value(standard)
+
+
+def _journalled(file: Path, pixels: Element, number: int, axes: str) -> Frames:
+    """Return what is in the journal of an image whose file is not finished: beside the file, by its name.
+
+    `axes` are the letters of a place in the journal, where they are not the last ones of the DimensionOrder.
+    """
+    order = pixels.get("DimensionOrder", "XYZCT")[:1:-1]
+    link = pixels.find("{*}TiffData/{*}UUID")
+    name = Path(link.get("FileName", file.name) if link is not None else file.name).name
+    for journal in (f"{name}.jsonl", f".{name}.{number}.jsonl", f".{name}.jsonl"):
+        if (file.parent / journal).is_file():
+            frames = latest(read_lines(file.parent / journal, root=file.parent))
+            for frame in frames:
+                index = frame["storage_index"]
+                # axes that the image does not have come first in its DimensionOrder
+                places = dict(zip(axes or order[3 - len(index) :], index, strict=False))
+                frame["storage_index"] = [places.get(letter, 0) for letter in order]
+            return frames
+    return []

@@ -1,0 +1,145 @@
+"""Shards that somebody else wrote: whether they are whole, and what they hold.
+
+Source: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/index.html
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ome_writers.storage.zarr import shard_index
+from ome_writers.storage.zarr.chunk_grid import Grid
+from ome_writers.storage.zarr.codec import Codec
+from ome_writers.storage.zarr.shard_index import EMPTY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ome_writers.routing import ArrayPlan
+
+__all__ = ["ShardReader"]
+
+_BLOCK = 4096  # bytes: file systems allocate this much at once
+_SECTOR = 512  # bytes: a shorter rest of zeros may well be data
+
+
+class ShardReader:
+    """The shards of one array, read plane by plane.
+
+    Parameters
+    ----------
+    folder
+        The array's node; its shards lie in ``c`` below it.
+    plan
+        The array; it has shards, with their index at the end.
+    """
+
+    def __init__(self, folder: Path, plan: ArrayPlan) -> None:
+        self._folder = str(folder / "c")
+        self._grid = Grid(plan)
+        self._codec = Codec(plan.compression, plan.dtype)
+
+    def shard(self, index: tuple[int, ...]) -> tuple[int, ...]:
+        """Return where the shards of a plane lie in the grid of shards, y and x apart."""
+        return tuple(self._grid.shard(self._grid.split(index)[0])[0])
+
+    def is_whole(self, shard: tuple[int, ...]) -> bool:
+        """Whether all shards across y and x are there, each with a valid index."""
+        return all(self._index((*shard, *part.yx)) is not None for part in self._grid.parts)
+
+    def lost(self, planes: Iterable[tuple[int, tuple[int, ...]]], *, strict: bool) -> list[int]:
+        """Return the numbers of those planes (number and index) that no whole shard holds.
+
+        With `strict` a plane counts as lost if one of its chunks is not in its shard, or has a hole: a full disk takes
+        a part of a write, and the index may be written after space was freed. Without, a missing chunk is taken for one
+        of zeros, which writers leave out. Negative numbers, of skipped planes, are never returned.
+        """
+        indexes: dict[tuple[int, ...], list[NDArray[np.uint64] | None]] = {}
+        lost = []
+        for number, index in planes:
+            outer, plane = self._grid.shard(self._grid.split(index)[0])
+            if outer not in indexes:
+                indexes[outer] = [self._index((*outer, *part.yx)) for part in self._grid.parts]
+            first = plane * self._grid.plane_chunks
+            for part, entries in zip(self._grid.parts, indexes[outer], strict=True):
+                if number < 0:
+                    continue
+                wanted = None if entries is None else entries[[first + i for i in part.inner]]
+                path = self._path((*outer, *part.yx))
+                if wanted is None or (strict and not _are_complete(path, wanted)):
+                    lost.append(number)
+                    break
+        return lost
+
+    def remove_torn(self, shards: Iterable[tuple[int, ...]]) -> None:
+        """Remove files of shards that have no valid index: readers of the whole array fail on them."""
+        for shard in shards:
+            for part in self._grid.parts:
+                where = (*shard, *part.yx)
+                if self._index(where) is None:
+                    with suppress(OSError):  # not there, or on a disk that became read-only
+                        os.unlink(self._path(where))
+
+    def plane(self, index: tuple[int, ...]) -> NDArray[np.generic]:
+        """Return a plane; zeros where no shard is whole."""
+        cell, slot = self._grid.split(index)
+        outer, plane = self._grid.shard(cell)
+        column = np.zeros(self._grid.column_shape, self._grid.dtype)
+        for part in self._grid.parts:
+            where = (*outer, *part.yx)
+            entries = self._index(where)
+            if entries is None:
+                continue
+            with open(self._path(where), "rb") as file:
+                for tile, inner in zip(part.tiles, part.inner, strict=True):
+                    offset, size = entries[plane * self._grid.plane_chunks + inner].tolist()
+                    if offset != int(EMPTY):
+                        file.seek(offset)
+                        chunk = self._codec.decode(file.read(size), self._grid.chunk_bytes)
+                        column[tile] = np.frombuffer(chunk, self._grid.dtype).reshape(
+                            self._grid.column_shape[1:]
+                        )
+        return self._grid.plane(column, slot)
+
+    def _index(self, where: tuple[int, ...]) -> NDArray[np.uint64] | None:
+        """Return (offset, size) of each chunk of a shard; None when there is no valid index."""
+        nbytes = shard_index.size_of_index(self._grid.shard_chunks)
+        try:
+            with open(self._path(where), "rb", buffering=0) as file:
+                end = file.seek(0, os.SEEK_END) - nbytes
+                if end < 0:
+                    return None
+                file.seek(end)
+                entries = shard_index.decode(file.read(nbytes))
+        except OSError:
+            return None
+        return None if entries is None or shard_index.end_of_data(entries) > end else entries
+
+    def _path(self, where: tuple[int, ...]) -> str:
+        return "/".join((self._folder, *map(str, where)))
+
+
+def _are_complete(path: str, entries: NDArray[np.uint64]) -> bool:
+    """Whether all chunks of `entries` are in a shard, and no block of the file system within them is a hole."""
+    if (entries[:, 0] == EMPTY).any():
+        return False
+    with open(path, "rb") as file:
+        status = os.fstat(file.fileno())
+        # where the system counts blocks, a file without holes need not be read
+        if getattr(status, "st_blocks", 0) * 512 >= status.st_size:
+            return True
+        for offset, size in entries.tolist():
+            file.seek(offset)
+            head = file.read(min(-offset % _BLOCK, size))
+            tail = file.read(size - len(head))
+            blocks = [head, *(tail[i : i + _BLOCK] for i in range(0, len(tail), _BLOCK))]
+            if any(len(block) >= _SECTOR and not block.strip(b"\0") for block in blocks):
+                return False
+    return True

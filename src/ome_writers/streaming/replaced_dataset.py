@@ -1,0 +1,100 @@
+"""A dataset that is replaced is moved aside, to ``.NAME.replaced-*``, and removed when the new one exists."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ome_writers.errors import OutputExistsError
+from ome_writers.formats.ownership import foreign_files
+from ome_writers.storage.exclusive_lock import remove_attempts
+from ome_writers.storage.lock_file import LOCK_NAME, beside, is_part_of_lock, lock_document
+from ome_writers.storage.process_identity import is_running
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["free_name", "is_half_removed", "is_mark", "left_aside", "remove", "remove_aside"]
+
+_MARK = ".ome-writers.replaced"
+"""File in a folder that was moved aside and is being removed: what is left of it needs no further proof."""
+_MAX_ASIDE = 1000
+
+
+def is_mark(name: str) -> bool:
+    """Whether a name in the folder of an output is that of a lock, or of the mark of a folder to be removed."""
+    return name == _MARK or is_part_of_lock(name, LOCK_NAME)
+
+
+def free_name(path: Path) -> Path:
+    """Return a name to which an output can be moved aside."""
+    for number in range(1, _MAX_ASIDE):
+        aside = beside(path, f"replaced-{os.getpid()}-{number}")
+        if not os.path.lexists(aside):
+            return aside
+    raise OutputExistsError(
+        f"{path.parent} contains {_MAX_ASIDE - 1} files {beside(path, 'replaced-')}*. Remove them."
+    )
+
+
+def left_aside(path: Path, entry: Path | None = None) -> list[Path]:
+    """Return what starts that were killed had moved aside, the latest first, if it is of this library.
+
+    What such starts left of attempts to lock the path, or that of its entry file, is removed.
+    """
+    found: list[tuple[float, Path]] = []
+    with suppress(OSError):  # a folder that may be written to, but not listed
+        names = os.listdir(path.parent)
+        for each in (path, entry or path):
+            for lock in (beside(each, "claim"), beside(each, "lock")):
+                remove_attempts(lock, names)
+        if entry is not None:  # which is replaced by way of a file beside it
+            remove_attempts(entry.with_name(f".{entry.name}"), names)
+        prefix = re.escape(beside(path, "replaced").name)
+        pattern = re.compile(prefix + "-([0-9]{1,20})(-[0-9]{1,9})?")
+        for name in names:
+            match = pattern.fullmatch(name)
+            if match is None:
+                continue
+            # versions that did not claim the path gave the name of the process that moves
+            moving = match[2] is None and int(match[1]) != os.getpid() and is_running(int(match[1]))
+            aside = path.with_name(name)
+            if not moving and _may_be_removed(aside):
+                found.append((aside.lstat().st_mtime, aside))
+    return [aside for _, aside in sorted(found, reverse=True)]
+
+
+def _may_be_removed(aside: Path) -> bool:
+    if aside.is_symlink():
+        return False
+    return is_half_removed(aside) or foreign_files(aside, is_mark) == []
+
+
+def is_half_removed(aside: Path) -> bool:
+    """Whether a folder that was moved aside was being removed by a process that was killed."""
+    return aside.is_dir() and ((aside / _MARK).is_file() or not os.listdir(aside))
+
+
+def remove_aside(aside: Path) -> None:
+    """Remove what was moved aside; when that is interrupted, the rest is known as such."""
+    if aside.is_dir():
+        (aside / _MARK).write_bytes(lock_document())
+    remove(aside, last=_MARK)
+
+
+def remove(path: Path, *, last: str) -> None:
+    """Remove a file or a folder; of a folder, the file called `last` goes last."""
+    if not path.is_dir() or path.is_symlink():
+        path.unlink()
+        return
+    with os.scandir(path) as entries:
+        for entry in list(entries):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            elif entry.name != last:
+                os.unlink(entry.path)
+    (path / last).unlink(missing_ok=True)
+    path.rmdir()
