@@ -51,7 +51,7 @@ def acquire(stream: OMEStream, case: Case) -> Written:
         else:
             with stream.frame_buffer(frame_metadata=metadata) as lent:
                 lent[...] = frame(number, case.dtype)
-        written[stream.plan.router.place([place[a] for a in stream.plan.router.axes])] = number
+        written[stream.plan.router.address_of([place[a] for a in stream.plan.router.axes])] = number
         if number == 7:
             early = stream.plan.router.address(2)
             assert np.array_equal(stream.read(*early), frame(2, case.dtype))

@@ -132,7 +132,7 @@ def test_readers_of_a_run_see_what_is_right_or_nothing(
         images.append(np.zeros(shape, case.dtype))
     for number, place in enumerate(places):
         if place is not None:
-            image, index = plan.router.place([place[axis] for axis in plan.router.axes])
+            image, index = plan.router.address_of([place[axis] for axis in plan.router.axes])
             images[image][index] = frame(number, case.dtype)
     layout = lay_out(plan)
     arrays = []

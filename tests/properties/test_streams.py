@@ -312,7 +312,7 @@ class StreamMachine(RuleBasedStateMachine):
         elif planned:
             read = stored(plan, [i.array.shape for i in plan.images])
         for at in itertools.product(*extents):
-            image, index = plan.router.place(at)
+            image, index = plan.router.address_of(at)
             right = frame(self.model[at]) if at in self.model else np.zeros((Y, X), "uint16")
             there = read is None or all(
                 i < n for i, n in zip(index, read[image].shape, strict=False)

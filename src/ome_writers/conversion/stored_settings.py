@@ -51,7 +51,7 @@ def describe_own(path: Path, view: StreamView) -> Source | None:
     axis = camera_axis(settings) if all(cameras) else None
 
     def place(index: Sequence[int]) -> Address:
-        return plan.router.place(index)
+        return plan.router.address_of(index)
 
     return Source(
         path=path,

@@ -217,7 +217,7 @@ def _image_plans(
 
 def _extents(router: Router) -> dict[int, tuple[int, ...]]:
     """Return the hull of what a schedule puts into each image, over one cycle."""
-    images, index = router.places(0, router.period)
+    images, index = router.address_arrays(0, router.period)
     hull: dict[int, tuple[int, ...]] = {}
     for image in np.unique(images).tolist():
         hull[image] = tuple((index[images == image].max(axis=0) + 1).tolist())

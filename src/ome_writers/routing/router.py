@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Address", "Router", "Step"]
 
-_BLOCK = 1024  # addresses computed at once by `walk`: long enough to cost nothing a frame
+_BLOCK = 1024  # addresses computed at once by `iter_addresses`: long enough to cost nothing a frame
 
 
 Address = tuple[int, tuple[int, ...]]
@@ -101,14 +101,14 @@ class Router:
 
     def addresses(self, start: int, stop: int) -> tuple[list[int], list[tuple[int, ...]]]:
         """Return the images and the storage indices of the frames ``start <= n < stop``."""
-        image, index = self.places(start, stop)
+        image, index = self.address_arrays(start, stop)
         return image.tolist(), list(map(tuple, index.tolist()))
 
-    def places(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def address_arrays(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return `addresses` as arrays of shape (n,) and (n, rank)."""
         return self.project(self.acquired(np.arange(start, stop, dtype=np.int64)))
 
-    def walk(self, start: int = 0) -> Iterator[Address]:
+    def iter_addresses(self, start: int = 0) -> Iterator[Address]:
         """Iterate over the addresses from frame `start` to the end, if there is one."""
         return chain.from_iterable(self._blocks(start))
 
@@ -126,7 +126,7 @@ class Router:
         row = self.acquired(np.asarray([number], dtype=np.int64))[0].tolist()
         return dict(zip(self.axes, row, strict=True))
 
-    def highest(self, frames: int) -> dict[str, int]:
+    def max_indices(self, frames: int) -> dict[str, int]:
         """Return the highest index along each axis among the first `frames` frames; -1 before any.
 
         Nested loops need no more than a division an axis; a schedule is looked through.
@@ -152,7 +152,7 @@ class Router:
         rows = self.schedule.indices
         return len(np.unique(rows, axis=0)) < len(rows)
 
-    def number(self, index: Sequence[int]) -> int | None:
+    def frame_number(self, index: Sequence[int]) -> int | None:
         """Return the number of the frame that has an acquisition index; None where a schedule decides."""
         if self.schedule is not None:
             return None
@@ -161,12 +161,12 @@ class Router:
             number = number * (count or 1) + i
         return number
 
-    def place(self, index: Sequence[int]) -> Address:
+    def address_of(self, index: Sequence[int]) -> Address:
         """Return the place of an acquisition index (one int an axis of `axes`)."""
         image, place = self.project(np.asarray([index], dtype=np.int64))
         return int(image[0]), tuple(place[0].tolist())
 
-    def complete(self, index: Mapping[str, int], repeat: int = 0) -> dict[str, int]:
+    def complete_index(self, index: Mapping[str, int], repeat: int = 0) -> dict[str, int]:
         """Return the whole acquisition index that `index` names in part.
 
         Axes that it leaves out count on in order: `repeat` says how many frames came to this same partial index

@@ -54,7 +54,7 @@ class Cursor:
         self.skipped: list[range] = []  # positions in the acquisition order
         self._router = plan.router
         self._total = plan.frames
-        self._walk = plan.router.walk()
+        self._walk = plan.router.iter_addresses()
         self.next = next(self._walk, None)
         self._partial: tuple[frozenset[tuple[str, int]], int] | None = None
         self.revisits = plan.router.revisits
@@ -84,7 +84,7 @@ class Cursor:
 
     def restart(self) -> None:
         """Find the upcoming place again after an exception, which may have ended the iteration."""
-        self._walk = self._router.walk(self.position)
+        self._walk = self._router.iter_addresses(self.position)
         self.next = next(self._walk, None)
 
     def skip(self, frames: int) -> None:
@@ -99,14 +99,14 @@ class Cursor:
                 f"(tried to skip {frames}). {_ADVICE}"
             )
         position = self.position + frames
-        walk = self._router.walk(position)
+        walk = self._router.iter_addresses(position)
         following = next(walk, None)
         self.skipped.append(range(self.position, position))
         self.position, self._walk, self.next = position, walk, following
 
     def locate(self, index: Mapping[str, int]) -> dict[str, int]:
         """Return the whole index that `index` names; axes it leaves out count on while it stays the same."""
-        return self._router.complete(index, self._repeats(index))
+        return self._router.complete_index(index, self._repeats(index))
 
     def fill(self, index: Mapping[str, int], address: Address) -> None:
         """Count a frame at the place that `index` named."""
@@ -121,17 +121,17 @@ class Cursor:
     def is_filled(self, acquired: Sequence[int]) -> bool:
         """Whether a frame may be at an acquisition index (of what was passed in order: that is taken for granted)."""
         if self.position:
-            number = self._router.number(acquired)
+            number = self._router.frame_number(acquired)
             if number is None or number < self.position:
                 return True
-        return bool(self.explicit) and self._router.place(acquired) in self.explicit
+        return bool(self.explicit) and self._router.address_of(acquired) in self.explicit
 
     @property
     def reached_end(self) -> bool:
         """Whether every place of the acquisition was passed or filled; looks at each place that was not passed."""
         if self._total is None:
             return True
-        ahead = self._router.walk(self.position)
+        ahead = self._router.iter_addresses(self.position)
         return all(place in self.explicit or place in self._visited for place in ahead)
 
     def empty_planes(self, shapes: Sequence[tuple[int, ...]]) -> dict[int, NDArray[np.bool_]]:
@@ -147,7 +147,7 @@ class Cursor:
         begin = 0
         for gap in (*self.skipped, range(self.position, self.position)):
             for start in range(begin, gap.start, _BATCH):
-                images, index = self._router.places(start, min(start + _BATCH, gap.start))
+                images, index = self._router.address_arrays(start, min(start + _BATCH, gap.start))
                 for number in np.unique(images).tolist():
                     empty[number][tuple(index[images == number].T)] = False
             begin = gap.stop

@@ -235,7 +235,7 @@ class Events:
         """Tell of one frame or skip; `caught_up` says that others before it were left out."""
         extents = np.maximum(self._extents, row + 1)
         if isinstance(place, range):
-            highest = self._router.highest(place.stop)
+            highest = self._router.max_indices(place.stop)
             extents = np.maximum(extents, [highest[axis] + 1 for axis in self._router.axes])
         if caught_up:
             extents = np.maximum(extents, self._reached())

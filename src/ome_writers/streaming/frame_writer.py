@@ -194,7 +194,7 @@ class FrameWriter:
         self._progress.advance(self._placement.position)
         return self._progress.extents
 
-    def took(self, index: tuple[int, ...]) -> bool:
+    def has_frame(self, index: tuple[int, ...]) -> bool:
         """Whether a frame may be at an acquisition index: it was taken, not only begun to be."""
         return self._placement.is_filled(index)
 
@@ -257,4 +257,4 @@ class FrameWriter:
         return self._placement.locate(index)
 
     def _place(self, acquired: Mapping[str, int]) -> Address:
-        return self.plan.router.place(list(acquired.values()))
+        return self.plan.router.address_of(list(acquired.values()))

@@ -354,9 +354,11 @@ class OMEStream:
         """Return how far each acquisition axis was reached so far; never waits for the disk."""
         return self._intake.extents()
 
-    def took(self, index: tuple[int, ...]) -> bool:
-        """Whether a frame may be at an acquisition index: it was taken, not only begun to be."""
-        return self._intake.took(index)
+    def has_frame(self, index: tuple[int, ...]) -> bool:
+        """Return whether a frame was appended at an acquisition index; False while `append` is still storing it."""
+        return self._intake.has_frame(index)
+
+    took = has_frame  # earlier name
 
     def read(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return the frame at `index` (storage order) of an image, from memory or disk; zeros if unwritten."""

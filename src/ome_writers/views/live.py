@@ -85,7 +85,7 @@ class LiveSource:
         ):
             if i >= extent and axis != array.growing:
                 return None
-        if not self._stream.took(index):
+        if not self._stream.has_frame(index):
             return None  # it may be half on its way at this moment
         return fitted(self._stream.read(image, tuple(place)), self._plan.frame_shape)
 

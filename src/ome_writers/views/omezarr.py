@@ -90,7 +90,7 @@ class StoredStream:
                 extents[name] = min(extents[name], max(0, extent))
         return extents
 
-    def took(self, index: tuple[int, ...]) -> bool:
+    def has_frame(self, index: tuple[int, ...]) -> bool:
         """Whether a frame may be at an acquisition index: files do not say."""
         return True
 

@@ -80,7 +80,7 @@ class Stream(Protocol):
         """Return how far each acquisition axis was reached; never waits for the disk."""
         ...
 
-    def took(self, index: tuple[int, ...]) -> bool:
+    def has_frame(self, index: tuple[int, ...]) -> bool:
         """Whether a frame may be at an acquisition index; one that is still being taken is not."""
         ...
 

@@ -44,5 +44,5 @@ def test_explicit_places_count() -> None:
     """A frame with an explicit address extends the shape like one in order."""
     plan = plan_of({"t": None, "z": 2})
     progress = Progress(plan)
-    progress.include({"t": 6, "z": 1}, plan.router.place((6, 1)))
+    progress.include({"t": 6, "z": 1}, plan.router.address_of((6, 1)))
     assert progress.shapes() == [(7, 2, 4, 4)]

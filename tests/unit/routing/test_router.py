@@ -63,7 +63,7 @@ def test_addresses_agree_with_nested_loops(sizes: dict[str, int], data: st.DataO
     """Frame n is the n-th turn of nested loops over the acquisition axes."""
     plan = plan_of(sizes)
     for number, index in enumerate(itertools.product(*map(range, sizes.values()))):
-        assert plan.router.address(number) == plan.router.place(index)
+        assert plan.router.address(number) == plan.router.address_of(index)
         assert list(plan.router.indices(number).values()) == list(index)
 
 
@@ -74,7 +74,7 @@ def test_walk_is_address_for_address(sizes: dict[str, int]) -> None:
     assert plan.frames is not None
     for start in (0, plan.frames // 2):
         expected = [plan.router.address(n) for n in range(start, plan.frames)]
-        assert list(plan.router.walk(start)) == expected
+        assert list(plan.router.iter_addresses(start)) == expected
 
 
 @given(st.permutations(["t", "c", "z"]))
@@ -84,7 +84,7 @@ def test_storage_order_is_a_permutation_of_acquisition_order(order: list[str]) -
     plan = plan_of(sizes)
     assert [d.name for d in plan.images[0].array.dimensions] == ["t", "c", "z", "y", "x"]
     for index in itertools.product(*map(range, sizes.values())):
-        _, stored = plan.router.place(index)
+        _, stored = plan.router.address_of(index)
         named = dict(zip(order, index, strict=True))
         assert stored == (named["t"], named["c"], named["z"])
 
@@ -94,7 +94,7 @@ def test_an_unbounded_axis_counts_on() -> None:
     plan = plan_of({"t": None, "p": 2, "z": 2})
     assert plan.frames is None
     assert plan.router.address(4 * 10**9) == (0, (10**9, 0))
-    assert list(itertools.islice(plan.router.walk(), 5)) == [
+    assert list(itertools.islice(plan.router.iter_addresses(), 5)) == [
         (0, (0, 0)),
         (0, (0, 1)),
         (1, (0, 0)),
@@ -130,7 +130,7 @@ def test_an_axis_too_many_becomes_images() -> None:
         "0 / angle2",
         "1 / angle0",
     ]
-    assert plan.router.place((1, 0, 2)) == (5, (0,))
+    assert plan.router.address_of((1, 0, 2)) == (5, (0,))
 
 
 @pytest.mark.parametrize("names", [*itertools.permutations(["z", "cam", "angle", "phase"])])
@@ -200,9 +200,9 @@ def test_a_schedule_repeats_where_there_is_no_end() -> None:
 def test_a_partial_index_counts_on() -> None:
     """Axes that an explicit index leaves out are those of the frames that came before."""
     router = plan_of({"t": 3, "c": 2, "cam": 2}).router
-    assert router.complete({"t": 2, "c": 1}) == {"t": 2, "c": 1, "cam": 0}
-    assert router.complete({"t": 2, "c": 1}, 1) == {"t": 2, "c": 1, "cam": 1}
-    assert router.complete({"t": 2, "c": 1}, 2) == {"t": 2, "c": 1, "cam": 0}
+    assert router.complete_index({"t": 2, "c": 1}) == {"t": 2, "c": 1, "cam": 0}
+    assert router.complete_index({"t": 2, "c": 1}, 1) == {"t": 2, "c": 1, "cam": 1}
+    assert router.complete_index({"t": 2, "c": 1}, 2) == {"t": 2, "c": 1, "cam": 0}
 
 
 @pytest.mark.parametrize(
@@ -215,4 +215,4 @@ def test_a_partial_index_counts_on() -> None:
 def test_a_wrong_index_is_refused(index: dict[str, int], message: str) -> None:
     """An explicit index with an unknown axis or a value outside says so."""
     with pytest.raises(IndexError, match=message):
-        plan_of({"t": 3, "c": 2}).router.complete(index)
+        plan_of({"t": 3, "c": 2}).router.complete_index(index)

@@ -230,7 +230,7 @@ def test_only_the_frames_that_are_touched_are_read(tmp_path: Path) -> None:
             plan = stream.plan
             extents = staticmethod(stream.extents)
             on = staticmethod(stream.on)
-            took = staticmethod(stream.took)
+            has_frame = staticmethod(stream.has_frame)
 
             @staticmethod
             def read(image: int, index: tuple[int, ...]) -> np.ndarray:
