@@ -107,15 +107,17 @@ class _Work:
         for name, chain in chains.items():
             kept = left.kept[name]
             if len(kept) == len(chain.pages):
-                if name not in waiting and chain.room:
-                    yield Finding(self._path(name), f"{chain.room} bytes at its end are nothing's")
+                if name not in waiting and chain.trailing_bytes:
+                    yield Finding(
+                        self._path(name), f"{chain.trailing_bytes} unreferenced trailing bytes"
+                    )
                 continue
             what = f"{len(kept)} of {len(chain.pages)} pages were reached: the others left out"
             yield Finding(self._path(name), what)
             if kept[-1] + 1 != len(kept):
                 anew.add(name)  # together with what is said of them
             elif not self._dry_run:
-                chain.cut(len(kept))
+                chain.truncate_chain(len(kept))
         for name, one in waiting.items():
             path = self._path(name)
             what = (
@@ -128,12 +130,12 @@ class _Work:
             if name.lower().endswith(_COMPANION):
                 files.replace(path, xml, durable=True)
             elif name in anew:
-                chains[name].lay(left.kept[name], xml)
+                chains[name].rewrite_chain(left.kept[name], xml)
             else:
-                (chains.get(name) or IfdRepair(path)).describe(xml)
+                (chains.get(name) or IfdRepair(path)).write_description(xml)
         if not self._dry_run:
             for name in chains.keys() - waiting.keys():
-                chains[name].trim()
+                chains[name].trim_trailing_bytes()
 
     def _renew_entry(self) -> Iterator[Finding]:
         """Bring the entry file of a set up to date with it."""

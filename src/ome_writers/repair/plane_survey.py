@@ -111,7 +111,9 @@ class Left:
     def _landed(self, number: int, pages: Sequence[int]) -> list[int]:
         """Return the planes that have pixels of their own."""
         chain = self._chains.get(self._files[number])
-        return [] if chain is None else [n for n, page in enumerate(pages) if chain.landed(page)]
+        return (
+            [] if chain is None else [n for n, page in enumerate(pages) if chain.has_pixels(page)]
+        )
 
     def _told(self, number: int, journals: Mapping[int, Path]) -> tuple[int, int]:
         """Return how many places have metadata, and how far they reach along the slow axis."""

@@ -1,6 +1,6 @@
-"""The chain of directories of a file that nobody writes any more: looked at, cut, and laid anew.
+"""Read, truncate and rewrite the IFD chain of a BigTIFF file that no writer has open.
 
-Each change that a reader, or a crash, can notice is one small write. Sources: TIFF 6.0, section 2; the BigTIFF design
+Each change that a reader or a crash could observe is one small write. Sources: TIFF 6.0, section 2; the BigTIFF design
 (8-byte offsets, 20-byte entries, version 43).
 """
 
@@ -31,40 +31,47 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["Directory", "IfdRepair"]
+__all__ = ["Ifd", "IfdRepair"]
 
-# bytes of a value, by the type of an entry
+# bytes per value, by field type
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8, 17: 8}
-_MOST_ENTRIES = 4096
+_MAX_ENTRIES = 4096
 
 
 @dataclass(frozen=True)
-class Directory:
-    """One page: where its directory stands, its bytes without what follows, its first strip, and its farthest byte."""
+class Ifd:
+    """The IFD of one page.
 
-    at: int
+    Attributes
+    ----------
+    offset
+        Offset of the IFD in the file.
+    entries
+        Number of entries and the entries, without the next-IFD pointer and without out-of-line values.
+    first_strip
+        Offset of the first strip.
+    end
+        End of the last byte that the IFD, its values or its strips use, the description excepted.
+    """
+
+    offset: int
     entries: bytes
-    strip: int
+    first_strip: int
     end: int
 
     @property
-    def next_at(self) -> int:
-        """Where the pointer to the next directory stands."""
-        return self.at + len(self.entries)
+    def next_pointer_at(self) -> int:
+        """Offset of the next-IFD pointer."""
+        return self.offset + len(self.entries)
 
 
 class IfdRepair:
-    """The pages of a BigTIFF of this library.
-
-    Parameters
-    ----------
-    path
-        The file.
+    """The IFD chain of a BigTIFF file that this library wrote.
 
     Raises
     ------
     OSError
-        If it is no such file.
+        If the file cannot be read, is not a little-endian BigTIFF, or its chain is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -72,107 +79,107 @@ class IfdRepair:
         with self._open() as fd:
             head = read_at(fd, len(HEADER), 0)
             if head[:8] != HEADER[:8] or len(head) < len(HEADER):
-                raise OSError(f"{path} is no little-endian BigTIFF.")
-            self.pages: list[Directory] = []
+                raise OSError(f"{path}: not a little-endian BigTIFF file.")
+            self.pages: list[Ifd] = []
             loops = LoopDetector(path)
-            (at,) = struct.unpack_from("<Q", head, 8)
-            while at:
-                loops.visit(at)
-                page = self._read(fd, at)
+            (offset,) = struct.unpack_from("<Q", head, 8)
+            while offset:
+                loops.visit(offset)
+                page = self._read_ifd(fd, offset)
                 self.pages.append(page)
-                (at,) = struct.unpack("<Q", read_at(fd, 8, page.next_at).ljust(8, b"\0"))
+                (offset,) = struct.unpack(
+                    "<Q", read_at(fd, 8, page.next_pointer_at).ljust(8, b"\0")
+                )
 
     def refuse_foreign(self) -> None:
-        """Check that each page has the entries that this library's engine writes, and no others.
+        """Check that every page has exactly the tags that this library writes.
 
         Raises
         ------
         UnsupportedError
-            If one has not: another program has rewritten the file.
+            If a page has other tags, because another program has rewritten the file.
         """
         for number, page in enumerate(self.pages):
-            found = [entry[:2] for entry in struct.iter_unpack("<HHQQ", page.entries[8:])]
-            if found != (FIRST_PAGE_TAGS if number == 0 else PAGE_TAGS):
+            tags = [entry[:2] for entry in struct.iter_unpack("<HHQQ", page.entries[8:])]
+            if tags != (FIRST_PAGE_TAGS if number == 0 else PAGE_TAGS):
                 raise UnsupportedError(
-                    f"{self.path} cannot be repaired: the tags of page {number} are not those that this library "
-                    f"writes. Another program has rewritten it; nothing was changed."
+                    f"{self.path} cannot be repaired: page {number} has other TIFF tags than this library writes, so "
+                    f"another program has rewritten the file. Nothing was changed."
                 )
 
-    def landed(self, number: int) -> bool:
-        """Whether a page has pixels of its own: strips that stand for others lie before all directories but one."""
-        return number < len(self.pages) and self.pages[number].strip >= self._blank_below
+    def has_pixels(self, number: int) -> bool:
+        """Whether a page has strips of its own; blank pages share strips that precede the second IFD."""
+        return number < len(self.pages) and self.pages[number].first_strip >= self._blank_below
 
     @cached_property
     def _blank_below(self) -> int:
         if len(self.pages) > 1:
-            return self.pages[1].at
+            return self.pages[1].offset
         first = self.pages[0]
         with self._open() as fd:
-            length, at = struct.unpack("<QQ", read_at(fd, 16, self._description_at()))
-        if at > first.strip:
-            return 0  # it was described anew: nothing tells
-        return aligned(at + aligned(length, 256), 16) + 1  # behind the room that was made for it
+            length, offset = self._read_description_field(fd)
+        if offset > first.first_strip:
+            return 0  # the description was moved: its offset no longer bounds the blank plane
+        # the blank plane follows the extent that was reserved for the first description
+        return aligned(offset + aligned(length, 256), 16) + 1
 
-    def cut(self, pages: int) -> None:
-        """Have the chain end behind the first `pages` pages."""
+    def truncate_chain(self, pages: int) -> None:
+        """End the chain after the first `pages` pages."""
         with self._open() as fd:
-            write_at(fd, [bytes(8)], self.pages[pages - 1].next_at)
+            write_at(fd, [bytes(8)], self.pages[pages - 1].next_pointer_at)
             os.fsync(fd)
         del self.pages[pages:]
 
-    def describe(self, text: bytes) -> None:
-        """Make `text` the description, and give back the room that no page has."""
+    def write_description(self, text: bytes) -> None:
+        """Replace the ImageDescription by `text` and trim unreferenced trailing bytes."""
         content = text + b"\0"
         with self._open() as fd:
-            entry = self._description_at()
-            at = self._room(fd, len(content))
-            write_at(fd, [content], at)
+            offset = self._free_offset(fd, len(content))
+            write_at(fd, [content], offset)
             os.fsync(fd)
-            write_at(fd, [struct.pack("<QQ", len(content), at)], entry)
+            write_at(fd, [struct.pack("<QQ", len(content), offset)], self._description_field_at())
             os.fsync(fd)
-            os.ftruncate(fd, aligned(at + len(content)))
+            os.ftruncate(fd, aligned(offset + len(content)))
 
     @property
-    def room(self) -> int:
-        """How many bytes at the end of the file neither a page nor the description has."""
+    def trailing_bytes(self) -> int:
+        """Number of bytes at the end of the file that neither a page nor the description references."""
         with self._open() as fd:
-            return max(0, os.fstat(fd).st_size - self._needed(fd))
+            return max(0, os.fstat(fd).st_size - self._referenced_end(fd))
 
-    def trim(self) -> None:
-        """Give back the room at the end that neither a page nor the description has."""
+    def trim_trailing_bytes(self) -> None:
+        """Truncate the file after the last byte that a page or the description references."""
         with self._open() as fd:
-            if self._needed(fd) < os.fstat(fd).st_size:
-                os.ftruncate(fd, self._needed(fd))
+            end = self._referenced_end(fd)
+            if end < os.fstat(fd).st_size:
+                os.ftruncate(fd, end)
 
-    def lay(self, kept: Sequence[int], text: bytes) -> None:
-        """Put a new chain of the pages `kept`, the first of which gets `text` as its description, in force at once.
+    def rewrite_chain(self, kept: Sequence[int], text: bytes) -> None:
+        """Replace the chain by one of the pages `kept`, with `text` as ImageDescription.
 
-        It lies behind all that stays; then the header is led to it.
+        The new chain is written after all referenced bytes; one write of the header's pointer then switches to it.
         """
         pages = [self.pages[number] for number in kept]
-        first = self.pages[0]
         content = text + b"\0"
-        places, size = [], 0
+        offsets, size = [], 0
         for page in pages:
-            places.append(size)
+            offsets.append(size)
             size += aligned(len(page.entries) + 8)
         with self._open() as fd:
-            start = self._room(fd, size + len(content), pages)
+            start = self._free_offset(fd, size + len(content), pages)
             out = bytearray(size)
-            for number, (page, place) in enumerate(zip(pages, places, strict=True)):
+            for number, (page, offset) in enumerate(zip(pages, offsets, strict=True)):
                 entries = bytearray(page.entries)
                 if number == 0:
-                    at = self._description_at() - first.at
-                    struct.pack_into("<QQ", entries, at, len(content), start + size)
-                following = start + places[number + 1] if number + 1 < len(pages) else 0
-                out[place : place + len(entries) + 8] = entries + struct.pack("<Q", following)
+                    field = self._description_field_at() - self.pages[0].offset
+                    struct.pack_into("<QQ", entries, field, len(content), start + size)
+                following = start + offsets[number + 1] if number + 1 < len(pages) else 0
+                out[offset : offset + len(entries) + 8] = entries + struct.pack("<Q", following)
             write_at(fd, [memoryview(out), content], start)
             os.fsync(fd)
             write_at(fd, [struct.pack("<Q", start)], 8)
             os.fsync(fd)
             os.ftruncate(fd, aligned(start + size + len(content)))
-
-    # ------------------------------------------------------------------ inside
 
     @contextmanager
     def _open(self) -> Iterator[int]:
@@ -182,56 +189,60 @@ class IfdRepair:
         finally:
             os.close(fd)
 
-    def _needed(self, fd: int) -> int:
-        """Return how long the file need be."""
-        length, at = struct.unpack("<QQ", read_at(fd, 16, self._description_at()))
-        return aligned(max(self._end(), at + length))
+    def _referenced_end(self, fd: int) -> int:
+        length, offset = self._read_description_field(fd)
+        return aligned(max(*(page.end for page in self.pages), offset + length))
 
-    def _end(self, pages: Sequence[Directory] = ()) -> int:
-        """Return where what the pages have ends."""
-        return max(page.end for page in pages or self.pages)
+    def _free_offset(self, fd: int, nbytes: int, pages: Sequence[Ifd] = ()) -> int:
+        """Return an offset for `nbytes` after `pages` (default: all), clear of the description and current chain."""
+        length, description = self._read_description_field(fd)
+        offset = aligned(max(page.end for page in pages or self.pages))
+        in_use = [(description, description + length)]
+        if pages:
+            in_use += [(page.offset, page.next_pointer_at + 8) for page in self.pages]
+        for begin, end in sorted(in_use):
+            if begin < offset + nbytes and end > offset:
+                offset = aligned(end)
+        return offset
 
-    def _room(self, fd: int, nbytes: int, pages: Sequence[Directory] = ()) -> int:
-        """Return where `nbytes` can be put without touching pages, or the description in force."""
-        length, there = struct.unpack("<QQ", read_at(fd, 16, self._description_at()))
-        at = aligned(self._end(pages))
-        in_the_way = [(there, there + length)]
-        if pages:  # the chain in force
-            in_the_way += [(page.at, page.next_at + 8) for page in self.pages]
-        for begin, end in sorted(in_the_way):
-            if begin < at + nbytes and end > at:
-                at = aligned(end)
-        return at
+    def _read_description_field(self, fd: int) -> tuple[int, int]:
+        """Return length and offset of the ImageDescription."""
+        length, offset = struct.unpack("<QQ", read_at(fd, 16, self._description_field_at()))
+        return length, offset
 
-    def _description_at(self) -> int:
-        """Return where count and offset of the description stand, side by side."""
+    def _description_field_at(self) -> int:
+        """Return where count and offset of the ImageDescription are stored, side by side."""
         first = self.pages[0]
         for at in range(8, len(first.entries), ENTRY_BYTES):
             if struct.unpack_from("<H", first.entries, at) == (DESCRIPTION,):
-                return first.at + at + 4
-        raise OSError(f"The first page of {self.path} has no description.")
+                return first.offset + at + 4
+        raise OSError(f"{self.path}: the first page has no ImageDescription.")
 
-    def _read(self, fd: int, at: int) -> Directory:
-        (count,) = struct.unpack("<Q", read_at(fd, 8, at).ljust(8, b"\xff"))
-        if count > _MOST_ENTRIES:
-            raise OSError(f"{self.path} has a directory of {count} entries at {at}.")
-        entries = read_at(fd, 8 + count * ENTRY_BYTES, at)
+    def _read_ifd(self, fd: int, offset: int) -> Ifd:
+        (count,) = struct.unpack("<Q", read_at(fd, 8, offset).ljust(8, b"\xff"))
+        if count > _MAX_ENTRIES:
+            raise OSError(
+                f"{self.path}: the IFD at offset {offset} has {count} entries, more than {_MAX_ENTRIES}."
+            )
+        entries = read_at(fd, 8 + count * ENTRY_BYTES, offset)
         if len(entries) < 8 + count * ENTRY_BYTES:
-            raise OSError(f"{self.path} ends within the directory at {at}.")
-        end, found = at + len(entries) + 8, {}
-        for entry in range(8, len(entries), ENTRY_BYTES):
-            tag, kind, number, value = struct.unpack_from("<HHQQ", entries, entry)
-            nbytes = _SIZES.get(kind, 1) * number
+            raise OSError(f"{self.path}: the file ends within the IFD at offset {offset}.")
+        end, strips = offset + len(entries) + 8, {}
+        for at in range(8, len(entries), ENTRY_BYTES):
+            tag, type_, number, value = struct.unpack_from("<HHQQ", entries, at)
+            nbytes = _SIZES.get(type_, 1) * number
             if tag in (STRIP_OFFSETS, STRIP_BYTE_COUNTS):
-                table = entries[entry + 12 : entry + 20]
+                table = entries[at + 12 : at + 20]
                 if nbytes > 8:
                     if value + nbytes > os.fstat(fd).st_size:
-                        raise OSError(f"{self.path} ends within the strips of the page at {at}.")
+                        raise OSError(
+                            f"{self.path}: the file ends within the strip table of the IFD at offset {offset}."
+                        )
                     table = read_at(fd, nbytes, value)
-                found[tag] = struct.unpack(f"<{len(table) // 8}Q", table)
+                strips[tag] = struct.unpack(f"<{len(table) // 8}Q", table)
             if nbytes > 8 and tag != DESCRIPTION:
                 end = max(end, value + nbytes)
-        strips = found.get(STRIP_OFFSETS, (0,))
-        for start, nbytes in zip(strips, found.get(STRIP_BYTE_COUNTS, (0,)), strict=False):
+        offsets = strips.get(STRIP_OFFSETS, (0,))
+        for start, nbytes in zip(offsets, strips.get(STRIP_BYTE_COUNTS, (0,)), strict=False):
             end = max(end, start + nbytes)
-        return Directory(at, entries, strips[0], end)
+        return Ifd(offset, entries, offsets[0], end)
