@@ -1,13 +1,11 @@
-"""Untrusted input: what a dataset on disk contains is checked here before anything else uses it.
+"""Untrusted input: every reader opens files, parses JSON and XML, and accepts numbers through these functions.
 
-Every reader opens files, parses JSON and XML, and accepts numbers through these functions. This package never opens
-anything but a regular file inside the dataset, never expands an XML entity, and never reserves memory for a number that
-it has not checked. What does not pass raises `ome_writers.errors.InvalidFileError`.
+Only regular files inside the dataset are opened, XML entities are never expanded, and a number is checked before memory
+is allocated for it. Input that fails a check raises `ome_writers.errors.InvalidFileError`.
 """
 
 from __future__ import annotations
 
-from ome_writers.untrusted.documents import parse_json, parse_xml, read_json
 from ome_writers.untrusted.files import (
     Limit,
     guard_reader,
@@ -16,6 +14,7 @@ from ome_writers.untrusted.files import (
     read_lines,
     read_regular,
 )
+from ome_writers.untrusted.parsing import parse_json, parse_xml, read_json
 from ome_writers.untrusted.sizes import (
     MAX_FRAMES,
     MAX_IMAGES,

@@ -1,4 +1,4 @@
-"""Files of a dataset: only regular files are opened, none outside of the dataset, none larger than its kind can be."""
+"""Opening files of a dataset: regular files only, inside the dataset, and no larger than the limit for their kind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Limit", "guard_reader", "member", "open_regular", "read_lines", "read_regular"]
 
-# O_NONBLOCK: opening a FIFO without a writer must not block. Windows has none of these flags, nor FIFOs in folders.
+# O_NONBLOCK: opening a FIFO without a writer must not block. Windows does not have these flags, nor FIFOs in folders.
 _FLAGS = (
     os.O_RDONLY
     | getattr(os, "O_BINARY", 0)
@@ -35,7 +35,7 @@ _KINDS = (
 
 
 class Limit(IntEnum):
-    """Largest size of each kind of document, in bytes."""
+    """Maximum size in bytes of each kind of file."""
 
     LOCK = 4096
     JSON = 64 * 2**20
@@ -44,33 +44,29 @@ class Limit(IntEnum):
 
 
 def member(root: Path, key: object) -> Path:
-    """Return where the ``/``-separated `key` lies below `root`.
+    """Return the path of the ``/``-separated `key` below `root`.
 
     Raises
     ------
     InvalidFileError
-        If it leads out of `root`, by its words or over a symbolic link, or is no path at all.
+        If `key` is not a relative path inside `root`, or a symbolic link leads out of `root`.
     """
-    words = key.split("/") if isinstance(key, str) else [""]
+    parts = key.split("/") if isinstance(key, str) else [""]
     forbidden = "\\\0:" if os.name == "nt" else "\\\0"
-    if any(word in ("", ".", "..") or set(word) & set(forbidden) for word in words):
+    if any(part in ("", ".", "..") or set(part) & set(forbidden) for part in parts):
         raise InvalidFileError(
-            f"{root} names the path {_shown(key)}, which does not lie inside it. Correct its metadata."
+            f"{root}: metadata refer to the path {_short(key)}, which is not inside the dataset. "
+            f"Correct the metadata."
         )
-    path = root.joinpath(*words)
+    path = root.joinpath(*parts)
     _refuse_outside(path, root)
     return path
 
 
 def open_regular(path: Path | str, *, root: Path | None = None) -> int:
-    """Open a regular file for reading; return its descriptor.
+    """Open a regular file for reading and return its file descriptor, which the caller closes.
 
-    Parameters
-    ----------
-    path
-        The file.
-    root
-        The folder of the dataset, which no link in `path` may lead out of; None for a file that the user named.
+    Links in `path` must not lead out of `root`, the folder of the dataset. `root` is None for a path given by the user.
 
     Raises
     ------
@@ -81,12 +77,10 @@ def open_regular(path: Path | str, *, root: Path | None = None) -> int:
     """
     if root is not None:
         _refuse_outside(path, root)
-    _refuse_special(
-        path, os.stat(path).st_mode
-    )  # before opening, which has effects on some devices
+    _refuse_special(path, os.stat(path).st_mode)  # opening some devices has side effects
     fd = os.open(path, _FLAGS)
     try:
-        _refuse_special(path, os.fstat(fd).st_mode)  # it may have been replaced in between
+        _refuse_special(path, os.fstat(fd).st_mode)  # may have been replaced meanwhile
     except BaseException:
         os.close(fd)
         raise
@@ -104,28 +98,30 @@ def read_regular(path: Path | str, limit: int, *, root: Path | None = None) -> b
     fd = open_regular(path, root=root)
     try:
         size = os.fstat(fd).st_size
-        parts: list[bytes] = []
+        blocks: list[bytes] = []
         total = 0
         while size <= limit and total <= limit:
-            part = os.read(fd, min(max(size - total, 4096) + 1, _READ_BYTES))
-            if not part:
-                return b"".join(parts)
-            parts.append(part)
-            total += len(part)
+            block = os.read(fd, min(max(size - total, 4096) + 1, _READ_BYTES))
+            if not block:
+                return b"".join(blocks)
+            blocks.append(block)
+            total += len(block)
     finally:
         os.close(fd)
     raise InvalidFileError(
-        f"{path} is too large for a document of its kind: {max(size, total):,} bytes, {limit:,} are allowed."
+        f"{path} is too large: {max(size, total):,} bytes. The limit for this kind of file is {limit:,} bytes."
     )
 
 
 def read_lines(path: Path, *, root: Path | None = None) -> Iterator[bytes]:
-    """Iterate over the whole lines of a journal; one that a crash cut short is left out.
+    """Iterate over the complete lines of a journal; a last line truncated by a crash is skipped.
+
+    A journal that does not exist has no lines.
 
     Raises
     ------
     InvalidFileError
-        If it is not a regular file, a line is longer than `Limit.JOURNAL_LINE`, or it lies outside of `root`.
+        If it is not a regular file inside `root`, or a line is longer than `Limit.JOURNAL_LINE`.
     """
     try:
         fd = open_regular(path, root=root)
@@ -135,7 +131,7 @@ def read_lines(path: Path, *, root: Path | None = None) -> Iterator[bytes]:
         while line := file.readline(Limit.JOURNAL_LINE + 1):
             if len(line) > Limit.JOURNAL_LINE:
                 raise InvalidFileError(
-                    f"{path} has a line of more than {int(Limit.JOURNAL_LINE):,} bytes, which is no frame metadata."
+                    f"{path}: a line is longer than {int(Limit.JOURNAL_LINE):,} bytes, the limit for frame metadata."
                 )
             if line.endswith(b"\n"):
                 yield line
@@ -143,18 +139,18 @@ def read_lines(path: Path, *, root: Path | None = None) -> Iterator[bytes]:
 
 @contextmanager
 def guard_reader(path: Path, reader: str = "") -> Iterator[None]:
-    """Turn whatever a reader raises for a file into InvalidFileError, which names the file and a third-party `reader`.
+    """Convert any exception of a reader to an InvalidFileError that names the file and the third-party `reader`.
 
-    Such readers raise errors of many kinds for bytes that they do not expect, MemoryError and RecursionError included.
+    For invalid files, readers raise exceptions of many types, including MemoryError and RecursionError.
     """
     try:
         yield
-    except (OMEWritersError, OSError):  # the system's own errors name the file
+    except (OMEWritersError, OSError):  # OSError names the file already
         raise
     except Exception as error:
-        said = " ".join(str(error).split())[:300]
+        detail = " ".join(str(error).split())[:300]
         raise InvalidFileError(
-            f"{path} cannot be read{reader and ' by '}{reader}: {type(error).__name__}{said and ': '}{said}"
+            f"{path} cannot be read{reader and ' by '}{reader}: {type(error).__name__}{detail and ': '}{detail}"
         ) from error
 
 
@@ -165,20 +161,20 @@ def _refuse_special(path: Path | str, mode: int) -> None:
 
 
 def _refuse_outside(path: Path | str, root: Path) -> None:
-    """Refuse a path that a link leads out of `root`; a path without links lies inside by its words."""
+    """Refuse a path with a link that leads out of `root`. `member` has checked paths without links."""
     text, base = os.fspath(path), os.fspath(root)
-    # Windows has junctions, which `islink` does not see
+    # not on Windows: `islink` does not detect junctions
     if os.name != "nt" and text.startswith(base + "/") and not _has_link(text, len(base)):
         return
     real, inside = os.path.realpath(text), os.path.realpath(base)
     if real != inside and not real.startswith(inside.rstrip(os.sep) + os.sep):
         raise InvalidFileError(
-            f"{path} is a link that leads out of the dataset, to {real}. Replace the link by what it leads to."
+            f"{path} is a link that leads out of the dataset, to {real}. Replace the link with a copy of its target."
         )
 
 
 def _has_link(path: str, start: int) -> bool:
-    """Whether a component of `path` behind its first `start` characters is a symbolic link."""
+    """Return whether a component of `path` after its first `start` characters is a symbolic link."""
     while start >= 0:
         start = path.find("/", start + 1)
         if os.path.islink(path if start < 0 else path[:start]):
@@ -186,6 +182,6 @@ def _has_link(path: str, start: int) -> bool:
     return False
 
 
-def _shown(key: object) -> str:
-    shown = repr(key)
-    return shown if len(shown) <= 200 else f"{shown[:200]}..."
+def _short(key: object) -> str:
+    text = repr(key)
+    return text if len(text) <= 200 else f"{text[:200]}..."

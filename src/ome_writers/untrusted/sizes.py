@@ -1,4 +1,4 @@
-"""Numbers of a file are checked before memory is reserved for them."""
+"""Checks of shapes and counts from a file, before memory is allocated for them."""
 
 from __future__ import annotations
 
@@ -24,102 +24,89 @@ __all__ = [
 ]
 
 MAX_IMAGES = 100_000
-"""Images of one dataset, whether written or read; ten times what was tried."""
+"""Maximum number of images in a dataset, for writing and reading."""
 MAX_FRAMES = 20_000_000
-"""Frames whose places are listed one by one, which takes some 100 bytes each."""
-_MAX_DIMENSIONS = 32  # of a numpy array before 2.0
+"""Maximum number of frames whose indices are listed individually, which takes about 100 bytes each."""
+_MAX_DIMENSIONS = 32  # limit of numpy before 2.0
 _MAX_EXTENT = 2**63 - 1
 
 
 def check_shape(shape: Any, name: object, *, axes: int | None = None) -> tuple[int, ...]:
-    """Return the shape of an array that a document contains.
-
-    Parameters
-    ----------
-    shape
-        What the document contains.
-    name
-        What has this shape, as the start of an error.
-    axes
-        How many entries it must have; None for any number from 2 to 32.
+    """Return a shape as a tuple. `name` begins the error message; without `axes`, 2 to 32 axes are allowed.
 
     Raises
     ------
     InvalidFileError
-        If it is not a list of so many whole numbers from 0 to 2**63 - 1.
+        If it is not a list of `axes` integers from 0 to 2**63 - 1.
     """
     if not isinstance(shape, (list, tuple)):
-        raise InvalidFileError(f"{name}: its shape is {_short(shape)}, not a list of numbers.")
+        raise InvalidFileError(
+            f"{name}: the shape must be a list of integers, got {_short(shape)}."
+        )
     if axes is None and not 2 <= len(shape) <= _MAX_DIMENSIONS:
         raise InvalidFileError(
-            f"{name}: its shape has {len(shape)} axes; 2 to {_MAX_DIMENSIONS} are readable."
+            f"{name}: the shape has {len(shape)} axes; 2 to {_MAX_DIMENSIONS} are supported."
         )
     if axes is not None and len(shape) != axes:
-        raise InvalidFileError(f"{name}: its shape has {len(shape)} axes, {axes} are needed.")
+        raise InvalidFileError(f"{name}: the shape must have {axes} axes, got {len(shape)}.")
     for extent in shape:
         check_count(extent, f"{name}: an extent")
     return tuple(shape)
 
 
 def check_chunk_shape(chunk: Any, name: object, *, axes: int) -> tuple[int, ...]:
-    """Return the shape of chunks or shards that a document contains; see `check_shape`.
+    """Return the shape of chunks or shards; see `check_shape`.
 
     Raises
     ------
     InvalidFileError
-        If it is not a list of `axes` whole numbers, none of them 0.
+        If it is not a list of `axes` integers greater than 0.
     """
     shape = check_shape(chunk, name, axes=axes)
     if 0 in shape:
-        raise InvalidFileError(f"{name}: its shape {_short(list(shape))} contains 0.")
+        raise InvalidFileError(f"{name}: the shape {_short(list(shape))} contains 0.")
     return shape
 
 
-def check_count(count: Any, name: object, most: int = _MAX_EXTENT, *, least: int = 0) -> int:
-    """Return a number of a document that counts something.
+def check_count(count: Any, name: object, maximum: int = _MAX_EXTENT, *, minimum: int = 0) -> int:
+    """Return a count, given as an integer or as text.
 
     Raises
     ------
     InvalidFileError
-        If it is not a whole number from `least` to `most`.
+        If it is not an integer from `minimum` to `maximum`.
     """
     try:
         number = int(count) if isinstance(count, str) else count
     except ValueError:
         number = None
-    if type(number) is not int or not least <= number <= most:
+    if type(number) is not int or not minimum <= number <= maximum:
         raise InvalidFileError(
-            f"{name} is {_short(count)}; a whole number from {least} to {most:,} is needed."
+            f"{name} must be an integer from {minimum} to {maximum:,}, got {_short(count)}."
         )
     return number
 
 
 def check_distinct(paths: Collection[str], name: object) -> None:
-    """Refuse a list of images that is too long, or names one twice.
-
-    Raises
-    ------
-    InvalidFileError
-        If it does.
-    """
+    """Raise InvalidFileError for a list of images that is too long or has duplicates."""
     check_count(len(paths), f"{name}: the number of images", MAX_IMAGES)
     if len(set(paths)) != len(paths):
-        raise InvalidFileError(f"{name} names one image several times.")
+        raise InvalidFileError(f"{name} lists an image more than once.")
 
 
 def check_memory(nbytes: int | Iterable[int], name: object) -> int:
-    """Return how many bytes something takes (given as such, or by extents and item size).
+    """Return a size in bytes, given as a number or as extents and item size.
 
     Raises
     ------
     InvalidFileError
-        If this is more than half of the memory that this process can have.
+        If it is more than half of the memory available to this process.
     """
     total = nbytes if isinstance(nbytes, int) else math.prod(nbytes)
-    most = _memory_bytes() // 2
-    if total > most:
+    limit = _memory_bytes() // 2
+    if total > limit:
         raise InvalidFileError(
-            f"{name} would take {_gib(total)} of memory; {_gib(most)} are allowed on this machine."
+            f"{name} would need {_gib(total)} of memory; the limit on this machine is {_gib(limit)}."
         )
     return total
 
@@ -143,20 +130,20 @@ def _physical_bytes() -> int:
 
 
 def _memory_bytes() -> int:
-    """Return the machine's memory, or what ``ulimit -v`` leaves of it."""
-    most = _physical_bytes()
+    """Return the machine's memory, or the limit set by ``ulimit -v`` if that is less."""
+    physical = _physical_bytes()
     if sys.platform != "win32":
         import resource
 
         soft = resource.getrlimit(resource.RLIMIT_AS)[0]
         if soft != resource.RLIM_INFINITY:
-            return min(most, soft)
-    return most
+            return min(physical, soft)
+    return physical
 
 
 def _short(value: object) -> str:
     try:
-        shown = repr(value)
-    except ValueError:  # an int of more digits than Python prints
-        return "an immense number"
-    return shown if len(shown) <= 100 else f"{shown[:100]}..."
+        text = repr(value)
+    except ValueError:  # an int with more digits than Python converts
+        return "a huge number"
+    return text if len(text) <= 100 else f"{text[:100]}..."

@@ -1,4 +1,4 @@
-"""The page directories (IFDs) of a TIFF, checked against the size of the file before anything follows their offsets.
+"""IFDs of a TIFF file, with every offset and size checked against the size of the file before it is followed.
 
 Sources: TIFF 6.0, section 2; the BigTIFF design (8-byte offsets, 20-byte entries, version 43).
 """
@@ -34,36 +34,29 @@ _SIZES = {2: 1, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 17: 8} | {
 
 
 class TiffEntry(NamedTuple):
-    """One entry of a directory: its type, how many `values` it has, and where their `nbytes` are in the file."""
+    """IFD entry: field type, number of values, and their offset and size in bytes."""
 
     kind: int
     values: int
-    at: int
+    offset: int
     nbytes: int
 
 
 class TiffDirectory(NamedTuple):
-    """One page directory: its place, its entries by tag, and the place of the next one (0: it is the last)."""
+    """IFD: its offset, its entries by tag, and the offset of the next IFD (0 for the last)."""
 
-    at: int
+    offset: int
     entries: dict[int, TiffEntry]
-    next_at: int
+    next_offset: int
 
 
 class TiffStructure:
-    """The structure of an open TIFF file.
-
-    Parameters
-    ----------
-    fd
-        Its descriptor, which stays the caller's.
-    name
-        What it is called in errors.
+    """Header and IFD chain of an open TIFF file; `name` is its name in errors. The caller closes `fd`.
 
     Raises
     ------
     InvalidFileError
-        If it is not a TIFF.
+        If it is not a TIFF file.
     """
 
     def __init__(self, fd: int, name: object) -> None:
@@ -73,156 +66,139 @@ class TiffStructure:
         self._order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
         version = struct.unpack(f"{self._order}H", head[2:4])[0] if self._order and head[3:] else 0
         if version not in (42, 43):
-            raise InvalidFileError(f"{name} is no TIFF, and no folder of an OME-Zarr either.")
+            raise InvalidFileError(f"{name} is neither an OME-TIFF file nor an OME-Zarr directory.")
         if len(head) < (16 if version == 43 else 8):
-            raise InvalidFileError(f"{name} is no whole TIFF: it ends inside its header.")
+            raise InvalidFileError(f"{name} is a truncated TIFF: it ends inside the header.")
         self._big = version == 43
         self._word = f"{self._order}{'Q' if self._big else 'I'}"
         (self.first,) = struct.unpack_from(self._word, head, 8 if self._big else 4)
 
     @property
     def size(self) -> int:
-        """The size of the file, in bytes, at this moment."""
+        """Current size of the file in bytes."""
         return os.fstat(self._fd).st_size
 
-    def directory(self, at: int) -> TiffDirectory:
-        """Return the page directory at an offset.
+    def directory(self, offset: int) -> TiffDirectory:
+        """Return the IFD at an offset.
 
         Raises
         ------
         InvalidFileError
-            If it, or what one of its entries leads to, does not lie inside the file.
+            If the IFD, or the values of an entry, are not inside the file.
         """
         count_bytes, entry_bytes = (8, 20) if self._big else (2, 12)
         inline = struct.calcsize(self._word)
-        number = int.from_bytes(self._read(at, count_bytes), self._byteorder)
-        where = f"{self._name}: the directory at {at}"
-        check_count(number, f"{where}: its number of entries", _MAX_ENTRIES)
-        body = self._read(at + count_bytes, number * entry_bytes + inline)
+        number = int.from_bytes(self._read(offset, count_bytes), self._byteorder)
+        where = f"{self._name}: the IFD at {offset}"
+        check_count(number, f"{where}: the number of entries", _MAX_ENTRIES)
+        body = self._read(offset + count_bytes, number * entry_bytes + inline)
         entries: dict[int, TiffEntry] = {}
         size = self.size
         for start in range(0, number * entry_bytes, entry_bytes):
             tag, kind, count = struct.unpack_from(f"{self._order}HH{self._word[1]}", body, start)
             value = start + entry_bytes - inline
             nbytes = count * _SIZES.get(kind, 0)
-            begin = at + count_bytes + value
+            begin = offset + count_bytes + value
             if nbytes > inline:
                 (begin,) = struct.unpack_from(self._word, body, value)
-            most = _MAX_STRIPS * 8 if tag in _TABLES else Limit.XML
-            if nbytes > most or begin + nbytes > size:
+            limit = _MAX_STRIPS * 8 if tag in _TABLES else Limit.XML
+            if nbytes > limit or begin + nbytes > size:
                 raise InvalidFileError(
-                    f"{where}: tag {tag} has {count:,} values at {begin:,}, and the file {size:,} bytes."
+                    f"{where}: tag {tag} has {count:,} values at offset {begin:,}, the file has {size:,} bytes."
                 )
             entries.setdefault(tag, TiffEntry(kind, count, begin, nbytes))
-        (next_at,) = struct.unpack_from(self._word, body, number * entry_bytes)
-        return TiffDirectory(at, entries, next_at)
+        (next_offset,) = struct.unpack_from(self._word, body, number * entry_bytes)
+        return TiffDirectory(offset, entries, next_offset)
 
-    def next_directory(self, at: int) -> int:
-        """Return where the directory behind the one at an offset is, without a look at its entries; 0: nowhere.
+    def next_directory(self, offset: int) -> int:
+        """Return the offset of the next IFD (0 for none) without reading the entries of the one at `offset`.
 
         Raises
         ------
         InvalidFileError
-            If the directory does not lie inside the file.
+            If the IFD is not inside the file.
         """
         count_bytes, entry_bytes = (8, 20) if self._big else (2, 12)
-        number = int.from_bytes(self._read(at, count_bytes), self._byteorder)
-        check_count(number, f"{self._name}: the number of entries at {at}", _MAX_ENTRIES)
-        link = self._read(at + count_bytes + number * entry_bytes, struct.calcsize(self._word))
+        number = int.from_bytes(self._read(offset, count_bytes), self._byteorder)
+        where = f"{self._name}: the IFD at {offset}"
+        check_count(number, f"{where}: the number of entries", _MAX_ENTRIES)
+        link = self._read(offset + count_bytes + number * entry_bytes, struct.calcsize(self._word))
         return int.from_bytes(link, self._byteorder)
 
-    def directories(self, first: int | None = None) -> Iterator[TiffDirectory]:
-        """Iterate over the directories of the chain that begins at `first` (None: where the header leads to).
+    def directories(self) -> Iterator[TiffDirectory]:
+        """Iterate over the IFD chain of the file.
 
         Raises
         ------
         InvalidFileError
-            If one is not inside the file, or the chain is a ring.
+            If an IFD is not inside the file, or the chain is a loop.
         """
-        at = self.first if first is None else first
-        seen = LoopDetector(self._name)
-        while at:
-            seen.visit(at)
-            page = self.directory(at)
-            yield page
-            at = page.next_at
+        offset = self.first
+        loops = LoopDetector(self._name)
+        while offset:
+            loops.visit(offset)
+            ifd = self.directory(offset)
+            yield ifd
+            offset = ifd.next_offset
 
     def content(self, entry: TiffEntry) -> bytes:
         """Return the bytes of an entry's values."""
-        return self._read(entry.at, entry.nbytes)
+        return self._read(entry.offset, entry.nbytes)
 
     def integers(self, entry: TiffEntry | None) -> NDArray[np.uint64]:
-        """Return the values of an entry; empty where it is missing, or does not have whole numbers."""
+        """Return the values of an entry; empty if it is missing or its type is not an integer type."""
         if entry is None or entry.kind not in _INTEGERS:
             return np.zeros(0, np.uint64)
-        found = np.frombuffer(self.content(entry), f"{self._order}{_INTEGERS[entry.kind]}")
-        return found.astype(np.uint64)
+        values = np.frombuffer(self.content(entry), f"{self._order}{_INTEGERS[entry.kind]}")
+        return values.astype(np.uint64)
 
-    def check_plane(self, page: TiffDirectory) -> None:
-        """Check that the pixels of a page fit into memory.
-
-        Raises
-        ------
-        InvalidFileError
-            If they do not.
-        """
-        where = f"{self._name}: the page at {page.at}"
-        extents = [self.integers(page.entries.get(tag)) for tag in (_LENGTH, _WIDTH, _SAMPLES)]
-        bits = self.integers(page.entries.get(_BITS))
-        values = [int(found[0]) if len(found) else 1 for found in extents]
+    def check_plane(self, ifd: TiffDirectory) -> None:
+        """Raise InvalidFileError if the plane of an IFD does not fit into memory."""
+        values = [self.integers(ifd.entries.get(tag)) for tag in (_LENGTH, _WIDTH, _SAMPLES)]
+        extents = [int(value[0]) if len(value) else 1 for value in values]
+        bits = self.integers(ifd.entries.get(_BITS))
         depth = -(-int(bits.max(initial=1)) // 8)
-        check_memory((*values, depth), where)
+        check_memory((*extents, depth), f"{self._name}: the plane of the IFD at {ifd.offset}")
 
-    def check_strips(self, page: TiffDirectory) -> None:
-        """Check that the strips or tiles of a page lie inside the file.
-
-        Raises
-        ------
-        InvalidFileError
-            If they do not.
-        """
-        where, size = f"{self._name}: the page at {page.at}", self.size
+    def check_strips(self, ifd: TiffDirectory) -> None:
+        """Raise InvalidFileError if a strip or tile of an IFD is not inside the file."""
+        where, size = f"{self._name}: the IFD at {ifd.offset}", self.size
         for offsets, counts in zip(_OFFSETS, _BYTE_COUNTS, strict=True):
-            starts = self.integers(page.entries.get(offsets))
-            lengths = self.integers(page.entries.get(counts))
+            starts = self.integers(ifd.entries.get(offsets))
+            lengths = self.integers(ifd.entries.get(counts))
             if len(lengths) and int(lengths.max()) > size:
-                raise InvalidFileError(f"{where}: a strip is longer than the file.")
+                raise InvalidFileError(f"{where}: a strip or tile is longer than the file.")
             if len(starts) == len(lengths) and (starts > size - lengths).any():
-                raise InvalidFileError(f"{where}: its pixels lie beyond the end of the file.")
+                raise InvalidFileError(f"{where}: a strip or tile ends after the end of the file.")
 
     @property
     def _byteorder(self) -> Literal["little", "big"]:
         return "little" if self._order == "<" else "big"
 
-    def _read(self, at: int, nbytes: int, *, short: bool = False) -> bytes:
-        if not short and at + nbytes > self.size:
+    def _read(self, offset: int, nbytes: int, *, short: bool = False) -> bytes:
+        if not short and offset + nbytes > (size := self.size):
             raise InvalidFileError(
-                f"{self._name} is no whole TIFF: {nbytes:,} bytes are needed at {at:,}, behind its end."
+                f"{self._name} is a truncated TIFF: {nbytes:,} bytes at offset {offset:,} are needed, "
+                f"but the file has {size:,} bytes."
             )
         if hasattr(os, "pread"):
-            return os.pread(self._fd, nbytes, at)
-        os.lseek(self._fd, at, os.SEEK_SET)
+            return os.pread(self._fd, nbytes, offset)
+        os.lseek(self._fd, offset, os.SEEK_SET)
         return os.read(self._fd, nbytes)
 
 
 class LoopDetector:
-    """Finds out whether a chain comes back to where it was, in constant memory (Brent's algorithm)."""
+    """Detects a loop in a chain of IFDs in constant memory (Brent's algorithm)."""
 
     def __init__(self, name: object) -> None:
         self._name = name
         self._landmark = -1
         self._steps, self._until_next = 0, 1
 
-    def visit(self, at: int) -> None:
-        """Go to the next place.
-
-        Raises
-        ------
-        InvalidFileError
-            If the chain was there before.
-        """
-        if at == self._landmark:
-            raise InvalidFileError(f"{self._name}: its page directories form a ring at {at}.")
+    def visit(self, offset: int) -> None:
+        """Step to the next offset of the chain; raise InvalidFileError if the chain is a loop."""
+        if offset == self._landmark:
+            raise InvalidFileError(f"{self._name}: the IFD chain is a loop at offset {offset}.")
         self._steps += 1
         if self._steps == self._until_next:
-            self._landmark, self._steps, self._until_next = at, 0, 2 * self._until_next
+            self._landmark, self._steps, self._until_next = offset, 0, 2 * self._until_next

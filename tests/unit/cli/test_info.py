@@ -211,9 +211,12 @@ def test_describes_a_dataset_while_it_is_written(tmp_path: Path) -> None:
     ("make", "message"),
     [
         (lambda path: path.mkdir(), "holds neither an OME-Zarr nor TIFF files"),
-        (lambda path: path.write_bytes(b"hello, this is not a picture"), "is no TIFF"),
-        (lambda path: path.write_bytes(b""), "is no TIFF"),
-        (lambda path: _zarr_json(path, "{"), "is not JSON"),
+        (
+            lambda path: path.write_bytes(b"hello, this is not a picture"),
+            "is neither an OME-TIFF file nor",
+        ),
+        (lambda path: path.write_bytes(b""), "is neither an OME-TIFF file nor"),
+        (lambda path: _zarr_json(path, "{"), "is not valid JSON"),
         (lambda path: _zarr_json(path, "{}"), "its attributes have no `ome`"),
         (
             lambda path: _zarr_json(path, '{"attributes": {"ome": {"multiscales": []}}}'),

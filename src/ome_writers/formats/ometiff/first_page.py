@@ -70,7 +70,7 @@ def first_page(file: Path, root: Path | None = None) -> FirstPage:
     finally:
         os.close(fd)
     without_document_type(description, file)
-    return FirstPage(page.at, description, int(compressions[0]) if len(compressions) else 1)
+    return FirstPage(page.offset, description, int(compressions[0]) if len(compressions) else 1)
 
 
 def software(file: Path) -> bytes:

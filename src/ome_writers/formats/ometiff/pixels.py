@@ -87,10 +87,10 @@ def sizes_of(pixels: Element, file: Path) -> PixelSizes:
         "1" if channel is None else channel.get("SamplesPerPixel", "1"),
         f"{file}: SamplesPerPixel",
         _MAX_SAMPLES,
-        least=1,
+        minimum=1,
     )
     sizes = {
-        axis: check_count(pixels.get(f"Size{axis}", "1"), f"{file}: Size{axis}", least=1)
+        axis: check_count(pixels.get(f"Size{axis}", "1"), f"{file}: Size{axis}", minimum=1)
         for axis in "TCZYX"
     }
     sizes["C"] = max(1, sizes["C"] // samples)

@@ -1,4 +1,4 @@
-"""JSON and OME-XML of a dataset, parsed with limits of size, depth and number of values."""
+"""Parsers for JSON and OME-XML with limits on size, nesting depth and number of values."""
 
 from __future__ import annotations
 
@@ -19,39 +19,32 @@ __all__ = ["parse_json", "parse_xml", "read_json"]
 
 _MAX_JSON_VALUES = 8_000_000
 _MAX_XML_DEPTH = 100
-_ELEMENT_BYTES, _ATTRIBUTE_BYTES = 120, 120  # of memory, measured, strings of usual length included
-_CHECK_EVERY = 65_536  # elements
+_ELEMENT_BYTES, _ATTRIBUTE_BYTES = 120, 120  # measured memory, including strings of typical length
+_MEMORY_CHECK_INTERVAL = 65_536  # elements
 
 
 def parse_json(text: bytes, name: object, *, strict: bool = False) -> Any:
-    """Return the value of a JSON document.
+    """Parse UTF-8 JSON; `name` is the file's name in errors.
 
-    Parameters
-    ----------
-    text
-        The document, UTF-8.
-    name
-        What it is called in errors.
-    strict
-        Whether NaN and Infinity, which JSON does not have, are refused.
+    `strict` also refuses NaN and Infinity, which the JSON specification does not allow.
 
     Raises
     ------
     InvalidFileError
-        If it is larger, has more values or is nested deeper than any document of a dataset.
+        If the text is too large, has too many values or is nested too deeply.
     ValueError
-        If it is not JSON.
+        If the text is not JSON.
     """
     values = text.count(b",") + text.count(b"[") + text.count(b"{")
     if len(text) > Limit.JSON or values > _MAX_JSON_VALUES:
         raise InvalidFileError(
-            f"{name} is too large for JSON: {len(text):,} bytes with {values:,} values, "
-            f"{int(Limit.JSON):,} and {_MAX_JSON_VALUES:,} are allowed."
+            f"{name}: JSON of {len(text):,} bytes with {values:,} values is too large; "
+            f"the limits are {int(Limit.JSON):,} bytes and {_MAX_JSON_VALUES:,} values."
         )
     try:
         return from_json(text, allow_inf_nan=not strict)
     except ValueError as error:
-        if "recursion limit" in str(error):  # of the parser: some 200 levels
+        if "recursion limit" in str(error):  # the limit of the parser is about 200 levels
             raise InvalidFileError(f"{name} is nested too deeply: {error}.") from None
         if strict and _is_json_with_nan(text):  # the parser does not name the value
             raise ValueError(f"NaN and Infinity are not JSON values: {error}") from None
@@ -59,7 +52,7 @@ def parse_json(text: bytes, name: object, *, strict: bool = False) -> Any:
 
 
 def _is_json_with_nan(text: bytes) -> bool:
-    """Return whether a document that the strict parser refuses is JSON apart from NaN and Infinity."""
+    """Return whether text refused by the strict parser is valid apart from NaN and Infinity."""
     try:
         from_json(text, allow_inf_nan=True)
     except ValueError:
@@ -68,19 +61,12 @@ def _is_json_with_nan(text: bytes) -> bool:
 
 
 def read_json(path: Path, *, root: Path | None = None, strict: bool = False) -> dict[str, Any]:
-    """Return the JSON object that a file of a dataset contains.
-
-    Parameters
-    ----------
-    path, root
-        As in `open_regular`.
-    strict
-        As in `parse_json`.
+    """Return the JSON object in a file. See `open_regular` for `root`, `parse_json` for `strict`.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     InvalidFileError
         If it is not a regular file inside `root`, or does not contain a JSON object.
     """
@@ -90,9 +76,11 @@ def read_json(path: Path, *, root: Path | None = None, strict: bool = False) -> 
     except InvalidFileError:
         raise
     except ValueError as error:
-        raise InvalidFileError(f"{path} is not JSON: {error}.") from None
+        raise InvalidFileError(f"{path} is not valid JSON: {error}.") from None
     if not isinstance(content, dict):
-        raise InvalidFileError(f"{path} is not a JSON object, but a {type(content).__name__}.")
+        raise InvalidFileError(
+            f"{path} must contain a JSON object, got a {type(content).__name__}."
+        )
     return content
 
 
@@ -103,30 +91,27 @@ def parse_xml(text: bytes, name: object) -> Element:
     ------
     InvalidFileError
         If it is not well-formed, has a DOCTYPE declaration (which could define entities), is nested more than 100
-        levels deep, or would take more memory than there is.
+        levels deep, or would need more memory than is available.
     """
     if len(text) > Limit.XML:
         raise InvalidFileError(
-            f"{name}: OME-XML of {len(text):,} bytes is too large, {int(Limit.XML):,} are allowed."
+            f"{name}: OME-XML of {len(text):,} bytes is too large; the limit is {int(Limit.XML):,} bytes."
         )
     try:
-        parser = ElementTree.XMLParser(target=_Tree(name))
+        parser = ElementTree.XMLParser(target=_LimitedTreeBuilder(name))
         parser.feed(text)
         root: Element = parser.close()
     except ElementTree.ParseError as error:
         raise InvalidFileError(f"{name} is not well-formed XML: {error}.") from None
-    except (
-        LookupError,
-        ValueError,
-    ) as error:  # an encoding that is not known, or is not one of text
-        if isinstance(error, InvalidFileError):
-            raise
+    except InvalidFileError:
+        raise
+    except (LookupError, ValueError) as error:  # unknown encoding, or not a text encoding
         raise InvalidFileError(f"{name} is not readable as XML: {error}.") from None
     return root
 
 
-class _Tree(ElementTree.TreeBuilder):
-    """Builds the tree, as long as its depth and size are plausible."""
+class _LimitedTreeBuilder(ElementTree.TreeBuilder):
+    """Tree builder with limits on nesting depth and memory."""
 
     def __init__(self, name: object) -> None:
         super().__init__()
@@ -134,25 +119,23 @@ class _Tree(ElementTree.TreeBuilder):
         self._depth = self._elements = self._bytes = 0
 
     def start(self, tag: Any, attrs: Any, /) -> Element:
-        """Open an element."""
         self._depth += 1
         self._elements += 1
         self._bytes += _ELEMENT_BYTES + _ATTRIBUTE_BYTES * (len(attrs) + 1 if attrs else 0)
         if self._depth > _MAX_XML_DEPTH:
             raise InvalidFileError(
-                f"{self._name}: XML nested more than {_MAX_XML_DEPTH} levels deep is not OME-XML."
+                f"{self._name}: XML is nested more than {_MAX_XML_DEPTH} levels deep, which OME-XML never is."
             )
-        if not self._elements % _CHECK_EVERY:
+        if not self._elements % _MEMORY_CHECK_INTERVAL:
             check_memory(self._bytes, f"{self._name}: its XML")
         return super().start(tag, attrs)
 
     def end(self, tag: Any, /) -> Element:
-        """Close an element."""
         self._depth -= 1
         return super().end(tag)
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        """Refuse a document type before any of its entities is defined."""
+        """Refuse the declaration before any of its entities is defined."""
         raise InvalidFileError(
             f"{self._name}: refusing XML with a DOCTYPE declaration, which OME-XML does not need. Remove it."
         )
