@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ome_writers.conversion.source import changed, loops
 from ome_writers.errors import OutputExistsError, SettingsError
-from ome_writers.formats.ometiff.entry_file import dataset_at
+from ome_writers.formats.ometiff.entry_file import resolve_entry_file
 from ome_writers.settings import AcquisitionSettings, Dimension, Position, Schedule, split_suffix
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def settings_of(
 
 def refuse_itself(source: Path, output: Path) -> None:
     """Refuse to write into what is read, which `overwrite` would remove first."""
-    read, written = source.resolve(), dataset_at(output).resolve()
+    read, written = source.resolve(), resolve_entry_file(output).resolve()
     if read == written or read in written.parents or written in read.parents:
         raise OutputExistsError(
             f"{output} is the source {source} itself, or one lies in the other. Choose another destination."

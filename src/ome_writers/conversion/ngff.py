@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 from ome_writers.conversion.source import Source, changed, existing
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import RESERVED_NAMESPACES
-from ome_writers.formats.omezarr.group_metadata import group_attributes, image_groups, read_document
-from ome_writers.formats.path_names import distinct
+from ome_writers.formats.omezarr.group_metadata import (
+    group_attributes,
+    image_groups,
+    read_json_object,
+)
+from ome_writers.formats.path_names import make_distinct
 from ome_writers.settings import Channel, Dimension, Plate, Position
 from ome_writers.units import kind_of, ngff_name, si_value
 from ome_writers.untrusted import check_shape, member
@@ -44,7 +48,7 @@ def describe_ngff(path: Path, view: StreamView) -> Source:
     images = [group_attributes(path / g, path)["ome"] for g in groups]
     multiscales: list[Document] = [image["multiscales"][0] for image in images]
     arrays = [
-        read_document(member(path / g, m["datasets"][0]["path"]) / "zarr.json", path)
+        read_json_object(member(path / g, m["datasets"][0]["path"]) / "zarr.json", path)
         for g, m in zip(groups, multiscales, strict=True)
     ]
     names = [str(axis["name"]) for axis in multiscales[0]["axes"]]
@@ -93,7 +97,7 @@ def describe_ngff(path: Path, view: StreamView) -> Source:
 def facts_of_channels(image: Document) -> list[Document]:
     """Return what an image's ``omero`` says of each channel, as `Channel` takes it."""
     channels = image.get("omero", {}).get("channels", ())
-    names = distinct(str(c.get("label") or f"Channel {i}") for i, c in enumerate(channels))
+    names = make_distinct(str(c.get("label") or f"Channel {i}") for i, c in enumerate(channels))
     facts: list[Document] = []
     for name, channel in zip(names, channels, strict=True):
         fact: Document = {"name": name}
@@ -202,7 +206,7 @@ def _compression(array: Document) -> str | None:
 
 def _positions(groups: Sequence[str], multiscales: Sequence[Document]) -> list[Position]:
     """Return a position for each image: its name, and where its y, x and z begin."""
-    names = distinct(str(m.get("name") or g) for m, g in zip(multiscales, groups, strict=True))
+    names = make_distinct(str(m.get("name") or g) for m, g in zip(multiscales, groups, strict=True))
     positions = []
     for name, multiscale in zip(names, multiscales, strict=True):
         begins = _transformation(multiscale)[1]

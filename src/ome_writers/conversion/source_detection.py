@@ -9,9 +9,9 @@ from ome_writers.conversion.ngff import describe_ngff
 from ome_writers.conversion.stored_settings import describe_own
 from ome_writers.conversion.tiff import describe_tiff
 from ome_writers.errors import InvalidFileError, OutputLockedError, UnsupportedError
-from ome_writers.formats.detection import format_at
-from ome_writers.formats.frame_metadata_reader import frames_by_image
-from ome_writers.formats.ometiff.entry_file import dataset_at
+from ome_writers.formats.detection import detect_format
+from ome_writers.formats.frame_metadata_reader import frame_metadata_by_image
+from ome_writers.formats.ometiff.entry_file import resolve_entry_file
 from ome_writers.storage.lock_file import lock_owner, lock_path
 from ome_writers.untrusted import guard_reader
 from ome_writers.views import open_dataset
@@ -32,8 +32,8 @@ REMEMBER = 128 * 2**20
 
 def describe(path: Path) -> Source:
     """Return what is to be converted."""
-    path = dataset_at(path)
-    found_format = format_at(path)
+    path = resolve_entry_file(path)
+    found_format = detect_format(path)
     owner = lock_owner(lock_path(path, folder=path.is_dir()))
     if owner is not None:
         raise OutputLockedError(
@@ -97,7 +97,7 @@ def _kinds(found: Source, numbers: Sequence[int]) -> list[list[int]]:
 def frames_of(found: Source) -> Frames:
     """Return the metadata of the frames, by the place that they have in the source."""
     try:
-        by_image = frames_by_image(found.path)
+        by_image = frame_metadata_by_image(found.path)
     except InvalidFileError:
         raise
     except UnsupportedError:  # a file whose name does not end as a TIFF's does

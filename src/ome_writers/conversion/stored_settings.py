@@ -9,9 +9,9 @@ import numpy as np
 from ome_writers.conversion.ngff import facts_of_channels, root_metadata
 from ome_writers.conversion.source import Source, changed, loops
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.omezarr.group_metadata import group_attributes, read_document
+from ome_writers.formats.omezarr.group_metadata import group_attributes, read_json_object
 from ome_writers.formats.omezarr.layout import stored_layout
-from ome_writers.formats.path_names import distinct
+from ome_writers.formats.path_names import make_distinct
 from ome_writers.repair import plan_of
 from ome_writers.routing import camera_axis
 from ome_writers.settings import Channel, Position
@@ -39,7 +39,7 @@ def describe_own(path: Path, view: StreamView) -> Source | None:
     except UnsupportedError:
         return None
     layout = stored_layout(plan, path)
-    arrays = [read_document(path / key / "zarr.json") for key in layout.arrays]
+    arrays = [read_json_object(path / key / "zarr.json") for key in layout.arrays]
     if not all(arrays):
         return None
     attributes = group_attributes(path)
@@ -107,7 +107,7 @@ def _as_told(dim: Dimension, plan: Plan, groups: Sequence[dict[str, Any]]) -> Di
         names = [group.get("multiscales", [{}])[0].get("name") for group in groups]
         written = [image.name for image in plan.images]
         if names != written and all(names):
-            names = distinct(map(str, names))
+            names = make_distinct(map(str, names))
             coords = [
                 coord.model_copy(update={"name": name})
                 for coord, name in zip(coords, names, strict=True)

@@ -9,11 +9,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.conversion.source import Source, existing
-from ome_writers.formats.frame_metadata_reader import ome_xml
-from ome_writers.formats.ome_xml import FRAME_NAMESPACE, OWN_NAMESPACE, acquisition_facts
-from ome_writers.formats.ome_xml.annotations import value_of
-from ome_writers.formats.ometiff.pixels import images_of, sizes_of
-from ome_writers.formats.path_names import distinct
+from ome_writers.formats.frame_metadata_reader import read_dataset_ome_xml
+from ome_writers.formats.ome_xml import FRAME_NAMESPACE, OWN_NAMESPACE, read_acquisition_annotation
+from ome_writers.formats.ome_xml.annotations import parse_value
+from ome_writers.formats.ometiff.pixels import image_elements, pixel_sizes
+from ome_writers.formats.path_names import make_distinct
 from ome_writers.settings import Channel, Dimension, Plate, Position, row_name
 from ome_writers.units import kind_of, ngff_name, si_value
 from ome_writers.untrusted import MAX_IMAGES, check_count
@@ -40,10 +40,10 @@ def describe_tiff(path: Path, view: StreamView) -> Source:
     UnsupportedError
         If it has no OME-XML, or one without images.
     """
-    xml = ome_xml(path)
-    found = images_of(xml, path)
+    xml = read_dataset_ome_xml(path)
+    found = image_elements(xml, path)
     images, pixels = [image for image, _ in found], [each for _, each in found]
-    read = [sizes_of(p, path) for p in pixels]
+    read = [pixel_sizes(p, path) for p in pixels]
     samples = [each.samples for each in read]
     sizes = [{axis.lower(): n for axis, n in each.sizes.items()} for each in read]
     order = read[0].axes.lower()  # slowest first
@@ -63,7 +63,7 @@ def describe_tiff(path: Path, view: StreamView) -> Source:
     if xml.find("{*}Plate") is not None:
         plate, positions = _wells(xml, images, positions)
     positions = _told_apart(positions)
-    ours = acquisition_facts(xml)
+    ours = read_acquisition_annotation(xml)
     letters = [letter.lower() for letter in order]
 
     def place(index: Sequence[int]) -> Address:
@@ -145,7 +145,7 @@ def _dimension(
 def _channels(pixels: Element, count: int) -> list[Channel]:
     check_count(count, "the number of channels", _MAX_CHANNELS)
     elements = pixels.findall("{*}Channel")[:count]
-    names = distinct(
+    names = make_distinct(
         [e.get("Name") or f"Channel {i}" for i, e in enumerate(elements)]
         + [f"Channel {i}" for i in range(len(elements), count)]
     )
@@ -223,7 +223,7 @@ def _told_apart(positions: Sequence[Position]) -> list[Position]:
     for number, position in enumerate(positions):
         wells.setdefault((position.plate_row, position.plate_column), []).append(number)
     for here in wells.values():
-        for i, name in zip(here, distinct(positions[i].name for i in here), strict=True):
+        for i, name in zip(here, make_distinct(positions[i].name for i in here), strict=True):
             found[i] = positions[i].model_copy(update={"name": name})
     return found
 
@@ -244,7 +244,7 @@ def _annotations(xml: Element) -> dict[str, dict[str, Any]]:
     for annotation in xml.iterfind("{*}StructuredAnnotations/{*}MapAnnotation"):
         if annotation.get("ID") not in referred:
             pairs = {
-                pair.get("K", ""): value_of(pair.text or "")
+                pair.get("K", ""): parse_value(pair.text or "")
                 for pair in annotation.iterfind("{*}Value/{*}M")
             }
             found.setdefault(annotation.get("Namespace") or "annotation", {}).update(pairs)

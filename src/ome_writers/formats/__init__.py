@@ -5,15 +5,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from ome_writers.formats.documents import (
+from ome_writers.formats.dataset_metadata import (
     RESERVED_NAMESPACES,
-    CarryingDocuments,
-    Documents,
-    GrowingDocuments,
+    DatasetMetadata,
     Layout,
     Outcome,
     Patch,
     Status,
+    SupportsCarryOver,
+    SupportsGrow,
 )
 from ome_writers.formats.frame_metadata import Journal
 from ome_writers.formats.frame_metadata_reader import read_frame_metadata
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RESERVED_NAMESPACES",
-    "CarryingDocuments",
-    "Documents",
-    "GrowingDocuments",
+    "DatasetMetadata",
     "Journal",
     "Layout",
     "Outcome",
     "Patch",
     "Status",
+    "SupportsCarryOver",
+    "SupportsGrow",
+    "create_metadata",
     "lay_out",
-    "open_documents",
     "read_frame_metadata",
 ]
 
 
 _MODULES = {
-    "ome-zarr": ("omezarr.layout", "omezarr.documents", "ZarrDocuments"),
-    "ome-tiff": ("ometiff.layout", "ometiff.documents", "TiffDocuments"),
-    "scratch": ("scratch", "scratch", "ScratchDocuments"),
+    "ome-zarr": ("omezarr.layout", "omezarr.metadata", "ZarrMetadata"),
+    "ome-tiff": ("ometiff.layout", "ometiff.metadata", "TiffMetadata"),
+    "scratch": ("scratch", "scratch", "ScratchMetadata"),
 }
-"""By format: the module with ``lay_out(plan)``, and the module and name of its `Documents`."""
+"""By format: the module with ``lay_out(plan)``, and the module and name of its `DatasetMetadata`."""
 
 
 def lay_out(plan: Plan) -> Layout:
@@ -54,10 +54,10 @@ def lay_out(plan: Plan) -> Layout:
     return layout
 
 
-def open_documents(plan: Plan, layout: Layout) -> Documents:
+def create_metadata(plan: Plan, layout: Layout) -> DatasetMetadata:
     """Return the documents of a new dataset, all of them waiting to be rendered."""
     _, name, kind = _MODULES[plan.settings.format.name]
-    documents: Documents = getattr(_module(name), kind)(plan, layout)
+    documents: DatasetMetadata = getattr(_module(name), kind)(plan, layout)
     return documents
 
 

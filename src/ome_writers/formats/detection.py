@@ -7,20 +7,20 @@ import re
 from typing import TYPE_CHECKING, Literal
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.formats.ometiff.first_page import ome_xml_text
+from ome_writers.formats.ometiff.first_page import read_ome_xml
 from ome_writers.untrusted import MAX_IMAGES, check_count
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["documents_in", "first_tiff", "format_at", "listed_names", "tiffs_in"]
+__all__ = ["abbreviated_list", "detect_format", "first_tiff", "ome_xml_files", "tiff_files"]
 
-TIFF_ENDS = (".tif", ".tiff")
+TIFF_SUFFIXES = (".tif", ".tiff")
 _ZARR_2 = (".zattrs", ".zgroup", ".zarray")
 _SHOWN = 3  # names in an error
 
 
-def format_at(path: Path) -> Literal["ome-zarr", "ome-tiff"]:
+def detect_format(path: Path) -> Literal["ome-zarr", "ome-tiff"]:
     """Return the format of a dataset, by what kind of file or folder it is; a file is taken for a TIFF.
 
     Raises
@@ -49,21 +49,21 @@ def format_at(path: Path) -> Literal["ome-zarr", "ome-tiff"]:
         raise UnsupportedError(
             f"{path} is a Zarr v2 store, as OME-Zarr 0.4 is one; only OME-Zarr 0.5 (Zarr v3) is read here."
         )
-    if tiffs_in(path):
+    if tiff_files(path):
         return "ome-tiff"
     inside = sorted(f.name for f in path.iterdir() if (f / "zarr.json").is_file())
-    hint = f" In it are {listed_names(inside)}: name one of them." if inside else ""
+    hint = f" In it are {abbreviated_list(inside)}: name one of them." if inside else ""
     raise UnsupportedError(f"{path} holds neither an OME-Zarr nor TIFF files.{hint}")
 
 
-def documents_in(folder: Path) -> list[Path]:
+def ome_xml_files(folder: Path) -> list[Path]:
     """Return the files of a set that may hold its OME-XML: a companion first, then the TIFF files."""
-    return [*_named(folder, (".companion.ome",)), *tiffs_in(folder)]
+    return [*_named(folder, (".companion.ome",)), *tiff_files(folder)]
 
 
-def tiffs_in(folder: Path) -> list[Path]:
+def tiff_files(folder: Path) -> list[Path]:
     """Return the TIFF files of a folder by name, without hidden ones (``._run.ome.tiff`` is macOS' own)."""
-    return _named(folder, TIFF_ENDS)
+    return _named(folder, TIFF_SUFFIXES)
 
 
 def _named(folder: Path, ends: tuple[str, ...]) -> list[Path]:
@@ -81,12 +81,12 @@ def first_tiff(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    first, *others = tiffs_in(path)
+    first, *others = tiff_files(path)
     check_count(len(others) + 1, f"{path}: the number of TIFF files", MAX_IMAGES)
     # asked twice: a writer may be replacing the text at this moment
     if _strangers(first, others, path) and (strangers := _strangers(first, others, path)):
         raise UnsupportedError(
-            f"The TIFF files in {path} are not one set: {first.name} does not name {listed_names(strangers)}. "
+            f"The TIFF files in {path} are not one set: {first.name} does not name {abbreviated_list(strangers)}. "
             f"Name the file that is meant."
         )
     return first
@@ -94,7 +94,7 @@ def first_tiff(path: Path) -> Path:
 
 def _strangers(first: Path, others: list[Path], root: Path) -> list[str]:
     """Return the names of the files that the OME-XML of `first` does not name; one that points elsewhere names all."""
-    text = ome_xml_text(first, root) if others else b""
+    text = read_ome_xml(first, root) if others else b""
     if not others or b"<BinaryOnly" in text[:4096]:
         return []
     said = re.findall(rb'FileName="([^"]*)"', text)
@@ -102,7 +102,7 @@ def _strangers(first: Path, others: list[Path], root: Path) -> list[str]:
     return [f.name for f in others if f.name not in named]
 
 
-def listed_names(names: list[str]) -> str:
+def abbreviated_list(names: list[str]) -> str:
     """Return the first few of some names, and the number of the others, for a message."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

@@ -9,24 +9,29 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic_core import PydanticSerializationError, to_json
 
 from ome_writers.errors import InvalidFileError, MetadataError
-from ome_writers.formats.strict_json import PLAIN_TYPES, check_readable, culprit, to_strict_json
+from ome_writers.formats.strict_json import (
+    PLAIN_TYPES,
+    check_readable,
+    offending_key,
+    to_strict_json,
+)
 from ome_writers.untrusted import Limit, parse_json, read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    Record = tuple[int, tuple[int, ...], bytes]
+    JournalEntry = tuple[int, tuple[int, ...], bytes]
     """Image number, storage index, and the metadata as JSON."""
 
 __all__ = [
     "EMBED_BYTES",
     "JOURNAL_NAME",
-    "FrameRecords",
+    "FrameMetadataSource",
     "Journal",
-    "end_lines",
-    "latest",
-    "storage_index",
+    "encode_storage_index",
+    "latest_entries",
+    "truncate_partial_line",
 ]
 
 JOURNAL_NAME = "frame_metadata.jsonl"
@@ -38,12 +43,12 @@ _BLOCK_BYTES = 2**16
 _SHORT_BYTES = 308  # a number beyond the range of a float has more digits
 
 
-def storage_index(image: int, index: tuple[int, ...]) -> bytes:
+def encode_storage_index(image: int, index: tuple[int, ...]) -> bytes:
     """Return a frame's place in its image as the JSON member ``"storage_index"``."""
     return b'"storage_index":[%s]' % ",".join(map(str, index)).encode()
 
 
-class FrameRecords(Protocol):
+class FrameMetadataSource(Protocol):
     """The frame metadata of each image, wherever it is kept."""
 
     def count(self, image: int) -> int:
@@ -68,8 +73,8 @@ class Journal:
         Key of each image's file. None of them is made before it has a line.
     durable
         Whether `write` forces lines to the medium.
-    place
-        How a line names its frame's place, as JSON members; see `Layout.place`.
+    encode_address
+        How a line names its frame's place, as JSON members; see `Layout.encode_address`.
     """
 
     def __init__(
@@ -78,19 +83,19 @@ class Journal:
         keys: Sequence[str],
         *,
         durable: bool,
-        place: Callable[[int, tuple[int, ...]], bytes] = storage_index,
+        encode_address: Callable[[int, tuple[int, ...]], bytes] = encode_storage_index,
     ) -> None:
-        self._place = place
+        self._encode_address = encode_address
         # the names of the members that each line begins with
-        self._reserved = {"storage_index", *parse_json(b"{%s}" % place(0, ()), "a place")}
+        self._reserved = {"storage_index", *parse_json(b"{%s}" % encode_address(0, ()), "a place")}
         self._paths = [root / key for key in keys]
         self._durable = durable
-        self._pending: list[Record] = []
+        self._pending: list[JournalEntry] = []
         self._counts = [0] * len(keys)
         self._torn: set[Path] = set()  # files that may end in the middle of a line
 
     @classmethod
-    def found(cls, root: Path, keys: Sequence[str]) -> Journal:
+    def open_existing(cls, root: Path, keys: Sequence[str]) -> Journal:
         """Return the journal that a writer has left on disk."""
         journal = cls(root, keys, durable=False)
         for image, path in enumerate(journal._paths):
@@ -120,7 +125,7 @@ class Journal:
             if not hasattr(metadata, "items"):
                 raise _no_mapping(metadata) from None
             raise MetadataError(
-                f"frame_metadata cannot be written as JSON ({culprit(metadata)}): {error}. Use strings, numbers, "
+                f"frame_metadata cannot be written as JSON ({offending_key(metadata)}): {error}. Use strings, numbers, "
                 f"booleans, None, lists and dicts of these."
             ) from error
         except AttributeError:
@@ -143,16 +148,16 @@ class Journal:
         self._counts[image] += 1
 
     @property
-    def waiting(self) -> bool:
+    def has_pending(self) -> bool:
         """Whether something is not on disk that was recorded."""
         return bool(self._pending)
 
-    def take(self) -> list[Record]:
+    def pop_pending(self) -> list[JournalEntry]:
         """Return what is not on disk, and forget it."""
         pending, self._pending = self._pending, []
         return pending
 
-    def write(self, records: Iterable[Record]) -> None:
+    def write(self, records: Iterable[JournalEntry]) -> None:
         """Append a line for each record to the images' files.
 
         Raises
@@ -160,13 +165,13 @@ class Journal:
         OSError
             If lines are not on disk; those are recorded again, for the next `take`.
         """
-        by_image: dict[int, list[Record]] = {}
+        by_image: dict[int, list[JournalEntry]] = {}
         for record in records:
             by_image.setdefault(record[0], []).append(record)
         first: OSError | None = None
         for image, those in by_image.items():
             text = b"".join(
-                _line(self._place(image, index), encoded) for _, index, encoded in those
+                _line(self._encode_address(image, index), encoded) for _, index, encoded in those
             )
             try:
                 self._append(self._paths[image], text)
@@ -179,7 +184,7 @@ class Journal:
     def _append(self, path: Path, text: bytes) -> None:
         new = not path.exists()
         if path in self._torn:
-            end_lines(path, dry_run=False)
+            truncate_partial_line(path, dry_run=False)
             self._torn.discard(path)
         with path.open("ab", buffering=0) as file:
             whole = file.tell()
@@ -221,7 +226,7 @@ class Journal:
             _sync_folder(self._paths[image].parent)
 
 
-def end_lines(path: Path, *, dry_run: bool) -> bool:
+def truncate_partial_line(path: Path, *, dry_run: bool) -> bool:
     """Cut off what a journal ends with in the middle of a line; return whether there was such a thing."""
     if not path.is_file():
         return False
@@ -244,7 +249,7 @@ def end_lines(path: Path, *, dry_run: bool) -> bool:
     return whole < end
 
 
-def latest(lines: Iterable[bytes], *, strict: bool = False) -> list[dict[str, Any]]:
+def latest_entries(lines: Iterable[bytes], *, strict: bool = False) -> list[dict[str, Any]]:
     """Return the metadata of each place, in the order in which the places were first filled.
 
     Of a place that was filled twice the later frame counts, like its pixels. A line that cannot be read (power loss

@@ -7,12 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.detection import documents_in
-from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest
-from ome_writers.formats.ome_xml.annotations import acquisition_facts, value_of
-from ome_writers.formats.ometiff.entry_file import dataset_at
-from ome_writers.formats.ometiff.first_page import metadata_file, ome_xml_text, parsed
-from ome_writers.formats.omezarr.group_metadata import image_groups, own_attributes, read_document
+from ome_writers.formats.detection import ome_xml_files
+from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest_entries
+from ome_writers.formats.ome_xml.annotations import parse_value, read_acquisition_annotation
+from ome_writers.formats.ometiff.entry_file import resolve_entry_file
+from ome_writers.formats.ometiff.first_page import (
+    parse_ome_xml,
+    read_ome_xml,
+    referenced_metadata_file,
+)
+from ome_writers.formats.omezarr.group_metadata import (
+    image_groups,
+    ome_writers_attributes,
+    read_json_object,
+)
 from ome_writers.units import kind_of, ngff_name, si_value
 from ome_writers.untrusted import MAX_IMAGES, check_count, guard_reader, parse_json, read_lines
 
@@ -25,7 +33,7 @@ if TYPE_CHECKING:
 
     Frames = list[dict[str, Any]]
 
-__all__ = ["frames_by_image", "ome_xml", "read_frame_metadata"]
+__all__ = ["frame_metadata_by_image", "read_dataset_ome_xml", "read_frame_metadata"]
 
 _PLANE_KEYS = {
     "DeltaT": "delta_t",
@@ -62,7 +70,7 @@ def read_frame_metadata(path: str | PathLike[str]) -> Frames:
     UnsupportedError
         If it is none of the three; InvalidFileError if it is damaged, or not safe to read.
     """
-    by_image = frames_by_image(path)
+    by_image = frame_metadata_by_image(path)
     if len(by_image) == 1:
         return by_image[0][1]
     key = "image"
@@ -71,9 +79,9 @@ def read_frame_metadata(path: str | PathLike[str]) -> Frames:
     return [{**frame, key: image} for image, frames in by_image for frame in frames]
 
 
-def frames_by_image(path: str | PathLike[str]) -> list[tuple[str | int, Frames]]:
+def frame_metadata_by_image(path: str | PathLike[str]) -> list[tuple[str | int, Frames]]:
     """Return the frames of `read_frame_metadata` for each image: its group's path in OME-Zarr, else its number."""
-    path = dataset_at(Path(path))
+    path = resolve_entry_file(Path(path))
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist.")
     with guard_reader(path):
@@ -81,7 +89,7 @@ def frames_by_image(path: str | PathLike[str]) -> list[tuple[str | int, Frames]]
             for mark, read in _FOLDERS.items():
                 if (path / mark).is_file():
                     return read(path)
-            if documents := documents_in(path):
+            if documents := ome_xml_files(path):
                 return _tiff(documents[0], path)
         elif path.suffix.lower() in (".tif", ".tiff", ".ome"):
             return _tiff(path)
@@ -92,16 +100,16 @@ def _zarr(root: Path) -> list[tuple[str | int, Frames]]:
     found: list[tuple[str | int, Frames]] = []
     for group in image_groups(root):
         folder = root / group
-        frames = own_attributes(folder, root).get("frame_metadata")
+        frames = ome_writers_attributes(folder, root).get("frame_metadata")
         # the document says that it is in the journal, or nothing yet
         if not isinstance(frames, list):
-            frames = latest(read_lines(folder / JOURNAL_NAME, root=root))
+            frames = latest_entries(read_lines(folder / JOURNAL_NAME, root=root))
         found.append((group, [frame for frame in frames if isinstance(frame, dict)]))
     return found
 
 
 def _scratch(root: Path) -> list[tuple[str | int, Frames]]:
-    images = read_document(root / "manifest.json").get("position_shapes")
+    images = read_json_object(root / "manifest.json").get("position_shapes")
     count = len(images) if isinstance(images, list) else 1
     check_count(count, f"{root}: the number of images", MAX_IMAGES)
     found: dict[int, dict[tuple[int, ...], dict[str, Any]]] = {n: {} for n in range(count)}
@@ -118,7 +126,7 @@ _FOLDERS: dict[str, Callable[[Path], list[tuple[str | int, Frames]]]] = {
 }
 
 
-def ome_xml(path: Path) -> Element:
+def read_dataset_ome_xml(path: Path) -> Element:
     """Return the OME-XML of an OME-TIFF: a file, or the folder of a set; a companion file is followed.
 
     Raises
@@ -129,25 +137,25 @@ def ome_xml(path: Path) -> Element:
     file, root = path, None
     if path.is_dir():
         root = path
-        documents = documents_in(path)
+        documents = ome_xml_files(path)
         if not documents:
             raise UnsupportedError(f"{path} holds no OME-TIFF.")
         file = documents[0]
-    xml = parsed(ome_xml_text(file, root), file)
+    xml = parse_ome_xml(read_ome_xml(file, root), file)
     pointer = xml.find("{*}BinaryOnly")
     if pointer is not None:
-        other = metadata_file(file.parent, pointer.get("MetadataFile", ""))
-        xml = parsed(ome_xml_text(other, file.parent), other)
+        other = referenced_metadata_file(file.parent, pointer.get("MetadataFile", ""))
+        xml = parse_ome_xml(read_ome_xml(other, file.parent), other)
     return xml
 
 
 def _tiff(file: Path, root: Path | None = None) -> list[tuple[str | int, Frames]]:
-    xml = ome_xml(root or file)
+    xml = read_dataset_ome_xml(root or file)
     annotations = {
         a.get("ID"): a for a in xml.iterfind("{*}StructuredAnnotations/{*}MapAnnotation")
     }
     images = xml.findall("{*}Image")
-    axes = str(acquisition_facts(xml).get("axes", ""))
+    axes = str(read_acquisition_annotation(xml).get("axes", ""))
     found: list[tuple[str | int, Frames]] = []
     for number, image in enumerate(images):
         pixels = image.find("{*}Pixels")
@@ -169,7 +177,7 @@ def _planes(pixels: Element, annotations: dict[str | None, Element]) -> Iterator
         for reference in plane.iterfind("{*}AnnotationRef"):
             annotation = annotations.get(reference.get("ID"))
             for pair in annotation.iterfind("{*}Value/{*}M") if annotation is not None else ():
-                entry[pair.get("K", "")] = value_of(pair.text or "")
+                entry[pair.get("K", "")] = parse_value(pair.text or "")
         yield entry
 
 
@@ -194,7 +202,7 @@ def _journalled(file: Path, pixels: Element, number: int, axes: str) -> Frames:
     name = Path(link.get("FileName", file.name) if link is not None else file.name).name
     for journal in (f"{name}.jsonl", f".{name}.{number}.jsonl", f".{name}.jsonl"):
         if (file.parent / journal).is_file():
-            frames = latest(read_lines(file.parent / journal, root=file.parent))
+            frames = latest_entries(read_lines(file.parent / journal, root=file.parent))
             for frame in frames:
                 index = frame["storage_index"]
                 # axes that the image does not have come first in its DimensionOrder

@@ -15,14 +15,18 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.detection import documents_in
+from ome_writers.formats.detection import ome_xml_files
 from ome_writers.formats.frame_metadata import JOURNAL_NAME
-from ome_writers.formats.ome_xml import acquisition_facts
-from ome_writers.formats.ometiff.entry_file import set_of_entry
-from ome_writers.formats.ometiff.first_page import ome_xml_text, parsed, software
-from ome_writers.formats.omezarr.documents import XML_KEY
-from ome_writers.formats.omezarr.group_metadata import group_attributes, image_groups, read_document
-from ome_writers.formats.omezarr.layout import below
+from ome_writers.formats.ome_xml import read_acquisition_annotation
+from ome_writers.formats.ometiff.entry_file import entry_file_target
+from ome_writers.formats.ometiff.first_page import parse_ome_xml, read_ome_xml, read_software
+from ome_writers.formats.omezarr.group_metadata import (
+    group_attributes,
+    image_groups,
+    read_json_object,
+)
+from ome_writers.formats.omezarr.layout import join_key
+from ome_writers.formats.omezarr.metadata import XML_KEY
 from ome_writers.formats.scratch import MANIFEST
 
 if TYPE_CHECKING:
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from xml.etree.ElementTree import Element
 
-__all__ = ["foreign_files", "is_own_entry", "left_by_start"]
+__all__ = ["foreign_files", "foreign_files_of_aborted_start", "is_own_entry"]
 
 _STATUSES = ("writing", "complete", "cancelled", "failed")
 _CHUNK = re.compile(r"(?P<array>.*)/c(?:[/.][0-9]+)*", re.DOTALL)
@@ -43,15 +47,8 @@ _TEMPORARY = (
 )
 _STAGE = "/.stage.tmp/"
 _MADE_BY_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}
-_UNREADABLE = (
-    UnsupportedError,
-    OSError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    TypeError,
-    ValueError,
-)
+_UNREADABLE: tuple[type[Exception], ...] = (UnsupportedError, OSError, ArithmeticError)
+_UNREADABLE += (AttributeError, LookupError, TypeError, ValueError)
 _BIG_TIFF = b"II+\0\x08\0\0\0"
 _LEGACY = re.compile(r"0\.[0-9]+\.[0-9]+.*")
 
@@ -85,10 +82,12 @@ def foreign_files(path: Path, is_lock: Callable[[str], bool]) -> list[str] | Non
 
 def is_own_entry(path: Path) -> bool:
     """Whether a file is the entry file that this library wrote for a set: it contains no frames."""
-    return not path.is_symlink() and set_of_entry(path) is not None and _is_by_us(path)
+    return not path.is_symlink() and entry_file_target(path) is not None and _is_by_us(path)
 
 
-def left_by_start(path: Path, is_lock: Callable[[str], bool], *, locked: bool) -> list[str]:
+def foreign_files_of_aborted_start(
+    path: Path, is_lock: Callable[[str], bool], *, locked: bool
+) -> list[str]:
     """Return the files at `path` that a stream which was killed as it began has not made; see `foreign_files`.
 
     Parameters
@@ -172,10 +171,10 @@ def _zarr(root: Path) -> Callable[[str], bool] | None:
     arrays = set()
     for group in image_groups(root):
         folders = group.split("/")
-        files |= {below("/".join(folders[:n]), "zarr.json") for n in range(len(folders) + 1)}
-        files.add(below(group, JOURNAL_NAME))
+        files |= {join_key("/".join(folders[:n]), "zarr.json") for n in range(len(folders) + 1)}
+        files.add(join_key(group, JOURNAL_NAME))
         for multiscale in group_attributes(root / group)["ome"]["multiscales"]:
-            arrays |= {below(group, level["path"]) for level in multiscale["datasets"]}
+            arrays |= {join_key(group, level["path"]) for level in multiscale["datasets"]}
     files |= {f"{array}/zarr.json" for array in arrays}
 
     def belongs(file: str) -> bool:
@@ -200,7 +199,7 @@ def _is_legacy_zarr(root: Path) -> bool:
 
 
 def _scratch(root: Path) -> Callable[[str], bool] | None:
-    manifest = read_document(root / MANIFEST)
+    manifest = read_json_object(root / MANIFEST)
     facts = manifest.get("ome_writers", {"version": manifest.get("version", "1.0.0")})
     settings = manifest.get("settings", manifest)  # version 0.3 had them at the top
     shapes = manifest.get("position_shapes")
@@ -218,7 +217,7 @@ def _scratch(root: Path) -> Callable[[str], bool] | None:
 
 def _tiff_set(folder: Path) -> Callable[[str], bool] | None:
     """Return which files belong to a set of OME-TIFF files: those that its OME-XML names, if they have its UUIDs."""
-    found = next(filter(None, map(_main_document, documents_in(folder))), None)
+    found = next(filter(None, map(_main_document, ome_xml_files(folder))), None)
     if found is None:
         return None
     main, uuids = found
@@ -237,7 +236,7 @@ def _tiff_set(folder: Path) -> Callable[[str], bool] | None:
 def _main_document(file: Path) -> tuple[str, dict[str, str]] | None:
     """Return the name of a file that holds the OME-XML of a set, and the UUIDs in it; None if it does not."""
     try:
-        document = parsed(ome_xml_text(file), file)
+        document = parse_ome_xml(read_ome_xml(file), file)
     except UnsupportedError:
         return None
     uuids = _uuids(document)
@@ -251,13 +250,13 @@ def _uuids(document: Element) -> dict[str, str]:
 
 
 def _has_facts(document: Element) -> bool:
-    facts = acquisition_facts(document)
+    facts = read_acquisition_annotation(document)
     return _proves(facts, earlier=facts.get("status") in _STATUSES and "frames_written" in facts)
 
 
 def _uuid(file: Path) -> str:
     """Return the UUID of a file, for which no more of its OME-XML is parsed than the first element."""
-    events = ElementTree.iterparse(BytesIO(ome_xml_text(file)), ("start",))
+    events = ElementTree.iterparse(BytesIO(read_ome_xml(file)), ("start",))
     return next((str(element.get("UUID", "")) for _, element in events), "")
 
 
@@ -266,7 +265,7 @@ def _is_own_file(file: Path, *, part: bool = False) -> bool:
     if part or not _is_by_us(file):
         return part and _is_by_us(file)
     try:
-        document = parsed(ome_xml_text(file), file)
+        document = parse_ome_xml(read_ome_xml(file), file)
     except (UnsupportedError, OSError):
         return False
     return _has_facts(document) and not _uuids(document)
@@ -275,7 +274,7 @@ def _is_own_file(file: Path, *, part: bool = False) -> bool:
 def _is_by_us(file: Path) -> bool:
     """Whether a TIFF's Software tag names this library: another program that writes the file again replaces it."""
     try:
-        return not file.is_symlink() and software(file).startswith(b"ome-writers ")
+        return not file.is_symlink() and read_software(file).startswith(b"ome-writers ")
     except (UnsupportedError, OSError):
         return False
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["alphanumeric", "distinct", "path_component"]
+__all__ = ["alphanumeric_component", "make_distinct", "path_component"]
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff<>:"/\\|?*]')
 _RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
@@ -38,7 +38,7 @@ def path_component(name: str) -> str:
     return safe
 
 
-def alphanumeric(name: str, otherwise: str) -> str:
+def alphanumeric_component(name: str, otherwise: str) -> str:
     """Return a name of ASCII letters and digits only, as NGFF asks of a plate's rows and columns.
 
     Other characters are left out; what has none of these becomes `otherwise`.
@@ -52,7 +52,7 @@ def alphanumeric(name: str, otherwise: str) -> str:
     return f"{otherwise}{safe}" if not safe or safe.upper() in _RESERVED else safe
 
 
-def distinct(names: Iterable[str], *, joint: str = "_") -> list[str]:
+def make_distinct(names: Iterable[str], *, joint: str = "_") -> list[str]:
     """Return the names with those that collide made distinct.
 
     Names collide when they differ in case only, or in how Unicode composes them: some file systems take them for one.

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ome_writers.formats.path_names import alphanumeric, distinct
+from ome_writers.formats.path_names import alphanumeric_component, make_distinct
 
 if TYPE_CHECKING:
     from ome_writers.routing import ImagePlan, Plan
@@ -67,7 +67,7 @@ def _well(position: Position | None) -> tuple[str, str]:
 
 
 def _components(names: list[str], otherwise: str) -> dict[str, str]:
-    paths = distinct((alphanumeric(name, otherwise) for name in names), joint="")
+    paths = make_distinct((alphanumeric_component(name, otherwise) for name in names), joint="")
     return dict(zip(names, paths, strict=True))
 
 
@@ -80,7 +80,9 @@ def _field_paths(images: list[ImagePlan]) -> list[str]:
     names = [image.position.name if image.position else "" for image in images]
     times = Counter(name.casefold() for name in names)
     paths = [
-        name if alphanumeric(name, "field") == name and times[name.casefold()] == 1 else str(number)
+        name
+        if alphanumeric_component(name, "field") == name and times[name.casefold()] == 1
+        else str(number)
         for number, name in enumerate(names)
     ]
     # a position may be named like the number of another field

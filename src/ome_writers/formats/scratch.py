@@ -10,9 +10,15 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.formats.documents import Layout, Outcome, check_global, new_id, own_version
+from ome_writers.formats.dataset_metadata import (
+    Layout,
+    Outcome,
+    check_global_metadata,
+    library_version,
+    new_dataset_id,
+)
 from ome_writers.formats.frame_metadata import JOURNAL_NAME
-from ome_writers.formats.strict_json import plain
+from ome_writers.formats.strict_json import to_plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,24 +26,32 @@ if TYPE_CHECKING:
     from ome_writers.formats.frame_metadata import Journal
     from ome_writers.routing import Plan
 
-__all__ = ["ScratchDocuments", "lay_out"]
+__all__ = ["ScratchMetadata", "lay_out"]
 
 MANIFEST = "manifest.json"
 
 
 def lay_out(plan: Plan) -> Layout:
     """Return the layout of a scratch store; without a path it is a temporary folder that goes with the stream."""
-    keep = None
+    folder = None
     if plan.settings.root_path:
         root = Path(plan.settings.output_path)
     else:
-        keep = _Folder()
-        root = keep.path
+        folder = _TemporaryFolder()
+        root = folder.path
     names = tuple(f"pos_{image.number}.dat" for image in plan.images)
-    return Layout(root, root, names, names, (JOURNAL_NAME,) * len(names), place=_place, keep=keep)
+    return Layout(
+        root,
+        root,
+        names,
+        names,
+        (JOURNAL_NAME,) * len(names),
+        encode_address=_encode_address,
+        temporary_folder=folder,
+    )
 
 
-class _Folder:
+class _TemporaryFolder:
     """A temporary folder that is removed when nobody holds this any more."""
 
     def __init__(self) -> None:
@@ -45,18 +59,18 @@ class _Folder:
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
-def _place(image: int, index: tuple[int, ...]) -> bytes:
+def _encode_address(image: int, index: tuple[int, ...]) -> bytes:
     return b'"_pos":%d,"_idx":[%s]' % (image, ",".join(map(str, index)).encode())
 
 
-class ScratchDocuments:
-    """The manifest; see `formats.documents.Documents`."""
+class ScratchMetadata:
+    """The manifest; see `DatasetMetadata`."""
 
     def __init__(self, plan: Plan, layout: Layout) -> None:
         self._plan = plan
         self._layout = layout  # keeps a temporary folder alive
         self._globals: dict[str, Any] = {}
-        self._id = new_id()
+        self._id = new_dataset_id()
         self._outcome = Outcome("writing", 0, tuple(i.array.shape for i in plan.images))
         self._dirty = True
 
@@ -66,8 +80,8 @@ class ScratchDocuments:
             self._dirty = False
             settings = self._plan.settings.model_dump(mode="json")
             manifest = {
-                "version": own_version(),
-                "ome_writers": {"id": self._id, "version": own_version()},
+                "version": library_version(),
+                "ome_writers": {"id": self._id, "version": library_version()},
                 **settings,  # where readers of version 0.3 find dimensions, format and dtype
                 "settings": settings,
                 "position_shapes": [list(shape) for shape in self._outcome.shapes],
@@ -87,16 +101,16 @@ class ScratchDocuments:
             raise TypeError(
                 "Expected dict[str, Any]: namespace to metadata, as get_metadata() returns it."
             )
-        self._globals = plain(metadata)
+        self._globals = to_plain_json(metadata)
         self._dirty = True
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
         """Attach metadata to the whole."""
-        check_global(namespace, metadata)
-        self._globals[namespace] = plain(dict(metadata))
+        check_global_metadata(namespace, metadata)
+        self._globals[namespace] = to_plain_json(dict(metadata))
         self._dirty = True
 
-    def progress(self, outcome: Outcome) -> tuple[()]:
+    def update_progress(self, outcome: Outcome) -> tuple[()]:
         """Record how far the acquisition is."""
         self._dirty |= outcome.frames_written != self._outcome.frames_written
         self._outcome = outcome
@@ -107,6 +121,6 @@ class ScratchDocuments:
         self._outcome = outcome
         self._dirty = True
 
-    def journal_obsolete(self) -> tuple[int, ...]:
+    def embedded_journals(self) -> tuple[int, ...]:
         """Return nothing: the journal is part of the store."""
         return ()

@@ -14,7 +14,14 @@ from pydantic_core import from_json, to_json
 
 from ome_writers.errors import MetadataError
 
-__all__ = ["MAX_DEPTH", "PLAIN_TYPES", "check_readable", "culprit", "plain", "to_strict_json"]
+__all__ = [
+    "MAX_DEPTH",
+    "PLAIN_TYPES",
+    "check_readable",
+    "offending_key",
+    "to_plain_json",
+    "to_strict_json",
+]
 
 MAX_DEPTH = 128
 """Levels of nesting of metadata; readers take some 200 levels, of which documents use a few themselves."""
@@ -69,7 +76,7 @@ def check_readable(encoded: bytes) -> None:
             raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
 
 
-def plain(metadata: Any) -> dict[str, Any]:
+def to_plain_json(metadata: Any) -> dict[str, Any]:
     """Return a deep copy of a mapping that is strict JSON.
 
     Raises
@@ -81,12 +88,12 @@ def plain(metadata: Any) -> dict[str, Any]:
         copied: dict[str, Any] = from_json(to_strict_json(dict(metadata)))
     except (ValueError, TypeError, RecursionError) as error:
         raise MetadataError(
-            f"The metadata cannot be written as JSON ({culprit(metadata)}): {error}."
+            f"The metadata cannot be written as JSON ({offending_key(metadata)}): {error}."
         ) from error
     return copied
 
 
-def culprit(metadata: Any) -> str:
+def offending_key(metadata: Any) -> str:
     """Name the first key whose value cannot be written."""
     if isinstance(metadata, Mapping):
         for key, value in metadata.items():

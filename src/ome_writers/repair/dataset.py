@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputLockedError
-from ome_writers.formats.detection import format_at
-from ome_writers.formats.ometiff.entry_file import dataset_at
+from ome_writers.formats.detection import detect_format
+from ome_writers.formats.ometiff.entry_file import resolve_entry_file
 from ome_writers.repair import ometiff, omezarr
 from ome_writers.storage.exclusive_lock import claimed
 from ome_writers.storage.lock_file import lock_owner, lock_path
@@ -72,8 +72,8 @@ def repair(path: str | PathLike[str], *, dry_run: bool = False) -> Repair:
         If it is neither an OME-Zarr nor an OME-TIFF of this library, or another program has rewritten it: then
         nothing is changed.
     """
-    root = dataset_at(Path(path))
-    found = format_at(root)
+    root = resolve_entry_file(Path(path))
+    found = detect_format(root)
     with ExitStack() as stack:
         if not dry_run:
             with suppress(PermissionError):  # then nobody begins a stream beside it, either

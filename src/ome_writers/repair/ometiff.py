@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.detection import documents_in
-from ome_writers.formats.ometiff.entry_file import entry_file, entry_of_set, entry_xml
-from ome_writers.formats.ometiff.first_page import ome_xml_text
+from ome_writers.formats.detection import ome_xml_files
+from ome_writers.formats.ometiff.entry_file import (
+    find_entry_file,
+    render_entry_file,
+    render_entry_xml,
+)
+from ome_writers.formats.ometiff.first_page import read_ome_xml
 from ome_writers.formats.ometiff.recovery_xml import RecoveryXml
 from ome_writers.repair.plane_survey import Left, Told
 from ome_writers.storage import files
@@ -46,10 +50,10 @@ class _Work:
         self._folder = root if root.is_dir() else root.parent
         names = [root.name]
         if root.is_dir():
-            names = sorted(f.name for f in documents_in(root))
+            names = sorted(f.name for f in ome_xml_files(root))
         self._texts: dict[str, RecoveryXml] = {}
         for name in names:
-            xml = ome_xml_text(self._path(name), self._folder if root.is_dir() else None)
+            xml = read_ome_xml(self._path(name), self._folder if root.is_dir() else None)
             if b"<BinaryOnly" not in xml[:4096]:
                 try:
                     self._texts[name] = RecoveryXml(xml)
@@ -71,7 +75,7 @@ class _Work:
         waiting = {
             name: text
             for name, text in self._texts.items()
-            if text.writing or any(not text.has_planes(number) for number in journals)
+            if text.is_writing or any(not text.has_planes(number) for number in journals)
         }
         lock = lock_path(self._root, folder=self._root.is_dir())
         if waiting or lock.exists():
@@ -97,7 +101,7 @@ class _Work:
         chains = {name: IfdRepair(self._path(name)) for name in self._tiffs()}
         for chain in chains.values():
             chain.refuse_foreign()
-        told = next((t for t in self._texts.values() if not t.writing), None)
+        told = next((t for t in self._texts.values() if not t.is_writing), None)
         left: Left | Told = (
             Left(self._text, chains, self._root.name, journals)
             if told is None
@@ -121,12 +125,14 @@ class _Work:
         for name, one in waiting.items():
             path = self._path(name)
             what = (
-                f"status is writing: {left.status}" if one.writing else "not all metadata: embedded"
+                f"status is writing: {left.status}"
+                if one.is_writing
+                else "not all metadata: embedded"
             )
             yield Finding(path, f"the OME-XML is not up to date, {what}")
             if self._dry_run:
                 continue
-            xml = one.finished(left.sizes, left.runs, journals, left.status, left.frames)
+            xml = one.render_finished(left.sizes, left.runs, journals, left.status, left.frames)
             if name.lower().endswith(_COMPANION):
                 files.replace(path, xml, durable=True)
             elif name in anew:
@@ -139,14 +145,14 @@ class _Work:
 
     def _renew_entry(self) -> Iterator[Finding]:
         """Bring the entry file of a set up to date with it."""
-        entry = entry_of_set(self._root) if self._root.is_dir() else None
+        entry = find_entry_file(self._root) if self._root.is_dir() else None
         if entry is None:
             return
-        xml = ome_xml_text(self._path(next(iter(self._texts))))
-        if ome_xml_text(entry) != entry_xml(xml, self._root.name):
+        xml = read_ome_xml(self._path(next(iter(self._texts))))
+        if read_ome_xml(entry) != render_entry_xml(xml, self._root.name):
             yield Finding(entry, "the entry file is not up to date with its set: written again")
             if not self._dry_run:
-                files.replace(entry, entry_file(xml, self._root.name), durable=True)
+                files.replace(entry, render_entry_file(xml, self._root.name), durable=True)
 
     def _home(self, image: RecoveredImage) -> str:
         return image.file or self._root.name

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import Journal, Outcome
-from ome_writers.formats.frame_metadata import end_lines, latest
-from ome_writers.formats.omezarr.documents import XML_KEY, ZarrDocuments
-from ome_writers.formats.omezarr.group_metadata import group_attributes, read_document, stored_plan
+from ome_writers.formats.frame_metadata import latest_entries, truncate_partial_line
+from ome_writers.formats.omezarr.group_metadata import (
+    group_attributes,
+    plan_from_settings,
+    read_json_object,
+)
 from ome_writers.formats.omezarr.layout import stored_layout
+from ome_writers.formats.omezarr.metadata import XML_KEY, ZarrMetadata
 from ome_writers.storage import files
 from ome_writers.storage.finding import Finding
 from ome_writers.storage.lock_file import LOCK_NAME, lock_path
@@ -61,16 +65,16 @@ class _Work:
             growing = image.array.growing is not None
             survey = remains.survey(_axis(image), _channel(image), whole=growing)
             surveys.append(survey)
-            document = read_document(self._root / key / "zarr.json")
+            document = read_json_object(self._root / key / "zarr.json")
             shapes.append(tuple(document.get("shape", image.array.shape)))
         for key in self._layout.journals:
             path = files.contained(self._root, key)
-            if end_lines(path, dry_run=self._dry_run):
+            if truncate_partial_line(path, dry_run=self._dry_run):
                 yield Finding(path, "the journal ends in the middle of a line: cut off")
-        journal = Journal.found(self._root, self._layout.journals)
+        journal = Journal.open_existing(self._root, self._layout.journals)
         if self._writing:
             self._told = [
-                _told(latest(journal.lines(i.number)), _axis(i)) for i in self._plan.images
+                _told(latest_entries(journal.lines(i.number)), _axis(i)) for i in self._plan.images
             ]
             shapes = [self._final(i, shapes[i.number], surveys) for i in self._plan.images]
         yield from self._show(shapes)
@@ -108,7 +112,7 @@ class _Work:
         """Bring the documents of the arrays up to date."""
         for image, key, shape in zip(self._plan.images, self._layout.arrays, shapes, strict=True):
             path = self._root / key / "zarr.json"
-            document = read_document(path)
+            document = read_json_object(path)
             if not document:
                 document = array_document(image.array, shape)
                 what = "the document of an array is missing: made again"
@@ -125,7 +129,7 @@ class _Work:
         self, surveys: list[Survey], shapes: list[tuple[int, ...]], journal: Journal
     ) -> Iterator[Finding]:
         """Bring the documents of the groups up to date, and remove the journals that they contain."""
-        documents = ZarrDocuments(self._plan, self._layout)
+        documents = ZarrMetadata(self._plan, self._layout)
         groups = {path: group_attributes(self._root / path) for path in documents.paths}
         documents.adopt({path: found for path, found in groups.items() if found})
         unfinished = self._writing or self._waiting(groups, journal)
@@ -139,7 +143,7 @@ class _Work:
             what = "is not up to date" if path.exists() else "is missing"
             self._put(key, content)
             yield Finding(path, f"the document {what}: written")
-        for image in documents.journal_obsolete():
+        for image in documents.embedded_journals():
             path = self._root / self._layout.journals[image]
             if not self._dry_run:
                 journal.discard(image)
@@ -206,7 +210,7 @@ class _Work:
 def _refuse_rewritten(root: Path, plan: Plan, layout: Layout) -> None:
     """Refuse arrays that are not cut, typed and shaped as the settings of the dataset have them."""
     for image, key in zip(plan.images, layout.arrays, strict=True):
-        document = read_document(root / key / "zarr.json", root)
+        document = read_json_object(root / key / "zarr.json", root)
         if not document:
             continue  # missing or torn: it is made again
         shape = check_shape(document.get("shape"), f"{root}/{key}", axes=len(image.array.shape))
@@ -231,13 +235,13 @@ def plan_of(root: Path) -> Plan:
     ours = group_attributes(root).get("ome_writers")
     stored = ours.get("settings") if isinstance(ours, dict) else None
     if not isinstance(stored, dict) or stored.get("format", {}).get("name") != "ome-zarr":
-        if not read_document(root / "zarr.json"):
+        if not read_json_object(root / "zarr.json"):
             raise UnsupportedError(f"{root} cannot be repaired: its zarr.json is no JSON document.")
         raise UnsupportedError(
             f"{root} was not written by this library and cannot be repaired: its zarr.json has no settings."
         )
     try:
-        plan = stored_plan(stored)
+        plan = plan_from_settings(stored)
     except UnsupportedError as error:
         raise UnsupportedError(
             f"{root} was written by another version, whose settings are not understood here: {error}"
@@ -250,7 +254,7 @@ def _with_stored_shards(root: Path, plan: Plan) -> Plan:
     images = []
     for image, key in zip(plan.images, stored_layout(plan, root).arrays, strict=True):
         chunks = image.array.chunks
-        document = read_document(root / key / "zarr.json")
+        document = read_json_object(root / key / "zarr.json")
         if image.array.shards is None and document:
             sharded = array_document(replace(image.array, shards=chunks), image.array.shape)
             if _layout_of(document) == _layout_of(sharded):
@@ -288,5 +292,5 @@ def _same(path: Path, content: bytes) -> bool:
     if not path.exists():
         return False
     if path.suffix == ".json":
-        return bool(read_document(path) == json.loads(content))
+        return bool(read_json_object(path) == json.loads(content))
     return path.read_bytes() == content

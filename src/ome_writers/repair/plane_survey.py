@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ome_writers.formats.frame_metadata import latest
+from ome_writers.formats.frame_metadata import latest_entries
 from ome_writers.untrusted import MAX_FRAMES, check_count, read_lines
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Left:
         self.frames = sum(
             max(len(planes), places) for planes, (places, _) in zip(landed, told, strict=True)
         )
-        self.status = "complete" if self.frames == text.expected else "failed"
+        self.status = "complete" if self.frames == text.frames_expected else "failed"
         self.sizes = [
             self._extents(number, len(pages[number]), landed[number], told[number][1])
             for number in range(len(text.images))
@@ -85,21 +85,21 @@ class Left:
     def _slow(self, number: int) -> str:
         """Return the axis along which an image may be shorter, or longer, than it says."""
         image = self._text.images[number]
-        several = (letter for letter in image.order if image.sizes[letter] > 1)
-        return self._text.growing or next(several, image.order[-1])
+        several = (letter for letter in image.axes if image.sizes[letter] > 1)
+        return self._text.growing_axis or next(several, image.axes[-1])
 
     def _inner(self, number: int) -> int:
         image = self._text.images[number]
-        return image.planes // image.sizes[self._slow(number)]
+        return image.plane_count // image.sizes[self._slow(number)]
 
     def _pages(self, number: int) -> list[int]:
         """Return the page of each plane; of an image without an end, of all that the chain leads to."""
         image, name = self._text.images[number], self._files[number]
-        if not self._text.growing or not self._chains:
-            check_count(image.planes, f"{name}: the number of planes", MAX_FRAMES)
-            found = [0] * image.planes
+        if not self._text.growing_axis or not self._chains:
+            check_count(image.plane_count, f"{name}: the number of planes", MAX_FRAMES)
+            found = [0] * image.plane_count
             for plane, page, count in image.runs:
-                check_count(plane + count, f"{name}: the last plane", image.planes)
+                check_count(plane + count, f"{name}: the last plane", image.plane_count)
                 found[plane : plane + count] = range(page, page + count)
             return found
         members = [n for n, other in enumerate(self._files) if other == name]
@@ -119,11 +119,11 @@ class Left:
         """Return how many places have metadata, and how far they reach along the slow axis."""
         if number not in journals:
             return 0, 0
-        frames = latest(read_lines(journals[number]))
+        frames = latest_entries(read_lines(journals[number]))
         reached = 0
         for frame in frames:
             index = frame["storage_index"]
-            axis = self._text.axes(number, len(index)).get(self._slow(number))
+            axis = self._text.axis_indices(number, len(index)).get(self._slow(number))
             reached = max(reached, index[axis] + 1 if axis is not None else 1)
         return len(frames), reached
 
@@ -131,9 +131,9 @@ class Left:
         image, slow = self._text.images[number], self._slow(number)
         planned = image.sizes[slow]
         reached = max(told, landed[-1] // self._inner(number) + 1 if landed else 0)
-        if self._text.growing:
+        if self._text.growing_axis:
             extent = min(max(planned, reached), pages // self._inner(number))
-        elif self._text.keeps or self.status == "complete":
+        elif self._text.keeps_planned_shape or self.status == "complete":
             extent = planned
         else:
             extent = min(planned, max(1, reached))
@@ -161,7 +161,7 @@ class Told:
     def __init__(self, text: RecoveryXml, chains: Mapping[str, IfdRepair], home: str) -> None:
         self.sizes = [image.sizes for image in text.images]
         self.runs = [image.runs for image in text.images]
-        self.frames = text.frames
+        self.frames = text.frames_written
         self.status = text.status
         ends = dict.fromkeys(chains, 0)
         for image in text.images:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from ome_writers.errors import OMEWritersError, OutputExistsError, SettingsError, WriteError
-from ome_writers.formats import Journal, lay_out, open_documents
+from ome_writers.formats import Journal, create_metadata, lay_out
 from ome_writers.routing import arrival_order, resolve
 from ome_writers.settings import AcquisitionSettings, ScratchFormat
 from ome_writers.storage import ArrayTarget, Options, choose, open_engine
@@ -273,14 +273,16 @@ def _record(plan: Plan, row: EngineRow, layout: Layout, output: OutputClaim | No
     )
     engine = _open_engine(row, layout, targets, options)
     try:
-        documents = open_documents(plan, layout)
+        documents = create_metadata(plan, layout)
         for key, content in documents.render():
             engine.put(key, content)
         # then journals lie beside the file, and outlive it after a crash
         if layout.root != layout.output:
             for key in layout.journals:
                 (layout.root / key).unlink(missing_ok=True)
-        journal = Journal(layout.root, layout.journals, durable=durable, place=layout.place)
+        journal = Journal(
+            layout.root, layout.journals, durable=durable, encode_address=layout.encode_address
+        )
         names = layout.root if durable and output is not None else None
         return Recorder(str(layout.output), engine, documents, journal, output, names)
     except BaseException:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.formats import Status
-    from ome_writers.formats.frame_metadata import Record
+    from ome_writers.formats.frame_metadata import JournalEntry
     from ome_writers.routing import Address, ImagePlan, Plan
     from ome_writers.storage import EngineRow
     from ome_writers.streaming.first_frame import FirstFrameInference
@@ -213,7 +213,7 @@ class FrameWriter:
             longest_append=self.longest,
         )
 
-    def due(self) -> tuple[list[Record], Outcome]:
+    def due(self) -> tuple[list[JournalEntry], Outcome]:
         """Return what a flush has to bring to disk: lines of frame metadata, and how far the acquisition is."""
         if self._placement.unsettled:
             self.recover()
@@ -221,7 +221,7 @@ class FrameWriter:
         shapes, extents = tuple(self._progress.shapes()), self._progress.extents
         windows, now = dict(self._sampler.windows), datetime.now(timezone.utc)
         outcome = Outcome("writing", self.accepted, shapes, windows, extents, now)
-        return self.recorder.journal.take(), outcome
+        return self.recorder.journal.pop_pending(), outcome
 
     def end(self, *, failed: bool) -> None:
         """Bring all that was taken to disk, and say how it ended; errors are kept in the recorder."""
@@ -241,7 +241,7 @@ class FrameWriter:
         # in OME-Zarr their chunks are missing; in OME-TIFF nothing else tells them from black frames
         of_tiff = self.plan.settings.format.name == "ome-tiff"
         empty = self._placement.empty_planes(shapes) if of_tiff else {}
-        outcome = Outcome(status, written, tuple(shapes), windows, time=now, empty=empty)
+        outcome = Outcome(status, written, tuple(shapes), windows, time=now, empty_planes=empty)
         self.recorder.close_documents(outcome)
 
     def _progressed(self) -> tuple[int, int]:

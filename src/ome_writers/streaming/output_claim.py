@@ -14,8 +14,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputExistsError
-from ome_writers.formats.ometiff.entry_file import set_of_entry
-from ome_writers.formats.ownership import foreign_files, is_own_entry, left_by_start
+from ome_writers.formats.ometiff.entry_file import entry_file_target
+from ome_writers.formats.ownership import (
+    foreign_files,
+    foreign_files_of_aborted_start,
+    is_own_entry,
+)
 from ome_writers.storage.exclusive_lock import Lock, acquire
 from ome_writers.storage.files import move
 from ome_writers.storage.lock_file import LOCK_NAME, beside, lock_owner, lock_path, refusal
@@ -189,7 +193,7 @@ class OutputClaim:
 
     def _refuse_if_locked(self) -> None:
         _refuse_if_locked(self._lock_path, self.path)
-        folder = None if self._folder else set_of_entry(self.path)
+        folder = None if self._folder else entry_file_target(self.path)
         if folder is not None:
             _refuse_if_locked(lock_path(folder, folder=True), folder)
 
@@ -198,7 +202,7 @@ class OutputClaim:
         if not os.path.lexists(entry):
             return
         _refuse_if_locked(lock_path(entry, folder=False), entry)
-        folder = set_of_entry(entry) if is_own_entry(entry) else None
+        folder = entry_file_target(entry) if is_own_entry(entry) else None
         if folder is not None and not folder.exists():
             return
         if not self._overwrite:
@@ -247,7 +251,7 @@ class OutputClaim:
             raise self._exists(
                 " and is not a dataset that this library wrote; overwrite=True does not remove it"
             )
-        return left_by_start(self.path, is_mark, locked=locked)
+        return foreign_files_of_aborted_start(self.path, is_mark, locked=locked)
 
 
 def _exists(path: Path, why: str = "") -> OutputExistsError:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import WriteError, describe_frames
-from ome_writers.formats import CarryingDocuments, GrowingDocuments
+from ome_writers.formats import SupportsCarryOver, SupportsGrow
 from ome_writers.storage import Failure, PatchingEngine, SettlingEngine
 from ome_writers.storage.files import sync_folder
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from ome_writers.formats import Documents, Journal, Outcome
-    from ome_writers.formats.frame_metadata import Record
+    from ome_writers.formats import DatasetMetadata, Journal, Outcome
+    from ome_writers.formats.frame_metadata import JournalEntry
     from ome_writers.storage import Engine
     from ome_writers.streaming.output_claim import OutputClaim
 
@@ -46,7 +46,7 @@ class Recorder:
         self,
         where: str,
         engine: Engine,
-        documents: Documents,
+        documents: DatasetMetadata,
         journal: Journal,
         output: OutputClaim | None,
         synced: Path | None = None,
@@ -100,7 +100,7 @@ class Recorder:
         error.__cause__ = first
         return error
 
-    def flush(self, taken: Callable[[], tuple[Sequence[Record], Outcome]]) -> None:
+    def flush(self, taken: Callable[[], tuple[Sequence[JournalEntry], Outcome]]) -> None:
         """Bring to disk what `taken` returns: the journal's lines, and how far the acquisition is."""
         with self._flushing:
             lines, outcome = taken()
@@ -125,7 +125,7 @@ class Recorder:
         """Bring all pixels and all frame metadata to disk, and give the arrays their final shapes."""
         with self._flushing:
             self._try(lambda: self.engine.close(shapes))
-            self._try(lambda: self.journal.write(self.journal.take()))
+            self._try(lambda: self.journal.write(self.journal.pop_pending()))
 
     def close_documents(self, outcome: Outcome) -> None:
         """Write the final documents, and let others write to the output path."""
@@ -135,7 +135,7 @@ class Recorder:
             if said and isinstance(self.engine, SettlingEngine):
                 self._try(self.engine.settle)
             if not self._failures:
-                for image in self._documents.journal_obsolete():
+                for image in self._documents.embedded_journals():
                     self.journal.discard(image)
         if self._output is not None:
             self._try(self._output.release)
@@ -145,7 +145,7 @@ class Recorder:
     @property
     def can_be_replaced(self) -> bool:
         """Whether all that was said of the dataset could be said of another one."""
-        return not self._edited or isinstance(self._documents, CarryingDocuments)
+        return not self._edited or isinstance(self._documents, SupportsCarryOver)
 
     def discard(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Remove the output."""
@@ -166,7 +166,7 @@ class Recorder:
     def inherit(self, earlier: Recorder) -> None:
         """Say of this dataset what was said of one that it replaces; see `can_be_replaced`."""
         with self._speaking:
-            if earlier._edited and isinstance(self._documents, CarryingDocuments):
+            if earlier._edited and isinstance(self._documents, SupportsCarryOver):
                 self._documents.carry_over(earlier._documents)
                 self._edited = True
             for namespace, metadata in earlier._told.items():
@@ -210,7 +210,7 @@ class Recorder:
         the next flush, or `close`, writes the same documents again.
         """
         with self._speaking, suppress(OSError):
-            patches = () if self.discarded else self._documents.progress(outcome)
+            patches = () if self.discarded else self._documents.update_progress(outcome)
             if isinstance(self.engine, PatchingEngine):
                 for patch in patches:
                     self.engine.patch(*patch)
@@ -218,7 +218,7 @@ class Recorder:
 
     def _grow(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Tell the documents how long the arrays have become, where it is the documents that say so."""
-        if isinstance(self._documents, GrowingDocuments):
+        if isinstance(self._documents, SupportsGrow):
             with self._speaking:
                 self._documents.grow(shapes)
                 self._put_documents()

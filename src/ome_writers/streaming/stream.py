@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ome_writers.formats import Outcome
-    from ome_writers.formats.frame_metadata import Record
+    from ome_writers.formats.frame_metadata import JournalEntry
     from ome_writers.routing import Plan
     from ome_writers.settings import AcquisitionSettings
     from ome_writers.storage import EngineRow
@@ -478,7 +478,7 @@ class OMEStream:
             self._recorder.flush(self._due)
         self._recorder.confirm(self._intake.accepted)
 
-    def _due(self) -> tuple[list[Record], Outcome]:
+    def _due(self) -> tuple[list[JournalEntry], Outcome]:
         with self._lock:
             return self._intake.due()
 
@@ -520,7 +520,7 @@ class OMEStream:
         try:
             self._clock.stop()
             # what is known of frames is not to wait for the end of `close`
-            if self._recorder.journal.waiting:
+            if self._recorder.journal.has_pending:
                 self._recorder.flush(self._due)
             self._intake.end(failed=self._failed)
             self._error = self._recorder.error()

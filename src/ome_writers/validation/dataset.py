@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputLockedError, UnsupportedError
-from ome_writers.formats.detection import format_at
-from ome_writers.formats.ometiff.entry_file import dataset_at
+from ome_writers.formats.detection import detect_format
+from ome_writers.formats.ometiff.entry_file import resolve_entry_file
 from ome_writers.repair import repair
 from ome_writers.untrusted import guard_reader
 from ome_writers.validation import ometiff, omezarr
@@ -58,8 +58,8 @@ def validate(path: str | PathLike[str]) -> Validation:
     ...     validate(path).valid
     True
     """
-    root = dataset_at(Path(path))
-    if format_at(root) == "ome-zarr":
+    root = resolve_entry_file(Path(path))
+    if detect_format(root) == "ome-zarr":
         return Validation(root, (_tidiness(root), *omezarr.checks(root)))
     files = ometiff.files_of(root)
     if not files:

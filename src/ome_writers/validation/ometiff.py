@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.detection import TIFF_ENDS, documents_in, first_tiff
-from ome_writers.formats.ometiff.first_page import ome_xml_text, parsed
-from ome_writers.formats.ometiff.pixels import images_of, plane_runs, sizes_of
+from ome_writers.formats.detection import TIFF_SUFFIXES, first_tiff, ome_xml_files
+from ome_writers.formats.ometiff.first_page import parse_ome_xml, read_ome_xml
+from ome_writers.formats.ometiff.pixels import image_elements, pixel_sizes, plane_runs
 from ome_writers.untrusted import TiffStructure, open_regular
 from ome_writers.validation.report import Check, Finding
 from ome_writers.validation.validators import ask_ome_types
@@ -27,8 +27,8 @@ def files_of(path: Path) -> list[Path]:
     """Return the files of an OME-TIFF: the one, or those of the folder of a set; none if it is no such thing."""
     if path.is_dir():
         first_tiff(path)  # refuses files that are not one set
-        return sorted(documents_in(path))
-    return [path] if path.suffix.lower() in (*TIFF_ENDS, ".ome") else []
+        return sorted(ome_xml_files(path))
+    return [path] if path.suffix.lower() in (*TIFF_SUFFIXES, ".ome") else []
 
 
 def checks(files: list[Path], root: Path | None = None) -> Iterator[Check]:
@@ -38,8 +38,8 @@ def checks(files: list[Path], root: Path | None = None) -> Iterator[Check]:
     findings: list[Finding] = []
     for file in files:
         try:
-            text = ome_xml_text(file, root)
-            documents[file] = parsed(text, file)
+            text = read_ome_xml(file, root)
+            documents[file] = parse_ome_xml(text, file)
             texts.append((file, text.decode()))
         except (UnsupportedError, ValueError, OSError) as error:
             findings.append(Finding(file, str(error), solved=False))
@@ -51,7 +51,7 @@ def checks(files: list[Path], root: Path | None = None) -> Iterator[Check]:
     except ImportError:
         yield Check("pages", skipped="it takes tifffile, which is not installed")
     else:
-        tiffs = [f for f in files if f.suffix.lower() in TIFF_ENDS]
+        tiffs = [f for f in files if f.suffix.lower() in TIFF_SUFFIXES]
         yield Check("pages", tuple(x for f in tiffs for x in _pages(f, root, documents)))
     yield ask_ome_types(texts)
 
@@ -72,7 +72,7 @@ def _links(file: Path, xml: Element) -> Iterator[Finding]:
             continue
         found = None
         with suppress(UnsupportedError, ValueError, OSError):
-            found = parsed(ome_xml_text(other, file.parent), other).get(_UUID)
+            found = parse_ome_xml(read_ome_xml(other, file.parent), other).get(_UUID)
         if uuid and found != uuid:
             yield Finding(file, f"it refers to {name!r} as {uuid}, which is {found}", solved=False)
 
@@ -132,8 +132,8 @@ def _images(
     if pointer is not None:
         source = file.parent / pointer.get("MetadataFile", "")
         xml = documents.get(source)
-    for _, pixels in images_of(xml, source) if xml is not None else ():
-        found = sizes_of(pixels, source)
+    for _, pixels in image_elements(xml, source) if xml is not None else ():
+        found = pixel_sizes(pixels, source)
         for run in plane_runs(pixels, found, source):
             if run.file in ("", file.name):
                 yield run.page, run.planes, (found.sizes["Y"], found.sizes["X"], found.dtype.name)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest
+from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest_entries
 from ome_writers.formats.omezarr.group_metadata import (
     group_attributes,
     image_groups,
     layout_and_groups,
-    own_attributes,
-    read_document,
+    ome_writers_attributes,
+    read_json_object,
 )
 from ome_writers.storage.zarr.array_survey import ArraySurvey
 from ome_writers.untrusted import guard_reader, member, read_json, read_lines
@@ -71,7 +71,7 @@ def _found(root: Path, findings: Iterator[Finding]) -> tuple[Finding, ...]:
 
 def _documents(root: Path, groups: list[str]) -> Iterator[Finding]:
     """Yield what is wrong in documents with each other."""
-    ours = own_attributes(root)
+    ours = ome_writers_attributes(root)
     # an image inside of a dataset says neither
     is_root = "settings" in ours or "status" in ours
     if is_root and ours.get("status") not in STATUSES:
@@ -104,7 +104,7 @@ def _image(root: Path, group: str) -> Iterator[Finding]:
     kinds = [axis.get("type", {"c": "channel"}.get(axis["name"])) for axis in multiscale["axes"]]
     for level in multiscale["datasets"]:
         path = member(root / group, level["path"]) / "zarr.json"
-        array = read_document(path, root)
+        array = read_json_object(path, root)
         if array.get("node_type") != "array":
             yield Finding(path, "there is no array where the image names one", solved=False)
             continue
@@ -125,18 +125,18 @@ def _frame_metadata(root: Path, groups: list[str]) -> Iterator[Finding]:
     """Yield where frame metadata is no JSON, or is said of places that do not exist."""
     for group in groups:
         folder = root / group
-        said = own_attributes(folder, root).get("frame_metadata")
+        said = ome_writers_attributes(folder, root).get("frame_metadata")
         path, frames = folder / "zarr.json", said
         if not isinstance(said, list):
             path = folder / JOURNAL_NAME
             try:
-                frames = latest(read_lines(path, root=root), strict=True)
+                frames = latest_entries(read_lines(path, root=root), strict=True)
             except (ValueError, KeyError, TypeError) as error:
                 yield Finding(path, f"a line that cannot be read: {error}", solved=False)
                 continue
             if isinstance(said, dict) and said.get("count", 0) > sum(1 for _ in read_lines(path)):
                 yield Finding(path, f"fewer lines than the {said['count']} promised", solved=False)
-        shape = read_document(folder / "0" / "zarr.json", root).get("shape", ())[:-2]
+        shape = read_json_object(folder / "0" / "zarr.json", root).get("shape", ())[:-2]
         indices = [f.get("storage_index") if isinstance(f, dict) else f for f in frames or ()]
         outside = [index for index in indices if not _inside(index, shape)]
         if outside:
@@ -162,9 +162,11 @@ def _pixels(root: Path, groups: list[str]) -> Check:
 
 def _chunks(root: Path, groups: list[str], plan: Plan) -> Iterator[Finding]:
     """Yield which chunks cannot be read, or are missing."""
-    writing = own_attributes(root).get("status") == "writing"  # there may be more than is shown
+    writing = (
+        ome_writers_attributes(root).get("status") == "writing"
+    )  # there may be more than is shown
     for image, group in zip(plan.images, groups, strict=True):
-        document = read_document(root / group / "0" / "zarr.json", root)
+        document = read_json_object(root / group / "0" / "zarr.json", root)
         shape = document.get("shape", image.array.shape)
         chunks = [math.ceil(n / c) for n, c in zip(shape, image.array.chunks, strict=True)]
         most = None if writing else tuple(chunks)
@@ -195,8 +197,12 @@ def _lost(
 
 def _frames_told(folder: Path, root: Path) -> list[Any]:
     """Return what is known of an image's frames, in its document or its journal."""
-    said = own_attributes(folder, root).get("frame_metadata")
-    return said if isinstance(said, list) else latest(read_lines(folder / JOURNAL_NAME, root=root))
+    said = ome_writers_attributes(folder, root).get("frame_metadata")
+    return (
+        said
+        if isinstance(said, list)
+        else latest_entries(read_lines(folder / JOURNAL_NAME, root=root))
+    )
 
 
 def _plan(root: Path) -> Plan | None:

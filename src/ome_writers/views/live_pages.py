@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from ome_writers.errors import EngineMissingError
-from ome_writers.formats.ometiff.first_page import first_page
+from ome_writers.formats.ometiff.first_page import read_first_page
 from ome_writers.untrusted import LoopDetector, TiffStructure, guard_reader, open_regular
 from ome_writers.views.file_changes import FileChanges
 
@@ -69,7 +69,7 @@ class LivePages:
         """Return the ImageDescription of the first page as it is now."""
         with self._lock:
             if self._freshness.may_differ():
-                root, text, _ = first_page(self.path, self._folder)
+                root, text, _ = read_first_page(self.path, self._folder)
                 if text != self._text or root != self._root:
                     self._text, self._root = text, root
                     self._forget()

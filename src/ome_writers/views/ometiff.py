@@ -15,10 +15,14 @@ import numpy as np
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.detection import first_tiff
-from ome_writers.formats.ome_xml import acquisition_facts
-from ome_writers.formats.ome_xml.annotations import frames_in, without_progress
-from ome_writers.formats.ometiff.first_page import metadata_file, ome_xml_text, parsed
-from ome_writers.formats.ometiff.pixels import PlaneRun, images_of, plane_runs, sizes_of
+from ome_writers.formats.ome_xml import read_acquisition_annotation
+from ome_writers.formats.ome_xml.annotations import frames_written_in, strip_progress
+from ome_writers.formats.ometiff.first_page import (
+    parse_ome_xml,
+    read_ome_xml,
+    referenced_metadata_file,
+)
+from ome_writers.formats.ometiff.pixels import PlaneRun, image_elements, pixel_sizes, plane_runs
 from ome_writers.untrusted import member
 from ome_writers.views.file_changes import FileChanges
 from ome_writers.views.live_pages import LivePages
@@ -126,18 +130,22 @@ class _Dataset:
         """Return all images as the OME-XML describes them now."""
         text = self._document(self.file(self._first.name).description())
         with self._lock:
-            if text != self._text and without_progress(text) == without_progress(self._text or b""):
+            if text != self._text and strip_progress(text) == strip_progress(self._text or b""):
                 self._text = text  # only the count of frames changed: there is no need to parse it
-                self._facts = {**self._facts, "frames_written": frames_in(text)}
+                self._facts = {**self._facts, "frames_written": frames_written_in(text)}
             if text != self._text:
                 try:
-                    xml = parsed(text, self._first)
+                    xml = parse_ome_xml(text, self._first)
                 except UnsupportedError:
                     if self._text is None:
                         raise
                     return self._images  # the description is being replaced
-                images = [_image(*each, self._first) for each in images_of(xml, self._first)]
-                self._images, self._text, self._facts = images, text, acquisition_facts(xml)
+                images = [_image(*each, self._first) for each in image_elements(xml, self._first)]
+                self._images, self._text, self._facts = (
+                    images,
+                    text,
+                    read_acquisition_annotation(xml),
+                )
                 for file in self._files.values():
                     file.close()  # their pages may be chained in another way now
             return self._images
@@ -146,17 +154,17 @@ class _Dataset:
         """Return the OME-XML that `text` is or points to."""
         if b"BinaryOnly" not in text[:4096]:
             return text
-        pointer = parsed(text, self._first).find("{*}BinaryOnly")
+        pointer = parse_ome_xml(text, self._first).find("{*}BinaryOnly")
         if pointer is None:
             return text
         name = pointer.get("MetadataFile", "")
-        path = metadata_file(self.folder, name)
+        path = referenced_metadata_file(self.folder, name)
         if name.lower().endswith(_SUFFIXES):
             return self.file(name).description()
         with self._lock:
             freshness, known = self._companions.get(path) or (FileChanges(path), b"")
             if freshness.may_differ():
-                known = ome_xml_text(path, self.folder)
+                known = read_ome_xml(path, self.folder)
                 freshness.read(known)
                 self._companions[path] = freshness, known
             return known
@@ -199,7 +207,7 @@ class _TiffArray:
 
 
 def _image(element: Element, pixels: Element, file: Path) -> _Image:
-    found = sizes_of(pixels, file)
+    found = pixel_sizes(pixels, file)
     frame = (found.sizes["Y"], found.sizes["X"])
     sizes = tuple(found.sizes[axis] for axis in found.axes)
     runs = sorted(plane_runs(pixels, found, file))

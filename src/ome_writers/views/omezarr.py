@@ -13,8 +13,8 @@ from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.omezarr.group_metadata import (
     group_attributes,
     image_groups,
-    own_attributes,
-    stored_plan,
+    ome_writers_attributes,
+    plan_from_settings,
 )
 from ome_writers.formats.omezarr.layout import stored_layout
 from ome_writers.untrusted import check_shape, member
@@ -50,7 +50,7 @@ def open_zarr(path: Path, remember: int = 0) -> Source:
     """
     root = LiveDocument(path / "zarr.json", path)
     root.read()  # raises what is wrong with the file
-    ours = own_attributes(path)
+    ours = ome_writers_attributes(path)
     plan = _plan(ours["settings"]) if "settings" in ours else None
     if plan is not None:
         folders = [path / key for key in stored_layout(plan, path).arrays]
@@ -169,7 +169,7 @@ def _summary(root: LiveDocument) -> Summary:
 def _plan(settings: Any) -> Plan | None:
     """Return the plan of stored settings; None when another version wrote them in words unknown here."""
     try:
-        return stored_plan(settings)
+        return plan_from_settings(settings)
     except UnsupportedError:
         return None
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.formats.detection import format_at
-from ome_writers.formats.ometiff.entry_file import dataset_at
+from ome_writers.formats.detection import detect_format
+from ome_writers.formats.ometiff.entry_file import resolve_entry_file
 from ome_writers.untrusted import guard_reader
 from ome_writers.views.streamview import StreamView
 
@@ -44,13 +44,13 @@ def open_dataset(path: str | PathLike[str], *, remember: int = 0) -> StreamView:
     UnsupportedError
         If it is something else, or stored in a way that nothing installed can read.
     """
-    path = dataset_at(Path(path))
+    path = resolve_entry_file(Path(path))
     with guard_reader(path):
         return StreamView.over(_source(path, remember))
 
 
 def _source(path: Path, remember: int) -> Source:
-    if format_at(path) == "ome-zarr":
+    if detect_format(path) == "ome-zarr":
         from ome_writers.views.omezarr import open_zarr
 
         return open_zarr(path, remember)

@@ -18,7 +18,7 @@ from ome_writers import (
     dims_from_standard_axes,
     read_frame_metadata,
 )
-from ome_writers.formats.ome_xml.annotations import map_annotation, value_of
+from ome_writers.formats.ome_xml.annotations import map_annotation, parse_value
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,7 @@ def test_a_value_is_read_back_as_it_was_given(value: Any) -> None:
     """Every JSON value survives, strings that look like JSON among them."""
     xml = ElementTree.fromstring(map_annotation("Annotation:0", "lab", {"key": value}))
     (entry,) = xml.iter("M")
-    assert value_of(entry.text or "") == value
+    assert parse_value(entry.text or "") == value
 
 
 @given(TEXTS)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from ome_writers import MetadataError
 from ome_writers.formats import Journal
-from ome_writers.formats.frame_metadata import latest, read_lines
+from ome_writers.formats.frame_metadata import latest_entries, read_lines
 
 
 def new(root: Path, images: int = 1) -> Journal:
@@ -29,7 +29,7 @@ def written(journal: Journal, *frames: dict[str, Any]) -> None:
     """Journal frames of image 0, one after the other along t."""
     for i, frame in enumerate(frames):
         journal.record(0, (i, 0), journal.encode(frame))
-    journal.write(journal.take())
+    journal.write(journal.pop_pending())
 
 
 def test_a_frame_is_a_line(tmp_path: Path) -> None:
@@ -127,8 +127,8 @@ def test_a_place_that_was_filled_twice_counts_once(tmp_path: Path) -> None:
     journal = new(tmp_path)
     for index, value in [((0,), 1), ((1,), 2), ((0,), 3)]:
         journal.record(0, index, journal.encode({"v": value}))
-    journal.write(journal.take())
-    assert latest(journal.lines(0)) == [
+    journal.write(journal.pop_pending())
+    assert latest_entries(journal.lines(0)) == [
         {"storage_index": [0], "v": 3},
         {"storage_index": [1], "v": 2},
     ]
@@ -138,8 +138,8 @@ def test_a_line_that_a_crash_cut_short_is_left_out(tmp_path: Path) -> None:
     """Only whole lines are read."""
     file = tmp_path / "0.jsonl"
     file.write_bytes(b'{"storage_index":[0],"a":1}\n{"storage_index":[1],"a')
-    assert latest(read_lines(file)) == [{"storage_index": [0], "a": 1}]
-    assert Journal.found(tmp_path, ["0.jsonl"]).count(0) == 1
+    assert latest_entries(read_lines(file)) == [{"storage_index": [0], "a": 1}]
+    assert Journal.open_existing(tmp_path, ["0.jsonl"]).count(0) == 1
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
@@ -170,7 +170,7 @@ def test_lines_on_disk_are_not_in_memory(tmp_path: Path) -> None:
         for block in range(10):
             for i in range(10_000):
                 journal.record(0, (block, i), encoded)
-            journal.write(journal.take())
+            journal.write(journal.pop_pending())
         now, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

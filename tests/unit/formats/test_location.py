@@ -18,7 +18,7 @@ from ome_writers import (
     validate,
 )
 from ome_writers.cli import main
-from ome_writers.formats.detection import first_tiff, format_at
+from ome_writers.formats.detection import detect_format, first_tiff
 from ome_writers.views import open_dataset
 
 
@@ -40,9 +40,9 @@ def test_a_set_is_called_by_its_folder_where_its_name_was_a_file(tmp_path: Path)
     with pytest.raises(
         FileNotFoundError, match=r"run.ome.tiff does not exist, but the folder .*run does"
     ):
-        format_at(tmp_path / "run.ome.tiff")
+        detect_format(tmp_path / "run.ome.tiff")
     with pytest.raises(FileNotFoundError, match=r"other.ome.tiff does not exist\.$"):
-        format_at(tmp_path / "other.ome.tiff")
+        detect_format(tmp_path / "other.ome.tiff")
 
 
 def test_a_folder_of_datasets_names_them(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_folder_of_datasets_names_them(tmp_path: Path) -> None:
     with pytest.raises(
         UnsupportedError, match=r"In it are a.ome.zarr, .* and 1 more: name one of them"
     ):
-        format_at(tmp_path)
+        detect_format(tmp_path)
 
 
 @pytest.mark.parametrize("command", ["info", "preview", "validate", "repair", "convert"])

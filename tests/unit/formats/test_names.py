@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ome_writers.formats.path_names import alphanumeric, distinct, path_component
+from ome_writers.formats.path_names import alphanumeric_component, make_distinct, path_component
 
 ANY = st.text(max_size=400) | st.sampled_from(
     [
@@ -50,13 +50,13 @@ def test_a_harmless_name_stays(name: str) -> None:
 @given(ANY)
 def test_a_row_has_a_name_that_validators_take(name: str) -> None:
     """A row's or column's name is made of letters and digits."""
-    assert re.fullmatch(r"[A-Za-z0-9]+", alphanumeric(name, "row"))
+    assert re.fullmatch(r"[A-Za-z0-9]+", alphanumeric_component(name, "row"))
 
 
 @given(st.lists(st.sampled_from(["a", "A", "a_1", "A_2", "é", "e\u0301", "b"]), max_size=12))
 def test_names_that_collide_are_made_distinct(names: list[str]) -> None:
     """What one file system takes for the same name gets another one; the first keeps its own."""
-    made = distinct(names)
+    made = make_distinct(names)
     assert len({name.casefold() for name in made}) == len(names)
     assert len(made) == len(names)
     if names:
@@ -65,4 +65,4 @@ def test_names_that_collide_are_made_distinct(names: list[str]) -> None:
 
 def test_a_name_that_was_given_is_not_taken_by_another() -> None:
     """A name made distinct never is one that a later position has by itself."""
-    assert distinct(["a", "a", "a_1"]) == ["a", "a_2", "a_1"]
+    assert make_distinct(["a", "a", "a_1"]) == ["a", "a_2", "a_1"]

@@ -12,12 +12,12 @@ import pytest
 
 from ome_writers import AcquisitionSettings, Channel, Dimension, Plate, Position
 from ome_writers.formats.ome_xml import (
-    Pages,
+    IfdRuns,
+    assemble_document,
     binary_only,
     dimension_order,
     render_body,
     render_planes,
-    whole,
 )
 from ome_writers.routing import Plan, resolve
 from ome_writers.settings.dtypes import PIXEL_TYPES, dtype_of
@@ -46,9 +46,9 @@ def model(of: Plan, lines: Sequence[bytes] = (), **more: Any) -> OME:
     shapes = [image.array.shape for image in of.images]
     axes = {"T": 0}
     planes = {0: render_planes(0, lambda: iter(lines), axes)} if lines else {}
-    pages = [Pages([(0, 0, 1)]) for _ in shapes]
+    pages = [IfdRuns([(0, 0, 1)]) for _ in shapes]
     body = render_body(of, shapes, began=BEGAN, **{"pages": pages, "planes": planes, **more})
-    document = whole(body, None)
+    document = assemble_document(body, None)
     ome_types.validate_xml(document.decode())
     return ome_types.from_xml(document.decode())
 
@@ -292,7 +292,7 @@ def test_no_character_reference_that_bio_formats_misreads() -> None:
     positions = [Position(name="µ\n\t€\x00\x0b😀")]
     of = plan(Dimension(name="p", type="position", coords=list(positions)))
     body = render_body(of, [i.array.shape for i in of.images], began=BEGAN)
-    document = whole(body, None)
+    document = assemble_document(body, None)
     assert b"&#" not in document
     assert ome_types.from_xml(document.decode()).images[0].name == "µ  €😀"
 

@@ -69,7 +69,7 @@ def test_metadata_too_large_for_the_document_come_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What stayed in the journal is read from there."""
-    monkeypatch.setattr("ome_writers.formats.omezarr.documents.EMBED_BYTES", 100)
+    monkeypatch.setattr("ome_writers.formats.omezarr.metadata.EMBED_BYTES", 100)
     _, closed = run(acquisition("collection", tmp_path / "a.ome.zarr"), 9)
     assert closed == expected("collection", 9, IMAGES["collection"])
     assert (tmp_path / "a.ome.zarr" / "0" / frame_metadata.JOURNAL_NAME).exists()

@@ -16,7 +16,7 @@ pytest.importorskip("tifffile", reason="it reads the pages")
 import tifffile
 
 from ome_writers.errors import InvalidFileError
-from ome_writers.formats.ometiff.first_page import ome_xml_text
+from ome_writers.formats.ometiff.first_page import read_ome_xml
 from ome_writers.views.file_changes import FileChanges
 from ome_writers.views.live_pages import LivePages
 
@@ -128,7 +128,7 @@ def test_document_that_is_being_written_is_never_settled(
         assert freshness.may_differ()
         now[0] += 100
         assert freshness.may_differ()
-        freshness.read(ome_xml_text(path))
+        freshness.read(read_ome_xml(path))
         assert freshness.may_differ() is differs
         monkeypatch.undo()
         stream.close()

@@ -10,7 +10,7 @@ from ome_writers.cli.console import size_in_files
 from ome_writers.cli.datasets import Result, add_datasets_argument, process_datasets
 from ome_writers.cli.description import describe, list_datasets, writer_is_gone
 from ome_writers.errors import OMEWritersError
-from ome_writers.formats.detection import listed_names
+from ome_writers.formats.detection import abbreviated_list
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -77,11 +77,11 @@ def _listing(folder: Path, content: FolderContent, screen: Screen, relabel: Rela
             if "error" in document:
                 screen.complain(document["error"])
         if content.folders:
-            names = listed_names([path.name for path in content.folders])
+            names = abbreviated_list([path.name for path in content.folders])
             screen.say(f"Folders with further datasets: {names}")
         if content.others:
             screen.say(
-                f"TIFF files without OME-XML: {listed_names([p.name for p in content.others])}"
+                f"TIFF files without OME-XML: {abbreviated_list([p.name for p in content.others])}"
             )
 
     return Result({"path": str(folder), "datasets": documents}, show, ok=not failed)

@@ -13,7 +13,7 @@ from ome_writers.cli.arguments import ask_dataset, positive
 from ome_writers.cli.command import SUCCESS, Command, CommandError
 from ome_writers.cli.console import human_size
 from ome_writers.cli.description import describe, writer_is_gone
-from ome_writers.formats.ometiff.entry_file import dataset_at
+from ome_writers.formats.ometiff.entry_file import resolve_entry_file
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -89,7 +89,7 @@ def _seconds_between(first: str | None, last: str | None) -> float:
 
 def _occupied(path: Path) -> int:
     """Return the bytes that a dataset takes; the holes of files that are not full do not count."""
-    path = dataset_at(path)
+    path = resolve_entry_file(path)
     files = path.rglob("*") if path.is_dir() else (path,)
     total = 0
     for file in files:

@@ -8,8 +8,8 @@ from ome_writers.cli.description.description import Description
 from ome_writers.cli.description.folder import FolderContent, list_datasets
 from ome_writers.cli.description.ometiff import describe_tiff
 from ome_writers.cli.description.omezarr import describe_zarr
-from ome_writers.formats.detection import format_at
-from ome_writers.formats.ometiff.entry_file import dataset_at
+from ome_writers.formats.detection import detect_format
+from ome_writers.formats.ometiff.entry_file import resolve_entry_file
 from ome_writers.storage.lock_file import lock_owner, lock_path
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ def describe(path: Path) -> Description:
     UnsupportedError, CommandError
         It is something else.
     """
-    path = dataset_at(path)
-    return describe_zarr(path) if format_at(path) == "ome-zarr" else describe_tiff(path)
+    path = resolve_entry_file(path)
+    return describe_zarr(path) if detect_format(path) == "ome-zarr" else describe_tiff(path)
 
 
 def writer_is_gone(path: Path) -> bool:
     """Whether a writer has left its lock and lives no more; of one on another machine that is not known."""
-    path = dataset_at(path)
+    path = resolve_entry_file(path)
     lock = lock_path(path, folder=path.is_dir())
     return lock.exists() and lock_owner(lock) is None

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.detection import first_tiff, tiffs_in
-from ome_writers.formats.ometiff.entry_file import dataset_at
-from ome_writers.formats.ometiff.first_page import ome_xml_text
+from ome_writers.formats.detection import first_tiff, tiff_files
+from ome_writers.formats.ometiff.entry_file import resolve_entry_file
+from ome_writers.formats.ometiff.first_page import read_ome_xml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,10 +74,10 @@ def _is_zarr(folder: Path) -> bool:
 def _is_set(folder: Path) -> bool:
     """Whether all TIFF files of a folder belong to one dataset, and nothing else in it is one."""
     folders = [path for path in folder.iterdir() if path.is_dir()]
-    files = tiffs_in(folder)
+    files = tiff_files(folder)
     if not files or any(map(_is_zarr, folders)):
         return False
-    if folders and any(dataset_at(file) != file for file in files):
+    if folders and any(resolve_entry_file(file) != file for file in files):
         return False
     try:
         first_tiff(folder)
@@ -87,7 +87,7 @@ def _is_set(folder: Path) -> bool:
 
 
 def _has_datasets(folder: Path) -> bool:
-    return bool(tiffs_in(folder)) or any(p.is_dir() and _is_zarr(p) for p in folder.iterdir())
+    return bool(tiff_files(folder)) or any(p.is_dir() and _is_zarr(p) for p in folder.iterdir())
 
 
 def _tiff_datasets(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -95,8 +95,8 @@ def _tiff_datasets(folder: Path) -> tuple[list[Path], list[Path]]:
     datasets: list[Path] = []
     others: list[Path] = []
     members: set[str] = set()
-    for file in tiffs_in(folder):
-        if file.name in members or not file.is_file() or dataset_at(file) != file:
+    for file in tiff_files(folder):
+        if file.name in members or not file.is_file() or resolve_entry_file(file) != file:
             continue
         named = _members(file)
         if named is None and not _OME_TIFF.search(file.name):
@@ -110,12 +110,12 @@ def _tiff_datasets(folder: Path) -> tuple[list[Path], list[Path]]:
 def _members(file: Path) -> set[str] | None:
     """Return the names of the files that the OME-XML of a TIFF file names; None if it has no OME-XML."""
     try:
-        text = ome_xml_text(file)
+        text = read_ome_xml(file)
         named = _named(text)
         for name in tuple(named):
             companion = file.parent / name
             if name.lower().endswith(".ome") and companion.is_file():
-                named |= _named(ome_xml_text(companion))
+                named |= _named(read_ome_xml(companion))
     except (UnsupportedError, OSError):
         return None
     return named if _OME_XML.search(text) else None

@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING
 
 from ome_writers.cli.description.description import Axis, Description, ImageDescription, measure
 from ome_writers.formats.detection import first_tiff
-from ome_writers.formats.ome_xml import acquisition_facts
-from ome_writers.formats.ometiff.first_page import first_page, metadata_file, ome_xml_text, parsed
-from ome_writers.formats.ometiff.pixels import images_of, sizes_of
+from ome_writers.formats.ome_xml import read_acquisition_annotation
+from ome_writers.formats.ometiff.first_page import (
+    parse_ome_xml,
+    read_first_page,
+    read_ome_xml,
+    referenced_metadata_file,
+)
+from ome_writers.formats.ometiff.pixels import image_elements, pixel_sizes
 from ome_writers.units import kind_of, ngff_name
 
 if TYPE_CHECKING:
@@ -28,23 +33,23 @@ def describe_tiff(path: Path) -> Description:
     """
     folder = path if path.is_dir() else path.parent
     first = first_tiff(path)
-    page = first_page(first, path if path.is_dir() else None)
-    xml = parsed(page.description, first)
+    page = read_first_page(first, path if path.is_dir() else None)
+    xml = parse_ome_xml(page.description, first)
     if (pointer := xml.find("{*}BinaryOnly")) is not None:
-        document = metadata_file(folder, pointer.get("MetadataFile", ""))
-        xml = parsed(ome_xml_text(document, folder), document)
+        document = referenced_metadata_file(folder, pointer.get("MetadataFile", ""))
+        xml = parse_ome_xml(read_ome_xml(document, folder), document)
     compression = COMPRESSIONS.get(page.compression, f"compression {page.compression}")
-    images = tuple(_image(*each, first, compression) for each in images_of(xml, first))
+    images = tuple(_image(*each, first, compression) for each in image_elements(xml, first))
     named = {uuid.get("FileName", "") for uuid in xml.iterfind(".//{*}TiffData/{*}UUID")}
     members = {folder / name for name in named if name and Path(name).name == name} | {first}
     members |= {file for file in folder.glob("*.companion.ome") if path.is_dir()}
     files, size = measure(members)
     plates = xml.find("{*}Plate") is not None
-    facts = acquisition_facts(xml)
+    facts = read_acquisition_annotation(xml)
     home = folder / Path(images[0].path).name if images else first
     if facts.get("status") == "writing" and pointer is None and home != first and home.is_file():
         # of the files of a set, only the first one counts the frames while they are written
-        facts = acquisition_facts(parsed(ome_xml_text(home, folder), home))
+        facts = read_acquisition_annotation(parse_ome_xml(read_ome_xml(home, folder), home))
     status, written = facts.get("status"), _count(facts.get("frames_written"))
     if not isinstance(status, str):  # another writer's file
         status, written = None, len(xml.findall(".//{*}Plane")) or None
@@ -64,7 +69,7 @@ def describe_tiff(path: Path) -> Description:
 
 
 def _image(image: Element, pixels: Element, first: Path, compression: str) -> ImageDescription:
-    axes, found = [], sizes_of(pixels, first)
+    axes, found = [], pixel_sizes(pixels, first)
     for letter in (*found.axes, "Y", "X"):
         size = found.sizes[letter] * (found.samples if letter == "C" else 1)
         if size > 1 or letter in "XY":

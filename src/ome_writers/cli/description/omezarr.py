@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ome_writers.cli.description.description import Axis, Description, ImageDescription, measure
 from ome_writers.errors import InvalidFileError
-from ome_writers.formats.omezarr.group_metadata import layout_and_groups, own_attributes
+from ome_writers.formats.omezarr.group_metadata import layout_and_groups, ome_writers_attributes
 from ome_writers.untrusted import check_shape, member, read_json
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def describe_zarr(path: Path) -> Description:
     layout, groups = layout_and_groups(path)
     images = tuple(_image(path, group) for group in groups)
     files, size = measure(file for file in path.rglob("*") if file.is_file())
-    ours = own_attributes(path)
+    ours = ome_writers_attributes(path)
     frames, status, version = ours.get("frames"), ours.get("status"), ours.get("version")
     counts = frames if isinstance(frames, dict) else {}
     return Description(

@@ -10,14 +10,20 @@ from ome_writers.formats.ome_xml.annotations import (
     FRAME_NAMESPACE,
     OWN_NAMESPACE,
     acquisition_annotation,
-    acquisition_facts,
-    facts_of,
     map_annotation,
-    uri,
+    namespace_uri,
+    parse_acquisition_annotation,
+    read_acquisition_annotation,
 )
-from ome_writers.formats.ome_xml.document import Body, binary_only, render, render_body, whole
-from ome_writers.formats.ome_xml.images import Pages, dimension_order, letters
-from ome_writers.formats.ome_xml.planes import Planes, render_planes
+from ome_writers.formats.ome_xml.document import (
+    Body,
+    assemble_document,
+    binary_only,
+    render,
+    render_body,
+)
+from ome_writers.formats.ome_xml.images import IfdRuns, axis_letters, dimension_order
+from ome_writers.formats.ome_xml.planes import RenderedPlanes, render_planes
 from ome_writers.formats.ome_xml.text import NAMESPACE
 
 __all__ = [
@@ -25,18 +31,18 @@ __all__ = [
     "NAMESPACE",
     "OWN_NAMESPACE",
     "Body",
-    "Pages",
-    "Planes",
+    "IfdRuns",
+    "RenderedPlanes",
     "acquisition_annotation",
-    "acquisition_facts",
+    "assemble_document",
+    "axis_letters",
     "binary_only",
     "dimension_order",
-    "facts_of",
-    "letters",
     "map_annotation",
+    "namespace_uri",
+    "parse_acquisition_annotation",
+    "read_acquisition_annotation",
     "render",
     "render_body",
     "render_planes",
-    "uri",
-    "whole",
 ]

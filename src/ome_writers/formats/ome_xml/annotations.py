@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
-from ome_writers.formats.documents import Patch
-from ome_writers.formats.ome_xml.text import attribute, content
+from ome_writers.formats.dataset_metadata import Patch
+from ome_writers.formats.ome_xml.text import escape_text, quote_attribute
 from ome_writers.formats.strict_json import to_strict_json
 
 if TYPE_CHECKING:
@@ -19,15 +19,15 @@ __all__ = [
     "FRAME_NAMESPACE",
     "OWN_NAMESPACE",
     "acquisition_annotation",
-    "acquisition_facts",
-    "facts_of",
-    "frames_in",
+    "frames_written_in",
     "map_annotation",
-    "padded_progress",
-    "uri",
-    "value_of",
-    "with_progress",
-    "without_progress",
+    "namespace_uri",
+    "parse_acquisition_annotation",
+    "parse_value",
+    "read_acquisition_annotation",
+    "render_progress",
+    "reserve_progress",
+    "strip_progress",
 ]
 
 OWN_NAMESPACE = "ome_writers"
@@ -47,7 +47,7 @@ _PROGRESS_WIDTH = 80  # the largest 64-bit number, and a timestamp of 24 charact
 _NOT_PLAIN = re.compile("[^A-Za-z0-9._~ /-]|(?<=/)/|^/")
 
 
-def uri(name: str) -> str:
+def namespace_uri(name: str) -> str:
     """Return a name as a namespace: one that is no URI has what a URI cannot hold escaped, as "%25" for "%"."""
     if _URI.fullmatch(name):
         return name
@@ -55,12 +55,13 @@ def uri(name: str) -> str:
 
 
 def map_annotation(identifier: str, namespace: str, pairs: Mapping[str, Any]) -> str:
-    """Return a MapAnnotation: one entry per key, its value as `value_of` reads it."""
+    """Return a MapAnnotation: one entry per key, its value as `parse_value` reads it."""
     entries = "".join(
-        f"<M K={attribute(key)}>{content(_text_of(value))}</M>" for key, value in pairs.items()
+        f"<M K={quote_attribute(key)}>{escape_text(_text_of(value))}</M>"
+        for key, value in pairs.items()
     )
     return (
-        f'<MapAnnotation ID="{identifier}" Namespace={attribute(uri(namespace))}>'
+        f'<MapAnnotation ID="{identifier}" Namespace={quote_attribute(namespace_uri(namespace))}>'
         f"<Value>{entries}</Value></MapAnnotation>"
     )
 
@@ -72,20 +73,20 @@ def acquisition_annotation(
 
     It is not a MapAnnotation, so that the MapAnnotations of a file are the user's and the frames' only.
     """
-    json = content(_escaped(to_strict_json(facts).decode()))
+    json = escape_text(_escaped(to_strict_json(facts).decode()))
     return (
         f'<CommentAnnotation ID="{identifier}" Namespace="{OWN_NAMESPACE}">'
         f"<Value>{json}</Value></CommentAnnotation>"
     )
 
 
-def padded_progress(frames: int, timestamp: str) -> bytes:
+def render_progress(frames: int, timestamp: str) -> bytes:
     """Return the members of the acquisition's facts that change with each flush, always of the same length."""
     text = f'"frames_written":{frames},"updated":"{timestamp}"'
     return text.ljust(_PROGRESS_WIDTH).encode()
 
 
-def with_progress(document: bytes, key: str) -> tuple[bytes, Patch | None]:
+def reserve_progress(document: bytes, key: str) -> tuple[bytes, Patch | None]:
     """Return a document with `padded_progress` in it, and where that is; None if it has no such facts."""
     begin = document.find(f'Namespace="{OWN_NAMESPACE}"'.encode())
     found = _PROGRESS.search(document, begin) if begin >= 0 else None
@@ -96,34 +97,34 @@ def with_progress(document: bytes, key: str) -> tuple[bytes, Patch | None]:
     return text, Patch(key, found.start(), padded, padded)
 
 
-def frames_in(document: bytes) -> int | None:
+def frames_written_in(document: bytes) -> int | None:
     """Return how many frames a document counts that is being written; None if it does not count any."""
     found = _PROGRESS.search(document)
     return int(found[1]) if found else None
 
 
-def without_progress(document: bytes) -> bytes:
+def strip_progress(document: bytes) -> bytes:
     """Return a document without what changes with each flush."""
     return _PROGRESS.sub(b"", document)
 
 
-def acquisition_facts(xml: Element) -> dict[str, Any]:
+def read_acquisition_annotation(xml: Element) -> dict[str, Any]:
     """Return what this library recorded of the acquisition in an OME-XML; empty if it did not write it."""
     annotations = xml.iterfind("{*}StructuredAnnotations/*")
     own = (a for a in annotations if a.get("Namespace") == OWN_NAMESPACE)
-    return next(map(facts_of, own), {})
+    return next(map(parse_acquisition_annotation, own), {})
 
 
-def facts_of(annotation: Element) -> dict[str, Any]:
+def parse_acquisition_annotation(annotation: Element) -> dict[str, Any]:
     """Return the facts in this library's annotation; pre-releases of 1.0 wrote them as a MapAnnotation."""
     pairs = annotation.findall("{*}Value/{*}M")
     if pairs:
-        return {pair.get("K", ""): value_of(pair.text or "") for pair in pairs}
-    facts = value_of(annotation.findtext("{*}Value") or "")
+        return {pair.get("K", ""): parse_value(pair.text or "") for pair in pairs}
+    facts = parse_value(annotation.findtext("{*}Value") or "")
     return facts if isinstance(facts, dict) else {}
 
 
-def value_of(text: str) -> Any:
+def parse_value(text: str) -> Any:
     """Return the value of an entry: parsed where it is JSON, otherwise the text itself."""
     try:
         return from_json(text)
@@ -132,8 +133,8 @@ def value_of(text: str) -> Any:
 
 
 def _text_of(value: Any) -> str:
-    """Return the text of an entry: a string as it is where `value_of` returns it unchanged, otherwise JSON."""
-    if isinstance(value, str) and not _NEEDS_ESCAPE.search(value) and value_of(value) == value:
+    """Return the text of an entry: a string as it is where `parse_value` returns it unchanged, otherwise JSON."""
+    if isinstance(value, str) and not _NEEDS_ESCAPE.search(value) and parse_value(value) == value:
         return value
     return _escaped(to_strict_json(value).decode())
 

@@ -7,20 +7,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ome_writers.formats.ome_xml.annotations import acquisition_annotation, map_annotation
-from ome_writers.formats.ome_xml.images import Pages, cameras, images, letters
-from ome_writers.formats.ome_xml.planes import Planes, render_planes
+from ome_writers.formats.ome_xml.images import IfdRuns, axis_letters, cameras, images
+from ome_writers.formats.ome_xml.planes import RenderedPlanes, render_planes
 from ome_writers.formats.ome_xml.plates import plate
-from ome_writers.formats.ome_xml.text import attribute, opening
+from ome_writers.formats.ome_xml.text import open_root, quote_attribute
 from ome_writers.formats.plates import is_plate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ome_writers.formats.documents import Outcome
-    from ome_writers.formats.frame_metadata import FrameRecords
+    from ome_writers.formats.dataset_metadata import Outcome
+    from ome_writers.formats.frame_metadata import FrameMetadataSource
     from ome_writers.routing import Plan
 
-__all__ = ["Body", "binary_only", "render", "render_body", "whole"]
+__all__ = ["Body", "assemble_document", "binary_only", "render", "render_body"]
 
 Body: TypeAlias = "list[bytes]"
 """All that stands inside the root element: the same in every file of a set."""
@@ -29,7 +29,7 @@ Body: TypeAlias = "list[bytes]"
 def render(
     plan: Plan,
     outcome: Outcome,
-    frames: FrameRecords | None,
+    frames: FrameMetadataSource | None,
     *,
     metadata: Mapping[str, Mapping[str, Any]] = {},
 ) -> bytes:
@@ -49,9 +49,9 @@ def render(
         for one in plan.images:
             if frames.count(one.number):
                 lines = partial(frames.lines, one.number)
-                planes[one.number] = render_planes(one.number, lines, letters(one))
+                planes[one.number] = render_planes(one.number, lines, axis_letters(one))
     now = datetime.datetime.now(datetime.timezone.utc)
-    return whole(
+    return assemble_document(
         render_body(plan, outcome.shapes, began=now, planes=planes, metadata=metadata), None
     )
 
@@ -61,8 +61,8 @@ def render_body(
     shapes: Sequence[Sequence[int]],
     *,
     began: datetime.datetime,
-    pages: Sequence[Pages] | None = None,
-    planes: Mapping[int, Planes] = {},
+    pages: Sequence[IfdRuns] | None = None,
+    planes: Mapping[int, RenderedPlanes] = {},
     metadata: Mapping[str, Mapping[str, Any]] = {},
     facts: Mapping[str, Any] | None = None,
 ) -> Body:
@@ -91,7 +91,9 @@ def render_body(
         head.extend(plate(plan, began=start))
     detectors = cameras(plan)
     if detectors:
-        parts = (f'<Detector ID="{id_}" Model={attribute(n)}/>' for n, id_ in detectors.items())
+        parts = (
+            f'<Detector ID="{id_}" Model={quote_attribute(n)}/>' for n, id_ in detectors.items()
+        )
         head.append(f'<Instrument ID="Instrument:0">{"".join(parts)}</Instrument>')
     body = ["".join(head).encode()]
     body.extend(images(plan, shapes, began=start, detectors=detectors, pages=pages, planes=planes))
@@ -106,12 +108,12 @@ def render_body(
     return body
 
 
-def whole(body: Body, uuid: str | None) -> bytes:
+def assemble_document(body: Body, uuid: str | None) -> bytes:
     """Return the document of the file that has this UUID."""
-    return b"".join([opening(uuid).encode(), *body, b"</OME>"])
+    return b"".join([open_root(uuid).encode(), *body, b"</OME>"])
 
 
 def binary_only(uuid: str, file: str, file_uuid: str) -> bytes:
     """Return the document of a file whose metadata are those of another file of its set."""
-    element = f'<BinaryOnly MetadataFile={attribute(file)} UUID="{file_uuid}"/></OME>'
-    return (opening(uuid) + element).encode()
+    element = f'<BinaryOnly MetadataFile={quote_attribute(file)} UUID="{file_uuid}"/></OME>'
+    return (open_root(uuid) + element).encode()

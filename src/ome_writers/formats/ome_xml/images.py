@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.formats.ome_xml.text import attribute, content
+from ome_writers.formats.ome_xml.text import escape_text, quote_attribute
 from ome_writers.settings import PIXEL_TYPES, Channel
 from ome_writers.units import ome_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ome_writers.formats.ome_xml.planes import Planes
+    from ome_writers.formats.ome_xml.planes import RenderedPlanes
     from ome_writers.routing import ImagePlan, Plan
     from ome_writers.settings import Dimension
 
-__all__ = ["Pages", "cameras", "dimension_order", "images", "letters"]
+__all__ = ["IfdRuns", "axis_letters", "cameras", "dimension_order", "images"]
 
 
 @dataclass(frozen=True)
-class Pages:
+class IfdRuns:
     """In which directories of which file an image's planes lie.
 
     Attributes
@@ -41,7 +41,7 @@ class Pages:
     each: bool = False
 
 
-def letters(plan: ImagePlan) -> dict[str, int]:
+def axis_letters(plan: ImagePlan) -> dict[str, int]:
     """Return T, C and Z to the storage axis that each is; an axis of another kind takes a free letter."""
     kinds = {"time": "T", "channel": "C", "space": "Z"}
     found: dict[str, int] = {}
@@ -59,7 +59,7 @@ def letters(plan: ImagePlan) -> dict[str, int]:
 
 def dimension_order(plan: ImagePlan) -> str:
     """Return OME's DimensionOrder, fastest axis first: the storage order, a growing axis being the slowest."""
-    found = letters(plan)
+    found = axis_letters(plan)
     slow_first = sorted(found, key=lambda c: (found[c] != plan.array.growing, found[c]))
     missing = [c for c in "TCZ" if c not in found]
     return "XY" + "".join(reversed([*missing, *slow_first]))
@@ -94,15 +94,15 @@ def images(
     *,
     began: str,
     detectors: Mapping[str, str],
-    pages: Sequence[Pages] | None,
-    planes: Mapping[int, Planes],
+    pages: Sequence[IfdRuns] | None,
+    planes: Mapping[int, RenderedPlanes],
 ) -> Iterator[bytes]:
     """Yield the Image elements; image `n` has an array of ``shapes[n]``."""
     known: dict[tuple[object, ...], _Alike] = {}
     begin = f"<AcquisitionDate>{began}</AcquisitionDate>"
     order = ", ".join(d.name for d in plan.settings.dimensions[:-2])
     if order:
-        described = content(f"Acquisition order, slowest axis first: {order}.")
+        described = escape_text(f"Acquisition order, slowest axis first: {order}.")
         begin += f"<Description>{described}</Description>"
     if detectors:
         begin += '<InstrumentRef ID="Instrument:0"/>'
@@ -114,7 +114,7 @@ def images(
         alike = known.get(key)
         if alike is None:
             alike = known[key] = _alike(one, shape, detectors, its)
-        name = attribute(one.name or unnamed)
+        name = quote_attribute(one.name or unnamed)
         label = "" if one.position is None else f"<StageLabel Name={name}{_stage(one)}/>"
         pixels = str(number).join(alike.pixels)
         places = _end(its).join(alike.tiff_data)
@@ -125,9 +125,9 @@ def images(
 
 
 def _alike(
-    one: ImagePlan, shape: Sequence[int], detectors: Mapping[str, str], pages: Pages | None
+    one: ImagePlan, shape: Sequence[int], detectors: Mapping[str, str], pages: IfdRuns | None
 ) -> _Alike:
-    axes = letters(one)
+    axes = axis_letters(one)
     sizes = {c: shape[axes[c]] if c in axes else 1 for c in "TCZ"}
     text = [f'" DimensionOrder="{dimension_order(one)}"']
     text.append(f' Type="{PIXEL_TYPES.get(one.array.dtype.name, "uint16")}"')
@@ -159,11 +159,11 @@ def _physical_sizes(dimensions: Sequence[Dimension], axes: Mapping[str, int]) ->
     for letter, dim in space:
         if dim.scale:
             unit = ome_symbol(dim.unit or "micrometer") or "µm"
-            yield f' PhysicalSize{letter}="{dim.scale!r}" PhysicalSize{letter}Unit={attribute(unit)}'
+            yield f' PhysicalSize{letter}="{dim.scale!r}" PhysicalSize{letter}Unit={quote_attribute(unit)}'
     if "T" in axes and dimensions[axes["T"]].type == "time" and dimensions[axes["T"]].scale:
         dim = dimensions[axes["T"]]
         unit = ome_symbol(dim.unit or "second") or "s"
-        yield f' TimeIncrement="{dim.scale!r}" TimeIncrementUnit={attribute(unit)}'
+        yield f' TimeIncrement="{dim.scale!r}" TimeIncrementUnit={quote_attribute(unit)}'
 
 
 def _channels(
@@ -175,12 +175,12 @@ def _channels(
         coord = coords[i] if i < len(coords) else None
         element = f':{i}" SamplesPerPixel="{plan.array.samples}"'
         if coord is not None:
-            element += f" Name={attribute(str(getattr(coord, 'name', coord)))}"
+            element += f" Name={quote_attribute(str(getattr(coord, 'name', coord)))}"
         if not isinstance(coord, Channel):
             yield element + "/>"
             continue
         if coord.fluorophore:
-            element += f" Fluor={attribute(coord.fluorophore)}"
+            element += f" Fluor={quote_attribute(coord.fluorophore)}"
         for word, length in (
             ("Excitation", coord.excitation_wavelength_nm),
             ("Emission", coord.emission_wavelength_nm),
@@ -203,19 +203,19 @@ def _color(channel: Channel) -> int:
     return value - 2**32 if value >= 2**31 else value
 
 
-def _end(pages: Pages | None) -> str:
+def _end(pages: IfdRuns | None) -> str:
     """Return how each TiffData element ends: with the file, where it is another one."""
     if pages is None or pages.file is None:
         return "/>"
-    return f"><UUID FileName={attribute(pages.file)}>{pages.uuid}</UUID></TiffData>"
+    return f"><UUID FileName={quote_attribute(pages.file)}>{pages.uuid}</UUID></TiffData>"
 
 
-def _tiff_data(plan: ImagePlan, shape: Sequence[int], pages: Pages | None) -> Iterator[str]:
+def _tiff_data(plan: ImagePlan, shape: Sequence[int], pages: IfdRuns | None) -> Iterator[str]:
     """Yield the pieces of the TiffData elements between their ends."""
     if pages is None:
         yield "<MetadataOnly/>"
         return
-    axes = letters(plan)
+    axes = axis_letters(plan)
     order = dimension_order(plan)[:1:-1]  # slowest first
     extents = [shape[axes[c]] if c in axes else 1 for c in order]
     for plane, ifd, count in pages.runs:

@@ -14,7 +14,7 @@ from ome_writers.formats.ome_xml.annotations import FRAME_NAMESPACE, map_annotat
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-__all__ = ["Planes", "render_planes"]
+__all__ = ["RenderedPlanes", "render_planes"]
 
 _ATTRIBUTES = {
     "delta_t": ("DeltaT", "s"),
@@ -36,7 +36,7 @@ _LARGE = 2**20  # bytes; more is kept compressed, to some 5 %
 
 
 @dataclass(frozen=True)
-class Planes:
+class RenderedPlanes:
     """The rendered planes of one image, and the annotations that they refer to."""
 
     _elements: bytes
@@ -54,7 +54,7 @@ class Planes:
         return zlib.decompress(self._annotations) if self._packed else self._annotations
 
     @property
-    def bare(self) -> Planes:
+    def bare(self) -> RenderedPlanes:
         """The annotations alone."""
         return replace(self, _elements=zlib.compress(b"") if self._packed else b"")
 
@@ -69,7 +69,7 @@ class Planes:
 
 def render_planes(
     image: int, lines: Callable[[], Iterable[bytes]], axes: Mapping[str, int]
-) -> Planes:
+) -> RenderedPlanes:
     """Return the planes of an image.
 
     Parameters
@@ -93,8 +93,8 @@ def render_planes(
             elements += element.encode()
             annotations += annotation.encode()
     if len(elements) + len(annotations) < _LARGE:
-        return Planes(bytes(elements), bytes(annotations), False)
-    return Planes(zlib.compress(elements, 1), zlib.compress(annotations, 1), True)
+        return RenderedPlanes(bytes(elements), bytes(annotations), False)
+    return RenderedPlanes(zlib.compress(elements, 1), zlib.compress(annotations, 1), True)
 
 
 def _plane(image: int, number: int, line: bytes, axes: Mapping[str, int]) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ome_writers.formats.ome_xml.text import attribute
+from ome_writers.formats.ome_xml.text import quote_attribute
 from ome_writers.formats.plates import plate_layout
 from ome_writers.settings import row_name
 
@@ -23,7 +23,7 @@ def plate(plan: Plan, *, began: str) -> Iterator[str]:
     layout = plate_layout(plan)
     rows = {name: i for i, name in enumerate(layout.rows)}
     columns = {name: i for i, name in enumerate(layout.columns)}
-    yield f'<Plate ID="Plate:0" Name={attribute(model.name or "Plate")}'
+    yield f'<Plate ID="Plate:0" Name={quote_attribute(model.name or "Plate")}'
     yield _convention("Row", list(rows)) + _convention("Column", list(columns))
     yield f' Rows="{len(rows)}" Columns="{len(columns)}">'
     samples = 0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from ome_writers.formats.documents import own_version
+from ome_writers.formats.dataset_metadata import library_version
 
-__all__ = ["NAMESPACE", "attribute", "content", "opening"]
+__all__ = ["NAMESPACE", "escape_text", "open_root", "quote_attribute"]
 
 NAMESPACE = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 # what XML has no form for; the set of all that it has takes ten milliseconds to compile
@@ -16,27 +16,27 @@ _BREAKS = re.compile("[\t\n\r]")
 
 
 @lru_cache(maxsize=4096)
-def attribute(text: str) -> str:
+def quote_attribute(text: str) -> str:
     """Return `text` as the quoted value of an attribute; what XML cannot hold at all is left out.
 
     Line ends and tabs become spaces: they would need numeric character references, which Bio-Formats takes for
     something else (it replaces their "&#" before parsing).
     """
-    quoted = content(_BREAKS.sub(" ", text)).replace('"', "&quot;")
+    quoted = escape_text(_BREAKS.sub(" ", text)).replace('"', "&quot;")
     return f'"{quoted}"'
 
 
-def content(text: str) -> str:
+def escape_text(text: str) -> str:
     """Return `text` as the content of an element."""
     possible = _IMPOSSIBLE.sub("", text)
     return possible.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def opening(uuid: str | None) -> str:
+def open_root(uuid: str | None) -> str:
     """Return the declaration and the start of the root element."""
-    identity = f" UUID={attribute(uuid)}" if uuid else ""
+    identity = f" UUID={quote_attribute(uuid)}" if uuid else ""
     return (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<OME xmlns="{NAMESPACE}" '
         'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
-        f'xsi:schemaLocation="{NAMESPACE} {NAMESPACE}/ome.xsd"{identity} Creator="ome-writers {own_version()}">'
+        f'xsi:schemaLocation="{NAMESPACE} {NAMESPACE}/ome.xsd"{identity} Creator="ome-writers {library_version()}">'
     )

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from xml.etree.ElementTree import Element
 
-    from ome_writers.formats.ome_xml import Planes
+    from ome_writers.formats.ome_xml import RenderedPlanes
 
     Attributes = Mapping[str, tuple[str, Callable[[str], Any]]]
 
-__all__ = ["Bulk", "plane_models", "take_out", "without"]
+__all__ = ["BulkElements", "extract_bulk_elements", "plane_models", "strip_unchanged"]
 
 _LENGTHS = {unit.value: unit for unit in model.UnitsLength}
 _TIMES = {unit.value: unit for unit in model.UnitsTime}
@@ -63,7 +63,7 @@ _FACTS = (
 _WHERE = frozenset(("the_z", "the_t", "the_c"))
 
 
-class Bulk(NamedTuple):
+class BulkElements(NamedTuple):
     """What was taken out of a document: planes and places by the image's ID, and the annotations of frames."""
 
     planes: dict[str, list[model.Plane]]
@@ -85,7 +85,7 @@ class Bulk(NamedTuple):
         return model.OME(**{**dict(ome), "structured_annotations": others})
 
 
-def take_out(root: Element) -> Bulk:
+def extract_bulk_elements(root: Element) -> BulkElements:
     """Remove planes, places and annotations of frames from a document (without namespace), and return their models.
 
     Where one of a kind is not as this library writes it, all of that kind stay.
@@ -103,10 +103,10 @@ def take_out(root: Element) -> Bulk:
         annotations = _take(found, notes, _annotation)
         if not len(found):
             root.remove(found)
-    return Bulk(planes, places, annotations)
+    return BulkElements(planes, places, annotations)
 
 
-def plane_models(planes: Planes) -> list[model.Plane]:
+def plane_models(planes: RenderedPlanes) -> list[model.Plane]:
     """Return the models of the planes of an image."""
     made = []
     for values in _known_values(planes):
@@ -118,7 +118,9 @@ def plane_models(planes: Planes) -> list[model.Plane]:
     return made
 
 
-def without(ome: model.OME, facts: Element, planes: Mapping[int, Planes]) -> model.OME:
+def strip_unchanged(
+    ome: model.OME, facts: Element, planes: Mapping[int, RenderedPlanes]
+) -> model.OME:
     """Return a model without places in files, and without planes and annotations that are as in the file.
 
     Parameters
@@ -145,13 +147,13 @@ def without(ome: model.OME, facts: Element, planes: Mapping[int, Planes]) -> mod
     return ome.model_copy(update=update)
 
 
-def _known_planes(planes: Planes) -> dict[tuple[int, int, int], dict[str, Any]]:
+def _known_planes(planes: RenderedPlanes) -> dict[tuple[int, int, int], dict[str, Any]]:
     """Return the values of the planes of an image by their indices, in the form of `_said`."""
     some = _SOME_PLANE.__dict__
     return {(v["the_z"], v["the_c"], v["the_t"]): {**some, **v} for v in _known_values(planes)}
 
 
-def _known_values(planes: Planes) -> Iterator[dict[str, Any]]:
+def _known_values(planes: RenderedPlanes) -> Iterator[dict[str, Any]]:
     """Yield the values of each plane that differ from those of others, references as the IDs of annotations."""
     for z, t, c, *facts, reference in planes.values():
         values: dict[str, Any] = {"the_z": int(z), "the_t": int(t), "the_c": int(c)}

@@ -16,15 +16,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.documents import own_version
-from ome_writers.formats.ome_xml.text import attribute
-from ome_writers.formats.ometiff.first_page import ome_xml_text
+from ome_writers.formats.dataset_metadata import library_version
+from ome_writers.formats.ome_xml.text import quote_attribute
+from ome_writers.formats.ometiff.first_page import read_ome_xml
 from ome_writers.settings import dtype_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["dataset_at", "entry_file", "entry_of_set", "entry_xml", "set_of_entry"]
+__all__ = [
+    "entry_file_target",
+    "find_entry_file",
+    "render_entry_file",
+    "render_entry_xml",
+    "resolve_entry_file",
+]
 
 _ENDS = (".tiff", ".tif")
 _ROOT_UUID = re.compile(rb'(<OME\b[^>]*?\bUUID=")([^"]*)')
@@ -37,18 +43,18 @@ _KINDS = {"s": 2, "H": 3, "I": 4}  # TIFF's field types
 _TAGS = 12
 
 
-def dataset_at(path: Path) -> Path:
+def resolve_entry_file(path: Path) -> Path:
     """Return the folder of a set if `path` is its entry file, otherwise `path` itself."""
-    folder = set_of_entry(path)
+    folder = entry_file_target(path)
     return path if folder is None or not folder.is_dir() else folder
 
 
-def set_of_entry(path: Path) -> Path | None:
+def entry_file_target(path: Path) -> Path | None:
     """Return the folder that an entry file of this library names, whether it exists or not; None for other paths."""
     if path.suffix.lower() not in _ENDS or not path.is_file():
         return None
     try:
-        xml = ome_xml_text(path)
+        xml = read_ome_xml(path)
     except (UnsupportedError, OSError):
         return None
     named = _FILE_NAME.search(xml)
@@ -60,16 +66,16 @@ def set_of_entry(path: Path) -> Path | None:
     return path.with_name(folder)
 
 
-def entry_of_set(folder: Path) -> Path | None:
+def find_entry_file(folder: Path) -> Path | None:
     """Return the entry file beside the folder of a set; None where there is none."""
     names = {f"{folder.name}{end}".lower() for end in (".ome.tiff", ".ome.tif", *_ENDS)}
     beside = (path for path in folder.parent.iterdir() if path.name.lower() in names)
-    return next((path for path in sorted(beside) if set_of_entry(path) == folder), None)
+    return next((path for path in sorted(beside) if entry_file_target(path) == folder), None)
 
 
-def entry_xml(xml: bytes, folder: str) -> bytes:
+def render_entry_xml(xml: bytes, folder: str) -> bytes:
     """Return the OME-XML of the entry file, from that of a file in the set's `folder`."""
-    before = b'<UUID FileName="' + attribute(folder)[1:-1].encode() + b"/"
+    before = b'<UUID FileName="' + quote_attribute(folder)[1:-1].encode() + b"/"
     xml = xml.replace(b'<UUID FileName="', before)
     return _ROOT_UUID.sub(
         lambda found: found[1] + uuid.uuid5(uuid.NAMESPACE_URL, found[2].decode()).urn.encode(),
@@ -78,7 +84,7 @@ def entry_xml(xml: bytes, folder: str) -> bytes:
     )
 
 
-def entry_file(xml: bytes, folder: str) -> bytes:
+def render_entry_file(xml: bytes, folder: str) -> bytes:
     """Return the whole entry file, from the OME-XML of a file in the set's `folder`."""
     width, height, samples, dtype = _frame(xml)
     row = width * samples * dtype.itemsize
@@ -93,7 +99,7 @@ def entry_file(xml: bytes, folder: str) -> bytes:
         (258, "H", [8 * dtype.itemsize] * samples),
         (259, "H", [8]),  # deflate
         (262, "H", [2 if samples > 1 else 1]),  # RGB, or 0 is black
-        (270, "s", entry_xml(xml, folder) + b"\0"),
+        (270, "s", render_entry_xml(xml, folder) + b"\0"),
         (
             273,
             "I",
@@ -102,7 +108,7 @@ def entry_file(xml: bytes, folder: str) -> bytes:
         (277, "H", [samples]),
         (278, "I", [rows]),
         (279, "I", [len(full)] * (strips - 1) + [len(last)]),
-        (305, "s", f"ome-writers {own_version()}\0".encode()),
+        (305, "s", f"ome-writers {library_version()}\0".encode()),
         (339, "H", [_SAMPLE_FORMATS[dtype.kind]] * samples),
     ]
     directory = struct.pack("<H", _TAGS)

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FirstPage",
-    "first_page",
-    "metadata_file",
-    "ome_xml_text",
-    "parsed",
-    "software",
-    "without_document_type",
+    "parse_ome_xml",
+    "read_first_page",
+    "read_ome_xml",
+    "read_software",
+    "referenced_metadata_file",
+    "reject_doctype",
 ]
 
 _COMPRESSION, _DESCRIPTION, _SOFTWARE = 259, 270, 305
@@ -50,7 +50,7 @@ class FirstPage(NamedTuple):
     compression: int
 
 
-def first_page(file: Path, root: Path | None = None) -> FirstPage:
+def read_first_page(file: Path, root: Path | None = None) -> FirstPage:
     """Return what a TIFF's first page says; `root` is the folder of its set, which no link may lead out of.
 
     Raises
@@ -69,11 +69,11 @@ def first_page(file: Path, root: Path | None = None) -> FirstPage:
         description = tiff.content(entry).rstrip(b"\0")
     finally:
         os.close(fd)
-    without_document_type(description, file)
+    reject_doctype(description, file)
     return FirstPage(page.offset, description, int(compressions[0]) if len(compressions) else 1)
 
 
-def software(file: Path) -> bytes:
+def read_software(file: Path) -> bytes:
     """Return the Software tag of a TIFF's first page; empty if it has none.
 
     Raises
@@ -90,7 +90,7 @@ def software(file: Path) -> bytes:
         os.close(fd)
 
 
-def ome_xml_text(file: Path, root: Path | None = None) -> bytes:
+def read_ome_xml(file: Path, root: Path | None = None) -> bytes:
     """Return the OME-XML of a file: a companion's whole content, or what a TIFF's first page says.
 
     Raises
@@ -99,11 +99,11 @@ def ome_xml_text(file: Path, root: Path | None = None) -> bytes:
         If there is none, or one with a document type.
     """
     if file.suffix.lower() == ".ome":
-        return without_document_type(read_regular(file, Limit.XML, root=root), file)
-    return first_page(file, root).description
+        return reject_doctype(read_regular(file, Limit.XML, root=root), file)
+    return read_first_page(file, root).description
 
 
-def parsed(text: bytes, file: Path) -> Element:
+def parse_ome_xml(text: bytes, file: Path) -> Element:
     """Return the OME-XML that stands in a file.
 
     Raises
@@ -120,7 +120,7 @@ def parsed(text: bytes, file: Path) -> Element:
         ) from None
 
 
-def without_document_type(text: bytes, file: Path) -> bytes:
+def reject_doctype(text: bytes, file: Path) -> bytes:
     """Return the text of an XML document, unless it has a document type: what that may define is not read.
 
     Raises
@@ -133,7 +133,7 @@ def without_document_type(text: bytes, file: Path) -> bytes:
     return text
 
 
-def metadata_file(folder: Path, name: str) -> Path:
+def referenced_metadata_file(folder: Path, name: str) -> Path:
     """Return the file of a set that holds the OME-XML, as another file of it names it.
 
     Raises

@@ -12,15 +12,15 @@ from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.formats.documents import Layout
-from ome_writers.formats.ome_xml import Pages
+from ome_writers.formats.dataset_metadata import Layout
+from ome_writers.formats.ome_xml import IfdRuns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ome_writers.routing import Plan
 
-__all__ = ["TiffSet", "is_set", "lay_out", "pages_of"]
+__all__ = ["TiffSet", "ifd_runs", "is_set", "lay_out"]
 
 _UNTOLD = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
 _EACH_PLANE = 100_000  # planes; above, the companion file names runs of them
@@ -121,14 +121,14 @@ class TiffSet:
         return -1 in self.keys
 
 
-def pages_of(
+def ifd_runs(
     plan: Plan,
     layout: Layout,
     files: TiffSet,
     shapes: Sequence[Sequence[int]],
     *,
     writing: bool,
-) -> list[Pages]:
+) -> list[IfdRuns]:
     """Return in which directories each image's planes lie.
 
     The order of a file's directories is a rule that the engine keeps, too: image after image, each in storage
@@ -144,7 +144,7 @@ def pages_of(
         for n, shape in enumerate(shapes):
             array = plan.images[n].array
             places = shape if renumbered or array.growing is not None else array.shape
-            found.append(Pages(_runs(shape, places), layout.arrays[n], files.uuids[n], each))
+            found.append(IfdRuns(_runs(shape, places), layout.arrays[n], files.uuids[n], each))
         return found
     growing = [image.array.growing for image in plan.images]
     if len(shapes) > 1 and growing[0] is not None:
@@ -152,7 +152,7 @@ def pages_of(
     pages, first = [], 0
     for shape in shapes:
         count = math.prod(shape[:-2])
-        pages.append(Pages([(0, first, count)]))
+        pages.append(IfdRuns([(0, first, count)]))
         first += count
     return pages
 
@@ -169,7 +169,7 @@ def _runs(shape: Sequence[int], places: Sequence[int]) -> list[tuple[int, int, i
 
 def _interleaved(
     growing: Sequence[int], shapes: Sequence[Sequence[int]], *, writing: bool
-) -> list[Pages]:
+) -> list[IfdRuns]:
     """Return the pages of images that grow side by side in one file; `writing` leaves room for all at each place."""
     runs: list[list[tuple[int, int, int]]] = [[] for _ in shapes]
     ifd = 0
@@ -181,7 +181,7 @@ def _interleaved(
                 runs[image].append((place * count, ifd, count))
             if place < extents[image] or writing:
                 ifd += count
-    return [Pages(run) for run in runs]
+    return [IfdRuns(run) for run in runs]
 
 
 def _stem(name: str) -> str:

@@ -11,7 +11,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from ome_writers.formats.ome_xml import NAMESPACE, map_annotation, uri, whole
+from ome_writers.formats.ome_xml import NAMESPACE, assemble_document, map_annotation, namespace_uri
 from ome_writers.formats.ome_xml.annotations import FRAME_NAMESPACE, OWN_NAMESPACE
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from ome_types.model import OME
 
-    from ome_writers.formats.ome_xml import Body, Planes
+    from ome_writers.formats.ome_xml import Body, RenderedPlanes
 
-__all__ = ["Edited", "check_models", "edit", "models"]
+__all__ = ["EditedDocument", "check_models", "edit", "models"]
 
 _SIZES = ("DimensionOrder", "Type", "SizeX", "SizeY", "SizeZ", "SizeC", "SizeT")
 
@@ -30,8 +30,8 @@ _SIZES = ("DimensionOrder", "Type", "SizeX", "SizeY", "SizeZ", "SizeC", "SizeT")
 def models(
     uuids: Mapping[int, str],
     common: bytes | None,
-    planes: Mapping[int, Planes],
-    edited: Mapping[int, Edited],
+    planes: Mapping[int, RenderedPlanes],
+    edited: Mapping[int, EditedDocument],
     pointers: Mapping[int, bytes],
 ) -> dict[int, OME]:
     """Return the model of each document; those of one content share its elements.
@@ -45,7 +45,7 @@ def models(
     planes
         Number of an image to the planes that belong into the common document.
     """
-    read: dict[Edited | None, OME] = {}
+    read: dict[EditedDocument | None, OME] = {}
     found = {}
     for number, urn in uuids.items():
         source = edited.get(number)
@@ -90,7 +90,9 @@ def check_models(metadata: Any, known: Collection[int]) -> None:
             raise KeyError(f"Unknown position: {number}. Positions are {sorted(known)}.")
 
 
-def edit(models: Mapping[int, OME], facts: Body, planes: Mapping[int, Planes]) -> dict[int, Edited]:
+def edit(
+    models: Mapping[int, OME], facts: Body, planes: Mapping[int, RenderedPlanes]
+) -> dict[int, EditedDocument]:
     """Return the edited document of each model; models that say the same share theirs.
 
     Parameters
@@ -100,32 +102,32 @@ def edit(models: Mapping[int, OME], facts: Body, planes: Mapping[int, Planes]) -
     planes
         Number of an image to what is known of its planes.
     """
-    found: list[tuple[OME, Edited]] = []
+    found: list[tuple[OME, EditedDocument]] = []
     edited = {}
     for number, model in models.items():
         twin = next((e for other, e in found if _alike(other, model)), None)
         if twin is None:
-            twin = Edited(model, facts, planes)
+            twin = EditedDocument(model, facts, planes)
             found.append((model, twin))
         edited[number] = twin
     return edited
 
 
-class Edited:
+class EditedDocument:
     """A document that a user edited.
 
     It holds the elements of planes only of images with planes that were edited; there may be thousands of them.
     """
 
-    def __init__(self, model: OME, facts: Body, planes: Mapping[int, Planes]) -> None:
+    def __init__(self, model: OME, facts: Body, planes: Mapping[int, RenderedPlanes]) -> None:
         from ome_types import to_xml
 
-        from ome_writers.formats.ometiff.bulk_elements import without
+        from ome_writers.formats.ometiff.bulk_elements import strip_unchanged
 
-        fresh = _parse(whole(facts, None))
+        fresh = _parse(assemble_document(facts, None))
         self._mark = f"planes-{uuid.uuid4().hex}-"  # with a number: the planes of an image
         self._text = b""  # the document with the mark in the place of its UUID, once asked for
-        self._root = _parse(to_xml(without(model, fresh, planes)).encode())
+        self._root = _parse(to_xml(strip_unchanged(model, fresh, planes)).encode())
         for element in self._root.iter():
             for name, value in element.items():
                 if not value.isprintable():
@@ -149,7 +151,7 @@ class Edited:
         """Attach pairs to the acquisition; the same namespace replaces."""
         self._text = b""
         annotations = self._annotations()
-        for old in [a for a in annotations if a.get("Namespace") == uri(namespace)]:
+        for old in [a for a in annotations if a.get("Namespace") == namespace_uri(namespace)]:
             annotations.remove(old)
         taken = {a.get("ID") for a in annotations}
         free = next(i for i in range(len(taken) + 1) if f"Annotation:{i}" not in taken)
@@ -157,11 +159,11 @@ class Edited:
         annotations.append(ElementTree.fromstring(xml.encode()))
         _sort_annotations(annotations)
 
-    def refresh(self, facts: Body, planes: Mapping[int, Planes]) -> None:
+    def refresh(self, facts: Body, planes: Mapping[int, RenderedPlanes]) -> None:
         """Bring in what only the files know: sizes, where the planes are, and the frames' metadata."""
-        self._bring_in(_parse(whole(facts, None)), planes)
+        self._bring_in(_parse(assemble_document(facts, None)), planes)
 
-    def _bring_in(self, fresh: Element, planes: Mapping[int, Planes]) -> None:
+    def _bring_in(self, fresh: Element, planes: Mapping[int, RenderedPlanes]) -> None:
         self._planes, self._text = planes, b""
         by_id = {image.get("ID"): image for image in self._root.iter("Image")}
         numbers = {f"Image:{number}": number for number in planes}
@@ -235,13 +237,13 @@ def _parse(document: bytes) -> Element:
     return root
 
 
-def _model(document: bytes, planes: Mapping[int, Planes] = {}) -> OME:
+def _model(document: bytes, planes: Mapping[int, RenderedPlanes] = {}) -> OME:
     from ome_types import from_xml
 
-    from ome_writers.formats.ometiff.bulk_elements import plane_models, take_out
+    from ome_writers.formats.ometiff.bulk_elements import extract_bulk_elements, plane_models
 
     root = _parse(document)
-    bulk = take_out(root)
+    bulk = extract_bulk_elements(root)
     for number, known in planes.items():
         bulk.planes[f"Image:{number}"] = plane_models(known)
     root.set("xmlns", NAMESPACE)

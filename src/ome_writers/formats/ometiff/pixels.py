@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from xml.etree.ElementTree import Element
 
-__all__ = ["PixelSizes", "PlaneRun", "images_of", "plane_runs", "sizes_of"]
+__all__ = ["PixelSizes", "PlaneRun", "image_elements", "pixel_sizes", "plane_runs"]
 
 _MAX_SAMPLES = 2**16 - 1  # of a pixel: TIFF counts them in 16 bits
 
@@ -53,7 +53,7 @@ class PlaneRun(NamedTuple):
     page: int
 
 
-def images_of(xml: Element, file: Path) -> list[tuple[Element, Element]]:
+def image_elements(xml: Element, file: Path) -> list[tuple[Element, Element]]:
     """Return all Image elements, each with its Pixels.
 
     Raises
@@ -71,7 +71,7 @@ def images_of(xml: Element, file: Path) -> list[tuple[Element, Element]]:
     return found
 
 
-def sizes_of(pixels: Element, file: Path) -> PixelSizes:
+def pixel_sizes(pixels: Element, file: Path) -> PixelSizes:
     """Return the sizes of an image.
 
     Raises

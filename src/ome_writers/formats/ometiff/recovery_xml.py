@@ -13,8 +13,12 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import unescape
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.frame_metadata import latest
-from ome_writers.formats.ome_xml import acquisition_annotation, facts_of, render_planes
+from ome_writers.formats.frame_metadata import latest_entries
+from ome_writers.formats.ome_xml import (
+    acquisition_annotation,
+    parse_acquisition_annotation,
+    render_planes,
+)
 from ome_writers.untrusted import read_lines
 
 if TYPE_CHECKING:
@@ -42,51 +46,51 @@ class RecoveredImage:
 
     Attributes
     ----------
-    order
+    axes
         T, C and Z, slowest first.
     sizes
         Extent of each.
     runs
         Which planes are which pages of its file.
-    link
+    file_link
         The element that names the file; empty for the file that the text is in.
-    each
+    one_element_per_plane
         Whether every plane has an element of its own.
     samples
         Samples of a pixel: SizeC counts them, too.
     """
 
-    order: str
+    axes: str
     sizes: dict[str, int]
     runs: tuple[Run, ...]
-    link: bytes
-    each: bool
+    file_link: bytes
+    one_element_per_plane: bool
     samples: int
 
     @property
     def file(self) -> str:
         """Name of the file; empty for the file that the text is in."""
-        found = _LINK.match(self.link)
+        found = _LINK.match(self.file_link)
         if not found:
             return ""
         return unescape((found[1] or found[2] or b"").decode(), {"&quot;": '"'})
 
     @property
-    def planes(self) -> int:
+    def plane_count(self) -> int:
         """How many planes there are."""
         return math.prod(self.sizes.values())
 
-    def data(self, sizes: Mapping[str, int], runs: Sequence[Run]) -> bytes:
+    def tiff_data(self, sizes: Mapping[str, int], runs: Sequence[Run]) -> bytes:
         """Return TiffData elements."""
-        end = b">" + self.link + b"</TiffData>" if self.link else b"/>"
+        end = b">" + self.file_link + b"</TiffData>" if self.file_link else b"/>"
         found = []
         for plane, page, count in runs:
-            for at in range(count) if self.each else (0,):
+            for at in range(count) if self.one_element_per_plane else (0,):
                 starts, rest = [], plane + at
-                for letter in reversed(self.order):
+                for letter in reversed(self.axes):
                     rest, first = divmod(rest, sizes[letter])
                     starts.append(f' First{letter}="{first}"')
-                planes = 1 if self.each else count
+                planes = 1 if self.one_element_per_plane else count
                 text = (
                     f'<TiffData IFD="{page + at}"{"".join(reversed(starts))} PlaneCount="{planes}"'
                 )
@@ -119,7 +123,7 @@ class RecoveryXml:
             raise UnsupportedError("its OME-XML describes no image")
 
     @property
-    def writing(self) -> bool:
+    def is_writing(self) -> bool:
         """Whether nobody has said yet how the acquisition ended."""
         return self.status == "writing"
 
@@ -129,24 +133,24 @@ class RecoveryXml:
         return str(self._facts["status"])
 
     @property
-    def frames(self) -> int:
+    def frames_written(self) -> int:
         """How many frames were written by then."""
         written = self._facts.get("frames_written")
         return written if isinstance(written, int) else 0
 
     @property
-    def expected(self) -> int | None:
+    def frames_expected(self) -> int | None:
         """How many frames were planned; None without an end."""
         expected = self._facts.get("frames_expected")
         return expected if isinstance(expected, int) else None
 
     @property
-    def keeps(self) -> bool:
+    def keeps_planned_shape(self) -> bool:
         """Whether the planned shape shall stay."""
         return self._facts.get("on_incomplete") == "keep"
 
     @property
-    def growing(self) -> str:
+    def growing_axis(self) -> str:
         """The letter of the axis without an end; empty when all have one."""
         return str(self._facts.get("growing", ""))
 
@@ -155,12 +159,12 @@ class RecoveryXml:
         _, begin, end = self._spans[image]
         return self.xml.find(b"<Plane ", begin, end) >= 0
 
-    def axes(self, image: int, rank: int) -> dict[str, int]:
+    def axis_indices(self, image: int, rank: int) -> dict[str, int]:
         """Return the letters of the `rank` axes by which a journal names a place."""
-        slow_first = self._facts.get("axes") or self.images[image].order[3 - rank :]
+        slow_first = self._facts.get("axes") or self.images[image].axes[3 - rank :]
         return {letter: axis for axis, letter in enumerate(slow_first)}
 
-    def finished(
+    def render_finished(
         self,
         sizes: Sequence[Mapping[str, int]],
         runs: Sequence[Sequence[Run]],
@@ -190,12 +194,12 @@ class RecoveryXml:
                     opening = re.sub(rb'\b%s="\d+"' % name, b'%s="%d"' % (name, size), opening)
             inside = self._inside(number, sizes[number], runs[number])
             if number in journals and not self.has_planes(number):
-                told = latest(read_lines(journals[number]))
+                told = latest_entries(read_lines(journals[number]))
                 rank = len(told[0]["storage_index"]) if told else 0
                 planes = render_planes(
                     number,
                     lambda path=journals[number]: read_lines(path),  # type: ignore[misc]  # mypy cannot infer it
-                    self.axes(number, rank),
+                    self.axis_indices(number, rank),
                 )
                 inside += planes.elements
                 annotations += planes.annotations
@@ -205,7 +209,7 @@ class RecoveryXml:
         if annotations:
             at = xml.rindex(b"</StructuredAnnotations>")
             xml = xml[:at] + annotations + xml[at:]
-        if self.writing:
+        if self.is_writing:
             own = _OWN.search(xml)
             assert own is not None
             facts = {**self._facts, "status": status, "frames_written": frames}
@@ -224,7 +228,7 @@ class RecoveryXml:
         before = inside[:first]
         for surplus in list(_CHANNEL.finditer(before))[: sizes["C"] - 1 : -1]:
             before = before[: surplus.start()] + before[surplus.end() :]
-        return before + image.data(sizes, runs) + inside[last:]
+        return before + image.tiff_data(sizes, runs) + inside[last:]
 
     def _image(self, start: int, begin: int, end: int) -> RecoveredImage:
         facts = _facts(self.xml[start:begin])
@@ -253,7 +257,7 @@ def _facts_in(xml: bytes) -> dict[str, Any]:
     """Return what this library recorded of the acquisition; empty where it recorded nothing readable."""
     own = _OWN.search(xml)
     try:
-        return {} if own is None else facts_of(ElementTree.fromstring(own[0]))
+        return {} if own is None else parse_acquisition_annotation(ElementTree.fromstring(own[0]))
     except ElementTree.ParseError:
         return {}
 

@@ -27,9 +27,9 @@ __all__ = [
     "group_attributes",
     "image_groups",
     "layout_and_groups",
-    "own_attributes",
-    "read_document",
-    "stored_plan",
+    "ome_writers_attributes",
+    "plan_from_settings",
+    "read_json_object",
     "well_fields",
 ]
 
@@ -80,7 +80,7 @@ def well_fields(root: Path, well: str) -> list[str]:
     return _checked(root, [f"{well}/{image['path']}" for image in images])
 
 
-def read_document(path: Path, root: Path | None = None) -> dict[str, Any]:
+def read_json_object(path: Path, root: Path | None = None) -> dict[str, Any]:
     """Return a JSON document; empty when it is not there, or is not a JSON object.
 
     Raises
@@ -99,17 +99,17 @@ def read_document(path: Path, root: Path | None = None) -> dict[str, Any]:
 
 def group_attributes(group: Path, root: Path | None = None) -> dict[str, Any]:
     """Return the attributes of a group; empty where it has none, or no document; see `read_document`."""
-    attributes = read_document(group / "zarr.json", root or group).get("attributes")
+    attributes = read_json_object(group / "zarr.json", root or group).get("attributes")
     return attributes if isinstance(attributes, dict) else {}
 
 
-def own_attributes(group: Path, root: Path | None = None) -> dict[str, Any]:
+def ome_writers_attributes(group: Path, root: Path | None = None) -> dict[str, Any]:
     """Return what this library wrote about a dataset, or an image in it; empty where that is nothing."""
     ours = group_attributes(group, root).get("ome_writers")
     return ours if isinstance(ours, dict) else {}
 
 
-def stored_plan(settings: Any) -> Plan:
+def plan_from_settings(settings: Any) -> Plan:
     """Return the plan of the settings that a root document holds (``ome_writers.settings``).
 
     Raises

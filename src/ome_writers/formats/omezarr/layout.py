@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.documents import Layout
+from ome_writers.formats.dataset_metadata import Layout
 from ome_writers.formats.frame_metadata import JOURNAL_NAME
 from ome_writers.formats.omezarr.group_metadata import well_fields
 from ome_writers.formats.plates import is_plate, plate_layout
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import Plan
 
-__all__ = ["below", "lay_out", "stored_layout"]
+__all__ = ["join_key", "lay_out", "stored_layout"]
 
 
 def lay_out(plan: Plan) -> Layout:
@@ -59,12 +59,12 @@ def stored_layout(plan: Plan, root: Path) -> Layout:
 def _with_images(layout: Layout, images: Sequence[str]) -> Layout:
     return replace(
         layout,
-        arrays=tuple(below(image, "0") for image in images),
+        arrays=tuple(join_key(image, "0") for image in images),
         images=tuple(images),
-        journals=tuple(below(image, JOURNAL_NAME) for image in images),
+        journals=tuple(join_key(image, JOURNAL_NAME) for image in images),
     )
 
 
-def below(group: str, name: str) -> str:
+def join_key(group: str, name: str) -> str:
     """Return the key of `name` in a group."""
     return f"{group}/{name}" if group else name

@@ -12,7 +12,7 @@ import tifffile
 
 from ome_writers import AcquisitionSettings, Dimension, OmeTiffFormat, create_stream
 from ome_writers.formats import lay_out
-from ome_writers.formats.ometiff.documents import TiffDocuments
+from ome_writers.formats.ometiff.metadata import TiffMetadata
 from ome_writers.routing import resolve
 from support.ometiff import SETS, Case
 
@@ -245,7 +245,7 @@ def test_the_documents_change_only_when_they_must(tmp_path: Path) -> None:
     plan = resolve(
         Case("a", "p", (2,), format={"multi_file_metadata": "master-tiff"}).settings(tmp_path)
     )
-    made = TiffDocuments(plan, lay_out(plan))
+    made = TiffMetadata(plan, lay_out(plan))
     keys = ["a_p000.ome.tiff", "a_p001.ome.tiff", "../a.ome.tiff"]
     assert [key for key, _ in made.render()] == keys
     assert list(made.render()) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ome_writers import Dimension, Plate, Position
-from ome_writers.formats import lay_out, open_documents
+from ome_writers.formats import create_metadata, lay_out
 from ome_writers.routing import resolve
 from support.acquisitions import IMAGES, LAYOUTS, acquisition, contents
 
@@ -67,7 +67,7 @@ def test_wells_outside_the_plate_make_it_grow() -> None:
         *acquisition("single").dimensions[-2:],
     ]
     plan = resolve(acquisition("plate", dimensions=dims))
-    documents = contents(open_documents(plan, lay_out(plan)).render())
+    documents = contents(create_metadata(plan, lay_out(plan)).render())
     plate = documents["zarr.json"]["attributes"]["ome"]["plate"]
     assert [row["name"] for row in plate["rows"]] == ["A", "B", "R2"]
     assert [column["name"] for column in plate["columns"]] == ["1", "2", "7"]
@@ -83,7 +83,7 @@ def test_1536_positions_are_rendered_at_once() -> None:
     ]
     plan = resolve(acquisition("collection", dimensions=dims))
     start = time.process_time()
-    documents = open_documents(plan, lay_out(plan))
+    documents = create_metadata(plan, lay_out(plan))
     assert len(list(documents.render())) == 1536 + 3
     assert time.process_time() - start < 3
 
@@ -95,7 +95,7 @@ def test_grid_cells_have_names_of_their_own() -> None:
         ("collection", ["left", "right/.."]),
     ):
         plan = resolve(acquisition(layout))
-        documents = contents(open_documents(plan, lay_out(plan)).render())
+        documents = contents(create_metadata(plan, lay_out(plan)).render())
         omes = [documents[f"{i}/zarr.json"]["attributes"]["ome"] for i in IMAGES[layout]]
         assert [ome["multiscales"][0]["name"] for ome in omes] == names
         assert [ome["omero"]["name"] for ome in omes] == names

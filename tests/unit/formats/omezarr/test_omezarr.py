@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ome_writers import Channel, Dimension, MetadataError, Position
-from ome_writers.formats import Documents, Journal, Outcome, lay_out, open_documents
+from ome_writers.formats import DatasetMetadata, Journal, Outcome, create_metadata, lay_out
 from ome_writers.formats.frame_metadata import EMBED_BYTES
 from ome_writers.routing import Plan, resolve
 from support.acquisitions import IMAGES, LAYOUTS, acquisition, contents
@@ -20,13 +20,13 @@ from support.acquisitions import IMAGES, LAYOUTS, acquisition, contents
 GOLDEN = Path(__file__).parents[3] / "golden" / "zarr"
 
 
-def opened(layout: str, **more: Any) -> tuple[Plan, Documents]:
+def opened(layout: str, **more: Any) -> tuple[Plan, DatasetMetadata]:
     """Return a plan and its new documents."""
     plan = resolve(acquisition(layout, **more))
-    return plan, open_documents(plan, lay_out(plan))
+    return plan, create_metadata(plan, lay_out(plan))
 
 
-def attributes(documents: Documents, group: str = "") -> dict[str, Any]:
+def attributes(documents: DatasetMetadata, group: str = "") -> dict[str, Any]:
     """Return what the document of a group says now."""
     rendered = contents(documents.render())
     found: dict[str, Any] = rendered[f"{group}/zarr.json".lstrip("/")]["attributes"]
@@ -42,7 +42,7 @@ def journal_of(plan: Plan, root: Path, lines: dict[int, int]) -> Journal:
     for image, count in lines.items():
         for i in range(count):
             journal.record(image, (i // 2, i % 2), journal.encode({"delta_t": i / 2, "note": "n"}))
-    journal.write(journal.take())
+    journal.write(journal.pop_pending())
     return journal
 
 
@@ -102,9 +102,9 @@ def test_small_frame_metadata_are_embedded(tmp_path: Path) -> None:
     plan, documents = opened("collection")
     journal = journal_of(plan, tmp_path, {1: 3})
     journal.record(1, (0, 1), journal.encode({"delta_t": 9.0}))
-    journal.write(journal.take())
+    journal.write(journal.pop_pending())
     documents.finish(done(plan), journal)
-    assert documents.journal_obsolete() == (1,)
+    assert documents.embedded_journals() == (1,)
     assert documents.get_metadata()["1"]["ome_writers"]["frame_metadata"] == [
         {"storage_index": [0, 0], "delta_t": 0.0, "note": "n"},
         {"storage_index": [0, 1], "delta_t": 9.0},
@@ -118,9 +118,9 @@ def test_large_frame_metadata_stay_in_the_journal(tmp_path: Path) -> None:
     plan, documents = opened("single")
     journal = journal_of(plan, tmp_path, {0: 5})
     journal.record(0, (2, 1), journal.encode({"note": "n" * EMBED_BYTES}))
-    journal.write(journal.take())
+    journal.write(journal.pop_pending())
     documents.finish(done(plan), journal)
-    assert documents.journal_obsolete() == ()
+    assert documents.embedded_journals() == ()
     pointer = documents.get_metadata()["."]["ome_writers"]["frame_metadata"]
     assert pointer == {"journal": "frame_metadata.jsonl", "count": 6}
 
@@ -132,7 +132,7 @@ def test_a_journal_that_is_gone_does_not_keep_the_documents(tmp_path: Path) -> N
     (tmp_path / "frame_metadata.jsonl").write_bytes(b"not json\n")
     documents.finish(done(plan, status="failed"), journal)
     assert attributes(documents)["ome_writers"]["status"] == "failed"
-    assert documents.journal_obsolete() == ()
+    assert documents.embedded_journals() == ()
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_the_omexml_keeps_the_frames_after_the_journal_is_gone(tmp_path: Path) -
     plan, documents = opened("collection")
     journal = journal_of(plan, tmp_path, {0: 2})
     documents.finish(done(plan), journal)
-    for image in documents.journal_obsolete():
+    for image in documents.embedded_journals():
         journal.discard(image)
     list(documents.render())
     documents.set_global_metadata("lab", {"room": 7})

@@ -13,7 +13,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from ome_writers.formats.frame_metadata import storage_index
+from ome_writers.formats.frame_metadata import encode_storage_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RESERVED_NAMESPACES",
-    "CarryingDocuments",
-    "Documents",
-    "GrowingDocuments",
+    "DatasetMetadata",
     "Layout",
     "Outcome",
     "Patch",
     "Status",
-    "check_global",
-    "new_id",
-    "own_version",
+    "SupportsCarryOver",
+    "SupportsGrow",
+    "check_global_metadata",
+    "library_version",
+    "new_dataset_id",
 ]
 
 Status = Literal["writing", "complete", "cancelled", "failed"]
@@ -45,17 +45,17 @@ RESERVED_NAMESPACES = frozenset({"ome", "ome_writers"})
 
 
 @cache
-def own_version() -> str:
+def library_version() -> str:
     """Return the version of this library; to look it up takes milliseconds."""
     return version("ome-writers")
 
 
-def new_id() -> str:
+def new_dataset_id() -> str:
     """Return an id for a dataset, which its documents carry as proof of origin: a random UUID as URN."""
     return uuid.uuid4().urn
 
 
-def check_global(namespace: object, metadata: object) -> None:
+def check_global_metadata(namespace: object, metadata: object) -> None:
     """Refuse a namespace that global metadata cannot have, and what is no metadata.
 
     Raises
@@ -97,9 +97,9 @@ class Layout:
         Key of the file in which each image's frame metadata is journalled, by image number.
     entry
         Key of the file beside a set's folder that opens as the whole set, as in ``../run.ome.tiff``; empty without one.
-    place
+    encode_address
         How a line of a journal names a frame's place, by image number and storage index, as JSON members.
-    keep
+    temporary_folder
         Something that must live as long as the dataset is written or looked at.
     """
 
@@ -109,8 +109,8 @@ class Layout:
     images: tuple[str, ...]
     journals: tuple[str, ...]
     entry: str = ""
-    place: Callable[[int, tuple[int, ...]], bytes] = storage_index
-    keep: object = None
+    encode_address: Callable[[int, tuple[int, ...]], bytes] = encode_storage_index
+    temporary_folder: object = None
 
     @property
     def entry_path(self) -> Path | None:
@@ -136,7 +136,7 @@ class Outcome:
         How far each acquisition axis was reached, while the acquisition runs.
     time
         When this was so.
-    empty
+    empty_planes
         Image number to a mask of its planes, in storage order: True for those without a frame. Only of an OME-TIFF
         that is closed; images without such planes are left out.
     """
@@ -147,7 +147,7 @@ class Outcome:
     windows: Mapping[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
     extents: Mapping[str, int] = field(default_factory=dict)
     time: datetime | None = None
-    empty: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict)
+    empty_planes: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict)
 
     @property
     def timestamp(self) -> str:
@@ -176,7 +176,7 @@ class Patch(NamedTuple):
     new: bytes
 
 
-class Documents(Protocol):
+class DatasetMetadata(Protocol):
     """All that the files of one dataset say. Not thread-safe: the stream's recorder lets one thread in at a time."""
 
     def render(self) -> Iterator[tuple[str, bytes]]:
@@ -199,7 +199,7 @@ class Documents(Protocol):
         """Attach `metadata` to the whole acquisition; the same namespace replaces."""
         ...
 
-    def progress(self, outcome: Outcome) -> Sequence[Patch]:
+    def update_progress(self, outcome: Outcome) -> Sequence[Patch]:
         """Record how far the running acquisition is, after a flush.
 
         Returns what is to be overwritten in place; documents that changed otherwise are rendered by the next
@@ -212,17 +212,17 @@ class Documents(Protocol):
 
         Called once, after the pixels are closed and `journal` is complete on disk. A journal whose
         lines are wholly in the documents now may be discarded (``journal.discard(image)``) after the
-        next `render` was written; `journal_obsolete` says which.
+        next `render` was written; `embedded_journals` says which.
         """
         ...
 
-    def journal_obsolete(self) -> tuple[int, ...]:
+    def embedded_journals(self) -> tuple[int, ...]:
         """Return the images whose journal is wholly contained in the documents."""
         ...
 
 
 @runtime_checkable
-class GrowingDocuments(Documents, Protocol):
+class SupportsGrow(DatasetMetadata, Protocol):
     """Documents that say how long the arrays are, where the arrays themselves do not."""
 
     def grow(self, shapes: Sequence[tuple[int, ...]]) -> None:
@@ -231,7 +231,7 @@ class GrowingDocuments(Documents, Protocol):
 
 
 @runtime_checkable
-class CarryingDocuments(Documents, Protocol):
+class SupportsCarryOver(DatasetMetadata, Protocol):
     """Documents that can take over what was edited in those of a dataset that theirs replaces."""
 
     def carry_over(self, earlier: Any) -> None:

@@ -9,12 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ome_writers.formats.documents import Outcome, check_global, new_id, own_version
-from ome_writers.formats.ome_xml import binary_only, letters, render_body, render_planes, whole
-from ome_writers.formats.ome_xml.annotations import padded_progress, with_progress
-from ome_writers.formats.ometiff.entry_file import entry_file
-from ome_writers.formats.ometiff.layout import TiffSet, is_set, pages_of
-from ome_writers.formats.strict_json import plain
+from ome_writers.formats.dataset_metadata import (
+    Outcome,
+    check_global_metadata,
+    library_version,
+    new_dataset_id,
+)
+from ome_writers.formats.ome_xml import (
+    assemble_document,
+    axis_letters,
+    binary_only,
+    render_body,
+    render_planes,
+)
+from ome_writers.formats.ome_xml.annotations import render_progress, reserve_progress
+from ome_writers.formats.ometiff.entry_file import render_entry_file
+from ome_writers.formats.ometiff.layout import TiffSet, ifd_runs, is_set
+from ome_writers.formats.strict_json import to_plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,17 +33,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from ome_types.model import OME
 
-    from ome_writers.formats.documents import Layout, Patch
+    from ome_writers.formats.dataset_metadata import Layout, Patch
     from ome_writers.formats.frame_metadata import Journal
-    from ome_writers.formats.ome_xml import Body, Planes
-    from ome_writers.formats.ometiff.models import Edited
+    from ome_writers.formats.ome_xml import Body, RenderedPlanes
+    from ome_writers.formats.ometiff.models import EditedDocument
     from ome_writers.routing import Plan
 
-__all__ = ["TiffDocuments"]
+__all__ = ["TiffMetadata"]
 
 
-class TiffDocuments:
-    """The documents of one OME-TIFF; see `formats.documents.Documents`.
+class TiffMetadata:
+    """The documents of one OME-TIFF; see `DatasetMetadata`.
 
     As long as nobody edits them they follow from plan, outcome and journal. Edited ones are the user's, but for
     what only the files know: sizes, and where the planes are.
@@ -42,13 +53,13 @@ class TiffDocuments:
         self._plan = plan
         self._layout = layout
         self._files = TiffSet.of(plan, layout)
-        self._id = new_id()
+        self._id = new_dataset_id()
         self._began = datetime.datetime.now(datetime.timezone.utc)
         shapes = tuple(i.array.shape for i in plan.images)
         self._outcome = Outcome("writing", 0, shapes, time=self._began)
         self._globals: dict[str, Mapping[str, Any]] = {}
-        self._planes: dict[int, Planes] = {}
-        self._edited: dict[int, Edited] = {}
+        self._planes: dict[int, RenderedPlanes] = {}
+        self._edited: dict[int, EditedDocument] = {}
         self._dirty = set(self._files.keys)
         self._progress: Patch | None = (
             None  # the part of the first document that changes with each flush
@@ -56,7 +67,7 @@ class TiffDocuments:
         self._obsolete: list[int] = []
 
     def render(self) -> Iterator[tuple[str, bytes]]:
-        """Yield the documents that changed; see `formats.documents.Documents.render`."""
+        """Yield the documents that changed; see `DatasetMetadata.render`."""
         dirty, self._dirty = self._dirty, set()
         body, first = None, b""
         # elements that name files name their own, too
@@ -71,21 +82,21 @@ class TiffDocuments:
                 text = self._edited[number].document(self._files.uuids[number])
             else:
                 body = body or self._body()
-                text = whole(body, urns.get(number))
+                text = assemble_document(body, urns.get(number))
             if number == self._files.whole[0]:
                 first = text
                 if self._outcome.status == "writing":
-                    text, self._progress = with_progress(text, key)
+                    text, self._progress = reserve_progress(text, key)
             yield key, text
         if first and self._layout.entry:
-            yield self._layout.entry, entry_file(first, self._layout.root.name)
+            yield self._layout.entry, render_entry_file(first, self._layout.root.name)
 
-    def progress(self, outcome: Outcome) -> tuple[Patch, ...]:
+    def update_progress(self, outcome: Outcome) -> tuple[Patch, ...]:
         """Record how far the acquisition is, in place, in the first document that holds everything."""
         self._outcome = dataclasses.replace(outcome, shapes=self._outcome.shapes)
         if self._progress is None:
             return ()
-        new = padded_progress(outcome.frames_written, outcome.timestamp)
+        new = render_progress(outcome.frames_written, outcome.timestamp)
         patch = self._progress._replace(new=new)
         self._progress = patch._replace(old=new)
         return (patch,) if patch.new != patch.old else ()
@@ -105,7 +116,9 @@ class TiffDocuments:
 
         common = None
         if any(n not in self._edited for n in self._files.whole):
-            common = whole(self._body(bare=True), self._files.uuids[self._files.whole[0]])
+            common = assemble_document(
+                self._body(bare=True), self._files.uuids[self._files.whole[0]]
+            )
         pointers = {number: self._pointer(number) for number in self._files.parts}
         return models(self._files.uuids, common, self._planes, self._edited, pointers)
 
@@ -130,25 +143,25 @@ class TiffDocuments:
             self._dirty.add(number)
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
-        """Attach `metadata` to the whole acquisition; see `formats.documents.Documents`."""
-        check_global(namespace, metadata)
-        self._globals[namespace] = pairs = plain(metadata)
+        """Attach `metadata` to the whole acquisition; see `DatasetMetadata`."""
+        check_global_metadata(namespace, metadata)
+        self._globals[namespace] = pairs = to_plain_json(metadata)
         for edited in set(self._edited.values()):
             edited.annotate(namespace, pairs)
         self._dirty.update(self._files.whole)
 
     def finish(self, outcome: Outcome, journal: Journal) -> None:
-        """Take in how the acquisition ended; see `formats.documents.Documents.finish`."""
+        """Take in how the acquisition ended; see `DatasetMetadata.finish`."""
         self._outcome = outcome
         for image in self._plan.images:
             number = image.number
             if journal.count(number):
                 lines = partial(journal.lines, number)
-                self._planes[number] = render_planes(number, lines, letters(image))
+                self._planes[number] = render_planes(number, lines, axis_letters(image))
                 self._obsolete.append(number)
         self._refresh()
 
-    def journal_obsolete(self) -> tuple[int, ...]:
+    def embedded_journals(self) -> tuple[int, ...]:
         """Return the images whose journal is embedded: all that have one."""
         return tuple(self._obsolete)
 
@@ -174,7 +187,7 @@ class TiffDocuments:
             self._plan,
             shapes,
             began=self._began,
-            pages=pages_of(self._plan, self._layout, self._files, shapes, writing=writing),
+            pages=ifd_runs(self._plan, self._layout, self._files, shapes, writing=writing),
             planes=planes,
             metadata=self._globals,
             facts=self._state(),
@@ -183,7 +196,7 @@ class TiffDocuments:
     def _state(self) -> dict[str, Any]:
         state: dict[str, Any] = {
             "id": self._id,
-            "version": own_version(),
+            "version": library_version(),
             "status": self._outcome.status,
             "frames_expected": self._plan.frames,
             "frames_written": self._outcome.frames_written,
@@ -199,12 +212,12 @@ class TiffDocuments:
         }
         if planned:
             state["coords"] = planned
-        if self._outcome.empty:
+        if self._outcome.empty_planes:
             state["planes_without_frames"] = {
-                str(number): _runs_of(mask, letters(self._plan.images[number]))
-                for number, mask in self._outcome.empty.items()
+                str(number): _runs_of(mask, axis_letters(self._plan.images[number]))
+                for number, mask in self._outcome.empty_planes.items()
             }
-        axes = letters(self._plan.images[0])
+        axes = axis_letters(self._plan.images[0])
         for letter, axis in axes.items():
             if axis == self._plan.images[0].array.growing:
                 state["axes"] = "".join(sorted(axes, key=lambda each: axes[each]))

@@ -6,39 +6,39 @@ import copy
 import json
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.formats.documents import (
+from ome_writers.formats.dataset_metadata import (
     RESERVED_NAMESPACES,
     Outcome,
-    check_global,
-    new_id,
-    own_version,
+    check_global_metadata,
+    library_version,
+    new_dataset_id,
 )
-from ome_writers.formats.frame_metadata import EMBED_BYTES, JOURNAL_NAME, latest
+from ome_writers.formats.frame_metadata import EMBED_BYTES, JOURNAL_NAME, latest_entries
 from ome_writers.formats.omezarr import ngff
 from ome_writers.formats.omezarr.client_edits import keep_own, merged
 from ome_writers.formats.omezarr.display_windows import DisplayWindows
-from ome_writers.formats.omezarr.layout import below
+from ome_writers.formats.omezarr.layout import join_key
 from ome_writers.formats.plates import is_plate, plate_layout
-from ome_writers.formats.strict_json import plain
+from ome_writers.formats.strict_json import to_plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from ome_writers.formats.documents import Layout
+    from ome_writers.formats.dataset_metadata import Layout
     from ome_writers.formats.frame_metadata import Journal
     from ome_writers.routing import ImagePlan, Plan
 
     Attributes = dict[str, Any]
 
-__all__ = ["ZarrDocuments"]
+__all__ = ["ZarrMetadata"]
 
 WINDOW_IMAGES = 16
 """How many images get new display windows in one flush, at most: each costs the rewriting of its document."""
 XML_KEY = "OME/METADATA.ome.xml"
 
 
-class ZarrDocuments:
-    """The documents of one OME-Zarr; see `formats.documents.Documents`."""
+class ZarrMetadata:
+    """The documents of one OME-Zarr; see `DatasetMetadata`."""
 
     def __init__(self, plan: Plan, layout: Layout) -> None:
         self._plan = plan
@@ -62,11 +62,11 @@ class ZarrDocuments:
         return tuple(self._groups)
 
     def render(self) -> Iterator[tuple[str, bytes]]:
-        """Yield the documents that changed; see `formats.documents.Documents.render`."""
+        """Yield the documents that changed; see `DatasetMetadata.render`."""
         for path, attributes in self._groups.items():
             if path in self._dirty:
                 document = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-                yield below(path, "zarr.json"), _dump(document)
+                yield join_key(path, "zarr.json"), _dump(document)
         if self._xml is not None and XML_KEY in self._dirty:
             yield XML_KEY, self._xml
         self._dirty.clear()
@@ -101,7 +101,7 @@ class ZarrDocuments:
             if key not in self._groups:
                 known = ", ".join(repr(p or ".") for p in list(self._groups)[:20])
                 raise KeyError(f"Unknown path: {path!r}. This dataset has {known}.")
-            groups[key] = plain(attributes)
+            groups[key] = to_plain_json(attributes)
         for key, attributes in groups.items():
             keep_own(attributes, self._groups[key])
             self._groups[key] = attributes
@@ -109,14 +109,14 @@ class ZarrDocuments:
         self._globals = {n: v for n, v in self._globals.items() if n in self._groups[""]}
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
-        """Attach `metadata` to the root group; see `formats.documents.Documents`."""
-        check_global(namespace, metadata)
-        self._globals[namespace] = self._groups[""][namespace] = plain(dict(metadata))
+        """Attach `metadata` to the root group; see `DatasetMetadata`."""
+        check_global_metadata(namespace, metadata)
+        self._globals[namespace] = self._groups[""][namespace] = to_plain_json(dict(metadata))
         self._dirty.add("")
         self._describe()
 
-    def progress(self, outcome: Outcome) -> tuple[()]:
-        """Record how far the acquisition is; see `formats.documents.Documents.progress`.
+    def update_progress(self, outcome: Outcome) -> tuple[()]:
+        """Record how far the acquisition is; see `DatasetMetadata.progress`.
 
         Display windows follow the data: `WINDOW_IMAGES` images at most change at once.
         """
@@ -129,14 +129,14 @@ class ZarrDocuments:
         return ()
 
     def finish(self, outcome: Outcome, journal: Journal) -> None:
-        """Take in how the acquisition ended; see `formats.documents.Documents.finish`."""
+        """Take in how the acquisition ended; see `DatasetMetadata.finish`."""
         self._outcome = outcome
         self._journal = journal
         self._windows.outdated(outcome.windows)
         for image, path in zip(self._plan.images, self._layout.images, strict=True):
             if journal.count(image.number):
                 attributes = self._groups[path]
-                ours = attributes.setdefault("ome_writers", {"version": own_version()})
+                ours = attributes.setdefault("ome_writers", {"version": library_version()})
                 ours["frame_metadata"] = self._frame_metadata(image.number, journal)
                 interval = ngff.measured_interval(image, self._frames.get(image.number, ()))
                 if interval is not None:
@@ -149,7 +149,7 @@ class ZarrDocuments:
         self._dirty.add("")
         self._describe()
 
-    def journal_obsolete(self) -> tuple[int, ...]:
+    def embedded_journals(self) -> tuple[int, ...]:
         """Return the images whose journal is embedded."""
         return tuple(self._frames)
 
@@ -166,7 +166,7 @@ class ZarrDocuments:
             self._dirty.discard(path)
         self._globals = {n: v for n, v in self._groups[""].items() if n not in RESERVED_NAMESPACES}
 
-    def carry_over(self, earlier: ZarrDocuments) -> None:
+    def carry_over(self, earlier: ZarrMetadata) -> None:
         """Take over what others have added to the groups of a dataset that this one replaces."""
         for path in self._groups.keys() & earlier._groups.keys():
             theirs = earlier._groups[path].items()
@@ -176,7 +176,7 @@ class ZarrDocuments:
             self._dirty.add(path)
 
     def lines(self, image: int) -> Iterable[bytes]:
-        """Iterate over the metadata of an image's frames, wherever it is now; see `FrameRecords`."""
+        """Iterate over the metadata of an image's frames, wherever it is now; see `FrameMetadataSource`."""
         if image in self._frames:
             return (_dump(entry) for entry in self._frames[image])
         return self._journal.lines(image) if self._journal is not None else ()
@@ -208,10 +208,10 @@ class ZarrDocuments:
             self._generated[path] = copy.deepcopy(attributes["ome"])
             facts = ngff.channel_facts(image, image.array.shape)
             if facts:
-                attributes["ome_writers"] = {"version": own_version(), "channels": facts}
+                attributes["ome_writers"] = {"version": library_version(), "channels": facts}
         settings = plan.settings.model_dump(mode="json")
         root["ome_writers"] = {
-            "id": new_id(),
+            "id": new_dataset_id(),
             **self._status(),
             **root.get("ome_writers", {}),
             "settings": settings,
@@ -236,7 +236,7 @@ class ZarrDocuments:
 
     def _status(self) -> Attributes:
         outcome = self._outcome
-        status: Attributes = {"version": own_version(), "status": outcome.status}
+        status: Attributes = {"version": library_version(), "status": outcome.status}
         status["frames"] = {"expected": self._plan.frames, "written": outcome.frames_written}
         if outcome.time is not None:
             status["updated"] = outcome.timestamp
@@ -248,7 +248,7 @@ class ZarrDocuments:
         """Return what an image's document says of its frames: all of it, or where it lies."""
         if journal.size(image) <= EMBED_BYTES:
             try:
-                self._frames[image] = latest(journal.lines(image), strict=True)
+                self._frames[image] = latest_entries(journal.lines(image), strict=True)
             except (OSError, ValueError, KeyError, TypeError):
                 pass  # then it stays where it is, and the document is written all the same
             else:
