@@ -1,6 +1,7 @@
-"""Translates what a microscope under pymmcore-plus delivers; never opens a file, never moves a stage.
+"""Write acquisitions of pymmcore-plus: `MDAWriter` listens to its signals, `record` reads the camera's buffer.
 
-It imports the public names of `ome_writers` and `ome_writers_useq` only.
+The adapter translates metadata and indices. It opens no files and moves no devices itself, and imports only public
+names of `ome_writers` and `ome_writers_useq`.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 try:
     from ome_writers_pymmcore.camera_buffer import BufferFrame, frames
-    from ome_writers_pymmcore.frame_counts import Counts
     from ome_writers_pymmcore.frame_metadata import engine_facts, tag_facts
     from ome_writers_pymmcore.microscope import Camera, Microscope, Objective
+    from ome_writers_pymmcore.progress import Counts
     from ome_writers_pymmcore.recording import record
     from ome_writers_pymmcore.writer import MDAWriter
 except ModuleNotFoundError as error:
-    if error.name != "useq":  # which pymmcore-plus brings
+    if error.name != "useq":  # useq-schema is a dependency of pymmcore-plus
         raise
     raise ModuleNotFoundError(
         "ome_writers_pymmcore needs pymmcore-plus: pip install 'ome-writers[pymmcore]'",
@@ -41,9 +42,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # The one name whose definition needs pymmcore-plus itself, and with it the whole of Micro-Manager's core.
     if name != "LendingCore":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Imported lazily: its base class loads pymmcore-plus and Micro-Manager's core.
     from ome_writers_pymmcore.lending_core import LendingCore
 
     return LendingCore

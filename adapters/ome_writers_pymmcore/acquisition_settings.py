@@ -1,4 +1,4 @@
-"""What is to be acquired: a sequence and a microscope become acquisition settings, and events become places."""
+"""Build `AcquisitionSettings` from a sequence, a microscope and the user's own settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers import AcquisitionSettings, Dimension, SettingsError
-from ome_writers_pymmcore.cameras import with_cameras
+from ome_writers_pymmcore.cameras import add_camera_axis
 from ome_writers_useq import EventPlaces, useq_to_acquisition_settings
 
 if TYPE_CHECKING:
@@ -19,68 +19,69 @@ if TYPE_CHECKING:
 
     IndexOf = Callable[[Mapping[str, int]], dict[str, int]]
 
-__all__ = ["AcquisitionPlan", "chosen_settings", "free_output", "plan_for"]
+__all__ = ["AcquisitionPlan", "plan_acquisition", "unused_output", "user_settings"]
 
 AcquisitionPlan = tuple[AcquisitionSettings, "IndexOf | None"]
-"""Settings, and where an event's frame goes; None: frames go where they come, in order."""
+"""Settings, and a function from event index to acquisition index; None: frames are stored in order of arrival."""
 
 
-def chosen_settings(output: object, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that a user set, checked as far as can be done without a camera.
+def user_settings(output: object, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that the user set, validated as far as possible without a camera.
 
     Parameters
     ----------
     output
         A path, ``"memory"`` or ``"scratch"``, or `AcquisitionSettings`.
     settings
-        Further fields of AcquisitionSettings.
+        Further fields of `AcquisitionSettings`.
 
     Raises
     ------
     ValueError
-        If a field is unknown or has a wrong value.
+        If a field is unknown or has an invalid value.
     """
-    chosen: dict[str, Any]
+    fields: dict[str, Any]
     if isinstance(output, AcquisitionSettings):
-        chosen = {name: getattr(output, name) for name in output.model_fields_set}
+        fields = {name: getattr(output, name) for name in output.model_fields_set}
     elif str(output).rstrip("/:").lower() in ("memory", "scratch"):
-        chosen = {"format": "scratch"}
+        fields = {"format": "scratch"}
     else:
-        chosen = {"root_path": str(output)}
-    chosen.update(settings)
-    AcquisitionSettings(**chosen)
-    if "plate" in chosen and not chosen.get("dimensions"):
+        fields = {"root_path": str(output)}
+    fields.update(settings)
+    AcquisitionSettings(**fields)
+    if "plate" in fields and not fields.get("dimensions"):
         raise SettingsError(
-            "A plate comes from the sequence's positions; given by itself it needs dimensions as well."
+            "plate: given without dimensions. Pass dimensions as well, or let the sequence's positions define the "
+            "plate."
         )
-    return chosen
+    return fields
 
 
-def plan_for(
+def plan_acquisition(
     sequence: useq.MDASequence | None,
     microscope: Microscope,
-    chosen: Mapping[str, Any],
+    user: Mapping[str, Any],
     *,
-    one_a_channel: bool = False,
-    frames: int | None = None,
+    camera_per_channel: bool = False,
+    n_frames: int | None = None,
     chunk_shapes: Mapping[str, int] | None = None,
     shard_shapes: Mapping[str, int] | None = None,
 ) -> AcquisitionPlan:
-    """Return what a run acquires.
+    """Return the settings of a run, and how its event indices map to acquisition indices.
 
     Parameters
     ----------
     sequence
-        What the run goes through. None, or the empty one that pymmcore-plus makes for an iterator of events: then
-        the frames become one time axis, unless dimensions were chosen.
+        The sequence. With None, or with the empty sequence that pymmcore-plus creates for an iterator of events,
+        frames are stored along one time axis, unless `user` has dimensions.
     microscope
-        What is known before the first frame; `cameras` are those that deliver.
-    one_a_channel
-        Whether the camera of an event follows from its channel.
-    chosen
-        The user's settings. With ``dimensions`` among them, events are addressed by the axes of that name.
-    frames
-        Length of that time axis; None for one without end.
+        Its `cameras` deliver the frames.
+    user
+        The user's settings, which take precedence. With ``dimensions``, events are addressed by those axis names.
+    camera_per_channel
+        Whether the channel of an event determines its camera.
+    n_frames
+        Length of the single time axis; None if it is unbounded.
     chunk_shapes, shard_shapes
         Axis name to chunk size (pixels) and shard size (chunks).
 
@@ -92,27 +93,27 @@ def plan_for(
     camera = microscope.cameras[0]
     height, width = _frame_shape(camera)
     chunks, shards = chunk_shapes or {}, shard_shapes or {}
-    found: dict[str, Any] = {}
-    places: IndexOf | None = None
-    if chosen.get("dimensions"):
+    derived: dict[str, Any] = {}
+    index_of: IndexOf | None = None
+    if user.get("dimensions"):
         axes = [
             (d if isinstance(d, Dimension) else Dimension.model_validate(d)).name
-            for d in chosen["dimensions"][:-2]
+            for d in user["dimensions"][:-2]
         ]
-        places = _named(axes)
+        index_of = _index_by_axis_name(axes)
     elif sequence is None or not tuple(sequence.axis_order):
-        found["dimensions"] = [
+        derived["dimensions"] = [
             Dimension(
                 name="t",
                 type="time",
-                count=frames,
+                count=n_frames,
                 chunk_size=chunks.get("t", 1),
                 shard_size_chunks=shards.get("t"),
             ),
             *_frame_dimensions(camera, microscope.pixel_size_um, chunks, shards),
         ]
     else:
-        found.update(
+        derived.update(
             useq_to_acquisition_settings(
                 sequence,
                 width,
@@ -122,19 +123,18 @@ def plan_for(
                 shard_shapes=shard_shapes,
             )
         )
-        places = EventPlaces(sequence)
-    if "dimensions" in found:
-        found = with_cameras(found, microscope, one_a_channel=one_a_channel)
-    found["dtype"] = camera.dtype
-    found["rgb"] = camera.shape is not None and len(camera.shape) == 3
-    return AcquisitionSettings(**{**found, **chosen}), places
+        index_of = EventPlaces(sequence)
+    if "dimensions" in derived:
+        derived = add_camera_axis(derived, microscope, camera_per_channel=camera_per_channel)
+    derived["dtype"] = camera.dtype
+    derived["rgb"] = camera.shape is not None and len(camera.shape) == 3
+    return AcquisitionSettings(**{**derived, **user}), index_of
 
 
-def free_output(settings: AcquisitionSettings) -> AcquisitionSettings:
+def unused_output(settings: AcquisitionSettings) -> AcquisitionSettings:
     """Return settings whose output does not exist yet: ``x.ome.tiff``, else ``x_1.ome.tiff``, ``x_2.ome.tiff`` ...
 
-    What is asked for is what would be written: the folder of a multi-position OME-TIFF has another name than
-    its path.
+    Both `root_path` and `output_path` are checked: a multi-position OME-TIFF is written to a directory of another name.
     """
     path = Path(settings.root_path)
     stem, suffix = re.fullmatch(r"(.*?)((?:\.ome)?(?:\.[^.]*)?)", path.name).groups()  # type: ignore[union-attr]  # it matches everything
@@ -149,11 +149,11 @@ def free_output(settings: AcquisitionSettings) -> AcquisitionSettings:
 
 def _frame_shape(camera: Camera) -> tuple[int, int]:
     if camera.shape is None and not camera.label:
-        raise SettingsError("No camera is selected: core.setCameraDevice(LABEL) selects one.")
+        raise SettingsError("No camera is selected. Select one: core.setCameraDevice(LABEL).")
     if camera.shape is None:
         raise SettingsError(
-            f"The size of the frames of camera {camera.label!r} is not known: the engine's summary metadata "
-            "have no 'image_infos' for it."
+            f"Camera {camera.label!r}: unknown frame size. The engine's summary metadata needs an entry for it in "
+            "'image_infos'."
         )
     return camera.shape[0], camera.shape[1]
 
@@ -175,10 +175,10 @@ def _frame_dimensions(
     ]
 
 
-def _named(axes: list[str]) -> IndexOf:
-    """Return what finds a frame's place by the axes that its event names, p and g taken as they are."""
+def _index_by_axis_name(axes: list[str]) -> IndexOf:
+    """Map an event index to an acquisition index by axis name, without merging p and g."""
 
-    def places(index: Mapping[str, int]) -> dict[str, int]:
-        return {str(axis): int(i) for axis, i in index.items() if str(axis) in axes}
+    def index_of(event_index: Mapping[str, int]) -> dict[str, int]:
+        return {str(axis): int(i) for axis, i in event_index.items() if str(axis) in axes}
 
-    return places
+    return index_of

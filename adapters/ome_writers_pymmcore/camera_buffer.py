@@ -1,4 +1,4 @@
-"""Frames straight from the camera's buffer, while a sequence acquisition runs."""
+"""Iterate over the frames of a running sequence acquisition, popped from MMCore's circular buffer."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 __all__ = ["BufferFrame", "frames"]
 
-_PAUSE = 0.0005  # seconds between looks at an empty buffer
+_POLL_INTERVAL_S = 0.0005
 
 
 class BufferFrame(NamedTuple):
-    """A frame that was taken out of the buffer.
+    """A frame popped from the buffer.
 
     Attributes
     ----------
     pixels
-        (y, x), or (y, x, 3); nobody else refers to it.
+        (y, x), or (y, x, 3) for RGB; the caller owns the array.
     tags
-        What camera and core attached to it; see `tag_facts`.
+        Metadata that camera and core attached to the frame; see `tag_facts`.
     camera
-        Which of several cameras it is from, by channel.
+        Channel index of the camera; 0 if there is only one.
     """
 
     pixels: NDArray[np.generic]
@@ -38,54 +38,55 @@ class BufferFrame(NamedTuple):
 def frames(
     core: CMMCorePlus, *, timeout: float | None = 20.0, cameras: Sequence[str] = ()
 ) -> Iterator[BufferFrame]:
-    """Iterate over the frames of a sequence acquisition that runs, or has run, until no more can come.
+    """Iterate over the frames of a sequence acquisition until it has stopped and the buffer is empty.
 
-    To end it, call ``core.stopSequenceAcquisition()`` and go on: what is in the buffer still comes.
+    To end early, call ``core.stopSequenceAcquisition()`` and continue to iterate: the frames that are already in the
+    buffer are still returned.
 
     Parameters
     ----------
     core
         The core, with a sequence acquisition started on its camera.
     timeout
-        Seconds without a frame after which to give up; None waits for a trigger as long as it takes.
+        Maximum time to wait for a frame, in seconds; None waits for a trigger without a limit.
     cameras
-        Labels of the cameras, by channel, where several deliver into one buffer.
+        Labels of the cameras, in the order of their channels, if several deliver into one buffer.
 
     Raises
     ------
     TimeoutError
-        If no frame came in time. The acquisition is stopped then.
+        If no frame was delivered within the timeout. The sequence acquisition is stopped.
     """
-    looked, waited = time.monotonic(), 0.0
+    polled, waited = time.monotonic(), 0.0
     while True:
-        running = core.isSequenceRunning()  # asked first: what comes meanwhile is found below
+        # Ask before looking into the buffer, so that the last frames of a camera that stops now are found.
+        running = core.isSequenceRunning()
         if core.getRemainingImageCount():
             pixels, metadata = core.popNextImageAndMD()
             tags = {str(key): value for key, value in metadata.items()}
-            yield BufferFrame(pixels, tags, _channel(tags, cameras))
-            looked, waited = time.monotonic(), 0.0
+            yield BufferFrame(pixels, tags, _camera_index(tags, cameras))
+            polled, waited = time.monotonic(), 0.0
         elif not running:
             return
         elif timeout is not None and waited > timeout:
             core.stopSequenceAcquisition()
             raise TimeoutError(
-                f"No frame of {core.getCameraDevice()!r} for {timeout} s. Is it waiting for a trigger that does not "
-                "come? A larger timeout waits longer, None for ever."
+                f"{core.getCameraDevice()!r}: no frame for {timeout} s. Check the trigger, or pass a larger timeout "
+                "(None waits without a limit)."
             )
         else:
-            time.sleep(_PAUSE)
+            time.sleep(_POLL_INTERVAL_S)
             now = time.monotonic()
-            # a process that was held up has held up the camera, too
-            waited += min(now - looked, (timeout or 0) / 4)
-            looked = now
+            # Count at most a quarter of the timeout per poll: if this process was suspended, so was the camera.
+            waited += min(now - polled, (timeout or 0) / 4)
+            polled = now
 
 
-def _channel(tags: dict[str, Any], cameras: Sequence[str]) -> int:
-    """Return which camera a frame is from: the adapter of several cameras numbers them."""
+def _camera_index(tags: dict[str, Any], cameras: Sequence[str]) -> int:
     if len(cameras) < 2:
         return 0
     for key, value in tags.items():
-        if key.endswith("CameraChannelIndex"):
+        if key.endswith("CameraChannelIndex"):  # set by Micro-Manager's Multi Camera adapter
             return int(value)
     label = str(tags.get("Camera", ""))
     return cameras.index(label) if label in cameras else 0

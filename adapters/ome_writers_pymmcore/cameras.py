@@ -1,4 +1,4 @@
-"""Which cameras deliver the frames of a run, and what theirs are like."""
+"""Select the cameras that deliver a run's frames, and add the camera axis to the settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ome_writers import Camera as Coordinate
+from ome_writers import Camera as CameraCoordinate
 from ome_writers import Channel, Dimension, Schedule, SettingsError
 
 if TYPE_CHECKING:
@@ -17,77 +17,78 @@ if TYPE_CHECKING:
 
     from ome_writers_pymmcore.microscope import Camera, Microscope
 
-__all__ = ["CAMERAS", "are_alike", "delivering", "with_cameras"]
+__all__ = ["CAMERA_AXIS", "add_camera_axis", "select_cameras"]
 
-CAMERAS = "cam"
-"""Name of the axis along which one event has a frame for each camera."""
+CAMERA_AXIS = "cam"
+"""Axis name, in event indices and settings, of the cameras that each deliver a frame per event."""
 
 
-def delivering(
-    microscope: Microscope, sequence: useq.MDASequence | None, named: Sequence[str] | None
+def select_cameras(
+    microscope: Microscope, sequence: useq.MDASequence | None, labels: Sequence[str] | None
 ) -> tuple[Microscope, bool]:
-    """Return the microscope with those cameras that deliver the frames of a run, and whether each channel has its own.
+    """Return the microscope with the cameras that deliver frames, and whether the channel determines the camera.
 
-    These are the cameras that are `named`; else those that the presets of the sequence's channels select; else the
-    selected one, or those behind it.
+    The cameras are, in this order of precedence: `labels`, the cameras that the presets of the sequence's channels
+    select, the selected camera (or the physical cameras of a multi-camera device).
 
     Raises
     ------
     SettingsError
-        If the configuration has no such camera.
+        If the configuration does not have a camera of that label.
     """
     known = {camera.label: camera for camera in microscope.cameras} | dict(microscope.others)
     first = microscope.cameras[0].label
     channels = sequence.channels if sequence is not None and len(microscope.cameras) == 1 else ()
-    own = [microscope.camera_of_channel.get((c.group, c.config), first) for c in channels]
-    one_a_channel = named is None and any(label != first for label in own)
-    labels = dict.fromkeys(own if one_a_channel else named or [])
-    if not labels:
+    by_channel = [microscope.camera_of_channel.get((c.group, c.config), first) for c in channels]
+    camera_per_channel = labels is None and any(label != first for label in by_channel)
+    selected = dict.fromkeys(by_channel if camera_per_channel else labels or [])
+    if not selected:
         return microscope, False
-    unknown = [label for label in labels if label not in known]
+    unknown = [label for label in selected if label not in known]
     if unknown:
-        raise SettingsError(f"There is no camera {unknown}. The configuration has {list(known)}.")
-    cameras = tuple(known[label] for label in labels)
-    others = {label: camera for label, camera in known.items() if label not in labels}
-    return dataclasses.replace(microscope, cameras=cameras, others=others), one_a_channel
+        raise SettingsError(
+            f"cameras: the configuration does not have {unknown}. Choose from {list(known)}."
+        )
+    cameras = tuple(known[label] for label in selected)
+    others = {label: camera for label, camera in known.items() if label not in selected}
+    return dataclasses.replace(microscope, cameras=cameras, others=others), camera_per_channel
 
 
-def are_alike(cameras: Sequence[Camera]) -> bool:
-    """Whether frames of all these cameras fit into one image."""
-    return len({(camera.shape, camera.dtype, camera.pixel_size_um) for camera in cameras}) == 1
-
-
-def with_cameras(
-    found: Mapping[str, Any], microscope: Microscope, *, one_a_channel: bool
+def add_camera_axis(
+    settings: Mapping[str, Any], microscope: Microscope, *, camera_per_channel: bool
 ) -> dict[str, Any]:
-    """Return settings of one camera (dimensions, schedule) as those of all cameras of a microscope.
+    """Extend settings for one camera (dimensions, schedule) to all cameras of a microscope.
 
     Parameters
     ----------
-    found
-        The settings, as `useq_to_acquisition_settings` returns them.
+    settings
+        Settings for frames of the first camera, as `useq_to_acquisition_settings` returns them.
     microscope
-        Its first camera is the one whose frames the settings describe.
-    one_a_channel
-        Whether the camera of an event follows from its channel; else each event has a frame of each.
+        Its cameras deliver the frames.
+    camera_per_channel
+        Whether the channel of an event determines its camera; otherwise each event has one frame per camera.
     """
-    cameras, own = microscope.cameras, microscope.camera_of_channel
-    dimensions = [_told(dim, cameras, own) for dim in found["dimensions"]]
-    follows = one_a_channel and any(d.type == "channel" and d.coords for d in dimensions)
-    if len(cameras) == 1 or (follows and are_alike(cameras)):
-        return {**found, "dimensions": dimensions}
+    cameras, camera_of_channel = microscope.cameras, microscope.camera_of_channel
+    dimensions = [
+        _set_channel_cameras(dim, cameras, camera_of_channel) for dim in settings["dimensions"]
+    ]
+    has_schedule = camera_per_channel and any(d.type == "channel" and d.coords for d in dimensions)
+    same_format = len({(c.shape, c.dtype, c.pixel_size_um) for c in cameras}) == 1
+    if len(cameras) == 1 or (has_schedule and same_format):
+        return {**settings, "dimensions": dimensions}
     labels = [camera.label for camera in cameras]
-    coords = labels if are_alike(cameras) else [_coordinate(camera) for camera in cameras]
-    axis = Dimension(name=CAMERAS, type="other", coords=coords)
-    told = {**found, "dimensions": [*dimensions[:-2], axis, *dimensions[-2:]]}
-    if follows:
-        told["schedule"] = _one_a_channel(dimensions, found.get("schedule"), labels)
-    return told
+    # Cameras of different frame format cannot share an image: with these coordinates, each has its own.
+    coords = labels if same_format else [_coordinate(camera) for camera in cameras]
+    axis = Dimension(name=CAMERA_AXIS, type="other", coords=coords)
+    extended = {**settings, "dimensions": [*dimensions[:-2], axis, *dimensions[-2:]]}
+    if has_schedule:
+        extended["schedule"] = _camera_schedule(dimensions, settings.get("schedule"), labels)
+    return extended
 
 
-def _coordinate(camera: Camera) -> Coordinate:
+def _coordinate(camera: Camera) -> CameraCoordinate:
     height, width, *samples = camera.shape or (None, None)
-    return Coordinate(
+    return CameraCoordinate(
         name=camera.label,
         height=height,
         width=width,
@@ -97,36 +98,37 @@ def _coordinate(camera: Camera) -> Coordinate:
     )
 
 
-def _told(
-    dim: Dimension, cameras: Sequence[Camera], own: Mapping[tuple[str, str], str]
+def _set_channel_cameras(
+    dim: Dimension,
+    cameras: Sequence[Camera],
+    camera_of_channel: Mapping[tuple[str, str], str],
 ) -> Dimension:
-    """Say which camera sees each channel, where one does."""
+    """Fill in `Channel.camera` where a single camera records the channel."""
     labels = [camera.label for camera in cameras]
-    told: list[Any] = []
+    coords: list[Any] = []
     for coord in dim.coords or ():
-        camera = None
         if isinstance(coord, Channel) and coord.camera is None:
-            camera = own.get((coord.group or "", coord.name))
+            camera = camera_of_channel.get((coord.group or "", coord.name))
             camera = camera if camera in labels else labels[0] if len(labels) == 1 else None
             coord = coord.model_copy(update={"camera": camera})
-        told.append(coord)
-    return dim.model_copy(update={"coords": told}) if told else dim
+        coords.append(coord)
+    return dim.model_copy(update={"coords": coords}) if coords else dim
 
 
-def _one_a_channel(
+def _camera_schedule(
     dimensions: Sequence[Dimension], schedule: Schedule | None, labels: Sequence[str]
 ) -> Schedule:
-    """Return a schedule in which each channel is seen by its own camera; others count on."""
+    """Return a schedule in which each channel is recorded by its own camera."""
     channel = next(d for d in dimensions if d.type == "channel")
-    sees = [
+    camera_index = [
         labels.index(c.camera) if isinstance(c, Channel) and c.camera else 0
         for c in channel.coords or ()
     ]
     if schedule is not None and channel.name in schedule.axes:
-        at = schedule.axes.index(channel.name)
-        rows = np.array([[*row, sees[row[at]]] for row in schedule.indices.tolist()])
-        return Schedule((*schedule.axes, CAMERAS), rows)
-    before = list(dimensions[: list(dimensions).index(channel)])
-    endless = [d.name for d in before if d.count is None]
-    rows = np.array([[*(0 for _ in endless), c, camera] for c, camera in enumerate(sees)])
-    return Schedule((*endless, channel.name, CAMERAS), rows)
+        column = schedule.axes.index(channel.name)
+        rows = np.array([[*row, camera_index[row[column]]] for row in schedule.indices.tolist()])
+        return Schedule((*schedule.axes, CAMERA_AXIS), rows)
+    outer = list(dimensions[: list(dimensions).index(channel)])
+    unbounded = [d.name for d in outer if d.count is None]
+    rows = np.array([[*(0 for _ in unbounded), c, camera] for c, camera in enumerate(camera_index)])
+    return Schedule((*unbounded, channel.name, CAMERA_AXIS), rows)

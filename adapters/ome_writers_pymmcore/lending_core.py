@@ -1,7 +1,6 @@
-"""A core that lends memory to Python cameras, which `record` and `MDAWriter` write to OME-Zarr without a copy."""
+"""A `UniMMCore` that lends memory to Python cameras, so that their frames are written to OME-Zarr without a copy."""
 
-# The methods have Micro-Manager's own names.
-# ruff: noqa: N802, N803  # see above
+# ruff: noqa: N802, N803  # overridden methods of CMMCore
 from __future__ import annotations
 
 import threading
@@ -13,7 +12,7 @@ import numpy as np
 from pymmcore_plus.experimental.unicore import UniMMCore
 
 from ome_writers_pymmcore.frame_metadata import tag_facts
-from ome_writers_pymmcore.notifications import end_notifications_in_time
+from ome_writers_pymmcore.notifications import end_notifications_at_exit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,43 +24,43 @@ if TYPE_CHECKING:
 __all__ = ["FrameQueue", "LendingCore"]
 
 _MIB = 2**20
-_DEFAULT_MB = 1000
+_DEFAULT_SIZE_MIB = 1000
 
 
 class _Slot(NamedTuple):
     frame: NDArray[Any]
-    loan: AbstractContextManager[NDArray[Any]] | None
-    facts: dict[str, Any]
+    loan: AbstractContextManager[NDArray[Any]] | None  # None: memory of the queue
+    metadata: dict[str, Any]
 
 
 class FrameQueue:
-    """What a Python camera fills while a sequence runs: single frames, each of which is popped as it is.
+    """Queue of frames that a Python camera fills, with the interface of UniMMCore's ring buffer.
 
-    It stands in the place of UniMMCore's ring buffer, from which popping copies. While a stream lends its memory, the
-    camera fills frames of that, and they go to the stream at once: nothing waits here, and nothing overflows; a
-    camera that is faster than the disk is held up when the stream's memory is used up.
+    Frames are popped as the arrays that the camera filled; UniMMCore's buffer copies them. While a stream lends its
+    memory, the camera fills frames of the stream, which are committed immediately: the queue stays empty and cannot
+    overflow. A camera that is faster than the disk then blocks until the stream has free memory.
 
     Parameters
     ----------
     size_mb
-        How much may wait to be popped, in MiB.
+        Capacity in MiB.
     """
 
-    def __init__(self, size_mb: float = _DEFAULT_MB) -> None:
+    def __init__(self, size_mb: float = _DEFAULT_SIZE_MIB) -> None:
         self.size_bytes = int(size_mb * _MIB)
         self.overwrite_on_overflow = True
         self.overflow_occurred = False
         self.committed = 0
-        """Frames that went to the stream."""
+        """Number of frames committed to the stream."""
         self.error: Exception | None = None
-        """What ended a loan before its time."""
+        """The first error of the stream or of a loan."""
         self._frames: deque[tuple[NDArray[Any], Mapping[str, Any]]] = deque()
         self._slots: deque[_Slot] = deque()
         self._stream: OMEStream | None = None
         self._exposure_ms: float | None = None
         self._lock = threading.Lock()
 
-    # ------------------------------------------------------------------ the camera's side
+    # ------------------------------------------------------------------ camera thread
 
     def acquire_slot(self, shape: Sequence[int], dtype: DTypeLike = np.uint8) -> NDArray[Any]:
         """Return memory for the next frame."""
@@ -72,13 +71,16 @@ class FrameQueue:
             while self._frames and self.used_bytes + frame.nbytes > self.size_bytes:
                 self.overflow_occurred = True
                 if not self.overwrite_on_overflow:
-                    raise BufferError(f"{len(self._frames)} frames wait: the buffer is full.")
+                    raise BufferError(
+                        f"Camera buffer full: {len(self._frames)} frames, {self.size_mb:g} MiB. Pop them faster, or "
+                        "enlarge it with core.setCircularBufferMemoryFootprint."
+                    )
                 self._frames.popleft()
             self._slots.append(_Slot(frame, None, {}))
         return frame
 
     def finalize_slot(self, metadata: Mapping[str, Any] | None = None) -> None:
-        """Take the oldest frame that the camera was given memory for: it is filled."""
+        """Mark the oldest pending frame as filled: queue it, or commit it to the stream."""
         with self._lock:
             if not self._slots:
                 raise RuntimeError("No pending slot to finalize")
@@ -86,7 +88,7 @@ class FrameQueue:
             if slot.loan is None:
                 self._frames.append((slot.frame, metadata or {}))
                 return
-        slot.facts.update(tag_facts(metadata or {}, exposure_ms=self._exposure_ms))
+        slot.metadata.update(tag_facts(metadata or {}, exposure_ms=self._exposure_ms))
         try:
             slot.loan.__exit__(None, None, None)
         except Exception as error:
@@ -94,12 +96,12 @@ class FrameQueue:
         else:
             self.committed += 1
 
-    # ------------------------------------------------------------------ the other side
+    # ------------------------------------------------------------------ consumer
 
     def pop_next(
         self, *, out: NDArray[Any] | None = None
     ) -> tuple[NDArray[Any], Mapping[str, Any]] | None:
-        """Remove and return the oldest frame: the very array that the camera filled."""
+        """Remove and return the oldest frame, without a copy unless `out` is given."""
         with self._lock:
             if not self._frames:
                 return None
@@ -112,13 +114,13 @@ class FrameQueue:
     def peek_last(
         self, *, out: NDArray[Any] | None = None
     ) -> tuple[NDArray[Any], dict[str, Any]] | None:
-        """Return a copy of the newest frame that waits."""
+        """Return a copy of the newest frame in the queue."""
         return self.peek_nth_from_last(0, out=out)
 
     def peek_nth_from_last(
         self, n: int, *, out: NDArray[Any] | None = None
     ) -> tuple[NDArray[Any], dict[str, Any]] | None:
-        """Return a copy of the `n`-th newest frame that waits."""
+        """Return a copy of the `n`-th newest frame in the queue."""
         with self._lock:
             if not 0 <= n < len(self._frames):
                 return None
@@ -129,18 +131,18 @@ class FrameQueue:
         return out, dict(metadata)
 
     def clear(self) -> None:
-        """Forget what waits, and give back what was borrowed and not filled."""
+        """Discard all frames, and return unfilled memory to the stream."""
         with self._lock:
             self._frames.clear()
             slots, self._slots = list(self._slots), deque()
             self.overflow_occurred = False
-        unused = RuntimeError("not filled")
+        unused = RuntimeError("The camera did not fill this frame.")
         for slot in slots:
             if slot.loan is not None:
                 slot.loan.__exit__(RuntimeError, unused, None)
 
     def lend(self, stream: OMEStream | None, exposure_ms: float | None = None) -> None:
-        """Have frames filled in the memory of `stream` from now on; None ends that."""
+        """Clear the queue, and lend the memory of `stream` from now on; None stops lending."""
         self.clear()
         if stream is not None:
             self.committed, self.error = 0, None
@@ -148,17 +150,17 @@ class FrameQueue:
 
     @property
     def used_bytes(self) -> int:
-        """Bytes of the frames that wait."""
+        """Size of the frames in the queue."""
         return sum(frame.nbytes for frame, _ in self._frames)
 
     @property
     def free_bytes(self) -> int:
-        """Bytes that may still come."""
+        """Remaining capacity in bytes."""
         return max(0, self.size_bytes - self.used_bytes)
 
     @property
     def size_mb(self) -> float:
-        """How much may wait, in MiB."""
+        """Capacity in MiB."""
         return self.size_bytes / _MIB
 
     def __len__(self) -> int:
@@ -167,33 +169,33 @@ class FrameQueue:
     def _borrow(
         self, stream: OMEStream, shape: tuple[int, ...], dtype: np.dtype[Any]
     ) -> NDArray[Any]:
-        """Return a frame of the stream's memory; a BufferError stops the camera without a fuss."""
+        """Return a frame in the stream's memory. UniMMCore stops the camera on the BufferError raised otherwise."""
         try:
             if self.error is not None:
                 raise self.error
-            facts: dict[str, Any] = {}
-            loan = stream.frame_buffer(frame_metadata=facts)
+            metadata: dict[str, Any] = {}
+            loan = stream.frame_buffer(frame_metadata=metadata)
             frame = loan.__enter__()
         except Exception as error:
             self.error = self.error or error
-            raise BufferError(f"The stream takes no more frames: {error}") from error
+            raise BufferError(f"The stream does not accept frames: {error}") from error
         if frame.shape != shape or frame.dtype != dtype:
             self.error = ValueError(
-                f"The camera wants to fill a frame of shape {shape} and dtype {dtype}; this stream's are "
-                f"{frame.shape} {frame.dtype}. Were region of interest or binning changed?"
+                f"The camera delivers frames of shape {shape} and dtype {dtype}, but the stream expects "
+                f"{frame.shape} and {frame.dtype}. Do not change region of interest or binning during a recording."
             )
             loan.__exit__(ValueError, self.error, None)
             raise BufferError(str(self.error))
         with self._lock:
-            self._slots.append(_Slot(frame, loan, facts))
+            self._slots.append(_Slot(frame, loan, metadata))
         return frame
 
 
 class LendingCore(UniMMCore):
-    """A UniMMCore whose Python cameras fill memory that needs no copy to be written.
+    """A `UniMMCore` whose Python cameras fill memory that is written without a copy.
 
-    In use it is a UniMMCore. Frames of a sequence acquisition are popped as the arrays that the camera filled, so
-    that an `MDAWriter` or `record` writes them from there. With `lend`, the camera fills the stream's own memory.
+    It is used like a `UniMMCore`. Frames of a sequence acquisition are popped as the arrays that the camera filled, and
+    `MDAWriter` and `record` write these arrays. With `lend`, the camera fills the stream's own memory.
 
     Examples
     --------
@@ -208,28 +210,28 @@ class LendingCore(UniMMCore):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._seq_buffer: Any = FrameQueue()
-        end_notifications_in_time(self)
+        end_notifications_at_exit(self)
 
     def setCircularBufferMemoryFootprint(self, sizeMB: int) -> None:
-        """Set how much may wait to be popped, in MiB."""
+        """Set the capacity of the frame queue in MiB; frames in it are discarded."""
         super().setCircularBufferMemoryFootprint(sizeMB)
         self._seq_buffer = FrameQueue(sizeMB)
 
     @contextmanager
     def lend(self, stream: OMEStream) -> Iterator[FrameQueue]:
-        """Lend the memory of `stream` to the camera's next sequence acquisitions.
+        """Lend the memory of `stream` to the camera during sequence acquisitions in this block.
 
-        Inside the block, each frame that the camera fills is written, in order; none can be popped. Leave it when
-        the sequence is over.
+        Each frame is written as soon as the camera has filled it, in order; frames cannot be popped. Stop the sequence
+        acquisition before leaving the block.
 
         Yields
         ------
-        The queue, whose `committed` counts the frames.
+        The queue; its `committed` is the number of frames written so far.
 
         Raises
         ------
         Exception
-            When the block is left: what kept the stream from taking a frame.
+            On leaving the block: the first error of the stream.
         """
         queue: FrameQueue = self._seq_buffer
         queue.lend(stream, self.getExposure())
@@ -242,5 +244,5 @@ class LendingCore(UniMMCore):
 
     @property
     def has_python_camera(self) -> bool:
-        """Whether the selected camera is a Python camera, one that can be lent memory."""
+        """Whether the selected camera is a Python camera, which `lend` requires."""
         return self._py_camera() is not None

@@ -1,4 +1,4 @@
-"""What is known of the microscope, out of the summary that pymmcore-plus makes at the start of a run."""
+"""Parse the summary metadata that pymmcore-plus emits at the start of a run (``SummaryMetaV1``)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ome_writers_pymmcore.frame_metadata import number
+from ome_writers_pymmcore.frame_metadata import parse_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,34 +19,40 @@ __all__ = ["Camera", "Microscope", "Objective"]
 _TURRET = re.compile(r"objective|nosepiece|turret|revolver", re.I)
 _MAGNIFICATION = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?x\b", re.I)
 _APERTURE = re.compile(r"(?:\bNA\s*=?\s*|/)(\d?\.\d+)|\b(\d?\.\d+)\s*NA\b", re.I)
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*MHz", re.I)
-_MEDIA = {"oil": "Oil", "water": "Water", "glyc": "Glycerol", "silicon": "Other", "air": "Air"}
+_READOUT_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*MHz", re.I)
+_IMMERSION_MEDIA = {
+    "oil": "Oil",
+    "water": "Water",
+    "glyc": "Glycerol",
+    "silicon": "Other",
+    "air": "Air",
+}
 
 
 @dataclass(frozen=True)
 class Camera:
-    """One camera, as it is set.
+    """A camera and its settings.
 
     Attributes
     ----------
     label
-        Its name in the configuration.
+        Device label in the configuration.
     model, adapter, library
-        What it calls itself, its device adapter, and the library that this comes from.
+        Camera name or description, device name and library of its device adapter.
     shape
-        (y, x) of its frames, or (y, x, 3) where it sees colours; None where it was not asked.
+        (y, x) of a frame, or (y, x, 3) for RGB; None if unknown.
     dtype
-        Of a pixel.
+        Pixel type, as a numpy name.
     bits
-        Significant bits of a pixel.
+        Significant bits per pixel.
     roi
-        (x, y, width, height) where it does not show the whole chip.
+        (x, y, width, height); None for the full sensor.
     binning, gain, offset
-        As set; None where it has no such property.
+        Property values; None if the camera does not have the property.
     readout, readout_mhz
-        What it says of its readout (mode, rate, time) as text, and the rate.
+        All readout properties (mode, rate, time) as text, and the rate in MHz.
     pixel_size_um
-        Where it differs from that of the microscope.
+        Pixel size in micrometers if it differs from that of the microscope.
     """
 
     label: str
@@ -67,7 +73,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Objective:
-    """The objective in the light path; what its label does not tell is None."""
+    """The objective in the light path, parsed from its label; None where the label lacks the value."""
 
     label: str
     turret: str
@@ -78,29 +84,28 @@ class Objective:
 
 @dataclass(frozen=True)
 class Microscope:
-    """What is known before the first frame.
+    """Microscope state before the first frame.
 
     Attributes
     ----------
     cameras
-        The cameras that deliver frames, in the order of their channels: one, unless the selected one is an
-        adapter of several.
+        The cameras that deliver frames, in channel order: several if the selected device is a multi-camera device.
     others
         The other cameras of the configuration, by label.
     camera_of_channel
-        Label of the camera that a preset (group, name) selects, where it selects one.
+        Preset (group, name) to the label of the camera that it selects.
     selected
         Label of the selected camera.
     pixel_size_um
-        0.0 where the microscope is not calibrated.
+        Pixel size in micrometers; 0.0 if the microscope is not calibrated.
     affine
-        From camera pixels to stage micrometers: six numbers, None for the identity.
+        Six coefficients of the transform from camera pixels to stage micrometers; None for the identity.
     began
-        When the summary was made.
+        Time of the summary.
     software
-        Names and versions.
+        Component names to versions.
     summary
-        All that pymmcore-plus said.
+        The complete summary metadata.
     """
 
     cameras: tuple[Camera, ...]
@@ -117,15 +122,15 @@ class Microscope:
 
     @classmethod
     def of(cls, summary: Mapping[str, Any]) -> Microscope:
-        """Read a ``SummaryMetaV1``; what it lacks stays unknown."""
+        """Parse a ``SummaryMetaV1``; all of its keys are optional."""
         infos: Sequence[Mapping[str, Any]] = summary.get("image_infos") or ()
         devices = {d.get("label", ""): d for d in summary.get("devices") or ()}
         first = infos[0] if infos else {}
         selected = str(first.get("camera_label", ""))
         by_label = {str(i.get("camera_label", "")): i for i in infos}
-        labels = _physical(first, devices.get(selected, {}))
-        # The adapter of several cameras knows the frames of all of them.
-        size = number(first.get("pixel_size_um")) or 0.0
+        labels = _physical_cameras(first, devices.get(selected, {}))
+        # Physical cameras without an entry of their own have the frame format of the multi-camera device.
+        size = parse_number(first.get("pixel_size_um")) or 0.0
         cameras = tuple(
             _camera(name, {**first, **by_label.get(name, {})}, devices, size) for name in labels
         )
@@ -139,20 +144,20 @@ class Microscope:
         return cls(
             cameras=cameras,
             others=others,
-            camera_of_channel=_selections(summary.get("config_groups") or ()),
+            camera_of_channel=_camera_presets(summary.get("config_groups") or ()),
             selected=selected,
             pixel_size_um=size,
             affine=tuple(float(v) for v in affine) if affine else None,
-            magnification_factor=number(first.get("magnification_factor")) or 1.0,
+            magnification_factor=parse_number(first.get("magnification_factor")) or 1.0,
             objective=_objective(devices.values()),
-            began=_moment(summary.get("datetime")),
+            began=_parse_datetime(summary.get("datetime")),
             software=_software(system),
             summary=summary,
         )
 
 
-def _physical(info: Mapping[str, Any], device: Mapping[str, Any]) -> list[str]:
-    """Return the labels of the cameras behind the selected one, in the order of their channels."""
+def _physical_cameras(info: Mapping[str, Any], device: Mapping[str, Any]) -> list[str]:
+    """Return the labels of a multi-camera device's cameras in channel order, or the label of a single camera."""
     count = int(info.get("num_camera_adapter_channels", 1) or 1)
     label = str(info.get("camera_label", ""))
     if count == 1:
@@ -166,8 +171,8 @@ def _physical(info: Mapping[str, Any], device: Mapping[str, Any]) -> list[str]:
     return named if len(named) == count else [f"{label}-{i + 1}" for i in range(count)]
 
 
-def _selections(groups: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
-    """Return which presets (group, name) select a camera, and which."""
+def _camera_presets(groups: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+    """Map presets (group, name) that select a camera to its label."""
     return {
         (str(group.get("name")), str(preset.get("name"))): str(setting.get("val"))
         for group in groups
@@ -188,14 +193,14 @@ def _camera(
     devices: Mapping[str, Mapping[str, Any]],
     pixel_size_um: float,
 ) -> Camera:
-    own_size = number(info.get("pixel_size_um")) or pixel_size_um
+    own_size = parse_number(info.get("pixel_size_um")) or pixel_size_um
     device = devices.get(label, {})
     properties = _properties(device)
     bits = re.search(
         r"\d+", str(getattr(info.get("pixel_format"), "value", info.get("pixel_format")))
     )
     readout = ", ".join(f"{key} {value}" for key, value in properties.items() if "Readout" in key)
-    rate = _RATE.search(readout)
+    rate = _READOUT_RATE.search(readout)
     shape = info.get("plane_shape") or (info.get("height"), info.get("width"))
     roi = info.get("roi")
     return Camera(
@@ -207,23 +212,23 @@ def _camera(
         dtype=_dtype(info.get("dtype"), int(bits[0]) if bits else 16),
         bits=int(bits[0]) if bits else None,
         roi=tuple(int(n) for n in roi) if roi else None,
-        binning=_whole(properties.get("Binning")),
-        gain=number(properties.get("Gain")),
-        offset=number(properties.get("Offset")),
+        binning=_binning(properties.get("Binning")),
+        gain=parse_number(properties.get("Gain")),
+        offset=parse_number(properties.get("Offset")),
         readout=readout,
         readout_mhz=float(rate[1]) if rate else None,
         pixel_size_um=None if own_size == pixel_size_um else own_size,
     )
 
 
-def _whole(text: str | None) -> int | None:
-    """Return a binning: ``"2"`` or ``"2x2"``."""
+def _binning(text: str | None) -> int | None:
+    """Parse ``"2"`` or ``"2x2"``."""
     digits = re.match(r"\d+", text or "")
     return int(digits[0]) if digits else None
 
 
 def _dtype(name: object, bits: int) -> str:
-    """Return the dtype that is told; for one that does not exist (``uint0``), that of the pixel format."""
+    """Return the reported dtype; if it is invalid (``uint0``), the dtype of the pixel format."""
     try:
         return str(np.dtype(str(name)).name)
     except TypeError:
@@ -231,7 +236,7 @@ def _dtype(name: object, bits: int) -> str:
 
 
 def _objective(devices: Any) -> Objective | None:
-    """Return what the objective turret says; None where no device looks like one."""
+    """Parse the label of the objective turret; None if no device looks like one."""
     for device in devices:
         if not str(device.get("type", "")).startswith("State"):
             continue
@@ -243,7 +248,7 @@ def _objective(devices: Any) -> Objective | None:
             return None
         times = _MAGNIFICATION.search(chosen)
         aperture = _APERTURE.search(chosen)
-        medium = next((m for word, m in _MEDIA.items() if word in chosen.lower()), None)
+        medium = next((m for word, m in _IMMERSION_MEDIA.items() if word in chosen.lower()), None)
         return Objective(
             label=chosen,
             turret=label,
@@ -255,9 +260,8 @@ def _objective(devices: Any) -> Objective | None:
 
 
 def _software(system: Mapping[str, Any]) -> dict[str, str]:
-    """Return names and versions, from the core to the devices."""
     backend = str(system.get("pymmcore_backend") or "pymmcore")
-    told = {
+    versions = {
         "pymmcore-plus": system.get("pymmcore_plus_version"),
         backend: system.get("pymmcore_version"),
         "MMCore": str(system.get("mmcore_version") or "").removeprefix("MMCore version "),
@@ -265,11 +269,11 @@ def _software(system: Mapping[str, Any]) -> dict[str, str]:
     interfaces = re.findall(
         r"(Device|Module) API version (\d+)", str(system.get("device_api_version"))
     )
-    told |= {f"{kind.lower()} API": number for kind, number in interfaces}
-    return {name: str(version) for name, version in told.items() if version}
+    versions |= {f"{kind.lower()} API": number for kind, number in interfaces}
+    return {name: str(version) for name, version in versions.items() if version}
 
 
-def _moment(text: object) -> datetime | None:
+def _parse_datetime(text: object) -> datetime | None:
     try:
         return datetime.fromisoformat(str(text))
     except ValueError:

@@ -1,11 +1,11 @@
-"""What a dataset says of its microscope: facts that no frame and no axis tells."""
+"""Write microscope metadata to a stream: JSON in both formats, and OME-XML elements in OME-TIFF."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any
 
-from ome_writers_pymmcore.frame_metadata import only_plain
+from ome_writers_pymmcore.frame_metadata import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,43 +15,46 @@ if TYPE_CHECKING:
     from ome_writers import OMEStream
     from ome_writers_pymmcore.microscope import Camera, Microscope
 
-__all__ = ["describe", "detector_settings", "show_bit_depth"]
+__all__ = ["detector_settings", "set_display_range", "write_microscope_metadata"]
 
-SUMMARY = "pymmcore_plus"
-"""Namespace of all that pymmcore-plus says at the start of a run, as its own sink has it."""
-FACTS = "microscope"
-"""Namespace of what is known of the microscope, for those who do not want to search the summary."""
+_SUMMARY_NAMESPACE = (
+    "pymmcore_plus"  # the complete summary metadata, as pymmcore-plus' own sink stores it
+)
+_MICROSCOPE_NAMESPACE = "microscope"  # the values parsed from it
 
 _log = logging.getLogger("ome_writers")
-_INSTRUMENT, _OBJECTIVE = "Instrument:0", "Objective:0:0"
+_INSTRUMENT_ID, _OBJECTIVE_ID = "Instrument:0", "Objective:0:0"
 
 
-def describe(stream: OMEStream, microscope: Microscope) -> None:
-    """Attach all that is known to a stream that has just begun.
+def write_microscope_metadata(stream: OMEStream, microscope: Microscope) -> None:
+    """Write the metadata of the microscope to a new stream, before the first frame.
 
-    Both formats get it as JSON (the summary as it is, once; the facts beside it). OME-XML has words of its own for
-    date, instrument, objective, detectors and significant bits: an OME-TIFF gets those where ome-types is
-    installed.
+    Both formats store the complete summary and the values parsed from it as JSON. OME-XML also has elements for date,
+    instrument, objective, detectors and significant bits; writing them needs ome-types.
     """
-    stream.set_global_metadata(SUMMARY, {"summary_metadata": _summary(microscope.summary)})
-    stream.set_global_metadata(FACTS, _facts(microscope))
+    summary = {"summary_metadata": _summary_json(microscope.summary)}
+    stream.set_global_metadata(_SUMMARY_NAMESPACE, summary)
+    stream.set_global_metadata(_MICROSCOPE_NAMESPACE, _microscope_json(microscope))
     if stream.settings.format.name != "ome-tiff":
         return
     try:
-        import ome_types  # noqa: F401  # asked here, so that nothing below has to
+        import ome_types  # noqa: F401  # checked once; the functions below import it as needed
     except ImportError:
-        _log.warning("The OME-XML says nothing of the microscope: pip install ome-types")
+        _log.warning(
+            "OME-XML: instrument, objective and detectors are not written, ome-types is not installed. "
+            "To write them: pip install ome-types"
+        )
         return
     models = stream.get_metadata()
-    whole = [model for model in models.values() if model.binary_only is None]
-    _enrich(whole, microscope, [image.camera for image in stream.plan.images])
+    complete = [model for model in models.values() if model.binary_only is None]
+    _add_instrument(complete, microscope, [image.camera for image in stream.plan.images])
     stream.update_metadata(models)
 
 
-def show_bit_depth(stream: OMEStream, microscope: Microscope) -> None:
-    """Have viewers of an OME-Zarr offer the range that the camera's bits span; after `stream.close`.
+def set_display_range(stream: OMEStream, microscope: Microscope) -> None:
+    """Set ``min`` and ``max`` of each omero window to the camera's bit depth; call it after `stream.close`.
 
-    What is displayed at first (``start`` to ``end``) stays as the data have it.
+    ``start`` and ``end``, the initial contrast limits, are not changed.
     """
     if stream.settings.format.name != "ome-zarr":
         return
@@ -67,39 +70,39 @@ def show_bit_depth(stream: OMEStream, microscope: Microscope) -> None:
     stream.update_metadata(groups)
 
 
-def _summary(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a ``SummaryMetaV1`` in the words of JSON."""
-    told = dict(summary)
-    sequence = told.pop("mda_sequence", None)
-    plain: dict[str, Any] = only_plain(told)
+def _summary_json(summary: Mapping[str, Any]) -> dict[str, Any]:
+    fields = dict(summary)
+    sequence = fields.pop("mda_sequence", None)
+    converted: dict[str, Any] = to_json(fields)
     if sequence is not None:
-        plain["mda_sequence"] = sequence.model_dump(mode="json", exclude_unset=True)
-    return plain
+        converted["mda_sequence"] = sequence.model_dump(mode="json", exclude_unset=True)
+    return converted
 
 
-def _facts(microscope: Microscope) -> dict[str, Any]:
-    """Return what is known, without what is not."""
+def _microscope_json(microscope: Microscope) -> dict[str, Any]:
     objective = microscope.objective
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "acquisition_date": microscope.began.isoformat() if microscope.began else None,
-        "cameras": [_without_gaps(vars(camera)) for camera in microscope.cameras],
-        "objective": _without_gaps(vars(objective)) if objective else None,
+        "cameras": [_drop_empty(vars(camera)) for camera in microscope.cameras],
+        "objective": _drop_empty(vars(objective)) if objective else None,
         "pixel_size_um": microscope.pixel_size_um,
         "pixel_size_affine": list(microscope.affine) if microscope.affine else None,
         "magnification_factor": microscope.magnification_factor,
         "software": dict(microscope.software),
     }
-    return _without_gaps(told)
+    return _drop_empty(fields)
 
 
-def _without_gaps(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: only_plain(value) for key, value in fields.items() if value not in (None, "", [])}
+def _drop_empty(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: to_json(value) for key, value in fields.items() if value not in (None, "", [])}
 
 
-def _enrich(models: Sequence[OME], microscope: Microscope, own: Sequence[str]) -> None:
-    """Tell OME models what their words suffice for; `own` is the camera of each image that has one of its own.
+def _add_instrument(
+    models: Sequence[OME], microscope: Microscope, image_cameras: Sequence[str]
+) -> None:
+    """Add the instrument to OME models, and to their images the settings of the camera that recorded them.
 
-    The files of a set have the same elements, each of which is told once.
+    `image_cameras` has the camera label of each image; an empty label means the first camera.
     """
     from ome_types.model import InstrumentRef, ObjectiveSettings
 
@@ -107,21 +110,23 @@ def _enrich(models: Sequence[OME], microscope: Microscope, own: Sequence[str]) -
     instrument = _instrument(microscope, detectors)
     for model in models:
         model.instruments = [instrument]
+    # The models of a file set share their image objects: change each of them once.
     images = {id(image): image for model in models for image in model.images}
     by_label = {camera.label: camera for camera in microscope.cameras}
     for image in images.values():
-        seen_by = by_label.get(own[int(image.id.rpartition(":")[2])], microscope.cameras[0])
+        label = image_cameras[int(image.id.rpartition(":")[2])]
+        image_camera = by_label.get(label, microscope.cameras[0])
         if microscope.began is not None:
             image.acquisition_date = microscope.began
-        image.instrument_ref = InstrumentRef(id=_INSTRUMENT)
+        image.instrument_ref = InstrumentRef(id=_INSTRUMENT_ID)
         if microscope.objective is not None:
-            image.objective_settings = ObjectiveSettings(id=_OBJECTIVE)
-        if seen_by.bits and not image.pixels.type.value.startswith(("float", "double")):
-            image.pixels.significant_bits = seen_by.bits
+            image.objective_settings = ObjectiveSettings(id=_OBJECTIVE_ID)
+        if image_camera.bits and not image.pixels.type.value.startswith(("float", "double")):
+            image.pixels.significant_bits = image_camera.bits
         for channel in image.pixels.channels:
-            # channels of several cameras are called after them: "DAPI / Camera-1"
-            named = (channel.name or "").rsplit(" / ", 1)[-1]
-            camera = by_label.get(named, seen_by)
+            # With several cameras, the channel name ends with the label: "DAPI / Camera-1".
+            label = (channel.name or "").rsplit(" / ", 1)[-1]
+            camera = by_label.get(label, image_camera)
             channel.detector_settings = detector_settings(camera, detectors[camera.label])
 
 
@@ -137,7 +142,7 @@ def _instrument(microscope: Microscope, detectors: Mapping[str, str]) -> Instrum
             calibrated = objective.magnification * microscope.magnification_factor
         objectives = [
             Objective(
-                id=_OBJECTIVE,
+                id=_OBJECTIVE_ID,
                 model=objective.label,
                 nominal_magnification=objective.magnification,
                 calibrated_magnification=calibrated,
@@ -147,7 +152,7 @@ def _instrument(microscope: Microscope, detectors: Mapping[str, str]) -> Instrum
         ]
     software = ", ".join(f"{name} {version}" for name, version in microscope.software.items())
     return Instrument(
-        id=_INSTRUMENT,
+        id=_INSTRUMENT_ID,
         microscope=OMEMicroscope(
             model=f"Micro-Manager: {software}" if software else "Micro-Manager"
         ),
@@ -164,7 +169,7 @@ def _detector(camera: Camera, identifier: str) -> Detector:
 
 
 def detector_settings(camera: Camera, identifier: str) -> DetectorSettings:
-    """Return how a camera is set, in the words of OME-XML; `identifier` is that of its Detector."""
+    """Return a camera's settings as an OME-XML element; `identifier` is the ID of its Detector."""
     from ome_types.model import Binning, DetectorSettings
 
     binning = None

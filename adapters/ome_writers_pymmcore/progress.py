@@ -1,56 +1,97 @@
-"""A line on the terminal that says how far a recording has come."""
+"""Frame counts of an acquisition, and a progress bar on the terminal."""
 
 from __future__ import annotations
 
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ome_writers_pymmcore.frame_counts import Counts
+__all__ = ["Counts", "progress_reporter"]
 
-__all__ = ["told_to"]
+_REPORT_INTERVAL_S = 0.1
+_BAR_WIDTH = 24
 
-_EVERY = 0.1  # seconds
-_WIDTH = 24
+
+@dataclass(frozen=True)
+class Counts:
+    """Frame counts of one acquisition, in progress or finished.
+
+    Attributes
+    ----------
+    received
+        Frames that the camera delivered.
+    written
+        Frames on disk; equal to `received` once the stream is closed.
+    dropped
+        Frames that were expected but not delivered: a snap failed, or the camera's own frame numbers have a gap.
+    expected
+        Planned number of frames; None if it cannot be known.
+    seconds
+        Duration of the acquisition so far.
+    overflowed
+        Whether the camera stopped because its buffer was full.
+    """
+
+    received: int = 0
+    written: int = 0
+    dropped: int = 0
+    expected: int | None = None
+    seconds: float = 0.0
+    overflowed: bool = False
+
+    @property
+    def rate(self) -> float:
+        """Frames received per second."""
+        return self.received / self.seconds if self.seconds > 0 else 0.0
+
+    def __str__(self) -> str:
+        of = "" if self.expected is None else f" of {self.expected}"
+        text = (
+            f"{self.received}{of} frames received, {self.written} written, {self.dropped} dropped"
+        )
+        if self.overflowed:
+            text += ", the camera's buffer overflowed"
+        return f"{text} ({self.rate:.0f} frames/s)"
 
 
 @contextmanager
-def told_to(
+def progress_reporter(
     listener: bool | Callable[[Counts], object],
 ) -> Iterator[Callable[[Counts], object]]:
-    """Return what to call with the counts of each frame; `listener` is told some times a second.
+    """Yield a function to call with the counts after each frame; it calls `listener` at most ten times per second.
 
-    True is the terminal, if there is one, and False nobody.
+    With True, the listener is a progress bar on stderr if stderr is a terminal. The last counts are always reported.
     """
-    shown = listener is True and sys.stderr.isatty()
-    show = _show if shown else listener if callable(listener) else None
+    has_bar = listener is True and sys.stderr.isatty()
+    show = _show_bar if has_bar else listener if callable(listener) else None
     due = 0.0
-    latest: list[Counts] = []
+    latest: Counts | None = None
 
-    def tell(counts: Counts) -> None:
-        nonlocal due
-        latest[:] = [counts]
+    def report(counts: Counts) -> None:
+        nonlocal due, latest
+        latest = counts
         now = time.monotonic()
         if show is not None and now >= due:
-            due = now + _EVERY
+            due = now + _REPORT_INTERVAL_S
             show(counts)
 
     try:
-        yield tell
+        yield report
     finally:
-        if show is not None and latest:
-            show(latest[0])
-        if shown:
+        if show is not None and latest is not None:
+            show(latest)
+        if has_bar:
             print(file=sys.stderr)
 
 
-def _show(counts: Counts) -> None:
+def _show_bar(counts: Counts) -> None:
     bar = ""
     if counts.expected:
-        done = min(_WIDTH, counts.received * _WIDTH // counts.expected)
-        bar = f"[{'#' * done}{'.' * (_WIDTH - done)}] "
+        done = min(_BAR_WIDTH, counts.received * _BAR_WIDTH // counts.expected)
+        bar = f"[{'#' * done}{'.' * (_BAR_WIDTH - done)}] "
     print(f"\r{bar}{counts}", end="", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""The third way in: a free-running or triggered sequence goes from the camera's buffer into a stream."""
+"""Record a free-running or hardware-triggered sequence acquisition from the camera's buffer."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from ome_writers import SettingsError, create_stream
-from ome_writers_pymmcore.acquisition_settings import chosen_settings, free_output, plan_for
+from ome_writers_pymmcore.acquisition_settings import (
+    plan_acquisition,
+    unused_output,
+    user_settings,
+)
 from ome_writers_pymmcore.camera_buffer import frames
-from ome_writers_pymmcore.cameras import delivering
-from ome_writers_pymmcore.frame_counts import Counts
+from ome_writers_pymmcore.cameras import select_cameras
 from ome_writers_pymmcore.frame_metadata import tag_facts
 from ome_writers_pymmcore.microscope import Microscope
-from ome_writers_pymmcore.microscope_metadata import describe, show_bit_depth
-from ome_writers_pymmcore.notifications import end_notifications_in_time
-from ome_writers_pymmcore.outputs import turn_of
-from ome_writers_pymmcore.progress import told_to
+from ome_writers_pymmcore.microscope_metadata import set_display_range, write_microscope_metadata
+from ome_writers_pymmcore.notifications import end_notifications_at_exit
+from ome_writers_pymmcore.progress import Counts, progress_reporter
+from ome_writers_pymmcore.run_output import camera_frame_index
 
 if TYPE_CHECKING:
     import os
@@ -30,8 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["record"]
 
-_ENDLESS = 2**31 - 1  # frames: the most that the core can be asked for
-_LOOK = 0.01  # seconds between two looks at a camera that fills lent memory
+_MAX_FRAMES = 2**31 - 1  # limit of startSequenceAcquisition
+_POLL_INTERVAL_S = 0.01
 
 
 def record(
@@ -50,35 +53,37 @@ def record(
     shard_shapes: Mapping[str, int] | None = None,
     **settings: Any,
 ) -> Counts:
-    """Record a sequence acquisition of the selected camera, with no engine in between.
+    """Record a sequence acquisition of the selected camera, without an acquisition engine.
 
-    Starts the camera, unless it is running already, and writes each frame as it is taken out of the buffer, without
-    another copy. Python cameras of a `LendingCore` fill the stream's own memory instead. Returns when all is on disk.
+    Starts the camera unless it is already running, and writes each frame that is popped from the buffer, without
+    another copy. Python cameras of a `LendingCore` fill the stream's own memory instead. Returns when all frames are
+    on disk.
 
     Parameters
     ----------
     core
-        The core; exposure, region of interest, triggers and the like are as you set them.
+        The core; exposure, region of interest and triggers are used as configured.
     output
-        Where to write: a path whose suffix says the format, or AcquisitionSettings.
+        Where to write: a path whose suffix determines the format, or `AcquisitionSettings`.
     n_frames
-        How many frames, of each camera; None until `duration` is over.
+        Number of frames per camera; None: until `duration` has elapsed.
     duration
-        For how many seconds, from the first frame on; None until `n_frames` have come.
+        Seconds to record, counted from the first frame; None: until `n_frames` have been received.
     sequence
-        What the frames are of, where devices of their own step through it while the camera is triggered: the frames
-        come in the order of its events, as many as it has.
+        The sequence that triggered devices step through during the recording. Frames are stored in the order of its
+        events, and their number is that of the events.
     cameras
-        Labels of the cameras that deliver into the buffer, where it is not the selected one, or those behind
-        it; their frames are told apart by the tag ``Camera``.
+        Labels of the cameras that deliver into the buffer, if these are not the selected camera or the physical
+        cameras of the selected multi-camera device. The tag ``Camera`` identifies the camera of a frame.
     interval_ms
-        Time between frames, for cameras that heed it.
+        Time between frames, for cameras that support it.
     timeout
-        Seconds without a frame after which to give up; None waits for a trigger as long as it takes.
+        Maximum time to wait for a frame, in seconds; None waits for a trigger without a limit.
     progress
-        True shows a line on the terminal, if there is one; a callable is called with the `Counts` some times a second.
+        True: a progress bar, if stderr is a terminal. A callable is called with the `Counts` about ten times per
+        second.
     numbered
-        Where the output exists already, take the next free name.
+        If the output exists, write to the next unused name (``x_1.ome.zarr``).
     chunk_shapes, shard_shapes
         Axis name (t, y, x) to chunk size (pixels) and shard size (chunks).
     **settings
@@ -87,37 +92,37 @@ def record(
     Returns
     -------
     Counts
-        Frames received, written and dropped. Where the camera has stopped since its buffer was full, all that was in
-        it is written, and `overflowed` is set.
+        Frames received, written and dropped. If the camera stopped because its buffer was full, all frames in the
+        buffer are written, and `overflowed` is set.
 
     Raises
     ------
     ValueError
         If none of `n_frames`, `duration` and a finite `sequence` is given, or no camera is selected.
     TimeoutError
-        If no frame came in time; those before it are written.
+        If no frame was delivered within `timeout`; earlier frames are written.
     ome_writers.WriteError
         If frames could not be written; the camera is stopped.
 
     Warns
     -----
     RuntimeWarning
-        If the buffer overflowed, or the camera has stopped before its frames had come or its time was over.
+        If the buffer overflowed, or the camera stopped before `n_frames` or `duration` was reached.
     """
     from pymmcore_plus.metadata import summary_metadata
 
     for name, length in (("n_frames", n_frames), ("duration", duration)):
         if length is not None and (not isinstance(length, Real) or not length > 0):
             raise SettingsError(f"{name} must be a positive number, got {length!r}.")
-    end_notifications_in_time(core)
-    chosen = chosen_settings(output, settings)
+    end_notifications_at_exit(core)
+    user = user_settings(output, settings)
     summary = summary_metadata(core, include_property_details=False)
-    microscope, _ = delivering(Microscope.of(summary), None, cameras)
-    planned, _ = plan_for(
+    microscope, _ = select_cameras(Microscope.of(summary), None, cameras)
+    planned, _ = plan_acquisition(
         sequence,
         microscope,
-        chosen,
-        frames=n_frames,
+        user,
+        n_frames=n_frames,
         chunk_shapes=chunk_shapes,
         shard_shapes=shard_shapes,
     )
@@ -125,36 +130,37 @@ def record(
         n_frames = planned.num_frames // len(microscope.cameras)
     if n_frames is None and duration is None:
         raise SettingsError(
-            "Say how long to record: n_frames, duration, a finite sequence, or several of them (the first counts)."
+            "The recording has no end. Pass n_frames, duration, a finite sequence, or several of them (the first one "
+            "reached ends the recording)."
         )
     if numbered and planned.root_path:
-        planned = free_output(planned)
-    run = _Run(core, microscope, n_frames, duration, interval_ms, timeout)
-    with create_stream(planned) as stream, told_to(progress) as tell:
-        describe(stream, microscope)
-        run.stream(stream, tell)
-    show_bit_depth(stream, microscope)
-    counts = run.counts(written=stream.stats().frames_written)
+        planned = unused_output(planned)
+    recording = _Recording(core, microscope, n_frames, duration, interval_ms, timeout)
+    with create_stream(planned) as stream, progress_reporter(progress) as report:
+        write_microscope_metadata(stream, microscope)
+        recording.run(stream, report)
+    set_display_range(stream, microscope)
+    counts = recording.counts(written=stream.stats().frames_written)
     if counts.overflowed:
         warnings.warn(
-            f"The camera was stopped, since its buffer of {core.getCircularBufferMemoryFootprint()} MB was full: "
+            f"The camera stopped because its buffer of {core.getCircularBufferMemoryFootprint()} MB was full: "
             f"{counts}. Enlarge it with core.setCircularBufferMemoryFootprint, or write to a faster disk.",
             RuntimeWarning,
             stacklevel=2,
         )
-    elif run.ended_early:
-        end = "its time was over" if n_frames is None else "all frames had come"
+    elif recording.stopped_early:
+        missing = "duration had elapsed" if n_frames is None else "all frames were received"
         warnings.warn(
-            f"The camera stopped before {end}: {counts}. "
-            f"It failed, or somebody else has stopped it; the error of a Python camera is printed by its thread.",
+            f"The camera stopped before {missing}: {counts}. It failed, or other code stopped it. A Python camera "
+            "prints its error to stderr.",
             RuntimeWarning,
             stacklevel=2,
         )
     return counts
 
 
-class _Run:
-    """One recording while it happens."""
+class _Recording:
+    """State of one recording. The lists have one item per camera."""
 
     def __init__(
         self,
@@ -167,124 +173,128 @@ class _Run:
     ) -> None:
         self._core = core
         self._labels = [camera.label for camera in microscope.cameras]
-        self._n = n_frames
+        self._n_frames = n_frames
         self._duration = duration
         self._interval_ms = interval_ms
         self._timeout = timeout
-        self._came = [0] * len(self._labels)  # frames of each camera
-        self._highest = [-1] * len(self._labels)  # its own number of its last frame
-        self._lowest = [-1] * len(self._labels)
-        self._began = self._ended = 0.0
-        self._stopped = False
+        self._received = [0] * len(self._labels)
+        # The camera's own frame numbers, -1 if unknown.
+        self._first_number = [-1] * len(self._labels)
+        self._last_number = [-1] * len(self._labels)
+        self._start_time = self._end_time = 0.0
+        self._stop_requested = False
         self._overflowed = False
         self._exposure_ms = float(core.getExposure())
 
-    def stream(self, stream: OMEStream, tell: Callable[[Counts], object]) -> None:
-        """Have the camera's frames written until the end."""
+    def run(self, stream: OMEStream, report: Callable[[Counts], object]) -> None:
         core = self._core
         running = core.isSequenceRunning()
+        can_lend = getattr(core, "has_python_camera", False)
         try:
-            if getattr(core, "has_python_camera", False) and not running and len(self._labels) == 1:
-                self._lend(stream, tell)
+            if can_lend and not running and len(self._labels) == 1:
+                self._lend(stream, report)
             else:
                 if not running:
-                    self._start()
-                self._pop(stream, tell)
+                    self._start_camera()
+                self._pop(stream, report)
         finally:
             self._overflowed = bool(core.isBufferOverflowed())
             if core.isSequenceRunning():
                 core.stopSequenceAcquisition()
-            self._ended = time.perf_counter()
+            self._end_time = time.perf_counter()
 
     @property
-    def ended_early(self) -> bool:
-        """Whether the camera has stopped, and it was not told to here, nor had it come to the end."""
-        if self._stopped or self._overflowed or self._is_over():
+    def stopped_early(self) -> bool:
+        """Whether the camera stopped by itself before `n_frames` or `duration` was reached."""
+        if self._stop_requested or self._overflowed or self._duration_elapsed():
             return False
-        # frames that were lost behind the camera have its numbers
-        taken = [max(c, h + 1) for c, h in zip(self._came, self._highest, strict=True)]
-        return self._n is None or min(taken) < self._n
+        # Include frames that the camera numbered but that were lost afterwards.
+        acquired = [
+            max(n, last + 1) for n, last in zip(self._received, self._last_number, strict=True)
+        ]
+        return self._n_frames is None or min(acquired) < self._n_frames
 
     def counts(self, *, written: int) -> Counts:
-        """Return the counts; `written` is what the stream says."""
-        received = sum(self._came)
-        numbered = sum(
-            h - w + 1 for h, w in zip(self._highest, self._lowest, strict=True) if h >= 0
-        )
-        expected = None if self._n is None else self._n * len(self._labels)
-        taken = numbered if self._stopped or expected is None else max(numbered, expected)
-        over = self._ended or time.perf_counter()
+        """Return the counts; `written` comes from the stream's statistics."""
+        received = sum(self._received)
+        numbers = zip(self._first_number, self._last_number, strict=True)
+        numbered = sum(last - first + 1 for first, last in numbers if last >= 0)
+        expected = None if self._n_frames is None else self._n_frames * len(self._labels)
+        completed = self._end_time and not self._stop_requested
+        acquired = max(numbered, expected or 0) if completed else numbered
         return Counts(
             received=received,
             written=written,
-            dropped=max(0, taken - received) if self._ended else max(0, numbered - received),
+            dropped=max(0, acquired - received),
             expected=expected,
-            seconds=over - self._began if self._began else 0.0,
+            seconds=self._elapsed_s(),
             overflowed=self._overflowed,
         )
 
-    def _start(self) -> None:
-        """Start the camera so that it stops, rather than lose what waits, when the buffer is full."""
-        # an adapter of several cameras takes so many frames with each, another one in all
-        each = max(1, len(self._labels) // self._core.getNumberOfCameraChannels())
-        frames = _ENDLESS if self._n is None else self._n * each
-        self._core.startSequenceAcquisition(frames, self._interval_ms, True)
+    def _start_camera(self) -> None:
+        """Start the camera such that it stops when the buffer is full, instead of overwriting frames."""
+        # A multi-camera device counts frames per camera, other devices count all frames.
+        factor = max(1, len(self._labels) // self._core.getNumberOfCameraChannels())
+        n_frames = _MAX_FRAMES if self._n_frames is None else self._n_frames * factor
+        self._core.startSequenceAcquisition(n_frames, self._interval_ms, True)
 
-    def _pop(self, stream: OMEStream, tell: Callable[[Counts], object]) -> None:
-        several = len(self._labels) > 1
+    def _pop(self, stream: OMEStream, report: Callable[[Counts], object]) -> None:
+        n_cameras = len(self._labels)
         for frame in frames(self._core, timeout=self._timeout, cameras=self._labels):
-            self._began = self._began or time.perf_counter()
+            self._start_time = self._start_time or time.perf_counter()
             camera = frame.camera
-            if self._n is not None and self._came[camera] >= self._n:
-                self._stop()  # one that was running already, and does not know when to end
+            if self._n_frames is not None and self._received[camera] >= self._n_frames:
+                self._stop_camera()  # it was running before and has no frame limit of ours
                 continue
-            index = (
-                turn_of(stream, self._came[camera], camera, len(self._labels)) if several else None
-            )
-            facts = tag_facts(frame.tags, exposure_ms=self._exposure_ms)
-            stream.append(frame.pixels, index=index, copy=False, frame_metadata=facts)
-            self._came[camera] += 1
-            self._note_number(camera, frame.tags.get("ImageNumber"))
-            if self._is_over():
-                self._stop()
-            tell(self.counts(written=stream.stats().frames_written))
+            index = None
+            if n_cameras > 1:
+                index = camera_frame_index(stream, self._received[camera], camera, n_cameras)
+            metadata = tag_facts(frame.tags, exposure_ms=self._exposure_ms)
+            stream.append(frame.pixels, index=index, copy=False, frame_metadata=metadata)
+            self._received[camera] += 1
+            self._update_numbers(camera, frame.tags.get("ImageNumber"))
+            if self._duration_elapsed():
+                self._stop_camera()
+            report(self.counts(written=stream.stats().frames_written))
 
-    def _lend(self, stream: OMEStream, tell: Callable[[Counts], object]) -> None:
+    def _lend(self, stream: OMEStream, report: Callable[[Counts], object]) -> None:
         core: Any = self._core
         with core.lend(stream) as queue:
-            self._start()
+            self._start_camera()
             latest = time.monotonic()
             while core.isSequenceRunning():
-                time.sleep(_LOOK)
-                if queue.committed > self._came[0]:
-                    self._began = self._began or time.perf_counter() - _LOOK
-                    self._came[0], latest = queue.committed, time.monotonic()
-                if self._is_over():
-                    self._stop()
+                time.sleep(_POLL_INTERVAL_S)
+                if queue.committed > self._received[0]:
+                    self._start_time = self._start_time or time.perf_counter() - _POLL_INTERVAL_S
+                    self._received[0], latest = queue.committed, time.monotonic()
+                if self._duration_elapsed():
+                    self._stop_camera()
                 elif self._timeout is not None and time.monotonic() - latest > self._timeout:
-                    self._stop()
+                    self._stop_camera()
                     raise TimeoutError(
-                        f"No frame of {core.getCameraDevice()!r} for {self._timeout} s."
+                        f"{core.getCameraDevice()!r}: no frame for {self._timeout} s. Check the camera, or pass a "
+                        "larger timeout (None waits without a limit)."
                     )
-                tell(self.counts(written=stream.stats().frames_written))
-            self._came[0] = queue.committed
-            tell(self.counts(written=stream.stats().frames_written))
+                report(self.counts(written=stream.stats().frames_written))
+            self._received[0] = queue.committed
+            report(self.counts(written=stream.stats().frames_written))
 
-    def _note_number(self, camera: int, number: object) -> None:
-        """Take note of the camera's own count, which knows of frames that never came."""
+    def _update_numbers(self, camera: int, number: object) -> None:
+        """Record the camera's own frame number, whose gaps reveal dropped frames."""
         if isinstance(number, (str, int)) and str(number).isdigit():
-            self._highest[camera] = max(self._highest[camera], int(number))
-            if self._lowest[camera] < 0:
-                self._lowest[camera] = int(number)
+            self._last_number[camera] = max(self._last_number[camera], int(number))
+            if self._first_number[camera] < 0:
+                self._first_number[camera] = int(number)
 
-    def _is_over(self) -> bool:
-        return (
-            self._duration is not None
-            and bool(self._began)
-            and (self._ended or time.perf_counter()) - self._began >= self._duration
-        )
+    def _elapsed_s(self) -> float:
+        if not self._start_time:
+            return 0.0
+        return (self._end_time or time.perf_counter()) - self._start_time
 
-    def _stop(self) -> None:
-        if not self._stopped:
-            self._stopped = True
+    def _duration_elapsed(self) -> bool:
+        return self._duration is not None and self._elapsed_s() >= self._duration
+
+    def _stop_camera(self) -> None:
+        if not self._stop_requested:
+            self._stop_requested = True
             self._core.stopSequenceAcquisition()

@@ -1,7 +1,6 @@
-"""The second way in: an object whose methods are called as pymmcore-plus' signals."""
+"""Write a multi-dimensional acquisition by listening to the signals of pymmcore-plus."""
 
-# The slots have pymmcore-plus' own names.
-# ruff: noqa: N802  # see above
+# ruff: noqa: N802  # the slots are named after the signals of pymmcore-plus
 from __future__ import annotations
 
 import logging
@@ -10,13 +9,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ome_writers import FrameShapeError, FrameTypeError, StreamView, UnsupportedError
-from ome_writers_pymmcore.acquisition_settings import chosen_settings
-from ome_writers_pymmcore.frame_counts import Counts
+from ome_writers_pymmcore.acquisition_settings import user_settings
 from ome_writers_pymmcore.frame_metadata import engine_facts
 from ome_writers_pymmcore.microscope import Microscope
-from ome_writers_pymmcore.notifications import end_notifications_in_time
-from ome_writers_pymmcore.outputs import Outputs
-from ome_writers_pymmcore.rebindable_view import FollowingSource
+from ome_writers_pymmcore.notifications import end_notifications_at_exit
+from ome_writers_pymmcore.progress import Counts
+from ome_writers_pymmcore.rebindable_view import RebindableViewSource
+from ome_writers_pymmcore.run_output import RunOutput
 
 if TYPE_CHECKING:
     import os
@@ -37,33 +36,33 @@ _SIGNALS = ("sequenceStarted", "frameReady", "sequenceCanceled", "sequenceFinish
 
 
 class MDAWriter:
-    """Writes what a multi-dimensional acquisition delivers; each frame goes where its event says.
+    """Writes the frames of a multi-dimensional acquisition, each at the index of its MDAEvent.
 
-    Pass it as ``mmc.mda.run(sequence, output=writer)``, or `attach` it to a core, or connect its methods to
-    ``mmc.mda.events`` by hand. A frame that the camera fails to deliver leaves its place empty and never shifts the
-    ones after it. One writer takes one run.
+    Pass it as ``mmc.mda.run(sequence, output=writer)``, `attach` it to a core, or connect its methods to
+    ``mmc.mda.events``. If the camera fails to deliver a frame, its index stays unwritten and later frames are not
+    shifted. A writer writes a single run.
 
     Parameters
     ----------
     output
-        Where to write: a path whose suffix says the format, ``"memory"``, or `AcquisitionSettings`.
+        Where to write: a path whose suffix determines the format, ``"memory"``, or `AcquisitionSettings`.
     core
-        The core whose run is ended when an error occurs; the global one when left out.
+        The core whose run is cancelled if an error occurs; default: the global instance.
     cameras
-        Labels of the cameras that deliver frames, where an engine or an iterator of events of your own goes from
-        one to another. What an adapter of several cameras or the channels' presets select is known without.
+        Labels of the cameras that deliver frames. Needed only if a custom engine or an iterator of events switches
+        between cameras: multi-camera devices and presets that select a camera are detected.
     numbered
-        Where the output exists already, take the next free name (``x_1.ome.zarr``) instead of refusing.
+        If the output exists, write to the next unused name (``x_1.ome.zarr``) instead of raising an error.
     copy
-        Whether to copy each frame. By default frames are handed over: the array becomes read-only, so that no other
-        listener can change what is written. Measured, of 40 MiB to OME-Zarr: 40 are then written from the array that
-        the demo camera or a Python camera of a `LendingCore` delivered, and 0 with a Python camera of a plain
-        `UniMMCore`; 0 to OME-TIFF with frames of 2 MiB. The others are copied once.
+        Whether to copy each frame. By default the stream keeps a reference and the array becomes read-only, so that
+        other listeners cannot change it before it is written. Measured with 40 MiB of frames to OME-Zarr: no frame of
+        the demo camera or of a Python camera of a `LendingCore` is copied; every frame of a Python camera of a plain
+        `UniMMCore` is copied once. To OME-TIFF, frames of 2 MiB are copied once.
     chunk_shapes, shard_shapes
         Axis name to chunk size (pixels) and shard size (chunks).
     **settings
-        Further fields of `AcquisitionSettings`, as ``compression`` or ``overwrite``. With ``dimensions``,
-        events of an iterator are addressed by those axes.
+        Further fields of `AcquisitionSettings`, such as ``compression`` or ``overwrite``. With ``dimensions``, the
+        events of an iterator are addressed by these axis names.
 
     Examples
     --------
@@ -86,45 +85,41 @@ class MDAWriter:
         shard_shapes: Mapping[str, int] | None = None,
         **settings: Any,
     ) -> None:
-        self._chosen = chosen_settings(output, settings)
-        self._chunks, self._shards = chunk_shapes, shard_shapes
+        self._user = user_settings(output, settings)
+        self._chunk_shapes, self._shard_shapes = chunk_shapes, shard_shapes
         self._cameras = cameras
         self._numbered = numbered
         self._copy = copy
         self._core = core
         if core is not None:
-            end_notifications_in_time(core)
-        self._attached: Any = None
-        self._outputs: Outputs | None = None
+            end_notifications_at_exit(core)
+        self._attached: CMMCorePlus | None = None
+        self._output: RunOutput | None = None
         self._error: BaseException | None = None
         self._finished = threading.Event()
         self._received = 0
         self._cancelled = False
-        self._began = self._took = 0.0
+        self._start_time = self._duration = 0.0
 
-    # ------------------------------------------------------------------ what pymmcore-plus calls
+    # ------------------------------------------------------------------ slots
 
     def sequenceStarted(self, sequence: useq.MDASequence, meta: Mapping[str, Any]) -> None:
         """Create the output."""
-        if self._outputs is not None or self._finished.is_set():
-            self._fail(
-                RuntimeError(
-                    "An MDAWriter takes one run. Make a new one, with an output of its own."
-                )
-            )
+        if self._output is not None or self._finished.is_set():
+            self._fail(RuntimeError("This MDAWriter has already written a run. Create a new one."))
             return
-        self._began = time.perf_counter()
-        self._watch_relay(threading.current_thread())
+        self._start_time = time.perf_counter()
+        self._close_with_relay(threading.current_thread())
         try:
-            self._outputs = Outputs(
+            self._output = RunOutput(
                 sequence,
                 Microscope.of(meta),
-                self._chosen,
+                self._user,
                 cameras=self._cameras,
                 numbered=self._numbered,
                 copy=self._copy,
-                chunk_shapes=self._chunks,
-                shard_shapes=self._shards,
+                chunk_shapes=self._chunk_shapes,
+                shard_shapes=self._shard_shapes,
             )
         except Exception as error:
             self._fail(error)
@@ -132,34 +127,34 @@ class MDAWriter:
     def frameReady(
         self, image: NDArray[np.generic], event: useq.MDAEvent, meta: Mapping[str, Any]
     ) -> None:
-        """Take a frame."""
-        if self._error is not None or self._outputs is None:
+        """Write a frame."""
+        if self._error is not None or self._output is None:
             return
         try:
-            self._take(self._outputs, image, event, meta)
+            self._append(self._output, image, event, meta)
         except Exception as error:
             self._fail(error)
 
     def sequenceCanceled(self, sequence: useq.MDASequence) -> None:
-        """Take note that frames which do not come any more were not lost."""
+        """Do not count the remaining frames as dropped."""
         self._cancelled = True
 
     def sequenceFinished(self, sequence: useq.MDASequence) -> None:
-        """Close the output; this comes at the end of every run, however it ended."""
-        self._end()
+        """Close the output; emitted at the end of every run, also after an error or a cancellation."""
+        self._close()
 
-    # ------------------------------------------------------------------ what you call
+    # ------------------------------------------------------------------ user interface
 
     def attach(self, core: CMMCorePlus) -> Self:
-        """Connect to the signals of a core's runs, without a thread in between; return the writer."""
+        """Connect to the signals of the core's runs directly, without a relay thread; return the writer."""
         self._core = self._attached = core
-        end_notifications_in_time(core)
+        end_notifications_at_exit(core)
         for name in _SIGNALS:
             getattr(core.mda.events, name).connect(getattr(self, name))
         return self
 
     def detach(self) -> None:
-        """Undo `attach`."""
+        """Disconnect from the core of `attach`."""
         core, self._attached = self._attached, None
         if core is not None:
             for name in _SIGNALS:
@@ -167,121 +162,126 @@ class MDAWriter:
 
     @property
     def stream(self) -> OMEStream:
-        """The stream; there is none before the run has begun (RuntimeError).
+        """The stream of the run. It is replaced by another one if an additional camera joins.
 
-        When a camera joins that nobody named, another stream takes its place.
+        Raises
+        ------
+        RuntimeError
+            If the run has not started.
         """
-        if self._outputs is None:
-            raise RuntimeError(f"No stream: {self._error or 'no run has begun'}.") from self._error
-        return self._outputs.stream
+        if self._output is None:
+            reason = self._error or "the run has not started"
+            raise RuntimeError(f"No stream: {reason}.") from self._error
+        return self._output.stream
 
     def view(self, *, dynamic_shape: bool = True, strict: bool = False) -> StreamView:
-        """Return the acquisition as one array, live and afterwards; see `OMEStream.view`.
+        """Return the acquisition as one array, during the run and afterwards; see `OMEStream.view`.
 
-        A view that is taken before a camera joins that nobody named keeps its axes, and shows the first camera; a log
-        message says so, and a new view has all of them.
+        If an additional camera joins later, the view keeps its axes and shows the first camera; a warning is logged. A
+        new view has all cameras.
         """
-        stream, outputs = self.stream, self._outputs
-        if outputs is None or not outputs.may_change:
+        stream, output = self.stream, self._output
+        if output is None or not output.may_change:
             return stream.view(dynamic_shape=dynamic_shape, strict=strict)
-        source = FollowingSource(outputs)
+        source = RebindableViewSource(output)
         return StreamView.over(source, dynamic_shape=dynamic_shape, strict=strict)
 
     @property
     def progress(self) -> Counts:
-        """How many frames came and are written so far."""
-        if self._outputs is None:
+        """Frame counts of the run so far."""
+        if self._output is None:
             return Counts()
-        expected = self._outputs.stream.settings.num_frames
-        over = self._finished.is_set()
-        lost = over and not self._cancelled and self._error is None and expected is not None
+        expected = self._output.stream.settings.num_frames
+        finished = self._finished.is_set()
+        completed = finished and not self._cancelled and self._error is None
         return Counts(
             received=self._received,
-            written=self._outputs.stream.stats().frames_written,
-            dropped=max(0, (expected or 0) - self._received) if lost else 0,
+            written=self._output.stream.stats().frames_written,
+            dropped=max(0, (expected or 0) - self._received) if completed else 0,
             expected=expected,
-            seconds=self._took if over else time.perf_counter() - self._began,
+            seconds=self._duration if finished else time.perf_counter() - self._start_time,
         )
 
     def result(self, timeout: float | None = None) -> Counts:
-        """Return how the run went, or raise what ended it.
+        """Wait for the end of the run and return its counts, or raise the error that ended it.
 
         Parameters
         ----------
         timeout
-            Seconds to wait for the end of the run; None waits as long as it takes. In the thread of a GUI,
-            ask when the run is over: the signals could not arrive while you wait there.
+            Seconds to wait; None waits without a limit. In the GUI thread, call this after the run has finished:
+            waiting there blocks the signals.
 
         Raises
         ------
         TimeoutError
-            If the run is not over by then.
+            If the run has not finished in time.
         Exception
-            The first error, as it occurred.
+            The first error of the run.
         """
         if not self._finished.wait(timeout):
-            raise TimeoutError(f"The run is not over after {timeout} s: {self.progress}.")
+            raise TimeoutError(f"The run has not finished after {timeout} s: {self.progress}.")
         if self._error is not None:
             raise self._error
         return self.progress
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internal
 
-    def _take(
+    def _append(
         self,
-        outputs: Outputs,
+        output: RunOutput,
         image: NDArray[np.generic],
         event: useq.MDAEvent,
         meta: Mapping[str, Any],
     ) -> None:
         camera = str(meta.get("camera_device") or "")
         try:
-            outputs.append(image, event.index, camera, engine_facts(meta, event))
+            output.append(image, event.index, camera, engine_facts(meta, event))
         except (FrameShapeError, FrameTypeError) as error:
             raise type(error)(
-                f"Frame {self._received} of {camera or 'the camera'} (event {dict(event.index)}) is not like those "
-                f"before: {error} Were region of interest, binning or pixel type changed during the run? The "
-                f"{self._received} frames before it are safe."
+                f"Frame {self._received} of {camera or 'the camera'} (event {dict(event.index)}) differs from the "
+                f"frames before it: {error} Do not change region of interest, binning or pixel type during a run. The "
+                f"{self._received} frames before it are saved."
             ) from error
         except UnsupportedError as error:
             raise UnsupportedError(
-                f"{error} An MDAWriter puts each frame where its event says; take a backend that can, or pass "
-                "the path itself as mda.run(..., output=path), which counts frames."
+                f"{error} An MDAWriter stores each frame at the index of its event. Choose a backend that supports "
+                "this, or pass the path itself, mda.run(..., output=path), to store frames in order of arrival."
             ) from error
         self._received += 1
 
-    def _watch_relay(self, relay: threading.Thread) -> None:
-        """Close the output when the thread that relays the signals ends without having told of the run's end.
+    def _close_with_relay(self, relay: threading.Thread) -> None:
+        """Close the output when the thread that relays the signals ends, even without `sequenceFinished`.
 
-        pymmcore-plus 0.18.1 stops that thread a moment before it hands over `sequenceFinished`, which is lost now and
-        then. To be removed when `MDARelayThread` is stopped after it.
+        pymmcore-plus 0.18.1 stops this thread just before it relays `sequenceFinished`, so that the signal is
+        occasionally lost. Remove this method when `MDARelayThread` stops after relaying it.
         """
         if type(relay).__name__ != "MDARelayThread":
             return
 
-        def wait() -> None:
+        def join() -> None:
             relay.join()
-            self._end()
+            self._close()
 
-        threading.Thread(target=wait, name="ome-writers-relay", daemon=True).start()
+        threading.Thread(target=join, name="ome-writers-relay", daemon=True).start()
 
-    def _end(self) -> None:
-        """Close the output, once."""
+    def _close(self) -> None:
+        """Close the output. Further calls have no effect."""
         if self._finished.is_set():
             return
-        if self._outputs is not None:
+        if self._output is not None:
             try:
-                self._outputs.close()
+                self._output.close()
             except Exception as error:
                 self._fail(error)
-        self._took = time.perf_counter() - self._began if self._began else 0.0
+        if self._start_time:
+            self._duration = time.perf_counter() - self._start_time
         self._finished.set()
 
     def _fail(self, error: BaseException) -> None:
-        """Keep the first error and end the run."""
+        """Keep the first error and cancel the run."""
         if self._error is None:
             self._error = error
-            _log.error("The acquisition ends, since it cannot be written: %s", error)
+            _log.error("Acquisition cancelled, it cannot be written: %s", error)
         self._running_core().mda.cancel()
 
     def _running_core(self) -> CMMCorePlus:

@@ -234,7 +234,7 @@ def test_a_camera_that_is_changed_during_a_run(
     words = ("uint16", "uint8") if change == "pixel type" else ("(32, 48)", "got (16,")
     assert all(word in str(refused) for word in words), refused
     if way == "writer":
-        assert "2 frames before it are safe" in str(refused)
+        assert "2 frames before it are saved" in str(refused)
     (image,) = check_delivered(output, sequence, frames[:2])
     assert image.pixels.reshape(-1, 32, 48).shape[0] == 2
 
@@ -245,6 +245,6 @@ def test_a_run_that_cannot_be_set_up(demo_core: CMMCorePlus, tmp_path: Path) -> 
     writer.sequenceFinished(useq.MDASequence())
     counts = writer.result(timeout=60)
     assert (counts.received, counts.written, counts.expected) == (0, 0, None)
-    with pytest.raises(RuntimeError, match="no run has begun"):
+    with pytest.raises(RuntimeError, match="run has not started"):
         writer.view()
     assert list(tmp_path.iterdir()) == []

@@ -167,10 +167,10 @@ def test_an_interrupted_recording_is_safe(demo_core: CMMCorePlus, tmp_path: Path
 def test_nothing_comes(lending_core: LendingCore, tmp_path: Path) -> None:
     """A trigger that does not come ends the recording after the timeout, with a hint."""
     lending_core._py_camera().pause = 1.5
-    with pytest.raises(TimeoutError, match=r"'Camera' for 0\.1 s"):
+    with pytest.raises(TimeoutError, match=r"'Camera': no frame for 0\.1 s"):
         record(lending_core, tmp_path / "x.ome.zarr", n_frames=3, timeout=0.1, progress=False)
     lending_core.startSequenceAcquisition(3, 0, True)
-    with pytest.raises(TimeoutError, match="waiting for a trigger"):
+    with pytest.raises(TimeoutError, match="Check the trigger"):
         list(frames(lending_core, timeout=0.1))
     lending_core.stopSequenceAcquisition()
 

@@ -55,8 +55,8 @@ class Arrivals:
 @pytest.fixture
 def arrivals(monkeypatch: pytest.MonkeyPatch) -> Arrivals:
     """Watch every stream that the adapter creates."""
-    import ome_writers_pymmcore.outputs
     import ome_writers_pymmcore.recording
+    import ome_writers_pymmcore.run_output
 
     found = Arrivals()
 
@@ -65,7 +65,7 @@ def arrivals(monkeypatch: pytest.MonkeyPatch) -> Arrivals:
         found.watch(stream)
         return stream
 
-    monkeypatch.setattr(ome_writers_pymmcore.outputs, "create_stream", create)
+    monkeypatch.setattr(ome_writers_pymmcore.run_output, "create_stream", create)
     monkeypatch.setattr(ome_writers_pymmcore.recording, "create_stream", create)
     return found
 
@@ -250,6 +250,6 @@ def test_the_documentation_claims_no_more_than_was_measured() -> None:
     page = Path(__file__).parents[3] / "docs" / "how-to" / "record-with-pymmcore.md"
     text = page.read_text(encoding="utf-8")
     assert "| the same, `mda.run(output=path)` | OME-Zarr | 12 |" in text
-    assert "of 40 MiB" in (MDAWriter.__doc__ or "")
+    assert "Measured with 40 MiB" in (MDAWriter.__doc__ or "")
     for claim in (text, MDAWriter.__doc__ or ""):
         assert "not a byte" not in claim
