@@ -65,7 +65,7 @@ def test_example_runs(example: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("example", BY_EACH, ids=lambda example: example.stem)
 def test_example_runs_with_each_engine(example: Path, engine: str, tmp_path: Path) -> None:
     """The example ends well with each engine for OME-Zarr that is installed and can what it asks for."""
-    if (missing := ENGINES[engine].missing()) is not None:
+    if (missing := ENGINES[engine].missing_requirement()) is not None:
         pytest.skip(missing)
     done = run(example, tmp_path, engine)
     if refused := re.search(r"UnsupportedError: (.*)", done.stderr):

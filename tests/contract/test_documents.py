@@ -78,7 +78,7 @@ def without_shards(documents: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_all_engines_write_the_same(row: Any, case: Case, tmp_path: Path) -> None:
     """Documents are equal to those of the first engine, codec for codec, and so are the pixels that readers see."""
-    if reasons := row.refusals(resolve(case.settings(tmp_path, row.name, row.format))):
+    if reasons := row.unsupported_reasons(resolve(case.settings(tmp_path, row.name, row.format))):
         pytest.skip(f"{row.name}: {reasons[0]}")
     documents, pixels = written_first(case)
     others, seen = written(row, case, tmp_path)

@@ -15,7 +15,7 @@ from ome_writers import create_stream
 from ome_writers.formats import lay_out
 from ome_writers.routing import arrival_order, resolve
 from ome_writers.storage import ENGINES, ArrayTarget, Options, open_engine
-from ome_writers.storage.files import is_leftover
+from ome_writers.storage.files import is_temporary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ome_writers.routing import Plan
     from ome_writers.storage import Engine
 
-READY = [row for row in ENGINES.values() if row.missing() is None]
+READY = [row for row in ENGINES.values() if row.missing_requirement() is None]
 READY += [
     # two ways of one engine: planes of 512 KiB and more go through transactions of the library
     dataclasses.replace(row, module="contract.in_transactions")
@@ -234,7 +234,7 @@ def test_nothing_is_left_behind(row: Any, tmp_path: Path) -> None:
     fill(plan, engine)
     engine.close(shapes(plan))
     names = [path.name for path in tmp_path.rglob("*")]
-    assert not [name for name in names if is_leftover(name) or name.startswith(".")]
+    assert not [name for name in names if is_temporary(name) or name.startswith(".")]
     ours = [t for t in set(threading.enumerate()) - before if t.name.startswith("ome-writers")]
     assert not ours
 

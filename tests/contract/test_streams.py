@@ -88,7 +88,7 @@ def test_every_pair_of_choices(row: Any, case: Case, tmp_path: Path) -> None:
             case.settings(tmp_path, row.name, row.format)
         return
     settings = case.settings(tmp_path, row.name, row.format)
-    reasons = row.refusals(resolve(settings))
+    reasons = row.unsupported_reasons(resolve(settings))
     if reasons:
         with pytest.raises(UnsupportedError) as refusal:
             create_stream(settings)

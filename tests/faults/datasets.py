@@ -26,7 +26,9 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "shards of chunks over t": {"chunk": 3, "shard": 4, "compression": "zstd"},
 }
 ENGINE_NAMES = [
-    name for name in ("direct", "tensorstore", "zarr-python") if ENGINES[name].missing() is None
+    name
+    for name in ("direct", "tensorstore", "zarr-python")
+    if ENGINES[name].missing_requirement() is None
 ]
 
 

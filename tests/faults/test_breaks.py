@@ -49,8 +49,8 @@ def test_a_disk_that_fails(
     tmp_path: Path, engine: str, shim: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whichever call fails: no hang, no wrong pixel, WriteError names each lost frame, a flush keeps its word."""
-    if ENGINES[engine].missing() is not None:
-        pytest.skip(str(ENGINES[engine].missing()))
+    if ENGINES[engine].missing_requirement() is not None:
+        pytest.skip(str(ENGINES[engine].missing_requirement()))
     forms = FORMS[engine] if LONG else FORMS[engine][::3]
     whole = [Fault(engine, form, str(tmp_path / f"whole-{n}")) for n, form in enumerate(forms)]
     tally = Tally()

@@ -25,7 +25,9 @@ pytest.importorskip("tensorstore", reason="tensorstore judges what is left")
 pytestmark = pytest.mark.timeout(120)
 
 ALL_ENGINE_NAMES = [
-    name for name, row in ENGINES.items() if row.format == "ome-zarr" and row.missing() is None
+    name
+    for name, row in ENGINES.items()
+    if row.format == "ome-zarr" and row.missing_requirement() is None
 ]
 ACQUIRE = ENGINES["acquire-zarr"]
 
@@ -89,7 +91,9 @@ def test_frames_beyond_a_shape_that_cannot_be_written_are_named(
     assert 7 in caught.value.frames
 
 
-@pytest.mark.skipif(ACQUIRE.missing() is not None, reason="acquire-zarr is not installed")
+@pytest.mark.skipif(
+    ACQUIRE.missing_requirement() is not None, reason="acquire-zarr is not installed"
+)
 @pytest.mark.parametrize("shard", [1, 4, 8])
 def test_acquire_zarr_names_frames_lost_while_space_was_freed_again(
     tmp_path: Path, shard: int
@@ -140,7 +144,9 @@ else:
 """
 
 
-@pytest.mark.skipif(ACQUIRE.missing() is not None, reason="acquire-zarr is not installed")
+@pytest.mark.skipif(
+    ACQUIRE.missing_requirement() is not None, reason="acquire-zarr is not installed"
+)
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limit of open files")
 @pytest.mark.parametrize("positions", [20, 200])
 def test_acquire_zarr_with_few_descriptors(tmp_path: Path, positions: int) -> None:

@@ -108,7 +108,9 @@ def test_an_interpreter_that_exits_without_close(tmp_path: Path, engine: str) ->
     assert "was not closed" in done.stderr
 
 
-@pytest.mark.parametrize("engine", [name for name in ENGINES if ENGINES[name].missing() is None])
+@pytest.mark.parametrize(
+    "engine", [name for name in ENGINES if ENGINES[name].missing_requirement() is None]
+)
 def test_a_pool_that_appends_after_the_main_thread(tmp_path: Path, engine: str) -> None:
     """Frames that a worker of an executor appends while the interpreter ends are all on disk."""
     path = tmp_path / ("run.ome.tiff" if engine == "tifffile" else "run.ome.zarr")

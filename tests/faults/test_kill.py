@@ -24,7 +24,7 @@ if sys.platform == "win32":
 ENGINE_NAMES = [
     name
     for name, row in ENGINES.items()
-    if row.format == "ome-zarr" and row.survives_kill and row.missing() is None
+    if row.format == "ome-zarr" and row.survives_kill and row.missing_requirement() is None
 ]
 OFTEN = [
     ("direct", "chunks over t and z", "zstd"),

@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.timeout(1800 if LONG else 120),
 ]
 each_format = pytest.mark.parametrize(
-    "engine", [name for name in FORMATS if ENGINES[name].missing() is None]
+    "engine", [name for name in FORMATS if ENGINES[name].missing_requirement() is None]
 )
 
 

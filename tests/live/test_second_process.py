@@ -20,7 +20,7 @@ SUFFIXES = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tiff"}
 LIVE = [
     row.name
     for row in ENGINES.values()
-    if row.live and row.missing() is None and row.format in SUFFIXES
+    if row.live and row.missing_requirement() is None and row.format in SUFFIXES
 ]
 
 POLL = """

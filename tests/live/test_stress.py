@@ -30,7 +30,7 @@ HEIGHT, WIDTH = 24, 40
 SUFFIXES = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tiff", "scratch": ""}
 TYPES = {"t": "time", "c": "channel", "z": "space", "p": "position"}
 CODECS = {"blosc-zstd", "blosc-lz4", "zstd", "deflate", "none"}
-INSTALLED = [row.name for row in ENGINES.values() if row.missing() is None]
+INSTALLED = [row.name for row in ENGINES.values() if row.missing_requirement() is None]
 
 
 def frame(number: int) -> np.ndarray:

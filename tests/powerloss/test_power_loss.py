@@ -44,7 +44,7 @@ SEED = int(os.environ.get("FAULT_SEED", "0")) or random.SystemRandom().randrange
 @pytest.mark.parametrize("form", FORMS)
 def test_promised_frames_survive_power_loss(tmp_path: Path, rows: list[str], form: str) -> None:
     """Every frame that `flush` or `close` promised reads back, at worst after `repair`, which mends all at once."""
-    missing = ENGINES[FORMS[form].engine].missing()
+    missing = ENGINES[FORMS[form].engine].missing_requirement()
     if missing:
         pytest.skip(missing)
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it logs what `repair` then mends

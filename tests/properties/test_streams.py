@@ -39,7 +39,7 @@ from ome_writers.errors import (
 from ome_writers.formats import lay_out
 from ome_writers.storage import ENGINES
 
-READY = [name for name, row in ENGINES.items() if row.missing() is None]
+READY = [name for name, row in ENGINES.items() if row.missing_requirement() is None]
 SUFFIXES = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tiff", "scratch": ""}
 COUNTS = {"t": 4, "p": 2, "c": 3, "z": 2}
 ORDERS = ("t", "tc", "tpc", "ptc", "tcz", "ptz")

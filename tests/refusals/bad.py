@@ -20,7 +20,7 @@ TRIED: Counter[str] = Counter()
 """How many bad inputs were tried in this process, and how many of them were refused with a clear error."""
 
 SUFFIXES = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tiff", "scratch": ""}
-READY = [row.name for row in ENGINES.values() if row.missing() is None]
+READY = [row.name for row in ENGINES.values() if row.missing_requirement() is None]
 FORMATS = [name for name in ("direct", "tifffile", "scratch") if name in READY]
 """One engine a format: what is refused before an engine is asked needs no other."""
 

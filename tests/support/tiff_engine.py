@@ -58,7 +58,7 @@ def end(made: TiffEngine, shapes: list[tuple[int, ...]], key: str = "0.tif") -> 
     """Close as a stream does: the last description comes after the pixels, and then what it does not tell of goes."""
     made.close(shapes)
     made.put(key, b"<OME>" + b"e" * 700 + b"</OME>")
-    made.settle()
+    made.truncate()
     assert not made.failures
 
 

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ome_writers.advice.proposal import Codec
-from ome_writers.storage.zarr.array_document import BLOSC
+from ome_writers.storage.zarr.array_metadata import BLOSC
 
 if TYPE_CHECKING:
     from ome_writers.advice.camera import Camera

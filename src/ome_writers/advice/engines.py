@@ -96,7 +96,7 @@ def measure_engine(
         If the folder cannot be written to, or there is no room for a few frames.
     """
     row = ENGINES[engine]
-    missing = row.missing()
+    missing = row.missing_requirement()
     if missing is not None:
         return EngineSpeed(engine, row.format, str(missing))
     most = shutil.disk_usage(folder).free // 4 // camera.frame_bytes

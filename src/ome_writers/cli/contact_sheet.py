@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ome_writers.errors import OutputExistsError
-from ome_writers.storage.files import replace
+from ome_writers.storage.files import atomic_write
 from ome_writers.untrusted import printable
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def refuse_existing(picture: Path, *, overwrite: bool) -> None:
 
 def _store(content: bytes, picture: Path, *, overwrite: bool) -> None:
     if overwrite:
-        replace(picture, content)
+        atomic_write(picture, content)
         return
     try:
         with picture.open("xb") as file:

@@ -11,7 +11,7 @@ from ome_writers.errors import OutputLockedError
 from ome_writers.formats.detection import detect_format
 from ome_writers.formats.ometiff.entry_file import resolve_entry_file
 from ome_writers.repair import ometiff, omezarr
-from ome_writers.storage.exclusive_lock import claimed
+from ome_writers.storage.exclusive_lock import hold_claim
 from ome_writers.storage.lock_file import lock_owner, lock_path
 from ome_writers.untrusted import guard_reader
 
@@ -77,7 +77,7 @@ def repair(path: str | PathLike[str], *, dry_run: bool = False) -> Repair:
     with ExitStack() as stack:
         if not dry_run:
             with suppress(PermissionError):  # then nobody begins a stream beside it, either
-                stack.enter_context(claimed(root))
+                stack.enter_context(hold_claim(root))
         return Repair(root, dry_run, _findings(root, found, dry_run=dry_run))
 
 

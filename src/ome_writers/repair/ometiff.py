@@ -134,7 +134,7 @@ class _Work:
                 continue
             xml = one.render_finished(left.sizes, left.runs, journals, left.status, left.frames)
             if name.lower().endswith(_COMPANION):
-                files.replace(path, xml, durable=True)
+                files.atomic_write(path, xml, durable=True)
             elif name in anew:
                 chains[name].rewrite_chain(left.kept[name], xml)
             else:
@@ -152,7 +152,7 @@ class _Work:
         if read_ome_xml(entry) != render_entry_xml(xml, self._root.name):
             yield Finding(entry, "the entry file is not up to date with its set: written again")
             if not self._dry_run:
-                files.replace(entry, render_entry_file(xml, self._root.name), durable=True)
+                files.atomic_write(entry, render_entry_file(xml, self._root.name), durable=True)
 
     def _home(self, image: RecoveredImage) -> str:
         return image.file or self._root.name
@@ -177,7 +177,7 @@ class _Work:
         return found
 
     def _path(self, name: str) -> Path:
-        return files.contained(self._folder, name)
+        return files.path_below(self._folder, name)
 
     def _remove(self, path: Path) -> None:
         if not self._dry_run:

@@ -22,7 +22,7 @@ from ome_writers.formats.omezarr.metadata import XML_KEY, ZarrMetadata
 from ome_writers.storage import files
 from ome_writers.storage.finding import Finding
 from ome_writers.storage.lock_file import LOCK_NAME, lock_path
-from ome_writers.storage.zarr.array_document import array_document
+from ome_writers.storage.zarr.array_metadata import array_metadata
 from ome_writers.storage.zarr.array_survey import ArraySurvey, Survey
 from ome_writers.untrusted import check_shape
 
@@ -60,15 +60,15 @@ class _Work:
         """Do the work from the pixels up, and yield what was found; the lock goes last."""
         surveys, shapes = [], []
         for image, key in zip(self._plan.images, self._layout.arrays, strict=True):
-            remains = ArraySurvey(files.contained(self._root, key), image.array)
-            yield from remains.tidy(dry_run=self._dry_run, cut=self._writing)
+            remains = ArraySurvey(files.path_below(self._root, key), image.array)
+            yield from remains.recover(dry_run=self._dry_run, cut=self._writing)
             growing = image.array.growing is not None
             survey = remains.survey(_axis(image), _channel(image), whole=growing)
             surveys.append(survey)
             document = read_json_object(self._root / key / "zarr.json")
             shapes.append(tuple(document.get("shape", image.array.shape)))
         for key in self._layout.journals:
-            path = files.contained(self._root, key)
+            path = files.path_below(self._root, key)
             if truncate_partial_line(path, dry_run=self._dry_run):
                 yield Finding(path, "the journal ends in the middle of a line: cut off")
         journal = Journal.open_existing(self._root, self._layout.journals)
@@ -102,7 +102,7 @@ class _Work:
             return shown
         if self._frames(surveys) == self._plan.frames:
             return shown
-        reached = max(surveys[image.number].reached, self._told[image.number][1])
+        reached = max(surveys[image.number].extent, self._told[image.number][1])
         # the samples of a frame stay together
         reached = image.planes_along(axis, image.frames_along(axis, reached))
         extent = max(shown[axis], reached) if growing else min(shown[axis], max(1, reached))
@@ -114,7 +114,7 @@ class _Work:
             path = self._root / key / "zarr.json"
             document = read_json_object(path)
             if not document:
-                document = array_document(image.array, shape)
+                document = array_metadata(image.array, shape)
                 what = "the document of an array is missing: made again"
             elif tuple(document["shape"]) == shape:
                 continue
@@ -136,7 +136,7 @@ class _Work:
         if unfinished:
             documents.finish(self._outcome(surveys, shapes), journal)
         for key, content in documents.render():
-            path = files.contained(self._root, key)
+            path = files.path_below(self._root, key)
             # the OME-XML of a finished dataset knows planes that are not asked for here
             if _same(path, content) or (key == XML_KEY and path.exists() and not unfinished):
                 continue
@@ -196,7 +196,7 @@ class _Work:
 
     def _put(self, key: str, content: bytes) -> None:
         if not self._dry_run:
-            files.replace(files.contained(self._root, key), content, durable=True)
+            files.atomic_write(files.path_below(self._root, key), content, durable=True)
 
     def _remove(self, path: Path) -> None:
         if self._dry_run:
@@ -214,7 +214,7 @@ def _refuse_rewritten(root: Path, plan: Plan, layout: Layout) -> None:
         if not document:
             continue  # missing or torn: it is made again
         shape = check_shape(document.get("shape"), f"{root}/{key}", axes=len(image.array.shape))
-        planned = array_document(image.array, image.array.shape)
+        planned = array_metadata(image.array, image.array.shape)
         differs = [
             name
             for name, of in (("chunks", _layout_of), ("data type", lambda d: d.get("data_type")))
@@ -256,7 +256,7 @@ def _with_stored_shards(root: Path, plan: Plan) -> Plan:
         chunks = image.array.chunks
         document = read_json_object(root / key / "zarr.json")
         if image.array.shards is None and document:
-            sharded = array_document(replace(image.array, shards=chunks), image.array.shape)
+            sharded = array_metadata(replace(image.array, shards=chunks), image.array.shape)
             if _layout_of(document) == _layout_of(sharded):
                 image = replace(image, array=replace(image.array, shards=chunks))
         images.append(image)

@@ -6,11 +6,11 @@ from ome_writers.storage.contract import (
     ArrayTarget,
     Engine,
     EngineStats,
-    Failure,
     LendingEngine,
     Options,
     PatchingEngine,
-    SettlingEngine,
+    TruncatingEngine,
+    WriteFailure,
 )
 from ome_writers.storage.registry import ENGINES, EngineRow, choose, open_engine
 
@@ -20,11 +20,11 @@ __all__ = [
     "Engine",
     "EngineRow",
     "EngineStats",
-    "Failure",
     "LendingEngine",
     "Options",
     "PatchingEngine",
-    "SettlingEngine",
+    "TruncatingEngine",
+    "WriteFailure",
     "choose",
     "open_engine",
 ]

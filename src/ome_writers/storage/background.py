@@ -9,17 +9,17 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 from ome_writers.locks import Condition
-from ome_writers.storage.contract import Failure
+from ome_writers.storage.contract import WriteFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
-__all__ = ["Background", "machine_width"]
+__all__ = ["Background", "available_cpus"]
 
 _MOST_TASKS = 4096  # under way, before `submit` blocks
 
 
-def machine_width() -> int:
+def available_cpus() -> int:
     """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
@@ -29,7 +29,7 @@ def machine_width() -> int:
 class _Task(NamedTuple):
     run: Callable[[], object]
     frames: Iterable[int]
-    strand: Hashable | None
+    serial_key: Hashable | None
 
 
 class _Barrier(NamedTuple):
@@ -41,8 +41,8 @@ class _Barrier(NamedTuple):
 class Background:
     """A pool of daemon threads.
 
-    Tasks begin in the order of `submit`, which blocks while 4,096 are under way; tasks of one strand never run side by
-    side (two threads that write to one file would only wait for each other in the kernel, at the price of both).
+    Tasks start in the order of `submit`, which blocks while 4,096 are pending. Tasks with the same serial key never
+    run concurrently: two threads that write to one file would only wait for each other in the kernel.
 
     Parameters
     ----------
@@ -61,11 +61,11 @@ class Background:
     """
 
     def __init__(self, workers: int, *, name: str = "ome-writers") -> None:
-        self.failures: list[Failure] = []
+        self.failures: list[WriteFailure] = []
         self._queue: SimpleQueue[_Task | _Barrier | None] = SimpleQueue()
         self._dispatching = threading.Lock()  # held by the worker that waits for the next task
         self._lock = threading.Lock()  # of what follows, never held while waiting
-        self._strands: dict[
+        self._waiting: dict[
             Hashable, deque[tuple[int, _Task]]
         ] = {}  # of those that run: what waits
         self._dispatched = 0  # number of the last task that was taken from the queue
@@ -89,15 +89,15 @@ class Background:
         self,
         task: Callable[[], object],
         frames: Iterable[int] = (),
-        strand: Hashable | None = None,
+        serial_key: Hashable | None = None,
     ) -> None:
         """Have `task` run; `frames` are the numbers of the frames that are lost if it fails."""
-        self.await_room(_MOST_TASKS)
+        self.wait_until_below(_MOST_TASKS)
         if self._closed:
             raise RuntimeError("The background threads have ended; no task can be added.")
-        self._queue.put(_Task(task, frames, strand))
+        self._queue.put(_Task(task, frames, serial_key))
 
-    def await_room(self, most: int) -> None:
+    def wait_until_below(self, most: int) -> None:
         """Return when fewer than `most` tasks are under way."""
         if self.depth >= most:
             self._ended.wait_for(lambda: self.depth < most)
@@ -147,31 +147,31 @@ class Background:
                 self._dispatched += 1
                 numbered = (self._dispatched, item)
                 self._under_way.add(self._dispatched)
-                if item.strand is not None:
-                    if item.strand in self._strands:
-                        self._strands[item.strand].append(numbered)
+                if item.serial_key is not None:
+                    if item.serial_key in self._waiting:
+                        self._waiting[item.serial_key].append(numbered)
                         continue
-                    self._strands[item.strand] = deque()
+                    self._waiting[item.serial_key] = deque()
             return numbered
 
     def _run(self, number: int, task: _Task) -> tuple[int, _Task] | None:
-        """Run a task; return the next of its strand."""
+        """Run a task; return the next of its serial_key."""
         try:
             task.run()
         except BaseException as error:  # kept, and raised to the caller by the stream
-            self.failures.append(Failure(error, tuple(task.frames)))
-        return self._end(number, task.strand)
+            self.failures.append(WriteFailure(error, tuple(task.frames)))
+        return self._end(number, task.serial_key)
 
-    def _end(self, number: int, strand: Hashable | None) -> tuple[int, _Task] | None:
-        """Note the end of a task; return the next of its strand, which this thread runs then."""
+    def _end(self, number: int, serial_key: Hashable | None) -> tuple[int, _Task] | None:
+        """Note the end of a task; return the next of its serial_key, which this thread runs then."""
         following = None
         with self._lock:
             self._under_way.discard(number)
-            if strand is not None:
-                if self._strands[strand]:
-                    following = self._strands[strand].popleft()
+            if serial_key is not None:
+                if self._waiting[serial_key]:
+                    following = self._waiting[serial_key].popleft()
                 else:
-                    del self._strands[strand]
+                    del self._waiting[serial_key]
             if self._barriers:
                 self._pass_barriers()
         self._ended.notify_all()

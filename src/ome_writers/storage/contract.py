@@ -21,11 +21,11 @@ __all__ = [
     "ArrayTarget",
     "Engine",
     "EngineStats",
-    "Failure",
     "LendingEngine",
     "Options",
     "PatchingEngine",
-    "SettlingEngine",
+    "TruncatingEngine",
+    "WriteFailure",
 ]
 
 
@@ -79,15 +79,15 @@ class EngineStats:
 
 
 @dataclass(frozen=True)
-class Failure:
+class WriteFailure:
     """An error of a worker, and the numbers of the frames that it kept from the disk.
 
-    `hidden` is True if the frames are on disk and no document shows them: `repair` makes them readable.
+    `repairable` is True if the frames are on disk and no document shows them: `repair` makes them readable.
     """
 
     error: BaseException
     frames: tuple[int, ...] = ()
-    hidden: bool = False
+    repairable: bool = False
 
 
 class Engine(Protocol):
@@ -147,7 +147,7 @@ class Engine(Protocol):
         ...
 
     @property
-    def failures(self) -> Sequence[Failure]:
+    def failures(self) -> Sequence[WriteFailure]:
         """Every error of a worker so far, first first."""
         ...
 
@@ -188,13 +188,13 @@ class PatchingEngine(Engine, Protocol):
 
 
 @runtime_checkable
-class SettlingEngine(Engine, Protocol):
+class TruncatingEngine(Engine, Protocol):
     """An engine whose documents say of what is in its files how much counts.
 
     Its `close` leaves what the documents still tell of. With the documents that are `put` then, files of their own
-    change over; what several documents tell of stays until `settle`.
+    change over; what several documents tell of stays until `truncate`.
     """
 
-    def settle(self) -> None:
+    def truncate(self) -> None:
         """Take away what the documents that were put after `close` do not tell of; errors go to `failures`."""
         ...

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from ome_writers.errors import OutputLockedError
 from ome_writers.storage.lock_file import (
     attempt_pid,
-    beside,
     is_part_of_lock,
-    lock_document,
+    lock_content,
+    locked_error,
     look,
-    patiently,
     read_lock,
-    refusal,
+    retry_while_open,
+    sibling_path,
 )
 from ome_writers.storage.process_identity import is_running
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Lock", "acquire", "claimed", "remove_attempts"]
+__all__ = ["Lock", "acquire", "hold_claim", "remove_attempts"]
 
 _TRIES = 20
 _PAUSE_S = 0.02
@@ -51,13 +51,13 @@ class Lock:
     def release(self, *, restore: bool = False) -> None:
         """Remove the lock; `restore` puts back the one that it replaced, as evidence for the next who comes."""
         if (
-            read_lock(self.path) != lock_document()
+            read_lock(self.path) != lock_content()
         ):  # removed by the user, and taken by another process since
             return
         if restore and self.replaced is not None:
             self.path.write_bytes(self.replaced)
         else:
-            patiently(lambda: self.path.unlink(missing_ok=True))
+            retry_while_open(lambda: self.path.unlink(missing_ok=True))
 
 
 def acquire(lock: Path, output: Path) -> Lock:
@@ -77,7 +77,7 @@ def acquire(lock: Path, output: Path) -> Lock:
         except FileExistsError:
             content, owner = look(lock)
             if owner is not None:
-                raise refusal(lock, output, owner) from None
+                raise locked_error(lock, output, owner) from None
             if content is not None and _remove_stale(lock, content, output):
                 replaced = content
         else:
@@ -86,7 +86,7 @@ def acquire(lock: Path, output: Path) -> Lock:
 
 
 @contextmanager
-def claimed(output: Path) -> Iterator[Lock]:
+def hold_claim(output: Path) -> Iterator[Lock]:
     """Hold the claim on an output path.
 
     Raises
@@ -96,7 +96,7 @@ def claimed(output: Path) -> Iterator[Lock]:
     OSError
         If it cannot be made.
     """
-    claim = acquire(beside(output, "claim"), output)
+    claim = acquire(sibling_path(output, "claim"), output)
     try:
         yield claim
     finally:
@@ -122,15 +122,15 @@ def _create(lock: Path) -> None:
     """Make the lock with all its content at once; FileExistsError if there is one."""
     attempt = lock.with_name(f"{lock.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
-        attempt.write_bytes(lock_document())
+        attempt.write_bytes(lock_content())
         _publish(attempt, lock)
     finally:
-        patiently(lambda: attempt.unlink(missing_ok=True))
+        retry_while_open(lambda: attempt.unlink(missing_ok=True))
 
 
 def _publish(attempt: Path, lock: Path) -> None:
     if os.name == "nt":
-        patiently(lambda: os.rename(attempt, lock))  # which never replaces a file there
+        retry_while_open(lambda: os.rename(attempt, lock))  # which never replaces a file there
         return
     try:
         os.link(attempt, lock)
@@ -161,7 +161,7 @@ def _remove_stale(lock: Path, content: bytes, output: Path) -> bool:
     try:
         same = read_lock(lock) == content
         if same:
-            patiently(lambda: lock.unlink(missing_ok=True))
+            retry_while_open(lambda: lock.unlink(missing_ok=True))
         return same
     finally:
         turn.release()

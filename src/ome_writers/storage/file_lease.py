@@ -1,7 +1,7 @@
-"""A lease of a file: it is ours alone for the moment in which it gets shorter.
+"""File leases: exclusive access to a file for the moment in which it is truncated.
 
-A reader that has asked for a file's size and reads that many bytes fails when the file is cut in between. Linux lends
-a file to one process: not while others have it open, and who opens it meanwhile waits until it is given back.
+A reader that caches the file size at open and then reads that many bytes fails if the file is truncated in between.
+Linux grants a write lease only while no other process has the file open, and blocks later opens until it is released.
 
 Source: https://man7.org/linux/man-pages/man2/F_GETLEASE.2const.html
 """
@@ -21,46 +21,47 @@ if TYPE_CHECKING:
 if sys.platform == "linux":
     import fcntl
 
-_LEASES = sys.platform == "linux" and hasattr(fcntl, "F_SETLEASE") and hasattr(fcntl, "F_SETSIG")
+__all__ = ["POLL_INTERVAL_S", "exclusive_lease"]
 
-__all__ = ["LOOK", "alone", "alone_soon"]
-
-LOOK = 0.001
-"""Seconds between two looks whether others have closed a file."""
+POLL_INTERVAL_S = 0.001
+_SUPPORTED = sys.platform == "linux" and hasattr(fcntl, "F_SETLEASE") and hasattr(fcntl, "F_SETSIG")
 
 
 @contextmanager
-def alone(fd: int) -> Iterator[bool]:
-    """Keep other processes from opening a file, and tell whether none has it open.
+def exclusive_lease(fd: int, *, timeout_s: float = 0.0) -> Iterator[bool]:
+    """Block other processes from opening a file; yield whether the access is exclusive.
 
-    True also where the system cannot tell. `fd`, open for writing, must be the only descriptor that this process has
-    of the file. What is done inside should take no more than a moment.
+    After `timeout_s` the block runs without a lease, with False, if another process still has the file open.
+    Yields True where the platform or the file system has no leases.
+
+    `fd`, open for writing, must be this process's only descriptor of the file. Keep the block short: processes that
+    open the file wait for its end.
     """
-    if sys.platform != "linux" or not _LEASES:
-        yield True
-        return
+    deadline = time.monotonic() + timeout_s
+    exclusive = _acquire(fd)
+    while exclusive is False and time.monotonic() < deadline:
+        time.sleep(POLL_INTERVAL_S)
+        exclusive = _acquire(fd)
     try:
-        # who opens the file is announced by a signal: by one that does nothing, not by one that ends the process
+        yield exclusive is not False
+    finally:
+        if exclusive:
+            _release(fd)
+
+
+def _acquire(fd: int) -> bool | None:
+    """Return True if the lease was acquired, False if the file is in use, None if leases are not supported."""
+    if sys.platform != "linux" or not _SUPPORTED:
+        return None
+    try:
+        # The kernel announces other opens with a signal: choose one that is ignored by default.
         fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-    except OSError as error:  # in use, or a file system or an owner that has no leases
-        yield error.errno != errno.EAGAIN
-        return
-    try:
-        yield True
-    finally:
+    except OSError as error:
+        return False if error.errno == errno.EAGAIN else None
+    return True
+
+
+def _release(fd: int) -> None:
+    if sys.platform == "linux":
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-
-
-@contextmanager
-def alone_soon(fd: int, patience: float) -> Iterator[None]:
-    """Keep other processes from opening a file as soon as none has it open, or without that from `patience` on.
-
-    `patience` is a time of `time.monotonic`; for the rest see `alone`.
-    """
-    while True:
-        with alone(fd) as nobody_reads:
-            if nobody_reads or time.monotonic() >= patience:
-                yield
-                return
-        time.sleep(LOOK)

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
-    "contained",
-    "is_leftover",
+    "atomic_write",
+    "is_temporary",
     "make_folders",
-    "move",
-    "replace",
+    "path_below",
+    "rename",
     "sync_file",
     "sync_files",
     "sync_folder",
@@ -46,7 +46,7 @@ _TEMPORARY = re.compile(
 )
 
 
-def replace(path: Path, content: bytes, *, durable: bool = False) -> None:
+def atomic_write(path: Path, content: bytes, *, durable: bool = False) -> None:
     """Put `content` at `path`: who reads sees the old file or the new one, never a part.
 
     Where `path` is a symbolic link the link is replaced, not what it points to.
@@ -75,7 +75,7 @@ def replace(path: Path, content: bytes, *, durable: bool = False) -> None:
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        move(beside, path)
+        rename(beside, path)
     except BaseException:
         with suppress(OSError):  # the first error is the one that tells
             beside.unlink(missing_ok=True)
@@ -96,7 +96,7 @@ def make_folders(folder: Path) -> list[Path]:
     return changed
 
 
-def contained(root: Path, key: str) -> Path:
+def path_below(root: Path, key: str) -> Path:
     """Return where the ``/``-separated `key` lies below `root`.
 
     Raises
@@ -116,7 +116,7 @@ def contained(root: Path, key: str) -> Path:
     return path
 
 
-def is_leftover(name: str) -> bool:
+def is_temporary(name: str) -> bool:
     """Whether `name` is that of a temporary file or folder of an engine: of no use once its writer is gone."""
     return _LEFTOVER.fullmatch(name) is not None
 
@@ -183,7 +183,7 @@ def sync_file(path: Path) -> None:
         os.close(fd)
 
 
-def move(source: Path | str, target: Path | str) -> None:
+def rename(source: Path | str, target: Path | str) -> None:
     """Rename a file to where another may be; on Windows, wait for readers of that one to be done."""
     for rest in reversed(range(_TRIES)):
         try:

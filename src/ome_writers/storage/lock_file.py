@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ome_writers.errors import InvalidFileError, OutputLockedError
-from ome_writers.storage.process_identity import is_running, start_of
+from ome_writers.storage.process_identity import is_running, process_start
 from ome_writers.untrusted import Limit, parse_json, read_regular
 
 if TYPE_CHECKING:
@@ -30,15 +30,15 @@ __all__ = [
     "LOCK_NAME",
     "LockOwner",
     "attempt_pid",
-    "beside",
     "is_part_of_lock",
-    "lock_document",
+    "lock_content",
     "lock_owner",
     "lock_path",
+    "locked_error",
     "look",
-    "patiently",
     "read_lock",
-    "refusal",
+    "retry_while_open",
+    "sibling_path",
 ]
 
 LOCK_NAME = ".ome-writers.lock"
@@ -53,7 +53,7 @@ _ATTEMPT = re.compile(r"(?:\.[0-9a-f]{16})*(?:\.[0-9]{1,20}-[0-9]{1,20}\.tmp)?")
 _PID = re.compile(r"\.([0-9]{1,20})-[0-9]{1,20}\.tmp$")
 
 
-def beside(output: Path, ending: str) -> Path:
+def sibling_path(output: Path, ending: str) -> Path:
     """Return the hidden name beside an output with which this library marks it; long names are cut."""
     name = output.name
     encoded = os.fsencode(name)
@@ -65,13 +65,15 @@ def beside(output: Path, ending: str) -> Path:
 
 def lock_path(output: Path, *, folder: bool) -> Path:
     """Return the path of the lock of an output: inside a folder, beside a file."""
-    return output / LOCK_NAME if folder else beside(output, "lock")
+    return output / LOCK_NAME if folder else sibling_path(output, "lock")
 
 
-def lock_document() -> bytes:
+def lock_content() -> bytes:
     """Return the content of a lock of this process."""
     pid = os.getpid()
-    return json.dumps({"pid": pid, "host": socket.gethostname(), "start": start_of(pid)}).encode()
+    return json.dumps(
+        {"pid": pid, "host": socket.gethostname(), "start": process_start(pid)}
+    ).encode()
 
 
 class LockOwner(NamedTuple):
@@ -95,7 +97,7 @@ def lock_owner(lock: Path) -> LockOwner | None:
     return look(lock)[1]
 
 
-def refusal(lock: Path, output: Path, owner: LockOwner) -> OutputLockedError:
+def locked_error(lock: Path, output: Path, owner: LockOwner) -> OutputLockedError:
     """Return the error for an output that a process holds by a lock."""
     return OutputLockedError(
         f"{output} is being written by {owner}. Wait for its end, or, if that process does not exist any more, "
@@ -134,7 +136,7 @@ def read_lock(lock: Path) -> bytes | None:
     try:
         if lock.is_symlink():  # raises where the name or the path is too long
             raise OSError("it is a symbolic link")
-        return patiently(lambda: read_regular(lock, Limit.LOCK))
+        return retry_while_open(lambda: read_regular(lock, Limit.LOCK))
     except OSError as error:
         if error.errno in _ABSENT:
             return None
@@ -161,7 +163,7 @@ def _owner(lock: Path, content: bytes) -> LockOwner | None:
     return LockOwner(pid, host)
 
 
-def patiently(operation: Callable[[], T]) -> T:
+def retry_while_open(operation: Callable[[], T]) -> T:
     """Do something to a file that others may have open for a moment, which Windows refuses until they close it."""
     for rest in reversed(range(_TRIES if os.name == "nt" else 1)):
         try:

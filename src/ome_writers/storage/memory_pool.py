@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["MemoryPool"]
 
 _PATIENCE = 0.02  # seconds between looks when memory is short; a release wakes earlier
-# bytes that may be lent before `take` hopes for a buffer that is on its way back
+# bytes that may be lent before `acquire` hopes for a buffer that is on its way back
 _WARM = 16 * 2**20
 _HOPE = 0.001  # seconds: such a buffer is warm in the cache, and new memory costs a fault a page
 
@@ -56,7 +56,9 @@ class MemoryPool:
             with self._lock:
                 self._free.setdefault(nbytes, []).append(buffer)
 
-    def take(self, nbytes: int, waiting: Callable[[int], None] | None = None) -> NDArray[np.uint8]:
+    def acquire(
+        self, nbytes: int, waiting: Callable[[int], None] | None = None
+    ) -> NDArray[np.uint8]:
         """Return a buffer of `nbytes`, its content undefined. Blocks while the budget is used up.
 
         For a loan `waiting` is called, with the bytes in use, now and then while this blocks; what it raises ends this.
@@ -94,8 +96,8 @@ class MemoryPool:
             self._used -= nbytes
         self._released.notify_all()
 
-    def restore(self, used: int) -> None:
-        """Count `used` bytes as lent: an exception has ended `take` or `release` between two steps."""
+    def set_used(self, used: int) -> None:
+        """Count `used` bytes as lent: an exception has ended `acquire` or `release` between two steps."""
         with self._lock:
             self._used = used
         self._released.notify_all()

@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["is_running", "start_of"]
+__all__ = ["is_running", "process_start"]
 
 _MAX_PID = 2**32 if os.name == "nt" else 2**31
 
@@ -28,13 +28,13 @@ def is_running(pid: int, start: str = "") -> bool:
     pid
         Its number; any integer.
     start
-        What `start_of` returned for it then; empty if that is not known.
+        What `process_start` returned for it then; empty if that is not known.
     """
     found = _find(pid)
     return found is not None and (not start or not found or found == start)
 
 
-def start_of(pid: int) -> str:
+def process_start(pid: int) -> str:
     """Return what tells a process from later ones of its number; empty where the system does not tell.
 
     It is compared for equality only. On Linux it contains the boot as well.

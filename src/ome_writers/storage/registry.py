@@ -96,7 +96,7 @@ class EngineRow:
     survives_kill: bool = True
     survives_power_loss: bool = True
 
-    def missing(self) -> str | None:
+    def missing_requirement(self) -> str | None:
         """Say what must be installed before this engine can be used; None when nothing."""
         if sys.version_info[:2] < self.python:
             wanted = ".".join(map(str, self.python))
@@ -111,7 +111,7 @@ class EngineRow:
                 return f"{self.name} needs {library} {wanted} or later, and {found} is installed: {command}"
         return None
 
-    def refusals(self, plan: Plan) -> list[str]:
+    def unsupported_reasons(self, plan: Plan) -> list[str]:
         """Say, in a few words each, what `plan` asks for that this engine lacks."""
         arrays = [image.array for image in plan.images]
         compressions = {a.compression for a in arrays} - self.compressions
@@ -286,18 +286,22 @@ def choose(backend: str, plan: Plan) -> EngineRow:
                 f"{', '.join(row.name for row in rows)}."
             )
         rows = [ENGINES[backend]]
-    able = [row for row in rows if not row.refusals(plan)]
+    able = [row for row in rows if not row.unsupported_reasons(plan)]
     for row in able:
-        if row.missing() is None:
+        if row.missing_requirement() is None:
             return row
     if able:
         raise EngineMissingError(
             f"No backend for {name} is ready: "
-            + "; ".join(str(row.missing()) for row in able)
+            + "; ".join(str(row.missing_requirement()) for row in able)
             + "."
         )
-    reasons = "; ".join(f"{row.name}: {', '.join(row.refusals(plan))}" for row in rows)
-    others = [row.name for row in ENGINES.values() if row.format == name and not row.refusals(plan)]
+    reasons = "; ".join(f"{row.name}: {', '.join(row.unsupported_reasons(plan))}" for row in rows)
+    others = [
+        row.name
+        for row in ENGINES.values()
+        if row.format == name and not row.unsupported_reasons(plan)
+    ]
     hint = f" {' or '.join(others)} can." if others else ""
     noun = f"Backend {backend!r} does" if backend != "auto" else f"The backends of {name} do"
     raise UnsupportedError(f"{noun} not support settings: {reasons}.{hint}")

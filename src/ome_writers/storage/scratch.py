@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ome_writers.locks import new_lock
-from ome_writers.storage.contract import EngineStats, Failure
+from ome_writers.storage.contract import EngineStats, WriteFailure
 from ome_writers.storage.file_handles import FileHandles
-from ome_writers.storage.files import move, replace, sync_tree
+from ome_writers.storage.files import atomic_write, rename, sync_tree
 from ome_writers.storage.positional_io import read_whole, write_at
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class ScratchEngine:
         self._frames = 0
         self._bytes = 0
         self._closed = False
-        self.failures: list[Failure] = []
+        self.failures: list[WriteFailure] = []
         if self._spilling:
             for array in range(len(targets)):
                 with self._file(array):
@@ -129,7 +129,7 @@ class ScratchEngine:
     def put(self, key: str, content: bytes) -> None:
         """Replace a document; without files there is nowhere to put it, and nobody to read it."""
         if self._spilling:
-            replace(self._root / key, content, durable=self._options.durable)
+            atomic_write(self._root / key, content, durable=self._options.durable)
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Give each file its final form. What is in memory stays there for views."""
@@ -143,7 +143,7 @@ class ScratchEngine:
                     self._finish(array, shape[:-2])
             self.flush(shapes)
         except OSError as error:
-            self.failures.append(Failure(error))
+            self.failures.append(WriteFailure(error))
 
     def stats(self) -> EngineStats:
         """Return what was done so far."""
@@ -190,7 +190,7 @@ class ScratchEngine:
             self._handles.forget(anew)
         with self._laying:
             self._handles.forget(path)
-            move(anew, path)
+            rename(anew, path)
             self._steps[array], self._bounds[array] = steps, shape
 
     def _spill(self) -> None:

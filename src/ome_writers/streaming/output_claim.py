@@ -21,8 +21,14 @@ from ome_writers.formats.ownership import (
     is_own_entry,
 )
 from ome_writers.storage.exclusive_lock import Lock, acquire
-from ome_writers.storage.files import move
-from ome_writers.storage.lock_file import LOCK_NAME, beside, lock_owner, lock_path, refusal
+from ome_writers.storage.files import rename
+from ome_writers.storage.lock_file import (
+    LOCK_NAME,
+    lock_owner,
+    lock_path,
+    locked_error,
+    sibling_path,
+)
 from ome_writers.streaming.replaced_dataset import (
     free_name,
     is_half_removed,
@@ -85,7 +91,7 @@ class OutputClaim:
             self._claim = self._acquire_claim()
             self._refuse_if_locked()
             if self._entry is not None:
-                self._entry_claim = acquire(beside(self._entry, "claim"), self._entry)
+                self._entry_claim = acquire(sibling_path(self._entry, "claim"), self._entry)
                 self._refuse_unless_entry_is_free(self._entry)
             if overwrite:
                 self._clear_path()
@@ -153,7 +159,7 @@ class OutputClaim:
             try:
                 if os.path.lexists(self.path):
                     raise FileExistsError(f"{self.path} exists")
-                move(self._restore, self.path)
+                rename(self._restore, self.path)
             except OSError as error:  # the error that ended the start is the one to raise
                 _log.warning(
                     "What lay at %s before could not be put back (%s). It is at %s: rename it yourself.",
@@ -169,7 +175,7 @@ class OutputClaim:
                 folder.rmdir()
 
     def _acquire_claim(self) -> Lock:
-        claim = beside(self.path, "claim")
+        claim = sibling_path(self.path, "claim")
         for rest in reversed(range(_TRIES)):
             missing = [p for p in (self.path.parent, *self.path.parent.parents) if not p.exists()]
             self._made += [p for p in reversed(missing) if p not in self._made]
@@ -229,11 +235,11 @@ class OutputClaim:
             if foreign:
                 raise self._exists(_explain(foreign))
         if whole and not os.path.lexists(self.path):
-            move(whole[0], self.path)
+            rename(whole[0], self.path)
             left.remove(whole[0])
         if os.path.lexists(self.path):
             aside = free_name(self.path)
-            move(self.path, aside)
+            rename(self.path, aside)
             self._restore = aside
             self._aside.append(aside)
         self._aside += left
@@ -264,7 +270,7 @@ def _exists(path: Path, why: str = "") -> OutputExistsError:
 def _refuse_if_locked(lock: Path, path: Path) -> None:
     owner = lock_owner(lock)
     if owner is not None:
-        raise refusal(lock, path, owner)
+        raise locked_error(lock, path, owner)
 
 
 def _explain(foreign: list[str]) -> str:

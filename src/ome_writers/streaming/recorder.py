@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import WriteError, describe_frames
 from ome_writers.formats import SupportsCarryOver, SupportsGrow
-from ome_writers.storage import Failure, PatchingEngine, SettlingEngine
+from ome_writers.storage import PatchingEngine, TruncatingEngine, WriteFailure
 from ome_writers.storage.files import sync_folder
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Recorder:
         self._documents = documents
         self._output = output
         self._synced = synced
-        self._failures: list[Failure] = []
+        self._failures: list[WriteFailure] = []
         self._told: dict[str, Mapping[str, Any]] = {}  # of the whole acquisition, by namespace
         self.discarded = False
         """Whether the output was removed, so that nothing is written any more."""
@@ -89,7 +89,7 @@ class Recorder:
             noun, verb = ("frames", "are") if len(set(frames)) > 1 else ("frame", "is")
             lost = f"{noun} {describe_frames(frames)} {verb} not on disk"
             told = all(
-                failure.frames and not failure.hidden for failure in failures
+                failure.frames and not failure.repairable for failure in failures
             )  # else documents may lack others
             then = "acquire again" if told else f"{then} and acquire again"
         error = WriteError(
@@ -119,7 +119,7 @@ class Recorder:
             return
         self._vanished = frames
         gone = FileNotFoundError(f"{self._where} was removed while the stream wrote to it")
-        self._failures.append(Failure(gone, tuple(range(frames))))
+        self._failures.append(WriteFailure(gone, tuple(range(frames))))
 
     def close_pixels(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Bring all pixels and all frame metadata to disk, and give the arrays their final shapes."""
@@ -132,8 +132,8 @@ class Recorder:
         with self._speaking:
             said = self._try(lambda: self._documents.finish(outcome, self.journal))
             said = self._try(self._put_documents) and said
-            if said and isinstance(self.engine, SettlingEngine):
-                self._try(self.engine.settle)
+            if said and isinstance(self.engine, TruncatingEngine):
+                self._try(self.engine.truncate)
             if not self._failures:
                 for image in self._documents.embedded_journals():
                     self.journal.discard(image)
@@ -161,7 +161,7 @@ class Recorder:
 
     def fail(self, error: Exception, frames: int) -> None:
         """Take note that the output is not what it should be, and has none of the first `frames` frames."""
-        self._failures.append(Failure(error, tuple(range(frames))))
+        self._failures.append(WriteFailure(error, tuple(range(frames))))
 
     def inherit(self, earlier: Recorder) -> None:
         """Say of this dataset what was said of one that it replaces; see `can_be_replaced`."""
@@ -235,6 +235,6 @@ class Recorder:
         try:
             step()
         except Exception as error:
-            self._failures.append(Failure(error))
+            self._failures.append(WriteFailure(error))
             return False
         return True

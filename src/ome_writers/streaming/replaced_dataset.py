@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ome_writers.errors import OutputExistsError
 from ome_writers.formats.ownership import foreign_files
 from ome_writers.storage.exclusive_lock import remove_attempts
-from ome_writers.storage.lock_file import LOCK_NAME, beside, is_part_of_lock, lock_document
+from ome_writers.storage.lock_file import LOCK_NAME, is_part_of_lock, lock_content, sibling_path
 from ome_writers.storage.process_identity import is_running
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ def is_mark(name: str) -> bool:
 def free_name(path: Path) -> Path:
     """Return a name to which an output can be moved aside."""
     for number in range(1, _MAX_ASIDE):
-        aside = beside(path, f"replaced-{os.getpid()}-{number}")
+        aside = sibling_path(path, f"replaced-{os.getpid()}-{number}")
         if not os.path.lexists(aside):
             return aside
     raise OutputExistsError(
-        f"{path.parent} contains {_MAX_ASIDE - 1} files {beside(path, 'replaced-')}*. Remove them."
+        f"{path.parent} contains {_MAX_ASIDE - 1} files {sibling_path(path, 'replaced-')}*. Remove them."
     )
 
 
@@ -49,11 +49,11 @@ def left_aside(path: Path, entry: Path | None = None) -> list[Path]:
     with suppress(OSError):  # a folder that may be written to, but not listed
         names = os.listdir(path.parent)
         for each in (path, entry or path):
-            for lock in (beside(each, "claim"), beside(each, "lock")):
+            for lock in (sibling_path(each, "claim"), sibling_path(each, "lock")):
                 remove_attempts(lock, names)
         if entry is not None:  # which is replaced by way of a file beside it
             remove_attempts(entry.with_name(f".{entry.name}"), names)
-        prefix = re.escape(beside(path, "replaced").name)
+        prefix = re.escape(sibling_path(path, "replaced").name)
         pattern = re.compile(prefix + "-([0-9]{1,20})(-[0-9]{1,9})?")
         for name in names:
             match = pattern.fullmatch(name)
@@ -81,7 +81,7 @@ def is_half_removed(aside: Path) -> bool:
 def remove_aside(aside: Path) -> None:
     """Remove what was moved aside; when that is interrupted, the rest is known as such."""
     if aside.is_dir():
-        (aside / _MARK).write_bytes(lock_document())
+        (aside / _MARK).write_bytes(lock_content())
     remove(aside, last=_MARK)
 
 

@@ -171,7 +171,7 @@ def _chunks(root: Path, groups: list[str], plan: Plan) -> Iterator[Finding]:
         chunks = [math.ceil(n / c) for n, c in zip(shape, image.array.chunks, strict=True)]
         most = None if writing else tuple(chunks)
         remains = ArraySurvey(root / group / "0", image.array)
-        yield from remains.inspect(most)
+        yield from remains.check(most)
         if plan.settings.format.backend in STORES_ZEROS:
             yield from _lost(root / group, root, image.array.chunks, remains)
 
@@ -183,7 +183,7 @@ def _lost(
     frames = _frames_told(folder, root)
     if not frames:
         return
-    there = remains.filled()
+    there = remains.complete_cells()
     lost = [
         index
         for index in (frame.get("storage_index") for frame in frames)

@@ -32,7 +32,7 @@ from ome_writers import (
 from ome_writers import open as open_view
 from ome_writers.cli.description import describe
 from ome_writers.repair import Repair, repair
-from ome_writers.storage.lock_file import lock_document, lock_path
+from ome_writers.storage.lock_file import lock_content, lock_path
 
 CHILD = """
 import json, os, signal, sys
@@ -339,7 +339,7 @@ def test_a_closed_file_is_left_alone(tmp_path: Path) -> None:
 def test_a_living_writer_is_not_disturbed(tmp_path: Path) -> None:
     """While a process that lives holds the lock, repair refuses."""
     path = killed(settings(tmp_path, {"t": 4}), 2, 2)
-    lock_path(path, folder=False).write_bytes(lock_document())
+    lock_path(path, folder=False).write_bytes(lock_content())
     with pytest.raises(OutputLockedError, match="is being written by process"):
         repair(path)
 

@@ -26,8 +26,8 @@ from ome_writers import (
 from ome_writers.repair import Repair, repair
 from ome_writers.repair.omezarr import plan_of
 from ome_writers.storage import ENGINES
-from ome_writers.storage.lock_file import lock_document
-from ome_writers.storage.zarr.array_document import BLOSC
+from ome_writers.storage.lock_file import lock_content
+from ome_writers.storage.zarr.array_metadata import BLOSC
 from support.acquisitions import IMAGES, LAYOUTS, acquisition
 
 CHILD = """
@@ -229,7 +229,7 @@ def test_blosc_at_another_level_is_repaired_and_converted(
     engine: str, shard: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Datasets that an earlier version compressed at level 3 are repaired, validated and converted."""
-    if ENGINES[engine].missing():
+    if ENGINES[engine].missing_requirement():
         pytest.skip(f"{engine} is not installed")
     settings = acquisition(
         "single", tmp_path / "a.ome.zarr", format=engine, compression="blosc-zstd"
@@ -339,7 +339,7 @@ def test_leftovers_go_and_nothing_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize("engine", ["zarr-python", "zarrs-python"])
 def test_the_folder_of_files_that_were_not_whole_goes(tmp_path: Path, engine: str) -> None:
     """Libraries that write over files do so in a folder of their own: nothing of it is left."""
-    if (missing := ENGINES[engine].missing()) is not None:
+    if (missing := ENGINES[engine].missing_requirement()) is not None:
         pytest.skip(missing)
     path = killed(unbounded(tmp_path / "a.ome.zarr", chunk=3, format=engine), 4, 7)
     assert [p for p in path.rglob(".*") if p.is_dir()]
@@ -361,7 +361,7 @@ def test_a_living_writer_is_not_disturbed(tmp_path: Path) -> None:
     settings = acquisition("single", tmp_path / "a.ome.zarr")
     with create_stream(settings), pytest.raises(OutputLockedError, match=f"process {os.getpid()}"):
         repair(settings.output_path)
-    (Path(settings.output_path) / ".ome-writers.lock").write_bytes(lock_document())
+    (Path(settings.output_path) / ".ome-writers.lock").write_bytes(lock_content())
     with pytest.raises(OutputLockedError):
         repair(settings.output_path)
 

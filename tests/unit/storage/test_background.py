@@ -24,7 +24,7 @@ def test_tasks_of_a_strand_run_one_after_the_other_in_order() -> None:
         running.discard(number)
 
     for i in range(30):
-        background.submit(lambda i=i: task(i), strand="file")
+        background.submit(lambda i=i: task(i), serial_key="file")
     background.close()
     assert order == list(range(30))
     assert not background.failures

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ome_writers.storage import files
-from ome_writers.storage.files import contained, is_leftover, replace, sync_files, sync_tree
+from ome_writers.storage.files import atomic_write, is_temporary, path_below, sync_files, sync_tree
 
 posix = pytest.mark.skipif(os.name == "nt", reason="links and permissions are others there")
 
@@ -19,8 +19,8 @@ posix = pytest.mark.skipif(os.name == "nt", reason="links and permissions are ot
 def test_a_file_is_made_and_replaced(durable: bool, tmp_path: Path) -> None:
     """Folders are made, the content is the last one, and nothing else is left."""
     path = tmp_path / "a" / "b" / "zarr.json"
-    replace(path, b"one", durable=durable)
-    replace(path, b"two", durable=durable)
+    atomic_write(path, b"one", durable=durable)
+    atomic_write(path, b"two", durable=durable)
     assert path.read_bytes() == b"two"
     assert os.listdir(path.parent) == ["zarr.json"]
 
@@ -29,12 +29,12 @@ def test_a_reader_sees_one_of_two_contents(tmp_path: Path) -> None:
     """Who reads while two threads replace the file never sees a part, a mixture, or no file."""
     path = tmp_path / "zarr.json"
     contents = [letter * 100_000 for letter in (b"a", b"b")]
-    replace(path, contents[0])
+    atomic_write(path, contents[0])
     done = threading.Event()
 
     def write(content: bytes) -> None:
         while not done.is_set():
-            replace(path, content)
+            atomic_write(path, content)
 
     threads = [threading.Thread(target=write, args=(c,)) for c in contents]
     for thread in threads:
@@ -55,7 +55,7 @@ def test_a_failure_leaves_the_old_file_alone(tmp_path: Path) -> None:
     target.mkdir()
     (target / "inside").touch()
     with pytest.raises(OSError, match=r"zarr\.json"):
-        replace(target, b"new")
+        atomic_write(target, b"new")
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["inside", "zarr.json"]
 
 
@@ -69,7 +69,7 @@ def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
     (root / "zarr.json").symlink_to(outside)
     beside = f".zarr.json.{os.getpid()}-{threading.get_ident()}.tmp"
     (root / beside).symlink_to(outside)
-    replace(root / "zarr.json", b"new")
+    atomic_write(root / "zarr.json", b"new")
     assert outside.read_bytes() == b"mine"
     assert (root / "zarr.json").read_bytes() == b"new"
     assert not (root / "zarr.json").is_symlink()
@@ -78,7 +78,7 @@ def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
 def test_long_names_fit(tmp_path: Path) -> None:
     """A name that takes all the bytes a file system has can be replaced too."""
     name = "n" * 250 if sys.platform != "win32" else "n" * 100
-    replace(tmp_path / name, b"x")
+    atomic_write(tmp_path / name, b"x")
     assert os.listdir(tmp_path) == [name]
 
 
@@ -86,7 +86,7 @@ def test_long_names_fit(tmp_path: Path) -> None:
 def test_a_key_cannot_lead_outside(key: str, tmp_path: Path) -> None:
     """Keys with "..", empty words or another separator are refused."""
     with pytest.raises(PermissionError, match="does not name a file below"):
-        contained(tmp_path, key)
+        path_below(tmp_path, key)
 
 
 @posix
@@ -94,8 +94,8 @@ def test_a_key_cannot_lead_over_a_link(tmp_path: Path) -> None:
     """A folder or file on the way that is a link is refused."""
     (tmp_path / "link").symlink_to(tmp_path.parent, target_is_directory=True)
     with pytest.raises(PermissionError, match="symbolic link"):
-        contained(tmp_path, "link/zarr.json")
-    assert contained(tmp_path, "a/zarr.json") == tmp_path / "a" / "zarr.json"
+        path_below(tmp_path, "link/zarr.json")
+    assert path_below(tmp_path, "a/zarr.json") == tmp_path / "a" / "zarr.json"
 
 
 def test_temporary_files_are_known_by_name() -> None:
@@ -110,14 +110,14 @@ def test_temporary_files_are_known_by_name() -> None:
         "frame_metadata.jsonl",
         "x.partial",
     ]
-    assert [is_leftover(name) for name in temporary] == [True] * 4
-    assert [is_leftover(name) for name in others] == [False] * 7
+    assert [is_temporary(name) for name in temporary] == [True] * 4
+    assert [is_temporary(name) for name in others] == [False] * 7
 
 
 def test_files_are_forced_to_the_medium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """sync_files syncs each file that is there, and the folders from it up to the root, once."""
-    replace(tmp_path / "a" / "b" / "c", b"1")
-    replace(tmp_path / "a" / "d", b"2")
+    atomic_write(tmp_path / "a" / "b" / "c", b"1")
+    atomic_write(tmp_path / "a" / "d", b"2")
     synced: list[str] = []
     fsync = os.fsync
 

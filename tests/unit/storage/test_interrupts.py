@@ -51,7 +51,7 @@ def test_an_interrupt_leaves_no_lock_behind(memory: type[MemoryPool | MemoryBudg
         lender = memory(2**20, lambda: False)
 
         def work(lender: Any = lender) -> None:
-            lender.release(lender.take(1000))
+            lender.release(lender.acquire(1000))
 
         if not interrupted(work, moment):
             break

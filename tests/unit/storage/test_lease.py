@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ome_writers.storage.file_lease import alone
+from ome_writers.storage.file_lease import exclusive_lease
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="other systems lend no files"
@@ -24,7 +24,7 @@ with open(sys.argv[1], "rb") as file:
 
 
 def test_a_file_that_another_process_has_open_is_not_lent(tmp_path: Path) -> None:
-    """`alone` says no as long as a reader has the file open, and yes when it has closed it."""
+    """`exclusive_lease` says no as long as a reader has the file open, and yes when it has closed it."""
     path = tmp_path / "x"
     path.write_bytes(b"abc")
     fd = os.open(path, os.O_RDWR)
@@ -32,14 +32,14 @@ def test_a_file_that_another_process_has_open_is_not_lent(tmp_path: Path) -> Non
         [sys.executable, "-c", READER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:
-        with alone(fd) as nobody_reads:
+        with exclusive_lease(fd) as nobody_reads:
             assert nobody_reads
         assert reader.stdout is not None
         reader.stdout.readline()
-        with alone(fd) as nobody_reads:
+        with exclusive_lease(fd) as nobody_reads:
             assert not nobody_reads
         reader.communicate(b"\n", timeout=60)
-        with alone(fd) as nobody_reads:
+        with exclusive_lease(fd) as nobody_reads:
             assert nobody_reads
     finally:
         reader.kill()
@@ -52,7 +52,7 @@ def test_who_opens_a_lent_file_waits_and_nobody_is_killed(tmp_path: Path) -> Non
     path = tmp_path / "x"
     path.write_bytes(b"abc")
     fd = os.open(path, os.O_RDWR)
-    with alone(fd):
+    with exclusive_lease(fd):
         reader = subprocess.Popen(
             [sys.executable, "-c", READER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )

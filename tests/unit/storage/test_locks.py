@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from ome_writers import OutputLockedError
-from ome_writers.storage.exclusive_lock import acquire, claimed, remove_attempts
-from ome_writers.storage.lock_file import beside, lock_document, lock_owner
+from ome_writers.storage.exclusive_lock import acquire, hold_claim, remove_attempts
+from ome_writers.storage.lock_file import lock_content, lock_owner, sibling_path
 
 HOST = socket.gethostname()
 DEAD = 2**22 + 12345  # above the largest process number of any Linux
@@ -22,7 +22,7 @@ DEAD = 2**22 + 12345  # above the largest process number of any Linux
 
 def document(**fields: object) -> bytes:
     """Return a lock of this process with some fields changed."""
-    return json.dumps({**json.loads(lock_document()), **fields}).encode()
+    return json.dumps({**json.loads(lock_content()), **fields}).encode()
 
 
 def earlier(pid: int, host: str = HOST) -> bytes:
@@ -68,7 +68,7 @@ def test_who_holds_a_lock(tmp_path: Path, content: bytes, held: bool) -> None:
     else:
         taken = acquire(lock, tmp_path / "x")
         assert taken.replaced == content
-        assert lock.read_bytes() == lock_document()
+        assert lock.read_bytes() == lock_content()
         taken.release()
         assert not list(tmp_path.iterdir())
 
@@ -93,8 +93,8 @@ def test_a_lock_that_was_not_released_in_a_container_of_this_name(tmp_path: Path
     """After a restart the same number is another process: on Linux another boot or another tick."""
     lock = tmp_path / "lock"
     code = (
-        "import sys; from pathlib import Path; from ome_writers.storage.lock_file import lock_document; "
-        "Path(sys.argv[1]).write_bytes(lock_document())"
+        "import sys; from pathlib import Path; from ome_writers.storage.lock_file import lock_content; "
+        "Path(sys.argv[1]).write_bytes(lock_content())"
     )
     subprocess.run([sys.executable, "-c", code, str(lock)], check=True, timeout=60)
     told = json.loads(lock.read_bytes())
@@ -134,7 +134,7 @@ def test_of_threads_that_replace_a_stale_lock_one_holds_it(tmp_path: Path) -> No
             thread.join(60)
         assert not errors
         assert len(holders) == 1
-        assert lock.read_bytes() == lock_document()
+        assert lock.read_bytes() == lock_content()
     assert len(list(tmp_path.iterdir())) == 200
 
 
@@ -154,7 +154,7 @@ def test_what_killed_attempts_left_is_removed(tmp_path: Path) -> None:
     ]
     for name in (*gone, *stay):
         (tmp_path / name).touch()
-    (tmp_path / f"{lock.name}.{'b' * 16}").write_bytes(lock_document())
+    (tmp_path / f"{lock.name}.{'b' * 16}").write_bytes(lock_content())
     remove_attempts(lock, [p.name for p in tmp_path.iterdir()])
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*stay, f"{lock.name}.{'b' * 16}"])
 
@@ -162,10 +162,10 @@ def test_what_killed_attempts_left_is_removed(tmp_path: Path) -> None:
 def test_a_claim_beside_a_long_name(tmp_path: Path) -> None:
     """Names as long as file systems take can be claimed, and each has a claim of its own."""
     first, second = (tmp_path / f"{'é' * 120}{end}.zarr" for end in "ab")
-    assert beside(first, "claim") != beside(second, "claim")
-    with claimed(first), claimed(second):
+    assert sibling_path(first, "claim") != sibling_path(second, "claim")
+    with hold_claim(first), hold_claim(second):
         assert len(list(tmp_path.iterdir())) == 2
-        with pytest.raises(OutputLockedError), claimed(first):
+        with pytest.raises(OutputLockedError), hold_claim(first):
             pass
     assert not list(tmp_path.iterdir())
 

@@ -15,7 +15,7 @@ def test_memory_that_is_ready_is_what_is_lent() -> None:
     pool.prepare(4096, 2)
     ready = {id(buffer) for buffer in pool._free[4096]}
     assert len(ready) == 2
-    taken = [pool.take(4096) for _ in range(3)]
+    taken = [pool.acquire(4096) for _ in range(3)]
     assert ready < {id(buffer) for buffer in taken}
 
 
@@ -24,5 +24,5 @@ def test_no_more_is_ready_than_the_budget() -> None:
     pool = MemoryPool(3 * 4096, nobody)
     pool.prepare(4096, 10)
     assert len(pool._free[4096]) == 3
-    assert pool.take(3 * 4096).nbytes == 3 * 4096
+    assert pool.acquire(3 * 4096).nbytes == 3 * 4096
     assert not pool._free[4096]

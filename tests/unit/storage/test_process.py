@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from ome_writers.storage import process_identity
-from ome_writers.storage.process_identity import is_running, start_of
+from ome_writers.storage.process_identity import is_running, process_start
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has neither signals nor `ps`")
 
@@ -31,12 +31,12 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 def test_a_process_is_its_number_and_its_start(sleeper: subprocess.Popen[bytes]) -> None:
     """A running process is found by number and start; with another start it is another one."""
-    start = start_of(sleeper.pid)
+    start = process_start(sleeper.pid)
     assert start
     assert is_running(sleeper.pid)
     assert is_running(sleeper.pid, start)
     assert not is_running(sleeper.pid, f"{start}0")
-    assert start != start_of(os.getpid())
+    assert start != process_start(os.getpid())
     sleeper.communicate(timeout=60)
     assert not is_running(sleeper.pid, start)
 
@@ -45,7 +45,7 @@ def test_a_process_that_has_ended_is_not_running_while_its_parent_has_not_asked(
     sleeper: subprocess.Popen[bytes],
 ) -> None:
     """Neither a zombie nor a process of which the parent keeps a handle counts as running."""
-    start = start_of(sleeper.pid)
+    start = process_start(sleeper.pid)
     assert sleeper.stdout is not None
     assert sleeper.stdin is not None
     sleeper.stdin.close()

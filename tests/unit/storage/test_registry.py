@@ -33,12 +33,12 @@ def test_versions_of_all_kinds_are_understood(
         compressions=frozenset({"none"}),
         oldest=("someengine", (0, 10)),
     )
-    assert (row.missing() is None) == fits
+    assert (row.missing_requirement() is None) == fits
 
 
 def refusals(engine: str, *dimensions: Dimension, dtype: str = "uint16") -> list[str]:
     frame = [Dimension(name=name, count=4) for name in "yx"]
-    return ENGINES[engine].refusals(
+    return ENGINES[engine].unsupported_reasons(
         resolve(
             AcquisitionSettings(
                 root_path="run", format=engine, dimensions=[*dimensions, *frame], dtype=dtype

@@ -116,8 +116,8 @@ def test_a_listener_may_close_the_stream(tmp_path: Path) -> None:
 def test_an_interrupt_does_not_stop_close(tmp_path: Path, engine: str) -> None:
     """After Ctrl-C in the middle of `close` every frame is there, although the process ends at once."""
     row = AVAILABLE_BACKENDS[engine]
-    if row.missing():
-        pytest.skip(str(row.missing()))
+    if row.missing_requirement():
+        pytest.skip(str(row.missing_requirement()))
     path = tmp_path / ("run.ome.tiff" if engine == "tifffile" else "run.ome.zarr")
     code = f"""
 import _thread, sys, threading, time

@@ -88,7 +88,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> Synced:
 
 
 def settings(output: Path, engine: str, shards: bool, **more: Any) -> AcquisitionSettings:
-    reason = ENGINES[engine].missing()
+    reason = ENGINES[engine].missing_requirement()
     if reason:
         pytest.skip(reason)
     ones: dict[str, Any] = {"shard_size_chunks": 1} if shards else {}

@@ -23,7 +23,7 @@ from ome_writers import open as open_dataset
 from ome_writers.storage import ENGINES
 
 SUFFIXES = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tiff", "scratch": ""}
-READY = [row.name for row in ENGINES.values() if row.missing() is None]
+READY = [row.name for row in ENGINES.values() if row.missing_requirement() is None]
 AXES = {"t": 6, "y": 32, "x": 32}
 
 

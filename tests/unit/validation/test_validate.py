@@ -49,7 +49,11 @@ def edit(path: Path, change: Any) -> None:
     path.write_text(json.dumps(document))
 
 
-ZARR = [n for n, row in ENGINES.items() if row.format == "ome-zarr" and row.missing() is None]
+ZARR = [
+    n
+    for n, row in ENGINES.items()
+    if row.format == "ome-zarr" and row.missing_requirement() is None
+]
 
 
 @pytest.mark.parametrize("engine", ZARR)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ome_writers.locks import new_lock
-from ome_writers.storage.file_lease import LOOK
+from ome_writers.storage.file_lease import POLL_INTERVAL_S
 from ome_writers.storage.zarr.chunk_files import ChunkFiles
 from ome_writers.storage.zarr.chunk_grid import Grid
 from ome_writers.storage.zarr.codec import Codec
@@ -91,7 +91,7 @@ class StoredArray:
         self.quick = self.passes and self.identity and least <= self.grid.frame_bytes <= _SMALL
         self._seat: _Seat | None = None
 
-    def strand(self, shard: Cell) -> Cell | None:
+    def serial_key(self, shard: Cell) -> Cell | None:
         """Return what blocks must share to be stored one after the other: a file, when nothing is encoded."""
         return shard if self.serial else None
 
@@ -172,7 +172,7 @@ class StoredArray:
         with self._lock:  # who reads meanwhile waits, and finds the files in their final form
             for shard in self._shards.values():
                 while not shard.finish(wait=time.monotonic() < patience):
-                    time.sleep(LOOK)
+                    time.sleep(POLL_INTERVAL_S)
             self._shards.clear()
 
     def _store_part(

@@ -120,7 +120,7 @@ class Assembly:
         """Return a writable plane of the pool's memory; see `storage.contract.LendingEngine`."""
         grid = self._arrays[array].grid
         with self._loans.waiting(grid.frame_bytes) as waiting:
-            buffer = self._pool.take(grid.frame_bytes, waiting)
+            buffer = self._pool.acquire(grid.frame_bytes, waiting)
         frame: NDArray[np.generic] = buffer.view(grid.dtype).reshape(grid.frame_shape)
         self._loans.add(frame, buffer)
         return frame
@@ -171,7 +171,7 @@ class Assembly:
             self._background.barrier()
             self._copied_bytes = 0
             open_bytes = sum(block.lent_bytes for block in self._open.values())
-            self._pool.restore(self._loans.nbytes + open_bytes)
+            self._pool.set_used(self._loans.nbytes + open_bytes)
 
     def clear(self) -> None:
         """Give all memory back to the system."""
@@ -185,8 +185,8 @@ class Assembly:
         block = Block(key, grid, shard, room, refers=refers)
         if not refers:
             if grid.column_bytes < _TINY:
-                self._background.await_room(_LAG)
-            block.give_memory(self._pool.take(room * grid.column_bytes))
+                self._background.wait_until_below(_LAG)
+            block.give_memory(self._pool.acquire(room * grid.column_bytes))
         if grid.depth > 1:
             if any(b.key == key for b in list(self._live[array].values())):
                 self._background.barrier()  # the column was put aside and is on its way to disk
@@ -223,11 +223,11 @@ class Assembly:
         count = len(block.frames)
         frames = block.frames if last else tuple(block.frames)
         array = block.key[0]
-        strand = self._arrays[array].strand(block.shard)
+        serial_key = self._arrays[array].serial_key(block.shard)
         self._background.submit(
             lambda: self._store(block, count, slots, last),
             frames,
-            None if strand is None else (array, strand),
+            None if serial_key is None else (array, serial_key),
         )
 
     def _store(self, block: Block, count: int, slots: frozenset[int] | None, last: bool) -> None:

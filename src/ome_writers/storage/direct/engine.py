@@ -6,13 +6,13 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from ome_writers.storage.background import Background, machine_width
-from ome_writers.storage.contract import EngineStats, Failure
+from ome_writers.storage.background import Background, available_cpus
+from ome_writers.storage.contract import EngineStats, WriteFailure
 from ome_writers.storage.direct.arrays import StoredArray
 from ome_writers.storage.direct.assembly import Assembly
 from ome_writers.storage.direct.write_through import WriteThrough
 from ome_writers.storage.disk import Disk
-from ome_writers.storage.files import replace
+from ome_writers.storage.files import atomic_write
 from ome_writers.storage.zarr.array_metadata import ArrayMetadataWriter
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ class DirectEngine:
         self._durable = options.durable
         self._disk = Disk(durable=options.durable, direct_io=options.direct_io)
         self._arrays = [StoredArray(root / t.key, t.plan, self._disk) for t in targets]
-        self._shown = ArrayMetadataWriter(
+        self._array_metadata = ArrayMetadataWriter(
             root, [(t.key, t.plan) for t in targets], durable=options.durable
         )
-        self._shown.show([t.plan.shape for t in targets])
-        self._background = Background(machine_width(), name="ome-writers-direct")
+        self._array_metadata.write([t.plan.shape for t in targets])
+        self._background = Background(available_cpus(), name="ome-writers-direct")
         self._straight = WriteThrough(self._background)
         self._assembly = Assembly(
             self._arrays, self._background, options.buffer_bytes, self._landed
@@ -64,7 +64,7 @@ class DirectEngine:
         self._closed = False
 
     @property
-    def failures(self) -> Sequence[Failure]:
+    def failures(self) -> Sequence[WriteFailure]:
         """Every error of a worker so far."""
         return self._background.failures
 
@@ -89,7 +89,7 @@ class DirectEngine:
                     self._unindexed.append(number)
                     return
             except Exception as error:
-                self._background.failures.append(Failure(error, (number,)))
+                self._background.failures.append(WriteFailure(error, (number,)))
                 return
         self._assembly.add(number, array, index, frame, owned)
 
@@ -119,7 +119,7 @@ class DirectEngine:
 
     def put(self, key: str, content: bytes) -> None:
         """Replace a document below the root."""
-        replace(self._root / key, content, durable=self._durable)
+        atomic_write(self._root / key, content, durable=self._durable)
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Bring everything to disk in its final form; see `storage.contract.Engine.close`."""
@@ -174,6 +174,6 @@ class DirectEngine:
                 else:
                     array.flush()
             self._disk.sync_all()
-            self._shown.show(shapes)
+            self._array_metadata.write(shapes)
         except OSError as error:
-            self._background.failures.append(Failure(error, tuple(frames)))
+            self._background.failures.append(WriteFailure(error, tuple(frames)))

@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ome_writers.storage.background import machine_width
-from ome_writers.storage.contract import EngineStats, Failure
-from ome_writers.storage.files import replace, sync_tree
+from ome_writers.storage.background import available_cpus
+from ome_writers.storage.contract import EngineStats, WriteFailure
+from ome_writers.storage.files import atomic_write, sync_tree
 from ome_writers.storage.libraries.file_descriptors import refuse_few_descriptors
 from ome_writers.storage.libraries.openmp import threads_that_sleep
 from ome_writers.storage.libraries.readback_cache import ReadbackCache
 from ome_writers.storage.libraries.sequential import SequentialArray
-from ome_writers.storage.zarr.array_document import BLOSC, ZSTD_LEVEL
-from ome_writers.storage.zarr.array_metadata import ArrayMetadataWriter
+from ome_writers.storage.zarr.array_metadata import BLOSC, ZSTD_LEVEL, ArrayMetadataWriter
 
 with threads_that_sleep():
     import acquire_zarr as az
@@ -75,11 +74,11 @@ class AcquireEngine:
         self._bytes_written = 0
         self._closed = False
         self._broken = False  # whether the library has raised an error
-        self.failures: list[Failure] = []
-        self._shown = ArrayMetadataWriter(
+        self.failures: list[WriteFailure] = []
+        self._array_metadata = ArrayMetadataWriter(
             root, [(array.key, array.plan) for array in self._arrays], durable=options.durable
         )
-        self._shown.show([target.plan.shape for target in targets])
+        self._array_metadata.write([target.plan.shape for target in targets])
         # to have a key costs the library a document of the group above, a row of chunks
         alone = len(self._arrays) == 1
         self._keys = [None if alone else array.key for array in self._arrays]
@@ -92,7 +91,7 @@ class AcquireEngine:
                 store_path=str(root / self._arrays[0].key if alone else root),
                 version=az.ZarrVersion.V3,
                 overwrite=False,
-                max_threads=machine_width(),
+                max_threads=available_cpus(),
             )
         )
 
@@ -109,7 +108,7 @@ class AcquireEngine:
         place = one.place(index)
         gap = place - len(one.numbers)
         key = self._keys[array]
-        self._shown.note(number, array, index)
+        self._array_metadata.add_frame(number, array, index)
         try:
             if gap < 0:
                 raise ValueError(f"acquire-zarr takes planes in order only; {index} was passed.")
@@ -119,7 +118,7 @@ class AcquireEngine:
             append: Callable[[Any], Any] = partial(self._stream.append, key=key)
             one.numbers.extend(_after(append, np.ascontiguousarray(frame), (number,)))
         except Exception as error:
-            self.failures.append(Failure(error, (number,)))
+            self.failures.append(WriteFailure(error, (number,)))
             self._broken = True
             return
         row, finished = place // one.row_planes, (place + 1) % one.row_planes == 0
@@ -139,7 +138,7 @@ class AcquireEngine:
         """Show the shapes. The library writes a shard when it is full, and not before."""
         with self._closing:
             if not self._closed:
-                self._shown.forget()
+                self._array_metadata.invalidate()
                 self._try_to_show(shapes)
 
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
@@ -159,7 +158,7 @@ class AcquireEngine:
         """Replace a document below the root."""
         if not self._closed:
             self._documents[key] = content
-        replace(self._root / key, content, durable=self._durable)
+        atomic_write(self._root / key, content, durable=self._durable)
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Have the library write the rest, and put our documents over its own."""
@@ -169,20 +168,20 @@ class AcquireEngine:
             try:
                 self._stream.close()
             except Exception as error:
-                self.failures.append(Failure(error))
+                self.failures.append(WriteFailure(error))
                 self._broken = True
             self._find_losses()
             self._kept.clear()
-            self._shown.forget()
+            self._array_metadata.invalidate()
             self._try_to_show(shapes)
             try:
                 for key, content in self._documents.items():
-                    replace(self._root / key, content, durable=self._durable)
+                    atomic_write(self._root / key, content, durable=self._durable)
                 if self._durable:
                     for array in self._arrays:
                         sync_tree(self._root / array.key)
             except OSError as error:
-                self.failures.append(Failure(error))
+                self.failures.append(WriteFailure(error))
             self._closed = True
             self._documents.clear()
 
@@ -207,14 +206,14 @@ class AcquireEngine:
             array.reader.remove_torn({array.reader.shard(index) for _, index in planes})
             if lost:
                 error = OSError(f"acquire-zarr left shards of {array.key!r} unfinished")
-                self.failures.append(Failure(error, tuple(lost)))
+                self.failures.append(WriteFailure(error, tuple(lost)))
 
     def _try_to_show(self, shapes: Sequence[tuple[int, ...]]) -> None:
         try:
-            self._shown.show(shapes)
+            self._array_metadata.write(shapes)
         except OSError as error:
-            hidden = self._shown.hidden(shapes)
-            self.failures.append(Failure(error, hidden, hidden=bool(hidden)))
+            hidden = self._array_metadata.unpublished_frames(shapes)
+            self.failures.append(WriteFailure(error, hidden, repairable=bool(hidden)))
 
 
 def _after(call: Callable[[Any], Any], argument: Any, numbers: Iterable[int]) -> Iterator[int]:

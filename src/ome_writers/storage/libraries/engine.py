@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ome_writers.storage.background import Background, machine_width
-from ome_writers.storage.contract import EngineStats, Failure
-from ome_writers.storage.files import replace
+from ome_writers.storage.background import Background, available_cpus
+from ome_writers.storage.contract import EngineStats, WriteFailure
+from ome_writers.storage.files import atomic_write
 from ome_writers.storage.libraries.library import Library
 from ome_writers.storage.libraries.memory_budget import MemoryBudget
 from ome_writers.storage.libraries.region_grid import RegionGrid
 from ome_writers.storage.libraries.regions import Regions
 from ome_writers.storage.libraries.transactions import Transactions
 from ome_writers.storage.libraries.written_regions import WrittenRegions
-from ome_writers.storage.zarr.array_document import array_document
-from ome_writers.storage.zarr.array_metadata import ArrayMetadataWriter
+from ome_writers.storage.zarr.array_metadata import ArrayMetadataWriter, array_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,20 +65,22 @@ class LibraryEngine:
         self._root = root
         durable = options.durable
         self._durable = durable
-        self._shown = ArrayMetadataWriter(root, [(t.key, t.plan) for t in targets], durable=durable)
+        self._array_metadata = ArrayMetadataWriter(
+            root, [(t.key, t.plan) for t in targets], durable=durable
+        )
         self._flushing = threading.Lock()
         self._closed = False
-        self._shown.show([t.plan.shape for t in targets])
+        self._array_metadata.write([t.plan.shape for t in targets])
         grids = [RegionGrid(t.plan, options.buffer_bytes) for t in targets]
         self._library = Library(
             [
-                open_array(root / target.key, array_document(target.plan, grid.shape), grid)
+                open_array(root / target.key, array_metadata(target.plan, grid.shape), grid)
                 for target, grid in zip(targets, grids, strict=True)
             ],
             grids,
             WrittenRegions(root, [t.key for t in targets], grids, durable=durable),
             MemoryBudget(options.buffer_bytes, self._relieve),
-            Background(machine_width(), name="ome-writers-library"),
+            Background(available_cpus(), name="ome-writers-library"),
         )
         self._regions = Regions(self._library)
         self._transactions = Transactions(self._library)
@@ -89,11 +90,11 @@ class LibraryEngine:
         ]
         if self._ways[0] is self._regions:
             # one that is filled, and those that are stored meanwhile
-            pieces = min(grids[0].count, machine_width() + 1)
+            pieces = min(grids[0].count, available_cpus() + 1)
             self._library.budget.prepare(grids[0].most_bytes, pieces)
 
     @property
-    def failures(self) -> Sequence[Failure]:
+    def failures(self) -> Sequence[WriteFailure]:
         """Every error of a worker so far."""
         return self._library.background.failures
 
@@ -106,12 +107,12 @@ class LibraryEngine:
         owned: bool = False,
     ) -> None:
         """Take one plane; see `storage.contract.Engine.write`."""
-        self._shown.note(number, array, index)
+        self._array_metadata.add_frame(number, array, index)
         try:
             self._ways[array].write(number, array, index, frame)
         # refused by the library; or it was put aside, and cannot be read back
         except Exception as error:
-            self._library.background.failures.append(Failure(error, (number,)))
+            self._library.background.failures.append(WriteFailure(error, (number,)))
 
     def recover(self, number: int) -> bool:
         """Repair what an exception in `write` has left between two steps; see `storage.contract.Engine.recover`."""
@@ -147,7 +148,7 @@ class LibraryEngine:
 
     def put(self, key: str, content: bytes) -> None:
         """Replace a document below the root."""
-        replace(self._root / key, content, durable=self._durable)
+        atomic_write(self._root / key, content, durable=self._durable)
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Write what is left; see `storage.contract.Engine.close`."""
@@ -180,7 +181,9 @@ class LibraryEngine:
         """Force files to the medium, if asked for, and show the shapes; an error is kept like a worker's."""
         try:
             self._library.stored.sync()
-            self._shown.show(shapes)
+            self._array_metadata.write(shapes)
         except OSError as error:
-            hidden = self._shown.hidden(shapes)
-            self._library.background.failures.append(Failure(error, hidden, hidden=bool(hidden)))
+            hidden = self._array_metadata.unpublished_frames(shapes)
+            self._library.background.failures.append(
+                WriteFailure(error, hidden, repairable=bool(hidden))
+            )

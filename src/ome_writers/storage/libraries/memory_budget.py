@@ -45,7 +45,7 @@ class MemoryBudget:
         self._changed = Condition()
         self._returns = 0
 
-    def take(self, nbytes: int) -> NDArray[np.uint8]:
+    def acquire(self, nbytes: int) -> NDArray[np.uint8]:
         """Return `nbytes` of memory, its content undefined, as soon as there is as much."""
         return self._when_there_is(nbytes, lambda: self._lend(nbytes))
 

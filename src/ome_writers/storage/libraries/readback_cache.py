@@ -43,7 +43,7 @@ class ReadbackCache:
         """Keep a copy of a plane, and no longer those of an earlier row."""
         if array in self._rows and self._rows[array].number != row:
             self.let_go(array)
-        memory = self._budget.take(frame.nbytes)
+        memory = self._budget.acquire(frame.nbytes)
         memory.view(frame.dtype).reshape(frame.shape)[...] = frame
         with self._lock:
             self._rows.setdefault(array, _Row(row, {})).planes[index] = memory

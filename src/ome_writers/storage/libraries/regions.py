@@ -118,7 +118,7 @@ class Regions:
                 if region.frames:
                     slots, frames = bytes(region.slots), tuple(region.frames)
                     store = partial(self._store_part, key, region, slots, len(frames))
-                    self._library.background.submit(store, frames, strand=key)
+                    self._library.background.submit(store, frames, serial_key=key)
 
     def let_go(self) -> bool:
         """Put the region aside that was touched longest ago; False: none is open."""
@@ -150,7 +150,7 @@ class Regions:
         grid, budget = library.grids[array], library.budget
         budget.wait_while(lambda: key in self._live)  # it is on its way to disk
         planes = grid.planes(origin)
-        memory = budget.take(planes * grid.plan.frame_bytes)
+        memory = budget.acquire(planes * grid.plan.frame_bytes)
         region = _Region(memory, planes, grid.plan)
         if not grid.independent and key in library.stored:
             try:
@@ -184,7 +184,7 @@ class Regions:
 
     def _submit_last(self, key: Key, region: _Region) -> None:
         store = partial(self._store_last, key, region)
-        self._library.background.submit(store, region.frames, strand=key)
+        self._library.background.submit(store, region.frames, serial_key=key)
 
     def _store_last(self, key: Key, region: _Region) -> None:
         """Store a region and give its memory back (in the background)."""

@@ -169,7 +169,7 @@ class Transactions:
     def _submit_last(self, key: Key, region: _Open) -> None:
         # one after the other where a flush came in between
         store = partial(self._store, key, region)
-        self._library.background.submit(store, region.frames, strand=key)
+        self._library.background.submit(store, region.frames, serial_key=key)
 
     def _is_leaving(self, key: Key) -> bool:
         return any(leaving == key for leaving, _ in list(self._leaving.values()))

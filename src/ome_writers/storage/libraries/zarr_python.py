@@ -13,7 +13,7 @@ from zarr.core.codec_pipeline import BatchedCodecPipeline
 from zarr.core.metadata import ArrayV3Metadata
 from zarr.storage import LocalStore, StorePath
 
-from ome_writers.storage.files import move, sync_file
+from ome_writers.storage.files import rename, sync_file
 from ome_writers.storage.libraries.engine import LibraryEngine
 from ome_writers.storage.libraries.inline_event_loop import EventLoops, InlineArray
 
@@ -131,10 +131,10 @@ class _Array:
             with suppress(FileNotFoundError):
                 sync_file(self._stage / file)
         try:
-            move(self._stage / file, place)
+            rename(self._stage / file, place)
         except FileNotFoundError:
             if (self._stage / file).exists():
                 place.parent.mkdir(parents=True, exist_ok=True)
-                move(self._stage / file, place)
+                rename(self._stage / file, place)
             else:
                 place.unlink(missing_ok=True)

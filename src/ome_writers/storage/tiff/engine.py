@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ome_writers.locks import Condition, new_lock
-from ome_writers.storage.background import Background, machine_width
-from ome_writers.storage.contract import EngineStats, Failure
+from ome_writers.storage.background import Background, available_cpus
+from ome_writers.storage.contract import EngineStats, WriteFailure
 from ome_writers.storage.file_handles import FileHandles
-from ome_writers.storage.files import replace, sync_folder
+from ome_writers.storage.files import atomic_write, sync_folder
 from ome_writers.storage.memory_pool import MemoryPool
 from ome_writers.storage.positional_io import patch_at
 from ome_writers.storage.tiff.codec import Codec
@@ -113,10 +113,10 @@ class TiffEngine:
         self._stored: list[_Run] = []  # since the last flush began
         self._hidden: list[_Run] = []  # of frames that are lost when what is under way fails
         self._closed = False
-        self._background = Background(machine_width(), name="ome-writers-tiff")
+        self._background = Background(available_cpus(), name="ome-writers-tiff")
 
     @property
-    def failures(self) -> Sequence[Failure]:
+    def failures(self) -> Sequence[WriteFailure]:
         """Every error of a worker so far."""
         return self._background.failures
 
@@ -146,7 +146,7 @@ class TiffEngine:
             try:
                 self._files[file].extend_to(page)
             except OSError as error:  # kept, like that of a worker
-                self._background.failures.append(Failure(error, (number,)))
+                self._background.failures.append(WriteFailure(error, (number,)))
                 return
         self._under_way[file].add(page)
         if owned and frame.flags.c_contiguous and frame.nbytes >= self._block_bytes:
@@ -178,7 +178,7 @@ class TiffEngine:
             self._background.barrier()
             for pages in self._under_way:
                 pages.clear()
-            self._pool.restore(0)
+            self._pool.set_used(0)
         return False
 
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
@@ -216,7 +216,7 @@ class TiffEngine:
         if key in self._numbers:
             self._files[self._numbers[key]].describe(content)
         else:
-            replace(self._root / key, content, durable=self._durable)
+            atomic_write(self._root / key, content, durable=self._durable)
 
     def patch(self, key: str, offset: int, old: bytes, new: bytes) -> None:
         """Overwrite bytes of a document in place; see `storage.contract.PatchingEngine.patch`."""
@@ -250,8 +250,8 @@ class TiffEngine:
             self._handles.close()
             self._pool.clear()
 
-    def settle(self) -> None:
-        """Take away what no document tells of any more; see `storage.contract.SettlingEngine.settle`."""
+    def truncate(self) -> None:
+        """Take away what no document tells of any more; see `storage.contract.TruncatingEngine.truncate`."""
         with self._flushing:
             if any(file.unsettled for file in self._files):
                 time.sleep(_FETCH)
@@ -294,7 +294,7 @@ class TiffEngine:
                 room = min(self._block_bytes // stride, self._files[file].geometry.run(page))
         block = Block(file, page, series, room)
         self._await_warm_memory(room * stride)
-        block.give_memory(self._pool.take(room * stride))
+        block.give_memory(self._pool.acquire(room * stride))
         return block
 
     def _await_warm_memory(self, nbytes: int) -> None:
@@ -309,8 +309,8 @@ class TiffEngine:
 
     def _submit(self, block: Block) -> None:
         series = self._files[block.file].geometry.series_of(block.page)
-        strand = None if series.compressed else block.file
-        self._background.submit(lambda: self._store(block, series), block.frames, strand)
+        serial_key = None if series.compressed else block.file
+        self._background.submit(lambda: self._store(block, series), block.frames, serial_key)
 
     def _store(self, block: Block, series: Series) -> None:
         """Write a block (in the background)."""
@@ -382,7 +382,7 @@ class TiffEngine:
             step()
         except OSError as error:
             frames = tuple(number for run in self._hidden for number in run.frames)
-            self._background.failures.append(Failure(error, frames))
+            self._background.failures.append(WriteFailure(error, frames))
 
     def _codec(self, kind: PageKind) -> Codec:
         if kind.compression not in self._codecs:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ome_writers.locks import new_lock
-from ome_writers.storage.file_lease import alone_soon
+from ome_writers.storage.file_lease import exclusive_lease
 from ome_writers.storage.positional_io import patch_at, read_at, read_whole, write_at
 from ome_writers.storage.tiff.allocator import Allocator, Extent
 from ome_writers.storage.tiff.ifd import HEADER, aligned
@@ -207,7 +208,7 @@ class TiffFile:
             end = self._places.end
             with self._handles.use(self.path) as fd:
                 if os.fstat(fd).st_size > end:
-                    with alone_soon(fd, patience):
+                    with exclusive_lease(fd, timeout_s=patience - time.monotonic()):
                         os.ftruncate(fd, end)
             self._kept = None
         self._handles.sync(self.path)

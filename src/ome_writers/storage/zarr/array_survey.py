@@ -35,7 +35,7 @@ class Survey:
 
     Attributes
     ----------
-    reached
+    extent
         Extent of what is there, along the axis that was asked for; 0 when nothing is.
     planes
         About how many planes there are: exact where a chunk holds one.
@@ -43,7 +43,7 @@ class Survey:
         Channel number to the (smallest, largest) value in a few of its chunks.
     """
 
-    reached: int = 0
+    extent: int = 0
     planes: int = 0
     windows: dict[int, tuple[float, float]] = field(default_factory=dict)
 
@@ -74,7 +74,7 @@ class ArraySurvey:
         self._grid = Grid(plan)
         self._shards = ShardRecovery(plan)
 
-    def tidy(self, *, dry_run: bool, cut: bool = True) -> Iterator[Finding]:
+    def recover(self, *, dry_run: bool, cut: bool = True) -> Iterator[Finding]:
         """Bring all files into the form that they would have after `close`; yield what was found.
 
         Without `cut` shards may be longer than their data: `close` leaves them so where readers may still be.
@@ -85,9 +85,9 @@ class ArraySurvey:
                     path.unlink()
                 yield Finding(path, "an empty file in the place of a chunk: removed")
             elif self._grid.sharded:
-                yield from self._shards.tidy(coordinate, path, dry_run=dry_run, cut=cut)
+                yield from self._shards.recover_shard(coordinate, path, dry_run=dry_run, cut=cut)
 
-    def inspect(self, chunks: tuple[int, ...] | None) -> Iterator[Finding]:
+    def check(self, chunks: tuple[int, ...] | None) -> Iterator[Finding]:
         """Yield chunks and shards that cannot be read, or lie outside of an array of `chunks` chunks an axis.
 
         Compressed chunks are decoded; those that are not have the right size, or have not. What lies outside and is
@@ -100,7 +100,7 @@ class ArraySurvey:
         for chunk in self._chunks():
             name = "/".join(map(str, chunk.at))
             if chunks and any(at >= n for at, n in zip(chunk.at, chunks, strict=True)):
-                filled = self.filled() if filled is None else filled
+                filled = self.complete_cells() if filled is None else filled
                 if chunk.at[:-2] in filled:
                     what = f"chunk {name} lies outside of the array"
                     yield Finding(chunk.path, what, solved=False)
@@ -130,7 +130,7 @@ class ArraySurvey:
         if edge and axis is not None:
             extent = self._plan.chunks[axis]
             depths = [self._depth(cell, axis) if extent > 1 else 1 for cell in edge]
-            found.reached = edge[0][0].at[axis] * extent + max(depths)
+            found.extent = edge[0][0].at[axis] * extent + max(depths)
             for cell, depth in zip(edge, depths, strict=True):  # counted as full above
                 missing = max(0, extent - depth) * self._grid.planes(cell[0].at[:-2])
                 found.planes -= missing // extent
@@ -139,7 +139,7 @@ class ArraySurvey:
                 self._look(chunk, channel, found.windows)
         return found
 
-    def filled(self) -> set[tuple[int, ...]]:
+    def complete_cells(self) -> set[tuple[int, ...]]:
         """Return the coordinates (without y and x) of the chunks that are there in all their parts."""
         return {cell[0].at[:-2] for cell in self._cells(whole=True)}
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.storage.files import move
+from ome_writers.storage.files import rename
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ class ChunkFiles:
         beside = f"{folder}/.{name}.tmp"
         try:
             self._disk.create(beside, stored)
-            move(beside, f"{folder}/{name}")
+            rename(beside, f"{folder}/{name}")
             self._disk.note_names(folder)
         except BaseException:
             with suppress(OSError):  # keep the original error

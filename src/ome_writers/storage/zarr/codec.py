@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ome_writers.storage.zarr.array_document import BLOSC, GZIP_LEVEL, ZSTD_LEVEL
+from ome_writers.storage.zarr.array_metadata import BLOSC, GZIP_LEVEL, ZSTD_LEVEL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

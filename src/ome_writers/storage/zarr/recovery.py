@@ -57,7 +57,7 @@ class ShardRecovery:
         finally:
             os.close(fd)
 
-    def tidy(
+    def recover_shard(
         self, coordinate: tuple[int, ...], path: Path, *, dry_run: bool, cut: bool = True
     ) -> Iterator[Finding]:
         """Give a shard the form that it would have after `close`; yield what was found."""

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ome_writers.locks import new_lock
-from ome_writers.storage.file_lease import alone
+from ome_writers.storage.file_lease import exclusive_lease
 from ome_writers.storage.positional_io import open_new, read_at, read_whole, write_at, write_one
 from ome_writers.storage.zarr import shard_index
 from ome_writers.storage.zarr.free_list import FreeList
@@ -269,7 +269,7 @@ class Shard:
             self._write_index(fd)
             self.complete = True
             return
-        with alone(fd) as nobody_reads:
+        with exclusive_lease(fd) as nobody_reads:
             if nobody_reads or not wait:
                 write_at(fd, [shard_index.encode(self._index)], end)
                 self._disk.sync_open(fd)

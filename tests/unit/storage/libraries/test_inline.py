@@ -13,7 +13,9 @@ from ome_writers import create_stream
 from ome_writers.storage import ENGINES
 from support.acquisitions import acquisition
 
-ENGINE_NAMES = [n for n in ("zarr-python", "zarrs-python") if ENGINES[n].missing() is None]
+ENGINE_NAMES = [
+    n for n in ("zarr-python", "zarrs-python") if ENGINES[n].missing_requirement() is None
+]
 
 
 @pytest.mark.parametrize("compression", ["none", "blosc-zstd"])

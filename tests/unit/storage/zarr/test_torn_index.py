@@ -94,9 +94,9 @@ def test_each_entry_of_a_torn_index_is_old_or_new(tmp_path: Path, compression: s
             torn += (new if chosen >> bit & 1 else old)[first:last]
         written.path.write_bytes(torn)
         assert set(range(40)) <= set(written.readable()) <= set(range(90))
-        assert len(list(written.files.tidy((0, 0, 0), written.path, dry_run=False))) <= 1
+        assert len(list(written.files.recover_shard((0, 0, 0), written.path, dry_run=False))) <= 1
         assert set(range(40)) <= set(written.readable())
-        assert not list(written.files.tidy((0, 0, 0), written.path, dry_run=False))
+        assert not list(written.files.recover_shard((0, 0, 0), written.path, dry_run=False))
 
 
 def test_an_index_that_moves_leaves_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,6 +126,6 @@ def test_an_index_that_moves_leaves_a_copy(tmp_path: Path, monkeypatch: pytest.M
         written.path.write_bytes(content.ljust(size, b"\0"))
         written.path.with_name(".0.tmp").write_bytes(copy)
         assert written.readable() == list(range(40))
-        list(written.files.tidy((0, 0, 0), written.path, dry_run=False))
+        list(written.files.recover_shard((0, 0, 0), written.path, dry_run=False))
         written.path.with_name(".0.tmp").unlink()
         assert written.readable() == list(range(40))

@@ -13,7 +13,7 @@ import pytest
 
 from ome_writers import Dimension
 from ome_writers.routing import ArrayPlan, resolve
-from ome_writers.storage.zarr.array_document import array_document
+from ome_writers.storage.zarr.array_metadata import array_metadata
 from support.acquisitions import acquisition
 
 DTYPES = [
@@ -38,7 +38,7 @@ def planned(dtype: str, compression: str = "none", *, sharded: bool = False) -> 
 
 def on_disk(folder: Path, plan: ArrayPlan) -> dict[str, Any]:
     """Put the document of an array on disk; return it as others read it."""
-    text = json.dumps(array_document(plan, plan.shape), allow_nan=False)
+    text = json.dumps(array_metadata(plan, plan.shape), allow_nan=False)
     (folder / "zarr.json").write_text(text)
     document: dict[str, Any] = json.loads(text)
     return document
@@ -143,7 +143,7 @@ def test_a_shard_has_its_index_at_the_end(tmp_path: Path) -> None:
 
 def test_axes_have_names_and_the_shape_may_grow(tmp_path: Path) -> None:
     """Every array names its dimensions; the shape is the one asked for, not the plan's."""
-    document = array_document(planned("uint16"), (9, 2, 8, 6))
+    document = array_metadata(planned("uint16"), (9, 2, 8, 6))
     assert document["dimension_names"] == ["t", "c", "y", "x"]
     assert document["shape"] == [9, 2, 8, 6]
     assert document["chunk_key_encoding"] == {
