@@ -123,7 +123,7 @@ def test_the_old_dataset_is_lost_at_no_call(originals: Kills, tmp_path: Path, fo
 
 def _is_new(folder: Path, form: str) -> bool:
     """Whether the dataset at the path has documents that prove what it is."""
-    from ome_writers.formats.ownership import foreign_files
+    from ome_writers.formats import foreign_files
 
     path = dataset(folder, form)
     return path.exists() and foreign_files(path, lambda name: name.startswith(".")) == []

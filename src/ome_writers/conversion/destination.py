@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ome_writers.conversion.source import changed, loops
 from ome_writers.errors import OutputExistsError, SettingsError
-from ome_writers.formats.ometiff.entry_file import resolve_entry_file
+from ome_writers.formats import resolve_entry_file
 from ome_writers.settings import AcquisitionSettings, Dimension, Position, Schedule, split_suffix
 
 if TYPE_CHECKING:

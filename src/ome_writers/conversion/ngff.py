@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from ome_writers.conversion.source import Source, changed, existing
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats import RESERVED_NAMESPACES
-from ome_writers.formats.omezarr.group_metadata import (
+from ome_writers.formats import RESERVED_NAMESPACES, make_distinct
+from ome_writers.formats.omezarr import (
     group_attributes,
     image_groups,
     read_json_object,
 )
-from ome_writers.formats.path_names import make_distinct
 from ome_writers.settings import Channel, Dimension, Plate, Position
 from ome_writers.units import kind_of, ngff_name, si_value
 from ome_writers.untrusted import check_shape, member

@@ -9,9 +9,7 @@ from ome_writers.conversion.ngff import describe_ngff
 from ome_writers.conversion.stored_settings import describe_own
 from ome_writers.conversion.tiff import describe_tiff
 from ome_writers.errors import InvalidFileError, OutputLockedError, UnsupportedError
-from ome_writers.formats.detection import detect_format
-from ome_writers.formats.frame_metadata_reader import frame_metadata_by_image
-from ome_writers.formats.ometiff.entry_file import resolve_entry_file
+from ome_writers.formats import detect_format, frame_metadata_by_image, resolve_entry_file
 from ome_writers.storage.lock_file import lock_owner, lock_path
 from ome_writers.untrusted import guard_reader
 from ome_writers.views import open_dataset

@@ -9,9 +9,8 @@ import numpy as np
 from ome_writers.conversion.ngff import facts_of_channels, root_metadata
 from ome_writers.conversion.source import Source, changed, loops
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.omezarr.group_metadata import group_attributes, read_json_object
-from ome_writers.formats.omezarr.layout import stored_layout
-from ome_writers.formats.path_names import make_distinct
+from ome_writers.formats import make_distinct
+from ome_writers.formats.omezarr import group_attributes, read_json_object, stored_layout
 from ome_writers.repair import plan_of
 from ome_writers.routing import camera_axis
 from ome_writers.settings import Channel, Position

@@ -9,11 +9,14 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.conversion.source import Source, existing
-from ome_writers.formats.frame_metadata_reader import read_dataset_ome_xml
-from ome_writers.formats.ome_xml import FRAME_NAMESPACE, OWN_NAMESPACE, read_acquisition_annotation
-from ome_writers.formats.ome_xml.annotations import parse_value
-from ome_writers.formats.ometiff.pixels import image_elements, pixel_sizes
-from ome_writers.formats.path_names import make_distinct
+from ome_writers.formats import make_distinct, read_dataset_ome_xml
+from ome_writers.formats.ome_xml import (
+    FRAME_NAMESPACE,
+    OWN_NAMESPACE,
+    parse_value,
+    read_acquisition_annotation,
+)
+from ome_writers.formats.ometiff import image_elements, pixel_sizes
 from ome_writers.settings import Channel, Dimension, Plate, Position, row_name
 from ome_writers.units import kind_of, ngff_name, si_value
 from ome_writers.untrusted import MAX_IMAGES, check_count

@@ -1,4 +1,4 @@
-"""What the files say. This room never touches a pixel and never decides where one goes."""
+"""File formats: the metadata of each format, rendered and parsed. Pixels belong to `storage`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,33 @@ from ome_writers.formats.dataset_metadata import (
     SupportsCarryOver,
     SupportsGrow,
 )
-from ome_writers.formats.frame_metadata import Journal
-from ome_writers.formats.frame_metadata_reader import read_frame_metadata
+from ome_writers.formats.detection import (
+    TIFF_SUFFIXES,
+    abbreviated_list,
+    detect_format,
+    first_tiff,
+    ome_xml_files,
+    tiff_files,
+)
+from ome_writers.formats.frame_metadata import (
+    JOURNAL_NAME,
+    Journal,
+    JournalEntry,
+    latest_entries,
+    truncate_partial_line,
+)
+from ome_writers.formats.frame_metadata_reader import (
+    frame_metadata_by_image,
+    read_dataset_ome_xml,
+    read_frame_metadata,
+)
+from ome_writers.formats.ometiff.entry_file import resolve_entry_file
+from ome_writers.formats.ownership import (
+    foreign_files,
+    foreign_files_of_aborted_start,
+    is_own_entry,
+)
+from ome_writers.formats.path_names import make_distinct
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -24,41 +49,57 @@ if TYPE_CHECKING:
     from ome_writers.routing import Plan
 
 __all__ = [
+    "JOURNAL_NAME",
     "RESERVED_NAMESPACES",
+    "TIFF_SUFFIXES",
     "DatasetMetadata",
     "Journal",
+    "JournalEntry",
     "Layout",
     "Outcome",
     "Patch",
     "Status",
     "SupportsCarryOver",
     "SupportsGrow",
+    "abbreviated_list",
     "create_metadata",
+    "detect_format",
+    "first_tiff",
+    "foreign_files",
+    "foreign_files_of_aborted_start",
+    "frame_metadata_by_image",
+    "is_own_entry",
+    "latest_entries",
     "lay_out",
+    "make_distinct",
+    "ome_xml_files",
+    "read_dataset_ome_xml",
     "read_frame_metadata",
+    "resolve_entry_file",
+    "tiff_files",
+    "truncate_partial_line",
 ]
-
 
 _MODULES = {
     "ome-zarr": ("omezarr.layout", "omezarr.metadata", "ZarrMetadata"),
     "ome-tiff": ("ometiff.layout", "ometiff.metadata", "TiffMetadata"),
     "scratch": ("scratch", "scratch", "ScratchMetadata"),
 }
-"""By format: the module with ``lay_out(plan)``, and the module and name of its `DatasetMetadata`."""
+"""By format: the module of ``lay_out(plan)``, and the module and name of its `DatasetMetadata` class."""
 
 
 def lay_out(plan: Plan) -> Layout:
-    """Return where the arrays, documents and journals of `plan` will lie."""
+    """Return the keys of the arrays, metadata and journals of `plan`."""
     name, _, _ = _MODULES[plan.settings.format.name]
     layout: Layout = _module(name).lay_out(plan)
     return layout
 
 
 def create_metadata(plan: Plan, layout: Layout) -> DatasetMetadata:
-    """Return the documents of a new dataset, all of them waiting to be rendered."""
+    """Return the metadata of a new dataset; its first `render` yields all of it."""
     _, name, kind = _MODULES[plan.settings.format.name]
-    documents: DatasetMetadata = getattr(_module(name), kind)(plan, layout)
-    return documents
+    metadata: DatasetMetadata = getattr(_module(name), kind)(plan, layout)
+    return metadata
 
 
 def _module(name: str) -> ModuleType:

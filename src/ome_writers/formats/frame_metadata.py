@@ -21,18 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    JournalEntry = tuple[int, tuple[int, ...], bytes]
-    """Image number, storage index, and the metadata as JSON."""
-
 __all__ = [
     "EMBED_BYTES",
     "JOURNAL_NAME",
     "FrameMetadataSource",
     "Journal",
+    "JournalEntry",
     "encode_storage_index",
     "latest_entries",
     "truncate_partial_line",
 ]
+
+JournalEntry = tuple[int, tuple[int, ...], bytes]
+"""Image number, storage index, and the frame metadata as JSON."""
 
 JOURNAL_NAME = "frame_metadata.jsonl"
 EMBED_BYTES = 2**20

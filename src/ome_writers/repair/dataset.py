@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputLockedError
-from ome_writers.formats.detection import detect_format
-from ome_writers.formats.ometiff.entry_file import resolve_entry_file
+from ome_writers.formats import detect_format, resolve_entry_file
 from ome_writers.repair import ometiff, omezarr
 from ome_writers.storage.exclusive_lock import hold_claim
 from ome_writers.storage.lock_file import lock_owner, lock_path

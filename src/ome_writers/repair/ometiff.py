@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.detection import ome_xml_files
-from ome_writers.formats.ometiff.entry_file import (
+from ome_writers.formats import ome_xml_files
+from ome_writers.formats.ometiff import (
+    RecoveryXml,
     find_entry_file,
+    read_ome_xml,
     render_entry_file,
     render_entry_xml,
 )
-from ome_writers.formats.ometiff.first_page import read_ome_xml
-from ome_writers.formats.ometiff.recovery_xml import RecoveryXml
 from ome_writers.repair.plane_survey import Left, Told
 from ome_writers.storage import files
 from ome_writers.storage.finding import Finding
@@ -23,7 +23,7 @@ from ome_writers.storage.tiff.ifd_repair import IfdRepair
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ome_writers.formats.ometiff.recovery_xml import RecoveredImage
+    from ome_writers.formats.ometiff import RecoveredImage
 
 __all__ = ["findings"]
 

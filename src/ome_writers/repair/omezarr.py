@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats import Journal, Outcome
-from ome_writers.formats.frame_metadata import latest_entries, truncate_partial_line
-from ome_writers.formats.omezarr.group_metadata import (
+from ome_writers.formats import Journal, Outcome, latest_entries, truncate_partial_line
+from ome_writers.formats.omezarr import (
+    XML_KEY,
+    ZarrMetadata,
     group_attributes,
     plan_from_settings,
     read_json_object,
+    stored_layout,
 )
-from ome_writers.formats.omezarr.layout import stored_layout
-from ome_writers.formats.omezarr.metadata import XML_KEY, ZarrMetadata
 from ome_writers.storage import files
 from ome_writers.storage.finding import Finding
 from ome_writers.storage.lock_file import LOCK_NAME, lock_path

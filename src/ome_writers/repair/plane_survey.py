@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ome_writers.formats.frame_metadata import latest_entries
+from ome_writers.formats import latest_entries
 from ome_writers.untrusted import MAX_FRAMES, check_count, read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from ome_writers.formats.ometiff.recovery_xml import RecoveryXml, Run
+    from ome_writers.formats.ometiff import RecoveryXml, Run
     from ome_writers.storage.tiff.ifd_repair import IfdRepair
 
 __all__ = ["Left", "Told"]

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ome_writers.formats import Status
-    from ome_writers.formats.frame_metadata import JournalEntry
+    from ome_writers.formats import JournalEntry, Status
     from ome_writers.routing import Address, ImagePlan, Plan
     from ome_writers.storage import EngineRow
     from ome_writers.streaming.first_frame import FirstFrameInference

@@ -14,12 +14,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputExistsError
-from ome_writers.formats.ometiff.entry_file import entry_file_target
-from ome_writers.formats.ownership import (
+from ome_writers.formats import (
     foreign_files,
     foreign_files_of_aborted_start,
     is_own_entry,
 )
+from ome_writers.formats.ometiff import entry_file_target
 from ome_writers.storage.exclusive_lock import Lock, acquire
 from ome_writers.storage.files import rename
 from ome_writers.storage.lock_file import (

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from ome_writers.formats import DatasetMetadata, Journal, Outcome
-    from ome_writers.formats.frame_metadata import JournalEntry
+    from ome_writers.formats import DatasetMetadata, Journal, JournalEntry, Outcome
     from ome_writers.storage import Engine
     from ome_writers.streaming.output_claim import OutputClaim
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputExistsError
-from ome_writers.formats.ownership import foreign_files
+from ome_writers.formats import foreign_files
 from ome_writers.storage.exclusive_lock import remove_attempts
 from ome_writers.storage.lock_file import LOCK_NAME, is_part_of_lock, lock_content, sibling_path
 from ome_writers.storage.process_identity import is_running

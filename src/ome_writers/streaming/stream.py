@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from psygnal import SignalGroup
     from typing_extensions import Self
 
-    from ome_writers.formats import Outcome
-    from ome_writers.formats.frame_metadata import JournalEntry
+    from ome_writers.formats import JournalEntry, Outcome
     from ome_writers.routing import Plan
     from ome_writers.settings import AcquisitionSettings
     from ome_writers.storage import EngineRow

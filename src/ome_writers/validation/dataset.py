@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputLockedError, UnsupportedError
-from ome_writers.formats.detection import detect_format
-from ome_writers.formats.ometiff.entry_file import resolve_entry_file
+from ome_writers.formats import detect_format, resolve_entry_file
 from ome_writers.repair import repair
 from ome_writers.untrusted import guard_reader
 from ome_writers.validation import ometiff, omezarr

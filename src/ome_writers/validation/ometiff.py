@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.detection import TIFF_SUFFIXES, first_tiff, ome_xml_files
-from ome_writers.formats.ometiff.first_page import parse_ome_xml, read_ome_xml
-from ome_writers.formats.ometiff.pixels import image_elements, pixel_sizes, plane_runs
+from ome_writers.formats import TIFF_SUFFIXES, first_tiff, ome_xml_files
+from ome_writers.formats.ometiff import (
+    image_elements,
+    parse_ome_xml,
+    pixel_sizes,
+    plane_runs,
+    read_ome_xml,
+)
 from ome_writers.untrusted import TiffStructure, open_regular
 from ome_writers.validation.report import Check, Finding
 from ome_writers.validation.validators import ask_ome_types

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest_entries
-from ome_writers.formats.omezarr.group_metadata import (
+from ome_writers.formats import JOURNAL_NAME, latest_entries
+from ome_writers.formats.omezarr import (
     group_attributes,
     image_groups,
     layout_and_groups,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from ome_writers.errors import EngineMissingError
-from ome_writers.formats.ometiff.first_page import read_first_page
+from ome_writers.formats.ometiff import read_first_page
 from ome_writers.untrusted import LoopDetector, TiffStructure, guard_reader, open_regular
 from ome_writers.views.file_changes import FileChanges
 

@@ -14,15 +14,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.detection import first_tiff
-from ome_writers.formats.ome_xml import read_acquisition_annotation
-from ome_writers.formats.ome_xml.annotations import frames_written_in, strip_progress
-from ome_writers.formats.ometiff.first_page import (
+from ome_writers.formats import first_tiff
+from ome_writers.formats.ome_xml import (
+    frames_written_in,
+    read_acquisition_annotation,
+    strip_progress,
+)
+from ome_writers.formats.ometiff import (
+    PlaneRun,
+    image_elements,
     parse_ome_xml,
+    pixel_sizes,
+    plane_runs,
     read_ome_xml,
     referenced_metadata_file,
 )
-from ome_writers.formats.ometiff.pixels import PlaneRun, image_elements, pixel_sizes, plane_runs
 from ome_writers.untrusted import member
 from ome_writers.views.file_changes import FileChanges
 from ome_writers.views.live_pages import LivePages

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.formats.omezarr.group_metadata import (
+from ome_writers.formats.omezarr import (
     group_attributes,
     image_groups,
     ome_writers_attributes,
     plan_from_settings,
+    stored_layout,
 )
-from ome_writers.formats.omezarr.layout import stored_layout
 from ome_writers.untrusted import check_shape, member
 from ome_writers.views.live import LiveSource
 from ome_writers.views.live_document import LiveDocument

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.formats.detection import detect_format
-from ome_writers.formats.ometiff.entry_file import resolve_entry_file
+from ome_writers.formats import detect_format, resolve_entry_file
 from ome_writers.untrusted import guard_reader
 from ome_writers.views.streamview import StreamView
 

@@ -30,7 +30,7 @@ from ome_writers import (
 )
 from ome_writers.cli import main
 from ome_writers.cli.commands.watch import Watched
-from ome_writers.formats.omezarr.metadata import WINDOW_IMAGES
+from ome_writers.formats.omezarr import WINDOW_IMAGES
 from ome_writers.repair import repair
 
 zarr = pytest.importorskip(

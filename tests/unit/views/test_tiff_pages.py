@@ -16,7 +16,7 @@ pytest.importorskip("tifffile", reason="it reads the pages")
 import tifffile
 
 from ome_writers.errors import InvalidFileError
-from ome_writers.formats.ometiff.first_page import read_ome_xml
+from ome_writers.formats.ometiff import read_ome_xml
 from ome_writers.views.file_changes import FileChanges
 from ome_writers.views.live_pages import LivePages
 

@@ -10,7 +10,7 @@ from ome_writers.cli.console import size_in_files
 from ome_writers.cli.datasets import Result, add_datasets_argument, process_datasets
 from ome_writers.cli.description import describe, list_datasets, writer_is_gone
 from ome_writers.errors import OMEWritersError
-from ome_writers.formats.detection import abbreviated_list
+from ome_writers.formats import abbreviated_list
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

@@ -13,7 +13,7 @@ from ome_writers.cli.arguments import ask_dataset, positive
 from ome_writers.cli.command import SUCCESS, Command, CommandError
 from ome_writers.cli.console import human_size
 from ome_writers.cli.description import describe, writer_is_gone
-from ome_writers.formats.ometiff.entry_file import resolve_entry_file
+from ome_writers.formats import resolve_entry_file
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

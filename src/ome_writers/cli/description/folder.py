@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.detection import first_tiff, tiff_files
-from ome_writers.formats.ometiff.entry_file import resolve_entry_file
-from ome_writers.formats.ometiff.first_page import read_ome_xml
+from ome_writers.formats import first_tiff, resolve_entry_file, tiff_files
+from ome_writers.formats.ometiff import read_ome_xml
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.cli.description.description import Axis, Description, ImageDescription, measure
-from ome_writers.formats.detection import first_tiff
+from ome_writers.formats import first_tiff
 from ome_writers.formats.ome_xml import read_acquisition_annotation
-from ome_writers.formats.ometiff.first_page import (
+from ome_writers.formats.ometiff import (
+    image_elements,
     parse_ome_xml,
+    pixel_sizes,
     read_first_page,
     read_ome_xml,
     referenced_metadata_file,
 )
-from ome_writers.formats.ometiff.pixels import image_elements, pixel_sizes
 from ome_writers.units import kind_of, ngff_name
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ome_writers.cli.description.description import Axis, Description, ImageDescription, measure
 from ome_writers.errors import InvalidFileError
-from ome_writers.formats.omezarr.group_metadata import layout_and_groups, ome_writers_attributes
+from ome_writers.formats.omezarr import layout_and_groups, ome_writers_attributes
 from ome_writers.untrusted import check_shape, member, read_json
 
 if TYPE_CHECKING:

@@ -10,10 +10,13 @@ from ome_writers.formats.ome_xml.annotations import (
     FRAME_NAMESPACE,
     OWN_NAMESPACE,
     acquisition_annotation,
+    frames_written_in,
     map_annotation,
     namespace_uri,
     parse_acquisition_annotation,
+    parse_value,
     read_acquisition_annotation,
+    strip_progress,
 )
 from ome_writers.formats.ome_xml.document import (
     Body,
@@ -38,11 +41,14 @@ __all__ = [
     "axis_letters",
     "binary_only",
     "dimension_order",
+    "frames_written_in",
     "map_annotation",
     "namespace_uri",
     "parse_acquisition_annotation",
+    "parse_value",
     "read_acquisition_annotation",
     "render",
     "render_body",
     "render_planes",
+    "strip_progress",
 ]

@@ -1,1 +1,27 @@
-"""What an OME-Zarr says, and in which group. This room knows nothing of OME-TIFF, nor of chunks."""
+"""OME-Zarr metadata: the `zarr.json` of each group. Array metadata and chunks belong to `storage.zarr`."""
+
+from __future__ import annotations
+
+from ome_writers.formats.omezarr.group_metadata import (
+    group_attributes,
+    image_groups,
+    layout_and_groups,
+    ome_writers_attributes,
+    plan_from_settings,
+    read_json_object,
+)
+from ome_writers.formats.omezarr.layout import stored_layout
+from ome_writers.formats.omezarr.metadata import WINDOW_IMAGES, XML_KEY, ZarrMetadata
+
+__all__ = [
+    "WINDOW_IMAGES",
+    "XML_KEY",
+    "ZarrMetadata",
+    "group_attributes",
+    "image_groups",
+    "layout_and_groups",
+    "ome_writers_attributes",
+    "plan_from_settings",
+    "read_json_object",
+    "stored_layout",
+]
