@@ -1,4 +1,4 @@
-"""The command line: it shows, and never knows anything that the rooms below do not say."""
+"""The command `ome-writers`: a presentation of what the library's packages compute, without logic of its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def script() -> NoReturn:
-    """Run the command that was typed, and end the process; Ctrl-C while modules are loaded is no error, either."""
+    """Run the command in `sys.argv` and exit; Ctrl-C during the imports exits with 130, without a traceback."""
     try:
         from ome_writers.cli.program import script
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""What a command is, and how it says that it cannot go on."""
+"""The model of a command, its exit statuses and its errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SUCCESS = 0
 FAILURE = 1
 USAGE = 2
 INTERRUPTED = 130
-"""What a shell expects of a program that Ctrl-C ended (128 + SIGINT)."""
+"""The shells' convention for a process ended by Ctrl-C (128 + SIGINT)."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,19 @@ class Command:
     Attributes
     ----------
     name
-        What the user types after ``ome-writers``.
+        The word after ``ome-writers``.
     summary
         One sentence without a full stop, for ``ome-writers --help``.
     examples
-        Lines that can be typed as they stand, each with what it is for.
+        Command lines that run as they are, each with its purpose.
     arguments
-        Adds the command's own arguments to its parser.
+        Adds the command's arguments to its parser.
     run
-        Does the work and returns the exit status. It must import what is slow or optional itself.
+        Runs the command and returns the exit status. It imports slow and optional modules itself.
     interrupted
-        What Ctrl-C has left behind.
+        The message after Ctrl-C: the state of the output.
     failure
-        When the exit status is 1, for ``COMMAND --help``.
+        The meaning of exit status 1, for ``COMMAND --help``.
     """
 
     name: str
@@ -50,64 +50,54 @@ class Command:
     arguments: Callable[[ArgumentParser], None]
     run: Callable[[Namespace, Screen], int]
     interrupted: str = "interrupted; nothing was changed"
-    failure: str = "it failed; one sentence on stderr says why"
+    failure: str = "failure; one sentence on stderr gives the reason"
 
 
 class CommandError(Exception):
-    """The command cannot do what was asked; the message is one sentence for the user."""
+    """The command failed; the message is one sentence for the user."""
 
 
 class UsageError(CommandError):
-    """What was typed does not make sense, whatever the dataset: exit status 2."""
+    """The arguments are invalid for any dataset: exit status 2."""
 
 
 def error_sentence(error: BaseException, path: Path | None) -> str:
-    """Return an error as one line; one of the operating system names its file, or else the dataset's `path`."""
+    """Return an error as one line that names its file, or else the dataset's `path`."""
     if isinstance(error, OSError) and error.strerror and (error.filename or path):
         return f"{error.filename or path}: {error.strerror}"
     if not isinstance(error, (CommandError, OMEWritersError, OSError)):
         return f"{path} cannot be read: {type(error).__name__}: {' '.join(str(error).split())}"
-    # the library speaks of the argument, here it is an option
-    message = str(error).replace("set overwrite=True", "say --overwrite")
+    # the library names its argument; here it is an option
+    message = str(error).replace("set overwrite=True", "pass --overwrite")
     return " ".join(message.replace("overwrite=True", "--overwrite").split())
 
 
 def require(command: str, extra: str, libraries: Mapping[str, str]) -> None:
-    """Check that libraries are installed, before the command has begun anything.
+    """Check that libraries are installed, before the command starts.
 
     Parameters
     ----------
     command, extra
-        The command that needs them, and the extra of ours that brings them.
+        The command, and the extra of ome-writers that installs the libraries.
     libraries
-        Import name to the name of the distribution.
+        Import name to distribution name.
 
     Raises
     ------
     MissingExtraError
-        One is not installed.
+        If one is not installed.
     """
     for module, library in libraries.items():
         try:
             import_module(module)
         except ModuleNotFoundError as error:
-            if error.name != module:  # installed but broken: its traceback says how
+            if error.name != module:  # installed, but broken: the traceback shows where
                 raise
             raise MissingExtraError(command, library, extra) from None
 
 
 class MissingExtraError(CommandError):
-    """A command needs a library that a plain installation does not bring.
-
-    Parameters
-    ----------
-    command
-        The command that needs it.
-    library
-        The distribution that is missing.
-    extra
-        The extra of ours that brings it.
-    """
+    """`command` needs the distribution `library`, which only the extra `extra` installs."""
 
     def __init__(self, command: str, library: str, extra: str) -> None:
         super().__init__(

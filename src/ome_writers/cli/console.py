@@ -1,6 +1,6 @@
-"""Where commands show things: with rich where it is installed, as plain lines otherwise.
+"""Terminal output: with rich where it is installed, as plain text otherwise.
 
-Results go to stdout, progress and errors to stderr, so that a pipe sees results only.
+Results go to stdout, progress and errors to stderr, so that a pipe receives results only.
 """
 
 from __future__ import annotations
@@ -17,78 +17,73 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     Advance = Callable[[str], None]
-    """Called once a step with a few words on how it goes ("212 frames/s")."""
+    """Called once per step with a short status ("212 frames/s")."""
     Show = Callable[[Mapping[str, str]], None]
-    """Called with the names and values that are true now."""
+    """Called with the current names and values."""
     Relabel = Callable[[str], None]
-    """Called with the label that a progress display shows from now on."""
+    """Called with a new label for a progress display."""
 
 
 class Screen(Protocol):
-    """What a command can show."""
+    """The output of a command."""
 
-    def say(self, text: str) -> None:
-        """Show one line."""
+    def line(self, text: str) -> None:
+        """Print one line."""
 
-    def facts(self, title: str, rows: Mapping[str, str]) -> None:
-        """Show names and values."""
+    def fields(self, title: str, rows: Mapping[str, str]) -> None:
+        """Print names and values."""
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Show a table; numbers are the caller's to format."""
+        """Print a table of formatted cells."""
 
-    def data(self, content: Mapping[str, Any]) -> None:
-        """Show one JSON document, for machines."""
+    def json(self, content: Mapping[str, Any]) -> None:
+        """Print one JSON object."""
 
-    def complain(self, text: str) -> None:
-        """Say on stderr what went wrong."""
+    def error(self, text: str) -> None:
+        """Print an error to stderr."""
 
-    def busy(self, label: str) -> AbstractContextManager[Relabel]:
-        """Show that work of unknown length goes on while the context lasts."""
+    def spinner(self, label: str) -> AbstractContextManager[Relabel]:
+        """Show on stderr that work of unknown length is in progress."""
         ...
 
     def progress(self, label: str, total: int) -> AbstractContextManager[Advance]:
-        """Show a bar of ``total`` steps while the context lasts."""
+        """Show a progress bar of ``total`` steps on stderr."""
         ...
 
     def live(self, title: str) -> AbstractContextManager[Show]:
-        """Show names and values that change while the context lasts; the last ones stay."""
+        """Print names and values that change; the last ones stay on the screen."""
         ...
 
 
 class PlainScreen:
-    """Lines of text, for pipes, logs and installations without rich."""
+    """Plain text, for pipes, logs and installations without rich."""
 
-    def say(self, text: str) -> None:
-        """Print the line."""
+    def line(self, text: str) -> None:
         print(text, flush=True)
 
-    def facts(self, title: str, rows: Mapping[str, str]) -> None:
-        """Print one line a fact, the values aligned."""
-        self.say(title)
+    def fields(self, title: str, rows: Mapping[str, str]) -> None:
+        self.line(title)
         width = max(map(len, rows), default=0)
         for name, value in rows.items():
-            self.say(f"  {name:<{width}}  {value}")
+            self.line(f"  {name:<{width}}  {value}")
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print one line a row, the columns aligned."""
         lines = [columns, *rows]
         widths = [max(len(line[n]) for line in lines) for n in range(len(columns))]
-        self.say(title)
+        self.line(title)
         for line in lines:
             cells = (f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
-            self.say("  " + "  ".join(cells).rstrip())
+            self.line("  " + "  ".join(cells).rstrip())
 
-    def data(self, content: Mapping[str, Any]) -> None:
-        """Print the document, indented."""
+    def json(self, content: Mapping[str, Any]) -> None:
         unicode = (sys.stdout.encoding or "").lower().startswith("utf")
         print(printable_json(content, ascii_only=not unicode), flush=True)
 
-    def complain(self, text: str) -> None:
-        """Print to stderr."""
+    def error(self, text: str) -> None:
         print(f"ome-writers: {text}", file=sys.stderr, flush=True)
 
     @contextmanager
-    def busy(self, label: str) -> Iterator[Relabel]:
+    def spinner(self, label: str) -> Iterator[Relabel]:
         """Print each label as a line to stderr, if that is a terminal."""
 
         def show(text: str) -> None:
@@ -100,7 +95,7 @@ class PlainScreen:
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Advance]:
-        """Print a line to stderr at every tenth part."""
+        """Print a line to stderr at every 10 % of the steps."""
         done = 0
 
         def advance(detail: str) -> None:
@@ -113,38 +108,36 @@ class PlainScreen:
 
     @contextmanager
     def live(self, title: str) -> Iterator[Show]:
-        """Print a line each time."""
-        self.say(title)
-        yield lambda rows: self.say("  " + "; ".join(f"{k} {v}" for k, v in rows.items()))
+        """Print one line per update."""
+        self.line(title)
+        yield lambda rows: self.line("  " + "; ".join(f"{k} {v}" for k, v in rows.items()))
 
 
 class RichScreen:
-    """Colours, boxes and a moving bar; rich itself follows NO_COLOR and FORCE_COLOR."""
+    """Colours, tables and an animated progress bar; rich itself honours NO_COLOR and FORCE_COLOR."""
 
     def __init__(self) -> None:
         from rich.console import Console
 
         self._out = Console(highlight=False)
-        self._error = Console(stderr=True, highlight=False)
+        self._stderr = Console(stderr=True, highlight=False)
 
-    def say(self, text: str) -> None:
-        """Print the line, wrapped to the terminal."""
+    def line(self, text: str) -> None:
         self._out.print(text, markup=False, soft_wrap=True)
 
-    def facts(self, title: str, rows: Mapping[str, str]) -> None:
-        """Draw a table of two columns without lines."""
+    def fields(self, title: str, rows: Mapping[str, str]) -> None:
         from rich.text import Text
 
         self._out.print(Text(title, style="bold"))
         self._out.print(_grid(rows))
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Draw a table with a head, or each row by itself where the columns would be too narrow for words."""
+        """Print a table, or each row as fields if the terminal is too narrow for the words of a column."""
         longest = (max(map(_longest_word, column)) for column in zip(columns, *rows, strict=True))
         if sum(longest) + 3 * len(columns) > self._out.width:
             for row in rows:
                 cells = zip(columns[1:], row[1:], strict=True)
-                self.facts(f"{title}: {row[0]}", {name: cell for name, cell in cells if cell})
+                self.fields(f"{title}: {row[0]}", {name: cell for name, cell in cells if cell})
             return
         from rich import box
         from rich.table import Table
@@ -157,46 +150,49 @@ class RichScreen:
             grid.add_row(*map(Text, row))
         self._out.print(grid)
 
-    def data(self, content: Mapping[str, Any]) -> None:
-        """Print the document as it is: a machine reads it."""
-        PlainScreen().data(content)
+    def json(self, content: Mapping[str, Any]) -> None:
+        """Print without colours or wrapping, for scripts."""
+        PlainScreen().json(content)
 
-    def complain(self, text: str) -> None:
-        """Print to stderr, the program's name in red."""
+    def error(self, text: str) -> None:
         from rich.text import Text
 
         line = Text.assemble(("ome-writers: ", "bold red"), text)
-        self._error.print(line, soft_wrap=True)
+        self._stderr.print(line, soft_wrap=True)
 
     @contextmanager
-    def busy(self, label: str) -> Iterator[Relabel]:
-        """Turn a wheel."""
+    def spinner(self, label: str) -> Iterator[Relabel]:
         from rich.text import Text
 
-        spinner = "dots" if self._error.encoding.startswith("utf") else "line"
-        with self._error.status(Text(label), spinner=spinner) as status:
+        spinner = "dots" if self._stderr.encoding.startswith("utf") else "line"
+        with self._stderr.status(Text(label), spinner=spinner) as status:
             yield lambda text: status.update(Text(text))
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Advance]:
-        """Draw a bar with the time that is left."""
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-        from rich.progress import TimeRemainingColumn as TimeLeft
+        """Show a bar with the remaining time."""
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[detail]}", markup=False),
-            TimeLeft(),
+            TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self._error) as bar:
+        with Progress(*columns, console=self._stderr) as bar:
             task = bar.add_task(label, total=total, detail="")
             yield lambda detail: bar.update(task, advance=1, detail=detail)
 
     @contextmanager
     def live(self, title: str) -> Iterator[Show]:
-        """Draw a table of two columns that is replaced each time."""
+        """Show fields that each update replaces."""
         from rich.console import Group
         from rich.live import Live
         from rich.text import Text
@@ -209,24 +205,23 @@ class RichScreen:
             yield show
 
 
-class StillScreen(PlainScreen):
-    """Colours and boxes, and nothing that moves: for a pipe or a log with FORCE_COLOR."""
+class StaticScreen(PlainScreen):
+    """Colours and tables without animation: for a pipe or a log with FORCE_COLOR."""
 
     def __init__(self) -> None:
         rich = RichScreen()
-        self.say = rich.say  # type: ignore[method-assign] # shown as rich shows it
-        self.facts = rich.facts  # type: ignore[method-assign] # likewise
+        self.line = rich.line  # type: ignore[method-assign] # everything but the animations is rich's
+        self.fields = rich.fields  # type: ignore[method-assign] # likewise
         self.table = rich.table  # type: ignore[method-assign] # likewise
-        self.complain = rich.complain  # type: ignore[method-assign] # likewise
+        self.error = rich.error  # type: ignore[method-assign] # likewise
 
 
 def _longest_word(text: str) -> int:
-    """Return the length of a text's longest word; one that is very long may be broken."""
+    """Return the length of a text's longest word, at most 20: longer words may be broken."""
     return min(20, max(map(len, text.split()), default=0))
 
 
 def _grid(rows: Mapping[str, str]) -> Any:
-    """Return names and values as rich draws them."""
     from rich.table import Table
     from rich.text import Text
 
@@ -239,25 +234,23 @@ def _grid(rows: Mapping[str, str]) -> Any:
 
 
 def open_screen() -> Screen:
-    """Return the rich screen on a terminal that can show it, else the plain one.
+    """Return the rich screen on a terminal with rich installed, else the plain one.
 
-    FORCE_COLOR (not empty) has colours written to a pipe or a file, too, unless NO_COLOR is set.
+    A non-empty FORCE_COLOR enables colours in pipes and files too, unless NO_COLOR is set.
     """
     forced = bool(os.environ.get("FORCE_COLOR")) and not os.environ.get("NO_COLOR")
-    moving = sys.stdout.isatty() and (sys.stderr.isatty() or not forced)
-    if not moving and not forced:
+    animated = sys.stdout.isatty() and (sys.stderr.isatty() or not forced)
+    if not animated and not forced:
         return PlainScreen()
     try:
-        return RichScreen() if moving else StillScreen()
+        return RichScreen() if animated else StaticScreen()
     except ImportError:
         return PlainScreen()
 
 
 def size_in_files(size: int, files: int) -> str:
-    """Say how large some files are together.
+    """Format the total size of some files.
 
-    Examples
-    --------
     >>> size_in_files(512, 1)
     '512 B in 1 file'
     """
@@ -265,10 +258,8 @@ def size_in_files(size: int, files: int) -> str:
 
 
 def human_size(count: int) -> str:
-    """Say a number of bytes in binary units, three digits at most.
+    """Format a number of bytes in binary units.
 
-    Examples
-    --------
     >>> human_size(512), human_size(63_000_000)
     ('512 B', '60.1 MiB')
     """

@@ -1,4 +1,4 @@
-"""Draws a contact sheet: one row a position and channel, one column a time point, as a PNG."""
+"""Contact sheets as PNG: one row per position and channel, one column per time point."""
 
 from __future__ import annotations
 
@@ -22,13 +22,11 @@ if TYPE_CHECKING:
 
     from ome_writers.views import StreamView
 
-__all__ = ["SheetRow", "draw_sheet", "refuse_existing", "rows_of_view", "spread"]
-
-THUMBNAIL = 160  # pixels, both ways
-GAP = 6
-MARGIN = 110  # room for the names of the rows
-HEAD = 58  # room for the title and the numbers of the columns
-COLUMNS = 8
+_THUMBNAIL_PX = 160  # width and height
+_GAP_PX = 6
+_MARGIN_PX = 110  # left of the thumbnails: row labels
+_HEADER_PX = 58  # above the thumbnails: title and column labels
+_MAX_COLUMNS = 8
 BACKGROUND, INK, FAINT = (17, 19, 24), (238, 240, 244), (150, 156, 168)
 TINTS = ((120, 170, 255), (110, 235, 140), (255, 120, 120), (255, 210, 110))
 
@@ -40,11 +38,11 @@ class SheetRow:
     Attributes
     ----------
     name, channel
-        What stands before it.
+        The row's labels.
     tint
-        The number of its colour.
+        Index of its colour, modulo the number of colours.
     planes
-        One a column: (y, x), or (y, x, 3) for RGB.
+        One per column, of shape (y, x), or (y, x, 3) for RGB.
     """
 
     name: str
@@ -61,42 +59,44 @@ def draw_sheet(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Save a sheet as a PNG (pillow must be installed).
+    """Save a sheet as a PNG (requires pillow).
 
-    Each row has one contrast, from the darkest thousandth to the brightest, so that its columns can be compared.
+    The columns of a row share one contrast range, the 0.1 to 99.9 percentiles, so that they can be compared.
 
     Raises
     ------
     OutputExistsError
-        If there is a file at `path` and `overwrite` is False.
+        If `path` exists and `overwrite` is False.
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    step = THUMBNAIL + GAP
+    step = _THUMBNAIL_PX + _GAP_PX
     large, small = (ImageFont.load_default(points) for points in (18, 13))
-    width = max(MARGIN + len(columns) * step + GAP, round(large.getlength(title)) + 4 * GAP)
-    sheet = Image.new("RGB", (width, HEAD + len(rows) * step + GAP), BACKGROUND)
+    width = max(
+        _MARGIN_PX + len(columns) * step + _GAP_PX, round(large.getlength(title)) + 4 * _GAP_PX
+    )
+    sheet = Image.new("RGB", (width, _HEADER_PX + len(rows) * step + _GAP_PX), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    draw.text((GAP * 2, GAP * 2), title, fill=INK, font=large)
+    draw.text((_GAP_PX * 2, _GAP_PX * 2), title, fill=INK, font=large)
     for n, label in enumerate(columns):
-        draw.text((MARGIN + n * step, HEAD - 18), label, fill=FAINT, font=small)
+        draw.text((_MARGIN_PX + n * step, _HEADER_PX - 18), label, fill=FAINT, font=small)
     for n, row in enumerate(rows):
-        top = HEAD + n * step
+        top = _HEADER_PX + n * step
         tint = TINTS[row.tint % len(TINTS)]
-        draw.text((GAP * 2, top), row.name[:14], fill=INK, font=small)
-        draw.text((GAP * 2, top + 18), row.channel[:14], fill=tint, font=small)
+        draw.text((_GAP_PX * 2, top), row.name[:14], fill=INK, font=small)
+        draw.text((_GAP_PX * 2, top + 18), row.channel[:14], fill=tint, font=small)
         for column, pixels in enumerate(_colour([_thumbnail(p) for p in row.planes], tint)):
-            sheet.paste(Image.fromarray(pixels), (MARGIN + column * step, top))
+            sheet.paste(Image.fromarray(pixels), (_MARGIN_PX + column * step, top))
     content = io.BytesIO()
     sheet.save(content, format="PNG")
     _store(content.getvalue(), Path(path), overwrite=overwrite)
 
 
 def refuse_existing(picture: Path, *, overwrite: bool) -> None:
-    """Raise OutputExistsError if `picture` exists and may not be replaced; a link counts as existing."""
+    """Raise OutputExistsError if `picture` exists (a dangling link too) and `overwrite` is False."""
     if not overwrite and (picture.exists() or picture.is_symlink()):
         raise OutputExistsError(
-            f"{picture} exists and is not replaced. Choose another name, or set overwrite=True to replace it."
+            f"{picture} already exists. Choose another name, or pass overwrite=True to replace it."
         )
 
 
@@ -107,28 +107,28 @@ def _store(content: bytes, picture: Path, *, overwrite: bool) -> None:
     try:
         with picture.open("xb") as file:
             file.write(content)
-    except FileExistsError:  # made by another process since `refuse_existing` looked
+    except FileExistsError:  # created by another process after the first check
         refuse_existing(picture, overwrite=False)
         raise
 
 
-def rows_of_view(view: StreamView, *, most: int) -> tuple[list[SheetRow], list[str]]:
-    """Return the rows (up to `most`) and the names of the columns that show a view.
+def rows_of_view(view: StreamView, *, max_rows: int) -> tuple[list[SheetRow], list[str]]:
+    """Return the rows (up to `max_rows`) and the column labels of a view.
 
-    A row is a position and channel, a column a time point (up to eight, evenly spread); along z and every other axis
-    the middle is shown. Positions of one name get their number before it.
+    A row is a position and channel, a column a time point (up to eight, evenly spaced). Along z and every other axis
+    the middle plane is shown. If position names repeat, each is prefixed with its number.
     """
     sizes = dict(zip(view.dims, view.shape, strict=True))
     coords = view.coords
-    times = spread(sizes.get("t", 1))
+    times = sheet_times(sizes.get("t", 1))
     middle = {dim: size // 2 for dim, size in sizes.items() if dim not in ("p", "t", "c")}
     pairs = ((p, c) for p in range(sizes.get("p", 1)) for c in range(sizes.get("c", 1)))
-    positions = coords["p"][:most] if "p" in sizes else [""]
+    positions = coords["p"][:max_rows] if "p" in sizes else [""]
     names = [printable(str(name)) for name in positions]
-    if "p" in sizes and len(set(coords["p"])) < len(coords["p"]):  # those of a plate's fields
+    if "p" in sizes and len(set(coords["p"])) < len(coords["p"]):  # fields of different wells
         names = [f"{p}: {name}" for p, name in enumerate(names)]
     rows = []
-    for p, c in itertools.islice(pairs, most):
+    for p, c in itertools.islice(pairs, max_rows):
         at = {**middle, "p": p, "c": c}
         planes = tuple(_plane(view, {**at, "t": t}) for t in times)
         label = coords["c"][c] if "c" in sizes else ""
@@ -140,11 +140,11 @@ def rows_of_view(view: StreamView, *, most: int) -> tuple[list[SheetRow], list[s
     return rows, [f"t = {t}" for t in times]
 
 
-def spread(times: int) -> list[int]:
-    """Spread at most `COLUMNS` columns over the time points, the first and last included."""
-    if times <= COLUMNS:
+def sheet_times(times: int) -> list[int]:
+    """Return the time points of the columns: all, or `_MAX_COLUMNS` evenly spaced ones with the first and last."""
+    if times <= _MAX_COLUMNS:
         return list(range(times))
-    return [round(n * (times - 1) / (COLUMNS - 1)) for n in range(COLUMNS)]
+    return [round(n * (times - 1) / (_MAX_COLUMNS - 1)) for n in range(_MAX_COLUMNS)]
 
 
 def _plane(view: StreamView, index: dict[str, int]) -> NDArray[Any]:
@@ -153,27 +153,24 @@ def _plane(view: StreamView, index: dict[str, int]) -> NDArray[Any]:
 
 
 def _thumbnail(plane: NDArray[Any]) -> NDArray[np.float64]:
-    """Return a plane as float64 of shape (THUMBNAIL, THUMBNAIL[, 3]), blocks averaged."""
+    """Return a plane resampled to float64 of shape (_THUMBNAIL_PX, _THUMBNAIL_PX[, 3])."""
     from PIL import Image
 
     if plane.ndim == 3:
         return np.stack([_thumbnail(plane[..., i]) for i in range(3)], axis=-1)
     real = np.abs(plane) if np.iscomplexobj(plane) else plane
     floating = Image.fromarray(real.astype(np.float32))
-    small = floating.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    small = floating.resize((_THUMBNAIL_PX, _THUMBNAIL_PX), Image.Resampling.BOX)
     return np.nan_to_num(np.asarray(small, np.float64))
 
 
 def _colour(
     planes: Sequence[NDArray[np.float64]], tint: tuple[int, int, int]
 ) -> list[NDArray[np.uint8]]:
-    """Turn planes into colours (y, x, 3) of uint8 with one contrast for all."""
+    """Return planes as uint8 colours (y, x, 3) with a common contrast range."""
     if not planes:
         return []
     low, high = np.percentile(np.stack(planes), (0.1, 99.9))
-    spread = max(high - low, 1e-9)
-    lit = [np.clip((plane - low) / spread, 0, 1) for plane in planes]
-    shades = (np.array(tint, np.float64), 255.0)
-    return [
-        (p * shades[1] if p.ndim == 3 else p[..., None] * shades[0]).astype(np.uint8) for p in lit
-    ]
+    scaled = [np.clip((plane - low) / max(high - low, 1e-9), 0, 1) for plane in planes]
+    colour = np.array(tint, np.float64)
+    return [(p * 255.0 if p.ndim == 3 else p[..., None] * colour).astype(np.uint8) for p in scaled]

@@ -1,4 +1,4 @@
-"""Commands that take several datasets: paths and patterns in, one result per dataset out."""
+"""Commands for several datasets: paths and patterns in, one result per dataset out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.cli.arguments import not_empty
+from ome_writers.cli.arguments import nonempty
 from ome_writers.cli.command import (
     FAILURE,
     SUCCESS,
@@ -18,66 +18,48 @@ from ome_writers.cli.command import (
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ome_writers.cli.console import Relabel, Screen
+    from ome_writers.repair import Finding
 
-__all__ = ["Result", "add_datasets_argument", "is_several", "matching", "process_datasets"]
+_MAX_FINDING_ROWS = 50
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a command found out about one dataset, or did to it.
+    """The result of a command for one dataset.
 
     Attributes
     ----------
-    document
-        What ``--json`` prints.
+    content
+        The object that ``--json`` prints.
     show
-        Shows the same to a person.
+        Prints the same for a person.
     ok
         Whether the exit status may be 0.
     """
 
-    document: Mapping[str, Any]
+    content: Mapping[str, Any]
     show: Callable[[], None]
     ok: bool = True
 
 
 def add_datasets_argument(parser: ArgumentParser) -> None:
-    """Have a command take one or more PATHs."""
+    """Add the paths or patterns of one or more datasets."""
     parser.add_argument(
         "paths",
-        type=not_empty,
+        type=nonempty,
         nargs="+",
         metavar="PATH",
-        help="an OME-Zarr folder, an OME-TIFF file or the folder of a set; "
+        help="an OME-Zarr directory, an OME-TIFF file or its directory; "
         "several of them, or patterns such as '*.ome.zarr'",
     )
 
 
-def is_several(typed: Sequence[str]) -> bool:
+def is_several(arguments: Sequence[str]) -> bool:
     """Whether the arguments may name more than one dataset: several paths, or a pattern."""
-    return len(typed) > 1 or _is_pattern(typed[0])
-
-
-def matching(typed: Sequence[str]) -> list[Path]:
-    """Return the paths that were typed, patterns expanded and sorted, each path once.
-
-    A name that exists is taken as it is, whichever characters it contains.
-
-    Raises
-    ------
-    CommandError
-        If nothing matches a pattern.
-    """
-    found: dict[Path, None] = {}
-    for text in typed:
-        paths = sorted(glob.glob(text, recursive=True)) if _is_pattern(text) else [text]
-        if not paths:
-            raise CommandError(f"{text}: no file or folder matches this pattern")
-        found.update(dict.fromkeys(map(Path, paths)))
-    return list(found)
+    return len(arguments) > 1 or _is_pattern(arguments[0])
 
 
 def process_datasets(
@@ -85,7 +67,7 @@ def process_datasets(
 ) -> int:
     """Process each dataset of `options.paths`, show the results, and return the exit status.
 
-    A dataset that cannot be processed is reported on stderr, and the others are processed nevertheless.
+    A dataset that cannot be processed is reported on stderr; the remaining ones are still processed.
 
     Parameters
     ----------
@@ -94,38 +76,74 @@ def process_datasets(
     screen
         Where results are shown.
     verb
-        What is done, for the progress: ``"Checking"``.
+        The label of the progress display: ``"Checking"``.
     process
-        Does it for a path, and shows nothing but a new label of the progress.
+        Processes one dataset without printing; it may relabel the progress display.
     """
     several = is_several(options.paths)
-    paths = matching(options.paths)
-    documents: list[Mapping[str, Any]] = []
+    paths = _expand(options.paths)
+    contents: list[Mapping[str, Any]] = []
     failed = 0
     for number, path in enumerate(paths, start=1):
         count = f" ({number} of {len(paths)})" if several else ""
         try:
-            with screen.busy(f"{verb} {path}{count}") as relabel:
+            with screen.spinner(f"{verb} {path}{count}") as relabel:
                 result = process(path, relabel)
         except UsageError:
             raise
-        except Exception as error:  # also a dataset that is broken in a way that no check foresees
+        except Exception as error:  # also for defects of a dataset that no check anticipates
             failed += 1
             message = error_sentence(error, path)
-            documents.append({"path": str(path), "error": message})
-            screen.complain(message)
+            contents.append({"path": str(path), "error": message})
+            screen.error(message)
             continue
         failed += not result.ok
-        documents.append(result.document)
+        contents.append(result.content)
         if not options.json:
             result.show()
     if options.json and several:
-        screen.data({"datasets": documents})
-    elif options.json and "error" not in documents[0]:
-        screen.data(documents[0])
+        screen.json({"datasets": contents})
+    elif options.json and "error" not in contents[0]:
+        screen.json(contents[0])
     elif several and failed and not options.json:
-        screen.complain(f"{failed} of {len(paths)} datasets failed")
+        screen.error(f"{failed} of {len(paths)} datasets failed")
     return FAILURE if failed else SUCCESS
+
+
+def relative_name(path: Path, root: Path) -> str:
+    """Return the path of a file relative to its dataset, or its name if it is not below `root`."""
+    if path == root:
+        return "."
+    return path.relative_to(root).as_posix() if root in path.parents else path.name
+
+
+def findings_as_json(findings: Iterable[Finding], root: Path) -> list[dict[str, Any]]:
+    return [
+        {"path": relative_name(f.path, root), "what": f.what, "solved": f.solved} for f in findings
+    ]
+
+
+def show_findings(
+    screen: Screen, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
+) -> None:
+    """Print the first findings as a table, and the number of those that only ``--json`` prints."""
+    screen.table(title, columns, rows[:_MAX_FINDING_ROWS])
+    if len(rows) > _MAX_FINDING_ROWS:
+        screen.line(f"  ... and {len(rows) - _MAX_FINDING_ROWS} more; --json prints all")
+
+
+def _expand(arguments: Sequence[str]) -> list[Path]:
+    """Return the paths, patterns expanded and sorted, each path once.
+
+    An existing name is a path even if it contains pattern characters. A pattern without a match is a CommandError.
+    """
+    found: dict[Path, None] = {}
+    for text in arguments:
+        paths = sorted(glob.glob(text, recursive=True)) if _is_pattern(text) else [text]
+        if not paths:
+            raise CommandError(f"{text}: no file or directory matches this pattern")
+        found.update(dict.fromkeys(map(Path, paths)))
+    return list(found)
 
 
 def _is_pattern(text: str) -> bool:

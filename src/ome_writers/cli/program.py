@@ -1,4 +1,4 @@
-"""The program ``ome-writers``: the table of commands, and what becomes of their errors."""
+"""The program ``ome-writers``: the table of commands, the parser, and the exit status of each error."""
 
 from __future__ import annotations
 
@@ -61,57 +61,56 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments
-        What the user typed after the program's name; None means ``sys.argv[1:]``.
+        The words after the program's name; None means ``sys.argv[1:]``.
 
     Returns
     -------
     int
-        The exit status: 0 done, 1 failed, 2 usage error, 130 Ctrl-C.
+        The exit status: 0 success, 1 failure, 2 usage error, 130 Ctrl-C.
     """
-    command_line = parser()
+    parser = build_parser()
     try:
-        _refuse_unknown_command(command_line, sys.argv[1:] if arguments is None else arguments)
-        options, unknown = command_line.parse_known_args(arguments)
+        _refuse_unknown_command(parser, sys.argv[1:] if arguments is None else arguments)
+        options, unknown = parser.parse_known_args(arguments)
         if unknown:
             _refuse_unknown_arguments(options.parser, unknown)
-    except SystemExit as done:  # argparse has said what was wrong, or shown the help
-        return int(done.code or 0)
+    except SystemExit as exit_:  # argparse has printed the error or the help
+        return int(exit_.code or 0)
     command: Command | None = options.command
     if command is None:
-        command_line.print_help(sys.stderr)
+        parser.print_help(sys.stderr)
         return USAGE
     screen = SafeScreen(open_screen())
-    # tifffile logs what is wrong in a file; here that is said as an error or a finding
+    # tifffile logs the defects of a file; commands report them as errors or findings
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
     path = getattr(options, "path", None)
     try:
         return command.run(options, screen)
     except BrokenPipeError:
-        # Whoever read our output has seen enough (`| head`). Python would complain again when it
-        # flushes stdout at exit, so what is left goes nowhere.
+        # The reader has closed the pipe (`| head`). Redirect stdout, so that the flush at exit does not raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
     except Exception as error:
         if path is None and not isinstance(error, (CommandError, OMEWritersError, OSError)):
             raise
-        screen.complain(error_sentence(error, path))
+        screen.error(error_sentence(error, path))
         return USAGE if isinstance(error, UsageError) else FAILURE
     except KeyboardInterrupt:
-        screen.complain(command.interrupted)
+        screen.error(command.interrupted)
         return INTERRUPTED
 
 
 def script() -> NoReturn:
-    """Run the command that was typed, and end the process with its status.
+    """Run the command in `sys.argv` and exit with its status.
 
-    Micro-Manager's core, which the demo loads, now and then crashes a process that takes it down at its end; when the
-    command has succeeded everything is on disk, and the process ends without that.
+    Micro-Manager's core, which the demo loads, occasionally crashes the process during interpreter shutdown. After a
+    success all data is on disk, so the process then exits without shutdown.
     """
     # None where they are closed (`>&-`), and on Windows without a console
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 # open until the process ends
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 # likewise
     for stream in (sys.stdout, sys.stderr):
-        # a character that the encoding of a console or pipe does not have (cp1252, ASCII) is no reason to fail
+        # escape characters that the encoding of the console or pipe lacks (cp1252, ASCII) instead of raising
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     status = main()
@@ -122,19 +121,32 @@ def script() -> NoReturn:
     sys.exit(status)
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors show what was typed without control characters."""
+class CommandParser(argparse.ArgumentParser):
+    """An argument parser whose errors show control characters as escapes."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong with the arguments, and exit."""
         super().error(printable(message))
 
+    @property
+    def actions(self) -> tuple[argparse.Action, ...]:
+        """The arguments of this parser."""
+        return tuple(self._actions)
 
-def parser() -> argparse.ArgumentParser:
+
+def build_parser() -> CommandParser:
     """Return the parser of the whole command line."""
+    return _parsers()[0]
+
+
+def command_parsers() -> dict[str, CommandParser]:
+    """Return the parser of each command, by its name."""
+    return _parsers()[1]
+
+
+def _parsers() -> tuple[CommandParser, dict[str, CommandParser]]:
     from ome_writers import __version__
 
-    parser = _Parser(
+    parser = CommandParser(
         prog="ome-writers",
         description="Stream microscope camera frames to OME-Zarr and OME-TIFF.",
         epilog="`ome-writers COMMAND --help` shows a command's options and examples.",
@@ -143,10 +155,11 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ome-writers {__version__}")
     parser.set_defaults(command=None, parser=parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    children: dict[str, CommandParser] = {}
     for command in COMMANDS:
         width = max(len(line) for line, _ in command.examples)
         examples = (f"  {line:<{width}}  # {what}" for line, what in command.examples)
-        child = commands.add_parser(
+        child = children[command.name] = commands.add_parser(
             command.name,
             help=command.summary,
             description=command.summary + ".",
@@ -155,37 +168,35 @@ def parser() -> argparse.ArgumentParser:
         )
         command.arguments(child)
         child.set_defaults(command=command, parser=child)
-    return parser
+    return parser, children
 
 
-def _refuse_unknown_command(command_line: argparse.ArgumentParser, typed: Sequence[str]) -> None:
-    """Exit with a usage error that names the commands most like the one that was typed, if that does not exist."""
+def _refuse_unknown_command(parser: CommandParser, arguments: Sequence[str]) -> None:
+    """Exit with a usage error that suggests similar commands if the first argument is not a command."""
     names = [command.name for command in COMMANDS]
-    word = typed[0] if typed else "-"
+    word = arguments[0] if arguments else "-"
     if word.startswith("-") or word in names:
         return
     close = [f"`{name}`" for name in get_close_matches(word.lower(), names)]
     hint = f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(names)}"
     if Path(word).exists():
-        hint = f"name a command before the path, as in `{command_line.prog} info {word}`"
-    command_line.error(f"unknown command {word!r}; {hint}")
+        hint = f"name a command before the path, as in `{parser.prog} info {word}`"
+    parser.error(f"unknown command {word!r}; {hint}")
 
 
-def _refuse_unknown_arguments(
-    command_line: argparse.ArgumentParser, unknown: Sequence[str]
-) -> NoReturn:
-    """Exit with a usage error that names the options most like the first unknown argument."""
-    words = [word for action in command_line._actions for word in action.option_strings]
-    close = get_close_matches(unknown[0].partition("=")[0], words)
+def _refuse_unknown_arguments(parser: CommandParser, unknown: Sequence[str]) -> NoReturn:
+    """Exit with a usage error that suggests options similar to the first unknown argument."""
+    options = [option for action in parser.actions for option in action.option_strings]
+    close = get_close_matches(unknown[0].partition("=")[0], options)
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
-    command_line.error(f"unknown arguments: {' '.join(unknown)}{hint}")
+    parser.error(f"unknown arguments: {' '.join(unknown)}{hint}")
 
 
 def _statuses(command: Command) -> str:
     rows = {
-        SUCCESS: "done",
+        SUCCESS: "success",
         FAILURE: command.failure,
-        USAGE: "usage error: an argument makes no sense, whatever the dataset",
+        USAGE: "usage error: an argument is invalid for any dataset",
         INTERRUPTED: "interrupted by Ctrl-C",
     }
     return "\n".join(f"  {status:>3}  {meaning}" for status, meaning in rows.items())

@@ -1,4 +1,4 @@
-"""``ome-writers completion``: shells complete what the parsers know."""
+"""``ome-writers completion``: bash, zsh and fish complete the parsers' options."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ from ome_writers.cli.program import COMMANDS
 def test_bash_completes(
     typed: str, completed: set[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Bash offers the commands first, then the options of that command, and the words that an option takes."""
     assert main(["completion", "bash"]) == 0
     words = ["ome-writers", *typed.split()]
-    ask = (
+    query = (
         f"\nCOMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _ome_writers;"
         ' printf "%s\\n" "${COMPREPLY[@]}"'
     )
     done = subprocess.run(
-        ["bash", "-c", capsys.readouterr().out + ask], capture_output=True, text=True, timeout=30
+        ["bash", "-c", capsys.readouterr().out + query], capture_output=True, text=True, timeout=30
     )
     assert done.stderr == ""
     assert set(done.stdout.split()) == completed
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_each_shell_knows_every_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is printed for a shell names all commands."""
+def test_script_of_each_shell_names_every_command(
+    shell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["completion", shell]) == 0
     printed = capsys.readouterr().out
     assert all(command.name in printed for command in COMMANDS)

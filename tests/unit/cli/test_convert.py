@@ -1,4 +1,4 @@
-"""``ome-writers convert`` from the outside."""
+"""``ome-writers convert`` as a command."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "a.ome.zarr"
 
 
-def test_converts_and_says_so(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The result is said on stdout, progress on stderr, and the file is what was asked for."""
+def test_result_on_stdout_progress_on_stderr(
+    source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     target = source.with_name("b.ome.tiff")
     assert main(["convert", str(source), str(target), "--verify", "--compression", "deflate"]) == 0
     streams = capsys.readouterr()
-    assert "every frame reads as in the source" in streams.out
+    assert "every frame equals the source" in streams.out
     assert "Written: 6/6" in streams.err
     assert "Verified: 6/6" in streams.err
     with tifffile.TiffFile(target) as file:
@@ -40,22 +41,22 @@ def test_converts_and_says_so(source: Path, capsys: pytest.CaptureFixture[str]) 
         assert [page.asarray()[0, 0] for page in file.pages] == list(range(6))
 
 
-def test_json_says_what_was_done(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """``--json`` prints one document, and options of chunks and engine are heard."""
+def test_json_and_chunk_options(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = source.with_name("b.ome.zarr")
     options = ["--chunk", "t=3,y=2", "--shard", "y=2", "--engine", "tensorstore", "--json"]
     assert main(["convert", str(source), str(target), *options]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert (said["destination"], said["frames"], said["images"]) == (str(target), 6, 1)
-    assert said["bytes_on_disk"] == sum(f.stat().st_size for f in target.rglob("*") if f.is_file())
+    result = json.loads(capsys.readouterr().out)
+    assert (result["destination"], result["frames"], result["images"]) == (str(target), 6, 1)
+    assert result["bytes_on_disk"] == sum(
+        f.stat().st_size for f in target.rglob("*") if f.is_file()
+    )
     array = json.loads((target / "0" / "zarr.json").read_bytes())
     assert array["codecs"][0]["configuration"]["chunk_shape"] == [3, 1, 2, 6]
 
 
-def test_cameras_of_different_size_become_a_dataset_each(
+def test_images_of_different_size_become_one_dataset_each(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Images that one dataset cannot hold are converted image by image, and each is named on stderr."""
     dimensions = [
         Dimension(name="t", count=3),
         Dimension(name="cam", type="other", coords=[Camera(name="A"), Camera(name="B", width=9)]),
@@ -70,33 +71,33 @@ def test_cameras_of_different_size_become_a_dataset_each(
     assert main(["convert", str(source), str(target), "--verify"]) == 0
     streams = capsys.readouterr()
     for number, width in enumerate((6, 9)):
-        made = tmp_path / f"b_{number}.ome.tiff"
-        assert f"image {number} of 2 becomes {made}" in streams.err
-        with tifffile.TiffFile(made) as file:
+        path = tmp_path / f"b_{number}.ome.tiff"
+        assert f"image {number} of 2 becomes {path}" in streams.err
+        with tifffile.TiffFile(path) as file:
             pages = [page.asarray() for page in file.pages]
         assert [page.shape for page in pages] == [(4, width)] * 3
         assert [page[0, 0] for page in pages] == [number, number + 2, number + 4]
     assert not target.exists()
     assert main(["convert", str(source), str(target), "--image", "1", "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert (said["destination"], said["frames"]) == (str(target), 3)
+    result = json.loads(capsys.readouterr().out)
+    assert (result["destination"], result["frames"]) == (str(target), 3)
     assert main(["convert", str(source), str(tmp_path / "c.ome.zarr"), "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert [one["frames"] for one in said["datasets"]] == [3, 3]
+    result = json.loads(capsys.readouterr().out)
+    assert [one["frames"] for one in result["datasets"]] == [3, 3]
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["SOURCE", "b.dat"], 2, "its name does not say the format"),
-        (["SOURCE", "b.ome.tiff", "--engine", "direct"], 2, "direct does not write what"),
+        (["SOURCE", "b.dat"], 2, "the suffix does not select a format"),
+        (["SOURCE", "b.ome.tiff", "--engine", "direct"], 2, "direct does not write the format of"),
         (["SOURCE", "a.ome.zarr", "--overwrite"], 1, "is the source"),
         (["SOURCE", "b.ome.zarr", "--chunk", "k=3"], 1, "--chunk names ['k']"),
-        (["SOURCE", "b.ome.zarr", "--chunk", "t"], 2, "does not give axes their extent"),
-        (["SOURCE", "b.ome.zarr", "--chunk", "t=0"], 2, "does not give axes their extent"),
-        (["SOURCE", "b.ome.zarr", "--chunk", "y=2,y=3"], 2, "'y=2,y=3' names y twice"),
+        (["SOURCE", "b.ome.zarr", "--chunk", "t"], 2, "is not a list of AXIS=SIZE"),
+        (["SOURCE", "b.ome.zarr", "--chunk", "t=0"], 2, "is not a list of AXIS=SIZE"),
+        (["SOURCE", "b.ome.zarr", "--chunk", "y=2,y=3"], 2, "'y=2,y=3' contains axis y twice"),
         (["SOURCE", "b.ome.tiff", "--shard", "t=2"], 2, "OME-TIFF has neither chunks nor shards"),
-        (["SOURCE", "there.ome.zarr"], 1, "or say --overwrite to replace it"),
+        (["SOURCE", "there.ome.zarr"], 1, "--overwrite to replace it"),
         (["missing.ome.zarr", "b.ome.zarr"], 1, "missing.ome.zarr does not exist"),
         (["SOURCE"], 2, "required: DEST"),
         (
@@ -104,10 +105,10 @@ def test_cameras_of_different_size_become_a_dataset_each(
             2,
             "is a URL, and ome-writers writes to local paths only",
         ),
-        (["SOURCE", "b.png"], 2, "let it end in .ome.zarr or .ome.tiff"),
+        (["SOURCE", "b.png"], 2, "use .ome.zarr or .ome.tiff"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_sentence(
+def test_error_is_one_sentence_and_nothing_is_written(
     source: Path,
     arguments: list[str],
     status: int,
@@ -115,7 +116,6 @@ def test_what_cannot_be_done_is_said_in_a_sentence(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A mistake ends with a status other than 0 and one sentence that names it; nothing is written."""
     monkeypatch.chdir(source.parent)
     (source.parent / "there.ome.zarr").mkdir()
     before = sorted(source.parent.iterdir())

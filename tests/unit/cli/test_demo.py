@@ -1,6 +1,6 @@
-"""``ome-writers demo``: the demo camera, an unmodified pymmcore-plus, an independent reader.
+"""``ome-writers demo``: the demo camera, an unmodified pymmcore-plus, a third-party reader.
 
-Micro-Manager's core gets a process of its own each time: it shares one badly with whatever other tests have loaded.
+Each test runs Micro-Manager's core in a new process, because it is unstable next to libraries that other tests load.
 """
 
 from __future__ import annotations
@@ -14,45 +14,40 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ome_writers.cli.demo.acquisition import Delivered
-from ome_writers.cli.demo.third_party_readers import look
+from ome_writers.cli.demo.acquisition import DeliveredFrame
+from ome_writers.cli.demo.third_party_readers import open_with_third_party_reader
 
 pytestmark = [pytest.mark.camera, pytest.mark.timeout(240)]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Return an empty folder, in which the demo runs."""
-    return tmp_path
-
-
-def _run(folder: Path, *arguments: str, without: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the demo as a program, a module of this name missing."""
+def _run(tmp_path: Path, *arguments: str, without: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the demo as a program, as if the module `without` were not installed."""
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({without.split()!r})); "
         "sys.argv.insert(1, 'demo'); from ome_writers.cli import script; script()"
     )
     command = [sys.executable, "-X", "faulthandler", "-c", code, *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=110)
-    if done.returncode < 0:  # seen once in dozens of runs on a busy machine: the core's own threads
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=110)
+    if (
+        done.returncode < 0
+    ):  # a crash in the core's threads, once in dozens of runs on a busy machine
         print(done.stderr)
         again = [*command, "--overwrite"]
-        done = subprocess.run(again, cwd=folder, capture_output=True, text=True, timeout=110)
+        done = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True, timeout=110)
     return done
 
 
-def _demo(folder: Path, *arguments: str, without: str = "") -> dict[str, Any]:
-    """Run a demo of two time points that must succeed, and return its report."""
-    done = _run(folder, "--timepoints", "2", "--json", *arguments, without=without)
+def _demo(tmp_path: Path, *arguments: str, without: str = "") -> dict[str, Any]:
+    """Run a successful demo of two time points; return its JSON."""
+    done = _run(tmp_path, "--timepoints", "2", "--json", *arguments, without=without)
     assert done.returncode == 0, done.stdout + done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     return report
 
 
 @pytest.mark.parametrize("name", ["run.ome.zarr", "run.ome.tiff"])
-def test_demo_writes_what_the_camera_delivered(folder: Path, name: str) -> None:
-    """Every frame is on disk as delivered, and the report says axes, shape, channels, status."""
-    result = _demo(folder, name)
+def test_demo_writes_what_the_camera_delivered(tmp_path: Path, name: str) -> None:
+    result = _demo(tmp_path, name)
     assert (result["frames_planned"], result["frames_delivered"]) == (40, 40)
     assert result["frames_wrong"] == 0
     sizes = dict(zip(result["axes"], result["shape"], strict=True))
@@ -64,10 +59,10 @@ def test_demo_writes_what_the_camera_delivered(folder: Path, name: str) -> None:
     assert result["status"] == "complete"
 
 
-def test_the_demo_camera_keeps_to_its_memory() -> None:
-    """No pixels are dropped: with 16-bit pixels the demo camera would write beyond its memory (mm-test-adapters 12)."""
+def test_demo_camera_without_drop_pixels() -> None:
+    """With DropPixels and 16-bit pixels the demo camera writes out of bounds (mm-test-adapters 12)."""
     code = """if True:
-        from ome_writers.cli.demo.acquisition import _end_notifications, open_microscope
+        from ome_writers.cli.demo.acquisition import open_microscope, stop_notifications
 
         core = open_microscope(1).core
         frames = set()
@@ -75,77 +70,72 @@ def test_the_demo_camera_keeps_to_its_memory() -> None:
             core.snapImage()
             frames.add(core.getImage().tobytes())
         wild = [core.getProperty("Camera", name) for name in ("DropPixels", "SaturatePixels")]
-        _end_notifications(core)
+        stop_notifications(core)
         print(len(frames), *wild)
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=110)
     assert done.stdout.split() == ["40", "0", "0"], done.stderr
 
 
-def test_demo_draws_a_contact_sheet(folder: Path) -> None:
-    """The picture has a bright and a dark side in each of its four rows and two columns."""
+def test_demo_draws_a_contact_sheet(tmp_path: Path) -> None:
+    """Each of the four rows and two columns has contrast."""
     from PIL import Image
 
-    result = _demo(folder, "run.ome.zarr")
-    picture = np.asarray(Image.open(folder / result["picture"]).convert("L"), float)
+    result = _demo(tmp_path, "run.ome.zarr")
+    picture = np.asarray(Image.open(tmp_path / result["picture"]).convert("L"), float)
     for row in range(4):
         for column in range(2):
             top, left = 58 + row * 166, 110 + column * 166
             assert picture[top : top + 160, left : left + 160].std() > 20
 
 
-def test_demo_takes_the_next_free_name(folder: Path) -> None:
-    """Without a name, what is there stays and the next free name is taken."""
-    (folder / "demo.ome.zarr").mkdir()
-    assert _demo(folder)["path"] == "demo-1.ome.zarr"
-    assert not list((folder / "demo.ome.zarr").iterdir())
+def test_demo_uses_next_unused_name(tmp_path: Path) -> None:
+    (tmp_path / "demo.ome.zarr").mkdir()
+    assert _demo(tmp_path)["path"] == "demo-1.ome.zarr"
+    assert not list((tmp_path / "demo.ome.zarr").iterdir())
 
 
-def test_demo_does_not_replace_unasked(folder: Path) -> None:
-    """A name that is taken is refused; ``--overwrite`` replaces what this library wrote."""
-    _demo(folder, "run.ome.zarr")
-    before = (folder / "run.ome.zarr" / "zarr.json").stat().st_mtime_ns
-    done = _run(folder, "run.ome.zarr")
+def test_demo_replaces_dataset_only_with_overwrite(tmp_path: Path) -> None:
+    _demo(tmp_path, "run.ome.zarr")
+    before = (tmp_path / "run.ome.zarr" / "zarr.json").stat().st_mtime_ns
+    done = _run(tmp_path, "run.ome.zarr")
     assert done.returncode == 1
-    assert "run.ome.zarr exists; give another name, or --overwrite" in done.stderr
-    assert (folder / "run.ome.zarr" / "zarr.json").stat().st_mtime_ns == before
-    assert _demo(folder, "run.ome.zarr", "--overwrite")["frames_wrong"] == 0
+    assert "run.ome.zarr already exists; choose another name, or pass --overwrite" in done.stderr
+    assert (tmp_path / "run.ome.zarr" / "zarr.json").stat().st_mtime_ns == before
+    assert _demo(tmp_path, "run.ome.zarr", "--overwrite")["frames_wrong"] == 0
 
 
-def test_demo_replaces_no_picture_without_overwrite(folder: Path) -> None:
-    """An existing picture is refused before anything is acquired; ``--overwrite`` replaces it."""
-    (folder / "run.png").write_bytes(b"mine")
-    done = _run(folder, "run.ome.zarr", "--timepoints", "1")
+def test_demo_replaces_contact_sheet_only_with_overwrite(tmp_path: Path) -> None:
+    """An existing contact sheet is refused before the acquisition."""
+    (tmp_path / "run.png").write_bytes(b"mine")
+    done = _run(tmp_path, "run.ome.zarr", "--timepoints", "1")
     assert done.returncode == 1
-    assert "run.png exists" in done.stderr
+    assert "run.png already exists" in done.stderr
     assert "--overwrite" in done.stderr
-    assert [path.name for path in folder.iterdir()] == ["run.png"]
-    assert (folder / "run.png").read_bytes() == b"mine"
-    _demo(folder, "run.ome.zarr", "--overwrite")
-    assert (folder / "run.png").read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in tmp_path.iterdir()] == ["run.png"]
+    assert (tmp_path / "run.png").read_bytes() == b"mine"
+    _demo(tmp_path, "run.ome.zarr", "--overwrite")
+    assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_demo_never_replaces_what_is_not_ours(folder: Path) -> None:
-    """``--overwrite`` refuses a folder that this library did not write, and leaves it alone."""
-    (folder / "mine.ome.zarr").mkdir()
-    (folder / "mine.ome.zarr" / "thesis.txt").write_text("precious")
-    done = _run(folder, "mine.ome.zarr", "--overwrite", "--timepoints", "1")
+def test_demo_overwrite_refuses_foreign_directory(tmp_path: Path) -> None:
+    (tmp_path / "mine.ome.zarr").mkdir()
+    (tmp_path / "mine.ome.zarr" / "thesis.txt").write_text("precious")
+    done = _run(tmp_path, "mine.ome.zarr", "--overwrite", "--timepoints", "1")
     assert done.returncode == 1
-    assert (folder / "mine.ome.zarr" / "thesis.txt").read_text() == "precious"
+    assert (tmp_path / "mine.ome.zarr" / "thesis.txt").read_text() == "precious"
     assert "Traceback" not in done.stderr
 
 
-def test_demo_refuses_a_name_without_a_format(folder: Path) -> None:
-    """A name that says no format ends with a sentence, and nothing is written."""
-    done = _run(folder, "run")
+def test_demo_refuses_name_without_suffix(tmp_path: Path) -> None:
+    done = _run(tmp_path, "run")
     assert done.returncode == 2
-    assert "let it end in .ome.zarr or .ome.tiff" in done.stderr
-    assert not list(folder.iterdir())
+    assert "use .ome.zarr or .ome.tiff" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
-def test_demo_shows_a_table(folder: Path) -> None:
-    """For people, the result is a table, and the progress goes to stderr."""
-    done = _run(folder, "run.ome.zarr", "--timepoints", "1")
+def test_demo_shows_a_table(tmp_path: Path) -> None:
+    done = _run(tmp_path, "run.ome.zarr", "--timepoints", "1")
     assert done.returncode == 0, done.stderr
     for words in ("opened with", "t, c, z, y, x", "DAPI, FITC", "frames/s", "complete", "run.png"):
         assert words in done.stdout
@@ -156,41 +146,39 @@ def test_demo_shows_a_table(folder: Path) -> None:
     ("module", "name"),
     [("pymmcore_plus", "pymmcore-plus"), ("PIL", "pillow")],
 )
-def test_a_missing_library_is_named(folder: Path, module: str, name: str) -> None:
-    """A library that is not installed is named before anything is written, with the command."""
-    done = _run(folder, "run.ome.zarr", "--timepoints", "1", without=module)
+def test_missing_library_is_named_before_acquisition(
+    tmp_path: Path, module: str, name: str
+) -> None:
+    done = _run(tmp_path, "run.ome.zarr", "--timepoints", "1", without=module)
     assert done.returncode == 1
     error = done.stderr
     assert f"needs {name}, which is not installed" in error
     assert "pip install 'ome-writers[demo]'" in error
-    assert not list(folder.iterdir())
+    assert not list(tmp_path.iterdir())
 
 
-def test_the_witness_notices_a_wrong_frame(folder: Path) -> None:
-    """A frame that is not at its place, or differs, is found."""
-    _demo(folder, "run.ome.zarr")
-    seen = look(folder / "run.ome.zarr")
+def test_mismatches_finds_wrong_and_missing_frames(tmp_path: Path) -> None:
+    _demo(tmp_path, "run.ome.zarr")
+    dataset = open_with_third_party_reader(tmp_path / "run.ome.zarr")
     wrong = (
-        Delivered({"t": 0, "p": 0, "c": 0, "z": 0}, checksum=12345),
-        Delivered({"t": 0, "p": 7, "c": 0, "z": 0}, checksum=12345),
+        DeliveredFrame({"t": 0, "p": 0, "c": 0, "z": 0}, checksum=12345),
+        DeliveredFrame({"t": 0, "p": 7, "c": 0, "z": 0}, checksum=12345),
     )
-    assert seen.mismatches(wrong) == list(wrong)
+    assert dataset.mismatches(wrong) == list(wrong)
 
 
-def test_the_witness_reads_without_zarr_python(folder: Path) -> None:
-    """Where zarr-python 3 is missing (Python 3.10), tensorstore is the reader."""
-    result = _demo(folder, "run.ome.zarr", without="zarr")
+def test_tensorstore_reads_without_zarr_python(tmp_path: Path) -> None:
+    """Python 3.10 has no zarr-python 3."""
+    result = _demo(tmp_path, "run.ome.zarr", without="zarr")
     assert result["reader"].startswith("tensorstore")
     assert result["frames_wrong"] == 0
 
 
 @pytest.mark.parametrize("name", ["s3://bucket/run.ome.zarr", "run.png"])
-def test_demo_refuses_urls_and_foreign_formats(folder: Path, name: str) -> None:
-    """A target that cannot be written is a usage error in one sentence; nothing appears in the folder."""
-    done = _run(folder, name)
+def test_demo_refuses_urls_and_foreign_formats(tmp_path: Path, name: str) -> None:
+    """A target that cannot be written is a usage error in one sentence; nothing appears in the tmp_path."""
+    done = _run(tmp_path, name)
     assert done.returncode == 2, done.stdout + done.stderr
-    assert (
-        "local paths only" in done.stderr or "let it end in .ome.zarr or .ome.tiff" in done.stderr
-    )
+    assert "local paths only" in done.stderr or "use .ome.zarr or .ome.tiff" in done.stderr
     assert "Traceback" not in done.stderr
-    assert not list(folder.iterdir())
+    assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""``ome-writers info`` describes datasets of ours and of others."""
+"""``ome-writers info`` describes datasets of this library and of others."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ome_writers import (
     dims_from_standard_axes,
 )
 from ome_writers.cli import main
-from ome_writers.cli.commands.info import ROWS
+from ome_writers.cli.commands.info import MAX_IMAGE_ROWS
 from ome_writers.cli.description import describe
 
 
 def write(path: Path, *, positions: list[Any] | None = None, **more: Any) -> AcquisitionSettings:
-    """Write a dataset of 2 time points, 2 channels and 24 x 32 pixels, each frame its number."""
+    """Write 2 time points, 2 channels and 24 x 32 pixels; each frame contains its number."""
     sizes: dict[str, Any] = {"t": 2, "c": ["DAPI", "FITC"], "y": 24, "x": 32}
     dimensions = dims_from_standard_axes(sizes)
     if positions is not None:
@@ -36,8 +36,7 @@ def write(path: Path, *, positions: list[Any] | None = None, **more: Any) -> Acq
     return settings
 
 
-def test_describes_one_zarr_image(tmp_path: Path) -> None:
-    """An OME-Zarr image is described with its axes, channels, chunks, frames and status."""
+def test_describe_zarr_image(tmp_path: Path) -> None:
     path = tmp_path / "one.ome.zarr"
     write(path, compression="blosc-zstd")
     description = describe(path)
@@ -57,8 +56,7 @@ def test_describes_one_zarr_image(tmp_path: Path) -> None:
     assert image.storage == "chunks 1x1x24x32, blosc"
 
 
-def test_describes_a_collection(tmp_path: Path) -> None:
-    """Each position of an OME-Zarr collection is an image with the position's name."""
+def test_describe_collection(tmp_path: Path) -> None:
     path = tmp_path / "two.ome.zarr"
     write(path, positions=["left", "right"])
     description = describe(path)
@@ -69,8 +67,7 @@ def test_describes_a_collection(tmp_path: Path) -> None:
     ]
 
 
-def test_describes_a_plate(tmp_path: Path) -> None:
-    """The fields of a plate are listed with their well's path."""
+def test_describe_plate(tmp_path: Path) -> None:
     path = tmp_path / "plate.ome.zarr"
     positions = [Position(name="f", plate_row="B", plate_column=str(n)) for n in (1, 3)]
     write(path, positions=positions, plate=Plate.from_standard_wells(24))
@@ -79,8 +76,7 @@ def test_describes_a_plate(tmp_path: Path) -> None:
     assert [image.path.rsplit("/", 1)[0] for image in description.images] == ["B/1", "B/3"]
 
 
-def test_says_shards_and_steps(tmp_path: Path) -> None:
-    """Shards, and the step and unit of an axis, are said."""
+def test_describe_shards_and_scales(tmp_path: Path) -> None:
     path = tmp_path / "sharded.ome.zarr"
     settings = AcquisitionSettings(
         root_path=path,
@@ -101,7 +97,7 @@ def test_says_shards_and_steps(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
 def test_units_are_the_same_in_both_formats(tmp_path: Path, suffix: str) -> None:
-    """The step of an axis has the unit's symbol for people, and its NGFF name in JSON, in both formats."""
+    """Text shows the unit's symbol, JSON its NGFF name."""
     settings = AcquisitionSettings(
         root_path=tmp_path / f"run{suffix}",
         dimensions=[
@@ -127,16 +123,15 @@ def test_units_are_the_same_in_both_formats(tmp_path: Path, suffix: str) -> None
 
 
 @pytest.mark.parametrize("metadata", ["redundant", "master-tiff", "companion-file"])
-def test_describes_a_set_of_tiff_files(tmp_path: Path, metadata: str) -> None:
-    """A TIFF set is described alike from its folder and from any file of it."""
+def test_describe_tiff_set_from_any_file(tmp_path: Path, metadata: str) -> None:
     path = tmp_path / "set.ome.tiff"
     settings = write(
         path, positions=["left", "right"], format=OmeTiffFormat(multi_file_metadata=metadata)
     )
     folder = Path(settings.output_path)
     files = sorted(folder.glob("*.ome.tiff"))
-    for place in (folder, *files):
-        description = describe(place)
+    for path in (folder, *files):
+        description = describe(path)
         assert (description.format, description.layout) == ("OME-TIFF", "collection")
         assert [image.name for image in description.images] == ["left", "right"]
         assert [image.path for image in description.images] == [file.name for file in files]
@@ -147,8 +142,7 @@ def test_describes_a_set_of_tiff_files(tmp_path: Path, metadata: str) -> None:
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])
 @pytest.mark.parametrize("bigtiff", [False, True])
-def test_describes_a_tiff_of_others(tmp_path: Path, byteorder: Any, bigtiff: bool) -> None:
-    """An OME-TIFF of another program is described, classic or Big, of either byte order."""
+def test_describe_third_party_tiff(tmp_path: Path, byteorder: Any, bigtiff: bool) -> None:
     import tifffile
 
     path = tmp_path / "theirs.ome.tif"
@@ -172,21 +166,21 @@ def test_describes_a_tiff_of_others(tmp_path: Path, byteorder: Any, bigtiff: boo
     assert (image.dtype, image.channels, image.storage) == ("float32", ("a", "b"), "deflate")
 
 
-def test_shows_the_first_images_of_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of a large collection the first images are shown, and all of them with ``--all``."""
+def test_first_images_without_all_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "many.ome.zarr"
-    write(path, positions=[f"name{n:02}" for n in range(ROWS + 2)])
+    write(path, positions=[f"name{n:02}" for n in range(MAX_IMAGE_ROWS + 2)])
     assert main(["info", str(path)]) == 0
     short = capsys.readouterr().out
     assert "name00" in short
-    assert f"name{ROWS}" not in short
+    assert f"name{MAX_IMAGE_ROWS}" not in short
     assert "and 2 more; --all shows them" in short
     assert main(["info", str(path), "--all"]) == 0
-    assert f"name{ROWS + 1}" in capsys.readouterr().out
+    assert f"name{MAX_IMAGE_ROWS + 1}" in capsys.readouterr().out
 
 
 def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """``--json`` prints the same facts as one document."""
     path = tmp_path / "one.ome.zarr"
     write(path)
     assert main(["info", str(path), "--json"]) == 0
@@ -195,8 +189,7 @@ def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert content["images"][0]["axes"][0]["name"] == "t"
 
 
-def test_describes_a_dataset_while_it_is_written(tmp_path: Path) -> None:
-    """A dataset whose stream is open has the status ``writing``, and says how many of its frames are on disk."""
+def test_describe_while_writing(tmp_path: Path) -> None:
     path = tmp_path / "live.ome.zarr"
     dimensions = dims_from_standard_axes({"t": 3, "y": 8, "x": 8})
     settings = AcquisitionSettings(root_path=path, dimensions=dimensions, dtype="uint8")
@@ -220,15 +213,14 @@ def test_describes_a_dataset_while_it_is_written(tmp_path: Path) -> None:
         (lambda path: _zarr_json(path, "{}"), "its attributes have no `ome`"),
         (
             lambda path: _zarr_json(path, '{"attributes": {"ome": {"multiscales": []}}}'),
-            "is no valid OME-Zarr 0.5",
+            "is not a valid OME-Zarr 0.5",
         ),
         (lambda path: (path.mkdir(), (path / ".zattrs").write_text("{}")), "is a Zarr v2 store"),
     ],
 )
-def test_what_it_cannot_describe_is_said(
+def test_error_names_path_and_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], make: Any, message: str
 ) -> None:
-    """Anything else ends with status 1 and a sentence that says what it is."""
     path = tmp_path / "thing"
     make(path)
     assert main(["info", str(path)]) == 1
@@ -237,8 +229,9 @@ def test_what_it_cannot_describe_is_said(
     assert str(path) in error
 
 
-def test_a_plain_tiff_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A TIFF without OME-XML is refused."""
+def test_tiff_without_ome_xml_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     import tifffile
 
     path = tmp_path / "plain.tif"
@@ -252,16 +245,17 @@ def _zarr_json(path: Path, text: str) -> None:
     (path / "zarr.json").write_text(text)
 
 
-@pytest.mark.parametrize("told", [0, 1, 4])
-def test_the_frames_of_a_tiff_are_those_that_were_written(tmp_path: Path, told: int) -> None:
-    """An OME-TIFF of ours says how many frames came, however many of them came with metadata."""
-    pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
+@pytest.mark.parametrize("with_metadata", [0, 1, 4])
+def test_frame_count_of_tiff_with_partial_frame_metadata(
+    tmp_path: Path, with_metadata: int
+) -> None:
+    pytest.importorskip("tifffile", reason="the OME-TIFF engine requires it")
     path = tmp_path / "one.ome.tiff"
     dims = dims_from_standard_axes({"t": 6, "y": 8, "x": 8})
     stream = create_stream(AcquisitionSettings(root_path=path, dimensions=dims, dtype="uint8"))
     assert describe(path).frames == "0 of 6 frames"
     for number in range(4):
-        facts = {"number": number} if number < told else None
-        stream.append(np.ones((8, 8), "uint8"), frame_metadata=facts)
+        metadata = {"number": number} if number < with_metadata else None
+        stream.append(np.ones((8, 8), "uint8"), frame_metadata=metadata)
     stream.close()
     assert describe(path).frames == "4 of 6 frames"

@@ -1,4 +1,4 @@
-"""The program: help, exit statuses, and errors in one sentence."""
+"""The program: help, exit statuses and error messages."""
 
 from __future__ import annotations
 
@@ -26,17 +26,15 @@ if TYPE_CHECKING:
 def test_help_of_a_command_has_examples(
     command: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """``COMMAND --help`` succeeds, says what it does and shows every example."""
     assert main([command.name, "--help"]) == 0
     output = capsys.readouterr().out
     assert command.summary in " ".join(output.split())
-    for line, what in command.examples:
+    for line, purpose in command.examples:
         assert line in output
-        assert what in output
+        assert purpose in output
 
 
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    """``--help`` names every command with its summary."""
     assert main(["--help"]) == 0
     output = " ".join(capsys.readouterr().out.split())
     for command in COMMANDS:
@@ -44,14 +42,12 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    """``--version`` prints the distribution's version."""
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"ome-writers {ome_writers.__version__}\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["nothing"], ["info"], ["demo", "--timepoints", "0"]])
-def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """A command that is missing, unknown or called wrongly ends with status 2 and the usage."""
+def test_usage_error_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     streams = capsys.readouterr()
     assert "usage: ome-writers" in streams.err
@@ -67,10 +63,9 @@ def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFi
         ("zzz", "choose from demo, info, preview"),
     ],
 )
-def test_mistyped_command_names_the_one_that_is_meant(
+def test_unknown_command_suggests_similar(
     typed: str, hint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An unknown command ends with status 2 and the command most like it, or all of them."""
     assert main([typed, "run.ome.zarr"]) == 2
     streams = capsys.readouterr()
     assert f"unknown command {typed!r}" in streams.err
@@ -78,8 +73,9 @@ def test_mistyped_command_names_the_one_that_is_meant(
     assert not streams.out
 
 
-def test_path_in_place_of_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A path that exists, typed without a command, gets the command that describes it."""
+def test_path_without_command_suggests_info(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([str(tmp_path)]) == 2
     assert f"ome-writers info {tmp_path}" in capsys.readouterr().err
 
@@ -89,14 +85,13 @@ def test_path_in_place_of_a_command(tmp_path: Path, capsys: pytest.CaptureFixtur
     [
         (["info", "--jsn", "x"], "unknown arguments: --jsn; did you mean --json?"),
         (["repair", "x", "--dryrun"], "did you mean --dry-run?"),
-        (["demo", "--timepoint=3x", "--zzz"], "'3x' is not a positive whole number"),
+        (["demo", "--timepoint=3x", "--zzz"], "'3x' is not a positive integer"),
         (["watch", "a", "b"], "unknown arguments: b"),
     ],
 )
-def test_mistyped_option_names_the_one_that_is_meant(
+def test_unknown_option_suggests_similar(
     typed: list[str], hint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An unknown option ends with status 2, the command's own usage and the option most like it."""
     assert main(typed) == 2
     error = capsys.readouterr().err
     assert f"usage: ome-writers {typed[0]}" in error
@@ -104,13 +99,13 @@ def test_mistyped_option_names_the_one_that_is_meant(
 
 
 @pytest.mark.parametrize("command", ["info", "preview", "validate", "repair", "watch", "convert"])
-def test_empty_path_is_not_the_current_folder(
+def test_empty_path_is_usage_error(
     command: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """An empty argument, as of a shell variable that is not set, is a usage error and nothing is touched."""
+    """An unset shell variable must not select the current directory."""
     monkeypatch.chdir(tmp_path)
     destination = ["x.ome.tiff"] if command == "convert" else []
     assert main([command, "", *destination]) == 2
@@ -118,10 +113,9 @@ def test_empty_path_is_not_the_current_folder(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(os.name == "nt", reason="preexec_fn is POSIX's")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no preexec_fn")
 @pytest.mark.parametrize("closed", [(1,), (2,), (1, 2)])
-def test_closed_streams(tmp_path: Path, closed: tuple[int, ...]) -> None:
-    """A program that closes stdout or stderr of its children gets the exit status, and no traceback."""
+def test_closed_stdout_and_stderr(tmp_path: Path, closed: tuple[int, ...]) -> None:
     with create_stream(acquisition("single", tmp_path / "a.ome.zarr")):
         pass
 
@@ -143,7 +137,7 @@ def test_closed_streams(tmp_path: Path, closed: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("encoding", ["cp1252", "cp437", "ascii"])
 def test_console_without_unicode(tmp_path: Path, encoding: str) -> None:
-    """A console whose encoding lacks a character shows its code; JSON stays what it is."""
+    """Characters that the encoding lacks are escaped; JSON is unchanged."""
     settings = AcquisitionSettings(
         root_path=tmp_path / "a.ome.zarr",
         dimensions=[
@@ -176,7 +170,6 @@ def test_console_without_unicode(tmp_path: Path, encoding: str) -> None:
 
 
 def test_failure_is_one_line_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What cannot be done ends with status 1 and one line without a traceback."""
     assert main(["info", str(tmp_path / "nothing.ome.zarr")]) == 1
     streams = capsys.readouterr()
     assert streams.err == f"ome-writers: {tmp_path / 'nothing.ome.zarr'} does not exist.\n"
@@ -184,8 +177,7 @@ def test_failure_is_one_line_on_stderr(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("module", ["ome_writers", "ome_writers.cli"])
-def test_the_module_runs_as_the_program(module: str) -> None:
-    """``python -m ome_writers`` is the command ``ome-writers``."""
+def test_python_m_runs_the_program(module: str) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", module, "--version"],
         capture_output=True,
@@ -195,8 +187,7 @@ def test_the_module_runs_as_the_program(module: str) -> None:
     assert (done.returncode, done.stdout) == (0, f"ome-writers {ome_writers.__version__}\n")
 
 
-def test_ctrl_c_while_modules_are_loaded_is_silent() -> None:
-    """Who presses Ctrl-C before the command has begun sees status 130, and no traceback."""
+def test_ctrl_c_during_imports_has_no_traceback() -> None:
     code = """
 import sys
 class Interrupt:
@@ -212,17 +203,16 @@ script()
 
 
 @pytest.mark.parametrize(
-    ("command", "says"),
-    [("validate", "nothing was changed"), ("demo", "what was written so far is kept")],
+    ("command", "message"),
+    [("validate", "nothing was changed"), ("demo", "frames written so far are kept")],
 )
-def test_ctrl_c_says_what_is_left(
+def test_ctrl_c_message_of_command(
     command: str,
-    says: str,
+    message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A command that only looks, and one that writes, say different things when they are interrupted."""
     row = next(row for row in COMMANDS if row.name == command)
 
     def interrupted(options: object, screen: object) -> int:
@@ -231,11 +221,10 @@ def test_ctrl_c_says_what_is_left(
     rows = tuple(replace(c, run=interrupted) if c is row else c for c in COMMANDS)
     monkeypatch.setattr("ome_writers.cli.program.COMMANDS", rows)
     assert main([command, str(tmp_path)]) == 130
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_help_loads_no_optional_library() -> None:
-    """``--help`` works in a plain installation: no library of an extra is imported."""
     code = (
         "import sys; from ome_writers.cli import main; main(['--help']);"
         "print(sorted({'rich', 'PIL', 'pymmcore_plus', 'useq', 'zarr', 'tifffile',"
@@ -245,9 +234,9 @@ def test_help_loads_no_optional_library() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.skipif(os.name == "nt", reason="a closed pipe is another error there")
-def test_a_reader_that_stops_early_is_no_error_to_talk_about(tmp_path: Path) -> None:
-    """When the reader of a pipe goes away (``| head -1``), nothing is said on stderr."""
+@pytest.mark.skipif(os.name == "nt", reason="a closed pipe raises another error on Windows")
+def test_closed_pipe_prints_no_error(tmp_path: Path) -> None:
+    """As in ``| head -1``."""
     (tmp_path / "zarr.json").write_text(
         '{"attributes": {"ome": {"version": "0.5", "plate": {"wells": []}}}}'
     )
@@ -259,7 +248,7 @@ def test_a_reader_that_stops_early_is_no_error_to_talk_about(tmp_path: Path) -> 
     assert (done.returncode, done.stderr) == (1, "")
 
 
-MISTAKES = {
+INVALID_DATASETS = {
     "missing": lambda path: None,
     "empty": lambda path: path.mkdir(),
     "notes.txt": lambda path: path.write_text("hello, this is no picture"),
@@ -280,19 +269,18 @@ def _zarr_json(path: Path, text: str) -> None:
     (path / "zarr.json").write_text(text)
 
 
-@pytest.mark.parametrize("name", MISTAKES)
+@pytest.mark.parametrize("name", INVALID_DATASETS)
 @pytest.mark.parametrize("command", ["info", "preview", "watch", "validate", "repair", "convert"])
-def test_what_is_no_dataset_is_a_failure_in_a_sentence(
+def test_invalid_dataset_fails_with_one_sentence(
     command: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever is named instead of a dataset, a command ends with status 1, says why, and names it."""
     path = tmp_path / name
-    MISTAKES[name](path)
+    INVALID_DATASETS[name](path)
     more = [str(tmp_path / "out.ome.zarr")] if command == "convert" else []
     assert main([command, str(path), *more]) == 1
     streams = capsys.readouterr()
-    said = streams.out if command == "validate" and not streams.err else streams.err
-    assert name in said
-    assert command == "validate" or said.count("\n") == 1
+    output = streams.out if command == "validate" and not streams.err else streams.err
+    assert name in output
+    assert command == "validate" or output.count("\n") == 1
     assert not (streams.out and streams.err)
     assert not (tmp_path / "out.ome.zarr").exists()

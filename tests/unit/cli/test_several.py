@@ -1,4 +1,4 @@
-"""Commands that take several datasets: paths, patterns, and folders of datasets."""
+"""Commands for several datasets: paths, patterns and directories of datasets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write(path: Path, **more: object) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the current folder, with two OME-Zarr and a text file in it."""
+    """The current directory, with two OME-Zarr and a text file."""
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "a.ome.zarr")
     write(tmp_path / "b.ome.zarr")
@@ -47,7 +47,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_each_dataset_is_processed(
     folder: Path, command: str, typed: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Paths, and patterns that no shell has expanded, name datasets that are processed in order."""
+    """Patterns are expanded without a shell; the order is sorted."""
     assert main([command, *typed, "--json"]) == 0
     datasets = json.loads(capsys.readouterr().out)["datasets"]
     assert [Path(one["path"]).name for one in datasets] == ["a.ome.zarr", "b.ome.zarr"]
@@ -56,15 +56,14 @@ def test_each_dataset_is_processed(
         assert (folder / "b.png").is_file()
     else:
         assert main([command, *typed]) == 0
-        shown = capsys.readouterr().out
-        assert shown.index("a.ome.zarr") < shown.index("b.ome.zarr")
+        output = capsys.readouterr().out
+        assert output.index("a.ome.zarr") < output.index("b.ome.zarr")
 
 
 @pytest.mark.parametrize("command", ["info", "validate", "repair", "preview"])
-def test_dataset_that_fails_does_not_stop_the_others(
+def test_failed_dataset_does_not_stop_others(
     folder: Path, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A path that is not a dataset is reported on stderr; the others are processed; the exit status is 1."""
     assert main([command, "notes.txt", "missing", "b.ome.zarr"]) == 1
     streams = capsys.readouterr()
     lines = streams.err.splitlines()
@@ -79,24 +78,21 @@ def test_dataset_that_fails_does_not_stop_the_others(
 def test_json_names_the_error_of_each_dataset(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With ``--json`` a dataset that cannot be read has an ``error`` in place of its facts."""
     assert main(["info", "missing", "b.ome.zarr", "--json"]) == 1
-    missing, found = json.loads(capsys.readouterr().out)["datasets"]
+    missing, described = json.loads(capsys.readouterr().out)["datasets"]
     assert missing == {"path": "missing", "error": "missing does not exist."}
-    assert found["status"] == "complete"
+    assert described["status"] == "complete"
 
 
-def test_pattern_that_matches_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A pattern without a match is an error that names the pattern, and nothing is processed."""
+def test_pattern_without_match(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["preview", "a.ome.zarr", "*.ome.tiff"]) == 1
-    assert "*.ome.tiff: no file or folder matches this pattern" in capsys.readouterr().err
+    assert "*.ome.tiff: no file or directory matches this pattern" in capsys.readouterr().err
     assert not (folder / "a.png").exists()
 
 
 def test_name_with_brackets_is_not_a_pattern(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A dataset whose name contains characters of a pattern is found by its name."""
     write(folder / "run[1].ome.zarr")
     assert main(["info", "run[1].ome.zarr", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["path"] == "run[1].ome.zarr"
@@ -105,35 +101,29 @@ def test_name_with_brackets_is_not_a_pattern(
 def test_dataset_named_twice_is_processed_once(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A path that several arguments name is processed once."""
     assert main(["preview", "a.ome.zarr", "*.ome.zarr"]) == 0
     assert capsys.readouterr().out.split() == ["a.png", "b.png"]
 
 
-def test_one_picture_for_several_datasets_is_refused(
+def test_output_option_with_several_datasets_is_usage_error(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """``--output`` with several datasets is a usage error."""
     assert main(["preview", "*.ome.zarr", "-o", "x.png"]) == 2
     assert "--output" in capsys.readouterr().err
     assert not (folder / "x.png").exists()
 
 
-def test_preview_of_the_current_folder(
+def test_preview_of_current_directory(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """``preview .`` inside a dataset draws the picture beside it."""
     monkeypatch.chdir(folder / "a.ome.zarr")
     assert main(["preview", "."]) == 0
     assert Path(capsys.readouterr().out.strip()) == (folder / "a.png").resolve()
     assert (folder / "a.png").is_file()
 
 
-def test_info_lists_the_datasets_of_a_folder(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Each OME-Zarr, OME-TIFF and set of files is one line; other files are not."""
-    pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
+def test_info_lists_datasets_of_directory(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tifffile", reason="the OME-TIFF engine requires it")
     import tifffile
 
     write(folder / "one.ome.tiff")
@@ -144,7 +134,7 @@ def test_info_lists_the_datasets_of_a_folder(
     for file in (folder / "linked").iterdir():  # a set among other datasets
         file.rename(folder / file.name)
     (folder / "linked").rmdir()
-    (folder / "linked.ome.tiff").unlink()  # the entry file of the folder
+    (folder / "linked.ome.tiff").unlink()  # the entry file of the set
     write(folder / "more" / "c.ome.zarr")
     tifffile.imwrite(folder / "plain.tif", np.zeros((4, 4), "uint8"), description="a picture")
     assert main(["info", ".", "--json"]) == 0
@@ -159,17 +149,16 @@ def test_info_lists_the_datasets_of_a_folder(
     ]
     assert [len(one["images"]) for one in listed["datasets"]] == [1, 1, 2, 1, 2, 1]
     assert main(["info", "."]) == 0
-    shown = capsys.readouterr().out
-    assert ".: 6 datasets" in shown
-    assert "Folders with further datasets: more" in shown
-    assert "TIFF files without OME-XML: plain.tif" in shown
-    assert "notes.txt" not in shown
+    output = capsys.readouterr().out
+    assert ".: 6 datasets" in output
+    assert "Directories with further datasets: more" in output
+    assert "TIFF files without OME-XML: plain.tif" in output
+    assert "notes.txt" not in output
 
 
-def test_info_of_a_folder_reports_what_it_cannot_read(
+def test_info_of_directory_reports_unreadable_datasets(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A dataset of the folder that cannot be read keeps its line, with the reason on stderr and status 1."""
     (folder / "torn.ome.zarr").mkdir()
     (folder / "torn.ome.zarr" / "zarr.json").write_text("{")
     (folder / "cut.ome.tiff").write_bytes(b"II*\0")
@@ -180,19 +169,17 @@ def test_info_of_a_folder_reports_what_it_cannot_read(
     assert "torn.ome.zarr" in streams.err
 
 
-def test_folder_of_one_set_is_described_as_that_set(
+def test_directory_of_one_tiff_set_is_one_dataset(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A folder that is a dataset itself is described, not listed."""
-    pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
+    pytest.importorskip("tifffile", reason="the OME-TIFF engine requires it")
     write(tmp_path / "pair.ome.tiff", positions=True)
     assert main(["info", str(tmp_path / "pair"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["layout"] == "collection"
 
 
-def test_help_documents_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
-    """``--help`` says when the exit status is 1, also for several datasets."""
+def test_help_documents_exit_statuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", "--help"]) == 0
-    shown = " ".join(capsys.readouterr().out.split())
-    assert "1 a dataset has findings or cannot be read" in shown
-    assert "130 interrupted by Ctrl-C" in shown
+    output = " ".join(capsys.readouterr().out.split())
+    assert "1 a dataset has findings or cannot be read" in output
+    assert "130 interrupted by Ctrl-C" in output

@@ -29,7 +29,7 @@ from ome_writers import (
     dims_from_standard_axes,
 )
 from ome_writers.cli import main
-from ome_writers.cli.commands.watch import Watched
+from ome_writers.cli.commands.watch import DatasetMonitor
 from ome_writers.formats.omezarr import WINDOW_IMAGES
 from ome_writers.repair import repair
 
@@ -274,16 +274,16 @@ def test_a_document_that_cannot_be_replaced_is_written_later(tmp_path: Path) -> 
 def test_watch_estimates_the_time_left(name: str, tmp_path: Path) -> None:
     """`watch` shows the count, the speed, and when all frames will be there."""
     path = tmp_path / name
-    watched = Watched(time.monotonic())
+    monitor = DatasetMonitor(time.monotonic())
     with create_stream(settings(path, {"t": 100})) as stream:
         stream.append(frame(200))
         stream.flush()
-        assert "time left" not in watched.look(path)[1]
+        assert "time left" not in monitor.poll(path)[1]
         time.sleep(0.5)
         for _ in range(9):
             stream.append(frame(200))
         stream.flush()
-        shown = watched.look(path)[1]
+        shown = monitor.poll(path)[1]
     assert shown["frames"] == "10 of 100 frames"
     speed = float(shown["speed"].split()[0])
     assert 0.2 < speed < 18  # 9 frames in half a second or more

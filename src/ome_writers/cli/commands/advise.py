@@ -1,4 +1,4 @@
-"""``ome-writers advise``: measures a disk, and proposes settings for a camera, with reasons."""
+"""``ome-writers advise``: measures a disk and proposes settings for a camera, with reasons."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.cli.arguments import (
-    ask_disk,
-    ask_dtype,
-    ask_json,
+    add_disk_option,
+    add_frame_options,
+    add_json_option,
     camera_dtype,
-    disk_folder,
-    frame_size,
     positive,
+    writable_directory,
 )
 from ome_writers.cli.command import FAILURE, SUCCESS, Command
 from ome_writers.errors import EngineMissingError
@@ -30,25 +29,20 @@ _SUFFIXES = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tiff"}
 
 
 def _arguments(parser: ArgumentParser) -> None:
+    add_frame_options(parser, default=None)
     parser.add_argument(
-        "--frame",
-        type=frame_size,
-        required=True,
-        metavar="HxW",
-        help="height and width of a frame in pixels, as in 2048x2048",
+        "--fps", type=positive, required=True, metavar="N", help="frames per second"
     )
-    ask_dtype(parser)
-    parser.add_argument("--fps", type=positive, required=True, metavar="N", help="frames a second")
     parser.add_argument(
-        "--duration", type=positive, metavar="S", help="seconds that the acquisition takes"
+        "--duration", type=positive, metavar="S", help="duration of the acquisition in seconds"
     )
-    ask_disk(parser)
+    add_disk_option(parser)
     parser.add_argument(
         "--seconds",
         type=positive,
         default=3.0,
         metavar="S",
-        help="how long to measure the disk; longer sees through its caches (default: 3)",
+        help="duration of the measurement; a longer one is less affected by caches (default: 3)",
     )
     parser.add_argument(
         "--format",
@@ -56,17 +50,17 @@ def _arguments(parser: ArgumentParser) -> None:
         default="ome-zarr",
         help="the format to propose settings for (default: ome-zarr)",
     )
-    ask_json(parser)
+    add_json_option(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:
     from ome_writers.advice import Camera, advise, measure_codecs, measure_disk
 
     height, width = options.frame
-    dtype, folder = camera_dtype(options.dtype), disk_folder(options.disk)
+    dtype, folder = camera_dtype(options.dtype), writable_directory(options.disk)
     camera = Camera(height, width, dtype, options.fps, options.duration)
-    _refuse_what_nobody_writes(camera, options.format)
-    with screen.busy(f"Writing to {folder.resolve()} for {options.seconds:g} s"):
+    _check_supported(camera, options.format)
+    with screen.spinner(f"Writing to {folder.resolve()} for {options.seconds:g} s"):
         disk = measure_disk(folder, options.seconds)
     advice = advise(
         camera,
@@ -77,22 +71,21 @@ def _run(options: Namespace, screen: Screen) -> int:
         memory=_memory(),
     )
     if options.json:
-        screen.data(_document(camera, disk, advice))
+        screen.json(_content(camera, disk, advice))
     else:
         _show(screen, camera, disk, advice)
     if advice.load == "too much":
-        space = advice.reasons.get("space")
-        screen.complain(
-            space
-            or f"the camera delivers {advice.share:.1f} times what this disk takes: "
-            "a faster disk, fewer frames a second or a smaller frame is needed"
+        screen.error(
+            advice.reasons.get("space")
+            or f"the camera delivers {advice.share:.1f} times the write speed of this disk; "
+            "use a faster disk, a lower frame rate or smaller frames"
         )
         return FAILURE
     return SUCCESS
 
 
-def _refuse_what_nobody_writes(camera: Camera, format: str) -> None:
-    """Raise what a stream would raise for such frames, before anything is measured."""
+def _check_supported(camera: Camera, format: str) -> None:
+    """Raise the error that a stream would raise for such frames, before the measurement."""
     from ome_writers.routing import resolve
     from ome_writers.settings import AcquisitionSettings, dims_from_standard_axes
     from ome_writers.storage import choose
@@ -103,11 +96,11 @@ def _refuse_what_nobody_writes(camera: Camera, format: str) -> None:
         dimensions=dims_from_standard_axes(sizes),
         dtype=camera.dtype,
     )
-    with suppress(EngineMissingError):  # whose library may be installed later
+    with suppress(EngineMissingError):  # its library may be installed later
         choose("auto", resolve(settings))
 
 
-def _document(camera: Camera, disk: DiskSpeed, advice: Advice) -> dict[str, Any]:
+def _content(camera: Camera, disk: DiskSpeed, advice: Advice) -> dict[str, Any]:
     return {
         "camera": {**asdict(camera), "bytes_per_second": camera.rate},
         "disk": asdict(disk),
@@ -117,22 +110,22 @@ def _document(camera: Camera, disk: DiskSpeed, advice: Advice) -> dict[str, Any]
 
 
 def _show(screen: Screen, camera: Camera, disk: DiskSpeed, advice: Advice) -> None:
-    screen.facts(
+    screen.fields(
         str(Path(disk.path).resolve()),
         {
             "camera": f"{camera.rate / 1e6:.0f} MB/s",
-            "disk": f"{disk.bytes_per_second / 1e6:.0f} MB/s to the medium, "
+            "disk": f"{disk.bytes_per_second / 1e6:.0f} MB/s including fsync, "
             f"{disk.files_per_second:.0f} files/s, {disk.free / 1e9:.0f} GB free",
-            "load": f"{advice.load}: {advice.share:.0%} of what the disk takes",
+            "load": f"{advice.load}: {advice.share:.0%} of the disk's write speed",
         },
     )
-    screen.facts("\nwhy", {"format": f"{advice.format}, engine {advice.engine}", **advice.reasons})
-    screen.say("\nto paste:\n")
-    screen.say(_settings(camera, advice))
+    proposal = {"format": f"{advice.format}, engine {advice.engine}", **advice.reasons}
+    screen.fields("\nproposal and reasons", proposal)
+    screen.line("\nsettings in Python:\n")
+    screen.line(_settings(camera, advice))
 
 
 def _settings(camera: Camera, advice: Advice) -> str:
-    """Return the settings as Python."""
     suffix = _SUFFIXES[advice.format]
     count = "None" if camera.frames is None else str(camera.frames)
     shard = "" if advice.shard_chunks is None else f", shard_size_chunks={advice.shard_chunks}"
@@ -156,7 +149,7 @@ settings = AcquisitionSettings(
 
 
 def _memory() -> int:
-    """Return the machine's memory in bytes; 4 GiB where the system does not say."""
+    """Return the machine's memory in bytes; 4 GiB where it is unknown (Windows)."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -165,15 +158,15 @@ def _memory() -> int:
 
 COMMAND = Command(
     name="advise",
-    summary="Measure a disk, and propose settings for a camera",
+    summary="Measure a disk and propose settings for a camera",
     examples=(
         (
             "ome-writers advise --frame 2048x2048 --dtype uint16 --fps 100 --disk .",
-            "chunks, shards, compression, and why",
+            "chunks, shards and compression, with reasons",
         ),
         (
             "ome-writers advise --frame 512x512 --fps 1000 --duration 60 --json",
-            "for a script; exits with 1 if the disk is too slow or too small",
+            "for a script; exit status 1 if the disk is too slow or too small",
         ),
     ),
     arguments=_arguments,

@@ -1,4 +1,4 @@
-"""``ome-writers bench``: how fast each engine writes a camera's frames on this machine and disk."""
+"""``ome-writers bench``: measures the write speed of each engine on this machine and disk."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, get_args
 
 from ome_writers.cli.arguments import (
-    ask_disk,
-    ask_dtype,
-    ask_json,
+    add_disk_option,
+    add_frame_options,
+    add_json_option,
     camera_dtype,
-    disk_folder,
-    frame_size,
     positive,
+    writable_directory,
 )
 from ome_writers.cli.command import FAILURE, SUCCESS, Command
 from ome_writers.settings import BackendName, Compression
@@ -26,23 +25,19 @@ if TYPE_CHECKING:
 
 
 def _arguments(parser: ArgumentParser) -> None:
+    add_frame_options(parser, default="2048x2048")
     parser.add_argument(
-        "--frame",
-        type=frame_size,
-        default=(2048, 2048),
-        metavar="HxW",
-        help="height and width of a frame in pixels (default: 2048x2048)",
+        "--fps",
+        type=positive,
+        metavar="N",
+        help="the camera's frames per second: show which engines keep up",
     )
-    ask_dtype(parser)
-    parser.add_argument(
-        "--fps", type=positive, metavar="N", help="the camera's frames a second: say who keeps up"
-    )
-    ask_disk(parser)
+    add_disk_option(parser)
     parser.add_argument(
         "--engine",
         choices=get_args(BackendName),
         action="append",
-        help="measure this one only; may be given several times (default: all)",
+        help="measure this engine; may be repeated (default: all engines)",
     )
     parser.add_argument(
         "--compression", choices=get_args(Compression), help="compress the frames (default: none)"
@@ -51,23 +46,23 @@ def _arguments(parser: ArgumentParser) -> None:
         "--durability",
         choices=("process", "disk"),
         default="process",
-        help="disk: force all data to the medium (default: process)",
+        help="disk: fsync all data (default: process)",
     )
     parser.add_argument(
         "--seconds",
         type=positive,
         default=2.0,
         metavar="S",
-        help="about how long each engine writes; longer sees through caches (default: 2)",
+        help="approximate duration per engine; a longer one is less affected by caches (default: 2)",
     )
-    ask_json(parser)
+    add_json_option(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:
     from ome_writers.advice import Camera, measure_engine
 
     height, width = options.frame
-    dtype, folder = camera_dtype(options.dtype), disk_folder(options.disk)
+    dtype, folder = camera_dtype(options.dtype), writable_directory(options.disk)
     camera = Camera(height, width, dtype, options.fps or 0.0)
     engines = tuple(dict.fromkeys(options.engine or get_args(BackendName)))
     speeds = []
@@ -85,7 +80,7 @@ def _run(options: Namespace, screen: Screen) -> int:
             advance(f"{engine}: {_rate(speed)}")
     speeds.sort(key=lambda speed: -speed.bytes_per_second)
     if options.json:
-        screen.data(
+        screen.json(
             {
                 "frame": [height, width],
                 "dtype": dtype,
@@ -100,13 +95,13 @@ def _run(options: Namespace, screen: Screen) -> int:
         _show(screen, speeds, camera, folder)
     measured = [speed for speed in speeds if speed.refusal is None]
     if not measured:
-        screen.complain("no engine could be measured; the reasons are above")
+        screen.error("no engine could be measured; the reasons are listed above")
         return FAILURE
     if options.fps and not any(_keeps_up(speed, camera) for speed in measured):
         best = measured[0]
-        screen.complain(
-            f"no engine keeps up with {options.fps:g} frames/s here; {best.engine} reaches "
-            f"{best.frames_per_second:.0f}"
+        screen.error(
+            f"no engine keeps up with {options.fps:g} frames/s here; the fastest, {best.engine}, reaches "
+            f"{best.frames_per_second:.0f} frames/s"
         )
         return FAILURE
     return SUCCESS
@@ -134,14 +129,14 @@ def _show(screen: Screen, speeds: list[EngineSpeed], camera: Camera, folder: Pat
         screen.table(title, columns, rows)
     for speed in speeds:
         if speed.refusal is not None:
-            screen.say(f"{speed.engine} was not measured: {speed.refusal}")
+            screen.line(f"{speed.engine} was not measured: {speed.refusal}")
 
 
 def _as_json(speed: EngineSpeed, camera: Camera) -> dict[str, object]:
-    facts = asdict(speed)
+    content = asdict(speed)
     if camera.fps and speed.refusal is None:
-        facts["keeps_up"] = _keeps_up(speed, camera)
-    return facts
+        content["keeps_up"] = _keeps_up(speed, camera)
+    return content
 
 
 def _keeps_up(speed: EngineSpeed, camera: Camera) -> bool:
@@ -154,10 +149,13 @@ def _rate(speed: EngineSpeed) -> str:
 
 COMMAND = Command(
     name="bench",
-    summary="Measure how fast each engine writes a camera's frames on this machine and disk",
+    summary="Measure the write speed of each engine on this machine and disk",
     examples=(
         ("ome-writers bench --frame 2048x2048 --fps 100 --disk .", "which engines keep up"),
-        ("ome-writers bench --engine direct --compression blosc-lz4 --json", "one, for a script"),
+        (
+            "ome-writers bench --engine direct --compression blosc-lz4 --json",
+            "one engine, for a script",
+        ),
     ),
     arguments=_arguments,
     run=_run,

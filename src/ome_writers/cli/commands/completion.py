@@ -1,16 +1,15 @@
-"""``ome-writers completion``: prints what a shell needs to complete commands, options and paths."""
+"""``ome-writers completion``: prints the script with which a shell completes commands, options and paths."""
 
 from __future__ import annotations
 
-from argparse import _SubParsersAction
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ome_writers.cli.command import SUCCESS, Command
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterator, Mapping
+    from argparse import Action, ArgumentParser, Namespace
+    from collections.abc import Collection, Iterator, Mapping
 
     from ome_writers.cli.console import Screen
 
@@ -19,14 +18,14 @@ SHELLS = ("bash", "zsh", "fish")
 
 @dataclass(frozen=True)
 class Words:
-    """What can follow a command.
+    """The completions of a command.
 
     Attributes
     ----------
     options
-        Its options, as they are typed.
+        Its options, with dashes.
     values
-        Option to the words it takes, where these are few; "" stands for the command's own argument.
+        Option to its choices; the key "" is the positional argument.
     """
 
     options: tuple[str, ...]
@@ -34,31 +33,23 @@ class Words:
 
 
 def script(shell: str, commands: Mapping[str, Words]) -> str:
-    """Return the lines that a shell reads at its start.
-
-    Parameters
-    ----------
-    shell
-        One of `SHELLS`.
-    commands
-        Name of each command to what can follow it.
-    """
+    """Return the completion script of one of `SHELLS` for commands by name."""
     if shell == "fish":
         return "\n".join(_fish(commands))
     cases = "\n".join(
-        f'    {command}) words="{" ".join(words.options)}" own="{" ".join(words.values.get("", ()))}" ;;'
+        f'    {command}) options="{" ".join(words.options)}" choices="{" ".join(words.values.get("", ()))}" ;;'
         for command, words in commands.items()
     )
     values = "\n".join(
-        f'    {command},{option}) own="{" ".join(own)}" ;;'
+        f'    {command},{option}) choices="{" ".join(choices)}" ;;'
         for command, words in commands.items()
-        for option, own in words.values.items()
+        for option, choices in words.values.items()
         if option
     )
-    # zsh knows bash's way of completing, when it is told to
+    # bashcompinit enables bash completion scripts in zsh
     head = "autoload -Uz compinit bashcompinit && compinit && bashcompinit\n" * (shell == "zsh")
     return f"""{head}_ome_writers() {{
-  local word="${{COMP_WORDS[COMP_CWORD]}}" words="" own=""
+  local word="${{COMP_WORDS[COMP_CWORD]}}" options="" choices=""
   if [ "$COMP_CWORD" -eq 1 ]; then
     COMPREPLY=( $(compgen -W "{" ".join(commands)}" -- "$word") )
     return
@@ -70,8 +61,8 @@ def script(shell: str, commands: Mapping[str, Words]) -> str:
 {values}
   esac
   case "$word" in
-    -*) COMPREPLY=( $(compgen -W "$words" -- "$word") ) ;;
-    *) COMPREPLY=( $(compgen -W "$own" -- "$word") ) ;;
+    -*) COMPREPLY=( $(compgen -W "$options" -- "$word") ) ;;
+    *) COMPREPLY=( $(compgen -W "$choices" -- "$word") ) ;;
   esac
 }}
 complete -o default -F _ome_writers ome-writers"""
@@ -83,27 +74,22 @@ def _fish(commands: Mapping[str, Words]) -> Iterator[str]:
         seen = f"complete -c ome-writers -n '__fish_seen_subcommand_from {command}'"
         for option in words.options:
             if option.startswith("--"):
-                own = words.values.get(option)
-                yield f"{seen} -l {option[2:]}" + (f" -x -a '{' '.join(own)}'" if own else "")
-        if own := words.values.get(""):
-            yield f"{seen} -f -a '{' '.join(own)}'"
+                choices = words.values.get(option)
+                values = f" -x -a '{' '.join(choices)}'" if choices else ""
+                yield f"{seen} -l {option[2:]}{values}"
+        if choices := words.values.get(""):
+            yield f"{seen} -f -a '{' '.join(choices)}'"
 
 
-def words_of(parser: ArgumentParser) -> dict[str, Words]:
-    """Return what can follow each command, as its parser has it."""
-    found: dict[str, Words] = {}
-    for action in parser._actions:
-        if isinstance(action, _SubParsersAction):
-            for name, child in action.choices.items():
-                options = tuple(word for own in child._actions for word in own.option_strings)
-                values = {
-                    word: tuple(own.choices)
-                    for own in child._actions
-                    if own.choices
-                    for word in own.option_strings or ("",)
-                }
-                found[name] = Words(options, values)
-    return found
+def _words(actions: Collection[Action]) -> Words:
+    options = tuple(option for action in actions for option in action.option_strings)
+    values = {
+        option: tuple(action.choices)
+        for action in actions
+        if action.choices
+        for option in action.option_strings or ("",)
+    }
+    return Words(options, values)
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -111,20 +97,21 @@ def _arguments(parser: ArgumentParser) -> None:
         "shell",
         choices=SHELLS,
         metavar="SHELL",
-        help="the shell that is to complete: bash, zsh or fish",
+        help="bash, zsh or fish",
     )
 
 
 def _run(options: Namespace, screen: Screen) -> int:
-    from ome_writers.cli.program import parser
+    from ome_writers.cli.program import command_parsers
 
-    print(script(options.shell, words_of(parser())), flush=True)
+    commands = {name: _words(parser.actions) for name, parser in command_parsers().items()}
+    print(script(options.shell, commands), flush=True)
     return SUCCESS
 
 
 COMMAND = Command(
     name="completion",
-    summary="Print what a shell needs to complete commands and options",
+    summary="Print the completion script of a shell",
     examples=(
         ('eval "$(ome-writers completion bash)"', "in ~/.bashrc; with zsh in ~/.zshrc"),
         ("ome-writers completion fish | source", "in ~/.config/fish/config.fish"),

@@ -1,4 +1,4 @@
-"""``ome-writers convert``: writes a dataset again, in the other format or with other chunks."""
+"""``ome-writers convert``: copies a dataset to the other format or to other chunks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, get_args
 
-from ome_writers.cli.arguments import ask_json, dataset_path, format_name, output_path
+from ome_writers.cli.arguments import (
+    add_dataset_argument,
+    add_json_option,
+    format_name,
+    output_path,
+)
 from ome_writers.cli.command import SUCCESS, Command, CommandError, UsageError
 from ome_writers.cli.console import human_size, size_in_files
 from ome_writers.cli.description import describe
@@ -24,12 +29,7 @@ if TYPE_CHECKING:
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "path",
-        type=dataset_path,
-        metavar="SOURCE",
-        help="an OME-Zarr folder, an OME-TIFF file or its folder",
-    )
+    add_dataset_argument(parser, "SOURCE")
     parser.add_argument(
         "destination", type=output_path, metavar="DEST", help="NAME.ome.zarr or NAME.ome.tiff"
     )
@@ -40,33 +40,35 @@ def _arguments(parser: ArgumentParser) -> None:
         "--compression",
         choices=get_args(Compression),
         help="for OME-Zarr: none, blosc-zstd, blosc-lz4, zstd, gzip; for OME-TIFF: none, lzw, deflate, "
-        "zstd (default: from Zarr to Zarr as in SOURCE, else none)",
+        "zstd (default: that of SOURCE from Zarr to Zarr, else none)",
     )
     parser.add_argument(
         "--chunk",
         type=_shape,
         default={},
         metavar="AXES",
-        help="places or pixels of a chunk, as in t=16,y=512,x=512 (default: as in SOURCE, or a frame)",
+        help="chunk size, as in t=16,y=512,x=512 (default: that of SOURCE, or one frame)",
     )
     parser.add_argument(
-        "--shard", type=_shape, default={}, metavar="AXES", help="chunks of a shard, as in t=64"
+        "--shard", type=_shape, default={}, metavar="AXES", help="chunks per shard, as in t=64"
     )
     parser.add_argument(
-        "--engine", choices=get_args(BackendName), help="what writes (default: the fitting one)"
+        "--engine",
+        choices=get_args(BackendName),
+        help="writing engine (default: chosen by the format)",
     )
     parser.add_argument(
         "--image",
         type=int,
         action="append",
         metavar="N",
-        help="convert this image only, counted from 0; may be given several times (images that one dataset "
-        "cannot hold together become NAME_0, NAME_1, ...)",
+        help="convert this image only, counted from 0; may be repeated (images that do not fit in one dataset "
+        "become NAME_0, NAME_1, ...)",
     )
     parser.add_argument(
-        "--verify", action="store_true", help="read every frame of DEST again, and compare"
+        "--verify", action="store_true", help="read back every frame of DEST and compare"
     )
-    ask_json(parser)
+    add_json_option(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:
@@ -82,38 +84,38 @@ def _run(options: Namespace, screen: Screen) -> int:
         destination = options.destination
         if len(parts) > 1:
             destination = _numbered(destination, number)
-            screen.complain(
-                f"{options.path} has images that one dataset cannot hold together (frames, pixel sizes or cameras "
-                f"differ): {_listed(images)} of {sum(map(len, parts))} becomes {destination}"
+            screen.error(
+                f"{options.path}: the images do not fit in one dataset (frame size, pixel size or cameras differ): "
+                f"{_listed(images)} of {sum(map(len, parts))} becomes {destination}"
             )
         datasets.append(_convert(options, screen, images, destination, format))
     if options.json:
-        screen.data(datasets[0] if len(datasets) == 1 else {"datasets": datasets})
+        screen.json(datasets[0] if len(datasets) == 1 else {"datasets": datasets})
     return SUCCESS
 
 
 def _convert(
     options: Namespace, screen: Screen, images: list[int], destination: Path, format: str
 ) -> dict[str, Any]:
-    """Convert some images into one dataset; return what was done."""
+    """Convert some images into one dataset; return the ``--json`` content."""
     from ome_writers.conversion import convert
 
-    began = time.perf_counter()
+    start = time.perf_counter()
     with ExitStack() as stack, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # they were said when SOURCE was written
+        warnings.simplefilter("ignore", UserWarning)  # repeated from the acquisition of SOURCE
         bars: list[Advance] = []
         labels = iter(("Written", "Verified"))
 
         def on_frame(done: int, total: int) -> None:
-            nonlocal began
+            nonlocal start
             if done == 1:
-                stack.close()  # ends the bar of the frames that were written
+                stack.close()  # ends the first bar
                 bars.append(stack.enter_context(screen.progress(next(labels), total)))
-                began = time.perf_counter()
-            bars[-1](f"{done / (time.perf_counter() - began):.0f} frames/s")
+                start = time.perf_counter()
+            bars[-1](f"{done / (time.perf_counter() - start):.0f} frames/s")
 
         try:
-            made = convert(
+            result = convert(
                 options.path,
                 destination,
                 format=format,
@@ -126,23 +128,27 @@ def _convert(
                 on_frame=on_frame,
             )
         except SettingsError as error:
-            raise CommandError(_as_typed(str(error))) from error
-    description = describe(made.destination)
+            raise CommandError(_name_options(str(error))) from error
+    description = describe(result.destination)
     if not options.json:
         rows = {
-            "from": str(made.source),
+            "from": str(result.source),
             "format": f"{description.format}, {description.layout}",
-            "images": str(made.images),
-            "frames": str(made.frames) + (f" and {made.empty} empty places" if made.empty else ""),
-            "pixels": human_size(made.pixel_bytes),
+            "images": str(result.images),
+            "frames": str(result.frames)
+            + (f" and {result.empty} empty indices" if result.empty else ""),
+            "pixels": human_size(result.pixel_bytes),
             "size on disk": size_in_files(description.bytes_on_disk, description.files),
-            "took": f"{made.seconds:.1f} s",
+            "duration": f"{result.seconds:.1f} s",
         }
-        if made.verified:
-            rows["verified"] = "every frame reads as in the source"
-        screen.facts(f"\n{made.destination}", rows)
-    facts = asdict(made) | {"source": str(made.source), "destination": str(made.destination)}
-    return {**facts, "bytes_on_disk": description.bytes_on_disk}
+        if result.verified:
+            rows["verified"] = "every frame equals the source"
+        screen.fields(f"\n{result.destination}", rows)
+    content = asdict(result) | {
+        "source": str(result.source),
+        "destination": str(result.destination),
+    }
+    return {**content, "bytes_on_disk": description.bytes_on_disk}
 
 
 def _numbered(destination: Path, number: int) -> Path:
@@ -158,18 +164,13 @@ def _listed(images: list[int]) -> str:
     return f"image {shown}" if len(images) == 1 else f"images {shown}"
 
 
-def _as_typed(message: str) -> str:
-    """Return a message of the library with the options' names in place of the arguments'."""
-    for argument, option in (
-        ("chunk_shapes", "--chunk"),
-        ("shard_shapes", "--shard"),
-    ):
-        message = message.replace(argument, option)
-    return message
+def _name_options(message: str) -> str:
+    """Replace the library's argument names in a message with the options' names."""
+    return message.replace("chunk_shapes", "--chunk").replace("shard_shapes", "--shard")
 
 
 def _format(options: Namespace) -> str:
-    """Return what the settings are to take as format; refuse a name that says none, and what does not go with it."""
+    """Return the `format` of the settings; raise UsageError if options contradict the suffix of DEST."""
     from ome_writers.settings import FORMAT_NAMES
 
     destination: Path = options.destination
@@ -177,11 +178,11 @@ def _format(options: Namespace) -> str:
     name = format_name(destination)
     if name == "ome-tiff" and (options.chunk or options.shard):
         option = "--chunk" if options.chunk else "--shard"
-        raise UsageError(f"{option}: OME-TIFF has neither chunks nor shards, each plane is a page")
+        raise UsageError(f"{option}: OME-TIFF has neither chunks nor shards; leave it out")
     if engine is None:
         return "auto"
     if FORMAT_NAMES[engine]["name"] != name:
-        raise UsageError(f"--engine: {engine} does not write what {destination} is called")
+        raise UsageError(f"--engine: {engine} does not write the format of {destination}")
     return engine
 
 
@@ -191,19 +192,19 @@ def _shape(text: str) -> dict[str, int]:
         name, _, count = word.partition("=")
         if not name.strip() or not count.strip().isdecimal() or int(count) < 1:
             raise argparse.ArgumentTypeError(
-                f"{text!r} does not give axes their extent, as in t=16,y=512"
+                f"{text!r} is not a list of AXIS=SIZE, as in t=16,y=512"
             )
         if name.strip() in shape:
-            raise argparse.ArgumentTypeError(f"{text!r} names {name.strip()} twice")
+            raise argparse.ArgumentTypeError(f"{text!r} contains axis {name.strip()} twice")
         shape[name.strip()] = int(count)
     return shape
 
 
 COMMAND = Command(
     name="convert",
-    summary="Write a dataset again: in the other format, or with other chunks and compression",
+    summary="Copy a dataset to the other format, or with other chunks and compression",
     examples=(
-        ("ome-writers convert run.ome.zarr run.ome.tiff --verify", "and compare every frame"),
+        ("ome-writers convert run.ome.zarr run.ome.tiff --verify", "compares every frame"),
         (
             "ome-writers convert run.ome.tiff run.ome.zarr --compression blosc-zstd",
             "OME-TIFF to compressed OME-Zarr",

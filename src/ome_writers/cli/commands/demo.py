@@ -1,17 +1,16 @@
-"""``ome-writers demo``: from a camera to a dataset that somebody else's reader opens."""
+"""``ome-writers demo``: from a camera to a dataset that a third-party reader opens."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.cli.arguments import format_name, output_path, positive_count
+from ome_writers.cli.arguments import add_json_option, format_name, output_path, positive_count
 from ome_writers.cli.command import SUCCESS, Command, CommandError
 from ome_writers.cli.console import human_size
-from ome_writers.cli.contact_sheet import refuse_existing
+from ome_writers.cli.contact_sheet import SheetRow, draw_sheet, refuse_existing, sheet_times
 from ome_writers.cli.demo.acquisition import acquire, open_microscope
-from ome_writers.cli.demo.picture import draw_contact_sheet
-from ome_writers.cli.demo.third_party_readers import look
+from ome_writers.cli.demo.third_party_readers import open_with_third_party_reader
 from ome_writers.cli.description import describe
 from ome_writers.settings import split_suffix
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from ome_writers.cli.console import Screen
     from ome_writers.cli.demo.acquisition import Acquisition
-    from ome_writers.cli.demo.third_party_readers import Seen
+    from ome_writers.cli.demo.third_party_readers import ReaderDataset, ReaderImage
 
 DEFAULT = "demo.ome.zarr"
 
@@ -31,33 +30,32 @@ def _arguments(parser: ArgumentParser) -> None:
         nargs="?",
         type=output_path,
         metavar="OUT",
-        help="what to write: NAME.ome.zarr or NAME.ome.tiff "
-        f"(default: {DEFAULT}, or the next free name of that kind)",
+        help=f"NAME.ome.zarr or NAME.ome.tiff (default: {DEFAULT}, or the next unused name)",
     )
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="replace OUT if ome-writers wrote it, and the picture beside it",
+        help="replace OUT if ome-writers wrote it, and its contact sheet",
     )
     parser.add_argument(
         "--timepoints",
         type=positive_count,
         default=8,
         metavar="N",
-        help="how many time points to acquire, 20 frames each (default: 8)",
+        help="number of time points, 20 frames each (default: 8)",
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print the result as JSON instead of a table"
-    )
+    add_json_option(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:
-    output: Path = options.out or _next_free(Path(DEFAULT))
-    format_name(output)  # refuses before the microscope is loaded
+    output: Path = options.out or _unused_path(Path(DEFAULT))
+    format_name(output)  # raises before the microscope is loaded
     microscope = open_microscope(options.timepoints)
     path = microscope.output_path(output)
     if path.exists() and not options.overwrite:
-        raise CommandError(f"{path} exists; give another name, or --overwrite to replace it")
+        raise CommandError(
+            f"{path} already exists; choose another name, or pass --overwrite to replace it"
+        )
     picture = _picture(path)
     refuse_existing(picture, overwrite=options.overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,36 +68,34 @@ def _run(options: Namespace, screen: Screen) -> int:
             overwrite=options.overwrite,
             on_frame=lambda count, seconds: advance(f"{count / seconds:.0f} frames/s"),
         )
-    seen = look(path)
-    wrong = seen.mismatches(acquisition.frames)
-    title = f"{path.name}, opened with {seen.reader}"
-    draw_contact_sheet(seen, title, picture, overwrite=options.overwrite)
+    dataset = open_with_third_party_reader(path)
+    wrong = dataset.mismatches(acquisition.frames)
+    _draw_contact_sheet(dataset, path.name, picture, overwrite=options.overwrite)
     result = {
-        **_result(path, acquisition, seen),
+        **_result(path, acquisition, dataset),
         "frames_planned": planned,
         "frames_wrong": len(wrong),
         "picture": str(picture),
     }
     if options.json:
-        screen.data(result)
+        screen.json(result)
     else:
         _show(screen, result)
     if wrong or len(acquisition.frames) != planned:
         raise CommandError(
-            f"{len(wrong)} of {len(acquisition.frames)} delivered frames ({planned} planned) "
-            f"are not in {path} as the camera delivered them"
+            f"{path}: {len(wrong)} of {len(acquisition.frames)} delivered frames ({planned} planned) "
+            "differ from the camera's"
         )
     return SUCCESS
 
 
-def _result(path: Path, acquisition: Acquisition, seen: Seen) -> dict[str, Any]:
-    """Collect what the demo has to tell; everything in it is JSON-able."""
+def _result(path: Path, acquisition: Acquisition, dataset: ReaderDataset) -> dict[str, Any]:
     frames, seconds = len(acquisition.frames), acquisition.seconds
-    first, description = seen.images[0], describe(path)
+    first, description = dataset.images[0], describe(path)
     return {
         "path": str(path),
-        "reader": seen.reader,
-        "images": [image.name for image in seen.images],
+        "reader": dataset.reader,
+        "images": [image.name for image in dataset.images],
         "axes": list(first.axes),
         "shape": [int(size) for size in first.pixels.shape],
         "dtype": str(first.plane({}).dtype),
@@ -115,31 +111,57 @@ def _result(path: Path, acquisition: Acquisition, seen: Seen) -> dict[str, Any]:
 def _show(screen: Screen, result: dict[str, Any]) -> None:
     shape = " x ".join(map(str, result["shape"]))
     frames, wrong = result["frames_delivered"], result["frames_wrong"]
-    equal = "every frame is what the camera delivered" if not wrong else f"{wrong} frames differ"
-    screen.facts(
+    verdict = "every frame equals the camera's" if not wrong else f"{wrong} frames differ"
+    screen.fields(
         f"\n{result['path']}",
         {
             "opened with": result["reader"],
             "images": f"{len(result['images'])} ({', '.join(result['images'])})",
             "axes": ", ".join(result["axes"]),
-            "shape": f"{shape} {result['dtype']}, each image",
+            "shape": f"{shape} {result['dtype']} per image",
             "channels": ", ".join(result["channels"]),
             "size on disk": human_size(result["bytes_on_disk"]),
             "speed": f"{result['frames_per_second']} frames/s "
-            f"({frames} frames in {result['seconds']:.1f} s, set by the exposure)",
-            "pixels": f"{equal} ({frames - wrong} of {result['frames_planned']} compared equal)",
-            "status": result["status"] or "not said",
+            f"({frames} frames in {result['seconds']:.1f} s, limited by the exposure)",
+            "pixels": f"{verdict} ({frames - wrong} of {result['frames_planned']} frames compared equal)",
+            "status": result["status"] or "unknown",
             "picture": result["picture"],
         },
     )
+
+
+def _draw_contact_sheet(
+    dataset: ReaderDataset, name: str, picture: Path, *, overwrite: bool
+) -> None:
+    """Save the middle z plane of every position, channel and (up to eight) time points."""
+    times = sheet_times(max((_size(image, "t") for image in dataset.images), default=1))
+    rows = [
+        SheetRow(
+            image.name,
+            image.channels[channel] if channel < len(image.channels) else f"c = {channel}",
+            channel,
+            tuple(
+                image.plane({"t": time, "c": channel, "z": _size(image, "z") // 2})
+                for time in times
+            ),
+        )
+        for image in dataset.images
+        for channel in range(_size(image, "c"))
+    ]
+    title = f"{name}, opened with {dataset.reader}"
+    draw_sheet(rows, [f"t = {time}" for time in times], title, picture, overwrite=overwrite)
+
+
+def _size(image: ReaderImage, axis: str) -> int:
+    return int(image.pixels.shape[image.axes.index(axis)]) if axis in image.axes else 1
 
 
 def _picture(path: Path) -> Path:
     return path.with_name(split_suffix(path.name)[0] + ".png")
 
 
-def _next_free(path: Path) -> Path:
-    """Return ``path``, or the first of NAME-1.ome.zarr, NAME-2.ome.zarr ... that does not exist, nor its picture."""
+def _unused_path(path: Path) -> Path:
+    """Return `path` or the first of NAME-1.ome.zarr, NAME-2.ome.zarr ... without a dataset or a contact sheet."""
     (stem, suffix), candidate, number = split_suffix(path.name), path, 0
     while candidate.exists() or _picture(candidate).exists():
         number += 1
@@ -149,13 +171,13 @@ def _next_free(path: Path) -> Path:
 
 COMMAND = Command(
     name="demo",
-    summary="Acquire from Micro-Manager's demo camera and look at the result",
+    summary="Acquire from Micro-Manager's demo camera and verify the dataset",
     examples=(
-        ("ome-writers demo", f"writes {DEFAULT} and a picture of it"),
+        ("ome-writers demo", f"writes {DEFAULT} and its contact sheet"),
         ("ome-writers demo run.ome.tiff", "the same as OME-TIFF"),
         ("ome-writers demo x.ome.zarr --overwrite --json", "for a script"),
     ),
     arguments=_arguments,
     run=_run,
-    interrupted="interrupted; what was written so far is kept",
+    interrupted="interrupted; the frames written so far are kept",
 )

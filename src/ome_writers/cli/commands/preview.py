@@ -1,11 +1,11 @@
-"""``ome-writers preview``: a picture of a dataset."""
+"""``ome-writers preview``: draws a contact sheet of a dataset."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.cli.arguments import ask_json, positive_count
+from ome_writers.cli.arguments import add_json_option, positive_count
 from ome_writers.cli.command import Command, CommandError, UsageError, require
 from ome_writers.cli.datasets import Result, add_datasets_argument, is_several, process_datasets
 from ome_writers.settings import split_suffix
@@ -16,24 +16,29 @@ if TYPE_CHECKING:
 
     from ome_writers.cli.console import Relabel, Screen
 
-ROWS = 24
-"""How many rows a sheet has when nobody says another number: a large plate would make a picture of metres."""
+_DEFAULT_ROWS = 24
 
 
 def _arguments(parser: ArgumentParser) -> None:
     add_datasets_argument(parser)
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="PNG", help="the picture (default: beside the dataset)"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="PNG",
+        help="the contact sheet (default: NAME.png beside the dataset)",
     )
     parser.add_argument(
         "--rows",
         type=positive_count,
-        default=ROWS,
+        default=_DEFAULT_ROWS,
         metavar="N",
-        help=f"positions and channels at most (default: {ROWS})",
+        help=f"maximum number of rows, one per position and channel (default: {_DEFAULT_ROWS})",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace the picture if it exists")
-    ask_json(parser, instead_of="a name")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace an existing contact sheet"
+    )
+    add_json_option(parser, instead_of="the file name")
 
 
 def _run(options: Namespace, screen: Screen) -> int:
@@ -41,17 +46,17 @@ def _run(options: Namespace, screen: Screen) -> int:
     if options.output is not None and options.output.suffix.lower() != ".png":
         raise UsageError(f"--output: {options.output} does not end in .png")
     if options.output is not None and is_several(options.paths):
-        raise UsageError("--output: one picture cannot show several datasets; leave it out")
+        raise UsageError("--output is for one dataset; leave it out for several")
 
     def process(path: Path, _: Relabel) -> Result:
-        document = _draw(path, options)
-        return Result(document, lambda: screen.say(str(document["picture"])))
+        content = _draw(path, options)
+        return Result(content, lambda: screen.line(str(content["picture"])))
 
     return process_datasets(options, screen, "Drawing", process)
 
 
 def _draw(path: Path, options: Namespace) -> dict[str, Any]:
-    """Draw the picture of a dataset and return what ``--json`` says of it."""
+    """Draw the contact sheet of a dataset; return the ``--json`` content."""
     from ome_writers.cli.contact_sheet import draw_sheet, refuse_existing, rows_of_view
     from ome_writers.views import open_dataset
 
@@ -59,9 +64,9 @@ def _draw(path: Path, options: Namespace) -> dict[str, Any]:
     picture = options.output or named.with_name(split_suffix(named.name)[0] + ".png")
     refuse_existing(picture, overwrite=options.overwrite)
     view = open_dataset(path)
-    rows, columns = rows_of_view(view, most=options.rows)
+    rows, columns = rows_of_view(view, max_rows=options.rows)
     if not rows or not columns:
-        raise CommandError(f"{path} holds no frame yet")
+        raise CommandError(f"{path} contains no frames yet")
     axes = ", ".join(f"{dim} {size}" for dim, size in zip(view.dims, view.shape, strict=True))
     title = f"{path.resolve().name}   {axes}   {view.dtype}"
     draw_sheet(rows, columns, printable(title), picture, overwrite=options.overwrite)
@@ -75,14 +80,14 @@ def _draw(path: Path, options: Namespace) -> dict[str, Any]:
 
 COMMAND = Command(
     name="preview",
-    summary="Draw a contact sheet of a dataset, finished or still growing",
+    summary="Draw a contact sheet of a dataset, complete or being written",
     examples=(
         ("ome-writers preview demo.ome.zarr", "writes demo.png beside it"),
-        ("ome-writers preview run.ome.tiff -o sheet.png", "the same under another name"),
+        ("ome-writers preview run.ome.tiff -o sheet.png", "with another name"),
         ("ome-writers preview demo.ome.zarr --overwrite", "replaces demo.png"),
-        ("ome-writers preview *.ome.zarr", "a picture beside each dataset"),
+        ("ome-writers preview *.ome.zarr", "one contact sheet per dataset"),
     ),
     arguments=_arguments,
     run=_run,
-    failure="a picture could not be drawn; those of the other datasets are drawn nevertheless",
+    failure="a contact sheet could not be drawn; those of the other datasets still are",
 )

@@ -1,13 +1,19 @@
-"""``ome-writers repair``: make a dataset tidy whose writer died."""
+"""``ome-writers repair``: recovers a dataset after a crash of its writer."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ome_writers.cli.arguments import ask_json
+from ome_writers.cli.arguments import add_json_option
 from ome_writers.cli.command import Command
-from ome_writers.cli.datasets import Result, add_datasets_argument, process_datasets
-from ome_writers.cli.findings import ROWS, as_json, short
+from ome_writers.cli.datasets import (
+    Result,
+    add_datasets_argument,
+    findings_as_json,
+    process_datasets,
+    relative_name,
+    show_findings,
+)
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -20,52 +26,47 @@ if TYPE_CHECKING:
 def _arguments(parser: ArgumentParser) -> None:
     add_datasets_argument(parser)
     parser.add_argument(
-        "--dry-run", action="store_true", help="only say what would be done; change nothing"
+        "--dry-run", action="store_true", help="list the findings without changing anything"
     )
-    ask_json(parser)
+    add_json_option(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:
     from ome_writers.repair import repair
 
     def process(path: Path, _: Relabel) -> Result:
-        made = repair(path, dry_run=options.dry_run)
-        found = as_json(made.findings, path)
-        document = {"path": str(path), "dry_run": made.dry_run, "findings": found}
-        return Result(document, lambda: _show(made, screen), ok=not made.unsolved)
+        result = repair(path, dry_run=options.dry_run)
+        findings = findings_as_json(result.findings, path)
+        content = {"path": str(path), "dry_run": result.dry_run, "findings": findings}
+        return Result(content, lambda: _show(result, screen), ok=not result.unsolved)
 
-    return process_datasets(options, screen, "Looking at", process)
+    return process_datasets(options, screen, "Examining", process)
 
 
-def _show(made: Repair, screen: Screen) -> None:
-    path = made.path
-    if not made.findings:
-        screen.say(f"{path} is tidy: nothing to repair")
+def _show(result: Repair, screen: Screen) -> None:
+    path = result.path
+    if not result.findings:
+        screen.line(f"{path}: nothing to repair")
         return
-    rows = [(short(finding.path, path), finding.what) for finding in made.findings[:ROWS]]
-    screen.table(str(path), ("where", "finding"), rows)
-    if hidden := len(made.findings) - len(rows):
-        screen.say(f"  ... and {hidden} more; --json shows them")
-    count = len(made.findings) - len(made.unsolved)
-    deed = "would be repaired" if made.dry_run else "repaired"
-    rest = f", {len(made.unsolved)} cannot be" if made.unsolved else ""
-    screen.say(f"{count} of {len(made.findings)} {deed}{rest}")
+    rows = [(relative_name(f.path, path), f.what) for f in result.findings]
+    show_findings(screen, str(path), ("path", "finding"), rows)
+    solved = len(result.findings) - len(result.unsolved)
+    verb = "would be repaired" if result.dry_run else "repaired"
+    unsolved = f", {len(result.unsolved)} cannot be repaired" if result.unsolved else ""
+    screen.line(f"{solved} of {len(result.findings)} findings {verb}{unsolved}")
 
 
 COMMAND = Command(
     name="repair",
-    summary="Make a dataset tidy after its writer was killed; no readable frame is removed",
+    summary="Recover a dataset after a crash of its writer, without removing readable frames",
     examples=(
-        ("ome-writers repair run.ome.zarr --dry-run", "what would be done"),
-        ("ome-writers repair run.ome.zarr", "do it"),
-        (
-            "ome-writers repair run.ome.tiff",
-            "the same for an OME-TIFF, a file or the folder of a set",
-        ),
-        ("ome-writers repair *.ome.zarr", "each dataset of a folder"),
+        ("ome-writers repair run.ome.zarr --dry-run", "lists the findings"),
+        ("ome-writers repair run.ome.zarr", "repairs them"),
+        ("ome-writers repair run.ome.tiff", "OME-TIFF: a file or the directory of a set"),
+        ("ome-writers repair *.ome.zarr", "several datasets"),
     ),
     arguments=_arguments,
     run=_run,
     interrupted="interrupted; run it again to finish",
-    failure="something cannot be repaired, or a dataset cannot be read; the others are repaired nevertheless",
+    failure="a finding cannot be repaired, or a dataset cannot be read; the others are still repaired",
 )

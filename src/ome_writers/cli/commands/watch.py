@@ -1,4 +1,4 @@
-"""``ome-writers watch``: follows a dataset while somebody writes it."""
+"""``ome-writers watch``: follows a dataset while it is written."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from ome_writers.cli.arguments import ask_dataset, positive
+from ome_writers.cli.arguments import add_dataset_argument, positive
 from ome_writers.cli.command import SUCCESS, Command, CommandError
 from ome_writers.cli.console import human_size
-from ome_writers.cli.description import describe, writer_is_gone
+from ome_writers.cli.description import describe, writer_has_ended
 from ome_writers.formats import resolve_entry_file
 
 if TYPE_CHECKING:
@@ -23,51 +23,51 @@ if TYPE_CHECKING:
     from ome_writers.cli.console import Screen
     from ome_writers.cli.description import Description
 
-INTERVAL = 0.5  # seconds
-SHARE = 0.1  # of the time that may go into looking: a dataset of a million files takes its while
+_POLL_INTERVAL_S = 0.5
+_MAX_POLLING_SHARE = 0.1  # of the time: a poll of a dataset of a million files takes long
 
 
 @dataclass
-class Watched:
-    """What was seen of a dataset at the last look."""
+class DatasetMonitor:
+    """The state of a dataset at the last poll, and the rates since earlier ones."""
 
-    began: float
-    occupied: int = 0
-    rate: float = 0.0
-    looked: float = 0.0
-    first: Description | None = None  # the first one that counts frames
+    start_s: float
+    bytes_on_disk: int = 0
+    bytes_per_second: float = 0.0
+    last_poll_s: float = 0.0
+    first: Description | None = None  # the first one with a frame
 
-    def look(self, path: Path) -> tuple[Description, Mapping[str, str]]:
-        """Return what the dataset says of itself, and what there is to show."""
+    def poll(self, path: Path) -> tuple[Description, Mapping[str, str]]:
+        """Return the description of the dataset and the fields to show."""
         description = describe(path)
-        occupied, now = _occupied(path), time.monotonic()
-        if self.looked:
-            self.rate = max(0.0, (occupied - self.occupied) / (now - self.looked))
-        self.occupied, self.looked = occupied, now
+        size, now = _bytes_on_disk(path), time.monotonic()
+        if self.last_poll_s:
+            self.bytes_per_second = max(0.0, (size - self.bytes_on_disk) / (now - self.last_poll_s))
+        self.bytes_on_disk, self.last_poll_s = size, now
         if self.first is None and description.frames_written:
             self.first = description
-        return description, self._facts(description)
+        return description, self._fields(description)
 
-    def _facts(self, description: Description) -> Mapping[str, str]:
+    def _fields(self, description: Description) -> Mapping[str, str]:
         first = description.images[0]
-        facts = {
-            "status": description.status or "not said",
+        fields = {
+            "status": description.status or "unknown",
             "images": str(len(description.images)),
             "axes": ", ".join(f"{axis.name}={axis.size}" for axis in first.axes),
-            "on disk": f"{human_size(self.occupied)}, {human_size(int(self.rate))}/s",
-            "watched for": f"{time.monotonic() - self.began:.0f} s",
+            "on disk": f"{human_size(self.bytes_on_disk)}, {human_size(int(self.bytes_per_second))}/s",
+            "watched for": f"{time.monotonic() - self.start_s:.0f} s",
         }
         if description.frames is not None:
-            facts["frames"] = description.frames
+            fields["frames"] = description.frames
         if (speed := self._frames_per_second(description)) > 0:
-            facts["speed"] = f"{speed:.3g} frames/s"
-            left = (description.frames_expected or 0) - (description.frames_written or 0)
-            if left > 0:
-                facts["time left"] = f"about {timedelta(seconds=round(left / speed))}"
-        return facts
+            fields["speed"] = f"{speed:.3g} frames/s"
+            remaining = (description.frames_expected or 0) - (description.frames_written or 0)
+            if remaining > 0:
+                fields["time left"] = f"about {timedelta(seconds=round(remaining / speed))}"
+        return fields
 
     def _frames_per_second(self, description: Description) -> float:
-        """Return how fast frames were written since the first look; 0 if that is not known yet."""
+        """Return the rate of frames since the first description with a frame; 0 while it is unknown."""
         if self.first is None or description.status != "writing":
             return 0.0
         frames = (description.frames_written or 0) - (self.first.frames_written or 0)
@@ -76,9 +76,9 @@ class Watched:
 
 
 def _seconds_between(first: str | None, last: str | None) -> float:
-    """Return the seconds between two times in ISO 8601, as the writer's clock has them; 0 if one is unknown."""
+    """Return the seconds between two ISO 8601 times of the writer's clock; 0 if one is unknown."""
     try:
-        # before Python 3.11 "Z" is not read as UTC
+        # fromisoformat does not accept "Z" before Python 3.11
         begin, end = (
             datetime.fromisoformat((t or "").replace("Z", "+00:00")) for t in (first, last)
         )
@@ -87,8 +87,8 @@ def _seconds_between(first: str | None, last: str | None) -> float:
         return 0.0
 
 
-def _occupied(path: Path) -> int:
-    """Return the bytes that a dataset takes; the holes of files that are not full do not count."""
+def _bytes_on_disk(path: Path) -> int:
+    """Return the bytes that a dataset occupies, without the holes of sparse files."""
     path = resolve_entry_file(path)
     files = path.rglob("*") if path.is_dir() else (path,)
     total = 0
@@ -96,57 +96,58 @@ def _occupied(path: Path) -> int:
         try:
             stat = os.stat(file)
         except OSError:
-            continue  # replaced meanwhile
+            continue  # replaced or removed during the poll
         blocks = getattr(stat, "st_blocks", None)
         total += stat.st_size if blocks is None else min(stat.st_size, blocks * 512)
     return total
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    ask_dataset(parser)
+    add_dataset_argument(parser)
     parser.add_argument(
         "--interval",
         type=positive,
-        default=INTERVAL,
+        default=_POLL_INTERVAL_S,
         metavar="S",
-        help=f"seconds between two looks (default: {INTERVAL})",
+        help=f"seconds between updates (default: {_POLL_INTERVAL_S})",
     )
     parser.add_argument(
-        "--json", action="store_true", help="print JSON, once, when the writer is done"
+        "--json", action="store_true", help="print JSON once, when the writer has finished"
     )
 
 
 def _run(options: Namespace, screen: Screen) -> int:
-    looks = _looks(options.path, options.interval)
+    polls = _poll_until_finished(options.path, options.interval)
     if options.json:
-        ((last, _),) = deque(looks, maxlen=1)
-        screen.data(last.to_json())
+        ((last, _),) = deque(polls, maxlen=1)
+        screen.json(last.to_json())
         return SUCCESS
-    _, facts = next(looks)  # what is no dataset is refused before anything is shown
+    _, fields = next(polls)  # raises before any output if it is not a dataset
     with screen.live(str(options.path)) as show:
-        show(facts)
-        for _, facts in looks:
-            show(facts)
+        show(fields)
+        for _, fields in polls:
+            show(fields)
     return SUCCESS
 
 
-def _looks(path: Path, interval: float) -> Iterator[tuple[Description, Mapping[str, str]]]:
-    """Look again and again until the writer is done; the pauses are nine times as long as the looks."""
-    watched = Watched(time.monotonic())
+def _poll_until_finished(
+    path: Path, interval_s: float
+) -> Iterator[tuple[Description, Mapping[str, str]]]:
+    monitor = DatasetMonitor(time.monotonic())
     while True:
-        began = time.monotonic()
-        gone = writer_is_gone(path)  # looked at first: it may become done in between
-        description, facts = watched.look(path)
-        yield description, facts
+        start = time.monotonic()
+        ended = writer_has_ended(path)  # before the poll: the writer may finish in between
+        description, fields = monitor.poll(path)
+        yield description, fields
         if description.status != "writing":
             return
-        if gone:
+        if ended:
             raise CommandError(
                 f"the process that wrote {path} has ended without closing it; "
-                f"`ome-writers repair {path}` makes it tidy"
+                f"run `ome-writers repair {path}`"
             )
-        took = time.monotonic() - began
-        time.sleep(max(interval, took * (1 - SHARE) / SHARE))
+        duration = time.monotonic() - start
+        time.sleep(max(interval_s, duration * (1 - _MAX_POLLING_SHARE) / _MAX_POLLING_SHARE))
 
 
 COMMAND = Command(
@@ -157,7 +158,7 @@ COMMAND = Command(
             "ome-writers watch demo.ome.zarr",
             "ends when the dataset is complete, cancelled or failed",
         ),
-        ("ome-writers watch run.ome.tiff --interval 5", "a look every five seconds"),
+        ("ome-writers watch run.ome.tiff --interval 5", "updates every five seconds"),
     ),
     arguments=_arguments,
     run=_run,

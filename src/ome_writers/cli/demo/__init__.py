@@ -1,1 +1,1 @@
-"""What `ome-writers demo` does. This room never trusts what it wrote: somebody else's reader looks at it."""
+"""The steps of `ome-writers demo`: acquire from the demo camera, then read with a third-party reader."""

@@ -1,4 +1,4 @@
-"""A real acquisition from Micro-Manager's demo camera, as any user of pymmcore-plus runs it."""
+"""An acquisition from Micro-Manager's demo camera, run as any user of pymmcore-plus runs it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ LIBRARIES = {"pymmcore_plus": "pymmcore-plus", "useq": "useq-schema", "PIL": "pi
 
 
 @dataclass(frozen=True)
-class Delivered:
+class DeliveredFrame:
     """One frame as the camera delivered it.
 
     Attributes
     ----------
     index
-        Where the sequence says that it belongs: axis name (t, p, c, z) to number.
+        Index of its event: axis name (t, p, c, z) to number.
     checksum
         CRC-32 of its pixels in C order.
     """
@@ -41,21 +41,21 @@ class Delivered:
 
 @dataclass(frozen=True)
 class Acquisition:
-    """What the camera delivered, in order, and how long that took (seconds)."""
+    """The delivered frames in order, and the duration of the run in seconds."""
 
-    frames: tuple[Delivered, ...]
+    frames: tuple[DeliveredFrame, ...]
     seconds: float
 
 
 @dataclass(frozen=True)
 class Microscope:
-    """The demo microscope and the sequence that it is going to run."""
+    """The loaded demo microscope and the sequence to run."""
 
     core: CMMCorePlus
     sequence: MDASequence
 
     def output_path(self, output: Path) -> Path:
-        """Return where ``output`` is going to lie: a set of TIFF files gets a folder."""
+        """Return the path of the dataset: a set of TIFF files is a directory."""
         from ome_writers import AcquisitionSettings, useq_to_acquisition_settings
 
         settings: dict[str, Any] = {
@@ -74,14 +74,14 @@ def open_microscope(timepoints: int) -> Microscope:
     Parameters
     ----------
     timepoints
-        How often the two positions, two channels and five planes are visited.
+        Number of time points of two positions, two channels and five z planes.
 
     Raises
     ------
     MissingExtraError
-        pymmcore-plus, the adapters that hold the demo camera, or pillow are not installed.
+        If pymmcore-plus, the demo camera's device adapters or pillow are not installed.
     """
-    # Only what went wrong may disturb the progress bar; read when pymmcore-plus is imported.
+    # Only errors may interrupt the progress bar; pymmcore-plus reads the variable when it is imported.
     os.environ.setdefault("PYMM_LOG_LEVEL", "ERROR")
     require("demo", "demo", LIBRARIES)
     import pymmcore_plus
@@ -92,9 +92,9 @@ def open_microscope(timepoints: int) -> Microscope:
         core.loadSystemConfiguration()
     except (FileNotFoundError, OSError, RuntimeError):
         raise MissingExtraError("demo", "the demo camera (mm-test-adapters)", "demo") from None
-    # Of this width, stripes never come back to where they were: every frame is different, and one that is
-    # written to another's place cannot pass for it. (Not by DropPixels: with 16-bit pixels the demo camera then
-    # writes beyond its own memory, which valgrind shows, and the process crashes sooner or later.)
+    # At this width the stripe pattern never repeats, so every frame differs and a frame at a wrong index is detected.
+    # (Not with DropPixels: with 16-bit pixels the demo camera then writes out of bounds, as valgrind shows, and the
+    # process crashes sooner or later.)
     core.setProperty(core.getCameraDevice(), "StripeWidth", "1.0371")
     sequence = useq.MDASequence(
         axis_order=("t", "p", "c", "z"),
@@ -115,41 +115,41 @@ def open_microscope(timepoints: int) -> Microscope:
 def acquire(
     microscope: Microscope, output: Path, *, overwrite: bool, on_frame: Callable[[int, float], None]
 ) -> Acquisition:
-    """Run the sequence and remember what the camera delivered.
+    """Run the sequence and record the checksum of each delivered frame.
 
     Parameters
     ----------
     microscope
         The loaded demo microscope.
     output
-        Handed to ``mmc.mda.run`` as it is.
+        Passed to ``mmc.mda.run`` unchanged.
     overwrite
-        Replace what lies there, if this library wrote it.
+        Replace an existing output if this library wrote it.
     on_frame
-        Called after each frame with the frames so far and the seconds so far.
+        Called after each frame with the number of frames and the elapsed seconds.
     """
-    core, frames = microscope.core, list[Delivered]()
+    core, frames = microscope.core, list[DeliveredFrame]()
     start = time.perf_counter()
 
-    def remember(image: np.ndarray, event: MDAEvent) -> None:
+    def record_checksum(image: np.ndarray, event: MDAEvent) -> None:
         index = {str(axis): number for axis, number in event.index.items()}
-        frames.append(Delivered(index, zlib.crc32(image.tobytes())))
+        frames.append(DeliveredFrame(index, zlib.crc32(image.tobytes())))
         on_frame(len(frames), time.perf_counter() - start)
 
-    core.mda.events.frameReady.connect(remember)
+    core.mda.events.frameReady.connect(record_checksum)
     try:
         core.mda.run(microscope.sequence, output=str(output), overwrite=overwrite)
         seconds = time.perf_counter() - start
     finally:
-        core.mda.events.frameReady.disconnect(remember)
-        _end_notifications(core)
+        core.mda.events.frameReady.disconnect(record_checksum)
+        stop_notifications(core)
     return Acquisition(tuple(frames), seconds)
 
 
-def _end_notifications(core: CMMCorePlus) -> None:
-    """Have a core that is done with tell nobody of changes any more.
+def stop_notifications(core: CMMCorePlus) -> None:
+    """Unregister the core's callback.
 
-    MMCore's thread that tells of them aborts the process where Python ends meanwhile (pymmcore 12.5.1).
+    MMCore's notification thread aborts the process if Python ends while it runs (pymmcore 12.5.1).
     """
     from pymmcore_plus import CMMCorePlus
 

@@ -1,7 +1,4 @@
-"""Opens a dataset with somebody else's reader, as a colleague who gets the file would.
-
-Nothing of ours is used here: what these readers see is what the rest of the world sees.
-"""
+"""Reading a dataset with third-party readers only: zarr-python, tensorstore, tifffile."""
 
 from __future__ import annotations
 
@@ -20,23 +17,23 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from ome_writers.cli.demo.acquisition import Delivered
+    from ome_writers.cli.demo.acquisition import DeliveredFrame
 
 
 @dataclass(frozen=True)
-class SeenImage:
-    """One image as the reader sees it.
+class ReaderImage:
+    """One image as the reader returns it.
 
     Attributes
     ----------
     name
-        The image's name in the metadata.
+        Name in the metadata.
     axes
-        Names of the axes in storage order, y and x last.
+        Axis names in storage order, y and x last.
     channels
-        Names of the channels.
+        Channel names.
     pixels
-        An array with ``shape``, ``dtype`` and ``[index]`` (numpy or the reader's own, lazy one).
+        An array with ``shape``, ``dtype`` and ``[index]``: numpy's, or the reader's lazy one.
     """
 
     name: str
@@ -45,7 +42,7 @@ class SeenImage:
     pixels: Any
 
     def plane(self, index: Mapping[str, int]) -> np.ndarray:
-        """Read the (y, x) plane at ``index``; axes that it does not name are taken at 0."""
+        """Read the (y, x) plane at `index`; missing axes count as 0."""
         import numpy as np
 
         key = tuple(index.get(axis, 0) for axis in self.axes[:-2])
@@ -53,44 +50,44 @@ class SeenImage:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A dataset as an independent reader sees it: the reader's name and the images."""
+class ReaderDataset:
+    """The name and version of the reader, and the images it finds."""
 
     reader: str
-    images: tuple[SeenImage, ...]
+    images: tuple[ReaderImage, ...]
 
-    def mismatches(self, frames: tuple[Delivered, ...]) -> list[Delivered]:
-        """Return the delivered frames whose pixels are not at their place, or differ there."""
+    def mismatches(self, frames: tuple[DeliveredFrame, ...]) -> list[DeliveredFrame]:
+        """Return the delivered frames whose pixels are missing or different at their index."""
         wrong = []
         for frame in frames:
-            number = frame.index.get("p", 0)
-            if number < len(self.images):
-                pixels = self.images[number].plane(frame.index).tobytes()
+            position = frame.index.get("p", 0)
+            if position < len(self.images):
+                pixels = self.images[position].plane(frame.index).tobytes()
                 if zlib.crc32(pixels) == frame.checksum:
                     continue
             wrong.append(frame)
         return wrong
 
 
-def look(path: Path) -> Seen:
-    """Open an OME-Zarr with zarr-python (tensorstore where it is missing), OME-TIFF with tifffile.
+def open_with_third_party_reader(path: Path) -> ReaderDataset:
+    """Open OME-Zarr with zarr-python 3, otherwise with tensorstore; OME-TIFF with tifffile.
 
     Raises
     ------
     CommandError
-        The path holds neither format.
+        If `path` is neither format.
     MissingExtraError
-        No reader is installed.
+        If no reader is installed.
     """
     if (path / "zarr.json").is_file():
-        return _look_at_zarr(path)
+        return _read_zarr(path)
     files = sorted(path.glob("*.ome.tif*")) if path.is_dir() else [path]
     if files and files[0].is_file():
-        return _look_at_tiff(files[0])
+        return _read_tiff(files[0])
     raise CommandError(f"{path} is neither an OME-Zarr nor an OME-TIFF")
 
 
-def _look_at_zarr(path: Path) -> Seen:
+def _read_zarr(path: Path) -> ReaderDataset:
     reader, open_array = _zarr_reader()
     images = []
     for group in _image_groups(path):
@@ -98,18 +95,18 @@ def _look_at_zarr(path: Path) -> Seen:
         multiscale = ome["multiscales"][0]
         channels = ome.get("omero", {}).get("channels", ())
         images.append(
-            SeenImage(
+            ReaderImage(
                 name=multiscale.get("name", group.name),
                 axes=tuple(axis["name"] for axis in multiscale["axes"]),
                 channels=tuple(channel["label"] for channel in channels),
                 pixels=open_array(group / multiscale["datasets"][0]["path"]),
             )
         )
-    return Seen(reader, tuple(images))
+    return ReaderDataset(reader, tuple(images))
 
 
 def _zarr_reader() -> tuple[str, Callable[[Path], Any]]:
-    """Return a name and a function that opens the array at a path."""
+    """Return the reader's name and version, and a function that opens an array."""
     try:
         import zarr
 
@@ -131,7 +128,7 @@ def _zarr_reader() -> tuple[str, Callable[[Path], Any]]:
 
 
 def _image_groups(path: Path) -> list[Path]:
-    """Return the folders of the images: the root, a collection's series or a plate's fields."""
+    """Return the groups of the images: the root, a collection's series or a plate's fields of view."""
     ome = _attributes(path)["ome"]
     if "multiscales" in ome:
         return [path]
@@ -151,7 +148,7 @@ def _attributes(group: Path) -> dict[str, Any]:
     return attributes
 
 
-def _look_at_tiff(path: Path) -> Seen:
+def _read_tiff(path: Path) -> ReaderDataset:
     try:
         import tifffile
     except ImportError:
@@ -165,5 +162,5 @@ def _look_at_tiff(path: Path) -> Seen:
         ]
         for series, channels in zip(file.series, names, strict=True):
             axes = tuple(series.axes.lower())
-            images.append(SeenImage(series.name, axes, tuple(channels), series.asarray()))
-    return Seen(f"tifffile {version('tifffile')}", tuple(images))
+            images.append(ReaderImage(series.name, axes, tuple(channels), series.asarray()))
+    return ReaderDataset(f"tifffile {version('tifffile')}", tuple(images))

@@ -1,4 +1,4 @@
-"""What a dataset says of itself, whoever wrote it. This room reads documents, and never a pixel."""
+"""Descriptions of datasets of any writer, from their metadata; pixels are not read."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from ome_writers.storage.lock_file import lock_owner, lock_path
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Description", "FolderContent", "describe", "list_datasets", "writer_is_gone"]
+__all__ = ["Description", "FolderContent", "describe", "list_datasets", "writer_has_ended"]
 
 
 def describe(path: Path) -> Description:
-    """Describe an OME-Zarr, an OME-TIFF, or a folder with a set of OME-TIFF files.
+    """Describe an OME-Zarr, an OME-TIFF, or a directory with a set of OME-TIFF files.
 
     Raises
     ------
     FileNotFoundError
-        Nothing is there.
+        If `path` does not exist.
     UnsupportedError, CommandError
-        It is something else.
+        If it is none of these.
     """
     path = resolve_entry_file(path)
     return describe_zarr(path) if detect_format(path) == "ome-zarr" else describe_tiff(path)
 
 
-def writer_is_gone(path: Path) -> bool:
-    """Whether a writer has left its lock and lives no more; of one on another machine that is not known."""
+def writer_has_ended(path: Path) -> bool:
+    """Whether the lock of a dataset belongs to a process that has ended; False for a process of another machine."""
     path = resolve_entry_file(path)
     lock = lock_path(path, folder=path.is_dir())
     return lock.exists() and lock_owner(lock) is None

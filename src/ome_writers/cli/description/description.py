@@ -1,4 +1,4 @@
-"""What a dataset says of itself, from its plain documents, whoever wrote it."""
+"""The model of a described dataset, for both formats and any writer."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Axis:
     name
         t, c, z, y, x or another.
     size
-        Number of places along it.
+        Number of indices.
     scale
-        The step from one place to the next, in `unit`; None if not known.
+        Distance of adjacent indices in `unit`; None if unknown.
     unit
-        NGFF name of the unit, in both formats; None if not known.
+        NGFF name of the unit, in both formats; None if unknown.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Axis:
     unit: str | None = None
 
     def __str__(self) -> str:
-        """Return name, size and step, with the symbol of the unit: ``"z=5 (2 µm)"``."""
+        """Return name, size and scale with the unit's symbol: ``"z=5 (2 µm)"``."""
         symbol = self.unit and (ome_symbol(self.unit) or self.unit)
         step = f"{self.scale:g} {symbol}" if self.scale and symbol else ""
         return f"{self.name}={self.size}" + (f" ({step})" if step else "")
@@ -47,17 +47,17 @@ class ImageDescription:
     Attributes
     ----------
     path
-        Where it lies: a group's path in a Zarr hierarchy, a file's name of a TIFF set.
+        Path of the Zarr group, or name of the TIFF file.
     name
-        Its name in the metadata.
+        Name in the metadata.
     axes
         In storage order.
     dtype
-        numpy's name of the pixel type.
+        numpy name of the pixel type.
     channels
-        Names of the channels.
+        Channel names.
     storage
-        How the pixels are cut and compressed, in words.
+        Chunks, shards and compression: ``"chunks 1x1x512x512, blosc"``.
     """
 
     path: str
@@ -75,23 +75,23 @@ class Description:
     Attributes
     ----------
     path
-        What was opened.
+        The path that was opened.
     format
         "OME-Zarr 0.5", "OME-TIFF" ...
     layout
         "image", "collection", "plate" ...
     status
-        ``writing``, ``complete``, ``cancelled`` or ``failed``; None where nobody said.
+        ``writing``, ``complete``, ``cancelled`` or ``failed``; None if unknown.
     frames_written, frames_expected
-        Numbers of frames, None if unknown; of a dataset that is being written, at its last flush.
-    updated
-        When the number of frames was written, in ISO 8601; None if unknown.
+        Numbers of frames, None if unknown. While the dataset is written: as of the last flush.
     written_by
-        Program and version, or None.
+        Program and version; None if unknown.
     files, bytes_on_disk
-        Over everything that belongs to the dataset.
+        Of all files of the dataset.
     images
-        In the dataset's own order.
+        In the order of the metadata.
+    updated
+        Time of the last update of `frames_written`, ISO 8601; None if unknown.
     """
 
     path: str
@@ -108,19 +108,18 @@ class Description:
 
     @property
     def frames(self) -> str | None:
-        """The numbers of frames in words; None where nobody said any."""
+        """The frame counts as text, "7 of 20 frames"; None if both are unknown."""
         if self.frames_written is None:
-            return f"{self.frames_expected} expected" if self.frames_expected else None
+            return f"unknown, {self.frames_expected} expected" if self.frames_expected else None
         expected = f" of {self.frames_expected}" if self.frames_expected else ""
         return f"{self.frames_written}{expected} frames"
 
     def to_json(self) -> dict[str, Any]:
-        """Return nested dicts and lists that `json.dumps` takes."""
         return asdict(self)
 
 
 def measure(files: Iterable[Path]) -> tuple[int, int]:
-    """Return how many files there are and their bytes; one that vanishes meanwhile counts as 0."""
+    """Return the number of files and their total bytes; files removed during the count are left out."""
     count = size = 0
     for path in files:
         try:

@@ -1,4 +1,4 @@
-"""The datasets in a folder that is not a dataset itself."""
+"""Listing of the datasets in a directory that is not a dataset itself."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from ome_writers.formats.ometiff import read_ome_xml
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FolderContent", "list_datasets"]
-
 _FILE_NAME = re.compile(rb'(?:FileName|MetadataFile)="([^"]*)"')
 _OME_XML = re.compile(rb"<(?:\w+:)?OME\b")
 _OME_TIFF = re.compile(r"\.ome\.tiff?$", re.IGNORECASE)
@@ -24,14 +22,14 @@ _ZARR_2 = (".zgroup", ".zarray", ".zattrs")
 
 @dataclass(frozen=True)
 class FolderContent:
-    """What is directly in a folder.
+    """The direct content of a directory.
 
     Attributes
     ----------
     datasets
-        Each OME-Zarr (also one of version 0.4), OME-TIFF file and folder with a set of OME-TIFF files, by name.
+        OME-Zarr of any version, OME-TIFF files and directories with a set of OME-TIFF files, sorted by name.
     folders
-        Folders that are not datasets, but contain some.
+        Directories that are not datasets, but contain some.
     others
         TIFF files without OME-XML.
     """
@@ -42,10 +40,10 @@ class FolderContent:
 
 
 def list_datasets(folder: Path) -> FolderContent | None:
-    """Return what is in a folder of datasets.
+    """Return the content of a directory of datasets.
 
-    None if `folder` is not a directory, is a dataset itself (an OME-Zarr, or one OME-TIFF and its set), or holds
-    nothing that is one.
+    None if `folder` is not a directory, is a dataset itself (an OME-Zarr, or one set of OME-TIFF files), or does not
+    contain any.
     """
     if not folder.is_dir() or _is_zarr(folder):
         return None
@@ -58,7 +56,7 @@ def list_datasets(folder: Path) -> FolderContent | None:
                 datasets.append(path)
             elif _has_datasets(path):
                 folders.append(path)
-        except OSError:  # whoever reads it as a dataset reports the error
+        except OSError:  # listed: describing it reports the error
             datasets.append(path)
     files, others = _tiff_datasets(folder)
     if not datasets and not folders and len(files) <= 1:
@@ -71,7 +69,7 @@ def _is_zarr(folder: Path) -> bool:
 
 
 def _is_set(folder: Path) -> bool:
-    """Whether all TIFF files of a folder belong to one dataset, and nothing else in it is one."""
+    """Whether the TIFF files of a directory form one dataset, without others beside it."""
     folders = [path for path in folder.iterdir() if path.is_dir()]
     files = tiff_files(folder)
     if not files or any(map(_is_zarr, folders)):
@@ -90,36 +88,35 @@ def _has_datasets(folder: Path) -> bool:
 
 
 def _tiff_datasets(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return one file of each OME-TIFF in a folder, and the TIFF files without OME-XML."""
+    """Return one file per OME-TIFF dataset, and the TIFF files without OME-XML."""
     datasets: list[Path] = []
     others: list[Path] = []
     members: set[str] = set()
     for file in tiff_files(folder):
         if file.name in members or not file.is_file() or resolve_entry_file(file) != file:
             continue
-        named = _members(file)
-        if named is None and not _OME_TIFF.search(file.name):
+        names = _members(file)
+        if names is None and not _OME_TIFF.search(file.name):
             others.append(file)
-        else:  # whoever reads it reports why it is not an OME-TIFF
+        else:  # a damaged file too: describing it reports the error
             datasets.append(file)
-            members |= named or set()
+            members |= names or set()
     return datasets, others
 
 
 def _members(file: Path) -> set[str] | None:
-    """Return the names of the files that the OME-XML of a TIFF file names; None if it has no OME-XML."""
+    """Return the file names in the OME-XML of a TIFF file and of its companion; None without OME-XML."""
     try:
         text = read_ome_xml(file)
-        named = _named(text)
-        for name in tuple(named):
+        names = _file_names(text)
+        for name in tuple(names):
             companion = file.parent / name
             if name.lower().endswith(".ome") and companion.is_file():
-                named |= _named(read_ome_xml(companion))
+                names |= _file_names(read_ome_xml(companion))
     except (UnsupportedError, OSError):
         return None
-    return named if _OME_XML.search(text) else None
+    return names if _OME_XML.search(text) else None
 
 
-def _named(text: bytes) -> set[str]:
-    """Return the names of files in OME-XML."""
+def _file_names(text: bytes) -> set[str]:
     return {html.unescape(name.decode(errors="replace")) for name in _FILE_NAME.findall(text)}

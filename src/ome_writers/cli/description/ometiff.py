@@ -1,4 +1,4 @@
-"""Describes an OME-TIFF from the OME-XML in its first file; no library is needed."""
+"""Description of an OME-TIFF from the OME-XML in its first file, without a TIFF library."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ COMPRESSIONS = {1: "not compressed", 5: "lzw", 8: "deflate", 32946: "deflate", 5
 
 
 def describe_tiff(path: Path) -> Description:
-    """Read the OME-XML of a file, or of the set that a folder holds.
+    """Describe an OME-TIFF file, or the set of files in a directory.
 
     Raises
     ------
     UnsupportedError
-        It is no TIFF, holds no OME-XML, or points to a file that is not there.
+        If it is not a TIFF, has no OME-XML, or refers to a missing companion file.
     """
     folder = path if path.is_dir() else path.parent
     first = first_tiff(path)
     page = read_first_page(first, path if path.is_dir() else None)
     xml = parse_ome_xml(page.description, first)
     if (pointer := xml.find("{*}BinaryOnly")) is not None:
-        document = referenced_metadata_file(folder, pointer.get("MetadataFile", ""))
-        xml = parse_ome_xml(read_ome_xml(document, folder), document)
+        companion = referenced_metadata_file(folder, pointer.get("MetadataFile", ""))
+        xml = parse_ome_xml(read_ome_xml(companion, folder), companion)
     compression = COMPRESSIONS.get(page.compression, f"compression {page.compression}")
     images = tuple(_image(*each, first, compression) for each in image_elements(xml, first))
-    named = {uuid.get("FileName", "") for uuid in xml.iterfind(".//{*}TiffData/{*}UUID")}
-    members = {folder / name for name in named if name and Path(name).name == name} | {first}
+    names = {uuid.get("FileName", "") for uuid in xml.iterfind(".//{*}TiffData/{*}UUID")}
+    members = {folder / name for name in names if name and Path(name).name == name} | {first}
     members |= {file for file in folder.glob("*.companion.ome") if path.is_dir()}
     files, size = measure(members)
     plates = xml.find("{*}Plate") is not None
     facts = read_acquisition_annotation(xml)
-    home = folder / Path(images[0].path).name if images else first
-    if facts.get("status") == "writing" and pointer is None and home != first and home.is_file():
-        # of the files of a set, only the first one counts the frames while they are written
-        facts = read_acquisition_annotation(parse_ome_xml(read_ome_xml(home, folder), home))
+    master = folder / Path(images[0].path).name if images else first
+    if facts.get("status") == "writing" and pointer is None and master.is_file():
+        # while a set is written, only the file of its first image counts the frames
+        facts = read_acquisition_annotation(parse_ome_xml(read_ome_xml(master, folder), master))
     status, written = facts.get("status"), _count(facts.get("frames_written"))
-    if not isinstance(status, str):  # another writer's file
+    if not isinstance(status, str):  # a file of another writer
         status, written = None, len(xml.findall(".//{*}Plane")) or None
     return Description(
         path=str(path),
@@ -70,9 +70,9 @@ def describe_tiff(path: Path) -> Description:
 
 
 def _image(image: Element, pixels: Element, first: Path, compression: str) -> ImageDescription:
-    axes, found = [], pixel_sizes(pixels, first)
-    for letter in (*found.axes, "Y", "X"):
-        size = found.sizes[letter] * (found.samples if letter == "C" else 1)
+    axes, sizes = [], pixel_sizes(pixels, first)
+    for letter in (*sizes.axes, "Y", "X"):
+        size = sizes.sizes[letter] * (sizes.samples if letter == "C" else 1)
         if size > 1 or letter in "XY":
             increment = "TimeIncrement" if letter == "T" else f"PhysicalSize{letter}"
             value = pixels.get(increment)
@@ -87,7 +87,7 @@ def _image(image: Element, pixels: Element, first: Path, compression: str) -> Im
         path=(link.get("FileName") if link is not None else None) or first.name,
         name=_name(image),
         axes=tuple(axes),
-        dtype=found.dtype.name,
+        dtype=sizes.dtype.name,
         channels=tuple(map(_name, channels)),
         storage=compression,
     )

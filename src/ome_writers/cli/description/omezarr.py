@@ -1,4 +1,4 @@
-"""Describes an OME-Zarr 0.5 from its ``zarr.json`` documents; no pixel is read."""
+"""Description of an OME-Zarr 0.5 from its ``zarr.json`` files."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def describe_zarr(path: Path) -> Description:
-    """Read the documents below ``path``.
+    """Describe the OME-Zarr at `path`.
 
     Raises
     ------
     UnsupportedError
-        A document is missing, is no JSON, or lacks what OME-Zarr 0.5 requires.
+        If a ``zarr.json`` is missing, is not JSON, or lacks metadata that OME-Zarr 0.5 requires.
     """
     root = read_json(path / "zarr.json", root=path).get("attributes")
     ome = root.get("ome") if isinstance(root, dict) else None
@@ -33,7 +33,7 @@ def describe_zarr(path: Path) -> Description:
     counts = frames if isinstance(frames, dict) else {}
     return Description(
         path=str(path),
-        format=f"OME-Zarr {ome.get('version', '(version not said)')}",
+        format=f"OME-Zarr {ome.get('version', '(version unknown)')}",
         layout=layout,
         status=None if status is None else str(status),
         frames_written=_count(counts.get("written")),
@@ -48,17 +48,17 @@ def describe_zarr(path: Path) -> Description:
 
 def _image(path: Path, group: str) -> ImageDescription:
     try:
-        return _described(path, group)
+        return _describe_image(path, group)
     except KeyError as error:
         what = f"{error} is missing"
     except (IndexError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, InvalidFileError):
             raise
         what = str(error)
-    raise InvalidFileError(f"{path} is no valid OME-Zarr 0.5: {what} in the image {group or '.'}")
+    raise InvalidFileError(f"{path} is not a valid OME-Zarr 0.5: {what} in image {group or '.'}")
 
 
-def _described(path: Path, group: str) -> ImageDescription:
+def _describe_image(path: Path, group: str) -> ImageDescription:
     ome = read_json(path / group / "zarr.json", root=path)["attributes"]["ome"]
     multiscale = ome["multiscales"][0]
     level = multiscale["datasets"][0]
@@ -92,7 +92,6 @@ def _unit(axis: dict[str, Any]) -> str | None:
 
 
 def _storage(array: dict[str, Any], *, levels: int) -> str:
-    """Say chunks, shards and compression: ``"chunks 1x1x1x512x512, blosc"``."""
     grid = array["chunk_grid"]["configuration"]["chunk_shape"]
     codecs = array["codecs"]
     words = []

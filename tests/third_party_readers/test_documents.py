@@ -13,7 +13,7 @@ import pytest
 
 import ome_writers as ow
 from ome_writers import AcquisitionSettings, Dimension, Position, create_stream
-from witnesses.datasets import (
+from third_party_readers.datasets import (
     ENGINES,
     PLATE,
     POSITIONS,

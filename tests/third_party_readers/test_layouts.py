@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from witnesses.datasets import (
+from third_party_readers.datasets import (
     ENGINES,
     LAYOUTS,
     ORDERS,

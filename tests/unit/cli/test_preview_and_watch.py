@@ -1,4 +1,4 @@
-"""``ome-writers preview`` and ``ome-writers watch`` from the outside."""
+"""``ome-writers preview`` and ``ome-writers watch``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PNG = b"\x89PNG\r\n"
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
-    """Return an OME-Zarr of six frames."""
+    """An OME-Zarr of six frames."""
     path = tmp_path / "a.ome.zarr"
     with create_stream(acquisition("single", path)) as stream:
         for number in range(6):
@@ -38,29 +38,26 @@ def dataset(tmp_path: Path) -> Path:
     return path
 
 
-def test_preview_draws_beside_the_dataset(
+def test_preview_default_path_is_beside_dataset(
     dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a name the picture lies beside the dataset and is called after it; its name is printed."""
     assert main(["preview", str(dataset)]) == 0
     picture = dataset.with_name("a.png")
     assert capsys.readouterr().out == f"{picture}\n"
     assert picture.read_bytes().startswith(PNG)
 
 
-def test_preview_says_json(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """``--json`` names the picture and says how many rows and columns it has; ``--rows`` limits them."""
+def test_preview_json(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = dataset.with_name("sheet.png")
     assert main(["preview", str(dataset), "-o", str(picture), "--rows", "1", "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said == {"path": str(dataset), "picture": str(picture), "rows": 1, "columns": 3}
+    content = json.loads(capsys.readouterr().out)
+    assert content == {"path": str(dataset), "picture": str(picture), "rows": 1, "columns": 3}
     assert picture.read_bytes().startswith(PNG)
 
 
-def test_preview_replaces_nothing_without_overwrite(
+def test_preview_replaces_only_with_overwrite(
     dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An existing picture, and a link in its place, stay as they are until ``--overwrite`` is given."""
     picture = dataset.with_name("a.png")
     picture.write_bytes(b"mine")
     assert main(["preview", str(dataset)]) == 1
@@ -74,8 +71,8 @@ def test_preview_replaces_nothing_without_overwrite(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need privileges on Windows")
-def test_preview_never_writes_through_a_link(dataset: Path) -> None:
-    """A link in the picture's place is refused, and with ``--overwrite`` replaced itself, not its target."""
+def test_preview_does_not_follow_symlinks(dataset: Path) -> None:
+    """A link at the output path is refused; ``--overwrite`` replaces the link, not its target."""
     picture, target = dataset.with_name("a.png"), dataset.with_name("notes.txt")
     target.write_bytes(b"mine")
     picture.symlink_to(target)
@@ -88,22 +85,20 @@ def test_preview_never_writes_through_a_link(dataset: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--rows", "0"], "'0' is not a positive whole number"),
+        (["--rows", "0"], "'0' is not a positive integer"),
         (["-o", "sheet.jpg"], "sheet.jpg does not end in .png"),
     ],
 )
-def test_preview_refuses_in_a_sentence(
+def test_preview_usage_errors(
     dataset: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is no number of rows, and a picture that would not be a PNG, are refused."""
     before = set(dataset.parent.iterdir())
     assert main(["preview", str(dataset), *arguments]) == 2
     assert message in capsys.readouterr().err
     assert set(dataset.parent.iterdir()) == before
 
 
-def test_watch_ends_with_the_writer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """``watch`` goes on while a stream is open and ends when it is closed; ``--json`` says the last state."""
+def test_watch_ends_with_writer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "a.ome.zarr"
     status = []
     with create_stream(acquisition("single", path)) as stream:
@@ -116,16 +111,16 @@ def test_watch_ends_with_the_writer(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert watching.is_alive()
     watching.join(60)
     assert status == [0]
-    said = json.loads(capsys.readouterr().out)
-    assert (said["status"], said["frames_written"]) == ("complete", 6)
+    content = json.loads(capsys.readouterr().out)
+    assert (content["status"], content["frames_written"]) == ("complete", 6)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
-def test_watch_ends_when_the_writer_was_killed(
+def test_watch_ends_after_writer_was_killed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
 ) -> None:
-    """Of a writer that will never be done ``watch`` and ``info`` say so, and what to do next."""
+    """``watch`` and ``info`` recommend ``repair``."""
     path = tmp_path / f"killed{suffix}"
     code = """
 import os, signal, sys, numpy
@@ -137,34 +132,31 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     subprocess.run([sys.executable, "-c", code, str(path)], check=False, timeout=60)
     assert main(["watch", str(path)]) == 1
-    said = "".join(capsys.readouterr().err.split())  # without the breaks of lines
-    assert f"ome-writersrepair{path}" in said
+    error = "".join(capsys.readouterr().err.split())  # without line breaks
+    assert f"ome-writersrepair{path}" in error
     assert main(["info", str(path)]) == 0
     assert f"ome-writersrepair{path}" in "".join(capsys.readouterr().out.split())
 
 
-def test_watch_shows_what_is_done(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A dataset that is complete is shown once."""
-    assert main(["watch", str(dataset)]) == 0
-    title, facts = capsys.readouterr().out.splitlines()
-    assert title == str(dataset)
-    assert "status complete" in facts
-    assert "frames 6" in facts
-
-
-def test_watch_shows_nothing_of_what_is_not_there(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_watch_prints_complete_dataset_once(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is refused is said on stderr; stdout stays empty."""
+    assert main(["watch", str(dataset)]) == 0
+    title, fields = capsys.readouterr().out.splitlines()
+    assert title == str(dataset)
+    assert "status complete" in fields
+    assert "frames 6" in fields
+
+
+def test_watch_missing_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["watch", str(tmp_path / "none.ome.zarr")]) == 1
     streams = capsys.readouterr()
     assert "does not exist" in streams.err
     assert not streams.out
 
 
-def test_a_sheet_tells_the_fields_of_a_plate_apart() -> None:
-    """Positions of one name in different wells have their number before it; other names stay as they are."""
-    for names, shown in (
+def test_sheet_numbers_fields_of_view_with_equal_names() -> None:
+    for names, labels in (
         (("f0", "f1", "f0"), ["0: f0", "1: f1", "2: f0"]),
         (("a", "b", "c"), ["a", "b", "c"]),
     ):
@@ -179,12 +171,11 @@ def test_a_sheet_tells_the_fields_of_a_plate_apart() -> None:
         with create_stream(settings) as stream:
             for _ in wells:
                 stream.append(np.ones((4, 6), "uint8"))
-            rows, _ = rows_of_view(stream.view(), most=9)
-        assert [row.name for row in rows] == shown
+            rows, _ = rows_of_view(stream.view(), max_rows=9)
+        assert [row.name for row in rows] == labels
 
 
-def test_a_sheet_is_wide_enough_for_its_title(tmp_path: Path) -> None:
-    """A sheet of one column is not narrower than what stands above it."""
+def test_sheet_is_as_wide_as_its_title(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image")
     row = SheetRow("a", "b", 0, (np.ones((4, 4)),))
     draw_sheet(
