@@ -1,6 +1,6 @@
-"""Translates sequences of useq-schema into acquisition settings; never opens a file or a device.
+"""Convert useq-schema sequences to acquisition settings.
 
-It imports the public names of `ome_writers` only.
+The adapter opens no files and no devices, and imports only public names of `ome_writers`.
 """
 
 from __future__ import annotations

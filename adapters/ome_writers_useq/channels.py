@@ -1,4 +1,4 @@
-"""One channel axis for all positions, its names, and the colours everybody expects."""
+"""The channel axis that all positions share, channel names, and display colours of common dyes."""
 
 from __future__ import annotations
 
@@ -11,124 +11,116 @@ import numpy as np
 from ome_writers import Channel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     import numpy.typing as npt
     import useq
 
-    from ome_writers_useq.nested_sequences import Reading
+    from ome_writers_useq.parsed_sequence import ParsedSequence
 
-__all__ = ["channel_axis", "channel_numbers", "colour_of", "described"]
+__all__ = ["channel_axis", "channel_colour", "channel_indices", "convert_channels"]
 
 
-def channel_axis(reading: Reading) -> tuple[list[useq.Channel], npt.NDArray[np.int32]]:
-    """Join the channels of all levels into one axis.
+def channel_axis(parsed: ParsedSequence) -> tuple[list[useq.Channel], npt.NDArray[np.int32]]:
+    """Merge the channels of all positions into one axis.
 
-    A channel is the same one at every position that uses the same config of the same group
-    with the same camera; the sequence's own channels come first, then those that only a position's
-    sequence has, as they appear. So a position's frames lie in the channel that they were taken
-    with, also where its event index counts another list.
+    Channels with the same group, config and camera are the same item. The channels of the sequence are first, followed
+    by those of sub-sequences.
 
     Returns
     -------
     channels
-        The items of the axis.
-    places
-        Shape (n_positions or 1, longest list): the place on the axis of the event index ``c`` at
-        a position; -1 beyond the end of its list.
+        Items of the axis.
+    table
+        Index on the axis by (position, event index ``c``), shape (n_positions or 1, n_channels); -1 for none.
     """
     channels: list[useq.Channel] = []
-    place_of: dict[tuple[str, str, str | None, int], int] = {}
-    known: dict[tuple[Any, ...], list[int]] = {}
+    index_of: dict[tuple[str, str, str | None, int], int] = {}
+    cache: dict[tuple[Any, ...], list[int]] = {}
 
-    def places(listed: Sequence[useq.Channel]) -> list[int]:
-        key = tuple((c.group, c.config, c.camera) for c in listed)
-        if key in known:
-            return known[key]
+    def indices(position_channels: Sequence[useq.Channel]) -> list[int]:
+        key = tuple((c.group, c.config, c.camera) for c in position_channels)
+        if key in cache:
+            return cache[key]
         found: list[int] = []
-        for number, channel in enumerate(listed):
-            # The second time that one list names a channel (with another exposure, say) is
-            # another channel.
-            earlier = key[:number].count(key[number])
-            item = (*key[number], earlier)
-            if item not in place_of:
-                place_of[item] = len(channels)
+        for number, channel in enumerate(position_channels):
+            # A repeated channel (with another exposure, for example) is a separate item.
+            repeat = key[:number].count(key[number])
+            item = (*key[number], repeat)
+            if item not in index_of:
+                index_of[item] = len(channels)
                 channels.append(channel)
-            found.append(place_of[item])
-        return known.setdefault(key, found)
+            found.append(index_of[item])
+        return cache.setdefault(key, found)
 
-    lists = [places(reading.top.channels)]
-    if reading.positions:
-        lists = [places(reading.channels_of(p)) for p in range(len(reading.positions))]
-    table = np.full((len(lists), max(1, *map(len, lists))), -1, dtype=np.int32)
-    for row, found in zip(table, lists, strict=True):
-        row[: len(found)] = found
+    rows = [indices(parsed.top.channels)]
+    if parsed.positions:
+        rows = [indices(parsed.channels_of(p)) for p in range(len(parsed.positions))]
+    table = np.full((len(rows), max(1, *map(len, rows))), -1, dtype=np.int32)
+    for table_row, row in zip(table, rows, strict=True):
+        table_row[: len(row)] = row
     return channels, table
 
 
-def channel_numbers(
-    rows: npt.NDArray[np.int32], places: npt.NDArray[np.int32]
+def channel_indices(
+    event_indices: npt.NDArray[np.int32], table: npt.NDArray[np.int32]
 ) -> npt.NDArray[np.int32]:
-    """Return each frame's place on the channel axis, -1 for frames without a channel index.
+    """Return each frame's index on the channel axis, -1 for frames without a channel index.
 
     Parameters
     ----------
-    rows
-        Event indices, shape (n_frames, 5), columns ``tpgcz``.
-    places
+    event_indices
+        Shape (n_frames, 5), columns ``tpgcz``.
+    table
         The table of `channel_axis`.
     """
-    position, channel = np.maximum(rows[:, 1], 0), rows[:, 3]
-    return np.where(channel >= 0, places[position, channel], np.int32(-1))
+    position, channel = np.maximum(event_indices[:, 1], 0), event_indices[:, 3]
+    return np.where(channel >= 0, table[position, channel], np.int32(-1))
 
 
-def described(channels: Iterable[useq.Channel]) -> list[Channel]:
-    """Describe the channels of an acquisition, each with a name of its own.
+def convert_channels(channels: Sequence[useq.Channel]) -> list[Channel]:
+    """Convert the channels of an acquisition and make their names unique.
 
-    Of two channels of one config, the later one is told apart by its group, else by its
-    camera, else by a number: ``DAPI``, ``DAPI (Laser)``, ``DAPI (2)``.
+    A name that is already used gets the group, else the camera, else a number as suffix: ``DAPI``, ``DAPI (Laser)``,
+    ``DAPI (2)``.
     """
-    listed = list(channels)
-    taken = {channel.config for channel in listed}
-    named: list[Channel] = []
-    seen: list[useq.Channel] = []
-    for channel in listed:
-        namesakes = [c for c in seen if c.config == channel.config]
-        seen.append(channel)
+    used = {channel.config for channel in channels}
+    converted: list[Channel] = []
+    for number, channel in enumerate(channels):
+        same_config = [c for c in channels[:number] if c.config == channel.config]
         name = channel.config or "channel"
-        if namesakes or any(done.name == name for done in named):
-            hints = []
-            if all(c.group != channel.group for c in namesakes):
-                hints.append(channel.group)
-            if channel.camera and all(c.camera != channel.camera for c in namesakes):
-                hints.append(channel.camera)
-            hints += [str(number) for number in range(2, len(listed) + 2)]
-            name = next(n for n in (f"{name} ({hint})" for hint in hints) if n not in taken)
-        taken.add(name)
-        told: dict[str, Any] = {
+        if same_config or any(earlier.name == name for earlier in converted):
+            suffixes = []
+            if all(c.group != channel.group for c in same_config):
+                suffixes.append(channel.group)
+            if channel.camera and all(c.camera != channel.camera for c in same_config):
+                suffixes.append(channel.camera)
+            suffixes += [str(n) for n in range(2, len(channels) + 2)]
+            name = next(n for n in (f"{name} ({suffix})" for suffix in suffixes) if n not in used)
+        used.add(name)
+        fields: dict[str, Any] = {
             "name": name,
-            "color": colour_of(channel.config),
+            "color": channel_colour(channel.config),
             "exposure_ms": channel.exposure,
             "group": channel.group,
             "camera": channel.camera,
         }
-        named.append(Channel(**told))
-    return named
+        converted.append(Channel(**fields))
+    return converted
 
 
-def colour_of(config: str) -> str | None:
-    """Return the display colour of a well-known dye, protein, line or contrast, else None.
+def channel_colour(config: str) -> str | None:
+    """Return the display colour of a common dye, fluorescent protein, laser line or contrast method, else None.
 
-    Words are compared without regard to case and punctuation: ``"Alexa 488"``, ``"AF-488"`` and
-    ``"conf_eGFP 20x"`` are all green.
+    Case and punctuation are ignored: ``"Alexa 488"``, ``"AF-488"`` and ``"conf_eGFP 20x"`` are all green.
 
     Examples
     --------
-    >>> colour_of("DAPI"), colour_of("Alexa Fluor 647"), colour_of("my dye")
+    >>> channel_colour("DAPI"), channel_colour("Alexa Fluor 647"), channel_colour("my dye")
     ('#0000FF', '#FF00FF', None)
     """
     words = re.findall(r"[a-z0-9]+", config.lower())
-    # Neighbours too, since people write "Cy 5" and "Tx-Red".
+    # Join adjacent words as well: "Cy 5", "Tx-Red".
     joined = [a + b for a, b in pairwise(words)]
     joined += [a + b + c for a, b, c in zip(words, words[1:], words[2:], strict=False)]
     return next((_COLOURS[word] for word in [*joined, *words] if word in _COLOURS), None)

@@ -1,4 +1,4 @@
-"""From a useq sequence to the arguments of AcquisitionSettings."""
+"""Convert a useq sequence to arguments of `AcquisitionSettings`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 import useq
 
 from ome_writers import Dimension, Plate, Schedule, SettingsError, UnsupportedError
-from ome_writers_useq.dimensions import FrameGeometry, describe_axes
-from ome_writers_useq.nested_sequences import read
-from ome_writers_useq.outline import outline
+from ome_writers_useq.acquisition_axes import acquisition_axes
+from ome_writers_useq.dimensions import FrameGeometry, build_dimensions
+from ome_writers_useq.parsed_sequence import parse_sequence
 from ome_writers_useq.plates import plate_from_useq
-from ome_writers_useq.positions import describe_pairs
+from ome_writers_useq.positions import convert_positions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ome_writers import Position
+    from ome_writers_useq.acquisition_axes import AcquisitionAxes
     from ome_writers_useq.dimensions import UnitTuple
-    from ome_writers_useq.outline import Outline
 
 __all__ = [
     "AcquisitionSettingsDict",
@@ -32,16 +32,13 @@ __all__ = [
 ]
 
 
-class _Always(TypedDict):
+class _RequiredSettings(TypedDict):
     dimensions: list[Dimension]
     plate: Plate | None
 
 
-class AcquisitionSettingsDict(_Always, total=False):
-    """What a sequence says about an acquisition; to be splatted into AcquisitionSettings.
-
-    ``schedule`` is there for a ragged sequence only.
-    """
+class AcquisitionSettingsDict(_RequiredSettings, total=False):
+    """Arguments of `AcquisitionSettings`; ``schedule`` is present for ragged sequences only."""
 
     schedule: Schedule
 
@@ -56,40 +53,33 @@ def useq_to_acquisition_settings(
     chunk_shapes: Mapping[str, int] | None = None,
     shard_shapes: Mapping[str, int] | None = None,
 ) -> AcquisitionSettingsDict:
-    """Convert a sequence to the arguments of AcquisitionSettings.
+    """Convert a sequence to arguments of `AcquisitionSettings`.
 
-    The axes t, c and z keep the order in which the sequence iterates them. Stage positions
-    and grid points become one axis ``p``, in the order of their iteration; it stands where the
-    outer one of them does. ``y`` and ``x`` come last.
+    **Axes.** t, c and z keep the order of the sequence. Stage positions and grid points are merged into one axis ``p``,
+    at the position of the outer one. ``y`` and ``x`` are last. The channels of all positions share one axis; channels
+    with the same config, group and camera are the same item. Each axis ends at the highest index that is acquired.
 
-    A regular sequence is nested loops over these axes. One that is not (channels that skip
-    planes or time points, positions with sequences of their own, a grid apart from its
-    positions) is ragged: `schedule` then says for each frame, in the order in which useq
-    delivers the image events, where it goes. A frame goes where its event's index says, with
-    ``p`` and ``g`` as one position; an axis that the event does not name counts as 0. Of the
-    channel, it is the one that the frame is taken with: the channels of all positions make one
-    axis (the same config, group and camera being the same channel), of which a position may fill
-    only some. Each axis is as long as the highest index that is acquired, so planned time points
-    and planes after the last acquired one are no part of it.
+    **Ragged sequences.** If the frames are not nested loops over these axes (channels that skip planes or time points,
+    positions with sub-sequences, a grid that is not adjacent to its positions), ``schedule`` contains the acquisition
+    index of each image event, in the order of acquisition. An axis that an event does not name has index 0.
 
-    Coordinates: the time axis has the interval as scale; planned times (seconds) are coords
-    where the interval changes. The z axis has the step as scale and the planned offsets or
-    positions (micrometer) as coords, in the order of acquisition: a descending stack has
-    descending coords (and a positive scale). Where positions have plans of their own, an axis
-    says what holds for all of them: the coords of the longest, if all begin alike, else the step
-    if they share it, else nothing; `EventPlaces.depths` has each position's own.
+    **Coordinates.** The time axis has the interval as scale, and the planned times (seconds) as coords if the interval
+    changes. The z axis has the step as scale and the planned offsets or positions (micrometers) as coords, in the
+    order of acquisition. If positions have plans of their own, an axis has what all plans have in common: the coords
+    of the longest plan if the others are its beginning, otherwise the step if it is the same. `EventPlaces.depths`
+    returns the z values of each position.
 
     Parameters
     ----------
     seq
         The sequence. It is neither iterated nor changed.
     image_width, image_height
-        Size of the frames in pixels.
+        Frame size in pixels.
     units
-        Axis name to (scale, unit), in the place of what the plan says; None for the default.
-        For y and x it holds where no `pixel_size_um` is given.
+        Axis name to (scale, unit), which overrides the plan; None for the default. `pixel_size_um` takes precedence
+        for y and x.
     pixel_size_um
-        Scale of y and x in micrometer; 0.0 for not known.
+        Scale of y and x in micrometers; 0.0 if unknown.
     chunk_shapes
         Axis name to chunk size (in pixels).
     shard_shapes
@@ -98,20 +88,20 @@ def useq_to_acquisition_settings(
     Returns
     -------
     dict
-        "dimensions", "plate" (None if there is none), and "schedule" for a ragged sequence.
+        "dimensions", "plate" (or None), and "schedule" for a ragged sequence.
 
     Raises
     ------
     ome_writers.UnsupportedError
-        If the sequence acquires no image, if an endless time plan is not outermost, if it has no
-        regular cycle, or if useq itself cannot iterate the sequence.
+        If the sequence acquires no image, an unbounded time plan is not outermost or does not have a regular cycle,
+        or useq itself cannot iterate the sequence.
     ValueError
         If `seq` is not a useq.MDASequence.
 
     Warns
     -----
     UserWarning
-        If several frames have the same index: the later one replaces the earlier one.
+        If several frames have the same index: the later frame replaces the earlier one.
 
     Examples
     --------
@@ -122,18 +112,18 @@ def useq_to_acquisition_settings(
     [('t', 5, 10.0), ('c', 2, 1.0), ('y', 32, 0.5), ('x', 64, 0.5)]
     """
     _check(seq)
-    found = outline(seq)
-    dimensions = describe_axes(
-        found,
+    axes = acquisition_axes(seq)
+    dimensions = build_dimensions(
+        axes,
         FrameGeometry(image_width, image_height, pixel_size_um),
         units=units or {},
         chunk_shapes=chunk_shapes or {},
         shard_shapes=shard_shapes or {},
     )
-    plate = plate_from_useq(seq) if found.reading.positions else None
+    plate = plate_from_useq(seq) if axes.parsed.positions else None
     settings = AcquisitionSettingsDict(dimensions=dimensions, plate=plate)
-    if found.rows is not None:
-        settings["schedule"] = _schedule(found, found.rows)
+    if axes.frame_indices is not None:
+        settings["schedule"] = _schedule(axes, axes.frame_indices)
     return settings
 
 
@@ -147,15 +137,12 @@ def dims_from_useq(
     chunk_shapes: Mapping[str, int] | None = None,
     shard_shapes: Mapping[str, int] | None = None,
 ) -> list[Dimension]:
-    """Return the dimensions only (deprecated).
-
-    The older form of `useq_to_acquisition_settings`: it loses the plate and the schedule, so
-    a ragged sequence is refused.
+    """Return the dimensions only (deprecated; use `useq_to_acquisition_settings`).
 
     Raises
     ------
     ome_writers.UnsupportedError
-        As `useq_to_acquisition_settings`, and if the sequence is ragged.
+        As for `useq_to_acquisition_settings`, and if the sequence is ragged, because the schedule is lost.
     ValueError
         If `seq` is not a useq.MDASequence.
     """
@@ -176,20 +163,19 @@ def dims_from_useq(
     )
     if "schedule" in settings:
         raise UnsupportedError(
-            "The sequence is ragged: its dimensions do not say where each frame goes. Use "
-            "useq_to_acquisition_settings, whose schedule does."
+            "The sequence is ragged: dimensions alone do not define the index of each frame. Use "
+            "useq_to_acquisition_settings, which returns a schedule as well."
         )
     return settings["dimensions"]
 
 
 def build_positions(seq: useq.MDASequence) -> list[Position]:
-    """Return the positions of a sequence, grid points included; none if it has none."""
+    """Return the positions of a sequence, grid points included."""
     _check(seq)
-    reading = read(seq)
-    if not reading.top.order:
+    if not parse_sequence(seq).top.order:
         return []
-    found = outline(seq)
-    return describe_pairs(found.reading, found.pairs)
+    axes = acquisition_axes(seq)
+    return convert_positions(axes.parsed, axes.pairs)
 
 
 def _check(seq: object) -> None:
@@ -198,29 +184,25 @@ def _check(seq: object) -> None:
         raise SettingsError(f"seq must be a useq.MDASequence, got {kind}: {seq!r:.200}")
 
 
-def _schedule(found: Outline, rows: npt.NDArray[np.int32]) -> Schedule:
-    """Write down the places of a ragged sequence's frames.
-
-    The fastest axes are left out where each of their runs is complete and in order, as a schedule
-    may do, except the positions.
-    """
-    if found.repeats:
+def _schedule(axes: AcquisitionAxes, indices: npt.NDArray[np.int32]) -> Schedule:
+    """Return the schedule of a ragged sequence, without the fastest axes that are complete loops (except ``p``)."""
+    if axes.n_duplicates:
         warnings.warn(
-            f"{found.repeats} of {len(rows)} frames have the same index (t, p, c, z) as an earlier "
-            "frame and will replace it. A position's own time plan or autofocus plan, together "
-            "with a plan of the whole sequence for the same axis, does that.",
+            f"{axes.n_duplicates} of {len(indices)} frames have the same index (t, p, c, z) as an earlier frame and "
+            "will replace it. The cause is a position's own time plan or autofocus plan, together with a plan of the "
+            "whole sequence for the same axis. Remove one of the two plans to keep all frames.",
             UserWarning,
             stacklevel=3,
         )
-    axes = list(found.axes)
-    while len(axes) > 1 and axes[-1] != "p":
-        size = found.sizes[axes[-1]]
-        if size is None or len(rows) % size:
+    names = list(axes.names)
+    while len(names) > 1 and names[-1] != "p":
+        size = axes.sizes[names[-1]]
+        if size is None or len(indices) % size:
             break
-        runs = rows.reshape(-1, size, len(axes))
+        runs = indices.reshape(-1, size, len(names))
         complete = (runs[:, :, -1] == np.arange(size)).all()
         if not complete or (runs[:, :, :-1] != runs[:, :1, :-1]).any():
             break
-        rows = runs[:, 0, :-1]
-        axes.pop()
-    return Schedule(axes=tuple(axes), indices=np.ascontiguousarray(rows))
+        indices = runs[:, 0, :-1]
+        names.pop()
+    return Schedule(axes=tuple(names), indices=np.ascontiguousarray(indices))

@@ -1,4 +1,4 @@
-"""The dimensions of an acquisition: extents, units, scales and planned values."""
+"""Convert acquisition axes to `Dimension` objects: extents, units, scales and coordinates."""
 
 from __future__ import annotations
 
@@ -8,98 +8,88 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ome_writers import Dimension
-from ome_writers_useq.channels import described
-from ome_writers_useq.positions import describe_pairs
+from ome_writers_useq.channels import convert_channels
+from ome_writers_useq.positions import convert_positions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ome_writers_useq.outline import Outline
-    from ome_writers_useq.planned_values import Planned
+    from ome_writers_useq.acquisition_axes import AcquisitionAxes
+    from ome_writers_useq.axis_plans import AxisPlan
 
     UnitTuple = tuple[float | None, str]
 
-__all__ = ["FrameGeometry", "describe_axes"]
+__all__ = ["FrameGeometry", "build_dimensions"]
 
 
 @dataclass(frozen=True)
 class FrameGeometry:
-    """What a sequence does not know: the frames.
-
-    Attributes
-    ----------
-    width, height
-        Size in pixels.
-    pixel_size_um
-        Size of a pixel in micrometer, 0.0 or None if it is not known.
-    """
+    """Frame size in pixels, and pixel size in micrometers (0.0 or None if unknown)."""
 
     width: int
     height: int
     pixel_size_um: float | None
 
 
-def describe_axes(
-    found: Outline,
+def build_dimensions(
+    axes: AcquisitionAxes,
     frame: FrameGeometry,
     *,
     units: Mapping[str, UnitTuple | None],
     chunk_shapes: Mapping[str, int],
     shard_shapes: Mapping[str, int],
 ) -> list[Dimension]:
-    """Describe the axes of an acquisition in its order, y and x last."""
+    """Return the dimensions in acquisition order, y and x last."""
     dimensions: list[Dimension] = []
-    for axis in (*found.axes, "y", "x"):
-        told = _told(axis, found, frame, units.get(axis))
-        if axis != "p":  # a position is an image: there is nothing to chunk
-            told["chunk_size"] = chunk_shapes.get(axis)
-            told["shard_size_chunks"] = shard_shapes.get(axis)
-        dimensions.append(Dimension(name=axis, **told))
+    for axis in (*axes.names, "y", "x"):
+        fields = _dimension_fields(axis, axes, frame, units.get(axis))
+        if axis != "p":  # each position is an image of its own, so the axis is not chunked
+            fields["chunk_size"] = chunk_shapes.get(axis)
+            fields["shard_size_chunks"] = shard_shapes.get(axis)
+        dimensions.append(Dimension(name=axis, **fields))
     return dimensions
 
 
-def _told(
-    axis: str, found: Outline, frame: FrameGeometry, given: UnitTuple | None
+def _dimension_fields(
+    axis: str, axes: AcquisitionAxes, frame: FrameGeometry, user_unit: UnitTuple | None
 ) -> dict[str, Any]:
-    """Return what is known of one axis, as arguments of Dimension."""
     if axis == "p":
-        return {"type": "position", "coords": describe_pairs(found.reading, found.pairs)}
+        return {"type": "position", "coords": convert_positions(axes.parsed, axes.pairs)}
     if axis == "c":
-        scale, unit = given or (1.0, None)  # clients multiply the scales of all axes
-        coords = described(found.channels)
+        scale, unit = user_unit or (1.0, None)  # clients multiply the scales of all axes
+        coords = convert_channels(axes.channels)
         return {"type": "channel", "coords": coords, "scale": scale, "unit": unit}
     if axis == "t":
-        return {"type": "time", **_planned(found.times(), given, "second")}
+        return {"type": "time", **_plan_fields(axes.time_plan(), user_unit, "second")}
     if axis == "z":
-        told = {"type": "space", **_planned(found.depths(), given, "micrometer")}
-        return {**told, "translation": _first_depth(found) if told["coords"] else None}
-    scale, unit = given or (None, "micrometer")
+        fields = {"type": "space", **_plan_fields(axes.z_plan(), user_unit, "micrometer")}
+        return {**fields, "translation": _z_translation(axes) if fields["coords"] else None}
+    scale, unit = user_unit or (None, "micrometer")
     if frame.pixel_size_um is not None:
         scale, unit = frame.pixel_size_um, "micrometer"
     count = frame.height if axis == "y" else frame.width
     return {"type": "space", "count": count, "scale": scale, "unit": unit}
 
 
-def _first_depth(found: Outline) -> float | None:
-    """Return how far the first plane lies above its position's z, in micrometer; None where that is not one number.
+def _z_translation(axes: AcquisitionAxes) -> float | None:
+    """Return the offset of the first plane from its position's z (micrometers); None if positions differ in it.
 
-    A stack begins where its first plane is: the datasets add the position's z to this.
+    Datasets add the position's z to the translation.
     """
-    planned = found.depths()
-    first = float(planned.values[0])
-    if planned.is_relative:
+    plan = axes.z_plan()
+    first = float(plan.values[0])
+    if plan.is_relative:
         return first
-    positions = describe_pairs(found.reading, found.pairs)
-    stages = {position.z_coord or 0.0 for position in positions} or {0.0}
-    return first - stages.pop() if len(stages) == 1 else None
+    positions = convert_positions(axes.parsed, axes.pairs)
+    stage_z = {position.z_coord or 0.0 for position in positions} or {0.0}
+    return first - stage_z.pop() if len(stage_z) == 1 else None
 
 
-def _planned(planned: Planned, given: UnitTuple | None, default: str) -> dict[str, Any]:
-    """Return what a plan says of its axis: count, scale, unit and coords."""
-    scale, unit = given or (planned.step, default)
-    values: list[float] | None = planned.values.tolist()
-    # Regular times are told by their interval; of z, also the start and the direction count.
-    regular = planned.step is not None or not np.diff(planned.values).any()
-    if not values or unit != default or (default == "second" and regular):
+def _plan_fields(plan: AxisPlan, user_unit: UnitTuple | None, default_unit: str) -> dict[str, Any]:
+    scale, unit = user_unit or (plan.step, default_unit)
+    values: list[float] | None = plan.values.tolist()
+    # The interval describes regular times completely; z also needs the start and the direction.
+    is_regular = plan.step is not None or not np.diff(plan.values).any()
+    if not values or unit != default_unit or (default_unit == "second" and is_regular):
         values = None
-    return {"count": planned.count, "scale": scale, "unit": unit, "coords": values}
+    return {"count": plan.count, "scale": scale, "unit": unit, "coords": values}

@@ -1,10 +1,10 @@
-"""Where the frame of an event goes, for clients that address frames by their events."""
+"""Map the index of a useq event to the acquisition index of its frame."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ome_writers_useq.outline import outline
+from ome_writers_useq.acquisition_axes import acquisition_axes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,20 +17,20 @@ __all__ = ["EventPlaces"]
 
 
 class EventPlaces:
-    """The places of a sequence's events on the axes of its acquisition settings.
+    """Maps event indices of a sequence to acquisition indices.
 
-    The settings number stage positions and grid points together, and the channels of all
-    positions together, so an event's index is not yet an acquisition index.
+    They differ because the acquisition merges stage positions and grid points into one axis, and the channels of all
+    positions into another.
 
     Parameters
     ----------
     seq
-        The sequence, as given to `useq_to_acquisition_settings`.
+        The sequence, as passed to `useq_to_acquisition_settings`.
 
     Raises
     ------
     ome_writers.UnsupportedError
-        As `useq_to_acquisition_settings` does.
+        As for `useq_to_acquisition_settings`.
 
     Examples
     --------
@@ -42,8 +42,8 @@ class EventPlaces:
     """
 
     def __init__(self, seq: useq.MDASequence) -> None:
-        self._outline = outline(seq)
-        self._positions = {pair: n for n, pair in enumerate(self._outline.pairs)}
+        self._axes = acquisition_axes(seq)
+        self._positions = {pair: n for n, pair in enumerate(self._axes.pairs)}
 
     def __call__(self, index: Mapping[str, int]) -> dict[str, int]:
         """Return the acquisition index of an event.
@@ -51,41 +51,41 @@ class EventPlaces:
         Parameters
         ----------
         index
-            The event's index. Axes that useq does not know (``cam``) are handed through.
+            The event index. Axes that the sequence does not have (such as ``cam``) are passed through.
 
         Raises
         ------
         ValueError
-            If the sequence acquires nothing at this index.
+            If the sequence does not acquire a frame at this index.
         """
-        asked = {str(axis): int(number) for axis, number in index.items()}
-        p, g = asked.pop("p", -1), asked.pop("g", -1)
-        place: dict[str, int] = {}
-        for axis in self._outline.axes:
+        remaining = {str(axis): int(number) for axis, number in index.items()}
+        p, g = remaining.pop("p", -1), remaining.pop("g", -1)
+        found: dict[str, int] = {}
+        for axis in self._axes.names:
             if axis == "p":
-                place["p"] = self._positions.get((p, g), -1)
+                found["p"] = self._positions.get((p, g), -1)
             elif axis == "c":
-                place["c"] = self._channel(p, asked.pop("c", None))
+                found["c"] = self._channel(p, remaining.pop("c", None))
             else:
-                place[axis] = asked.pop(axis, 0)
-            extent = self._outline.sizes[axis]
-            if place[axis] < 0 or (extent is not None and place[axis] >= extent):
+                found[axis] = remaining.pop(axis, 0)
+            extent = self._axes.sizes[axis]
+            if found[axis] < 0 or (extent is not None and found[axis] >= extent):
                 raise ValueError(
-                    f"The sequence acquires nothing at {dict(index)}: no such place on axis "
-                    f"{axis!r}, whose extent is {extent}. Was the event made from another sequence?"
+                    f"Event index {dict(index)} is outside the sequence: axis {axis!r} has an extent of {extent}. "
+                    "Pass the sequence that the event was made from."
                 )
-        return {**place, **asked}
+        return {**found, **remaining}
 
-    def depths(self, place: int) -> npt.NDArray[np.float64]:
+    def depths(self, position: int) -> npt.NDArray[np.float64]:
         """Return the planned z values of one item of the position axis, shape (n_planes,).
 
-        They are what the ``coords`` of the z axis cannot say when positions have z plans of their
-        own: micrometers, relative or absolute as the plan is, in the order of the z index.
+        Needed if positions have z plans of their own, which the ``coords`` of the z axis cannot represent. In
+        micrometers and in the order of the z index; relative or absolute, as in the plan.
         """
-        return self._outline.depths_of(place)
+        return self._axes.z_values(position)
 
     def _channel(self, p: int, c: int | None) -> int:
         if c is None:
             return 0
-        listed = self._outline.channel_places[max(p, 0)]
-        return int(listed[c]) if c < len(listed) else -1
+        indices = self._axes.channel_table[max(p, 0)]
+        return int(indices[c]) if c < len(indices) else -1

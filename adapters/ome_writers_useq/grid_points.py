@@ -1,30 +1,27 @@
-"""The points of a grid plan, as the events of the same sequence will name them.
+"""Points of a grid plan, identical to the points that the sequence's events will have.
 
-useq remembers the points of a sequence from its first iteration on. That matters twice: random
-points without a seed are drawn once, and a grid keeps the points of the field of view that it
-had at that moment. So a point is read from useq's memory where useq has one, and useq is made
-to remember where the points would differ the next time. Nothing else of a sequence is stored
-by reading it: iterating it here would fix its grid before the microscope has told its field of
-view.
+useq caches the points of a sequence at its first iteration, with two consequences: random points without a seed are
+drawn once, and a grid keeps the field of view that it had at that moment. Therefore points are read from useq's cache
+if they are in it, and unseeded random points are put into it. Nothing else is cached here, because the field of view
+may still be set after the conversion.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import useq
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from useq._position import PositionBase
+__all__ = ["Point", "grid_points"]
 
-__all__ = ["grid_points"]
+Point: TypeAlias = useq.AbsolutePosition | useq.RelativePosition
+"""A stage position or a grid point."""
 
 
-def grid_points(
-    seq: useq.MDASequence, parent: useq.MDASequence | None = None
-) -> tuple[PositionBase, ...]:
+def grid_points(seq: useq.MDASequence, parent: useq.MDASequence | None = None) -> tuple[Point, ...]:
     """Return the points of ``seq.grid_plan`` in the order of the event index ``g``.
 
     Parameters
@@ -32,54 +29,54 @@ def grid_points(
     seq
         The sequence.
     parent
-        The sequence whose position carries `seq`, if any.
+        The sequence that has `seq` as the sub-sequence of a position, if any.
     """
     plan: Any = seq.grid_plan
     if plan is None:
         return ()
-    remembered = _memory()
-    if remembered is None:
+    cached_iter = _cached_iter_axis()
+    if cached_iter is None:
         return tuple(plan)
     try:
-        return remembered(_Inquiry.about(seq), "g")
-    except _NotRememberedError:
+        return cached_iter(_CacheQuery.of(seq), "g")
+    except _CacheMissError:
         pass
     if not (isinstance(plan, useq.RandomPoints) and plan.random_seed is None):
         return tuple(plan)
     if parent is not None and not seq.autofocus_plan:
-        # The copy that useq iterates in place of a position's sequence.
+        # useq iterates this copy of a sub-sequence, which makes it the cache key.
         seq = seq.model_copy(update={"autofocus_plan": parent.autofocus_plan})
-    return remembered(seq, "g")
+    return cached_iter(seq, "g")
 
 
-def _memory() -> Callable[[useq.MDASequence, str], tuple[Any, ...]] | None:
-    """Return useq's memoised reading of an axis; None if this useq keeps no such thing."""
+def _cached_iter_axis() -> Callable[[useq.MDASequence, str], tuple[Any, ...]] | None:
+    """Return useq's cached iteration of an axis; None if this version does not cache."""
     try:
         from useq._iter_sequence import _iter_axis
-    except ImportError:  # pragma: no cover - a useq to come
+    except ImportError:  # pragma: no cover - a later useq
         return None
     return _iter_axis if hasattr(_iter_axis, "cache_info") else None
 
 
-class _NotRememberedError(LookupError):
+class _CacheMissError(LookupError):
     """useq has not iterated this sequence yet."""
 
 
-class _Inquiry(useq.MDASequence):
-    """Equal to a sequence as a key of useq's memory, but nothing is stored by asking with it.
+class _CacheQuery(useq.MDASequence):
+    """Cache key equal to a sequence, for look-ups that do not add an entry on a miss.
 
-    A subclass, so that Python prefers this `__eq__` to the one of the stored sequence. It has no
-    plans: pydantic never makes one.
+    It is a subclass so that Python prefers its `__eq__` to that of the cached sequence, and it is created without
+    pydantic because it does not have plans.
     """
 
     __slots__ = ("_of",)
     _of: useq.MDASequence
 
     @classmethod
-    def about(cls, seq: useq.MDASequence) -> _Inquiry:
-        inquiry = object.__new__(cls)
-        object.__setattr__(inquiry, "_of", seq)
-        return inquiry
+    def of(cls, seq: useq.MDASequence) -> _CacheQuery:
+        query = object.__new__(cls)
+        object.__setattr__(query, "_of", seq)
+        return query
 
     def __hash__(self) -> int:
         return hash(self._of)
@@ -90,5 +87,5 @@ class _Inquiry(useq.MDASequence):
         )
 
     def iter_axis(self, axis: str) -> Any:
-        """Refuse: a miss must not be remembered."""
-        raise _NotRememberedError(axis)
+        """Raise an error, so that the miss is not cached."""
+        raise _CacheMissError(axis)

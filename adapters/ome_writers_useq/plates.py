@@ -1,4 +1,4 @@
-"""The plate that a sequence's positions lie on."""
+"""Plates and wells of a sequence's positions."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ import useq
 from ome_writers import Plate
 
 if TYPE_CHECKING:
-    from useq._position import PositionBase
+    from ome_writers_useq.grid_points import Point
 
 __all__ = ["plate_from_useq", "row_name", "well_of"]
 
 
 def plate_from_useq(seq: useq.MDASequence) -> Plate | None:
-    """Return the plate of a sequence.
+    """Return the plate of a sequence, None if it does not have one.
 
-    The plate of a WellPlatePlan has all its rows and columns; positions that name their wells
-    (``plate_row`` and ``plate_col``) make one as large as they need. None if there is neither,
-    or if only some of the positions name a well: then it is no plate but a list of places.
+    A WellPlatePlan defines all rows and columns. Positions with ``plate_row`` and ``plate_col`` define a plate just
+    large enough for their wells; if only some of the positions have them, there is no plate.
     """
     if "p" not in seq.axis_order:
         return None
@@ -27,17 +26,17 @@ def plate_from_useq(seq: useq.MDASequence) -> Plate | None:
         plate = seq.stage_positions.plate
         return _plate(plate.rows, plate.columns, plate.name)
     wells = [well_of(position) for position in seq.stage_positions]
-    named = [well for well in wells if well is not None]
-    if not named or len(named) < len(wells):
+    known = [well for well in wells if well is not None]
+    if not known or len(known) < len(wells):
         return None
-    return _plate(1 + max(row for row, _ in named), 1 + max(column for _, column in named))
+    return _plate(1 + max(row for row, _ in known), 1 + max(column for _, column in known))
 
 
-def well_of(position: PositionBase | None) -> tuple[int, int] | None:
-    """Return the 0-based row and column of the position's well, None if it names none."""
-    # useq-schema before 0.9.2 has no such fields.
-    row, column = getattr(position, "plate_row", None), getattr(position, "plate_col", None)
-    return None if row is None or column is None else (row, column)
+def well_of(position: Point | None) -> tuple[int, int] | None:
+    """Return the 0-based row and column of the position's well, None if it does not name one."""
+    if position is None or position.plate_row is None or position.plate_col is None:
+        return None
+    return position.plate_row, position.plate_col
 
 
 def row_name(row: int) -> str:

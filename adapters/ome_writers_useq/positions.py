@@ -1,4 +1,4 @@
-"""Where the frames of each (stage position, grid point) pair are taken, and what it is called."""
+"""Convert stage positions and grid points to `Position` objects: names, wells, tiles and coordinates."""
 
 from __future__ import annotations
 
@@ -13,126 +13,114 @@ from ome_writers_useq.plates import row_name, well_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from useq._position import PositionBase
+    from ome_writers_useq.grid_points import Point
+    from ome_writers_useq.parsed_sequence import ParsedSequence
 
-    from ome_writers_useq.nested_sequences import Reading
-
-__all__ = ["describe_pairs", "planned_pairs"]
+__all__ = ["convert_positions", "nested_loop_pairs"]
 
 
-def planned_pairs(reading: Reading) -> list[tuple[int, int]]:
-    """Return the event indices (p, g) of all places of a sequence that is nested loops.
-
-    In the order in which they are visited; -1 stands for an index that the events do not have.
-    """
-    if not reading.positions:
-        return [(-1, g) for g in range(len(reading.top.points))]
+def nested_loop_pairs(parsed: ParsedSequence) -> list[tuple[int, int]]:
+    """Return the event indices (p, g) that nested loops visit, in order; -1 for an index that events do not have."""
+    if not parsed.positions:
+        return [(-1, g) for g in range(len(parsed.top.points))]
     pairs = [
         (p, g)
-        for p in range(len(reading.positions))
-        for g in (range(len(reading.points_of(p))) or (-1,))
+        for p in range(len(parsed.positions))
+        for g in (range(len(parsed.points_of(p))) or (-1,))
     ]
-    outside = -1 < reading.top.order.find("g") < reading.top.order.find("p")
+    outside = -1 < parsed.top.order.find("g") < parsed.top.order.find("p")
     return sorted(pairs, key=lambda pair: pair[::-1]) if outside else pairs
 
 
-def describe_pairs(reading: Reading, pairs: Sequence[tuple[int, int]]) -> list[Position]:
-    """Describe the places of a position axis.
+def convert_positions(parsed: ParsedSequence, pairs: Sequence[tuple[int, int]]) -> list[Position]:
+    """Return the items of the position axis, with absolute stage coordinates in micrometers (None if not moved).
 
-    Coordinates are absolute stage micrometers; None where the stage stays where it is.
-
-    Parameters
-    ----------
-    reading
-        The sequence.
-    pairs
-        Event indices (p, g), -1 for one that the events do not have.
+    `pairs` are event indices (p, g), -1 for an index that events do not have.
     """
-    plan = reading.sequence.stage_positions
-    if reading.positions and isinstance(plan, useq.WellPlatePlan):
-        fields = list(_fields_of_wells(reading, plan, pairs))
+    plan = parsed.sequence.stage_positions
+    if parsed.positions and isinstance(plan, useq.WellPlatePlan):
+        fields = list(_well_fields(parsed, plan, pairs))
     else:
-        fields = list(_fields(reading, pairs))
-    return [Position(**field) for field in _distinct(fields)]
+        fields = list(_fields(parsed, pairs))
+    return [Position(**field) for field in _with_unique_names(fields)]
 
 
-def _fields(reading: Reading, pairs: Iterable[tuple[int, int]]) -> Iterator[dict[str, Any]]:
-    names = _stage_names(reading.positions)
-    several = len(reading.positions) > 1
+def _fields(parsed: ParsedSequence, pairs: Iterable[tuple[int, int]]) -> Iterator[dict[str, Any]]:
+    names = _stage_names(parsed.positions)
+    several = len(parsed.positions) > 1
     for p, g in pairs:
-        stage = reading.positions[p] if p >= 0 else None
-        point = (reading.points_of(p) if p >= 0 else reading.top.points)[g] if g >= 0 else None
+        stage = parsed.positions[p] if p >= 0 else None
+        point = (parsed.points_of(p) if p >= 0 else parsed.top.points)[g] if g >= 0 else None
         tile = _tile(point) or _tile(stage)
         if stage is None:
             name = f"{g:04d}"
         elif point is None or _tile(point):
-            name = names[p]  # told apart by row and column
+            name = names[p]  # row and column distinguish the tiles
         else:
             name = f"{names[p]}_p{p:04d}_g{g:04d}" if several else f"{names[p]}_g{g:04d}"
         yield {"name": name, **_well(well_of(stage)), **_grid(tile), **_coordinates(stage, point)}
 
 
-def _fields_of_wells(
-    reading: Reading, plan: useq.WellPlatePlan, pairs: Iterable[tuple[int, int]]
+def _well_fields(
+    parsed: ParsedSequence, plan: useq.WellPlatePlan, pairs: Iterable[tuple[int, int]]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the fields, numbered in each well in the order in which they are visited first."""
+    """Yield fields of view, numbered within each well in the order of the first visit."""
     wpp: Any = plan.well_points_plan
-    # The grid's rows and columns get lost where useq adds its points to the wells.
+    # useq drops the grid's rows and columns when it adds the grid points to the wells.
     in_well = [wpp] if isinstance(wpp, useq.RelativePosition) else list(wpp)
     wells = plan.selected_well_indices
-    seen: defaultdict[tuple[int, int], int] = defaultdict(int)
+    visited: defaultdict[tuple[int, int], int] = defaultdict(int)
     for p, g in pairs:
-        stage = reading.positions[p]
-        point = reading.points_of(p)[g] if g >= 0 else None
+        stage = parsed.positions[p]
+        point = parsed.points_of(p)[g] if g >= 0 else None
         tiles = [tile for item in (in_well[p % len(in_well)], point) if (tile := _tile(item))]
-        # A grid of grids has no single row and column.
+        # In a grid of grids, row and column are ambiguous.
         tile = tiles[0] if len(tiles) == 1 else None
         row, column = wells[p // len(in_well)]
         well = (int(row), int(column))
-        name = f"fov{seen[well]}"
-        seen[well] += 1
+        name = f"fov{visited[well]}"
+        visited[well] += 1
         yield {"name": name, **_well(well), **_grid(tile), **_coordinates(stage, point)}
 
 
-def _stage_names(positions: Sequence[PositionBase]) -> list[str]:
-    """Name each stage position; two of one name get distinct ones, unless they are tiles."""
-    given = [position.name or str(number) for number, position in enumerate(positions)]
+def _stage_names(positions: Sequence[Point]) -> list[str]:
+    """Return unique names of the stage positions; tiles of one grid may share a name."""
+    names = [position.name or str(number) for number, position in enumerate(positions)]
     groups = [(well_of(position), _tile(position)) for position in positions]
-    return _made_distinct(given, groups)
+    return _unique_names(names, groups)
 
 
-def _made_distinct(names: Sequence[str], groups: Sequence[object]) -> list[str]:
-    """Append ``_1``, ``_2``, ... to a name that is taken in its group."""
-    taken: defaultdict[object, set[str]] = defaultdict(set)
+def _unique_names(names: Sequence[str], groups: Sequence[object]) -> list[str]:
+    """Append ``_1``, ``_2``, ... to a name that is already used in its group."""
+    used: defaultdict[object, set[str]] = defaultdict(set)
     reserved: defaultdict[object, set[str]] = defaultdict(set)
     for name, group in zip(names, groups, strict=True):
         reserved[group].add(name)
     last: defaultdict[tuple[object, str], int] = defaultdict(int)
-    distinct: list[str] = []
+    unique_names: list[str] = []
     for name, group in zip(names, groups, strict=True):
         unique = name
-        while unique in taken[group]:
+        while unique in used[group]:
             last[group, name] += 1
             unique = f"{name}_{last[group, name]}"
             if unique in reserved[group]:
                 unique = name
-        taken[group].add(unique)
-        distinct.append(unique)
-    return distinct
+        used[group].add(unique)
+        unique_names.append(unique)
+    return unique_names
 
 
-def _distinct(fields: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _with_unique_names(fields: list[dict[str, Any]]) -> list[dict[str, Any]]:
     keys = ("plate_row", "plate_column", "grid_row", "grid_column")
     groups = [tuple(field.get(key) for key in keys) for field in fields]
-    names = _made_distinct([field["name"] for field in fields], groups)
+    names = _unique_names([field["name"] for field in fields], groups)
     return [{**field, "name": name} for field, name in zip(fields, names, strict=True)]
 
 
-def _tile(position: PositionBase | None) -> tuple[int, int] | None:
-    # useq-schema before 0.9.2 calls them row and col.
-    names = ("grid_row", "grid_col") if hasattr(position, "grid_row") else ("row", "col")
-    row, column = (getattr(position, name, None) for name in names)
-    return None if row is None or column is None else (row, column)
+def _tile(position: Point | None) -> tuple[int, int] | None:
+    if position is None or position.grid_row is None or position.grid_col is None:
+        return None
+    return position.grid_row, position.grid_col
 
 
 def _grid(tile: tuple[int, int] | None) -> dict[str, int]:
@@ -145,10 +133,10 @@ def _well(well: tuple[int, int] | None) -> dict[str, str]:
     return {"plate_row": row_name(well[0]), "plate_column": str(1 + well[1])}
 
 
-def _coordinates(stage: PositionBase | None, point: PositionBase | None) -> dict[str, float]:
+def _coordinates(stage: Point | None, point: Point | None) -> dict[str, float]:
     x, y, z = (stage.x, stage.y, stage.z) if stage is not None else (None, None, None)
     if isinstance(point, useq.RelativePosition):
-        # useq takes a relative point at a position without coordinates as absolute.
+        # At a position without coordinates, useq uses relative points as absolute ones.
         x, y = (x or 0.0) + point.x, (y or 0.0) + point.y
     elif point is not None:
         x, y = point.x, point.y

@@ -19,29 +19,29 @@ NOTHING = {"relative": []}
 @pytest.mark.parametrize(
     ("plans", "message"),
     [
-        ({}, r"acquires no image \(axis_order='tpgcz', sizes \{\}\).* at least one time point"),
+        ({}, r"acquires no image: axis_order='tpgcz', sizes \{\}\. Give it at least one time point"),
         ({"axis_order": "z", "time_plan": T3}, "acquires no image"),
         ({"stage_positions": plate(slice(0))}, "acquires no image"),
         ({"stage_positions": [at(1, z_plan=NOTHING)], "channels": TWO}, "acquires no image"),
         (
             {"time_plan": ENDLESS, "channels": TWO, "axis_order": "ct"},
-            "no end, but the axis order 'ct' puts it inside c.* Put 't' first",
+            "unbounded, but the axis order 'ct' puts it inside c.* Put 't' first",
         ),
         (
             {"time_plan": ENDLESS, "channels": [SELDOM]},
-            r"every channel leaves out time points \(acquire_every=\[2\]\).* Let one channel",
+            r"every channel skips time points \(acquire_every=\[2\]\).* Acquire one channel",
         ),
         (
             {"stage_positions": [at(1, "a", time_plan=ENDLESS)]},
-            r"position 0 \(a\) has a time plan without an end.* number of loops",
+            r"Position 0 \(a\): the time plan of its sequence is unbounded.* number of loops",
         ),
         (
             {"stage_positions": [at(1), at(2, time_plan=T3)], "time_plan": ENDLESS},
-            r"position 1 \(unnamed\) has a time plan of its own.* drop the position's",
+            r"Position 1 \(unnamed\): its own time plan would restart.* drop the position's",
         ),
         (
             {"time_plan": {"duration": 3, "loops": 1}},
-            r"single loop in 0:00:03: give it an interval",
+            r"single loop in 0:00:03\. Give it an interval",
         ),
         (
             {"axis_order": "tc", "time_plan": T3, "channels": [*TWO, FLAT], "z_plan": Z3},
@@ -77,7 +77,7 @@ def test_the_deprecated_form_refuses_ragged_sequences() -> None:
 def test_an_event_of_another_sequence(index: dict[str, int]) -> None:
     """An index that the sequence does not have is named, with the axis."""
     places = EventPlaces(useq.MDASequence(stage_positions=[(1, 2), (3, 4)], channels=TWO))
-    with pytest.raises(ValueError, match=r"nothing at \{'p': \d.*another sequence"):
+    with pytest.raises(ValueError, match=r"\{'p': \d.*\} is outside the sequence: axis '[pc]'"):
         places(index)
 
 
