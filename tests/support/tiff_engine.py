@@ -1,4 +1,4 @@
-"""The BigTIFF engine without a stream, and what tifffile finds in its files."""
+"""The BigTIFF engine without a stream, and its files as tifffile reads them."""
 
 from __future__ import annotations
 
@@ -17,20 +17,28 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import ArrayPlan
 
-__all__ = ["COMPRESSIONS", "FRAME", "end", "engine", "frame", "pages", "plan"]
+__all__ = [
+    "COMPRESSIONS",
+    "FRAME_SHAPE",
+    "finish",
+    "make_frame",
+    "make_plan",
+    "open_tiff_engine",
+    "read_pages",
+]
 
 COMPRESSIONS = ["none", "deflate", "zstd", "lzw"]
-FRAME = (6, 10)
+FRAME_SHAPE = (6, 10)
 
 
-def plan(
+def make_plan(
     *counts: int | None,
     compression: str = "none",
     dtype: str = "uint16",
-    frame: tuple[int, int] = FRAME,
-    **more: Any,
+    frame: tuple[int, int] = FRAME_SHAPE,
+    **settings_kwargs: Any,
 ) -> ArrayPlan:
-    """Return the plan of an array with these extents of t, c and z."""
+    """Return the plan of an array with `counts` as extents of t, c and z."""
     axes = [Dimension(name=n, count=c) for n, c in zip("tcz", counts, strict=False)]
     size = [
         Dimension(name=n, count=c, scale=0.5, unit="um") for n, c in zip("yx", frame, strict=True)
@@ -40,40 +48,39 @@ def plan(
         dimensions=[*axes, *size],
         dtype=dtype,
         compression=compression,
-        **more,
+        **settings_kwargs,
     )
     return resolve(settings).images[0].array
 
 
-def engine(root: Path, *plans: ArrayPlan, one_file: bool = False, **options: Any) -> TiffEngine:
-    """Return an engine for the files of these arrays, each described."""
+def open_tiff_engine(
+    root: Path, *plans: ArrayPlan, one_file: bool = False, **options: Any
+) -> TiffEngine:
+    """Open an engine and write a description to each file."""
     targets = [ArrayTarget("0.tif" if one_file else f"{i}.tif", p) for i, p in enumerate(plans)]
-    made = open_engine(root, targets, Options(**options))
+    engine = open_engine(root, targets, Options(**options))
     for key in dict.fromkeys(t.key for t in targets):
-        made.put(key, f"<OME>{key}</OME>".encode())
-    return made
+        engine.put(key, f"<OME>{key}</OME>".encode())
+    return engine
 
 
-def end(made: TiffEngine, shapes: list[tuple[int, ...]], key: str = "0.tif") -> None:
-    """Close as a stream does: the last description comes after the pixels, and then what it does not tell of goes."""
-    made.close(shapes)
-    made.put(key, b"<OME>" + b"e" * 700 + b"</OME>")
-    made.truncate()
-    assert not made.failures
+def finish(engine: TiffEngine, shapes: list[tuple[int, ...]], key: str = "0.tif") -> None:
+    """Close the engine as a stream does: close, write the final description, truncate the files."""
+    engine.close(shapes)
+    engine.put(key, b"<OME>" + b"e" * 700 + b"</OME>")
+    engine.truncate()
+    assert not engine.failures
 
 
-def frame(
-    number: int, shape: tuple[int, ...] = FRAME, dtype: str = "uint16"
+def make_frame(
+    number: int, shape: tuple[int, ...] = FRAME_SHAPE, dtype: str = "uint16"
 ) -> np.ndarray[Any, Any]:
-    """Return a frame that differs from those of other numbers."""
+    """Return a frame that is unique to `number`."""
     return (np.arange(np.prod(shape)).reshape(shape) % 50 + number).astype(dtype)
 
 
-def pages(path: Path, *, size: int | None = None) -> list[np.ndarray[Any, Any]]:
-    """Return every page, and check that the description is whole.
-
-    Tifffile asks for the size of a file once, when it opens it; `size` is what it was told.
-    """
+def read_pages(path: Path, *, size: int | None = None) -> list[np.ndarray[Any, Any]]:
+    """Read every page, and check that the description is complete; `size` is the file size that tifffile assumes."""
     with tifffile.TiffFile(path, size=size) as tiff:
         assert tiff.is_bigtiff
         assert tiff.byteorder == "<"

@@ -1,9 +1,9 @@
-"""BigTIFF files, structure first. This room never knows what a description says, and never moves a page's pixels.
+"""BigTIFF files. This package does not interpret descriptions and never moves pixels that were written.
 
-A frame's way: `engine` takes it and gathers neighbours in `blocks`, and a background thread writes these into their
-`file` (compressed ones through `codec`). Where a page lies is arithmetic (`geometry`); what stands there, `directory`
-and `structure` make; `landing` knows which pages may be shown, `places` what room there is besides. `relaying` chains
-the pages that stay when a run ends early. `chain` is for files that nobody writes any more.
+`engine` gathers frames of adjacent pages in `page_blocks`; a background thread writes each block to its `file`, through
+`codec` if it is compressed. `geometry` computes offsets, `ifd` and `ifd_encoder` encode the IFDs, `page_store` writes
+pixels and publishes their pages (`page_visibility`), `allocator` assigns space after the planes. `ifd_chain` is the
+final chain of a run that ends early. `ifd_repair` is for files that no writer has open.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The room of a file: what is given away behind the planes, and where the descriptions lie."""
+"""Allocation of file space after the planes: for ImageDescriptions, compressed strips, further IFDs and planes."""
 
 from __future__ import annotations
 
@@ -9,91 +9,77 @@ from ome_writers.storage.tiff.ifd import aligned
 
 __all__ = ["Allocator", "Extent"]
 
-_READING = 1.0  # seconds; who has found a description has read it by then
+_REUSE_GRACE_S = 1.0  # within which a reader that has found a description has read it
 
 
 @dataclass(eq=False)
 class Extent:
-    """Where a description lies, or can.
-
-    Attributes
-    ----------
-    offset, capacity
-        In bytes.
-    left
-        When it ceased to be the place of the description in force (`time.monotonic`); None if it never has.
-    """
+    """File space reserved for an ImageDescription."""
 
     offset: int
-    capacity: int
-    left: float | None = None
+    capacity: int  # bytes
+    retired_at: float | None = None  # `time.monotonic` when it stopped being the current one
 
 
 class Allocator:
-    """Gives room away, each byte once; its caller sees to it that only one thread asks at a time.
+    """Allocates each byte of a file once; not thread-safe.
 
     Attributes
     ----------
     end
-        Where what was given away ends. A description may lie beyond.
-    in_force
-        The place of the description that the file leads to.
+        End of the allocated space. Description extents may lie beyond it.
+    description
+        The extent of the current ImageDescription.
     """
 
     def __init__(self) -> None:
-        self.end = 0
-        self.in_force = Extent(0, 0)
-        self._descriptions = [self.in_force]
+        self.reset(Extent(0, 0), 0)
 
-    def begin(self, description: Extent, end: int) -> None:
-        """Take note of the first description, and of where what is laid down with it ends."""
-        self.in_force, self._descriptions, self.end = description, [description], end
+    def reset(self, description: Extent, end: int) -> None:
+        """Forget all description extents except `description`, and continue to allocate at `end`."""
+        self.description, self._descriptions, self.end = description, [description], end
 
     def allocate(self, nbytes: int) -> int:
-        """Give away a place at the end, or behind descriptions beyond it."""
+        """Return the offset of `nbytes` at or after `end`, clear of all description extents."""
         offset = aligned(self.end)
-        for there in sorted(self._descriptions, key=lambda place: place.offset):
-            if there.offset < offset + nbytes and there.offset + there.capacity > offset:
-                offset = aligned(there.offset + there.capacity)
+        for extent in sorted(self._descriptions, key=lambda extent: extent.offset):
+            if extent.offset < offset + nbytes and extent.offset + extent.capacity > offset:
+                offset = aligned(extent.offset + extent.capacity)
         self.end = offset + nbytes
         return offset
 
-    def for_description(self, nbytes: int, *, spare: int, within: bool) -> Extent:
-        """Return a place for a description of `nbytes`, none that readers may be reading from.
+    def allocate_description(self, nbytes: int, *, spare: int, below_end: bool) -> Extent:
+        """Return an extent for a description of `nbytes` that no reader may still be reading from.
 
-        Parameters
-        ----------
-        spare
-            Bytes that a new place has besides, for the descriptions to come.
-        within
-            Whether a place beyond `end` will not do.
+        A new extent has `spare` additional bytes. With `below_end`, extents beyond `end` are not reused.
         """
         now = time.monotonic()
-        for place in self._descriptions:
-            at_rest = place is not self.in_force and now - (place.left or now) > _READING
-            if at_rest and place.capacity >= nbytes and (not within or place.offset < self.end):
-                return place
+        for extent in self._descriptions:
+            retired = now - (extent.retired_at or now) > _REUSE_GRACE_S
+            fits = extent.capacity >= nbytes and (not below_end or extent.offset < self.end)
+            if retired and fits and extent is not self.description:
+                return extent
         capacity = aligned(nbytes + spare)
-        return self.add(self.allocate(capacity), capacity)
+        return self.add_description(self.allocate(capacity), capacity)
 
-    def add(self, offset: int, capacity: int) -> Extent:
-        """Return room that was given away, as a place of a description."""
+    def add_description(self, offset: int, capacity: int) -> Extent:
+        """Register allocated space as a description extent."""
         self._descriptions.append(Extent(offset, capacity))
         return self._descriptions[-1]
 
-    def put_in_force(self, place: Extent) -> None:
-        """Take note that the file leads to the description in `place`."""
-        self.in_force.left = time.monotonic()
-        self.in_force = place
+    def set_description(self, extent: Extent) -> None:
+        """Make `extent`, which the file references now, current, and retire the one before."""
+        self.description.retired_at = time.monotonic()
+        self.description = extent
 
-    def was_left_behind(self, offset: int) -> bool:
-        """Whether a place at `offset` or behind it had a description in force before the present one."""
+    def has_retired_extent(self, offset: int) -> bool:
+        """Whether a description at `offset` or beyond it was current once."""
         return any(
-            place.offset >= offset
-            for place in self._descriptions
-            if place.left is not None and place is not self.in_force
+            extent.offset >= offset
+            for extent in self._descriptions
+            if extent.retired_at is not None and extent is not self.description
         )
 
-    def forget_all_but_one(self) -> None:
-        """Take note that nobody reads an earlier description any more."""
-        self.begin(Extent(self.in_force.offset, self.in_force.capacity), self.end)
+    def drop_retired(self) -> None:
+        """Forget retired extents, which no reader uses any more."""
+        self.reset(Extent(self.description.offset, self.description.capacity), self.end)

@@ -1,13 +1,12 @@
-"""The engine of OME-TIFF: structure first, then planes in any order from background threads."""
+"""The OME-TIFF engine: IFDs are written first, then planes in any order by background threads."""
 
-# Longer than 300 lines: the contract's calls with their documentation; files, blocks and pages lie in other modules.
+# Longer than 300 lines: all methods of the engine contract; files, pages and blocks are in modules of their own.
 from __future__ import annotations
 
 import os
 import threading
 import time
-from functools import cache, partial
-from importlib.metadata import version
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,11 +18,11 @@ from ome_writers.storage.file_handles import FileHandles
 from ome_writers.storage.files import atomic_write, sync_folder
 from ome_writers.storage.memory_pool import MemoryPool
 from ome_writers.storage.positional_io import patch_at
-from ome_writers.storage.tiff.codec import Codec
+from ome_writers.storage.tiff.codec import get_codec
 from ome_writers.storage.tiff.file import TiffFile
 from ome_writers.storage.tiff.geometry import Geometry
 from ome_writers.storage.tiff.ifd_encoder import IfdEncoder
-from ome_writers.storage.tiff.page_blocks import Block
+from ome_writers.storage.tiff.page_blocks import PageBlock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,91 +32,88 @@ if TYPE_CHECKING:
 
     from ome_writers.storage.contract import ArrayTarget, Options
     from ome_writers.storage.tiff.geometry import Series
-    from ome_writers.storage.tiff.ifd import PageKind
 
 __all__ = ["TiffEngine", "open_engine"]
 
-_LOOKS = 4  # of a reader, before it has the writer wait
-# handed over at once: to wake a thread takes as long as to write a dozen small frames
-_BLOCK_BYTES = 8 * 2**20
-_WARM_BLOCKS = 2  # under way: memory used again soon is in the cache, and costs half of fresh
-_FETCH = 0.1  # seconds that a reader is given from finding a page to having read it
-_READING = 1.0  # seconds that `close` waits for other processes to close a file that it will cut
-# seconds, and bytes a second, that a disk may take for a block; behind a slower one all get fresh memory
-_PATIENCE = 0.004
-_QUICK = 1e9
+_MAX_UNLOCKED_READS = 4  # before a reader blocks the writer
+_MAX_BLOCK_BYTES = 8 * 2**20  # waking a thread takes as long as writing a dozen small frames
+_READ_GRACE_S = 0.1  # for readers to read a page that they have found
+_TRUNCATE_TIMEOUT_S = 1.0  # for other processes to close a file that `truncate` cuts
+# A buffer that was used moments ago is still in the CPU cache and costs half as much as new memory. Blocks wait for one
+# while the disk returns it within this time (or at this rate, if that takes longer).
+_MAX_WARM_BLOCKS = 2
+_MAX_BUFFER_WAIT_S = 0.004
+_MIN_DISK_BYTES_PER_S = 1e9
 
 
 class _Run(NamedTuple):
-    """Frames on the pages of a file from `page` on."""
+    """Frames on adjacent pages of a file, from `page` on."""
 
     file: int
     page: int
     frames: list[int]
 
-    def behind(self, pages: int) -> _Run:
-        """Return what lies behind the first `pages` of the file."""
-        within = max(0, pages - self.page)
-        return _Run(self.file, self.page + within, self.frames[within:])
+    def after(self, pages: int) -> _Run:
+        """Return the part after the first `pages` pages of the file."""
+        skipped = max(0, pages - self.page)
+        return _Run(self.file, self.page + skipped, self.frames[skipped:])
 
 
 def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> TiffEngine:
-    """Return the engine for the files of `targets`; each comes into being with its description or its first frame."""
+    """Return the engine for the files of `targets`, which the first description or frame of each creates."""
     return TiffEngine(root, targets, options)
 
 
 class TiffEngine:
     """Writes BigTIFF files; see `storage.contract.Engine`.
 
-    Uncompressed frames that lie side by side are written at once, compressed ones appended each by itself.
+    Adjacent uncompressed frames are written together; compressed ones are appended one by one.
     """
 
     def __init__(self, root: Path, targets: Sequence[ArrayTarget], options: Options) -> None:
         self._root = root
         self._durable = options.durable
         self._handles = FileHandles(durable=options.durable)
-        self._codecs: dict[str, Codec] = {}
-        self._blanks: dict[tuple[object, ...], list[bytes]] = {}
-        self._members: dict[str, list[int]] = {}
-        for number, target in enumerate(targets):
-            self._members.setdefault(target.key, []).append(number)
         self._files: list[TiffFile] = []
-        self._places: list[tuple[int, Series]] = [None] * len(targets)  # type: ignore[list-item]  # filled below
-        structures: dict[tuple[int, ...], IfdEncoder] = {}
-        for key, numbers in self._members.items():
-            plans = [targets[n].plan for n in numbers]
-            alike = tuple(map(id, plans))
-            if alike not in structures:
-                # readers that take a page of another file for a piece of this one read wrong pixels in silence
-                parted = len(self._members) > 1
-                geometry = Geometry(plans, parted=parted, durable=options.durable)
-                blanks = [self._blank(s.kind) if s.compressed else None for s in geometry.series]
-                structures[alike] = IfdEncoder(geometry, blanks, _software())
-            file = TiffFile(root / key, structures[alike], self._handles)
-            for n, series in zip(numbers, file.geometry.series, strict=True):
-                self._places[n] = (len(self._files), series)
+        self._arrays: dict[str, list[int]] = {}  # by key of their file
+        for array, target in enumerate(targets):
+            self._arrays.setdefault(target.key, []).append(array)
+        self._file_numbers = {key: number for number, key in enumerate(self._arrays)}
+        located: dict[int, tuple[int, Series]] = {}
+        encoders: dict[tuple[int, ...], IfdEncoder] = {}
+        for key, arrays in self._arrays.items():
+            plans = [targets[array].plan for array in arrays]
+            ids = tuple(map(id, plans))
+            if ids not in encoders:
+                # tifffile maps contiguous pages of other files of a set onto the file that it opened
+                contiguous = len(self._arrays) == 1
+                geometry = Geometry(plans, contiguous=contiguous, durable=options.durable)
+                encoders[ids] = IfdEncoder(geometry)
+            file = TiffFile(root / key, encoders[ids], self._handles)
+            for array, series in zip(arrays, file.geometry.series, strict=True):
+                located[array] = (len(self._files), series)
             self._files.append(file)
-        self._numbers = {key: i for i, key in enumerate(self._members)}
-        self._pool = MemoryPool(options.buffer_bytes, self._relieve)
-        self._block_bytes = min(_BLOCK_BYTES, options.buffer_bytes // (4 * len(self._files)) or 1)
-        self._patient = True
+        self._series = [located[array] for array in range(len(targets))]  # file number, series
+        self._pool = MemoryPool(options.buffer_bytes, self._submit_oldest)
+        per_file = options.buffer_bytes // (4 * len(self._files))
+        self._block_bytes = min(_MAX_BLOCK_BYTES, per_file or 1)
+        self._disk_is_fast = True
         self._block_written = Condition()
         self._lock = new_lock()
-        self._flushing = threading.Lock()
-        self._open: dict[tuple[int, int], Block] = {}  # by file and next page, oldest first
-        self._live: list[dict[int, Block]] = [{} for _ in self._files]  # frames are in memory
-        self._under_way: list[set[int]] = [set() for _ in self._files]  # their pages
+        self._flush_lock = threading.Lock()
+        self._open: dict[tuple[int, int], PageBlock] = {}  # by file and next page, oldest first
+        self._in_memory: list[dict[int, PageBlock]] = [{} for _ in self._files]  # open or submitted
+        self._pending: list[set[int]] = [set() for _ in self._files]  # pages of these blocks
         self._frames_written = 0
         self._bytes_written = 0
-        self._counting = threading.Lock()
-        self._stored: list[_Run] = []  # since the last flush began
-        self._hidden: list[_Run] = []  # of frames that are lost when what is under way fails
+        self._counter_lock = threading.Lock()
+        self._written: list[_Run] = []  # since the last flush began
+        self._unpublished: list[_Run] = []  # lost if the current flush fails
         self._closed = False
         self._background = Background(available_cpus(), name="ome-writers-tiff")
 
     @property
     def failures(self) -> Sequence[WriteFailure]:
-        """Every error of a worker so far."""
         return self._background.failures
 
     def write(
@@ -128,100 +124,94 @@ class TiffEngine:
         frame: NDArray[np.generic],
         owned: bool = False,
     ) -> None:
-        """Take one plane; see `storage.contract.Engine.write`."""
-        file, series = self._places[array]
+        file, series = self._series[array]
         page = series.page(index)
-        if page in self._under_way[file]:  # the earlier frame must not land behind this one
-            self._write_all()
+        if page in self._pending[file]:  # an earlier frame of this page must be written first
+            self._await_writes()
         with self._lock:
             block = self._open.pop((file, page), None)
             if block is not None:
-                self._under_way[file].add(page)
+                self._pending[file].add(page)
                 if block.add(number, frame):
                     self._submit(block)
                 else:
                     self._open[file, page + 1] = block
                 return
-        if not self._files[file].has(page):
+        if not self._files[file].has_page(page):
             try:
-                self._files[file].extend_to(page)
-            except OSError as error:  # kept, like that of a worker
+                self._files[file].allocate_page(page)
+            except OSError as error:  # reported like that of a background thread
                 self._background.failures.append(WriteFailure(error, (number,)))
                 return
-        self._under_way[file].add(page)
+        self._pending[file].add(page)
         if owned and frame.flags.c_contiguous and frame.nbytes >= self._block_bytes:
             self._pool.reserve(frame.nbytes)
-            block = Block(file, page, series, 1)
-            block.hand_over(number, frame)
+            block = PageBlock(file, page, series, 1)
+            block.use_frame(number, frame)
             with self._lock:
-                self._live[file][id(block)] = block
+                self._in_memory[file][id(block)] = block
                 self._submit(block)
             return
         block = self._new_block(file, page, series, frame.nbytes)
         with self._lock:
-            self._live[file][id(block)] = block
+            self._in_memory[file][id(block)] = block
             if block.add(number, frame):
                 self._submit(block)
             else:
                 self._open[file, page + 1] = block
 
     def recover(self, number: int) -> bool:
-        """Repair what an exception in `write` has left between two steps; see `storage.contract.Engine.recover`."""
         with self._lock:
             self._open.clear()
-            for live in self._live:
-                for block in list(live.values()):
+            for blocks in self._in_memory:
+                for block in list(blocks.values()):
                     if block.count:
                         self._submit(block)
                     else:
-                        del live[id(block)]
+                        del blocks[id(block)]
             self._background.barrier()
-            for pages in self._under_way:
+            for pages in self._pending:
                 pages.clear()
             self._pool.set_used(0)
         return False
 
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Bring all that was taken to disk and show it; see `storage.contract.Engine.flush`."""
-        with self._flushing:
-            self._land()
+        with self._flush_lock:
+            self._drain()
             errors = len(self.failures)
-            self._show(shapes)
-            self._keep_error(self._handles.sync_all)
+            self._publish(shapes)
+            self._collect_error(self._handles.sync_all)
             if len(self.failures) == errors:
-                behind = (run.behind(self._files[run.file].chained) for run in self._hidden)
-                self._hidden = [run for run in behind if run.frames]
+                runs = (r.after(self._files[r.file].chained_pages) for r in self._unpublished)
+                self._unpublished = [run for run in runs if run.frames]
 
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
-        """Return one plane, from memory or from disk."""
-        file, series = self._places[array]
+        file, series = self._series[array]
         page = series.page(index)
-        for _ in range(_LOOKS):
-            landed = self._frames_written
-            plane = self._in_memory(file, page)
+        for _ in range(_MAX_UNLOCKED_READS):
+            written = self._frames_written
+            plane = self._read_memory(file, page)
             if plane is not None:
                 return plane
-            stored = self._on_disk(file, series, page)
-            plane = self._in_memory(file, page)
+            stored = self._read_file(file, series, page)
+            plane = self._read_memory(file, page)
             if plane is not None:
                 return plane
-            if landed == self._frames_written:
-                return stored  # no frame has come and landed meanwhile: none was half on disk
-        with self._lock:  # no frame can come now
-            plane = self._in_memory(file, page)
-            return self._on_disk(file, series, page) if plane is None else plane
+            if written == self._frames_written:
+                return stored  # nothing was written meanwhile, so it is not a partly written frame
+        with self._lock:  # no frame is added meanwhile
+            plane = self._read_memory(file, page)
+            return self._read_file(file, series, page) if plane is None else plane
 
     def put(self, key: str, content: bytes) -> None:
-        """Replace a document: the description of a TIFF file, or a file of its own."""
-        if key in self._numbers:
-            self._files[self._numbers[key]].describe(content)
+        if key in self._file_numbers:
+            self._files[self._file_numbers[key]].write_description(content)
         else:
             atomic_write(self._root / key, content, durable=self._durable)
 
     def patch(self, key: str, offset: int, old: bytes, new: bytes) -> None:
-        """Overwrite bytes of a document in place; see `storage.contract.PatchingEngine.patch`."""
-        if key in self._numbers:
-            self._files[self._numbers[key]].patch_description(offset, old, new)
+        if key in self._file_numbers:
+            self._files[self._file_numbers[key]].patch_description(offset, old, new)
         else:
             with (self._root / key).open("r+b", buffering=0) as file:
                 patch_at(file.fileno(), offset, old, new)
@@ -229,137 +219,93 @@ class TiffEngine:
                     os.fsync(file.fileno())
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Bring everything to disk in its final form; see `storage.contract.Engine.close`."""
-        with self._flushing:
+        with self._flush_lock:
             if self._closed:
                 return
             self._closed = True
-            self._hand_over()
-            for file in self._files:  # while the last frames are on their way
-                self._keep_error(file.show_landed)
-            self._land()
-            self._show(shapes)
-            alone = len(self._files) == 1
-            for file, numbers in zip(self._files, self._members.values(), strict=True):
-                kept = [shapes[n] for n in numbers]
-                self._keep_error(partial(file.finish, kept, alone=alone))
-            self._keep_error(self._handles.sync_all)
+            self._submit_open()
+            for file in self._files:  # while the last frames are being written
+                self._collect_error(file.pages.publish_completed)
+            self._drain()
+            self._publish(shapes)
+            single_file = len(self._files) == 1
+            for file, arrays in zip(self._files, self._arrays.values(), strict=True):
+                final = [shapes[array] for array in arrays]
+                self._collect_error(partial(file.finish, final, single_file=single_file))
+            self._collect_error(self._handles.sync_all)
             if self._durable:
-                self._keep_error(partial(sync_folder, self._root))
+                self._collect_error(partial(sync_folder, self._root))
             self._background.close()
             self._handles.close()
             self._pool.clear()
 
     def truncate(self) -> None:
-        """Take away what no document tells of any more; see `storage.contract.TruncatingEngine.truncate`."""
-        with self._flushing:
-            if any(file.unsettled for file in self._files):
-                time.sleep(_FETCH)
-            patience = time.monotonic() + _READING
+        with self._flush_lock:
+            if any(file.truncate_affects_readers for file in self._files):
+                time.sleep(_READ_GRACE_S)
+            deadline = time.monotonic() + _TRUNCATE_TIMEOUT_S
             for file in self._files:
-                self._keep_error(partial(file.settle, patience))
+                self._collect_error(partial(file.truncate, deadline))
 
     def stats(self) -> EngineStats:
-        """Return what was done so far."""
         return EngineStats(self._frames_written, self._bytes_written, self._background.depth)
 
-    # ------------------------------------------------------------------ inside
-
-    def _in_memory(self, file: int, page: int) -> NDArray[np.generic] | None:
-        for block in reversed(list(self._live[file].values())):
-            plane = block.plane(page)
+    def _read_memory(self, file: int, page: int) -> NDArray[np.generic] | None:
+        for block in reversed(list(self._in_memory[file].values())):
+            plane = block.copy_plane(page)
             if plane is not None:
                 return plane
         return None
 
-    def _on_disk(self, file: int, series: Series, page: int) -> NDArray[np.generic]:
+    def _read_file(self, file: int, series: Series, page: int) -> NDArray[np.generic]:
         kind = series.kind
         out = np.zeros(kind.shape, kind.dtype)
-        if not self._files[file].has(page):
+        if not self._files[file].has_page(page):
             return out
-        flat, at = out.reshape(-1).view(np.uint8), 0
-        stored = self._files[file].read_strips(page)
-        for strip, nbytes in zip(stored, series.strip_bytes, strict=True):
-            raw = self._codec(kind).decode(strip, nbytes) if series.compressed else strip
-            flat[at : at + len(raw)] = np.frombuffer(raw, np.uint8)
-            at += nbytes
+        flat, start = out.reshape(-1).view(np.uint8), 0
+        strips = self._files[file].pages.read_strips(page)
+        for strip, nbytes in zip(strips, series.strip_bytes, strict=True):
+            raw = get_codec(kind.compression).decode(strip)[:nbytes] if series.compressed else strip
+            flat[start : start + len(raw)] = np.frombuffer(raw, np.uint8)
+            start += nbytes
         return out
 
-    def _new_block(self, file: int, page: int, series: Series, nbytes: int) -> Block:
-        """Return an empty block with memory, waiting for memory as long as it takes."""
-        room, stride = 1, nbytes
+    def _new_block(self, file: int, page: int, series: Series, nbytes: int) -> PageBlock:
+        """Return an empty block with a buffer; blocks while the memory budget is used up."""
+        capacity, stride = 1, nbytes
         if not series.compressed:
             stride = series.stride
             if stride < self._block_bytes:
-                room = min(self._block_bytes // stride, self._files[file].geometry.run(page))
-        block = Block(file, page, series, room)
-        self._await_warm_memory(room * stride)
-        block.give_memory(self._pool.acquire(room * stride))
+                adjacent = self._files[file].geometry.adjacent_pages(page)
+                capacity = min(self._block_bytes // stride, adjacent)
+        block = PageBlock(file, page, series, capacity)
+        self._await_warm_buffer(capacity * stride)
+        block.use_buffer(self._pool.acquire(capacity * stride))
         return block
 
-    def _await_warm_memory(self, nbytes: int) -> None:
-        """Give the disk a moment to return a buffer, while it is as fast as memory."""
-        if self._background.depth <= _WARM_BLOCKS:
-            self._patient = True
-        elif self._patient:
+    def _await_warm_buffer(self, nbytes: int) -> None:
+        """Give a fast disk a moment to return a buffer."""
+        if self._background.depth <= _MAX_WARM_BLOCKS:
+            self._disk_is_fast = True
+        elif self._disk_is_fast:
             written = self._frames_written
-            self._patient = self._block_written.wait_for(
-                lambda: self._frames_written != written, max(_PATIENCE, nbytes / _QUICK)
+            self._disk_is_fast = self._block_written.wait_for(
+                lambda: self._frames_written != written,
+                max(_MAX_BUFFER_WAIT_S, nbytes / _MIN_DISK_BYTES_PER_S),
             )
 
-    def _submit(self, block: Block) -> None:
+    def _submit(self, block: PageBlock) -> None:
         series = self._files[block.file].geometry.series_of(block.page)
         serial_key = None if series.compressed else block.file
         self._background.submit(lambda: self._store(block, series), block.frames, serial_key)
 
-    def _store(self, block: Block, series: Series) -> None:
-        """Write a block (in the background)."""
-        with block.storing:
-            if block.stored:
-                return  # it was handed over twice, see `recover`
-            block.stored = True
-            try:
-                self._write_block(block, series)
-            finally:
-                self._live[block.file].pop(id(block), None)
-                self._under_way[block.file].difference_update(
-                    range(block.page, block.page + block.count)
-                )
-                block.free(self._pool)
-                self._block_written.notify_all()
-
-    def _write_block(self, block: Block, series: Series) -> None:
-        file = self._files[block.file]
-        if series.compressed:
-            codec = self._codec(series.kind)
-            file.write_stored(block.page, [codec.encode(strip) for strip in block.strips()])
-        else:
-            file.write_planes(block.page, block.buffers(), block.count)
-        with self._counting:
-            self._frames_written += block.count
-            self._bytes_written += block.count * sum(series.strip_bytes)
-            self._stored.append(_Run(block.file, block.page, block.frames))
-
-    def _land(self) -> None:
-        """Return when all that was taken is on disk, and is known to be."""
-        self._write_all()
-        with self._counting:
-            self._hidden += self._stored
-            self._stored.clear()
-
-    def _write_all(self) -> None:
-        """Return when all that was taken is on disk."""
-        self._hand_over()
-        self._background.barrier()
-
-    def _hand_over(self) -> None:
-        """Put all that was taken on its way."""
+    def _submit_open(self) -> None:
         with self._lock:
             for key in list(self._open):
                 self._submit(self._open.pop(key))
 
-    def _relieve(self) -> None:
-        """Put the oldest open block on its way when nothing else would give memory back."""
+    def _submit_oldest(self) -> None:
+        """Submit the oldest open block if no other block will return its memory."""
         if self._background.depth:
             return
         with self._lock:
@@ -367,41 +313,59 @@ class TiffEngine:
             if key is not None:
                 self._submit(self._open.pop(key))
 
-    def _show(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Have readers find what has landed: the directories of its pages, then the chains of growing files."""
-        for file, numbers in zip(self._files, self._members.values(), strict=True):
-            self._keep_error(file.ensure)
-            self._keep_error(file.show_landed)
-            if file.geometry.grows:
-                axes = ((shapes[n], self._places[n][1].growing) for n in numbers)
-                rows = max(shape[axis] for shape, axis in axes if axis is not None)
-                self._keep_error(partial(file.show, rows))
+    def _store(self, block: PageBlock, series: Series) -> None:
+        """Write a block, in a background thread."""
+        with block.write_lock:
+            if block.written:
+                return  # `recover` submitted it again
+            block.written = True
+            try:
+                self._write_block(block, series)
+            finally:
+                self._in_memory[block.file].pop(id(block), None)
+                self._pending[block.file].difference_update(
+                    range(block.page, block.page + block.count)
+                )
+                block.release(self._pool)
+                self._block_written.notify_all()
 
-    def _keep_error(self, step: Callable[[], object]) -> None:
+    def _write_block(self, block: PageBlock, series: Series) -> None:
+        pages = self._files[block.file].pages
+        if series.compressed:
+            encode = get_codec(series.kind.compression).encode
+            pages.write_strips(block.page, [encode(strip) for strip in block.strips()])
+        else:
+            pages.write_planes(block.page, block.buffers(), block.count)
+        with self._counter_lock:
+            self._frames_written += block.count
+            self._bytes_written += block.count * sum(series.strip_bytes)
+            self._written.append(_Run(block.file, block.page, block.frames))
+
+    def _await_writes(self) -> None:
+        self._submit_open()
+        self._background.barrier()
+
+    def _drain(self) -> None:
+        """Wait until all frames are on disk, and note that they are not published yet."""
+        self._await_writes()
+        with self._counter_lock:
+            self._unpublished += self._written
+            self._written.clear()
+
+    def _publish(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Make all frames on disk visible: first their IFDs, then the chains of growing files."""
+        for file, arrays in zip(self._files, self._arrays.values(), strict=True):
+            self._collect_error(file.ensure_created)
+            self._collect_error(file.pages.publish_completed)
+            if file.geometry.grows:
+                axes = ((shapes[array], self._series[array][1].growing) for array in arrays)
+                rows = max(shape[axis] for shape, axis in axes if axis is not None)
+                self._collect_error(partial(file.extend_chain, rows))
+
+    def _collect_error(self, step: Callable[[], object]) -> None:
+        """Call `step`; an error is a failure of all frames that are not published."""
         try:
             step()
         except OSError as error:
-            frames = tuple(number for run in self._hidden for number in run.frames)
+            frames = tuple(number for run in self._unpublished for number in run.frames)
             self._background.failures.append(WriteFailure(error, frames))
-
-    def _codec(self, kind: PageKind) -> Codec:
-        if kind.compression not in self._codecs:
-            self._codecs[kind.compression] = Codec(kind.compression)
-        return self._codecs[kind.compression]
-
-    def _blank(self, kind: PageKind) -> list[bytes]:
-        """Return the stored strips of a plane of zeros."""
-        sizes = [(bottom - top) * kind.row_bytes for top, bottom in kind.strips]
-        key = (kind.compression, *sizes)
-        if key not in self._blanks:
-            codec, made = self._codec(kind), {}
-            for size in set(sizes):
-                made[size] = codec.encode(np.zeros(size, np.uint8).data)
-            self._blanks[key] = [made[size] for size in sizes]
-        return self._blanks[key]
-
-
-@cache
-def _software() -> bytes:
-    """Return the Software tag; to look the version up takes milliseconds."""
-    return f"ome-writers {version('ome-writers')}".encode() + b"\0"

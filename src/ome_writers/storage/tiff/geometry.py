@@ -1,11 +1,11 @@
-"""Where each page of a file lies: pure arithmetic.
+"""Offsets of the IFDs and planes of a file: pure arithmetic.
 
-The pages of a file are counted in *rows*: a file that has a planned end is one row of all pages, image after
-image in storage order; a file that grows has one row for each place along the growing axis. Rows
-are laid down in *segments*: the records of all its pages side by side, so that a reader walks the
-chain without jumping over pixels, then, if uncompressed, the room of all its planes. Before the records of the
-first segment lies a plane that nobody writes: it stands for pages that have not landed yet. So a page is blank when
-its strips lie before the file's second directory.
+The pages of a file form *rows*: a file of known size is a single row of all pages, image after image in storage order;
+a growing file has one row per index of the growing axis. Rows are allocated in *segments*: first the IFDs of all pages,
+so that a reader follows the chain without seeking across pixels, then the planes, if uncompressed.
+
+The first segment is preceded by the *blank plane*, which is never written. All pages reference it until their own
+pixels are on disk. So a page is blank if its strips precede the second IFD of the file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ome_writers.storage.tiff.ifd import PageKind, Records, aligned
+from ome_writers.storage.tiff.ifd import IfdTemplate, PageKind, aligned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,32 +29,30 @@ if TYPE_CHECKING:
 
 __all__ = ["Geometry", "Segment", "Series"]
 
-_SECTOR = 512  # bytes that a disk writes whole, or not at all, when the power fails
-_SEGMENT_BYTES = 64 * 2**20  # of planes: what a growing file is longer than it need be
-_FIRST_ROWS = 16  # then each segment doubles the file, up to
-_MOST_ROWS = 8192
+_SECTOR_BYTES = 512  # the unit that a disk writes atomically when the power fails
+_MAX_SEGMENT_BYTES = 64 * 2**20  # of planes: what a growing file is longer than necessary
+_MIN_SEGMENT_ROWS, _MAX_SEGMENT_ROWS = 16, 8192  # in between, each segment doubles the file
 
 
 class Series:
-    """The pages of one array within a row of its file.
+    """The pages of one array in its file.
 
     Attributes
     ----------
     first
-        The number of its first page in a row.
+        Number of its first page within a row.
     count
-        Its pages in a row.
+        Its pages per row.
     base
-        Where its planes begin in a row's room, in bytes.
+        Offset of its first plane from the start of a row's planes.
     steps
-        How far one step along each storage axis moves the number of the page in the file.
+        By how many pages a step along each storage axis advances in the file.
     """
 
-    def __init__(self, plan: ArrayPlan, first: int, base: int, *, parted: bool) -> None:
-        self.kind = PageKind.of(plan, parted=parted)
-        self.records = Records(self.kind)
+    def __init__(self, plan: ArrayPlan, first: int, base: int, *, contiguous: bool) -> None:
+        self.kind = PageKind.of(plan, contiguous=contiguous)
+        self.template = IfdTemplate(self.kind)
         self.growing = plan.growing
-        self.index_shape = plan.index_shape
         inner = [1 if i == plan.growing else n for i, n in enumerate(plan.index_shape)]
         self.first = first
         self.count = math.prod(inner)
@@ -68,13 +66,8 @@ class Series:
             a * self.kind.row_bytes + i * self.kind.gap for i, (a, _) in enumerate(strips)
         ]
 
-    def settle(self, pages_in_row: int) -> None:
-        """Take note of the row's length, which is the growing axis' step."""
-        if self.growing is not None:
-            self.steps[self.growing] = pages_in_row
-
     def page(self, index: Sequence[int]) -> int:
-        """Return the number in the file of the page at a storage index."""
+        """Return the page number in the file of a storage index."""
         if len(index) == 1:
             return self.first + index[0] * self.steps[0]
         page: int = sum(map(mul, index, self.steps), self.first)
@@ -83,82 +76,85 @@ class Series:
 
 @dataclass(frozen=True)
 class Segment:
-    """Some rows: where their records and their planes begin, and where the file's blank plane does."""
+    """Consecutive rows of pages."""
 
     first_row: int
     rows: int
-    records: int
-    hole: int
-    data: int
+    ifds: int  # offset of the first IFD
+    blank_plane: int  # offset of the file's blank plane
+    planes: int  # offset of the first plane
     end: int
 
 
 class Geometry:
-    """All places in one file.
+    """All offsets in one file.
 
     Parameters
     ----------
     plans
-        The arrays that the file holds.
-    parted
-        Whether no page may be one piece of the file; see `PageKind.of`.
+        The arrays in the file.
+    contiguous
+        Whether uncompressed pages are contiguous; see `PageKind.of`.
     durable
-        Whether power loss must not tear the numbers in a record that say where the strips of a page lie. They may be
-        several; then records begin at sectors of the disk.
+        Whether power loss must not tear the strip offsets and byte counts of an IFD. If these are more than one 8-byte
+        number, each IFD then begins at a disk sector.
     """
 
-    def __init__(self, plans: Sequence[ArrayPlan], *, parted: bool, durable: bool = False) -> None:
+    def __init__(
+        self, plans: Sequence[ArrayPlan], *, contiguous: bool, durable: bool = False
+    ) -> None:
         self.series: list[Series] = []
-        pages = room = 0
+        pages = row_bytes = 0
         for plan in plans:
-            series = Series(plan, pages, room, parted=parted)
+            series = Series(plan, pages, row_bytes, contiguous=contiguous)
             self.series.append(series)
             pages += series.count
-            room += series.count * series.stride
+            row_bytes += series.count * series.stride
         for series in self.series:
-            series.settle(pages)
+            if series.growing is not None:
+                series.steps[series.growing] = pages
         self.grows = any(s.growing is not None for s in self.series)
-        self.pages_in_row = pages
-        self.row_room = room
-        several = any(s.compressed or len(s.strip_bytes) > 1 for s in self.series)
-        self._unit = _SECTOR if durable and several else 8
-        self.record = aligned(max(s.records.nbytes for s in self.series), self._unit)
+        self.pages_per_row = pages
+        self._row_bytes = row_bytes
+        tearable = any(s.compressed or len(s.strip_bytes) > 1 for s in self.series)
+        self._alignment = _SECTOR_BYTES if durable and tearable else 8
+        self.ifd_stride = aligned(max(s.template.nbytes for s in self.series), self._alignment)
         self.segments: list[Segment] = []
-        self._starts = np.array([s.first for s in self.series])
+        self._firsts = np.array([s.first for s in self.series])
 
-    def twin(self) -> Geometry:
-        """Return the geometry of another file that holds such arrays."""
+    def without_segments(self) -> Geometry:
+        """Return a copy for another file with the same kind of arrays."""
         twin = copy.copy(self)
         twin.segments = []
         return twin
 
     @property
     def rows(self) -> int:
-        """Rows that have a place."""
+        """Number of allocated rows."""
         return self.segments[-1].first_row + self.segments[-1].rows if self.segments else 0
 
     def next_segment(self, offset: int, *, skip_first: bool = False) -> Segment:
-        """Return a segment of some more rows from `offset` on, to be added to `segments` when it is on disk.
+        """Return the next segment, from `offset` on; the caller appends it to `segments` when it is on disk.
 
-        With `skip_first` the first page's record lies elsewhere.
+        With `skip_first`, the IFD of the first page is elsewhere.
         """
         rows = 1
         if self.grows:
-            per_row = self.row_room or self.record * self.pages_in_row * 64
-            most = min(_SEGMENT_BYTES // max(1, per_row), _MOST_ROWS)
-            rows = max(1, min(most, max(_FIRST_ROWS, self.rows)))
+            per_row = self._row_bytes or self.ifd_stride * self.pages_per_row * 64
+            max_rows = min(_MAX_SEGMENT_BYTES // max(1, per_row), _MAX_SEGMENT_ROWS)
+            rows = max(1, min(max_rows, max(_MIN_SEGMENT_ROWS, self.rows)))
         if self.segments:
-            hole = self.segments[0].hole
+            blank_plane = self.segments[0].blank_plane
         else:
-            hole = aligned(offset, 16)
-            offset = hole + max(series.stride for series in self.series)
-        records = aligned(offset, self._unit) - (self.record if skip_first else 0)
-        data = aligned(records + rows * self.pages_in_row * self.record, 16)
-        return Segment(self.rows, rows, records, hole, data, data + rows * self.row_room)
+            blank_plane = aligned(offset, 16)
+            offset = blank_plane + max(series.stride for series in self.series)
+        ifds = aligned(offset, self._alignment) - (self.ifd_stride if skip_first else 0)
+        planes = aligned(ifds + rows * self.pages_per_row * self.ifd_stride, 16)
+        end = planes + rows * self._row_bytes
+        return Segment(self.rows, rows, ifds, blank_plane, planes, end)
 
     def segment_of(self, page: int) -> Segment:
-        """Return the segment that a page lies in."""
-        row = page // self.pages_in_row
+        row = page // self.pages_per_row
         if len(self.segments) > 1:
             for segment in reversed(self.segments):
                 if segment.first_row <= row:
@@ -166,47 +162,46 @@ class Geometry:
         return self.segments[0]
 
     def series_of(self, page: int) -> Series:
-        """Return the series that a page belongs to."""
         if len(self.series) == 1:
             return self.series[0]
-        within = page % self.pages_in_row
-        return self.series[int(np.searchsorted(self._starts, within, side="right")) - 1]
+        within = page % self.pages_per_row
+        return self.series[int(np.searchsorted(self._firsts, within, side="right")) - 1]
 
-    def record_at(self, page: int) -> int:
-        """Return where the record of a page begins (the file's first page apart)."""
+    def ifd_offset(self, page: int) -> int:
+        """Return the offset of a page's IFD; not valid for the file's first page."""
         segment = self.segment_of(page)
-        return segment.records + (page - segment.first_row * self.pages_in_row) * self.record
+        return segment.ifds + (page - segment.first_row * self.pages_per_row) * self.ifd_stride
 
-    def plane_at(self, page: int) -> int:
-        """Return where an uncompressed page's pixels begin."""
+    def plane_offset(self, page: int) -> int:
+        """Return the offset of an uncompressed page's pixels."""
         segment, series = self.segment_of(page), self.series_of(page)
-        row, within = divmod(page, self.pages_in_row)
-        start = segment.data + (row - segment.first_row) * self.row_room
+        row, within = divmod(page, self.pages_per_row)
+        start = segment.planes + (row - segment.first_row) * self._row_bytes
         return start + series.base + (within - series.first) * series.stride
 
-    def planes_at(
+    def plane_offsets(
         self, segment: Segment, series: Series, pages: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """Return where the pixels of uncompressed pages of one segment and series begin."""
-        rows, within = np.divmod(pages, self.pages_in_row)
-        start = segment.data + (rows - segment.first_row) * self.row_room
-        planes: NDArray[np.int64] = start + series.base + (within - series.first) * series.stride
-        return planes
+        """Return the offsets of the pixels of uncompressed pages of one segment and series."""
+        rows, within = np.divmod(pages, self.pages_per_row)
+        start = segment.planes + (rows - segment.first_row) * self._row_bytes
+        offsets: NDArray[np.int64] = start + series.base + (within - series.first) * series.stride
+        return offsets
 
-    def run(self, page: int) -> int:
-        """Return how many pages from `page` on lie side by side, room behind room."""
+    def adjacent_pages(self, page: int) -> int:
+        """Return how many pages from `page` on have adjacent planes of the same series."""
         if len(self.series) == 1:
             segment = self.segment_of(page)
-            return (segment.first_row + segment.rows) * self.pages_in_row - page
+            return (segment.first_row + segment.rows) * self.pages_per_row - page
         series = self.series_of(page)
-        return series.first + series.count - page % self.pages_in_row
+        return series.first + series.count - page % self.pages_per_row
 
-    def kept(self, shapes: Sequence[Sequence[int]]) -> NDArray[np.int64]:
-        """Return the numbers of the pages that arrays of `shapes` (with y and x) have, sorted."""
+    def pages_within(self, shapes: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+        """Return the sorted page numbers of arrays of these shapes (with y and x)."""
         numbers = []
         for series, shape in zip(self.series, shapes, strict=True):
-            at = np.zeros((), dtype=np.int64)
+            pages = np.zeros((), dtype=np.int64)
             for extent, step in zip(shape[:-2], series.steps, strict=True):
-                at = at[..., None] + np.arange(extent, dtype=np.int64) * step
-            numbers.append(series.first + at.reshape(-1))
+                pages = pages[..., None] + np.arange(extent, dtype=np.int64) * step
+            numbers.append(series.first + pages.reshape(-1))
         return np.sort(np.concatenate(numbers))

@@ -1,8 +1,8 @@
-"""The directories of a BigTIFF, made by the thousand with numpy.
+"""BigTIFF image file directories (IFDs), encoded in batches with numpy.
 
-A *record* is a directory with what belongs to it: the entries, the pointer to the next directory, and behind it the
-tables of strips when a page has several. All records of a file have one size, so the place of each
-follows from its number. Only the first page's record is longer: it alone has a description.
+An encoded IFD consists of the entries, the next-IFD pointer and, for pages of several strips, the tables of strip
+offsets and byte counts. All IFDs of a file are equally long, so that the offset of each follows from its page number;
+only that of the first page is longer, because it has the ImageDescription and Software tags.
 
 Sources: TIFF 6.0, sections 2 and 8; the BigTIFF design (8-byte offsets, 20-byte entries, version 43).
 """
@@ -32,19 +32,23 @@ __all__ = [
     "ENTRY_BYTES",
     "FIRST_PAGE_TAGS",
     "HEADER",
+    "IFDS_PER_BATCH",
     "PAGE_TAGS",
     "STRIP_BYTE_COUNTS",
     "STRIP_OFFSETS",
+    "IfdTemplate",
     "PageKind",
-    "Records",
     "aligned",
 ]
 
 HEADER = struct.pack("<2sHHHQ", b"II", 43, 8, 0, 16)
-"""Little-endian, BigTIFF, 8-byte offsets; the first directory stands right behind."""
+"""Little-endian BigTIFF with 8-byte offsets; the first IFD follows immediately."""
 
 ENTRY_BYTES = 20
-"""Bytes of an entry of a directory."""
+"""Size of an IFD entry."""
+
+IFDS_PER_BATCH = 2048
+"""IFDs encoded at once: few enough for their memory to stay in the CPU cache."""
 
 DESCRIPTION, STRIP_OFFSETS, STRIP_BYTE_COUNTS = 270, 273, 279
 """Tags of the entries that change while a file is written."""
@@ -69,81 +73,65 @@ PAGE_TAGS = [
     (296, _SHORT),
     (339, _SHORT),
 ]
-"""Tags and types of a page's entries."""
+"""Tags and field types of a page's entries."""
 FIRST_PAGE_TAGS = sorted([*PAGE_TAGS, (DESCRIPTION, _ASCII), (_SOFTWARE, _ASCII)])
-"""The same of the first page."""
-_MOST_STRIP = 2**28  # bytes of a compressed strip before compression: codecs take less than 2 GiB
+"""Tags and field types of the first page's entries."""
+
+_MAX_STRIP_BYTES = 2**28  # of uncompressed data per compressed strip: codecs accept less than 2 GiB
 
 
 def aligned(offset: int, to: int = 8) -> int:
-    """Return the first multiple of `to` that is not below `offset`."""
+    """Round `offset` up to a multiple of `to`."""
     return -(-offset // to) * to
 
 
 @dataclass(frozen=True)
 class PageKind:
-    """What all pages of an array have in common.
+    """The properties that all pages of an array share."""
 
-    Attributes
-    ----------
-    shape
-        (y, x) or (y, x, samples) of a plane.
-    dtype
-        Little-endian dtype of a sample.
-    compression
-        Name of the settings' compression.
-    rows_per_strip
-        Rows of each strip but the last.
-    gap
-        Bytes between the strips of an uncompressed page.
-    resolution
-        Pixels per centimeter along x and y; None where it is not known.
-    """
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[np.generic]
-    compression: str
-    rows_per_strip: int
-    gap: int
-    resolution: tuple[Fraction, Fraction] | None
+    shape: tuple[int, ...]  # (y, x) or (y, x, samples) of a plane
+    dtype: np.dtype[np.generic]  # little-endian
+    compression: str  # as named in the settings
+    rows_per_strip: int  # the last strip may have fewer
+    gap: int  # bytes between the strips of an uncompressed page
+    resolution: tuple[Fraction, Fraction] | None  # pixels per centimeter along x and y, if known
 
     @classmethod
-    def of(cls, plan: ArrayPlan, *, parted: bool) -> PageKind:
+    def of(cls, plan: ArrayPlan, *, contiguous: bool) -> PageKind:
         """Return the kind of an array's pages.
 
-        With `parted` no reader can take a page for one piece of the file: an uncompressed page is two strips with a
-        gap between them. A page of one row has no two strips; it is stored deflated instead.
+        Unless `contiguous`, an uncompressed page consists of two strips with a gap between them, so that no reader
+        maps it as one block of the file. A page of a single row cannot be split; it is deflated instead.
         """
         height, width = plan.frame_shape
         shape = (height, width, plan.samples) if plan.samples > 1 else (height, width)
         compression, rows, gap = plan.compression, height, 0
-        if parted and compression == "none" and height == 1:
+        if not contiguous and compression == "none" and height == 1:
             compression = "deflate"
         if compression != "none":
-            rows = max(1, min(height, _MOST_STRIP // (plan.frame_bytes // height)))
-        elif parted:
+            rows = max(1, min(height, _MAX_STRIP_BYTES // (plan.frame_bytes // height)))
+        elif not contiguous:
             rows, gap = -(-height // 2), 16
         return cls(shape, plan.dtype, compression, rows, gap, _resolution(plan.dimensions))
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of one row of pixels."""
         width_and_samples = self.shape[1] * (self.shape[2] if len(self.shape) > 2 else 1)
         return int(width_and_samples * self.dtype.itemsize)
 
     @property
     def strips(self) -> list[tuple[int, int]]:
-        """(first row, row behind the last) of each strip."""
+        """(first row, end row) of each strip."""
         height, rows = self.shape[0], self.rows_per_strip
         return [(row, min(row + rows, height)) for row in range(0, height, rows)]
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes that an uncompressed page takes, gaps included."""
+        """Size of an uncompressed page in the file, gaps included."""
         return self.shape[0] * self.row_bytes + (len(self.strips) - 1) * self.gap
 
     def entries(self) -> list[tuple[int, int, int, bytes]]:
-        """Return (tag, type, count, value) of all entries that need no place in the file, strips left open."""
+        """Return (tag, field type, count, value) of each entry; strip offsets and byte counts have no value yet."""
         height, width, *rest = self.shape
         samples = rest[0] if rest else 1
         bits = [self.dtype.itemsize * 8] * samples
@@ -170,111 +158,107 @@ class PageKind:
         ]
 
 
-class Records:
-    """The form of one kind's records: a template, and where in it the numbers of a page stand.
+class IfdTemplate:
+    """The encoded IFD of one page kind, without the values that differ between pages.
 
-    Parameters
-    ----------
-    kind
-        The pages.
-    first
-        The record of a file's first page: it has a description and names `software`.
+    With `first` it is for the first page of a file, which has the ImageDescription and Software tags; `software` is the
+    NUL-terminated value of the latter.
 
     Attributes
     ----------
     nbytes
-        Size of a record.
-    next_at
-        Where the pointer to the next directory stands.
+        Size of the encoded IFD.
+    next_pointer_at
+        Position of the next-IFD pointer within the IFD.
     strips_at, strips_span
-        The bytes that say where the strips lie: patched with one write, they are never half-new.
+        Position and size of the bytes that contain all strip offsets and byte counts. They are replaced by one write,
+        so that readers never see a mixture of old and new values.
     description_at
-        Where count and offset of the description stand, side by side.
+        Position of count and offset of the ImageDescription, which are adjacent.
     """
 
     def __init__(self, kind: PageKind, *, first: bool = False, software: bytes = b"") -> None:
-        self.kind = kind
         entries = kind.entries()
         if first:
             entries += [(DESCRIPTION, _ASCII, 1, b""), (_SOFTWARE, _ASCII, len(software), b"")]
         entries.sort()
         at = {tag: 8 + i * ENTRY_BYTES for i, (tag, *_) in enumerate(entries)}
-        self.next_at = 8 + len(entries) * ENTRY_BYTES
-        self._tables = aligned(self.next_at + 8)
-        self._strips = len(kind.strips)
+        self.next_pointer_at = 8 + len(entries) * ENTRY_BYTES
+        self._tables = aligned(self.next_pointer_at + 8)
+        self._strip_count = len(kind.strips)
         self._software = software if first else b""
-        self._software_at = self._tables + (16 * self._strips if self._strips > 1 else 0)
+        self._software_at = self._tables + (16 * self._strip_count if self._strip_count > 1 else 0)
         self.nbytes = aligned(self._software_at + len(self._software))
         self.description_at = at.get(DESCRIPTION, 0) + 4
         self._values = {tag: at[tag] + 12 for tag in at}
-        if self._strips == 1:
+        if self._strip_count == 1:
             self.strips_at = self._values[STRIP_OFFSETS]
             self.strips_span = self._values[STRIP_BYTE_COUNTS] + 8 - self.strips_at
         else:
-            self.strips_at, self.strips_span = self._tables, 16 * self._strips
-        self._template = self._fill(entries)
+            self.strips_at, self.strips_span = self._tables, 16 * self._strip_count
+        self._template = self._encode_template(entries)
 
-    def make(
+    def encode(
         self,
-        at: NDArray[np.int64],
-        following: NDArray[np.int64],
-        strips: NDArray[np.int64],
-        counts: Sequence[int],
+        offsets: NDArray[np.int64],
+        next_offsets: NDArray[np.int64],
+        strip_offsets: NDArray[np.int64],
+        strip_bytes: Sequence[int],
         stride: int | None = None,
     ) -> NDArray[np.uint8]:
-        """Return the records of n pages as bytes, shape (n, `stride` or `nbytes`).
+        """Return the IFDs of n pages as bytes, shape (n, `stride` or `nbytes`).
 
         Parameters
         ----------
-        at
-            Shape (n,): the offset of each record.
-        following
-            Shape (n,): the offset of the record that follows in the chain, or 0.
-        strips
-            Shape (n, strips): the offset of each strip.
-        counts
-            The bytes of each strip.
+        offsets, next_offsets
+            Shape (n,): the offset of each IFD, and of its successor in the chain (0: none).
+        strip_offsets
+            Shape (n, strips).
+        strip_bytes
+            Size of each strip.
         """
-        out = np.zeros((len(at), stride or self.nbytes), np.uint8)
+        out = np.zeros((len(offsets), stride or self.nbytes), np.uint8)
         out[:, : self.nbytes] = self._template
-        _put(out, self.next_at, following)
-        if self._strips == 1:
-            _put(out, self._values[STRIP_OFFSETS], strips[:, 0])
-            _put(out, self._values[STRIP_BYTE_COUNTS], counts[0])
+        _put(out, self.next_pointer_at, next_offsets)
+        if self._strip_count == 1:
+            _put(out, self._values[STRIP_OFFSETS], strip_offsets[:, 0])
+            _put(out, self._values[STRIP_BYTE_COUNTS], strip_bytes[0])
         else:
-            _put(out, self._values[STRIP_OFFSETS], at + self._tables)
-            _put(out, self._values[STRIP_BYTE_COUNTS], at + self._tables + 8 * self._strips)
-            for i in range(self._strips):
-                _put(out, self._tables + 8 * i, strips[:, i])
-                _put(out, self._tables + 8 * (self._strips + i), counts[i])
+            tables = offsets + self._tables
+            _put(out, self._values[STRIP_OFFSETS], tables)
+            _put(out, self._values[STRIP_BYTE_COUNTS], tables + 8 * self._strip_count)
+            for i in range(self._strip_count):
+                _put(out, self._tables + 8 * i, strip_offsets[:, i])
+                _put(out, self._tables + 8 * (self._strip_count + i), strip_bytes[i])
         if self._software:
-            _put(out, self._values[_SOFTWARE], at + self._software_at)
+            _put(out, self._values[_SOFTWARE], offsets + self._software_at)
         return out
 
-    def strips_patch(self, now: bytes, offsets: Sequence[int], counts: Sequence[int]) -> bytes:
-        """Return the `strips_span` bytes that stand at `strips_at`, with other strips than `now`."""
-        if self._strips > 1:
-            return struct.pack(f"<{2 * self._strips}Q", *offsets, *counts)
-        return struct.pack("<Q", offsets[0]) + now[8:-8] + struct.pack("<Q", counts[0])
+    def encode_strips(self, current: bytes, offsets: Sequence[int], counts: Sequence[int]) -> bytes:
+        """Return the `strips_span` bytes at `strips_at`, which are `current` now, with other strips."""
+        if self._strip_count > 1:
+            return struct.pack(f"<{2 * self._strip_count}Q", *offsets, *counts)
+        return struct.pack("<Q", offsets[0]) + current[8:-8] + struct.pack("<Q", counts[0])
 
-    def read_strips(self, now: bytes) -> list[tuple[int, int]]:
-        """Return (offset, bytes) of each strip from the `strips_span` bytes at `strips_at`."""
-        if self._strips > 1:
-            numbers = struct.unpack(f"<{2 * self._strips}Q", now)
-            return list(zip(numbers[: self._strips], numbers[self._strips :], strict=True))
-        return [(*struct.unpack("<Q", now[:8]), *struct.unpack("<Q", now[-8:]))]
+    def decode_strips(self, encoded: bytes) -> list[tuple[int, int]]:
+        """Return (offset, byte count) of each strip from the `strips_span` bytes at `strips_at`."""
+        if self._strip_count > 1:
+            numbers = struct.unpack(f"<{2 * self._strip_count}Q", encoded)
+            split = self._strip_count
+            return list(zip(numbers[:split], numbers[split:], strict=True))
+        return [(*struct.unpack("<Q", encoded[:8]), *struct.unpack("<Q", encoded[-8:]))]
 
-    def _fill(self, entries: Sequence[tuple[int, int, int, bytes]]) -> NDArray[np.uint8]:
-        record = bytearray(self.nbytes)
-        struct.pack_into("<Q", record, 0, len(entries))
+    def _encode_template(self, entries: Sequence[tuple[int, int, int, bytes]]) -> NDArray[np.uint8]:
+        ifd = bytearray(self.nbytes)
+        struct.pack_into("<Q", ifd, 0, len(entries))
         for i, (tag, type_, count, value) in enumerate(entries):
-            struct.pack_into("<HHQ8s", record, 8 + i * ENTRY_BYTES, tag, type_, count, value)
-        record[self._software_at : self._software_at + len(self._software)] = self._software
-        return np.frombuffer(bytes(record), np.uint8)
+            struct.pack_into("<HHQ8s", ifd, 8 + i * ENTRY_BYTES, tag, type_, count, value)
+        ifd[self._software_at : self._software_at + len(self._software)] = self._software
+        return np.frombuffer(bytes(ifd), np.uint8)
 
 
 def _put(out: NDArray[np.uint8], at: int, values: NDArray[np.int64] | int) -> None:
-    """Store an 8-byte number in each record."""
+    """Set the 8-byte number at `at` in each IFD."""
     column = np.empty(len(out), "<u8")
     column[...] = values
     out[:, at : at + 8] = column.view(np.uint8).reshape(-1, 8)
@@ -285,7 +269,7 @@ def _resolution(dimensions: Sequence[Dimension]) -> tuple[Fraction, Fraction] | 
     y, x = dimensions[-2:]
     if not (x.scale and y.scale):
         return None
-    found = []
+    resolution = []
     for dim in (x, y):
         centimeters = float(dim.scale or 1) * si_value(dim.unit or "micrometer") * 100
         ratio = Fraction(1 / centimeters).limit_denominator(10**6)
@@ -293,5 +277,5 @@ def _resolution(dimensions: Sequence[Dimension]) -> tuple[Fraction, Fraction] | 
             return None
         while ratio.numerator >= 2**32:
             ratio = ratio.limit_denominator(max(1, ratio.denominator // 2))
-        found.append(ratio)
-    return found[0], found[1]
+        resolution.append(ratio)
+    return resolution[0], resolution[1]

@@ -40,24 +40,12 @@ _MAX_ENTRIES = 4096
 
 @dataclass(frozen=True)
 class Ifd:
-    """The IFD of one page.
-
-    Attributes
-    ----------
-    offset
-        Offset of the IFD in the file.
-    entries
-        Number of entries and the entries, without the next-IFD pointer and without out-of-line values.
-    first_strip
-        Offset of the first strip.
-    end
-        End of the last byte that the IFD, its values or its strips use, the description excepted.
-    """
+    """The IFD of one page."""
 
     offset: int
-    entries: bytes
-    first_strip: int
-    end: int
+    entries: bytes  # entry count and entries, without next-IFD pointer and out-of-line values
+    first_strip: int  # offset
+    end: int  # of all bytes that the IFD references, the description excepted
 
     @property
     def next_pointer_at(self) -> int:
@@ -131,7 +119,7 @@ class IfdRepair:
         del self.pages[pages:]
 
     def write_description(self, text: bytes) -> None:
-        """Replace the ImageDescription by `text` and trim unreferenced trailing bytes."""
+        """Replace the ImageDescription by `text` and truncate unreferenced trailing bytes."""
         content = text + b"\0"
         with self._open() as fd:
             offset = self._free_offset(fd, len(content))

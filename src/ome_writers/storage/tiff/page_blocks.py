@@ -1,4 +1,4 @@
-"""Frames that lie side by side in a file, gathered in memory and written at once."""
+"""Frames of adjacent pages, gathered in memory to be written at once."""
 
 from __future__ import annotations
 
@@ -13,45 +13,44 @@ if TYPE_CHECKING:
     from ome_writers.storage.memory_pool import MemoryPool
     from ome_writers.storage.tiff.geometry import Series
 
-__all__ = ["Block"]
+__all__ = ["PageBlock"]
 
 
-class Block:
-    """Neighbouring pages of one array on their way to the disk.
+class PageBlock:
+    """Frames for adjacent pages of one series, on their way to disk.
 
     Attributes
     ----------
     file, page
-        The file's number, and the number of the first page.
-    room
-        How many pages fit.
-    count
-        How many are there.
+        Number of the file, and of the first page in it.
+    capacity, count
+        Pages that fit, and pages that are filled.
     frames
-        The numbers of their frames.
-    storing, stored
+        Frame numbers of the filled pages.
+    write_lock, written
         Held while the block is written, and whether it was.
     """
 
-    def __init__(self, file: int, page: int, series: Series, room: int) -> None:
+    def __init__(self, file: int, page: int, series: Series, capacity: int) -> None:
         self.file = file
         self.page = page
-        self.room = room
+        self.capacity = capacity
         self.count = 0
         self.frames: list[int] = []
-        self.storing = threading.Lock()
-        self.stored = False
+        self.write_lock = threading.Lock()
+        self.written = False
         self._series = series
         self._buffer: NDArray[np.uint8] | None = None
-        self._parts: list[tuple[slice, NDArray[np.generic]]] = []
-        self._whole: NDArray[np.generic] | None = None  # all planes, where they are not in parts
+        # views of the buffer: the planes of all pages, or of each strip if there are gaps between strips
+        self._planes: NDArray[np.generic] | None = None
+        self._strips: list[tuple[slice, NDArray[np.generic]]] = []
         self._owned: NDArray[np.generic] | None = None
-        self._memory = threading.Lock()  # held while somebody looks, or the memory goes
+        self._memory_lock = threading.Lock()  # of reading from memory, and of releasing it
 
-    def give_memory(self, buffer: NDArray[np.uint8]) -> None:
-        """Have the block copy frames into `buffer`, which is as long as `room` stored planes."""
+    def use_buffer(self, buffer: NDArray[np.uint8]) -> None:
+        """Copy frames into `buffer`, which has the size of `capacity` stored planes."""
         kind = self._series.kind
-        stride = len(buffer) // self.room
+        stride = len(buffer) // self.capacity
         self._buffer = buffer
         inner = [kind.dtype.itemsize]
         for extent in reversed(kind.shape[1:]):
@@ -60,18 +59,18 @@ class Block:
         strips = [(0, kind.shape[0])] if compressed else kind.strips
         for i, (top, bottom) in enumerate(strips):
             view: NDArray[np.generic] = np.ndarray(
-                (self.room, bottom - top, *kind.shape[1:]),
+                (self.capacity, bottom - top, *kind.shape[1:]),
                 kind.dtype,
                 buffer,
                 0 if compressed else self._series.strip_starts[i],
                 (stride, *inner),
             )
-            self._parts.append((slice(top, bottom), view))
+            self._strips.append((slice(top, bottom), view))
         if len(strips) == 1:
-            self._whole = self._parts[0][1]
+            self._planes = self._strips[0][1]
 
-    def hand_over(self, number: int, frame: NDArray[np.generic]) -> None:
-        """Refer to a frame that nobody will change."""
+    def use_frame(self, number: int, frame: NDArray[np.generic]) -> None:
+        """Refer to a frame that the caller does not change any more, instead of copying it."""
         self._owned = frame
         self.frames.append(number)
         self.count = 1
@@ -79,51 +78,51 @@ class Block:
     def add(self, number: int, frame: NDArray[np.generic]) -> bool:
         """Copy the frame of the next page; return whether the block is full."""
         slot = self.count
-        if self._whole is not None:
-            self._whole[slot] = frame
+        if self._planes is not None:
+            self._planes[slot] = frame
         else:
-            for rows, view in self._parts:
+            for rows, view in self._strips:
                 view[slot] = frame[rows]
         self.frames.append(number)
         self.count = slot + 1
-        return self.count >= self.room
+        return self.count >= self.capacity
 
     def buffers(self) -> list[memoryview | bytes]:
         """Return the bytes to write, planes and gaps, in file order."""
         if self._buffer is not None:
-            stride = len(self._buffer) // self.room
+            stride = len(self._buffer) // self.capacity
             return [self._buffer.data[: self.count * stride]]
-        strips: list[memoryview | bytes] = []
+        buffers: list[memoryview | bytes] = []
         for strip in self.strips():
-            strips += [strip, bytes(self._series.kind.gap)]
-        return strips[:-1]
+            buffers += [strip, bytes(self._series.kind.gap)]
+        return buffers[:-1]
 
     def strips(self) -> list[memoryview]:
-        """Return the pixels of a single page, strip by strip, as bytes."""
-        frame = self._parts[0][1][0] if self._owned is None else self._owned
+        """Return the bytes of each strip of the first page."""
+        frame = self._strips[0][1][0] if self._owned is None else self._owned
         flat = frame.reshape(-1).view(np.uint8).data
         row = self._series.kind.row_bytes
         return [flat[top * row : bottom * row] for top, bottom in self._series.kind.strips]
 
-    def plane(self, page: int) -> NDArray[np.generic] | None:
-        """Return a copy of the frame of a page; None when the block does not hold it."""
+    def copy_plane(self, page: int) -> NDArray[np.generic] | None:
+        """Return a copy of the frame of a page; None if it is not in this block."""
         slot = page - self.page
-        with self._memory:
+        with self._memory_lock:
             if not 0 <= slot < self.count:
                 return None
             if self._owned is not None:
                 copied: NDArray[np.generic] = self._owned.copy()
                 return copied
-            if not self._parts:
+            if not self._strips:
                 return None
-            return np.concatenate([view[slot] for _, view in self._parts])
+            return np.concatenate([view[slot] for _, view in self._strips])
 
-    def free(self, pool: MemoryPool) -> None:
-        """Give the memory back."""
-        with self._memory:
+    def release(self, pool: MemoryPool) -> None:
+        """Return the memory to `pool`."""
+        with self._memory_lock:
             buffer, owned = self._buffer, self._owned
             self._buffer = self._owned = None
-            self._parts, self._whole = [], None
+            self._strips, self._planes = [], None
         if buffer is not None:
             pool.release(buffer)
         if owned is not None:

@@ -1,7 +1,7 @@
-"""Uncompressed pages whose pixels are on disk, and when their records may say so.
+"""Tracks which uncompressed pages have their pixels on disk, and which of them readers can see.
 
-A plane is written in its place, which takes a moment; until all of it is there, the page's record leads to the
-file's blank plane. Compressed pages need none of this: they are appended, and then pointed to.
+An IFD references the blank plane of its file until all pixels of its page are written. Compressed pages are not
+tracked: their strips are appended first and referenced afterwards.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from ome_writers.storage.tiff.ifd import IFDS_PER_BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,106 +26,98 @@ if TYPE_CHECKING:
 
 __all__ = ["PageVisibility"]
 
-_AT_ONCE = 2048  # records made at once: their memory stays in the cache, and is used again
-
 
 class PageVisibility:
-    """What is known of the uncompressed pages of one file; safe to use from any thread.
+    """The visibility of the uncompressed pages of one file; thread-safe."""
 
-    Parameters
-    ----------
-    geometry
-        Where the file's pages lie.
-    structure
-        What makes its records.
-    """
-
-    def __init__(self, geometry: Geometry, structure: IfdEncoder) -> None:
+    def __init__(self, geometry: Geometry, encoder: IfdEncoder) -> None:
         self._geometry = geometry
-        self._structure = structure
-        self._none = all(series.compressed for series in geometry.series)
+        self._encoder = encoder
         self._lock = threading.Lock()
-        self._landed: list[tuple[int, int]] = []  # (page, count) since the last `take`
-        self._torn: list[tuple[int, int]] = []
-        self._shown = np.zeros(0, bool)  # by page
+        self._completed: list[tuple[int, int]] = []  # (page, count) since `pop_completed`
+        self._damaged: list[tuple[int, int]] = []
+        self._published = np.zeros(0, bool)  # by page
 
-    def add(self, page: int, count: int) -> None:
-        """Note that the pixels of `count` pages are on disk."""
+    def complete(self, page: int, count: int) -> None:
+        """Record that the pixels of `count` pages are on disk."""
         with self._lock:
-            self._landed.append((page, count))
+            self._completed.append((page, count))
 
-    def is_shown(self, page: int, count: int) -> bool:
-        """Whether readers find a frame in any of `count` pages."""
-        return bool(self._shown[page : page + count].any())
+    def is_published(self, page: int, count: int) -> bool:
+        """Whether readers can see the pixels of any of `count` pages."""
+        return bool(self._published[page : page + count].any())
 
-    def hide(self, page: int, count: int) -> None:
-        """Note that the frames of `count` pages are on disk in other places than those that are shown."""
+    def unpublish(self, page: int, count: int) -> None:
+        """Record that newer frames of `count` pages are on disk, at other offsets than the IFDs reference."""
         with self._lock:
-            self._shown[page : page + count] = False
+            self._published[page : page + count] = False
 
-    def fail(self, page: int, count: int) -> None:
-        """Note that of the pixels of `count` pages some may be on disk, and some not: nobody shall see them."""
+    def mark_damaged(self, page: int, count: int) -> None:
+        """Record that writing `count` pages failed half-way: they are never published."""
         with self._lock:
-            self._torn.append((page, count))
+            self._damaged.append((page, count))
 
-    def take(self) -> NDArray[np.int64]:
-        """Return the pages that have landed and are not shown, sorted, and forget them."""
+    def pop_completed(self) -> NDArray[np.int64]:
+        """Return, sorted, the completed pages that are not published, and forget them."""
         with self._lock:
-            landed, self._landed = self._landed, []
-            return self._unshown(landed) if landed else np.zeros(0, np.int64)
+            completed, self._completed = self._completed, []
+            return self._unpublished(completed) if completed else np.zeros(0, np.int64)
 
-    def put_back(self, pages: NDArray[np.int64]) -> None:
-        """Have `take` return the pages again: they could not be shown."""
+    def publish(self, pages: NDArray[np.int64]) -> None:
+        """Record that the IFDs of `pages` reference their pixels, or are about to."""
+        self._published[pages] = True
+
+    def retry(self, pages: NDArray[np.int64]) -> None:
+        """Have `pop_completed` return `pages` again, because their IFDs could not be written."""
         with self._lock:
-            self._landed += [(page, 1) for page in pages.tolist()]
-            self._shown[pages] = False
+            self._completed += [(page, 1) for page in pages.tolist()]
+            self._published[pages] = False
 
-    def mark(self, pages: NDArray[np.int64]) -> None:
-        """Note that the records of pages lead to their places, or are about to."""
-        self._shown[pages] = True
+    def publishable(self, pages: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return those of `pages` (sorted) that are neither published nor damaged.
 
-    def rest(self, kept: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return those of the pages that stay in the file, sorted, that can be shown and are not yet.
-
-        Pages that never came are among them: in their places are zeros, too.
+        Pages without a frame are included: their planes are zeros.
         """
-        if self._none:
+        if all(series.compressed for series in self._geometry.series):
             return np.zeros(0, np.int64)
-        unshown = self._unshown([(0, int(kept[-1]) + 1)])
-        unshown = unshown[np.isin(unshown, kept, assume_unique=True)]
-        torn = [np.arange(page, page + count) for page, count in self._torn]
-        return np.setdiff1d(unshown, np.concatenate(torn)) if torn else unshown
+        hidden = self._unpublished([(0, int(pages[-1]) + 1)])
+        hidden = hidden[np.isin(hidden, pages, assume_unique=True)]
+        damaged = [np.arange(page, page + count) for page, count in self._damaged]
+        return np.setdiff1d(hidden, np.concatenate(damaged)) if damaged else hidden
 
-    def records(
-        self, pages: NDArray[np.int64], alone: NDArray[np.bool_]
+    def encode_ifds(
+        self, pages: NDArray[np.int64], exclude: NDArray[np.bool_]
     ) -> Iterator[tuple[int, memoryview]]:
-        """Yield offset and bytes of the records of `pages` but those `alone`; those side by side come as one."""
+        """Yield the IFDs of `pages` without those in the mask `exclude`, as offset and bytes of each contiguous run."""
         geometry = self._geometry
-        rows, within = np.divmod(pages, geometry.pages_in_row)
+        rows, within = np.divmod(pages, geometry.pages_per_row)
         for segment in geometry.segments:
-            there = (rows >= segment.first_row) & (rows < segment.first_row + segment.rows)
+            in_segment = (rows >= segment.first_row) & (rows < segment.first_row + segment.rows)
             for series in geometry.series:
-                its = (within >= series.first) & (within < series.first + series.count)
+                in_series = (within >= series.first) & (within < series.first + series.count)
                 if not series.compressed:
-                    yield from self._alike(segment, series, pages[there & its & ~alone])
+                    selected = pages[in_segment & in_series & ~exclude]
+                    yield from self._encode_series(segment, series, selected)
 
-    def _alike(
+    def _encode_series(
         self, segment: Segment, series: Series, pages: NDArray[np.int64]
     ) -> Iterator[tuple[int, memoryview]]:
-        size, first = self._geometry.record, segment.first_row * self._geometry.pages_in_row
-        for begin in range(0, len(pages), _AT_ONCE):
-            part = pages[begin : begin + _AT_ONCE]
-            made = memoryview(self._structure.landed(segment, series, part))
-            joints = [0, *(np.flatnonzero(np.diff(part) != 1) + 1).tolist(), len(part)]
-            for start, stop in itertools.pairwise(joints):
-                offset = segment.records + (int(part[start]) - first) * size
-                yield offset, made[start * size : stop * size]
+        stride = self._geometry.ifd_stride
+        first = segment.first_row * self._geometry.pages_per_row
+        for begin in range(0, len(pages), IFDS_PER_BATCH):
+            batch = pages[begin : begin + IFDS_PER_BATCH]
+            ifds = memoryview(self._encoder.plane_ifds(segment, series, batch))
+            breaks = [0, *(np.flatnonzero(np.diff(batch) != 1) + 1).tolist(), len(batch)]
+            for start, stop in itertools.pairwise(breaks):
+                offset = segment.ifds + (int(batch[start]) - first) * stride
+                yield offset, ifds[start * stride : stop * stride]
 
-    def _unshown(self, runs: Runs) -> NDArray[np.int64]:
-        extent = self._geometry.rows * self._geometry.pages_in_row
-        if len(self._shown) < extent:
-            self._shown = np.append(self._shown, np.zeros(extent - len(self._shown), bool))
-        now = np.zeros(extent, bool)
+    def _unpublished(self, runs: Runs) -> NDArray[np.int64]:
+        pages = self._geometry.rows * self._geometry.pages_per_row
+        if len(self._published) < pages:
+            missing = pages - len(self._published)
+            self._published = np.append(self._published, np.zeros(missing, bool))
+        selected = np.zeros(pages, bool)
         for page, count in runs:
-            now[page : page + count] = True
-        return np.flatnonzero(now & ~self._shown[:extent])
+            selected[page : page + count] = True
+        return np.flatnonzero(selected & ~self._published[:pages])

@@ -1,16 +1,42 @@
-"""Files with holes, on the platform where these must be asked for."""
+"""Sparse files: sizes beyond the data, without disk space or zeros being written for the difference."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from ome_writers.storage.positional_io import write_at
 
-__all__ = ["make_sparse", "stretch"]
+if TYPE_CHECKING:
+    from ome_writers.storage.tiff.allocator import Allocator
+
+__all__ = ["Preallocation", "extend_file", "make_sparse"]
+
+_MIN_PREALLOCATION, _MAX_PREALLOCATION = 2**20, 64 * 2**20  # bytes; in between, double the file
 
 
-def stretch(fd: int, nbytes: int) -> None:
-    """Make a file longer, with a hole behind what it holds."""
+class Preallocation:
+    """Keeps a growing file longer than its allocated space.
+
+    Readers that cache the file size at open then find what is written shortly after within that size.
+    """
+
+    def __init__(self, allocator: Allocator, *, enabled: bool) -> None:
+        self.enabled = enabled
+        self.file_bytes = 0  # current size
+        self._allocator = allocator
+
+    def extend(self, fd: int) -> None:
+        """Extend the file if less than half of the preallocated space is left."""
+        end = self._allocator.end
+        ahead = min(max(end, _MIN_PREALLOCATION), _MAX_PREALLOCATION)
+        if self.enabled and end + ahead // 2 > self.file_bytes:
+            extend_file(fd, end + ahead)
+            self.file_bytes = end + ahead
+
+
+def extend_file(fd: int, nbytes: int) -> None:
+    """Extend a file to `nbytes`, with a hole at its end."""
     if os.name == "nt":  # where `os.ftruncate` writes each zero
         write_at(fd, [b"\0"], nbytes - 1)
     else:
@@ -18,10 +44,10 @@ def stretch(fd: int, nbytes: int) -> None:
 
 
 def make_sparse(fd: int) -> None:
-    """Have room that was never written take no place on the disk, where the platform needs to be told.
+    """Mark a file as sparse where the platform requires it.
 
-    NTFS would write zeros up to the first frame that lands far behind; other file systems leave holes by
-    themselves. Where it cannot be had, nothing happens: the file is right all the same.
+    Otherwise NTFS writes zeros up to the first frame that is stored far from the end; other file systems create holes
+    without a mark. Failure is ignored: the file is correct without it.
     """
     if os.name != "nt":
         return

@@ -1,4 +1,4 @@
-"""What readers see of a BigTIFF while it is written: whole frames and blank pages, never a part of a frame."""
+"""Readers of a BigTIFF file that is being written see whole frames and blank pages, never a partial frame."""
 
 from __future__ import annotations
 
@@ -11,16 +11,25 @@ import numpy as np
 import pytest
 import tifffile
 
-from support.tiff_engine import FRAME, end, engine, frame, pages, plan
+from support.tiff_engine import (
+    FRAME_SHAPE,
+    finish,
+    make_frame,
+    make_plan,
+    open_tiff_engine,
+    read_pages,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_reader_never_sees_a_broken_file(tmp_path: Path) -> None:
-    """Pages and description are whole at every moment while frames arrive, the file grows and is described anew."""
-    made = engine(
-        tmp_path, plan(None, compression="zstd"), plan(None), plan(200, compression="deflate")
+def test_polling_reader_sees_valid_pages_and_description_during_writes(tmp_path: Path) -> None:
+    engine = open_tiff_engine(
+        tmp_path,
+        make_plan(None, compression="zstd"),
+        make_plan(None),
+        make_plan(200, compression="deflate"),
     )
     errors: list[BaseException] = []
     done = threading.Event()
@@ -29,8 +38,8 @@ def test_a_reader_never_sees_a_broken_file(tmp_path: Path) -> None:
         while not done.is_set():
             try:
                 for name in ("0.tif", "1.tif", "2.tif"):
-                    for page in pages(tmp_path / name):
-                        assert not page.any() or np.array_equal(page, page.flat[0] + frame(0))
+                    for page in read_pages(tmp_path / name):
+                        assert not page.any() or np.array_equal(page, page.flat[0] + make_frame(0))
             except BaseException as error:
                 errors.append(error)
                 return
@@ -39,216 +48,215 @@ def test_a_reader_never_sees_a_broken_file(tmp_path: Path) -> None:
     reader.start()
     for t in range(200):
         for array in range(3):
-            made.write(t, array, (t,), frame(t + 1))
+            engine.write(t, array, (t,), make_frame(t + 1))
         if t % 10 == 0:
-            made.flush([(t + 1, *FRAME), (t + 1, *FRAME), (200, *FRAME)])
-            made.put("0.tif", b"<OME>" + b"z" * (t * 7) + b"</OME>")
-    made.close([(200, *FRAME)] * 3)
+            engine.flush([(t + 1, *FRAME_SHAPE), (t + 1, *FRAME_SHAPE), (200, *FRAME_SHAPE)])
+            engine.put("0.tif", b"<OME>" + b"z" * (t * 7) + b"</OME>")
+    engine.close([(200, *FRAME_SHAPE)] * 3)
     done.set()
     reader.join()
     assert not errors
 
 
 @pytest.mark.parametrize("compression", ["none", "zstd"])
-def test_a_growing_file_is_longer_than_it_need_be_until_it_is_closed(
-    tmp_path: Path, compression: str
-) -> None:
-    """What comes lies within the size that a reader was told a moment ago; in the end the rest is cut off."""
-    made = engine(tmp_path, plan(None, 2, compression=compression))
+def test_growing_file_is_preallocated_until_close(tmp_path: Path, compression: str) -> None:
+    """The next frames are within the file size that a reader cached at open."""
+    engine = open_tiff_engine(tmp_path, make_plan(None, 2, compression=compression))
     path = tmp_path / "0.tif"
-    for t in range(70):
-        told = path.stat().st_size
-        made.write(2 * t, 0, (t, 0), frame(t))
-        made.write(2 * t + 1, 0, (t, 1), frame(t))
-        made.flush([(t + 1, 2, *FRAME)])
-        made.put("0.tif", b"<OME>" + b"z" * (t * 10) + b"</OME>")
-        assert len(pages(path, size=told)) == 2 * (t + 1)
-    end(made, [(70, 2, *FRAME)])
-    assert len(pages(path)) == 140
+    for t in range(40):  # three segments
+        cached_size = path.stat().st_size
+        engine.write(2 * t, 0, (t, 0), make_frame(t))
+        engine.write(2 * t + 1, 0, (t, 1), make_frame(t))
+        engine.flush([(t + 1, 2, *FRAME_SHAPE)])
+        engine.put("0.tif", b"<OME>" + b"z" * (t * 10) + b"</OME>")
+        assert len(read_pages(path, size=cached_size)) == 2 * (t + 1)
+    finish(engine, [(40, 2, *FRAME_SHAPE)])
+    assert len(read_pages(path)) == 80
     assert path.stat().st_size < 2**20
 
 
 @pytest.mark.parametrize("files", [1, 2])
-def test_a_plane_that_is_half_on_its_way_is_not_seen(tmp_path: Path, files: int) -> None:
-    """Pages show zeros, whatever lies at their own places, until a flush leads their directories there."""
-    made = engine(tmp_path, *[plan(3, 2)] * files)
-    file, path = made._files[0], tmp_path / "0.tif"
+def test_partly_written_plane_is_blank_until_flush(tmp_path: Path, files: int) -> None:
+    engine = open_tiff_engine(tmp_path, *[make_plan(3, 2)] * files)
+    file, path = engine._files[0], tmp_path / "0.tif"
     for page in (0, 3):
         with path.open("r+b") as raw:
-            raw.seek(file.geometry.plane_at(page))
-            raw.write(b"\xff" * 20)  # a write that is under way
-    assert not np.any(pages(path))
+            raw.seek(file.geometry.plane_offset(page))
+            raw.write(b"\xff" * 20)  # an unfinished write
+    assert not np.any(read_pages(path))
     for number in (4, 0, 1):
-        made.write(number, 0, divmod(number, 2), frame(number + 1))
-    made.flush([(3, 2, *FRAME)] * files)
-    seen = pages(path)
+        engine.write(number, 0, divmod(number, 2), make_frame(number + 1))
+    engine.flush([(3, 2, *FRAME_SHAPE)] * files)
+    stored = read_pages(path)
     for number in range(6):
-        expected = frame(number + 1) if number in (0, 1, 4) else np.zeros(FRAME)
-        np.testing.assert_array_equal(seen[number], expected)
-    made.close([(3, 2, *FRAME)] * files)
+        expected = make_frame(number + 1) if number in (0, 1, 4) else np.zeros(FRAME_SHAPE)
+        np.testing.assert_array_equal(stored[number], expected)
+    engine.close([(3, 2, *FRAME_SHAPE)] * files)
     with tifffile.TiffFile(path) as tiff:
-        places = [page.dataoffsets[0] for page in tiff.pages]
-    assert places == [file.geometry.plane_at(page) for page in range(6)]
+        offsets = [page.dataoffsets[0] for page in tiff.pages]
+    assert offsets == [file.geometry.plane_offset(page) for page in range(6)]
 
 
 @pytest.mark.parametrize("one_file", [False, True])
-def test_growing_pages_are_shown_when_they_have_landed(tmp_path: Path, one_file: bool) -> None:
-    """A row of a growing file is in the chain before all its frames are there; those that are not read as zeros."""
-    made = engine(tmp_path, *[plan(None, 2)] * 2, one_file=one_file)
-    file, path = made._files[0], tmp_path / "0.tif"
-    made.write(0, 0, (0, 0), frame(1))
-    made.write(1, 0, (20, 1), frame(2))  # in the second segment
-    made._land()
-    page = made._places[0][1].page((20, 0))
+def test_flush_extends_chain_over_missing_frames_of_growing_file(
+    tmp_path: Path, one_file: bool
+) -> None:
+    engine = open_tiff_engine(tmp_path, *[make_plan(None, 2)] * 2, one_file=one_file)
+    file, path = engine._files[0], tmp_path / "0.tif"
+    engine.write(0, 0, (0, 0), make_frame(1))
+    engine.write(1, 0, (20, 1), make_frame(2))  # in the second segment
+    engine._drain()
+    page = engine._series[0][1].page((20, 0))
     with path.open("r+b") as raw:
-        raw.seek(file.geometry.plane_at(page))
-        raw.write(b"\xff" * 20)  # a write that is under way
-    assert not np.any(pages(path))
-    made.flush([(21, 2, *FRAME)] * 2)
-    seen = pages(path)
-    assert len(seen) == 21 * (4 if one_file else 2)
-    np.testing.assert_array_equal(seen[0], frame(1))
-    np.testing.assert_array_equal(seen[page + 1], frame(2))
-    assert [n for n, plane in enumerate(seen) if plane.any()] == [0, page + 1]
-    made.write(2, 0, (20, 0), frame(3))
-    made.close([(21, 2, *FRAME)] * 2)
-    seen = pages(path)
-    np.testing.assert_array_equal(seen[page], frame(3))
-    assert [n for n, plane in enumerate(seen) if plane.any()] == [0, page, page + 1]
-    assert not made.failures
+        raw.seek(file.geometry.plane_offset(page))
+        raw.write(b"\xff" * 20)  # an unfinished write
+    assert not np.any(read_pages(path))
+    engine.flush([(21, 2, *FRAME_SHAPE)] * 2)
+    stored = read_pages(path)
+    assert len(stored) == 21 * (4 if one_file else 2)
+    np.testing.assert_array_equal(stored[0], make_frame(1))
+    np.testing.assert_array_equal(stored[page + 1], make_frame(2))
+    assert [n for n, plane in enumerate(stored) if plane.any()] == [0, page + 1]
+    engine.write(2, 0, (20, 0), make_frame(3))
+    engine.close([(21, 2, *FRAME_SHAPE)] * 2)
+    stored = read_pages(path)
+    np.testing.assert_array_equal(stored[page], make_frame(3))
+    assert [n for n, plane in enumerate(stored) if plane.any()] == [0, page, page + 1]
+    assert not engine.failures
 
 
-def test_a_reader_with_older_directories_reads_zeros(tmp_path: Path) -> None:
-    """Directories that a reader took before a frame landed lead to zeros for ever, also when the file was cut."""
-    made = engine(tmp_path, plan(50, 2))
-    with tifffile.TiffFile(tmp_path / "0.tif") as older:
-        held = list(older.pages)
+def test_cached_blank_pages_read_zeros_after_write_and_truncate(tmp_path: Path) -> None:
+    """IFDs that a reader cached before the first frame reference the blank plane for the life of the file."""
+    engine = open_tiff_engine(tmp_path, make_plan(50, 2))
+    with tifffile.TiffFile(tmp_path / "0.tif") as tiff:
+        cached = list(tiff.pages)
         for number in range(7):
-            made.write(number, 0, divmod(number, 2), frame(number + 1))
-        end(made, [(4, 2, *FRAME)])
-        assert not np.any([page.asarray() for page in held])
-    assert [p.any() for p in pages(tmp_path / "0.tif")] == [True] * 7 + [False]
+            engine.write(number, 0, divmod(number, 2), make_frame(number + 1))
+        finish(engine, [(4, 2, *FRAME_SHAPE)])
+        assert not np.any([page.asarray() for page in cached])
+    assert [p.any() for p in read_pages(tmp_path / "0.tif")] == [True] * 7 + [False]
 
 
 @pytest.mark.parametrize("counts", [(3,), (None,)])
-def test_a_frame_that_is_replaced_twice_before_readers_see_it(
+def test_frame_replaced_repeatedly_between_flushes(
     tmp_path: Path, counts: tuple[int | None]
 ) -> None:
-    """Of frames that come to one place between two flushes the last one is in the file."""
-    made = engine(tmp_path, plan(*counts))
+    engine = open_tiff_engine(tmp_path, make_plan(*counts))
     for number in range(3):
-        made.write(number, 0, (number,), frame(number))
-    made.flush([(3, *FRAME)])
+        engine.write(number, 0, (number,), make_frame(number))
+    engine.flush([(3, *FRAME_SHAPE)])
     for number in (10, 20, 30):
-        made.write(number, 0, (1,), frame(number))
-        made._land()
-    end(made, [(3, *FRAME)])
-    np.testing.assert_array_equal(pages(tmp_path / "0.tif"), [frame(n) for n in (0, 30, 2)])
+        engine.write(number, 0, (1,), make_frame(number))
+        engine._drain()
+    finish(engine, [(3, *FRAME_SHAPE)])
+    np.testing.assert_array_equal(
+        read_pages(tmp_path / "0.tif"), [make_frame(n) for n in (0, 30, 2)]
+    )
 
 
-def test_frames_that_are_replaced_while_others_are_shown(tmp_path: Path) -> None:
-    """However a flush and the frames that come meanwhile meet, the last frame of a place is in the file."""
-    made = engine(tmp_path, plan(3))
-    ended = threading.Event()
+def test_last_frame_is_stored_when_replaced_during_concurrent_flushes(tmp_path: Path) -> None:
+    engine = open_tiff_engine(tmp_path, make_plan(3))
+    stop = threading.Event()
 
     def flush() -> None:
-        while not ended.is_set():
-            made.flush([(3, *FRAME)])
+        while not stop.is_set():
+            engine.flush([(3, *FRAME_SHAPE)])
 
-    flushing = threading.Thread(target=flush)
-    flushing.start()
+    flusher = threading.Thread(target=flush)
+    flusher.start()
     for turn in range(300):
-        for place in range(3):
-            made.write(3 * turn + place, 0, (place,), frame(turn + place))
-    ended.set()
-    flushing.join()
-    end(made, [(3, *FRAME)])
-    np.testing.assert_array_equal(pages(tmp_path / "0.tif"), [frame(299 + n) for n in range(3)])
+        for t in range(3):
+            engine.write(3 * turn + t, 0, (t,), make_frame(turn + t))
+    stop.set()
+    flusher.join()
+    finish(engine, [(3, *FRAME_SHAPE)])
+    np.testing.assert_array_equal(
+        read_pages(tmp_path / "0.tif"), [make_frame(299 + n) for n in range(3)]
+    )
 
 
 @pytest.mark.parametrize("counts", [(3, 2), (None, 2)])
 @pytest.mark.parametrize("files", [1, 2])
 @pytest.mark.parametrize("compression", ["none", "deflate"])
-def test_a_frame_that_is_replaced_is_whole_until_then(
+def test_replacing_frame_does_not_overwrite_published_plane(
     tmp_path: Path, compression: str, files: int, counts: tuple[int | None, int]
 ) -> None:
-    """A frame that comes again never touches the bytes of the earlier one: a kill leaves the one or the other."""
-    shapes: list[tuple[int, ...]] = [(3, 2, *FRAME)] * files
-    made = engine(tmp_path, *[plan(*counts, compression=compression)] * files)
+    """A kill at any moment leaves either the earlier frame or its replacement."""
+    shapes: list[tuple[int, ...]] = [(3, 2, *FRAME_SHAPE)] * files
+    engine = open_tiff_engine(tmp_path, *[make_plan(*counts, compression=compression)] * files)
     path = tmp_path / "0.tif"
     for number in range(6):
-        made.write(number, 0, divmod(number, 2), frame(number + 1))
-    made.flush(shapes)
+        engine.write(number, 0, divmod(number, 2), make_frame(number + 1))
+    engine.flush(shapes)
     with tifffile.TiffFile(path) as tiff:
-        places = [tuple(page.dataoffsets) for page in tiff.pages]
-        held = list(tiff.pages)
+        offsets = [tuple(page.dataoffsets) for page in tiff.pages]
+        cached = list(tiff.pages)
         for number in (3, 4, 0):
-            made.write(6 + number, 0, divmod(number, 2), frame(number + 50))
-        made._land()
+            engine.write(6 + number, 0, divmod(number, 2), make_frame(number + 50))
+        engine._drain()
         if compression == "none":
-            np.testing.assert_array_equal(pages(path), [frame(n + 1) for n in range(6)])
-        made.flush(shapes)
+            np.testing.assert_array_equal(read_pages(path), [make_frame(n + 1) for n in range(6)])
+        engine.flush(shapes)
         np.testing.assert_array_equal(
-            [page.asarray() for page in held], [frame(n + 1) for n in range(6)]
+            [page.asarray() for page in cached], [make_frame(n + 1) for n in range(6)]
         )
-    expected = [frame(n + 50) if n in (3, 4, 0) else frame(n + 1) for n in range(6)]
-    np.testing.assert_array_equal(pages(path), expected)
-    made.write(12, 0, (0, 0), frame(70))
-    expected[0] = frame(70)
-    np.testing.assert_array_equal(made.read(0, (0, 0)), frame(70))
-    made.write(13, 0, (1, 0), frame(80))
-    expected[2] = frame(80)
-    end(made, shapes)
-    np.testing.assert_array_equal(pages(path), expected)
-    np.testing.assert_array_equal([made.read(0, divmod(n, 2)) for n in range(6)], expected)
+    expected = [make_frame(n + 50) if n in (3, 4, 0) else make_frame(n + 1) for n in range(6)]
+    np.testing.assert_array_equal(read_pages(path), expected)
+    engine.write(12, 0, (0, 0), make_frame(70))
+    expected[0] = make_frame(70)
+    np.testing.assert_array_equal(engine.read(0, (0, 0)), make_frame(70))
+    engine.write(13, 0, (1, 0), make_frame(80))
+    expected[2] = make_frame(80)
+    finish(engine, shapes)
+    np.testing.assert_array_equal(read_pages(path), expected)
+    np.testing.assert_array_equal([engine.read(0, divmod(n, 2)) for n in range(6)], expected)
     with tifffile.TiffFile(path) as tiff:
-        now = [tuple(page.dataoffsets) for page in tiff.pages]
-    assert [now[n] == places[n] for n in range(6)] == [n in (1, 5) for n in range(6)]
+        final_offsets = [tuple(page.dataoffsets) for page in tiff.pages]
+    assert [final_offsets[n] == offsets[n] for n in range(6)] == [n in (1, 5) for n in range(6)]
 
 
-def test_a_file_that_fails_does_not_keep_the_others_from_being_shown(tmp_path: Path) -> None:
-    """When the directories of one file of a set cannot be written, those of the others are."""
-    made = engine(tmp_path, plan(2), plan(2))
+def test_failed_ifd_write_of_one_file_does_not_hide_other_files(tmp_path: Path) -> None:
+    engine = open_tiff_engine(tmp_path, make_plan(2), make_plan(2))
     for array in range(2):
-        made.write(array, array, (0,), frame(1))
-    made._land()
-    made._handles.close()
+        engine.write(array, array, (0,), make_frame(1))
+    engine._drain()
+    engine._handles.close()
     (tmp_path / "0.tif").unlink()
-    made.flush([(2, *FRAME)] * 2)
-    assert [type(failure.error) for failure in made.failures] == [FileNotFoundError]
-    np.testing.assert_array_equal(pages(tmp_path / "1.tif")[0], frame(1))
-    made.close([(2, *FRAME)] * 2)
+    engine.flush([(2, *FRAME_SHAPE)] * 2)
+    assert [type(failure.error) for failure in engine.failures] == [FileNotFoundError]
+    np.testing.assert_array_equal(read_pages(tmp_path / "1.tif")[0], make_frame(1))
+    engine.close([(2, *FRAME_SHAPE)] * 2)
 
 
-def test_a_plane_that_could_not_be_written_is_never_shown(tmp_path: Path) -> None:
-    """What a failed write has left in a page's place stays out of sight when the file is closed, too."""
-    made = engine(tmp_path, plan(3))
-    file, path = made._files[0], tmp_path / "0.tif"
-    made.write(0, 0, (0,), frame(1))
-    made._land()
-    made._handles.close()
+def test_partly_written_plane_of_failed_write_is_blank_after_close(tmp_path: Path) -> None:
+    engine = open_tiff_engine(tmp_path, make_plan(3))
+    file, path = engine._files[0], tmp_path / "0.tif"
+    engine.write(0, 0, (0,), make_frame(1))
+    engine._drain()
+    engine._handles.close()
     path.rename(tmp_path / "away.tif")
-    made.write(1, 0, (1,), frame(2))
-    made._land()
+    engine.write(1, 0, (1,), make_frame(2))
+    engine._drain()
     (tmp_path / "away.tif").rename(path)
     with path.open("r+b") as raw:
-        raw.seek(file.geometry.plane_at(1))
+        raw.seek(file.geometry.plane_offset(1))
         raw.write(b"\xff" * 20)
-    made.close([(3, *FRAME)])
-    assert [f.frames for f in made.failures] == [(1,)]
-    seen = pages(path)
-    np.testing.assert_array_equal(seen[0], frame(1))
-    assert not np.any(seen[1:])
+    engine.close([(3, *FRAME_SHAPE)])
+    assert [f.frames for f in engine.failures] == [(1,)]
+    stored = read_pages(path)
+    np.testing.assert_array_equal(stored[0], make_frame(1))
+    assert not np.any(stored[1:])
 
 
-@pytest.mark.skipif(not hasattr(os, "pwritev"), reason="the call that fails here")
-def test_pages_that_cannot_be_shown_do_not_part_description_and_chain(
+@pytest.mark.skipif(
+    not hasattr(os, "pwritev"), reason="fails os.pwritev, which this platform lacks"
+)
+def test_description_and_chain_agree_when_final_ifd_write_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When a disk fails as the last directories are written, the chain is still that of which the description tells."""
-    made = engine(tmp_path, plan(2, 3))
-    made.write(0, 0, (0, 0), frame(1))
-    made.flush([(2, 3, *FRAME)])
+    engine = open_tiff_engine(tmp_path, make_plan(2, 3))
+    engine.write(0, 0, (0, 0), make_frame(1))
+    engine.flush([(2, 3, *FRAME_SHAPE)])
     write, failed = os.pwritev, []
 
     def fail_once(*args: Any) -> int:
@@ -259,27 +267,31 @@ def test_pages_that_cannot_be_shown_do_not_part_description_and_chain(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwritev", fail_once)
-        made.close([(2, 1, *FRAME)])
-    assert [type(failure.error) for failure in made.failures] == [OSError]
-    made.put("0.tif", b"<OME>two pages</OME>")
-    made.truncate()
-    np.testing.assert_array_equal(pages(tmp_path / "0.tif"), [frame(1), np.zeros(FRAME)])
+        engine.close([(2, 1, *FRAME_SHAPE)])
+    assert [type(failure.error) for failure in engine.failures] == [OSError]
+    engine.put("0.tif", b"<OME>two pages</OME>")
+    engine.truncate()
+    np.testing.assert_array_equal(
+        read_pages(tmp_path / "0.tif"), [make_frame(1), np.zeros(FRAME_SHAPE)]
+    )
 
 
-@pytest.mark.skipif(not hasattr(os, "pwritev"), reason="the call that fails here")
-def test_frames_that_came_during_a_flush_are_named_when_the_disk_then_fails(
+@pytest.mark.skipif(
+    not hasattr(os, "pwritev"), reason="fails os.pwritev, which this platform lacks"
+)
+def test_frames_beyond_flushed_shape_are_reported_when_disk_fails_at_close(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A frame that landed behind the shape of the last flush is lost when the chain cannot lead to it."""
-    made = engine(tmp_path, plan(None, 2))
+    """Their pixels are on disk, but the IFD chain cannot be extended to them."""
+    engine = open_tiff_engine(tmp_path, make_plan(None, 2))
     for number in range(6):
-        made.write(number, 0, divmod(number, 2), frame(number))
-    made.flush([(1, 2, *FRAME)])
+        engine.write(number, 0, divmod(number, 2), make_frame(number))
+    engine.flush([(1, 2, *FRAME_SHAPE)])
 
     def fail(*_: Any) -> int:
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwritev", fail)
-        made.close([(3, 2, *FRAME)])
-    assert {number for failure in made.failures for number in failure.frames} == {2, 3, 4, 5}
+        engine.close([(3, 2, *FRAME_SHAPE)])
+    assert {number for failure in engine.failures for number in failure.frames} == {2, 3, 4, 5}

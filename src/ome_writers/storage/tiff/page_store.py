@@ -1,0 +1,188 @@
+"""Planes, strips and IFD pointers of the pages of one file.
+
+Pixels are written before the IFD that references them, so that readers see either a blank page or a whole frame. A
+frame that replaces another is written elsewhere, so that the other one is intact until the IFD is updated.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ome_writers.storage.positional_io import read_at, read_whole, write_at
+from ome_writers.storage.tiff.ifd import HEADER
+from ome_writers.storage.tiff.page_visibility import PageVisibility
+
+if TYPE_CHECKING:
+    from _thread import RLock
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ome_writers.storage.file_handles import FileHandles
+    from ome_writers.storage.tiff.allocator import Allocator
+    from ome_writers.storage.tiff.geometry import Geometry
+    from ome_writers.storage.tiff.ifd import IfdTemplate
+    from ome_writers.storage.tiff.ifd_encoder import IfdEncoder
+    from ome_writers.storage.tiff.sparse_file import Preallocation
+
+__all__ = ["PageStore"]
+
+
+class PageStore:
+    """Reads and writes the pages of one file; thread-safe. `lock` guards `allocator` and `preallocation`."""
+
+    def __init__(
+        self,
+        path: Path,
+        handles: FileHandles,
+        encoder: IfdEncoder,
+        geometry: Geometry,
+        allocator: Allocator,
+        preallocation: Preallocation,
+        lock: RLock,
+    ) -> None:
+        self.chained_rows = 0  # rows that the IFD chain contains
+        self._path = path
+        self._handles = handles
+        self._first = encoder.first
+        self._geometry = geometry
+        self._allocator = allocator
+        self._preallocation = preallocation
+        self._lock = lock
+        self._visibility = PageVisibility(geometry, encoder)
+        self._relocated: dict[int, int] = {}  # offsets of planes that were written more than once
+        # offset and byte count of the strips of compressed pages whose IFD does not reference them yet
+        self._unpublished_strips: dict[int, list[tuple[int, int]]] = {}
+
+    @property
+    def has_relocated(self) -> bool:
+        """Whether planes were written more than once, and so are not in their segments."""
+        return bool(self._relocated)
+
+    def link(self, page: int, following: int | None) -> None:
+        """Set the next-IFD pointer of a page, to 0 if `following` is None, with one write of 8 bytes."""
+        offset = 0 if following is None else self._geometry.ifd_offset(following)
+        at = self._ifd_offset(page) + self._template(page).next_pointer_at
+        with self._handles.use(self._path) as fd:
+            write_at(fd, [struct.pack("<Q", offset)], at)
+
+    def write_planes(
+        self, page: int, buffers: Sequence[memoryview | bytes], count: int = 1
+    ) -> None:
+        """Write `count` adjacent uncompressed planes from `page` on; `publish_completed` makes them visible."""
+        pages = range(page, page + count)
+        relocated = self._relocated and not self._relocated.keys().isdisjoint(pages)
+        replaces = relocated or self._visibility.is_published(page, count)
+        offset, stride = self._geometry.plane_offset(page), self._geometry.series_of(page).stride
+        if replaces:
+            with self._lock:
+                offset = self._allocator.allocate(count * stride)
+        try:
+            with self._handles.use(self._path) as fd:
+                write_at(fd, buffers, offset)
+        except OSError:
+            self._visibility.mark_damaged(page, count)
+            raise
+        if replaces:
+            self._relocated.update((page + n, offset + n * stride) for n in range(count))
+            self._visibility.unpublish(page, count)
+        self._visibility.complete(page, count)
+
+    def write_strips(self, page: int, strips: Sequence[bytes]) -> None:
+        """Append the encoded strips of a compressed page, then reference them.
+
+        With durable files `publish_completed` references them, after it has synced the strips.
+        """
+        counts = [len(s) for s in strips]
+        with self._handles.use(self._path) as fd:
+            with self._lock:
+                offset = self._allocator.allocate(sum(counts))
+                self._preallocation.extend(fd)
+            offsets = [offset + sum(counts[:i]) for i in range(len(counts))]
+            write_at(fd, list(strips), offset)
+            if not self._handles.durable:
+                self._reference(fd, page, offsets, counts)
+                return
+            with self._lock:
+                self._unpublished_strips[page] = list(zip(offsets, counts, strict=True))
+
+    def publish_completed(self) -> None:
+        """Make all pages visible that were written since the last call."""
+        self._publish(self._visibility.pop_completed())
+        if not self._unpublished_strips:
+            return
+        unpublished = list(self._unpublished_strips.items())
+        self._handles.sync(self._path)
+        with self._handles.use(self._path) as fd:
+            for page, strips in unpublished:
+                self._reference(fd, page, *zip(*strips, strict=True))
+                with self._lock:
+                    if self._unpublished_strips[page] is strips:
+                        del self._unpublished_strips[page]
+
+    def publish_remaining(self, pages: NDArray[np.int64]) -> None:
+        """Make those of `pages` (sorted) visible that are not, with or without a frame."""
+        self._publish(self._visibility.publishable(pages))
+
+    def read_strips(self, page: int) -> list[bytes]:
+        """Return the encoded strips of a page, published or not; shorter or empty where the file ends."""
+        series = self._geometry.series_of(page)
+        with self._handles.use(self._path, writing=False) as fd:
+            if not series.compressed:
+                plane = self._plane_offset(page)
+                parts = zip(series.strip_bytes, series.strip_starts, strict=True)
+                return [read_whole(fd, count, plane + start) for count, start in parts]
+            strips = self._unpublished_strips.get(page)
+            if strips is None:
+                template = self._template(page)
+                at = self._ifd_offset(page) + template.strips_at
+                strips = template.decode_strips(read_at(fd, template.strips_span, at))
+            return [read_whole(fd, count, offset) for offset, count in strips]
+
+    def _publish(self, pages: NDArray[np.int64]) -> None:
+        if not len(pages):
+            return
+        self._visibility.publish(pages)  # first: a page that is replaced meanwhile is unpublished
+        try:
+            self._write_ifds(pages)
+        except OSError:
+            self._visibility.retry(pages)
+            raise
+
+    def _write_ifds(self, pages: NDArray[np.int64]) -> None:
+        geometry = self._geometry
+        per_row = geometry.pages_per_row
+        # IFDs whose next-IFD pointer or plane does not follow from the page number are patched one by one
+        patched = {(s.first_row + s.rows) * per_row - 1 for s in geometry.segments}
+        patched |= {0, self.chained_rows * per_row - 1}
+        patched |= self._relocated.copy().keys()
+        exclude = np.isin(pages, list(patched))
+        self._handles.sync(self._path)  # pixels before the IFDs that reference them
+        with self._handles.use(self._path) as fd:
+            for offset, ifds in self._visibility.encode_ifds(pages, exclude):
+                write_at(fd, [ifds], offset)
+            for page in pages[exclude].tolist():
+                series = geometry.series_of(page)
+                if not series.compressed:
+                    offsets = [self._plane_offset(page) + s for s in series.strip_starts]
+                    self._reference(fd, page, offsets, series.strip_bytes)
+
+    def _reference(self, fd: int, page: int, offsets: Sequence[int], counts: Sequence[int]) -> None:
+        """Make the IFD of a page reference other strips, with one write."""
+        template = self._template(page)
+        at = self._ifd_offset(page) + template.strips_at
+        current = read_at(fd, template.strips_span, at)
+        write_at(fd, [template.encode_strips(current, offsets, counts)], at)
+
+    def _plane_offset(self, page: int) -> int:
+        return self._relocated.get(page) or self._geometry.plane_offset(page)
+
+    def _template(self, page: int) -> IfdTemplate:
+        return self._first if page == 0 else self._geometry.series_of(page).template
+
+    def _ifd_offset(self, page: int) -> int:
+        return len(HEADER) if page == 0 else self._geometry.ifd_offset(page)
