@@ -9,7 +9,7 @@ COLUMNS = {
     "sharding": "shards",
     "random_access": "any order",
     "ragged": "ragged",
-    "live": "read while it writes",
+    "live": "live reading",
     "survives_kill": "survives a kill",
     "survives_power_loss": "survives power loss",
 }
