@@ -19,7 +19,10 @@ NOTHING = {"relative": []}
 @pytest.mark.parametrize(
     ("plans", "message"),
     [
-        ({}, r"acquires no image: axis_order='tpgcz', sizes \{\}\. Give it at least one time point"),
+        (
+            {},
+            r"acquires no image: axis_order='tpgcz', sizes \{\}\. Give it at least one time point",
+        ),
         ({"axis_order": "z", "time_plan": T3}, "acquires no image"),
         ({"stage_positions": plate(slice(0))}, "acquires no image"),
         ({"stage_positions": [at(1, z_plan=NOTHING)], "channels": TWO}, "acquires no image"),
