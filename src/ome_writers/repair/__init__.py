@@ -1,7 +1,6 @@
-"""A dataset whose writer died, made tidy. This room never deletes a frame that can be read.
+"""Recovery of datasets whose writer was killed: they end up as `close` would have left them.
 
-What a kill leaves opens in any reader already; here it gets the form that `close` would have given it. To do it again
-changes nothing more.
+No readable frame is deleted. Any reader opens the dataset without repair, too. Repairing again changes nothing.
 """
 
 from __future__ import annotations

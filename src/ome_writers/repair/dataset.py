@@ -1,4 +1,4 @@
-"""Which way a dataset is made tidy, and what came of it."""
+"""`repair`: recovery of a dataset whose writer was killed."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ __all__ = ["Repair", "repair"]
 
 @dataclass(frozen=True)
 class Repair:
-    """What was found in a dataset, and what became of it.
+    """Result of `repair`.
 
     Attributes
     ----------
     path
         The dataset.
     dry_run
-        Whether nothing was changed.
+        Whether the findings were only listed and nothing was changed.
     findings
-        All that was not as `close` would have left it; empty for a tidy dataset.
+        Every difference from a dataset that was closed; empty if there is nothing to repair.
     """
 
     path: Path
@@ -42,40 +42,39 @@ class Repair:
 
     @property
     def unsolved(self) -> tuple[Finding, ...]:
-        """What cannot be repaired."""
+        """Findings that cannot be repaired."""
         return tuple(finding for finding in self.findings if not finding.solved)
 
 
 def repair(path: str | PathLike[str], *, dry_run: bool = False) -> Repair:
-    """Make a dataset tidy whose writer did not come to close it.
+    """Recover a dataset that was not closed, because its writer was killed or the machine failed.
 
-    Frames beyond the last flush become visible, what was never reached is cut off (with
-    ``on_incomplete="trim"``), shards get their index in its place, frame metadata move from the journals
-    into the documents, `status` becomes ``complete`` when every frame is there and ``failed`` otherwise,
-    and temporary files and the lock go. In an OME-TIFF frames become visible with each flush, and no later.
+    Frames written after the last flush become visible (OME-Zarr), unwritten frames are trimmed (with
+    ``on_incomplete="trim"``), shard indexes are rebuilt, and frame metadata move from the journals into
+    ``zarr.json`` or the OME-XML. The status becomes ``complete`` if every frame was written, ``failed`` otherwise.
+    Temporary files and the lock file are removed.
 
     Parameters
     ----------
     path
         The dataset.
     dry_run
-        Only say what would be done.
+        List the findings without changing anything.
 
     Raises
     ------
     FileNotFoundError
-        If there is nothing at `path`.
+        If `path` does not exist.
     OutputLockedError
-        If a living process is writing there.
+        If a running process is writing the dataset.
     UnsupportedError
-        If it is neither an OME-Zarr nor an OME-TIFF of this library, or another program has rewritten it: then
-        nothing is changed.
+        If it is not a dataset written by this library, or another program has rewritten it. Nothing is changed.
     """
     root = resolve_entry_file(Path(path))
     found = detect_format(root)
     with ExitStack() as stack:
         if not dry_run:
-            with suppress(PermissionError):  # then nobody begins a stream beside it, either
+            with suppress(PermissionError):  # without permission, no stream can start here either
                 stack.enter_context(hold_claim(root))
         return Repair(root, dry_run, _findings(root, found, dry_run=dry_run))
 
@@ -85,8 +84,8 @@ def _findings(root: Path, found: str, *, dry_run: bool) -> tuple[Finding, ...]:
     owner = lock_owner(lock)
     if owner is not None:
         raise OutputLockedError(
-            f"{root} is being written by {owner}. Repair it when that has "
-            f"ended, or, if that process is gone, remove {lock} first."
+            f"{root} is being written by {owner}. Repair it after that process has ended, "
+            f"or, if the process no longer exists, remove {lock} first."
         )
     findings = ometiff.findings if found == "ome-tiff" else omezarr.findings
     with guard_reader(root):

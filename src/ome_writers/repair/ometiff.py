@@ -1,4 +1,4 @@
-"""An OME-TIFF whose writer died: its documents and journals are all that is known of it, and the pages."""
+"""Recovery of an OME-TIFF, a file or the folder of a set, from its OME-XML, IFD chains and journals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ome_writers.formats.ometiff import (
     render_entry_file,
     render_entry_xml,
 )
-from ome_writers.repair.plane_survey import Left, Told
+from ome_writers.repair.plane_survey import InterruptedAcquisition, planes_of_closed
 from ome_writers.storage import files
 from ome_writers.storage.finding import Finding
 from ome_writers.storage.lock_file import LOCK_NAME, lock_path
@@ -31,19 +31,17 @@ _COMPANION = ".companion.ome"
 
 
 def findings(root: Path, *, dry_run: bool) -> Iterator[Finding]:
-    """Make an OME-TIFF tidy, a file or the folder of a set, and yield what was found.
+    """Repair an OME-TIFF and yield the findings.
 
     Raises
     ------
     UnsupportedError
-        If it is no OME-TIFF of this library.
+        If it was not written by this library.
     """
-    return _Work(root, dry_run).findings()
+    return _TiffRepair(root, dry_run).findings()
 
 
-class _Work:
-    """One repair."""
-
+class _TiffRepair:
     def __init__(self, root: Path, dry_run: bool) -> None:
         self._root = root
         self._dry_run = dry_run
@@ -66,115 +64,116 @@ class _Work:
             for text in self._texts.values()
             for image in text.images
         ):
-            raise UnsupportedError(f"{root} is a file of a set: repair the folder that it is in.")
+            raise UnsupportedError(
+                f"{root} is one file of a set: repair the folder {root.parent} instead."
+            )
         self._text = next(iter(self._texts.values()))
 
     def findings(self) -> Iterator[Finding]:
-        """Do the work, pages first, and yield what was found; the lock goes last."""
+        """Repair IFD chains, then metadata, then remove journals and temporary files, and the lock file last."""
         journals = self._journals()
-        waiting = {
+        unfinished = {
             name: text
             for name, text in self._texts.items()
             if text.is_writing or any(not text.has_planes(number) for number in journals)
         }
         lock = lock_path(self._root, folder=self._root.is_dir())
-        if waiting or lock.exists():
-            yield from self._finish(waiting, journals)
-        yield from self._renew_entry()
+        if unfinished or lock.exists():
+            yield from self._finish(unfinished, journals)
+        yield from self._update_entry_file()
         for path in journals.values():
             self._remove(path)
-            yield Finding(path, "the journal of the frames' metadata: moved into the OME-XML")
+            yield Finding(path, "journal of frame metadata: moved into the OME-XML")
         if self._root.is_dir():
-            own = {*self._texts, *self._tiffs(), LOCK_NAME.removeprefix(".")}
+            members = {*self._texts, *self._tiffs(), LOCK_NAME.removeprefix(".")}
             for path in sorted(self._folder.iterdir()):
-                if files.temporary_target(path.name) in own and path.is_file():
+                if files.temporary_target(path.name) in members and path.is_file():
                     self._remove(path)
-                    yield Finding(path, "a temporary file of a writer: removed")
+                    yield Finding(path, "temporary file of the writer: removed")
         if lock.exists():
             self._remove(lock)
-            yield Finding(lock, "the lock of a writer that has ended: removed")
+            yield Finding(lock, "lock file of a process that has ended: removed")
 
     def _finish(
-        self, waiting: dict[str, RecoveryXml], journals: dict[int, Path]
+        self, unfinished: dict[str, RecoveryXml], journals: dict[int, Path]
     ) -> Iterator[Finding]:
-        """Bring pages and documents into the form that `close` gives them."""
+        """Bring IFD chains and OME-XML to the state in which `close` leaves them."""
         chains = {name: IfdRepair(self._path(name)) for name in self._tiffs()}
         for chain in chains.values():
             chain.refuse_foreign()
-        told = next((t for t in self._texts.values() if not t.is_writing), None)
-        left: Left | Told = (
-            Left(self._text, chains, self._root.name, journals)
-            if told is None
-            else Told(told, chains, self._root.name)  # `close` had come so far
-        )
-        anew = set()
+        # `close` may have been killed after it had written the OME-XML of some files
+        closed = next((text for text in self._texts.values() if not text.is_writing), None)
+        if closed is None:
+            acquisition = InterruptedAcquisition(self._text, chains, self._root.name, journals)
+            planes = acquisition.recovered()
+        else:
+            planes = planes_of_closed(closed, chains, self._root.name)
+        rewritten = set()
         for name, chain in chains.items():
-            kept = left.kept[name]
-            if len(kept) == len(chain.pages):
-                if name not in waiting and chain.trailing_bytes:
+            ifds = planes.ifds[name]
+            if len(ifds) == len(chain.pages):
+                if name not in unfinished and chain.trailing_bytes:
                     yield Finding(
                         self._path(name), f"{chain.trailing_bytes} unreferenced trailing bytes"
                     )
                 continue
-            what = f"{len(kept)} of {len(chain.pages)} pages were reached: the others left out"
+            what = f"{len(ifds)} of {len(chain.pages)} IFDs were written: the others removed"
             yield Finding(self._path(name), what)
-            if kept[-1] + 1 != len(kept):
-                anew.add(name)  # together with what is said of them
+            if ifds[-1] + 1 != len(ifds):
+                rewritten.add(name)  # below, together with the OME-XML that numbers the IFDs
             elif not self._dry_run:
-                chain.truncate_chain(len(kept))
-        for name, one in waiting.items():
+                chain.truncate_chain(len(ifds))
+        for name, text in unfinished.items():
             path = self._path(name)
             what = (
-                f"status is writing: {left.status}"
-                if one.is_writing
-                else "not all metadata: embedded"
+                f"status writing: set to {planes.status}"
+                if text.is_writing
+                else "frame metadata missing: embedded"
             )
-            yield Finding(path, f"the OME-XML is not up to date, {what}")
+            yield Finding(path, f"OME-XML not up to date, {what}")
             if self._dry_run:
                 continue
-            xml = one.render_finished(left.sizes, left.runs, journals, left.status, left.frames)
+            xml = text.render_finished(
+                planes.sizes, planes.runs, journals, planes.status, planes.frames
+            )
             if name.lower().endswith(_COMPANION):
                 files.atomic_write(path, xml, durable=True)
-            elif name in anew:
-                chains[name].rewrite_chain(left.kept[name], xml)
+            elif name in rewritten:
+                chains[name].rewrite_chain(planes.ifds[name], xml)
             else:
                 (chains.get(name) or IfdRepair(path)).write_description(xml)
         if not self._dry_run:
-            for name in chains.keys() - waiting.keys():
+            for name in chains.keys() - unfinished.keys():
                 chains[name].trim_trailing_bytes()
 
-    def _renew_entry(self) -> Iterator[Finding]:
-        """Bring the entry file of a set up to date with it."""
+    def _update_entry_file(self) -> Iterator[Finding]:
         entry = find_entry_file(self._root) if self._root.is_dir() else None
         if entry is None:
             return
         xml = read_ome_xml(self._path(next(iter(self._texts))))
         if read_ome_xml(entry) != render_entry_xml(xml, self._root.name):
-            yield Finding(entry, "the entry file is not up to date with its set: written again")
+            yield Finding(entry, "entry file not up to date with its set: rewritten")
             if not self._dry_run:
                 files.atomic_write(entry, render_entry_file(xml, self._root.name), durable=True)
 
-    def _home(self, image: RecoveredImage) -> str:
+    def _file_of(self, image: RecoveredImage) -> str:
         return image.file or self._root.name
 
     def _tiffs(self) -> list[str]:
-        return sorted({self._home(image) for image in self._text.images})
+        return sorted({self._file_of(image) for image in self._text.images})
 
     def _journals(self) -> dict[int, Path]:
-        """Return the journals that lie beside the files, by image."""
-        found = {}
+        """Return the journal of each image that has one beside its file."""
+        journals = {}
         for number, image in enumerate(self._text.images):
-            name = self._home(image)
-            names = [f"{name}.jsonl"]
+            name = f"{self._file_of(image)}.jsonl"
             if not self._root.is_dir():
-                names = [f".{name}.{number}.jsonl"]
-                if len(self._text.images) == 1:
-                    names = [f".{name}.jsonl"]
-            for each in names:
-                path = self._folder / each
-                if path.is_file() and not path.is_symlink():
-                    found[number] = path
-        return found
+                several = len(self._text.images) > 1
+                name = f".{self._root.name}.{number}.jsonl" if several else f".{name}"
+            path = self._folder / name
+            if path.is_file() and not path.is_symlink():
+                journals[number] = path
+        return journals
 
     def _path(self, name: str) -> Path:
         return files.path_below(self._folder, name)

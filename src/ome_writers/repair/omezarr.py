@@ -1,4 +1,4 @@
-"""An OME-Zarr whose writer died, from the pixels up."""
+"""Recovery of an OME-Zarr: shards and chunks first, then array metadata, group metadata and journals."""
 
 from __future__ import annotations
 
@@ -36,153 +36,152 @@ __all__ = ["findings", "plan_of"]
 
 
 def findings(root: Path, *, dry_run: bool) -> Iterator[Finding]:
-    """Make an OME-Zarr tidy, and yield what was found."""
+    """Repair an OME-Zarr and yield the findings."""
     plan = plan_of(root)
     layout = stored_layout(plan, root)
     _refuse_rewritten(root, plan, layout)
-    return _Work(root, plan, layout, dry_run).findings()
+    return _ZarrRepair(root, plan, layout, dry_run).findings()
 
 
-class _Work:
-    """One repair."""
-
+class _ZarrRepair:
     def __init__(self, root: Path, plan: Plan, layout: Layout, dry_run: bool) -> None:
         self._root = root
         self._plan = plan
         self._layout = layout
         self._dry_run = dry_run
-        self._said = group_attributes(root).get("ome_writers", {})
-        self._writing = self._said.get("status") == "writing"
-        # by image: how many places have metadata, and how far they reach along its axis
-        self._told: list[tuple[int, int]] = []
+        self._attributes = group_attributes(root).get("ome_writers", {})
+        self._writing = self._attributes.get("status") == "writing"
+        # by image: number of frames with metadata, and their extent along the axis of `_axis`
+        self._metadata: list[tuple[int, int]] = []
 
     def findings(self) -> Iterator[Finding]:
-        """Do the work from the pixels up, and yield what was found; the lock goes last."""
+        """Repair from the pixels up and yield the findings; the lock file is removed last."""
         surveys, shapes = [], []
         for image, key in zip(self._plan.images, self._layout.arrays, strict=True):
-            remains = ArraySurvey(files.path_below(self._root, key), image.array)
-            yield from remains.recover(dry_run=self._dry_run, cut=self._writing)
+            array = ArraySurvey(files.path_below(self._root, key), image.array)
+            yield from array.recover(dry_run=self._dry_run, cut=self._writing)
             growing = image.array.growing is not None
-            survey = remains.survey(_axis(image), _channel(image), whole=growing)
+            survey = array.survey(_axis(image), _channel(image), whole=growing)
             surveys.append(survey)
-            document = read_json_object(self._root / key / "zarr.json")
-            shapes.append(tuple(document.get("shape", image.array.shape)))
+            metadata = read_json_object(self._root / key / "zarr.json")
+            shapes.append(tuple(metadata.get("shape", image.array.shape)))
         for key in self._layout.journals:
             path = files.path_below(self._root, key)
             if truncate_partial_line(path, dry_run=self._dry_run):
-                yield Finding(path, "the journal ends in the middle of a line: cut off")
+                yield Finding(path, "journal with an incomplete last line: line removed")
         journal = Journal.open_existing(self._root, self._layout.journals)
         if self._writing:
-            self._told = [
-                _told(latest_entries(journal.lines(i.number)), _axis(i)) for i in self._plan.images
+            self._metadata = [
+                _frames_with_metadata(latest_entries(journal.lines(i.number)), _axis(i))
+                for i in self._plan.images
             ]
-            shapes = [self._final(i, shapes[i.number], surveys) for i in self._plan.images]
-        yield from self._show(shapes)
-        yield from self._say(surveys, shapes, journal)
-        yield from self._clear()
+            shapes = [self._final_shape(i, shapes[i.number], surveys) for i in self._plan.images]
+        yield from self._update_arrays(shapes)
+        yield from self._update_groups(surveys, shapes, journal)
+        yield from self._remove_leftovers()
 
     def _frames(self, surveys: list[Survey]) -> int:
-        """Return about how many frames there are, by pixels or metadata."""
+        """Return the number of frames with pixels or metadata; an estimate where a chunk has several planes."""
         frames = sum(
-            max(survey.planes // image.planes, places)
-            for image, survey, (places, _) in zip(
-                self._plan.images, surveys, self._told, strict=True
+            max(survey.planes // image.planes, count)
+            for image, survey, (count, _) in zip(
+                self._plan.images, surveys, self._metadata, strict=True
             )
         )
         return frames if self._plan.frames is None else min(frames, self._plan.frames)
 
-    def _final(
-        self, image: ImagePlan, shown: tuple[int, ...], surveys: list[Survey]
+    def _final_shape(
+        self, image: ImagePlan, shape: tuple[int, ...], surveys: list[Survey]
     ) -> tuple[int, ...]:
-        """Return the shape that an array gets: what is there; of a growing one, not less than was shown."""
+        """Return the extents that were written. A growing array is never shrunk below its published `shape`."""
         axis, growing = _axis(image), image.array.growing is not None
         if not growing:
-            shown = image.array.shape  # acquire-zarr's own document says how far it has come
+            shape = image.array.shape  # acquire-zarr's own metadata have the shape written so far
         if axis is None or (not growing and self._plan.settings.on_incomplete == "keep"):
-            return shown
+            return shape
         if self._frames(surveys) == self._plan.frames:
-            return shown
-        reached = max(surveys[image.number].extent, self._told[image.number][1])
+            return shape
+        reached = max(surveys[image.number].extent, self._metadata[image.number][1])
         # the samples of a frame stay together
         reached = image.planes_along(axis, image.frames_along(axis, reached))
-        extent = max(shown[axis], reached) if growing else min(shown[axis], max(1, reached))
-        return (*shown[:axis], extent, *shown[axis + 1 :])
+        extent = max(shape[axis], reached) if growing else min(shape[axis], max(1, reached))
+        return (*shape[:axis], extent, *shape[axis + 1 :])
 
-    def _show(self, shapes: list[tuple[int, ...]]) -> Iterator[Finding]:
-        """Bring the documents of the arrays up to date."""
+    def _update_arrays(self, shapes: list[tuple[int, ...]]) -> Iterator[Finding]:
+        """Write array metadata that are missing or have another shape."""
         for image, key, shape in zip(self._plan.images, self._layout.arrays, shapes, strict=True):
             path = self._root / key / "zarr.json"
-            document = read_json_object(path)
-            if not document:
-                document = array_metadata(image.array, shape)
-                what = "the document of an array is missing: made again"
-            elif tuple(document["shape"]) == shape:
+            metadata = read_json_object(path)
+            if not metadata:
+                metadata = array_metadata(image.array, shape)
+                what = "array metadata missing: written"
+            elif tuple(metadata["shape"]) == shape:
                 continue
             else:
-                before, after = (" x ".join(map(str, s)) for s in (document["shape"], shape))
-                what = f"the array shows {before}, and {after} was reached: said so"
-                document["shape"] = list(shape)
-            self._put(f"{key}/zarr.json", json.dumps(document).encode())
+                before, after = (" x ".join(map(str, s)) for s in (metadata["shape"], shape))
+                what = f"shape {before} corrected to {after}"
+                metadata["shape"] = list(shape)
+            self._put(f"{key}/zarr.json", json.dumps(metadata).encode())
             yield Finding(path, what)
 
-    def _say(
+    def _update_groups(
         self, surveys: list[Survey], shapes: list[tuple[int, ...]], journal: Journal
     ) -> Iterator[Finding]:
-        """Bring the documents of the groups up to date, and remove the journals that they contain."""
+        """Write group metadata and OME-XML that are not up to date, and remove the journals that they embed."""
         documents = ZarrMetadata(self._plan, self._layout)
         groups = {path: group_attributes(self._root / path) for path in documents.paths}
         documents.adopt({path: found for path, found in groups.items() if found})
-        unfinished = self._writing or self._waiting(groups, journal)
+        unfinished = self._writing or self._has_unreferenced_journal(groups, journal)
         if unfinished:
             documents.finish(self._outcome(surveys, shapes), journal)
         for key, content in documents.render():
             path = files.path_below(self._root, key)
-            # the OME-XML of a finished dataset knows planes that are not asked for here
-            if _same(path, content) or (key == XML_KEY and path.exists() and not unfinished):
+            # `render` has the OME-XML without the Plane elements that a finished dataset has
+            if _has_content(path, content) or (key == XML_KEY and path.exists() and not unfinished):
                 continue
-            what = "is not up to date" if path.exists() else "is missing"
+            what = "metadata not up to date" if path.exists() else "metadata missing"
             self._put(key, content)
-            yield Finding(path, f"the document {what}: written")
+            yield Finding(path, f"{what}: written")
         for image in documents.embedded_journals():
             path = self._root / self._layout.journals[image]
             if not self._dry_run:
                 journal.discard(image)
-            yield Finding(path, "the journal is contained in the image's document: removed")
+            yield Finding(path, "journal already embedded in the metadata of its image: removed")
 
-    def _waiting(self, groups: dict[str, Any], journal: Journal) -> bool:
-        """Whether a journal is on disk that no document has taken in, or that one contains already."""
+    def _has_unreferenced_journal(self, groups: dict[str, Any], journal: Journal) -> bool:
+        """Return whether the group metadata of an image do not refer to its journal."""
         for image, path in zip(self._plan.images, self._layout.images, strict=True):
-            told = groups[path].get("ome_writers", {}).get("frame_metadata")
-            if journal.count(image.number) and not isinstance(told, dict):
+            metadata = groups[path].get("ome_writers", {}).get("frame_metadata")
+            if journal.count(image.number) and not isinstance(metadata, dict):
                 return True
         return False
 
     def _outcome(self, surveys: list[Survey], shapes: list[tuple[int, ...]]) -> Outcome:
         windows = {(i, c): w for i, survey in enumerate(surveys) for c, w in survey.windows.items()}
-        status: Status = self._said.get("status", "failed")
-        written = self._said.get("frames", {}).get("written", 0)
+        status: Status = self._attributes.get("status", "failed")
+        written = self._attributes.get("frames", {}).get("written", 0)
         if self._writing:
             written = self._frames(surveys)
             status = "complete" if written == self._plan.frames else "failed"
         return Outcome(status, written, tuple(shapes), windows)
 
-    def _clear(self) -> Iterator[Finding]:
-        """Remove what a writer leaves when it dies: temporary files, and its lock."""
-        for folder, names, plain in os.walk(self._root):
-            for name in sorted((*names, *plain)):
+    def _remove_leftovers(self) -> Iterator[Finding]:
+        """Remove temporary files, and the lock file last."""
+        for folder, names, file_names in os.walk(self._root):
+            for name in sorted((*names, *file_names)):
                 path = Path(folder, name)
                 if self._is_temporary(path):
                     what = "folder" if path.is_dir() else "file"
                     self._remove(path)
-                    yield Finding(path, f"a temporary {what} of a writer: removed")
+                    yield Finding(path, f"temporary {what} of the writer: removed")
             names[:] = sorted(n for n in names if not self._is_temporary(Path(folder, n)))
         lock = lock_path(self._root, folder=True)
         if lock.exists():
             self._remove(lock)
-            yield Finding(lock, "the lock of a writer that has ended: removed")
+            yield Finding(lock, "lock file of a process that has ended: removed")
 
     def _is_temporary(self, path: Path) -> bool:
-        """Whether this is a temporary file of an engine, in a place where engines make it."""
+        """Return whether name and location are those of a temporary file or folder of an engine."""
         target = files.temporary_target(path.name)
         if target is None or path.is_symlink() or path.is_dir() != (target == "stage"):
             return False
@@ -191,8 +190,8 @@ class _Work:
             chunks = {array / "c" for array in arrays}
             return path.parent in arrays or not chunks.isdisjoint((path.parent, *path.parents))
         groups = {self._root / key for key in (*self._layout.images, "OME")} | {self._root}
-        documents = {"zarr.json", XML_KEY.rpartition("/")[2], LOCK_NAME.removeprefix(".")}
-        return target in documents and path.parent in (arrays | groups | {g.parent for g in groups})
+        metadata = {"zarr.json", XML_KEY.rpartition("/")[2], LOCK_NAME.removeprefix(".")}
+        return target in metadata and path.parent in (arrays | groups | {g.parent for g in groups})
 
     def _put(self, key: str, content: bytes) -> None:
         if not self._dry_run:
@@ -208,67 +207,69 @@ class _Work:
 
 
 def _refuse_rewritten(root: Path, plan: Plan, layout: Layout) -> None:
-    """Refuse arrays that are not cut, typed and shaped as the settings of the dataset have them."""
+    """Raise UnsupportedError if chunks, data type or shape of an array differ from the stored settings."""
     for image, key in zip(plan.images, layout.arrays, strict=True):
-        document = read_json_object(root / key / "zarr.json", root)
-        if not document:
-            continue  # missing or torn: it is made again
-        shape = check_shape(document.get("shape"), f"{root}/{key}", axes=len(image.array.shape))
+        metadata = read_json_object(root / key / "zarr.json", root)
+        if not metadata:
+            continue  # missing or truncated: written again from the settings
+        shape = check_shape(metadata.get("shape"), f"{root}/{key}", axes=len(image.array.shape))
         planned = array_metadata(image.array, image.array.shape)
-        differs = [
-            name
-            for name, of in (("chunks", _layout_of), ("data type", lambda d: d.get("data_type")))
-            if of(document) != of(planned)
-        ]
+        differs = []
+        if _chunk_layout(metadata) != _chunk_layout(planned):
+            differs.append("chunks")
+        if metadata.get("data_type") != planned.get("data_type"):
+            differs.append("data type")
         fixed = [axis for axis in range(len(shape)) if axis != image.array.growing]
         if any(shape[axis] > image.array.shape[axis] for axis in fixed):
             differs.append("shape")
         if differs:
             raise UnsupportedError(
-                f"{root} cannot be repaired: {key}/zarr.json has another {' and '.join(differs)} than the settings "
-                f"that the dataset was written with. Another program has rewritten it; nothing was changed."
+                f"{root} cannot be repaired: {' and '.join(differs)} in {key}/zarr.json differ from the settings that "
+                f"the dataset was written with. Another program has rewritten it. Nothing was changed."
             )
 
 
 def plan_of(root: Path) -> Plan:
-    """Return the plan of the settings that a dataset was written with."""
+    """Return the plan of a dataset from the settings stored in it."""
     ours = group_attributes(root).get("ome_writers")
     stored = ours.get("settings") if isinstance(ours, dict) else None
     if not isinstance(stored, dict) or stored.get("format", {}).get("name") != "ome-zarr":
         if not read_json_object(root / "zarr.json"):
-            raise UnsupportedError(f"{root} cannot be repaired: its zarr.json is no JSON document.")
+            raise UnsupportedError(
+                f"{root} cannot be repaired: its zarr.json is missing or not valid JSON."
+            )
         raise UnsupportedError(
-            f"{root} was not written by this library and cannot be repaired: its zarr.json has no settings."
+            f"{root} was not written by this library and cannot be repaired: its zarr.json does not have settings."
         )
     try:
         plan = plan_from_settings(stored)
     except UnsupportedError as error:
         raise UnsupportedError(
-            f"{root} was written by another version, whose settings are not understood here: {error}"
+            f"{root} was written by another version of this library, whose settings are not supported: {error}"
         ) from error
     return _with_stored_shards(root, plan)
 
 
 def _with_stored_shards(root: Path, plan: Plan) -> Plan:
-    """Return the plan with the shards that were not asked for: acquire-zarr writes no chunk without one."""
+    """Return the plan with shards that the settings do not have: acquire-zarr writes every chunk in a shard."""
     images = []
     for image, key in zip(plan.images, stored_layout(plan, root).arrays, strict=True):
         chunks = image.array.chunks
-        document = read_json_object(root / key / "zarr.json")
-        if image.array.shards is None and document:
+        metadata = read_json_object(root / key / "zarr.json")
+        if image.array.shards is None and metadata:
             sharded = array_metadata(replace(image.array, shards=chunks), image.array.shape)
-            if _layout_of(document) == _layout_of(sharded):
+            if _chunk_layout(metadata) == _chunk_layout(sharded):
                 image = replace(image, array=replace(image.array, shards=chunks))
         images.append(image)
     return replace(plan, images=tuple(images))
 
 
-def _layout_of(document: dict[str, Any]) -> list[Any]:
-    """Return how array metadata cut the array into chunks and shards; compression, with its level, is not compared."""
-    codecs = document.get("codecs") or [{}]
+def _chunk_layout(metadata: dict[str, Any]) -> list[Any]:
+    """Return chunk grid and inner chunk shape of array metadata. Compression is ignored: its level may differ."""
+    codecs = metadata.get("codecs") or [{}]
     sharded = codecs[0].get("name") == "sharding_indexed"
     inner = codecs[0]["configuration"].get("chunk_shape") if sharded else None
-    grid = document.get("chunk_grid") or {}
+    grid = metadata.get("chunk_grid") or {}
     return [grid.get("name"), grid.get("configuration", {}).get("chunk_shape"), inner]
 
 
@@ -277,8 +278,8 @@ def _axis(image: ImagePlan) -> int | None:
     return image.slow_axis if image.array.growing is None else image.array.growing
 
 
-def _told(frames: list[dict[str, Any]], axis: int | None) -> tuple[int, int]:
-    """Return how many places have metadata, and how far they reach along `axis`."""
+def _frames_with_metadata(frames: list[dict[str, Any]], axis: int | None) -> tuple[int, int]:
+    """Return the number of frames with metadata, and their extent along `axis`."""
     ends = (frame["storage_index"][axis] + 1 for frame in frames) if axis is not None else ()
     return len(frames), max(ends, default=0)
 
@@ -287,8 +288,8 @@ def _channel(image: ImagePlan) -> int | None:
     return next((i for i, d in enumerate(image.array.dimensions) if d.type == "channel"), None)
 
 
-def _same(path: Path, content: bytes) -> bool:
-    """Whether a file says the same as `content`, however it is written."""
+def _has_content(path: Path, content: bytes) -> bool:
+    """Return whether a file has this content, for JSON in any formatting."""
     if not path.exists():
         return False
     if path.suffix == ".json":

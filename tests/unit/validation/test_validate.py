@@ -157,8 +157,8 @@ def test_what_a_dead_writer_left_is_found(tmp_path: Path) -> None:
     (path / "0" / ".zarr.json.1-2.tmp").write_bytes(b"half")
     (path / ".ome-writers.lock").write_text("{")
     validation = validate(path)
-    assert "temporary file of a writer" in found(validation, "left over")
-    assert "lock of a writer that has ended" in found(validation, "left over")
+    assert "temporary file of the writer" in found(validation, "left over")
+    assert "lock file of a process that has ended" in found(validation, "left over")
     assert all(finding.solved for finding in validation.findings)
 
 

@@ -1,8 +1,7 @@
-"""Datasets that another program has rewritten, and other people's files in a dataset, stay as they are."""
+"""Repair refuses datasets that another program has rewritten, and keeps files of users."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from ome_writers import (
     dims_from_standard_axes,
 )
 from ome_writers.repair import repair
+from support.interrupted import checksums
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ FRAME = np.arange(64, dtype="uint16").reshape(8, 8)
 
 
 def _written(path: Path, **more: Any) -> Path:
-    """Return a dataset of six frames."""
+    """Write a dataset of six frames."""
     dimensions = more.pop("dimensions", dims_from_standard_axes({"t": 6, "y": 8, "x": 8}))
     settings = AcquisitionSettings(root_path=path, dimensions=dimensions, dtype="uint16", **more)
     with create_stream(settings) as stream:
@@ -36,19 +36,14 @@ def _written(path: Path, **more: Any) -> Path:
     return Path(settings.output_path)
 
 
-def _checksums(path: Path) -> dict[str, str]:
-    files = path.rglob("*") if path.is_dir() else path.parent.iterdir()
-    return {str(f): hashlib.md5(f.read_bytes()).hexdigest() for f in files if f.is_file()}
-
-
 def _as_writing(description: str) -> str:
-    """Return OME-XML as a writer has it that has not closed its file yet."""
+    """Return OME-XML with the status before `close`."""
     assert "complete" in description
     return description.replace("complete", "writing")
 
 
 def _by_tifffile(path: Path, **more: Any) -> None:
-    """Rewrite a file with tifffile, as a script does that edits pixels and keeps the description."""
+    """Rewrite a file with tifffile, as scripts do to edit pixels, and keep the ImageDescription."""
     with tifffile.TiffFile(path) as tiff:
         pixels, description = tiff.asarray(), tiff.pages.first.description
     tifffile.imwrite(
@@ -84,47 +79,46 @@ def _with_sub_ifds(path: Path) -> None:
     ],
     ids=["plain", "pages", "deflate", "our-name", "sub-ifds"],
 )
-def test_a_rewritten_tiff_is_refused_untouched(
+def test_rewritten_tiff_is_refused_unchanged(
     tmp_path: Path, rewrite: Callable[[Path], None]
 ) -> None:
-    """A TIFF with our OME-XML and other pages than our engine writes is refused, and no byte changes."""
+    """The OME-XML is from this library, the IFDs are not."""
     path = _written(tmp_path / "x.ome.tiff")
     rewrite(path)
-    before = _checksums(path)
+    before = checksums(path)
     for dry_run in (True, False):
         with pytest.raises((UnsupportedError, OSError), match="rewritten|BigTIFF"):
             repair(path, dry_run=dry_run)
-    assert _checksums(path) == before
+    assert checksums(path) == before
     assert tifffile.imread(path)[3].tolist() == (FRAME + 3).tolist()
 
 
 def _rechunked(path: Path, chunks: tuple[int, ...]) -> None:
-    """Rewrite the array with zarr-python in other chunks, and the root as a writer has it before it closes."""
+    """Rewrite the array with zarr-python in other chunks, and set the status back to writing."""
     zarr = pytest.importorskip("zarr", reason="zarr-python 3 rewrites the array")
     pixels = zarr.open_array(str(path / "0"), mode="r")[...]
     array = zarr.create_array(
         str(path / "0"), data=pixels, chunks=chunks, overwrite=True, dimension_names=["t", "y", "x"]
     )
     assert array.shape == (6, 8, 8)
-    document = json.loads((path / "zarr.json").read_text())
-    document["attributes"]["ome_writers"]["status"] = "writing"
-    (path / "zarr.json").write_text(json.dumps(document))
+    metadata = json.loads((path / "zarr.json").read_text())
+    metadata["attributes"]["ome_writers"]["status"] = "writing"
+    (path / "zarr.json").write_text(json.dumps(metadata))
 
 
 @pytest.mark.parametrize("chunks", [(6, 8, 8), (2, 4, 4), (1, 8, 4)])
-def test_a_rechunked_zarr_is_refused_untouched(tmp_path: Path, chunks: tuple[int, ...]) -> None:
-    """An array whose chunks are not those of the stored settings is refused, and no byte changes."""
+def test_rechunked_zarr_is_refused_unchanged(tmp_path: Path, chunks: tuple[int, ...]) -> None:
     path = _written(tmp_path / "x.ome.zarr")
     _rechunked(path, chunks)
-    before = _checksums(path)
+    before = checksums(path)
     for dry_run in (True, False):
-        with pytest.raises(UnsupportedError, match="another chunks"):
+        with pytest.raises(UnsupportedError, match="chunks in 0/zarr.json differ"):
             repair(path, dry_run=dry_run)
-    assert _checksums(path) == before
+    assert checksums(path) == before
 
 
-def test_files_of_users_stay(tmp_path: Path) -> None:
-    """Names that look temporary are removed only where an engine makes exactly these."""
+def test_files_of_users_are_kept(tmp_path: Path) -> None:
+    """Temporary names are removed only in the folders in which an engine creates them."""
     path = _written(tmp_path / "x.ome.zarr")
     users = [
         ".x.tmp",
@@ -141,13 +135,13 @@ def test_files_of_users_stay(tmp_path: Path) -> None:
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(b"mine")
     removed = {str(finding.path.relative_to(path)) for finding in repair(path).findings}
-    there = {name for name in (*users, *engines) if (path / name).exists()}
+    kept = {name for name in (*users, *engines) if (path / name).exists()}
     assert removed == {*engines, "0/.7.tmp"}
-    assert there == set(users) - {"0/.7.tmp"}
+    assert kept == set(users) - {"0/.7.tmp"}
 
 
-def test_files_of_users_beside_a_set_stay(tmp_path: Path) -> None:
-    """In the folder of a TIFF set only temporary files of its own members are removed."""
+def test_files_of_users_beside_a_set_are_kept(tmp_path: Path) -> None:
+    """In the folder of a TIFF set, only temporary files of its members are removed."""
     dimensions = [
         Dimension(name="p", type="position", coords=["a", "b"]),
         *dims_from_standard_axes({"t": 3, "y": 8, "x": 8}),
