@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ome_writers import UnsupportedError
-from ome_writers_useq.axis_plans import AxisPlan, common_plan
+from ome_writers_useq.axis_plans import AxisPlan, shared_plan
 from ome_writers_useq.channels import channel_axis, channel_indices
 from ome_writers_useq.frame_order import AXES, event_indices, is_nested_loops
 from ome_writers_useq.parsed_sequence import parse_sequence
@@ -62,11 +62,11 @@ class AcquisitionAxes:
 
     def time_plan(self) -> AxisPlan:
         """Return the planned times that all positions have in common."""
-        return self._common_plan("t", lambda loops: loops.time_plan)
+        return self._shared_plan("t", lambda loops: loops.time_plan)
 
     def z_plan(self) -> AxisPlan:
         """Return the planned z values that all positions have in common."""
-        return self._common_plan("z", lambda loops: loops.z_plan)
+        return self._shared_plan("z", lambda loops: loops.z_plan)
 
     def z_values(self, position: int) -> npt.NDArray[np.float64]:
         """Return the z values planned at one item of the position axis (micrometers)."""
@@ -77,7 +77,7 @@ class AcquisitionAxes:
                 return loops.z_plan.values
         return np.empty(0)
 
-    def _common_plan(
+    def _shared_plan(
         self, axis: str, plan_of: Callable[[SequenceLoops], AxisPlan | None]
     ) -> AxisPlan:
         extent = self.sizes[axis]
@@ -94,7 +94,7 @@ class AcquisitionAxes:
             return AxisPlan(extent, None, np.empty(0))
         if extent is None:
             return plans[0] if len(plans) == 1 else AxisPlan(None, None, np.empty(0))
-        return common_plan(plans, extent)
+        return shared_plan(plans, extent)
 
 
 def acquisition_axes(seq: useq.MDASequence) -> AcquisitionAxes:

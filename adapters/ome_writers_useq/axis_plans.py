@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["AxisPlan", "common_plan", "parse_time_plan", "parse_z_plan"]
+__all__ = ["AxisPlan", "parse_time_plan", "parse_z_plan", "shared_plan"]
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -91,8 +91,8 @@ def parse_z_plan(plan: object) -> AxisPlan:
     return AxisPlan(len(values), step if step > 0 else _uniform_step(values), values, relative)
 
 
-def common_plan(plans: Iterable[AxisPlan], extent: int) -> AxisPlan:
-    """Reduce the plans of several positions to what they have in common.
+def shared_plan(plans: Iterable[AxisPlan], extent: int) -> AxisPlan:
+    """Reduce the plans of several positions to what they share.
 
     Plans that differ only in length: the longest one. Plans with the same step and direction: the step. Otherwise
     only the extent.
