@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from ome_writers.repair.dataset import Repair, repair
 from ome_writers.repair.omezarr import plan_of
-from ome_writers.storage.finding import Finding
+from ome_writers.storage import Finding
 
 __all__ = ["Finding", "Repair", "plan_of", "repair"]

@@ -17,7 +17,7 @@ from ome_writers.untrusted import guard_reader
 if TYPE_CHECKING:
     from os import PathLike
 
-    from ome_writers.storage.finding import Finding
+    from ome_writers.storage import Finding
 
 __all__ = ["Repair", "repair"]
 

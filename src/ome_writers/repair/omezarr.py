@@ -19,8 +19,7 @@ from ome_writers.formats.omezarr import (
     read_json_object,
     stored_layout,
 )
-from ome_writers.storage import files
-from ome_writers.storage.finding import Finding
+from ome_writers.storage import Finding, files
 from ome_writers.storage.lock_file import LOCK_NAME, lock_path
 from ome_writers.storage.zarr.array_metadata import array_metadata
 from ome_writers.storage.zarr.array_survey import ArraySurvey, Survey

@@ -1,4 +1,8 @@
-"""Where the pixels go. This room never renders a document and never looks at positions or channels."""
+"""Engines: they write planes to disk, and never render metadata or handle positions and channels.
+
+Other packages import from here, from `storage.zarr`, and from the modules `files`, `positional_io`, `lock_file` and
+`exclusive_lock`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from ome_writers.storage.contract import (
     ArrayTarget,
     Engine,
     EngineStats,
+    Finding,
     LendingEngine,
     Options,
     PatchingEngine,
@@ -20,6 +25,7 @@ __all__ = [
     "Engine",
     "EngineRow",
     "EngineStats",
+    "Finding",
     "LendingEngine",
     "Options",
     "PatchingEngine",

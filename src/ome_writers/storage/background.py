@@ -1,4 +1,4 @@
-"""Threads that finish what `append` began; every error is kept for the caller."""
+"""Worker threads that finish what `append` started. Every error is recorded for the caller."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Background", "available_cpus"]
 
-_MOST_TASKS = 4096  # under way, before `submit` blocks
+_MAX_PENDING_TASKS = 4096
 
 
 def available_cpus() -> int:
@@ -33,7 +33,7 @@ class _Task(NamedTuple):
 
 
 class _Barrier(NamedTuple):
-    """Follows the tasks that it waits for in the queue; `passed` gets an item when they have ended."""
+    """Follows, in the queue, the tasks that it waits for; `passed` gets an item when all of them have ended."""
 
     passed: SimpleQueue[None]
 
@@ -49,29 +49,30 @@ class Background:
     workers
         Number of threads.
     name
-        Prefix of the threads' names.
+        Prefix of the thread names.
+
+    Attributes
+    ----------
+    failures
+        The errors of failed tasks, with the numbers of the frames that were lost. Other tasks still run.
 
     Notes
     -----
-    After a task has failed the others still run: what can be saved is saved. `failures` holds each
-    error with the numbers of the frames that were lost by it.
-
-    A task is handed over by one call of C code, the `put` of the queue, so that KeyboardInterrupt in `submit` leaves
-    it either not submitted or submitted. All bookkeeping is done by the worker threads.
+    A task is submitted by a single call of C code, `SimpleQueue.put`, so that after a KeyboardInterrupt in `submit`
+    it is either submitted or not. Only the worker threads do any bookkeeping.
     """
 
     def __init__(self, workers: int, *, name: str = "ome-writers") -> None:
         self.failures: list[WriteFailure] = []
         self._queue: SimpleQueue[_Task | _Barrier | None] = SimpleQueue()
-        self._dispatching = threading.Lock()  # held by the worker that waits for the next task
-        self._lock = threading.Lock()  # of what follows, never held while waiting
-        self._waiting: dict[
-            Hashable, deque[tuple[int, _Task]]
-        ] = {}  # of those that run: what waits
-        self._dispatched = 0  # number of the last task that was taken from the queue
-        self._under_way: set[int] = set()
-        self._barriers: list[tuple[int, _Barrier]] = []  # each with the last task it waits for
-        self._ended = Condition()
+        self._dispatch_lock = threading.Lock()  # held by the worker that waits for the next task
+        self._lock = threading.Lock()  # guards the attributes below; never held while waiting
+        # by serial key of a running task: the tasks that wait for it
+        self._waiting: dict[Hashable, deque[tuple[int, _Task]]] = {}
+        self._last_dispatched = 0  # number of the last task taken from the queue
+        self._pending: set[int] = set()
+        self._barriers: list[tuple[int, _Barrier]] = []  # each with the last task that it waits for
+        self._task_ended = Condition()
         self._closed = False
         self._threads = [
             threading.Thread(target=self._serve, name=f"{name}-{i}", daemon=True)
@@ -83,7 +84,7 @@ class Background:
     @property
     def depth(self) -> int:
         """Number of tasks that wait or run."""
-        return self._queue.qsize() + len(self._under_way)
+        return self._queue.qsize() + len(self._pending)
 
     def submit(
         self,
@@ -91,19 +92,19 @@ class Background:
         frames: Iterable[int] = (),
         serial_key: Hashable | None = None,
     ) -> None:
-        """Have `task` run; `frames` are the numbers of the frames that are lost if it fails."""
-        self.wait_until_below(_MOST_TASKS)
+        """Run `task` in the background; `frames` are the numbers of the frames that are lost if it fails."""
+        self.wait_until_below(_MAX_PENDING_TASKS)
         if self._closed:
             raise RuntimeError("The background threads have ended; no task can be added.")
         self._queue.put(_Task(task, frames, serial_key))
 
-    def wait_until_below(self, most: int) -> None:
-        """Return when fewer than `most` tasks are under way."""
-        if self.depth >= most:
-            self._ended.wait_for(lambda: self.depth < most)
+    def wait_until_below(self, depth: int) -> None:
+        """Return when fewer than `depth` tasks are pending."""
+        if self.depth >= depth:
+            self._task_ended.wait_for(lambda: self.depth < depth)
 
     def barrier(self) -> None:
-        """Return when every task submitted so far has ended; later ones may still wait."""
+        """Return when every task submitted so far has ended; later ones may still be pending."""
         if not self._closed:
             passed: SimpleQueue[None] = SimpleQueue()
             self._queue.put(_Barrier(passed))
@@ -119,13 +120,13 @@ class Background:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join()
-        self._queue = SimpleQueue()  # without the mark that ended the workers
+        self._queue = SimpleQueue()  # without the None that ended the workers
 
     # ------------------------------------------------------------------ in the workers
 
     def _serve(self) -> None:
         while True:
-            with self._dispatching:
+            with self._dispatch_lock:
                 following = self._next_task()
             if following is None:
                 return
@@ -133,7 +134,7 @@ class Background:
                 following = self._run(*following)
 
     def _next_task(self) -> tuple[int, _Task] | None:
-        """Return the next task that may run now, waiting for it; None when the pool is closed."""
+        """Wait for the next task that may run now and return it; None when the pool is closed."""
         while True:
             item = self._queue.get()
             if item is None:
@@ -141,12 +142,12 @@ class Background:
                 return None
             with self._lock:
                 if isinstance(item, _Barrier):
-                    self._barriers.append((self._dispatched, item))
+                    self._barriers.append((self._last_dispatched, item))
                     self._pass_barriers()
                     continue
-                self._dispatched += 1
-                numbered = (self._dispatched, item)
-                self._under_way.add(self._dispatched)
+                self._last_dispatched += 1
+                numbered = (self._last_dispatched, item)
+                self._pending.add(self._last_dispatched)
                 if item.serial_key is not None:
                     if item.serial_key in self._waiting:
                         self._waiting[item.serial_key].append(numbered)
@@ -155,18 +156,17 @@ class Background:
             return numbered
 
     def _run(self, number: int, task: _Task) -> tuple[int, _Task] | None:
-        """Run a task; return the next of its serial_key."""
+        """Run a task; return the next one with its serial key, which the same thread runs."""
         try:
             task.run()
-        except BaseException as error:  # kept, and raised to the caller by the stream
+        except BaseException as error:  # recorded; the stream raises it to the caller
             self.failures.append(WriteFailure(error, tuple(task.frames)))
         return self._end(number, task.serial_key)
 
     def _end(self, number: int, serial_key: Hashable | None) -> tuple[int, _Task] | None:
-        """Note the end of a task; return the next of its serial_key, which this thread runs then."""
         following = None
         with self._lock:
-            self._under_way.discard(number)
+            self._pending.discard(number)
             if serial_key is not None:
                 if self._waiting[serial_key]:
                     following = self._waiting[serial_key].popleft()
@@ -174,11 +174,11 @@ class Background:
                     del self._waiting[serial_key]
             if self._barriers:
                 self._pass_barriers()
-        self._ended.notify_all()
+        self._task_ended.notify_all()
         return following
 
     def _pass_barriers(self) -> None:
-        oldest = min(self._under_way, default=self._dispatched + 1)
+        oldest = min(self._pending, default=self._last_dispatched + 1)
         waiting = []
         for last, barrier in self._barriers:
             if oldest > last:

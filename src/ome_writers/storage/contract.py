@@ -1,7 +1,7 @@
-"""What every engine promises, and the few words it needs to keep its promise.
+"""The protocol that every storage engine implements, and the types that it uses.
 
-An engine is told, once, which arrays there will be, and then takes planes by (array, index). It knows
-nothing of positions, channels or documents.
+An engine receives its arrays once, at opening, and then writes planes by address: (array, index). It does not know
+positions, channels or metadata.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -21,6 +22,7 @@ __all__ = [
     "ArrayTarget",
     "Engine",
     "EngineStats",
+    "Finding",
     "LendingEngine",
     "Options",
     "PatchingEngine",
@@ -33,11 +35,15 @@ __all__ = [
 class ArrayTarget:
     """One array and the key under which it is stored.
 
-    `key` is a ``/``-separated path below the root of the output: the array's node in a Zarr
-    hierarchy, the file's name in OME-TIFF (several targets may share a file, then they are its
-    series in order). It never leads outside the root.
-    `order` are the index axes, slowest first, as nested loops over them bring the planes; None when they come in
-    another order, or in any.
+    Attributes
+    ----------
+    key
+        A ``/``-separated path below the root of the output: the array's node in a Zarr hierarchy, or the name of an
+        OME-TIFF file. Targets with the same key are the series of one file, in order. Never points outside the root.
+    plan
+        Shape, dtype, chunks and compression.
+    order
+        The index axes, slowest first, if planes arrive in the order of nested loops over them; otherwise None.
     """
 
     key: str
@@ -47,19 +53,18 @@ class ArrayTarget:
 
 @dataclass(frozen=True)
 class Options:
-    """How to write: what the user chose, for all arrays alike.
+    """How to write, for all arrays alike.
 
     Attributes
     ----------
     buffer_bytes
-        The most memory, in bytes, that frames on their way to the disk may take.
+        Maximum memory, in bytes, for frames that are not on disk yet.
     durable
-        True: what a flush has brought to disk survives power loss (fsync), not only the death of the
-        process.
+        Whether flushed data must survive power loss (fsync), and not only the death of the process.
     direct_io
-        True: bypass the page cache where the platform and the engine can.
+        Whether to bypass the page cache where the platform and the engine can.
     memory_bytes, spill
-        For the scratch engine: how much stays in memory (0: all goes to files), and whether more may go to files.
+        Scratch engine only: maximum bytes in memory (0: everything in files), and whether the rest may go to files.
     """
 
     buffer_bytes: int = 256 * 2**20
@@ -71,7 +76,7 @@ class Options:
 
 @dataclass(frozen=True)
 class EngineStats:
-    """What an engine has done so far."""
+    """Progress of an engine."""
 
     frames_written: int = 0
     bytes_written: int = 0
@@ -80,9 +85,9 @@ class EngineStats:
 
 @dataclass(frozen=True)
 class WriteFailure:
-    """An error of a worker, and the numbers of the frames that it kept from the disk.
+    """An error, and the numbers of the frames that are not on disk because of it.
 
-    `repairable` is True if the frames are on disk and no document shows them: `repair` makes them readable.
+    With `repairable` the frames are on disk, but no metadata refers to them: `repair` makes them readable.
     """
 
     error: BaseException
@@ -90,11 +95,30 @@ class WriteFailure:
     repairable: bool = False
 
 
-class Engine(Protocol):
-    """Puts planes on disk.
+@dataclass(frozen=True)
+class Finding:
+    """A problem in a dataset, found by repair or validation.
 
-    `write` is called by one thread at a time; `flush`, `read`, `stats` and `failures` may be called from any
-    thread at any time between opening and `close`; `read` also after `close`.
+    Attributes
+    ----------
+    path
+        The file or directory.
+    what
+        The problem, and what repair does about it, in a few words.
+    solved
+        Whether repair solves it.
+    """
+
+    path: Path
+    what: str
+    solved: bool = True
+
+
+class Engine(Protocol):
+    """Writes planes to disk.
+
+    One thread at a time calls `write`. `flush`, `read`, `stats` and `failures` may be called from any thread between
+    opening and `close`; `read` also after `close`.
     """
 
     def write(
@@ -105,65 +129,64 @@ class Engine(Protocol):
         frame: NDArray[np.generic],
         owned: bool = False,
     ) -> None:
-        """Take frame `number` for the place `index` (storage order, no y, x) of array `array`.
+        """Write frame `number` to `index` (storage order, without y and x) of array `array`.
 
-        `frame` has the dtype and shape of the array's planes: (y, x), or (y, x, samples). When `write`
-        returns the caller may change it, unless `owned` is True: then the engine may keep a reference
-        until the frame is written, and the caller has promised not to touch it. A place may be written
-        again once a `flush` has landed the first frame; the last one stays. Blocks while the memory of
-        `Options.buffer_bytes` is used up.
+        `frame` has the dtype and shape of the array's planes: (y, x), or (y, x, samples). The caller may reuse its
+        memory when `write` returns, unless `owned` is True: then the engine may keep a reference until the frame is
+        written. An index may be written again after a `flush` of the first frame; the last frame is kept.
+        Blocks while `Options.buffer_bytes` are in use.
         """
         ...
 
     def recover(self, number: int) -> bool:
-        """Repair what an exception, such as KeyboardInterrupt, in `write` has left between two steps.
+        """Restore a consistent state after an exception, such as KeyboardInterrupt, during `write`.
 
-        Called by the thread that calls `write`, before the next `write`, `flush` or `close`. All other frames are kept.
-        Return whether frame `number` has to count as taken; if not, its place can be written again.
+        The thread that calls `write` calls this before the next `write`, `flush` or `close`. No other frame is lost.
+        Return whether frame `number` counts as written; if not, its index can be written again.
         """
         ...
 
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Return when all that `write` took before is on disk and other readers see it.
+        """Return when all frames written so far are on disk and visible to other readers.
 
-        `shapes` are the extents that the arrays shall show from now on (only growing axes change).
-        Errors do not surface here: they are kept in `failures`.
+        `shapes` are the shapes that the arrays publish from now on (only growing axes change).
+        Errors are recorded in `failures`, not raised.
         """
         ...
 
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
-        """Return the plane at `index`, whether it is on disk yet or not; zeros when unwritten."""
+        """Return the plane at `index`, from memory or disk; zeros if it has not been written."""
         ...
 
     def put(self, key: str, content: bytes) -> None:
-        """Replace a document below the root, whole or not at all; works after `close` too."""
+        """Replace a metadata file below the root atomically; also possible after `close`."""
         ...
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Bring everything to disk, give every array its final shape, and end all threads.
+        """Write everything to disk, give every array its final shape, and end all threads.
 
-        Never raises for a failed write: that is in `failures`. A second call does nothing.
+        Errors are recorded in `failures`, not raised. A second call does nothing.
         """
         ...
 
     @property
     def failures(self) -> Sequence[WriteFailure]:
-        """Every error of a worker so far, first first."""
+        """All errors so far, oldest first."""
         ...
 
     def stats(self) -> EngineStats:
-        """Return what has been done so far."""
+        """Return the progress so far."""
         ...
 
 
 @runtime_checkable
 class LendingEngine(Engine, Protocol):
-    """An engine that can lend the memory from which it will write."""
+    """An engine that lends buffers which it can write without a copy."""
 
     def lend(self, array: int) -> NDArray[np.generic]:
-        """Return a writable (y, x) plane of the engine's own memory, to be given back by `write`.
+        """Return a writable (y, x) plane in the engine's own memory.
 
-        Giving it back as ``write(..., frame=lent, owned=True)`` copies nothing; `reclaim` returns it unused.
+        The caller returns it with ``write(..., frame=lent, owned=True)``, which copies nothing, or with `reclaim`.
         """
         ...
 
@@ -174,27 +197,27 @@ class LendingEngine(Engine, Protocol):
 
 @runtime_checkable
 class PatchingEngine(Engine, Protocol):
-    """An engine whose documents may be so large that a small change is made in place."""
+    """An engine that can change a few bytes of a large metadata file in place."""
 
     def patch(self, key: str, offset: int, old: bytes, new: bytes) -> None:
-        """Overwrite bytes of a document; does nothing where `old` is not at `offset` (another document is there).
+        """Overwrite `old` at `offset` with `new`; do nothing if other bytes are there.
 
         Raises
         ------
         OSError
-            If the document cannot be read or written.
+            If the file cannot be read or written.
         """
         ...
 
 
 @runtime_checkable
 class TruncatingEngine(Engine, Protocol):
-    """An engine whose documents say of what is in its files how much counts.
+    """An engine whose metadata determines which part of its files is valid.
 
-    Its `close` leaves what the documents still tell of. With the documents that are `put` then, files of their own
-    change over; what several documents tell of stays until `truncate`.
+    `close` keeps everything that the metadata still refers to. `truncate`, after the final metadata was `put`, removes
+    the rest.
     """
 
     def truncate(self) -> None:
-        """Take away what the documents that were put after `close` do not tell of; errors go to `failures`."""
+        """Remove data that the final metadata does not refer to; errors go to `failures`."""
         ...

@@ -1,8 +1,7 @@
-"""How the files of a dataset are written: a bounded number of them open, and past the page cache where that is wanted.
+"""File access of the direct engine: a bounded number of open files, and direct I/O where it is wanted and possible.
 
-The page cache is passed by for disks that are quicker than a copy into it. The system takes such a write only from
-page-aligned memory to an aligned offset, in whole pages. Whatever is not aligned is written as always, and so is
-everything where the platform or the file system cannot.
+Direct I/O bypasses the page cache, for disks that are faster than a copy into it. It requires page-aligned memory,
+an aligned offset and whole pages; all other writes, and platforms without it, use the page cache.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import numpy as np
 
 from ome_writers.storage.file_handles import FileHandles
 from ome_writers.storage.files import make_folders, sync_folder
-from ome_writers.storage.positional_io import open_new, write_apart, write_one
+from ome_writers.storage.positional_io import open_new, write_pieces, write_single
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,19 +28,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Disk"]
 
-_ALIGNED = 4096  # bytes: a multiple of what any disk asks for
+_ALIGNMENT_BYTES = 4096  # a multiple of the sector size of any disk
 _O_DIRECT: int = getattr(os, "O_DIRECT", 0)
 
 
 class Disk:
-    """Writes files; safe to use from any thread.
+    """Writes files; thread-safe.
 
     Attributes
     ----------
     durable
-        Whether new files and `sync` force data to the medium.
+        Whether new files and `sync` call fsync.
     direct_io
-        Whether writes pass by the page cache where they can.
+        Whether writes bypass the page cache where possible.
     use, sync
         See `FileHandles`.
     """
@@ -49,14 +48,12 @@ class Disk:
     def __init__(self, *, durable: bool = False, direct_io: bool = False) -> None:
         self.durable = durable
         self.direct_io = direct_io
-        self._passing = direct_io and _O_DIRECT != 0
+        self._direct_io_works = direct_io and _O_DIRECT != 0
         self._handles = FileHandles(durable=durable)
-        self._aside = FileHandles(
-            durable=False, flags=_O_DIRECT
-        )  # of the same files, past the cache
+        self._direct_handles = FileHandles(durable=False, flags=_O_DIRECT)  # of the same files
         self.use = self._handles.use
         self.sync = self._handles.sync
-        self._changed: set[str] = set()  # folders with names that are not on the medium yet
+        self._changed_folders: set[str] = set()  # contain names that are not synced yet
         self._lock = threading.Lock()
 
     def write(
@@ -66,85 +63,89 @@ class Disk:
         offsets: NDArray[np.int64],
         sizes: NDArray[np.int64],
     ) -> None:
-        """Write pieces into an existing file, as `positional.write_apart`."""
+        """Write pieces into an existing file; see `positional_io.write_pieces`."""
         with self._handles.use(path) as fd:
-            if self._passing and _are_aligned(parts) and not (offsets % _ALIGNED).any():
-                with self._trying(), self._aside.use(path) as aside:
-                    return write_apart(aside, parts, offsets, sizes)
-            return write_apart(fd, parts, offsets, sizes)
+            if (
+                self._direct_io_works
+                and _are_aligned(parts)
+                and not (offsets % _ALIGNMENT_BYTES).any()
+            ):
+                with self._try_direct_io(), self._direct_handles.use(path) as direct_fd:
+                    return write_pieces(direct_fd, parts, offsets, sizes)
+            return write_pieces(fd, parts, offsets, sizes)
 
     def create(self, path: str, content: Piece) -> None:
         """Write a new file."""
-        if self._passing and _are_aligned([content]):
-            with self._trying():
+        if self._direct_io_works and _are_aligned([content]):
+            with self._try_direct_io():
                 return self._create(path, content, _O_DIRECT)
         return self._create(path, content, 0)
 
     def make_folders(self, folder: Path) -> None:
-        """Make a folder and its missing parents; `sync_all` forces their names to the medium."""
-        self.note_names(*map(str, make_folders(folder)))
+        """Create a directory and its missing parents; `sync_all` syncs their names."""
+        self.mark_changed(*map(str, make_folders(folder)))
 
-    def note_names(self, *folders: str) -> None:
-        """Note that folders contain new or other names, for `sync_all`."""
+    def mark_changed(self, *folders: str) -> None:
+        """Have `sync_all` sync these directories: they contain new or renamed entries."""
         if self.durable:
             with self._lock:
-                self._changed.update(folders)
+                self._changed_folders.update(folders)
 
     def sync_all(self) -> None:
-        """Force to the medium, when that was asked for, files and names that changed since the last time."""
+        """Sync all files and directories that changed since the last call, if `durable`."""
         self._handles.sync_all()
         with self._lock:
-            changed, self._changed = self._changed, set()
+            changed, self._changed_folders = self._changed_folders, set()
         for folder in changed:
             sync_folder(folder)
 
     def sync_open(self, fd: int) -> None:
-        """Force an open file to the medium, when that was asked for."""
+        """Sync an open file, if `durable`."""
         if self.durable:
             os.fsync(fd)
 
     @contextmanager
-    def use_alone(self, path: Path) -> Iterator[int]:
-        """Lend the only descriptor that this process has of a file."""
-        self._aside.forget(path)
+    def use_exclusively(self, path: Path) -> Iterator[int]:
+        """Yield the only descriptor that this process has of a file."""
+        self._direct_handles.forget(path)
         with self._handles.use(path) as fd:
             yield fd
 
     def forget(self, path: Path) -> None:
-        """Close a file that will hardly be used again."""
-        self._aside.forget(path)
+        """Close a file that is not expected to be used again."""
+        self._direct_handles.forget(path)
         self._handles.forget(path)
 
     def close(self) -> None:
-        """Close all files; from now on they are opened for as long as they are used."""
-        self._aside.close()
+        """Close all files. From now on each file is closed after its use."""
+        self._direct_handles.close()
         self._handles.close()
 
     def _create(self, path: str, content: Piece, flags: int) -> None:
         fd = open_new(path, flags=flags)
         try:
-            # numpy's arrays are buffers, which its types say from Python 3.12 on only
+            # numpy declares arrays as buffers from Python 3.12 on only
             nbytes = memoryview(content).nbytes  # type: ignore[arg-type]  # see above
-            write_one(fd, content, nbytes, 0)
+            write_single(fd, content, nbytes, 0)
             if self.durable:
                 os.fsync(fd)
         finally:
             os.close(fd)
 
     @contextmanager
-    def _trying(self) -> Iterator[None]:
-        """Go on behind the block, and try no more, if the file system cannot; raise what else has happened."""
+    def _try_direct_io(self) -> Iterator[None]:
+        """Continue after the block, and disable direct I/O, if the file system does not support it."""
         try:
             yield
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
                 raise
-            self._passing = False
+            self._direct_io_works = False
 
 
 def _are_aligned(parts: Sequence[Piece]) -> bool:
     for part in parts:
         memory = np.frombuffer(part, np.uint8)
-        if memory.nbytes % _ALIGNED or memory.ctypes.data % _ALIGNED:
+        if memory.nbytes % _ALIGNMENT_BYTES or memory.ctypes.data % _ALIGNMENT_BYTES:
             return False
     return True

@@ -1,4 +1,4 @@
-"""Locks are taken here: whole at once, by one process at a time, also in place of one whose process has ended."""
+"""Acquire and release lock files: atomically, by one process at a time, also in place of a stale lock."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ome_writers.storage.lock_file import (
     is_part_of_lock,
     lock_content,
     locked_error,
-    look,
     read_lock,
+    read_lock_and_owner,
     retry_while_open,
     sibling_path,
 )
@@ -29,31 +29,29 @@ if TYPE_CHECKING:
 
 __all__ = ["Lock", "acquire", "hold_claim", "remove_attempts"]
 
-_TRIES = 20
-_PAUSE_S = 0.02
+_MAX_ATTEMPTS = 20
+_PARTIAL_WRITE_WAIT_S = 0.02
 
 
 @dataclass(frozen=True)
 class Lock:
-    """A lock that this process holds.
+    """A lock held by this process.
 
     Attributes
     ----------
     path
         The lock file.
     replaced
-        The content of the lock of an ended process that it replaced; None if there was none.
+        The content of the stale lock that it replaced; None if there was none.
     """
 
     path: Path
     replaced: bytes | None
 
     def release(self, *, restore: bool = False) -> None:
-        """Remove the lock; `restore` puts back the one that it replaced, as evidence for the next who comes."""
-        if (
-            read_lock(self.path) != lock_content()
-        ):  # removed by the user, and taken by another process since
-            return
+        """Remove the lock; with `restore`, put back the stale lock that it replaced, for the next process."""
+        if read_lock(self.path) != lock_content():
+            return  # the user has removed it, and another process has acquired it since
         if restore and self.replaced is not None:
             self.path.write_bytes(self.replaced)
         else:
@@ -61,28 +59,28 @@ class Lock:
 
 
 def acquire(lock: Path, output: Path) -> Lock:
-    """Make a lock, in place of one whose process has ended; of several who try, one succeeds.
+    """Acquire a lock, in place of a stale one if necessary. Of several concurrent attempts, one succeeds.
 
     Raises
     ------
     OutputLockedError
         If another process, or another thread, holds it.
     FileNotFoundError
-        If the folder of the lock does not exist.
+        If the directory of the lock does not exist.
     """
     replaced = None
-    for _ in range(_TRIES):
+    for _ in range(_MAX_ATTEMPTS):
         try:
             _create(lock)
         except FileExistsError:
-            content, owner = look(lock)
+            content, owner = read_lock_and_owner(lock)
             if owner is not None:
                 raise locked_error(lock, output, owner) from None
             if content is not None and _remove_stale(lock, content, output):
                 replaced = content
         else:
             return Lock(lock, replaced)
-    raise OutputLockedError(f"{output} is being claimed by several processes. Try again.")
+    raise OutputLockedError(f"{output}: several processes are acquiring its lock. Try again.")
 
 
 @contextmanager
@@ -94,7 +92,7 @@ def hold_claim(output: Path) -> Iterator[Lock]:
     OutputLockedError
         If another process holds it.
     OSError
-        If it cannot be made.
+        If the claim cannot be written.
     """
     claim = acquire(sibling_path(output, "claim"), output)
     try:
@@ -104,22 +102,23 @@ def hold_claim(output: Path) -> Iterator[Lock]:
 
 
 def remove_attempts(lock: Path, names: list[str]) -> None:
-    """Remove, of files beside `lock`, those with which processes tried to take it and were killed.
+    """Remove files that killed processes left beside `lock` when they tried to acquire it.
 
-    To be called by the holder of the lock, or of the claim that protects it.
+    `names` are the file names in its directory. Only the holder of the lock, or of the claim that protects it, may
+    call this.
     """
     for name in names:
         if name == lock.name or not is_part_of_lock(name, lock.name):
             continue
         path, pid = lock.with_name(name), attempt_pid(name)
-        content, owner = look(path)
+        content, owner = read_lock_and_owner(path)
         if (pid and not is_running(pid)) or (owner is None and (content or not pid)):
             with suppress(OSError):
                 path.unlink(missing_ok=True)
 
 
 def _create(lock: Path) -> None:
-    """Make the lock with all its content at once; FileExistsError if there is one."""
+    """Create the lock with its complete content; FileExistsError if it exists."""
     attempt = lock.with_name(f"{lock.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         attempt.write_bytes(lock_content())
@@ -130,13 +129,13 @@ def _create(lock: Path) -> None:
 
 def _publish(attempt: Path, lock: Path) -> None:
     if os.name == "nt":
-        retry_while_open(lambda: os.rename(attempt, lock))  # which never replaces a file there
+        retry_while_open(lambda: os.rename(attempt, lock))  # on Windows it never replaces a file
         return
     try:
         os.link(attempt, lock)
     except FileExistsError:
         raise
-    except OSError:  # a file system where each file has one name
+    except OSError:  # a file system without hard links
         fd = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         try:
             with os.fdopen(fd, "wb") as file:
@@ -147,21 +146,20 @@ def _publish(attempt: Path, lock: Path) -> None:
 
 
 def _remove_stale(lock: Path, content: bytes, output: Path) -> bool:
-    """Remove a lock if its content is still `content`; return whether that was so.
+    """Remove a lock if its content is still `content`; return whether it was.
 
-    Between a look at a file and its removal another process may replace it. So only one process at a time may remove
-    a lock of this content: the one that holds a lock named after the content.
+    Another process could replace the lock between the check and the removal. Therefore only the holder of a second
+    lock, named after the content, may remove a lock with this content.
     """
-    if not content.endswith(
-        b"}"
-    ):  # where `_publish` has to write in two steps, it may be being written
-        time.sleep(_PAUSE_S)
+    # Incomplete JSON: `_publish` may be writing it now, on a file system without hard links.
+    if not content.endswith(b"}"):
+        time.sleep(_PARTIAL_WRITE_WAIT_S)
     digest = hashlib.sha256(content).hexdigest()[:16]
-    turn = acquire(lock.with_name(f"{lock.name}.{digest}"), output)
+    removal = acquire(lock.with_name(f"{lock.name}.{digest}"), output)
     try:
-        same = read_lock(lock) == content
-        if same:
+        unchanged = read_lock(lock) == content
+        if unchanged:
             retry_while_open(lambda: lock.unlink(missing_ok=True))
-        return same
+        return unchanged
     finally:
-        turn.release()
+        removal.release()

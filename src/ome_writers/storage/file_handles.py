@@ -1,4 +1,4 @@
-"""A bounded number of open files, for any number that are written."""
+"""A cache of open files: bounded, for any number of files that are written."""
 
 from __future__ import annotations
 
@@ -17,29 +17,24 @@ if TYPE_CHECKING:
 
 __all__ = ["FileHandles"]
 
-_MOST_OPEN = 128
+_MAX_OPEN_FILES = 128
 
 
 class FileHandles:
-    """Keeps the files used last open; safe to use from any thread.
+    """Keeps the most recently used files open; thread-safe.
 
     Parameters
     ----------
     durable
-        Whether `sync` forces data to the medium, or does nothing.
+        Whether `sync` and `sync_all` call fsync, or do nothing.
     flags
-        With what files are opened besides, as for `os.open`.
-
-    Attributes
-    ----------
-    durable
-        As the parameter.
+        Additional flags for `os.open`.
     """
 
     def __init__(self, *, durable: bool, flags: int = 0) -> None:
-        self._flags = flags
         self.durable = durable
-        self._most = _MOST_OPEN
+        self._flags = flags
+        self._max_open = _MAX_OPEN_FILES
         self._lock = new_lock()
         self._open: OrderedDict[Path, int] = OrderedDict()
         self._users: dict[Path, int] = {}
@@ -47,9 +42,9 @@ class FileHandles:
 
     @contextmanager
     def use(self, path: Path, *, create: bool = False, writing: bool = True) -> Iterator[int]:
-        """Lend the descriptor of `path`, open for reading and writing.
+        """Yield the descriptor of `path`, open for reading and writing.
 
-        Without `writing` there will be nothing to sync; `create` makes a file that is not there.
+        Pass ``writing=False`` if nothing needs a sync afterwards; `create` creates a missing file.
         """
         with self._lock:
             fd = self._open.get(path)
@@ -66,10 +61,10 @@ class FileHandles:
                 self._users[path] -= 1
                 if not self._users[path]:
                     del self._users[path]
-                self._close_surplus(self._most)
+                self._close_idle(self._max_open)
 
     def sync(self, path: Path) -> None:
-        """Force one file to the medium, when that was asked for."""
+        """Sync one file, if `durable`."""
         if self.durable:
             with self.use(path, writing=False) as fd:
                 os.fsync(fd)
@@ -77,7 +72,7 @@ class FileHandles:
                 self._unsynced.discard(path)
 
     def sync_all(self) -> None:
-        """Force every file that was used since the last time to the medium, when that was asked for."""
+        """Sync every file that was written since the last call, if `durable`."""
         with self._lock:
             unsynced, self._unsynced = self._unsynced, set()
         for path in unsynced:
@@ -85,19 +80,19 @@ class FileHandles:
                 os.fsync(fd)
 
     def forget(self, path: Path) -> None:
-        """Close a file that will hardly be used again."""
+        """Close a file that is not expected to be used again."""
         with self._lock:
             if path in self._open and path not in self._users:
                 os.close(self._open.pop(path))
 
     def close(self) -> None:
-        """Close all files; from now on `use` opens them for as long as they are used."""
-        self._most = 0
+        """Close all files. From now on `use` closes each file after its block."""
+        self._max_open = 0
         with self._lock:
-            self._close_surplus(0)
+            self._close_idle(0)
 
-    def _close_surplus(self, most: int) -> None:
-        surplus = len(self._open) - most
+    def _close_idle(self, max_open: int) -> None:
+        surplus = len(self._open) - max_open
         if surplus > 0:
             idle = (path for path in self._open if path not in self._users)
             for path in list(islice(idle, surplus)):

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, on every platform, and never outside the output."""
+"""Atomic writes, renames, fsync and safe paths on every platform."""
 
 from __future__ import annotations
 
@@ -27,58 +27,55 @@ __all__ = [
     "temporary_target",
 ]
 
-_TRIES = 20  # Windows refuses to replace a file while somebody reads it; readers are quick
-_PAUSE = 0.01  # seconds between tries
-_NAME_BYTES = 200  # of the name go into the temporary one: file systems take 255 in all
-_LEFTOVER = re.compile(
-    r"\..+\.tmp"  # `replace` here, the chunk files of the direct engine, and the folder for zarr-python's
-    r"|.+\.__lock"  # tensorstore's
-    r"|.+\.[0-9a-f]{32}\.partial"  # zarr-python's
-)
-
-
+# Windows refuses to replace a file while another process reads it.
+_MAX_RENAME_ATTEMPTS = 20
+_RENAME_RETRY_INTERVAL_S = 0.01
+_MAX_NAME_BYTES = 200  # of the target's name in a temporary name: file systems allow 255
 _TEMPORARY = re.compile(
-    r"\.(.+)\.[0-9]+-[0-9]+\.tmp"  # `replace` here: the process and thread that replace a document
+    r"\..+\.tmp"  # `atomic_write`, chunk files of the direct engine, the staging directory for zarr-python
+    r"|.+\.__lock"  # tensorstore
+    r"|.+\.[0-9a-f]{32}\.partial"  # zarr-python
+)
+_TEMPORARY_OF_TARGET = re.compile(
+    r"\.(.+)\.[0-9]+-[0-9]+\.tmp"  # `atomic_write`: process and thread
     r"|\.([0-9]+)\.tmp"  # chunks and shards of the direct engine
     r"|([0-9]+|zarr\.json)\.__lock"  # tensorstore
     r"|([0-9]+|zarr\.json)\.[0-9a-f]{32}\.partial"  # zarr-python
-    r"|\.(stage)\.tmp"  # the folder of zarr-python's engine
+    r"|\.(stage)\.tmp"  # the staging directory for zarr-python
 )
 
 
 def atomic_write(path: Path, content: bytes, *, durable: bool = False) -> None:
-    """Put `content` at `path`: who reads sees the old file or the new one, never a part.
+    """Create or replace the file at `path`: readers see the old content or the new, never a part of it.
 
-    Where `path` is a symbolic link the link is replaced, not what it points to.
+    Creates missing parent directories. A symbolic link at `path` is replaced, not followed.
 
     Parameters
     ----------
-    path
-        Missing folders are made.
-    content
-        The whole file.
+    path, content
+        The file and its complete content.
     durable
-        Whether it shall survive power loss when this returns.
+        Whether the file survives power loss when this returns.
 
     Raises
     ------
     OSError
-        If that was not possible; the old file is still there then, and nothing else.
+        If the file could not be written. The old file is unchanged, and no temporary file is left.
     """
     changed = {path.parent, *make_folders(path.parent)}
-    stem = path.name.encode()[:_NAME_BYTES].decode(errors="ignore")
-    beside = path.with_name(f".{stem}.{os.getpid()}-{threading.get_ident()}.tmp")
+    stem = path.name.encode()[:_MAX_NAME_BYTES].decode(errors="ignore")
+    temporary = path.with_name(f".{stem}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
-        beside.unlink(missing_ok=True)  # left by a crash, or a link that somebody put there
-        with beside.open("xb") as file:
+        temporary.unlink(missing_ok=True)  # left by a crash, or a link that was put there
+        with temporary.open("xb") as file:
             file.write(content)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        rename(beside, path)
+        rename(temporary, path)
     except BaseException:
-        with suppress(OSError):  # the first error is the one that tells
-            beside.unlink(missing_ok=True)
+        with suppress(OSError):  # keep the original error
+            temporary.unlink(missing_ok=True)
         raise
     if durable:
         for folder in changed:
@@ -86,7 +83,7 @@ def atomic_write(path: Path, content: bytes, *, durable: bool = False) -> None:
 
 
 def make_folders(folder: Path) -> list[Path]:
-    """Make `folder` and its missing parents; return the folders that contain a new name and are not synced."""
+    """Create `folder` and its missing parents; return the directories with new entries, which are not synced."""
     changed = []
     missing = folder
     while not missing.exists():
@@ -97,43 +94,43 @@ def make_folders(folder: Path) -> list[Path]:
 
 
 def path_below(root: Path, key: str) -> Path:
-    """Return where the ``/``-separated `key` lies below `root`.
+    """Return the path of the ``/``-separated `key` below `root`.
 
     Raises
     ------
     PermissionError
-        If it leads out of `root`, by its words or over a symbolic link.
+        If the key leads out of `root`, or through a symbolic link.
     """
     path = root
-    for word in key.split("/"):
-        if word in ("", ".", "..") or "\\" in word or (os.name == "nt" and ":" in word):
-            raise PermissionError(f"{key!r} does not name a file below {root}.")
-        path = path / word
+    for name in key.split("/"):
+        if name in ("", ".", "..") or "\\" in name or (os.name == "nt" and ":" in name):
+            raise PermissionError(f"{key!r} is not the name of a file below {root}.")
+        path = path / name
         if path.is_symlink():
             raise PermissionError(
-                f"{path} is a symbolic link; nothing is read or written through it."
+                f"{path}: refusing to read or write through a symbolic link. Replace the link by the file."
             )
     return path
 
 
 def is_temporary(name: str) -> bool:
-    """Whether `name` is that of a temporary file or folder of an engine: of no use once its writer is gone."""
-    return _LEFTOVER.fullmatch(name) is not None
+    """Whether a file or directory of this name is temporary: useless once its writer has ended."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def temporary_target(name: str) -> str | None:
-    """Return the name of the file that a temporary one was to become; None if no engine makes such a name.
+    """Return the final name of the file with this temporary name; None if no engine uses such a name.
 
-    A number is a chunk or shard. Whether it is one of ours is known only by the folder that it is in.
+    A number is the name of a chunk or shard. The caller checks the directory: other software may use the same name.
     """
-    found = _TEMPORARY.fullmatch(name)
-    return next((group for group in found.groups() if group), None) if found else None
+    match = _TEMPORARY_OF_TARGET.fullmatch(name)
+    return next((group for group in match.groups() if group), None) if match else None
 
 
 def sync_folder(folder: Path | str) -> None:
-    """Force the names in `folder` to the medium, where the platform can."""
+    """Sync the entries of a directory, where the platform supports it."""
     if os.name == "nt":
-        return  # folders cannot be opened there; the file system journals names itself
+        return  # directories cannot be opened; NTFS journals their entries
     fd = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(fd)
@@ -142,7 +139,7 @@ def sync_folder(folder: Path | str) -> None:
 
 
 def sync_folders(folder: Path, top: Path) -> None:
-    """Force the names in `folder`, and in the folders above it up to `top`, to the medium."""
+    """Sync the entries of `folder` and of its parents up to `top`."""
     for each in (folder, *folder.parents):
         sync_folder(each)
         if each == top:
@@ -150,9 +147,9 @@ def sync_folders(folder: Path, top: Path) -> None:
 
 
 def sync_files(files: Iterable[Path], root: Path) -> None:
-    """Force files, and the names of the folders from them up to `root`, to the medium.
+    """Sync files, and the entries of their parent directories up to `root`.
 
-    Files and folders that do not exist are skipped: a chunk of zeros has no file.
+    Skips missing files and directories: a chunk of zeros has no file.
     """
     folders = {root}
     for path in files:
@@ -168,14 +165,14 @@ def sync_files(files: Iterable[Path], root: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Force every file below `folder` to the medium: for libraries that cannot do it themselves."""
+    """Sync every file below `folder`, for libraries that do not sync."""
     files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     sync_files(files, folder)
 
 
 def sync_file(path: Path) -> None:
-    """Force the content of a file to the medium."""
-    # Windows syncs only what is open for writing
+    """Sync the content of a file."""
+    # Windows syncs only files that are open for writing
     fd = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(fd)
@@ -184,12 +181,12 @@ def sync_file(path: Path) -> None:
 
 
 def rename(source: Path | str, target: Path | str) -> None:
-    """Rename a file to where another may be; on Windows, wait for readers of that one to be done."""
-    for rest in reversed(range(_TRIES)):
+    """Rename a file and replace an existing one; on Windows, retry while another process has that one open."""
+    for remaining in reversed(range(_MAX_RENAME_ATTEMPTS)):
         try:
             os.replace(source, target)
             return
         except PermissionError:
-            if os.name != "nt" or not rest:
+            if os.name != "nt" or not remaining:
                 raise
-            time.sleep(_PAUSE)
+            time.sleep(_RENAME_RETRY_INTERVAL_S)

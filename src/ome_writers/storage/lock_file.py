@@ -1,8 +1,8 @@
-"""Locks of an output path: files that name the process that holds them, made whole by one process at a time.
+"""Lock files of an output path: they name the process that holds the lock.
 
-``.NAME.claim`` beside the output is held while the path is looked at, moved or created: by a stream that begins, and
-by repair. It comes first: no other process changes the path while it is held. The lock, in the folder of
-the output or beside its file, is held by the stream from then until `close`; it shows others who writes.
+The claim, ``.NAME.claim`` beside the output, is held by repair, and by a stream while it inspects, moves or creates
+the output: no other process changes the path meanwhile. The lock, inside an output directory or beside an output
+file, is held by the stream from then until `close`. The claim is always acquired before the lock.
 """
 
 from __future__ import annotations
@@ -35,36 +35,36 @@ __all__ = [
     "lock_owner",
     "lock_path",
     "locked_error",
-    "look",
     "read_lock",
+    "read_lock_and_owner",
     "retry_while_open",
     "sibling_path",
 ]
 
 LOCK_NAME = ".ome-writers.lock"
 
-_MAX_NAME_BYTES = 150  # of an output's name in a name beside it: file systems take 255 in all
+_MAX_NAME_BYTES = 150  # of the output's name in the name of a lock: file systems allow 255
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
 if os.name == "nt":
     _ABSENT.add(errno.EINVAL)  # ERROR_INVALID_NAME, also of names that are too long
-_TRIES = 20
-_PAUSE_S = 0.02
+_MAX_ATTEMPTS = 20
+_RETRY_INTERVAL_S = 0.02
 _ATTEMPT = re.compile(r"(?:\.[0-9a-f]{16})*(?:\.[0-9]{1,20}-[0-9]{1,20}\.tmp)?")
 _PID = re.compile(r"\.([0-9]{1,20})-[0-9]{1,20}\.tmp$")
 
 
-def sibling_path(output: Path, ending: str) -> Path:
-    """Return the hidden name beside an output with which this library marks it; long names are cut."""
+def sibling_path(output: Path, suffix: str) -> Path:
+    """Return the hidden path beside an output with this suffix, for its locks; long names are shortened."""
     name = output.name
     encoded = os.fsencode(name)
     if len(encoded) > _MAX_NAME_BYTES:
         name = encoded[: _MAX_NAME_BYTES - 20].decode(errors="ignore")
         name += f"-{hashlib.sha256(encoded).hexdigest()[:16]}"
-    return output.with_name(f".{name}.{ending}")
+    return output.with_name(f".{name}.{suffix}")
 
 
 def lock_path(output: Path, *, folder: bool) -> Path:
-    """Return the path of the lock of an output: inside a folder, beside a file."""
+    """Return the path of an output's lock: inside a directory, beside a file."""
     return output / LOCK_NAME if folder else sibling_path(output, "lock")
 
 
@@ -77,7 +77,7 @@ def lock_content() -> bytes:
 
 
 class LockOwner(NamedTuple):
-    """The process that holds a lock; `pid` is 0 if the lock cannot be understood."""
+    """The process that holds a lock; `pid` is 0 if the content of the lock is not valid."""
 
     pid: int
     host: str
@@ -89,35 +89,35 @@ class LockOwner(NamedTuple):
 
 
 def lock_owner(lock: Path) -> LockOwner | None:
-    """Return the process that holds a lock; None if there is no lock, or its process has ended.
+    """Return the process that holds a lock; None if there is no lock, or it is stale.
 
-    What cannot be checked counts as held: a lock of another host, one that may not be read, and JSON that does not
-    name a process. A torn lock, which is not JSON, is what a crash left.
+    A lock is stale if its process has ended, or if it is not JSON (torn by a crash). A lock that cannot be checked
+    counts as held: from another host, unreadable, or JSON that does not name a process.
     """
-    return look(lock)[1]
+    return read_lock_and_owner(lock)[1]
 
 
 def locked_error(lock: Path, output: Path, owner: LockOwner) -> OutputLockedError:
-    """Return the error for an output that a process holds by a lock."""
+    """Return the error for an output whose lock another process holds."""
     return OutputLockedError(
-        f"{output} is being written by {owner}. Wait for its end, or, if that process does not exist any more, "
+        f"{output} is being written by {owner}. Wait until it has finished. If that process no longer exists, "
         f"remove {lock}."
     )
 
 
 def is_part_of_lock(name: str, lock: str) -> bool:
-    """Whether `name` is that of a lock, or of a file with which a process tries to take it."""
+    """Whether a file of this name is the lock, or belongs to an attempt to acquire it."""
     return name.startswith(lock) and _ATTEMPT.fullmatch(name, len(lock)) is not None
 
 
 def attempt_pid(name: str) -> int:
-    """Return the process that the name of a file with which it tries to take a lock contains; 0 if there is none."""
+    """Return the process ID in the name of a file of an attempt to acquire a lock; 0 if there is none."""
     match = _PID.search(name)
     return int(match[1]) if match else 0
 
 
-def look(lock: Path) -> tuple[bytes | None, LockOwner | None]:
-    """Return the content of a lock, None if there is no lock, and the process that holds it."""
+def read_lock_and_owner(lock: Path) -> tuple[bytes | None, LockOwner | None]:
+    """Return the content of a lock (None if there is no lock) and the process that holds it."""
     try:
         content = read_lock(lock)
     except (OSError, InvalidFileError) as error:
@@ -144,7 +144,7 @@ def read_lock(lock: Path) -> bytes | None:
 
 
 def _owner(lock: Path, content: bytes) -> LockOwner | None:
-    """Return the process that a lock names; None if it has ended, or the lock is torn."""
+    """Return the process that a lock names; None if it has ended, or if the lock is torn."""
     try:
         document = parse_json(content, lock)
     except InvalidFileError:
@@ -154,9 +154,9 @@ def _owner(lock: Path, content: bytes) -> LockOwner | None:
     owner = document if isinstance(document, dict) else {}
     pid, host, start = owner.get("pid"), owner.get("host"), owner.get("start")
     if type(pid) is not int or type(host) is not str or not isinstance(start, (str, type(None))):
-        return LockOwner(0, f"{lock.name} does not name one: {content[:40]!r}")
+        return LockOwner(0, f"{lock.name} does not name a process: {content[:40]!r}")
     if host == socket.gethostname():
-        # locks of earlier versions have no start; this process has made none of these
+        # locks of earlier versions have no start time; this process did not create them
         own = start is None and pid == os.getpid()
         if own or not is_running(pid, start or ""):
             return None
@@ -164,12 +164,12 @@ def _owner(lock: Path, content: bytes) -> LockOwner | None:
 
 
 def retry_while_open(operation: Callable[[], T]) -> T:
-    """Do something to a file that others may have open for a moment, which Windows refuses until they close it."""
-    for rest in reversed(range(_TRIES if os.name == "nt" else 1)):
+    """Call `operation`; on Windows, retry while another process has the file open."""
+    for remaining in reversed(range(_MAX_ATTEMPTS if os.name == "nt" else 1)):
         try:
             return operation()
         except PermissionError:
-            if not rest:
+            if not remaining:
                 raise
-            time.sleep(_PAUSE_S)
+            time.sleep(_RETRY_INTERVAL_S)
     raise AssertionError

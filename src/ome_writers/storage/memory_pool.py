@@ -1,4 +1,4 @@
-"""Page-aligned memory for frames on their way to the disk, within a budget; nothing is allocated a frame."""
+"""Page-aligned memory for frames on their way to disk, within a budget and reused: no allocation per frame."""
 
 from __future__ import annotations
 
@@ -17,116 +17,121 @@ if TYPE_CHECKING:
 
 __all__ = ["MemoryPool"]
 
-_PATIENCE = 0.02  # seconds between looks when memory is short; a release wakes earlier
-# bytes that may be lent before `acquire` hopes for a buffer that is on its way back
-_WARM = 16 * 2**20
-_HOPE = 0.001  # seconds: such a buffer is warm in the cache, and new memory costs a fault a page
+_POLL_INTERVAL_S = 0.02  # while memory is short; a release wakes waiting threads earlier
+# Above this many bytes in use, `acquire` waits briefly for a buffer to be released: a reused buffer is warm in the
+# cache, and new memory costs a page fault per page.
+_REUSE_THRESHOLD_BYTES = 16 * 2**20
+_REUSE_WAIT_S = 0.001
 
 
 class MemoryPool:
-    """Lends page-aligned buffers and counts what is lent.
+    """Hands out page-aligned buffers and counts the bytes in use; thread-safe.
 
     Parameters
     ----------
     budget
-        The most bytes that are lent or kept for reuse. One buffer besides the loans is always granted, however large.
+        Maximum bytes in use or kept for reuse. One buffer in addition to the lent ones is always granted, however
+        large.
     relieve
-        Called (without any lock held) when the budget is used up; it should bring some lent buffer on its way
-        back, and must not wait for one.
-    loans
-        Returns the bytes that callers fill at this moment: they cannot come back while `append` waits for memory.
+        Called, without any lock held, when the budget is used up. It should cause a buffer to be released soon, and
+        must not wait for that.
+    lent_bytes
+        Returns the bytes that callers are filling now. They cannot be released while `append` waits for memory.
     """
 
     def __init__(
-        self, budget: int, relieve: Callable[[], None], loans: Callable[[], int] = lambda: 0
+        self, budget: int, relieve: Callable[[], None], lent_bytes: Callable[[], int] = lambda: 0
     ) -> None:
         self._budget = budget
         self._relieve = relieve
-        self._loans = loans
-        self._free: dict[int, list[NDArray[np.uint8]]] = {}
+        self._lent_bytes = lent_bytes
+        self._free: dict[int, list[NDArray[np.uint8]]] = {}  # by size
         self._used = 0
         self._lock = new_lock()
         self._released = Condition()
 
-    def prepare(self, nbytes: int, pieces: int) -> None:
-        """Have up to `pieces` buffers of `nbytes` ready: who takes one need not wait for the system to make it."""
-        for _ in range(min(pieces, self._budget // nbytes)):
-            buffer = np.frombuffer(_memory(nbytes), dtype=np.uint8)
+    def prepare(self, nbytes: int, count: int) -> None:
+        """Allocate up to `count` buffers of `nbytes` in advance."""
+        for _ in range(min(count, self._budget // nbytes)):
+            buffer = np.frombuffer(_allocate(nbytes), dtype=np.uint8)
             buffer[:: mmap.PAGESIZE] = 0
             with self._lock:
                 self._free.setdefault(nbytes, []).append(buffer)
 
     def acquire(
-        self, nbytes: int, waiting: Callable[[int], None] | None = None
+        self, nbytes: int, on_wait: Callable[[int], None] | None = None
     ) -> NDArray[np.uint8]:
-        """Return a buffer of `nbytes`, its content undefined. Blocks while the budget is used up.
+        """Return a buffer of `nbytes` with undefined content. Blocks while the budget is used up.
 
-        For a loan `waiting` is called, with the bytes in use, now and then while this blocks; what it raises ends this.
+        Pass `on_wait` for a buffer to be lent to a caller: it is called repeatedly while this blocks, with the bytes
+        in use, and may raise to end the wait.
         """
-        if self._used + nbytes > _WARM and not self._free.get(nbytes):
-            self._released.wait_for(lambda: bool(self._free.get(nbytes)), _HOPE)
-        self.reserve(nbytes, waiting)
+        if self._used + nbytes > _REUSE_THRESHOLD_BYTES and not self._free.get(nbytes):
+            self._released.wait_for(lambda: bool(self._free.get(nbytes)), _REUSE_WAIT_S)
+        self.reserve(nbytes, on_wait)
         with self._lock:
             if self._free.get(nbytes):
                 return self._free[nbytes].pop()
             self._shrink(nbytes)
-        return np.frombuffer(_memory(nbytes), dtype=np.uint8)
+        return np.frombuffer(_allocate(nbytes), dtype=np.uint8)
 
     def release(self, buffer: NDArray[np.uint8]) -> None:
-        """Take a buffer back."""
+        """Take a buffer back for reuse."""
         with self._lock:
             self._free.setdefault(buffer.nbytes, []).append(buffer)
         self.unreserve(buffer.nbytes)
 
-    def reserve(self, nbytes: int, waiting: Callable[[int], None] | None = None) -> None:
-        """Count `nbytes` of somebody else's memory as lent. Blocks while the budget is used up."""
+    def reserve(self, nbytes: int, on_wait: Callable[[int], None] | None = None) -> None:
+        """Count `nbytes` of memory from elsewhere as in use. Blocks while the budget is used up."""
         while True:
             with self._lock:
-                if self._fits(nbytes, loan=waiting is not None):
+                if self._fits(nbytes, lending=on_wait is not None):
                     self._used += nbytes
                     return
             self._relieve()
-            if waiting is not None:
-                waiting(self._used)
-            self._released.wait_for(lambda: self._fits(nbytes, loan=waiting is not None), _PATIENCE)
+            if on_wait is not None:
+                on_wait(self._used)
+            self._released.wait_for(
+                lambda: self._fits(nbytes, lending=on_wait is not None), _POLL_INTERVAL_S
+            )
 
     def unreserve(self, nbytes: int) -> None:
-        """Take back what `reserve` counted."""
+        """Undo `reserve`."""
         with self._lock:
             self._used -= nbytes
         self._released.notify_all()
 
     def set_used(self, used: int) -> None:
-        """Count `used` bytes as lent: an exception has ended `acquire` or `release` between two steps."""
+        """Correct the bytes in use, after an exception interrupted `acquire` or `release`."""
         with self._lock:
             self._used = used
         self._released.notify_all()
 
     def clear(self) -> None:
-        """Give the memory that is kept for reuse back to the system."""
+        """Free the memory that is kept for reuse."""
         with self._lock:
             self._free.clear()
 
-    def _fits(self, nbytes: int, *, loan: bool) -> bool:
+    def _fits(self, nbytes: int, *, lending: bool) -> bool:
         if self._used + nbytes <= self._budget:
             return True
-        return not self._used if loan else self._used <= self._loans()
+        return not self._used if lending else self._used <= self._lent_bytes()
 
     def _shrink(self, nbytes: int) -> None:
-        """Drop kept buffers of other sizes until a new one of `nbytes` fits the budget."""
-        kept = sum(size * len(buffers) for size, buffers in self._free.items())
+        """Drop free buffers of other sizes until a new one of `nbytes` fits the budget."""
+        free_bytes = sum(size * len(buffers) for size, buffers in self._free.items())
         for size in list(self._free):
-            while self._free[size] and self._used + kept > self._budget:
+            while self._free[size] and self._used + free_bytes > self._budget:
                 self._free[size].pop()
-                kept -= size
+                free_bytes -= size
 
 
-def _memory(nbytes: int) -> mmap.mmap:
-    """Return new page-aligned memory of our own, in huge pages where there are some: its first use costs half then."""
+def _allocate(nbytes: int) -> mmap.mmap:
+    """Return new page-aligned memory, in huge pages where available: they halve the cost of its first use."""
     if not hasattr(mmap, "MAP_PRIVATE"):
         return mmap.mmap(-1, nbytes)
     memory = mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
-        with suppress(OSError):  # a kernel without them
+        with suppress(OSError):  # not supported by this kernel
             memory.madvise(mmap.MADV_HUGEPAGE)
     return memory

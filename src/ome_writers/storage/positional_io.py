@@ -1,4 +1,4 @@
-"""Reading and writing at an offset, whole, on every platform."""
+"""Complete reads and writes at an offset, on every platform."""
 
 from __future__ import annotations
 
@@ -17,12 +17,23 @@ if TYPE_CHECKING:
 
     Piece = bytes | memoryview | NDArray[np.generic]
 
-__all__ = ["open_file", "open_new", "read_at", "read_whole", "write_apart", "write_at", "write_one"]
+__all__ = [
+    "open_file",
+    "open_new",
+    "patch_at",
+    "read_at",
+    "read_fully",
+    "write_at",
+    "write_pieces",
+    "write_single",
+]
 
 _FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-_MOST_BUFFERS = 512  # below IOV_MAX everywhere
+_MAX_BUFFERS = 512  # below IOV_MAX everywhere
 _pwrite = getattr(os, "pwrite", None)
-_seeking = threading.Lock()  # Windows has no positional calls: seek and write must not be parted
+_seek_lock = (
+    threading.Lock()
+)  # Windows has no positional calls: makes seek and read or write atomic
 
 
 def open_file(path: Path | str, *, create: bool = False, flags: int = 0) -> int:
@@ -30,19 +41,18 @@ def open_file(path: Path | str, *, create: bool = False, flags: int = 0) -> int:
     return os.open(path, os.O_RDWR | _FLAGS | flags | (os.O_CREAT if create else 0), 0o666)
 
 
-def write_at(fd: int, buffers: Sequence[bytes | memoryview], offset: int) -> None:
-    """Write all bytes of `buffers`, one after the other, at `offset`.
+def open_new(path: Path | str, *, flags: int = 0) -> int:
+    """Create or truncate a file and open it for writing; return its descriptor."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS | flags, 0o666)
 
-    Raises
-    ------
-    OSError
-        If the bytes could not all be written.
-    """
+
+def write_at(fd: int, buffers: Sequence[bytes | memoryview], offset: int) -> None:
+    """Write all bytes of `buffers` consecutively at `offset`; OSError if they cannot all be written."""
     if hasattr(os, "pwritev"):
-        for first in range(0, len(buffers), _MOST_BUFFERS):
-            offset = _write_some(fd, list(buffers[first : first + _MOST_BUFFERS]), offset)
+        for first in range(0, len(buffers), _MAX_BUFFERS):
+            offset = _write_batch(fd, list(buffers[first : first + _MAX_BUFFERS]), offset)
         return
-    with _seeking:
+    with _seek_lock:
         os.lseek(fd, offset, os.SEEK_SET)
         for buffer in buffers:
             rest = memoryview(buffer)
@@ -50,15 +60,15 @@ def write_at(fd: int, buffers: Sequence[bytes | memoryview], offset: int) -> Non
                 rest = rest[os.write(fd, rest) :]
 
 
-def write_apart(
+def write_pieces(
     fd: int,
     parts: Sequence[bytes | memoryview],
     offsets: NDArray[np.int64],
     sizes: NDArray[np.int64],
 ) -> None:
-    """Write pieces of `sizes` bytes to their offsets; neighbours go with one call.
+    """Write pieces of `sizes` bytes at `offsets`; adjacent pieces share a system call.
 
-    `parts` are the pieces one by one, or all of them side by side in a single buffer.
+    `parts` contains either each piece, or a single buffer with all pieces side by side.
     """
     breaks = np.flatnonzero(offsets[1:] != offsets[:-1] + sizes[:-1]) + 1
     if not len(breaks):
@@ -71,30 +81,30 @@ def write_apart(
         write_at(fd, parts[first:last], int(offsets[first]))
 
 
-def write_one(fd: int, buffer: Piece, nbytes: int, offset: int) -> None:
-    """Write the `nbytes` of one contiguous buffer of any format at `offset`, with the fewest steps."""
+def write_single(fd: int, buffer: Piece, nbytes: int, offset: int) -> None:
+    """Write one contiguous buffer of `nbytes`, in any format, at `offset`: the fast path for small frames."""
     if _pwrite is None or _pwrite(fd, buffer, offset) != nbytes:
-        # again from the start: what is there already is the same
+        # Incomplete: write all of it again, which repeats the same bytes.
         write_at(fd, [np.frombuffer(buffer, np.uint8).data], offset)
 
 
 def patch_at(fd: int, offset: int, old: bytes, new: bytes) -> None:
-    """Overwrite `old` at `offset` by `new` of the same length; do nothing if other bytes are there."""
+    """Overwrite `old` at `offset` with `new` of the same length; do nothing if other bytes are there."""
     if len(old) == len(new) and read_at(fd, len(old), offset) == old:
         write_at(fd, [new], offset)
 
 
 def read_at(fd: int, count: int, offset: int) -> bytes:
-    """Return `count` bytes from `offset`; fewer at the end of the file."""
+    """Return `count` bytes from `offset`, or fewer: up to the end of the file, at most 2 GiB."""
     if hasattr(os, "pread"):
         return os.pread(fd, count, offset)
-    with _seeking:
+    with _seek_lock:
         os.lseek(fd, offset, os.SEEK_SET)
         return os.read(fd, count)
 
 
-def read_whole(fd: int, count: int, offset: int) -> bytes:
-    """Return `count` bytes from `offset`, fewer only where the file ends: the system gives 2 GiB at once."""
+def read_fully(fd: int, count: int, offset: int) -> bytes:
+    """Return `count` bytes from `offset`, fewer only at the end of the file."""
     parts = []
     while count:
         part = read_at(fd, count, offset)
@@ -105,8 +115,8 @@ def read_whole(fd: int, count: int, offset: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _write_some(fd: int, buffers: list[bytes | memoryview], offset: int) -> int:
-    """Write `buffers` with one call where the system takes all; return the offset behind them."""
+def _write_batch(fd: int, buffers: list[bytes | memoryview], offset: int) -> int:
+    """Write `buffers`, in one system call if possible; return the offset of their end."""
     while buffers:
         written = os.pwritev(fd, buffers, offset)
         offset += written
@@ -115,8 +125,3 @@ def _write_some(fd: int, buffers: list[bytes | memoryview], offset: int) -> int:
         if written:
             buffers[0] = memoryview(buffers[0])[written:]
     return offset
-
-
-def open_new(path: Path | str, *, flags: int = 0) -> int:
-    """Open an empty file for writing, whether it exists or not; return its descriptor."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS | flags, 0o666)

@@ -1,6 +1,6 @@
-"""Which process is running: its number, and when it started, because systems use numbers again.
+"""Identify a process by its ID and start time: process IDs are reused.
 
-After a reboot, or in a restarted container, another process has the same number; Windows reuses numbers at once.
+After a reboot, or in a restarted container, another process may have the same ID; Windows reuses IDs immediately.
 """
 
 from __future__ import annotations
@@ -16,39 +16,36 @@ __all__ = ["is_running", "process_start"]
 
 _MAX_PID = 2**32 if os.name == "nt" else 2**31
 
-# Windows: the right PROCESS_QUERY_LIMITED_INFORMATION, the error ERROR_ACCESS_DENIED, the exit code STILL_ACTIVE
-_QUERY, _DENIED, _STILL_ACTIVE = 0x1000, 5, 259
+# Windows API
+_PROCESS_QUERY_LIMITED_INFORMATION = 0x1000
+_ERROR_ACCESS_DENIED = 5
+_STILL_ACTIVE = 259
 
 
 def is_running(pid: int, start: str = "") -> bool:
-    """Whether the process of this number runs on this machine, and is the one that started at `start`.
+    """Whether process `pid` (any integer) runs on this machine, and is the one with this start time.
 
-    Parameters
-    ----------
-    pid
-        Its number; any integer.
-    start
-        What `process_start` returned for it then; empty if that is not known.
+    `start` is an earlier result of `process_start`; empty if unknown.
     """
     found = _find(pid)
     return found is not None and (not start or not found or found == start)
 
 
 def process_start(pid: int) -> str:
-    """Return what tells a process from later ones of its number; empty where the system does not tell.
+    """Return the start time of a process, to be compared for equality only; empty if unknown.
 
-    It is compared for equality only. On Linux it contains the boot as well.
+    On Linux it includes the ID of the boot.
     """
-    return _start_of(pid) if pid == os.getpid() else _find(pid) or ""
+    return _cached_start(pid) if pid == os.getpid() else _find(pid) or ""
 
 
 @lru_cache(maxsize=1)
-def _start_of(pid: int) -> str:
+def _cached_start(pid: int) -> str:
     return _find(pid) or ""
 
 
 def _find(pid: int) -> str | None:
-    """Return when a process started, empty where that is not known; None if there is no such process."""
+    """Return the start time of a process, empty if unknown; None if there is no such process."""
     if not 0 < pid < _MAX_PID:
         return None
     if os.name == "nt":
@@ -59,32 +56,37 @@ def _find(pid: int) -> str | None:
 def _find_on_linux(pid: int) -> str | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:  # no such process, or one of another user that is hidden
+    except OSError:  # no such process, or a hidden one of another user
         return "" if _exists(pid) else None
     state, *fields = stat.rpartition(b")")[2].split()
-    if state in (b"Z", b"X"):  # it has ended, and its parent has not asked for its exit code yet
+    if state in (
+        b"Z",
+        b"X",
+    ):  # a zombie: it has ended, and its parent has not read the exit code yet
         return None
-    return f"{_boot()}-{int(fields[18])}"
+    return f"{_boot_id()}-{int(fields[18])}"
 
 
 @lru_cache(maxsize=1)
-def _boot() -> str:
+def _boot_id() -> str:
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return ""
 
 
 def _find_with_ps(pid: int) -> str | None:
-    """Return the start in seconds, as `ps` of POSIX systems without ``/proc`` prints it."""
+    """Return the start time as printed by `ps`, for POSIX systems without ``/proc``."""
     if not _exists(pid):
         return None
     command = ["ps", "-o", "lstart=", "-p", str(pid)]
     environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=10)
+        result = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=10
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
-    return " ".join(done.stdout.split())
+    return " ".join(result.stdout.split())
 
 
 def _exists(pid: int) -> bool:
@@ -98,7 +100,7 @@ def _exists(pid: int) -> bool:
 
 
 def _find_on_windows(pid: int) -> str | None:
-    """Return the creation time in units of 100 ns since 1601."""
+    """Return the creation time, in units of 100 ns since 1601."""
     import ctypes
     from ctypes import byref, wintypes
 
@@ -108,12 +110,12 @@ def _find_on_windows(pid: int) -> str | None:
     kernel.CloseHandle.argtypes = (wintypes.HANDLE,)
     kernel.GetExitCodeProcess.argtypes = (wintypes.HANDLE, ctypes.c_void_p)
     kernel.GetProcessTimes.argtypes = (wintypes.HANDLE, *[ctypes.c_void_p] * 4)
-    handle = kernel.OpenProcess(_QUERY, False, pid)
-    if not handle:  # a process of another user may exist and not be queried
-        denied = ctypes.get_last_error() == _DENIED  # type: ignore[attr-defined]  # Windows only
+    handle = kernel.OpenProcess(_PROCESS_QUERY_LIMITED_INFORMATION, False, pid)
+    if not handle:  # also for a process of another user, which this one may not query
+        denied = ctypes.get_last_error() == _ERROR_ACCESS_DENIED  # type: ignore[attr-defined]  # Windows only
         return "" if denied else None
     try:
-        # whoever holds a handle, as a parent does, keeps an ended process from going away
+        # an ended process continues to exist while another process, such as its parent, has a handle
         code = wintypes.DWORD()
         if kernel.GetExitCodeProcess(handle, byref(code)) and code.value != _STILL_ACTIVE:
             return None

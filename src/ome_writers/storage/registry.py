@@ -1,6 +1,6 @@
-"""The engines there are: one row each, abilities as data.
+"""The table of engines: one row each, capabilities as data.
 
-A refusal is explained from these rows alone; no engine's library is imported to say what it cannot do.
+Unsupported settings are explained from these rows alone, without importing an engine's library.
 """
 
 # Longer than 300 lines: one row per engine, and the sentences in which a row explains what it does not support.
@@ -30,51 +30,49 @@ if TYPE_CHECKING:
 
 __all__ = ["ENGINES", "EngineRow", "choose", "open_engine"]
 
-ACQUIRE_DTYPES = frozenset(
+_ACQUIRE_DTYPES = frozenset(
     {f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
     | {"float32", "float64"}
 )
-BLOSC_BYTES = 2**31 - 1 - 16  # its header tells sizes with 32 bits, signed, and counts itself
-MOST_PAGES = 10**8  # of a TIFF: each takes some 280 bytes of its file before the first frame comes
-ZARR_CODECS = frozenset(COMPRESSIONS["ome-zarr"][1])
+_MAX_BLOSC_BYTES = 2**31 - 1 - 16  # the header stores sizes as int32, including itself
+_MAX_TIFF_PAGES = 10**8  # each IFD takes about 280 bytes, before the first frame
+_ZARR_CODECS = frozenset(COMPRESSIONS["ome-zarr"][1])
 
 
 @dataclass(frozen=True)
 class EngineRow:
-    """One engine: where it lives, what it needs, what it can do.
+    """One engine: its module, its requirements and its capabilities.
 
     Attributes
     ----------
     name, format
-        The name users type, and the format it writes.
+        The name that users type, and the format that it writes.
     module, opener
-        The module, imported when first used, and its function ``(root, targets, options) -> Engine``.
+        The module, imported on first use, and its function ``(root, targets, options) -> Engine``.
     requires
-        Names of the packages that must be importable.
+        Packages that must be importable.
     oldest
-        The distribution and the oldest version of it that will do, where the engine needs a recent one.
+        Distribution and oldest supported version, if the engine needs a recent one.
     extra
-        The extra of this distribution that installs them.
-    compressions
-        The names of settings' compressions that it can write.
-    dtypes
-        The names of the dtypes that it can write; None for all.
+        The extra of this distribution that installs the requirements.
+    compressions, dtypes
+        Names of the supported compressions and dtypes; `dtypes` None: all.
     python
-        The oldest Python that its library runs on.
+        Oldest Python supported by its library.
     any_path
-        Its library takes paths that are not valid UTF-8.
+        Whether its library supports paths that are not valid UTF-8.
     random_access
-        It takes planes in any order, and a plane a second time.
+        Whether planes may be written in any order, and twice.
     growth
-        It takes arrays with an axis that has no planned end.
+        Whether arrays may have an unbounded axis.
     sharding
-        It writes chunks and shards. Without it, `chunk_size` and `shard_size_chunks` have no effect.
+        Whether it writes chunks and shards. If not, `chunk_size` and `shard_size_chunks` have no effect.
     ragged
-        It takes arrays that are not filled from start to end.
+        Whether arrays may have missing planes.
     live
-        A second process reads right pixels while it writes.
+        Whether another process can read correct pixels while it writes.
     survives_kill, survives_power_loss
-        What a flush brought to disk is still there after ``kill -9``; after power loss with ``durability="disk"``.
+        Whether flushed data survives ``kill -9``, and power loss with ``durability="disk"``.
     """
 
     name: str
@@ -97,7 +95,7 @@ class EngineRow:
     survives_power_loss: bool = True
 
     def missing_requirement(self) -> str | None:
-        """Say what must be installed before this engine can be used; None when nothing."""
+        """Return what to install before this engine can be used; None if nothing is missing."""
         if sys.version_info[:2] < self.python:
             wanted = ".".join(map(str, self.python))
             return f"{self.name} needs Python {wanted} or later"
@@ -105,81 +103,77 @@ class EngineRow:
         if not all(importlib.util.find_spec(name) is not None for name in self.requires):
             return f"{self.name} is not installed: {command}"
         if self.oldest is not None:
-            library, least = self.oldest
-            wanted, found = ".".join(map(str, least)), version(library)
-            if tuple(map(int, re.findall(r"\d+", found)[:2])) < least:
-                return f"{self.name} needs {library} {wanted} or later, and {found} is installed: {command}"
+            library, oldest = self.oldest
+            wanted, found = ".".join(map(str, oldest)), version(library)
+            if tuple(map(int, re.findall(r"\d+", found)[:2])) < oldest:
+                return f"{self.name} needs {library} {wanted} or later, {found} is installed: {command}"
         return None
 
     def unsupported_reasons(self, plan: Plan) -> list[str]:
-        """Say, in a few words each, what `plan` asks for that this engine lacks."""
+        """Return why this engine cannot write `plan`, one phrase per reason; empty if it can."""
         arrays = [image.array for image in plan.images]
         compressions = {a.compression for a in arrays} - self.compressions
-        reasons = [f"it has no compression {name!r}" for name in sorted(compressions)]
+        reasons = [f"compression {name!r} is not supported" for name in sorted(compressions)]
         dtypes = {a.dtype.name for a in arrays} - (self.dtypes or {a.dtype.name for a in arrays})
-        reasons += [_no_dtype(self.format, name) for name in sorted(dtypes)]
-        reasons += _too_much_for_blosc(arrays)
+        reasons += [_unsupported_dtype(self.format, name) for name in sorted(dtypes)]
+        reasons += _too_large_for_blosc(arrays)
         pages = sum(math.prod(a.index_shape) for a in arrays)
-        if self.format == "ome-tiff" and pages > MOST_PAGES:
-            reasons.append(f"it writes {MOST_PAGES} planes at most, and these are {pages}")
+        if self.format == "ome-tiff" and pages > _MAX_TIFF_PAGES:
+            reasons.append(f"at most {_MAX_TIFF_PAGES} planes are supported, got {pages}")
         if plan.settings.durability == "disk" and not self.survives_power_loss:
             reasons.append("it does not survive power loss (set durability='process')")
         if not self.any_path and plan.settings.root_path:
             try:
                 os.path.abspath(plan.settings.root_path).encode()
             except UnicodeEncodeError:
-                reasons.append(
-                    "its library takes valid UTF-8 for a path only, and root_path is not"
-                )
+                reasons.append("its library requires a path in valid UTF-8, and root_path is not")
         if not self.growth and any(a.growing is not None for a in arrays):
-            reasons.append("it takes no unbounded axis")
+            reasons.append("unbounded axes are not supported")
         if not self.ragged and plan.router.schedule is not None:
-            reasons.append("it takes no ragged acquisition")
+            reasons.append("ragged acquisitions are not supported")
         elif not self.random_access:
             reasons += _out_of_order(plan)
         return reasons
 
 
-def _too_much_for_blosc(arrays: Sequence[ArrayPlan]) -> list[str]:
-    """Say when a chunk has more bytes than Blosc can compress."""
+def _too_large_for_blosc(arrays: Sequence[ArrayPlan]) -> list[str]:
     blosc = [a for a in arrays if a.compression.startswith("blosc")]
-    most = max((math.prod(a.chunks) * a.dtype.itemsize for a in blosc), default=0)
-    if most <= BLOSC_BYTES:
+    nbytes = max((math.prod(a.chunks) * a.dtype.itemsize for a in blosc), default=0)
+    if nbytes <= _MAX_BLOSC_BYTES:
         return []
     return [
-        f"Blosc compresses chunks of at most {BLOSC_BYTES} bytes, and this one has {most} (set a smaller "
-        f"chunk_size, or another compression)"
+        f"Blosc compresses chunks of at most {_MAX_BLOSC_BYTES} bytes, got {nbytes} (set a smaller chunk_size, or "
+        f"another compression)"
     ]
 
 
 def _out_of_order(plan: Plan) -> list[str]:
-    """Say why a library that takes planes one after the other, transposing at most, cannot take these."""
+    """Return why a library that writes planes sequentially, transposing at most, cannot write these."""
     names = [d.name for d in plan.images[0].array.dimensions]
     for image in {i.planes: i for i in plan.images}.values():
         order = arrival_order(plan, image)
         if order is None:
-            return ["it takes planes in the order of nested loops over the stored axes only"]
+            return ["planes must arrive in the order of nested loops over the stored axes"]
         growing = image.array.growing
         slowest = growing if growing is not None else next(iter(order), 0)
         if slowest != 0:
             return [
-                f"it stores the axis that is acquired slowest first: {names[slowest]!r} cannot come "
-                f"behind {names[0]!r} (acquire {names[0]!r} slowest, or set storage_order='acquisition')"
+                f"the axis that is acquired slowest must be stored first: {names[slowest]!r} cannot follow "
+                f"{names[0]!r} (acquire {names[0]!r} slowest, or set storage_order='acquisition')"
             ]
     return []
 
 
-def _no_dtype(format_name: str, dtype: str) -> str:
-    """Say that an engine writes no such dtype; of a format that has no name for it, what to use instead."""
-    instead = {
+def _unsupported_dtype(format_name: str, dtype: str) -> str:
+    if format_name != "ome-tiff":
+        return f"dtype {dtype!r} is not supported"
+    alternatives = {
         "bool": "uint8",
         "int64": "int32 or float64",
         "uint64": "uint32 or float64",
         "float16": "float32",
     }
-    if format_name != "ome-tiff":
-        return f"it writes no dtype {dtype!r}"
-    return f"OME-TIFF has no pixel type for dtype {dtype!r} (use {instead[dtype]} instead)"
+    return f"OME-TIFF has no pixel type for dtype {dtype!r} (use {alternatives[dtype]} instead)"
 
 
 ENGINES: dict[str, EngineRow] = {
@@ -191,7 +185,7 @@ ENGINES: dict[str, EngineRow] = {
             module="ome_writers.storage.direct",
             requires=(),
             extra=None,
-            compressions=ZARR_CODECS,
+            compressions=_ZARR_CODECS,
         ),
         EngineRow(
             name="tensorstore",
@@ -200,7 +194,7 @@ ENGINES: dict[str, EngineRow] = {
             requires=("tensorstore",),
             extra="tensorstore",
             any_path=False,
-            compressions=ZARR_CODECS,
+            compressions=_ZARR_CODECS,
         ),
         EngineRow(
             name="acquire-zarr",
@@ -210,7 +204,7 @@ ENGINES: dict[str, EngineRow] = {
             extra="acquire-zarr",
             any_path=False,
             compressions=frozenset(COMPRESSIONS["acquire-zarr"][1]),
-            dtypes=ACQUIRE_DTYPES,
+            dtypes=_ACQUIRE_DTYPES,
             oldest=("acquire-zarr", (0, 10)),
             random_access=False,
             ragged=False,
@@ -226,7 +220,7 @@ ENGINES: dict[str, EngineRow] = {
             requires=("zarr", "zarrs"),
             extra="zarrs-python",
             any_path=False,
-            compressions=ZARR_CODECS,
+            compressions=_ZARR_CODECS,
             oldest=("zarr", (3, 1)),
             python=(3, 11),
         ),
@@ -236,7 +230,7 @@ ENGINES: dict[str, EngineRow] = {
             module="ome_writers.storage.libraries.zarr_python",
             requires=("zarr",),
             extra="zarr-python",
-            compressions=ZARR_CODECS,
+            compressions=_ZARR_CODECS,
             oldest=("zarr", (3, 1)),
             python=(3, 11),
         ),
@@ -267,15 +261,15 @@ ENGINES: dict[str, EngineRow] = {
 
 
 def choose(backend: str, plan: Plan) -> EngineRow:
-    """Return the engine for `plan`: the one that is named, or the first of the format that can.
+    """Return the engine for `plan`: the one named `backend`, or with ``"auto"`` the first that supports it.
 
     Raises
     ------
     EngineMissingError
         If `backend` is unknown, or its library is not installed.
     UnsupportedError
-        If the engine, or with ``"auto"`` every engine of the format, lacks what `plan` asks for; the
-        message lists each with its reason.
+        If the engine, or with ``"auto"`` every engine of the format, does not support `plan`. The message lists the
+        reasons for each engine.
     """
     name = plan.settings.format.name
     rows = [row for row in ENGINES.values() if row.format == name]
@@ -291,11 +285,8 @@ def choose(backend: str, plan: Plan) -> EngineRow:
         if row.missing_requirement() is None:
             return row
     if able:
-        raise EngineMissingError(
-            f"No backend for {name} is ready: "
-            + "; ".join(str(row.missing_requirement()) for row in able)
-            + "."
-        )
+        missing = "; ".join(str(row.missing_requirement()) for row in able)
+        raise EngineMissingError(f"No backend for {name} is ready: {missing}.")
     reasons = "; ".join(f"{row.name}: {', '.join(row.unsupported_reasons(plan))}" for row in rows)
     others = [
         row.name
@@ -310,9 +301,9 @@ def choose(backend: str, plan: Plan) -> EngineRow:
 def open_engine(
     row: EngineRow, root: Path, targets: Sequence[ArrayTarget], options: Options
 ) -> Engine:
-    """Import the engine of `row` and have it create the arrays of `targets` below `root`.
+    """Import the engine of `row` and create the arrays of `targets` below `root`.
 
-    When it returns every array exists on disk, opens in other readers and reads as zeros.
+    When this returns, every array exists on disk, can be opened by other readers, and reads as zeros.
     """
     module = importlib.import_module(row.module)
     engine: Engine = getattr(module, row.opener)(root, targets, options)

@@ -1,7 +1,7 @@
-"""The scratch engine: frames in memory, or in plain files of numpy's order.
+"""The scratch engine: frames in memory, or in raw files in C order.
 
-Without an output path frames stay in memory until they pass the limit; from then on they go to a temporary folder.
-With one they go to a file an image, ``pos_N.dat``, which ``numpy.memmap`` opens: its shape is in ``manifest.json``.
+Without an output path frames stay in memory up to a limit, and further frames go to a temporary directory. With an
+output path each image is a file ``pos_N.dat`` for ``numpy.memmap``; ``manifest.json`` contains its shape.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ome_writers.locks import new_lock
 from ome_writers.storage.contract import EngineStats, WriteFailure
 from ome_writers.storage.file_handles import FileHandles
 from ome_writers.storage.files import atomic_write, rename, sync_tree
-from ome_writers.storage.positional_io import read_whole, write_at
+from ome_writers.storage.positional_io import read_fully, write_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,15 +33,15 @@ __all__ = ["ScratchEngine", "open_engine"]
 
 
 def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> ScratchEngine:
-    """Return an engine for `targets`; files are made below `root` when they are needed."""
+    """Return an engine for `targets`; it creates files below `root` when they are needed."""
     return ScratchEngine(root, targets, options)
 
 
 class ScratchEngine:
-    """Keeps planes by a number; see `storage.contract.Engine`.
+    """Stores planes by number; see `storage.contract.Engine`.
 
-    That is their number in C order, a growing axis counted slowest, so that nothing moves while frames come. An array
-    that has another shape in the end is laid anew by `close`, in C order.
+    Planes are numbered in C order, with the growing axis slowest, so that no plane moves while the array grows.
+    `close` reorders the file of an array whose final shape has another C order.
     """
 
     def __init__(self, root: Path, targets: Sequence[ArrayTarget], options: Options) -> None:
@@ -52,12 +52,12 @@ class ScratchEngine:
         self._used = 0
         self._limit = options.memory_bytes
         self._spilling = self._limit == 0
-        self._steps = [_steps(t.plan.index_shape, t.plan.growing) for t in targets]
+        self._strides = [_strides(t.plan.index_shape, t.plan.growing) for t in targets]
         self._bounds = [
             tuple(math.inf if i == t.plan.growing else n for i, n in enumerate(t.plan.index_shape))
             for t in targets
         ]
-        self._laying = new_lock()  # held while a file is read, or takes the place of another
+        self._reorder_lock = new_lock()  # held while a file is read, or replaced by a reordered one
         self._files: set[int] = set()  # the arrays that have one
         self._handles = FileHandles(durable=False)
         self._lock = new_lock()
@@ -78,34 +78,34 @@ class ScratchEngine:
         frame: NDArray[np.generic],
         owned: bool = False,
     ) -> None:
-        """Keep one plane; see `storage.contract.Engine.write`.
+        """Store one plane; see `storage.contract.Engine.write`.
 
         Raises
         ------
         MemoryError
-            If the limit is reached and nothing may go to disk.
+            If the memory limit is reached and `Options.spill` is False.
         """
         plane = self._plane(array, index)
-        kept = self._memory[array]
-        if not self._spilling and plane not in kept and self._used + frame.nbytes > self._limit:
+        planes = self._memory[array]
+        if not self._spilling and plane not in planes and self._used + frame.nbytes > self._limit:
             self._spill()
-        if self._spilling and plane not in kept:
+        if self._spilling and plane not in planes:
             data = np.ascontiguousarray(frame).reshape(-1).view(np.uint8).data
             with self._file(array) as fd:
                 write_at(fd, [data], plane * frame.nbytes)
         else:
-            used = self._used if plane in kept else self._used + frame.nbytes
-            # one statement, which KeyboardInterrupt cannot part
-            kept[plane], self._used = frame if owned else frame.copy(), used
+            used = self._used if plane in planes else self._used + frame.nbytes
+            # one statement, which KeyboardInterrupt cannot split
+            planes[plane], self._used = frame if owned else frame.copy(), used
         self._frames += 1
         self._bytes += frame.nbytes
 
     def recover(self, number: int) -> bool:
-        """Do nothing: `write` has no step between which an exception could leave something."""
+        """Do nothing: an exception in `write` leaves a consistent state."""
         return False
 
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Force files to the medium, when that was asked for."""
+        """Sync all files, if `Options.durable`."""
         if self._options.durable and self._files:
             sync_tree(self._root)
 
@@ -113,32 +113,32 @@ class ScratchEngine:
         """Return one plane."""
         plan = self._targets[array].plan
         shape = plan.frame_shape if plan.samples == 1 else (*plan.frame_shape, plan.samples)
-        with self._laying:
-            kept = self._memory[array].get(self._plane(array, index))
-            if kept is not None:
-                copied: NDArray[np.generic] = kept.copy()
+        with self._reorder_lock:
+            in_memory = self._memory[array].get(self._plane(array, index))
+            if in_memory is not None:
+                copied: NDArray[np.generic] = in_memory.copy()
                 return copied
             with self._lock:
-                known = array in self._files
-            known = known and all(i < n for i, n in zip(index, self._bounds[array], strict=True))
-            stored = self._stored(array, index) if known else b""
+                has_file = array in self._files
+            inside = all(i < n for i, n in zip(index, self._bounds[array], strict=True))
+            stored = self._read_file(array, index) if has_file and inside else b""
         stored = stored.ljust(plan.frame_bytes, b"\0")
         found: NDArray[np.generic] = np.frombuffer(stored, plan.dtype).reshape(shape).copy()
         return found
 
     def put(self, key: str, content: bytes) -> None:
-        """Replace a document; without files there is nowhere to put it, and nobody to read it."""
+        """Replace a metadata file; do nothing while all frames are in memory."""
         if self._spilling:
             atomic_write(self._root / key, content, durable=self._options.durable)
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Give each file its final form. What is in memory stays there for views."""
+        """Give each file its final shape. Frames in memory stay there for views."""
         if self._closed:
             return
         self._closed = True
         try:
             for array, shape in enumerate(shapes):
-                # beside frames in memory, files are for nobody else
+                # a temporary file beside frames in memory has no other readers
                 if array in self._files and not self._options.memory_bytes:
                     self._finish(array, shape[:-2])
             self.flush(shapes)
@@ -146,7 +146,7 @@ class ScratchEngine:
             self.failures.append(WriteFailure(error))
 
     def stats(self) -> EngineStats:
-        """Return what was done so far."""
+        """Return the progress so far."""
         return EngineStats(self._frames, self._bytes, 0)
 
     def __del__(self) -> None:
@@ -155,49 +155,49 @@ class ScratchEngine:
 
     def _plane(self, array: int, index: Sequence[int]) -> int:
         """Return the number of a plane."""
-        return sum(map(mul, index, self._steps[array]))
+        return sum(map(mul, index, self._strides[array]))
 
-    def _stored(self, array: int, index: Sequence[int]) -> bytes:
-        """Return what the file has of a plane: less than all of it behind its end."""
+    def _read_file(self, array: int, index: Sequence[int]) -> bytes:
+        """Return the bytes of a plane in the file; fewer, or none, past the end of the file."""
         nbytes = self._targets[array].plan.frame_bytes
         with self._file(array) as fd:
-            return read_whole(fd, nbytes, self._plane(array, index) * nbytes)
+            return read_fully(fd, nbytes, self._plane(array, index) * nbytes)
 
     def _finish(self, array: int, shape: tuple[int, ...]) -> None:
-        """Give a file the length of an array of `shape` (without y and x), and its planes the order of it."""
+        """Truncate a file to an array of `shape` (without y and x), and reorder its planes if necessary."""
         nbytes = self._targets[array].plan.frame_bytes
-        steps = _steps(shape, None)
-        lies_so = all(
-            n == 1 or step == now
-            for n, step, now in zip(shape, steps, self._steps[array], strict=True)
+        strides = _strides(shape, None)
+        in_order = all(
+            n == 1 or new == old
+            for n, new, old in zip(shape, strides, self._strides[array], strict=True)
         )
-        if lies_so:
+        if in_order:
             with self._file(array) as fd:
                 os.ftruncate(fd, math.prod(shape) * nbytes)
             self._bounds[array] = shape
             return
         path = self._root / self._targets[array].key
-        anew = path.with_name(f".{path.name}.tmp")
+        reordered = path.with_name(f".{path.name}.tmp")
         try:
-            with self._handles.use(anew, create=True) as fd:
+            with self._handles.use(reordered, create=True) as fd:
                 os.ftruncate(fd, 0)
                 for plane, index in enumerate(np.ndindex(*shape)):
-                    stored = self._stored(array, index)
+                    stored = self._read_file(array, index)
                     if stored.strip(b"\0"):
                         write_at(fd, [stored], plane * nbytes)
                 os.ftruncate(fd, math.prod(shape) * nbytes)
         finally:
-            self._handles.forget(anew)
-        with self._laying:
+            self._handles.forget(reordered)
+        with self._reorder_lock:
             self._handles.forget(path)
-            rename(anew, path)
-            self._steps[array], self._bounds[array] = steps, shape
+            rename(reordered, path)
+            self._strides[array], self._bounds[array] = strides, shape
 
     def _spill(self) -> None:
         if not self._options.spill:
             raise MemoryError(
                 f"The scratch format keeps {self._limit:,} bytes in memory (max_memory_bytes), and "
-                f"spill_to_disk is False. Raise the limit or allow it to go to disk."
+                f"spill_to_disk is False. Increase the limit or set spill_to_disk=True."
             )
         self._spilling = True
         warnings.warn(
@@ -208,7 +208,7 @@ class ScratchEngine:
         )
 
     def _file(self, array: int) -> AbstractContextManager[int]:
-        """Return what lends the descriptor of an array's file, which is made when it is needed first."""
+        """Yield the descriptor of an array's file; create the file on first use."""
         path = self._root / self._targets[array].key
         with self._lock:
             if array not in self._files:
@@ -218,12 +218,12 @@ class ScratchEngine:
         return self._handles.use(path)
 
 
-def _steps(shape: Sequence[int], growing: int | None) -> tuple[int, ...]:
-    """Return how far a step along each axis moves the number of a plane."""
+def _strides(shape: Sequence[int], growing: int | None) -> tuple[int, ...]:
+    """Return by how much a step along each axis changes the number of a plane."""
     order = sorted(range(len(shape)), key=lambda axis: axis != growing)
-    steps = [0] * len(shape)
-    step = 1
+    strides = [0] * len(shape)
+    stride = 1
     for axis in reversed(order):
-        steps[axis] = step
-        step *= shape[axis]
-    return tuple(steps)
+        strides[axis] = stride
+        stride *= shape[axis]
+    return tuple(strides)

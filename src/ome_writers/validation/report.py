@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ome_writers.storage.finding import Finding
+from ome_writers.storage import Finding
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.storage.positional_io import read_at, read_whole
+from ome_writers.storage.positional_io import read_at, read_fully
 from ome_writers.storage.zarr.codec import decompress
 from ome_writers.untrusted import (
     check_chunk_shape,
@@ -242,7 +242,7 @@ class _ShardIndex:
             return None
         if offset + size > end:
             raise OSError("a chunk ends behind the end of the file")
-        stored = read_whole(fd, size, offset)
+        stored = read_fully(fd, size, offset)
         if len(stored) != size:
             raise OSError("a chunk is cut off")
         return stored

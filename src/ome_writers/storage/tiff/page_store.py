@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ome_writers.storage.positional_io import read_at, read_whole, write_at
+from ome_writers.storage.positional_io import read_at, read_fully, write_at
 from ome_writers.storage.tiff.ifd import HEADER
 from ome_writers.storage.tiff.page_visibility import PageVisibility
 
@@ -135,13 +135,13 @@ class PageStore:
             if not series.compressed:
                 plane = self._plane_offset(page)
                 parts = zip(series.strip_bytes, series.strip_starts, strict=True)
-                return [read_whole(fd, count, plane + start) for count, start in parts]
+                return [read_fully(fd, count, plane + start) for count, start in parts]
             strips = self._unpublished_strips.get(page)
             if strips is None:
                 template = self._template(page)
                 at = self._ifd_offset(page) + template.strips_at
                 strips = template.decode_strips(read_at(fd, template.strips_span, at))
-            return [read_whole(fd, count, offset) for offset, count in strips]
+            return [read_fully(fd, count, offset) for offset, count in strips]
 
     def _publish(self, pages: NDArray[np.int64]) -> None:
         if not len(pages):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ome_writers.storage.finding import Finding
+from ome_writers.storage.contract import Finding
 from ome_writers.storage.zarr.chunk_grid import Grid
 from ome_writers.storage.zarr.recovery import ShardRecovery
 from ome_writers.storage.zarr.shard_index import EMPTY

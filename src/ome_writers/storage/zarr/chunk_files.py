@@ -48,7 +48,7 @@ class ChunkFiles:
         try:
             self._disk.create(beside, stored)
             rename(beside, f"{folder}/{name}")
-            self._disk.note_names(folder)
+            self._disk.mark_changed(folder)
         except BaseException:
             with suppress(OSError):  # keep the original error
                 os.unlink(beside)
@@ -74,5 +74,5 @@ class ChunkFiles:
             if folder not in self._made:
                 with suppress(FileExistsError):
                     os.mkdir(folder)
-                    self._disk.note_names(above)
+                    self._disk.mark_changed(above)
                 self._made.add(folder)

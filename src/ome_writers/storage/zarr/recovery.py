@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ome_writers.storage.finding import Finding
+from ome_writers.storage.contract import Finding
 from ome_writers.storage.positional_io import open_file, read_at, write_at
 from ome_writers.storage.zarr import shard_index
 from ome_writers.storage.zarr.chunk_grid import Grid

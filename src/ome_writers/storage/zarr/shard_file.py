@@ -29,7 +29,7 @@ import numpy as np
 
 from ome_writers.locks import new_lock
 from ome_writers.storage.file_lease import exclusive_lease
-from ome_writers.storage.positional_io import open_new, read_at, read_whole, write_at, write_one
+from ome_writers.storage.positional_io import open_new, read_at, read_fully, write_at, write_single
 from ome_writers.storage.zarr import shard_index
 from ome_writers.storage.zarr.free_list import FreeList
 from ome_writers.storage.zarr.shard_index import EMPTY
@@ -148,7 +148,7 @@ class Shard:
                 if self._tail + nbytes > self._room:
                     self._make_room(nbytes)
                 tail, at, end = self._tail, 2 * inner, self._tail + nbytes
-                write_one(fd, chunk, nbytes, tail)
+                write_single(fd, chunk, nbytes, tail)
                 entries, marks, self._dirty = self._entries, self._marks, True
                 # one statement, which KeyboardInterrupt cannot part
                 entries[at], entries[at + 1], marks[inner], self._tail = tail, nbytes, 1, end
@@ -184,7 +184,7 @@ class Shard:
         """
         with self._lock:
             if not self.complete:
-                with self._disk.use_alone(self.path) as fd:
+                with self._disk.use_exclusively(self.path) as fd:
                     self._finish(fd, wait=wait)
             return self.complete
 
@@ -194,7 +194,7 @@ class Shard:
             # nothing is written now: of two later writes of this chunk the second would take this place
             with self._lock:
                 offset, size = self._index[inner].tolist()
-            return None if offset == int(EMPTY) else read_whole(fd, size, offset)
+            return None if offset == int(EMPTY) else read_fully(fd, size, offset)
 
     def _allocate(self, inner: Indices, sizes: Indices, final: bool) -> Indices:
         """Return where each chunk goes: new final chunks side by side at the tail."""
@@ -257,7 +257,7 @@ class Shard:
             finally:
                 os.close(fd)
             os.replace(beside, self.path)
-            self._disk.note_names(str(self.path.parent))
+            self._disk.mark_changed(str(self.path.parent))
         except OSError:
             with suppress(OSError):  # the first error is the one that tells
                 os.unlink(beside)
