@@ -26,7 +26,8 @@ from ome_writers.errors import (
 
 if TYPE_CHECKING:
     from ome_writers.conversion import Conversion, convert
-    from ome_writers.formats import read_frame_metadata
+    from ome_writers.dataset import ArraySpec, AxisSpec, DatasetSpec, ImageSpec, LevelSpec
+    from ome_writers.formats import read, read_frame_metadata
     from ome_writers.settings import (
         AcquisitionSettings,
         Camera,
@@ -57,17 +58,22 @@ if TYPE_CHECKING:
 __all__ = [
     "AcquisitionSettings",
     "AcquisitionSettingsDict",
+    "ArraySpec",
+    "AxisSpec",
     "Camera",
     "Channel",
     "Conversion",
     "CoordUpdate",
+    "DatasetSpec",
     "Dimension",
     "EndOfAcquisitionError",
     "EngineMissingError",
     "FrameBufferError",
     "FrameShapeError",
     "FrameTypeError",
+    "ImageSpec",
     "InvalidFileError",
+    "LevelSpec",
     "MetadataError",
     "OMEStream",
     "OMEWritersError",
@@ -92,6 +98,7 @@ __all__ = [
     "create_stream",
     "dims_from_standard_axes",
     "dims_from_useq",
+    "read",
     "read_frame_metadata",
     "useq_to_acquisition_settings",
     "validate",
@@ -122,7 +129,10 @@ _ROOMS = {
     ),
     **dict.fromkeys(("CoordUpdate", "OMEStream", "create_stream"), "ome_writers.streaming"),
     **dict.fromkeys(("Conversion", "convert"), "ome_writers.conversion"),
-    "read_frame_metadata": "ome_writers.formats",
+    **dict.fromkeys(
+        ("ArraySpec", "AxisSpec", "DatasetSpec", "ImageSpec", "LevelSpec"), "ome_writers.dataset"
+    ),
+    **dict.fromkeys(("read", "read_frame_metadata"), "ome_writers.formats"),
     "validate": "ome_writers.validation",
     **dict.fromkeys(("StreamView", "open"), "ome_writers.views"),
     **dict.fromkeys(

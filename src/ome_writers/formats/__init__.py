@@ -15,6 +15,7 @@ from ome_writers.formats.dataset_metadata import (
     SupportsCarryOver,
     SupportsGrow,
 )
+from ome_writers.formats.dataset_reader import read
 from ome_writers.formats.detection import (
     TIFF_SUFFIXES,
     abbreviated_list,
@@ -73,6 +74,7 @@ __all__ = [
     "lay_out",
     "make_distinct",
     "ome_xml_files",
+    "read",
     "read_dataset_ome_xml",
     "read_frame_metadata",
     "resolve_entry_file",

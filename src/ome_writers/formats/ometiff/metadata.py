@@ -54,6 +54,7 @@ class TiffMetadata:
         self._layout = layout
         self._files = TiffSet.of(plan, layout)
         self._id = new_dataset_id()
+        self._settings = plan.settings.model_dump(mode="json")
         self._began = datetime.datetime.now(datetime.timezone.utc)
         shapes = tuple(i.array.shape for i in plan.images)
         self._outcome = Outcome("writing", 0, shapes, time=self._began)
@@ -222,6 +223,7 @@ class TiffMetadata:
             if axis == self._plan.images[0].array.growing:
                 state["axes"] = "".join(sorted(axes, key=lambda each: axes[each]))
                 state["growing"] = letter
+        state["settings"] = self._settings
         return state
 
 

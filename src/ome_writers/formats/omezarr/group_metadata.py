@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.routing import resolve
-from ome_writers.settings import AcquisitionSettings
+from ome_writers.formats.stored_settings import plan_from_settings
 from ome_writers.untrusted import (
-    MAX_IMAGES,
     Limit,
-    check_count,
     check_distinct,
     member,
     parse_json,
@@ -21,7 +17,6 @@ from ome_writers.untrusted import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ome_writers.routing import Plan
 
 __all__ = [
     "group_attributes",
@@ -32,8 +27,6 @@ __all__ = [
     "read_json_object",
     "well_fields",
 ]
-
-_MAX_COORDS = 2**20  # of one axis: as many as an image may have channels
 
 
 def image_groups(root: Path) -> list[str]:
@@ -107,27 +100,6 @@ def ome_writers_attributes(group: Path, root: Path | None = None) -> dict[str, A
     """Return what this library wrote about a dataset, or an image in it; empty where that is nothing."""
     ours = group_attributes(group, root).get("ome_writers")
     return ours if isinstance(ours, dict) else {}
-
-
-def plan_from_settings(settings: Any) -> Plan:
-    """Return the plan of the settings that a root document holds (``ome_writers.settings``).
-
-    Raises
-    ------
-    UnsupportedError
-        If another version wrote them, in words that are unknown here.
-    """
-    dimensions = settings.get("dimensions") if isinstance(settings, dict) else None
-    for dim in dimensions if isinstance(dimensions, list) else ():
-        if isinstance(dim, dict) and isinstance(dim.get("coords"), list):
-            most = MAX_IMAGES if dim.get("type") == "position" else _MAX_COORDS
-            check_count(len(dim["coords"]), "settings: the number of coords", most)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they were said when the dataset was written
-            return resolve(AcquisitionSettings.model_validate(settings))
-    except (ValueError, TypeError, NotImplementedError, ArithmeticError, MemoryError) as error:
-        raise UnsupportedError(str(error)) from error
 
 
 def _ome(group: Path, root: Path) -> dict[str, Any]:

@@ -1,0 +1,41 @@
+"""`read`: what a dataset contains, in any format, as one model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ome_writers.formats.detection import detect_format
+from ome_writers.formats.ometiff.entry_file import resolve_entry_file
+from ome_writers.formats.ometiff.parse import parse as parse_ometiff
+from ome_writers.formats.omezarr.parse import parse as parse_omezarr
+from ome_writers.untrusted import guard_reader
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from ome_writers.dataset import DatasetSpec
+
+__all__ = ["read"]
+
+
+def read(path: str | PathLike[str]) -> DatasetSpec:
+    """Return images, levels, axes, channels, positions and status of a dataset; no pixel is read.
+
+    Parameters
+    ----------
+    path
+        An OME-Zarr 0.5 or 0.6, an OME-TIFF file or a folder with the files of one OME-TIFF, of any program, also
+        while it is being written.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing at `path`.
+    UnsupportedError
+        If it is of neither format; InvalidFileError if it is damaged, or not safe to read.
+    """
+    path = resolve_entry_file(Path(path))
+    parse = {"ome-zarr": parse_omezarr, "ome-tiff": parse_ometiff}[detect_format(path)]
+    with guard_reader(path):
+        return parse(path)

@@ -1,0 +1,338 @@
+"""Parses an OME-TIFF, whichever program wrote it, from its OME-XML; no pixel is read.
+
+Source: https://www.openmicroscopy.org/Schemas/OME/2016-06/ome.xsd
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ome_writers.dataset import AxisSpec, DatasetSpec, ImageSpec, LevelSpec
+from ome_writers.errors import UnsupportedError
+from ome_writers.formats.detection import first_tiff
+from ome_writers.formats.ome_xml.annotations import (
+    FRAME_NAMESPACE,
+    OWN_NAMESPACE,
+    parse_value,
+    read_acquisition_annotation,
+)
+from ome_writers.formats.ome_xml.images import axis_letters
+from ome_writers.formats.ometiff.first_page import (
+    parse_ome_xml,
+    read_first_page,
+    read_ome_xml,
+    referenced_metadata_file,
+)
+from ome_writers.formats.ometiff.parse_optics import (
+    distinct_positions,
+    parse_channels,
+    parse_plate,
+    parse_position,
+)
+from ome_writers.formats.ometiff.pixels import image_elements, pixel_sizes
+from ome_writers.formats.plan_spec import layout_of_plan
+from ome_writers.formats.stored_settings import (
+    axis_type,
+    own_dimensions,
+    plan_from_settings,
+    with_plan,
+)
+from ome_writers.settings import Dimension
+from ome_writers.units import kind_of, ngff_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from xml.etree.ElementTree import Element
+
+    from ome_writers.dataset import AxisType, DatasetLayout
+    from ome_writers.routing import ImagePlan, Plan
+    from ome_writers.units import UnitKind
+
+__all__ = ["OmeXml", "load_ome_xml", "parse"]
+
+_COMPRESSIONS = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 50000: "zstd"}
+_AXIS_TYPES: dict[str, AxisType] = {
+    "t": "time",
+    "c": "channel",
+    "z": "space",
+    "y": "space",
+    "x": "space",
+}
+
+
+class OmeXml(NamedTuple):
+    """The OME-XML of a dataset.
+
+    Attributes
+    ----------
+    xml
+        The root element; of a companion or master file if the first file only points to it.
+    file
+        The file that contains it.
+    first
+        The first TIFF file of the dataset.
+    compression
+        TIFF's number for the compression of the first page.
+    """
+
+    xml: Element
+    file: Path
+    first: Path
+    compression: int
+
+
+def load_ome_xml(path: Path) -> OmeXml:
+    """Return the OME-XML of a file, or of the set in a folder; a BinaryOnly element is followed.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is no OME-XML, or the file that contains it is missing.
+    """
+    root = path if path.is_dir() else None
+    file = first = first_tiff(path)
+    page = read_first_page(first, root)
+    xml = parse_ome_xml(page.description, first)
+    pointer = xml.find("{*}BinaryOnly")
+    if pointer is not None:
+        file = referenced_metadata_file(first.parent, pointer.get("MetadataFile", ""))
+        xml = parse_ome_xml(read_ome_xml(file, first.parent), file)
+    return OmeXml(xml, file, first, page.compression)
+
+
+def parse(path: Path) -> DatasetSpec:
+    """Return what the OME-XML of an OME-TIFF contains: of a file, or of the set in a folder.
+
+    Raises
+    ------
+    UnsupportedError
+        If it has no OME-XML, or OME-XML without images.
+    """
+    source = load_ome_xml(path)
+    xml, facts = source.xml, _current_facts(source)
+    elements = image_elements(xml, source.first)
+    images = [_parse_image(*each, source) for each in elements]
+    plate, is_plate = None, xml.find("{*}Plate") is not None
+    if is_plate:
+        plate, images = parse_plate(xml, [e.get("ID", "") for e, _ in elements], images)
+    images = distinct_positions(images)
+    layout: DatasetLayout = "plate" if is_plate else "image" if len(images) == 1 else "collection"
+    plan = _own_plan(facts, len(images))
+    if plan is None:
+        endless = facts.get("frames_expected", 0) is None
+        images, dimensions = _stored_dimensions(elements[0][0], images, endless=endless)
+    else:
+        images = [
+            with_plan(_on_planned_axes(image, planned), planned)
+            for image, planned in zip(images, plan.images, strict=True)
+        ]
+        dimensions = own_dimensions(plan, images)
+        plate, layout = plan.settings.plate, layout_of_plan(plan)
+    status, written = facts.get("status"), _count(facts.get("frames_written"))
+    if not isinstance(status, str):  # another program wrote it
+        status, written = None, len(xml.findall(".//{*}Plane")) or None
+    updated = facts.get("updated")
+    return DatasetSpec(
+        path=path,
+        format="ome-tiff",
+        version=xml.tag.rpartition("}")[0].rpartition("/")[2],
+        layout=layout,
+        images=tuple(images),
+        dimensions=tuple(dimensions),
+        plate=plate,
+        status=status,
+        frames_written=written,
+        frames_expected=_count(facts.get("frames_expected")),
+        updated=str(updated) if updated else None,
+        written_by=xml.get("Creator"),
+        settings=plan.settings if plan else None,
+        metadata=_annotations(xml),
+    )
+
+
+def _current_facts(source: OmeXml) -> dict[str, Any]:
+    """Return our annotation; while a set is written, only the first image's file counts the frames."""
+    facts = read_acquisition_annotation(source.xml)
+    if facts.get("status") == "writing" and source.file == source.first:
+        uuid = source.xml.find("{*}Image/{*}Pixels/{*}TiffData/{*}UUID")
+        name = "" if uuid is None else Path(uuid.get("FileName", "")).name
+        home = source.first.parent / name
+        if name and home != source.first and home.is_file():
+            return read_acquisition_annotation(
+                parse_ome_xml(read_ome_xml(home, source.first.parent), home)
+            )
+    return facts
+
+
+def _parse_image(image: Element, pixels: Element, source: OmeXml) -> ImageSpec:
+    found = pixel_sizes(pixels, source.first)
+    names = (*found.axes.lower(), "y", "x")
+    steps = [_step(pixels, name) for name in names]
+    shape = tuple(found.sizes[name.upper()] for name in names)
+    link = pixels.find("{*}TiffData/{*}UUID")
+    key = (link.get("FileName") if link is not None else None) or source.first.name
+    level = LevelSpec(
+        key=key,
+        shape=shape,
+        dtype=found.dtype.name,
+        chunks=(1, 1, 1, *shape[-2:]),
+        compression=_COMPRESSIONS.get(source.compression, f"tiff-{source.compression}"),
+        scale=tuple(scale for scale, _ in steps),
+        translation=(0.0,) * len(names),
+    )
+    return ImageSpec(
+        key=key,
+        name=image.get("Name") or image.get("ID") or "",
+        axes=tuple(
+            AxisSpec(name, _AXIS_TYPES[name], unit)
+            for name, (_, unit) in zip(names, steps, strict=True)
+        ),
+        levels=(level,),
+        channels=parse_channels(pixels, found.sizes["C"]),
+        position=parse_position(image),
+        samples=found.samples,
+    )
+
+
+def _step(pixels: Element, axis: str) -> tuple[float | None, str | None]:
+    """Return scale and unit of an axis; none where OME-XML has no length or time for it."""
+    if axis == "c":
+        return None, None
+    kind: UnitKind = "time" if axis == "t" else "space"
+    attribute = "TimeIncrement" if axis == "t" else f"PhysicalSize{axis.upper()}"
+    unit = pixels.get(f"{attribute}Unit", "s" if axis == "t" else "µm")
+    try:
+        step = float(pixels.get(attribute, "0"))
+    except ValueError:
+        step = 0.0
+    if (
+        not 0 < step < math.inf or kind_of(unit) != kind
+    ):  # "pixel" and "reference frame" are not lengths
+        return None, None
+    return step, ngff_name(unit, kind)
+
+
+def _own_plan(facts: dict[str, Any], images: int) -> Plan | None:
+    """Return the plan of the settings in our annotation; None where they do not describe these images."""
+    try:
+        plan = plan_from_settings(facts.get("settings"))
+    except UnsupportedError:  # another program, or another version wrote the file
+        return None
+    return plan if len(plan.images) == images else None
+
+
+def _on_planned_axes(image: ImageSpec, planned: ImagePlan) -> ImageSpec:
+    """Return an image on the axes of its plan, which OME-XML calls T, C and Z whatever they are."""
+    axes = axis_letters(planned)
+    order = [*sorted(axes, key=axes.__getitem__), "Y", "X"]
+    at = [image.dims.index(letter.lower()) for letter in order]
+    level = image.levels[0]
+    dimensions = planned.array.dimensions
+    moved = replace(
+        level,
+        shape=tuple(level.shape[i] for i in at),
+        chunks=(1,) * len(axes) + level.chunks[-2:],
+        scale=tuple(level.scale[i] or d.scale for i, d in zip(at, dimensions, strict=True)),
+        translation=tuple(d.translation or 0.0 for d in dimensions),
+    )
+    return replace(
+        image,
+        axes=tuple(
+            AxisSpec(d.name, axis_type(d), image.axes[i].unit or (d.unit if d.scale else None))
+            for i, d in zip(at, dimensions, strict=True)
+        ),
+        levels=(moved,),
+    )
+
+
+def _stored_dimensions(
+    element: Element, images: Sequence[ImageSpec], *, endless: bool
+) -> tuple[list[ImageSpec], list[Dimension]]:
+    """Return images and dimensions without the axes of length 1 that OME-XML requires of every image.
+
+    The time axis of a dataset without a planned end stays, and a channel that has a name or a color.
+    """
+    first = images[0]
+    hull = [max(image.shape[i] for image in images) for i in range(len(first.axes))]
+    kept = [
+        i
+        for i, axis in enumerate(first.axes)
+        if axis.name in "yx"
+        or hull[i] > 1
+        or (axis.name == "t" and endless)
+        or (axis.name == "c" and first.samples == 1 and _is_named(element))
+    ]
+    images = [_with_axes(image, kept) for image in images]
+    first = images[0]
+    dimensions = []
+    for i, axis in zip(kept, first.axes, strict=True):
+        coords = list(first.channels) if axis.type == "channel" else None
+        scale = first.levels[0].scale[first.dims.index(axis.name)]
+        dimensions.append(
+            Dimension(
+                name=axis.name,
+                count=hull[i],
+                type=axis.type,
+                coords=coords,
+                unit=axis.unit,
+                scale=scale,
+            )
+        )
+    if len(images) > 1 or element.find("{*}StageLabel") is not None:
+        positions = [image.position or image.name for image in images]
+        dimensions.insert(0, Dimension(name="p", type="position", coords=positions))
+    order = _acquisition_order(element)
+    if sorted(order) == sorted(d.name for d in dimensions[:-2]):
+        dimensions[:-2] = sorted(dimensions[:-2], key=lambda d: order.index(d.name))
+    return images, dimensions
+
+
+def _with_axes(image: ImageSpec, kept: Sequence[int]) -> ImageSpec:
+    def pick(values: Sequence[Any]) -> Any:
+        return tuple(values[i] for i in kept)
+
+    level = image.levels[0]
+    level = replace(
+        level,
+        shape=pick(level.shape),
+        chunks=pick(level.chunks),
+        scale=pick(level.scale),
+        translation=pick(level.translation),
+    )
+    return replace(image, axes=pick(image.axes), levels=(level,))
+
+
+def _is_named(image: Element) -> bool:
+    channel = image.find("{*}Pixels/{*}Channel")
+    return channel is not None and bool(channel.get("Name") or channel.get("Color"))
+
+
+def _acquisition_order(image: Element) -> list[str]:
+    """Return the axes in the order of acquisition that earlier versions wrote into the description."""
+    match = re.search(
+        r"Acquisition order, slowest axis first: (.*)\.", image.findtext("{*}Description", "")
+    )
+    return match[1].split(", ") if match else []
+
+
+def _annotations(xml: Element) -> dict[str, dict[str, Any]]:
+    """Return the pairs of each MapAnnotation of the whole acquisition, by namespace."""
+    referenced = {element.get("ID") for element in xml.iterfind(".//{*}AnnotationRef")}
+    found: dict[str, dict[str, Any]] = {}
+    for annotation in xml.iterfind("{*}StructuredAnnotations/{*}MapAnnotation"):
+        namespace = annotation.get("Namespace") or "annotation"
+        if annotation.get("ID") in referenced or namespace in (OWN_NAMESPACE, FRAME_NAMESPACE):
+            continue
+        pairs = annotation.iterfind("{*}Value/{*}M")
+        found.setdefault(namespace, {}).update(
+            (pair.get("K", ""), parse_value(pair.text or "")) for pair in pairs
+        )
+    return found
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int and value >= 0 else None

@@ -1,0 +1,192 @@
+"""Parses an OME-Zarr 0.5 or 0.6, whichever program wrote it, from its ``zarr.json`` files; no pixel is read.
+
+Sources: https://ngff.openmicroscopy.org/0.5/ and, for 0.6, RFC-5 (https://ngff.openmicroscopy.org/rfc/5/).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.dataset import DatasetSpec, ImageSpec
+from ome_writers.errors import InvalidFileError, UnsupportedError
+from ome_writers.formats.dataset_metadata import RESERVED_NAMESPACES
+from ome_writers.formats.omezarr.group_metadata import layout_and_groups
+from ome_writers.formats.omezarr.layout import stored_layout
+from ome_writers.formats.omezarr.parse_multiscale import parse_image
+from ome_writers.formats.path_names import make_distinct
+from ome_writers.formats.stored_settings import (
+    own_dimensions,
+    plan_from_settings,
+    with_plan,
+)
+from ome_writers.settings import Dimension, Plate
+from ome_writers.untrusted import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ome_writers.dataset import ImageSpec
+    from ome_writers.routing import Plan
+
+    Json = dict[str, Any]
+
+__all__ = ["parse"]
+
+
+def parse(root: Path) -> DatasetSpec:
+    """Return what the metadata of an OME-Zarr contains.
+
+    The order of acquisition, frame counts and settings are known of datasets that ome-writers wrote; otherwise the
+    dimensions are those of the stored arrays, behind the axis ``p`` of the images.
+
+    Raises
+    ------
+    UnsupportedError
+        If it is of another version, or its images have different axes.
+    InvalidFileError
+        If a file is missing or is not what the specification requires.
+    """
+    attributes = read_json(root / "zarr.json", root=root).get("attributes")
+    ome = attributes.get("ome") if isinstance(attributes, dict) else None
+    if not isinstance(attributes, dict) or not isinstance(ome, dict):
+        raise InvalidFileError(f"{root} is a Zarr group, but its attributes have no `ome`.")
+    layout, groups = layout_and_groups(root)
+    images = [parse_image(root, group) for group in groups]
+    plate = None
+    if layout == "plate":
+        plate, images = _with_wells(root, ome["plate"], images)
+    elif layout == "collection":
+        names = make_distinct(image.name for image in images)
+        images = [_renamed(image, name) for image, name in zip(images, names, strict=True)]
+    own = attributes.get("ome_writers")
+    own = own if isinstance(own, dict) else {}
+    plan = _own_plan(root, own, groups)
+    if plan is None:
+        dimensions = _stored_dimensions(root, images, several=layout != "image")
+    else:
+        images = [
+            with_plan(image, planned) for image, planned in zip(images, plan.images, strict=True)
+        ]
+        dimensions = own_dimensions(plan, images)
+    frames = own.get("frames")
+    counts = frames if isinstance(frames, dict) else {}
+    version = own.get("version")
+    return DatasetSpec(
+        path=root,
+        format="ome-zarr",
+        version=str(ome.get("version", "")),
+        layout=layout,
+        images=tuple(images),
+        dimensions=tuple(dimensions),
+        plate=plan.settings.plate if plan else plate,
+        status=_text(own.get("status")),
+        frames_written=_count(counts.get("written")),
+        frames_expected=_count(counts.get("expected")),
+        updated=_text(own.get("updated")),
+        written_by=f"ome-writers {version}" if version else _creator(attributes),
+        settings=plan.settings if plan else None,
+        metadata=_metadata(attributes),
+    )
+
+
+def _with_wells(
+    root: Path, plate: Json, images: Sequence[ImageSpec]
+) -> tuple[Plate, list[ImageSpec]]:
+    """Return the plate, and the images with the wells whose groups contain them."""
+    try:
+        rows = [str(row["name"]) for row in plate["rows"]]
+        columns = [str(column["name"]) for column in plate["columns"]]
+        wells = {
+            well["path"]: (rows[well["rowIndex"]], columns[well["columnIndex"]])
+            for well in plate["wells"]
+        }
+        found = []
+        for image in images:
+            well, _, field = image.key.rpartition("/")
+            row, column = wells[well]
+            assert image.position is not None
+            position = image.position.model_copy(
+                update={"name": field, "plate_row": row, "plate_column": column}
+            )
+            found.append(replace(image, position=position))
+        return Plate(row_names=rows, column_names=columns, name=plate.get("name")), found
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise InvalidFileError(
+            f"{root} is not a valid OME-Zarr: its plate metadata is incomplete ({error!r})."
+        ) from error
+
+
+def _renamed(image: ImageSpec, name: str) -> ImageSpec:
+    """Return an image whose position has a name that is unique in the dataset."""
+    assert image.position is not None
+    return replace(image, position=image.position.model_copy(update={"name": name}))
+
+
+def _own_plan(root: Path, own: Json, groups: Sequence[str]) -> Plan | None:
+    """Return the plan of the settings in the root group; None where they do not describe these images."""
+    if "settings" not in own:
+        return None
+    try:
+        plan = plan_from_settings(own["settings"])
+    except UnsupportedError:  # another version wrote them
+        return None
+    return plan if list(stored_layout(plan, root).images) == list(groups) else None
+
+
+def _stored_dimensions(
+    root: Path, images: Sequence[ImageSpec], *, several: bool
+) -> list[Dimension]:
+    """Return the dimensions of another program's dataset: those of its arrays, behind the positions."""
+    first = images[0]
+    if any(image.dims != first.dims for image in images):
+        raise UnsupportedError(
+            f"{root}: its images have different axes ({', '.join(first.dims)} and others), which cannot be seen as "
+            f"one array. Open each image's group by itself."
+        )
+    dimensions = []
+    level = first.levels[0]
+    for i, axis in enumerate(first.axes):
+        count = max(image.shape[i] for image in images)
+        named = axis.type == "channel" and len(first.channels) == count
+        dimensions.append(
+            Dimension(
+                name=axis.name,
+                count=count,
+                type=axis.type,
+                coords=list(first.channels) if named else None,
+                unit=axis.unit,
+                scale=level.scale[i],
+                translation=level.translation[i] or None,
+                chunk_size=min(level.chunks[i], count),
+                shard_size_chunks=level.shards[i] // level.chunks[i] if level.shards else None,
+            )
+        )
+    if several:
+        positions = [image.position or image.name for image in images]
+        dimensions.insert(0, Dimension(name="p", type="position", coords=positions))
+    return dimensions
+
+
+def _metadata(attributes: Json) -> dict[str, Json]:
+    """Return the attributes of the root group beside ``ome`` and ``ome_writers``, by namespace."""
+    found = {k: v for k, v in attributes.items() if k and k not in RESERVED_NAMESPACES}
+    named = {k: v for k, v in found.items() if isinstance(v, dict)}
+    rest = {k: v for k, v in found.items() if not isinstance(v, dict)}
+    return {**named, **({"attributes": rest} if rest else {})}
+
+
+def _creator(attributes: Json) -> str | None:
+    creator = attributes.get("_creator")
+    if isinstance(creator, dict) and creator.get("name"):
+        return " ".join(str(creator[key]) for key in ("name", "version") if creator.get(key))
+    return None
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int else None

@@ -1,0 +1,211 @@
+"""Parses one image of an OME-Zarr: axes, resolution levels, transformations and channels of its multiscale.
+
+Sources: https://ngff.openmicroscopy.org/0.5/ and, for 0.6, RFC-5 (https://ngff.openmicroscopy.org/rfc/5/).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.dataset import AxisSpec, ImageSpec, LevelSpec
+from ome_writers.errors import InvalidFileError, UnsupportedError
+from ome_writers.formats.omezarr.group_metadata import group_attributes
+from ome_writers.formats.path_names import make_distinct
+from ome_writers.settings import Channel, Position
+from ome_writers.units import kind_of, ngff_name, si_value
+from ome_writers.untrusted import check_chunk_shape, check_shape, member, read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    Json = dict[str, Any]
+
+__all__ = ["channels_of", "parse_image"]
+
+_AXIS_TYPES = ("space", "time", "channel")
+
+
+def channels_of(ome: Json, count: int) -> tuple[Channel, ...]:
+    """Return the channels in the ``omero`` block of an image; numbered names where there are none or too few."""
+    omero = ome.get("omero")
+    entries = omero.get("channels") if isinstance(omero, dict) else None
+    entries = [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
+    labels = [str(e.get("label") or f"Channel {i}") for i, e in enumerate(entries)][:count]
+    labels += [f"Channel {i}" for i in range(len(labels), count)]
+    named = zip(make_distinct(labels), [*entries, *[{}] * count], strict=False)
+    return tuple(Channel(name=name, **_display(entry)) for name, entry in named)
+
+
+def _display(entry: Json) -> Json:
+    """Return color and display window of a channel in ``omero``."""
+    found: Json = {}
+    color = str(entry.get("color", ""))
+    if re.fullmatch("[0-9A-Fa-f]{6}", color):
+        found["color"] = f"#{color}"
+    window = entry.get("window")
+    start, end = (window.get("start"), window.get("end")) if isinstance(window, dict) else (0, 0)
+    if isinstance(start, (int, float)) and isinstance(end, (int, float)) and start < end:
+        found["window"] = (start, end)
+    return found
+
+
+def parse_image(root: Path, group: str) -> ImageSpec:
+    try:
+        ome = group_attributes(root / group, root)["ome"]
+        multiscale = ome["multiscales"][0]
+        axes = _parse_axes(multiscale)
+        levels = [_parse_level(root, group, multiscale, d) for d in multiscale["datasets"]]
+    except KeyError as error:
+        problem = f"{error} is missing"
+    except (IndexError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, InvalidFileError):
+            raise
+        problem = str(error)
+    else:
+        if not levels:
+            raise InvalidFileError(f"{root}: the image {group or '.'} lists no dataset.")
+        if any(len(level.shape) != len(axes) for level in levels):
+            raise InvalidFileError(
+                f"{root}: the image {group or '.'} has {len(axes)} axes, its arrays have other numbers."
+            )
+        channel = next((i for i, axis in enumerate(axes) if axis.type == "channel"), None)
+        count = 1 if channel is None else levels[0].shape[channel]
+        stage, moved = _stage(axes, levels)
+        name = str(multiscale.get("name") or group or root.name)
+        return ImageSpec(
+            key=group,
+            name=name,
+            axes=axes,
+            levels=moved if group else tuple(levels),
+            channels=channels_of(ome, count),
+            position=Position(name=name, **stage) if group else None,
+        )
+    raise InvalidFileError(
+        f"{root} is not a valid OME-Zarr: {problem} in the image {group or '.'}."
+    )
+
+
+def _parse_axes(multiscale: Json) -> tuple[AxisSpec, ...]:
+    """Return the axes of a multiscale; in 0.6 those of its intrinsic coordinate system."""
+    entries = multiscale.get("axes")
+    if entries is None:
+        systems = {system["name"]: system for system in multiscale["coordinateSystems"]}
+        output = multiscale["datasets"][0]["coordinateTransformations"][0]["output"]
+        entries = systems[output["name"] if isinstance(output, dict) else output]["axes"]
+    return tuple(
+        AxisSpec(
+            name=str(entry["name"]),
+            type=entry.get("type") if entry.get("type") in _AXIS_TYPES else "other",
+            unit=_unit(entry),
+        )
+        for entry in entries
+    )
+
+
+def _unit(axis: Json) -> str | None:
+    """Return the NGFF name of an axis' unit; a unit of another quantity than the axis' is ignored."""
+    unit, kind = axis.get("unit"), axis.get("type")
+    if not isinstance(unit, str):
+        return None
+    if kind in ("space", "time"):
+        return ngff_name(unit, kind) if kind_of(unit) == kind else None
+    return unit
+
+
+def _parse_level(root: Path, group: str, multiscale: Json, entry: Json) -> LevelSpec:
+    folder = member(root / group, entry["path"])
+    key = f"{group}/{entry['path']}" if group else str(entry["path"])
+    array = read_json(folder / "zarr.json", root=root)
+    shape = check_shape(array["shape"], folder)
+    outer = check_chunk_shape(
+        array["chunk_grid"]["configuration"]["chunk_shape"], folder, axes=len(shape)
+    )
+    codecs, shards, chunks = array["codecs"], None, outer
+    if codecs and codecs[0]["name"] == "sharding_indexed":
+        shards, inner = outer, codecs[0]["configuration"]
+        chunks = check_chunk_shape(inner["chunk_shape"], folder, axes=len(shape))
+        codecs = inner["codecs"]
+    common = (
+        () if "coordinateSystems" in multiscale else multiscale.get("coordinateTransformations")
+    )
+    transformations = (*entry.get("coordinateTransformations", ()), *(common or ()))
+    scale, translation = _compose(transformations, len(shape), str(folder))
+    units = [axis.unit for axis in _parse_axes(multiscale)]
+    return LevelSpec(
+        key=key,
+        shape=shape,
+        dtype=str(array["data_type"]),
+        chunks=chunks,
+        shards=shards,
+        compression=_compression(codecs),
+        scale=tuple(s if s != 1.0 or u else None for s, u in zip(scale, units, strict=True)),
+        translation=tuple(translation),
+    )
+
+
+def _compose(
+    transformations: Sequence[Json], axes: int, name: str
+) -> tuple[list[float], list[float]]:
+    """Return scale and translation of transformations that are applied one after the other.
+
+    Raises
+    ------
+    UnsupportedError
+        If one is not an identity, a scale, a translation or a sequence of these.
+    """
+    scale, translation = [1.0] * axes, [0.0] * axes
+    for each in transformations:
+        kind = each.get("type")
+        if kind == "scale":
+            factors = [float(factor) for factor in each["scale"]]
+            scale = [a * b for a, b in zip(scale, factors, strict=True)]
+            translation = [a * b for a, b in zip(translation, factors, strict=True)]
+        elif kind == "translation":
+            offsets = [float(offset) for offset in each["translation"]]
+            translation = [a + b for a, b in zip(translation, offsets, strict=True)]
+        elif kind == "sequence":
+            factors, offsets = _compose(each["transformations"], axes, name)
+            scale = [a * b for a, b in zip(scale, factors, strict=True)]
+            translation = [a * b + c for a, b, c in zip(translation, factors, offsets, strict=True)]
+        elif kind != "identity":
+            raise UnsupportedError(
+                f"{name}: coordinate transformation {kind!r}; identity, scale, translation and sequences of "
+                f"these are read."
+            )
+    return scale, translation
+
+
+def _compression(codecs: Sequence[Json]) -> str:
+    """Return the compression as settings call it, or the name of another codec."""
+    for codec in codecs:
+        name = str(codec["name"])
+        if name == "blosc":
+            name = f"blosc-{codec.get('configuration', {}).get('cname')}"
+        if name not in ("bytes", "transpose", "crc32c"):
+            return name
+    return "none"
+
+
+def _stage(
+    axes: Sequence[AxisSpec], levels: Sequence[LevelSpec]
+) -> tuple[dict[str, float], tuple[LevelSpec, ...]]:
+    """Return the stage coordinates of an image, in micrometer, and its levels without them.
+
+    In a collection or a plate, the translation of x, y and z at full resolution is the stage position.
+    """
+    stage, at = {}, list(levels[0].translation)
+    for i, axis in enumerate(axes):
+        if axis.name in ("x", "y", "z") and at[i]:
+            known = axis.unit is None or kind_of(axis.unit) == "space"
+            factor = si_value(axis.unit) * 1e6 if axis.unit and known else 1.0
+            stage[f"{axis.name}_coord"] = at[i] * factor
+        else:
+            at[i] = 0.0
+    without = tuple(
+        replace(level, translation=tuple(a - b for a, b in zip(level.translation, at, strict=True)))
+        for level in levels
+    )
+    return stage, without

@@ -1,0 +1,87 @@
+"""The `DatasetSpec` of a dataset that a plan is being written to, without reading it back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ome_writers.dataset import AxisSpec, DatasetSpec, ImageSpec, LevelSpec
+from ome_writers.formats.dataset_metadata import library_version
+from ome_writers.formats.stored_settings import axis_type
+from ome_writers.settings import Channel, split_suffix
+
+if TYPE_CHECKING:
+    from ome_writers.dataset import DatasetLayout
+    from ome_writers.formats.dataset_metadata import Layout, Outcome
+    from ome_writers.routing import ImagePlan, Plan
+
+__all__ = ["layout_of_plan", "spec_of_plan"]
+
+
+def layout_of_plan(plan: Plan) -> DatasetLayout:
+    """Return whether a plan is of one image, a collection of positions, or a plate."""
+    if plan.settings.position_dimension_index is None and len(plan.images) == 1:
+        return "image"
+    return "plate" if plan.settings.plate else "collection"
+
+
+def spec_of_plan(plan: Plan, layout: Layout, outcome: Outcome, *, version: str) -> DatasetSpec:
+    """Return what the dataset of a plan is.
+
+    Parameters
+    ----------
+    plan, layout
+        What is written, and where.
+    outcome
+        Status, frames and shapes so far; without shapes, those that are planned.
+    version
+        Version of the format.
+    """
+    shapes = outcome.shapes or tuple(image.array.shape for image in plan.images)
+    return DatasetSpec(
+        path=layout.root
+        if layout.root == layout.output or len(layout.images) > 1
+        else layout.output,
+        format=plan.settings.format.name,
+        version=version,
+        layout=layout_of_plan(plan),
+        images=tuple(
+            _image(image, layout, shape) for image, shape in zip(plan.images, shapes, strict=True)
+        ),
+        dimensions=tuple(plan.settings.dimensions),
+        plate=plan.settings.plate,
+        status=outcome.status,
+        frames_written=outcome.frames_written,
+        frames_expected=plan.frames,
+        updated=outcome.timestamp or None,
+        written_by=f"ome-writers {library_version()}",
+        settings=plan.settings,
+    )
+
+
+def _image(plan: ImagePlan, layout: Layout, shape: tuple[int, ...]) -> ImageSpec:
+    dimensions = plan.array.dimensions
+    channel = next((i for i, d in enumerate(dimensions) if d.type == "channel"), None)
+    count = 1 if channel is None else shape[channel]
+    coords = [] if channel is None else list(dimensions[channel].coords or ())[:count]
+    coords += [f"Channel {i}" for i in range(len(coords), count)]
+    return ImageSpec(
+        key=layout.images[plan.number],
+        name=plan.name or split_suffix(layout.output.name)[0],
+        axes=tuple(AxisSpec(d.name, axis_type(d), d.unit if d.scale else None) for d in dimensions),
+        levels=(
+            LevelSpec(
+                key=layout.arrays[plan.number],
+                shape=tuple(shape),
+                dtype=plan.array.dtype.name,
+                chunks=plan.array.chunks,
+                shards=plan.array.shards,
+                compression=plan.array.compression,
+                scale=tuple(d.scale for d in dimensions),
+                translation=tuple(d.translation or 0.0 for d in dimensions),
+            ),
+        ),
+        channels=tuple(c if isinstance(c, Channel) else Channel(name=str(c)) for c in coords),
+        position=plan.position,
+        camera=plan.camera,
+        samples=plan.array.samples,
+    )
