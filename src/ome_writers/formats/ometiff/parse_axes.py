@@ -1,0 +1,115 @@
+"""Axes of the images of an OME-TIFF, which OME-XML calls T, C and Z whatever they are."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.dataset import AxisSpec
+from ome_writers.formats.ome_xml.images import axis_letters
+from ome_writers.formats.stored_settings import axis_type
+from ome_writers.settings import Dimension
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from xml.etree.ElementTree import Element
+
+    from ome_writers.dataset import ImageSpec
+    from ome_writers.routing import ImagePlan
+
+__all__ = ["on_planned_axes", "stored_dimensions"]
+
+
+def on_planned_axes(image: ImageSpec, planned: ImagePlan) -> ImageSpec:
+    """Return an image on the axes of its plan, which OME-XML calls T, C and Z whatever they are."""
+    axes = axis_letters(planned)
+    order = [*sorted(axes, key=axes.__getitem__), "Y", "X"]
+    at = [image.dims.index(letter.lower()) for letter in order]
+    level = image.levels[0]
+    dimensions = planned.array.dimensions
+    moved = replace(
+        level,
+        shape=tuple(level.shape[i] for i in at),
+        chunks=(1,) * len(axes) + level.chunks[-2:],
+        scale=tuple(level.scale[i] or d.scale for i, d in zip(at, dimensions, strict=True)),
+        translation=tuple(d.translation or 0.0 for d in dimensions),
+    )
+    return replace(
+        image,
+        axes=tuple(
+            AxisSpec(d.name, axis_type(d), image.axes[i].unit or (d.unit if d.scale else None))
+            for i, d in zip(at, dimensions, strict=True)
+        ),
+        levels=(moved,),
+    )
+
+
+def stored_dimensions(
+    element: Element, images: Sequence[ImageSpec], *, endless: bool
+) -> tuple[list[ImageSpec], list[Dimension]]:
+    """Return images and dimensions without the axes of length 1 that OME-XML requires of every image.
+
+    The time axis of a dataset without a planned end stays, and a channel that has a name or a color.
+    """
+    first = images[0]
+    hull = [max(image.shape[i] for image in images) for i in range(len(first.axes))]
+    kept = [
+        i
+        for i, axis in enumerate(first.axes)
+        if axis.name in "yx"
+        or hull[i] > 1
+        or (axis.name == "t" and endless)
+        or (axis.name == "c" and first.samples == 1 and _is_named(element))
+    ]
+    images = [_with_axes(image, kept) for image in images]
+    first = images[0]
+    dimensions = []
+    for i, axis in zip(kept, first.axes, strict=True):
+        coords = list(first.channels) if axis.type == "channel" else None
+        scale = first.levels[0].scale[first.dims.index(axis.name)]
+        dimensions.append(
+            Dimension(
+                name=axis.name,
+                count=hull[i],
+                type=axis.type,
+                coords=coords,
+                unit=axis.unit,
+                scale=scale,
+            )
+        )
+    if len(images) > 1 or element.find("{*}StageLabel") is not None:
+        positions = [image.position or image.name for image in images]
+        dimensions.insert(0, Dimension(name="p", type="position", coords=positions))
+    order = _acquisition_order(element)
+    if sorted(order) == sorted(d.name for d in dimensions[:-2]):
+        dimensions[:-2] = sorted(dimensions[:-2], key=lambda d: order.index(d.name))
+    return images, dimensions
+
+
+def _with_axes(image: ImageSpec, kept: Sequence[int]) -> ImageSpec:
+    def pick(values: Sequence[Any]) -> Any:
+        return tuple(values[i] for i in kept)
+
+    level = image.levels[0]
+    level = replace(
+        level,
+        shape=pick(level.shape),
+        chunks=pick(level.chunks),
+        scale=pick(level.scale),
+        translation=pick(level.translation),
+    )
+    return replace(image, axes=pick(image.axes), levels=(level,))
+
+
+def _is_named(image: Element) -> bool:
+    channel = image.find("{*}Pixels/{*}Channel")
+    return channel is not None and bool(channel.get("Name") or channel.get("Color"))
+
+
+def _acquisition_order(image: Element) -> list[str]:
+    """Return the axes in the order of acquisition that earlier versions wrote into the description."""
+    match = re.search(
+        r"Acquisition order, slowest axis first: (.*)\.", image.findtext("{*}Description", "")
+    )
+    return match[1].split(", ") if match else []
