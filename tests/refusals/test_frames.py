@@ -131,7 +131,7 @@ def test_wrong_metadata_is_refused(tmp_path: Path, engine: str) -> None:
         ({"deep": deep}, "frame_metadata"),
         ({"b": b"\xff\xfe"}, "'b'"),
         ({"text": "\ud800"}, "frame_metadata"),
-        ({"storage_index": 3}, "storage_index.*names the place"),
+        ({"storage_index": 3}, "storage_index.*is reserved for the storage index"),
         ({"f": print}, "'f'"),
         ([("a", 1)], "must be a mapping with string keys, got list"),
         ("a", "must be a mapping with string keys, got str"),

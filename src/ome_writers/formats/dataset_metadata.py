@@ -1,6 +1,6 @@
-"""What every format promises: all that a dataset says, held in memory, rendered to bytes on demand.
+"""The metadata of one dataset: what every format implements, and what it exchanges with `streaming` and `repair`.
 
-The documents in memory are the truth. Nothing on disk is read back, backed up or restored.
+The metadata in memory is the source of truth. It is rendered to bytes on demand and never read back from disk.
 """
 
 from __future__ import annotations
@@ -41,29 +41,28 @@ __all__ = [
 Status = Literal["writing", "complete", "cancelled", "failed"]
 
 RESERVED_NAMESPACES = frozenset({"ome", "ome_writers"})
-"""What no metadata of a user's may be called: the namespaces of the formats and of this library."""
+"""Namespaces of the formats and of this library; global metadata of users cannot have them."""
 
 
-@cache
+@cache  # a lookup takes milliseconds
 def library_version() -> str:
-    """Return the version of this library; to look it up takes milliseconds."""
     return version("ome-writers")
 
 
 def new_dataset_id() -> str:
-    """Return an id for a dataset, which its documents carry as proof of origin: a random UUID as URN."""
+    """Return a random UUID as URN; the dataset's metadata carries it as proof of origin."""
     return uuid.uuid4().urn
 
 
 def check_global_metadata(namespace: object, metadata: object) -> None:
-    """Refuse a namespace that global metadata cannot have, and what is no metadata.
+    """Validate the arguments of `set_global_metadata`.
 
     Raises
     ------
     ValueError
-        If the namespace is no name, or reserved.
+        If the namespace is not a string, empty, or reserved.
     TypeError
-        If the metadata is no mapping.
+        If the metadata is not a mapping.
     """
     if not isinstance(namespace, str) or not namespace:
         raise ValueError(f"The namespace must be a non-empty string, got {namespace!r}.")
@@ -80,27 +79,28 @@ def check_global_metadata(namespace: object, metadata: object) -> None:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where an acquisition's arrays, documents and journals lie below `root`.
+    """Keys of an acquisition's arrays, images and journals below `root`.
 
     Attributes
     ----------
     root
-        The folder (OME-Zarr, sets of files) or the folder of the one file, below which all keys lie.
+        The folder that all keys are relative to: the store (OME-Zarr), the folder of a set, or the parent of a single
+        OME-TIFF file.
     output
-        What the user was promised: `AcquisitionSettings.output_path`.
+        `AcquisitionSettings.output_path`.
     arrays
         Key of each image's array, by image number (see `storage.ArrayTarget.key`).
     images
-        Key of each image itself, by image number: the group's path in OME-Zarr (``""`` for the
-        root), the file's name in OME-TIFF.
+        Key of each image, by image number: the path of its group in OME-Zarr (``""`` for the root group), the file
+        name in OME-TIFF.
     journals
-        Key of the file in which each image's frame metadata is journalled, by image number.
+        Key of each image's frame metadata journal, by image number.
     entry
-        Key of the file beside a set's folder that opens as the whole set, as in ``../run.ome.tiff``; empty without one.
+        Key of the entry file beside a set's folder, as in ``../run.ome.tiff``; empty if there is none.
     encode_address
-        How a line of a journal names a frame's place, by image number and storage index, as JSON members.
+        Returns the JSON members that identify a frame in a journal line, from image number and storage index.
     temporary_folder
-        Something that must live as long as the dataset is written or looked at.
+        Removes the temporary folder of a scratch store when it is garbage-collected.
     """
 
     root: Path
@@ -114,31 +114,31 @@ class Layout:
 
     @property
     def entry_path(self) -> Path | None:
-        """Path of the entry file; with `output`, every path that the output takes. None without one."""
+        """Path of the entry file, the only path outside `output` that a dataset occupies; None if there is none."""
         return self.root.with_name(self.entry.removeprefix("../")) if self.entry else None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an acquisition stands or ended.
+    """State of a running acquisition, or result of a finished one.
 
     Attributes
     ----------
     status
-        ``"writing"`` until `close`; ``"cancelled"`` when fewer frames came than were planned.
+        ``"writing"`` until `close`; ``"cancelled"`` if fewer frames were appended than planned.
     frames_written
-        Number of frames that were appended (skipped ones do not count).
+        Number of appended frames, without skipped ones.
     shapes
-        The shape of each image's array, in storage order, y and x included.
+        The shape of each image's array, in storage order, including y and x.
     windows
-        (image number, channel number) to the (smallest, largest) value that was sampled.
+        (image number, channel number) to the (smallest, largest) sampled value.
     extents
-        How far each acquisition axis was reached, while the acquisition runs.
+        Extent of each acquisition axis so far; empty after `close`.
     time
-        When this was so.
+        When this state was recorded.
     empty_planes
-        Image number to a mask of its planes, in storage order: True for those without a frame. Only of an OME-TIFF
-        that is closed; images without such planes are left out.
+        Image number to a mask of its planes, in storage order: True for planes without a frame. Only for a closed
+        OME-TIFF, and only images that have such planes.
     """
 
     status: Status
@@ -151,24 +151,14 @@ class Outcome:
 
     @property
     def timestamp(self) -> str:
-        """`time` in UTC, in ISO 8601 with milliseconds: always 24 characters; empty where it is not known."""
+        """`time` in UTC, ISO 8601 with milliseconds: always 24 characters; empty if `time` is None."""
         if self.time is None:
             return ""
         return f"{self.time.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}"[:23] + "Z"
 
 
 class Patch(NamedTuple):
-    """Bytes of a document to be overwritten in place.
-
-    Attributes
-    ----------
-    key
-        The document.
-    offset
-        Where `old` begins in it.
-    old, new
-        What is there, and what shall be; of one length.
-    """
+    """Bytes of the file `key` to overwrite in place; `old`, at `offset`, and `new` have the same length."""
 
     key: str
     offset: int
@@ -177,63 +167,59 @@ class Patch(NamedTuple):
 
 
 class DatasetMetadata(Protocol):
-    """All that the files of one dataset say. Not thread-safe: the stream's recorder lets one thread in at a time."""
+    """All metadata of one dataset. Not thread-safe: `streaming.Recorder` serializes the calls."""
 
     def render(self) -> Iterator[tuple[str, bytes]]:
-        """Yield key and content of each document that changed since the last call (at first: all).
+        """Yield key and content of each file that changed since the last call (all of them on the first call).
 
-        Parents come before what they contain, so that a reader that polls never finds a child that its parent
-        denies.
+        Parents precede children, so that a reader that polls never finds a child that its parent does not list.
         """
         ...
 
     def get_metadata(self) -> Any:
-        """Return a deep copy of the metadata, in the format's own form; see `OMEStream.get_metadata`."""
+        """Return a deep copy of the metadata in the format's own type; see `OMEStream.get_metadata`."""
         ...
 
     def update_metadata(self, metadata: Any) -> None:
-        """Take over metadata in the form of `get_metadata`; wrong forms raise and change nothing."""
+        """Replace metadata by an edited result of `get_metadata`; invalid input raises and changes nothing."""
         ...
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
-        """Attach `metadata` to the whole acquisition; the same namespace replaces."""
+        """Attach `metadata` to the whole acquisition, replacing metadata of the same namespace."""
         ...
 
     def update_progress(self, outcome: Outcome) -> Sequence[Patch]:
-        """Record how far the running acquisition is, after a flush.
+        """Record the progress of a running acquisition after a flush.
 
-        Returns what is to be overwritten in place; documents that changed otherwise are rendered by the next
-        `render`. At most a few documents change, however many images there are.
+        Returns the bytes to overwrite in place; other changes are yielded by the next `render`. At most a few files
+        change, regardless of the number of images.
         """
         ...
 
     def finish(self, outcome: Outcome, journal: Journal) -> None:
-        """Take in how the acquisition ended, and the metadata of its frames.
+        """Record the result of the acquisition and embed frame metadata.
 
-        Called once, after the pixels are closed and `journal` is complete on disk. A journal whose
-        lines are wholly in the documents now may be discarded (``journal.discard(image)``) after the
-        next `render` was written; `embedded_journals` says which.
+        Called once, after the pixels are closed and `journal` is complete on disk. The journals of
+        `embedded_journals` may be discarded after the result of the next `render` is on disk.
         """
         ...
 
     def embedded_journals(self) -> tuple[int, ...]:
-        """Return the images whose journal is wholly contained in the documents."""
+        """Return the images whose frame metadata is fully embedded in the rendered metadata."""
         ...
 
 
 @runtime_checkable
 class SupportsGrow(DatasetMetadata, Protocol):
-    """Documents that say how long the arrays are, where the arrays themselves do not."""
+    """Metadata that contains the shapes of growing arrays (OME-XML)."""
 
-    def grow(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Take note of the shapes that the arrays show from now on."""
-        ...
+    def grow(self, shapes: Sequence[tuple[int, ...]]) -> None: ...
 
 
 @runtime_checkable
 class SupportsCarryOver(DatasetMetadata, Protocol):
-    """Documents that can take over what was edited in those of a dataset that theirs replaces."""
+    """Metadata that can adopt client edits from the metadata of a dataset that it replaces."""
 
     def carry_over(self, earlier: Any) -> None:
-        """Take over what others have changed in `earlier`, documents of the same kind."""
+        """Adopt client edits in `earlier`, an object of the same class."""
         ...

@@ -1,4 +1,4 @@
-"""Which format lies at a path; where none does, the error says what is there instead."""
+"""Format detection: which format is at a path, and which files of a folder belong to it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,29 @@ from ome_writers.untrusted import MAX_IMAGES, check_count
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["abbreviated_list", "detect_format", "first_tiff", "ome_xml_files", "tiff_files"]
+__all__ = [
+    "TIFF_SUFFIXES",
+    "abbreviated_list",
+    "detect_format",
+    "first_tiff",
+    "ome_xml_files",
+    "tiff_files",
+]
 
 TIFF_SUFFIXES = (".tif", ".tiff")
-_ZARR_2 = (".zattrs", ".zgroup", ".zarray")
-_SHOWN = 3  # names in an error
+_ZARR_2_FILES = (".zattrs", ".zgroup", ".zarray")
+_MAX_LISTED_NAMES = 3
 
 
 def detect_format(path: Path) -> Literal["ome-zarr", "ome-tiff"]:
-    """Return the format of a dataset, by what kind of file or folder it is; a file is taken for a TIFF.
+    """Return the format of the dataset at `path`; every regular file is taken for a TIFF.
 
     Raises
     ------
     FileNotFoundError
-        If nothing is there.
+        If `path` does not exist.
     UnsupportedError
-        If it is a folder of neither format.
+        If it is a folder that contains neither format; InvalidFileError if it is neither a file nor a folder.
     """
     if not path.exists():
         folder = path.with_name(re.sub(r"(\.ome)?\.tiff?$", "", path.name, flags=re.IGNORECASE))
@@ -45,64 +52,64 @@ def detect_format(path: Path) -> Literal["ome-zarr", "ome-tiff"]:
         )
     if (path / "zarr.json").is_file():
         return "ome-zarr"
-    if any((path / name).is_file() for name in _ZARR_2):
+    if any((path / name).is_file() for name in _ZARR_2_FILES):
         raise UnsupportedError(
-            f"{path} is a Zarr v2 store, as OME-Zarr 0.4 is one; only OME-Zarr 0.5 (Zarr v3) is read here."
+            f"{path} is a Zarr v2 store (OME-Zarr 0.4 or older). Only OME-Zarr 0.5 (Zarr v3) can be read."
         )
     if tiff_files(path):
         return "ome-tiff"
-    inside = sorted(f.name for f in path.iterdir() if (f / "zarr.json").is_file())
-    hint = f" In it are {abbreviated_list(inside)}: name one of them." if inside else ""
-    raise UnsupportedError(f"{path} holds neither an OME-Zarr nor TIFF files.{hint}")
+    datasets = sorted(f.name for f in path.iterdir() if (f / "zarr.json").is_file())
+    hint = f" It contains {abbreviated_list(datasets)}: name one of them." if datasets else ""
+    raise UnsupportedError(f"{path} contains neither an OME-Zarr nor TIFF files.{hint}")
 
 
 def ome_xml_files(folder: Path) -> list[Path]:
-    """Return the files of a set that may hold its OME-XML: a companion first, then the TIFF files."""
-    return [*_named(folder, (".companion.ome",)), *tiff_files(folder)]
+    """Return the files of a set that may contain its OME-XML: companion files first, then TIFF files."""
+    return [*_files_ending_with(folder, (".companion.ome",)), *tiff_files(folder)]
 
 
 def tiff_files(folder: Path) -> list[Path]:
-    """Return the TIFF files of a folder by name, without hidden ones (``._run.ome.tiff`` is macOS' own)."""
-    return _named(folder, TIFF_SUFFIXES)
+    """Return the TIFF files in a folder, sorted by name, without hidden ones (macOS writes ``._run.ome.tiff``)."""
+    return _files_ending_with(folder, TIFF_SUFFIXES)
 
 
-def _named(folder: Path, ends: tuple[str, ...]) -> list[Path]:
-    files = (f for f in folder.iterdir() if f.name.lower().endswith(ends))
+def _files_ending_with(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    files = (f for f in folder.iterdir() if f.name.lower().endswith(suffixes))
     return sorted(f for f in files if not f.name.startswith("."))
 
 
 def first_tiff(path: Path) -> Path:
-    """Return the file whose OME-XML is read: `path` itself, or the first file of the set in a folder.
+    """Return the file to read OME-XML from: `path` itself, or the first file of the set in the folder `path`.
 
     Raises
     ------
     UnsupportedError
-        If the files of the folder are not one set.
+        If the TIFF files in the folder are not one set.
     """
     if not path.is_dir():
         return path
     first, *others = tiff_files(path)
     check_count(len(others) + 1, f"{path}: the number of TIFF files", MAX_IMAGES)
-    # asked twice: a writer may be replacing the text at this moment
-    if _strangers(first, others, path) and (strangers := _strangers(first, others, path)):
+    # Check twice: a writer may be replacing the OME-XML at this moment.
+    if _unlisted(first, others, path) and (unlisted := _unlisted(first, others, path)):
         raise UnsupportedError(
-            f"The TIFF files in {path} are not one set: {first.name} does not name {abbreviated_list(strangers)}. "
-            f"Name the file that is meant."
+            f"The TIFF files in {path} are not one set: the OME-XML of {first.name} does not list "
+            f"{abbreviated_list(unlisted)}. Pass the path of one file."
         )
     return first
 
 
-def _strangers(first: Path, others: list[Path], root: Path) -> list[str]:
-    """Return the names of the files that the OME-XML of `first` does not name; one that points elsewhere names all."""
+def _unlisted(first: Path, others: list[Path], root: Path) -> list[str]:
+    """Return the names that the OME-XML of `first` does not list; a BinaryOnly document counts as listing all."""
     text = read_ome_xml(first, root) if others else b""
     if not others or b"<BinaryOnly" in text[:4096]:
         return []
-    said = re.findall(rb'FileName="([^"]*)"', text)
-    named = {html.unescape(name.decode(errors="replace")) for name in set(said)}
-    return [f.name for f in others if f.name not in named]
+    file_names = set(re.findall(rb'FileName="([^"]*)"', text))
+    listed = {html.unescape(name.decode(errors="replace")) for name in file_names}
+    return [f.name for f in others if f.name not in listed]
 
 
 def abbreviated_list(names: list[str]) -> str:
-    """Return the first few of some names, and the number of the others, for a message."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    """Return the first names and the number of the others, for a message."""
+    more = f" and {len(names) - _MAX_LISTED_NAMES} more" if len(names) > _MAX_LISTED_NAMES else ""
+    return ", ".join(names[:_MAX_LISTED_NAMES]) + more

@@ -1,4 +1,4 @@
-"""What is known of each frame: journalled while it arrives, one line of JSON a frame."""
+"""Frame metadata journal: one line of JSON per frame, appended while frames arrive."""
 
 from __future__ import annotations
 
@@ -37,45 +37,45 @@ JournalEntry = tuple[int, tuple[int, ...], bytes]
 
 JOURNAL_NAME = "frame_metadata.jsonl"
 EMBED_BYTES = 2**20
-"""Frame metadata up to this size, an image, is part of the documents; more stays in the journal."""
+"""Frame metadata of an image up to this size is embedded in its group metadata; more stays in the journal."""
 
 
 _BLOCK_BYTES = 2**16
-_SHORT_BYTES = 308  # a number beyond the range of a float has more digits
+_UNCHECKED_BYTES = 308  # shorter JSON cannot contain a number beyond the range of a float
 
 
 def encode_storage_index(image: int, index: tuple[int, ...]) -> bytes:
-    """Return a frame's place in its image as the JSON member ``"storage_index"``."""
+    """Return the JSON member ``"storage_index"``."""
     return b'"storage_index":[%s]' % ",".join(map(str, index)).encode()
 
 
 class FrameMetadataSource(Protocol):
-    """The frame metadata of each image, wherever it is kept."""
+    """Frame metadata by image, from a journal or from memory."""
 
     def count(self, image: int) -> int:
-        """Return how many frames of an image came with metadata."""
+        """Return the number of frames with metadata."""
         ...
 
     def lines(self, image: int) -> Iterable[bytes]:
-        """Iterate over an image's frames: ``{"storage_index": [...], ...}`` each."""
+        """Iterate over the frames: ``{"storage_index": [...], ...}`` each."""
         ...
 
 
 class Journal:
-    """The frame metadata of one acquisition, in a file an image.
+    """The frame metadata of one acquisition, in one file per image.
 
-    Only what has come since the last `take` is in memory.
+    Entries are in memory from `record` to `pop_pending`, and on disk after `write`.
 
     Parameters
     ----------
     root
-        The folder below which the keys lie.
+        The folder that the keys are relative to.
     keys
-        Key of each image's file. None of them is made before it has a line.
+        Key of each image's file. A file is created with its first line.
     durable
-        Whether `write` forces lines to the medium.
+        Whether `write` calls fsync.
     encode_address
-        How a line names its frame's place, as JSON members; see `Layout.encode_address`.
+        See `Layout.encode_address`.
     """
 
     def __init__(
@@ -87,17 +87,19 @@ class Journal:
         encode_address: Callable[[int, tuple[int, ...]], bytes] = encode_storage_index,
     ) -> None:
         self._encode_address = encode_address
-        # the names of the members that each line begins with
-        self._reserved = {"storage_index", *parse_json(b"{%s}" % encode_address(0, ()), "a place")}
+        self._reserved = {
+            "storage_index",
+            *parse_json(b"{%s}" % encode_address(0, ()), "an address"),
+        }
         self._paths = [root / key for key in keys]
         self._durable = durable
         self._pending: list[JournalEntry] = []
         self._counts = [0] * len(keys)
-        self._torn: set[Path] = set()  # files that may end in the middle of a line
+        self._torn: set[Path] = set()  # files that may end with a partial line
 
     @classmethod
     def open_existing(cls, root: Path, keys: Sequence[str]) -> Journal:
-        """Return the journal that a writer has left on disk."""
+        """Return the journal of an earlier writer on disk."""
         journal = cls(root, keys, durable=False)
         for image, path in enumerate(journal._paths):
             journal._counts[image] = sum(1 for _ in read_lines(path))
@@ -106,129 +108,127 @@ class Journal:
     def encode(self, metadata: Mapping[str, Any]) -> bytes:
         """Return one frame's metadata as strict JSON.
 
-        numpy scalars and arrays, paths, dates and the like are converted; NaN and infinity become null.
+        Values are converted as by `to_strict_json`.
 
         Raises
         ------
         MetadataError
-            If a key is not a string or is reserved, a value has no JSON form (bytes and cycles have none), is nested
-            more than 128 levels deep, or is a number beyond the range of a float: these could not be read again.
+            If a key is not a string or is reserved, a value cannot be represented in JSON, is nested more than 128
+            levels deep, or is a number beyond the range of a float; or if the JSON is too long.
         """
         try:
-            "".join(metadata)  # the fastest way to find out whether all keys are strings
+            "".join(metadata)  # the fastest check that all keys are strings
             if type(metadata) is dict and PLAIN_TYPES.issuperset(map(type, metadata.values())):
                 encoded = to_json(metadata, inf_nan_mode="null")
-                if len(encoded) > _SHORT_BYTES:
+                if len(encoded) > _UNCHECKED_BYTES:
                     check_readable(encoded)
             else:
                 encoded = to_strict_json(dict(metadata.items()))
         except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
             if not hasattr(metadata, "items"):
-                raise _no_mapping(metadata) from None
+                raise _not_a_mapping_error(metadata) from None
             raise MetadataError(
                 f"frame_metadata cannot be written as JSON ({offending_key(metadata)}): {error}. Use strings, numbers, "
                 f"booleans, None, lists and dicts of these."
             ) from error
         except AttributeError:
-            raise _no_mapping(metadata) from None
+            raise _not_a_mapping_error(metadata) from None
         if not self._reserved.isdisjoint(metadata):
-            taken = sorted(self._reserved.intersection(metadata))
+            key = min(self._reserved.intersection(metadata))
             raise MetadataError(
-                f"frame_metadata may not have the key {taken[0]!r}: it names the place. Choose another key."
+                f"frame_metadata may not have the key {key!r}: it is reserved for the storage index. "
+                f"Choose another key."
             )
         if len(encoded) > Limit.JOURNAL_LINE // 2:
             raise MetadataError(
-                f"frame_metadata of one frame may have {Limit.JOURNAL_LINE // 2:,} bytes as JSON, got "
-                f"{len(encoded):,}."
+                f"frame_metadata of one frame may have at most {Limit.JOURNAL_LINE // 2:,} bytes as JSON, got "
+                f"{len(encoded):,}. Store large data in a separate file, and its name here."
             )
         return encoded
 
     def record(self, image: int, index: tuple[int, ...], encoded: bytes) -> None:
-        """Add the metadata of the frame at storage index `index` of an image."""
+        """Add the encoded metadata of one frame; `index` is its storage index."""
         self._pending.append((image, index, encoded))
         self._counts[image] += 1
 
     @property
     def has_pending(self) -> bool:
-        """Whether something is not on disk that was recorded."""
         return bool(self._pending)
 
     def pop_pending(self) -> list[JournalEntry]:
-        """Return what is not on disk, and forget it."""
+        """Return the entries that are not on disk, and remove them from memory."""
         pending, self._pending = self._pending, []
         return pending
 
-    def write(self, records: Iterable[JournalEntry]) -> None:
-        """Append a line for each record to the images' files.
+    def write(self, entries: Iterable[JournalEntry]) -> None:
+        """Append a line per entry to the images' files.
 
         Raises
         ------
         OSError
-            If lines are not on disk; those are recorded again, for the next `take`.
+            If lines could not be written; their entries are pending again.
         """
         by_image: dict[int, list[JournalEntry]] = {}
-        for record in records:
-            by_image.setdefault(record[0], []).append(record)
-        first: OSError | None = None
-        for image, those in by_image.items():
+        for entry in entries:
+            by_image.setdefault(entry[0], []).append(entry)
+        first_error: OSError | None = None
+        for image, of_image in by_image.items():
             text = b"".join(
-                _line(self._encode_address(image, index), encoded) for _, index, encoded in those
+                _line(self._encode_address(image, index), encoded) for _, index, encoded in of_image
             )
             try:
                 self._append(self._paths[image], text)
             except OSError as error:
-                first = first or error
-                self._pending[:0] = those
-        if first is not None:
-            raise first
+                first_error = first_error or error
+                self._pending[:0] = of_image
+        if first_error is not None:
+            raise first_error
 
     def _append(self, path: Path, text: bytes) -> None:
-        new = not path.exists()
+        is_new = not path.exists()
         if path in self._torn:
             truncate_partial_line(path, dry_run=False)
             self._torn.discard(path)
         with path.open("ab", buffering=0) as file:
-            whole = file.tell()
+            size = file.tell()
             try:
-                rest = memoryview(text)
-                while rest:
-                    rest = rest[file.write(rest) :]
+                remaining = memoryview(text)
+                while remaining:
+                    remaining = remaining[file.write(remaining) :]
                 if self._durable:
                     os.fsync(file.fileno())
             except OSError:
                 self._torn.add(path)
-                with suppress(OSError):  # the first error is the one that tells
-                    file.truncate(whole)  # no line is left half written
+                with suppress(OSError):  # keep the original error
+                    file.truncate(size)  # remove a partial line
                     self._torn.discard(path)
                 raise
-        if self._durable and new:
+        if self._durable and is_new:
             _sync_folder(path.parent)
 
     def count(self, image: int) -> int:
-        """Return how many frames of an image came with metadata."""
+        """Return the number of frames with metadata."""
         return self._counts[image]
 
     def size(self, image: int) -> int:
-        """Return how many bytes of an image's metadata are on disk."""
+        """Return the number of bytes on disk."""
         try:
             return self._paths[image].stat().st_size if self._counts[image] else 0
         except FileNotFoundError:
             return 0
 
     def lines(self, image: int) -> Iterator[bytes]:
-        """Iterate over an image's lines on disk."""
         if self._counts[image]:
             yield from read_lines(self._paths[image])
 
     def discard(self, image: int) -> None:
-        """Remove an image's file."""
         self._paths[image].unlink(missing_ok=True)
         if self._durable:
             _sync_folder(self._paths[image].parent)
 
 
 def truncate_partial_line(path: Path, *, dry_run: bool) -> bool:
-    """Cut off what a journal ends with in the middle of a line; return whether there was such a thing."""
+    """Remove a partial last line of a journal, as a crash leaves it; return whether there is one."""
     if not path.is_file():
         return False
     with path.open("rb" if dry_run else "r+b") as file:
@@ -242,8 +242,8 @@ def truncate_partial_line(path: Path, *, dry_run: bool) -> bool:
                 break
             if end - whole > Limit.JOURNAL_LINE:
                 raise InvalidFileError(
-                    f"{path} ends with more than {int(Limit.JOURNAL_LINE):,} bytes without a line end, "
-                    f"which is no frame metadata."
+                    f"{path} is not a frame metadata journal: its last line has more than "
+                    f"{int(Limit.JOURNAL_LINE):,} bytes."
                 )
         if whole < end and not dry_run:
             file.truncate(whole)
@@ -251,38 +251,39 @@ def truncate_partial_line(path: Path, *, dry_run: bool) -> bool:
 
 
 def latest_entries(lines: Iterable[bytes], *, strict: bool = False) -> list[dict[str, Any]]:
-    """Return the metadata of each place, in the order in which the places were first filled.
+    """Return the latest entry of each storage index, in the order in which the indices first occur.
 
-    Of a place that was filled twice the later frame counts, like its pixels. A line that cannot be read (power loss
-    makes such lines where nothing is forced to the medium) is left out, or with `strict` raises
-    ValueError, KeyError or TypeError.
+    A line that cannot be parsed, as power loss may leave it, is skipped; with `strict` it raises ValueError, KeyError
+    or TypeError.
     """
-    found: dict[tuple[int, ...], dict[str, Any]] = {}
+    entries: dict[tuple[int, ...], dict[str, Any]] = {}
     for line in lines:
         try:
             entry = parse_json(line, "a line of frame metadata")
             index = entry["storage_index"]
             if not isinstance(index, list) or not all(type(i) is int and i >= 0 for i in index):
-                raise ValueError(f"storage_index is {index!r:.100}, not a list of numbers")
-            found[tuple(index)] = entry
+                raise ValueError(
+                    f"storage_index is {index!r:.100}, not a list of non-negative integers"
+                )
+            entries[tuple(index)] = entry
         except (ValueError, KeyError, TypeError):
             if strict:
                 raise
-    return list(found.values())
+    return list(entries.values())
 
 
-def _no_mapping(metadata: object) -> MetadataError:
+def _not_a_mapping_error(metadata: object) -> MetadataError:
     return MetadataError(
         f"frame_metadata must be a mapping with string keys, got {type(metadata).__name__}."
     )
 
 
-def _line(place: bytes, encoded: bytes) -> bytes:
-    return b"{%s%s\n" % (place, b"}" if encoded == b"{}" else b"," + encoded[1:])
+def _line(address: bytes, encoded: bytes) -> bytes:
+    return b"{%s%s\n" % (address, b"}" if encoded == b"{}" else b"," + encoded[1:])
 
 
 def _sync_folder(folder: Path) -> None:
-    """Force the name of a new journal to the medium (where folders can be opened: not on Windows)."""
+    """Call fsync on the folder of a new journal; Windows cannot open folders."""
     if os.name != "nt":
         fd = os.open(folder, os.O_RDONLY)
         try:

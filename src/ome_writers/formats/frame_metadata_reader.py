@@ -1,4 +1,4 @@
-"""The frames' metadata read back, wherever it lies: in the documents, or still in the journals."""
+"""Reading of frame metadata, whether it is embedded in the dataset's metadata or still in journals."""
 
 from __future__ import annotations
 
@@ -45,30 +45,29 @@ _PLANE_KEYS = {
 
 
 def read_frame_metadata(path: str | PathLike[str]) -> Frames:
-    """Return what was given as `frame_metadata` with each frame of a dataset, written or still being written.
+    """Return the `frame_metadata` of each frame in a dataset that is finished or still being written.
 
     Parameters
     ----------
     path
-        An OME-Zarr (or one image's group in it), an OME-TIFF (a file or a folder of files), or a
-        scratch store.
+        An OME-Zarr (or the group of one image in it), an OME-TIFF (a file, or the folder of a set), or a scratch
+        store.
 
     Returns
     -------
     list of dict
-        One dict for each frame that came with metadata, image by image. ``storage_index`` is its place in the
-        image: in storage order without y and x; in OME-TIFF always the three of T, C and Z, in the order of its
-        DimensionOrder, slowest first. In a dataset of several images ``image`` says which: the
-        group's path in OME-Zarr, else the position's number. Where frames have a key ``image`` of their own, that
-        is kept, and the dataset's is called ``image_``. Of a place that was written twice the
-        later frame is listed.
+        One dict per frame with metadata, image by image. ``storage_index`` is its index in the image, in storage order
+        without y and x; in OME-TIFF the three indices of T, C and Z in DimensionOrder, slowest first. In a dataset of
+        several images, ``image`` is the path of the group in OME-Zarr, otherwise the number of the position; it is
+        called ``image_`` if any frame has a key ``image``. For an index that was written twice, the later frame is
+        listed.
 
     Raises
     ------
     FileNotFoundError
-        If there is nothing at `path`.
+        If `path` does not exist.
     UnsupportedError
-        If it is none of the three; InvalidFileError if it is damaged, or not safe to read.
+        If `path` is none of these. InvalidFileError if it is damaged, or not safe to read.
     """
     by_image = frame_metadata_by_image(path)
     if len(by_image) == 1:
@@ -80,20 +79,20 @@ def read_frame_metadata(path: str | PathLike[str]) -> Frames:
 
 
 def frame_metadata_by_image(path: str | PathLike[str]) -> list[tuple[str | int, Frames]]:
-    """Return the frames of `read_frame_metadata` for each image: its group's path in OME-Zarr, else its number."""
+    """Return frame metadata by image: the path of its group in OME-Zarr, otherwise its number."""
     path = resolve_entry_file(Path(path))
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist.")
     with guard_reader(path):
         if path.is_dir():
-            for mark, read in _FOLDERS.items():
-                if (path / mark).is_file():
+            for marker, read in _READERS_BY_MARKER.items():
+                if (path / marker).is_file():
                     return read(path)
-            if documents := ome_xml_files(path):
-                return _tiff(documents[0], path)
+            if candidates := ome_xml_files(path):
+                return _tiff(candidates[0], path)
         elif path.suffix.lower() in (".tif", ".tiff", ".ome"):
             return _tiff(path)
-    raise UnsupportedError(f"{path} is no OME-Zarr 0.5, OME-TIFF or scratch store.")
+    raise UnsupportedError(f"{path} is not an OME-Zarr 0.5, an OME-TIFF or a scratch store.")
 
 
 def _zarr(root: Path) -> list[tuple[str | int, Frames]]:
@@ -101,8 +100,7 @@ def _zarr(root: Path) -> list[tuple[str | int, Frames]]:
     for group in image_groups(root):
         folder = root / group
         frames = ome_writers_attributes(folder, root).get("frame_metadata")
-        # the document says that it is in the journal, or nothing yet
-        if not isinstance(frames, list):
+        if not isinstance(frames, list):  # in the journal
             frames = latest_entries(read_lines(folder / JOURNAL_NAME, root=root))
         found.append((group, [frame for frame in frames if isinstance(frame, dict)]))
     return found
@@ -120,31 +118,31 @@ def _scratch(root: Path) -> list[tuple[str | int, Frames]]:
     return [(n, [frames[key] for key in sorted(frames)]) for n, frames in found.items()]
 
 
-_FOLDERS: dict[str, Callable[[Path], list[tuple[str | int, Frames]]]] = {
+_READERS_BY_MARKER: dict[str, Callable[[Path], list[tuple[str | int, Frames]]]] = {
     "zarr.json": _zarr,
     "manifest.json": _scratch,
 }
 
 
 def read_dataset_ome_xml(path: Path) -> Element:
-    """Return the OME-XML of an OME-TIFF: a file, or the folder of a set; a companion file is followed.
+    """Return the OME-XML of an OME-TIFF (a file, or the folder of a set), following BinaryOnly.
 
     Raises
     ------
     UnsupportedError
-        If there is none, or the file that holds it is not there.
+        If there is none, or the file that contains it does not exist.
     """
     file, root = path, None
     if path.is_dir():
         root = path
-        documents = ome_xml_files(path)
-        if not documents:
-            raise UnsupportedError(f"{path} holds no OME-TIFF.")
-        file = documents[0]
+        candidates = ome_xml_files(path)
+        if not candidates:
+            raise UnsupportedError(f"{path} does not contain OME-TIFF files.")
+        file = candidates[0]
     xml = parse_ome_xml(read_ome_xml(file, root), file)
-    pointer = xml.find("{*}BinaryOnly")
-    if pointer is not None:
-        other = referenced_metadata_file(file.parent, pointer.get("MetadataFile", ""))
+    binary_only = xml.find("{*}BinaryOnly")
+    if binary_only is not None:
+        other = referenced_metadata_file(file.parent, binary_only.get("MetadataFile", ""))
         xml = parse_ome_xml(read_ome_xml(other, file.parent), other)
     return xml
 
@@ -160,13 +158,13 @@ def _tiff(file: Path, root: Path | None = None) -> list[tuple[str | int, Frames]
     for number, image in enumerate(images):
         pixels = image.find("{*}Pixels")
         if pixels is not None:
-            frames = list(_planes(pixels, annotations)) or _journalled(file, pixels, number, axes)
+            frames = list(_planes(pixels, annotations)) or _from_journal(file, pixels, number, axes)
             found.append((number, frames))
     return found
 
 
 def _planes(pixels: Element, annotations: dict[str | None, Element]) -> Iterator[dict[str, Any]]:
-    order = pixels.get("DimensionOrder", "XYZCT")[:1:-1]  # of T, C and Z, slowest first
+    order = pixels.get("DimensionOrder", "XYZCT")[:1:-1]  # T, C and Z, slowest first
     for plane in pixels.iterfind("{*}Plane"):
         index = [int(plane.get(f"The{letter}", 0)) for letter in order]
         entry: dict[str, Any] = {"storage_index": index}
@@ -183,7 +181,7 @@ def _planes(pixels: Element, annotations: dict[str | None, Element]) -> Iterator
 
 @cache
 def _factor(attribute: str, unit: str) -> float:
-    """Return how many seconds or micrometers a unit is; 1 where it is neither (``reference frame``)."""
+    """Return a unit in seconds or micrometers; 1 for other units (``reference frame``)."""
     kind: UnitKind = "space" if attribute.startswith("Position") else "time"
     if kind_of(unit) != kind:
         return 1.0
@@ -192,10 +190,10 @@ def _factor(attribute: str, unit: str) -> float:
     return 1.0 if name == standard else si_value(name) / si_value(standard)
 
 
-def _journalled(file: Path, pixels: Element, number: int, axes: str) -> Frames:
-    """Return what is in the journal of an image whose file is not finished: beside the file, by its name.
+def _from_journal(file: Path, pixels: Element, number: int, axes: str) -> Frames:
+    """Return the entries of an unfinished image's journal, which is beside its file.
 
-    `axes` are the letters of a place in the journal, where they are not the last ones of the DimensionOrder.
+    `axes` are the letters of a storage index in the journal, if not the last ones of the DimensionOrder.
     """
     order = pixels.get("DimensionOrder", "XYZCT")[:1:-1]
     link = pixels.find("{*}TiffData/{*}UUID")
@@ -205,8 +203,8 @@ def _journalled(file: Path, pixels: Element, number: int, axes: str) -> Frames:
             frames = latest_entries(read_lines(file.parent / journal, root=file.parent))
             for frame in frames:
                 index = frame["storage_index"]
-                # axes that the image does not have come first in its DimensionOrder
-                places = dict(zip(axes or order[3 - len(index) :], index, strict=False))
-                frame["storage_index"] = [places.get(letter, 0) for letter in order]
+                # Axes that the image does not have precede the others in DimensionOrder.
+                by_letter = dict(zip(axes or order[3 - len(index) :], index, strict=False))
+                frame["storage_index"] = [by_letter.get(letter, 0) for letter in order]
             return frames
     return []

@@ -1,4 +1,4 @@
-"""Names of any kind become one safe path component; the name itself stays in the metadata."""
+"""Safe, distinct path components from user-given names; the original names stay in the metadata."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff<>:"/\\|?*]')
 _RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
     f"{port}{digit}" for port in ("COM", "LPT") for digit in "0123456789¹²³"
 }
-# Below the 255 bytes of every file system, with room for what makes names distinct and for what a temporary
-# file adds.
-_MOST_BYTES = 200
+# File systems allow 255 bytes; the rest is for the numbers of `make_distinct` and affixes of temporary files.
+_MAX_BYTES = 200
 
 
 def path_component(name: str) -> str:
-    """Return a name that is one path component on Linux, macOS and Windows.
+    """Return `name` as one path component that is valid on Linux, macOS and Windows.
 
-    Separators, ``..``, control characters, names that Windows reserves, and dots and spaces at either end are
-    replaced; what is too long is cut between two characters. Other characters stay as they are.
+    Replaces separators, ``..``, control characters, reserved Windows names, and leading and trailing dots and spaces.
+    Long names are truncated at a character boundary. Other characters stay.
 
     Examples
     --------
@@ -32,50 +31,50 @@ def path_component(name: str) -> str:
     ('_a_b', '_CON', 'x')
     """
     safe = unicodedata.normalize("NFC", _UNSAFE.sub("_", name)).strip(". ")
-    safe = safe.encode()[:_MOST_BYTES].decode("utf-8", "ignore").strip(". ")
+    safe = safe.encode()[:_MAX_BYTES].decode("utf-8", "ignore").strip(". ")
     if not safe or safe.split(".")[0].rstrip(" ").upper() in _RESERVED:
         safe = f"_{safe}"
     return safe
 
 
-def alphanumeric_component(name: str, otherwise: str) -> str:
-    """Return a name of ASCII letters and digits only, as NGFF asks of a plate's rows and columns.
+def alphanumeric_component(name: str, default: str) -> str:
+    """Return the ASCII letters and digits of `name`, the only characters that NGFF allows in a plate's paths.
 
-    Other characters are left out; what has none of these becomes `otherwise`.
+    A name without any becomes `default`; a reserved Windows name gets `default` as prefix.
 
     Examples
     --------
-    >>> alphanumeric("Row 1", "row"), alphanumeric("CON", "row"), alphanumeric("é", "row")
-    ('Row1', 'rowCON', 'row')
+    >>> [alphanumeric_component(name, "row") for name in ("Row 1", "CON", "é")]
+    ['Row1', 'rowCON', 'row']
     """
-    safe = re.sub("[^A-Za-z0-9]", "", name)[:_MOST_BYTES]
-    return f"{otherwise}{safe}" if not safe or safe.upper() in _RESERVED else safe
+    safe = re.sub("[^A-Za-z0-9]", "", name)[:_MAX_BYTES]
+    return f"{default}{safe}" if not safe or safe.upper() in _RESERVED else safe
 
 
-def make_distinct(names: Iterable[str], *, joint: str = "_") -> list[str]:
-    """Return the names with those that collide made distinct.
+def make_distinct(names: Iterable[str], *, separator: str = "_") -> list[str]:
+    """Return `names` with a number appended to each that collides with an earlier one.
 
-    Names collide when they differ in case only, or in how Unicode composes them: some file systems take them for one.
+    Names that differ only in case or Unicode normalization collide: some file systems do not distinguish them.
 
     Examples
     --------
-    >>> distinct(["a", "A", "b", "a"]), distinct(["a", "A"], joint="")
+    >>> make_distinct(["a", "A", "b", "a"]), make_distinct(["a", "A"], separator="")
     (['a', 'A_1', 'b', 'a_2'], ['a', 'A1'])
     """
     names = list(names)
-    wanted = {_fold(name) for name in names}
+    originals = {_fold(name) for name in names}
     seen: set[str] = set()
-    last: dict[str, int] = {}
-    out = []
+    last_number: dict[str, int] = {}
+    distinct = []
     for name in names:
-        candidate, number = name, last.get(_fold(name), 0)
-        while (folded := _fold(candidate)) in seen or (number and folded in wanted):
+        candidate, number = name, last_number.get(_fold(name), 0)
+        while (folded := _fold(candidate)) in seen or (number and folded in originals):
             number += 1
-            candidate = f"{name}{joint}{number}"
-        last[_fold(name)] = number
+            candidate = f"{name}{separator}{number}"
+        last_number[_fold(name)] = number
         seen.add(folded)
-        out.append(candidate)
-    return out
+        distinct.append(candidate)
+    return distinct
 
 
 def _fold(name: str) -> str:

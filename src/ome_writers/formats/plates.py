@@ -1,6 +1,6 @@
-"""Which wells and fields of a plate the images are, and what each is called on disk.
+"""Rows, columns, wells and fields of view of a plate, and the path component of each.
 
-Source: https://ngff.openmicroscopy.org/0.5/ (plate layout); OME-XML uses the same names.
+Source: https://ngff.openmicroscopy.org/0.5/ (plate layout). OME-XML uses the same names.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ from ome_writers.formats.path_names import alphanumeric_component, make_distinct
 
 if TYPE_CHECKING:
     from ome_writers.routing import ImagePlan, Plan
-    from ome_writers.settings import Position
 
 __all__ = ["PlateLayout", "is_plate", "plate_layout"]
 
 
 @dataclass(frozen=True)
 class PlateLayout:
-    """Rows, columns and wells of a plate, with the path components they are stored under.
+    """Rows, columns and wells of a plate, with their path components.
 
     Attributes
     ----------
     rows, columns
         Name to path component, in the plate's order.
     fields
-        (row name, column name) to the wells' fields: image number and path component.
+        (row name, column name) to the fields of view of the well: image number and path component.
     """
 
     rows: dict[str, str]
@@ -36,19 +35,20 @@ class PlateLayout:
 
 
 def is_plate(plan: Plan) -> bool:
-    """Whether the images are fields of a plate."""
+    """Whether the images are fields of view of a plate."""
     return plan.settings.plate is not None and plan.settings.position_dimension_index is not None
 
 
 def plate_layout(plan: Plan) -> PlateLayout:
-    """Return rows, columns and fields; wells outside the plate make it grow."""
+    """Return the layout of the plate; wells outside the planned rows and columns extend it."""
     plate = plan.settings.plate
     assert plate is not None
     rows = dict.fromkeys(plate.row_names)
     columns = dict.fromkeys(plate.column_names)
     wells: dict[tuple[str, str], list[ImagePlan]] = {}
     for image in plan.images:
-        row, column = _well(image.position)
+        assert image.position is not None
+        row, column = str(image.position.plate_row), str(image.position.plate_column)
         rows[row] = columns[column] = None
         wells.setdefault((row, column), []).append(image)
     return PlateLayout(
@@ -61,29 +61,24 @@ def plate_layout(plan: Plan) -> PlateLayout:
     )
 
 
-def _well(position: Position | None) -> tuple[str, str]:
-    assert position is not None
-    return str(position.plate_row), str(position.plate_column)
-
-
-def _components(names: list[str], otherwise: str) -> dict[str, str]:
-    paths = make_distinct((alphanumeric_component(name, otherwise) for name in names), joint="")
+def _components(names: list[str], default: str) -> dict[str, str]:
+    paths = make_distinct((alphanumeric_component(name, default) for name in names), separator="")
     return dict(zip(names, paths, strict=True))
 
 
 def _field_paths(images: list[ImagePlan]) -> list[str]:
-    """Return the path component of each field of a well.
+    """Return the path component of each field of view in a well.
 
-    NGFF 0.5 allows letters and digits only. A field has its position's name where that is allowed and unique in
-    the well (regardless of case: some file systems ignore it), otherwise its running number in the well.
+    NGFF 0.5 allows ASCII letters and digits only. A field has its position's name if that is allowed and unique in the
+    well (regardless of case: some file systems ignore it), otherwise its running number in the well.
     """
     names = [image.position.name if image.position else "" for image in images]
-    times = Counter(name.casefold() for name in names)
+    counts = Counter(name.casefold() for name in names)
     paths = [
         name
-        if alphanumeric_component(name, "field") == name and times[name.casefold()] == 1
+        if alphanumeric_component(name, "field") == name and counts[name.casefold()] == 1
         else str(number)
         for number, name in enumerate(names)
     ]
-    # a position may be named like the number of another field
+    # A position's name may equal the running number of another field.
     return paths if len(set(paths)) == len(paths) else [str(i) for i in range(len(paths))]

@@ -1,4 +1,4 @@
-"""What a scratch store says: one manifest, one journal for all images."""
+"""Metadata of a scratch store: one manifest, and one frame metadata journal for all images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MANIFEST = "manifest.json"
 
 
 def lay_out(plan: Plan) -> Layout:
-    """Return the layout of a scratch store; without a path it is a temporary folder that goes with the stream."""
+    """Return the layout of a scratch store: below `root_path`, or in a temporary folder if that is empty."""
     folder = None
     if plan.settings.root_path:
         root = Path(plan.settings.output_path)
@@ -52,7 +52,7 @@ def lay_out(plan: Plan) -> Layout:
 
 
 class _TemporaryFolder:
-    """A temporary folder that is removed when nobody holds this any more."""
+    """A temporary folder that is removed when this object is garbage-collected."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="ome-writers-"))
@@ -64,7 +64,7 @@ def _encode_address(image: int, index: tuple[int, ...]) -> bytes:
 
 
 class ScratchMetadata:
-    """The manifest; see `DatasetMetadata`."""
+    """Implements `DatasetMetadata`."""
 
     def __init__(self, plan: Plan, layout: Layout) -> None:
         self._plan = plan
@@ -75,14 +75,13 @@ class ScratchMetadata:
         self._dirty = True
 
     def render(self) -> Iterator[tuple[str, bytes]]:
-        """Yield the manifest when it has changed."""
         if self._dirty:
             self._dirty = False
             settings = self._plan.settings.model_dump(mode="json")
             manifest = {
                 "version": library_version(),
                 "ome_writers": {"id": self._id, "version": library_version()},
-                **settings,  # where readers of version 0.3 find dimensions, format and dtype
+                **settings,  # at the top, as in version 0.3
                 "settings": settings,
                 "position_shapes": [list(shape) for shape in self._outcome.shapes],
                 "status": self._outcome.status,
@@ -92,35 +91,31 @@ class ScratchMetadata:
             yield MANIFEST, json.dumps(manifest, allow_nan=False).encode()
 
     def get_metadata(self) -> dict[str, Any]:
-        """Return a copy of the global metadata by namespace."""
         return copy.deepcopy(self._globals)
 
     def update_metadata(self, metadata: Any) -> None:
-        """Replace the global metadata."""
         if not isinstance(metadata, dict):
             raise TypeError(
-                "Expected dict[str, Any]: namespace to metadata, as get_metadata() returns it."
+                "Expected dict[str, Any], namespace to metadata, as get_metadata() returns it, "
+                f"got {type(metadata).__name__}."
             )
         self._globals = to_plain_json(metadata)
         self._dirty = True
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
-        """Attach metadata to the whole."""
         check_global_metadata(namespace, metadata)
         self._globals[namespace] = to_plain_json(dict(metadata))
         self._dirty = True
 
     def update_progress(self, outcome: Outcome) -> tuple[()]:
-        """Record how far the acquisition is."""
         self._dirty |= outcome.frames_written != self._outcome.frames_written
         self._outcome = outcome
         return ()
 
     def finish(self, outcome: Outcome, journal: Journal) -> None:
-        """Take in how the acquisition ended."""
         self._outcome = outcome
         self._dirty = True
 
     def embedded_journals(self) -> tuple[int, ...]:
-        """Return nothing: the journal is part of the store."""
+        """Return no image: the journal is part of the store."""
         return ()

@@ -1,4 +1,4 @@
-"""Python values as strict JSON: no NaN, no infinity, nothing that changes its meaning in silence."""
+"""Python values as strict JSON: without NaN, infinity and silent changes of meaning."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ __all__ = [
 ]
 
 MAX_DEPTH = 128
-"""Levels of nesting of metadata; readers take some 200 levels, of which documents use a few themselves."""
+"""Maximum nesting of user metadata. Some readers fail near 200 levels; the enclosing document uses a few."""
 _MAX_INTEGER = int(sys.float_info.max)
 
 PLAIN_TYPES = frozenset({str, int, float, bool, type(None)})
-"""Types that every value of which has a JSON form (NaN and infinity become null)."""
+"""Types of which every value can be represented in JSON (NaN and infinity as null)."""
 
-_RAW = (bytes, bytearray, memoryview)
-_IMMENSE = re.compile(rb"[0-9]{309}")  # more digits than the largest float has
+_BYTES_TYPES = (bytes, bytearray, memoryview)
+_HUGE_NUMBER = re.compile(rb"[0-9]{309}")  # more digits than the largest float
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]|[0-9]{309,}')
 
 
 def to_strict_json(value: Any) -> bytes:
     """Return `value` as JSON in UTF-8.
 
-    numpy's scalars and arrays, paths, dates, sets, dataclasses and pydantic models are converted; complex numbers
-    become ``[real, imaginary]``; what is not finite becomes null.
+    Converts numpy scalars and arrays, paths, dates, sets, dataclasses and pydantic models. Complex numbers become
+    ``[real, imaginary]``, NaN and infinity null.
 
     Raises
     ------
     TypeError, ValueError, RecursionError
-        If a value has no JSON form (bytes have none), a key is no string, a container contains itself, or it could
-        not be read again: see `check_readable`.
+        If a value cannot be represented in JSON (such as bytes), a key is not a string, a container contains itself,
+        or `check_readable` fails.
     """
     encoded = to_json(_checked(value), fallback=_convert, inf_nan_mode="null")
     check_readable(encoded)
@@ -53,19 +53,19 @@ def to_strict_json(value: Any) -> bytes:
 
 
 def check_readable(encoded: bytes) -> None:
-    """Refuse JSON that other readers, or this library's, cannot read again.
+    """Refuse JSON that some readers cannot parse.
 
-    Numbers beyond the range of a float are infinite, or an error that makes the whole document unreadable, in readers
-    that hold them as floats; nesting has a limit everywhere.
+    Readers that store numbers as floats turn larger ones into infinity or reject the whole document. Every parser
+    limits nesting.
 
     Raises
     ------
     ValueError
-        If it is nested more than `MAX_DEPTH` levels deep, or has such a number.
+        If it is nested more than `MAX_DEPTH` levels deep, or contains a number beyond the range of a float.
     """
     brackets = encoded.count(b"[") + encoded.count(b"{")
-    if brackets <= MAX_DEPTH and not _IMMENSE.search(encoded):
-        return  # nearly always
+    if brackets <= MAX_DEPTH and not _HUGE_NUMBER.search(encoded):
+        return  # the common case, without tokenizing
     depth = 0
     for token in _TOKEN.finditer(encoded):
         first = token[0][:1]
@@ -77,13 +77,7 @@ def check_readable(encoded: bytes) -> None:
 
 
 def to_plain_json(metadata: Any) -> dict[str, Any]:
-    """Return a deep copy of a mapping that is strict JSON.
-
-    Raises
-    ------
-    MetadataError
-        If it is no mapping, or something in it has no JSON form.
-    """
+    """Return a deep copy of a mapping, converted as by `to_strict_json`; MetadataError if that fails."""
     try:
         copied: dict[str, Any] = from_json(to_strict_json(dict(metadata)))
     except (ValueError, TypeError, RecursionError) as error:
@@ -94,49 +88,51 @@ def to_plain_json(metadata: Any) -> dict[str, Any]:
 
 
 def offending_key(metadata: Any) -> str:
-    """Name the first key whose value cannot be written."""
+    """Return the first key whose value cannot be represented in JSON, for a message."""
     if isinstance(metadata, Mapping):
         for key, value in metadata.items():
             if not isinstance(key, str):
                 return f"key {key!r}"
             try:
                 to_strict_json(value)
-            except Exception:  # only the name is wanted
+            except Exception:  # the caller reports the error itself
                 return f"key {key!r}"
     return "as a whole"
 
 
 def _checked(value: Any) -> Any:
-    """Return `value` with plain containers; refuse what JSON would hold under another meaning."""
+    """Return `value` with plain containers; refuse keys and bytes that `to_json` would silently convert."""
     if type(value) in PLAIN_TYPES:
         return value
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                raise TypeError(f"the key {key!r} is no string")
+                raise TypeError(f"the key {key!r} is not a string")
         return {str(key): _checked(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         if PLAIN_TYPES.issuperset(map(type, value)):
             return list(value)
         return [_checked(item) for item in value]
-    if isinstance(value, _RAW):
-        raise TypeError(f"{type(value).__name__} has no JSON form")
+    if isinstance(value, _BYTES_TYPES):
+        raise TypeError(f"{type(value).__name__} cannot be represented in JSON")
     if isinstance(value, (complex, np.generic, np.ndarray)):
         return _checked(_convert(value))
     return value
 
 
 def _convert(value: Any) -> Any:
-    """Return the plain form of a value that JSON does not know."""
+    """Return the JSON-compatible equivalent of a numpy, complex, path or time zone value."""
     if isinstance(value, np.ndarray) and value.dtype.kind not in "SV":
         return value.astype(str).tolist() if value.dtype.kind in "mM" else value.tolist()
     if isinstance(value, (np.datetime64, np.timedelta64)):
         return str(value)
     if isinstance(value, np.generic) and value.dtype.kind not in "SV":
         item = value.item()
-        return float(item) if isinstance(item, np.generic) else item  # longdouble stays one
+        return (
+            float(item) if isinstance(item, np.generic) else item
+        )  # item() of a longdouble is a longdouble
     if isinstance(value, complex):
         return [value.real, value.imag]
     if isinstance(value, (PurePath, datetime.tzinfo)):
         return str(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+    raise TypeError(f"{type(value).__name__} cannot be represented in JSON")

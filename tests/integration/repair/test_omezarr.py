@@ -324,7 +324,7 @@ def test_image_group_that_is_a_link_out_of_the_dataset_is_refused(tmp_path: Path
 def test_datasets_of_other_writers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="does not exist"):
         repair(tmp_path / "none")
-    with pytest.raises(UnsupportedError, match="holds neither an OME-Zarr nor TIFF files"):
+    with pytest.raises(UnsupportedError, match="contains neither an OME-Zarr nor TIFF files"):
         repair(tmp_path)
     (tmp_path / "zarr.json").write_text("{torn")
     with pytest.raises(UnsupportedError, match=r"its zarr.json is missing or not valid JSON"):

@@ -203,7 +203,7 @@ def test_describe_while_writing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: path.mkdir(), "holds neither an OME-Zarr nor TIFF files"),
+        (lambda path: path.mkdir(), "contains neither an OME-Zarr nor TIFF files"),
         (
             lambda path: path.write_bytes(b"hello, this is not a picture"),
             "is neither an OME-TIFF file nor",

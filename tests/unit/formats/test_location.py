@@ -50,7 +50,7 @@ def test_a_folder_of_datasets_names_them(tmp_path: Path) -> None:
     for name in "abcd":
         write(tmp_path / f"{name}.ome.zarr", t=1)
     with pytest.raises(
-        UnsupportedError, match=r"In it are a.ome.zarr, .* and 1 more: name one of them"
+        UnsupportedError, match=r"It contains a.ome.zarr, .* and 1 more: name one of them"
     ):
         detect_format(tmp_path)
 
@@ -64,7 +64,7 @@ def test_every_command_says_the_same_of_an_older_zarr(
     (tmp_path / "old.ome.zarr" / ".zgroup").write_text('{"zarr_format": 2}')
     more = [str(tmp_path / "new.ome.zarr")] if command == "convert" else []
     assert main([command, str(tmp_path / "old.ome.zarr"), *more]) == 1
-    assert "is a Zarr v2 store, as OME-Zarr 0.4 is one" in capsys.readouterr().err
+    assert "is a Zarr v2 store (OME-Zarr 0.4 or older)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["preview", "validate", "convert"])
@@ -77,7 +77,10 @@ def test_files_that_are_not_one_set_are_not_taken_for_one(
     write(tmp_path / "both" / "b.ome.tiff", t=2)
     more = [str(tmp_path / "new.ome.zarr")] if command == "convert" else []
     assert main([command, str(tmp_path / "both"), *more]) == 1
-    assert "are not one set: a.ome.tiff does not name b.ome.tiff" in capsys.readouterr().err
+    assert (
+        "are not one set: the OME-XML of a.ome.tiff does not list b.ome.tiff"
+        in capsys.readouterr().err
+    )
 
 
 def test_info_lists_files_that_are_not_one_set_as_datasets(

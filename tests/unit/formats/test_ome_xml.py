@@ -212,8 +212,8 @@ def test_what_planes_say_is_read_from_their_text() -> None:
         (7, 2, 0, None, None, None, None, -0.001, b"Annotation:frame-5-2"),
         (7, 3, 0, None, 12345678901234567890.0, None, None, None, b""),
     ]
-    assert list(planes.bare.values()) == []
-    assert planes.bare.annotations == planes.annotations
+    assert list(planes.annotations_only.values()) == []
+    assert planes.annotations_only.annotations == planes.annotations
 
 
 def test_large_planes_are_kept_compressed() -> None:
@@ -224,7 +224,10 @@ def test_large_planes_are_kept_compressed() -> None:
     elements = ElementTree.fromstring(b"<P>" + planes.elements + b"</P>")
     assert [plane.get("DeltaT") for plane in elements] == [str(i) for i in range(8000)]
     assert [delta for _, _, _, delta, *_ in planes.values()] == [b"%d" % i for i in range(8000)]
-    assert (planes.bare.elements, planes.bare.annotations) == (b"", planes.annotations)
+    assert (planes.annotations_only.elements, planes.annotations_only.annotations) == (
+        b"",
+        planes.annotations,
+    )
 
 
 def test_plates() -> None:

@@ -115,7 +115,7 @@ def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
     """A path without anything, another folder, another file: each gets its error."""
     with pytest.raises(FileNotFoundError, match="does not exist"):
         read_frame_metadata(tmp_path / "none")
-    with pytest.raises(UnsupportedError, match="is no OME-Zarr"):
+    with pytest.raises(UnsupportedError, match="is not an OME-Zarr"):
         read_frame_metadata(tmp_path)
     (tmp_path / "a.ome.tif").write_bytes(b"no TIFF at all......")
     with pytest.raises(UnsupportedError, match="neither an OME-TIFF"):

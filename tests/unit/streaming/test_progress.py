@@ -30,7 +30,7 @@ from ome_writers import (
 )
 from ome_writers.cli import main
 from ome_writers.cli.commands.watch import DatasetMonitor
-from ome_writers.formats.omezarr import WINDOW_IMAGES
+from ome_writers.formats.omezarr import MAX_WINDOW_UPDATES
 from ome_writers.repair import repair
 
 zarr = pytest.importorskip(
@@ -185,7 +185,7 @@ def test_a_flush_writes_few_documents_of_many_positions(tmp_path: Path) -> None:
             after = stamps(path)
             changed = {p for p in after if after[p] != before[p]}
             assert path / "zarr.json" in changed
-            assert len(changed) <= 1 + WINDOW_IMAGES
+            assert len(changed) <= 1 + MAX_WINDOW_UPDATES
             before = after
     assert windows(path / "A/1/f") == windows(path / "AF/48/f") == [(50, 200)]
 

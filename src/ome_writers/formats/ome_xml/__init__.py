@@ -1,7 +1,6 @@
-"""OME-XML, rendered as text: no object a plane, so that a million planes stay fast.
+"""OME-XML rendering and its inverse, as stateless functions on text: no object per plane, so that a million are fast.
 
-It never keeps anything: plan, outcome and frame records in, bytes out. Source of all names, orders and types:
-https://www.openmicroscopy.org/Schemas/OME/2016-06/ome.xsd
+Source of all names, orders and types: https://www.openmicroscopy.org/Schemas/OME/2016-06/ome.xsd
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the schema has no element for: pairs in a MapAnnotation, and this library's facts in a CommentAnnotation."""
+"""StructuredAnnotations: user and frame metadata in MapAnnotations, the acquisition's state in a CommentAnnotation."""
 
 from __future__ import annotations
 
@@ -31,33 +31,36 @@ __all__ = [
 ]
 
 OWN_NAMESPACE = "ome_writers"
-"""Namespace of the annotation that holds what this library records of the acquisition."""
+"""Namespace of the acquisition annotation: id, version, status, frame counts, ..."""
 
 FRAME_NAMESPACE = "ome_writers/frame_metadata"
-"""Namespace of the annotations that hold a frame's own keys."""
-# Of what the schema takes for a namespace (RFC 3986, with all of Unicode), nearly all.
+"""Namespace of the annotations with the frame metadata that Plane has no attribute for."""
+
+# Nearly all URIs that the schema allows (RFC 3986, with all of Unicode).
 _URI = re.compile(
     r"(?:[A-Za-z][A-Za-z0-9+.-]*:(?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?![^/?#])|(?!/))|(?! *(?:[^/?#]*:|//)))"
     r"(?:[^%#\[\]]|%[0-9A-Fa-f]{2})*(?:#[^%#\[\]]*)?"
 )
-# What XML cannot hold, or reads back as another character (a carriage return as a line feed).
+# Characters that XML forbids or normalizes (a carriage return is read as a line feed).
 _NEEDS_ESCAPE = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
 _PROGRESS = re.compile(rb'"frames_written":(\d+),"updated":"[0-9TZ:.-]*" *')
-_PROGRESS_WIDTH = 80  # the largest 64-bit number, and a timestamp of 24 characters
-_NOT_PLAIN = re.compile("[^A-Za-z0-9._~ /-]|(?<=/)/|^/")
+_PROGRESS_BYTES = 80  # fits the largest 64-bit number and a timestamp of 24 characters
+_ESCAPED_IN_PATH = re.compile("[^A-Za-z0-9._~ /-]|(?<=/)/|^/")
 
 
 def namespace_uri(name: str) -> str:
-    """Return a name as a namespace: one that is no URI has what a URI cannot hold escaped, as "%25" for "%"."""
+    """Return `name` if it is a URI, otherwise `name` percent-encoded."""
     if _URI.fullmatch(name):
         return name
-    return _NOT_PLAIN.sub(lambda one: "".join(f"%{byte:02X}" for byte in one[0].encode()), name)
+    return _ESCAPED_IN_PATH.sub(
+        lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), name
+    )
 
 
 def map_annotation(identifier: str, namespace: str, pairs: Mapping[str, Any]) -> str:
-    """Return a MapAnnotation: one entry per key, its value as `parse_value` reads it."""
+    """Return a MapAnnotation with an entry per key; `parse_value` is the inverse for values."""
     entries = "".join(
-        f"<M K={quote_attribute(key)}>{escape_text(_text_of(value))}</M>"
+        f"<M K={quote_attribute(key)}>{escape_text(_render_value(value))}</M>"
         for key, value in pairs.items()
     )
     return (
@@ -67,13 +70,13 @@ def map_annotation(identifier: str, namespace: str, pairs: Mapping[str, Any]) ->
 
 
 def acquisition_annotation(
-    facts: Mapping[str, Any], identifier: str = "Annotation:ome_writers"
+    info: Mapping[str, Any], identifier: str = "Annotation:ome_writers"
 ) -> str:
-    """Return the CommentAnnotation of what this library records of the acquisition: one JSON object.
+    """Return the CommentAnnotation with `info` as a JSON object.
 
-    It is not a MapAnnotation, so that the MapAnnotations of a file are the user's and the frames' only.
+    Not a MapAnnotation: those of a file belong to users and frames only.
     """
-    json = escape_text(_escaped(to_strict_json(facts).decode()))
+    json = escape_text(_escaped(to_strict_json(info).decode()))
     return (
         f'<CommentAnnotation ID="{identifier}" Namespace="{OWN_NAMESPACE}">'
         f"<Value>{json}</Value></CommentAnnotation>"
@@ -81,64 +84,67 @@ def acquisition_annotation(
 
 
 def render_progress(frames: int, timestamp: str) -> bytes:
-    """Return the members of the acquisition's facts that change with each flush, always of the same length."""
+    """Return the members of the acquisition annotation that change at each flush, padded to a constant length."""
     text = f'"frames_written":{frames},"updated":"{timestamp}"'
-    return text.ljust(_PROGRESS_WIDTH).encode()
+    return text.ljust(_PROGRESS_BYTES).encode()
 
 
 def reserve_progress(document: bytes, key: str) -> tuple[bytes, Patch | None]:
-    """Return a document with `padded_progress` in it, and where that is; None if it has no such facts."""
+    """Pad the progress in `document`, so that it can be overwritten in place.
+
+    Returns the new document and a Patch that locates the progress; None if the document does not contain any.
+    """
     begin = document.find(f'Namespace="{OWN_NAMESPACE}"'.encode())
-    found = _PROGRESS.search(document, begin) if begin >= 0 else None
-    if found is None:
+    progress = _PROGRESS.search(document, begin) if begin >= 0 else None
+    if progress is None:
         return document, None
-    padded = found[0].ljust(_PROGRESS_WIDTH)
-    text = document[: found.start()] + padded + document[found.end() :]
-    return text, Patch(key, found.start(), padded, padded)
+    padded = progress[0].ljust(_PROGRESS_BYTES)
+    text = document[: progress.start()] + padded + document[progress.end() :]
+    return text, Patch(key, progress.start(), padded, padded)
 
 
 def frames_written_in(document: bytes) -> int | None:
-    """Return how many frames a document counts that is being written; None if it does not count any."""
-    found = _PROGRESS.search(document)
-    return int(found[1]) if found else None
+    """Return the number of written frames in the document of a running acquisition; None if it has none."""
+    progress = _PROGRESS.search(document)
+    return int(progress[1]) if progress else None
 
 
 def strip_progress(document: bytes) -> bytes:
-    """Return a document without what changes with each flush."""
+    """Return a document without the part that changes at each flush."""
     return _PROGRESS.sub(b"", document)
 
 
 def read_acquisition_annotation(xml: Element) -> dict[str, Any]:
-    """Return what this library recorded of the acquisition in an OME-XML; empty if it did not write it."""
+    """Return the content of the acquisition annotation; empty if this library did not write the OME-XML."""
     annotations = xml.iterfind("{*}StructuredAnnotations/*")
     own = (a for a in annotations if a.get("Namespace") == OWN_NAMESPACE)
     return next(map(parse_acquisition_annotation, own), {})
 
 
 def parse_acquisition_annotation(annotation: Element) -> dict[str, Any]:
-    """Return the facts in this library's annotation; pre-releases of 1.0 wrote them as a MapAnnotation."""
+    """Return the content of an acquisition annotation; pre-releases of 1.0 wrote a MapAnnotation."""
     pairs = annotation.findall("{*}Value/{*}M")
     if pairs:
         return {pair.get("K", ""): parse_value(pair.text or "") for pair in pairs}
-    facts = parse_value(annotation.findtext("{*}Value") or "")
-    return facts if isinstance(facts, dict) else {}
+    info = parse_value(annotation.findtext("{*}Value") or "")
+    return info if isinstance(info, dict) else {}
 
 
 def parse_value(text: str) -> Any:
-    """Return the value of an entry: parsed where it is JSON, otherwise the text itself."""
+    """Return the value of a MapAnnotation entry: parsed if it is JSON, otherwise the text itself."""
     try:
         return from_json(text)
     except ValueError:
         return text
 
 
-def _text_of(value: Any) -> str:
-    """Return the text of an entry: a string as it is where `parse_value` returns it unchanged, otherwise JSON."""
+def _render_value(value: Any) -> str:
+    """Return the text of an entry: JSON, or a string itself if `parse_value` returns it unchanged."""
     if isinstance(value, str) and not _NEEDS_ESCAPE.search(value) and parse_value(value) == value:
         return value
     return _escaped(to_strict_json(value).decode())
 
 
 def _escaped(json: str) -> str:
-    """Return JSON without the two characters that XML has no form for, and JSON an escape."""
+    """Return JSON with the two characters escaped that JSON allows and XML forbids."""
     return json.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")

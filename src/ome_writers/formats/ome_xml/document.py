@@ -1,4 +1,4 @@
-"""Whole documents, from their parts."""
+"""Whole OME-XML documents, and the Plate element."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ome_writers.formats.ome_xml.annotations import acquisition_annotation, map_annotation
 from ome_writers.formats.ome_xml.images import IfdRuns, axis_letters, cameras, images
 from ome_writers.formats.ome_xml.planes import RenderedPlanes, render_planes
-from ome_writers.formats.ome_xml.plates import plate
 from ome_writers.formats.ome_xml.text import open_root, quote_attribute
-from ome_writers.formats.plates import is_plate
+from ome_writers.formats.plates import is_plate, plate_layout
+from ome_writers.settings import row_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ome_writers.formats.dataset_metadata import Outcome
     from ome_writers.formats.frame_metadata import FrameMetadataSource
-    from ome_writers.routing import Plan
+    from ome_writers.routing import ImagePlan, Plan
 
 __all__ = ["Body", "assemble_document", "binary_only", "render", "render_body"]
 
 Body: TypeAlias = "list[bytes]"
-"""All that stands inside the root element: the same in every file of a set."""
+"""The content of the root element in pieces: the same in every file of a set."""
 
 
 def render(
@@ -33,23 +33,23 @@ def render(
     *,
     metadata: Mapping[str, Mapping[str, Any]] = {},
 ) -> bytes:
-    """Return the OME-XML of an acquisition whose planes lie in files of another format.
+    """Return the OME-XML of an acquisition whose pixels are in another format (MetadataOnly).
 
     Parameters
     ----------
     plan, outcome
-        What was planned, and how it stands.
+        The acquisition and its state.
     frames
-        The frames' metadata, or None while they arrive.
+        The frame metadata; None while frames arrive.
     metadata
         Global metadata by namespace: a MapAnnotation each.
     """
     planes = {}
     if frames is not None:
-        for one in plan.images:
-            if frames.count(one.number):
-                lines = partial(frames.lines, one.number)
-                planes[one.number] = render_planes(one.number, lines, axis_letters(one))
+        for image in plan.images:
+            if frames.count(image.number):
+                lines = partial(frames.lines, image.number)
+                planes[image.number] = render_planes(image.number, lines, axis_letters(image))
     now = datetime.datetime.now(datetime.timezone.utc)
     return assemble_document(
         render_body(plan, outcome.shapes, began=now, planes=planes, metadata=metadata), None
@@ -64,31 +64,31 @@ def render_body(
     pages: Sequence[IfdRuns] | None = None,
     planes: Mapping[int, RenderedPlanes] = {},
     metadata: Mapping[str, Mapping[str, Any]] = {},
-    facts: Mapping[str, Any] | None = None,
+    info: Mapping[str, Any] | None = None,
 ) -> Body:
-    """Return what stands inside the root element.
+    """Return the content of the root element.
 
     Parameters
     ----------
     plan
-        What was planned.
+        The acquisition.
     shapes
         The shape of each image's array.
     began
         When the acquisition began.
     pages
-        Where each image's planes lie; None for planes in files of another format.
+        The IFDs of each image's planes; None if the pixels are in another format.
     planes
-        Image number to what is known of its planes.
+        Image number to its Plane elements.
     metadata
         Global metadata by namespace: a MapAnnotation each.
-    facts
-        What this library records of the acquisition.
+    info
+        Content of the acquisition annotation.
     """
     start = began.astimezone(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
     head: list[str] = []
     if is_plate(plan):
-        head.extend(plate(plan, began=start))
+        head.extend(_plate(plan, began=start))
     detectors = cameras(plan)
     if detectors:
         parts = (
@@ -97,23 +97,61 @@ def render_body(
         head.append(f'<Instrument ID="Instrument:0">{"".join(parts)}</Instrument>')
     body = ["".join(head).encode()]
     body.extend(images(plan, shapes, began=start, detectors=detectors, pages=pages, planes=planes))
-    annotations = [] if facts is None else [acquisition_annotation(facts).encode()]
+    annotations = [] if info is None else [acquisition_annotation(info).encode()]
     annotations += [
         map_annotation(f"Annotation:{i}", namespace, pairs).encode()
         for i, (namespace, pairs) in enumerate(metadata.items())
     ]
-    annotations += [known.annotations for known in planes.values()]
+    annotations += [of_image.annotations for of_image in planes.values()]
     if any(annotations):
         body += [b"<StructuredAnnotations>", *annotations, b"</StructuredAnnotations>"]
     return body
 
 
 def assemble_document(body: Body, uuid: str | None) -> bytes:
-    """Return the document of the file that has this UUID."""
+    """Return the document of the file with this UUID."""
     return b"".join([open_root(uuid).encode(), *body, b"</OME>"])
 
 
 def binary_only(uuid: str, file: str, file_uuid: str) -> bytes:
-    """Return the document of a file whose metadata are those of another file of its set."""
+    """Return the BinaryOnly document of a file, which refers to the file of its set that contains the metadata."""
     element = f'<BinaryOnly MetadataFile={quote_attribute(file)} UUID="{file_uuid}"/></OME>'
     return (open_root(uuid) + element).encode()
+
+
+def _plate(plan: Plan, *, began: str) -> Iterator[str]:
+    """Yield the pieces of the Plate element."""
+    model = plan.settings.plate
+    assert model is not None
+    layout = plate_layout(plan)
+    rows = {name: i for i, name in enumerate(layout.rows)}
+    columns = {name: i for i, name in enumerate(layout.columns)}
+    yield f'<Plate ID="Plate:0" Name={quote_attribute(model.name or "Plate")}'
+    yield _convention("Row", list(rows)) + _convention("Column", list(columns))
+    yield f' Rows="{len(rows)}" Columns="{len(columns)}">'
+    samples = 0
+    for number, ((row, column), fields) in enumerate(layout.fields.items()):
+        yield f'<Well ID="Well:{number}" Row="{rows[row]}" Column="{columns[column]}">'
+        for image, _ in fields:
+            yield f'<WellSample ID="WellSample:{samples}" Index="{samples}"{_position(plan.images[image])}>'
+            yield f'<ImageRef ID="Image:{image}"/></WellSample>'
+            samples += 1
+        yield "</Well>"
+    max_fields = max(map(len, layout.fields.values()))
+    yield f'<PlateAcquisition ID="PlateAcquisition:0" StartTime="{began}" MaximumFieldCount="{max_fields}">'
+    yield from (f'<WellSampleRef ID="WellSample:{i}"/>' for i in range(samples))
+    yield "</PlateAcquisition></Plate>"
+
+
+def _convention(axis: str, names: Sequence[str]) -> str:
+    """Return the NamingConvention attribute if the names are consecutive letters, or numbers."""
+    if list(names) == [row_name(i) for i in range(len(names))]:
+        return f' {axis}NamingConvention="letter"'
+    if list(names) == [str(i + 1) for i in range(len(names))] or all(n.isdigit() for n in names):
+        return f' {axis}NamingConvention="number"'
+    return ""
+
+
+def _position(plan: ImagePlan) -> str:
+    coords = [(c, getattr(plan.position, f"{c.lower()}_coord")) for c in "XY"]
+    return "".join(f' Position{c}="{v!r}" Position{c}Unit="µm"' for c, v in coords if v is not None)

@@ -1,4 +1,4 @@
-"""Image, Pixels, Channel and TiffData."""
+"""The OME-XML elements Image, Pixels, Channel and TiffData."""
 
 from __future__ import annotations
 
@@ -23,65 +23,65 @@ __all__ = ["IfdRuns", "axis_letters", "cameras", "dimension_order", "images"]
 
 @dataclass(frozen=True)
 class IfdRuns:
-    """In which directories of which file an image's planes lie.
+    """The IFDs of an image's planes.
 
     Attributes
     ----------
     runs
-        (first plane, first directory, planes) of directories side by side, planes counted in storage order.
+        (first plane, first IFD, number of planes) of consecutive IFDs; planes are counted in storage order.
     file, uuid
-        Name and UUID of the file; None for the file that the document is in.
-    each
-        Whether every plane gets an element of its own: some readers of sets (viv) take nothing else.
+        Name and UUID of the file; None for the file that contains the document.
+    one_element_per_plane
+        Whether to write a TiffData element per plane; some readers of sets (viv) require it.
     """
 
     runs: Sequence[tuple[int, int, int]]
     file: str | None = None
     uuid: str | None = None
-    each: bool = False
+    one_element_per_plane: bool = False
 
 
 def axis_letters(plan: ImagePlan) -> dict[str, int]:
-    """Return T, C and Z to the storage axis that each is; an axis of another kind takes a free letter."""
+    """Map T, C and Z to storage axes; an axis of another type gets a free letter."""
     kinds = {"time": "T", "channel": "C", "space": "Z"}
-    found: dict[str, int] = {}
+    axes: dict[str, int] = {}
     others = []
     for i, dim in enumerate(plan.array.dimensions[:-2]):
         letter = kinds.get(dim.type or "")
-        if letter is None or letter in found:
+        if letter is None or letter in axes:
             others.append(i)
         else:
-            found[letter] = i
+            axes[letter] = i
     for i in others:
-        found[next(c for c in "CTZ" if c not in found)] = i
-    return found
+        axes[next(c for c in "CTZ" if c not in axes)] = i
+    return axes
 
 
 def dimension_order(plan: ImagePlan) -> str:
-    """Return OME's DimensionOrder, fastest axis first: the storage order, a growing axis being the slowest."""
-    found = axis_letters(plan)
-    slow_first = sorted(found, key=lambda c: (found[c] != plan.array.growing, found[c]))
-    missing = [c for c in "TCZ" if c not in found]
+    """Return OME's DimensionOrder, fastest axis first: the storage order, but with a growing axis as slowest."""
+    axes = axis_letters(plan)
+    slow_first = sorted(axes, key=lambda c: (axes[c] != plan.array.growing, axes[c]))
+    missing = [c for c in "TCZ" if c not in axes]
     return "XY" + "".join(reversed([*missing, *slow_first]))
 
 
 def cameras(plan: Plan) -> dict[str, str]:
-    """Return the cameras that the channels name, each with its Detector's ID."""
+    """Map the cameras of all channels to Detector IDs."""
     channels = [c for i in plan.images for d in i.array.dimensions for c in d.coords or ()]
     names = dict.fromkeys(c.camera for c in channels if isinstance(c, Channel) and c.camera)
     return {str(name): f"Detector:0:{i}" for i, name in enumerate(names)}
 
 
 @dataclass(frozen=True)
-class _Alike:
-    """What images of one array plan and shape have in common: there may be thousands of them.
+class _Template:
+    """Text that images of the same array plan and shape share; there may be thousands of them.
 
     Attributes
     ----------
     pixels
-        Pixels up to its first TiffData, the pieces between which the image's number stands.
+        The Pixels element up to its first TiffData; to be joined with the image number.
     tiff_data
-        Where its planes lie, the pieces between which the end of each element stands.
+        The TiffData elements; to be joined with the end of each element.
     """
 
     pixels: list[str]
@@ -98,56 +98,60 @@ def images(
     planes: Mapping[int, RenderedPlanes],
 ) -> Iterator[bytes]:
     """Yield the Image elements; image `n` has an array of ``shapes[n]``."""
-    known: dict[tuple[object, ...], _Alike] = {}
+    templates: dict[tuple[object, ...], _Template] = {}
     begin = f"<AcquisitionDate>{began}</AcquisitionDate>"
     order = ", ".join(d.name for d in plan.settings.dimensions[:-2])
     if order:
-        described = escape_text(f"Acquisition order, slowest axis first: {order}.")
-        begin += f"<Description>{described}</Description>"
+        description = escape_text(f"Acquisition order, slowest axis first: {order}.")
+        begin += f"<Description>{description}</Description>"
     if detectors:
         begin += '<InstrumentRef ID="Instrument:0"/>'
-    unnamed = _stem(plan)
-    for one in plan.images:
-        number, shape = one.number, shapes[one.number]
-        its = None if pages is None else pages[number]
-        key = (id(one.array), tuple(shape), its and (tuple(its.runs), its.each))
-        alike = known.get(key)
-        if alike is None:
-            alike = known[key] = _alike(one, shape, detectors, its)
-        name = quote_attribute(one.name or unnamed)
-        label = "" if one.position is None else f"<StageLabel Name={name}{_stage(one)}/>"
-        pixels = str(number).join(alike.pixels)
-        places = _end(its).join(alike.tiff_data)
-        yield f'<Image ID="Image:{number}" Name={name}>{begin}{label}{pixels}{places}'.encode()
+    default_name = _stem(plan)
+    for image in plan.images:
+        number, shape = image.number, shapes[image.number]
+        of_image = None if pages is None else pages[number]
+        key = (
+            id(image.array),
+            tuple(shape),
+            of_image and (tuple(of_image.runs), of_image.one_element_per_plane),
+        )
+        template = templates.get(key)
+        if template is None:
+            template = templates[key] = _template(image, shape, detectors, of_image)
+        name = quote_attribute(image.name or default_name)
+        label = "" if image.position is None else f"<StageLabel Name={name}{_stage(image)}/>"
+        pixels = str(number).join(template.pixels)
+        tiff_data = _tiff_data_end(of_image).join(template.tiff_data)
+        yield f'<Image ID="Image:{number}" Name={name}>{begin}{label}{pixels}{tiff_data}'.encode()
         if number in planes:
             yield planes[number].elements
         yield b"</Pixels></Image>"
 
 
-def _alike(
-    one: ImagePlan, shape: Sequence[int], detectors: Mapping[str, str], pages: IfdRuns | None
-) -> _Alike:
-    axes = axis_letters(one)
+def _template(
+    image: ImagePlan, shape: Sequence[int], detectors: Mapping[str, str], pages: IfdRuns | None
+) -> _Template:
+    axes = axis_letters(image)
     sizes = {c: shape[axes[c]] if c in axes else 1 for c in "TCZ"}
-    text = [f'" DimensionOrder="{dimension_order(one)}"']
-    text.append(f' Type="{PIXEL_TYPES.get(one.array.dtype.name, "uint16")}"')
-    if one.array.dtype.kind in "ui":
-        text.append(f' SignificantBits="{one.array.dtype.itemsize * 8}"')
-    if one.array.samples > 1:
+    text = [f'" DimensionOrder="{dimension_order(image)}"']
+    text.append(f' Type="{PIXEL_TYPES.get(image.array.dtype.name, "uint16")}"')
+    if image.array.dtype.kind in "ui":
+        text.append(f' SignificantBits="{image.array.dtype.itemsize * 8}"')
+    if image.array.samples > 1:
         text.append(' Interleaved="true"')
     text.append(f' BigEndian="false" SizeX="{shape[-1]}" SizeY="{shape[-2]}" SizeZ="{sizes["Z"]}"')
-    text.append(f' SizeC="{sizes["C"] * one.array.samples}" SizeT="{sizes["T"]}"')
-    text.extend(_physical_sizes(one.array.dimensions, axes))
+    text.append(f' SizeC="{sizes["C"] * image.array.samples}" SizeT="{sizes["T"]}"')
+    text.extend(_physical_sizes(image.array.dimensions, axes))
     text.append(">")
     pixels = ['<Pixels ID="Pixels:', "".join(text)]
-    for channel in _channels(one, axes, sizes["C"], detectors):
+    for channel in _channels(image, axes, sizes["C"], detectors):
         pixels[-1] += '<Channel ID="Channel:'
         pixels.append(channel)
-    return _Alike(pixels, list(_tiff_data(one, shape, pages)))
+    return _Template(pixels, list(_tiff_data(image, shape, pages)))
 
 
 def _stem(plan: Plan) -> str:
-    """Return what an image is called that has no name: its file's name."""
+    """Return the default name of an image: the output's name without suffix."""
     name = Path(plan.settings.output_path).name
     return name.split(".ome.")[0].removesuffix(".tiff").removesuffix(".tif") or "Image"
 
@@ -169,7 +173,7 @@ def _physical_sizes(dimensions: Sequence[Dimension], axes: Mapping[str, int]) ->
 def _channels(
     plan: ImagePlan, axes: Mapping[str, int], count: int, detectors: Mapping[str, str]
 ) -> Iterator[str]:
-    """Yield the Channel elements, each from what follows the image's number in its ID."""
+    """Yield the Channel elements, each beginning after the image number in its ID."""
     coords = (plan.array.dimensions[axes["C"]].coords or ()) if "C" in axes else ()
     for i in range(count):
         coord = coords[i] if i < len(coords) else None
@@ -196,22 +200,22 @@ def _channels(
 
 
 def _color(channel: Channel) -> int:
-    """Return a colour as OME's signed 32-bit RGBA."""
+    """Return a colour as signed 32-bit RGBA."""
     assert channel.color is not None
     red, green, blue, *alpha = channel.color.as_rgb_tuple(alpha=True)
     value = red << 24 | green << 16 | blue << 8 | round(float(alpha[0] if alpha else 1) * 255)
     return value - 2**32 if value >= 2**31 else value
 
 
-def _end(pages: IfdRuns | None) -> str:
-    """Return how each TiffData element ends: with the file, where it is another one."""
+def _tiff_data_end(pages: IfdRuns | None) -> str:
+    """Return the end of a TiffData element, with the UUID element of a set."""
     if pages is None or pages.file is None:
         return "/>"
     return f"><UUID FileName={quote_attribute(pages.file)}>{pages.uuid}</UUID></TiffData>"
 
 
 def _tiff_data(plan: ImagePlan, shape: Sequence[int], pages: IfdRuns | None) -> Iterator[str]:
-    """Yield the pieces of the TiffData elements between their ends."""
+    """Yield the TiffData elements without their ends, and an empty piece to join with the last end."""
     if pages is None:
         yield "<MetadataOnly/>"
         return
@@ -219,10 +223,10 @@ def _tiff_data(plan: ImagePlan, shape: Sequence[int], pages: IfdRuns | None) -> 
     order = dimension_order(plan)[:1:-1]  # slowest first
     extents = [shape[axes[c]] if c in axes else 1 for c in order]
     for plane, ifd, count in pages.runs:
-        for at in range(count) if pages.each else (0,):
+        for at in range(count) if pages.one_element_per_plane else (0,):
             first = _unravel(plane + at, extents)
             starts = "".join(f' First{c}="{i}"' for c, i in zip(order, first, strict=True))
-            planes = 1 if pages.each else count
+            planes = 1 if pages.one_element_per_plane else count
             yield f'<TiffData IFD="{ifd + at}"{starts} PlaneCount="{planes}"'
     yield ""
 

@@ -183,7 +183,11 @@ class TiffMetadata:
     def _body(self, *, bare: bool = False) -> Body:
         """Return what all files say; `bare` leaves out the Plane elements, which there may be thousands of."""
         shapes, writing = self._outcome.shapes, self._outcome.status == "writing"
-        planes = {n: known.bare for n, known in self._planes.items()} if bare else self._planes
+        planes = (
+            {n: of_image.annotations_only for n, of_image in self._planes.items()}
+            if bare
+            else self._planes
+        )
         return render_body(
             self._plan,
             shapes,
@@ -191,7 +195,7 @@ class TiffMetadata:
             pages=ifd_runs(self._plan, self._layout, self._files, shapes, writing=writing),
             planes=planes,
             metadata=self._globals,
-            facts=self._state(),
+            info=self._state(),
         )
 
     def _state(self) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from ome_writers.formats.omezarr.group_metadata import (
     read_json_object,
 )
 from ome_writers.formats.omezarr.layout import stored_layout
-from ome_writers.formats.omezarr.metadata import WINDOW_IMAGES, XML_KEY, ZarrMetadata
+from ome_writers.formats.omezarr.metadata import MAX_WINDOW_UPDATES, XML_KEY, ZarrMetadata
 
 __all__ = [
-    "WINDOW_IMAGES",
+    "MAX_WINDOW_UPDATES",
     "XML_KEY",
     "ZarrMetadata",
     "group_attributes",

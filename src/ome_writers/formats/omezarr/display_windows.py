@@ -1,4 +1,4 @@
-"""Display windows of the channels of all images, as the data become known."""
+"""Display windows (``omero``) of the channels of all images, from the range of sampled frames."""
 
 from __future__ import annotations
 
@@ -14,40 +14,35 @@ if TYPE_CHECKING:
 
 __all__ = ["DisplayWindows"]
 
-WIDENING = 1.5
-"""A window is outdated when the range of the data is this many times as wide."""
+MIN_WIDENING = 1.5
+"""A display window is outdated if the range of the data is this many times as wide."""
 
 
 class DisplayWindows:
-    """The range of values that each channel of each image shows.
+    """Display windows by image and channel.
 
-    A channel of which an image has no sampled frame shows the range of that channel in all images: positions of
-    one acquisition are alike, and the full range of the dtype would be black.
-
-    Parameters
-    ----------
-    images
-        All images of the acquisition.
+    A channel without a sampled frame in an image gets the range of that channel over all images: the positions of one
+    acquisition are similar, and with the full range of the dtype the image would be black.
     """
 
     def __init__(self, images: Iterable[ImagePlan]) -> None:
         self._dtypes = [image.array.dtype for image in images]
-        self._shown: list[dict[int, Range]] = [{} for _ in self._dtypes]
+        self._current: list[dict[int, Range]] = [{} for _ in self._dtypes]
         self._sampled: dict[tuple[int, int], Range] = {}
         self._common: dict[tuple[int, object], Range] = {}  # by channel and dtype, over all images
         self._outdated: list[int] = []
 
-    def outdated(self, sampled: Mapping[tuple[int, int], Range]) -> list[int]:
-        """Return the images whose windows have become much too narrow; those with samples of their own first.
+    def update(self, sampled: Mapping[tuple[int, int], Range]) -> list[int]:
+        """Record sampled ranges; return the images whose windows are much too narrow, those with sampled frames first.
 
         Parameters
         ----------
         sampled
-            (image number, channel number) to the range of the frames that were sampled so far.
+            (image number, channel number) to the range of the frames sampled so far.
         """
         if sampled != self._sampled:
             self._sampled = dict(sampled)
-            self._outdated = list(range(len(self._shown)))
+            self._outdated = list(range(len(self._current)))
         if not self._outdated:
             return []
         self._common = self._over_all_images()
@@ -61,18 +56,18 @@ class DisplayWindows:
         self._outdated.sort(key=lambda number: number not in own)
         return list(self._outdated)
 
-    def of(self, number: int) -> Mapping[int, Range]:
-        """Return the windows of an image by channel number, and note that they are shown from now on."""
+    def refresh(self, number: int) -> Mapping[int, Range]:
+        """Set the windows of an image to the sampled ranges; return them by channel number."""
         channels = {channel for _, channel in self._sampled}
-        found = {channel: self._range(number, channel) for channel in channels}
-        self._shown[number] = {c: seen for c, seen in found.items() if seen is not None}
-        return self._shown[number]
+        ranges = {channel: self._range(number, channel) for channel in channels}
+        self._current[number] = {c: each for c, each in ranges.items() if each is not None}
+        return self._current[number]
 
     def _is_wider(self, number: int, channel: int) -> bool:
-        shown, seen = self._shown[number].get(channel), self._range(number, channel)
-        if seen is None or shown is None:
-            return seen is not None
-        return seen[1] - seen[0] > WIDENING * (shown[1] - shown[0])
+        current, sampled = self._current[number].get(channel), self._range(number, channel)
+        if sampled is None or current is None:
+            return sampled is not None
+        return sampled[1] - sampled[0] > MIN_WIDENING * (current[1] - current[0])
 
     def _range(self, number: int, channel: int) -> Range | None:
         own = self._sampled.get((number, channel))

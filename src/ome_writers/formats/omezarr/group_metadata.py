@@ -1,4 +1,4 @@
-"""What the documents of an OME-Zarr say of it: where its images are, and the plan by which it was written."""
+"""Reading of OME-Zarr group metadata: image groups, attributes, and the stored settings."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ __all__ = [
 
 
 def image_groups(root: Path) -> list[str]:
-    """Return the paths of all image groups below `root`, in the dataset's own order; ``""`` is `root` itself.
+    """Return the paths of all image groups below `root`, in acquisition order; ``""`` is `root` itself.
 
     Raises
     ------
     UnsupportedError
-        If the documents are not those of an OME-Zarr 0.5, or name a place outside `root`.
+        If `root` is not an OME-Zarr 0.5, or a path in its metadata is outside `root`.
     """
     return layout_and_groups(root)[1]
 
 
 def layout_and_groups(root: Path) -> tuple[Literal["image", "plate", "collection"], list[str]]:
-    """Return the layout of an OME-Zarr, and its image groups as `image_groups` does."""
+    """Return the layout of an OME-Zarr, and its image groups; see `image_groups`."""
     ome = _ome(root, root)
     if "multiscales" in ome:
         return "image", [""]
@@ -53,51 +53,54 @@ def layout_and_groups(root: Path) -> tuple[Literal["image", "plate", "collection
         if "bioformats2raw.layout" in ome:
             return "collection", _checked(root, _ome(root / "OME", root)["series"])
     except KeyError as error:
-        raise InvalidFileError(f"{root} is no valid OME-Zarr 0.5: {error} is missing.") from error
+        raise InvalidFileError(
+            f"{root} is not a valid OME-Zarr 0.5: {error} is missing."
+        ) from error
     except (TypeError, AttributeError) as error:
-        raise InvalidFileError(f"{root} is no valid OME-Zarr 0.5: {error}.") from error
-    raise UnsupportedError(f"{root} is no OME-Zarr 0.5: it says neither an image nor a collection.")
+        raise InvalidFileError(f"{root} is not a valid OME-Zarr 0.5: {error}.") from error
+    raise UnsupportedError(
+        f"{root} is not an OME-Zarr 0.5 image, collection or plate: its group metadata contains none of the keys "
+        f"multiscales, bioformats2raw.layout and plate."
+    )
 
 
 def well_fields(root: Path, well: str) -> list[str]:
-    """Return the paths of the images that the document of a well lists.
+    """Return the paths of the images in the metadata of a well.
 
     Raises
     ------
     KeyError, TypeError
-        If the document is missing or is not that of a well.
-    InvalidFileError
-        If a path is outside `root`.
+        If the group metadata is missing or is not that of a well. InvalidFileError if a path is outside `root`.
     """
     images = _ome(member(root, well), root)["well"]["images"]
     return _checked(root, [f"{well}/{image['path']}" for image in images])
 
 
 def read_json_object(path: Path, root: Path | None = None) -> dict[str, Any]:
-    """Return a JSON document; empty when it is not there, or is not a JSON object.
+    """Return the JSON object in a file; empty if the file is missing or is not a JSON object.
 
     Raises
     ------
     InvalidFileError
-        If it is not a regular file inside `root`, or larger or nested deeper than any document.
+        If it is not a regular file inside `root`, too large, or nested too deeply.
     """
     try:
-        document = parse_json(read_regular(path, Limit.JSON, root=root), path)
+        content = parse_json(read_regular(path, Limit.JSON, root=root), path)
     except InvalidFileError:
         raise
     except (OSError, ValueError):
         return {}
-    return document if isinstance(document, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def group_attributes(group: Path, root: Path | None = None) -> dict[str, Any]:
-    """Return the attributes of a group; empty where it has none, or no document; see `read_document`."""
+    """Return the attributes of a group; empty if it does not have any; see `read_json_object`."""
     attributes = read_json_object(group / "zarr.json", root or group).get("attributes")
     return attributes if isinstance(attributes, dict) else {}
 
 
 def ome_writers_attributes(group: Path, root: Path | None = None) -> dict[str, Any]:
-    """Return what this library wrote about a dataset, or an image in it; empty where that is nothing."""
+    """Return ``attributes.ome_writers`` of a group; empty if it does not exist."""
     ours = group_attributes(group, root).get("ome_writers")
     return ours if isinstance(ours, dict) else {}
 
@@ -108,9 +111,12 @@ def _ome(group: Path, root: Path) -> dict[str, Any]:
 
 
 def _checked(root: Path, groups: Any) -> list[str]:
-    """Return the paths of image groups; refuse those that lead out of `root`, and too many."""
+    """Return the paths of image groups; refuse duplicates, too many, and paths outside `root`."""
     if not isinstance(groups, list):
-        raise InvalidFileError(f"{root}: its list of images is a {type(groups).__name__}.")
+        raise InvalidFileError(
+            f"{root}: the list of images in its metadata must be a JSON array, got "
+            f"{type(groups).__name__}."
+        )
     check_distinct(groups, f"{root}: the list of images")
     for group in groups:
         member(root, group)

@@ -1,6 +1,6 @@
-"""Which group of an OME-Zarr holds which image: one image, a collection, or a plate.
+"""Group hierarchy of an OME-Zarr: one image, a collection (bioformats2raw.layout 3), or a plate.
 
-Sources: https://ngff.openmicroscopy.org/0.5/ (plate layout, bioformats2raw layout).
+Source: https://ngff.openmicroscopy.org/0.5/
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ __all__ = ["join_key", "lay_out", "stored_layout"]
 
 
 def lay_out(plan: Plan) -> Layout:
-    """Return the layout of an OME-Zarr."""
     output = Path(plan.settings.output_path)
     if is_plate(plan):
         images = [""] * len(plan.images)
@@ -41,14 +40,14 @@ def lay_out(plan: Plan) -> Layout:
 
 
 def stored_layout(plan: Plan, root: Path) -> Layout:
-    """Return the layout of a dataset on disk: fields of a plate have the paths that the wells' documents list."""
+    """Return the layout of a dataset on disk, with the paths of fields of view from the metadata of the wells."""
     layout = replace(lay_out(plan), root=root, output=root)
     if not is_plate(plan):
         return layout
     images = list(layout.images)
     for fields in plate_layout(plan).fields.values():
         well = images[fields[0][0]].rpartition("/")[0]
-        with suppress(KeyError, TypeError, UnsupportedError):  # the document is damaged or missing
+        with suppress(KeyError, TypeError, UnsupportedError):  # the metadata is damaged or missing
             stored = well_fields(root, well)
             if len(stored) == len(fields):
                 for (number, _), path in zip(fields, stored, strict=True):
@@ -66,5 +65,4 @@ def _with_images(layout: Layout, images: Sequence[str]) -> Layout:
 
 
 def join_key(group: str, name: str) -> str:
-    """Return the key of `name` in a group."""
     return f"{group}/{name}" if group else name

@@ -1,4 +1,4 @@
-"""All that an OME-Zarr says: group documents, the settings behind it, and the metadata of its frames."""
+"""Group metadata of an OME-Zarr: NGFF attributes, settings, status and frame metadata; OME-XML of a collection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from ome_writers.formats.dataset_metadata import (
 )
 from ome_writers.formats.frame_metadata import EMBED_BYTES, JOURNAL_NAME, latest_entries
 from ome_writers.formats.omezarr import ngff
-from ome_writers.formats.omezarr.client_edits import keep_own, merged
 from ome_writers.formats.omezarr.display_windows import DisplayWindows
 from ome_writers.formats.omezarr.layout import join_key
 from ome_writers.formats.plates import is_plate, plate_layout
@@ -32,62 +31,65 @@ if TYPE_CHECKING:
 
 __all__ = ["ZarrMetadata"]
 
-WINDOW_IMAGES = 16
-"""How many images get new display windows in one flush, at most: each costs the rewriting of its document."""
+MAX_WINDOW_UPDATES = 16
+"""Maximum number of images that get new display windows per flush; each rewrites a file."""
 XML_KEY = "OME/METADATA.ome.xml"
+
+_RESERVED_KEYS = ("id", "version", "status", "frames", "updated", "extents", "settings")
+"""Keys of ``ome_writers`` that clients cannot change."""
 
 
 class ZarrMetadata:
-    """The documents of one OME-Zarr; see `DatasetMetadata`."""
+    """Implements `DatasetMetadata` and `SupportsCarryOver`."""
 
     def __init__(self, plan: Plan, layout: Layout) -> None:
         self._plan = plan
         self._layout = layout
         self._groups: dict[str, Attributes] = {}
-        # what ``ome`` of each image was before anybody changed it
-        self._generated: dict[str, Attributes] = {}
+        self._generated: dict[str, Attributes] = {}  # by path: ``ome`` without client edits
         self._xml: bytes | None = None
         self._dirty: set[str] = set()
-        self._frames: dict[int, list[dict[str, Any]]] = {}  # by image: what is embedded
+        self._frames: dict[int, list[dict[str, Any]]] = {}  # by image: embedded frame metadata
         self._journal: Journal | None = None
         self._globals: dict[str, Attributes] = {}
         self._outcome = Outcome("writing", 0, tuple(i.array.shape for i in plan.images))
         self._windows = DisplayWindows(plan.images)
-        self._intervals: dict[int, float] = {}  # by image: measured, in seconds
+        self._intervals: dict[int, float] = {}  # by image: measured time interval, in seconds
         self._build()
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The paths of all groups, parents first; ``""`` is the root."""
+        """Paths of all groups, parents first; ``""`` is the root."""
         return tuple(self._groups)
 
     def render(self) -> Iterator[tuple[str, bytes]]:
-        """Yield the documents that changed; see `DatasetMetadata.render`."""
         for path, attributes in self._groups.items():
             if path in self._dirty:
-                document = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-                yield join_key(path, "zarr.json"), _dump(document)
+                group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+                yield join_key(path, "zarr.json"), _dump(group)
         if self._xml is not None and XML_KEY in self._dirty:
             yield XML_KEY, self._xml
         self._dirty.clear()
 
+    def attributes_of(self, path: str) -> Attributes:
+        """Return the attributes of a group, not a copy."""
+        return self._groups[path]
+
     def get_metadata(self) -> dict[str, Attributes]:
-        """Return a copy of each image group's attributes by path, ``"."`` being the root."""
+        """Return a copy of the attributes of each image group by path; ``"."`` is the root."""
         return {path or ".": copy.deepcopy(self._groups[path]) for path in self._layout.images}
 
     def update_metadata(self, metadata: Any) -> None:
-        """Replace attributes of groups, by path.
-
-        What ``ome_writers`` says of the dataset and its frames stays; other keys may be added to it.
+        """Replace attributes of groups, by path. Reserved keys of ``ome_writers`` stay.
 
         Raises
         ------
         KeyError
-            If a path is no group of this dataset ("Unknown path: ...").
+            If a path is not a group of this dataset.
         TypeError
-            If `metadata` is no mapping of paths to mappings.
+            If `metadata` is not a dict of paths to dicts.
         MetadataError
-            If a value has no JSON form.
+            If a value cannot be represented in JSON.
         """
         if not isinstance(metadata, dict) or not all(
             isinstance(v, dict) for v in metadata.values()
@@ -103,36 +105,31 @@ class ZarrMetadata:
                 raise KeyError(f"Unknown path: {path!r}. This dataset has {known}.")
             groups[key] = to_plain_json(attributes)
         for key, attributes in groups.items():
-            keep_own(attributes, self._groups[key])
+            _keep_reserved_keys(attributes, self._groups[key])
             self._groups[key] = attributes
             self._dirty.add(key)
         self._globals = {n: v for n, v in self._globals.items() if n in self._groups[""]}
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
-        """Attach `metadata` to the root group; see `DatasetMetadata`."""
         check_global_metadata(namespace, metadata)
         self._globals[namespace] = self._groups[""][namespace] = to_plain_json(dict(metadata))
         self._dirty.add("")
-        self._describe()
+        self._render_ome_xml()
 
     def update_progress(self, outcome: Outcome) -> tuple[()]:
-        """Record how far the acquisition is; see `DatasetMetadata.progress`.
-
-        Display windows follow the data: `WINDOW_IMAGES` images at most change at once.
-        """
+        """Record progress in the root group, and widen display windows of at most `MAX_WINDOW_UPDATES` images."""
         before, self._outcome = self._outcome, outcome
         if (outcome.frames_written, outcome.extents) != (before.frames_written, before.extents):
             self._groups[""]["ome_writers"].update(self._status())
             self._dirty.add("")
-        for number in self._windows.outdated(outcome.windows)[:WINDOW_IMAGES]:
+        for number in self._windows.update(outcome.windows)[:MAX_WINDOW_UPDATES]:
             self._refresh(self._plan.images[number])
         return ()
 
     def finish(self, outcome: Outcome, journal: Journal) -> None:
-        """Take in how the acquisition ended; see `DatasetMetadata.finish`."""
         self._outcome = outcome
         self._journal = journal
-        self._windows.outdated(outcome.windows)
+        self._windows.update(outcome.windows)
         for image, path in zip(self._plan.images, self._layout.images, strict=True):
             if journal.count(image.number):
                 attributes = self._groups[path]
@@ -144,19 +141,18 @@ class ZarrMetadata:
                     ours["measured"] = {"time_interval": interval, "unit": "second"}
             self._refresh(image)
         ours = self._groups[""]["ome_writers"]
-        ours.pop("extents", None)  # from now on those of the arrays
+        ours.pop("extents", None)  # the shapes of the arrays are final
         ours.update(self._status())
         self._dirty.add("")
-        self._describe()
+        self._render_ome_xml()
 
     def embedded_journals(self) -> tuple[int, ...]:
-        """Return the images whose journal is embedded."""
         return tuple(self._frames)
 
     def adopt(self, groups: Mapping[str, Attributes]) -> None:
-        """Go on from the attributes that an earlier writer of this same plan has left, by group path.
+        """Continue from the attributes on disk of an interrupted writer of the same plan, by group path.
 
-        Only groups that it did not come to are rendered after that.
+        Afterwards only the groups that it did not write are rendered.
         """
         for path in self._groups.keys() & groups.keys():
             ours = self._groups[path].get("ome_writers")
@@ -167,22 +163,20 @@ class ZarrMetadata:
         self._globals = {n: v for n, v in self._groups[""].items() if n not in RESERVED_NAMESPACES}
 
     def carry_over(self, earlier: ZarrMetadata) -> None:
-        """Take over what others have added to the groups of a dataset that this one replaces."""
-        for path in self._groups.keys() & earlier._groups.keys():
-            theirs = earlier._groups[path].items()
+        for path in self._groups.keys() & set(earlier.paths):
+            theirs = earlier.attributes_of(path).items()
             self._groups[path].update(
                 {key: v for key, v in theirs if key not in RESERVED_NAMESPACES}
             )
             self._dirty.add(path)
 
     def lines(self, image: int) -> Iterable[bytes]:
-        """Iterate over the metadata of an image's frames, wherever it is now; see `FrameMetadataSource`."""
+        """Iterate over embedded or journalled frame metadata; see `FrameMetadataSource`."""
         if image in self._frames:
             return (_dump(entry) for entry in self._frames[image])
         return self._journal.lines(image) if self._journal is not None else ()
 
     def count(self, image: int) -> int:
-        """Return how many frames of an image came with metadata."""
         return self._journal.count(image) if self._journal is not None else 0
 
     def _build(self) -> None:
@@ -206,9 +200,9 @@ class ZarrMetadata:
             attributes = self._groups.setdefault(path, {})
             attributes["ome"] = self._image(image)
             self._generated[path] = copy.deepcopy(attributes["ome"])
-            facts = ngff.channel_facts(image, image.array.shape)
-            if facts:
-                attributes["ome_writers"] = {"version": library_version(), "channels": facts}
+            channels = ngff.channel_metadata(image, image.array.shape)
+            if channels:
+                attributes["ome_writers"] = {"version": library_version(), "channels": channels}
         settings = plan.settings.model_dump(mode="json")
         root["ome_writers"] = {
             "id": new_dataset_id(),
@@ -217,20 +211,20 @@ class ZarrMetadata:
             "settings": settings,
         }
         self._dirty = set(self._groups)
-        self._describe()
+        self._render_ome_xml()
 
     def _image(self, image: ImagePlan) -> Attributes:
         shape = self._outcome.shapes[image.number]
-        windows = self._windows.of(image.number)
+        windows = self._windows.refresh(image.number)
         name, interval = _stem(self._layout.output.name), self._intervals.get(image.number)
         return ngff.image(image, shape, windows, name=name, interval=interval)
 
     def _refresh(self, image: ImagePlan) -> None:
-        """Bring the document of an image up to date; what a client has changed in it stays."""
+        """Regenerate the attributes of an image group, keeping client edits."""
         path = self._layout.images[image.number]
         fresh = self._image(image)
         attributes = self._groups[path]
-        attributes["ome"] = merged(attributes.get("ome"), self._generated[path], fresh)
+        attributes["ome"] = _merge_client_edits(attributes.get("ome"), self._generated[path], fresh)
         self._generated[path] = fresh
         self._dirty.add(path)
 
@@ -245,18 +239,18 @@ class ZarrMetadata:
         return status
 
     def _frame_metadata(self, image: int, journal: Journal) -> Any:
-        """Return what an image's document says of its frames: all of it, or where it lies."""
+        """Return ``ome_writers.frame_metadata`` of an image: its frames, or a reference to the journal."""
         if journal.size(image) <= EMBED_BYTES:
             try:
                 self._frames[image] = latest_entries(journal.lines(image), strict=True)
             except (OSError, ValueError, KeyError, TypeError):
-                pass  # then it stays where it is, and the document is written all the same
+                pass  # refer to the journal instead
             else:
                 return self._frames[image]
         return {"journal": JOURNAL_NAME, "count": journal.count(image)}
 
-    def _describe(self) -> None:
-        """Render the OME-XML of a collection: napari's reader opens none without it."""
+    def _render_ome_xml(self) -> None:
+        """Render the OME-XML of a collection; the reader of napari requires it."""
         if "OME" not in self._groups:
             return
         from ome_writers.formats.ome_xml import render
@@ -273,6 +267,34 @@ def _stem(name: str) -> str:
     return name
 
 
-def _dump(document: Attributes) -> bytes:
-    # what is no text, as in paths of other encodings, has no place in UTF-8
-    return json.dumps(document, allow_nan=False, ensure_ascii=False).encode(errors="replace")
+def _dump(value: Attributes) -> bytes:
+    # Lone surrogates, as in paths of other encodings, cannot be encoded in UTF-8.
+    return json.dumps(value, allow_nan=False, ensure_ascii=False).encode(errors="replace")
+
+
+def _keep_reserved_keys(attributes: Attributes, before: Attributes) -> None:
+    """Copy the reserved keys of ``ome_writers`` from the attributes `before` to those that replace them."""
+    ours = before.get("ome_writers")
+    if ours is not None:
+        theirs = attributes.get("ome_writers")
+        result = {**ours, **theirs} if isinstance(theirs, dict) else dict(ours)
+        result.update({key: ours[key] for key in _RESERVED_KEYS if key in ours})
+        attributes["ome_writers"] = result
+
+
+def _merge_client_edits(current: Any, before: Attributes, fresh: Attributes) -> Attributes:
+    """Return the generated ``ome`` attributes `fresh`, with what a client changed since they were `before`."""
+    if current == before or not isinstance(current, dict):
+        return fresh
+    result = {**fresh, **current}
+    omero = current.get("omero")
+    channels = omero.get("channels") if isinstance(omero, dict) else None
+    if isinstance(channels, list):
+        generated = fresh["omero"]["channels"]
+        for channel, old, new in zip(
+            channels, before["omero"]["channels"], generated, strict=False
+        ):
+            if isinstance(channel, dict) and channel.get("window") == old["window"]:
+                channel["window"] = new["window"]
+        result["omero"] = {**current["omero"], "channels": channels[: len(generated)]}
+    return result

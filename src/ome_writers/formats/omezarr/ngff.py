@@ -1,6 +1,6 @@
-"""The attributes of NGFF 0.5: plan in, plain dicts out.
+"""NGFF 0.5 attributes of image, plate and well groups, as plain dicts.
 
-Source of all "must" and "should" here: https://ngff.openmicroscopy.org/0.5/
+Source: https://ngff.openmicroscopy.org/0.5/
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ome_writers.routing import ImagePlan
     from ome_writers.settings import Dimension, Plate
 
-__all__ = ["VERSION", "channel_facts", "image", "measured_interval", "plate", "well"]
+__all__ = ["VERSION", "channel_metadata", "image", "measured_interval", "plate", "well"]
 
 VERSION = "0.5"
 _WHITE = "FFFFFF"
@@ -32,7 +32,7 @@ _MICROMETERS = {
     "millimeter": 1e3,
     "centimeter": 1e4,
     "meter": 1e6,
-}  # exact, for those that microscopes use
+}  # exact; other units are converted by `units.si_value`
 
 
 def image(
@@ -50,18 +50,18 @@ def image(
     plan
         The image.
     shape
-        The shape that its array shows.
+        The current shape of its array.
     windows
-        Channel number to the range of the data, where it is known.
+        Channel number to the sampled range of the data.
     name
-        What to call an image that has no name of its own.
+        Default name of the image.
     interval
-        The measured mean interval of the time axis in seconds, if no scale is known; see `measured_interval`.
+        Measured mean interval of the time axis in seconds, used if the axis does not have a scale.
     """
     dimensions = list(plan.array.dimensions)
     if interval is not None and (axis := _unscaled_time(dimensions)) is not None:
-        known = {"scale": interval, "unit": "second"}
-        dimensions[axis] = dimensions[axis].model_copy(update=known)
+        measured = {"scale": interval, "unit": "second"}
+        dimensions[axis] = dimensions[axis].model_copy(update=measured)
     transformations = [{"type": "scale", "scale": [d.scale or 1.0 for d in dimensions]}]
     translation = _translations(plan)
     if any(translation):
@@ -73,8 +73,8 @@ def image(
         "type": "none",
         "metadata": {"description": "Full resolution only: no pyramid was computed."},
     }
-    document: dict[str, Any] = {"version": VERSION, "multiscales": [multiscale]}
-    document["omero"] = {
+    ome: dict[str, Any] = {"version": VERSION, "multiscales": [multiscale]}
+    ome["omero"] = {
         "name": plan.name or name,
         "channels": [
             _omero_channel(channel, windows.get(i), plan.array.dtype)
@@ -82,7 +82,7 @@ def image(
         ],
         "rdefs": {"model": "color", "defaultT": 0, "defaultZ": 0},
     }
-    return document
+    return ome
 
 
 def plate(model: Plate, layout: PlateLayout, *, name: str) -> dict[str, Any]:
@@ -117,35 +117,28 @@ def well(fields: Sequence[tuple[int, str]]) -> dict[str, Any]:
 
 
 def measured_interval(plan: ImagePlan, frames: Iterable[Mapping[str, Any]]) -> float | None:
-    """Return the mean interval between time points by the frames' ``delta_t``, in seconds.
+    """Return the mean interval between time points in seconds, from ``delta_t`` in the frame metadata.
 
     None if the time axis has a scale or planned times, or if fewer than two time points have a ``delta_t``.
-
-    Parameters
-    ----------
-    plan
-        The image.
-    frames
-        The metadata of its frames, with their ``storage_index``.
     """
     axis = _unscaled_time(plan.array.dimensions)
     if axis is None:
         return None
-    begins: dict[int, float] = {}  # time point to the earliest of its frames
+    times: dict[int, float] = {}  # time point to the earliest of its frames
     for frame in frames:
         seconds = frame.get("delta_t")
         if type(seconds) is float or type(seconds) is int:
-            at = frame["storage_index"][axis]
-            begins[at] = min(seconds, begins.get(at, seconds))
-    if len(begins) < 2:
+            i = frame["storage_index"][axis]
+            times[i] = min(seconds, times.get(i, seconds))
+    if len(times) < 2:
         return None
-    first, last = min(begins), max(begins)
-    interval = (begins[last] - begins[first]) / (last - first)
+    first, last = min(times), max(times)
+    interval = (times[last] - times[first]) / (last - first)
     return interval if 0 < interval < math.inf else None
 
 
 def _unscaled_time(dimensions: Sequence[Dimension]) -> int | None:
-    """Return the time axis if neither its step nor its planned times are known."""
+    """Return the index of the time axis if it has neither a scale nor planned times."""
     for i, dim in enumerate(dimensions):
         if dim.type == "time":
             return i if dim.scale is None and not dim.coords else None
@@ -153,9 +146,9 @@ def _unscaled_time(dimensions: Sequence[Dimension]) -> int | None:
 
 
 def _axis(dim: Dimension) -> dict[str, str]:
-    """Return an axis; one without a known scale has no unit, since its scale of 1.0 is not a measure.
+    """Return an axis, without a unit if the scale is unknown.
 
-    NGFF requires a scale for each axis, and only recommends units.
+    NGFF requires a scale for each axis; the default of 1.0 is not a measurement.
     """
     axis = {"name": dim.name, "type": dim.type or "other"}
     if dim.unit and dim.scale is not None:
@@ -164,38 +157,37 @@ def _axis(dim: Dimension) -> dict[str, str]:
 
 
 def _translations(plan: ImagePlan) -> list[float]:
-    """Return where each axis begins: its own translation plus the stage's coordinate (micrometer)."""
+    """Return the translation of each axis in its unit: `Dimension.translation` plus the stage coordinate."""
     dimensions, position = plan.array.dimensions, plan.position
-    begins = [float(d.translation or 0.0) for d in dimensions]
+    translations = [float(d.translation or 0.0) for d in dimensions]
     if position is not None:
         last = len(dimensions) - 1
         depth = next((i for i, d in enumerate(dimensions[:-2]) if d.type == "space"), None)
         stage = {last: position.x_coord, last - 1: position.y_coord, depth: position.z_coord}
         for i, micrometers in stage.items():
             if i is not None and micrometers is not None:
-                begins[i] += micrometers / _micrometers(dimensions[i].unit or "micrometer")
-    return begins
+                translations[i] += micrometers / _micrometers(dimensions[i].unit or "micrometer")
+    return translations
 
 
 def _micrometers(unit: str) -> float:
-    """Return how many micrometers a unit of length is."""
     return _MICROMETERS.get(unit) or si_value(unit) * 1e6
 
 
-def channel_facts(plan: ImagePlan, shape: Sequence[int]) -> list[dict[str, Any]]:
-    """Return what is known of each channel that ``omero`` has no word for (exposure, wavelengths, camera ...).
+def channel_metadata(plan: ImagePlan, shape: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the channel settings that ``omero`` does not have keys for (exposure, wavelengths, camera, ...).
 
-    Empty when nothing is.
+    Empty if no channel has any.
     """
-    facts = [
+    settings = [
         channel.model_dump(mode="json", exclude_none=True, exclude={"color", "window"})
         for channel in _channels(plan, shape)
     ]
-    return facts if any(len(fact) > 1 for fact in facts) else []
+    return settings if any(len(each) > 1 for each in settings) else []
 
 
 def _channels(plan: ImagePlan, shape: Sequence[int]) -> list[Channel]:
-    """Return the channels that an array of `shape` shows, numbered where they have no name."""
+    """Return the channels of an array of `shape`; unnamed ones are numbered."""
     axis = next((i for i, d in enumerate(plan.array.dimensions) if d.type == "channel"), None)
     count = 1 if axis is None else shape[axis]
     coords = list((plan.array.dimensions[axis].coords or ()) if axis is not None else ())
@@ -204,10 +196,10 @@ def _channels(plan: ImagePlan, shape: Sequence[int]) -> list[Channel]:
 
 
 def _omero_channel(
-    channel: Channel, seen: tuple[float, float] | None, dtype: np.dtype[np.generic]
+    channel: Channel, sampled: tuple[float, float] | None, dtype: np.dtype[np.generic]
 ) -> dict[str, Any]:
-    # until the data are known a viewer may offer every value of the dtype, then those that there are
-    low, high = (_number(v, dtype) for v in seen) if seen else _range(dtype)
+    # The full range of the dtype, until data have been sampled.
+    low, high = (_number(v, dtype) for v in sampled) if sampled else _range(dtype)
     start, end = channel.window or (low, high)
     if end <= start:
         end = start + 1
