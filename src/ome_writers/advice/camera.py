@@ -1,4 +1,4 @@
-"""What a camera delivers: how large, how often, for how long."""
+"""The camera whose frames are to be written."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Camera"]
-
 
 @dataclass(frozen=True)
 class Camera:
-    """Frames to be written.
+    """Size, rate and number of frames.
 
     Attributes
     ----------
     height, width
-        Pixels of a frame.
+        Frame size in pixels.
     dtype
-        Name of the pixels' dtype.
+        numpy name of the pixel type.
     fps
-        Frames a second.
+        Frames per second.
     seconds
-        How long it is to run; None when nobody knows.
+        Duration of the acquisition; None if unknown.
     """
 
     height: int
@@ -34,25 +32,21 @@ class Camera:
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of a frame."""
         return self.height * self.width * np.dtype(self.dtype).itemsize
 
     @property
     def rate(self) -> float:
-        """Bytes a second."""
+        """Bytes per second."""
         return self.frame_bytes * self.fps
 
     @property
     def frames(self) -> int | None:
-        """How many frames there will be."""
+        """Number of frames; None if the duration is unknown."""
         return None if self.seconds is None else math.ceil(self.seconds * self.fps)
 
-    def picture(self, number: int = 0) -> np.ndarray[tuple[int, int], np.dtype[np.generic]]:
-        """Return a frame as a camera might deliver it: a background with shot noise, a few bright cells.
-
-        It compresses about as well as a real one does, which zeros or noise alone would not.
-        """
-        random = np.random.default_rng(number)
+    def simulated_frame(self, seed: int = 0) -> np.ndarray[tuple[int, int], np.dtype[np.generic]]:
+        """Return a frame of bright cells on a background with shot noise, which compresses like a real one."""
+        random = np.random.default_rng(seed)
         y, x = np.ogrid[: self.height, : self.width]
         light = 100 + 400 * np.exp(-(((y % 256) - 128) ** 2 + ((x % 256) - 128) ** 2) / 1500.0)
         noisy = light + np.sqrt(light) * random.standard_normal((self.height, self.width))

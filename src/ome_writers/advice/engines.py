@@ -1,4 +1,4 @@
-"""How fast an engine writes here: a real stream to the disk that is asked about, removed again."""
+"""Measurement of an engine: a real stream to a temporary directory."""
 
 from __future__ import annotations
 
@@ -24,35 +24,31 @@ if TYPE_CHECKING:
 
     from ome_writers.advice.camera import Camera
 
-__all__ = ["EngineSpeed", "measure_engine"]
-
-TRIAL = 32 * 2**20  # bytes: enough to load the library and to guess how many frames fill the time
-LEAST = 4  # frames
-PICTURES = 4
+_TRIAL_BYTES = 32 * 2**20  # for loading the library and estimating the number of frames
+_MIN_FRAMES = 4
+_DISTINCT_FRAMES = 4
 
 
 @dataclass(frozen=True)
 class EngineSpeed:
-    """What one engine reached.
+    """The measured speed of an engine.
 
     Attributes
     ----------
     engine, format
         Their names.
     refusal
-        Why it was not measured: it is not installed, or cannot do this; None where it was.
+        The reason if it was not measured (not installed, or unsupported settings), otherwise None.
     frames
-        How many were written.
+        Number of frames written.
     seconds
         From the first `append` to the end of `close`.
-    bytes_per_second
-        Of pixels, uncompressed.
-    frames_per_second
-        The same in frames.
+    bytes_per_second, frames_per_second
+        Of uncompressed pixels.
     longest_append
-        Seconds that a single `append` took at most: so long a camera's own buffer must hold out.
+        Longest duration of an `append` in seconds, which the camera's buffer must bridge.
     bytes_on_disk
-        What the dataset took.
+        Size of the dataset.
     """
 
     engine: str
@@ -75,34 +71,37 @@ def measure_engine(
     compression: str | None = None,
     durability: Literal["process", "disk"] = "process",
 ) -> EngineSpeed:
-    """Write a time-lapse of camera-like frames as fast as the engine takes them.
+    """Write a time-lapse of camera-like frames at full speed.
 
     Parameters
     ----------
     engine
         Name of a backend.
     camera
-        What a frame is like; its rate is not kept.
+        Size and dtype of the frames; its frame rate is ignored.
     folder
-        Where to write; it must exist. At most a quarter of what is free there is used.
+        An existing directory. At most a quarter of the free space is used.
     seconds
-        About how long to write, a short trial before it left out.
+        Approximate duration, without a short trial that precedes it.
     compression, durability
         As in `AcquisitionSettings`.
 
     Raises
     ------
     OSError
-        If the folder cannot be written to, or there is no room for a few frames.
+        If the directory is not writable, or the free space is too small.
     """
     row = ENGINES[engine]
     missing = row.missing_requirement()
     if missing is not None:
         return EngineSpeed(engine, row.format, str(missing))
-    most = shutil.disk_usage(folder).free // 4 // camera.frame_bytes
-    if most < LEAST:
-        raise OSError(f"{folder} has no room for {LEAST} frames of {camera.frame_bytes} bytes")
-    pictures = [camera.picture(number) for number in range(PICTURES)]
+    free = shutil.disk_usage(folder).free
+    max_frames = free // 4 // camera.frame_bytes
+    if max_frames < _MIN_FRAMES:
+        raise OSError(
+            f"{folder}: {free} bytes free, too few to measure with frames of {camera.frame_bytes} bytes"
+        )
+    images = [camera.simulated_frame(seed) for seed in range(_DISTINCT_FRAMES)]
 
     def write(frames: int) -> EngineSpeed:
         with tempfile.TemporaryDirectory(prefix=".ome-writers-", dir=folder) as scratch:
@@ -115,51 +114,51 @@ def measure_engine(
                 ],
                 dtype=camera.dtype,
                 format=engine,
-                compression=compression,  # type: ignore[arg-type]  # checked there
+                compression=compression,  # type: ignore[arg-type]  # validated by pydantic
                 durability=durability,
             )
-            return _write(settings, pictures, frames, limit=4 * seconds)
+            return _write(settings, images, frames, max_seconds=4 * seconds)
 
     try:
-        trial = write(int(min(most, max(LEAST, TRIAL // camera.frame_bytes))))
-        return write(int(min(most, max(LEAST, trial.frames_per_second * seconds))))
+        trial = write(int(min(max_frames, max(_MIN_FRAMES, _TRIAL_BYTES // camera.frame_bytes))))
+        return write(int(min(max_frames, max(_MIN_FRAMES, trial.frames_per_second * seconds))))
     except UnsupportedError as error:
         return EngineSpeed(engine, row.format, str(error))
-    except ValidationError as error:  # a compression that the format has no name for
-        said = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-        return EngineSpeed(engine, row.format, said)
+    except ValidationError as error:  # a compression of another format
+        reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        return EngineSpeed(engine, row.format, reason)
 
 
 def _write(
     settings: AcquisitionSettings,
-    pictures: Sequence[NDArray[np.generic]],
+    images: Sequence[NDArray[np.generic]],
     frames: int,
-    limit: float,
+    max_seconds: float,
 ) -> EngineSpeed:
-    """Write `frames` frames; stop earlier where that takes longer than `limit` seconds."""
+    """Write `frames` frames, or fewer if that takes longer than `max_seconds`."""
     longest, done = 0.0, 0
     stream = create_stream(settings)
-    began = last = time.perf_counter()
+    start = last = time.perf_counter()
     try:
         for number in range(frames):
-            stream.append(pictures[number % len(pictures)])
+            stream.append(images[number % len(images)])
             now = time.perf_counter()
             longest, last, done = max(longest, now - last), now, number + 1
-            if now - began > limit:
+            if now - start > max_seconds:
                 break
     finally:
         stream.close()
-    took = time.perf_counter() - began
-    size = done * pictures[0].nbytes
+    elapsed = time.perf_counter() - start
+    size = done * images[0].nbytes
     output = Path(settings.output_path)
     files = output.rglob("*") if output.is_dir() else (output,)
     return EngineSpeed(
         engine=settings.format.backend,
         format=settings.format.name,
         frames=done,
-        seconds=took,
-        bytes_per_second=size / took,
-        frames_per_second=done / took,
+        seconds=elapsed,
+        bytes_per_second=size / elapsed,
+        frames_per_second=done / elapsed,
         longest_append=longest,
         bytes_on_disk=sum(file.stat().st_size for file in files if file.is_file()),
     )

@@ -1,4 +1,4 @@
-"""From a camera and a disk to settings, each with its reason in numbers. No I/O: arithmetic on what was measured."""
+"""Settings proposed for a camera and a measured disk, each with a reason in numbers. No I/O."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from ome_writers.advice.camera import Camera
-    from ome_writers.advice.disk import DiskSpeed
+    from ome_writers.advice.measurements import DiskSpeed
 
-__all__ = ["Advice", "Codec", "Load", "advise"]
-
-MIB = 1024**2
-SAFE = 0.6  # of the disk's speed: disks slow down when they are full, warm or shared
-LARGE = 64 * MIB  # a chunk that a viewer still fetches in one go
-SMALL = MIB // 4  # a chunk below that costs more in being opened than in being read
-SHARD = 512 * MIB
-FILES = 10_000  # what a folder, a copy or a backup still takes well
-FILE_SHARE = 0.25  # of the files that the disk can make: the rest of the machine makes files, too
+_MIB = 1024**2
+_SAFE_LOAD = 0.6  # of the disk's speed: disks slow down when they are full, warm or shared
+_MAX_CHUNK_BYTES = 64 * _MIB  # larger chunks make viewers slow
+_MIN_CHUNK_BYTES = _MIB // 4  # smaller chunks take longer to open than to read
+_SHARD_BYTES = 512 * _MIB
+_MAX_FILES = 10_000  # more make directories, copies and backups slow
+_MAX_FILE_RATE_SHARE = 0.25  # of the disk's rate of new files: other processes create files too
+_MIN_BUFFER_BYTES = 64 * _MIB
+_DEFAULT_BUFFER_BYTES = 256 * _MIB
 
 Load = Literal["easy", "tight", "too much"]
 
 
 @dataclass(frozen=True)
 class Codec:
-    """A compression as it was measured on one core with a camera-like frame.
+    """A compression, measured on one core with a camera-like frame.
 
     Attributes
     ----------
     name
         As in the settings.
     bytes_per_second
-        Of pixels that go in.
+        Of uncompressed pixels.
     ratio
-        Bytes in to bytes out.
+        Uncompressed to compressed size.
     """
 
     name: str
@@ -44,26 +44,22 @@ class Codec:
 
 @dataclass(frozen=True)
 class Advice:
-    """Settings, and why.
+    """Proposed settings with reasons.
 
     Attributes
     ----------
     load
-        Whether the disk keeps up with what is proposed.
+        Whether the disk keeps up.
     share
-        Of the disk's speed that is used; above 1 it cannot keep up.
-    format, engine
-        Names as in the settings.
-    compression
+        Used share of the disk's write speed; above 1 it does not keep up.
+    format, engine, compression, buffer_bytes
         As in the settings.
     chunk_frames, tile
-        Frames a chunk; pixels (y, x) a chunk.
+        Chunk size in frames and in pixels (y, x).
     shard_chunks
-        Chunks a shard along the first axis; None without shards.
-    buffer_bytes
-        As in the settings.
+        Chunks per shard along the first axis; None without shards.
     reasons
-        What is proposed to why, in a sentence with numbers.
+        Setting to a sentence with numbers.
     """
 
     load: Load
@@ -92,15 +88,15 @@ def advise(
     Parameters
     ----------
     camera, disk
-        What is to be written, and what writes it.
+        The source and the measured destination.
     format
-        What to write.
+        Output format.
     codecs
-        Compressions that were measured; none of them is proposed when there is no need.
+        Measured compressions, proposed only if the disk is too slow without.
     cores
-        Cores that may compress; one is left to the camera.
+        Number of cores; one is reserved for the camera.
     memory
-        Bytes that the machine has.
+        Memory of the machine in bytes.
     """
     reasons: dict[str, str] = {}
     compression, written = _compression(camera, disk, codecs, max(1, cores - 1), reasons)
@@ -110,11 +106,11 @@ def advise(
         shard_chunks = _shards(camera, disk, chunk_frames, tile, reasons)
     buffer_bytes = _buffer(camera, memory, reasons)
     share = written / disk.bytes_per_second
-    load: Load = "easy" if share <= SAFE else "tight" if share <= 1 else "too much"
+    load: Load = "easy" if share <= _SAFE_LOAD else "tight" if share <= 1 else "too much"
     if camera.seconds and written * camera.seconds > disk.free:
         load = "too much"
         reasons["space"] = (
-            f"{_size(written * camera.seconds)} are to be written, and {_size(disk.free)} are free: "
+            f"{_size(written * camera.seconds)} needed, {_size(disk.free)} free: "
             f"the disk is full after {disk.free / written:.0f} s"
         )
     engine = "direct" if format == "ome-zarr" else "tifffile"
@@ -139,55 +135,54 @@ def _compression(
     cores: int,
     reasons: dict[str, str],
 ) -> tuple[str, float]:
-    """Return a compression and the bytes a second that are left: none where the disk is fast enough."""
+    """Return the compression and the compressed bytes per second."""
     plain = camera.rate / disk.bytes_per_second
-    if plain <= SAFE:
+    if plain <= _SAFE_LOAD:
         reasons["compression"] = (
-            f"none: {_size(camera.rate)}/s are {plain:.0%} of the {_size(disk.bytes_per_second)}/s "
-            "that this disk takes, so no core need be spent"
+            f"none: {_size(camera.rate)}/s is {plain:.0%} of the disk's write speed, "
+            f"{_size(disk.bytes_per_second)}/s"
         )
         return "none", camera.rate
     able = [c for c in codecs if c.bytes_per_second * cores >= camera.rate and c.ratio > 1.05]
     if not able:
         reasons["compression"] = (
-            f"none: {_size(camera.rate)}/s are {plain:.0%} of what this disk takes, but no "
+            f"none: {_size(camera.rate)}/s is {plain:.0%} of the disk's write speed, but no "
             f"compression keeps up on {cores} core(s)"
-            + "".join(f"; {c.name} does {_size(c.bytes_per_second)}/s a core" for c in codecs)
+            + "".join(f"; {c.name}: {_size(c.bytes_per_second)}/s per core" for c in codecs)
         )
         return "none", camera.rate
     best = max(able, key=lambda codec: codec.ratio)
     written = camera.rate / best.ratio
     reasons["compression"] = (
-        f"{best.name}: uncompressed, {_size(camera.rate)}/s would be {plain:.0%} of what this disk "
-        f"takes; a camera-like frame shrinks {best.ratio:.1f} times at "
-        f"{_size(best.bytes_per_second)}/s a core, which leaves "
-        f"{written / disk.bytes_per_second:.0%}"
+        f"{best.name}: {written / disk.bytes_per_second:.0%} of the disk's write speed instead of {plain:.0%}; "
+        f"a camera-like frame is compressed {best.ratio:.1f} times, at "
+        f"{_size(best.bytes_per_second)}/s per core"
     )
     return best.name, written
 
 
 def _chunks(camera: Camera, format: str, reasons: dict[str, str]) -> tuple[int, tuple[int, int]]:
-    """Return frames a chunk and pixels (y, x) a chunk."""
+    """Return the chunk size in frames and in pixels (y, x)."""
     size, frame = camera.frame_bytes, (camera.height, camera.width)
     if format == "ome-tiff":
-        reasons["chunks"] = "a page of a TIFF is one frame"
+        reasons["chunks"] = "one TIFF page per frame"
         return 1, frame
-    if size > LARGE:
-        parts = math.ceil(math.sqrt(size / LARGE))
+    if size > _MAX_CHUNK_BYTES:
+        parts = math.ceil(math.sqrt(size / _MAX_CHUNK_BYTES))
         tile = math.ceil(frame[0] / parts), math.ceil(frame[1] / parts)
         reasons["chunks"] = (
-            f"{tile[0]} x {tile[1]} pixels: a whole frame is {_size(size)}, more than a viewer "
-            f"should fetch at once ({_size(LARGE)})"
+            f"{tile[0]} x {tile[1]} pixels: a frame has {_size(size)}, and chunks above "
+            f"{_size(_MAX_CHUNK_BYTES)} make viewers slow"
         )
         return 1, tile
-    if size < SMALL:
-        frames = math.ceil(SMALL / size)
+    if size < _MIN_CHUNK_BYTES:
+        frames = math.ceil(_MIN_CHUNK_BYTES / size)
         reasons["chunks"] = (
-            f"{frames} frames: one is {_size(size)}, and pieces below {_size(SMALL)} cost more to "
-            "open than to read"
+            f"{frames} frames: a frame has {_size(size)}, and chunks below {_size(_MIN_CHUNK_BYTES)} "
+            "take longer to open than to read"
         )
         return frames, frame
-    reasons["chunks"] = f"one frame ({_size(size)}): it is read back in one piece"
+    reasons["chunks"] = f"one frame ({_size(size)})"
     return 1, frame
 
 
@@ -198,40 +193,38 @@ def _shards(
     tile: tuple[int, int],
     reasons: dict[str, str],
 ) -> int | None:
-    """Return chunks a shard; None where each chunk may be a file."""
+    """Return the chunks per shard; None if each chunk can be a file."""
     tiles = math.ceil(camera.height / tile[0]) * math.ceil(camera.width / tile[1])
     files = camera.fps / chunk_frames * tiles
     total = None if camera.seconds is None else math.ceil(files * camera.seconds)
-    can = disk.files_per_second
-    if files <= FILE_SHARE * can and total is not None and total <= FILES:
+    max_files = disk.files_per_second
+    if files <= _MAX_FILE_RATE_SHARE * max_files and total is not None and total <= _MAX_FILES:
         reasons["shards"] = (
-            f"none: {files:.0f} files/s of the {can:.0f} that this disk makes, {total} in all"
+            f"none: {files:.0f} files/s, of {max_files:.0f} that this disk can create; {total} in total"
         )
         return None
     chunk = chunk_frames * tile[0] * tile[1] * camera.frame_bytes // (camera.height * camera.width)
-    count = max(2, SHARD // (chunk * tiles))
+    count = max(2, _SHARD_BYTES // (chunk * tiles))
     if camera.frames is not None:
         count = max(2, min(count, math.ceil(camera.frames / chunk_frames)))
-    many = f"{total} files in all" if total else f"{files * 3600:.0f} files an hour"
+    number = f"{total} files in total" if total else f"{files * 3600:.0f} files per hour"
     reasons["shards"] = (
-        f"{count} chunks a file ({_size(count * chunk * tiles)}): one file a chunk would be {files:.0f} "
-        f"files/s of the {can:.0f} that this disk makes, {many}"
+        f"{count} chunks per shard ({_size(count * chunk * tiles)}): one file per chunk would need {files:.0f} "
+        f"files/s, of {max_files:.0f} that this disk can create; {number}"
     )
     return count
 
 
 def _buffer(camera: Camera, memory: int, reasons: dict[str, str]) -> int:
-    """Return how much may wait in memory: two seconds of the camera, at most a quarter of the machine's memory."""
-    wanted = max(256 * MIB, 2 * camera.rate)
-    granted = max(64 * MIB, int(min(wanted, memory / 4)) // MIB * MIB)
-    reasons["buffer"] = (
-        f"{_size(granted)}: a disk that stops for {granted / camera.rate:.1f} s costs no frame"
-    )
-    return granted
+    """Return two seconds of the camera in bytes, at most a quarter of the machine's memory."""
+    wanted = max(_DEFAULT_BUFFER_BYTES, 2 * camera.rate)
+    size = max(_MIN_BUFFER_BYTES, int(min(wanted, memory / 4)) // _MIB * _MIB)
+    reasons["buffer"] = f"{_size(size)}: covers a stall of the disk of {size / camera.rate:.1f} s"
+    return size
 
 
 def _size(count: float) -> str:
-    """Say a number of bytes: 512 MB is 512 * 10**6."""
+    """Format a number of bytes in decimal units."""
     for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= size:
             return f"{count / size:.3g} {unit}"

@@ -1,4 +1,4 @@
-"""Is this dataset what it says it is? This room reads, and never changes a byte of what it judges."""
+"""Validation of OME-Zarr and OME-TIFF datasets. It only reads."""
 
 from __future__ import annotations
 

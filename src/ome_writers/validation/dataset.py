@@ -1,4 +1,4 @@
-"""A dataset is looked at by our own promises first, then by the field's validators."""
+"""Validation of a dataset: first this library's own checks, then third-party validators."""
 
 from __future__ import annotations
 
@@ -16,35 +16,32 @@ from ome_writers.validation.report import Check, Validation
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["validate"]
-
 
 def validate(path: str | PathLike[str]) -> Validation:
-    """Look whether a dataset is what it says it is; nothing is changed.
+    """Check the consistency of a dataset without changing it.
 
-    Our own promises: the documents agree with the arrays, the status and each other; every chunk can be
-    decoded, and every shard's index leads to its chunks; journals hold whole lines of places that exist;
-    and nothing of a writer that died is left over (`repair` makes that tidy). Then the field's
-    validators, those that are installed: yaozarrs and ome-zarr-models for OME-Zarr, the OME schema
-    (by ome-types) for OME-TIFF.
+    The own checks: metadata is consistent with the arrays and with the status; every chunk decodes, and every shard
+    index refers to chunks inside the shard; frame metadata journals contain complete lines with valid indices; no
+    temporary files or locks remain of a writer that has ended (`repair` removes them). Then the installed third-party
+    validators: yaozarrs and ome-zarr-models for OME-Zarr, the OME schema (with ome-types) for OME-TIFF.
 
     Parameters
     ----------
     path
-        An OME-Zarr 0.5, or an OME-TIFF: a file, or the folder of a set. It may be anybody's; then only what
-        does not depend on this library is looked at.
+        An OME-Zarr 0.5 or an OME-TIFF: a file, or the directory of a set. For datasets of other writers, the checks
+        that need this library's metadata are skipped.
 
     Returns
     -------
     Validation
-        Its `valid` says whether all is well; `findings` say what is not, `checks` what was looked at.
+        With `valid`, all `findings`, and the `checks` including the skipped ones.
 
     Raises
     ------
     FileNotFoundError
-        If there is nothing at `path`.
+        If `path` does not exist.
     UnsupportedError
-        If it is neither of the two.
+        If it is neither format.
 
     Examples
     --------
@@ -59,23 +56,23 @@ def validate(path: str | PathLike[str]) -> Validation:
     """
     root = resolve_entry_file(Path(path))
     if detect_format(root) == "ome-zarr":
-        return Validation(root, (_tidiness(root), *omezarr.checks(root)))
-    files = ometiff.files_of(root)
+        return Validation(root, (_check_leftovers(root), *omezarr.checks(root)))
+    files = ometiff.dataset_files(root)
     if not files:
         raise UnsupportedError(f"{root} is neither an OME-Zarr 0.5 nor an OME-TIFF.")
     folder = root if root.is_dir() else None
-    return Validation(root, (_tidiness(root), *ometiff.checks(files, folder)))
+    return Validation(root, (_check_leftovers(root), *ometiff.checks(files, folder)))
 
 
-def _tidiness(root: Path) -> Check:
-    """Ask `repair` what it would do: in a dataset that was closed, nothing."""
+def _check_leftovers(root: Path) -> Check:
+    """Run `repair` without changes: in a closed dataset it finds nothing."""
     name = "left over by a writer"
     try:
         with guard_reader(root):
-            found = repair(root, dry_run=True).findings
+            findings = repair(root, dry_run=True).findings
     except OutputLockedError:
-        return Check(name, skipped="it is being written now")
+        return Check(name, skipped="the dataset is being written")
     except (UnsupportedError, OSError) as error:
         return Check(name, skipped=" ".join(str(error).split()))
-    # what stands behind the colon is what repair makes of it
-    return Check(name, tuple(replace(f, what=f.what.partition(": ")[0]) for f in found))
+    # the text after the colon describes the repair
+    return Check(name, tuple(replace(f, what=f.what.partition(": ")[0]) for f in findings))

@@ -1,4 +1,4 @@
-"""An OME-TIFF: its OME-XML against its pages and against the other files of its set."""
+"""Checks of an OME-TIFF: its OME-XML against its pages and the other files of its set."""
 
 from __future__ import annotations
 
@@ -17,27 +17,23 @@ from ome_writers.formats.ometiff import (
 )
 from ome_writers.untrusted import TiffStructure, open_regular
 from ome_writers.validation.report import Check, Finding
-from ome_writers.validation.validators import ask_ome_types
+from ome_writers.validation.validators import run_ome_types
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from xml.etree.ElementTree import Element
 
-__all__ = ["checks", "files_of"]
 
-_UUID = "UUID"
-
-
-def files_of(path: Path) -> list[Path]:
-    """Return the files of an OME-TIFF: the one, or those of the folder of a set; none if it is no such thing."""
+def dataset_files(path: Path) -> list[Path]:
+    """Return the file, or the files of a directory; an empty list if `path` is not an OME-TIFF."""
     if path.is_dir():
-        first_tiff(path)  # refuses files that are not one set
+        first_tiff(path)  # raises if the files are not one set
         return sorted(ome_xml_files(path))
     return [path] if path.suffix.lower() in (*TIFF_SUFFIXES, ".ome") else []
 
 
 def checks(files: list[Path], root: Path | None = None) -> Iterator[Check]:
-    """Look at all that an OME-TIFF promises; no link may lead out of `root`, the folder of a set."""
+    """Yield all checks; symbolic links may not lead out of `root`, the directory of a set."""
     documents: dict[Path, Element] = {}
     texts: list[tuple[Path, str]] = []
     findings: list[Finding] = []
@@ -52,38 +48,40 @@ def checks(files: list[Path], root: Path | None = None) -> Iterator[Check]:
         findings += _links(file, xml)
     yield Check("documents", tuple(findings))
     try:
-        import tifffile  # noqa: F401  # asked once, used file by file below
+        import tifffile  # noqa: F401  # only checked here, used in _pages
     except ImportError:
-        yield Check("pages", skipped="it takes tifffile, which is not installed")
+        yield Check("pages", skipped="not installed (pip install tifffile)")
     else:
         tiffs = [f for f in files if f.suffix.lower() in TIFF_SUFFIXES]
         yield Check("pages", tuple(x for f in tiffs for x in _pages(f, root, documents)))
-    yield ask_ome_types(texts)
+    yield run_ome_types(texts)
 
 
 def _links(file: Path, xml: Element) -> Iterator[Finding]:
-    """Yield references to other files that lead nowhere, or to another file than was meant."""
-    wanted = {
+    """Yield references to missing files, and to files with another UUID."""
+    references = {
         (link.get("FileName", ""), (link.text or "").strip())
         for link in xml.iterfind(".//{*}TiffData/{*}UUID")
     }
     pointer = xml.find("{*}BinaryOnly")
     if pointer is not None:
-        wanted.add((pointer.get("MetadataFile", ""), pointer.get(_UUID, "")))
-    for name, uuid in sorted(wanted):
+        references.add((pointer.get("MetadataFile", ""), pointer.get("UUID", "")))
+    for name, uuid in sorted(references):
         other = file.parent / name
         if not name or Path(name).name != name or not other.is_file():
-            yield Finding(file, f"it refers to {name!r}, which is not there", solved=False)
+            yield Finding(file, f"refers to {name!r}, which does not exist", solved=False)
             continue
         found = None
         with suppress(UnsupportedError, ValueError, OSError):
-            found = parse_ome_xml(read_ome_xml(other, file.parent), other).get(_UUID)
+            found = parse_ome_xml(read_ome_xml(other, file.parent), other).get("UUID")
         if uuid and found != uuid:
-            yield Finding(file, f"it refers to {name!r} as {uuid}, which is {found}", solved=False)
+            yield Finding(
+                file, f"refers to {name!r} with UUID {uuid}, but its UUID is {found}", solved=False
+            )
 
 
 def _pages(file: Path, root: Path | None, documents: dict[Path, Element]) -> Iterator[Finding]:
-    """Yield where the pages of a file are not those that the OME-XML tells of, or cannot be read."""
+    """Yield pages that differ from the OME-XML or cannot be read."""
     import tifffile
 
     try:
@@ -93,25 +91,25 @@ def _pages(file: Path, root: Path | None, documents: dict[Path, Element]) -> Ite
             for directory in structure.directories():  # before tifffile follows the chain
                 structure.check_plane(directory)
             with tifffile.TiffFile(raw, name=file.name) as tiff:
-                yield from _compared(file, tiff.pages, images)
+                yield from _compare_pages(file, tiff.pages, images)
     except UnsupportedError as error:
-        yield Finding(file, f"it cannot be read: {error}", solved=False)
-    except Exception as error:  # tifffile raises what it likes
-        yield Finding(file, f"it cannot be read: {type(error).__name__}: {error}", solved=False)
+        yield Finding(file, f"cannot be read: {error}", solved=False)
+    except Exception as error:  # tifffile raises many classes
+        yield Finding(file, f"cannot be read: {type(error).__name__}: {error}", solved=False)
 
 
-def _compared(
+def _compare_pages(
     file: Path, pages: Any, images: Sequence[tuple[int, int, tuple[int, int, str]]]
 ) -> Iterator[Finding]:
     size, count = file.stat().st_size, len(pages)
     if not count:
-        yield Finding(file, "it has no page", solved=False)
-    for number, (first, planes, facts) in enumerate(images):
+        yield Finding(file, "contains no pages", solved=False)
+    for number, (first, planes, expected) in enumerate(images):
         if first + planes > count:
-            what = f"image {number} has planes up to page {first + planes}, the file {count} pages"
+            what = f"image {number} needs {first + planes} pages, but the file has {count}"
             yield Finding(file, what, solved=False)
-        elif planes and (found := _facts(pages[first])) != facts:
-            what = f"image {number} is {facts}, and page {first} {found}"
+        elif planes and (found := _shape_and_dtype(pages[first])) != expected:
+            what = f"image {number} is {expected} in the OME-XML, but page {first} is {found}"
             yield Finding(file, what, solved=False)
     for number, page in enumerate(pages):
         yield from _page(file, number, page.aspage(), size)
@@ -120,30 +118,30 @@ def _compared(
 def _page(file: Path, number: int, page: Any, size: int) -> Iterator[Finding]:
     stored = zip(page.dataoffsets, page.databytecounts, strict=True)
     if any(offset + length > size for offset, length in stored):
-        yield Finding(file, f"page {number} lies beyond the end of the file", solved=False)
+        yield Finding(file, f"page {number} extends beyond the end of the file", solved=False)
     elif page.compression != 1:
         try:
             page.asarray()
-        except Exception as error:  # each codec has errors of its own
+        except Exception as error:  # each codec has its own error classes
             yield Finding(file, f"page {number} cannot be decoded: {error}", solved=False)
 
 
 def _images(
     file: Path, documents: dict[Path, Element]
 ) -> Iterator[tuple[int, int, tuple[int, int, str]]]:
-    """Yield, of each run of planes that lie in `file`: its first page, its length, and (y, x, dtype)."""
+    """Yield the first page, the number of planes and (y, x, dtype) of each run of planes in `file`."""
     xml, source = documents.get(file), file
     pointer = xml.find("{*}BinaryOnly") if xml is not None else None
     if pointer is not None:
         source = file.parent / pointer.get("MetadataFile", "")
         xml = documents.get(source)
     for _, pixels in image_elements(xml, source) if xml is not None else ():
-        found = pixel_sizes(pixels, source)
-        for run in plane_runs(pixels, found, source):
+        sizes = pixel_sizes(pixels, source)
+        for run in plane_runs(pixels, sizes, source):
             if run.file in ("", file.name):
-                yield run.page, run.planes, (found.sizes["Y"], found.sizes["X"], found.dtype.name)
+                yield run.page, run.planes, (sizes.sizes["Y"], sizes.sizes["X"], sizes.dtype.name)
 
 
-def _facts(page: Any) -> tuple[int, int, str]:
+def _shape_and_dtype(page: Any) -> tuple[int, int, str]:
     page = page.aspage()
     return page.imagelength, page.imagewidth, str(page.dtype)

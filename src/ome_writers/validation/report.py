@@ -1,4 +1,4 @@
-"""What was checked in a dataset, and what was found."""
+"""The result of a validation: checks and their findings."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["Check", "Finding", "Validation"]
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at.
+    """One check of a dataset.
 
     Attributes
     ----------
     name
-        What: ``"documents"``, ``"pixels"``, ``"yaozarrs 0.3"`` ...
+        ``"documents"``, ``"pixels"``, ``"yaozarrs 0.3"`` ...
     findings
-        What is not as it should be.
+        The defects; empty if the check passed.
     skipped
-        Why it could not be looked at; None when it was.
+        The reason if the check could not run, otherwise None.
     """
 
     name: str
@@ -34,14 +34,14 @@ class Check:
 
 @dataclass(frozen=True)
 class Validation:
-    """What `validate` says of a dataset.
+    """The result of `validate`.
 
     Attributes
     ----------
     path
         The dataset.
     checks
-        All that was looked at, also what could not be.
+        All checks, including the skipped ones.
     """
 
     path: Path
@@ -49,10 +49,10 @@ class Validation:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """All that is not as it should be."""
+        """The findings of all checks."""
         return tuple(finding for check in self.checks for finding in check.findings)
 
     @property
     def valid(self) -> bool:
-        """Whether nothing was found."""
+        """Whether there are no findings."""
         return not self.findings

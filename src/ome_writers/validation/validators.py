@@ -1,4 +1,4 @@
-"""The field's validators, where they are installed: what they raise becomes a finding."""
+"""Third-party validators: the errors that they raise become findings, and a missing library skips the check."""
 
 from __future__ import annotations
 
@@ -12,75 +12,73 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-__all__ = ["ask_ome_types", "ask_ome_zarr_models", "ask_yaozarrs"]
+_REQUIREMENTS = {"ome-types": "'ome-types[lxml]'"}
+"""What to install for validation where the library's name is not enough."""
+_MAX_MESSAGE_LENGTH = 300
 
-_WITH_EXTRAS = {"ome-types": "'ome-types[lxml]'"}
-"""What is to be installed where the library alone does not validate."""
 
+def run_yaozarrs(root: Path) -> Check:
+    """Validate the metadata and arrays of an OME-Zarr with yaozarrs."""
 
-def ask_yaozarrs(root: Path) -> Check:
-    """Have yaozarrs check an OME-Zarr, documents and arrays."""
-
-    def ask() -> None:
+    def validate() -> None:
         import yaozarrs
 
         yaozarrs.validate_zarr_store(str(root))
 
-    return _asked("yaozarrs", [(root, ask)])
+    return _run("yaozarrs", [(root, validate)])
 
 
-def ask_ome_zarr_models(root: Path, groups: Iterable[str]) -> Check:
-    """Have ome-zarr-models check `groups`: the root of a plate or an image, the images of a collection."""
+def run_ome_zarr_models(root: Path, groups: Iterable[str]) -> Check:
+    """Open `groups` with ome-zarr-models: the root of a plate or image, or the images of a collection."""
 
-    def asking(folder: Path) -> Callable[[], None]:
-        def ask() -> None:
+    def validator(group: Path) -> Callable[[], None]:
+        def validate() -> None:
             import zarr
             from ome_zarr_models import open_ome_zarr
 
-            open_ome_zarr(zarr.open_group(str(folder), mode="r"))
+            open_ome_zarr(zarr.open_group(str(group), mode="r"))
 
-        return ask
+        return validate
 
-    folders = [root / group for group in groups]
-    return _asked("ome-zarr-models", [(folder, asking(folder)) for folder in folders])
+    return _run("ome-zarr-models", [(root / group, validator(root / group)) for group in groups])
 
 
-def ask_ome_types(documents: Iterable[tuple[Path, str]]) -> Check:
-    """Have ome-types check OME-XML documents against the schema; each comes with its file."""
+def run_ome_types(documents: Iterable[tuple[Path, str]]) -> Check:
+    """Validate pairs of a file and its OME-XML against the OME schema with ome-types."""
 
-    def asking(xml: str) -> Callable[[], None]:
-        def ask() -> None:
+    def validator(xml: str) -> Callable[[], None]:
+        def validate() -> None:
             from ome_types import validate_xml
 
             validate_xml(xml)
 
-        return ask
+        return validate
 
-    asked = [(file, asking(xml)) for file, xml in documents]
-    return (
-        _asked("ome-types", asked) if asked else Check("ome-types", skipped="there is no OME-XML")
-    )
+    validators = [(file, validator(xml)) for file, xml in documents]
+    if not validators:
+        return Check("ome-types", skipped="no OME-XML")
+    return _run("ome-types", validators)
 
 
-def _asked(library: str, asked: list[tuple[Path, Callable[[], None]]]) -> Check:
+def _run(library: str, validators: list[tuple[Path, Callable[[], None]]]) -> Check:
     try:
         name = f"{library} {version(library)}"
     except PackageNotFoundError:
-        wanted = _WITH_EXTRAS.get(library, library)
-        return Check(library, skipped=f"not installed (pip install {wanted})")
+        requirement = _REQUIREMENTS.get(library, library)
+        return Check(library, skipped=f"not installed (pip install {requirement})")
     findings = []
-    for path, ask in asked:
+    for path, validate in validators:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what a validator only advises is no finding
-                ask()
+                warnings.simplefilter("ignore")  # recommendations are not findings
+                validate()
         except ImportError as error:
-            return Check(name, skipped=f"it cannot be used: {error}")
-        except Exception as error:  # each validator has errors of its own
-            findings.append(Finding(path, _in_short(error), solved=False))
+            return Check(name, skipped=f"import failed: {error}")
+        except Exception as error:  # each validator has its own error classes
+            findings.append(Finding(path, _shorten(error), solved=False))
     return Check(name, tuple(findings))
 
 
-def _in_short(error: Exception) -> str:
-    words = " ".join(str(error).split()) or type(error).__name__
-    return words if len(words) <= 300 else f"{words[:300]} ..."
+def _shorten(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _MAX_MESSAGE_LENGTH else f"{text[:_MAX_MESSAGE_LENGTH]} ..."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -113,29 +112,6 @@ def test_watch_ends_with_writer(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert status == [0]
     content = json.loads(capsys.readouterr().out)
     assert (content["status"], content["frames_written"]) == ("complete", 6)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-@pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
-def test_watch_ends_after_writer_was_killed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
-) -> None:
-    """``watch`` and ``info`` recommend ``repair``."""
-    path = tmp_path / f"killed{suffix}"
-    code = """
-import os, signal, sys, numpy
-from ome_writers import AcquisitionSettings, create_stream, dims_from_standard_axes
-dimensions = dims_from_standard_axes({"t": 5, "y": 8, "x": 8})
-stream = create_stream(AcquisitionSettings(root_path=sys.argv[1], dimensions=dimensions, dtype="uint8"))
-stream.append(numpy.ones((8, 8), "uint8"))
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    subprocess.run([sys.executable, "-c", code, str(path)], check=False, timeout=60)
-    assert main(["watch", str(path)]) == 1
-    error = "".join(capsys.readouterr().err.split())  # without line breaks
-    assert f"ome-writersrepair{path}" in error
-    assert main(["info", str(path)]) == 0
-    assert f"ome-writersrepair{path}" in "".join(capsys.readouterr().out.split())
 
 
 def test_watch_prints_complete_dataset_once(

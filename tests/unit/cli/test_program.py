@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
 import ome_writers
-from ome_writers import AcquisitionSettings, Dimension, create_stream
 from ome_writers.cli import main
 from ome_writers.cli.program import COMMANDS
-from support.acquisitions import acquisition
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,93 +106,11 @@ def test_empty_path_is_usage_error(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no preexec_fn")
-@pytest.mark.parametrize("closed", [(1,), (2,), (1, 2)])
-def test_closed_stdout_and_stderr(tmp_path: Path, closed: tuple[int, ...]) -> None:
-    with create_stream(acquisition("single", tmp_path / "a.ome.zarr")):
-        pass
-
-    def close() -> None:
-        for number in closed:
-            os.close(number)
-
-    for name, status in (("a.ome.zarr", 0), ("missing", 1)):
-        done = subprocess.run(
-            [sys.executable, "-m", "ome_writers", "info", name],
-            capture_output=True,
-            cwd=tmp_path,
-            preexec_fn=close,
-            timeout=60,
-        )
-        assert done.returncode == status
-        assert b"Traceback" not in done.stderr + done.stdout
-
-
-@pytest.mark.parametrize("encoding", ["cp1252", "cp437", "ascii"])
-def test_console_without_unicode(tmp_path: Path, encoding: str) -> None:
-    """Characters that the encoding lacks are escaped; JSON is unchanged."""
-    settings = AcquisitionSettings(
-        root_path=tmp_path / "a.ome.zarr",
-        dimensions=[
-            Dimension(name="c", coords=["Ωμ → 名"], type="channel"),
-            Dimension(name="y", count=4, scale=0.5, unit="um"),
-            Dimension(name="x", count=6, scale=0.5, unit="um"),
-        ],
-        dtype="uint8",
-    )
-    with create_stream(settings) as stream:
-        stream.append(np.zeros((4, 6), "uint8"))
-
-    def run(*arguments: str) -> bytes:
-        done = subprocess.run(
-            [sys.executable, "-m", "ome_writers", *arguments],
-            capture_output=True,
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
-            timeout=60,
-        )
-        assert (done.returncode, done.stderr) == (0, b"")
-        return done.stdout
-
-    shown = run("info", "a.ome.zarr").decode(encoding)
-    assert "\\u540d" in shown
-    assert ("µm" if encoding != "ascii" else "\\xb5m") in shown
-    document = json.loads(run("info", "a.ome.zarr", "--json").decode(encoding))
-    assert document["images"][0]["channels"] == ["Ωμ → 名"]
-    run("validate", "a.ome.zarr")
-
-
 def test_failure_is_one_line_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", str(tmp_path / "nothing.ome.zarr")]) == 1
     streams = capsys.readouterr()
     assert streams.err == f"ome-writers: {tmp_path / 'nothing.ome.zarr'} does not exist.\n"
     assert not streams.out
-
-
-@pytest.mark.parametrize("module", ["ome_writers", "ome_writers.cli"])
-def test_python_m_runs_the_program(module: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", module, "--version"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (done.returncode, done.stdout) == (0, f"ome-writers {ome_writers.__version__}\n")
-
-
-def test_ctrl_c_during_imports_has_no_traceback() -> None:
-    code = """
-import sys
-class Interrupt:
-    def find_spec(self, name, path=None, target=None):
-        if name == "ome_writers.settings":
-            raise KeyboardInterrupt
-sys.meta_path.insert(0, Interrupt())
-from ome_writers.cli import script
-script()
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (130, "")
 
 
 @pytest.mark.parametrize(
@@ -222,30 +133,6 @@ def test_ctrl_c_message_of_command(
     monkeypatch.setattr("ome_writers.cli.program.COMMANDS", rows)
     assert main([command, str(tmp_path)]) == 130
     assert message in capsys.readouterr().err
-
-
-def test_help_loads_no_optional_library() -> None:
-    code = (
-        "import sys; from ome_writers.cli import main; main(['--help']);"
-        "print(sorted({'rich', 'PIL', 'pymmcore_plus', 'useq', 'zarr', 'tifffile',"
-        " 'tensorstore'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stdout.splitlines()[-1] == "[]"
-
-
-@pytest.mark.skipif(os.name == "nt", reason="a closed pipe raises another error on Windows")
-def test_closed_pipe_prints_no_error(tmp_path: Path) -> None:
-    """As in ``| head -1``."""
-    (tmp_path / "zarr.json").write_text(
-        '{"attributes": {"ome": {"version": "0.5", "plate": {"wells": []}}}}'
-    )
-    program = [sys.executable, "-m", "ome_writers", "info", str(tmp_path)]
-    read, write = os.pipe()
-    os.close(read)
-    done = subprocess.run(program, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60)
-    os.close(write)
-    assert (done.returncode, done.stderr) == (1, "")
 
 
 INVALID_DATASETS = {

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from ome_writers import create_stream
 from ome_writers.cli.console import PlainScreen, RichScreen, human_size, open_screen
-from support.acquisitions import acquisition
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ome_writers.cli.console import Screen
 
 SCREENS = (PlainScreen, RichScreen)
@@ -78,40 +71,6 @@ def test_errors_and_progress_go_to_stderr(
 
 def test_pipe_gets_plain_text() -> None:
     assert isinstance(open_screen(), PlainScreen)
-
-
-@pytest.mark.parametrize(
-    ("variables", "coloured"),
-    [
-        ({}, False),
-        ({"FORCE_COLOR": ""}, False),
-        ({"FORCE_COLOR": "1"}, True),
-        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
-    ],
-)
-def test_force_color_and_no_color_in_a_pipe(
-    tmp_path: Path, variables: dict[str, str], coloured: bool
-) -> None:
-    """FORCE_COLOR enables colours without cursor movements; NO_COLOR has precedence; JSON has no colours."""
-    with create_stream(acquisition("single", tmp_path / "a.ome.zarr")):
-        pass
-
-    def run(*arguments: str) -> tuple[str, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "ome_writers", *arguments],
-            capture_output=True,
-            cwd=tmp_path,
-            env={**os.environ, **variables},
-            encoding="utf-8",
-            timeout=60,
-        )
-        return done.stdout, done.stderr
-
-    out, error = run("info", "a.ome.zarr", "missing")
-    assert ("\x1b[1m" in out) is coloured
-    assert ("\x1b[1;31m" in error) is coloured
-    assert "\x1b[?" not in out + error
-    assert json.loads(run("info", "a.ome.zarr", "--json")[0])["layout"] == "image"
 
 
 def test_no_color_on_a_terminal(

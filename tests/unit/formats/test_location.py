@@ -119,4 +119,4 @@ def test_a_document_that_is_damaged_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.ome.zarr" / "zarr.json").write_text("{broken")
     findings = validate(tmp_path / "a.ome.zarr").findings
     assert [f.path.name for f in findings] == ["zarr.json"]
-    assert "no strict JSON" in findings[0].what
+    assert "not strict JSON" in findings[0].what

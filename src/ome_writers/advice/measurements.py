@@ -1,0 +1,112 @@
+"""Measurements of a disk (with temporary files) and of the codecs (on one core)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ome_writers.advice.proposal import Codec
+from ome_writers.storage.zarr.array_metadata import BLOSC
+
+if TYPE_CHECKING:
+    from ome_writers.advice.camera import Camera
+
+_WRITE_BYTES = 8 * 1024**2
+_MIN_STREAM_BYTES = 64 * 1024**2  # a shorter stream measures the disk's cache
+_CODEC_SECONDS = 0.3
+_CODEC_FRAME_PX = 1024  # width and height: larger frames have the same rate
+
+
+@dataclass(frozen=True)
+class DiskSpeed:
+    """The measured speed of a disk.
+
+    Attributes
+    ----------
+    path
+        The directory.
+    bytes_per_second
+        Of a sequential write including its fsync.
+    files_per_second
+        New files of 4 KiB, each closed and renamed, like chunks.
+    free
+        Free bytes.
+    written
+        Bytes written for the measurement.
+    """
+
+    path: str
+    bytes_per_second: float
+    files_per_second: float
+    free: int
+    written: int
+
+
+def measure_disk(folder: Path, seconds: float = 3.0) -> DiskSpeed:
+    """Measure a disk with temporary files.
+
+    Parameters
+    ----------
+    folder
+        An existing directory on the disk.
+    seconds
+        Duration of the sequential write without its fsync.
+
+    Raises
+    ------
+    OSError
+        If the directory is not writable or the disk is full.
+    """
+    free = shutil.disk_usage(folder).free
+    # random bytes: file systems that compress or store holes would look faster with zeros
+    block = os.urandom(_WRITE_BYTES)
+    with tempfile.TemporaryDirectory(prefix=".ome-writers-", dir=folder) as scratch:
+        written, elapsed = _write_stream(Path(scratch) / "stream", block, seconds, free // 4)
+        files = _files_per_second(Path(scratch), block[:4096], seconds / 3)
+    return DiskSpeed(str(folder), written / elapsed, files, free, written)
+
+
+def measure_codecs(camera: Camera) -> tuple[Codec, ...]:
+    """Compress a camera-like frame with each codec of OME-Zarr, on one core."""
+    from numcodecs.blosc import SHUFFLE, Blosc
+
+    height, width = min(_CODEC_FRAME_PX, camera.height), min(_CODEC_FRAME_PX, camera.width)
+    frame = type(camera)(height, width, camera.dtype).simulated_frame()
+    codecs = []
+    for name, (cname, level) in sorted(BLOSC.items()):
+        codec = Blosc(cname=cname, clevel=level, shuffle=SHUFFLE)
+        size, rounds, start = 0, 0, time.perf_counter()
+        while (elapsed := time.perf_counter() - start) < _CODEC_SECONDS or not rounds:
+            size = len(codec.encode(frame))
+            rounds += 1
+        codecs.append(Codec(name, rounds * frame.nbytes / elapsed, frame.nbytes / size))
+    return tuple(codecs)
+
+
+def _write_stream(path: Path, block: bytes, seconds: float, max_bytes: int) -> tuple[int, float]:
+    """Return the bytes written and the elapsed seconds, fsync included."""
+    written = 0
+    start = time.perf_counter()
+    with path.open("wb", buffering=0) as file:
+        while written < _MIN_STREAM_BYTES or time.perf_counter() - start < seconds:
+            if written + len(block) > max(max_bytes, len(block)):
+                break
+            written += file.write(block)
+        os.fsync(file.fileno())
+    return written, time.perf_counter() - start
+
+
+def _files_per_second(folder: Path, content: bytes, seconds: float) -> float:
+    count = 0
+    start = time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < seconds or not count:
+        path = folder / f"{count}.part"
+        path.write_bytes(content)
+        os.replace(path, folder / str(count))
+        count += 1
+    return count / elapsed if elapsed else float(count)

@@ -1,0 +1,183 @@
+"""The program in a process: streams, encodings, signals and imports."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import ome_writers
+from ome_writers import AcquisitionSettings, Dimension, create_stream
+from ome_writers.cli import main
+from support.acquisitions import acquisition
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no preexec_fn")
+@pytest.mark.parametrize("closed", [(1,), (2,), (1, 2)])
+def test_closed_stdout_and_stderr(tmp_path: Path, closed: tuple[int, ...]) -> None:
+    with create_stream(acquisition("single", tmp_path / "a.ome.zarr")):
+        pass
+
+    def close() -> None:
+        for number in closed:
+            os.close(number)
+
+    for name, status in (("a.ome.zarr", 0), ("missing", 1)):
+        done = subprocess.run(
+            [sys.executable, "-m", "ome_writers", "info", name],
+            capture_output=True,
+            cwd=tmp_path,
+            preexec_fn=close,
+            timeout=60,
+        )
+        assert done.returncode == status
+        assert b"Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "cp437", "ascii"])
+def test_console_without_unicode(tmp_path: Path, encoding: str) -> None:
+    """Characters that the encoding lacks are escaped; JSON is unchanged."""
+    settings = AcquisitionSettings(
+        root_path=tmp_path / "a.ome.zarr",
+        dimensions=[
+            Dimension(name="c", coords=["Ωμ → 名"], type="channel"),
+            Dimension(name="y", count=4, scale=0.5, unit="um"),
+            Dimension(name="x", count=6, scale=0.5, unit="um"),
+        ],
+        dtype="uint8",
+    )
+    with create_stream(settings) as stream:
+        stream.append(np.zeros((4, 6), "uint8"))
+
+    def run(*arguments: str) -> bytes:
+        done = subprocess.run(
+            [sys.executable, "-m", "ome_writers", *arguments],
+            capture_output=True,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+            timeout=60,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        return done.stdout
+
+    shown = run("info", "a.ome.zarr").decode(encoding)
+    assert "\\u540d" in shown
+    assert ("µm" if encoding != "ascii" else "\\xb5m") in shown
+    document = json.loads(run("info", "a.ome.zarr", "--json").decode(encoding))
+    assert document["images"][0]["channels"] == ["Ωμ → 名"]
+    run("validate", "a.ome.zarr")
+
+
+@pytest.mark.parametrize("module", ["ome_writers", "ome_writers.cli"])
+def test_python_m_runs_the_program(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", module, "--version"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, f"ome-writers {ome_writers.__version__}\n")
+
+
+def test_ctrl_c_during_imports_has_no_traceback() -> None:
+    code = """
+import sys
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == "ome_writers.settings":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+from ome_writers.cli import script
+script()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_help_loads_no_optional_library() -> None:
+    code = (
+        "import sys; from ome_writers.cli import main; main(['--help']);"
+        "print(sorted({'rich', 'PIL', 'pymmcore_plus', 'useq', 'zarr', 'tifffile',"
+        " 'tensorstore'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a closed pipe raises another error on Windows")
+def test_closed_pipe_prints_no_error(tmp_path: Path) -> None:
+    """As in ``| head -1``."""
+    (tmp_path / "zarr.json").write_text(
+        '{"attributes": {"ome": {"version": "0.5", "plate": {"wells": []}}}}'
+    )
+    program = [sys.executable, "-m", "ome_writers", "info", str(tmp_path)]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(program, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [
+        ({}, False),
+        ({"FORCE_COLOR": ""}, False),
+        ({"FORCE_COLOR": "1"}, True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+    ],
+)
+def test_force_color_and_no_color_in_a_pipe(
+    tmp_path: Path, variables: dict[str, str], coloured: bool
+) -> None:
+    """FORCE_COLOR enables colours without cursor movements; NO_COLOR has precedence; JSON has no colours."""
+    with create_stream(acquisition("single", tmp_path / "a.ome.zarr")):
+        pass
+
+    def run(*arguments: str) -> tuple[str, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "ome_writers", *arguments],
+            capture_output=True,
+            cwd=tmp_path,
+            env={**os.environ, **variables},
+            encoding="utf-8",
+            timeout=60,
+        )
+        return done.stdout, done.stderr
+
+    out, error = run("info", "a.ome.zarr", "missing")
+    assert ("\x1b[1m" in out) is coloured
+    assert ("\x1b[1;31m" in error) is coloured
+    assert "\x1b[?" not in out + error
+    assert json.loads(run("info", "a.ome.zarr", "--json")[0])["layout"] == "image"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
+def test_watch_ends_after_writer_was_killed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    """``watch`` and ``info`` recommend ``repair``."""
+    path = tmp_path / f"killed{suffix}"
+    code = """
+import os, signal, sys, numpy
+from ome_writers import AcquisitionSettings, create_stream, dims_from_standard_axes
+dimensions = dims_from_standard_axes({"t": 5, "y": 8, "x": 8})
+stream = create_stream(AcquisitionSettings(root_path=sys.argv[1], dimensions=dimensions, dtype="uint8"))
+stream.append(numpy.ones((8, 8), "uint8"))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code, str(path)], check=False, timeout=60)
+    assert main(["watch", str(path)]) == 1
+    error = "".join(capsys.readouterr().err.split())  # without line breaks
+    assert f"ome-writersrepair{path}" in error
+    assert main(["info", str(path)]) == 0
+    assert f"ome-writersrepair{path}" in "".join(capsys.readouterr().out.split())
