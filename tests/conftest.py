@@ -1,4 +1,4 @@
-"""What every test may count on: no log in the user's home, no deadline on a busy machine."""
+"""Settings for every test: no log file in the home directory, no deadline of hypothesis, no colours."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 os.environ.setdefault("PYMM_LOG_FILE", "0")
 os.environ.setdefault("PYMM_LOG_LEVEL", "ERROR")
 
-# Output is compared without colours, whatever the terminal or CI asks for.
+# Output is compared without colours, whatever the terminal or CI requests.
 for name in ("FORCE_COLOR", "NO_COLOR"):
     os.environ.pop(name, None)
 
 try:
     from hypothesis import settings
-except ImportError:  # the environment `layers` has no need of it
+except ImportError:  # not installed in the environment `layers`
     pass
 else:
     settings.register_profile("default", deadline=None)
@@ -27,12 +27,12 @@ else:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell pytest of the marks that divide the tests of faults, see ``tests/faults/conftest.py``."""
-    config.addinivalue_line("markers", "fault: for `tox -e faults`; the normal tests leave it out")
-    config.addinivalue_line("markers", "short: a fault that the normal tests have, too")
+    """Register the markers that select crash and disk-failure tests, see ``tests/faults/conftest.py``."""
+    config.addinivalue_line("markers", "fault: runs only in `tox -e faults`")
+    config.addinivalue_line("markers", "short: a crash test that normal test runs include")
 
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
-    """Return the folder that holds ``pyproject.toml``."""
+    """Return the directory of ``pyproject.toml``."""
     return Path(__file__).parent.parent

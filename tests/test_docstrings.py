@@ -1,4 +1,4 @@
-"""The examples in docstrings are true."""
+"""The examples in docstrings run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ WITH_EXAMPLES = [
 
 @pytest.mark.parametrize("module", WITH_EXAMPLES)
 def test_docstring_examples(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every ``>>>`` line of the module prints what its docstring says."""
     monkeypatch.chdir(tmp_path)
     options = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
     failed, tried = doctest.testmod(importlib.import_module(module), optionflags=options)

@@ -1,4 +1,4 @@
-"""Every example runs from an empty folder, without a warning, and says what it did."""
+"""Every example runs in an empty directory without a warning and prints a result."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 from ome_writers.storage import ENGINES
 from support.codeblocks import skip_where_zarr_python_is_too_old
 
-# Micro-Manager's core now and then crashes a process that takes it down at the end; that end is left out.
-# Where an engine is named, it is the only one for OME-Zarr that there is.
+# Micro-Manager's core sometimes crashes during interpreter shutdown, so the process skips it.
+# With an engine name, all other OME-Zarr engines are removed from the registry.
 RUN = (
     "import os, runpy, sys; from ome_writers.storage import ENGINES; engine = sys.argv.pop(1); sys.argv.pop(0); "
     "[ENGINES.pop(n) for n, row in [*ENGINES.items()] if engine and row.format == 'ome-zarr' and n != engine]; "
@@ -27,13 +27,13 @@ FOLDER = Path(__file__).parent.parent / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
 OTHERS = [n for n, row in ENGINES.items() if row.format == "ome-zarr" and n != "direct"]
 # `tox -e examples` runs all of them with each engine
-BY_EACH = (
+EXAMPLES_PER_ENGINE = (
     EXAMPLES if os.environ.get("OME_WRITERS_EXAMPLES") == "all" else [FOLDER / "first_dataset.py"]
 )
 
 
 def run(example: Path, folder: Path, engine: str = "") -> subprocess.CompletedProcess[str]:
-    """Run an example in a process of its own."""
+    """Run an example in a separate process."""
     skip_where_zarr_python_is_too_old(example.read_text(encoding="utf-8"))
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", RUN, engine, str(example)],
@@ -45,38 +45,37 @@ def run(example: Path, folder: Path, engine: str = "") -> subprocess.CompletedPr
     )
 
 
-def ended_well(done: subprocess.CompletedProcess[str]) -> bool:
-    """Whether it ended by itself; a core alive as Python ends may abort: see `ome_writers_pymmcore.notifications`."""
+def succeeded(done: subprocess.CompletedProcess[str]) -> bool:
+    """A core that exists during interpreter shutdown may abort: see `ome_writers_pymmcore.notifications`."""
     aborted = (done.returncode, done.stderr.strip()) == (-signal.SIGABRT, ABORTED)
     return done.returncode == 0 or aborted
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
 def test_example_runs(example: Path, tmp_path: Path) -> None:
-    """The example ends well, prints something, and leaves nothing outside its folder."""
+    """The example prints something and writes nothing outside of its directory."""
     before = set(example.parent.iterdir())
     done = run(example, tmp_path)
-    assert ended_well(done), done.stdout + done.stderr
+    assert succeeded(done), done.stdout + done.stderr
     assert done.stdout.strip()
     assert set(example.parent.iterdir()) - before <= {example.parent / "__pycache__"}
 
 
 @pytest.mark.parametrize("engine", OTHERS)
-@pytest.mark.parametrize("example", BY_EACH, ids=lambda example: example.stem)
+@pytest.mark.parametrize("example", EXAMPLES_PER_ENGINE, ids=lambda example: example.stem)
 def test_example_runs_with_each_engine(example: Path, engine: str, tmp_path: Path) -> None:
-    """The example ends well with each engine for OME-Zarr that is installed and can what it asks for."""
+    """The example runs with each installed OME-Zarr engine that supports its settings."""
     if (missing := ENGINES[engine].missing_requirement()) is not None:
         pytest.skip(missing)
     done = run(example, tmp_path, engine)
     if refused := re.search(r"UnsupportedError: (.*)", done.stderr):
         assert not ENGINES[engine].random_access, refused[1]
         pytest.skip(refused[1])
-    assert ended_well(done), done.stdout + done.stderr
+    assert succeeded(done), done.stdout + done.stderr
     assert done.stdout.strip()
 
 
-def test_the_list_of_examples_is_whole() -> None:
-    """The page of the examples names each of them once, and nothing else."""
+def test_readme_lists_every_example() -> None:
     listed = re.findall(r"^\| \[(\w+\.py)\]\((\w+\.py)\)", (FOLDER / "README.md").read_text(), re.M)
     assert all(name == link for name, link in listed)
     assert sorted(name for name, _ in listed) == [example.name for example in EXAMPLES]

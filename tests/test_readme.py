@@ -1,4 +1,4 @@
-"""The README tells the truth: its Python runs, and CI runs its commands."""
+"""The Python code of the README runs, and CI runs its commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _python_blocks(repository: Path) -> list[str]:
 
 
 def test_examples_run(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each Python block of the README runs by itself in an empty folder and writes a dataset."""
+    """Each Python block of the README runs in an empty directory and writes a dataset."""
     blocks = _python_blocks(repository)
     assert blocks
     for number, code in enumerate(blocks):
@@ -33,8 +33,7 @@ def test_examples_run(repository: Path, tmp_path: Path, monkeypatch: pytest.Monk
         assert list(folder.iterdir())
 
 
-def test_core_dependencies_are_named(repository: Path) -> None:
-    """The README names every dependency of a plain installation."""
+def test_core_dependencies_are_listed(repository: Path) -> None:
     tomllib = pytest.importorskip("tomllib", reason="Python 3.11 reads TOML")
     project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     text = (repository / "README.md").read_text(encoding="utf-8")
@@ -43,15 +42,14 @@ def test_core_dependencies_are_named(repository: Path) -> None:
     assert named == {re.split(r"[>=;\[]", one)[0].strip() for one in project["dependencies"]}
 
 
-def test_first_example_is_short(repository: Path) -> None:
-    """The first example has at most twelve lines of code."""
+def test_first_example_has_at_most_12_lines(repository: Path) -> None:
     lines = _python_blocks(repository)[0].splitlines()
     assert len([line for line in lines if line.strip()]) <= 12
 
 
 @pytest.mark.skipif(os.name == "nt" or shutil.which("bash") is None, reason="CI's script is bash")
 def test_ci_runs_the_commands_of_the_readme(repository: Path) -> None:
-    """``.ci/run`` finds both commands, each a whole line of a README block of its own."""
+    """``.ci/run`` finds both commands, each the only line of a README block."""
     done = subprocess.run(
         ["bash", ".ci/run", "--show"], cwd=repository, capture_output=True, text=True, timeout=30
     )

@@ -1,4 +1,4 @@
-"""Who may import what, beyond the order of the rooms."""
+"""Import rules beyond the layers of import-linter."""
 
 from __future__ import annotations
 
@@ -16,37 +16,35 @@ if TYPE_CHECKING:
 
 ENGINES = ("acquire_zarr", "tensorstore", "tifffile", "zarr", "zarrs")
 HEAVY = (*ENGINES, "ome_types", "pymmcore_plus", "useq", "rich", "PIL", "yaozarrs", "xsdata")
-# The demo opens its result with somebody else's reader: that is its purpose.
-WITNESS = "src/ome_writers/cli/demo/third_party_readers.py"
+# The demo checks its result with a third-party reader.
+THIRD_PARTY_READERS = "src/ome_writers/cli/demo/third_party_readers.py"
 
 
 @pytest.mark.parametrize("library", ENGINES)
-def test_an_engine_library_is_imported_in_one_file(library: str) -> None:
-    """A third-party engine is imported in one file of ``storage``; to read, in one of ``views`` and ``validation``."""
+def test_engine_library_is_imported_in_one_file(library: str) -> None:
+    """One file of ``storage`` imports it to write; one file each of ``views`` and ``validation`` to read."""
     files = {
         name_of(path)
         for path in source_files(CORE)
         for module, _ in imported(path)
         if module.split(".")[0] == library
-    } - {WITNESS}
-    for room in ("storage", "views", "validation"):
-        in_room = {file for file in files if file.startswith(f"src/ome_writers/{room}/")}
-        assert len(in_room) <= 1, in_room
-        files -= in_room
+    } - {THIRD_PARTY_READERS}
+    for package in ("storage", "views", "validation"):
+        in_package = {file for file in files if file.startswith(f"src/ome_writers/{package}/")}
+        assert len(in_package) <= 1, in_package
+        files -= in_package
     assert not files
 
 
 @pytest.mark.parametrize("path", source_files(ADAPTERS), ids=name_of)
-def test_an_adapter_uses_public_names_only(path: Path) -> None:
-    """An adapter imports from ``ome_writers`` nothing but names of its ``__all__``."""
+def test_adapters_import_public_names_only(path: Path) -> None:
     for module, names in imported(path):
         assert not module.startswith("ome_writers."), module
         if module == "ome_writers":
             assert set(names) <= set(ome_writers.__all__)
 
 
-def test_importing_the_package_loads_no_engine_and_no_adapter() -> None:
-    """``import ome_writers`` loads none of the heavy libraries, nor an adapter."""
+def test_import_loads_no_engine_and_no_adapter() -> None:
     code = "import ome_writers, sys; print(*(name.split('.')[0] for name in sys.modules))"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60
@@ -56,8 +54,8 @@ def test_importing_the_package_loads_no_engine_and_no_adapter() -> None:
     assert not loaded & {*HEAVY, "ome_writers_useq", "ome_writers_pymmcore"}
 
 
-def test_importing_the_package_is_quick() -> None:
-    """``import ome_writers`` takes below 0.3 s of CPU time on top of numpy and pydantic."""
+def test_import_time() -> None:
+    """``import ome_writers`` takes less than 0.3 s of CPU time in addition to numpy and pydantic."""
     code = (
         "import numpy, pydantic, time; start = time.process_time(); import ome_writers; "
         "print(time.process_time() - start)"
@@ -70,8 +68,8 @@ def test_importing_the_package_is_quick() -> None:
 
 
 @pytest.mark.parametrize("path", source_files(CORE), ids=name_of)
-def test_settings_are_taken_through_their_door(path: Path) -> None:
-    """No other room imports a module of ``settings``: what they need of it, the room itself offers."""
+def test_settings_are_imported_from_the_package(path: Path) -> None:
+    """Other packages import from ``settings``, not from its modules."""
     if CORE / "settings" not in path.parents:
         for module, _ in imported(path):
             assert not module.startswith("ome_writers.settings."), module

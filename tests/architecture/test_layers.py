@@ -1,4 +1,4 @@
-"""The rooms of the house keep their order."""
+"""The packages keep their layers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 
-def test_contracts_are_kept(repository: Path, tmp_path: Path) -> None:
-    """Every import-linter contract of ``pyproject.toml`` is kept."""
+def test_import_linter_contracts(repository: Path, tmp_path: Path) -> None:
     config = str(repository / "pyproject.toml")
-    # in a process of its own: it silences the loggers of the one that it runs in
+    # in a separate process, because import-linter disables the loggers of its process
     code = "import sys; from importlinter.cli import lint_imports as lint; "
     code += f"sys.exit(lint(config_filename={config!r}, cache_dir={str(tmp_path)!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)

@@ -1,4 +1,4 @@
-"""Names are the domain's words."""
+"""Names of modules, classes and functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VAGUE = re.compile(r"(^|_)(manager|util|utils|helper|helpers|handler|misc|common)s?($|_)")
-# What published clients import; each file says so.
+# Modules that published clients import, as their docstrings state.
 ALIASES = {"_useq", "_schema", "_stream", "_stream_view"}
 
 
@@ -24,7 +24,6 @@ def _snake(name: str) -> str:
 
 @pytest.mark.parametrize("path", source_files(), ids=name_of)
 def test_no_vague_words(path: Path) -> None:
-    """No module, class or function is called manager, util, helper or handler."""
     named = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     names = [node.name for node in ast.walk(parse(path)) if isinstance(node, named)]
     assert not [name for name in (path.stem, *names) if VAGUE.search(_snake(name))]
@@ -32,7 +31,7 @@ def test_no_vague_words(path: Path) -> None:
 
 @pytest.mark.parametrize("path", source_files(), ids=name_of)
 def test_modules_are_public_or_an_alias(path: Path) -> None:
-    """A module's name has no leading underscore, the aliases for published clients apart."""
+    """Only aliases for published clients have a leading underscore."""
     if path.stem in ("__init__", "__main__"):
         return
     private = path.stem.startswith("_")

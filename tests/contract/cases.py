@@ -1,7 +1,7 @@
-"""What the contract suite asks of every engine: acquisitions that differ in everything that may differ.
+"""Acquisitions for the contract suite, which cover every pair of choices of settings.
 
-All combinations would be tens of thousands. Each case of `pairwise` covers many pairs of choices at once, and
-together they cover every pair: an error that needs one choice, or two of them at once, is found.
+All combinations would be tens of thousands. Each case of `pairwise` covers many pairs of choices, and together they
+cover every pair: an error that depends on one choice, or on two at once, is found.
 """
 
 from __future__ import annotations
@@ -90,18 +90,18 @@ class Case:
 
     @property
     def axes(self) -> str:
-        """The acquisition axes, slowest first; t is the slowest where it has no end."""
+        """The acquisition axes, slowest first; an unbounded t is the slowest."""
         axes = self.order if self.layout != "single" else self.order.replace("p", "")
         return "t" + axes.replace("t", "") if self.ending == "unbounded" else axes
 
     @property
     def sizes(self) -> dict[str, int]:
-        """The extent of each acquisition axis; of t, how far it is filled where it has no end."""
+        """The extent of each acquisition axis; of an unbounded t, the number of time points that are written."""
         extents = {**SIZES, "p": 3 if self.layout == "plate" else 2}
         return {axis: extents[axis] for axis in self.axes}
 
     def settings(self, folder: Path, engine: str, format_name: str, **more: Any) -> Any:
-        """Return the settings for `engine`, which writes below `folder`."""
+        """Return the settings for `engine`, with the output below `folder`."""
         return AcquisitionSettings(
             root_path=folder / f"out{SUFFIXES[format_name]}",
             dimensions=[self._dimension(axis) for axis in (*self.axes, "y", "x")],
@@ -113,18 +113,18 @@ class Case:
             **more,
         )
 
-    def places(self) -> list[dict[str, int] | None]:
-        """Return the acquisition index of each frame in order; None stands for one that is skipped."""
+    def indices(self) -> list[dict[str, int] | None]:
+        """Return the acquisition index of each frame in order; None is a skipped frame."""
         ranges = [range(size) for size in self.sizes.values()]
-        places: list[dict[str, int] | None] = [
+        indices: list[dict[str, int] | None] = [
             dict(zip(self.axes, index, strict=True)) for index in itertools.product(*ranges)
         ]
         if self.ending in ("cancelled", "kept"):
-            return places[: len(places) // 2 + 1]
+            return indices[: len(indices) // 2 + 1]
         if self.ending == "skipped":
-            places[3:6] = [None] * 3
-            places[-1] = None
-        return places
+            indices[3:6] = [None] * 3
+            indices[-1] = None
+        return indices
 
     def _dimension(self, axis: str) -> Dimension:
         if axis == "p":
@@ -150,7 +150,7 @@ POSITIONS: dict[str, list[Position]] = {
 
 
 def pairwise(factors: Mapping[str, Sequence[str]]) -> list[Case]:
-    """Return cases in which each choice of each factor meets each choice of each other factor."""
+    """Return cases in which each choice meets each choice of every other factor."""
     names = list(factors)
     left = {
         (a, x, b, y)
@@ -159,7 +159,7 @@ def pairwise(factors: Mapping[str, Sequence[str]]) -> list[Case]:
         for y in factors[b]
     }
     combinations = [dict(zip(names, c, strict=True)) for c in itertools.product(*factors.values())]
-    # a part of all combinations, spread evenly, is enough to choose from, and takes no time
+    # an evenly spaced subset of all combinations is enough to choose from
     candidates = combinations[:: max(1, len(combinations) // 2000 | 1)]
     cases = []
     while left:
@@ -180,7 +180,7 @@ def _pairs(one: Mapping[str, str], names: Sequence[str]) -> set[tuple[str, str, 
 
 
 def frame(number: int, dtype: str) -> NDArray[Any]:
-    """Return frame `number`: it differs from every other one, and from what is not written."""
+    """Return frame `number`, which differs from every other frame and from the fill value."""
     draw = np.random.default_rng(number)
     if dtype == "bool":
         return draw.random((Y, X)) < 0.5

@@ -1,4 +1,4 @@
-"""tensorstore's engine as it treats large planes, for planes of any size."""
+"""The tensorstore engine with transactions for planes of any size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> Engine:
-    """Open the engine with every plane counted as large."""
+    """Open the engine with every plane treated as large."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "_LARGE", 0)
         return tensorstore.open_engine(root, targets, options)

@@ -1,4 +1,4 @@
-"""What the files of different engines say: the same."""
+"""All engines write the same metadata."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 
 from contract.cases import Case, frame, pairwise
 from contract.test_engines import ZARR, by_name
-from contract.witnesses import stored
 from ome_writers import create_stream
 from ome_writers.routing import resolve
+from support.dataset_readers import read_images
 
 CASES = pairwise(
     {
@@ -31,11 +31,11 @@ CASES = pairwise(
 
 
 def written(row: Any, case: Case, folder: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """Write a case with an engine; return every document of it by its path, and the pixels as others read them."""
+    """Write a case with an engine; return every metadata file by path, and the pixels that other readers see."""
     settings = case.settings(folder, row.name, row.format)
     with create_stream(settings) as stream:
         stream.set_global_metadata("lab", {"room": 3})
-        for number, place in enumerate(case.places()):
+        for number, place in enumerate(case.indices()):
             if place is None:
                 stream.skip()
             else:
@@ -49,22 +49,24 @@ def written(row: Any, case: Case, folder: Path) -> tuple[dict[str, Any], list[np
         elif path.suffix in (".xml", ".jsonl"):
             text = path.read_text(encoding="utf-8")
             found[name] = re.sub("<AcquisitionDate>.*?</AcquisitionDate>", "", text)
-    said = found["zarr.json"]["attributes"]["ome_writers"]
-    del said["id"], said["updated"]  # random, and the time
-    settings_said = said["settings"]
-    del settings_said["format"], settings_said["root_path"]  # the engine's name, and the folder
-    return found, stored(stream.plan)
+    attributes = found["zarr.json"]["attributes"]["ome_writers"]
+    del attributes["id"], attributes["updated"]  # a random id, and the time
+    del (
+        attributes["settings"]["format"],
+        attributes["settings"]["root_path"],
+    )  # engine and directory
+    return found, read_images(stream.plan)
 
 
 @cache
-def written_first(case: Case) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """Return what the first engine writes of a case."""
+def written_by_first_engine(case: Case) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """Return the output of the first engine for a case."""
     with tempfile.TemporaryDirectory() as folder:
         return written(ZARR[0], case, Path(folder))
 
 
 def without_shards(documents: dict[str, Any]) -> dict[str, Any]:
-    """Return documents in which shards of one chunk each, the only ones that acquire-zarr knows, are that chunk."""
+    """Return metadata with shards of one chunk, the only ones that acquire-zarr supports, replaced by that chunk."""
     for document in documents.values():
         if isinstance(document, dict) and document.get("node_type") == "array":
             (shard,) = document["codecs"]
@@ -76,11 +78,11 @@ def without_shards(documents: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("row", ZARR[1:], ids=by_name)
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_all_engines_write_the_same(row: Any, case: Case, tmp_path: Path) -> None:
-    """Documents are equal to those of the first engine, codec for codec, and so are the pixels that readers see."""
+def test_engines_write_equal_metadata_and_pixels(row: Any, case: Case, tmp_path: Path) -> None:
+    """Metadata, including the codecs, and pixels equal those of the first engine."""
     if reasons := row.unsupported_reasons(resolve(case.settings(tmp_path, row.name, row.format))):
         pytest.skip(f"{row.name}: {reasons[0]}")
-    documents, pixels = written_first(case)
+    documents, pixels = written_by_first_engine(case)
     others, seen = written(row, case, tmp_path)
     if row.name == "acquire-zarr" and "shards" not in case.chunks:
         others = without_shards(others)
@@ -88,7 +90,7 @@ def test_all_engines_write_the_same(row: Any, case: Case, tmp_path: Path) -> Non
     assert all(np.array_equal(a, b) for a, b in zip(pixels, seen, strict=True))
 
 
-# a field in a grid is called name_row_column
+# the image of a grid cell is named name_row_column
 @pytest.mark.filterwarnings("error:The FieldOfView.path:UserWarning")
 @pytest.mark.parametrize("row", ZARR, ids=by_name)
 @pytest.mark.parametrize(
@@ -102,10 +104,8 @@ def test_all_engines_write_the_same(row: Any, case: Case, tmp_path: Path) -> Non
         ("plate", "cancelled"),
     ],
 )
-def test_validators_accept_all_documents(
-    row: Any, layout: str, ending: str, tmp_path: Path
-) -> None:
-    """Yaozarrs and ome-zarr-models accept what each engine leaves on disk, however the run ended."""
+def test_validators_accept_metadata(row: Any, layout: str, ending: str, tmp_path: Path) -> None:
+    """Yaozarrs and ome-zarr-models accept the metadata of each engine, however the run ended."""
     yaozarrs = pytest.importorskip("yaozarrs", reason="a validator of OME-Zarr")
     models = pytest.importorskip("ome_zarr_models", reason="a validator of OME-Zarr")
     zarr = pytest.importorskip("zarr", reason="ome-zarr-models opens with it; it needs Python 3.11")
@@ -114,7 +114,7 @@ def test_validators_accept_all_documents(
     written(row, case, tmp_path)
     root = tmp_path / "out.ome.zarr"
     yaozarrs.validate_zarr_store(str(root))
-    # ome-zarr-models 1.7 does not know collections of 0.5: there, the images
+    # ome-zarr-models 1.7 has no model for collections of 0.5, so its images are validated
     for image in {"single": ".", "collection": "01", "plate": "."}[layout]:
         group = zarr.open_group(str(root / image), mode="r")
         assert models.open_ome_zarr(group, version="0.5") is not None

@@ -1,4 +1,4 @@
-"""What every engine promises (`storage.contract.Engine`), asked of the engine itself."""
+"""The contract of `storage.contract.Engine`, tested on every engine."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from contract.cases import SUFFIXES, Case, frame
-from contract.witnesses import stored, zarr_shapes
 from ome_writers import create_stream
 from ome_writers.formats import lay_out
 from ome_writers.routing import arrival_order, resolve
 from ome_writers.storage import ENGINES, ArrayTarget, Options, open_engine
 from ome_writers.storage.files import is_temporary
+from support.dataset_readers import read_images, zarr_shapes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 READY = [row for row in ENGINES.values() if row.missing_requirement() is None]
 READY += [
-    # two ways of one engine: planes of 512 KiB and more go through transactions of the library
+    # one engine in two modes: planes of 512 KiB and more use tensorstore transactions
     dataclasses.replace(row, module="contract.in_transactions")
     for row in READY
     if row.name == "tensorstore"
@@ -38,12 +38,12 @@ PLENTY, SCARCE = 2**28, 2 * frame(0, "uint16").nbytes
 
 
 def by_name(row: Any) -> str:
-    """Return what a parameter is called."""
+    """Return the id of a parameter."""
     return str(row.name) if row == ENGINES[row.name] else f"{row.name}-in-transactions"
 
 
 def opened(row: Any, case: Case, folder: Path, **options: Any) -> tuple[Plan, Engine]:
-    """Return the plan of a case, and an engine for it without documents."""
+    """Return the plan of a case, and an engine for it, without metadata."""
     plan = resolve(case.settings(folder, row.name, row.format))
     layout = lay_out(plan)
     layout.root.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def opened(row: Any, case: Case, folder: Path, **options: Any) -> tuple[Plan, En
 
 
 def fill(plan: Plan, engine: Engine, dtype: str = "uint16") -> None:
-    """Write every plane in order of acquisition, from one buffer that is used again each time."""
+    """Write every plane in acquisition order, from one buffer that is reused."""
     buffer = np.empty_like(frame(0, dtype))
     assert plan.frames is not None
     for number in range(plan.frames):
@@ -67,16 +67,13 @@ def fill(plan: Plan, engine: Engine, dtype: str = "uint16") -> None:
 
 
 def shapes(plan: Plan) -> list[tuple[int, ...]]:
-    """Return the planned shapes."""
     return [image.array.shape for image in plan.images]
 
 
 @pytest.mark.parametrize("row", READY, ids=by_name)
 @pytest.mark.parametrize("chunks", ["frames", "deep", "shards over t"])
-def test_a_plane_reads_back_whether_it_is_on_disk_yet_or_not(
-    row: Any, chunks: str, tmp_path: Path
-) -> None:
-    """`read` returns each plane right after `write`, zeros before it, and the same after `close`."""
+def test_read_returns_planes_from_memory_and_disk(row: Any, chunks: str, tmp_path: Path) -> None:
+    """`read` returns zeros before `write`, and the plane right after it, after a flush and after `close`."""
     plan, engine = opened(row, Case(order="tzcp", chunks=chunks), tmp_path)
     for number in range(plan.frames or 0):
         image, index = plan.router.address(number)
@@ -92,10 +89,8 @@ def test_a_plane_reads_back_whether_it_is_on_disk_yet_or_not(
 
 @pytest.mark.parametrize("row", SEEN_AT_A_FLUSH, ids=by_name)
 @pytest.mark.parametrize("chunks", ["frames", "deep", "shards over t", "deep shards"])
-def test_a_flush_makes_planes_visible_to_other_readers(
-    row: Any, chunks: str, tmp_path: Path
-) -> None:
-    """After each flush other readers see every plane that was written, also in chunks that are not whole."""
+def test_flush_makes_planes_visible_to_other_readers(row: Any, chunks: str, tmp_path: Path) -> None:
+    """Planes of partial chunks are included."""
     plan, engine = opened(row, Case(chunks=chunks), tmp_path)
     expected = np.zeros(plan.images[0].array.shape, "uint16")
     for number in range(plan.frames or 0):
@@ -104,15 +99,15 @@ def test_a_flush_makes_planes_visible_to_other_readers(
         expected[index] = frame(number, "uint16")
         if number % 5 == 0:
             engine.flush(shapes(plan))
-            assert np.array_equal(stored(plan)[0], expected)
+            assert np.array_equal(read_images(plan)[0], expected)
     engine.close(shapes(plan))
-    assert np.array_equal(stored(plan)[0], expected)
+    assert np.array_equal(read_images(plan)[0], expected)
 
 
 @pytest.mark.parametrize("row", IN_ANY_ORDER, ids=by_name)
 @pytest.mark.parametrize("chunks", ["frames", "deep", "deep shards"])
-def test_the_last_frame_of_a_place_stays(row: Any, chunks: str, tmp_path: Path) -> None:
-    """Planes may come in any order, and again after a flush: the later one is read and stored."""
+def test_later_frame_at_same_index_wins(row: Any, chunks: str, tmp_path: Path) -> None:
+    """Planes arrive in any order, and again after a flush: the later one is read and stored."""
     plan, engine = opened(row, Case(chunks=chunks), tmp_path, buffer_bytes=2**20)
     assert plan.frames is not None
     for turn in range(3):
@@ -127,16 +122,16 @@ def test_the_last_frame_of_a_place_stays(row: Any, chunks: str, tmp_path: Path) 
         image, index = plan.router.address(number)
         assert np.array_equal(engine.read(image, index), right)
         if row.format == "ome-zarr":
-            assert np.array_equal(stored(plan)[image][index], right)
+            assert np.array_equal(read_images(plan)[image][index], right)
 
 
 @pytest.mark.parametrize("row", IN_ANY_ORDER, ids=by_name)
 @pytest.mark.parametrize("compression", ["none", "zstd"])
 @pytest.mark.parametrize("memory", [PLENTY, SCARCE], ids=["plenty", "scarce"])
-def test_places_that_are_filled_again_at_once(
+def test_replaced_frame_while_the_first_is_queued(
     row: Any, compression: str, memory: int, tmp_path: Path
 ) -> None:
-    """A frame that replaces one that is still on its way, or beside others that are, is the one that stays."""
+    """A frame that replaces a queued one, or a neighbour of queued ones, is stored."""
     if compression not in row.compressions:
         pytest.skip(f"{row.name} has no compression {compression!r}")
     for turn in range(10):
@@ -152,7 +147,7 @@ def test_places_that_are_filled_again_at_once(
             assert np.array_equal(engine.read(image, index), frame(serial, "uint16"))
         engine.close(shapes(plan))
         assert not engine.failures
-        seen = stored(plan) if row.format == "ome-zarr" else None
+        seen = read_images(plan) if row.format == "ome-zarr" else None
         for number, serial in last.items():
             image, index = plan.router.address(number)
             assert np.array_equal(engine.read(image, index), frame(serial, "uint16"))
@@ -162,7 +157,7 @@ def test_places_that_are_filled_again_at_once(
 @pytest.mark.parametrize("row", IN_ANY_ORDER, ids=by_name)
 @pytest.mark.parametrize("chunks", ["frames", "deep", "shards over t", "deep shards"])
 def test_more_chunks_than_fit_into_memory(row: Any, chunks: str, tmp_path: Path) -> None:
-    """With memory for two planes, an acquisition that touches every shard in turn is stored right."""
+    """With memory for two planes, an acquisition that visits all shards in turn is stored correctly."""
     case = Case(layout="collection", order="ztpc", chunks=chunks)
     plan, engine = opened(row, case, tmp_path, buffer_bytes=SCARCE)
     fill(plan, engine)
@@ -175,18 +170,17 @@ def test_more_chunks_than_fit_into_memory(row: Any, chunks: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("row", ZARR, ids=by_name)
-def test_an_array_grows_at_a_flush_and_is_exact_at_the_end(row: Any, tmp_path: Path) -> None:
-    """Readers see the shape that the flush before said, and the final one after `close`."""
+def test_array_shape_grows_at_flush_and_is_exact_after_close(row: Any, tmp_path: Path) -> None:
     plan, engine = opened(row, Case(ending="unbounded", chunks="shards over t"), tmp_path)
     rest = plan.images[0].array.shape[1:]
     for number in range(30):
         engine.write(number, *plan.router.address(number), frame(number, "uint16"))
-    if row.live:  # else the library writes over the shapes when it likes
+    if row.live:  # other libraries overwrite the shapes at any time
         assert zarr_shapes(plan) == [(1, *rest)]
         engine.flush([(4, *rest)])
         assert zarr_shapes(plan) == [(4, *rest)]
     engine.close([(5, *rest)])
-    read = stored(plan)[0]
+    read = read_images(plan)[0]
     assert read.shape == (5, *rest)
     for number in range(30):
         assert np.array_equal(read[plan.router.address(number)[1]], frame(number, "uint16"))
@@ -195,10 +189,10 @@ def test_an_array_grows_at_a_flush_and_is_exact_at_the_end(row: Any, tmp_path: P
 @pytest.mark.parametrize("row", ZARR, ids=by_name)
 @pytest.mark.parametrize("chunks", ["frames", "deep shards"])
 @pytest.mark.parametrize("memory", [PLENTY, SCARCE], ids=["plenty", "scarce"])
-def test_what_cannot_be_written_is_named(
+def test_failures_list_exactly_the_missing_frames(
     row: Any, chunks: str, memory: int, tmp_path: Path
 ) -> None:
-    """Where chunks cannot go, nothing hangs or raises, and `failures` names exactly the frames."""
+    """If chunks cannot be written, nothing hangs or raises, and `failures` lists exactly their frames."""
     plan, engine = opened(row, Case(chunks=chunks), tmp_path, buffer_bytes=memory)
     array = lay_out(plan).root / "0"
     if (array / "c").is_dir():
@@ -213,8 +207,8 @@ def test_what_cannot_be_written_is_named(
 
 
 @pytest.mark.parametrize("row", READY, ids=by_name)
-def test_documents_are_put_before_and_after_close(row: Any, tmp_path: Path) -> None:
-    """`put` replaces a document below the root at any time; a second `close` does nothing."""
+def test_put_works_before_and_after_close(row: Any, tmp_path: Path) -> None:
+    """`put` replaces a metadata file below the root at any time; a second `close` does nothing."""
     plan, engine = opened(row, Case(), tmp_path)
     root = lay_out(plan).root
     engine.put("notes/first.json", b"{}")
@@ -227,8 +221,7 @@ def test_documents_are_put_before_and_after_close(row: Any, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("row", READY, ids=by_name)
-def test_nothing_is_left_behind(row: Any, tmp_path: Path) -> None:
-    """After `close` there is no temporary file, and none of the engine's threads runs."""
+def test_close_leaves_no_temporary_file_and_no_thread(row: Any, tmp_path: Path) -> None:
     before = set(threading.enumerate())
     plan, engine = opened(row, Case(chunks="deep shards"), tmp_path)
     fill(plan, engine)
@@ -240,8 +233,8 @@ def test_nothing_is_left_behind(row: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("row", ZARR, ids=by_name)
-def test_nothing_is_written_after_the_frames(row: Any, tmp_path: Path) -> None:
-    """Durable writing ends with the same files."""
+def test_durable_output_equals_normal_output(row: Any, tmp_path: Path) -> None:
+    """`durable=True` results in the same files."""
     plan, engine = opened(row, Case(chunks="shards over t"), tmp_path, durable=True)
     fill(plan, engine)
     engine.flush(shapes(plan))
@@ -249,12 +242,12 @@ def test_nothing_is_written_after_the_frames(row: Any, tmp_path: Path) -> None:
     assert not engine.failures
     for number in range(plan.frames or 0):
         image, index = plan.router.address(number)
-        assert np.array_equal(stored(plan)[image][index], frame(number, "uint16"))
+        assert np.array_equal(read_images(plan)[image][index], frame(number, "uint16"))
 
 
 @pytest.mark.parametrize("row", READY, ids=by_name)
-def test_two_streams_at_once_do_not_disturb_each_other(row: Any, tmp_path: Path) -> None:
-    """Two threads that write a dataset each, with other chunks and codecs, both write theirs right."""
+def test_two_concurrent_engines(row: Any, tmp_path: Path) -> None:
+    """Two threads write one dataset each, with different chunks and codecs."""
     compressed = "zstd" if row.format != "scratch" else "none"
     cases = [Case(chunks="deep", compression=compressed), Case(order="ztpc", layout="collection")]
     if not row.random_access:
@@ -279,12 +272,11 @@ def test_two_streams_at_once_do_not_disturb_each_other(row: Any, tmp_path: Path)
         thread.join()
     assert not errors
     for which, plan in enumerate(plans):
-        read = stored(plan, shapes(plan))
+        read = read_images(plan, shapes(plan))
         for number in range(plan.frames):
             image, index = plan.router.address(number)
             assert np.array_equal(read[image][index], frame(1000 * which + number, "uint16"))
 
 
-def test_the_suite_knows_every_format() -> None:
-    """No engine is left out for want of a suffix."""
+def test_every_format_has_a_suffix() -> None:
     assert {row.format for row in ENGINES.values()} <= set(SUFFIXES)

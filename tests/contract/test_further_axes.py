@@ -1,4 +1,4 @@
-"""Axes beyond t, c, z and p: any name, in every format."""
+"""Axes in addition to t, c, z and p, with any name, in every format."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FURTHER = {
 
 
 def acquire(settings: AcquisitionSettings) -> tuple[Any, list[CoordUpdate], list[str]]:
-    """Append frames that contain their number; return the view, the events and the images' names."""
+    """Append frames that contain their number; return the view, the events and the names of the images."""
     updates: list[CoordUpdate] = []
     with create_stream(settings) as stream:
         view = stream.view()
@@ -53,7 +53,7 @@ def acquire(settings: AcquisitionSettings) -> tuple[Any, list[CoordUpdate], list
 @pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff", ""])
 @pytest.mark.parametrize("name", FURTHER)
 def test_sixth_axis_of_any_name_becomes_images(tmp_path: Path, name: str, suffix: str) -> None:
-    """With t, c, z, y and x taken, each place of a further axis is an image; view and events have the axis."""
+    """With t, c, z, y and x, each value of a further axis is a separate image; views and events have the axis."""
     axis, second = FURTHER[name]
     settings = AcquisitionSettings(
         root_path=tmp_path / f"run{suffix}",
@@ -80,8 +80,8 @@ def test_sixth_axis_of_any_name_becomes_images(tmp_path: Path, name: str, suffix
         assert np.array_equal(ome_writers.open(settings.output_path), view)
 
 
-def test_third_party_readers_find_each_place_of_a_further_axis(tmp_path: Path) -> None:
-    """zarr-python and tifffile read each angle as a five-dimensional image of its own."""
+def test_third_party_readers_open_images_of_a_further_axis(tmp_path: Path) -> None:
+    """zarr-python and tifffile read each angle as a separate five-dimensional image."""
     zarr = pytest.importorskip("zarr", reason="the independent reader of OME-Zarr")
     tifffile = pytest.importorskip("tifffile", reason="the independent reader of OME-TIFF")
     angle = FURTHER["angle"][0]
@@ -105,8 +105,8 @@ def test_third_party_readers_find_each_place_of_a_further_axis(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
-def test_further_axes_beside_wells_and_unbounded_time(tmp_path: Path, suffix: str) -> None:
-    """Two further axes, a plate and a time axis without a planned end are stored together."""
+def test_further_axes_with_plate_and_unbounded_time(tmp_path: Path, suffix: str) -> None:
+    """Two further axes, a plate and an unbounded time axis are stored together."""
     wells = [Position(name="f", plate_row=row, plate_column="1") for row in "AB"]
     settings = AcquisitionSettings(
         root_path=tmp_path / f"run{suffix}",
@@ -132,8 +132,8 @@ def test_further_axes_beside_wells_and_unbounded_time(tmp_path: Path, suffix: st
     assert validate(settings.output_path).valid
 
 
-def test_axis_that_only_its_unit_calls_time_is_kept_through_a_round_trip() -> None:
-    """A lifetime axis in nanoseconds beside t has type other, also in settings made from the dumped ones."""
+def test_lifetime_axis_in_nanoseconds_has_type_other() -> None:
+    """Next to t, also in settings created from dumped ones."""
     lifetime = FURTHER["lifetime"][0]
     assert lifetime.type == "time"
     for dimensions in ([*STANDARD, lifetime, *FRAME], [lifetime, *STANDARD, *FRAME]):

@@ -1,4 +1,4 @@
-"""What every engine promises to who uses a stream: choices of settings in pairs, and the rest one by one."""
+"""The contract of streams, tested with every engine: pairs of settings, and single properties."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 
 from contract.cases import DTYPES, FACTORS, Case, frame, pairwise
 from contract.test_engines import READY, by_name
-from contract.witnesses import stored, zarr_shapes
 from ome_writers import (
     EndOfAcquisitionError,
     FrameShapeError,
@@ -20,6 +19,7 @@ from ome_writers import (
     read_frame_metadata,
 )
 from ome_writers.routing import resolve
+from support.dataset_readers import read_images, zarr_shapes
 
 if TYPE_CHECKING:
     from ome_writers import OMEStream
@@ -34,10 +34,10 @@ Written = dict[tuple[int, tuple[int, ...]], int]
 
 
 def acquire(stream: OMEStream, case: Case) -> Written:
-    """Append and skip what the case says, with metadata; return what went where."""
+    """Append and skip the frames of the case, with metadata; return the frame at each index."""
     buffer = np.empty_like(frame(0, case.dtype))
     written: Written = {}
-    for number, place in enumerate(case.places()):
+    for number, place in enumerate(case.indices()):
         if place is None:
             stream.skip()
             continue
@@ -59,7 +59,7 @@ def acquire(stream: OMEStream, case: Case) -> Written:
 
 
 def final_shapes(plan: Plan, case: Case, written: Written) -> list[tuple[int, ...]]:
-    """Return the shapes that the documents must give: planned, grown, or cut where the run ended."""
+    """Return the shapes that the metadata must have: planned, grown, or truncated at the end of the run."""
     found = []
     for image in plan.images:
         shape = list(image.array.shape)
@@ -73,16 +73,16 @@ def final_shapes(plan: Plan, case: Case, written: Written) -> list[tuple[int, ..
     return found
 
 
-def documents_of(output: Path) -> bytes:
-    """Return all that is said of a dataset: the documents beside its pixels, or inside of a TIFF."""
+def metadata_of(output: Path) -> bytes:
+    """Return all metadata of a dataset: the files next to the pixels, or the OME-XML in a TIFF."""
     files = [output] if output.is_file() else [p for p in output.rglob("*") if p.is_file()]
     suffixes = {".json", ".xml", ".ome", ".tif", ".tiff"}
     return b"".join(path.read_bytes() for path in files if path.suffix in suffixes)
 
 
 @pytest.mark.parametrize(("row", "case"), PAIRS)
-def test_every_pair_of_choices(row: Any, case: Case, tmp_path: Path) -> None:
-    """What an engine's row allows is stored right, with its metadata; what it lacks is refused and named."""
+def test_every_pair_of_settings(row: Any, case: Case, tmp_path: Path) -> None:
+    """Supported settings are stored correctly, with metadata; unsupported ones are refused and named."""
     if case.compression not in row.compressions:
         with pytest.raises(ValueError, match=f"{case.compression!r} is not supported"):
             case.settings(tmp_path, row.name, row.format)
@@ -101,7 +101,7 @@ def test_every_pair_of_choices(row: Any, case: Case, tmp_path: Path) -> None:
     stream.close()
     stream.set_global_metadata("lab.after", {"room": "another"})
     stream.update_metadata(stream.get_metadata())
-    documents = documents_of(Path(settings.output_path))
+    documents = metadata_of(Path(settings.output_path))
     assert b"a first one" in documents
     assert b"another" in documents
 
@@ -119,7 +119,7 @@ def test_every_pair_of_choices(row: Any, case: Case, tmp_path: Path) -> None:
     for (image, index), number in written.items():
         images[image][index] = frame(number, case.dtype)
         assert np.array_equal(stream.read(image, index), frame(number, case.dtype))
-    for image, read in zip(images, stored(stream.plan, expected), strict=True):
+    for image, read in zip(images, read_images(stream.plan, expected), strict=True):
         assert np.array_equal(read, image)
 
     frames = read_frame_metadata(settings.output_path)
@@ -129,7 +129,7 @@ def test_every_pair_of_choices(row: Any, case: Case, tmp_path: Path) -> None:
 @pytest.mark.parametrize("row", READY, ids=by_name)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_dtype(row: Any, dtype: str, tmp_path: Path) -> None:
-    """Each dtype that settings take is stored bit for bit, or refused by name before anything is written."""
+    """Each dtype is stored bit for bit, or refused by name before anything is written."""
     compression = {"ome-zarr": "zstd", "ome-tiff": "deflate", "scratch": "none"}[row.format]
     case = Case(dtype=dtype, compression=compression)
     settings = case.settings(tmp_path, row.name, row.format)
@@ -140,15 +140,15 @@ def test_every_dtype(row: Any, dtype: str, tmp_path: Path) -> None:
         return
     with create_stream(settings) as stream:
         written = acquire(stream, case)
-    read = stored(stream.plan, [stream.plan.images[0].array.shape])[0]
+    read = read_images(stream.plan, [stream.plan.images[0].array.shape])[0]
     assert read.dtype == dtype
     for (_, index), number in written.items():
         assert np.array_equal(read[index], frame(number, dtype))
 
 
 @pytest.mark.parametrize("row", READY, ids=by_name)
-def test_wrong_frames_leave_no_trace(row: Any, tmp_path: Path) -> None:
-    """A frame of a wrong shape or dtype, or one too many, raises; the next goes where it would have gone."""
+def test_refused_frame_leaves_no_trace(row: Any, tmp_path: Path) -> None:
+    """A frame with a wrong shape or dtype, or one too many, raises; the next one gets its index."""
     case = Case(chunks="deep" if row.format == "ome-zarr" else "frames")
     with create_stream(case.settings(tmp_path, row.name, row.format)) as stream:
         for number in range(stream.plan.frames or 0):
@@ -159,15 +159,15 @@ def test_wrong_frames_leave_no_trace(row: Any, tmp_path: Path) -> None:
             stream.append(frame(number, "uint16"))
         with pytest.raises(EndOfAcquisitionError):
             stream.append(frame(0, "uint16"))
-    read = stored(stream.plan, [stream.plan.images[0].array.shape])[0]
+    read = read_images(stream.plan, [stream.plan.images[0].array.shape])[0]
     for number in range(stream.plan.frames or 0):
         index = stream.plan.router.address(number)[1]
         assert np.array_equal(read[index], frame(number, "uint16"))
 
 
 @pytest.mark.parametrize("row", READY, ids=by_name)
-def test_frames_by_index(row: Any, tmp_path: Path) -> None:
-    """An engine with random access takes frames by index, in any order; others say that they cannot."""
+def test_append_by_index(row: Any, tmp_path: Path) -> None:
+    """Engines with random access store frames by index in any order; others refuse."""
     with create_stream(Case().settings(tmp_path, row.name, row.format)) as stream:
         if not row.random_access:
             with pytest.raises(UnsupportedError, match="in order only"):
@@ -178,7 +178,7 @@ def test_frames_by_index(row: Any, tmp_path: Path) -> None:
                 for z in range(3):
                     where = {"t": t, "c": c, "z": z}
                     stream.append(frame(t * 6 + c * 3 + z, "uint16"), index=where)
-    read = stored(stream.plan, [stream.plan.images[0].array.shape])[0]
+    read = read_images(stream.plan, [stream.plan.images[0].array.shape])[0]
     for number in range(24):
         index = stream.plan.router.address(number)[1]
         assert np.array_equal(read[index], frame(number, "uint16"))

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contract.witnesses import stored
 from ome_writers import AcquisitionSettings, Dimension, create_stream, read_frame_metadata
 from ome_writers.storage import ENGINES
+from support.dataset_readers import read_images
 
 LONG = bool(int(os.environ.get("FAULT_ROUNDS", "0")))
 STREAMS = 1000 if LONG else 40
@@ -173,6 +173,6 @@ def test_many_frames(tmp_path: Path, engine: str, tell: Callable[..., None]) -> 
     tell(engine, "largest file", f"{max(sizes) / MIB:.1f} MiB of {len(sizes)} files")
     for number in (0, 1, FRAMES // 2, FRAMES - 1):
         assert np.array_equal(stream.read(0, (number,)), frame(number))
-    images = stored(stream.plan, [stream.plan.images[0].array.shape])
+    images = read_images(stream.plan, [stream.plan.images[0].array.shape])
     assert np.array_equal(images[0][:, 3, 5], np.arange(FRAMES) % 251 + 1)
     assert len(read_frame_metadata(path)) == FRAMES

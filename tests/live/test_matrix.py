@@ -123,7 +123,7 @@ def test_readers_of_a_run_see_what_is_right_or_nothing(
     """Each poll of tensorstore, zarr-python and zarrs finds planes that are right or 0, never fewer; at the end all."""
     settings = case.settings(tmp_path, "direct", "ome-zarr", flush_interval=0.02)
     plan = resolve(settings)
-    places = case.places()
+    places = case.indices()
     images = []
     for array in (image.array for image in plan.images):
         shape = list(array.shape)

@@ -1,6 +1,6 @@
-"""Streams under random legal and illegal operations, against a model that is a dictionary.
+"""Streams under random valid and invalid operations, compared with a dictionary as model.
 
-`HYPOTHESIS_PROFILE=thorough` runs twenty times as many, and ``long`` (minutes an engine) sixty times.
+`HYPOTHESIS_PROFILE=thorough` runs twenty times as many, and ``long`` (minutes per engine) sixty times.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from contract.witnesses import stored
 from ome_writers import AcquisitionSettings, Dimension, create_stream, read_frame_metadata, validate
 from ome_writers.errors import (
     EndOfAcquisitionError,
@@ -38,6 +37,7 @@ from ome_writers.errors import (
 )
 from ome_writers.formats import lay_out
 from ome_writers.storage import ENGINES
+from support.dataset_readers import read_images
 
 READY = [name for name, row in ENGINES.items() if row.missing_requirement() is None]
 SUFFIXES = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tiff", "scratch": ""}
@@ -48,12 +48,12 @@ EXAMPLES = max(4, settings.default.max_examples // 20)
 
 
 def frame(serial: int) -> np.ndarray[Any, np.dtype[np.uint16]]:
-    """Return the frame with a number of its own; no pixel is 0."""
+    """Return a frame that is unique for `serial`; no pixel is 0."""
     return (np.arange(Y * X, dtype=np.int64) + 41 * serial).astype("uint16").reshape(Y, X) + 1
 
 
 class StreamMachine(RuleBasedStateMachine):
-    """Does to a stream what users do, and to a dictionary what should come of it."""
+    """Applies each operation to a stream and to a dictionary."""
 
     def __init__(self, engine: str) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class StreamMachine(RuleBasedStateMachine):
         chunk=st.integers(1, 3),
         shard=st.none() | st.integers(1, 3),
         compression=st.sampled_from(["none", "zstd"]),
-        endless=st.booleans(),
+        unbounded=st.booleans(),
         cut=st.sampled_from([(Y, X), (4, X), (3, 2)]),
         ending=st.sampled_from(["keep", "trim"]),
     )
@@ -80,17 +80,17 @@ class StreamMachine(RuleBasedStateMachine):
         chunk: int,
         shard: int | None,
         compression: str,
-        endless: bool,
+        unbounded: bool,
         cut: tuple[int, int],
         ending: str,
     ) -> None:
-        """Create the stream; where the engine cannot, it says so and leaves nothing."""
-        endless = endless and order[0] == "t" and self.row.format != "ome-tiff"
+        """Create the stream; an engine that does not support the settings raises an error and leaves no files."""
+        unbounded = unbounded and order[0] == "t" and self.row.format != "ome-tiff"
         self.order = order
-        counts = [None if endless and axis == "t" else COUNTS[axis] for axis in order]
-        self.total = None if endless else int(np.prod([COUNTS[axis] for axis in order]))
+        counts = [None if unbounded and axis == "t" else COUNTS[axis] for axis in order]
+        self.total = None if unbounded else int(np.prod([COUNTS[axis] for axis in order]))
         sharded = shard if self.row.sharding else None
-        # the others have chunks of a frame
+        # the others have chunks of one frame
         first = Dimension(name="t", count=4, chunk_size=chunk, shard_size_chunks=sharded)
         axes = [
             first.model_copy(update={"count": count})
@@ -99,12 +99,12 @@ class StreamMachine(RuleBasedStateMachine):
             for axis, count in zip(order, counts, strict=True)
         ]
         zarr = self.row.format == "ome-zarr"
-        self.kept = ending == "keep"
+        self.keeps_shape = ending == "keep"
         plane = [
             Dimension(name=axis, count=size, chunk_size=part if zarr else None)
             for axis, size, part in zip("yx", (Y, X), cut, strict=True)
         ]
-        wanted = AcquisitionSettings(
+        acquisition = AcquisitionSettings(
             root_path=self.folder / f"run{SUFFIXES[self.row.format]}",
             dimensions=[*axes, *plane],
             dtype="uint16",
@@ -114,45 +114,45 @@ class StreamMachine(RuleBasedStateMachine):
             flush_interval=0.05,
         )
         try:
-            self.stream = create_stream(wanted)
+            self.stream = create_stream(acquisition)
         except UnsupportedError:
             assert not list(self.folder.iterdir())
             self.closed = True
 
     @property
     def open(self) -> bool:
-        """Whether the stream takes frames."""
+        """Whether the stream accepts frames."""
         return not self.closed
 
     def index_of(self, number: int) -> tuple[int, ...]:
-        """Return the acquisition index of a place in order."""
+        """Return the acquisition index of frame `number` in order."""
         found: list[int] = []
         for axis in reversed(self.order[1:]):
             number, at = divmod(number, COUNTS[axis])
             found.append(at)
         return (number, *reversed(found))
 
-    @rule(handed_over=st.booleans())
-    def append(self, handed_over: bool) -> None:
-        """Append in order: it lands at the next place, or is one too many, or the stream is closed."""
+    @rule(zero_copy=st.booleans())
+    def append(self, zero_copy: bool) -> None:
+        """Append in order: the frame is stored at the next index, or is one too many, or the stream is closed."""
         if self.stream is None:
             return
-        facts = {"serial": self.serial}
+        metadata = {"serial": self.serial}
         if self.closed:
             with pytest.raises(StreamClosedError):
-                self.stream.append(frame(self.serial), frame_metadata=facts)
+                self.stream.append(frame(self.serial), frame_metadata=metadata)
         elif self.position == self.total:
             with pytest.raises(EndOfAcquisitionError):
-                self.stream.append(frame(self.serial), frame_metadata=facts)
+                self.stream.append(frame(self.serial), frame_metadata=metadata)
         else:
-            self.stream.append(frame(self.serial), copy=not handed_over, frame_metadata=facts)
+            self.stream.append(frame(self.serial), copy=not zero_copy, frame_metadata=metadata)
             self.model[self.index_of(self.position)] = self.serial
             self.position += 1
             self.serial += 1
 
     @rule(data=st.data())
     def append_by_index(self, data: st.DataObject) -> None:
-        """Append by index, anywhere and anew: the last frame of a place stays."""
+        """Append at any index, also again: the later frame is stored."""
         if self.stream is None:
             return
         at = tuple(data.draw(st.integers(0, COUNTS[axis])) for axis in self.order)
@@ -161,15 +161,15 @@ class StreamMachine(RuleBasedStateMachine):
             i < COUNTS[axis] or (n == 0 and self.total is None)
             for n, (axis, i) in enumerate(index.items())
         )
-        wanted: type[Exception] | None = None
+        expected: type[Exception] | None = None
         if self.closed:
-            wanted = StreamClosedError
+            expected = StreamClosedError
         elif not self.row.random_access:
-            wanted = UnsupportedError
+            expected = UnsupportedError
         elif not inside:
-            wanted = IndexError
-        if wanted is not None:
-            with pytest.raises(wanted):
+            expected = IndexError
+        if expected is not None:
+            with pytest.raises(expected):
                 self.stream.append(frame(self.serial), index=index)
             return
         self.stream.append(frame(self.serial), index=index, frame_metadata={"serial": self.serial})
@@ -185,8 +185,8 @@ class StreamMachine(RuleBasedStateMachine):
             ]
         )
     )
-    def append_what_is_wrong(self, wrong: tuple[Any, type[Exception]]) -> None:
-        """A wrong frame is refused and changes nothing; first of all it needs a place."""
+    def append_invalid_frame(self, wrong: tuple[Any, type[Exception]]) -> None:
+        """An invalid frame is refused and changes nothing."""
         if self.stream is not None:
             error = wrong[1]
             if self.closed:
@@ -196,16 +196,16 @@ class StreamMachine(RuleBasedStateMachine):
             with pytest.raises(error):
                 self.stream.append(wrong[0])
 
-    @rule(facts=st.sampled_from([{1: 2}, {"a": object()}, {"storage_index": 0}]))
-    def append_with_wrong_facts(self, facts: dict[Any, Any]) -> None:
-        """Metadata that cannot be written is refused and changes nothing."""
+    @rule(metadata=st.sampled_from([{1: 2}, {"a": object()}, {"storage_index": 0}]))
+    def append_invalid_metadata(self, metadata: dict[Any, Any]) -> None:
+        """Frame metadata that cannot be stored is refused and changes nothing."""
         if self.stream is not None:
             with pytest.raises((MetadataError, StreamClosedError)):
-                self.stream.append(frame(9), frame_metadata=facts)
+                self.stream.append(frame(9), frame_metadata=metadata)
 
     @rule(fails=st.booleans())
-    def lend(self, fails: bool) -> None:
-        """A buffer that was lent lands at the next place; one whose block fails is given back unwritten."""
+    def use_frame_buffer(self, fails: bool) -> None:
+        """A frame buffer is stored at the next index; if its block raises, it is returned unwritten."""
         if self.stream is None or self.closed or self.position == self.total:
             return
         if fails:
@@ -221,7 +221,7 @@ class StreamMachine(RuleBasedStateMachine):
 
     @rule(frames=st.integers(-1, 9))
     def skip(self, frames: int) -> None:
-        """Skip: the places stay as they are, or it is refused and nothing changes."""
+        """Skip: the indices stay unchanged; or it is refused and nothing changes."""
         if self.stream is None:
             return
         if self.closed:
@@ -240,21 +240,20 @@ class StreamMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.open)
     @rule()
     def flush(self) -> None:
-        """Bring all to disk."""
         self.stream.flush()
 
     @precondition(lambda self: self.open)
     @rule()
-    def begin_another(self) -> None:
-        """A second stream on the path is refused and does the first no harm."""
+    def create_second_stream(self) -> None:
+        """A second stream on the path is refused and does not affect the first."""
         for overwrite in (False, True):
             again = self.stream.settings.model_copy(update={"overwrite": overwrite})
             with pytest.raises(OutputExistsError):
                 create_stream(again)
 
     @rule(value=st.integers() | st.text(max_size=5))
-    def tell(self, value: Any) -> None:
-        """Facts about the whole may be set at any time, and metadata put back as it was."""
+    def set_metadata(self, value: Any) -> None:
+        """Global metadata can be set at any time, and metadata can be replaced unchanged."""
         if self.stream is None:
             return
         self.stream.set_global_metadata("lab", {"value": value if isinstance(value, str) else 1})
@@ -264,8 +263,8 @@ class StreamMachine(RuleBasedStateMachine):
             self.stream.update_metadata(self.stream.get_metadata())
 
     @rule(data=st.data())
-    def look(self, data: st.DataObject) -> None:
-        """A view shows at each place the last frame, wherever it is by now."""
+    def read_view(self, data: st.DataObject) -> None:
+        """A view returns the last frame at each index, in memory or on disk."""
         if self.stream is None or not self.model:
             return
         at = data.draw(st.sampled_from(sorted(self.model)))
@@ -274,64 +273,64 @@ class StreamMachine(RuleBasedStateMachine):
 
     @rule()
     def close(self) -> None:
-        """Close, and again."""
+        """Close twice."""
         if self.stream is not None:
             self.stream.close()
             self.stream.close()
             self.closed = True
 
     @invariant()
-    def counts(self) -> None:
-        """As many frames are counted as were taken, and the stream knows whether it is closed."""
+    def check_counts(self) -> None:
+        """The frame count equals the accepted frames, and `closed` is correct."""
         if self.stream is not None:
             assert self.stream.stats().frames_accepted == self.serial
             assert self.stream.closed == self.closed
 
     def teardown(self) -> None:
-        """Close, and have others read what is there."""
+        """Close, and read the dataset with third-party readers."""
         try:
             if self.stream is not None:
                 self.stream.close()
-                self.judge()
+                self.check_pixels()
         finally:
             shutil.rmtree(self.folder)
 
-    def judge(self) -> None:
-        """Compare all places with the model."""
+    def check_pixels(self) -> None:
+        """Compare all indices with the model."""
         plan, output = self.stream.plan, Path(self.stream.settings.output_path)
-        entry = lay_out(plan).entry_path  # beside the folder of a set of OME-TIFF files
+        entry = lay_out(plan).entry_path  # next to the directory of a set of OME-TIFF files
         assert set(self.folder.iterdir()) == {output} | ({entry} - {None})
         reach = 1 + max((at[0] for at in self.model), default=0)
         extents = [range(COUNTS[axis]) for axis in self.order]
-        planned = self.total is not None and (self.kept or self.position == self.total)
+        planned = self.total is not None and (self.keeps_shape or self.position == self.total)
         if self.total is None:
             extents[0] = range(reach)
         read = None
         if self.row.format == "ome-zarr":
-            read = stored(plan)
+            read = read_images(plan)
         elif planned:
-            read = stored(plan, [i.array.shape for i in plan.images])
+            read = read_images(plan, [i.array.shape for i in plan.images])
         for at in itertools.product(*extents):
             image, index = plan.router.address_of(at)
             right = frame(self.model[at]) if at in self.model else np.zeros((Y, X), "uint16")
-            there = read is None or all(
+            inside = read is None or all(
                 i < n for i, n in zip(index, read[image].shape, strict=False)
             )
-            assert there or (at not in self.model and not planned), at
+            assert inside or (at not in self.model and not planned), at
             if at in self.model or planned:
                 assert np.array_equal(self.stream.read(image, index), right), at
-            if read is not None and there:
+            if read is not None and inside:
                 assert np.array_equal(read[image][index], right), at
-        known = [entry["serial"] for entry in read_frame_metadata(output)]
-        assert sorted(known) == sorted(self.model.values())
+        serials = [entry["serial"] for entry in read_frame_metadata(output)]
+        assert sorted(serials) == sorted(self.model.values())
         if self.row.format != "scratch":
             ours = validate(output).checks[:4]
             assert not [finding for check in ours for finding in check.findings]
 
 
 @pytest.mark.parametrize("engine", READY)
-def test_a_stream_is_what_a_dictionary_says(engine: str) -> None:
-    """Whatever is done to a stream, legal or not, what it holds is what a dictionary would."""
+def test_stream_matches_a_dictionary(engine: str) -> None:
+    """After any operations, valid or not, the stream contains the same frames as a dictionary."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run_state_machine_as_test(
@@ -340,8 +339,7 @@ def test_a_stream_is_what_a_dictionary_says(engine: str) -> None:
                 max_examples=EXAMPLES,
                 stateful_step_count=20,
                 deadline=None,
-                derandomize=settings.default.max_examples
-                <= 100,  # the thorough profile looks for more
+                derandomize=settings.default.max_examples <= 100,  # the thorough profile runs more
                 suppress_health_check=list(HealthCheck),
             ),
         )

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contract.witnesses import stored
 from ome_writers import OMEStream, create_stream, read_frame_metadata
 from ome_writers.errors import (
     EndOfAcquisitionError,
@@ -23,6 +22,7 @@ from ome_writers.errors import (
 )
 from ome_writers.storage import ENGINES
 from refusals.bad import READY, frame, refusal, settings
+from support.dataset_readers import read_images
 
 pytestmark = pytest.mark.parametrize("engine", READY)
 
@@ -74,7 +74,7 @@ def wrong_frames() -> list[tuple[Any, type[Exception], str]]:
 
 def judge(stream: OMEStream) -> None:
     """Look whether the three frames are there and nothing else."""
-    read = stored(stream.plan, [stream.plan.images[0].array.shape])[0]
+    read = read_images(stream.plan, [stream.plan.images[0].array.shape])[0]
     assert np.array_equal(read, [frame(0), frame(1), frame(2)])
 
 

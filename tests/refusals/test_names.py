@@ -14,7 +14,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from contract.witnesses import stored
 from ome_writers import (
     Channel,
     Dimension,
@@ -28,6 +27,7 @@ from ome_writers.errors import MetadataError, OMEWritersError
 from ome_writers.formats import lay_out
 from ome_writers.storage import ENGINES
 from refusals.bad import FORMATS, contents, frame, settings
+from support.dataset_readers import read_images
 
 LIMIT = hypothesis_settings(
     max_examples=hypothesis_settings.default.max_examples // 10,  # each writes a dataset
@@ -93,7 +93,7 @@ def acquire(engine: str, *axes: Dimension, metadata: Any = None, **more: Any) ->
         entry = lay_out(stream.plan).entry_path  # beside the folder of a set of OME-TIFF files
         assert set(folder.iterdir()) == {folder / "neighbour", output} | ({entry} - {None})
         assert (folder / "neighbour").read_text() == "of mine"
-        read = stored(stream.plan, [i.array.shape for i in stream.plan.images])
+        read = read_images(stream.plan, [i.array.shape for i in stream.plan.images])
         for number in range(frames):
             image, index = stream.plan.router.address(number)
             assert np.array_equal(read[image][index], frame(number))

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contract.witnesses import stored
 from ome_writers import OutputExistsError, SettingsError, WriteError, create_stream
 from ome_writers.storage import ENGINES
 from refusals.bad import READY, SUFFIXES, contents, frame, refusal, settings
+from support.dataset_readers import read_images
 
 pytestmark = pytest.mark.parametrize("engine", READY)
 ROOT = getattr(os, "geteuid", lambda: 1)() == 0
@@ -68,7 +68,7 @@ def test_longest_legal_name(tmp_path: Path, engine: str) -> None:
             for number in range(3):
                 s.append(frame(number + overwrite))
         assert list(tmp_path.iterdir()) == [path]
-        read = stored(s.plan, [s.plan.images[0].array.shape])[0]
+        read = read_images(s.plan, [s.plan.images[0].array.shape])[0]
         assert np.array_equal(read, [frame(n + overwrite) for n in range(3)])
 
 
@@ -103,5 +103,5 @@ def test_an_unusual_name_is_a_name(tmp_path: Path, engine: str, name: str) -> No
         for number in range(3):
             stream.append(frame(number))
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
-    read = stored(stream.plan, [stream.plan.images[0].array.shape])[0]
+    read = read_images(stream.plan, [stream.plan.images[0].array.shape])[0]
     assert np.array_equal(read, [frame(n) for n in range(3)])

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contract.witnesses import stored
 from ome_writers import Dimension, create_stream
 from ome_writers.errors import UnsupportedError
 from ome_writers.storage import ENGINES
 from refusals.bad import FORMATS, READY, YX, frame, refusal, settings
+from support.dataset_readers import read_images
 
 MOST = 2**31 - 1
 Change = Callable[[], dict[str, Any]]
@@ -149,7 +149,7 @@ def test_odd_settings_are_followed(tmp_path: Path, engine: str) -> None:
             for one in frames:
                 stream.append(one)
         expected = np.reshape(frames, stream.plan.images[0].array.shape)
-        read = stored(stream.plan, [expected.shape])[0]
+        read = read_images(stream.plan, [expected.shape])[0]
         assert np.array_equal(read, expected), name
 
 
@@ -163,7 +163,7 @@ def test_zero_frames(tmp_path: Path, engine: str) -> None:
             pass
         shape = stream.plan.images[0].array.shape
         if ENGINES[engine].format == "ome-zarr":
-            assert not stored(stream.plan)[0].any()
+            assert not read_images(stream.plan)[0].any()
         elif ENGINES[engine].format == "ome-tiff":
-            assert not stored(stream.plan, [(1, *shape[1:])])[0].any()
+            assert not read_images(stream.plan, [(1, *shape[1:])])[0].any()
         assert stream.stats().frames_accepted == 0

@@ -1,4 +1,4 @@
-"""Other people's readers: what is on disk, as they see it."""
+"""Third-party readers of the output."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from ome_writers.routing import ImagePlan, Plan
 
 
-def stored(plan: Plan, shapes: list[tuple[int, ...]] | None = None) -> list[NDArray[Any]]:
+def read_images(plan: Plan, shapes: list[tuple[int, ...]] | None = None) -> list[NDArray[Any]]:
     """Return the pixels of each image of a dataset in storage order.
 
-    OME-Zarr is read with tensorstore and, where it is installed, with zarr-python, which must agree; OME-TIFF with
-    tifffile, whose arrays have no axes of length 1 and get the ones of `shapes`; scratch stores with numpy.
+    OME-Zarr is read with tensorstore and, if it is installed, with zarr-python, which must agree. OME-TIFF is read with
+    tifffile, whose arrays omit axes of length 1 and are reshaped to `shapes`. Scratch is read with numpy.
     """
     layout = lay_out(plan)
     read = {"ome-zarr": _zarr, "ome-tiff": _tiff, "scratch": _scratch}[plan.settings.format.name]
@@ -34,7 +34,7 @@ def stored(plan: Plan, shapes: list[tuple[int, ...]] | None = None) -> list[NDAr
 
 
 def zarr_shapes(plan: Plan) -> list[tuple[int, ...]]:
-    """Return the shape of each array as tensorstore sees it."""
+    """Return the shape of each array as read by tensorstore."""
     layout = lay_out(plan)
     return [tuple(_open(layout.root / key).shape) for key in layout.arrays]
 
@@ -46,7 +46,9 @@ def _zarr(path: Path, image: ImagePlan, shape: object) -> NDArray[Any]:
     if find_spec("zarr") is not None:  # it needs Python 3.11
         import zarr
 
-        store = zarr.storage.LocalStore(path, read_only=True)  # a string may be taken for a URL
+        store = zarr.storage.LocalStore(
+            path, read_only=True
+        )  # zarr-python may interpret a string as a URL
         assert np.array_equal(zarr.open_array(store, mode="r")[...], array)
     return array
 
@@ -62,7 +64,7 @@ def _tiff(path: Path, image: ImagePlan, shape: Any) -> NDArray[Any]:
     import tifffile
 
     with tifffile.TiffFile(path, is_mmstack=False) as file:
-        # the OME-XML of a file tells of the whole set, and tifffile opens the others
+        # the OME-XML of a file describes the whole set, and tifffile opens the other files
         found = [series for series in file.series if series.kind == "ome"]
         array: NDArray[Any] = found[image.number if len(found) > 1 else 0].asarray()
     return array if shape is None else array.reshape(shape)
