@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from html import unescape
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
-from xml.sax.saxutils import unescape
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.frame_metadata import latest_entries
