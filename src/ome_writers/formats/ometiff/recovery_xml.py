@@ -73,7 +73,7 @@ class RecoveredImage:
         found = _LINK.match(self.file_link)
         if not found:
             return ""
-        return unescape((found[1] or found[2] or b"").decode(), {"&quot;": '"'})
+        return unescape((found[1] or found[2] or b"").decode())
 
     @property
     def plane_count(self) -> int:
