@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> Engine:
-    """Open the engine with every plane treated as large."""
+    """Open the engine without its minimum plane size for transactions."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "_LARGE", 0)
+        patch.setattr(engine, "_MIN_TRANSACTION_BYTES", 0)
         return tensorstore.open_engine(root, targets, options)

@@ -1,7 +1,7 @@
-"""Engines on other people's Zarr libraries. This room never encodes a chunk and never names a file's bytes.
+"""Engines on third-party Zarr libraries. This package encodes no chunks and decides no file contents.
 
-`engine` is what `tensorstore` and `zarr_python` have in common: planes become whole chunks and whole shards before the
-library brings them to disk, in memory of ours (`regions`) or of the library (`transactions`), cut by `grid`.
-`acquire_zarr` takes planes in order and has an engine of its own. Nothing is imported from here but a module by name:
-each needs its library.
+`engine` is common to `tensorstore` and `zarr_python`: planes are assembled into regions (whole chunks or shards, see
+`region_grid`) in our memory (`regions`) or in the library's (`transactions`), then given to the library at once.
+`acquire_zarr` takes planes in order and has an engine of its own. Each engine module imports its library, so the
+registry imports them by name, and nothing is exported here.
 """

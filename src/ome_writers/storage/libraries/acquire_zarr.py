@@ -1,8 +1,8 @@
-"""The engine on acquire-zarr: the only module that imports it.
+"""The engine on acquire-zarr. No other module imports the library.
 
-The library takes planes one after the other, writes shards when they are full, and cannot be asked to write sooner. It
-writes documents of its own over ours, those of arrays now and then and all of them when it is closed: so ours are put
-again at each flush and behind it. Arrays without shards get shards of one chunk, as the library knows no other.
+The library accepts planes in order, writes a shard when it is full, and cannot flush. It overwrites our array metadata
+now and then, and all metadata when it is closed, so this engine writes ours again at each flush and after close. Arrays
+without shards get shards of one chunk, because the library always writes shards.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ome_writers.storage.background import available_cpus
 from ome_writers.storage.contract import EngineStats, WriteFailure
 from ome_writers.storage.files import atomic_write, sync_tree
 from ome_writers.storage.libraries.file_descriptors import refuse_few_descriptors
-from ome_writers.storage.libraries.openmp import threads_that_sleep
+from ome_writers.storage.libraries.openmp import passive_openmp_threads
 from ome_writers.storage.libraries.readback_cache import ReadbackCache
 from ome_writers.storage.libraries.sequential import SequentialArray
 from ome_writers.storage.zarr.array_metadata import BLOSC, ZSTD_LEVEL, ArrayMetadataWriter
 
-with threads_that_sleep():
+with passive_openmp_threads():
     import acquire_zarr as az
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AcquireEngine", "open_engine"]
 
-_PATIENCE = 10.0  # seconds that a reader waits for what the library has taken
-_LOOK = 0.002  # seconds between two looks
+_READ_TIMEOUT_S = 10.0  # for the library to write a shard that it has all planes of
+_POLL_INTERVAL_S = 0.002
 
 _CODECS = {
     "blosc-zstd": az.CompressionCodec.BLOSC_ZSTD,
@@ -54,41 +54,41 @@ def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) ->
 
 
 class AcquireEngine:
-    """Hands planes to one stream of the library; see `storage.contract.Engine`.
+    """Gives planes to one stream of the library; see `storage.contract.Engine`.
 
     Notes
     -----
-    The library's memory is its own affair: about two rows of chunks an array. `Options.buffer_bytes` bounds the
-    planes that are kept for views until their row of shards is finished; the oldest are let go first.
+    The library allocates about two rows of chunks per array. `Options.buffer_bytes` bounds the planes that are cached
+    for `read` until their row of shards is complete; the oldest are dropped first.
     """
 
     def __init__(self, root: Path, targets: Sequence[ArrayTarget], options: Options) -> None:
         self._root = root
         self._durable = options.durable
         self._arrays = [SequentialArray(root, target) for target in targets]
-        self._documents: dict[str, bytes] = {}
-        self._kept = ReadbackCache(options.buffer_bytes)
-        self._kept.prepare(self._arrays[0].plan.frame_bytes, self._arrays[0].most_kept)
-        self._closing = threading.Lock()
+        self._metadata: dict[str, bytes] = {}  # by key, to be written again after close
+        self._cache = ReadbackCache(options.buffer_bytes)
+        self._cache.prepare(self._arrays[0].plan.frame_bytes, self._arrays[0].max_unwritten)
+        self._close_lock = threading.Lock()
         self._frames_written = 0
         self._bytes_written = 0
         self._closed = False
-        self._broken = False  # whether the library has raised an error
+        self._library_failed = False
         self.failures: list[WriteFailure] = []
         self._array_metadata = ArrayMetadataWriter(
             root, [(array.key, array.plan) for array in self._arrays], durable=options.durable
         )
         self._array_metadata.write([target.plan.shape for target in targets])
-        # to have a key costs the library a document of the group above, a row of chunks
-        alone = len(self._arrays) == 1
-        self._keys = [None if alone else array.key for array in self._arrays]
+        # an array with a key costs the library group metadata above it for each row of chunks
+        single = len(self._arrays) == 1
+        self._keys = [None if single else array.key for array in self._arrays]
         self._stream = az.ZarrStream(
             az.StreamSettings(
                 arrays=[
                     _array_settings(array, key)
                     for array, key in zip(self._arrays, self._keys, strict=True)
                 ],
-                store_path=str(root / self._arrays[0].key if alone else root),
+                store_path=str(root / self._arrays[0].key if single else root),
                 version=az.ZarrVersion.V3,
                 overwrite=False,
                 max_threads=available_cpus(),
@@ -103,79 +103,80 @@ class AcquireEngine:
         frame: NDArray[np.generic],
         owned: bool = False,
     ) -> None:
-        """Hand one plane over; planes that were skipped are filled with zeros."""
-        one = self._arrays[array]
-        place = one.place(index)
-        gap = place - len(one.numbers)
+        """Append one plane, and zeros for the planes before it that were skipped."""
+        target = self._arrays[array]
+        ordinal = target.ordinal(index)
+        skipped = ordinal - len(target.frames)
         key = self._keys[array]
         self._array_metadata.add_frame(number, array, index)
         try:
-            if gap < 0:
-                raise ValueError(f"acquire-zarr takes planes in order only; {index} was passed.")
-            if gap:
+            if skipped < 0:
+                raise ValueError(
+                    f"acquire-zarr accepts planes in order only: index {index} of array {target.key!r} is before "
+                    f"{target.index(len(target.frames) - 1)}. Use another backend for other orders."
+                )
+            if skipped:
                 skip: Callable[[Any], Any] = partial(self._stream.skip, key=key)  # type: ignore[call-arg]  # its types are older than it
-                one.numbers.extend(_after(skip, gap * one.plan.frame_bytes, repeat(-1, gap)))
+                nbytes = skipped * target.plan.frame_bytes
+                target.frames.extend(_after(skip, nbytes, repeat(-1, skipped)))
             append: Callable[[Any], Any] = partial(self._stream.append, key=key)
-            one.numbers.extend(_after(append, np.ascontiguousarray(frame), (number,)))
+            target.frames.extend(_after(append, np.ascontiguousarray(frame), (number,)))
         except Exception as error:
             self.failures.append(WriteFailure(error, (number,)))
-            self._broken = True
+            self._library_failed = True
             return
-        row, finished = place // one.row_planes, (place + 1) % one.row_planes == 0
-        if finished:
-            self._kept.let_go(array)
+        if (ordinal + 1) % target.row_planes == 0:
+            self._cache.drop(array)
         else:
-            self._kept.keep(array, row, index, frame)
+            self._cache.add(array, ordinal // target.row_planes, index, frame)
         self._frames_written += 1
         self._bytes_written += frame.nbytes
 
     def recover(self, number: int) -> bool:
-        """Return whether the library has taken frame `number`: it cannot be given another in its place."""
-        self._kept.recover()
-        return any(len(array.numbers) and array.numbers[-1] == number for array in self._arrays)
+        """Return whether the library has frame `number`: its plane cannot be written again then."""
+        self._cache.recover()
+        return any(len(array.frames) and array.frames[-1] == number for array in self._arrays)
 
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Show the shapes. The library writes a shard when it is full, and not before."""
-        with self._closing:
+        """Write the array metadata; the library cannot flush incomplete shards."""
+        with self._close_lock:
             if not self._closed:
                 self._array_metadata.invalidate()
-                self._try_to_show(shapes)
+                self._write_array_metadata(shapes)
 
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
-        """Return one plane, from memory or from a shard that is complete; zeros in between.
+        """Return one plane, from the cache or a complete shard; otherwise zeros.
 
-        Of a plane that the library brings to disk by itself, this waits for the shard, at most `_PATIENCE`.
+        Waits up to 10 s for the library to write a shard that it has all planes of.
         """
-        one = self._arrays[array]
-        kept = self._kept.plane(array, index)
-        if kept is not None:
-            return kept.view(one.plan.dtype).reshape(one.plan.frame_shape)
-        if one.is_finished(index):
-            self._await(one, index)
-        return one.reader.plane(index)
+        target = self._arrays[array]
+        cached = self._cache.plane(array, index)
+        if cached is not None:
+            return cached.view(target.plan.dtype).reshape(target.plan.frame_shape)
+        if target.is_row_complete(index):
+            self._await_shard(target, index)
+        return target.reader.plane(index)
 
     def put(self, key: str, content: bytes) -> None:
-        """Replace a document below the root."""
         if not self._closed:
-            self._documents[key] = content
+            self._metadata[key] = content
         atomic_write(self._root / key, content, durable=self._durable)
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Have the library write the rest, and put our documents over its own."""
-        with self._closing:
+        with self._close_lock:
             if self._closed:
                 return
             try:
                 self._stream.close()
             except Exception as error:
                 self.failures.append(WriteFailure(error))
-                self._broken = True
-            self._find_losses()
-            self._kept.clear()
+                self._library_failed = True
+            self._report_lost_frames()
+            self._cache.clear()
             self._array_metadata.invalidate()
-            self._try_to_show(shapes)
+            self._write_array_metadata(shapes)
             try:
-                for key, content in self._documents.items():
+                for key, content in self._metadata.items():
                     atomic_write(self._root / key, content, durable=self._durable)
                 if self._durable:
                     for array in self._arrays:
@@ -183,41 +184,40 @@ class AcquireEngine:
             except OSError as error:
                 self.failures.append(WriteFailure(error))
             self._closed = True
-            self._documents.clear()
+            self._metadata.clear()
 
     def stats(self) -> EngineStats:
-        """Return what was handed to the library so far."""
+        """Return the frames and bytes that were given to the library; it has no queue depth."""
         return EngineStats(self._frames_written, self._bytes_written, 0)
 
-    def _await(self, array: SequentialArray, index: tuple[int, ...]) -> None:
-        """Wait until the library has brought to disk what it has taken whole."""
-        patience = time.monotonic() + _PATIENCE
+    def _await_shard(self, array: SequentialArray, index: tuple[int, ...]) -> None:
+        deadline = time.monotonic() + _READ_TIMEOUT_S
         shard = array.reader.shard(index)
         while not (array.reader.is_whole(shard) or self.failures or self._closed):
-            if time.monotonic() > patience:
+            if time.monotonic() > deadline:
                 break
-            time.sleep(_LOOK)
+            time.sleep(_POLL_INTERVAL_S)
 
-    def _find_losses(self) -> None:
-        """Name the planes that the library took and did not bring to disk: it does not always raise an error."""
+    def _report_lost_frames(self) -> None:
+        """Find frames that the library accepted but did not write: it does not always raise an error."""
         for array in self._arrays:
-            planes = [(number, array.index(place)) for place, number in enumerate(array.numbers)]
-            lost = array.reader.lost(planes, strict=self._broken)
+            planes = [(number, array.index(ordinal)) for ordinal, number in enumerate(array.frames)]
+            lost = array.reader.lost(planes, strict=self._library_failed)
             array.reader.remove_torn({array.reader.shard(index) for _, index in planes})
             if lost:
-                error = OSError(f"acquire-zarr left shards of {array.key!r} unfinished")
+                error = OSError(f"array {array.key!r}: acquire-zarr left incomplete shards")
                 self.failures.append(WriteFailure(error, tuple(lost)))
 
-    def _try_to_show(self, shapes: Sequence[tuple[int, ...]]) -> None:
+    def _write_array_metadata(self, shapes: Sequence[tuple[int, ...]]) -> None:
         try:
             self._array_metadata.write(shapes)
         except OSError as error:
-            hidden = self._array_metadata.unpublished_frames(shapes)
-            self.failures.append(WriteFailure(error, hidden, repairable=bool(hidden)))
+            frames = self._array_metadata.unpublished_frames(shapes)
+            self.failures.append(WriteFailure(error, frames, repairable=bool(frames)))
 
 
 def _after(call: Callable[[Any], Any], argument: Any, numbers: Iterable[int]) -> Iterator[int]:
-    """Yield `numbers` after `call(argument)`, which returns None: C code, which KeyboardInterrupt cannot interrupt."""
+    """Yield `numbers` after `call(argument)`, which returns None, in C code that KeyboardInterrupt cannot interrupt."""
     called: Iterator[int] = filter(call, (argument,))
     return chain(called, numbers)
 
@@ -234,7 +234,7 @@ def _array_settings(array: SequentialArray, key: str | None) -> az.ArraySettings
     }
     settings = az.ArraySettings(
         output_key=key,
-        data_type=np.dtype(plan.dtype.name),  # it knows no dtype that names its byte order
+        data_type=np.dtype(plan.dtype.name),  # without byte order, which the library rejects
         compression=_compression(plan),
         dimensions=[
             az.Dimension(

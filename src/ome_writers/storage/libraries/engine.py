@@ -1,7 +1,7 @@
-"""The engine of libraries that take any part of an array at any time.
+"""The engine for libraries that accept writes to any part of an array at any time.
 
-A library that is given a shard frame by frame reads, changes and rewrites the shard each time. So planes are put
-together first: in the library's own memory where it has transactions (`transactions`), else in ours (`regions`).
+A library that gets a shard frame by frame reads, changes and rewrites the shard for each frame. So planes are assembled
+first: in the library's memory if it has transactions (`transactions`), otherwise in ours (`regions`).
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LibraryEngine"]
 
-# Bytes of a plane from which on a transaction costs no more than a second copy.
-_LARGE = 512 * 2**10
+_MIN_TRANSACTION_BYTES = 512 * 2**10  # per plane, for a transaction to be as fast as a second copy
 
 
 class LibraryEngine:
@@ -45,14 +44,13 @@ class LibraryEngine:
     root, targets, options
         As for every engine.
     open_array
-        Opens the array whose document lies in a folder, for the library. It is told the document with which to
-        work: its growing axis has the extent `grid.ENDLESS`, so that nothing is ever resized; and the regions in
-        which it will be written.
+        Opens an array of the library, given its directory, its array metadata and its regions. The growing axis of that
+        metadata has the extent `region_grid.UNBOUNDED_EXTENT`, so that the library never resizes the array.
 
     Notes
     -----
-    `Options.buffer_bytes` bounds the planes in memory. What a library itself takes to put a file together, about the
-    size of the file, comes on top.
+    `Options.buffer_bytes` bounds the planes in memory. The library uses additional memory to assemble a file, about the
+    size of the file.
     """
 
     def __init__(
@@ -68,7 +66,7 @@ class LibraryEngine:
         self._array_metadata = ArrayMetadataWriter(
             root, [(t.key, t.plan) for t in targets], durable=durable
         )
-        self._flushing = threading.Lock()
+        self._flush_lock = threading.Lock()
         self._closed = False
         self._array_metadata.write([t.plan.shape for t in targets])
         grids = [RegionGrid(t.plan, options.buffer_bytes) for t in targets]
@@ -79,23 +77,24 @@ class LibraryEngine:
             ],
             grids,
             WrittenRegions(root, [t.key for t in targets], grids, durable=durable),
-            MemoryBudget(options.buffer_bytes, self._relieve),
+            MemoryBudget(options.buffer_bytes, self._free_memory),
             Background(available_cpus(), name="ome-writers-library"),
         )
         self._regions = Regions(self._library)
         self._transactions = Transactions(self._library)
-        self._ways = [
-            self._transactions if array.begin and grid.plan.frame_bytes >= _LARGE else self._regions
+        self._assemblers = [
+            self._transactions
+            if array.begin and grid.plan.frame_bytes >= _MIN_TRANSACTION_BYTES
+            else self._regions
             for array, grid in zip(self._library.arrays, grids, strict=True)
         ]
-        if self._ways[0] is self._regions:
-            # one that is filled, and those that are stored meanwhile
+        if self._assemblers[0] is self._regions:
+            # one region that is being filled, and those that are stored meanwhile
             pieces = min(grids[0].count, available_cpus() + 1)
-            self._library.budget.prepare(grids[0].most_bytes, pieces)
+            self._library.budget.prepare(grids[0].region_bytes, pieces)
 
     @property
     def failures(self) -> Sequence[WriteFailure]:
-        """Every error of a worker so far."""
         return self._library.background.failures
 
     def write(
@@ -106,58 +105,51 @@ class LibraryEngine:
         frame: NDArray[np.generic],
         owned: bool = False,
     ) -> None:
-        """Take one plane; see `storage.contract.Engine.write`."""
         self._array_metadata.add_frame(number, array, index)
         try:
-            self._ways[array].write(number, array, index, frame)
-        # refused by the library; or it was put aside, and cannot be read back
-        except Exception as error:
+            self._assemblers[array].write(number, array, index, frame)
+        except Exception as error:  # of the library, on writing or on reading an evicted region
             self._library.background.failures.append(WriteFailure(error, (number,)))
 
     def recover(self, number: int) -> bool:
-        """Repair what an exception in `write` has left between two steps; see `storage.contract.Engine.recover`."""
         self._regions.recover()
         self._transactions.recover()
         self._library.background.barrier()
-        self._library.budget.restore(self._regions.lent_bytes + self._transactions.lent_bytes)
+        self._library.budget.set_used(self._regions.used_bytes + self._transactions.used_bytes)
         return False
 
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Write all that is new; see `storage.contract.Engine.flush`."""
-        with self._flushing:
-            self._regions.submit()
-            self._transactions.submit()
+        with self._flush_lock:
+            self._regions.flush()
+            self._transactions.flush()
             self._library.background.barrier()
             self._publish(shapes)
 
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
-        """Return one plane, from memory or from the library."""
         grid = self._library.grids[array]
         plan = grid.plan
-        if not all(0 <= i < n for i, n in zip(index, grid.bounds, strict=True)):
-            return np.zeros(plan.frame_shape, plan.dtype)
-        origin, slot = grid.split(index)
-        key = (array, origin)
-        plane = self._ways[array].read(key, slot)
-        if plane is None and key in self._library.stored:
-            with self._library.gate(key):
-                plane = self._library.arrays[array].load(grid.where(index, index))
+        plane = None
+        if all(0 <= i < n for i, n in zip(index, grid.bounds, strict=True)):
+            origin, slot = grid.split(index)
+            key = (array, origin)
+            plane = self._assemblers[array].read(key, slot)
+            if plane is None and key in self._library.written:
+                with self._library.file_lock(key):
+                    plane = self._library.arrays[array].load(grid.select(index, index))
         if plane is None:
             return np.zeros(plan.frame_shape, plan.dtype)
         return plane.reshape(plan.frame_shape)
 
     def put(self, key: str, content: bytes) -> None:
-        """Replace a document below the root."""
         atomic_write(self._root / key, content, durable=self._durable)
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Write what is left; see `storage.contract.Engine.close`."""
-        with self._flushing:
+        with self._flush_lock:
             if self._closed:
                 return
             self._closed = True
-            for way in (self._regions, self._transactions):
-                while way.let_go():
+            for assembler in (self._regions, self._transactions):
+                while assembler.evict_oldest():
                     pass
             self._library.background.barrier()
             for array in self._library.arrays:
@@ -167,23 +159,22 @@ class LibraryEngine:
             self._library.budget.clear()
 
     def stats(self) -> EngineStats:
-        """Return what was done so far."""
-        stored = self._library.stored
-        return EngineStats(stored.frames, stored.nbytes, self._library.background.depth)
+        written = self._library.written
+        return EngineStats(written.frames, written.nbytes, self._library.background.depth)
 
-    def _relieve(self) -> bool:
-        """Have memory given back, unless some is on its way; False: there is nothing to do but wait."""
-        if self._regions.leaving or self._transactions.leaving:
+    def _free_memory(self) -> bool:
+        """Evict a region unless one is being stored; return False if the only option is to wait."""
+        if self._regions.storing or self._transactions.storing:
             return False
-        return self._regions.let_go() or self._transactions.let_go()
+        return self._regions.evict_oldest() or self._transactions.evict_oldest()
 
     def _publish(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Force files to the medium, if asked for, and show the shapes; an error is kept like a worker's."""
+        """Sync files if durable, then write the array metadata; errors are appended to `failures`."""
         try:
-            self._library.stored.sync()
+            self._library.written.sync()
             self._array_metadata.write(shapes)
         except OSError as error:
-            hidden = self._array_metadata.unpublished_frames(shapes)
+            frames = self._array_metadata.unpublished_frames(shapes)
             self._library.background.failures.append(
-                WriteFailure(error, hidden, repairable=bool(hidden))
+                WriteFailure(error, frames, repairable=bool(frames))
             )

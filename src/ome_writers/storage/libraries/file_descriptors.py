@@ -1,4 +1,4 @@
-"""The limit of open files of this process, for a library that loses frames in silence when it is reached."""
+"""The process limit of open files, for a library that silently loses frames when the limit is reached."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ if TYPE_CHECKING:
 
 __all__ = ["refuse_few_descriptors"]
 
-_RESERVE = 16  # files for documents, frame metadata and whatever the application opens meanwhile
+_RESERVED_DESCRIPTORS = 16  # for metadata, and files that the application opens meanwhile
 
 
 def refuse_few_descriptors(plans: Sequence[ArrayPlan]) -> None:
-    """Refuse arrays for which the library needs more files at once than this process may open.
+    """Check that this process may open as many files as the library keeps open for these arrays.
 
     Raises
     ------
     UnsupportedError
-        If so; the message has the number of files and the limit.
+        If not.
     """
     if sys.platform == "win32":
-        return  # no limit that a process could reach
+        return  # no such limit
     import resource
 
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    needed = sum(map(_open_files, plans)) + len(os.listdir("/dev/fd")) + _RESERVE
+    needed = sum(map(_open_files, plans)) + len(os.listdir("/dev/fd")) + _RESERVED_DESCRIPTORS
     if limit != resource.RLIM_INFINITY and needed > limit:
         raise UnsupportedError(
             f"Backend 'acquire-zarr' does not support settings: it keeps about {needed} files open for "
             f"{len(plans)} arrays, and this process may open {limit}. Raise the limit with `ulimit -n {needed}`, or "
-            f"use another backend, as 'direct'."
+            f"use another backend such as 'direct'."
         )
 
 
 def _open_files(plan: ArrayPlan) -> int:
-    """Return how many files an array keeps open: a lock or a document, and each shard that waits for more planes."""
+    """Return how many files an array keeps open: its metadata or lock, and each incomplete shard."""
     shards = plan.shards or plan.chunks
     if math.prod(shards[:-2]) == 1:
         return 1

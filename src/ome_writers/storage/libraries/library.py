@@ -1,4 +1,4 @@
-"""What an engine needs of a library, and what all who give it planes share."""
+"""What an engine needs from a library, and the state that its assemblers share."""
 
 from __future__ import annotations
 
@@ -14,79 +14,65 @@ if TYPE_CHECKING:
 
     from ome_writers.storage.background import Background
     from ome_writers.storage.libraries.memory_budget import MemoryBudget
-    from ome_writers.storage.libraries.region_grid import Key, RegionGrid, Where
+    from ome_writers.storage.libraries.region_grid import RegionGrid, RegionKey, Selection
     from ome_writers.storage.libraries.written_regions import WrittenRegions
 
 __all__ = ["Library", "LibraryArray", "Transaction"]
 
-_GATES = 64  # files that can be read and replaced at the same time
+_FILE_LOCKS = 64  # files that can be read and replaced at the same time
 
 
 class LibraryArray(Protocol):
-    """An array as a library sees it. Its methods are called from any thread, for several parts at once."""
+    """An array of a library; thread-safe for calls that concern different regions."""
 
     @property
     def begin(self) -> Callable[[int], Transaction] | None:
-        """What begins a transaction of so many planes; None where the library has none."""
+        """Begins a transaction of that many planes; None if the library has no transactions."""
         ...
 
-    def store(self, where: Where, data: NDArray[np.generic]) -> None:
-        """Write `data` and return when it is in its files, which appear whole."""
+    def store(self, selection: Selection, data: NDArray[np.generic]) -> None:
+        """Write `data`; return when all of it is in its files, which appear atomically."""
         ...
 
-    def load(self, where: Where) -> NDArray[np.generic]:
-        """Read back what was stored; zeros where nothing was."""
+    def load(self, selection: Selection) -> NDArray[np.generic]:
+        """Read stored data; zeros where nothing was stored. Works after `close`."""
         ...
 
     def close(self) -> None:
-        """Take note that nothing more will be stored; `load` goes on."""
+        """Release what only `store` needs."""
         ...
 
 
 class Transaction(Protocol):
-    """Planes that a library keeps until all go to disk at once. One thread at a time calls it."""
+    """Planes in a library's memory that are written to disk together; not thread-safe."""
 
-    def put(self, where: Where, frame: NDArray[np.generic]) -> None:
-        """Take one plane (y, x), which the caller may change from then on."""
+    def put(self, selection: Selection, frame: NDArray[np.generic]) -> None:
+        """Copy one plane (y, x)."""
         ...
 
-    def get(self, where: Where) -> NDArray[np.generic]:
-        """Return what was put there."""
-        ...
+    def get(self, selection: Selection) -> NDArray[np.generic]: ...
 
     def commit(self) -> None:
-        """Return when all is in its files, which appear whole, beside what was in them before."""
+        """Write all planes; return when they are in their files, which appear atomically and keep other planes."""
         ...
 
 
 @dataclass(frozen=True)
 class Library:
-    """The arrays of one engine, and what is known of them.
-
-    Attributes
-    ----------
-    arrays, grids
-        Each array, and how it is cut into regions.
-    stored
-        What has been brought to disk.
-    budget
-        The memory that planes on their way may take.
-    background
-        The threads that give planes to the library.
-    """
+    """The arrays of one engine, with the resources that its assemblers share."""
 
     arrays: Sequence[LibraryArray]
     grids: Sequence[RegionGrid]
-    stored: WrittenRegions
+    written: WrittenRegions
     budget: MemoryBudget
     background: Background
-    _gates: Sequence[threading.Lock] = field(
-        default_factory=lambda: [threading.Lock() for _ in range(_GATES)]
+    _file_locks: Sequence[threading.Lock] = field(
+        default_factory=lambda: [threading.Lock() for _ in range(_FILE_LOCKS)]
     )
 
-    def gate(self, key: Key) -> threading.Lock:
-        """Return what keeps a reader from looking into a region's file while it is replaced."""
+    def file_lock(self, key: RegionKey) -> threading.Lock:
+        """Return the lock that prevents reading the file of a region while it is replaced."""
         array, origin = key
         plan = self.grids[array].plan
         file = tuple(o // n for o, n in zip(origin, plan.shards or plan.chunks, strict=False))
-        return self._gates[hash((array, file)) % len(self._gates)]
+        return self._file_locks[hash((array, file)) % len(self._file_locks)]

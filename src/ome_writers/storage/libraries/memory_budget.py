@@ -1,4 +1,4 @@
-"""The memory that frames on their way to disk may take: bounded, and used again."""
+"""A bounded amount of reusable memory for frames on their way to disk."""
 
 from __future__ import annotations
 
@@ -17,113 +17,109 @@ if TYPE_CHECKING:
 
 __all__ = ["MemoryBudget"]
 
-Lent = TypeVar("Lent")
+T = TypeVar("T")
 
 
 class MemoryBudget:
-    """Lends memory, and waits when there is none left.
+    """Lends memory, and blocks while the budget is used up; thread-safe.
 
-    Released memory is kept and reused: fresh memory costs the kernel more than
-    copying a frame into it. Our own engines use `storage.memory_pool.MemoryPool`, which is page-aligned and waits for
-    nothing but memory.
+    Released memory is cached and reused, because new memory costs the kernel more time than copying a frame into it.
+    The built-in engines use `storage.memory_pool.MemoryPool`, which is page-aligned.
 
     Parameters
     ----------
-    most_bytes
-        The most that is lent and kept. A single piece that is larger is lent when nothing else is.
-    relieve
-        Asked to have some given back when there is none left (without any lock held). When it answers that it can do
-        nothing (False), whoever needs memory waits until some comes back by itself.
+    max_bytes
+        Bytes that may be lent or cached. A larger piece is lent if nothing else is.
+    free_memory
+        Called without a lock when the budget is used up, to start the release of memory. If it returns False, because
+        it cannot, the caller waits for the next release.
     """
 
-    def __init__(self, most_bytes: int, relieve: Callable[[], bool]) -> None:
-        self._most = most_bytes
-        self._relieve = relieve
-        self._lent = 0
-        self._pieces: defaultdict[int, list[NDArray[np.uint8]]] = defaultdict(list)
+    def __init__(self, max_bytes: int, free_memory: Callable[[], bool]) -> None:
+        self._max_bytes = max_bytes
+        self._free_memory = free_memory
+        self._used = 0
+        self._cached: defaultdict[int, list[NDArray[np.uint8]]] = defaultdict(list)  # by size
         self._lock = new_lock()
-        self._changed = Condition()
-        self._returns = 0
+        self._released = Condition()
+        self._releases = 0
 
     def acquire(self, nbytes: int) -> NDArray[np.uint8]:
-        """Return `nbytes` of memory, its content undefined, as soon as there is as much."""
-        return self._when_there_is(nbytes, lambda: self._lend(nbytes))
+        """Return uninitialized memory; blocks while the budget is used up."""
+        return self._when_available(nbytes, lambda: self._lend(nbytes))
 
-    def reserve(self, nbytes: int) -> None:
-        """Count memory of a library as lent, as soon as there is as much."""
-        self._when_there_is(nbytes, lambda: self._count(nbytes))
-
-    def unreserve(self, nbytes: int) -> None:
-        """Count it no longer."""
-        self._returned(nbytes)
-
-    def restore(self, lent: int) -> None:
-        """Count `lent` bytes as lent: an exception has ended a call between two steps."""
+    def try_acquire(self, nbytes: int) -> NDArray[np.uint8] | None:
+        """Return uninitialized memory; None if the budget is used up."""
         with self._lock:
-            self._lent = lent
-        self._returned(0)
-
-    def prepare(self, nbytes: int, pieces: int) -> None:
-        """Have up to `pieces` times `nbytes` ready, so that who takes it need not wait for the kernel."""
-        with self._lock:
-            for _ in range(min(pieces, (self._most - self._lent - self._kept()) // nbytes)):
-                memory = np.empty(nbytes, np.uint8)
-                memory[:: mmap.PAGESIZE] = 0
-                self._pieces[nbytes].append(memory)
-
-    def try_to_take(self, nbytes: int) -> NDArray[np.uint8] | None:
-        """Return `nbytes` of memory, or None when there is not as much."""
-        with self._lock:
-            return self._lend(nbytes) if self._lent + nbytes <= self._most else None
+            return self._lend(nbytes) if self._used + nbytes <= self._max_bytes else None
 
     def release(self, memory: NDArray[np.uint8]) -> None:
-        """Take memory back that was lent; nobody may look at it any more."""
+        """Take back memory, of which the caller keeps no reference."""
         with self._lock:
-            if self._lent + self._kept() <= self._most:
-                self._pieces[memory.nbytes].append(memory)
-        self._returned(memory.nbytes)
+            if self._used + self._cached_bytes() <= self._max_bytes:
+                self._cached[memory.nbytes].append(memory)
+        self.unreserve(memory.nbytes)
+
+    def reserve(self, nbytes: int) -> None:
+        """Count memory of a library as lent; blocks while the budget is used up."""
+        self._when_available(nbytes, lambda: self._count(nbytes))
+
+    def unreserve(self, nbytes: int) -> None:
+        with self._lock:
+            self._used -= nbytes
+            self._releases += 1
+        self._released.notify_all()
+
+    def set_used(self, used: int) -> None:
+        """Correct the number of lent bytes, after an exception interrupted one of these methods."""
+        with self._lock:
+            self._used = used
+        self.unreserve(0)
+
+    def prepare(self, nbytes: int, pieces: int) -> None:
+        """Cache up to `pieces` pieces of `nbytes`, so that `acquire` does not wait for the kernel."""
+        with self._lock:
+            available = self._max_bytes - self._used - self._cached_bytes()
+            for _ in range(min(pieces, available // nbytes)):
+                memory = np.empty(nbytes, np.uint8)
+                memory[:: mmap.PAGESIZE] = 0
+                self._cached[nbytes].append(memory)
 
     def wait_while(self, condition: Callable[[], bool]) -> None:
-        """Return when `condition` has become false; it is looked at whenever memory comes back."""
-        self._changed.wait_for(lambda: not condition())
+        """Wait until `condition` is false; it is checked at each release."""
+        self._released.wait_for(lambda: not condition())
 
     def clear(self) -> None:
-        """Let go of what is kept."""
+        """Drop cached memory."""
         with self._lock:
-            self._pieces.clear()
+            self._cached.clear()
 
-    def _when_there_is(self, nbytes: int, lend: Callable[[], Lent]) -> Lent:
+    def _when_available(self, nbytes: int, lend: Callable[[], T]) -> T:
         while True:
             with self._lock:
-                if not self._lent or self._lent + nbytes <= self._most:
+                if not self._used or self._used + nbytes <= self._max_bytes:
                     return lend()
-                seen = self._returns
-            if not self._relieve():
-                self._await_return(seen)
+                releases = self._releases
+            if not self._free_memory():
+                self._await_release(releases)
 
-    def _await_return(self, seen: int) -> None:
-        self._changed.wait_for(lambda: self._returns != seen)
+    def _await_release(self, releases: int) -> None:
+        self._released.wait_for(lambda: self._releases != releases)
 
     def _lend(self, nbytes: int) -> NDArray[np.uint8]:
-        if self._pieces[nbytes]:
-            self._lent += nbytes
-            return self._pieces[nbytes].pop()
+        if self._cached[nbytes]:
+            self._used += nbytes
+            return self._cached[nbytes].pop()
         self._count(nbytes)
         return np.empty(nbytes, np.uint8)
 
     def _count(self, nbytes: int) -> None:
-        self._lent += nbytes
-        kept = self._kept()
-        while kept and self._lent + kept > self._most:
-            size = next(size for size, pieces in self._pieces.items() if pieces)
-            self._pieces[size].pop()
-            kept -= size
+        self._used += nbytes
+        cached = self._cached_bytes()
+        while cached and self._used + cached > self._max_bytes:
+            size = next(size for size, pieces in self._cached.items() if pieces)
+            self._cached[size].pop()
+            cached -= size
 
-    def _kept(self) -> int:
-        return sum(size * len(pieces) for size, pieces in self._pieces.items())
-
-    def _returned(self, nbytes: int) -> None:
-        with self._lock:
-            self._lent -= nbytes
-            self._returns += 1
-        self._changed.notify_all()
+    def _cached_bytes(self) -> int:
+        return sum(size * len(pieces) for size, pieces in self._cached.items())

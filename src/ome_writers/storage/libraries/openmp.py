@@ -1,4 +1,4 @@
-"""How the threads of a library that works with OpenMP wait for their next piece of work."""
+"""The wait policy of OpenMP threads of a library."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["threads_that_sleep"]
+__all__ = ["passive_openmp_threads"]
 
 _POLICY = "OMP_WAIT_POLICY"
 
 
 @contextmanager
-def threads_that_sleep() -> Iterator[None]:
-    """Have the OpenMP threads of a library sleep while they wait, if it is loaded in here.
+def passive_openmp_threads() -> Iterator[None]:
+    """Make OpenMP threads sleep while idle, for a library that is imported within this context.
 
-    Otherwise they try again and again for some milliseconds, on a core that others could use. OpenMP looks at the
-    environment once, when it is loaded; so that is as it was when this ends, and what the user asked for holds.
+    By default they spin for some milliseconds, on cores that other threads could use. OpenMP reads the environment
+    variable once, when it is loaded, so it is removed afterwards. A value that the user has set takes precedence.
 
     Source: https://gcc.gnu.org/onlinedocs/libgomp/OMP_005fWAIT_005fPOLICY.html
     """

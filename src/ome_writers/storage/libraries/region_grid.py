@@ -1,8 +1,8 @@
-"""How an array is cut into regions: the planes that are put together in memory and handed over at once.
+"""The division of an array into regions: the planes that are assembled in memory and given to a library at once.
 
-A region is what one file holds along the index axes (a shard, or a chunk). Where a file holds a single plane, small
-planes are taken several at a time; where a shard is larger than the memory there is, a part of it that consists of
-whole chunks.
+A region is the part of an array that one file contains along the index axes (a shard, or a chunk). If a file contains a
+single plane, several small planes form a region; if a shard exceeds the memory budget, a part of it that consists of
+whole chunks does.
 """
 
 from __future__ import annotations
@@ -16,26 +16,20 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import ArrayPlan
 
-__all__ = [
-    "ENDLESS",
-    "Key",
-    "Origin",
-    "RegionGrid",
-    "Where",
-]
+__all__ = ["UNBOUNDED_EXTENT", "Origin", "RegionGrid", "RegionKey", "Selection"]
 
-ENDLESS = 2**40
-"""Extent that a library is told for an axis without end; what the document says is ours."""
+UNBOUNDED_EXTENT = 2**40
+"""Extent of a growing axis in the array metadata that a library gets; that on disk has the actual extent."""
 
-_BATCH = 2**20  # bytes of small planes handed over at once: enough to make the hand-over cheap
+_MAX_BATCH_BYTES = 2**20  # of small planes per region: enough to make the overhead negligible
 
 Origin = tuple[int, ...]
 """A region's first index along each index axis."""
 
-Key = tuple[int, Origin]
-"""A region: the number of its array, and its origin."""
+RegionKey = tuple[int, Origin]
+"""Array number and origin of a region."""
 
-Where = tuple[slice, ...]
+Selection = tuple[slice, ...]
 """A part of an array, in pixels, y and x included."""
 
 
@@ -46,45 +40,47 @@ class RegionGrid:
     ----------
     plan
         The array.
-    most_bytes
-        The most memory that one region may take; one row of chunks is taken all the same.
+    max_bytes
+        Memory that one region may use. A row of chunks is never divided, even if it is larger.
 
     Attributes
     ----------
     extent
-        How many planes a region spans along each index axis (fewer at the array's end).
+        Planes of a region along each index axis (fewer at the array's end).
     bounds
-        The extent of each index axis, `ENDLESS` for the growing one.
+        Extent of each index axis, `UNBOUNDED_EXTENT` for the growing one.
     shape
-        The whole array's shape in pixels, as the library is told.
-    independent
-        Whether each plane has files of its own, so that planes can be written one by one for good.
-    count, most_bytes
-        The number of regions, and the size of the largest.
-    divides
-        Whether a file holds more than a region, so that a library has to change a part of it.
+        `bounds` with y and x.
+    plane_per_file
+        Whether each file contains a single plane, so that no other plane is rewritten with it.
+    count, region_bytes
+        Number of regions, and size of the largest.
+    divides_files
+        Whether a file contains more than one region, so that storing one rewrites a part of it.
     """
 
-    def __init__(self, plan: ArrayPlan, most_bytes: int) -> None:
+    def __init__(self, plan: ArrayPlan, max_bytes: int) -> None:
         self.plan = plan
-        self.shape = tuple(ENDLESS if i == plan.growing else n for i, n in enumerate(plan.shape))
+        self.shape = tuple(
+            UNBOUNDED_EXTENT if i == plan.growing else n for i, n in enumerate(plan.shape)
+        )
         self.bounds = self.shape[:-2]
         file = (plan.shards or plan.chunks)[:-2]
-        self.independent = math.prod(file) == 1
+        self.plane_per_file = math.prod(file) == 1
         self.extent = (
-            self._batch(min(_BATCH, most_bytes // 2))
-            if self.independent
-            else self._part(file, most_bytes // max(1, plan.frame_bytes))
+            self._batch_extent(min(_MAX_BATCH_BYTES, max_bytes // 2))
+            if self.plane_per_file
+            else self._divide(file, max_bytes // max(1, plan.frame_bytes))
         )
-        self.divides = not self.independent and self.extent != tuple(file)
+        self.divides_files = not self.plane_per_file and self.extent != tuple(file)
         self._counts = [-(-n // e) for n, e in zip(self.bounds, self.extent, strict=True)]
         self.count = math.prod(self._counts)
-        self.most_bytes = self.planes((0,) * len(self.bounds)) * plan.frame_bytes
-        # the growing axis is counted slowest, so that the number of a region never changes
+        self.region_bytes = self.planes((0,) * len(self.bounds)) * plan.frame_bytes
+        # slowest axis first; the growing axis is slowest, so that region numbers never change
         self._order = sorted(range(len(self.bounds)), key=lambda i: i != plan.growing)
 
     def split(self, index: tuple[int, ...]) -> tuple[Origin, int]:
-        """Return the origin of the region that holds a plane, and the plane's slot in it."""
+        """Return the origin of the region that contains a plane, and the plane's slot in it."""
         origin, slot = [], 0
         for i, extent, bound in zip(index, self.extent, self.bounds, strict=True):
             within = i % extent
@@ -93,25 +89,40 @@ class RegionGrid:
             origin.append(first)
         return tuple(origin), slot
 
+    def index(self, origin: Origin, slot: int) -> list[int]:
+        """Return the index of the plane in a slot."""
+        index = []
+        for n, o in zip(reversed(self._extent_at(origin)), reversed(origin), strict=True):
+            slot, within = divmod(slot, n)
+            index.append(o + within)
+        return index[::-1]
+
     def planes(self, origin: Origin) -> int:
-        """Return how many planes a region has."""
-        return math.prod(self._lengths(origin))
+        """Return the number of planes of a region."""
+        return math.prod(self._extent_at(origin))
 
-    def region(self, origin: Origin) -> Where:
-        """Return a region's place in the array."""
-        return self.where(
-            origin, [o + n - 1 for o, n in zip(origin, self._lengths(origin), strict=True)]
-        )
+    def number(self, origin: Origin) -> int:
+        """Return the number of a region, which does not change when the array grows."""
+        number = 0
+        for i in self._order:
+            cell = origin[i] // self.extent[i]
+            number = cell if i == self.plan.growing else number * self._counts[i] + cell
+        return number
 
-    def where(self, first: Sequence[int], last: Sequence[int]) -> Where:
-        """Return the place of the planes from index `first` to `last` (inclusive)."""
+    def region(self, origin: Origin) -> Selection:
+        """Return the selection of a whole region."""
+        extent = self._extent_at(origin)
+        return self.select(origin, [o + n - 1 for o, n in zip(origin, extent, strict=True)])
+
+    def select(self, first: Sequence[int], last: Sequence[int]) -> Selection:
+        """Return the selection of the planes from index `first` to `last` (inclusive)."""
         index = [slice(a, b + 1) for a, b in zip(first, last, strict=True)]
         return (*index, slice(0, self.shape[-2]), slice(0, self.shape[-1]))
 
-    def runs(self, origin: Origin, wanted: Sequence[bool]) -> Iterator[tuple[Where, slice]]:
-        """Yield the place and the slots of each row of planes that are wanted."""
-        lengths = self._lengths(origin)
-        row = lengths[-1] if lengths else 1
+    def runs(self, origin: Origin, wanted: Sequence[bool]) -> Iterator[tuple[Selection, slice]]:
+        """Yield selection and slots of each run of wanted planes within a row of the last index axis."""
+        extent = self._extent_at(origin)
+        row = extent[-1] if extent else 1
         start = 0
         while start < len(wanted):
             if not wanted[start]:
@@ -120,61 +131,43 @@ class RegionGrid:
             stop = start + 1
             while stop < len(wanted) and stop % row and wanted[stop]:
                 stop += 1
-            yield (
-                self.where(self.index(origin, start), self.index(origin, stop - 1)),
-                slice(start, stop),
-            )
+            selection = self.select(self.index(origin, start), self.index(origin, stop - 1))
+            yield selection, slice(start, stop)
             start = stop
 
-    def number(self, origin: Origin) -> int:
-        """Return a number of its own for each region; it does not depend on how far the array grew."""
-        number = 0
-        for i in self._order:
-            at = origin[i] // self.extent[i]
-            number = at if i == self.plan.growing else number * self._counts[i] + at
-        return number
-
-    def files(self, where: Where) -> Iterator[str]:
-        """Yield the keys, below the array, of the chunk or shard files that hold a part of it."""
+    def files(self, selection: Selection) -> Iterator[str]:
+        """Yield the keys, below the array, of the chunk or shard files that contain a part of a selection."""
         file = self.plan.shards or self.plan.chunks
         cells = [
-            range(part.start // n, -(-part.stop // n)) for part, n in zip(where, file, strict=True)
+            range(part.start // n, -(-part.stop // n))
+            for part, n in zip(selection, file, strict=True)
         ]
         for cell in itertools.product(*cells):
             yield "/".join(("c", *map(str, cell)))
 
-    def _lengths(self, origin: Origin) -> list[int]:
-        """Return how many planes a region has along each index axis."""
+    def _extent_at(self, origin: Origin) -> list[int]:
         return [min(e, b - o) for e, b, o in zip(self.extent, self.bounds, origin, strict=True)]
 
-    def index(self, origin: Origin, slot: int) -> list[int]:
-        """Return the index of the plane in a slot."""
-        index = []
-        for n, o in zip(reversed(self._lengths(origin)), reversed(origin), strict=True):
-            slot, at = divmod(slot, n)
-            index.append(o + at)
-        return index[::-1]
-
-    def _batch(self, most_bytes: int) -> tuple[int, ...]:
-        """Return how many planes of their own go together, along the fastest axes."""
-        room = max(1, most_bytes // max(1, self.plan.frame_bytes))
+    def _batch_extent(self, max_bytes: int) -> tuple[int, ...]:
+        """Return the extent of a batch of single-plane files, along the fastest axes."""
+        planes = max(1, max_bytes // max(1, self.plan.frame_bytes))
         extent = [1] * len(self.bounds)
         for i in reversed(range(len(extent))):
-            extent[i] = min(room, self.bounds[i])
-            room //= extent[i]
+            extent[i] = min(planes, self.bounds[i])
+            planes //= extent[i]
             if extent[i] < self.bounds[i]:
                 break
         return tuple(extent)
 
-    def _part(self, file: Sequence[int], room: int) -> tuple[int, ...]:
-        """Return `file`, or as much of it in whole chunks as has room, cut along the slow axes first."""
+    def _divide(self, file: Sequence[int], max_planes: int) -> tuple[int, ...]:
+        """Return the extent of a file, divided along the slow axes first to whole chunks of `max_planes` planes."""
         extent = list(file)
         for i, chunk in enumerate(self.plan.chunks[:-2]):
             others = math.prod(extent) // extent[i]
-            most = max(1, room // (others * chunk)) * chunk
-            if most < extent[i]:
-                # equal steps, so that a region never lies in two files
-                steps = extent[i] // chunk
-                fitting = (d for d in range(1, steps + 1) if steps % d == 0 and d * chunk <= most)
-                extent[i] = chunk * max(fitting)
+            max_extent = max(1, max_planes // (others * chunk)) * chunk
+            if max_extent < extent[i]:
+                # equal parts, so that a region is never in two files
+                chunks = extent[i] // chunk
+                divisors = (d for d in range(1, chunks + 1) if chunks % d == 0)
+                extent[i] = chunk * max(d for d in divisors if d * chunk <= max_extent)
         return tuple(extent)

@@ -1,8 +1,7 @@
-"""Planes become whole chunks and shards in memory of ours.
+"""Assembly of planes into whole chunks and shards, in our own memory.
 
-A library that is given a shard plane by plane reads, changes and rewrites it each time. Here a region is put together
-and handed over once. One that is not whole is written as it is at each flush that finds something new in it, and when
-memory is short: then the region that was touched longest ago goes, to be read back when another of its planes comes.
+A region is given to the library when it is complete. An incomplete one is stored at each flush that finds new planes in
+it, and evicted when memory is short: the least recently used region first, to be loaded again for its next plane.
 """
 
 from __future__ import annotations
@@ -14,19 +13,17 @@ from typing import TYPE_CHECKING
 from ome_writers.locks import new_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy as np
     from numpy.typing import NDArray
 
     from ome_writers.routing import ArrayPlan
     from ome_writers.storage.libraries.library import Library
-    from ome_writers.storage.libraries.region_grid import Key
+    from ome_writers.storage.libraries.region_grid import RegionKey
 
 __all__ = ["Regions"]
 
-EMPTY, TAKEN, STORED = 0, 1, 2
-"""What a slot holds: nothing, a plane that is only in memory, a plane that is also on disk."""
+EMPTY, DIRTY, STORED = 0, 1, 2
+"""State of a slot: no plane, a plane in memory only, a plane in memory and on disk."""
 
 
 class _Region:
@@ -35,43 +32,30 @@ class _Region:
     Attributes
     ----------
     memory, data
-        Its memory, and the same as planes: (planes, y, x).
+        Its memory, as bytes and as (planes, y, x).
     slots
-        For each plane `EMPTY`, `TAKEN` or `STORED`.
+        `EMPTY`, `DIRTY` or `STORED` for each plane.
     frames
         Numbers of the frames that are not on disk.
-    ended
+    closed
         Whether it was stored for the last time.
-    storing, filling
-        Held while the region is read by a library, and while a plane is put into it.
+    store_lock, fill_lock
+        Held while the library reads the region, and while a plane is copied into it.
     """
 
     def __init__(self, memory: NDArray[np.uint8], planes: int, plan: ArrayPlan) -> None:
         self.memory = memory
         self.data: NDArray[np.generic] = memory.view(plan.dtype).reshape(planes, *plan.frame_shape)
         self.slots = bytearray(planes)
-        self.ended = False
+        self.closed = False
         self.frames: list[int] = []
-        self.storing = new_lock()
-        self.filling = new_lock()
+        self.store_lock = new_lock()
+        self.fill_lock = new_lock()
 
-    def note(self, slot: int, number: int) -> None:
-        """Note that frame `number` is in a slot."""
-        self.slots[slot] = TAKEN
-        self.frames.append(number)
-
-    @property
-    def whole(self) -> bool:
-        """Whether no slot is empty."""
-        return EMPTY not in self.slots
-
-    def resume(self, slots: bytearray | None) -> None:
-        """Go on where an earlier region of the same place ended; None: it was whole."""
-        self.slots = bytearray([STORED]) * len(self.slots) if slots is None else slots
-
-    def empty(self) -> Iterator[int]:
-        """Yield the empty slots."""
-        return (slot for slot, held in enumerate(self.slots) if not held)
+    def zero_empty_slots(self) -> None:
+        for slot, state in enumerate(self.slots):
+            if state == EMPTY:
+                self.data[slot] = 0
 
 
 class Regions:
@@ -79,171 +63,169 @@ class Regions:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._open: OrderedDict[Key, _Region] = OrderedDict()  # touched longest ago first
-        self._live: dict[Key, _Region] = {}  # open, or on their way to disk
-        self._aside: dict[Key, bytearray] = {}  # slots of regions that went before they were whole
+        self._open: OrderedDict[RegionKey, _Region] = OrderedDict()  # least recently used first
+        self._in_memory: dict[RegionKey, _Region] = {}  # open, or being stored for the last time
+        self._evicted_slots: dict[RegionKey, bytearray] = {}  # of incomplete regions
         self._lock = new_lock()
 
     @property
-    def leaving(self) -> bool:
-        """Whether memory is on its way back."""
-        return len(self._live) > len(self._open)
+    def storing(self) -> bool:
+        """Whether a region is being stored, after which it releases its memory."""
+        return len(self._in_memory) > len(self._open)
 
     def write(
         self, number: int, array: int, index: tuple[int, ...], frame: NDArray[np.generic]
     ) -> None:
-        """Take one plane; have its region stored when that made it whole."""
+        """Copy one plane; submit its region if that completes it."""
         origin, slot = self._library.grids[array].split(index)
         key = (array, origin)
         region = self._open.get(key) or self._begin(key)
         if region.slots[slot]:
-            with region.storing:  # a flush may be writing what the place holds now
+            with region.store_lock:  # a flush may be storing the plane that is replaced
                 self._fill(key, region, slot, number, frame)
         else:
             self._fill(key, region, slot, number, frame)
 
-    def read(self, key: Key, slot: int) -> NDArray[np.generic] | None:
-        """Return a plane that is in memory; None: what there is of it is on disk."""
-        region = self._live.get(key)
+    def read(self, key: RegionKey, slot: int) -> NDArray[np.generic] | None:
+        """Return a plane from memory; None if it can only be on disk."""
+        region = self._in_memory.get(key)
         if region is not None and region.slots[slot]:
             plane: NDArray[np.generic] = region.data[slot].copy()
-            if self._live.get(key) is region:  # else its memory may be another region's by now
+            if self._in_memory.get(key) is region:  # otherwise its memory may have been reused
                 return plane
         return None
 
-    def submit(self) -> None:
-        """Have all that is new stored; regions that are not whole go on taking planes."""
+    def flush(self) -> None:
+        """Submit all new planes; incomplete regions stay open."""
         with self._lock:
             for key, region in self._open.items():
                 if region.frames:
                     slots, frames = bytes(region.slots), tuple(region.frames)
-                    store = partial(self._store_part, key, region, slots, len(frames))
+                    store = partial(self._store_open, key, region, slots, len(frames))
                     self._library.background.submit(store, frames, serial_key=key)
 
-    def let_go(self) -> bool:
-        """Put the region aside that was touched longest ago; False: none is open."""
+    def evict_oldest(self) -> bool:
+        """Submit the least recently used region; return False if none is open."""
         with self._lock:
             key = next(iter(self._open), None)
             if key is None:
                 return False
-            if not self._library.grids[key[0]].independent:
-                self._aside[key] = self._open[key].slots
-            self._hand_over(key)
+            if not self._library.grids[key[0]].plane_per_file:
+                self._evicted_slots[key] = self._open[key].slots
+            self._close(key)
             return True
 
     def recover(self) -> None:
-        """Store what an exception in `_hand_over` has left between two steps."""
+        """Submit regions that an exception left between `_open` and the background queue."""
         with self._lock:
-            for key, region in list(self._live.items()):
+            for key, region in list(self._in_memory.items()):
                 if self._open.get(key) is not region:
                     self._submit_last(key, region)
 
     @property
-    def lent_bytes(self) -> int:
-        """Bytes of the budget that regions have."""
-        return sum(region.memory.nbytes for region in list(self._live.values()))
+    def used_bytes(self) -> int:
+        """Bytes of the memory budget that regions use."""
+        return sum(region.memory.nbytes for region in list(self._in_memory.values()))
 
-    def _begin(self, key: Key) -> _Region:
-        """Return an empty region, or one that was on disk before, waiting for memory if need be."""
+    def _begin(self, key: RegionKey) -> _Region:
+        """Open a region, with its planes on disk if there are any; blocks while memory is short."""
         array, origin = key
         library = self._library
         grid, budget = library.grids[array], library.budget
-        budget.wait_while(lambda: key in self._live)  # it is on its way to disk
+        budget.wait_while(lambda: key in self._in_memory)  # until the evicted region is stored
         planes = grid.planes(origin)
         memory = budget.acquire(planes * grid.plan.frame_bytes)
         region = _Region(memory, planes, grid.plan)
-        if not grid.independent and key in library.stored:
+        if not grid.plane_per_file and key in library.written:
             try:
                 stored = library.arrays[array].load(grid.region(origin))
             except BaseException:
                 budget.release(memory)
                 raise
             region.data[...] = stored.reshape(region.data.shape)
-            region.resume(self._aside.pop(key, None))
+            evicted_slots = self._evicted_slots.pop(key, None)  # None: it was complete
+            region.slots = evicted_slots or bytearray([STORED]) * planes
         with self._lock:
-            self._live[key] = region  # first: what is live and not open, `recover` stores
+            self._in_memory[key] = region  # first: `recover` submits what is not in `_open`
             self._open[key] = region
         return region
 
     def _fill(
-        self, key: Key, region: _Region, slot: int, number: int, frame: NDArray[np.generic]
+        self, key: RegionKey, region: _Region, slot: int, number: int, frame: NDArray[np.generic]
     ) -> None:
-        """Put a plane into its slot; hand the region over when that made it whole."""
-        with region.filling:
+        with region.fill_lock:
             region.data[slot] = frame
             with self._lock:
-                region.note(slot, number)
-                if region.whole:
-                    self._hand_over(key)
+                region.slots[slot] = DIRTY
+                region.frames.append(number)
+                if EMPTY not in region.slots:
+                    self._close(key)
                 elif len(self._open) > 1:
                     self._open.move_to_end(key)
 
-    def _hand_over(self, key: Key) -> None:
-        """Have a region stored for the last time; it takes no more planes."""
+    def _close(self, key: RegionKey) -> None:
         self._submit_last(key, self._open.pop(key))
 
-    def _submit_last(self, key: Key, region: _Region) -> None:
+    def _submit_last(self, key: RegionKey, region: _Region) -> None:
         store = partial(self._store_last, key, region)
         self._library.background.submit(store, region.frames, serial_key=key)
 
-    def _store_last(self, key: Key, region: _Region) -> None:
-        """Store a region and give its memory back (in the background)."""
-        if region.ended:
-            return  # it was handed over twice, see `recover`
-        region.ended = True
+    def _store_last(self, key: RegionKey, region: _Region) -> None:
+        """Store a closed region and release its memory, in a background thread."""
+        if region.closed:
+            return  # `recover` submitted it again
+        region.closed = True
         try:
             if region.frames:
-                for slot in region.empty():
-                    region.data[slot] = 0
+                region.zero_empty_slots()
                 self._store(key, region, region.data, region.slots, len(region.frames))
         finally:
-            self._live.pop(key, None)
+            self._in_memory.pop(key, None)
             self._library.budget.release(region.memory)
 
-    def _store_part(self, key: Key, region: _Region, slots: bytes, count: int) -> None:
-        """Store the planes that `slots` tells of, while others are filled (in the background)."""
+    def _store_open(self, key: RegionKey, region: _Region, slots: bytes, count: int) -> None:
+        """Store the planes in `slots` while others are being filled, in a background thread."""
         budget = self._library.budget
-        with region.storing:
-            if self._library.grids[key[0]].independent:
+        with region.store_lock:
+            if self._library.grids[key[0]].plane_per_file:
                 self._store(key, region, region.data, slots, count)
                 return
-            memory = budget.try_to_take(region.memory.nbytes)
-            if memory is None:  # then `write` waits, should it come to this region
-                with region.filling:
-                    for slot in region.empty():
-                        region.data[slot] = 0
+            memory = budget.try_acquire(region.memory.nbytes)
+            if memory is None:  # no memory for a copy: block writes to this region instead
+                with region.fill_lock:
+                    region.zero_empty_slots()
                     self._store(key, region, region.data, slots, count)
                 return
             try:
                 data = memory.view(region.data.dtype).reshape(region.data.shape)
-                for slot, held in enumerate(slots):
-                    data[slot] = region.data[slot] if held else 0
+                for slot, state in enumerate(slots):
+                    data[slot] = region.data[slot] if state else 0
                 self._store(key, region, data, slots, count)
             finally:
                 budget.release(memory)
 
     def _store(
         self,
-        key: Key,
+        key: RegionKey,
         region: _Region,
         data: NDArray[np.generic],
         slots: bytes | bytearray,
         count: int,
     ) -> None:
-        """Give the library what it has not got yet: planes with files of their own, else the whole region."""
+        """Store the dirty planes, or the whole region if they share files; `count` frames are new."""
         array, origin = key
         library = self._library
         grid = library.grids[array]
         parts = [(grid.region(origin), slice(None))]
-        if grid.independent and slots.count(TAKEN) < len(slots):
-            parts = list(grid.runs(origin, [held == TAKEN for held in slots]))
-        for where, planes in parts:
-            part = data[planes].reshape([s.stop - s.start for s in where])
-            with library.gate(key):
-                library.arrays[array].store(where, part)
-            library.stored.note_part(array, where, part.nbytes)
-        for slot, held in enumerate(slots):
-            if held == TAKEN:
+        if grid.plane_per_file and slots.count(DIRTY) < len(slots):
+            parts = list(grid.runs(origin, [state == DIRTY for state in slots]))
+        for selection, planes in parts:
+            part = data[planes].reshape([s.stop - s.start for s in selection])
+            with library.file_lock(key):
+                library.arrays[array].store(selection, part)
+            library.written.add_bytes(array, selection, part.nbytes)
+        for slot, state in enumerate(slots):
+            if state == DIRTY:
                 region.slots[slot] = STORED
         del region.frames[:count]
-        library.stored.note_region(key, count)
+        library.written.add_region(key, count)

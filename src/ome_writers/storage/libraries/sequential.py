@@ -1,10 +1,10 @@
-"""An array of a library that takes planes in one order only: its planes so far, and what they complete."""
+"""An array of a library that accepts planes in one order only: the planes that it has, and what they complete."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from array import array as number_array
-from dataclasses import replace as changed
 from typing import TYPE_CHECKING
 
 from ome_writers.storage.zarr.shard_reader import ShardReader
@@ -18,41 +18,50 @@ __all__ = ["SequentialArray"]
 
 
 class SequentialArray:
-    """One array: its plan as the library writes it, and what was taken for it."""
+    """One array. A plane's *ordinal* is its number in the order of the array's planes.
+
+    Attributes
+    ----------
+    plan
+        Its plan with the shards that the library writes: of one chunk if none were requested.
+    frames
+        Frame number of each plane so far, -1 for skipped planes.
+    row_planes
+        Planes that the library writes at once: a shard along the first axis of the order, all along the others.
+    max_unwritten
+        Most planes of an incomplete row.
+    """
 
     def __init__(self, root: Path, target: ArrayTarget) -> None:
-        assert target.order is not None, "the registry refuses what does not come in nested loops"
+        assert target.order is not None, "the registry refuses other orders than nested loops"
         self.key = target.key
         shards = target.plan.shards or target.plan.chunks
-        self.plan = changed(target.plan, shards=shards)
+        self.plan = dataclasses.replace(target.plan, shards=shards)
         self.order = target.order
         self.reader = ShardReader(root / target.key, self.plan)
-        self.numbers = number_array("q")  # of the frames, in the order of arrival; -1: skipped
-        # what the library brings to disk at once: one shard along the first axis, and all along the others
+        self.frames = number_array("q")
         extents = [shards[axis] for axis in self.order[:1]]
         extents += [self.plan.shape[axis] for axis in self.order[1:]]
         self.row_planes = math.prod(extents)
-        self.most_kept = self.row_planes - 1  # the plane that finishes a row is not
+        self.max_unwritten = self.row_planes - 1
         if self.plan.growing is None:
-            self.most_kept = min(self.most_kept, math.prod(self.plan.shape[:-2]))
+            self.max_unwritten = min(self.max_unwritten, math.prod(self.plan.shape[:-2]))
 
-    def place(self, index: tuple[int, ...]) -> int:
-        """Return which plane of the array this is, in the order of arrival."""
-        place = 0
+    def ordinal(self, index: tuple[int, ...]) -> int:
+        ordinal = 0
         for axis in self.order:
-            place = place * self.plan.shape[axis] + index[axis]
-        return place
+            ordinal = ordinal * self.plan.shape[axis] + index[axis]
+        return ordinal
 
-    def is_finished(self, index: tuple[int, ...]) -> bool:
-        """Whether all planes have come that are brought to disk together with this one."""
-        return len(self.numbers) >= (self.place(index) // self.row_planes + 1) * self.row_planes
-
-    def index(self, place: int) -> tuple[int, ...]:
-        """Return the index of a plane in the order of arrival."""
+    def index(self, ordinal: int) -> tuple[int, ...]:
         index = [0] * len(self.order)
         for axis in reversed(self.order):
             if axis == self.plan.growing:
-                index[axis] = place
+                index[axis] = ordinal
             else:
-                place, index[axis] = divmod(place, self.plan.shape[axis])
+                ordinal, index[axis] = divmod(ordinal, self.plan.shape[axis])
         return tuple(index)
+
+    def is_row_complete(self, index: tuple[int, ...]) -> bool:
+        """Whether the library has all planes that it writes together with this one."""
+        return len(self.frames) >= (self.ordinal(index) // self.row_planes + 1) * self.row_planes

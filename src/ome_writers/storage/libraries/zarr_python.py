@@ -1,4 +1,4 @@
-"""The engines on zarr-python, with its own codecs or with those of zarrs: the only module that imports them."""
+"""The engines on zarr-python, with its codecs or those of zarrs. No other module imports these libraries."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.storage.contract import ArrayTarget, Options
-    from ome_writers.storage.libraries.region_grid import RegionGrid, Where
+    from ome_writers.storage.libraries.region_grid import RegionGrid, Selection
 
     Pipeline = Callable[[ArrayV3Metadata, LocalStore], Any]
 
 __all__ = ["open_engine", "open_zarrs_engine"]
 
 STAGE = ".stage.tmp"
-"""Folder beside an array's chunks where the library writes its files until they are whole; `repair` knows the name."""
+"""Directory beside an array's chunks in which the library writes files until they are complete. `repair` uses the name
+too."""
 
 
 def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> LibraryEngine:
@@ -44,7 +45,7 @@ def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) ->
 def open_zarrs_engine(
     root: Path, targets: Sequence[ArrayTarget], options: Options
 ) -> LibraryEngine:
-    """Do as `open_engine`, with the codecs of zarrs."""
+    """Like `open_engine`, with the codecs of zarrs."""
     from zarrs import ZarrsCodecPipeline
 
     return _open(root, targets, options, ZarrsCodecPipeline.from_array_metadata_and_store)
@@ -55,8 +56,8 @@ def _open(
 ) -> LibraryEngine:
     loops = EventLoops()
 
-    def open_array(folder: Path, document: dict[str, Any], grid: RegionGrid) -> _Array:
-        metadata = ArrayV3Metadata.from_dict(document)
+    def open_array(folder: Path, array_metadata: dict[str, Any], grid: RegionGrid) -> _Array:
+        metadata = ArrayV3Metadata.from_dict(array_metadata)
         library = partial(_library_array, metadata=metadata, pipeline=pipeline, loops=loops)
         return _Array(folder, grid, library, durable=options.durable)
 
@@ -66,11 +67,11 @@ def _open(
 def _library_array(
     folder: Path, metadata: ArrayV3Metadata, pipeline: Pipeline, loops: EventLoops
 ) -> InlineArray:
-    # open: the first calls come from several threads, and the library lets only one of them open a store
+    # open it now: several threads make the first calls, but only one may open a store
     store = loops.run(LocalStore.open(folder))
     array: Any = zarr.AsyncArray(metadata=metadata, store_path=StorePath(store))
-    # zarr takes the class of an array's pipeline from a configuration that the whole process shares, and that other
-    # streams, or the user, may want otherwise: it is put in its place here instead
+    # zarr-python selects the codec pipeline by a process-wide setting, which other streams or the user may need to be
+    # different, so set the pipeline of this array only
     object.__setattr__(array, "codec_pipeline", pipeline(metadata, store))
     return InlineArray(array, loops)
 
@@ -78,8 +79,8 @@ def _library_array(
 class _Array:
     """One array; see `library.LibraryArray`.
 
-    zarrs writes over a file that exists: whoever reads it then, or finds it after a crash, has neither the old nor the
-    new one. So the libraries write below a folder of their own, from where whole files are moved to their places.
+    zarrs overwrites existing files in place, so that a concurrent reader, or a crash, finds neither the old nor the new
+    contents. So the libraries write to a staging directory, and complete files are renamed into the array.
     """
 
     begin = None
@@ -99,42 +100,40 @@ class _Array:
         self._staged = open_array(self._stage)
         self._array = open_array(folder)
 
-    def store(self, where: Where, data: NDArray[np.generic]) -> None:
-        """Write `data`."""
-        files = list(self._grid.files(where))
-        if self._grid.divides:
+    def store(self, selection: Selection, data: NDArray[np.generic]) -> None:
+        files = list(self._grid.files(selection))
+        if self._grid.divides_files:
             for file in files:
                 self._stage_copy(file)
-        self._staged[where] = data
+        self._staged[selection] = data
         for file in files:
             self._publish(file)
 
-    def load(self, where: Where) -> NDArray[np.generic]:
-        """Read a part back."""
-        return np.asarray(self._array[where])
+    def load(self, selection: Selection) -> NDArray[np.generic]:
+        return np.asarray(self._array[selection])
 
     def close(self) -> None:
-        """Remove the folder of files that were not whole."""
+        """Remove the staging directory; `load` still works."""
         self._array.close()
         shutil.rmtree(self._stage, ignore_errors=True)
 
     def _stage_copy(self, file: str) -> None:
-        """Copy a file that will be changed in part to where it will be changed."""
+        """Copy a file that will be partly overwritten to the staging directory."""
         with suppress(FileNotFoundError):
             (self._stage / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self._folder / file, self._stage / file)
 
     def _publish(self, file: str) -> None:
-        """Move a file to its place; what holds only zeros has none."""
-        place = self._folder / file
+        """Move a file from the staging directory; a chunk of zeros does not have a file."""
+        target = self._folder / file
         if self._durable:
             with suppress(FileNotFoundError):
                 sync_file(self._stage / file)
         try:
-            rename(self._stage / file, place)
+            rename(self._stage / file, target)
         except FileNotFoundError:
             if (self._stage / file).exists():
-                place.parent.mkdir(parents=True, exist_ok=True)
-                rename(self._stage / file, place)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                rename(self._stage / file, target)
             else:
-                place.unlink(missing_ok=True)
+                target.unlink(missing_ok=True)

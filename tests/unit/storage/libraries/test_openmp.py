@@ -1,4 +1,4 @@
-"""OpenMP's threads sleep while they wait, unless the user wants otherwise."""
+"""OpenMP threads are passive while idle, unless the user sets another policy."""
 
 from __future__ import annotations
 
@@ -6,30 +6,27 @@ import os
 
 import pytest
 
-from ome_writers.storage.libraries.openmp import threads_that_sleep
+from ome_writers.storage.libraries.openmp import passive_openmp_threads
 
 POLICY = "OMP_WAIT_POLICY"
 
 
-def test_a_library_that_is_loaded_finds_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is loaded inside finds `passive` in the environment, which is as it was afterwards."""
+def test_policy_is_passive_during_import_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(POLICY, raising=False)
-    with threads_that_sleep():
+    with passive_openmp_threads():
         assert os.environ[POLICY] == "passive"
     assert POLICY not in os.environ
 
 
-def test_a_load_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment is as it was, too, when there is no such library."""
+def test_policy_is_removed_after_failed_import(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(POLICY, raising=False)
-    with pytest.raises(ImportError), threads_that_sleep():
+    with pytest.raises(ImportError), passive_openmp_threads():
         raise ImportError("no such library")
     assert POLICY not in os.environ
 
 
-def test_what_the_user_asked_for_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A policy that was set stays."""
+def test_policy_of_user_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(POLICY, "active")
-    with threads_that_sleep():
+    with passive_openmp_threads():
         assert os.environ[POLICY] == "active"
     assert os.environ[POLICY] == "active"

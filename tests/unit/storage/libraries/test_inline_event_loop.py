@@ -1,4 +1,4 @@
-"""Calls of zarr-python that need no thread but the caller's."""
+"""The zarr-python engines run coroutines in the calling thread, even if it has a running event loop."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ ENGINE_NAMES = [
 
 @pytest.mark.parametrize("compression", ["none", "blosc-zstd"])
 @pytest.mark.parametrize("engine", ENGINE_NAMES)
-def test_a_view_reads_where_an_event_loop_runs(
+def test_view_reads_inside_running_event_loop(
     tmp_path: Path, engine: str, compression: str
 ) -> None:
-    """In a notebook, whose thread has a running event loop, frames on disk are read during and after the run."""
+    """As in a notebook, during the acquisition and after it."""
     settings = acquisition(
         "single", tmp_path / "a.ome.zarr", format=engine, compression=compression
     )
@@ -40,8 +40,7 @@ def test_a_view_reads_where_an_event_loop_runs(
 
 
 @pytest.mark.parametrize("engine", ENGINE_NAMES)
-def test_writing_starts_no_thread_of_the_library(tmp_path: Path, engine: str) -> None:
-    """Frames are written and read by this library's threads and the caller's: none of zarr-python's is started."""
+def test_only_threads_of_ome_writers_are_started(tmp_path: Path, engine: str) -> None:
     before = set(threading.enumerate())
     settings = acquisition("single", tmp_path / "a.ome.zarr", format=engine)
     with create_stream(settings) as stream:
