@@ -58,9 +58,9 @@ class _ZarrRepair:
         surveys, shapes = [], []
         for image, key in zip(self._plan.images, self._layout.arrays, strict=True):
             array = ArraySurvey(files.path_below(self._root, key), image.array)
-            yield from array.recover(dry_run=self._dry_run, cut=self._writing)
+            yield from array.recover(dry_run=self._dry_run, truncate=self._writing)
             growing = image.array.growing is not None
-            survey = array.survey(_axis(image), _channel(image), whole=growing)
+            survey = array.survey(_axis(image), _channel(image), complete=growing)
             surveys.append(survey)
             metadata = read_json_object(self._root / key / "zarr.json")
             shapes.append(tuple(metadata.get("shape", image.array.shape)))

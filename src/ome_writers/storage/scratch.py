@@ -110,7 +110,6 @@ class ScratchEngine:
             sync_tree(self._root)
 
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
-        """Return one plane."""
         plan = self._targets[array].plan
         shape = plan.frame_shape if plan.samples == 1 else (*plan.frame_shape, plan.samples)
         with self._reorder_lock:
@@ -146,7 +145,6 @@ class ScratchEngine:
             self.failures.append(WriteFailure(error))
 
     def stats(self) -> EngineStats:
-        """Return the progress so far."""
         return EngineStats(self._frames, self._bytes, 0)
 
     def __del__(self) -> None:
@@ -154,7 +152,6 @@ class ScratchEngine:
             self._handles.close()
 
     def _plane(self, array: int, index: Sequence[int]) -> int:
-        """Return the number of a plane."""
         return sum(map(mul, index, self._strides[array]))
 
     def _read_file(self, array: int, index: Sequence[int]) -> bytes:

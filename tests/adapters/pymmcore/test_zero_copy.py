@@ -209,7 +209,7 @@ def test_an_unfilled_loan_goes_back(lending_core: LendingCore, tmp_path: Path) -
             queue.finalize_slot({"ImageNumber": "0"})
         assert queue.committed == 1
         assert stream.stats().frames_accepted == 1
-        assert not stream._intake.engine._assembly._loans
+        assert not stream._intake.engine._assembly._lent
         assert np.unique(np.asarray(stream.view()[0])).tolist() == [7]
 
 

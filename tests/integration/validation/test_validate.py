@@ -120,7 +120,7 @@ def test_truncated_chunk_and_chunk_outside_of_array(tmp_path: Path) -> None:
     chunk.write_bytes(chunk.read_bytes()[:-1])
     text = findings(validate(path), "pixels")
     assert "chunk 1/0/0/0 cannot be decoded" in text
-    assert "chunk 9/0/0/0 lies outside of the array" in text
+    assert "chunk 9/0/0/0 is outside the array" in text
 
 
 def test_inconsistent_metadata(tmp_path: Path) -> None:

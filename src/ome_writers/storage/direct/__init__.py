@@ -1,8 +1,8 @@
-"""Zarr v3 at the speed of the disk. This room never reads a frame's pixels but to copy, encode or write them.
+"""The direct engine: writes Zarr v3 at the speed of the disk.
 
-A frame's way: `engine` takes it, `assembly` has it copied into a `block` of neighbours, and when that is full hands it
-to a background thread, which has `arrays` encode the chunks and put them into files (`storage.zarr`). A small frame
-goes `straight` to its file.
+`engine` receives a frame, `assembly` copies it into a `block` of adjacent planes and submits the full block to a
+background thread, and `arrays` encodes the chunks and writes them to files (`storage.zarr`). Small frames bypass the
+blocks: `write_through` writes them to their file immediately.
 """
 
 from __future__ import annotations

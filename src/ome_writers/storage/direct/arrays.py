@@ -1,4 +1,4 @@
-"""One array on disk: blocks of chunks in, planes out."""
+"""One array on disk: write blocks of chunks, read columns."""
 
 from __future__ import annotations
 
@@ -29,30 +29,28 @@ if TYPE_CHECKING:
 
 __all__ = ["StoredArray"]
 
-# Bytes of a frame. Larger ones gain from a second core; several that are smaller gain from sharing one write, where
-# they go into one file.
-_SMALL = 2**18
-_TINY = 2**12
-# shards of one array that wait for chunks; older ones are tidied, and taken up again
-_MOST_SHARDS = 1024
+# Larger frames benefit from a second core; smaller ones in the same shard benefit from a shared write.
+_MAX_WRITE_THROUGH_BYTES = 2**18
+_MIN_WRITE_THROUGH_BYTES = 2**12
+_MAX_OPEN_SHARDS = 1024  # of one array; others are finished, and reopened when necessary
 
 
-class _Seat(NamedTuple):
-    """A shard that frames come into one by one, and its file, open for as long as they do."""
+class _CurrentShard(NamedTuple):
+    """The shard that write-through writes to, and its open file."""
 
     outer: Cell
     shard: Shard
-    lease: ExitStack
+    file: ExitStack
     fd: int
 
 
 class StoredArray:
-    """The chunks of one array, as files or in shards. Its methods are safe to call from any thread.
+    """The chunks of one array, as files or in shards; thread-safe.
 
     Parameters
     ----------
     folder
-        The array's node in the hierarchy; chunks lie in ``c`` below it.
+        The array's node in the hierarchy; chunks are in ``c`` below it.
     plan
         The array.
     disk
@@ -61,13 +59,13 @@ class StoredArray:
     Attributes
     ----------
     identity
-        Whether chunks are stored as they are.
-    passes
-        Whether a frame is one chunk, which it fills, so that it can be stored by itself.
-    quick
-        Whether that takes less time than to copy a frame and hand it over.
-    serial
-        Whether all that is stored goes into one file after the other, just as it is.
+        Whether chunks are stored uncompressed.
+    can_write_through
+        Whether a frame can be written by itself, because it is a complete chunk.
+    prefers_write_through
+        Whether writing a frame by itself takes less time than copying and submitting it.
+    uncompressed_shards
+        Whether uncompressed chunks are stored in shards, so that concurrent writes go to the same file.
     """
 
     def __init__(self, folder: Path, plan: ArrayPlan, disk: Disk) -> None:
@@ -78,26 +76,33 @@ class StoredArray:
         self._files = ChunkFiles(str(self._folder), disk)
         self._shape = ShardShape(
             self.grid.shard_chunks,
-            self._codec.most(self.grid.chunk_bytes),
+            self._codec.max_encoded_bytes(self.grid.chunk_bytes),
             in_place=self._codec.identity,
         )
         self._shards: dict[Cell, Shard] = {}
         self._lock = new_lock()
         self.identity = self._codec.identity
-        self.serial = self.grid.sharded and self.identity
-        straight = not disk.direct_io and not (self.grid.sharded and disk.durable)
-        self.passes = self.grid.plain and straight
-        least = _TINY if self.serial else 0
-        self.quick = self.passes and self.identity and least <= self.grid.frame_bytes <= _SMALL
-        self._seat: _Seat | None = None
+        self.uncompressed_shards = self.grid.sharded and self.identity
+        self.can_write_through = (
+            self.grid.one_chunk_per_plane
+            and not disk.direct_io
+            and not (self.grid.sharded and disk.durable)
+        )
+        min_bytes = _MIN_WRITE_THROUGH_BYTES if self.uncompressed_shards else 0
+        self.prefers_write_through = (
+            self.can_write_through
+            and self.identity
+            and min_bytes <= self.grid.frame_bytes <= _MAX_WRITE_THROUGH_BYTES
+        )
+        self._current: _CurrentShard | None = None
 
     def serial_key(self, shard: Cell) -> Cell | None:
-        """Return what blocks must share to be stored one after the other: a file, when nothing is encoded."""
-        return shard if self.serial else None
+        """Return the key of blocks that are written sequentially: their shard, if chunks are uncompressed."""
+        return shard if self.uncompressed_shards else None
 
     def store(self, block: Block, slots: frozenset[int] | None = None) -> None:
-        """Encode and write the columns of a block: with these slots, or None when it takes no more frames."""
-        columns = block.columns if slots is None else block.as_of(slots)
+        """Encode and write the columns of a block: with only these slots, or None if the block is sealed."""
+        columns = block.columns if slots is None else block.snapshot(slots)
         if not self.grid.sharded:
             for (cell, _), column in zip(block.entries, columns, strict=False):
                 for tile in range(len(column)):
@@ -107,10 +112,10 @@ class StoredArray:
         for part in self.grid.parts:
             self._store_part(block, columns, part, final=slots is None)
 
-    def put(self, cell: Cell, frame: NDArray[np.generic]) -> int:
-        """Encode and write a contiguous frame that is a chunk (see `passes`); return the bytes it takes.
+    def write_frame(self, cell: Cell, frame: NDArray[np.generic]) -> int:
+        """Encode and write a contiguous frame that is a chunk; return the bytes written.
 
-        Only one thread at a time may call this.
+        Requires `can_write_through`. Only one thread at a time may call this.
         """
         chunk: Piece = frame
         nbytes = self.grid.frame_bytes
@@ -121,28 +126,27 @@ class StoredArray:
             self._files.write((*cell, 0, 0), chunk)
             return nbytes
         outer, plane = self.grid.shard(cell)
-        seat = self._seat
-        if seat is None or seat.outer != outer:
-            self.rise()
-            seat = self._seat = self._sit(outer)
-        seat.shard.put(seat.fd, plane * self.grid.plane_chunks, chunk, nbytes)
+        current = self._current
+        if current is None or current.outer != outer:
+            self.release_current_shard()
+            current = self._current = self._acquire_current_shard(outer)
+        current.shard.write_chunk(current.fd, plane * self.grid.plane_chunks, chunk, nbytes)
         return nbytes
 
-    def rise(self) -> None:
-        """Leave the shard that `put` has written to."""
-        if self._seat is not None:
-            seat, self._seat = self._seat, None
-            seat.lease.close()
-            self._release((*seat.outer, *self.grid.parts[0].yx), seat.shard)
+    def release_current_shard(self) -> None:
+        """Close the shard that `write_frame` has written to."""
+        if self._current is not None:
+            current, self._current = self._current, None
+            current.file.close()
+            self._release((*current.outer, *self.grid.parts[0].yx), current.shard)
 
-    def _sit(self, outer: Cell) -> _Seat:
-        """Keep a shard and its file at hand, for the frames to come."""
+    def _acquire_current_shard(self, outer: Cell) -> _CurrentShard:
         shard = self._acquire((*outer, *self.grid.parts[0].yx), self.grid.parts[0])
-        lease = ExitStack()
-        return _Seat(outer, shard, lease, lease.enter_context(self._disk.use(shard.path)))
+        file = ExitStack()
+        return _CurrentShard(outer, shard, file, file.enter_context(self._disk.use(shard.path)))
 
     def load(self, cell: Cell) -> NDArray[np.generic] | None:
-        """Return the column of `cell` from disk; None when nothing of it was written."""
+        """Return the column of `cell` from disk; None if nothing of it was written."""
         column: NDArray[np.generic] | None = None
         for tile, stored in self._stored_tiles(cell):
             if stored is not None:
@@ -155,23 +159,23 @@ class StoredArray:
         return column
 
     def flush(self) -> None:
-        """Make readers see all chunks that were stored in shards."""
+        """Publish all chunks in shards to readers."""
         with self._lock:
             shards = list(self._shards.items())
         for key, shard in shards:
             shard.flush()
-            if shard.whole and shard.settled:
-                self._finish(key, shard, wait=True)
+            if shard.full and shard.grace_period_over:
+                self._finish(key, shard, only_if_unused=True)
 
-    def finish(self, patience: float) -> None:
-        """Tidy every shard that is not complete. Nobody may be in `put`.
+    def finish(self, deadline: float) -> None:
+        """Finish every shard that is not complete. No thread may be in `write_frame`.
 
-        Other processes that have a shard open are waited for until `patience` (`time.monotonic`).
+        Waits for other processes that have a shard open until `deadline` (`time.monotonic`).
         """
-        self.rise()
-        with self._lock:  # who reads meanwhile waits, and finds the files in their final form
+        self.release_current_shard()
+        with self._lock:  # concurrent `load` waits for the final files
             for shard in self._shards.values():
-                while not shard.finish(wait=time.monotonic() < patience):
+                while not shard.finish(only_if_unused=time.monotonic() < deadline):
                     time.sleep(POLL_INTERVAL_S)
             self._shards.clear()
 
@@ -183,12 +187,12 @@ class StoredArray:
         *,
         final: bool,
     ) -> None:
-        """Write the tiles of a block's columns that lie in one shard."""
+        """Write the tiles of a block's columns that are in one shard."""
         planes = np.asarray([plane for _, plane in block.entries], np.int64)
         first = planes[:, np.newaxis] * self.grid.plane_chunks
         inner = (first + part.inner).reshape(-1)
-        in_one = final and self.identity and len(self.grid.parts) == 1
-        memory = block.memory if in_one else None
+        single_write = final and self.identity and len(self.grid.parts) == 1
+        memory = block.memory if single_write else None
         if memory is not None:
             parts: list[bytes | memoryview] = [memory]
             sizes = np.full(len(inner), self.grid.chunk_bytes, np.int64)
@@ -202,12 +206,12 @@ class StoredArray:
         key = (*block.shard, *part.yx)
         shard = self._acquire(key, part)
         try:
-            shard.add(inner, sizes, parts, final=final)
+            shard.write_chunks(inner, sizes, parts, final=final)
         finally:
             self._release(key, shard)
 
     def _acquire(self, key: Cell, part: ShardPart) -> Shard:
-        """Return the shard for adding chunks; it is not finished before `_release`."""
+        """Return a shard for writing chunks; it is not finished before `_release`."""
         with self._lock:
             shard = self._shards.get(key)
             if shard is None:
@@ -219,19 +223,19 @@ class StoredArray:
             return shard
 
     def _release(self, key: Cell, shard: Shard) -> None:
-        """Finish the shard when it is whole and settled, or when too many others wait."""
+        """Finish the shard if it is full and its grace period is over, or if too many shards are open."""
         with self._lock:
             shard.users -= 1
-            crowded = len(self._shards) > _MOST_SHARDS
-        if crowded or (shard.whole and shard.settled):
-            self._finish(key, shard, wait=not crowded)
+            too_many = len(self._shards) > _MAX_OPEN_SHARDS
+        if too_many or (shard.full and shard.grace_period_over):
+            self._finish(key, shard, only_if_unused=not too_many)
 
-    def _finish(self, key: Cell, shard: Shard, *, wait: bool) -> None:
-        """Bring a shard into its final form, unless somebody adds to it, reads it or has finished it."""
+    def _finish(self, key: Cell, shard: Shard, *, only_if_unused: bool) -> None:
+        """Finish a shard, unless a thread is writing to it or has finished it."""
         with self._lock:
             if shard.users or key not in self._shards:
                 return
-            if not shard.finish(wait=wait):
+            if not shard.finish(only_if_unused=only_if_unused):
                 return
             del self._shards[key]
         self._disk.sync(shard.path)

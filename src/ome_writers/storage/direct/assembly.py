@@ -1,4 +1,4 @@
-"""Frames become blocks in memory, and blocks are handed to the background, within a budget of memory."""
+"""Assemble frames into blocks and submit the blocks to the background, within a memory budget."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.locks import new_lock
 from ome_writers.storage.direct.block import Block
-from ome_writers.storage.direct.loans import Loans
+from ome_writers.storage.direct.lent_buffers import LentBuffers
 from ome_writers.storage.memory_pool import MemoryPool
 
 if TYPE_CHECKING:
@@ -22,36 +22,36 @@ if TYPE_CHECKING:
 
 __all__ = ["Assembly"]
 
-# Bytes handed over at once: what a hand-over costs is then little of a write.
-_SHARD_BLOCK = 4 * 2**20
-# Bytes that are ready before the first frame of a long acquisition: a camera starts with a burst.
-_READY = 64 * 2**20
-_FILES_BLOCK = 8  # chunk files handed over at once: enough to make the hand-over cheap
-# Bytes of a frame so small that it is the interpreter that is behind and not the disk, and blocks that may wait then.
-_TINY = 2**12
-_LAG = 32
+# Large enough that submitting a block costs little compared to writing it.
+_SHARD_BLOCK_BYTES = 4 * 2**20
+_MAX_FILES_PER_BLOCK = 8  # chunk files
+# Allocated before the first frame of a long acquisition: cameras start with a burst.
+_PREPARED_BYTES = 64 * 2**20
+# Below this size of a frame the interpreter is the bottleneck, not the disk; then fewer blocks may be pending.
+_TINY_FRAME_BYTES = 2**12
+_MAX_PENDING_TINY_BLOCKS = 32
 
 
 class Assembly:
-    """The blocks of all arrays that are being filled, or on their way to disk.
+    """The blocks of all arrays that are being filled or written.
 
     Parameters
     ----------
     arrays
-        Store the blocks.
+        Write the blocks.
     background
-        Where they do it.
+        Runs the writes.
     budget
-        The most bytes that frames may take in memory.
-    landed
-        Told the numbers of frames that are on disk, and their bytes.
+        Maximum bytes of frames in memory.
+    on_written
+        Called with the numbers of frames that are on disk, and their bytes.
 
     Attributes
     ----------
     lock
-        Held while a frame is taken, or handed over.
-    coming
-        By array: the columns of one plane that are in memory.
+        Held while a frame is added, or a block is submitted.
+    buffered
+        By array: the cells of single planes that are in memory.
     """
 
     def __init__(
@@ -59,27 +59,34 @@ class Assembly:
         arrays: Sequence[StoredArray],
         background: Background,
         budget: int,
-        landed: Callable[[Sequence[int], int], None],
+        on_written: Callable[[Sequence[int], int], None],
     ) -> None:
         self.lock = new_lock()
-        self.coming: list[set[Cell]] = [set() for _ in arrays]
+        self.buffered: list[set[Cell]] = [set() for _ in arrays]
         self._arrays = arrays
         self._background = background
-        self._landed = landed
-        self._share = budget // (2 * len(arrays))  # all arrays may be written by turns
-        self._loans = Loans(budget)
+        self._on_written = on_written
+        self._max_block_bytes = min(_SHARD_BLOCK_BYTES, budget // (2 * len(arrays)))
+        self._lent = LentBuffers(budget)
         self._pool = MemoryPool(
-            budget, self._relieve, lambda: self._loans.nbytes + self._copied_bytes
+            budget, self._relieve, lambda: self._lent.nbytes + self._copied_bytes
         )
-        self._copied_bytes = 0  # of the loan that is being copied into a block
+        self._copied_bytes = 0  # of the lent buffer that is being copied into a block
         self._open: dict[Key, Block] = {}  # oldest first
-        # by array: blocks whose frames are in memory
+        # by array and id: blocks whose frames are in memory
         self._live: list[dict[int, Block]] = [{} for _ in arrays]
-        self._parted: dict[Key, set[int]] = {}  # filled slots of columns put aside
+        self._partial: dict[
+            Key, set[int]
+        ] = {}  # filled slots of columns written before they were full
         first = arrays[0]
-        if not first.quick and first.grid.column_bytes >= _TINY and first.grid.nbytes > _READY:
-            nbytes = self._room(first.grid) * first.grid.column_bytes
-            self._pool.prepare(nbytes, _READY // nbytes)
+        long = first.grid.nbytes > _PREPARED_BYTES
+        if (
+            long
+            and not first.prefers_write_through
+            and first.grid.column_bytes >= _TINY_FRAME_BYTES
+        ):
+            nbytes = self._block_capacity(first.grid) * first.grid.column_bytes
+            self._pool.prepare(nbytes, _PREPARED_BYTES // nbytes)
 
     def add(
         self,
@@ -89,137 +96,137 @@ class Assembly:
         frame: NDArray[np.generic],
         owned: bool,
     ) -> None:
-        """Take a plane, by reference where it is `owned` and a chunk; hand its block over when that made it full."""
+        """Add a plane, by reference if it is `owned` and a complete chunk; submit its block if it is full."""
         grid = self._arrays[array].grid
         cell, slot = grid.split(index)
         shard, plane = grid.shard(cell) if grid.sharded else (cell, 0)
-        refers = owned and grid.plain and frame.flags.c_contiguous
-        lent = self._loans.pop(frame) if owned and self._loans else None
-        if lent is not None and not refers:
+        by_reference = owned and grid.one_chunk_per_plane and frame.flags.c_contiguous
+        lent = self._lent.pop(frame) if owned and self._lent else None
+        if lent is not None and not by_reference:
             self._copied_bytes = lent.nbytes
-        if refers and lent is None:
+        if by_reference and lent is None:
             self._pool.reserve(frame.nbytes)
         key = (array, None if grid.depth == 1 else cell)
         with self.lock:
             block = self._open.get(key)
-            if block is not None and not block.takes(shard, refers=refers):
+            if block is not None and not block.accepts(shard, by_reference=by_reference):
                 self._seal(key)
                 block = None
             if block is None:
-                block = self._new_block(key, cell, shard, refers)
+                block = self._new_block(key, cell, shard, by_reference)
             block.add(number, cell, plane, slot, frame, lent)
             if grid.depth == 1:
-                self.coming[array].add(cell)
+                self.buffered[array].add(cell)
             if block.full:
                 self._seal(key)
-        if lent is not None and not refers:
+        if lent is not None and not by_reference:
             self._copied_bytes = 0
             self._pool.release(lent)
 
     def lend(self, array: int) -> NDArray[np.generic]:
-        """Return a writable plane of the pool's memory; see `storage.contract.LendingEngine`."""
+        """Return a writable plane in the pool's memory; see `storage.contract.LendingEngine`."""
         grid = self._arrays[array].grid
-        with self._loans.waiting(grid.frame_bytes) as waiting:
-            buffer = self._pool.acquire(grid.frame_bytes, waiting)
+        with self._lent.detect_deadlock(grid.frame_bytes) as check:
+            buffer = self._pool.acquire(grid.frame_bytes, check)
         frame: NDArray[np.generic] = buffer.view(grid.dtype).reshape(grid.frame_shape)
-        self._loans.add(frame, buffer)
+        self._lent.add(frame, buffer)
         return frame
 
     def reclaim(self, frame: NDArray[np.generic]) -> None:
-        """Take back a lent plane unwritten; one that was taken is none."""
-        buffer = self._loans.pop(frame)
+        """Take back a lent plane without writing it; do nothing if it has been written."""
+        buffer = self._lent.pop(frame)
         if buffer is not None:
             self._pool.release(buffer)
 
     def plane(self, array: int, cell: Cell, slot: int) -> NDArray[np.generic] | None:
-        """Return a copy of a plane that is in memory; None when it is not."""
+        """Return a copy of a plane in memory; None if it is not in memory."""
         for block in reversed(list(self._live[array].values())):
             plane = block.plane(cell, slot)
             if plane is not None:
                 return plane
         return None
 
-    def hand_over(self, *, parts: bool, last: bool = False) -> None:
-        """Have all that was taken written; with `parts` also of columns over several planes what is there of them.
+    def submit_all(self, *, partial: bool, last: bool = False) -> None:
+        """Submit all open blocks; those of several planes per chunk only with `partial`, and they stay open.
 
-        `last` says that nothing more will come.
+        With `last`, no more frames follow, and no block stays open.
         """
         with self.lock:
             for key, block in list(self._open.items()):
                 if key[1] is None or last:
                     self._seal(key)
-                elif parts:
+                elif partial:
                     self._submit(block, last=False, slots=frozenset(block.slots))
 
     def recover(self) -> None:
-        """Bring all but columns over several planes to disk after an exception has ended a call between two steps."""
+        """Restore a consistent state after an exception in `add`, and write all blocks of single planes."""
         with self.lock:
-            held = set(map(id, self._open.values()))
+            open_ids = set(map(id, self._open.values()))
             for block in [block for live in self._live for block in list(live.values())]:
-                if id(block) in held:
+                if id(block) in open_ids:
                     continue
                 if block.sealed is not None:
                     self._submit(block, last=True, slots=block.sealed[0])
                 elif block.entries:
-                    self._parted.pop(block.key, None)
+                    self._partial.pop(block.key, None)
                     self._open[block.key] = block
                 else:
                     self._live[block.key[0]].pop(id(block))
             for key in [key for key, block in self._open.items() if not block.entries]:
                 self._live[key[0]].pop(id(self._open.pop(key)))
-            self.hand_over(parts=False)
+            self.submit_all(partial=False)
             self._background.barrier()
             self._copied_bytes = 0
-            open_bytes = sum(block.lent_bytes for block in self._open.values())
-            self._pool.set_used(self._loans.nbytes + open_bytes)
+            open_bytes = sum(block.pool_bytes for block in self._open.values())
+            self._pool.set_used(self._lent.nbytes + open_bytes)
 
     def clear(self) -> None:
-        """Give all memory back to the system."""
+        """Free all memory."""
         self._pool.clear()
 
-    def _new_block(self, key: Key, cell: Cell, shard: Cell, refers: bool) -> Block:
-        """Return an empty block with memory, waiting for memory as long as it takes."""
+    def _new_block(self, key: Key, cell: Cell, shard: Cell, by_reference: bool) -> Block:
+        """Return an empty block with memory. Blocks while the memory budget is used up."""
         array = key[0]
         grid = self._arrays[array].grid
-        room = self._room(grid)
-        block = Block(key, grid, shard, room, refers=refers)
-        if not refers:
-            if grid.column_bytes < _TINY:
-                self._background.wait_until_below(_LAG)
-            block.give_memory(self._pool.acquire(room * grid.column_bytes))
+        capacity = self._block_capacity(grid)
+        block = Block(key, grid, shard, capacity, by_reference=by_reference)
+        if not by_reference:
+            if grid.column_bytes < _TINY_FRAME_BYTES:
+                self._background.wait_until_below(_MAX_PENDING_TINY_BLOCKS)
+            block.set_memory(self._pool.acquire(capacity * grid.column_bytes))
         if grid.depth > 1:
             if any(b.key == key for b in list(self._live[array].values())):
-                self._background.barrier()  # the column was put aside and is on its way to disk
+                self._background.barrier()  # the partial column is being written
             column = self._arrays[array].load(cell)
             if column is not None:
-                block.take_up(column, self._parted.get(key, set()))
+                block.resume(column, self._partial.get(key, set()))
         self._live[array][id(block)] = block
         self._open[key] = block
-        self._parted.pop(key, None)
+        self._partial.pop(key, None)
         return block
 
-    def _room(self, grid: Grid) -> int:
-        """Return how many columns go into a block."""
+    def _block_capacity(self, grid: Grid) -> int:
+        """Return the maximum number of columns in a block."""
         if grid.depth > 1:
             return 1
-        room = max(1, min(_SHARD_BLOCK, self._share) // grid.column_bytes)
-        return min(room, grid.shard_planes if grid.sharded else _FILES_BLOCK)
+        capacity = max(1, self._max_block_bytes // grid.column_bytes)
+        return min(capacity, grid.shard_planes if grid.sharded else _MAX_FILES_PER_BLOCK)
 
     def _seal(self, key: Key, *, final: bool = True) -> None:
-        """Hand an open block over; it takes no more frames. Not `final`: its column will be taken up again.
+        """Submit an open block, which accepts no more frames. Not `final`: its column will be resumed.
 
-        After an exception in here `recover` hands over what is sealed, and opens again what is not.
+        After an exception in this method `recover` submits sealed blocks, and reopens others.
         """
         block = self._open.pop(key)
         if final:
-            block.complete()
+            block.clear_empty_slots()
         else:
-            self._parted[key] = set(block.slots)
+            self._partial[key] = set(block.slots)
         block.sealed = (None if final else frozenset(block.slots),)
         self._submit(block, last=True, slots=block.sealed[0])
 
     def _submit(self, block: Block, *, last: bool, slots: frozenset[int] | None) -> None:
-        """Hand a block over as it is: with these slots, or None when it is whole."""
+        """Submit a block in its current state, with these slots; None: all."""
         count = len(block.frames)
         frames = block.frames if last else tuple(block.frames)
         array = block.key[0]
@@ -231,25 +238,25 @@ class Assembly:
         )
 
     def _store(self, block: Block, count: int, slots: frozenset[int] | None, last: bool) -> None:
-        """Write a block (in the background): half-full at a flush, or for the last time."""
+        """Write a block (in the background): partially filled at a flush, or finally with `last`."""
         array = block.key[0]
-        with block.storing:
+        with block.store_lock:
             if block.stored:
-                return  # a flush that came too late, or a block that was handed over twice
+                return  # the final write overtook a flush, or the block was submitted twice
             block.stored = last
             try:
                 self._arrays[array].store(block, slots)
-                done = len(block.frames) if last else count
-                self._landed(block.frames[:done], block.nbytes)
-                del block.frames[:done]
+                written = len(block.frames) if last else count
+                self._on_written(block.frames[:written], block.nbytes)
+                del block.frames[:written]
             finally:
                 if last:
                     self._live[array].pop(id(block), None)
-                    self.coming[array].difference_update(cell for cell, _ in block.entries)
-                    block.free(self._pool)
+                    self.buffered[array].difference_update(cell for cell, _ in block.entries)
+                    block.release_memory(self._pool)
 
     def _relieve(self) -> None:
-        """Put the oldest open block on its way when nothing else would give memory back."""
+        """Submit the oldest open block if no pending write will release memory."""
         if self._background.depth:
             return
         with self.lock:

@@ -1,7 +1,7 @@
-"""What is handed over at once: neighbouring columns of one shard, in the order in which they came.
+"""Blocks: columns of one shard that are written at once, in order of arrival.
 
-Where a chunk is part of one plane, a column is whole as soon as its frame is there, and a block takes as many as fit.
-Where a chunk spans several planes, a block is one column, which stays open until its last plane has come.
+If chunks contain a single plane, each frame completes a column, and a block contains as many columns as fit. If chunks
+span several planes, a block is one column, which stays open until its last plane arrives.
 """
 
 from __future__ import annotations
@@ -32,78 +32,84 @@ class Block:
     key
         The array and, where chunks span several planes, the cell.
     shard
-        The shard that all of them lie in (index axes only).
+        The shard of all columns (index axes only).
+    capacity
+        Maximum number of columns.
     entries
-        For each column its cell, and the number of the cell's plane of chunks in the shard. A column counts from the
-        moment at which it has an entry.
+        For each column its cell, and the number of the cell's plane of chunks in the shard. A column without an entry
+        is not read or written.
     columns
-        The columns, shape (n, tiles, depth, chunk y, chunk x): the block's own memory, or a list of
-        planes that were handed over.
-    refers
-        Whether `columns` are planes in memory that was handed over or lent.
+        The columns, shape (n, tiles, depth, chunk y, chunk x): the block's own memory, or a list of referenced planes.
+    by_reference
+        Whether `columns` contains references to owned or lent frames instead of copies.
     frames
-        The numbers of the frames that are not on disk yet.
+        Numbers of the frames that are not on disk yet.
     slots
-        Of a column that spans several planes: the slots that are filled.
+        The filled slots of a column that spans several planes.
     sealed
-        Whether the block takes no more frames, and the slots it is to be stored with (None: it is whole).
+        Set when the block accepts no more frames: the slots to write, None for all of them.
     """
 
-    def __init__(self, key: Key, grid: Grid, shard: Cell, room: int, *, refers: bool) -> None:
+    def __init__(
+        self, key: Key, grid: Grid, shard: Cell, capacity: int, *, by_reference: bool
+    ) -> None:
         self.key = key
         self.shard = shard
-        self.room = room
-        self.refers = refers
+        self.capacity = capacity
+        self.by_reference = by_reference
         self.entries: list[tuple[Cell, int]] = []
         self.frames: list[int] = []
         self.slots: set[int] = set()
         self.sealed: tuple[frozenset[int] | None] | None = None
         self.columns: NDArray[np.generic] | list[NDArray[np.generic]] = []
-        self.storing = threading.Lock()  # held while the columns are written, half-full or whole
+        self.store_lock = threading.Lock()  # held while the columns are written
         self.stored = False
-        self._memory = new_lock()  # held while somebody looks, or the memory goes
+        self._memory_lock = new_lock()  # held while the memory is read, or freed
         self._grid = grid
-        self._again = False  # whether the column was whole before, and its frames are taken again
-        self._blank = False  # whether slots that are not filled hold the fill value
+        self._rewriting = False  # whether the column was full before, and frames are written again
+        self._zeroed = False  # whether empty slots contain the fill value
         self._buffers: list[NDArray[np.uint8]] = []
         self._reserved = 0
 
-    def give_memory(self, buffer: NDArray[np.uint8]) -> None:
-        """Have the block copy frames into `buffer`; it holds `room` columns."""
+    def set_memory(self, buffer: NDArray[np.uint8]) -> None:
+        """Set the memory for copies of frames: `capacity` columns."""
         if self._grid.padded:
-            buffer[...] = 0  # what no frame covers is the fill value
-            self._blank = True
+            buffer[...] = 0  # the padding is the fill value
+            self._zeroed = True
         self._buffers.append(buffer)
-        self.columns = buffer.view(self._grid.dtype).reshape(self.room, *self._grid.column_shape)
+        self.columns = buffer.view(self._grid.dtype).reshape(
+            self.capacity, *self._grid.column_shape
+        )
 
-    def take_up(self, column: NDArray[np.generic], slots: set[int]) -> None:
-        """Go on with a column that was on disk, in which `slots` are filled; with none, it was whole."""
+    def resume(self, column: NDArray[np.generic], slots: set[int]) -> None:
+        """Continue a column that was on disk, with these filled slots; an empty set: the column was full."""
         self.columns[0][...] = column
         self.slots |= slots
-        self._again = not slots
-        self._blank = True
+        self._rewriting = not slots
+        self._zeroed = True
 
-    def complete(self) -> None:
-        """Make the slots that no frame will fill any more the fill value."""
-        if self._grid.depth > 1 and not self._blank:
+    def clear_empty_slots(self) -> None:
+        """Set the slots that no frame has filled to the fill value."""
+        if self._grid.depth > 1 and not self._zeroed:
             for slot in set(range(self._grid.depth)) - self.slots:
                 self.columns[0][:, slot] = 0
 
-    def as_of(self, slots: set[int] | frozenset[int]) -> list[NDArray[np.generic]]:
-        """Return a copy of a column that is still being filled, with these slots only."""
+    def snapshot(self, slots: set[int] | frozenset[int]) -> list[NDArray[np.generic]]:
+        """Return a copy of a column that is still being filled, with only these slots."""
         column = self.columns[0]
-        if self._again:
+        if self._rewriting:
             return [column.copy()]
         copy = np.zeros_like(column)
         for slot in slots:
             copy[:, slot] = column[:, slot]
         return [copy]
 
-    def takes(self, shard: Cell, *, refers: bool) -> bool:
-        """Whether a plane of a shard, to be copied or referred to, may come into this block."""
+    def accepts(self, shard: Cell, *, by_reference: bool) -> bool:
+        """Whether a plane of this shard can be added to the block."""
         if self._grid.depth > 1:
             return True
-        return self.refers == refers and (self.shard == shard or not self._grid.sharded)
+        same_shard = self.shard == shard or not self._grid.sharded
+        return self.by_reference == by_reference and same_shard
 
     def add(
         self,
@@ -114,7 +120,7 @@ class Block:
         frame: NDArray[np.generic],
         buffer: NDArray[np.uint8] | None,
     ) -> None:
-        """Take a plane: a copy, or where the block refers to planes itself, in the pool's `buffer` or elsewhere."""
+        """Add a plane: a copy, or a reference to `frame`, a view of the pool's `buffer` or of memory from elsewhere."""
         column = len(self.entries) if self._grid.depth == 1 else 0
         if isinstance(self.columns, list):
             self.columns[column:] = [frame.reshape(self._grid.column_shape)]
@@ -123,48 +129,48 @@ class Block:
             else:
                 self._buffers.append(buffer)
         else:
-            self._grid.place(frame, self.columns[column], slot)
+            self._grid.insert_plane(frame, self.columns[column], slot)
         if self._grid.depth > 1:
             self.slots.add(slot)
         if len(self.entries) == column:
-            self.entries.append((cell, plane))  # from now on the plane is read and stored
+            self.entries.append((cell, plane))  # from now on the plane is read and written
         self.frames.append(number)
 
     @property
     def full(self) -> bool:
-        """Whether nothing more fits."""
+        """Whether no more planes fit."""
         if self._grid.depth > 1:
-            return len(self.slots) == self._grid.planes(self.entries[0][0])
-        return len(self.entries) >= self.room
+            return len(self.slots) == self._grid.planes_in(self.entries[0][0])
+        return len(self.entries) >= self.capacity
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the columns."""
+        """Size of the columns."""
         return len(self.entries) * self._grid.column_bytes
 
     @property
-    def lent_bytes(self) -> int:
-        """Bytes of the pool's budget that the block has."""
+    def pool_bytes(self) -> int:
+        """Bytes of the pool's budget that the block uses."""
         return sum(buffer.nbytes for buffer in self._buffers) + self._reserved
 
     @property
     def memory(self) -> memoryview | None:
-        """All columns as bytes side by side; None when they are not in one piece."""
-        if self.refers:
+        """All columns as contiguous bytes; None if they are not contiguous."""
+        if self.by_reference:
             return None
         return self._buffers[0].data[: self.nbytes]
 
     def plane(self, cell: Cell, slot: int) -> NDArray[np.generic] | None:
-        """Return a copy of a plane in memory; None when the block does not hold it."""
-        with self._memory:
+        """Return a copy of a plane; None if the block does not contain it."""
+        with self._memory_lock:
             for i in reversed(range(min(len(self.entries), len(self.columns)))):
                 if self.entries[i][0] == cell and (self._grid.depth == 1 or slot in self.slots):
-                    return self._grid.plane(self.columns[i], slot)
+                    return self._grid.extract_plane(self.columns[i], slot)
         return None
 
-    def free(self, pool: MemoryPool) -> None:
-        """Give all memory back."""
-        with self._memory:
+    def release_memory(self, pool: MemoryPool) -> None:
+        """Return all memory to the pool."""
+        with self._memory_lock:
             self.columns = []
         buffers, self._buffers = self._buffers, []
         for buffer in buffers:

@@ -1,4 +1,4 @@
-"""The engine: takes planes in any order, returns at once, and is never behind by more than its budget."""
+"""The direct engine: accepts planes in any order, and buffers at most its memory budget."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 __all__ = ["DirectEngine", "open_engine"]
 
-_LOOKS = 4  # of a reader, before it has the writer wait
-_PATIENCE = 1.0  # seconds that `close` waits for other processes to close a file that it will cut
+_MAX_OPTIMISTIC_READS = 4  # then a reader blocks the writer
+_TRUNCATE_TIMEOUT_S = 1.0  # for other processes to close a file that `close` truncates
 
 
 def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> DirectEngine:
-    """Create the arrays of `targets` below `root` and return the engine that fills them."""
+    """Create the arrays of `targets` below `root` and return their engine."""
     return DirectEngine(root, targets, options)
 
 
 class DirectEngine:
-    """Writes Zarr v3 chunks and shards straight to local files; see `storage.contract.Engine`."""
+    """Writes Zarr v3 chunks and shards directly to local files; see `storage.contract.Engine`."""
 
     def __init__(self, root: Path, targets: Sequence[ArrayTarget], options: Options) -> None:
         self._root = root
@@ -49,23 +49,22 @@ class DirectEngine:
         )
         self._array_metadata.write([t.plan.shape for t in targets])
         self._background = Background(available_cpus(), name="ome-writers-direct")
-        self._straight = WriteThrough(self._background)
+        self._write_through = WriteThrough(self._background)
         self._assembly = Assembly(
-            self._arrays, self._background, options.buffer_bytes, self._landed
+            self._arrays, self._background, options.buffer_bytes, self._record_written
         )
-        self._coming = self._assembly.coming
+        self._buffered = self._assembly.buffered
         self.lend = self._assembly.lend  # see `storage.contract.LendingEngine`
         self.reclaim = self._assembly.reclaim
-        self._flushing = threading.Lock()
-        self._counting = threading.Lock()
+        self._flush_lock = threading.Lock()
+        self._stats_lock = threading.Lock()
         self._frames_written = 0
         self._bytes_written = 0
-        self._unindexed: list[int] = []  # frames on disk that no index or shape told of yet
+        self._unpublished: list[int] = []  # frames on disk that no index or shape includes yet
         self._closed = False
 
     @property
     def failures(self) -> Sequence[WriteFailure]:
-        """Every error of a worker so far."""
         return self._background.failures
 
     def write(
@@ -76,17 +75,16 @@ class DirectEngine:
         frame: NDArray[np.generic],
         owned: bool = False,
     ) -> None:
-        """Take one plane; see `storage.contract.Engine.write`."""
         stored = self._arrays[array]
-        coming = self._coming[array]
-        if coming and stored.grid.split(index)[0] in coming:
-            # or the earlier frame could land behind this one
-            self._assembly.hand_over(parts=False)
+        buffered = self._buffered[array]
+        if buffered and stored.grid.split(index)[0] in buffered:
+            # Otherwise the earlier frame could overwrite this one.
+            self._assembly.submit_all(partial=False)
             self._background.barrier()
-        if stored.passes and not owned:
+        if stored.can_write_through and not owned:
             try:
-                if self._straight.write(stored, index, frame):
-                    self._unindexed.append(number)
+                if self._write_through.write(stored, index, frame):
+                    self._unpublished.append(number)
                     return
             except Exception as error:
                 self._background.failures.append(WriteFailure(error, (number,)))
@@ -94,40 +92,35 @@ class DirectEngine:
         self._assembly.add(number, array, index, frame, owned)
 
     def recover(self, number: int) -> bool:
-        """Repair what an exception in `write` has left between two steps; see `storage.contract.Engine.recover`."""
         self._assembly.recover()
         return False
 
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Bring all that was taken to disk and show it; see `storage.contract.Engine.flush`."""
-        with self._flushing:
-            self._assembly.hand_over(parts=True)
+        with self._flush_lock:
+            self._assembly.submit_all(partial=True)
             self._background.barrier()
             self._publish(shapes, finish=False)
 
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
-        """Return one plane, from memory or from disk."""
         cell, slot = self._arrays[array].grid.split(index)
-        for _ in range(_LOOKS):
-            landed = self._frames_written + self._straight.frames
-            plane, certain = self._look(array, cell, slot)
-            # no frame has come and landed meanwhile: none was half on disk
-            if certain or landed == self._frames_written + self._straight.frames:
+        for _ in range(_MAX_OPTIMISTIC_READS):
+            written = self._frames_written + self._write_through.frames
+            plane, in_memory = self._read(array, cell, slot)
+            # If no frame was written meanwhile, none was read while it was partially on disk.
+            if in_memory or written == self._frames_written + self._write_through.frames:
                 return plane
-        with self._assembly.lock:  # no frame can come now
-            return self._look(array, cell, slot)[0]
+        with self._assembly.lock:  # blocks new frames
+            return self._read(array, cell, slot)[0]
 
     def put(self, key: str, content: bytes) -> None:
-        """Replace a document below the root."""
         atomic_write(self._root / key, content, durable=self._durable)
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Bring everything to disk in its final form; see `storage.contract.Engine.close`."""
-        with self._flushing:
+        with self._flush_lock:
             if self._closed:
                 return
             self._closed = True
-            self._assembly.hand_over(parts=True, last=True)
+            self._assembly.submit_all(partial=True, last=True)
             self._background.barrier()
             self._publish(shapes, finish=True)
             self._background.close()
@@ -135,42 +128,41 @@ class DirectEngine:
             self._assembly.clear()
 
     def stats(self) -> EngineStats:
-        """Return what was done so far."""
-        straight = self._straight
         return EngineStats(
-            self._frames_written + straight.frames,
-            self._bytes_written + straight.nbytes,
+            self._frames_written + self._write_through.frames,
+            self._bytes_written + self._write_through.nbytes,
             self._background.depth,
         )
 
-    def _look(self, array: int, cell: Cell, slot: int) -> tuple[NDArray[np.generic], bool]:
-        """Return a plane, and whether it is certain to be whole: it was in memory."""
+    def _read(self, array: int, cell: Cell, slot: int) -> tuple[NDArray[np.generic], bool]:
+        """Return a plane, and whether it was in memory and is therefore certain to be complete."""
         column = None
         plane = self._assembly.plane(array, cell, slot)
         if plane is None:
             column = self._arrays[array].load(cell)
-            plane = self._assembly.plane(array, cell, slot)  # it may have come meanwhile
+            plane = self._assembly.plane(array, cell, slot)  # it may have been added meanwhile
         if plane is not None:
             return plane, True
         grid = self._arrays[array].grid
-        return grid.blank() if column is None else grid.plane(column, slot), False
+        plane = grid.empty_plane() if column is None else grid.extract_plane(column, slot)
+        return plane, False
 
-    def _landed(self, frames: Sequence[int], nbytes: int) -> None:
-        """Take note that frames are on disk (in the background)."""
-        with self._counting:
-            self._unindexed += frames
+    def _record_written(self, frames: Sequence[int], nbytes: int) -> None:
+        """Count frames that are on disk (called in the background)."""
+        with self._stats_lock:
+            self._unpublished += frames
             self._frames_written += len(frames)
             self._bytes_written += nbytes
 
     def _publish(self, shapes: Sequence[tuple[int, ...]], *, finish: bool) -> None:
-        """Bring indexes and shapes up to date; an error is kept like a worker's."""
-        with self._counting:
-            frames, self._unindexed = self._unindexed, []
+        """Write indexes and array metadata; record an error like that of a worker."""
+        with self._stats_lock:
+            frames, self._unpublished = self._unpublished, []
         try:
-            patience = time.monotonic() + _PATIENCE
+            deadline = time.monotonic() + _TRUNCATE_TIMEOUT_S
             for array in self._arrays:
                 if finish:
-                    array.finish(patience)
+                    array.finish(deadline)
                 else:
                     array.flush()
             self._disk.sync_all()

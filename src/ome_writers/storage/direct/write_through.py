@@ -1,8 +1,8 @@
-"""Frames that go from the caller's memory to their file in `append` itself, where that is the quickest.
+"""Write-through with back-off: `append` writes a frame to its file itself while that is the fastest way.
 
-A small frame costs less to write than to copy and hand over, and a large one is better written by the caller's thread
-than kept waiting when the others are behind. A disk that hesitates must not stop the camera, though: after a write
-that was much slower than memory this is not tried for a while.
+Writing a small frame costs less than copying it and handing it to a worker, and a large frame is better written by the
+caller's thread than queued when the workers are behind. A slow disk must not block the camera, though: after a write
+that was much slower than memory, write-through pauses for a while.
 """
 
 from __future__ import annotations
@@ -20,61 +20,64 @@ if TYPE_CHECKING:
 
 __all__ = ["WriteThrough"]
 
-_BEHIND = 3  # blocks under way, from which on the caller's thread writes, too
-
-_SLOW = 0.01  # seconds that a write may take besides: a busy machine lets a thread wait that long
-_SPEED = 500e6  # bytes a second: what the system takes while it has room for them in memory
-# seconds without a try after a slow write; twice as long after one that follows soon
-_FIRST_PAUSE = 0.1
-_LONGEST_PAUSE = 10.0
+_MIN_QUEUE_DEPTH = 3  # of pending blocks, for large frames: then the caller's thread writes as well
+_MAX_LATENCY_S = 0.01  # beyond the expected time: a busy machine may suspend a thread that long
+_EXPECTED_BYTES_PER_S = 500e6  # while the page cache has space
+# The back-off doubles when a slow write soon follows another one.
+_MIN_BACKOFF_S = 0.1
+_MAX_BACKOFF_S = 10.0
 
 
 class WriteThrough:
-    """Writes frames that are whole chunks, as long as the disk is as fast as memory; for one thread at a time.
+    """Writes frames that are complete chunks while the disk is as fast as memory; for one thread at a time.
 
     Attributes
     ----------
     frames, nbytes
-        How many frames were written so, and their bytes.
-    again
-        From when on (`time.perf_counter`) a frame may be written.
+        Number of frames written, and their bytes.
+    retry_at
+        Time (`time.perf_counter`) before which no frame is written, after a slow write.
     """
 
     def __init__(self, background: Background) -> None:
         self.frames = 0
         self.nbytes = 0
-        self.again = -_LONGEST_PAUSE
+        self.retry_at = -_MAX_BACKOFF_S
         self._background = background
-        self._pause = _FIRST_PAUSE
-        self._seated: StoredArray | None = None  # of all arrays the one that has a file at hand
+        self._backoff_s = _MIN_BACKOFF_S
+        self._current: StoredArray | None = None  # the only array with a current shard
 
     def write(
         self, stored: StoredArray, index: tuple[int, ...], frame: NDArray[np.generic]
     ) -> bool:
-        """Write a frame; return False if that is not the quickest, and nothing was done."""
-        if not stored.quick and (stored.serial or self._background.depth < _BEHIND):
+        """Write a frame; return False, without any effect, if write-through is not the fastest way now."""
+        if not stored.prefers_write_through and (
+            stored.uncompressed_shards or self._background.depth < _MIN_QUEUE_DEPTH
+        ):
             return False
-        began = perf_counter()
-        if began < self.again:
+        start = perf_counter()
+        if start < self.retry_at:
             return False
-        if stored is not self._seated:
-            if self._seated is not None:
-                self._seated.rise()
-            self._seated = stored
+        if stored is not self._current:
+            if self._current is not None:
+                self._current.release_current_shard()
+            self._current = stored
         if not frame.flags.c_contiguous:
             frame = np.ascontiguousarray(frame)
-        written = stored.put(index, frame)
-        seconds = perf_counter() - began
-        if seconds > _SLOW:
-            self.took(seconds, written)
+        nbytes = stored.write_frame(index, frame)
+        seconds = perf_counter() - start
+        if seconds > _MAX_LATENCY_S:
+            self.record_latency(seconds, nbytes)
         self.frames += 1
         self.nbytes += stored.grid.frame_bytes
         return True
 
-    def took(self, seconds: float, nbytes: int) -> None:
-        """Take note of a write that took its time."""
-        if seconds > _SLOW + nbytes / _SPEED:
+    def record_latency(self, seconds: float, nbytes: int) -> None:
+        """Start or extend the back-off if a write of `nbytes` was slow."""
+        if seconds > _MAX_LATENCY_S + nbytes / _EXPECTED_BYTES_PER_S:
             now = perf_counter()
-            soon = now < self.again + _LONGEST_PAUSE
-            self._pause = min(2 * self._pause, _LONGEST_PAUSE) if soon else _FIRST_PAUSE
-            self.again = now + self._pause
+            repeated = now < self.retry_at + _MAX_BACKOFF_S
+            self._backoff_s = (
+                min(2 * self._backoff_s, _MAX_BACKOFF_S) if repeated else _MIN_BACKOFF_S
+            )
+            self.retry_at = now + self._backoff_s

@@ -193,7 +193,7 @@ class AcquireEngine:
     def _await_shard(self, array: SequentialArray, index: tuple[int, ...]) -> None:
         deadline = time.monotonic() + _READ_TIMEOUT_S
         shard = array.reader.shard(index)
-        while not (array.reader.is_whole(shard) or self.failures or self._closed):
+        while not (array.reader.is_complete(shard) or self.failures or self._closed):
             if time.monotonic() > deadline:
                 break
             time.sleep(_POLL_INTERVAL_S)
@@ -202,7 +202,7 @@ class AcquireEngine:
         """Find frames that the library accepted but did not write: it does not always raise an error."""
         for array in self._arrays:
             planes = [(number, array.index(ordinal)) for ordinal, number in enumerate(array.frames)]
-            lost = array.reader.lost(planes, strict=self._library_failed)
+            lost = array.reader.lost_frames(planes, strict=self._library_failed)
             array.reader.remove_torn({array.reader.shard(index) for _, index in planes})
             if lost:
                 error = OSError(f"array {array.key!r}: acquire-zarr left incomplete shards")

@@ -1,8 +1,31 @@
-"""What a Zarr v3 array is on a local disk. This room never takes a frame and knows no engine.
+"""Zarr v3 arrays on a local disk, independent of engines and frames.
 
-`grid` is where a plane lies, `codec` how a chunk is stored; `chunk_files` and `shard_file` (with `index` and `spares`)
-write chunks so that readers see them whole; `document` is what an array says of itself, `shown` what others see of it.
-`reader`, `remains` and `tidying` are for what somebody else wrote, or left.
+`chunk_grid` maps planes to chunks and shards, `codec` encodes chunks, and `chunk_files` and `shard_file` (with
+`shard_index` and `free_list`) write chunks so that readers never see a partial one. `array_metadata` writes
+``zarr.json``. `shard_reader`, `array_survey` and `recovery` read what other software, or a crashed writer, has written.
 
 Source: https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html
 """
+
+from __future__ import annotations
+
+from ome_writers.storage.zarr.array_metadata import (
+    BLOSC,
+    ZSTD_LEVEL,
+    ArrayMetadataWriter,
+    array_metadata,
+)
+from ome_writers.storage.zarr.array_survey import ArraySurvey, Survey
+from ome_writers.storage.zarr.codec import decompress
+from ome_writers.storage.zarr.shard_reader import ShardReader
+
+__all__ = [
+    "BLOSC",
+    "ZSTD_LEVEL",
+    "ArrayMetadataWriter",
+    "ArraySurvey",
+    "ShardReader",
+    "Survey",
+    "array_metadata",
+    "decompress",
+]

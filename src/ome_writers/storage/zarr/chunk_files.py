@@ -1,4 +1,4 @@
-"""Chunks that are files of their own: each appears whole, by rename."""
+"""Chunks in separate files: each is created atomically, by rename."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChunkFiles"]
 
-_KNOWN = 4096  # folders that are known to be there
+_MAX_CACHED_FOLDERS = 4096
 
 
 class ChunkFiles:
@@ -26,53 +26,52 @@ class ChunkFiles:
     Parameters
     ----------
     folder
-        The folder of the array's chunks (``<array>/c``).
+        The directory of the array's chunks (``<array>/c``).
     disk
-        Writes them.
+        Writes the files.
     """
 
     def __init__(self, folder: str, disk: Disk) -> None:
         self._folder = folder
         self._disk = disk
-        self._made: set[str] = set()
+        self._existing: set[str] = set()  # directories
 
     def write(self, key: Sequence[int], stored: Piece) -> None:
-        """Write one chunk; `key` is its coordinate in all axes."""
+        """Write one chunk; `key` is its coordinate along all axes."""
         folder = self._folder
         for number in key[:-1]:
             folder = f"{folder}/{number}"
-        if folder not in self._made:
-            self._make(key[:-1])
+        if folder not in self._existing:
+            self._make_folders(key[:-1])
         name = key[-1]
-        beside = f"{folder}/.{name}.tmp"
+        temporary = f"{folder}/.{name}.tmp"
         try:
-            self._disk.create(beside, stored)
-            rename(beside, f"{folder}/{name}")
+            self._disk.create(temporary, stored)
+            rename(temporary, f"{folder}/{name}")
             self._disk.mark_changed(folder)
         except BaseException:
             with suppress(OSError):  # keep the original error
-                os.unlink(beside)
+                os.unlink(temporary)
             raise
 
     def read(self, key: Sequence[int]) -> bytes | None:
-        """Return a stored chunk; None when there is none."""
+        """Return a stored chunk; None if it does not exist."""
         try:
             with open("/".join((self._folder, *map(str, key))), "rb") as file:
                 return file.read()
         except FileNotFoundError:
             return None
 
-    def _make(self, parents: Sequence[int]) -> None:
-        """Make the folder of a chunk and those above it that are not known to be there."""
-        if len(self._made) > _KNOWN:
-            self._made.clear()
-        if not self._made:
+    def _make_folders(self, parents: Sequence[int]) -> None:
+        if len(self._existing) > _MAX_CACHED_FOLDERS:
+            self._existing.clear()
+        if not self._existing:
             self._disk.make_folders(Path(self._folder))
         folder = self._folder
         for number in parents:
-            above, folder = folder, f"{folder}/{number}"
-            if folder not in self._made:
+            parent, folder = folder, f"{folder}/{number}"
+            if folder not in self._existing:
                 with suppress(FileExistsError):
                     os.mkdir(folder)
-                    self._disk.mark_changed(above)
-                self._made.add(folder)
+                    self._disk.mark_changed(parent)
+                self._existing.add(folder)

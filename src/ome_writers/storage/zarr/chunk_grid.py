@@ -1,4 +1,4 @@
-"""Where a plane lies in the grid of chunks and shards; arithmetic only."""
+"""The grid of chunks and shards: maps planes to chunks. Arithmetic only."""
 
 from __future__ import annotations
 
@@ -18,10 +18,16 @@ Cell = tuple[int, ...]
 
 
 class ShardPart(NamedTuple):
-    """The tiles of a plane that lie in one shard.
+    """The tiles of a plane that are in the same shard.
 
-    `yx` is the shard's coordinate in y and x, `tiles` the numbers of the tiles (row by row over the
-    plane), `inner` the number of each tile's chunk within a plane of chunks of the shard.
+    Attributes
+    ----------
+    yx
+        The coordinate of the shard along y and x.
+    tiles
+        Numbers of the tiles, row by row over the plane.
+    inner
+        For each tile, the number of its chunk within a plane of chunks of the shard.
     """
 
     yx: tuple[int, int]
@@ -30,20 +36,19 @@ class ShardPart(NamedTuple):
 
 
 class Grid:
-    """The chunk grid of one array, seen from planes that arrive one at a time.
+    """The chunk grid of one array, for planes that arrive one at a time.
 
-    All chunks that one plane touches have the same coordinate in the index axes: its *cell*. The
-    chunks of a cell together are a *column*, an array of shape (tiles, depth, chunk y, chunk x) in
-    which the planes of the cell are `depth` slots.
+    All chunks of a plane have the same coordinate along the index axes, its *cell*. The chunks of a cell form a
+    *column*, an array of shape (tiles, depth, chunk y, chunk x), with a *slot* for each of its `depth` planes.
 
     Attributes
     ----------
-    plain
-        Whether a column is nothing but a plane: one chunk, which it fills.
+    one_chunk_per_plane
+        Whether each plane is exactly one chunk.
     padded
-        Whether chunks reach beyond the planes.
+        Whether chunks extend beyond the planes.
     nbytes
-        Bytes of all planes that are expected; infinite where there is no end.
+        Size of the complete array; infinite if it has an unbounded axis.
     """
 
     def __init__(self, plan: ArrayPlan) -> None:
@@ -59,7 +64,7 @@ class Grid:
         self.column_shape = (math.prod(self.tiles), self.depth, cy, cx)
         self.chunk_bytes = self.depth * cy * cx * plan.dtype.itemsize
         self.column_bytes = self.column_shape[0] * self.chunk_bytes
-        self.plain = self.depth == math.prod(self.tiles) == 1 and (cy, cx) == (y, x)
+        self.one_chunk_per_plane = self.depth == math.prod(self.tiles) == 1 and (cy, cx) == (y, x)
         self.padded = self.tiles[0] * cy != y or self.tiles[1] * cx != x
         self.frame_shape = (y, x)
         self.frame_bytes = y * x * plan.dtype.itemsize
@@ -77,34 +82,36 @@ class Grid:
         self.parts = self._shard_parts()
 
     def split(self, index: tuple[int, ...]) -> tuple[Cell, int]:
-        """Return the cell of a plane, and its slot in the cell's column."""
+        """Return the cell of a plane, and its slot in the column of the cell."""
         if self.depth == 1:
             return index, 0
-        return _divided(index, self.chunk)
+        return _divmod_index(index, self.chunk)
 
-    def planes(self, cell: Cell) -> int:
-        """Return how many planes will ever come into `cell`: fewer than `depth` at an edge."""
+    def planes_in(self, cell: Cell) -> int:
+        """Return the number of planes of a complete array in `cell`: less than `depth` at an edge."""
         return math.prod(
             c if bound is None else min(c, bound - i * c)
             for i, c, bound in zip(cell, self.chunk, self._bounds, strict=True)
         )
 
     def shard(self, cell: Cell) -> tuple[Cell, int]:
-        """Return the shard of `cell` (index axes only), and the number of its plane of chunks in there."""
-        if len(cell) == 1:  # the long time-lapse, which has the least time a frame
+        """Return the shard of `cell` (index axes only), and the number of its plane of chunks within the shard."""
+        if len(cell) == 1:  # a long time-lapse, which has the least time per frame
             quotient, plane = divmod(cell[0], self._shard[0])
             return (quotient,), plane
-        return _divided(cell, self._shard)
+        return _divmod_index(cell, self._shard)
 
     def chunks_in(self, shard: Cell, part: ShardPart) -> int:
-        """Return how many chunks of a shard lie within the array."""
+        """Return the number of chunks of a shard that are inside the array."""
         cells = 1
         for i, s, c, bound in zip(shard, self._shard, self.chunk, self._bounds, strict=True):
             cells *= s if bound is None else min(s, math.ceil(bound / c) - i * s)
         return cells * len(part.tiles)
 
-    def place(self, frame: NDArray[np.generic], column: NDArray[np.generic], slot: int) -> None:
-        """Copy a plane (y, x) into its slot of a column, cut into tiles."""
+    def insert_plane(
+        self, frame: NDArray[np.generic], column: NDArray[np.generic], slot: int
+    ) -> None:
+        """Copy a plane (y, x), tile by tile, into its slot of a column."""
         if len(column) == 1 and not self.padded:
             np.copyto(column[0, slot], frame)
             return
@@ -118,11 +125,11 @@ class Grid:
             part = frame[self._window(number)]
             column[number, slot, : part.shape[0], : part.shape[1]] = part
 
-    def blank(self) -> NDArray[np.generic]:
-        """Return a plane that nobody wrote: (y, x) of the fill value."""
+    def empty_plane(self) -> NDArray[np.generic]:
+        """Return a plane (y, x) of the fill value."""
         return np.zeros(self.frame_shape, self.dtype)
 
-    def plane(self, column: NDArray[np.generic], slot: int) -> NDArray[np.generic]:
+    def extract_plane(self, column: NDArray[np.generic], slot: int) -> NDArray[np.generic]:
         """Return a copy of the plane (y, x) in a slot of a column."""
         frame = np.empty(self.frame_shape, self.dtype)
         for number in range(len(column)):
@@ -146,12 +153,12 @@ class Grid:
         return tuple(ShardPart(yx, tuple(t), tuple(i)) for yx, (t, i) in parts.items())
 
 
-def _divided(index: Cell, extents: Cell) -> tuple[Cell, int]:
-    """Return which box of `extents` an index lies in, and its number within, the last axis counted fastest."""
+def _divmod_index(index: Cell, extents: Cell) -> tuple[Cell, int]:
+    """Return the box of `extents` that contains an index, and the index within the box as a number in C order."""
     outer = []
     number = 0
     for i, extent in zip(index, extents, strict=True):
-        quotient, rest = divmod(i, extent)
+        quotient, remainder = divmod(i, extent)
         outer.append(quotient)
-        number = number * extent + rest
+        number = number * extent + remainder
     return tuple(outer), number

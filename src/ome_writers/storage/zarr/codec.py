@@ -1,4 +1,4 @@
-"""Chunk bytes in, stored bytes out, by the codecs of numcodecs; they release the interpreter lock."""
+"""Encode and decode chunks with numcodecs, whose codecs release the GIL."""
 
 from __future__ import annotations
 
@@ -16,64 +16,60 @@ __all__ = ["Codec", "decompress"]
 
 
 class Codec:
-    """One compression of the settings.
+    """The codec of one array.
 
     Parameters
     ----------
     compression
         ``"none"``, ``"blosc-zstd"``, ``"blosc-lz4"``, ``"zstd"`` or ``"gzip"``.
     dtype
-        The samples' type: Blosc shuffles by its size.
+        Of the samples: Blosc shuffles by its size.
     """
 
     def __init__(self, compression: str, dtype: np.dtype[np.generic]) -> None:
         self._codec = _numcodec(compression)
         self._name = "blosc" if compression in BLOSC else compression
-        # numcodecs takes the item size from the buffer's format; unsigned integers have one for each size
+        # numcodecs takes the item size from the buffer format; there is an unsigned integer of each size
         self._items = np.dtype(f"u{dtype.itemsize}") if dtype.itemsize <= 8 else np.dtype("u8")
 
     @property
     def identity(self) -> bool:
-        """Whether chunks are stored as they are."""
+        """Whether chunks are stored uncompressed."""
         return self._codec is None
 
-    def most(self, nbytes: int) -> int:
-        """Return the most bytes that a chunk of `nbytes` can become."""
+    def max_encoded_bytes(self, nbytes: int) -> int:
+        """Return the maximum size of an encoded chunk of `nbytes`."""
         return nbytes if self._codec is None else nbytes + (nbytes >> 8) + 1024
 
     def encode(self, chunk: NDArray[np.generic]) -> bytes | memoryview:
-        """Return the stored form of a contiguous chunk."""
+        """Encode a contiguous chunk."""
         if self._codec is None:
             return chunk.reshape(-1).view(np.uint8).data
         return bytes(self._codec.encode(chunk.reshape(-1).view(self._items)))
 
-    def decode(self, stored: bytes, most: int) -> bytes:
-        """Return a chunk from its stored form.
-
-        Raises
-        ------
-        ValueError, RuntimeError, OSError
-            If it cannot be decoded, or would have more than `most` bytes.
-        """
-        return stored if self._codec is None else decompress(self._name, stored, most)
+    def decode(self, stored: bytes, max_bytes: int) -> bytes:
+        """Decode a chunk; see `decompress` for the errors."""
+        return stored if self._codec is None else decompress(self._name, stored, max_bytes)
 
 
-def decompress(codec: str, stored: bytes, most: int) -> bytes:
-    """Return what a codec of Zarr ("blosc", "zstd" or "gzip") has encoded.
+def decompress(codec: str, stored: bytes, max_bytes: int) -> bytes:
+    """Decode a chunk with a Zarr codec: "blosc", "zstd" or "gzip".
 
     Raises
     ------
     ValueError, RuntimeError, OSError
-        If it cannot be decoded, or would have more than `most` bytes; no memory is reserved for these.
+        If it cannot be decoded, or would have more than `max_bytes` bytes: checked before memory is allocated.
     """
     if codec == "gzip":
-        return _decompress_gzip(stored, most)
+        return _decompress_gzip(stored, max_bytes)
     if codec == "blosc":
         size = int.from_bytes(stored[4:8], "little") if len(stored) >= 16 else -1
     else:
         size = _zstd_size(stored)
-    if not 0 <= size <= most:
-        raise ValueError(f"the chunk claims to have {size} bytes, {most} are possible")
+    if not 0 <= size <= max_bytes:
+        raise ValueError(
+            f"the header of the chunk declares {size} bytes, at most {max_bytes} are valid"
+        )
     numcodec: Any
     if codec == "blosc":
         from numcodecs.blosc import Blosc
@@ -86,29 +82,29 @@ def decompress(codec: str, stored: bytes, most: int) -> bytes:
     return bytes(numcodec.decode(stored))
 
 
-def _decompress_gzip(stored: bytes, most: int) -> bytes:
+def _decompress_gzip(stored: bytes, max_bytes: int) -> bytes:
     out = b""
-    while stored:  # members may follow each other
+    while stored:  # there may be several members
         member = zlib.decompressobj(wbits=31)
         try:
-            out += member.decompress(stored, most + 1 - len(out))
+            out += member.decompress(stored, max_bytes + 1 - len(out))
         except zlib.error as error:
             raise ValueError(str(error)) from None
-        if len(out) > most:
-            raise ValueError(f"the chunk has more than the {most} bytes that are possible")
+        if len(out) > max_bytes:
+            raise ValueError(f"the chunk has more than {max_bytes} bytes, the maximum")
         if not member.eof:
-            raise ValueError("the chunk is cut off")
+            raise ValueError("the chunk is truncated")
         stored = member.unused_data.lstrip(b"\0")
     return out
 
 
 def _zstd_size(stored: bytes) -> int:
-    """Return the size that a frame claims to have, or the most that its blocks can become.
+    """Return the decompressed size that a zstd frame declares, or the maximum of its blocks.
 
     Source: RFC 8878, sections 3.1.1.1 and 3.1.1.2.
     """
     if stored[:4] != b"\x28\xb5\x2f\xfd" or len(stored) < 6:
-        raise ValueError("the chunk is no zstd frame")
+        raise ValueError("the chunk is not a zstd frame")
     descriptor = stored[4]
     single = descriptor >> 5 & 1
     at = 5 + (not single) + (0, 1, 2, 4)[descriptor & 3]

@@ -1,6 +1,6 @@
-"""Shard files that a writer has left: their index is found, judged, and brought to where it belongs.
+"""Recover shard files after a crash: find the index, validate it, and move it to its final offset.
 
-Nothing here needs the engine that wrote. A chunk that can be read is never given up.
+Independent of the engine that wrote the file. A chunk that can be decoded is never dropped.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ __all__ = ["ShardIndex", "ShardRecovery"]
 
 
 class ShardIndex(NamedTuple):
-    """A shard's index, where it stands, and whether the file can be read by it as it is."""
+    """A shard's index, its offset in the file, and whether readers find it as it is."""
 
     entries: NDArray[np.uint64]
-    at: int
-    sound: bool
+    offset: int
+    valid: bool
 
 
 class ShardRecovery:
-    """The shards of one array, and how their chunks are stored."""
+    """Recovers the shards of one array."""
 
     def __init__(self, plan: ArrayPlan) -> None:
         outer = plan.shards or plan.chunks
@@ -50,126 +50,136 @@ class ShardRecovery:
         self._index_bytes = shard_index.size_of_index(math.prod(self.chunks))
 
     def read_index(self, path: Path, shard: tuple[int, ...]) -> ShardIndex | None:
-        """Return the index of the shard at coordinate `shard`; None when there is nothing that could be one."""
+        """Return the index of the shard at coordinate `shard`; None if no index can be found."""
         fd = open_regular(path)
         try:
-            return self._index(fd, path, shard)
+            return self._find_index(fd, path, shard)
         finally:
             os.close(fd)
 
     def recover_shard(
-        self, coordinate: tuple[int, ...], path: Path, *, dry_run: bool, cut: bool = True
+        self, coordinate: tuple[int, ...], path: Path, *, dry_run: bool, truncate: bool = True
     ) -> Iterator[Finding]:
-        """Give a shard the form that it would have after `close`; yield what was found."""
+        """Give a shard the form that `close` would have given it; yield the problems found.
+
+        Without `truncate` a valid shard may be longer than its data.
+        """
         fd = open_regular(path) if dry_run else open_file(path)
         try:
             size = os.fstat(fd).st_size
-            index = self._index(fd, path, coordinate)
+            index = self._find_index(fd, path, coordinate)
             if index is None:
-                yield Finding(path, "a shard without a readable index: left as it is", solved=False)
+                yield Finding(path, "shard without a readable index: unchanged", solved=False)
                 return
             used = index.entries[index.entries[:, 0] != EMPTY]
             end = shard_index.end_of_data(index.entries)
-            # the new index must not touch the one that is valid until the file ends behind the new one
-            room = end + self._index_bytes <= index.at
-            if index.sound and not (room and cut):
+            # The old index is valid until the file is truncated after the new one: they must not overlap.
+            movable = end + self._index_bytes <= index.offset
+            if index.valid and not (movable and truncate):
                 return
-            if index.sound:
-                yield Finding(path, "a shard longer than its data: index moved behind them")
+            if index.valid:
+                yield Finding(path, "shard longer than its data: truncated")
             else:
-                total = len(index.entries)
-                yield Finding(
-                    path, f"a shard with a torn index: rebuilt, {len(used)} of {total} chunks"
-                )
+                chunks = f"{len(used)} of {len(index.entries)} chunks"
+                yield Finding(path, f"shard with a torn index: rebuilt, {chunks}")
             if not dry_run:
-                at = end if room else index.at
-                write_at(fd, [shard_index.encode(index.entries)], at)
+                offset = end if movable else index.offset
+                write_at(fd, [shard_index.encode(index.entries)], offset)
                 os.fsync(fd)
-                if at + self._index_bytes != size:
-                    os.ftruncate(fd, at + self._index_bytes)
+                if offset + self._index_bytes != size:
+                    os.ftruncate(fd, offset + self._index_bytes)
         finally:
             os.close(fd)
 
-    def sound(self, size: int) -> bool:
+    def is_possible_size(self, size: int) -> bool:
         """Whether a stored chunk can have this size, in bytes."""
         return size == self._grid.chunk_bytes if self._codec.identity else size > 0
 
-    def decoded(self, stored: bytes) -> NDArray[np.generic] | None:
-        """Return a chunk's pixels; None when its bytes cannot be decoded."""
+    def decode(self, stored: bytes) -> NDArray[np.generic] | None:
+        """Return the pixels of a chunk; None if it cannot be decoded."""
         try:
             raw = self._codec.decode(stored, self._grid.chunk_bytes)
-        except Exception:  # what the codecs raise for bytes that are not theirs is their own affair
+        except Exception:  # codecs raise various errors for invalid data
             return None
         if len(raw) != self._grid.chunk_bytes:
             return None
         return np.frombuffer(raw, self._plan.dtype).reshape(self._plan.chunks)
 
-    def _index(self, fd: int, path: Path, shard: tuple[int, ...]) -> ShardIndex | None:
-        """Return a shard's index from where it can be; None when there is nothing that could be one."""
+    def _find_index(self, fd: int, path: Path, shard: tuple[int, ...]) -> ShardIndex | None:
+        """Return a shard's index from wherever it can be found; None if there is none."""
         size = os.fstat(fd).st_size
         end = size - self._index_bytes
-        index = self._valid(fd, end, end) or self._saved(path, size) or self._torn(fd, end)
-        for at in () if index else self._places(shard):
-            index = index or self._valid(fd, at, end)
-        return index or self._torn(fd, end, most_wrong=self._grid.shard_chunks)
+        index = (
+            self._read_valid(fd, end, end)
+            or self._read_backup(path, size)
+            or self._read_torn(fd, end)
+        )
+        for offset in () if index else self._possible_offsets(shard):
+            index = index or self._read_valid(fd, offset, end)
+        return index or self._read_torn(fd, end, max_invalid=self._grid.shard_chunks)
 
-    def _valid(self, fd: int, at: int, end: int) -> ShardIndex | None:
-        """Return the index at an offset; None when its checksum is wrong."""
-        table = read_at(fd, self._index_bytes, at) if 0 <= at <= end else b""
+    def _read_valid(self, fd: int, offset: int, end: int) -> ShardIndex | None:
+        """Return the index at an offset; None if its checksum is wrong."""
+        table = read_at(fd, self._index_bytes, offset) if 0 <= offset <= end else b""
         entries = shard_index.decode(table) if len(table) == self._index_bytes else None
         if entries is None:
             return None
-        bad = self._outside(entries, at)
-        entries[bad] = EMPTY
-        return ShardIndex(entries, at, at == end and not bad.any())
+        invalid = self._invalid(entries, offset)
+        entries[invalid] = EMPTY
+        return ShardIndex(entries, offset, offset == end and not invalid.any())
 
-    def _saved(self, path: Path, size: int) -> ShardIndex | None:
-        """Return the copy of an index that was about to move when the power failed; None when there is none."""
-        saved = shard_index.beside(path)
-        if not saved.is_file() or saved.is_symlink() or saved.stat().st_size != self._index_bytes:
+    def _read_backup(self, path: Path, size: int) -> ShardIndex | None:
+        """Return the backup of an index that was being moved during a power loss; None if there is none."""
+        backup = shard_index.temporary_path(path)
+        if (
+            not backup.is_file()
+            or backup.is_symlink()
+            or backup.stat().st_size != self._index_bytes
+        ):
             return None
-        entries = shard_index.decode(saved.read_bytes())
+        entries = shard_index.decode(backup.read_bytes())
         if entries is None:
             return None
-        entries[self._outside(entries, size)] = EMPTY
+        entries[self._invalid(entries, size)] = EMPTY
         return ShardIndex(entries, shard_index.end_of_data(entries) + self._index_bytes, False)
 
-    def _torn(self, fd: int, end: int, *, most_wrong: int = 0) -> ShardIndex | None:
-        """Return the index at the end of a file with a wrong checksum; None if too many entries cannot be right.
+    def _read_torn(self, fd: int, end: int, *, max_invalid: int = 0) -> ShardIndex | None:
+        """Return the index at the end of a file with a wrong checksum; None if too many entries are invalid.
 
-        Half an old and half a new index: each entry is one or the other, and both were right.
+        A torn index is a mix of an old and a new one. Each entry is one or the other, and both were correct.
         """
         if end < 0:
             return None
-        entries = shard_index.decode(read_at(fd, self._index_bytes, end), checked=False)
+        entries = shard_index.decode(read_at(fd, self._index_bytes, end), verify=False)
         if entries is None:
             return None
         half_empty = (entries[:, 0] == EMPTY) != (entries[:, 1] == EMPTY)
-        wrong = self._outside(entries, end) | half_empty
-        if np.count_nonzero(wrong) > most_wrong:
+        invalid = self._invalid(entries, end) | half_empty
+        if np.count_nonzero(invalid) > max_invalid:
             return None
-        entries[wrong] = EMPTY
+        entries[invalid] = EMPTY
         for number in np.flatnonzero(entries[:, 0] != EMPTY).tolist():
             offset, length = entries[number].tolist()
-            if self.decoded(read_at(fd, length, offset)) is None:
+            if self.decode(read_at(fd, length, offset)) is None:
                 entries[number] = EMPTY
         return ShardIndex(entries, end, False) if (entries != EMPTY).any() else None
 
-    def _places(self, shard: tuple[int, ...]) -> Iterator[int]:
-        """Yield where the direct engine keeps the index of a shard that is not complete."""
-        most = self._codec.most(self._grid.chunk_bytes)
+    def _possible_offsets(self, shard: tuple[int, ...]) -> Iterator[int]:
+        """Yield the offsets at which the direct engine writes the index of an incomplete shard."""
+        size = self._codec.max_encoded_bytes(self._grid.chunk_bytes)
         part = next(p for p in self._grid.parts if p.yx == shard[-2:])
         for chunks in (self._grid.chunks_in(shard[:-2], part), self._grid.shard_chunks):
-            yield shard_index.aligned(chunks * most)
-            yield shard_index.aligned((chunks + 2 * self._grid.shard_chunks) * most)
+            yield shard_index.align_index(chunks * size)
+            yield shard_index.align_index((chunks + 2 * self._grid.shard_chunks) * size)
 
-    def _outside(self, entries: NDArray[np.uint64], end: int) -> NDArray[np.bool_]:
-        """Return which used entries cannot be right: they lead past the data, or have an impossible size."""
+    def _invalid(self, entries: NDArray[np.uint64], end: int) -> NDArray[np.bool_]:
+        """Return which used entries point past `end` or have an impossible size."""
         used = entries[:, 0] != EMPTY
         offset, size = entries[:, 0], entries[:, 1]
         if self._codec.identity:
             wrong = size != self._grid.chunk_bytes
         else:
-            wrong = (size == 0) | (size > self._codec.most(self._grid.chunk_bytes) * 2)
+            max_size = self._codec.max_encoded_bytes(self._grid.chunk_bytes) * 2
+            wrong = (size == 0) | (size > max_size)
         wrong = wrong | (offset > end) | (size > end) | (offset + size > end)
         return np.asarray(used & wrong)

@@ -1,21 +1,20 @@
-"""Shard files that are valid at every instant.
+"""Shard files that are valid at any time, while chunks are added.
 
-A shard's index stands at the end of the file: readers in the browser look nowhere else. So a file is sized for
-its largest possible content when it is opened (sparse, nothing is allocated), chunks are added from the
-front, and the index at the far end is brought up to date at each flush. When the last chunk has
-come, the index is written right behind the data and the file ends there::
+The index is at the end of the file, because browser-based readers support no other location. A new file therefore has
+the maximum size of its content (sparse, without allocated blocks). Chunks are added from the front, and each flush
+updates the index at the end. After the last chunk the index is written directly after the data, and the file is
+truncated there::
 
-    open      | chunk | chunk | ....hole.... | spare | spare | .. | index |
+    open      | chunk | chunk | ....hole.... | extent | extent | .. | index |
     complete  | chunk | chunk | chunk | index |
 
-A chunk over several frames that is flushed half-full goes to a spare place, another one each time, so that
-the bytes an index points to are never overwritten; whole, it goes behind the others. So does a frame that is
-taken again, unless chunks are not compressed: these are written again in place.
+A partially filled chunk that is flushed goes to an extent of the free list, a different one each time, so that bytes
+that an index points to are never overwritten. The full chunk follows the other full chunks. A chunk that is written
+again is handled in the same way; if it is uncompressed, it is overwritten in place. Extents that readers may still
+need stay in the file (see `free_list`), if necessary between data and index.
 
-Spare places that a reader may be fetching stay in the file (see `spares`), if need be between data and index.
-
-With `Disk.durable` chunks are synced before the index points to them, and the index before the file is cut. Power loss
-can tear an index that is written again, but not its entries, which are aligned: `tidying` reads each. While an index
+With `Disk.durable` chunks are synced before the index, and the index before the file is truncated. Power loss can tear
+an index that is overwritten, but not its entries, which are aligned: `recovery` checks each of them. While the index
 moves to a new end of the file, a copy of it is in a temporary file beside the shard.
 """
 
@@ -47,25 +46,25 @@ if TYPE_CHECKING:
 
 __all__ = ["Shard", "ShardShape"]
 
-_GROWTH = 16  # spare places that a file gets at once
+_GROWTH_EXTENTS = 16  # added to a file at a time
 
 
 class ShardShape:
-    """What the shards of one array have in common.
+    """Properties shared by the shards of one array.
 
     Attributes
     ----------
     chunks
-        Number of chunks in a shard, and so of entries in its index.
-    most
-        The most bytes a stored chunk can take.
+        Number of chunks in a shard, and of entries in its index.
+    max_chunk_bytes
+        Maximum size of a stored chunk.
     in_place
-        Whether a whole chunk always has the same size, so that it can be written again where it is.
+        Whether every full chunk has the same size, so that it can be overwritten in place.
     """
 
-    def __init__(self, chunks: int, most: int, *, in_place: bool) -> None:
+    def __init__(self, chunks: int, max_chunk_bytes: int, *, in_place: bool) -> None:
         self.chunks = chunks
-        self.most = most
+        self.max_chunk_bytes = max_chunk_bytes
         self.in_place = in_place
         self.index_bytes = shard_index.size_of_index(chunks)
 
@@ -76,18 +75,18 @@ class Shard:
     Parameters
     ----------
     path, shape
-        Of the file, whose folder exists; see `ShardShape`.
+        The file, whose directory exists, and its `ShardShape`.
     expected
-        How many chunks will come if the acquisition runs to its end.
+        Number of chunks in a complete acquisition.
     disk
-        Lends the open file, and writes to it.
+        Opens and writes the file.
 
     Attributes
     ----------
     complete
-        Whether the file has its final form.
+        Whether the file has its final size.
     users
-        How many threads are adding chunks (kept by who owns the shard).
+        Number of threads that are adding chunks, counted by the owner of the shard.
     """
 
     def __init__(self, path: Path, shape: ShardShape, expected: int, disk: Disk) -> None:
@@ -97,24 +96,24 @@ class Shard:
         self._shape = shape
         self._disk = disk
         self._lock = new_lock()
-        self._writing = new_lock()  # two writes to one file wait for each other, better here
+        self._write_lock = new_lock()  # concurrent writes to one file would wait in the kernel
         self._index = shard_index.empty_index(shape.chunks)
         self._expected = expected
-        self._tail = 0  # where the next new chunk goes
-        self._room = expected * shape.most  # what the chunks that are expected take at most
-        self._index_at = shard_index.aligned(self._room)
-        self._spares = FreeList(shape.most)
+        self._tail = 0  # offset of the next new chunk
+        self._capacity = expected * shape.max_chunk_bytes
+        self._index_at = shard_index.align_index(self._capacity)
+        self._free_list = FreeList(shape.max_chunk_bytes)
         self._final = np.zeros(shape.chunks, dtype=bool)
         self._dirty = False
         if path.exists():
-            self._adopt()
+            self._load_existing()
         else:
             self._create()
-        # the same memory, for one chunk at a time
+        # The same memory as flat sequences of integers: the fast path of `write_chunk`.
         self._entries = self._index.data.cast("B").cast("Q")
-        self._marks = self._final.data.cast("B")
+        self._final_flags = self._final.data.cast("B")
 
-    def add(
+    def write_chunks(
         self,
         inner: Indices,
         sizes: Indices,
@@ -122,178 +121,179 @@ class Shard:
         *,
         final: bool = True,
     ) -> None:
-        """Write chunks; `final` says that no more frames are expected in them.
+        """Write the chunks with the numbers `inner`; `final` if they will not get more frames.
 
-        `inner` says which chunks. `parts` are the stored chunks one by one, or all of them side by side in a single
-        buffer. Readers see them after the next `flush` or `finish`.
+        `parts` contains either each stored chunk, or a single buffer with all of them side by side. Readers see the
+        chunks after the next `flush` or `finish`.
         """
         with self._lock:
             if self.complete and not (self._shape.in_place and self._final[inner].all()):
-                self._reopen()
+                # Make space for more chunks: the file grows and stays valid.
+                self._move_index(max(self._capacity, self._index_at + self._shape.index_bytes))
+                self.complete = False
             offsets = self._allocate(inner, sizes, final)
-        with self._writing:
+        with self._write_lock:
             self._disk.write(self.path, parts, offsets, sizes)
         with self._lock:
-            if self._spares:
-                self._spares.release({*self._index[inner, 0].tolist()} - {*offsets.tolist()})
+            if self._free_list:
+                self._free_list.release({*self._index[inner, 0].tolist()} - {*offsets.tolist()})
             self._index[inner] = np.column_stack((offsets, sizes))
             self._dirty = True
             if final:
                 self._final[inner] = True
 
-    def put(self, fd: int, inner: int, chunk: Piece, nbytes: int) -> None:
-        """Write one whole chunk, stored as it is, to the open file: what `add` does, in less time."""
+    def write_chunk(self, fd: int, inner: int, chunk: Piece, nbytes: int) -> None:
+        """Write one full, encoded chunk to the open file: the fast path of `write_chunks`."""
         with self._lock:
-            if not (self.complete or self._marks[inner]):
-                if self._tail + nbytes > self._room:
-                    self._make_room(nbytes)
+            if not (self.complete or self._final_flags[inner]):
+                if self._tail + nbytes > self._capacity:
+                    self._check_capacity(nbytes)
                 tail, at, end = self._tail, 2 * inner, self._tail + nbytes
                 write_single(fd, chunk, nbytes, tail)
-                entries, marks, self._dirty = self._entries, self._marks, True
-                # one statement, which KeyboardInterrupt cannot part
-                entries[at], entries[at + 1], marks[inner], self._tail = tail, nbytes, 1, end
+                entries, flags, self._dirty = self._entries, self._final_flags, True
+                # one statement, which KeyboardInterrupt cannot split
+                entries[at], entries[at + 1], flags[inner], self._tail = tail, nbytes, 1, end
                 return
-        self.add(np.asarray([inner]), np.asarray([nbytes]), [np.frombuffer(chunk, np.uint8).data])
+        self.write_chunks(
+            np.asarray([inner]), np.asarray([nbytes]), [np.frombuffer(chunk, np.uint8).data]
+        )
 
     def flush(self) -> None:
-        """Make readers see all chunks that were added."""
+        """Publish all written chunks to readers."""
         with self._lock:
             if self._dirty and not self.complete:
                 with self._disk.use(self.path) as fd:
                     self._write_index(fd)
 
     @property
-    def whole(self) -> bool:
-        """Whether every chunk that was expected has come."""
+    def full(self) -> bool:
+        """Whether all expected chunks have been written."""
         return not self._missing
 
     @property
     def _missing(self) -> int:
-        """How many of the expected chunks have not come yet."""
+        """Number of expected chunks that have not been written."""
         return max(0, self._expected - int(np.count_nonzero(self._final)))
 
     @property
-    def settled(self) -> bool:
-        """Whether `finish` leaves nothing but chunks in the file, since nobody reads the spare places any more."""
-        return self._spares.end <= shard_index.end_of_data(self._index)
+    def grace_period_over(self) -> bool:
+        """Whether `finish` would truncate the file directly after its chunks: readers need no other extent."""
+        return self._free_list.end_in_use <= shard_index.end_of_data(self._index)
 
-    def finish(self, *, wait: bool = False) -> bool:
-        """End the file behind what is read, with the index; nobody may be in `add`.
+    def finish(self, *, only_if_unused: bool = False) -> bool:
+        """Move the index directly after the data and truncate the file; return whether it is complete.
 
-        With `wait` this is put off, and False returned, while another process has the file open.
+        With `only_if_unused`, keep the size while another process has the file open. No thread may be writing chunks.
         """
         with self._lock:
             if not self.complete:
                 with self._disk.use_exclusively(self.path) as fd:
-                    self._finish(fd, wait=wait)
+                    self._finish(fd, only_if_unused=only_if_unused)
             return self.complete
 
     def read(self, inner: int) -> bytes | None:
-        """Return a stored chunk; None when there is none."""
-        with self._disk.use(self.path, writing=False) as fd, self._writing:
-            # nothing is written now: of two later writes of this chunk the second would take this place
+        """Return a stored chunk; None if it has not been written."""
+        with self._disk.use(self.path, writing=False) as fd, self._write_lock:
+            # No write can run now. Otherwise the second of two later writes of this chunk could reuse its extent.
             with self._lock:
                 offset, size = self._index[inner].tolist()
             return None if offset == int(EMPTY) else read_fully(fd, size, offset)
 
     def _allocate(self, inner: Indices, sizes: Indices, final: bool) -> Indices:
-        """Return where each chunk goes: new final chunks side by side at the tail."""
-        again = self._final[inner]
-        if final and not again.any():
-            return self._at_tail(sizes)
+        """Return the offset of each chunk; new final chunks are adjacent, at the tail."""
+        rewritten = self._final[inner]
+        if final and not rewritten.any():
+            return self._allocate_at_tail(sizes)
         offsets: Indices = self._index[inner, 0].astype(np.int64)
-        fresh = ~again & final
-        offsets[fresh] = self._at_tail(sizes[fresh])
-        aside = ~fresh & ~(again & self._shape.in_place)
-        offsets[aside] = [self._spare_place() for _ in range(int(np.count_nonzero(aside)))]
+        new = ~rewritten & final
+        offsets[new] = self._allocate_at_tail(sizes[new])
+        moved = ~new & ~(rewritten & self._shape.in_place)
+        offsets[moved] = [self._allocate_extent() for _ in range(int(np.count_nonzero(moved)))]
         return offsets
 
-    def _at_tail(self, sizes: Indices) -> Indices:
+    def _allocate_at_tail(self, sizes: Indices) -> Indices:
         ends: Indices = np.cumsum(sizes)
         offsets = self._tail + ends - sizes
         if len(sizes):
-            self._make_room(int(ends[-1]))
+            self._check_capacity(int(ends[-1]))
             self._tail += int(ends[-1])
         return offsets
 
-    def _make_room(self, nbytes: int) -> None:
-        if self._tail + nbytes > self._room:
-            room = f"whose chunks were to take {self._room} bytes in all"
-            raise OSError(f"{self.path}: {nbytes} more bytes do not fit into the shard, {room}.")
+    def _check_capacity(self, nbytes: int) -> None:
+        if self._tail + nbytes > self._capacity:
+            total = self._tail + nbytes
+            raise OSError(f"{self.path}: chunks of {total} bytes exceed {self._capacity} bytes.")
 
-    def _spare_place(self) -> int:
-        """Return a place behind all that the missing chunks may take."""
-        most = self._shape.most
+    def _allocate_extent(self) -> int:
+        """Return the offset of an extent after the maximum size of the missing chunks."""
+        size = self._shape.max_chunk_bytes
         index = range(self._index_at, self._index_at + self._shape.index_bytes)
-        place = self._spares.take(self._tail + self._missing * most, index)
-        if place > self._index_at:
-            self._move_index(place + _GROWTH * most)
-        return place
+        offset = self._free_list.allocate(self._tail + self._missing * size, index)
+        if offset > self._index_at:
+            self._move_index(offset + _GROWTH_EXTENTS * size)
+        return offset
 
     def _write_index(self, fd: int) -> None:
         self._disk.sync_open(fd)
         write_at(fd, [shard_index.encode(self._index)], self._index_at)
         self._disk.sync_open(fd)
-        self._spares.superseded()
+        self._free_list.start_grace_period()
         self._dirty = False
 
     def _move_index(self, offset: int) -> None:
-        """Write the index behind the end of the file, which is then longer and ends in a valid index at once."""
-        with self._disk.use(self.path) as fd, ExitStack() as moving:
+        """Write the index past the end of the file, which thus grows and ends with a valid index in one step."""
+        with self._disk.use(self.path) as fd, ExitStack() as stack:
             if self._disk.durable:
-                now = read_at(fd, self._shape.index_bytes, self._index_at)
-                moving.enter_context(shard_index.copied(self.path, now))
-            self._index_at = shard_index.aligned(offset)
+                current = read_at(fd, self._shape.index_bytes, self._index_at)
+                stack.enter_context(shard_index.backup(self.path, current))
+            self._index_at = shard_index.align_index(offset)
             self._write_index(fd)
 
     def _create(self) -> None:
-        """Have the file appear with its index: by rename, since an empty file is no shard."""
-        beside = shard_index.beside(self.path)
+        """Create the file with its index, by rename: an empty file is not a valid shard."""
+        temporary = shard_index.temporary_path(self.path)
         try:
-            fd = open_new(beside)
+            fd = open_new(temporary)
             try:
                 write_at(fd, [shard_index.encode(self._index)], self._index_at)
                 self._disk.sync_open(fd)
             finally:
                 os.close(fd)
-            os.replace(beside, self.path)
+            os.replace(temporary, self.path)
             self._disk.mark_changed(str(self.path.parent))
         except OSError:
-            with suppress(OSError):  # the first error is the one that tells
-                os.unlink(beside)
+            with suppress(OSError):  # keep the original error
+                os.unlink(temporary)
             raise
 
-    def _finish(self, fd: int, *, wait: bool) -> None:
-        end = max(shard_index.end_of_data(self._index), self._spares.end)
-        if end + self._shape.index_bytes > self._index_at:  # the index in force is not written over
+    def _finish(self, fd: int, *, only_if_unused: bool) -> None:
+        end = max(shard_index.end_of_data(self._index), self._free_list.end_in_use)
+        if end + self._shape.index_bytes > self._index_at:  # they overlap: keep the current one
             self._write_index(fd)
             self.complete = True
             return
-        with exclusive_lease(fd) as nobody_reads:
-            if nobody_reads or not wait:
+        with exclusive_lease(fd) as exclusive:
+            if exclusive or not only_if_unused:
                 write_at(fd, [shard_index.encode(self._index)], end)
                 self._disk.sync_open(fd)
                 os.ftruncate(fd, end + self._shape.index_bytes)
-                self._spares.superseded()
+                self._free_list.start_grace_period()
                 self._index_at, self._dirty, self.complete = end, False, True
         if self._dirty:
             self._write_index(fd)
 
-    def _reopen(self) -> None:
-        """Move the index out of the way of further chunks; the file grows by it and stays valid."""
-        self._move_index(max(self._room, self._index_at + self._shape.index_bytes))
-        self.complete = False
-
-    def _adopt(self) -> None:
-        """Go on with a file that was finished before: its frames are read, or taken again."""
+    def _load_existing(self) -> None:
+        """Open a complete file: its frames are read, or written again."""
         with self._disk.use(self.path, writing=False) as fd:
             end = os.fstat(fd).st_size - self._shape.index_bytes
             stored = shard_index.decode(read_at(fd, self._shape.index_bytes, end))
         if stored is None:
-            raise OSError(f"{self.path}: the index of the shard is damaged.")
+            raise OSError(f"{self.path}: the shard has an invalid index. Run `ome-writers repair`.")
         self._index = stored
         self._final = self._index[:, 0] != EMPTY
         self._tail = end
-        self._room = max(self._room, self._tail + self._missing * self._shape.most)
+        self._capacity = max(
+            self._capacity, self._tail + self._missing * self._shape.max_chunk_bytes
+        )
         self._index_at = end
         self.complete = True

@@ -1,4 +1,4 @@
-"""The index of a shard: where each chunk lies, and a checksum.
+"""The index of a shard: offset and size of each chunk, and a checksum.
 
 Source: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/index.html
 """
@@ -20,37 +20,36 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EMPTY",
-    "aligned",
-    "beside",
-    "copied",
+    "align_index",
+    "backup",
     "decode",
     "empty_index",
     "encode",
     "end_of_data",
     "size_of_index",
+    "temporary_path",
 ]
 
 EMPTY = np.uint64(2**64 - 1)
-"""Offset and size of a chunk that is not there."""
+"""Offset and size of a missing chunk."""
+
+_ENTRY_BYTES = 16  # a disk sector is a multiple of it
 
 
-_ENTRY_BYTES = 16  # of an entry; a sector of a disk is a multiple of it
-
-
-def aligned(offset: int) -> int:
-    """Return the first offset not below `offset` at which no entry of an index crosses a sector of the disk."""
+def align_index(offset: int) -> int:
+    """Return the first offset at or after `offset` where no index entry crosses a disk sector."""
     return -(-offset // _ENTRY_BYTES) * _ENTRY_BYTES
 
 
-def beside(shard: Path) -> Path:
-    """Return the path of a shard's temporary file: the shard before it appears, or a copy of its index."""
+def temporary_path(shard: Path) -> Path:
+    """Return the path of a shard's temporary file: the new shard before its rename, or the backup of its index."""
     return shard.with_name(f".{shard.name}.tmp")
 
 
 @contextmanager
-def copied(shard: Path, index: bytes) -> Iterator[None]:
-    """Have a synced copy of a shard's index beside the shard, until the block has written the next one."""
-    copy = beside(shard)
+def backup(shard: Path, index: bytes) -> Iterator[None]:
+    """Keep a synced copy of a shard's index beside the shard while the block writes the next index."""
+    copy = temporary_path(shard)
     copy.write_bytes(index)
     sync_file(copy)
     sync_folder(copy.parent)
@@ -60,32 +59,32 @@ def copied(shard: Path, index: bytes) -> Iterator[None]:
 
 
 def empty_index(chunks: int) -> NDArray[np.uint64]:
-    """Return the index of a shard without chunks: (offset, size) of each, shape (chunks, 2)."""
+    """Return the index of a shard without chunks: (offset, size) of each chunk, shape (chunks, 2)."""
     return np.full((chunks, 2), EMPTY, dtype="<u8")
 
 
 def size_of_index(chunks: int) -> int:
-    """Return the bytes that the index of a shard of so many chunks takes."""
+    """Return the encoded size, in bytes, of an index for this number of chunks."""
     return _ENTRY_BYTES * chunks + 4
 
 
 def encode(entries: NDArray[np.uint64]) -> bytes:
-    """Return an index as it is stored."""
+    """Return the stored form of an index."""
     stored: bytes = entries.tobytes()
     return stored + _checksum(stored)
 
 
-def decode(stored: bytes, *, checked: bool = True) -> NDArray[np.uint64] | None:
-    """Return a stored index; None when its checksum is wrong, unless that does not matter."""
+def decode(stored: bytes, *, verify: bool = True) -> NDArray[np.uint64] | None:
+    """Return the entries of a stored index; None if its size, or with `verify` its checksum, is wrong."""
     table, checksum = stored[:-4], stored[-4:]
-    if len(table) % _ENTRY_BYTES or (checked and checksum != _checksum(table)):
+    if len(table) % _ENTRY_BYTES or (verify and checksum != _checksum(table)):
         return None
     entries: NDArray[np.uint64] = np.frombuffer(table, "<u8").reshape(-1, 2).copy()
     return entries
 
 
 def end_of_data(entries: NDArray[np.uint64]) -> int:
-    """Return the offset behind the last byte of any chunk."""
+    """Return the offset after the last byte of any chunk."""
     used = entries[entries[:, 0] != EMPTY]
     return int(used.sum(axis=1).max()) if len(used) else 0
 

@@ -1,4 +1,4 @@
-"""Shards that somebody else wrote: whether they are whole, and what they hold.
+"""Read shards that another library has written, and find incomplete ones.
 
 Source: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/index.html
 """
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ShardReader"]
 
-_BLOCK = 4096  # bytes: file systems allocate this much at once
-_SECTOR = 512  # bytes: a shorter rest of zeros may well be data
+_BLOCK_BYTES = 4096  # allocation unit of file systems
+_MIN_HOLE_BYTES = 512  # fewer zeros may well be data
 
 
 class ShardReader:
@@ -36,7 +36,7 @@ class ShardReader:
     Parameters
     ----------
     folder
-        The array's node; its shards lie in ``c`` below it.
+        The array's node; its shards are in ``c`` below it.
     plan
         The array; it has shards, with their index at the end.
     """
@@ -47,19 +47,21 @@ class ShardReader:
         self._codec = Codec(plan.compression, plan.dtype)
 
     def shard(self, index: tuple[int, ...]) -> tuple[int, ...]:
-        """Return where the shards of a plane lie in the grid of shards, y and x apart."""
+        """Return the coordinate of the shards of a plane, without y and x."""
         return tuple(self._grid.shard(self._grid.split(index)[0])[0])
 
-    def is_whole(self, shard: tuple[int, ...]) -> bool:
-        """Whether all shards across y and x are there, each with a valid index."""
+    def is_complete(self, shard: tuple[int, ...]) -> bool:
+        """Whether all shards at this coordinate (across y and x) exist and have a valid index."""
         return all(self._index((*shard, *part.yx)) is not None for part in self._grid.parts)
 
-    def lost(self, planes: Iterable[tuple[int, tuple[int, ...]]], *, strict: bool) -> list[int]:
-        """Return the numbers of those planes (number and index) that no whole shard holds.
+    def lost_frames(
+        self, planes: Iterable[tuple[int, tuple[int, ...]]], *, strict: bool
+    ) -> list[int]:
+        """Return the numbers of those planes (number and index) that are not in a complete shard.
 
-        With `strict` a plane counts as lost if one of its chunks is not in its shard, or has a hole: a full disk takes
-        a part of a write, and the index may be written after space was freed. Without, a missing chunk is taken for one
-        of zeros, which writers leave out. Negative numbers, of skipped planes, are never returned.
+        With `strict`, a plane is also lost if one of its chunks is missing from its shard or has a hole: a full disk
+        can truncate a write, and the index may be written later, after space was freed. Without `strict`, a missing
+        chunk counts as zeros, which writers omit. Negative numbers, of skipped planes, are never returned.
         """
         indexes: dict[tuple[int, ...], list[NDArray[np.uint64] | None]] = {}
         lost = []
@@ -79,25 +81,25 @@ class ShardReader:
         return lost
 
     def remove_torn(self, shards: Iterable[tuple[int, ...]]) -> None:
-        """Remove files of shards that have no valid index: readers of the whole array fail on them."""
+        """Remove shard files without a valid index: readers of the array fail on them."""
         for shard in shards:
             for part in self._grid.parts:
-                where = (*shard, *part.yx)
-                if self._index(where) is None:
-                    with suppress(OSError):  # not there, or on a disk that became read-only
-                        os.unlink(self._path(where))
+                key = (*shard, *part.yx)
+                if self._index(key) is None:
+                    with suppress(OSError):  # it does not exist, or the disk has become read-only
+                        os.unlink(self._path(key))
 
     def plane(self, index: tuple[int, ...]) -> NDArray[np.generic]:
-        """Return a plane; zeros where no shard is whole."""
+        """Return a plane; zeros where a shard is incomplete."""
         cell, slot = self._grid.split(index)
         outer, plane = self._grid.shard(cell)
         column = np.zeros(self._grid.column_shape, self._grid.dtype)
         for part in self._grid.parts:
-            where = (*outer, *part.yx)
-            entries = self._index(where)
+            key = (*outer, *part.yx)
+            entries = self._index(key)
             if entries is None:
                 continue
-            with open(self._path(where), "rb") as file:
+            with open(self._path(key), "rb") as file:
                 for tile, inner in zip(part.tiles, part.inner, strict=True):
                     offset, size = entries[plane * self._grid.plane_chunks + inner].tolist()
                     if offset != int(EMPTY):
@@ -106,13 +108,13 @@ class ShardReader:
                         column[tile] = np.frombuffer(chunk, self._grid.dtype).reshape(
                             self._grid.column_shape[1:]
                         )
-        return self._grid.plane(column, slot)
+        return self._grid.extract_plane(column, slot)
 
-    def _index(self, where: tuple[int, ...]) -> NDArray[np.uint64] | None:
-        """Return (offset, size) of each chunk of a shard; None when there is no valid index."""
+    def _index(self, key: tuple[int, ...]) -> NDArray[np.uint64] | None:
+        """Return (offset, size) of each chunk of a shard; None if it has no valid index."""
         nbytes = shard_index.size_of_index(self._grid.shard_chunks)
         try:
-            with open(self._path(where), "rb", buffering=0) as file:
+            with open(self._path(key), "rb", buffering=0) as file:
                 end = file.seek(0, os.SEEK_END) - nbytes
                 if end < 0:
                     return None
@@ -122,24 +124,27 @@ class ShardReader:
             return None
         return None if entries is None or shard_index.end_of_data(entries) > end else entries
 
-    def _path(self, where: tuple[int, ...]) -> str:
-        return "/".join((self._folder, *map(str, where)))
+    def _path(self, key: tuple[int, ...]) -> str:
+        return "/".join((self._folder, *map(str, key)))
 
 
 def _are_complete(path: str, entries: NDArray[np.uint64]) -> bool:
-    """Whether all chunks of `entries` are in a shard, and no block of the file system within them is a hole."""
+    """Whether all chunks of `entries` are in a shard, and no block of the file system inside them is a hole."""
     if (entries[:, 0] == EMPTY).any():
         return False
     with open(path, "rb") as file:
         status = os.fstat(file.fileno())
-        # where the system counts blocks, a file without holes need not be read
+        # a file with all its blocks allocated has no holes, and need not be read
         if getattr(status, "st_blocks", 0) * 512 >= status.st_size:
             return True
         for offset, size in entries.tolist():
             file.seek(offset)
-            head = file.read(min(-offset % _BLOCK, size))
+            head = file.read(min(-offset % _BLOCK_BYTES, size))
             tail = file.read(size - len(head))
-            blocks = [head, *(tail[i : i + _BLOCK] for i in range(0, len(tail), _BLOCK))]
-            if any(len(block) >= _SECTOR and not block.strip(b"\0") for block in blocks):
+            blocks = [
+                head,
+                *(tail[i : i + _BLOCK_BYTES] for i in range(0, len(tail), _BLOCK_BYTES)),
+            ]
+            if any(len(block) >= _MIN_HOLE_BYTES and not block.strip(b"\0") for block in blocks):
                 return False
     return True

@@ -17,24 +17,24 @@ def test_a_slow_write_is_followed_by_a_pause(monkeypatch: Any) -> None:
     """After a slow write there is no try for a while, and for longer after the next."""
     now = 100.0
     monkeypatch.setattr("ome_writers.storage.direct.write_through.perf_counter", lambda: now)
-    straight = WriteThrough(Background(1))
-    straight.took(0.001, 1000)
-    assert straight.again <= now
-    straight.took(0.05, 1000)
-    assert straight.again == pytest.approx(now + 0.1)
+    write_through = WriteThrough(Background(1))
+    write_through.record_latency(0.001, 1000)
+    assert write_through.retry_at <= now
+    write_through.record_latency(0.05, 1000)
+    assert write_through.retry_at == pytest.approx(now + 0.1)
     now += 0.1
-    straight.took(0.05, 1000)
-    assert straight.again == pytest.approx(now + 0.2)
+    write_through.record_latency(0.05, 1000)
+    assert write_through.retry_at == pytest.approx(now + 0.2)
     now += 100
-    straight.took(0.05, 1000)
-    assert straight.again == pytest.approx(now + 0.1), "the disk was quick for long"
+    write_through.record_latency(0.05, 1000)
+    assert write_through.retry_at == pytest.approx(now + 0.1), "the disk was quick for long"
 
 
 def test_a_large_write_may_take_its_time() -> None:
     """What counts is the time beyond that of the bytes."""
-    straight = WriteThrough(Background(1))
-    straight.took(0.05, 100_000_000)
-    assert straight.again < 0
+    write_through = WriteThrough(Background(1))
+    write_through.record_latency(0.05, 100_000_000)
+    assert write_through.retry_at < 0
 
 
 def test_small_frames_are_on_disk_when_append_returns(tmp_path: Path) -> None:

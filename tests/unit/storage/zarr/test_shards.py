@@ -119,25 +119,25 @@ def test_what_an_index_points_to_can_be_fetched_a_moment_later(
 def test_a_chunk_that_gets_more_frames_leaves_what_was_shown(
     tmp_path: Path, in_place: bool
 ) -> None:
-    """Bytes that an index pointed to stay as they are until the shard has settled and is finished."""
+    """Bytes that an index pointed to stay as they are until the shard has grace_period_over and is finished."""
     shard = Shard(tmp_path / "0", ShardShape(4, 100, in_place=in_place), 4, Disk())
     first, size = np.asarray([2]), np.asarray([100])
-    shard.add(first, size, [b"a" * 100], final=False)
+    shard.write_chunks(first, size, [b"a" * 100], final=False)
     shard.flush()
     shown = int(np.frombuffer((tmp_path / "0").read_bytes()[-68:-4], "<u8")[4])
-    shard.add(first, size, [b"b" * 100], final=False)
+    shard.write_chunks(first, size, [b"b" * 100], final=False)
     shard.flush()
     assert fetched(tmp_path / "0", shown, 100) == b"a" * 100
-    shard.add(first, size, [b"c" * 100])
+    shard.write_chunks(first, size, [b"c" * 100])
     assert fetched(tmp_path / "0", shown, 100) == b"a" * 100
-    assert not shard.settled
+    assert not shard.grace_period_over
     shard.flush()
-    assert not shard.settled
-    while not shard.settled:
+    assert not shard.grace_period_over
+    while not shard.grace_period_over:
         time.sleep(0.1)
     with (tmp_path / "0").open("rb"):
-        assert shard.finish(wait=True) is not LENT
-    assert shard.finish(wait=True)
+        assert shard.finish(only_if_unused=True) is not LENT
+    assert shard.finish(only_if_unused=True)
     assert (tmp_path / "0").stat().st_size == 100 + 16 * 4 + 4
     assert shard.read(2) == b"c" * 100
 
@@ -150,14 +150,14 @@ def test_a_shard_that_is_finished_at_once_keeps_what_was_shown(
     shard = Shard(tmp_path / "0", ShardShape(4, 100, in_place=in_place), 4, Disk())
     for number, letter in enumerate((b"a", b"b", b"c")):
         inner, size = np.asarray([number]), np.asarray([100])
-        shard.add(inner, size, [letter.lower() * 100], final=False)
+        shard.write_chunks(inner, size, [letter.lower() * 100], final=False)
         shard.flush()
         shown = int(np.frombuffer((tmp_path / "0").read_bytes()[-68:-4], "<u8")[2 * number])
-        shard.add(inner, size, [letter.upper() * 100])
+        shard.write_chunks(inner, size, [letter.upper() * 100])
     shard.finish()
     assert fetched(tmp_path / "0", shown, 100) == b"c" * 100
     again = Shard(tmp_path / "0", ShardShape(4, 100, in_place=in_place), 4, Disk())
-    again.add(np.asarray([3]), np.asarray([100]), [b"D" * 100])
+    again.write_chunks(np.asarray([3]), np.asarray([100]), [b"D" * 100])
     again.flush()
     assert fetched(tmp_path / "0", shown, 100) == b"c" * 100
     again.finish()
@@ -171,10 +171,10 @@ def test_a_shard_that_is_finished_at_once_keeps_what_was_shown(
 def test_a_plane_that_is_being_filled_is_not_written(tmp_path: Path) -> None:
     """What a flush writes of a chunk over several frames holds the frames that were there when it began."""
     grid = Grid(resolve(settings(tmp_path / "x.ome.zarr", "none")).images[0].array)
-    block = Block(0, grid, (0,), 1, refers=False)
-    block.give_memory(np.empty(grid.column_bytes, np.uint8))
+    block = Block(0, grid, (0,), 1, by_reference=False)
+    block.set_memory(np.empty(grid.column_bytes, np.uint8))
     block.add(0, (0,), 0, 0, frame(0), None)
-    grid.place(frame(1), block.columns[0], 1)  # not noted yet
-    (column,) = block.as_of({0})
-    assert np.array_equal(grid.plane(column, 0), frame(0))
-    assert not grid.plane(column, 1).any()
+    grid.insert_plane(frame(1), block.columns[0], 1)  # not noted yet
+    (column,) = block.snapshot({0})
+    assert np.array_equal(grid.extract_plane(column, 0), frame(0))
+    assert not grid.extract_plane(column, 1).any()

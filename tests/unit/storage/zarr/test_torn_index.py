@@ -51,14 +51,16 @@ class Written:
         self.files = ShardRecovery(plan)
         self.codec = Codec(compression, plan.dtype)
         grid = Grid(plan)
-        shape = ShardShape(CHUNKS, self.codec.most(grid.chunk_bytes), in_place=self.codec.identity)
+        shape = ShardShape(
+            CHUNKS, self.codec.max_encoded_bytes(grid.chunk_bytes), in_place=self.codec.identity
+        )
         self.disk = Disk(durable=True)
         self.shard = Shard(self.path, shape, CHUNKS, self.disk)
 
     def add(self, numbers: range, *, final: bool = True) -> None:
         stored = [bytes(self.codec.encode(frame(n))) for n in numbers]
         sizes = np.array([len(s) for s in stored], np.int64)
-        self.shard.add(np.array(numbers), sizes, stored, final=final)
+        self.shard.write_chunks(np.array(numbers), sizes, stored, final=final)
 
     def readable(self) -> list[int]:
         """Return the chunks that the index of the file leads to; all of them must be right."""
@@ -68,7 +70,7 @@ class Written:
         content = self.path.read_bytes()
         for number in found:
             offset, size = index.entries[number].tolist()
-            pixels = self.files.decoded(content[offset : offset + size])
+            pixels = self.files.decode(content[offset : offset + size])
             assert pixels is not None
             assert np.array_equal(pixels[0], frame(number))
         return found
