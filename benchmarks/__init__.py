@@ -1,6 +1,3 @@
-"""The workloads, their limits, this project and its peers, measured side by side.
-
-Nothing here asserts a time: it prints a table, and people judge.
-"""
+"""Benchmarks of this project, its peers and the hardware limits. They report times without asserting them."""
 
 from __future__ import annotations

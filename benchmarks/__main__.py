@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: limits, this project and its peers, measured side by side."""
+"""`python -m benchmarks`: measure this project, its peers and the hardware limits side by side."""
 
 from __future__ import annotations
 
@@ -12,60 +12,62 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import competitors, environments, figures, picture, report, workloads
-from benchmarks.rounds import Conditions, contest
+from benchmarks import analysis, competitors, environments, plot, report, workloads
+from benchmarks.runner import Conditions, run_contest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _EPILOG = """\
-Time counts from the first append to the return of close; medians over the rounds, in which every
-competitor runs once, in turn, in a process of its own. Frames are Poisson noise (mean 100, uint16)
-in a ring of buffers that are overwritten as soon as append returns; making them is in nobody's
-time. After the clock has stopped some frames are read back and compared. "x limit" and "x best
-peer" say how many times as fast as these a row is (a star marks the best peer); for the workloads
-about creating, memory and latency the first column is what is compared.
+Times are measured from the first append to the return of close. In each round every competitor runs
+once, in a new process; the table shows medians over the rounds. Frames are Poisson noise (mean 100,
+uint16) in a ring of buffers that are overwritten as soon as append returns; generating them is not
+timed. Afterwards some frames are read back and compared. "vs limit" is the speed relative to a plain
+write to the same disk (1.00 = the disk's limit), "vs best peer" relative to the fastest peer (marked
+with a star). Workloads about creation, memory and latency compare the first column instead.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status, which says nothing about speed."""
-    given = _parser().parse_args(arguments)
+    """Run the command; return 0, or 2 after a usage error."""
+    options = _parser().parse_args(arguments)
     try:
-        selected = workloads.chosen(given.workloads)
-        contestants = competitors.chosen(given.only)
+        selected = workloads.select(options.workloads)
+        selected_competitors = competitors.select(options.only)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    if given.quick:
+    if options.quick:
         selected = [workload.lengthened(workload.quick) for workload in selected]
-    elif given.scale != 1.0:
-        selected = [workload.scaled(given.scale) for workload in selected]
+    elif options.scale != 1.0:
+        selected = [workload.scaled(options.scale) for workload in selected]
     python = Path(sys.executable)
-    if any(c.side == "peer" for c in contestants):
-        python = environments.peers_python(given.peers_env)
+    if any(c.side == "peer" for c in selected_competitors):
+        python = environments.peers_python(options.peers_env)
     conditions = Conditions(
-        rounds=1 if given.quick and given.rounds is None else given.rounds or 5,
-        patience=given.patience,
+        rounds=1 if options.quick and options.rounds is None else options.rounds or 5,
+        timeout_s=options.patience,
         peers_python=python,
-        say=(lambda line: None) if given.silent else (lambda line: print("  .", line, flush=True)),
+        log=(lambda line: None)
+        if options.silent
+        else (lambda line: print("  .", line, flush=True)),
     )
     machine = _machine(python)
     print(f"{machine['date']}, {machine['cpu']}, {machine['cores']} cores, {machine['system']}")
     contests = []
     for workload in selected:
-        for place in given.dir or _places():
-            contests.append(contest(workload, place, contestants, conditions))
+        for folder in options.dir or _default_folders():
+            contests.append(run_contest(workload, folder, selected_competitors, conditions))
             report.show(contests[-1])
-            if given.json is not None:  # after each contest, so that a long run may be cut short
-                content = {"machine": machine, "contests": figures.document(contests)}
-                given.json.write_text(json.dumps(content, indent=1))
-    if given.plot is not None:
+            if options.json is not None:  # after each contest: a long run may be interrupted
+                content = {"machine": machine, "contests": analysis.to_json(contests)}
+                options.json.write_text(json.dumps(content, indent=1))
+    if options.plot is not None:
         caption = f"{machine['date']}, {machine['cpu']}, {machine['cores']} cores"
         try:
-            picture.draw(contests, given.plot, caption)
+            plot.draw(contests, options.plot, caption)
         except ImportError:
-            print("The plot needs matplotlib: pip install matplotlib", file=sys.stderr)
+            print("--plot needs matplotlib: pip install matplotlib", file=sys.stderr)
     return 0
 
 
@@ -78,23 +80,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("workloads", nargs="*", metavar="W1", help="default: all")
     parser.add_argument(
-        "--dir", action="append", type=Path, help="a folder to write in; default: tmpfs and a disk"
+        "--dir", action="append", type=Path, help="directory to write to; default: tmpfs and a disk"
     )
-    parser.add_argument("--rounds", type=int, help="turns of each competitor, 5")
-    parser.add_argument("--scale", type=float, default=1.0, help="length of the slowest axis")
-    parser.add_argument("--quick", action="store_true", help="tiny, one round: does it all run?")
-    parser.add_argument("--only", help="limit,direct,peers,0.3.2-*: who takes part")
-    parser.add_argument("--peers-env", type=Path, help="an environment that has the peers")
+    parser.add_argument("--rounds", type=int, help="runs per competitor (default: 5)")
     parser.add_argument(
-        "--patience", type=float, default=180.0, help="seconds until a run is stopped, 180"
+        "--scale", type=float, default=1.0, help="factor for the length of the slowest axis"
     )
-    parser.add_argument("--json", type=Path, help="write every run here")
-    parser.add_argument("--plot", type=Path, help="write a picture here (PNG)")
-    parser.add_argument("--silent", action="store_true", help="tables only, no line a run")
+    parser.add_argument(
+        "--quick", action="store_true", help="one round of tiny workloads, as a smoke test"
+    )
+    parser.add_argument("--only", help="competitors, such as limit,direct,peers,0.3.2-*")
+    parser.add_argument("--peers-env", type=Path, help="an environment with the peers installed")
+    parser.add_argument(
+        "--patience", type=float, default=180.0, help="timeout of a run in seconds (default: 180)"
+    )
+    parser.add_argument("--json", type=Path, help="write the results of all runs to this file")
+    parser.add_argument("--plot", type=Path, help="write a plot to this file (PNG)")
+    parser.add_argument("--silent", action="store_true", help="print tables only, without progress")
     return parser
 
 
-def _places() -> list[Path]:
+def _default_folders() -> list[Path]:
     memory = Path("/dev/shm")
     disk = environments.CACHE / "disk"
     return [memory, disk] if memory.is_dir() else [disk]
@@ -131,9 +137,11 @@ def _versions(python: str) -> dict[str, str]:
         "    except m.PackageNotFoundError: pass\n"
         "print(json.dumps(found))"
     )
-    said = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False).stdout
-    found: dict[str, str] = json.loads(said or "{}")
-    return found
+    output = subprocess.run(
+        [python, "-c", code], capture_output=True, text=True, check=False
+    ).stdout
+    versions: dict[str, str] = json.loads(output or "{}")
+    return versions
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Who competes: one row a program, with the module that drives it and the environment it needs."""
+"""The competitors: one row per program, with the module that drives it and its environment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import fnmatch
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from benchmarks import democamera
+from benchmarks import demo_camera
 
 if TYPE_CHECKING:
     from benchmarks.workload import Workload
@@ -21,13 +21,13 @@ class Competitor:
     Parameters
     ----------
     name
-        What the table and `--only` call it.
+        Name in the table and in `--only`.
     module
         Module with `open_writer(workload, folder, variant)`.
     variant
-        Which engine or way of it.
+        Engine or mode of the module.
     side
-        Peers run in the peers' environment, the others in this one.
+        Peers run in the peers' environment, the others in the current one.
     """
 
     name: str
@@ -42,10 +42,10 @@ _PUBLIC = "benchmarks.peers.ome_writers_public"
 
 COMPETITORS: tuple[Competitor, ...] = (
     Competitor("limit", "benchmarks.limits", None, "limit"),
-    Competitor("limit-copying", "benchmarks.copying", None, "limit"),
-    Competitor("limit-writing", "benchmarks.democamera", None, "limit"),
-    *(Competitor(name, "benchmarks.ours", name, "ours", "zarr") for name in _ENGINES),
-    Competitor("tifffile", "benchmarks.ours", "tifffile", "ours", "tiff"),
+    Competitor("limit-copying", "benchmarks.copying_limits", None, "limit"),
+    Competitor("limit-writing", "benchmarks.demo_camera", None, "limit"),
+    *(Competitor(name, "benchmarks.current", name, "ours", "zarr") for name in _ENGINES),
+    Competitor("tifffile", "benchmarks.current", "tifffile", "ours", "tiff"),
     Competitor("peer-tensorstore", "benchmarks.peers.tensorstore", None, "peer", "zarr"),
     Competitor("peer-acquire-zarr", "benchmarks.peers.acquire", None, "peer", "zarr"),
     Competitor("peer-zarrs", "benchmarks.peers.zarr_python", "zarrs", "peer", "zarr"),
@@ -61,28 +61,30 @@ COMPETITORS: tuple[Competitor, ...] = (
 _GROUPS = {"ours": "ours", "peers": "peer", "limits": "limit"}
 
 
-def chosen(only: str | None) -> list[Competitor]:
-    """Return the competitors that `only` names: commas between names, patterns, `ours`, `peers`.
+def select(only: str | None) -> list[Competitor]:
+    """Return the competitors for comma-separated names, patterns and groups (`ours`, `peers`, `limits`).
 
     Raises
     ------
     ValueError
-        If a part of it names nobody.
+        If a name matches no competitor.
     """
     if not only:
         return list(COMPETITORS)
     parts = [part.strip() for part in only.split(",") if part.strip()]
     for part in parts:
-        if not any(_named(part, competitor) for competitor in COMPETITORS):
+        if not any(_matches(part, competitor) for competitor in COMPETITORS):
             known = " ".join(competitor.name for competitor in COMPETITORS)
-            raise ValueError(f"Nobody is called {part!r}; there are {known}, ours and peers.")
-    return [c for c in COMPETITORS if any(_named(part, c) for part in parts)]
+            raise ValueError(
+                f"--only: no competitor matches {part!r}. Choose from ours, peers, limits, {known}."
+            )
+    return [c for c in COMPETITORS if any(_matches(part, c) for part in parts)]
 
 
-def entered(competitor: Competitor, workload: Workload) -> bool:
-    """Whether the competitor takes part at all; a refusal with a reason comes from itself."""
+def supports(competitor: Competitor, workload: Workload) -> bool:
+    """Whether the competitor takes part; its module may still raise RefusedError with a reason."""
     if competitor.name == "limit-copying":
-        return workload.limit in ("file-a-frame", "codec")
+        return workload.limit in ("file-per-frame", "codec")
     if competitor.name == "limit-writing":
         return workload.measure == "camera"
     if competitor.side == "limit":
@@ -90,13 +92,13 @@ def entered(competitor: Competitor, workload: Workload) -> bool:
     if workload.ours_only and competitor.side == "peer":
         return False
     if competitor.name.startswith("peer-") and (workload.layout != "single" or workload.metadata):
-        return False  # a bare library writes pixels of one array
-    if workload.measure == "camera" and competitor.name not in democamera.NAMES:
-        return False  # a bare library has no camera, and the suffix chooses one engine
+        return False  # a library alone writes the pixels of one array
+    if workload.measure == "camera" and competitor.name not in demo_camera.NAMES:
+        return False  # a library alone has no camera, and the suffix selects one engine
     return competitor.format == workload.format
 
 
-def _named(part: str, competitor: Competitor) -> bool:
+def _matches(part: str, competitor: Competitor) -> bool:
     if part in _GROUPS:
         return competitor.side == _GROUPS[part]
     return fnmatch.fnmatchcase(competitor.name, part)

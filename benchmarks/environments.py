@@ -1,4 +1,4 @@
-"""The two interpreters: ours, and the peers' with what `peers/requirements.txt` lists."""
+"""The two environments: the current one, and that of the peers with `peers/requirements.txt`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _REQUIREMENTS = Path(__file__).with_name("peers") / "requirements.txt"
 
 
 def peers_python(given: Path | None) -> Path:
-    """Return the interpreter of the peers; without `given`, build its environment once.
+    """Return the interpreter of the peers; without `given`, create its environment once.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def peers_python(given: Path | None) -> Path:
     Raises
     ------
     FileNotFoundError
-        If `given` holds no interpreter.
+        If `given` contains no interpreter.
     subprocess.CalledProcessError
         If the packages cannot be installed.
     """
@@ -33,9 +33,11 @@ def peers_python(given: Path | None) -> Path:
         for candidate in (given, _python_of(given)):
             if candidate.is_file():
                 return candidate.absolute()
-        raise FileNotFoundError(f"--peers-env {given} is neither an interpreter nor has one.")
-    wanted = _REQUIREMENTS.read_bytes() + sys.version.encode()
-    folder = CACHE / f"peers-{hashlib.sha256(wanted).hexdigest()[:12]}"
+        raise FileNotFoundError(
+            f"--peers-env {given}: neither an interpreter nor an environment with one."
+        )
+    requirements = _REQUIREMENTS.read_bytes() + sys.version.encode()
+    folder = CACHE / f"peers-{hashlib.sha256(requirements).hexdigest()[:12]}"
     python = _python_of(folder)
     if not (folder / "complete").exists():
         print(f"Installing the peers in {folder} ...", flush=True)
@@ -47,29 +49,35 @@ def peers_python(given: Path | None) -> Path:
 
 
 def variables() -> dict[str, str]:
-    """Return the environment variables of a competitor: only this repository is importable.
+    """Return the environment variables of a competitor, with this repository on PYTHONPATH.
 
-    Bytecode is kept, so that no competitor compiles what it imports in the time that is measured.
+    Bytecode is cached, so that compiling imports is not timed.
     """
-    ours = ("PYTHONPATH", "PYTHONSAFEPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
-    inherited = {name: value for name, value in os.environ.items() if name not in ours}
+    removed = (
+        "PYTHONPATH",
+        "PYTHONSAFEPATH",
+        "PYTHONHOME",
+        "VIRTUAL_ENV",
+        "PYTHONDONTWRITEBYTECODE",
+    )
+    inherited = {name: value for name, value in os.environ.items() if name not in removed}
     bytecode = str(CACHE.absolute() / "bytecode")
     return {**inherited, "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": bytecode}
 
 
 def medium(folder: Path) -> str:
-    """Return the kind of file system that holds `folder`, or its path where that is not told."""
+    """Return the type of the file system of `folder`, or the path where it is unknown."""
     resolved = folder.resolve()
     try:
         mounts = Path("/proc/self/mounts").read_text().splitlines()
     except OSError:
         return str(folder)
-    holding = [
+    file_systems = [
         (len(Path(where).parts), kind)
         for _, where, kind, *_ in (line.split() for line in mounts)
         if resolved.is_relative_to(where)
     ]
-    return max(holding)[1] if holding else str(folder)
+    return max(file_systems)[1] if file_systems else str(folder)
 
 
 def _python_of(folder: Path) -> Path:

@@ -1,8 +1,4 @@
-"""The limits: the fastest plain programs that put the same bytes on the same disk.
-
-They know their frames in advance and keep no order, index or document, so nothing that a writer
-must do beyond moving bytes is in them.
-"""
+"""The hardware limits: plain programs that write the same bytes to the same disk, without order, index or metadata."""
 
 from __future__ import annotations
 
@@ -14,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.contract import RefusedError, Timing, Writer
-from benchmarks.frames import POISON, Camera, number
+from benchmarks.camera import POISON, Camera, number
+from benchmarks.writer import RefusedError, Timing, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,12 +27,12 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
 
 
 def open_writer(workload: Workload, folder: Path, variant: str | None = None) -> Writer:
-    """Return the limit of workloads that one thread can reach: one `write` or one copy a frame."""
+    """Return the limits of one thread: one `write` or one copy per frame."""
     if workload.limit == "one-file":
         return _one_file(workload, folder)
     if workload.limit == "memcpy":
         return _memcpy(workload)
-    raise RefusedError(f"{workload.id} has no limit of its own")
+    raise RefusedError(f"{workload.id} has no limit")
 
 
 def _one_file(workload: Workload, folder: Path) -> Writer:
@@ -53,24 +49,24 @@ def _one_file(workload: Workload, folder: Path) -> Writer:
 
 
 def _memcpy(workload: Workload) -> Writer:
-    kept = np.zeros((workload.height, workload.width), np.uint16)
+    buffer = np.zeros((workload.height, workload.width), np.uint16)
 
     def append(frame: NDArray[np.uint16]) -> None:
-        np.copyto(kept, frame)
+        np.copyto(buffer, frame)
 
     return Writer(append, lambda: None, None)
 
 
 def run(workload: Workload, folder: Path) -> Timing:
-    """Run the limits that need every core: a file a frame, and the codec alone."""
-    if workload.limit == "file-a-frame":
+    """Run the limits of all cores: one file per frame, or the codec alone."""
+    if workload.limit == "file-per-frame":
         return _files(workload, folder)
     return Timing(_codec(workload), None)
 
 
 def parallel(workload: Workload) -> bool:
-    """Whether the limit is a program of its own rather than something to append to."""
-    return workload.limit in ("file-a-frame", "codec")
+    """Whether the limit is run with `run` instead of `open_writer`."""
+    return workload.limit in ("file-per-frame", "codec")
 
 
 def _files(workload: Workload, folder: Path) -> Timing:
@@ -128,10 +124,12 @@ def _codec(workload: Workload) -> float:
 
 
 def encoder(workload: Workload) -> Callable[[NDArray[np.uint16]], int]:
-    """Return the workload's codec as a function from a frame to the bytes it would take."""
+    """Return the workload's codec as a function from a frame to its compressed size."""
     from numcodecs import Blosc, Zstd, blosc
 
-    blosc.use_threads = False  # one thread a frame on every core beats many threads a frame
+    blosc.use_threads = (
+        False  # one thread per frame on every core is faster than many threads per frame
+    )
     codecs: dict[str, Callable[[], Any]] = {
         "blosc-lz4": lambda: Blosc("lz4", clevel=5, shuffle=Blosc.SHUFFLE),
         "blosc-zstd": lambda: Blosc("zstd", clevel=1, shuffle=Blosc.SHUFFLE),
@@ -148,7 +146,7 @@ def encoder(workload: Workload) -> Callable[[NDArray[np.uint16]], int]:
 
 
 def read_raw(path: Path, workload: Workload, offset: int = 0) -> NDArray[np.uint16]:
-    """Read one frame of bare pixels."""
+    """Read one frame of a file without header."""
     pixels = workload.height * workload.width
     stored = np.fromfile(path, np.uint16, count=pixels, offset=offset)
     return stored.reshape(workload.height, workload.width)

@@ -10,9 +10,9 @@ MIB = 1 << 20
 
 
 def reset_peak() -> int:
-    """Start counting the peak anew where the platform can; return the bytes resident now.
+    """Reset the peak (Linux only) and return the resident bytes.
 
-    Elsewhere the peak of the process so far stays in, so the growth it reports is an upper bound.
+    On other platforms the earlier peak stays, so that the reported growth is an upper bound.
     """
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
@@ -20,10 +20,10 @@ def reset_peak() -> int:
 
 
 def peak() -> int:
-    """Return the largest resident size since `reset_peak`, in bytes; 0 where nobody can tell."""
-    seen = _status("self", "VmHWM")
-    if seen is not None:
-        return seen
+    """Return the peak resident bytes since `reset_peak`; 0 where it is unknown."""
+    high_water_mark = _status("self", "VmHWM")
+    if high_water_mark is not None:
+        return high_water_mark
     try:
         import resource
     except ImportError:
@@ -33,7 +33,7 @@ def peak() -> int:
 
 
 def resident(pid: int) -> int | None:
-    """Return the resident bytes of another process, or None if that cannot be seen."""
+    """Return the resident bytes of another process, or None if unknown."""
     return _status(str(pid), "VmRSS")
 
 

@@ -1,13 +1,13 @@
-"""The table on the terminal; it only shows what `figures` says."""
+"""The result tables on the terminal."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks import figures
+from benchmarks import analysis
 
 if TYPE_CHECKING:
-    from benchmarks.rounds import Contest, Entry
+    from benchmarks.runner import Contest, Entry
 
 _COLUMNS = {
     "throughput": ("us_per_frame", "mb_per_s", "close_s", "growth_mib"),
@@ -34,7 +34,7 @@ HEADINGS = {
 
 
 def show(contest: Contest) -> None:
-    """Print the table of one contest and how it stands to what must be reached."""
+    """Print the table of one contest and its verdicts."""
     print()
     frames = f"{contest.workload.frames:,} frames"
     print(f"{contest.workload.id}: {contest.workload.title} ({frames}, {contest.medium})")
@@ -42,63 +42,61 @@ def show(contest: Contest) -> None:
         print(f"  skipped: {contest.skipped}")
         return
     _table(_headings(contest), _rows(contest))
-    for verdict in figures.verdicts(contest):
-        mark = "reached" if verdict.reached else "SHORT"
-        print(f"  {verdict.asked}: {verdict.found}, {mark}")
+    for verdict in analysis.verdicts(contest):
+        mark = "reached" if verdict.reached else "MISSED"
+        print(f"  {verdict.target}: {verdict.measured}, {mark}")
 
 
 def _headings(contest: Contest) -> list[str]:
     columns = _COLUMNS[contest.workload.measure]
     first = HEADINGS[columns[0]]
-    rest = [HEADINGS[column] for column in columns[1:]]
-    return ["", first, "least - most", "x limit", "x best peer", *rest, "check"]
+    others = [HEADINGS[column] for column in columns[1:]]
+    return ["", first, "min - max", "vs limit", "vs best peer", *others, "check"]
 
 
 def _rows(contest: Contest) -> list[list[str]]:
     workload = contest.workload
     columns = _COLUMNS[workload.measure]
-    compared = figures.compared(workload)
-    limit, best = figures.limit(contest), figures.best_peer(contest)
+    compared = analysis.compared_figure(workload)
+    limit, best = analysis.limit(contest), analysis.best_peer(contest)
     rows = []
     for entry in contest.entries:
-        seen = figures.spread(entry, columns[0])
-        if seen is None:
+        values = analysis.spread(entry, columns[0])
+        if values is None:
             rows.append([entry.competitor.name, "-", entry.refused or "not run"])
             continue
         star = " *" if entry is best else ""
         rows.append(
             [
                 entry.competitor.name + star,
-                number(seen.median),
-                f"{number(seen.least)} - {number(seen.most)}",
+                number(values.median),
+                f"{number(values.min)} - {number(values.max)}",
                 _ratio(entry, limit, compared),
                 _ratio(entry, best, compared),
                 *(_median(entry, column) for column in columns[1:]),
-                _checked(entry),
+                _check_result(entry),
             ]
         )
     return rows
 
 
 def _ratio(entry: Entry, other: Entry | None, figure: str) -> str:
-    found = None if other is None else figures.ratio(entry, other, figure)
-    return "" if found is None else f"{found:.2f}"
+    ratio = None if other is None else analysis.ratio(entry, other, figure)
+    return "" if ratio is None else f"{ratio:.2f}"
 
 
 def _median(entry: Entry, figure: str) -> str:
-    seen = figures.spread(entry, figure)
-    return "" if seen is None else number(seen.median)
+    values = analysis.spread(entry, figure)
+    return "" if values is None else number(values.median)
 
 
-def _checked(entry: Entry) -> str:
-    said = (
-        "ok" if figures.right(entry) else next(r["check"] for r in entry.runs if r["check"] != "ok")
-    )
-    return said if entry.refused is None else f"{said}; then {entry.refused}"
+def _check_result(entry: Entry) -> str:
+    result = next((run["check"] for run in entry.runs if run["check"] != "ok"), "ok")
+    return result if entry.refused is None else f"{result}; then {entry.refused}"
 
 
 def number(value: float) -> str:
-    """Return a figure with about three digits."""
+    """Format a figure with about three digits."""
     if value == 0:
         return "0"
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.summary results.json`: a row of Markdown a contest, for the docs."""
+"""`python -m benchmarks.summary results.json`: the results as a Markdown table, one row per contest."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import figures
+from benchmarks import analysis
 from benchmarks.report import HEADINGS, number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.rounds import Contest, Entry
+    from benchmarks.runner import Contest, Entry
 
 _HEAD = (
-    "| | workload | on | limit | ours | x limit | best peer | x best peer | must reach |",
+    "| | workload | on | limit | ours | vs limit | best peer | vs best peer | targets reached |",
     "|---|---|---|---:|---:|---:|---|---:|---|",
 )
 
@@ -29,50 +29,50 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{machine['date']}; {machine['cpu']}, {machine['cores']} cores; {machine['system']}")
         print()
         print("\n".join(_HEAD))
-        for contest in figures.restored(content["contests"]):
+        for contest in analysis.from_json(content["contests"]):
             print(_row(contest))
         print()
 
 
 def _row(contest: Contest) -> str:
-    figure = figures.compared(contest.workload)
-    limit, peer = figures.limit(contest), figures.best_peer(contest)
-    ours = figures.best_of_ours(contest)
+    figure = analysis.compared_figure(contest.workload)
+    limit, peer = analysis.limit(contest), analysis.best_peer(contest)
+    own = analysis.own_engine(contest)
     cells = [
         contest.workload.id,
         contest.workload.title,
         contest.medium,
-        _seen(limit, figure),
-        _seen(ours, figure, named=True),
-        _ratio(ours, limit, figure),
-        _seen(peer, figure, named=True),
-        _ratio(ours, peer, figure),
+        _median(limit, figure),
+        _median(own, figure, named=True),
+        _ratio(own, limit, figure),
+        _median(peer, figure, named=True),
+        _ratio(own, peer, figure),
         contest.skipped or _reached(contest),
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def _seen(entry: Entry | None, figure: str, *, named: bool = False) -> str:
-    seen = None if entry is None else figures.spread(entry, figure)
-    if entry is None or seen is None:
+def _median(entry: Entry | None, figure: str, *, named: bool = False) -> str:
+    values = None if entry is None else analysis.spread(entry, figure)
+    if entry is None or values is None:
         return ""
     name = f"{entry.competitor.name}: " if named else ""
     unit = "" if figure == "us_per_frame" else f" {HEADINGS[figure].split(' ', 1)[-1]}"
-    wrong = "" if figures.right(entry) else " (read back wrong)"
-    return f"{name}{number(seen.median)}{unit}{wrong}"
+    wrong = "" if analysis.is_verified(entry) else " (wrong pixels)"
+    return f"{name}{number(values.median)}{unit}{wrong}"
 
 
-def _ratio(ours: Entry | None, other: Entry | None, figure: str) -> str:
-    found = None if ours is None or other is None else figures.ratio(ours, other, figure)
-    return "" if found is None else f"{found:.2f}"
+def _ratio(own: Entry | None, other: Entry | None, figure: str) -> str:
+    ratio = None if own is None or other is None else analysis.ratio(own, other, figure)
+    return "" if ratio is None else f"{ratio:.2f}"
 
 
 def _reached(contest: Contest) -> str:
-    verdicts = figures.verdicts(contest)
-    short = [f"{v.asked}: {v.found}" for v in verdicts if not v.reached]
+    verdicts = analysis.verdicts(contest)
+    missed = [f"{v.target}: {v.measured}" for v in verdicts if not v.reached]
     if not verdicts:
         return ""
-    return "yes" if not short else "no: " + "; ".join(short)
+    return "yes" if not missed else "no: " + "; ".join(missed)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-/* A slow disk for one process: every write to a regular file waits for its turn on a medium of
- * BENCH_BYTES_PER_SECOND, as if there were no page cache. Preloaded by benchmarks/throttle.py;
- * writes through a memory map or io_uring pass by, which shows in the rate that is reported. */
+/* A slow disk for one process: every write to a regular file is delayed to a rate of
+ * BENCH_BYTES_PER_SECOND, as without a page cache. Preloaded by benchmarks/throttle.py. Writes
+ * through a memory map or io_uring are not delayed, which the reported rate reveals. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -12,15 +12,15 @@
 #include <time.h>
 #include <unistd.h>
 
-static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static double rate = -1.0;
 static double free_at = 0.0;
 
-static void medium(int fd, size_t bytes) {
+static void delay(int fd, size_t bytes) {
     struct stat status;
     struct timespec now, until;
     if (bytes == 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return;
-    pthread_mutex_lock(&turn);
+    pthread_mutex_lock(&lock);
     if (rate < 0) {
         const char *text = getenv("BENCH_BYTES_PER_SECOND");
         rate = text ? atof(text) : 0;
@@ -30,7 +30,7 @@ static void medium(int fd, size_t bytes) {
     if (free_at < start) free_at = start;
     if (rate > 0) free_at += bytes / rate;
     double end = free_at;
-    pthread_mutex_unlock(&turn);
+    pthread_mutex_unlock(&lock);
     until.tv_sec = (time_t)end;
     until.tv_nsec = (long)((end - until.tv_sec) * 1e9);
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) {}
@@ -42,21 +42,21 @@ static size_t total(const struct iovec *parts, int count) {
     return bytes;
 }
 
-#define SLOWED(NAME, BYTES, PARAMETERS, ...)                                        \
+#define DELAYED(NAME, BYTES, PARAMETERS, ...)                                        \
     ssize_t NAME PARAMETERS {                                                       \
         static ssize_t(*next) PARAMETERS;                                           \
         if (!next) next = (ssize_t(*) PARAMETERS)dlsym(RTLD_NEXT, #NAME);           \
         int before = errno;                                                         \
-        medium(fd, BYTES);                                                          \
+        delay(fd, BYTES);                                                          \
         errno = before;                                                             \
         return next(__VA_ARGS__);                                                   \
     }
 
-SLOWED(write, n, (int fd, const void *b, size_t n), fd, b, n)
-SLOWED(pwrite, n, (int fd, const void *b, size_t n, off_t at), fd, b, n, at)
-SLOWED(pwrite64, n, (int fd, const void *b, size_t n, off64_t at), fd, b, n, at)
-SLOWED(writev, total(v, n), (int fd, const struct iovec *v, int n), fd, v, n)
-SLOWED(pwritev, total(v, n), (int fd, const struct iovec *v, int n, off_t at), fd, v, n, at)
-SLOWED(pwritev64, total(v, n), (int fd, const struct iovec *v, int n, off64_t at), fd, v, n, at)
-SLOWED(pwritev2, total(v, n), (int fd, const struct iovec *v, int n, off_t at, int f), fd, v, n, at, f)
-SLOWED(pwritev64v2, total(v, n), (int fd, const struct iovec *v, int n, off64_t at, int f), fd, v, n, at, f)
+DELAYED(write, n, (int fd, const void *b, size_t n), fd, b, n)
+DELAYED(pwrite, n, (int fd, const void *b, size_t n, off_t at), fd, b, n, at)
+DELAYED(pwrite64, n, (int fd, const void *b, size_t n, off64_t at), fd, b, n, at)
+DELAYED(writev, total(v, n), (int fd, const struct iovec *v, int n), fd, v, n)
+DELAYED(pwritev, total(v, n), (int fd, const struct iovec *v, int n, off_t at), fd, v, n, at)
+DELAYED(pwritev64, total(v, n), (int fd, const struct iovec *v, int n, off64_t at), fd, v, n, at)
+DELAYED(pwritev2, total(v, n), (int fd, const struct iovec *v, int n, off_t at, int f), fd, v, n, at, f)
+DELAYED(pwritev64v2, total(v, n), (int fd, const struct iovec *v, int n, off64_t at, int f), fd, v, n, at, f)

@@ -1,4 +1,4 @@
-"""A disk of a given speed for one process, without root: `throttle.c`, compiled and preloaded."""
+"""A disk of a given speed for one process, without root privileges: `throttle.c`, compiled and preloaded."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ _SOURCE = Path(__file__).with_name("throttle.c")
 
 
 def environment(bytes_per_second: float, cache: Path) -> dict[str, str] | str:
-    """Return the environment variables that slow a process down, or the reason why it cannot be.
+    """Return the environment variables that throttle a process, or the reason if that is impossible.
 
     Parameters
     ----------
     bytes_per_second
-        Speed of the medium for all threads of the process together.
+        Speed of the disk for all threads of the process together.
     cache
-        Folder where the compiled library is kept.
+        Directory of the compiled library.
     """
     if sys.platform != "linux":
-        return f"slowing a disk down needs Linux, this is {sys.platform}"
+        return f"throttling needs Linux, this is {sys.platform}"
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
-        return "slowing a disk down needs a C compiler, and there is no cc, gcc or clang"
+        return "throttling needs a C compiler; install cc, gcc or clang"
     digest = hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:12]
     library = cache / f"throttle-{digest}.so"
     if not library.exists():

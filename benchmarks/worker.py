@@ -1,6 +1,6 @@
-"""One competitor, one workload, one fresh process: run it, check it, print one line of JSON.
+"""A process that runs one competitor on one workload, verifies it and prints the result as one line of JSON.
 
-Runs in the peers' environment too, so it imports nothing but numpy and the competitor.
+It also runs in the peers' environment, so it imports only numpy and the competitor.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks import memory
+from benchmarks.camera import POISON, Camera, frame_metadata, number
 from benchmarks.competitors import COMPETITORS, Competitor
-from benchmarks.contract import RefusedError, Writer
-from benchmarks.frames import POISON, Camera, number, record
-from benchmarks.readback import check
+from benchmarks.verification import check
 from benchmarks.workloads import WORKLOADS
+from benchmarks.writer import RefusedError, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,34 +31,36 @@ _PERCENTILES = {"p50_us": 50.0, "p99_us": 99.0, "p99_9_us": 99.9, "max_us": 100.
 
 
 def measure(workload: Workload, competitor: Competitor, folder: Path) -> dict[str, Any]:
-    """Run one competitor once; return its figures, or the reason why there are none."""
+    """Run one competitor once; return its figures, or {"refused": reason}."""
     if workload.measure == "camera":
-        from benchmarks import democamera
+        from benchmarks import demo_camera
 
-        return democamera.measure(workload, competitor, folder)
+        return demo_camera.measure(workload, competitor, folder)
     try:
         module = importlib.import_module(competitor.module)
     except ImportError as error:
         return {"refused": f"not installed: {error}"}
     try:
         if competitor.name == "limit" and module.parallel(workload):
-            return _whole(workload, module, folder)
-        return _streamed(workload, competitor, module, folder)
+            return _run_limit(workload, module, folder)
+        return _run_writer(workload, competitor, module, folder)
     except RefusedError as error:
         return {"refused": str(error)}
 
 
-def _whole(workload: Workload, module: Any, folder: Path) -> dict[str, Any]:
+def _run_limit(workload: Workload, module: Any, folder: Path) -> dict[str, Any]:
     timing = module.run(workload, folder)
-    checked = "ok" if timing.read is None else check(workload, Camera(workload), timing.read)
-    return {**_speed(workload, timing.seconds), "check": checked}
+    result = "ok" if timing.read is None else check(workload, Camera(workload), timing.read)
+    return {**_speed(workload, timing.seconds), "check": result}
 
 
-def _streamed(
+def _run_writer(
     workload: Workload, competitor: Competitor, module: Any, folder: Path
 ) -> dict[str, Any]:
     camera = Camera(workload)
-    print(json.dumps({"ready": True}), flush=True)  # memory of the idle process is taken from here
+    print(
+        json.dumps({"ready": True}), flush=True
+    )  # the runner measures the memory of the idle process now
     idle = memory.reset_peak()
     start = time.perf_counter()
     writer: Writer = module.open_writer(workload, folder, competitor.variant)
@@ -78,7 +80,7 @@ def _streamed(
     figures["growth_mib"] = max(0, memory.peak() - idle) / memory.MIB
     figures["check"] = "ok" if writer.read is None else check(workload, camera, writer.read)
     if (rate := workload.bytes_per_second) and figures["mb_per_s"] * 1e6 > 1.2 * rate:
-        figures["check"] = "NOT SLOWED: it writes in a way that the slow disk does not catch"
+        figures["check"] = "NOT THROTTLED: its writes bypass throttle.c"
     return figures
 
 
@@ -98,17 +100,17 @@ def _with_metadata(workload: Workload, camera: Camera, writer: Writer) -> None:
     for n in range(workload.frames):
         mark = marks[n % ring]
         mark.fill(number(n))
-        append(frames[n % ring], record(n))
+        append(frames[n % ring], frame_metadata(n))
         mark.fill(POISON)
 
 
 def _paced(workload: Workload, camera: Camera, writer: Writer) -> dict[str, float]:
-    """Append at the workload's frame rate from one buffer; only `append` itself is timed."""
+    """Append at the workload's frame rate from one buffer; only `append` is timed."""
     period = 1.0 / (workload.frames_per_second or 1.0)
     buffer = np.empty((workload.height, workload.width), np.uint16)
     ring = len(camera.frames)
-    taken = np.zeros(workload.frames)
-    behind = 0
+    durations = np.zeros(workload.frames)
+    late = 0
     due = time.perf_counter() + period
     for n in range(workload.frames):
         camera.marks[n % ring].fill(number(n))
@@ -117,14 +119,14 @@ def _paced(workload: Workload, camera: Camera, writer: Writer) -> dict[str, floa
         if now < due:
             time.sleep(due - now)
         elif now > due + period:
-            behind += 1
+            late += 1
             due = now
         before = time.perf_counter()
         writer.append(buffer)
-        taken[n] = time.perf_counter() - before
+        durations[n] = time.perf_counter() - before
         due += period
-    figures = {name: float(np.percentile(taken, q)) * 1e6 for name, q in _PERCENTILES.items()}
-    return {**figures, "frames_late": behind}
+    figures = {name: float(np.percentile(durations, q)) * 1e6 for name, q in _PERCENTILES.items()}
+    return {**figures, "frames_late": late}
 
 
 def _speed(workload: Workload, seconds: float) -> dict[str, float]:
@@ -137,20 +139,19 @@ def _speed(workload: Workload, seconds: float) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of the process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workload", required=True)
     parser.add_argument("--competitor", required=True)
     parser.add_argument("--folder", required=True, type=Path)
-    parser.add_argument("--count", type=int, help="indices on the slowest axis")
-    given = parser.parse_args(arguments)
-    workload = next(w for w in WORKLOADS if w.id == given.workload)
-    if given.count is not None:
-        workload = workload.lengthened(given.count)
-    competitor = next(c for c in COMPETITORS if c.name == given.competitor)
-    print(json.dumps(measure(workload, competitor, given.folder)), flush=True)
+    parser.add_argument("--count", type=int, help="length of the slowest axis")
+    options = parser.parse_args(arguments)
+    workload = next(w for w in WORKLOADS if w.id == options.workload)
+    if options.count is not None:
+        workload = workload.lengthened(options.count)
+    competitor = next(c for c in COMPETITORS if c.name == options.competitor)
+    print(json.dumps(measure(workload, competitor, options.folder)), flush=True)
     if workload.measure == "camera":
-        os._exit(0)  # everything is closed and said; tearing the camera down may still crash
+        os._exit(0)  # without interpreter shutdown, which may crash in the camera's threads
 
 
 if __name__ == "__main__":

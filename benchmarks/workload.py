@@ -1,4 +1,4 @@
-"""What a workload is: what arrives, how it is stored, what is measured, what must be reached."""
+"""The model of a workload: arriving frames, storage, measured figure and targets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Format = Literal["zarr", "tiff"]
 Compression = Literal["blosc-lz4", "blosc-zstd", "zstd"]
 Layout = Literal["single", "collection", "plate"]
 TiffMetadata = Literal["redundant", "master-tiff", "companion-file"]
-Limit = Literal["one-file", "file-a-frame", "codec", "memcpy", "no-output", "none"]
+Limit = Literal["one-file", "file-per-frame", "codec", "memcpy", "no-output", "none"]
 Measure = Literal["throughput", "create", "memory", "latency", "camera"]
 
 BYTES_PER_PIXEL = 2
@@ -18,7 +18,7 @@ BYTES_PER_PIXEL = 2
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of the arriving frames, slowest first.
+    """One axis of the frames, slowest first.
 
     Parameters
     ----------
@@ -27,9 +27,9 @@ class Axis:
     count
         Number of indices.
     chunk
-        Indices in one chunk.
+        Indices per chunk.
     shard
-        Chunks in one shard along this axis, or None where nothing is sharded.
+        Chunks per shard along this axis, or None without shards.
     """
 
     name: str
@@ -40,14 +40,14 @@ class Axis:
 
 @dataclass(frozen=True)
 class Target:
-    """What one workload has to reach, as the speed of ours over the speed of the other.
+    """The minimum speed of this project relative to a competitor.
 
     Parameters
     ----------
     against
-        A pattern of competitor names; the fastest that matches counts.
+        Pattern of competitor names; the fastest match counts.
     ratio
-        Ours must be at least this many times as fast.
+        Minimum ratio of the speeds.
     """
 
     against: str
@@ -56,36 +56,36 @@ class Target:
 
 @dataclass(frozen=True)
 class Bound:
-    """An absolute bound on one figure of a result, e.g. `create_s` below 2."""
+    """An upper bound of one figure of a result, such as `create_s` below 2."""
 
     figure: str
-    most: float
+    max: float
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What arrives, how it is stored, and what is measured.
+    """One benchmark.
 
     Parameters
     ----------
     id
-        `W3-small`; a command that names `W3` means all that start with `W3`.
+        `W3-small`; on the command line `W3` selects all that start with `W3-`.
     title
-        One line for the table.
+        Title of the table.
     axes
         Arrival order without y and x.
     height, width
         Frame size in pixels; frames are uint16.
     tile
-        Chunk size in y and x, or None for whole frames.
+        Chunk size in y and x; None for whole frames.
     stored
-        Axis names in storage order where it differs from arrival.
+        Axis names in storage order; None if equal to the arrival order.
     quick
         Length of the first axis in `--quick` runs.
     memory_limit
-        Bytes over the idle process at which a competitor is stopped; None leaves it alone.
-    most_rounds
-        Fewer rounds than asked for, where one run takes minutes and its figure is no time.
+        Growth in bytes at which a competitor is stopped; None for no limit.
+    max_rounds
+        Upper bound of the rounds, for runs of minutes whose figure is not a time.
     """
 
     id: str
@@ -109,21 +109,18 @@ class Workload:
     bytes_per_second: float | None = None
     memory_limit: int | None = None
     ours_only: bool = False
-    most_rounds: int | None = None
+    max_rounds: int | None = None
 
     @property
     def frames(self) -> int:
-        """Number of frames in the whole run."""
         return math.prod(axis.count for axis in self.axes)
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one frame."""
         return self.height * self.width * BYTES_PER_PIXEL
 
     @property
     def sharded(self) -> bool:
-        """Whether any axis is cut into shards."""
         return any(axis.shard is not None for axis in self.axes)
 
     @property
@@ -134,19 +131,19 @@ class Workload:
         return tuple(next(a for a in self.axes if a.name == name) for name in self.stored)
 
     def arrival_index(self, n: int) -> dict[str, int]:
-        """Index of frame `n` by axis name."""
+        """Return the index of frame `n` by axis name."""
         index: dict[str, int] = {}
         for axis in reversed(self.axes):
             n, index[axis.name] = divmod(n, axis.count)
         return index
 
     def storage_index(self, n: int) -> tuple[int, ...]:
-        """Index of frame `n` in storage order, without y and x."""
+        """Return the index of frame `n` in storage order, without y and x."""
         index = self.arrival_index(n)
         return tuple(index[axis.name] for axis in self.storage_axes)
 
     def scaled(self, factor: float) -> Workload:
-        """Return the workload with its slowest axis `factor` times as long, at least 1."""
+        """Return the workload with its slowest axis `factor` times as long."""
         first = self.axes[0]
         count = max(1, round(first.count * factor))
         return self.lengthened(count)

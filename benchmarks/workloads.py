@@ -1,4 +1,4 @@
-"""The table of the workloads W1-W12: what each writes and what is asked of it."""
+"""The table of the workloads W1-W12 with their targets."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ LARGE = Workload(
 LARGE_FILES = replace(
     LARGE,
     id="W3",
-    title="150 frames of 2048x2048, a file a frame",
+    title="150 frames of 2048x2048, one file per frame",
     axes=(Axis("t", 150),),
-    limit="file-a-frame",
+    limit="file-per-frame",
     targets=(Target("limit", 0.9), Target(ANY_PEER, 1.0)),
     quick=10,
 )
@@ -45,7 +45,7 @@ STACK = Workload(
     height=1024,
     width=1024,
     tile=(256, 256),
-    limit="file-a-frame",
+    limit="file-per-frame",
     targets=(Target("limit", 0.6), Target(ANY_PEER, 1.5)),
     quick=32,
 )
@@ -90,7 +90,7 @@ WORKLOADS: tuple[Workload, ...] = (
     replace(
         LARGE_FILES,
         id="W3-small",
-        title="5,000 frames of 128x128, a file a frame",
+        title="5,000 frames of 128x128, one file per frame",
         axes=(Axis("t", 5000),),
         height=128,
         width=128,
@@ -108,7 +108,7 @@ WORKLOADS: tuple[Workload, ...] = (
         bounds=(Bound("close_s", 10.0),),
         quick=2000,
         ours_only=True,
-        most_rounds=2,
+        max_rounds=2,
     ),
     replace(
         LARGE_FILES,
@@ -158,7 +158,7 @@ WORKLOADS: tuple[Workload, ...] = (
     replace(
         SMALL,
         id="W7",
-        title="W1 with six metadata values a frame",
+        title="W1 with six metadata values per frame",
         metadata=True,
         targets=(Target("limit", 1 / 1.5),),
     ),
@@ -174,7 +174,7 @@ WORKLOADS: tuple[Workload, ...] = (
         bounds=(Bound("close_s", 5.0), Bound("growth_mib", 150.0)),
         quick=2000,
         ours_only=True,
-        most_rounds=2,
+        max_rounds=2,
     ),
     POSITIONS,
     replace(
@@ -228,7 +228,7 @@ WORKLOADS: tuple[Workload, ...] = (
         quick=50,
         bytes_per_second=100e6,
         memory_limit=3 << 30,
-        most_rounds=1,
+        max_rounds=1,
     ),
     replace(
         LARGE,
@@ -273,22 +273,22 @@ WORKLOADS: tuple[Workload, ...] = (
 )
 
 
-def chosen(names: list[str]) -> list[Workload]:
-    """Return the workloads that `names` mean, in table order; all of them for an empty list.
+def select(names: list[str]) -> list[Workload]:
+    """Return the workloads of `names` in table order; all of them for an empty list.
 
     Raises
     ------
     ValueError
-        If a name means none.
+        If a name matches no workload.
     """
     if not names:
         return list(WORKLOADS)
     for name in names:
-        if not any(_means(name, workload) for workload in WORKLOADS):
+        if not any(_matches(name, workload) for workload in WORKLOADS):
             known = " ".join(workload.id for workload in WORKLOADS)
-            raise ValueError(f"No workload is called {name!r}; there are {known}.")
-    return [w for w in WORKLOADS if any(_means(name, w) for name in names)]
+            raise ValueError(f"no workload matches {name!r}. Choose from {known}.")
+    return [w for w in WORKLOADS if any(_matches(name, w) for name in names)]
 
 
-def _means(name: str, workload: Workload) -> bool:
+def _matches(name: str, workload: Workload) -> bool:
     return workload.id == name or workload.id.startswith(f"{name}-")

@@ -1,3 +1,3 @@
-"""One file a peer, each used the way its own documentation says; none imports this project."""
+"""One module per peer, each used as its documentation recommends; none imports this project."""
 
 from __future__ import annotations

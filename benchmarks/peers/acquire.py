@@ -1,4 +1,4 @@
-"""acquire-zarr: frames appended in order to one array, its threads do the rest."""
+"""acquire-zarr: frames appended in order to one array."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import acquire_zarr as aqz
 import numpy as np
 
-from benchmarks.contract import Writer
-from benchmarks.readback import zarr_frame
+from benchmarks.verification import zarr_frame
+from benchmarks.writer import Writer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ _KINDS = {
     "z": aqz.DimensionType.SPACE,
 }
 
-# The library's type stubs do not name these two yet.
+# Not yet in the library's type stubs.
 _ZSTD: Any = getattr(aqz.Compressor, "ZSTD", None)
 _ZSTD_CODEC: Any = getattr(aqz.CompressionCodec, "ZSTD", None)
 
@@ -49,7 +49,9 @@ def _dimensions(workload: Workload) -> list[Any]:
         aqz.Dimension(
             name=axis.name,
             kind=_KINDS[axis.name],
-            array_size_px=axis.count if number else 0,  # 0: the axis that frames are appended to
+            array_size_px=axis.count
+            if number
+            else 0,  # 0: the axis along which frames are appended
             chunk_size_px=min(axis.chunk, axis.count),
             shard_size_chunks=axis.shard or 1,
         )

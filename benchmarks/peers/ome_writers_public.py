@@ -1,8 +1,7 @@
-"""The public ome-writers 0.3.2, one variant a backend; this project keeps its interface.
+"""ome-writers 0.3.2, one variant per backend, with the same interface as this project.
 
-Its tensorstore backend keeps references to the frames that it is given, and so stores whatever a buffer that
-is used again holds last. The variants ``NAME-copied`` are that backend as one
-has to use it: each frame is copied for it.
+Its tensorstore backend keeps references to the frames, so that it stores later content of a reused buffer. In the
+variants ``NAME-copied`` each frame is copied before `append`, as that backend requires.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.ours import open_writer as _open_writer
+from benchmarks.current import open_writer as _open_writer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,14 +17,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from benchmarks.contract import Writer
     from benchmarks.workload import Workload
+    from benchmarks.writer import Writer
 
 _COPIED = "-copied"
 
 
 def open_writer(workload: Workload, folder: Path, variant: str) -> Writer:
-    """Return a stream of the `ome_writers` that the peers' environment has installed."""
+    """Return a stream of the `ome_writers` in the peers' environment."""
     if not variant.endswith(_COPIED):
         return _open_writer(workload, folder, variant)
     writer = _open_writer(workload, folder, variant[: -len(_COPIED)])

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import tensorstore as ts
 
-from benchmarks.contract import Writer
-from benchmarks.peers.assembly import Assembly, Block
-from benchmarks.readback import zarr_frame
+from benchmarks.peers.chunk_buffer import ChunkBuffer, Region
+from benchmarks.verification import zarr_frame
+from benchmarks.writer import Writer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,13 +22,13 @@ _BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
 
 
 def open_writer(workload: Workload, folder: Path, variant: str | None = None) -> Writer:
-    """Return a writer of one plain array; images of several positions are not its business."""
+    """Return a writer of one array."""
     path = folder / "array.zarr"
     store = ts.open(_spec(workload, path), create=True).result()
     pending: list[Any] = []
 
-    def write(place: Block, block: NDArray[np.uint16]) -> None:
-        target = store[place]
+    def write(region: Region, block: NDArray[np.uint16]) -> None:
+        target = store[region]
         pending.append(target.write(block, can_reference_source_data_indefinitely=True))
 
     def write_frame(frame: NDArray[np.uint16]) -> None:
@@ -40,9 +40,9 @@ def open_writer(workload: Workload, folder: Path, variant: str | None = None) ->
         for future in pending:
             future.result()
 
-    assembly = Assembly(workload, write)
-    single = assembly.single and len(workload.axes) == 1
-    append = write_frame if single else assembly.append
+    chunk_buffer = ChunkBuffer(workload, write)
+    single = chunk_buffer.single and len(workload.axes) == 1
+    append = write_frame if single else chunk_buffer.append
     return Writer(append, close, lambda n: zarr_frame(path, workload.storage_index(n)))
 
 
@@ -64,7 +64,7 @@ def _spec(workload: Workload, path: Path) -> dict[str, Any]:
     return {
         "driver": "zarr3",
         "kvstore": {"driver": "file", "path": str(path)},
-        # No other competitor forces its data to the medium; the default here is to do so.
+        # Disable the fsync of each file: no other competitor calls it.
         "context": {"file_io_sync": False},
         "metadata": {
             "shape": [*(axis.count for axis in axes), workload.height, workload.width],

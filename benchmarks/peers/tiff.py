@@ -1,8 +1,7 @@
-"""tifffile in the three ways its documentation shows for frames that arrive one by one.
+"""tifffile in the three ways that its documentation shows for frames arriving one by one.
 
-An OME-TIFF from a generator of pages, which a thread runs; a memory-mapped OME-TIFF that is filled
-in (variant `memmap`); successive contiguous writes (variant `plain`), which it has for plain TIFF
-only: the file says nothing about axes.
+An OME-TIFF from a generator of pages in a thread; a memory-mapped OME-TIFF (variant `memmap`); successive contiguous
+writes (variant `plain`), which tifffile supports for plain TIFF without axes only.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import tifffile
 
-from benchmarks.contract import Writer
-from benchmarks.readback import tiff_page
+from benchmarks.verification import tiff_page
+from benchmarks.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

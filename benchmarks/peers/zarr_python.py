@@ -1,4 +1,4 @@
-"""zarr-python 3 with its own pipeline or zarrs' (variant `zarrs`): assignment of whole blocks."""
+"""zarr-python 3 with its own codec pipeline or that of zarrs (variant `zarrs`): assignment of whole chunks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import zarr
 from zarr.codecs import BloscCodec, ZstdCodec
 
-from benchmarks.contract import Writer
-from benchmarks.peers.assembly import Assembly, Block
-from benchmarks.readback import zarr_frame
+from benchmarks.peers.chunk_buffer import ChunkBuffer, Region
+from benchmarks.verification import zarr_frame
+from benchmarks.writer import Writer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def open_writer(workload: Workload, folder: Path, variant: str | None = None) -> Writer:
-    """Return a writer of one plain array; the pipeline is chosen for the whole process."""
+    """Return a writer of one array; the codec pipeline is set for the whole process."""
     if variant == "zarrs":
-        import zarrs  # noqa: F401  -- absent, it must be said now and not fall back in silence
+        import zarrs  # noqa: F401  -- an ImportError instead of a silent fallback
 
         zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"})
     path = folder / "array.zarr"
@@ -41,8 +41,8 @@ def open_writer(workload: Workload, folder: Path, variant: str | None = None) ->
         compressors=_compressor(workload),
     )
 
-    def write(place: Block, block: NDArray[np.uint16]) -> None:
-        array[place] = block
+    def write(region: Region, block: NDArray[np.uint16]) -> None:
+        array[region] = block
 
     written = 0
 
@@ -51,9 +51,9 @@ def open_writer(workload: Workload, folder: Path, variant: str | None = None) ->
         array[written] = frame
         written += 1
 
-    assembly = Assembly(workload, write)
-    single = assembly.single and len(workload.axes) == 1
-    append = write_frame if single else assembly.append
+    chunk_buffer = ChunkBuffer(workload, write)
+    single = chunk_buffer.single and len(workload.axes) == 1
+    append = write_frame if single else chunk_buffer.append
     return Writer(append, lambda: None, lambda n: zarr_frame(path, workload.storage_index(n)))
 
 

@@ -1,8 +1,8 @@
-"""The parallel limits once more, keeping the promise that the producer may reuse its buffer.
+"""The parallel limits with one copy per frame, because the producer may reuse its buffer.
 
-`limits.run` knows its frames in advance and lets every core take its own. A writer is handed one
-frame after the other and has to copy it before it returns; this is the plain program that does so.
-The ratios are not about it: it says how much of a shortfall is the price of that promise.
+In `limits.run` the frames are known in advance and each core generates its own. A writer receives one frame after the
+other and has to copy each before `append` returns. The difference of the two is the cost of that guarantee; ratios are
+relative to `limits`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.contract import RefusedError, Writer
 from benchmarks.limits import encoder, read_raw, write_file
+from benchmarks.writer import RefusedError, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,9 +29,9 @@ _FRAMES_IN_FLIGHT = 8
 
 
 def open_writer(workload: Workload, folder: Path, variant: str | None = None) -> Writer:
-    """Return a program of one copy a frame and a thread a core that writes or compresses."""
+    """Return a writer with one copy per frame and one writing or compressing thread per core."""
     if workload.limit == "one-file":
-        raise RefusedError("the limit itself keeps the promise")
+        raise RefusedError("the limit itself copies each frame")
     prefix = os.path.join(folder, "")
     if workload.limit == "codec":
         encode = encoder(workload)

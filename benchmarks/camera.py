@@ -1,4 +1,4 @@
-"""The camera of the benchmark: Poisson frames in buffers that are overwritten after each append."""
+"""The simulated camera: Poisson frames in buffers that are overwritten after each append."""
 
 from __future__ import annotations
 
@@ -16,37 +16,35 @@ if TYPE_CHECKING:
 
 MEAN = 100
 POISON = 0xFFFF
-_POOL_BYTES = 128 << 20
-_MARKS = 31  # pixels of each frame that carry its number, spread over the frame
+_RING_BYTES = 128 << 20
+_MARKED_PIXELS = 31  # per frame, evenly spread; they contain the frame number
 
 
 class Camera:
-    """A ring of pregenerated noise frames, marked with the frame number while they are lent.
+    """A ring of pregenerated noise frames.
 
-    A frame is *presented* by writing its number into a few pixels spread over one of the ring's
-    buffers, and *withdrawn* by overwriting these pixels. Both together cost about a microsecond, so
-    producing is all but excluded from every competitor's time, alike; and a writer that looks at
-    a frame after `append` has returned stores pixels that the check finds.
+    Before `append` the frame number is written to a few pixels of a buffer; after it they are overwritten with
+    `POISON`. Both take about a microsecond together. A writer that reads a frame after `append` has returned stores
+    pixels that the verification detects.
     """
 
     def __init__(self, workload: Workload, *, buffers: int | None = None, seed: int = 7) -> None:
         if buffers is None:
-            buffers = min(64, max(4, _POOL_BYTES // workload.frame_bytes))
+            buffers = min(64, max(4, _RING_BYTES // workload.frame_bytes))
         buffers = min(buffers, workload.frames)
         self.frames: list[NDArray[np.uint16]] = list(
             poisson((buffers, workload.height, workload.width), seed)
         )
         pixels = workload.height * workload.width
-        step = max(1, pixels // _MARKS) | 1
+        step = max(1, pixels // _MARKED_PIXELS) | 1
         self.marks: list[NDArray[np.uint16]] = [frame.reshape(-1)[::step] for frame in self.frames]
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the ring."""
         return sum(frame.nbytes for frame in self.frames)
 
     def expected(self, n: int) -> NDArray[np.uint16]:
-        """Frame `n` as it must be read back, shape (y, x)."""
+        """Return the pixels of frame `n`, shape (y, x)."""
         ring = n % len(self.frames)
         self.marks[ring].fill(number(n))
         frame: NDArray[np.uint16] = self.frames[ring].copy()
@@ -54,12 +52,12 @@ class Camera:
 
 
 def number(n: int) -> int:
-    """Return what the marked pixels of frame `n` hold; never the poison."""
+    """Return the value of the marked pixels of frame `n`; never `POISON`."""
     return n % 65_000
 
 
 def poisson(shape: tuple[int, ...], seed: int) -> NDArray[np.uint16]:
-    """Return Poisson noise of mean 100, exact to 1/65536 in probability, at memory speed."""
+    """Return Poisson noise of mean 100 by table lookup, exact to 1/65536 in probability."""
     top = 4 * MEAN
     log_p = [k * math.log(MEAN) - MEAN - math.lgamma(k + 1) for k in range(top)]
     cumulative = np.cumsum(np.exp(log_p))
@@ -70,8 +68,8 @@ def poisson(shape: tuple[int, ...], seed: int) -> NDArray[np.uint16]:
     return frames
 
 
-def record(n: int) -> dict[str, float | str]:
-    """Return six metadata values of frame `n`."""
+def frame_metadata(n: int) -> dict[str, float | str]:
+    """Return six values."""
     return {
         "delta_t": n * 0.01,
         "exposure_time": 0.01,

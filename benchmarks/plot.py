@@ -1,23 +1,23 @@
-"""The picture of a whole run: a panel a contest, a bar a competitor, the limit as a line."""
+"""A plot of all results: one panel per contest, one bar per competitor, the limit as a line."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import figures
+from benchmarks import analysis
 from benchmarks.report import HEADINGS, number
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchmarks.rounds import Contest
+    from benchmarks.runner import Contest
 
 _COLOURS = {"limit": "#999999", "ours": "#1b9e77", "peer": "#d95f02"}
-_LEAST = 1e-3  # a logarithmic axis has no zero
+_MIN_VALUE = 1e-3  # zero cannot be drawn on a logarithmic axis
 
 
 def draw(contests: list[Contest], path: Path, caption: str) -> None:
-    """Write the picture as PNG; contests without a run are left out.
+    """Write the plot as PNG; contests without a run are omitted.
 
     Raises
     ------
@@ -48,15 +48,15 @@ def draw(contests: list[Contest], path: Path, caption: str) -> None:
 
 
 def _panel(panel: Any, contest: Contest) -> None:
-    figure = figures.compared(contest.workload)
+    figure = analysis.compared_figure(contest.workload)
     bars = [
-        (entry.competitor, seen)
+        (entry.competitor, values)
         for entry in reversed(contest.entries)
-        if (seen := figures.spread(entry, figure)) is not None
+        if (values := analysis.spread(entry, figure)) is not None
     ]
-    medians = [max(seen.median, _LEAST) for _, seen in bars]
-    below = [m - max(seen.least, _LEAST) for m, (_, seen) in zip(medians, bars, strict=True)]
-    above = [max(seen.most, _LEAST) - m for m, (_, seen) in zip(medians, bars, strict=True)]
+    medians = [max(values.median, _MIN_VALUE) for _, values in bars]
+    below = [m - max(values.min, _MIN_VALUE) for m, (_, values) in zip(medians, bars, strict=True)]
+    above = [max(values.max, _MIN_VALUE) - m for m, (_, values) in zip(medians, bars, strict=True)]
     drawn = panel.barh(
         [competitor.name for competitor, _ in bars],
         medians,
@@ -65,9 +65,9 @@ def _panel(panel: Any, contest: Contest) -> None:
         error_kw={"elinewidth": 0.8},
     )
     panel.bar_label(drawn, [number(median) for median in medians], padding=4, fontsize=7)
-    limit = figures.limit(contest)
-    if limit is not None and (seen := figures.spread(limit, figure)) is not None:
-        panel.axvline(max(seen.median, _LEAST), color="#333333", linestyle=":")
+    limit = analysis.limit(contest)
+    if limit is not None and (values := analysis.spread(limit, figure)) is not None:
+        panel.axvline(max(values.median, _MIN_VALUE), color="#333333", linestyle=":")
     panel.set_xscale("log")
     panel.set_xlim(min(medians) / 2, max(medians) * 4)
     panel.minorticks_off()

@@ -1,4 +1,4 @@
-"""From runs to medians, spreads and ratios; pure arithmetic, nothing is printed here."""
+"""Medians, ranges, ratios and verdicts from the results of runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.competitors import COMPETITORS
-from benchmarks.rounds import Contest, Entry
+from benchmarks.runner import Contest, Entry
 from benchmarks.workloads import WORKLOADS
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from benchmarks.workload import Workload
 
-_COMPARED = {
+_COMPARED_FIGURE = {
     "throughput": "us_per_frame",
     "create": "create_s",
     "memory": "growth_mib",
@@ -27,29 +27,29 @@ _COMPARED = {
 
 @dataclass(frozen=True)
 class Spread:
-    """Median, smallest and largest of one figure over the rounds."""
+    """Median and range of one figure over the rounds."""
 
     median: float
-    least: float
-    most: float
+    min: float
+    max: float
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One sentence of "must reach" and whether it holds."""
+    """A target of a workload, the measured value, and whether it is reached."""
 
-    asked: str
-    found: str
+    target: str
+    measured: str
     reached: bool
 
 
-def compared(workload: Workload) -> str:
-    """Name of the figure that the ratios of a workload are about; smaller is better."""
-    return _COMPARED[workload.measure]
+def compared_figure(workload: Workload) -> str:
+    """Name of the figure that the ratios of a workload compare; smaller is better."""
+    return _COMPARED_FIGURE[workload.measure]
 
 
 def spread(entry: Entry, figure: str) -> Spread | None:
-    """Return the spread of one figure, or None if no run has it."""
+    """Return median and range of one figure, or None if no run has it."""
     values = [run[figure] for run in entry.runs if figure in run]
     if not values:
         return None
@@ -57,29 +57,28 @@ def spread(entry: Entry, figure: str) -> Spread | None:
 
 
 def ratio(entry: Entry, other: Entry, figure: str) -> float | None:
-    """How many times smaller `entry`'s figure is: the median of the ratios of each round."""
+    """How many times smaller the figure of `entry` is than that of `other`: the median over the rounds."""
     pairs = [
-        (mine[figure], theirs[figure])
-        for mine, theirs in zip(entry.runs, other.runs, strict=False)
-        if mine.get(figure) and theirs.get(figure)
+        (run[figure], other_run[figure])
+        for run, other_run in zip(entry.runs, other.runs, strict=False)
+        if run.get(figure) and other_run.get(figure)
     ]
     if not pairs:
         return None
-    return float(statistics.median(theirs / mine for mine, theirs in pairs))
+    return float(statistics.median(other_value / value for value, other_value in pairs))
 
 
 def limit(contest: Contest) -> Entry | None:
-    """Return the limit's entry if it ran."""
     return next((e for e in contest.entries if e.competitor.name == "limit" and e.runs), None)
 
 
 def best_peer(contest: Contest, patterns: str = "peer-*,0.3.2-*") -> Entry | None:
-    """Return the peer of the smallest median among the names that match.
+    """Return the fastest peer among the names that match.
 
-    Also one whose frames read back wrong: to be faster than every peer includes those that are fast
-    because they keep a reference where a copy was due. The table says so in its row.
+    Peers with wrong pixels are included, such as those that are fast because they keep a reference instead of a
+    copy; the table marks them.
     """
-    figure = compared(contest.workload)
+    figure = compared_figure(contest.workload)
     peers = [
         entry
         for entry in contest.entries
@@ -90,43 +89,45 @@ def best_peer(contest: Contest, patterns: str = "peer-*,0.3.2-*") -> Entry | Non
     return min(peers, key=lambda entry: _median(entry, figure), default=None)
 
 
-def best_of_ours(contest: Contest) -> Entry | None:
-    """Return the engine of this project that the targets are about, if it ran."""
+def own_engine(contest: Contest) -> Entry | None:
+    """Return the engine of this project that the targets apply to, if it ran."""
     names = ("direct", "tifffile")
     return next((e for e in contest.entries if e.competitor.name in names and e.runs), None)
 
 
-def right(entry: Entry) -> bool:
-    """Whether every run read back as it should."""
+def is_verified(entry: Entry) -> bool:
+    """Whether the frames of every run were read back without differences."""
     return all(run.get("check") == "ok" for run in entry.runs)
 
 
 def verdicts(contest: Contest) -> list[Verdict]:
-    """Judge this project's own engine by what the workload must reach."""
-    ours = best_of_ours(contest)
-    if ours is None:
+    """Compare the project's engine with the workload's targets and bounds."""
+    own = own_engine(contest)
+    if own is None:
         return []
-    figure = compared(contest.workload)
-    name = ours.competitor.name
-    said = []
+    figure = compared_figure(contest.workload)
+    name = own.competitor.name
+    verdicts = []
     for target in contest.workload.targets:
         other = limit(contest) if target.against == "limit" else best_peer(contest, target.against)
-        if other is None or (found := ratio(ours, other, figure)) is None:
+        if other is None or (measured := ratio(own, other, figure)) is None:
             continue
-        asked = f"{name} at least {target.ratio:.2f}x {other.competitor.name}"
-        said.append(Verdict(asked, f"{found:.2f}x", found >= target.ratio))
+        description = f"{name} at least {target.ratio:.2f}x {other.competitor.name}"
+        verdicts.append(Verdict(description, f"{measured:.2f}x", measured >= target.ratio))
     for bound in contest.workload.bounds:
-        seen = spread(ours, bound.figure)
-        if seen is not None:
-            asked = f"{name} {bound.figure} at most {bound.most:g}"
-            said.append(Verdict(asked, f"{seen.median:.3g}", seen.median <= bound.most))
-    if not right(ours):
-        said.append(Verdict(f"{name} reads back right", _wrong(ours), False))
-    return said
+        values = spread(own, bound.figure)
+        if values is not None:
+            description = f"{name} {bound.figure} at most {bound.max:g}"
+            verdicts.append(
+                Verdict(description, f"{values.median:.3g}", values.median <= bound.max)
+            )
+    if not is_verified(own):
+        verdicts.append(Verdict(f"{name} stores the right pixels", _first_failure(own), False))
+    return verdicts
 
 
-def document(contests: Iterable[Contest]) -> list[dict[str, Any]]:
-    """Return everything that was measured, as JSON keeps it."""
+def to_json(contests: Iterable[Contest]) -> list[dict[str, Any]]:
+    """Return all results as JSON values."""
     return [
         {
             "workload": contest.workload.id,
@@ -134,7 +135,7 @@ def document(contests: Iterable[Contest]) -> list[dict[str, Any]]:
             "frames": contest.workload.frames,
             "place": contest.medium,
             "skipped": contest.skipped,
-            "compared": compared(contest.workload),
+            "compared": compared_figure(contest.workload),
             "competitors": [
                 {
                     "name": entry.competitor.name,
@@ -150,13 +151,13 @@ def document(contests: Iterable[Contest]) -> list[dict[str, Any]]:
     ]
 
 
-def restored(content: Iterable[dict[str, Any]]) -> list[Contest]:
-    """Return the contests of a `document`, without workloads that the table no longer has."""
+def from_json(content: Iterable[dict[str, Any]]) -> list[Contest]:
+    """Return the contests of `to_json`, without workloads and competitors that no longer exist."""
     known = {workload.id: workload for workload in WORKLOADS}
     rows = {competitor.name: competitor for competitor in COMPETITORS}
     return [
         Contest(
-            _of_length(known[contest["workload"]], contest["frames"]),
+            _with_frames(known[contest["workload"]], contest["frames"]),
             contest["place"],
             tuple(
                 Entry(rows[entry["name"]], entry["runs"], entry["refused"])
@@ -170,16 +171,16 @@ def restored(content: Iterable[dict[str, Any]]) -> list[Contest]:
     ]
 
 
-def _of_length(workload: Workload, frames: int) -> Workload:
+def _with_frames(workload: Workload, frames: int) -> Workload:
     return workload.lengthened(workload.axes[0].count * frames // workload.frames)
 
 
 def _median(entry: Entry, figure: str) -> float:
-    seen = spread(entry, figure)
-    return float("inf") if seen is None else seen.median
+    values = spread(entry, figure)
+    return float("inf") if values is None else values.median
 
 
-def _wrong(entry: Entry) -> str:
+def _first_failure(entry: Entry) -> str:
     return next(str(run.get("check")) for run in entry.runs if run.get("check") != "ok")
 
 

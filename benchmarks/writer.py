@@ -1,4 +1,4 @@
-"""What every competitor hands to the stopwatch, and how it says that it cannot."""
+"""The interface between a competitor's module and the worker that times it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class RefusedError(Exception):
-    """The competitor does not do this workload, or not with what is installed; says why."""
+    """The competitor does not support this workload with the installed libraries; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,12 @@ class Writer:
     Parameters
     ----------
     append
-        Takes a frame, and the frame's metadata where the workload has some; the caller overwrites
-        the frame as soon as it returns.
+        Called with a frame, and with its metadata if the workload has any; the caller overwrites the frame as soon
+        as it returns.
     close
         Returns when everything is written.
     read
-        Frame number -> what a reader finds at its place, shape (y, x); called after `close`. None
-        where nothing is stored.
+        Frame number to stored pixels, shape (y, x); called after `close`. None if nothing is stored.
     """
 
     append: Callable[..., object]
@@ -40,14 +39,14 @@ class Writer:
 
 @dataclass(frozen=True)
 class Timing:
-    """What a program that runs the whole workload by itself reports.
+    """The result of a program that runs the whole workload itself.
 
     Parameters
     ----------
     seconds
         From the first frame to the last byte.
     read
-        As in `Writer`, or None where nothing is stored.
+        As in `Writer`.
     """
 
     seconds: float

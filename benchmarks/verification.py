@@ -1,4 +1,4 @@
-"""Reading a few frames back with other people's readers, after the clock has stopped."""
+"""Verification of some frames with third-party readers, after the timed part."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from benchmarks.frames import Camera
+    from benchmarks.camera import Camera
     from benchmarks.workload import Workload
 
-SAMPLES = 12
+_VERIFIED_FRAMES = 12
 
 
 def check(workload: Workload, camera: Camera, read: Any) -> str:
-    """Compare some frames, the first and the last among them; return "ok" or what is wrong."""
+    """Compare some frames, including the first and the last; return "ok" or the first difference."""
     last = workload.frames - 1
-    numbers = sorted({round(k * last / (SAMPLES - 1)) for k in range(SAMPLES)})
+    numbers = sorted({round(k * last / (_VERIFIED_FRAMES - 1)) for k in range(_VERIFIED_FRAMES)})
     for n in numbers:
         try:
             found = np.asarray(read(n))
-        except Exception as error:  # a writer that cannot be read is a result, not a crash
+        except Exception as error:  # an unreadable dataset is a result, not a crash
             return f"WRONG: frame {n} cannot be read: {type(error).__name__}: {error}"[:300]
         expected = camera.expected(n)
         if found.shape != expected.shape:
@@ -61,13 +61,13 @@ def _open_zarr(path: Path) -> Any:
 
 
 def collection_paths(root: Path) -> list[Path]:
-    """Full-resolution arrays of a collection, in the order that its `series` names."""
+    """Return the full-resolution arrays of a collection in the order of its `series`."""
     attributes = _attributes(root / "OME")
     return [root / name / "0" for name in attributes["ome"]["series"]]
 
 
 def plate_paths(root: Path) -> list[Path]:
-    """Full-resolution array of the first field of each well, in the plate's order."""
+    """Return the full-resolution array of the first field of view of each well, in the plate's order."""
     wells = _attributes(root)["ome"]["plate"]["wells"]
     fields = []
     for well in wells:
@@ -81,7 +81,7 @@ def _attributes(group: Path) -> Any:
 
 
 def tiff_page(path: Path, page: int) -> NDArray[Any]:
-    """Read one page of one file, whatever the file says about others."""
+    """Read one page of one file, without the other files of its set."""
     import tifffile
 
     with tifffile.TiffFile(path) as file:

@@ -1,4 +1,4 @@
-"""Collecting frames into whole chunks or shards, as the random-access libraries advise."""
+"""Assembly of frames into whole chunks or shards, as random-access libraries recommend."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
     from benchmarks.workload import Workload
 
-Block = tuple[slice, ...]
+Region = tuple[slice, ...]
 
 
-class Assembly:
-    """Frames in, whole blocks out, each in a fresh array that the library may keep.
+class ChunkBuffer:
+    """Collects frames into chunks or shards, each in a new array that the library may keep.
 
     Parameters
     ----------
     workload
-        Says how many frames of each axis one stored object spans.
+        With the number of indices per chunk or shard of each axis.
     write
-        Called with the block's place in storage order (without y, x) and its pixels.
+        Called with the region in storage order (without y, x) and its pixels.
     """
 
     def __init__(
-        self, workload: Workload, write: Callable[[Block, NDArray[np.uint16]], object]
+        self, workload: Workload, write: Callable[[Region, NDArray[np.uint16]], object]
     ) -> None:
         axes = workload.storage_axes
         self._workload = workload
@@ -41,11 +41,11 @@ class Assembly:
 
     @property
     def single(self) -> bool:
-        """Whether every block is one frame, so that nothing has to be collected."""
+        """Whether every chunk or shard is one frame."""
         return math.prod(self._spans) == 1
 
     def append(self, frame: NDArray[np.uint16]) -> None:
-        """Copy one frame into its block; write the block when it is whole."""
+        """Copy one frame into its chunk or shard, and write that when it is complete."""
         index = self._workload.storage_index(self._next)
         self._next += 1
         number = tuple(i // span for i, span in zip(index, self._spans, strict=True))
@@ -61,8 +61,8 @@ class Assembly:
         missing[0] -= 1
         if missing[0] == 0:
             del self._open[number]
-            place = tuple(
+            region = tuple(
                 slice(at * span, at * span + size)
                 for at, span, size in zip(number, self._spans, block.shape[:-2], strict=True)
             )
-            self._write(place, block)
+            self._write(region, block)

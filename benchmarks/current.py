@@ -1,7 +1,6 @@
-"""The project through its public interface, one variant an engine.
+"""ome-writers through its public interface, one variant per engine.
 
-The same lines drive the public ome-writers 0.3.2 in the peers' environment, so neither is asked
-for anything that the other is not.
+The same code runs ome-writers 0.3.2 in the peers' environment, with the same settings.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import ome_writers as omew
-from benchmarks.contract import RefusedError, Writer
-from benchmarks.readback import collection_paths, plate_paths, tiff_page, zarr_frame
+from benchmarks.verification import collection_paths, plate_paths, tiff_page, zarr_frame
+from benchmarks.writer import RefusedError, Writer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +42,7 @@ def open_writer(workload: Workload, folder: Path, variant: str | None = None) ->
 
 
 def acquisition(workload: Workload, folder: Path, backend: str | None) -> Any:
-    """Return the settings that ask `backend` for `workload`, pixels as given by the table."""
+    """Return the settings of `workload` for `backend`."""
     tile = workload.tile or (workload.height, workload.width)
     sizes = (workload.height, workload.width)
     shards = [
