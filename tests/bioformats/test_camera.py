@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from adapters.pymmcore.runs import delivered, let_go
+from adapters.pymmcore.acquisitions import delivered, release_core
 from ome_writers import validate
 from ome_writers_pymmcore import MDAWriter
 from support.bioformats import read
@@ -36,7 +36,7 @@ def core() -> Iterator[CMMCorePlus]:
     """Return a core with the demo camera, small and quick."""
     core = small_core(48, 32)
     yield core
-    let_go(core)
+    release_core(core)
 
 
 @pytest.mark.parametrize("way", ["path", "writer"])

@@ -1,4 +1,4 @@
-"""The demo camera, a Python camera that tells where it put its frames, and engines for what the runner's does not."""
+"""Test cameras and engines: the demo camera, a Python camera that records memory addresses, multi-camera engines."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class CountingCamera(CameraDevice):
-    """Fills each frame with its number, starting at 1, and notes the address of the memory.
+    """Fills each frame with its number, starting at 1, and records the address of its memory.
 
     Attributes
     ----------
     addresses
-        Where the frames were filled.
+        Memory address of each frame.
     pause
         Seconds between frames.
     """
@@ -88,11 +88,11 @@ class TurnsEngine(MDAEngine):
 
 
 class WholeBurstsEngine(MDAEngine):
-    """The runner's own engine, which takes the frames of a burst to the last.
+    """MDAEngine that receives all frames of a short burst.
 
-    pymmcore-plus (0.18.1) looks first whether a frame waits, then whether the camera still runs. A short burst that
-    begins or ends between the two looks is lost, on a busy machine in one of some thousand bursts. Here a camera counts
-    as running while frames of it wait.
+    pymmcore-plus 0.18.1 first checks for a frame in the buffer, then whether the camera is running. A short burst that
+    starts or ends between the two checks is lost, on a busy machine about once in a thousand bursts. Here a camera
+    counts as running while frames are in its buffer.
     """
 
     def exec_sequenced_event(self, event: SequencedEvent) -> Iterator[Any]:
@@ -106,7 +106,7 @@ class WholeBurstsEngine(MDAEngine):
 
 
 def small_core(width: int, height: int) -> CMMCorePlus:
-    """Return a core of the demo configuration, its camera small and quick; to be given to `runs.let_go` at the end."""
+    """Return a core of the demo configuration, with small and fast frames; pass it to `release_core` at the end."""
     core = CMMCorePlus()
     core.mda.set_engine(WholeBurstsEngine(core))
     core.loadSystemConfiguration()

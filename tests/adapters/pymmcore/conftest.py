@@ -1,4 +1,4 @@
-"""The demo camera: small, quick, and no two frames alike."""
+"""Fixtures for the demo camera, with small frames of noise that all differ."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from adapters.pymmcore.runs import let_go
+from adapters.pymmcore.acquisitions import release_core
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def demo_core() -> Iterator[CMMCorePlus]:
-    """Return a core of the demo configuration, with 48 x 32 pixels of noise a frame."""
+    """Return a core of the demo configuration, with frames of 48 x 32 pixels of noise."""
     pymmcore_plus = pytest.importorskip("pymmcore_plus")
     if not pymmcore_plus.find_micromanager():
         pytest.skip("mm-test-adapters is not installed")
@@ -26,11 +26,11 @@ def demo_core() -> Iterator[CMMCorePlus]:
     core.setProperty("Camera", "PixelType", "16bit")
     core.setProperty("Camera", "Mode", "Noise")
     yield core
-    let_go(core)
+    release_core(core)
 
 
 @pytest.fixture(params=[True, False], ids=["sequenced", "snapped"])
 def core(request: pytest.FixtureRequest, demo_core: CMMCorePlus) -> CMMCorePlus:
-    """Return the core, with hardware sequences where the devices can, and without."""
+    """Return the core, with and without hardware sequencing."""
     demo_core.mda.engine.use_hardware_sequencing = request.param
     return demo_core

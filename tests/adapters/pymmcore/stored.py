@@ -1,4 +1,4 @@
-"""What lies on disk, as independent readers find it: each image with the axes it declares."""
+"""Read stored images with independent readers: pixels and axes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Image:
 
 
 def read(output: Path, positions: list[Any] | None = None) -> list[Image]:
-    """Return the images of an OME-Zarr, or of an OME-TIFF and its siblings, in the order of the positions."""
+    """Return the images of an OME-Zarr, or of an OME-TIFF and its siblings, in position order."""
     if output.name.endswith(".zarr"):
         return [_zarr_image(group) for group in _zarr_groups(output, positions)]
     return _tiff_images(output)

@@ -1,4 +1,4 @@
-"""Short bursts come whole to the tests, however busy the machine is."""
+"""Bursts on a busy machine: no frame of a short burst is lost, and no false timeout is raised."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from adapters.pymmcore.runs import delivered
+from adapters.pymmcore.acquisitions import delivered
 from ome_writers_pymmcore import frames
 
 pytest.importorskip("pymmcore_plus")
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.camera
 
 
-def test_a_burst_that_ends_between_two_looks(
+def test_burst_that_ends_between_two_polls_is_complete(
     demo_core: CMMCorePlus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An engine that is held up after it found no frame waiting still gets all frames of a burst."""
+    """The engine is delayed after it found no frame in the buffer."""
     count = demo_core.getRemainingImageCount
 
     def held_up() -> Any:
@@ -34,15 +34,15 @@ def test_a_burst_that_ends_between_two_looks(
 
     monkeypatch.setattr(demo_core, "getRemainingImageCount", held_up)
     demo_core.mda.engine.use_hardware_sequencing = True
-    with delivered(demo_core) as came:
+    with delivered(demo_core) as received:
         demo_core.mda.run(useq.MDASequence(time_plan={"interval": 0, "loops": 3}))
-    assert len(came) == 3
+    assert len(received) == 3
 
 
-def test_a_process_that_is_held_up_does_not_lose_patience(
+def test_suspended_process_does_not_time_out(
     demo_core: CMMCorePlus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Time in which the whole process stood still is not time in which the camera brought nothing."""
+    """The time during which the whole process was suspended does not count as waiting for the camera."""
     count = demo_core.getRemainingImageCount
     looks: list[int] = []
 

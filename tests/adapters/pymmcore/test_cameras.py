@@ -1,4 +1,4 @@
-"""Several cameras, and cameras of several sizes."""
+"""Multi-camera acquisitions, with frames of equal and of different size and dtype."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from adapters.pymmcore.runs import delivered, let_go
+from adapters.pymmcore.acquisitions import delivered, release_core
 from adapters.pymmcore.stored import SUFFIXES, attributes, read
 from ome_writers_pymmcore import MDAWriter, record
 
@@ -57,7 +57,7 @@ def two() -> Iterator[CMMCorePlus]:
     core.setCameraDevice("Both")
     core.setExposure(1)
     yield core
-    let_go(core)
+    release_core(core)
 
 
 @pytest.fixture(params=[True, False], ids=["sequenced", "snapped"])
@@ -69,8 +69,8 @@ def both(request: pytest.FixtureRequest, two: CMMCorePlus) -> CMMCorePlus:
 
 
 @SUFFIXES
-def test_two_cameras(both: CMMCorePlus, suffix: str, tmp_path: Path) -> None:
-    """With t, c and z, each event has a frame of each camera, and the channels carry the cameras' names."""
+def test_two_cameras_become_channels(both: CMMCorePlus, suffix: str, tmp_path: Path) -> None:
+    """With t, c and z, each event has one frame per camera, and channel names end with the camera label."""
     seq = useq.MDASequence(
         time_plan={"interval": 0, "loops": 2}, channels=["DAPI", "FITC"], z_plan=STACK
     )
@@ -99,7 +99,7 @@ def test_two_cameras(both: CMMCorePlus, suffix: str, tmp_path: Path) -> None:
 
 @SUFFIXES
 def test_two_cameras_at_two_positions(two: CMMCorePlus, suffix: str, tmp_path: Path) -> None:
-    """Seven axes (t, p, c, z, camera, y, x) are no more than six to those who read one image of it."""
+    """Seven axes in total (t, p, c, z, camera, y, x)."""
     two.setCameraDevice("Both")
     two.mda.engine.use_hardware_sequencing = False
     seq = useq.MDASequence(
@@ -121,8 +121,8 @@ def test_two_cameras_at_two_positions(two: CMMCorePlus, suffix: str, tmp_path: P
 
 
 @SUFFIXES
-def test_two_cameras_without_channels(both: CMMCorePlus, suffix: str, tmp_path: Path) -> None:
-    """Without a channel plan the cameras are the channels."""
+def test_two_cameras_without_channel_plan(both: CMMCorePlus, suffix: str, tmp_path: Path) -> None:
+    """The cameras are the channels."""
     writer = MDAWriter(tmp_path / f"x.ome.{suffix}", core=both)
     with delivered(both) as frames:
         both.mda.run(useq.MDASequence(time_plan={"interval": 0, "loops": 4}), output=writer)
@@ -134,10 +134,10 @@ def test_two_cameras_without_channels(both: CMMCorePlus, suffix: str, tmp_path: 
 
 
 @SUFFIXES
-def test_two_cameras_by_the_clients_own_sink(
+def test_two_cameras_with_sink_of_pymmcore_plus(
     both: CMMCorePlus, suffix: str, tmp_path: Path
 ) -> None:
-    """pymmcore-plus' own output= folds the cameras into channels as well."""
+    """``mda.run(output=path)`` stores the cameras as channels as well."""
     with delivered(both) as frames:
         both.mda.run(
             useq.MDASequence(time_plan={"interval": 0, "loops": 4}),
@@ -150,8 +150,8 @@ def test_two_cameras_by_the_clients_own_sink(
 
 
 @SUFFIXES
-def test_a_burst_of_two_cameras(two: CMMCorePlus, suffix: str, tmp_path: Path) -> None:
-    """Frames that two cameras deliver into one buffer, in any order, are told apart."""
+def test_record_two_cameras_into_one_buffer(two: CMMCorePlus, suffix: str, tmp_path: Path) -> None:
+    """Frames are assigned to their camera in any order of arrival."""
     two.setCameraDevice("Both")
     taken: dict[tuple[str, str], np.ndarray] = {}
     pop = two.popNextImageAndMD
@@ -190,10 +190,10 @@ def unlike(two: CMMCorePlus) -> Iterator[CMMCorePlus]:
 
 @SUFFIXES
 @pytest.mark.parametrize("named", [None, LABELS], ids=["joined", "named"])
-def test_cameras_of_different_size(
+def test_cameras_of_different_format_have_an_image_each(
     unlike: CMMCorePlus, suffix: str, named: list[str] | None, tmp_path: Path
 ) -> None:
-    """Cameras of different size and dtype have an image each in one dataset, named or not."""
+    """Cameras of different size and dtype are separate images of one dataset, named in advance or not."""
     seq = useq.MDASequence(time_plan={"interval": 0, "loops": 3}, channels=["DAPI", "FITC"])
     output = tmp_path / f"x.ome.{suffix}"
     writer = MDAWriter(output, core=unlike, cameras=named)
@@ -231,10 +231,10 @@ def check_an_image_each(output: Path, frames: Any) -> None:
 
 
 @SUFFIXES
-def test_cameras_of_different_size_by_the_clients_own_sink(
+def test_cameras_of_different_format_with_sink_of_pymmcore_plus(
     unlike: CMMCorePlus, suffix: str, tmp_path: Path
 ) -> None:
-    """pymmcore-plus' own output=, which knows the number of cameras and the frames of one, makes an image each."""
+    """The sink of ``mda.run(output=path)`` knows the number of cameras and the frame format of the first one."""
 
     class CountedEngine(TurnsEngine):
         def setup_sequence(self, sequence: useq.MDASequence) -> Any:
@@ -249,8 +249,8 @@ def test_cameras_of_different_size_by_the_clients_own_sink(
     check_an_image_each(tmp_path / f"x.ome.{suffix}", frames)
 
 
-def test_a_camera_that_nobody_named_may_not_come_late(unlike: CMMCorePlus, tmp_path: Path) -> None:
-    """A camera whose first frame comes after the first event ends the run, and the message says what to do."""
+def test_unnamed_camera_after_first_event_ends_the_run(unlike: CMMCorePlus, tmp_path: Path) -> None:
+    """The error lists the `cameras` argument to pass."""
 
     class LateEngine(TurnsEngine):
         def exec_single_event(self, event: useq.MDAEvent) -> Iterator[Any]:
@@ -267,8 +267,10 @@ def test_a_camera_that_nobody_named_may_not_come_late(unlike: CMMCorePlus, tmp_p
 
 
 @SUFFIXES
-def test_channels_that_select_cameras(unlike: CMMCorePlus, suffix: str, tmp_path: Path) -> None:
-    """Where presets of the channels select cameras of different size, each camera's image has its own channels."""
+def test_channel_presets_that_select_cameras(
+    unlike: CMMCorePlus, suffix: str, tmp_path: Path
+) -> None:
+    """Each camera's image contains the channels that the camera recorded."""
     for name, label in zip(("Wide", "Narrow"), LABELS, strict=True):
         unlike.defineConfig("Camera", name, "Core", "Camera", label)
     unlike.mda.set_engine(MDAEngine(unlike, use_hardware_sequencing=False))

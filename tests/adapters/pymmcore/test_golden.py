@@ -1,4 +1,4 @@
-"""The metadata of one run on the demo camera, kept as text: each fact of the microscope in its place.
+"""The metadata of one run on the demo camera, compared with stored text.
 
 What differs from run to run (times, versions, paths, identifiers) is replaced by a word in angle brackets. To take over
 a change that is meant: ``OME_WRITERS_GOLDEN=write pytest tests/adapters/pymmcore/test_golden.py``.
@@ -37,7 +37,7 @@ WRITE = os.environ.get("OME_WRITERS_GOLDEN") == "write"
 
 @pytest.fixture
 def microscope(demo_core: CMMCorePlus) -> Iterator[CMMCorePlus]:
-    """Return the demo microscope, set like one that has something to tell."""
+    """Return the demo microscope, configured with values for all metadata."""
     core = demo_core
     core.mda.engine.use_hardware_sequencing = False
     core.setProperty("Camera", "BitDepth", "12")
@@ -66,7 +66,7 @@ def run(core: CMMCorePlus, output: Path) -> None:
 
 
 def compare(name: str, text: str) -> None:
-    """Compare with the text that is kept, or keep this one."""
+    """Compare with the stored text, or store this one."""
     file = GOLDEN / name
     if WRITE:
         file.parent.mkdir(exist_ok=True)
@@ -75,7 +75,7 @@ def compare(name: str, text: str) -> None:
 
 
 def test_ome_xml(microscope: CMMCorePlus, tmp_path: Path) -> None:
-    """The OME-XML of a run is valid, and says word for word what is kept."""
+    """The OME-XML of a run is valid and equal to the stored text."""
     run(microscope, tmp_path / "x.ome.tiff")
     document = ome_types.from_tiff(tmp_path / "x.ome.tiff")
     ome_types.validate_xml(document.to_xml())
@@ -98,7 +98,7 @@ def test_ome_xml(microscope: CMMCorePlus, tmp_path: Path) -> None:
 
 
 def test_zarr_json(microscope: CMMCorePlus, tmp_path: Path) -> None:
-    """The attributes of a run's image, and of its root, say word for word what is kept."""
+    """The attributes of a run's image, and of its root, are equal to the stored text."""
     run(microscope, tmp_path / "x.ome.zarr")
     root: dict[str, Any] = attributes(tmp_path / "x.ome.zarr")
     image: dict[str, Any] = attributes(tmp_path / "x.ome.zarr" / "0")

@@ -44,16 +44,16 @@ def bare() -> Iterator[Any]:
 @SUFFIXES
 @pytest.mark.parametrize("copy", [True, False], ids=["copied", "handed over"])
 @pytest.mark.parametrize("pixels", ["16bit", "32bitRGB"])
-def test_its_arrays_are_written(
+def test_nano_arrays_are_stored_unchanged(
     bare: Any, pixels: str, copy: bool, suffix: str, tmp_path: Path
 ) -> None:
-    """Read-only arrays on the core's memory, colours in reverse, snapped or popped: each is written as it reads."""
+    """Read-only arrays in the core's memory and reversed RGB samples, snapped or popped."""
     bare.setProperty("Camera", "PixelType", pixels)
     bare.snapImage()
     frame = bare.getImage()
     assert not frame.flags.writeable
     assert (frame.strides[-1] < 0) == (frame.ndim == 3)
-    output, came = tmp_path / f"x.ome.{suffix}", [frame.copy()]
+    output, received = tmp_path / f"x.ome.{suffix}", [frame.copy()]
     settings = AcquisitionSettings(
         root_path=output,
         dimensions=[
@@ -69,17 +69,17 @@ def test_its_arrays_are_written(
         while bare.isSequenceRunning() or bare.getRemainingImageCount():
             if bare.getRemainingImageCount():
                 frame = bare.popNextImage()
-                came.append(frame.copy())
+                received.append(frame.copy())
                 stream.append(frame, copy=copy)
     (image,) = read(output)
     stored = image.pixels
     if pixels == "32bitRGB" and suffix == "zarr":
         stored = np.moveaxis(stored, -3, -1)
-    np.testing.assert_array_equal(stored.reshape(np.shape(came)), came)
+    np.testing.assert_array_equal(stored.reshape(np.shape(received)), received)
 
 
-def test_pymmcore_plus_stands_on_it(demo_core: CMMCorePlus) -> None:
-    """Where pymmcore-nano is installed, every test of the demo camera is one of pymmcore-nano."""
+def test_pymmcore_plus_uses_nano(demo_core: CMMCorePlus) -> None:
+    """If pymmcore-nano is installed, all demo camera tests run on it."""
     from pymmcore_plus.metadata import summary_metadata
 
     assert isinstance(demo_core, nano.CMMCore)

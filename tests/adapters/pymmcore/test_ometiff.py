@@ -1,4 +1,4 @@
-"""``mmc.mda.run(seq, output="x.ome.tiff")``: what the demo camera delivered is what tifffile finds."""
+"""``mmc.mda.run(seq, output="x.ome.tiff")``: tifffile reads the frames that the demo camera delivered."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.camera,
-    # tifffile's own, when a series of one page lies in another file of a set
+    # tifffile's own, when a series of one page is in another file of a set
     pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning"),
 ]
 CHANNELS = ["DAPI", "FITC"]
@@ -79,7 +79,7 @@ def _ordered(series: Any) -> np.ndarray:
 
 
 def test_time_lapse(core: CMMCorePlus, tmp_path: Path) -> None:
-    """A time-lapse is one file, with the summary that pymmcore-plus adds after the end."""
+    """A time-lapse is one file, with the summary that pymmcore-plus adds after close."""
     events = useq.MDASequence(time_plan=LOOPS, channels=CHANNELS)
     (document,) = check(tmp_path / "x.ome.tiff", acquire(core, events, tmp_path / "x.ome.tiff"), 1)
     names = [a.namespace for a in document.structured_annotations.map_annotations]
@@ -89,7 +89,7 @@ def test_time_lapse(core: CMMCorePlus, tmp_path: Path) -> None:
 
 
 def test_positions(core: CMMCorePlus, tmp_path: Path) -> None:
-    """Several positions are a file each, and each file alone gives all of them."""
+    """Each position is a file, and each file references all of them."""
     positions = [(0, 0, 0), (10, 10, 1)]
     plan = {"range": 2, "step": 1}
     events = useq.MDASequence(stage_positions=positions, z_plan=plan, channels=CHANNELS)
@@ -97,7 +97,7 @@ def test_positions(core: CMMCorePlus, tmp_path: Path) -> None:
 
 
 def test_plate(core: CMMCorePlus, tmp_path: Path) -> None:
-    """A plate's wells are in every file."""
+    """Every file contains the wells of the plate."""
     plate = useq.WellPlatePlan(plate=96, a1_center_xy=(0, 0), selected_wells=([0, 1], [0, 1]))
     events = useq.MDASequence(stage_positions=plate, channels=CHANNELS)
     for document in check(
@@ -106,16 +106,17 @@ def test_plate(core: CMMCorePlus, tmp_path: Path) -> None:
         assert [(well.row, well.column) for well in document.plates[0].wells] == [(0, 0), (1, 1)]
 
 
-def test_no_pixel_size(core: CMMCorePlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a calibration the pixel size is left out."""
+def test_uncalibrated_microscope_has_no_physical_size(
+    core: CMMCorePlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(core, "getPixelSizeUm", lambda *_: 0.0)
     events = useq.MDASequence(time_plan=LOOPS)
     (document,) = check(tmp_path / "x.ome.tiff", acquire(core, events, tmp_path / "x.ome.tiff"), 1)
     assert document.images[0].pixels.physical_size_x is None
 
 
-def test_cancelled_in_the_middle_of_a_position(core: CMMCorePlus, tmp_path: Path) -> None:
-    """What was delivered is there, and every image's size is what was reached."""
+def test_cancelled_within_a_position(core: CMMCorePlus, tmp_path: Path) -> None:
+    """All delivered frames are stored, and each image has the size that was reached."""
     core.mda.engine.use_hardware_sequencing = False
     positions = [(0, 0), (10, 10), (20, 20)]
     events = useq.MDASequence(
@@ -126,8 +127,8 @@ def test_cancelled_in_the_middle_of_a_position(core: CMMCorePlus, tmp_path: Path
         assert [image.pixels.size_t for image in document.images] == [4, 2, 1]
 
 
-def test_cancelled_before_the_first_frame(core: CMMCorePlus, tmp_path: Path) -> None:
-    """A file with one empty place remains, and is valid."""
+def test_cancelled_before_first_frame(core: CMMCorePlus, tmp_path: Path) -> None:
+    """The result is a valid file with one empty plane."""
     events = useq.MDASequence(time_plan=LOOPS, channels=CHANNELS)
     frames = acquire(core, events, tmp_path / "x.ome.tiff", cancel_at=0)
     (document,) = check(tmp_path / "x.ome.tiff", frames, 1)

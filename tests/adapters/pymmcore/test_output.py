@@ -1,4 +1,4 @@
-"""``mmc.mda.run(seq, output=path)`` of an unmodified pymmcore-plus writes what its camera delivered."""
+"""``mmc.mda.run(seq, output=path)`` with the sink of an unmodified pymmcore-plus."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def image_groups(output: Path, seq: useq.MDASequence) -> list[Path]:
 
 
 def check(output: Path, seq: useq.MDASequence, delivered: Delivered) -> list[np.ndarray]:
-    """Compare each stored frame with what came for its event; whatever did not come reads 0."""
+    """Compare each stored frame with the one delivered for its event; other frames must be 0."""
     yaozarrs.validate_zarr_store(str(output))
     groups = image_groups(output, seq)
     images = [stored(group) for group in groups]
@@ -152,8 +152,8 @@ SEQUENCES: dict[str, Callable[[], useq.MDASequence]] = {
 # The fields of a grid are called name_row_column; yaozarrs finds the underscore risky, and accepts it.
 @pytest.mark.filterwarnings("ignore:The FieldOfView.path:UserWarning")
 @pytest.mark.parametrize("name", SEQUENCES)
-def test_what_was_delivered_is_stored(core: CMMCorePlus, name: str, tmp_path: Path) -> None:
-    """Each frame that frameReady delivered lies where its event says, and nothing lies elsewhere."""
+def test_delivered_frames_are_stored(core: CMMCorePlus, name: str, tmp_path: Path) -> None:
+    """Each frame of frameReady is at the index of its event, and everything else is 0."""
     seq, output = SEQUENCES[name](), tmp_path / "x.ome.zarr"
     delivered = Delivered(core)
     delivered.run(seq, output)
@@ -162,8 +162,8 @@ def test_what_was_delivered_is_stored(core: CMMCorePlus, name: str, tmp_path: Pa
     assert frames_written(output) == ("complete", len(list(seq)))
 
 
-def test_a_96_well_plate_is_a_plate(core: CMMCorePlus, tmp_path: Path) -> None:
-    """A WellPlatePlan becomes a plate of 8 x 12 with the wells that were visited."""
+def test_96_well_plate(core: CMMCorePlus, tmp_path: Path) -> None:
+    """A WellPlatePlan becomes a plate of 8 x 12 with the visited wells."""
     seq, output = SEQUENCES["plate"](), tmp_path / "x.ome.zarr"
     Delivered(core).run(seq, output)
     plate = attributes(output)["ome"]["plate"]
@@ -172,8 +172,8 @@ def test_a_96_well_plate_is_a_plate(core: CMMCorePlus, tmp_path: Path) -> None:
     assert plate["field_count"] == 2
 
 
-def test_frame_and_summary_metadata_arrive(core: CMMCorePlus, tmp_path: Path) -> None:
-    """Each frame has its time and exposure, and the root has what the engine said at the start."""
+def test_frame_and_summary_metadata(core: CMMCorePlus, tmp_path: Path) -> None:
+    """Each frame has its time and exposure, and the root group has the engine's summary."""
     seq, output = SEQUENCES["time-lapse"](), tmp_path / "x.ome.zarr"
     Delivered(core).run(seq, output)
     found = attributes(output)
@@ -185,8 +185,8 @@ def test_frame_and_summary_metadata_arrive(core: CMMCorePlus, tmp_path: Path) ->
     assert found["pymmcore_plus"]["summary_metadata"]["image_infos"][0]["width"] == WIDTH
 
 
-def test_an_iterator_of_events_is_stored_in_order(core: CMMCorePlus, tmp_path: Path) -> None:
-    """Events without a sequence become one time axis as long as the frames that came."""
+def test_iterator_of_events(core: CMMCorePlus, tmp_path: Path) -> None:
+    """Events without a sequence are stored along one time axis, as long as the number of frames."""
     output = tmp_path / "x.ome.zarr"
     delivered = Delivered(core)
 
@@ -200,8 +200,8 @@ def test_an_iterator_of_events_is_stored_in_order(core: CMMCorePlus, tmp_path: P
     assert frames_written(output)[1] == 7
 
 
-def test_a_cancelled_run_keeps_what_was_delivered(core: CMMCorePlus, tmp_path: Path) -> None:
-    """After a cancel, all frames that came are there, the time axis ends with them, and it is said."""
+def test_cancelled_run_keeps_delivered_frames(core: CMMCorePlus, tmp_path: Path) -> None:
+    """The time axis ends with the last frame, and the status is stored."""
     seq = useq.MDASequence(time_plan={"interval": 0, "loops": 10}, channels=CHANNELS)
     output = tmp_path / "x.ome.zarr"
     delivered = Delivered(core, cancel_at=7)
@@ -212,8 +212,8 @@ def test_a_cancelled_run_keeps_what_was_delivered(core: CMMCorePlus, tmp_path: P
     assert frames_written(output) == ("cancelled", len(delivered.frames))
 
 
-def test_two_runs_in_a_row(core: CMMCorePlus, tmp_path: Path) -> None:
-    """A second run leaves the first one's data alone; onto the same path it is refused, or replaces."""
+def test_second_run(core: CMMCorePlus, tmp_path: Path) -> None:
+    """It does not change the data of the first run; to the same path it raises an error, or overwrites on request."""
     seq = SEQUENCES["time-lapse"]()
     first, second = Delivered(core), Delivered(core)
     first.run(seq, tmp_path / "a.ome.zarr")
@@ -227,8 +227,7 @@ def test_two_runs_in_a_row(core: CMMCorePlus, tmp_path: Path) -> None:
     assert not np.array_equal(stored(tmp_path / "a.ome.zarr"), stored(tmp_path / "b.ome.zarr"))
 
 
-def test_importing_the_client_warns_of_nothing() -> None:
-    """pymmcore-plus imports its sink, and with it this package, without a single warning."""
+def test_importing_pymmcore_plus_sink_without_warnings() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", "import pymmcore_plus.mda"],
         capture_output=True,

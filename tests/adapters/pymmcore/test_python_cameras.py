@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from adapters.pymmcore.runs import delivered, let_go
+from adapters.pymmcore.acquisitions import delivered, release_core
 from adapters.pymmcore.stored import SUFFIXES, read
 from ome_writers_pymmcore import MDAWriter, record
 
@@ -46,7 +46,7 @@ def core() -> Iterator[UniMMCore]:
     core.setCameraDevice("Wide")
     core.setAutoShutter(False)
     yield core
-    let_go(core)
+    release_core(core)
 
 
 @SUFFIXES
@@ -66,10 +66,10 @@ def test_two_python_cameras(core: UniMMCore, suffix: str, copy: bool, tmp_path: 
 
 
 @SUFFIXES
-def test_a_view_from_before_a_camera_joined(
+def test_view_created_before_a_camera_joins(
     core: UniMMCore, suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A view that was taken at the start keeps its axes, and goes on with the first camera in the new output."""
+    """The view keeps its axes and continues with the first camera in the new output."""
     core.mda.set_engine(TurnsEngine(core, LABELS))
     writer = MDAWriter(tmp_path / f"x.ome.{suffix}").attach(core)
     views: list[Any] = []
@@ -110,8 +110,8 @@ def test_a_view_from_before_a_camera_joined(
     assert "show 'Wide' only" in caplog.text
 
 
-def test_an_iterator_of_events_of_two_cameras(core: UniMMCore, tmp_path: Path) -> None:
-    """Where events have no sequence, the frames of each camera are counted by themselves."""
+def test_iterator_of_events_with_two_cameras(core: UniMMCore, tmp_path: Path) -> None:
+    """Without a sequence, the frames of each camera are counted separately."""
     core.mda.set_engine(TurnsEngine(core, LABELS))
     writer = MDAWriter(tmp_path / "x.ome.zarr", core=core, cameras=LABELS)
     with delivered(core) as frames:
@@ -123,7 +123,7 @@ def test_an_iterator_of_events_of_two_cameras(core: UniMMCore, tmp_path: Path) -
 
 
 class TwoHeads(CountingCamera):
-    """A camera with a second, smaller sensor, whose frames come into the same buffer."""
+    """A camera with a second, smaller sensor, whose frames are delivered into the same buffer."""
 
     def start_sequence(
         self, n: int | None, get_buffer: Callable[[Sequence[int], DTypeLike], np.ndarray]
@@ -136,8 +136,8 @@ class TwoHeads(CountingCamera):
 
 
 @SUFFIXES
-def test_recording_two_cameras(core: UniMMCore, suffix: str, tmp_path: Path) -> None:
-    """Frames of two sizes that come into one buffer are recorded into an image each."""
+def test_record_two_python_cameras(core: UniMMCore, suffix: str, tmp_path: Path) -> None:
+    """Frames of two sizes from one buffer are stored as one image per camera."""
     put_camera(core, TwoHeads())
     with pytest.raises(ValueError, match=r"does not have \['Third'\]"):
         record(core, tmp_path / "y.ome.zarr", n_frames=4, cameras=["Third"], progress=False)

@@ -1,4 +1,4 @@
-"""record(): what is popped from the camera's buffer is stored, counted, and safe when the buffer overflows."""
+"""`record`: frames popped from the camera's buffer are stored and counted, also after an overflow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from adapters.pymmcore.runs import let_go, popped
+from adapters.pymmcore.acquisitions import popped, release_core
 from adapters.pymmcore.stored import SUFFIXES, attributes, read
 from ome_writers_pymmcore import Counts, LendingCore, frames, record
 
@@ -37,7 +37,7 @@ def lending_core() -> Iterator[LendingCore]:
     core = LendingCore()
     put_camera(core, CountingCamera())
     yield core
-    let_go(core)
+    release_core(core)
 
 
 def planes(output: Path) -> np.ndarray:
@@ -48,10 +48,7 @@ def planes(output: Path) -> np.ndarray:
 
 @demo
 @SUFFIXES
-def test_a_burst_is_stored_as_it_was_popped(
-    demo_core: CMMCorePlus, suffix: str, tmp_path: Path
-) -> None:
-    """n_frames frames are received, written and equal; none is dropped."""
+def test_record_stores_popped_frames(demo_core: CMMCorePlus, suffix: str, tmp_path: Path) -> None:
     with popped(demo_core) as delivered:
         counts = record(demo_core, tmp_path / f"x.ome.{suffix}", n_frames=25, progress=False)
     assert (counts.received, counts.written, counts.dropped) == (25, 25, 0)
@@ -62,8 +59,8 @@ def test_a_burst_is_stored_as_it_was_popped(
 
 
 @demo
-def test_a_recording_ends_with_its_time(demo_core: CMMCorePlus, tmp_path: Path) -> None:
-    """With a duration the array is as long as the frames that came in that time."""
+def test_record_for_a_duration(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """The time axis has as many frames as were received."""
     with popped(demo_core) as delivered:
         counts = record(demo_core, tmp_path / "x.ome.zarr", duration=0.15, progress=False)
     assert counts.expected is None
@@ -73,8 +70,8 @@ def test_a_recording_ends_with_its_time(demo_core: CMMCorePlus, tmp_path: Path) 
 
 
 @demo
-def test_a_camera_that_runs_is_joined(demo_core: CMMCorePlus, tmp_path: Path) -> None:
-    """A free-running camera is recorded as it runs; it is stopped when the frames have come."""
+def test_record_from_running_camera(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """A free-running camera is stopped after `n_frames`."""
     demo_core.startContinuousSequenceAcquisition(0)
     time.sleep(0.05)
     with popped(demo_core) as delivered:
@@ -85,8 +82,7 @@ def test_a_camera_that_runs_is_joined(demo_core: CMMCorePlus, tmp_path: Path) ->
 
 
 @demo
-def test_tags_become_frame_metadata(demo_core: CMMCorePlus, tmp_path: Path) -> None:
-    """Each frame keeps its camera's tags; times are seconds."""
+def test_record_stores_tags_as_frame_metadata(demo_core: CMMCorePlus, tmp_path: Path) -> None:
     record(demo_core, tmp_path / "x.ome.zarr", n_frames=4, progress=False)
     found = attributes(tmp_path / "x.ome.zarr")["ome_writers"]["frame_metadata"]
     assert [f["camera_metadata"]["ImageNumber"] for f in found] == ["0", "1", "2", "3"]
@@ -99,10 +95,10 @@ def test_tags_become_frame_metadata(demo_core: CMMCorePlus, tmp_path: Path) -> N
 @demo
 @SUFFIXES
 @pytest.mark.parametrize("free", [False, True], ids=["counted", "free-running"])
-def test_an_overflow_ends_cleanly(
+def test_buffer_overflow_keeps_frames(
     demo_core: CMMCorePlus, free: bool, suffix: str, tmp_path: Path
 ) -> None:
-    """When the buffer is full the camera stops, all that was in it is written, and it is said."""
+    """The camera stops when the buffer is full; all frames in the buffer are written, and a warning is issued."""
     output = tmp_path / f"x.ome.{suffix}"
     before = demo_core.getCircularBufferMemoryFootprint()
     demo_core.setCircularBufferMemoryFootprint(1)
@@ -133,10 +129,10 @@ def test_an_overflow_ends_cleanly(
 
 
 @demo
-def test_frames_that_the_camera_lost_are_counted(
+def test_dropped_frames_are_counted(
     demo_core: CMMCorePlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A gap in the camera's own count of images is a dropped frame."""
+    """A gap in the camera's own frame numbers is a dropped frame."""
     pop = demo_core.popNextImageAndMD
 
     def losing(*args: Any, **kwargs: Any) -> Any:
@@ -151,8 +147,8 @@ def test_frames_that_the_camera_lost_are_counted(
 
 
 @demo
-def test_an_interrupted_recording_is_safe(demo_core: CMMCorePlus, tmp_path: Path) -> None:
-    """Ctrl-C stops the camera, and what came before it is on disk."""
+def test_interrupted_recording_keeps_frames(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """Ctrl-C stops the camera; earlier frames are on disk."""
 
     def interrupt(counts: Counts) -> None:
         if counts.received >= 3:
@@ -164,8 +160,8 @@ def test_an_interrupted_recording_is_safe(demo_core: CMMCorePlus, tmp_path: Path
     assert len(planes(tmp_path / "x.ome.zarr")) >= 3
 
 
-def test_nothing_comes(lending_core: LendingCore, tmp_path: Path) -> None:
-    """A trigger that does not come ends the recording after the timeout, with a hint."""
+def test_record_timeout(lending_core: LendingCore, tmp_path: Path) -> None:
+    """Without a trigger, the recording ends after the timeout with a hint."""
     lending_core._py_camera().pause = 1.5
     with pytest.raises(TimeoutError, match=r"'Camera': no frame for 0\.1 s"):
         record(lending_core, tmp_path / "x.ome.zarr", n_frames=3, timeout=0.1, progress=False)
@@ -176,8 +172,10 @@ def test_nothing_comes(lending_core: LendingCore, tmp_path: Path) -> None:
 
 
 @SUFFIXES
-def test_a_python_camera(lending_core: LendingCore, suffix: str, tmp_path: Path) -> None:
-    """A Python camera's frames are stored in order, with what it says of each."""
+def test_record_python_camera_of_lending_core(
+    lending_core: LendingCore, suffix: str, tmp_path: Path
+) -> None:
+    """Frames are stored in order, with the camera's tags."""
     counts = record(lending_core, tmp_path / f"x.ome.{suffix}", n_frames=12, progress=False)
     assert (counts.received, counts.written, counts.dropped) == (12, 12, 0)
     stored = planes(tmp_path / f"x.ome.{suffix}")
@@ -188,18 +186,18 @@ def test_a_python_camera(lending_core: LendingCore, suffix: str, tmp_path: Path)
         assert [f["camera_metadata"]["Temperature"] for f in found] == list(range(-21, -33, -1))
 
 
-def test_a_python_camera_of_a_plain_core(tmp_path: Path) -> None:
-    """A UniMMCore as it comes is recorded as well, out of its ring buffer."""
+def test_record_python_camera_of_unicore(tmp_path: Path) -> None:
+    """Frames are popped from the ring buffer of a plain UniMMCore."""
     core = UniMMCore()
     put_camera(core, CountingCamera())
     counts = record(core, tmp_path / "x.ome.zarr", n_frames=12, progress=False)
-    let_go(core)
+    release_core(core)
     assert (counts.received, counts.written, counts.dropped) == (12, 12, 0)
     assert planes(tmp_path / "x.ome.zarr")[:, 0, 0].tolist() == list(range(1, 13))
 
 
-def test_a_python_camera_for_a_while(lending_core: LendingCore, tmp_path: Path) -> None:
-    """With a duration, the array is as long as what the camera filled; the counts agree with the disk."""
+def test_record_python_camera_for_a_duration(lending_core: LendingCore, tmp_path: Path) -> None:
+    """The time axis and the counts match the frames on disk."""
     lending_core._py_camera().pause = 0.005
     counts = record(lending_core, tmp_path / "x.ome.zarr", duration=0.2, progress=False)
     stored = planes(tmp_path / "x.ome.zarr")
@@ -219,21 +217,19 @@ class FailingCamera(CountingCamera):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("core_class", [LendingCore, UniMMCore])
 @pytest.mark.parametrize("length", [{"duration": 30.0}, {"n_frames": 5}], ids=str)
-def test_a_camera_that_fails_is_told_of(
-    core_class: Any, length: dict[str, Any], tmp_path: Path
-) -> None:
-    """When a Python camera raises in its own thread, a warning says that it stopped, and what came is on disk."""
+def test_failing_camera_warns(core_class: Any, length: dict[str, Any], tmp_path: Path) -> None:
+    """A Python camera raises an error in its own thread; earlier frames are on disk."""
     core = core_class()
     put_camera(core, FailingCamera())
     with pytest.warns(RuntimeWarning, match=r"camera stopped before .*: 3 .*frames received, 3"):
         counts = record(core, tmp_path / "x.ome.zarr", progress=False, **length)
-    let_go(core)
+    release_core(core)
     assert (counts.received, counts.written) == (3, 3)
     assert planes(tmp_path / "x.ome.zarr")[:, 0, 0].tolist() == [1, 2, 3]
 
 
-def test_progress_is_told(lending_core: LendingCore, tmp_path: Path) -> None:
-    """A callable hears of the counts while frames come, and of the last ones in the end."""
+def test_progress_callback(lending_core: LendingCore, tmp_path: Path) -> None:
+    """The callback is called during the recording, and with the final counts."""
     heard: list[Counts] = []
     lending_core._py_camera().pause = 0.01
     record(lending_core, tmp_path / "x.ome.zarr", n_frames=40, progress=heard.append)
@@ -242,10 +238,10 @@ def test_progress_is_told(lending_core: LendingCore, tmp_path: Path) -> None:
     assert all(c.expected == 40 for c in heard)
 
 
-def test_a_terminal_shows_how_far_it_is(
+def test_progress_bar_on_terminal(
     lending_core: LendingCore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a terminal, a line with a bar tells of the frames; elsewhere, and when nobody wants it, nothing is printed."""
+    """Nothing is printed if stderr is not a terminal, or with ``progress=False``."""
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -264,8 +260,7 @@ def test_a_terminal_shows_how_far_it_is(
     assert file.getvalue() == ""
 
 
-def test_the_length_must_be_said(lending_core: LendingCore, tmp_path: Path) -> None:
-    """Without a number of frames or a duration nothing is recorded."""
+def test_record_without_length_is_refused(lending_core: LendingCore, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="n_frames, duration"):
         record(lending_core, tmp_path / "x.ome.zarr")
     for wrong in ({"n_frames": 0}, {"n_frames": "5"}, {"duration": -1.0}):
@@ -274,8 +269,7 @@ def test_the_length_must_be_said(lending_core: LendingCore, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_camera_nothing_is_recorded(demo_core: CMMCorePlus, tmp_path: Path) -> None:
-    """A core without a selected camera is told so."""
+def test_record_without_camera_is_refused(demo_core: CMMCorePlus, tmp_path: Path) -> None:
     camera = demo_core.getCameraDevice()
     demo_core.setCameraDevice("")
     try:
@@ -286,10 +280,9 @@ def test_without_a_camera_nothing_is_recorded(demo_core: CMMCorePlus, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_fails_stops_the_camera(
+def test_write_error_stops_the_camera(
     lending_core: LendingCore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the output cannot be written any more the camera is stopped and the error raised."""
     import shutil
 
     def remove(_: Counts) -> None:

@@ -22,7 +22,7 @@ pytest.importorskip("tifffile", reason="the independent reader")
 
 pytestmark = [
     pytest.mark.camera,
-    # tifffile's own, when a series of one page lies in another file of a set
+    # tifffile's own, when a series of one page is in another file of a set
     pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning"),
 ]
 
@@ -36,7 +36,7 @@ PLANS: dict[str, dict[str, Any]] = {
 
 
 def pressed(folder: Path, how: str, plans: dict[str, Any], *names: str) -> list[dict[str, Any]]:
-    """Press Run for each name in a window of its own; return what came of each run."""
+    """Press Run for each name in a separate window; return the result of each run."""
     done = subprocess.run(
         [
             sys.executable,
@@ -58,20 +58,20 @@ def pressed(folder: Path, how: str, plans: dict[str, Any], *names: str) -> list[
 
 
 def check_run(folder: Path, number: int, run: dict[str, Any]) -> None:
-    """Assert that what was shown, and what is stored, are the frames that came."""
+    """Assert that the displayed and the stored frames are those that were delivered."""
     assert (run["error"], run["seen"]) == ("", True)
     with np.load(folder / f"{number}.npz") as frames:
-        came = list(zip(run["indices"], frames.values(), strict=True))
-    assert came
+        delivered = list(zip(run["indices"], frames.values(), strict=True))
+    assert delivered
     sequence = useq.MDASequence.model_validate_json(run["sequence"])
-    check_delivered(folder / run["saved_as"], sequence, came)
+    check_delivered(folder / run["saved_as"], sequence, delivered)
 
 
 @SUFFIXES
 @pytest.mark.parametrize("how", ["button", "writer"])
 @pytest.mark.parametrize("plans", PLANS)
-def test_run_is_pressed(plans: str, how: str, suffix: str, tmp_path: Path) -> None:
-    """Each run has an output of its own that holds its frames, and the live view shows them; one is cancelled."""
+def test_run_from_widget(plans: str, how: str, suffix: str, tmp_path: Path) -> None:
+    """Each run has its own output with its frames, and the live view shows them; one run is cancelled."""
     names = [f"x.ome.{suffix}", f"x.ome.{suffix}@2", f"y.ome.{suffix}"]
     runs = pressed(tmp_path, how, PLANS[plans], *names)
     assert len({run["saved_as"] for run in runs}) == 3
@@ -81,8 +81,8 @@ def test_run_is_pressed(plans: str, how: str, suffix: str, tmp_path: Path) -> No
 
 @SUFFIXES
 @pytest.mark.parametrize("plans", PLANS)
-def test_second_run_of_one_name(plans: str, suffix: str, tmp_path: Path) -> None:
-    """The widget finds the path of the first run taken, and counts on; both runs are on disk."""
+def test_second_run_with_same_name(plans: str, suffix: str, tmp_path: Path) -> None:
+    """The widget detects the existing path and increments the number; both runs are on disk."""
     runs = pressed(tmp_path, "button", PLANS[plans], *[f"x.ome.{suffix}"] * 3)
     numbers = [run["saved_as"].removesuffix(f".ome.{suffix}") for run in runs]
     assert len(set(numbers)) == 3

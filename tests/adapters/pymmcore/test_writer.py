@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from adapters.pymmcore.runs import delivered
+from adapters.pymmcore.acquisitions import delivered
 from adapters.pymmcore.stored import SUFFIXES, attributes, check_delivered, read
 from ome_writers import StreamView
 from ome_writers_pymmcore import MDAWriter
@@ -50,7 +50,7 @@ class StubbornEngine(MDAEngine):
 
     def setup_event(self, event: useq.MDAEvent) -> None:
         if event.index.get("t") in self.skipped:
-            raise SkipEvent(num_frames=1, reason="the test says so")
+            raise SkipEvent(num_frames=1, reason="skipped by the test")
         super().setup_event(event)
 
     def exec_single_event(self, event: useq.MDAEvent) -> Iterator[Any]:
@@ -69,10 +69,10 @@ def engine(demo_core: CMMCorePlus) -> Iterator[StubbornEngine]:
 
 
 @SUFFIXES
-def test_skipped_events_and_failed_snaps_shift_nothing(
+def test_skipped_events_and_failed_snaps_do_not_shift_frames(
     demo_core: CMMCorePlus, engine: StubbornEngine, suffix: str, tmp_path: Path
 ) -> None:
-    """A place whose event was skipped or whose snap failed reads 0, and all others hold their own frames."""
+    """The index of a skipped event or failed snap is 0."""
     engine.skipped, engine.failing = frozenset({1}), frozenset({3})
     seq = useq.MDASequence(time_plan=TIMES, channels=TWO)
     writer = MDAWriter(tmp_path / f"x.ome.{suffix}", core=demo_core)
@@ -88,10 +88,10 @@ def test_skipped_events_and_failed_snaps_shift_nothing(
 
 @SUFFIXES
 @pytest.mark.parametrize("stage", [0, 1, 4, 7])
-def test_a_cancelled_run_keeps_what_came(
+def test_cancelled_run_keeps_received_frames(
     demo_core: CMMCorePlus, suffix: str, stage: int, tmp_path: Path
 ) -> None:
-    """Cancelled before, at the start of, and in the middle of positions: what was delivered is there."""
+    """Cancelled before the first position, at its start and within it."""
     demo_core.mda.engine.use_hardware_sequencing = False
     seq = useq.MDASequence(
         axis_order="ptc", stage_positions=[(0, 0), (9, 9)], time_plan=TIMES, channels=TWO
@@ -115,10 +115,10 @@ def test_a_cancelled_run_keeps_what_came(
 
 
 @SUFFIXES
-def test_an_iterator_is_written_as_it_comes(
+def test_iterator_of_events_is_stored_in_order_of_arrival(
     demo_core: CMMCorePlus, suffix: str, tmp_path: Path
 ) -> None:
-    """Events without a sequence become one time axis as long as the frames that came."""
+    """Events without a sequence are stored along one time axis."""
     writer = MDAWriter(tmp_path / f"x.ome.{suffix}", core=demo_core)
     with delivered(demo_core) as frames:
         demo_core.mda.run((useq.MDAEvent(index={"t": t}) for t in range(6)), output=writer)
@@ -128,10 +128,8 @@ def test_an_iterator_is_written_as_it_comes(
     assert writer.result().received == 6
 
 
-def test_events_address_an_axis_that_useq_does_not_have(
-    demo_core: CMMCorePlus, tmp_path: Path
-) -> None:
-    """Given dimensions with an axis `angle` beside t, c and z, each frame is stored where its event says."""
+def test_custom_axis_in_event_index(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """With dimensions that include an axis `angle`, each frame is at the index of its event."""
     axes: list[Any] = [
         {"name": "t", "count": 2},
         {"name": "c", "coords": TWO, "type": "channel"},
@@ -155,8 +153,10 @@ def test_events_address_an_axis_that_useq_does_not_have(
         np.testing.assert_array_equal(view[place], frame)
 
 
-def test_an_iterator_with_dimensions_is_addressed(demo_core: CMMCorePlus, tmp_path: Path) -> None:
-    """Given dimensions, events of an iterator go where their index says, in any order, also twice."""
+def test_iterator_with_dimensions_is_addressed_by_axis_name(
+    demo_core: CMMCorePlus, tmp_path: Path
+) -> None:
+    """Events may be in any order, and an index may be written twice."""
     axes: list[Any] = [
         {"name": "t", "count": None, "type": "time"},
         {"name": "c", "coords": TWO, "type": "channel"},
@@ -175,8 +175,9 @@ def test_an_iterator_with_dimensions_is_addressed(demo_core: CMMCorePlus, tmp_pa
     np.testing.assert_array_equal(image.pixels, expected)
 
 
-def test_connected_by_hand_and_through_the_relay(demo_core: CMMCorePlus, tmp_path: Path) -> None:
-    """A writer takes the same frames attached to the signals and connected through a relay thread."""
+def test_connected_manually_and_through_relay_thread(
+    demo_core: CMMCorePlus, tmp_path: Path
+) -> None:
     seq = useq.MDASequence(time_plan=TIMES, channels=TWO)
     attached = MDAWriter(tmp_path / "a.ome.zarr").attach(demo_core)
     relayed = MDAWriter(tmp_path / "b.ome.zarr", core=demo_core)
@@ -191,8 +192,8 @@ def test_connected_by_hand_and_through_the_relay(demo_core: CMMCorePlus, tmp_pat
     assert attached.result().written == relayed.result().written == 10
 
 
-def test_a_relay_that_loses_the_end(demo_core: CMMCorePlus, tmp_path: Path) -> None:
-    """When the relay thread ends without the last signal, as happens, the output is closed all the same."""
+def test_relay_thread_without_sequence_finished(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """pymmcore-plus occasionally loses the last signal; the output is closed nevertheless."""
     calls: list[tuple[str, tuple[Any, ...]]] = []
 
     class Keep:
@@ -217,7 +218,7 @@ def test_a_relay_that_loses_the_end(demo_core: CMMCorePlus, tmp_path: Path) -> N
 
 
 def test_view_and_progress_follow_the_run(demo_core: CMMCorePlus, tmp_path: Path) -> None:
-    """While frames come, progress counts them and the view shows them."""
+    """During the run, `progress` counts the frames and the view contains them."""
     demo_core.mda.engine.use_hardware_sequencing = False
     writer = MDAWriter(tmp_path / "x.ome.zarr").attach(demo_core)
     assert writer.progress.received == 0
@@ -241,8 +242,8 @@ def test_view_and_progress_follow_the_run(demo_core: CMMCorePlus, tmp_path: Path
     assert str(writer.result()).startswith("5 of 5 frames received, 5 written, 0 dropped")
 
 
-def test_a_writer_takes_one_run(demo_core: CMMCorePlus, tmp_path: Path) -> None:
-    """The second run with one writer is ended, and says what to do instead."""
+def test_writer_refuses_second_run(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """The second run is cancelled with a message that suggests a new writer."""
     writer = MDAWriter(tmp_path / "x.ome.zarr", core=demo_core)
     seq = useq.MDASequence(time_plan=TIMES)
     demo_core.mda.run(seq, output=writer)
@@ -252,10 +253,8 @@ def test_a_writer_takes_one_run(demo_core: CMMCorePlus, tmp_path: Path) -> None:
         writer.result()
 
 
-def test_a_changed_region_of_interest_is_refused_at_its_frame(
-    demo_core: CMMCorePlus, tmp_path: Path
-) -> None:
-    """A frame of another size ends the run with both sizes named; the frames before it are safe."""
+def test_changed_region_of_interest_is_refused(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """The error names both frame sizes; earlier frames are saved."""
     demo_core.mda.engine.use_hardware_sequencing = False
     writer = MDAWriter(tmp_path / "x.ome.zarr").attach(demo_core)
 
@@ -277,8 +276,8 @@ def test_a_changed_region_of_interest_is_refused_at_its_frame(
     assert read(tmp_path / "x.ome.zarr")[0].pixels.shape == (2, 32, 48)
 
 
-def test_odd_metadata_of_an_event_lose_no_frame(demo_core: CMMCorePlus, tmp_path: Path) -> None:
-    """What JSON has no form for, in an event's own metadata, is told as text."""
+def test_event_metadata_that_is_not_json(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """Objects that JSON cannot represent are stored as text."""
     events = [useq.MDAEvent(index={"t": 0}, metadata={"odd": object, "tile": 3})]
     writer = MDAWriter(tmp_path / "x.ome.zarr", core=demo_core)
     demo_core.mda.run(iter(events), output=writer)
@@ -288,8 +287,7 @@ def test_odd_metadata_of_an_event_lose_no_frame(demo_core: CMMCorePlus, tmp_path
     assert "object" in frame["event_metadata"]["odd"]
 
 
-def test_the_result_is_waited_for(tmp_path: Path) -> None:
-    """Who asks before the end is told so when the time is over."""
+def test_result_timeout(tmp_path: Path) -> None:
     with pytest.raises(TimeoutError, match=r"not finished after 0\.01 s"):
         MDAWriter(tmp_path / "x.ome.zarr").result(timeout=0.01)
 
@@ -315,8 +313,8 @@ print(writer.result(10).written, other.result(10).written)
 """
 
 
-def test_signals_of_qt(tmp_path: Path) -> None:
-    """With a Qt application the signals are Qt's, and arrive in the thread of its loop: all frames are written."""
+def test_qt_signals(tmp_path: Path) -> None:
+    """With a Qt application, signals are delivered in the thread of its event loop; all frames are written."""
     pytest.importorskip("PyQt6.QtWidgets", exc_type=ImportError)
     pytest.importorskip("qtpy")
     done = subprocess.run(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from adapters.pymmcore.runs import delivered
+from adapters.pymmcore.acquisitions import delivered
 from adapters.pymmcore.stored import SUFFIXES, check_delivered, read
 from ome_writers import AcquisitionSettings, OutputExistsError, UnsupportedError
 from ome_writers_pymmcore import MDAWriter
@@ -31,10 +31,10 @@ TIMES = {"interval": 0, "loops": 5}
 TWO = ["DAPI", "FITC"]
 
 
-def test_an_output_that_exists_ends_the_run_before_it_begins(
+def test_existing_output_is_refused_before_first_frame(
     demo_core: CMMCorePlus, tmp_path: Path
 ) -> None:
-    """What exists stays; the run takes no frame, and whoever asks for the result gets the error."""
+    """The existing output is unchanged, and `result` raises the error."""
     seq = useq.MDASequence(time_plan=TIMES)
     first = MDAWriter(tmp_path / "x.ome.zarr", core=demo_core)
     demo_core.mda.run(seq, output=first)
@@ -51,10 +51,10 @@ def test_an_output_that_exists_ends_the_run_before_it_begins(
 
 @SUFFIXES
 @pytest.mark.parametrize("several", [False, True])
-def test_a_second_run_has_a_way_out(
+def test_second_run_numbered_or_overwritten(
     demo_core: CMMCorePlus, suffix: str, several: bool, tmp_path: Path
 ) -> None:
-    """With numbered=True a run onto the same path takes the next free name, for folders of TIFFs as well."""
+    """``numbered=True`` writes to the next unused name, also for directories of TIFF files."""
     seq = useq.MDASequence(stage_positions=[(0, 0), (1, 1)] if several else [], channels=TWO)
     for _ in range(3):
         writer = MDAWriter(tmp_path / f"x.ome.{suffix}", core=demo_core, numbered=True)
@@ -68,19 +68,19 @@ def test_a_second_run_has_a_way_out(
 
 @SUFFIXES
 @pytest.mark.parametrize("several", [False, True])
-def test_a_second_run_by_the_clients_own_sink(
+def test_second_run_with_sink_of_pymmcore_plus(
     demo_core: CMMCorePlus, suffix: str, several: bool, tmp_path: Path
 ) -> None:
-    """A path that is taken, or whose folder of TIFFs is, ends the run before it begins, with the ways out."""
+    """An existing path, or directory of TIFF files, ends the run before the first frame, with a solution."""
     seq = useq.MDASequence(stage_positions=[(0, 0), (1, 1)] if several else [], channels=TWO)
     output = tmp_path / f"x.ome.{suffix}"
     demo_core.mda.run(seq, output=output)
     taken = tmp_path / "x" if several and suffix == "tiff" else output
     assert {path.name for path in tmp_path.iterdir()} == {output.name, taken.name}
     before = sorted((p, p.stat().st_mtime_ns) for p in taken.rglob("*"))
-    with pytest.raises(OutputExistsError, match=rf"{taken.name} exists.*overwrite=True") as said:
+    with pytest.raises(OutputExistsError, match=rf"{taken.name} exists.*overwrite=True") as error:
         demo_core.mda.run(seq, output=output)
-    assert ("x.ome.tiff becomes the folder x" in str(said.value)) == (taken != output)
+    assert ("x.ome.tiff becomes the folder x" in str(error.value)) == (taken != output)
     assert sorted((p, p.stat().st_mtime_ns) for p in taken.rglob("*")) == before
     with delivered(demo_core) as frames:
         demo_core.mda.run(seq, output=output, overwrite=True)
@@ -88,10 +88,8 @@ def test_a_second_run_by_the_clients_own_sink(
     demo_core.mda.run(seq, output=tmp_path / f"y.ome.{suffix}")
 
 
-def test_a_backend_that_takes_frames_in_order_only_says_so(
-    demo_core: CMMCorePlus, tmp_path: Path
-) -> None:
-    """acquire-zarr cannot be addressed: the run ends with the reason and two ways out."""
+def test_sequential_backend_is_refused(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """acquire-zarr cannot write at an index: the message has the reason and two alternatives."""
     pytest.importorskip("acquire_zarr")
     writer = MDAWriter(tmp_path / "x.ome.zarr", core=demo_core, format="acquire-zarr")
     demo_core.mda.run(useq.MDASequence(time_plan=TIMES), output=writer)
@@ -99,16 +97,15 @@ def test_a_backend_that_takes_frames_in_order_only_says_so(
         writer.result()
 
 
-def test_settings_are_checked_when_the_writer_is_made() -> None:
-    """A wrong field is refused at once, not when the microscope is ready."""
+def test_invalid_settings_are_refused_at_construction() -> None:
     with pytest.raises(ValueError, match="zip"):
         MDAWriter("x.ome.zarr", compression="zip")
     with pytest.raises(ValueError, match="dimensions"):
         MDAWriter("x.ome.zarr", plate={"row_names": ["A"], "column_names": ["1"]})
 
 
-def test_settings_go_through(demo_core: CMMCorePlus, tmp_path: Path) -> None:
-    """Settings as an object, as keywords, and as shapes of chunks and shards reach the stream."""
+def test_settings_are_passed_on(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """As an AcquisitionSettings object, as keywords, and as chunk and shard shapes."""
     settings = AcquisitionSettings(root_path=tmp_path / "x.ome.zarr", compression="zstd")
     writer = MDAWriter(
         settings, core=demo_core, overwrite=True, chunk_shapes={"x": 24}, shard_shapes={"t": 5}
@@ -123,8 +120,7 @@ def test_settings_go_through(demo_core: CMMCorePlus, tmp_path: Path) -> None:
     assert codec["configuration"]["chunk_shape"] == [1, 32, 24]
 
 
-def test_memory_is_an_output(demo_core: CMMCorePlus) -> None:
-    """``"memory"`` keeps the frames where no file is wanted."""
+def test_output_to_memory(demo_core: CMMCorePlus) -> None:
     writer = MDAWriter("memory", core=demo_core)
     with delivered(demo_core) as frames:
         demo_core.mda.run(useq.MDASequence(time_plan=TIMES), output=writer)

@@ -17,8 +17,8 @@ pytest.importorskip("pymmcore_plus")
 
 import useq
 
+from adapters.pymmcore.acquisitions import release_core
 from adapters.pymmcore.cameras import CountingCamera, WholeBurstsEngine, put_camera
-from adapters.pymmcore.runs import let_go
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +77,7 @@ def lending_core() -> Iterator[LendingCore]:
     core.mda.set_engine(WholeBurstsEngine(core))
     put_camera(core, CountingCamera(FRAME))
     yield core
-    let_go(core)
+    release_core(core)
 
 
 def camera_of(core: LendingCore) -> Any:
@@ -99,8 +99,8 @@ def pool_bytes(stream: Any) -> int:
     return sum(buffer.nbytes for buffers in pool._free.values() for buffer in buffers)
 
 
-def test_a_frame_that_is_handed_over_is_the_frame_that_is_written(tmp_path: Path) -> None:
-    """With copy=False the engine's block refers to the caller's memory, and no memory of its own is taken."""
+def test_append_without_copy_writes_the_same_memory(tmp_path: Path) -> None:
+    """With copy=False the engine refers to the caller's memory and allocates nothing."""
     arrivals = Arrivals()
     frames = [np.full(FRAME, n, "uint16") for n in range(6)]
     with create_stream(settings(tmp_path / "a.ome.zarr", 6)) as stream:
@@ -116,8 +116,8 @@ def test_a_frame_that_is_handed_over_is_the_frame_that_is_written(tmp_path: Path
     assert arrivals.copied == 0
 
 
-def test_a_lent_frame_is_memory_of_the_pool(tmp_path: Path) -> None:
-    """What frame_buffer lends is page-aligned memory of the stream's own, and goes to the engine as it is."""
+def test_frame_buffer_is_memory_of_the_pool(tmp_path: Path) -> None:
+    """frame_buffer lends page-aligned memory of the stream's pool, which the engine writes without a copy."""
     arrivals = Arrivals()
     lent = []
     with create_stream(settings(tmp_path / "a.ome.zarr", 6)) as stream:
@@ -131,8 +131,8 @@ def test_a_lent_frame_is_memory_of_the_pool(tmp_path: Path) -> None:
     assert all(address % mmap.PAGESIZE == 0 for address in lent)
 
 
-def test_a_copy_would_be_noticed(tmp_path: Path) -> None:
-    """The count of copied bytes counts: an append that copies, or a strided frame, is seen."""
+def test_append_with_copy_writes_other_memory(tmp_path: Path) -> None:
+    """Validates the count of copied bytes: an append with a copy, or of a strided frame, is counted."""
     arrivals = Arrivals()
     with create_stream(settings(tmp_path / "a.ome.zarr", 2)) as stream:
         arrivals.watch(stream)
@@ -142,10 +142,10 @@ def test_a_copy_would_be_noticed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["zarr", "tiff"])
-def test_a_python_camera_fills_the_memory_that_is_written(
+def test_python_camera_fills_stream_memory(
     lending_core: LendingCore, arrivals: Arrivals, tmp_path: Path, suffix: str
 ) -> None:
-    """`record` lends the stream's memory to the camera: what it filled is what arrives, address by address."""
+    """`record` lends the stream's memory to the camera; compared by address."""
     counts = record(lending_core, tmp_path / f"a.ome.{suffix}", n_frames=20, progress=False)
     assert (counts.received, counts.written, counts.dropped) == (20, 20, 0)
     assert arrivals.addresses == camera_of(lending_core).addresses
@@ -153,10 +153,9 @@ def test_a_python_camera_fills_the_memory_that_is_written(
 
 
 @pytest.mark.parametrize("sequenced", [True, False], ids=["sequenced", "snapped"])
-def test_a_python_camera_in_an_engine(
+def test_python_camera_with_mda_engine(
     lending_core: LendingCore, arrivals: Arrivals, tmp_path: Path, sequenced: bool
 ) -> None:
-    """Through the engine and MDAWriter, snapped or in a hardware sequence, the camera's frames arrive uncopied."""
     lending_core.mda.engine.use_hardware_sequencing = sequenced
     writer = MDAWriter(tmp_path / "a.ome.zarr", core=lending_core)
     lending_core.mda.run(useq.MDASequence(time_plan={"interval": 0, "loops": 8}), output=writer)
@@ -166,10 +165,9 @@ def test_a_python_camera_in_an_engine(
 
 
 @pytest.mark.camera
-def test_a_cpp_camera_is_copied_by_popping_alone(
+def test_cpp_camera_is_copied_by_pop_only(
     demo_core: CMMCorePlus, arrivals: Arrivals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a C++ camera, the very array that popNextImage returned is what arrives."""
     popped: list[int] = []
     kept: list[np.ndarray] = []  # or an address might be used again
     pop = demo_core.popNextImageAndMD
@@ -186,10 +184,7 @@ def test_a_cpp_camera_is_copied_by_popping_alone(
     assert arrivals.copied == 0
 
 
-def test_a_listener_cannot_change_what_was_handed_over(
-    lending_core: LendingCore, tmp_path: Path
-) -> None:
-    """After MDAWriter has taken a frame, the array is read-only for everybody."""
+def test_listener_cannot_modify_frame(lending_core: LendingCore, tmp_path: Path) -> None:
     frames: list[np.ndarray] = []
     writer = MDAWriter(tmp_path / "a.ome.zarr").attach(lending_core)
     lending_core.mda.events.frameReady.connect(lambda image, _event: frames.append(image))
@@ -200,8 +195,7 @@ def test_a_listener_cannot_change_what_was_handed_over(
         frames[0][0, 0] = 1
 
 
-def test_an_unfilled_loan_goes_back(lending_core: LendingCore, tmp_path: Path) -> None:
-    """Memory that the camera borrowed and did not fill is given back, and takes no place in the output."""
+def test_unfilled_frame_buffer_is_returned(lending_core: LendingCore, tmp_path: Path) -> None:
     with create_stream(settings(tmp_path / "a.ome.zarr", 3)) as stream:
         with lending_core.lend(stream) as queue:
             queue.acquire_slot(FRAME, "uint16")[...] = 7
@@ -213,8 +207,7 @@ def test_an_unfilled_loan_goes_back(lending_core: LendingCore, tmp_path: Path) -
         assert np.unique(np.asarray(stream.view()[0])).tolist() == [7]
 
 
-def test_a_frame_of_another_size_stops_the_loan(lending_core: LendingCore, tmp_path: Path) -> None:
-    """A camera that asks for memory of another shape is refused, with both shapes, and the block raises."""
+def test_camera_frame_of_wrong_size_is_refused(lending_core: LendingCore, tmp_path: Path) -> None:
     with (
         create_stream(settings(tmp_path / "a.ome.zarr", 3)) as stream,
         pytest.raises(ValueError, match=r"\(4, 4\).*\(512, 512\)"),
@@ -224,8 +217,7 @@ def test_a_frame_of_another_size_stops_the_loan(lending_core: LendingCore, tmp_p
         queue.acquire_slot((4, 4), "uint16")
 
 
-def test_what_waits_is_bounded(lending_core: LendingCore) -> None:
-    """Without a stream, frames wait up to the footprint: then the oldest go, or the camera stops."""
+def test_frame_queue_is_bounded(lending_core: LendingCore) -> None:
     lending_core.setCircularBufferMemoryFootprint(2)
     queue = lending_core._seq_buffer
     for overwrite in (True, False):
@@ -245,8 +237,8 @@ def test_what_waits_is_bounded(lending_core: LendingCore) -> None:
         assert queue.overflow_occurred
 
 
-def test_the_documentation_claims_no_more_than_was_measured() -> None:
-    """The how-to page has the measured table, and neither it nor `MDAWriter` says that nothing is ever copied."""
+def test_documentation_matches_measured_copies() -> None:
+    """The how-to page contains the measured table, and neither it nor `MDAWriter` claims that nothing is copied."""
     page = Path(__file__).parents[3] / "docs" / "how-to" / "record-with-pymmcore.md"
     text = page.read_text(encoding="utf-8")
     assert "| the same, `mda.run(output=path)` | OME-Zarr | 12 |" in text

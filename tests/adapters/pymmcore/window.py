@@ -32,7 +32,7 @@ _SECONDS = 60  # for what normally takes one
 
 @dataclass
 class Run:
-    """What came of one run."""
+    """Result of one run."""
 
     cancel_at: int = -1
     saved_as: str = ""
@@ -40,7 +40,7 @@ class Run:
     indices: list[dict[str, int]] = field(default_factory=list)
     error: str = ""
     is_over: bool = False
-    seen: bool = False  # whether the live view has each frame that came
+    seen: bool = False  # whether the live view has each delivered frame
 
 
 class Window:
@@ -49,7 +49,7 @@ class Window:
     def __init__(self, folder: Path, sequence: useq.MDASequence) -> None:
         self.folder = folder
         self.app = QApplication([])
-        icon = folder / "icon.svg"  # they come from the internet
+        icon = folder / "icon.svg"  # they are downloaded
         icon.write_text('<svg xmlns="http://www.w3.org/2000/svg"></svg>', encoding="utf-8")
         superqt.iconify.svg_path = lambda *_, **__: icon
         self.core = CMMCorePlus.instance()

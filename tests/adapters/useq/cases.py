@@ -1,4 +1,4 @@
-"""Named sequences: what each acquires, told by hand."""
+"""Table of sequences with the expected axes, worked out by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import useq
 
-T3 = {"interval": 0.01, "loops": 3}  # quick, so that the table can be run on a camera
+T3 = {"interval": 0.01, "loops": 3}  # short, so that the table can be run on a camera
 T4 = {"interval": 0.005, "loops": 4}
 Z3 = {"range": 4, "step": 2}
 Z5 = {"range": 4, "step": 1}

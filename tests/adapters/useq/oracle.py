@@ -1,4 +1,4 @@
-"""Where each frame goes, found by looking at the real events and the finished settings only."""
+"""Reference implementation: frame indices from the real events and the converted settings only."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def sizes_of(settings: Mapping[str, Any]) -> dict[str, int | None]:
 
 
 def places_of(settings: Mapping[str, Any], frames: int) -> list[dict[str, int]]:
-    """Return the acquisition index of each frame, as the settings tell it.
+    """Return the acquisition index of each frame, as defined by the settings.
 
     Without a schedule, nested loops; with one, its rows, and loops over the axes that it does
-    not name. Of an endless acquisition, frames beyond the cycle as well.
+    not have; also beyond the cycle of an unbounded acquisition.
     """
     sizes = sizes_of(settings)
     schedule = settings.get("schedule")
@@ -54,7 +54,7 @@ def places_of(settings: Mapping[str, Any], frames: int) -> list[dict[str, int]]:
 def check_places(
     seq: useq.MDASequence, settings: Mapping[str, Any], events: list[useq.MDAEvent]
 ) -> None:
-    """Assert that each frame goes where its event was: by coordinates, names and indices."""
+    """Assert that each frame is at the index of its event: by coordinates, names and indices."""
     places = places_of(settings, len(events))
     by_name = {dim.name: dim for dim in settings["dimensions"]}
     pairs: dict[tuple[int | None, int | None], int] = {}

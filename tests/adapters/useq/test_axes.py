@@ -1,4 +1,4 @@
-"""What the dimensions say of time, z, channels, pixels and chunks."""
+"""Dimensions of a sequence: time, z, channels, pixel size and chunks."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def dimension(axis: str, /, *, arguments: dict[str, Any] | None = None, **plans:
         ([{"interval": 1, "loops": 2}, {"interval": 0, "duration": 9}], None, None, None),
     ],
 )
-def test_time(plan: Any, count: int | None, scale: float | None, coords: Any) -> None:
-    """Time has the interval as scale, planned times where it changes, no count without an end."""
+def test_time_dimension(plan: Any, count: int | None, scale: float | None, coords: Any) -> None:
+    """The interval is the scale, coords are the planned times if it varies, and an unbounded plan has no count."""
     dim = dimension("t", time_plan=plan)
     assert (dim.type, dim.unit) == ("time", "second")
     assert (dim.count, dim.scale, dim.coords) == (count, scale, coords)
@@ -55,8 +55,7 @@ def test_time(plan: Any, count: int | None, scale: float | None, coords: Any) ->
         [T3, {"interval": 5, "loops": 2}, {"interval": 1, "loops": 1}],
     ],
 )
-def test_planned_times_are_the_times_of_the_events(plan: Any) -> None:
-    """The events wait for the times that scale or coords tell."""
+def test_planned_times_match_event_start_times(plan: Any) -> None:
     dim = dimension("t", time_plan=plan)
     times = dim.coords or [i * (dim.scale or 0) for i in range(dim.count or 0)]
     assert times == [event.min_start_time for event in useq.MDASequence(time_plan=plan)]
@@ -78,14 +77,12 @@ def test_planned_times_are_the_times_of_the_events(plan: Any) -> None:
         ({"relative": [1, 1, 1]}, None, [1, 1, 1]),
     ],
 )
-def test_z(plan: dict[str, Any], scale: float | None, coords: list[float]) -> None:
-    """The z axis has the step as scale and the planned values, downwards ones descending."""
+def test_z_dimension(plan: dict[str, Any], scale: float | None, coords: list[float]) -> None:
+    """The step is the scale and the planned values are the coords, in descending order for ``go_up=False``."""
     dim = dimension("z", z_plan=plan)
     assert (dim.type, dim.unit, dim.count) == ("space", "micrometer", len(coords))
     assert (dim.scale, dim.coords) == (scale, coords)
-    assert dim.translation == coords[0], (
-        "where no position says otherwise, the first plane is where the stack begins"
-    )
+    assert dim.translation == coords[0], "without positions, the translation is the first z value"
 
 
 @pytest.mark.parametrize(
@@ -100,8 +97,8 @@ def test_z(plan: dict[str, Any], scale: float | None, coords: list[float]) -> No
         ({"absolute": [7, 9]}, [10.0, 50.0], None),
     ],
 )
-def test_where_a_stack_begins(plan: Any, stages: list[float | None], begin: float | None) -> None:
-    """The translation of z leads from a position's z to the first plane."""
+def test_z_translation(plan: Any, stages: list[float | None], begin: float | None) -> None:
+    """The translation is the offset of the first plane from the position's z."""
     positions = [{"x": 0, "y": 0, "z": z, "name": str(n)} for n, z in enumerate(stages)]
     dim = dimension("z", z_plan=plan, stage_positions=positions)
     assert dim.translation == begin
@@ -119,8 +116,10 @@ def test_where_a_stack_begins(plan: Any, stages: list[float | None], begin: floa
         ([{"range": 2, "step": 1}, {"range": 4, "step": 2}], None, None),
     ],
 )
-def test_z_of_positions_that_differ(plans: list[Any], scale: float | None, coords: Any) -> None:
-    """Where positions have z plans of their own, the axis says what holds for all of them."""
+def test_z_dimension_of_different_sub_sequences(
+    plans: list[Any], scale: float | None, coords: Any
+) -> None:
+    """The axis has what the plans of all positions share."""
     positions = [at(i, z_plan=plan) for i, plan in enumerate(plans)]
     dim = dimension("z", stage_positions=positions)
     assert (dim.scale, dim.coords) == (scale, coords)
@@ -130,20 +129,17 @@ def test_z_of_positions_that_differ(plans: list[Any], scale: float | None, coord
         assert depths(number).tolist() == planned
 
 
-def test_a_plan_that_nobody_follows_says_nothing() -> None:
-    """The sequence's own z plan counts only where a position follows it."""
+def test_z_plan_overridden_at_all_positions_is_ignored() -> None:
     dim = dimension("z", stage_positions=[at(1, z_plan={"range": 2, "step": 0.5})], z_plan=Z3)
     assert dim.scale == 0.5
 
 
-def test_depths_without_a_position() -> None:
-    """The planned z values are there for a sequence without positions or without z as well."""
+def test_depths_without_positions_or_z_plan() -> None:
     assert EventPlaces(useq.MDASequence(z_plan=Z3)).depths(0).tolist() == [-2, 0, 2]
     assert EventPlaces(useq.MDASequence(channels=TWO)).depths(0).tolist() == []
 
 
-def test_the_end_of_a_plan_that_is_not_acquired_is_left_out() -> None:
-    """Planned times and planes after the last acquired one are no part of the axis."""
+def test_axes_end_at_last_acquired_index() -> None:
     dim = dimension("z", z_plan=Z5, channels=[FLAT])
     assert (dim.count, dim.coords) == (3, [-2, -1, 0])
     phases = [{"interval": 1, "loops": 2}, {"interval": 5, "loops": 3}]
@@ -151,8 +147,7 @@ def test_the_end_of_a_plan_that_is_not_acquired_is_left_out() -> None:
     assert (dim.count, dim.coords) == (3, [0, 1, 6])
 
 
-def test_channels_carry_group_exposure_and_camera() -> None:
-    """A channel says what useq says of it."""
+def test_channel_group_exposure_and_camera() -> None:
     channel = {"config": "DAPI", "group": "Laser", "exposure": 12.5, "camera": "Left"}
     (found,) = dimension("c", channels=[channel]).coords or ()
     assert found.name == "DAPI"  # type: ignore[union-attr]  # a Channel
@@ -171,14 +166,13 @@ def test_channels_carry_group_exposure_and_camera() -> None:
         ),
     ],
 )
-def test_channels_of_one_config_have_distinct_names(channels: list[Any], names: list[str]) -> None:
-    """Two channels of one config are told apart by group, camera or number, whatever is taken."""
+def test_channels_of_same_config_have_unique_names(channels: list[Any], names: list[str]) -> None:
     found = dimension("c", channels=channels).coords or ()
     assert [channel.name for channel in found] == names  # type: ignore[union-attr]  # Channels
 
 
-def test_a_position_shares_the_channels_it_has_in_common() -> None:
-    """The channel axis holds each config, group and camera once, the sequence's own first."""
+def test_positions_share_channels_of_same_config_group_and_camera() -> None:
+    """The channels of the sequence are first."""
     laser = {"config": "FITC", "group": "Laser"}
     positions = [at(1, channels=["FITC", "Cy5"]), at(2, channels=[laser, "Cy5"]), at(3)]
     dim = dimension("c", channels=TWO, stage_positions=positions)
@@ -204,8 +198,7 @@ def test_a_position_shares_the_channels_it_has_in_common() -> None:
         (["BF", "Bright-Field", "DIC", "Phase", "Trans"], "#ffffff"),
     ],
 )
-def test_well_known_channels_have_their_colour(configs: list[str], colour: str) -> None:
-    """Dyes, proteins, laser lines and contrasts that everybody knows get their colour."""
+def test_colours_of_common_dyes(configs: list[str], colour: str) -> None:
     for config in configs:
         (found,) = dimension("c", channels=[config]).coords or ()
         assert found.color is not None, config  # type: ignore[union-attr]  # a Channel
@@ -214,14 +207,14 @@ def test_well_known_channels_have_their_colour(configs: list[str], colour: str) 
 
 @pytest.mark.parametrize("config", ["Res", "Channel 1", "Fluo", "my dye", "cyclops", ""])
 def test_unknown_channels_have_no_colour(config: str) -> None:
-    """A name that nobody knows gets no colour, and a nameless config still a name."""
+    """A channel with an empty config still has a name."""
     (found,) = dimension("c", channels=[{"config": config}]).coords or ()
     assert found.color is None  # type: ignore[union-attr]  # a Channel
     assert found.name  # type: ignore[union-attr]  # the same
 
 
-def test_pixels() -> None:
-    """Pixels have the size in micrometers; 0.0 and nothing mean not known."""
+def test_pixel_size() -> None:
+    """0.0 and None mean unknown."""
     assert dimension("x", channels=TWO).scale is None
     assert dimension("x", channels=TWO, arguments={"pixel_size_um": 0.0}).scale is None
     dim = dimension("y", channels=TWO, arguments={"pixel_size_um": 0.5})
@@ -234,7 +227,7 @@ def test_channel_scale_is_1() -> None:
 
 
 @pytest.mark.parametrize(
-    ("axis", "told", "scale", "unit"),
+    ("axis", "user_unit", "scale", "unit"),
     [
         ("t", (3.0, "minute"), 3.0, "minute"),
         ("t", None, 0.01, "second"),
@@ -244,14 +237,13 @@ def test_channel_scale_is_1() -> None:
         ("x", None, None, "micrometer"),
     ],
 )
-def test_units(axis: str, told: Any, scale: float | None, unit: str) -> None:
-    """`units` puts scale and unit in the place of what the plan says."""
-    dim = dimension(axis, time_plan=T3, z_plan=Z3, arguments={"units": {axis: told}})
+def test_units_override_the_plan(axis: str, user_unit: Any, scale: float | None, unit: str) -> None:
+    dim = dimension(axis, time_plan=T3, z_plan=Z3, arguments={"units": {axis: user_unit}})
     assert (dim.scale, dim.unit) == (scale, unit)
 
 
-def test_planned_values_have_the_default_unit() -> None:
-    """Coords are seconds and micrometers: with another unit they are left out."""
+def test_coords_only_with_default_unit() -> None:
+    """Coords are seconds and micrometers: with another unit they are omitted."""
     phases = [T3, {"interval": 5, "loops": 2}]
     for axis, other in (("t", "minute"), ("z", "nanometer")):
         plans = {"time_plan": phases, "z_plan": Z3}
@@ -259,15 +251,14 @@ def test_planned_values_have_the_default_unit() -> None:
         assert dimension(axis, **plans, arguments={"units": {axis: (1.0, other)}}).coords is None
 
 
-def test_a_pixel_size_wins_over_units() -> None:
-    """The pixel size is in micrometers, whatever `units` says of x."""
+def test_pixel_size_takes_precedence_over_units() -> None:
     arguments = {"units": {"x": (0.2, "millimeter")}, "pixel_size_um": 0.5}
     dim = dimension("x", channels=TWO, arguments=arguments)
     assert (dim.scale, dim.unit) == (0.5, "micrometer")
 
 
 def test_chunks_and_shards() -> None:
-    """Chunks and shards are taken by axis name; those of other axes and of positions are not."""
+    """Unknown axis names and the position axis are ignored."""
     arguments = {
         "chunk_shapes": {"z": 2, "x": 8, "t": 1, "p": 1, "q": 7},
         "shard_shapes": {"z": 3, "y": 2},
@@ -284,8 +275,7 @@ def test_chunks_and_shards() -> None:
     }
 
 
-def test_the_deprecated_form_warns() -> None:
-    """dims_from_useq returns the dimensions and says what to use instead."""
+def test_dims_from_useq_is_deprecated() -> None:
     seq = useq.MDASequence(time_plan=T4, channels=TWO)
     with pytest.warns(DeprecationWarning, match="Use AcquisitionSettings"):
         dims = dims_from_useq(seq, 32, 16, pixel_size_um=0.5)

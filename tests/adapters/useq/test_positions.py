@@ -1,4 +1,4 @@
-"""Names, rows, columns and coordinates of positions, and the plates they lie on."""
+"""Names, grid tiles and coordinates of positions, and plates."""
 
 from __future__ import annotations
 
@@ -46,19 +46,18 @@ def wells(found: list[Position]) -> list[str]:
         (["1", None, ""], ["1", "1_1", "2"]),
     ],
 )
-def test_names(names: list[str | None], expected: list[str]) -> None:
-    """A position keeps its name or gets its index; two of one name are made distinct."""
+def test_position_names(names: list[str | None], expected: list[str]) -> None:
+    """A position without a name gets its index; equal names are made unique."""
     found = positions([at(i, name) for i, name in enumerate(names)])
     assert [position.name for position in found] == expected
 
 
-def test_coordinates_that_are_not_given() -> None:
-    """A coordinate that a position leaves open stays open."""
+def test_missing_coordinates_stay_missing() -> None:
     found = positions([{"x": 1}, {"y": 2}, {"z": 3}])
     assert [p[3:] for p in places(found)] == [(1, None, None), (None, 2, None), (None, None, 3)]
 
 
-def test_relative_grid_points_are_added_to_their_position() -> None:
+def test_relative_grid_points_are_added_to_the_position() -> None:
     """A tile has the name of its position, row and column, and absolute coordinates."""
     assert places(positions([at(100, "a"), at(200)], grid_plan=GRID)) == [
         ("a", 0, 0, 95, 200, 300),
@@ -68,42 +67,39 @@ def test_relative_grid_points_are_added_to_their_position() -> None:
     ]
 
 
-def test_a_grid_outside_its_positions() -> None:
-    """Iterated outside the positions, the grid is the outer part of the position axis."""
+def test_grid_outside_positions() -> None:
+    """If g is iterated outside p, it is the outer part of the position axis."""
     found = positions([at(100, "a"), at(200)], grid_plan=GRID, axis_order="tgpcz")
     assert [p[:3] for p in places(found)] == [("a", 0, 0), ("1", 0, 0), ("a", 0, 1), ("1", 0, 1)]
 
 
-def test_tiles_of_namesakes() -> None:
-    """Two positions of one name are told apart in their tiles as well."""
+def test_tiles_of_positions_with_equal_names() -> None:
     found = positions([at(1, "a"), at(2, "a")], grid_plan=GRID)
     assert [p.name for p in found] == ["a", "a", "a_1", "a_1"]
 
 
-def test_positions_that_are_tiles_share_their_name() -> None:
-    """Positions that name rows and columns themselves may have one name."""
+def test_positions_with_grid_indices_may_share_a_name() -> None:
     stage = [{"name": "a", "grid_row": 0, "grid_col": i, "x": i} for i in range(2)]
     assert [p[:3] for p in places(positions(stage))] == [("a", 0, 0), ("a", 0, 1)]
 
 
-def test_a_grid_without_positions() -> None:
-    """Tiles are numbered where there is no position to name them."""
+def test_grid_without_positions() -> None:
+    """Tiles are named by number."""
     assert places(positions(grid_plan=GRID)) == [
         ("0000", 0, 0, -5, 0, None),
         ("0001", 0, 1, 5, 0, None),
     ]
 
 
-def test_an_absolute_grid_wins_over_its_position() -> None:
-    """Of the position, only z counts."""
+def test_absolute_grid_overrides_the_position() -> None:
+    """Only z of the position is used."""
     assert places(positions([at(7, "a")], grid_plan=EDGES)) == [
         ("a", 0, 0, 5, 15, 21),
         ("a", 0, 1, 15, 15, 21),
     ]
 
 
-def test_own_grids() -> None:
-    """A position's own grid replaces the common one."""
+def test_grid_of_a_position_replaces_the_common_grid() -> None:
     found = positions([at(1, "a", grid_plan=TALL), at(2, "b")], grid_plan=GRID)
     assert [p[:3] for p in places(found)] == [
         ("a", 0, 0),
@@ -114,8 +110,8 @@ def test_own_grids() -> None:
     ]
 
 
-def test_random_points() -> None:
-    """Random points are numbered within their position, and with it if there are several."""
+def test_random_point_names() -> None:
+    """Numbered within their position, and with the position index if there are several."""
     assert [p.name for p in positions(grid_plan=POINTS)] == ["0000", "0001"]
     assert [p.name for p in positions([at(1, "a")], grid_plan=POINTS)] == ["a_g0000", "a_g0001"]
     assert [p.name for p in positions([at(1, "a"), at(2)], grid_plan=POINTS)] == [
@@ -131,8 +127,7 @@ def test_random_points() -> None:
     ]
 
 
-def test_a_sequence_without_positions() -> None:
-    """No positions and no grid make no position axis; an empty sequence has none either."""
+def test_sequence_without_positions() -> None:
     assert build_positions(useq.MDASequence(channels=TWO)) == []
     assert build_positions(useq.MDASequence()) == []
     assert plate_from_useq(useq.MDASequence()) is None
@@ -141,8 +136,7 @@ def test_a_sequence_without_positions() -> None:
 # ---------------------------------------------------------------- plates
 
 
-def test_a_plate_has_all_its_rows_and_columns() -> None:
-    """A plan for some wells of a 96-well plate makes the whole plate."""
+def test_plate_has_all_rows_and_columns() -> None:
     seq = useq.MDASequence(stage_positions=plate(([0, 7], [1, 11])))
     found = useq_to_acquisition_settings(seq, 8, 8)["plate"]
     assert found == plate_from_useq(seq)
@@ -151,15 +145,14 @@ def test_a_plate_has_all_its_rows_and_columns() -> None:
     assert found.column_names == [str(number) for number in range(1, 13)]
 
 
-def test_fields_are_numbered_within_their_well() -> None:
-    """One field a well, at the well's place on the stage."""
+def test_fields_of_view_are_numbered_within_the_well() -> None:
+    """One field of view per well, at the well's stage coordinates."""
     found = positions(plate(([0, 7], [1, 11])))
     assert wells(found) == ["A2/fov0", "H12/fov0"]
     assert [(p.x_coord, p.y_coord) for p in found] == [(9000, 0), (99000, -63000)]
 
 
-def test_a_grid_in_each_well() -> None:
-    """The fields of a grid within wells have its rows and columns."""
+def test_grid_in_each_well() -> None:
     found = positions(plate(([0, 1], [1, 1]), well_points_plan=TALL))
     assert wells(found)[:4] == ["A2/fov0", "A2/fov1", "A2/fov2", "B2/fov0"]
     assert [(p.grid_row, p.grid_column) for p in found] == [(0, 0), (1, 0), (2, 0)] * 2
@@ -167,34 +160,32 @@ def test_a_grid_in_each_well() -> None:
 
 
 def test_random_points_in_each_well() -> None:
-    """Random fields have neither row nor column."""
     found = positions(plate(([0, 1], [1, 1]), well_points_plan={"num_points": 2, "random_seed": 3}))
     assert wells(found) == ["A2/fov0", "A2/fov1", "B2/fov0", "B2/fov1"]
     assert {p.grid_row for p in found} == {None}
 
 
 @pytest.mark.parametrize(("order", "tile"), [("tpgcz", (0, 1)), ("tgpcz", (0, 0))])
-def test_a_grid_over_a_plate(order: str, tile: tuple[int, int]) -> None:
-    """A grid at each well makes its fields, with rows and columns, in the order of the visit."""
+def test_grid_plan_on_a_plate(order: str, tile: tuple[int, int]) -> None:
     found = positions(plate(([0, 1], [1, 1])), grid_plan=GRID, axis_order=order)
     assert sorted(wells(found)) == ["A2/fov0", "A2/fov1", "B2/fov0", "B2/fov1"]
     assert (found[1].grid_row, found[1].grid_column) == tile
 
 
-def test_a_grid_over_grids_in_wells() -> None:
-    """Tiles of tiles have a number, but no single row and column."""
+def test_grid_plan_on_grids_in_wells() -> None:
+    """Row and column of nested tiles are ambiguous and omitted."""
     found = positions(plate(([0], [1]), well_points_plan=TALL), grid_plan=GRID)
     assert wells(found) == [f"A2/fov{number}" for number in range(6)]
     assert {p.grid_row for p in found} == {None}
 
 
-def test_a_well_that_is_chosen_twice() -> None:
-    """Fields of one well never share a name."""
+def test_well_selected_twice() -> None:
+    """The fields of view have unique names."""
     assert wells(positions(plate(([0, 0], [1, 1])))) == ["A2/fov0", "A2/fov1"]
 
 
-def test_rows_after_z_have_two_letters() -> None:
-    """A 1536-well plate goes on with AA after Z, in the plate and in its positions."""
+def test_plate_rows_after_z() -> None:
+    """The rows of a 1536-well plate continue with AA, in the plate and in its positions."""
     plan = useq.WellPlatePlan(
         plate=1536, a1_center_xy=(0, 0), selected_wells=([25, 26, 31], [0, 1, 47])
     )
@@ -206,8 +197,7 @@ def test_rows_after_z_have_two_letters() -> None:
     assert found["plate"].row_names == Plate.from_standard_wells(1536).row_names
 
 
-def test_positions_may_name_their_wells() -> None:
-    """A plate is as large as the wells that positions name."""
+def test_positions_with_wells_define_a_plate() -> None:
     stage = [
         {**at(1, "here"), "plate_row": 0, "plate_col": 1},
         {**at(2), "plate_row": 2, "plate_col": 0},
@@ -218,15 +208,15 @@ def test_positions_may_name_their_wells() -> None:
     assert found == Plate(row_names=["A", "B", "C"], column_names=["1", "2"])
 
 
-def test_a_place_outside_of_all_wells_makes_no_plate() -> None:
-    """Where only some positions name wells, there is no plate, and nothing is refused."""
+def test_position_without_well_prevents_a_plate() -> None:
+    """Positions with and without a well are accepted as a list of positions."""
     stage = [{**at(1), "plate_row": 0, "plate_col": 1}, at(2)]
     found = useq_to_acquisition_settings(useq.MDASequence(stage_positions=stage), 8, 8)
     assert found["plate"] is None
 
 
-def test_a_plate_that_is_not_iterated_is_no_plate() -> None:
-    """Positions that the axis order leaves out are left out."""
+def test_plate_that_is_not_iterated_is_ignored() -> None:
+    """``axis_order`` does not contain p."""
     seq = useq.MDASequence(stage_positions=plate(([0], [1])), axis_order="c", channels=TWO)
     found = useq_to_acquisition_settings(seq, 8, 8)
     assert found["plate"] is None

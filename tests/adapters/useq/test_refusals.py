@@ -1,4 +1,4 @@
-"""What cannot be represented is refused, and the message says why and what to do."""
+"""Sequences that cannot be represented raise UnsupportedError with the reason and a solution."""
 
 from __future__ import annotations
 
@@ -52,22 +52,20 @@ NOTHING = {"relative": []}
         ),
     ],
 )
-def test_refusal(plans: dict[str, Any], message: str) -> None:
-    """A sequence that is no acquisition is refused as NotImplementedError, for a reason."""
+def test_unsupported_sequence(plans: dict[str, Any], message: str) -> None:
     with pytest.raises(UnsupportedError, match=f"(?s){message}") as caught:
         useq_to_acquisition_settings(useq.MDASequence(**plans), 8, 8)
     assert isinstance(caught.value, NotImplementedError)
 
 
 @pytest.mark.parametrize("seq", [[useq.MDAEvent()], None, useq.v2.MDASequence(channels=["A"])])
-def test_something_else_than_a_sequence(seq: Any) -> None:
-    """Anything but a useq.MDASequence is a ValueError that names its type."""
+def test_wrong_type_is_refused(seq: Any) -> None:
     with pytest.raises(ValueError, match=r"must be a useq\.MDASequence, got \w+(\.\w+)+: "):
         useq_to_acquisition_settings(seq, 8, 8)
 
 
-def test_the_deprecated_form_refuses_ragged_sequences() -> None:
-    """Dimensions alone would put the frames of a ragged sequence in the wrong places."""
+def test_dims_from_useq_refuses_ragged_sequences() -> None:
+    """Dimensions alone would store the frames of a ragged sequence at wrong indices."""
     seq = useq.MDASequence(channels=["DAPI", FLAT], z_plan=Z3)
     with (
         pytest.warns(DeprecationWarning, match="loses the plate"),
@@ -77,29 +75,27 @@ def test_the_deprecated_form_refuses_ragged_sequences() -> None:
 
 
 @pytest.mark.parametrize("index", [{"p": 2, "c": 0}, {"p": 0, "c": 5}, {"p": 0, "c": 0, "g": 1}])
-def test_an_event_of_another_sequence(index: dict[str, int]) -> None:
-    """An index that the sequence does not have is named, with the axis."""
+def test_event_index_outside_the_sequence(index: dict[str, int]) -> None:
     places = EventPlaces(useq.MDASequence(stage_positions=[(1, 2), (3, 4)], channels=TWO))
     with pytest.raises(ValueError, match=r"\{'p': \d.*\} is outside the sequence: axis '[pc]'"):
         places(index)
 
 
-def test_frames_that_replace_others_are_announced() -> None:
-    """Two plans of one axis, one within the other, give frames the same index."""
+def test_duplicate_indices_warn() -> None:
+    """Two nested plans of the same axis give several frames the same index."""
     seq = useq.MDASequence(stage_positions=[at(1, time_plan=T3)], time_plan=T3)
     with pytest.warns(UserWarning, match=r"^6 of 9 frames .* own time plan"):
         useq_to_acquisition_settings(seq, 8, 8)
 
 
-class Unforeseen(useq.MDASequence):
-    """A sequence whose events come from elsewhere."""
+class CustomEvents(useq.MDASequence):
+    """A sequence with custom events."""
 
     def iter_events(self) -> Any:
-        """Iterate one event that the plans do not have."""
+        """Yield one event outside the plans."""
         yield useq.MDAEvent(index={"p": 3})
 
 
-def test_events_that_no_plan_foresees() -> None:
-    """Events of a subclass that its own plans do not have cannot be placed."""
-    with pytest.raises(UnsupportedError, match=r"Event 0 of Unforeseen has the index \{'p': 3\}"):
-        useq_to_acquisition_settings(Unforeseen(), 8, 8)
+def test_custom_events_outside_the_plans_are_refused() -> None:
+    with pytest.raises(UnsupportedError, match=r"Event 0 of CustomEvents has the index \{'p': 3\}"):
+        useq_to_acquisition_settings(CustomEvents(), 8, 8)

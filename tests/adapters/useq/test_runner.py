@@ -1,4 +1,4 @@
-"""pymmcore-plus delivers the frames in the order that the settings foresee."""
+"""The runner of pymmcore-plus delivers frames in the order of the settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from adapters.pymmcore.runs import let_go
+from adapters.pymmcore.acquisitions import release_core
 from adapters.useq.cases import CASES, Case
 from adapters.useq.oracle import check_places, image_events
 from ome_writers_useq import useq_to_acquisition_settings
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.camera
 
 @pytest.fixture(scope="module")
 def core() -> Iterator[CMMCorePlus]:
-    """Return a core with the demo camera, small and quick, and everything sequenceable."""
+    """Return a core with the demo camera, small and fast, with all devices sequenceable."""
     core = small_core(32, 32)
     core.setProperty("Camera", "FastImage", 1)
     core.setProperty("Z", "UseSequences", "Yes")
@@ -43,11 +43,11 @@ def core() -> Iterator[CMMCorePlus]:
         core.defineConfig(group, config, "Camera", "Gain", "1")
     core.defineConfig("Channel", "C", "Camera", "Gain", "2")
     yield core
-    let_go(core)
+    release_core(core)
 
 
 class Frames:
-    """What was delivered."""
+    """Collects the events of delivered frames."""
 
     def __init__(self) -> None:
         self.events: list[useq.MDAEvent] = []
@@ -67,8 +67,9 @@ def delivered(core: CMMCorePlus, seq: useq.MDASequence) -> list[useq.MDAEvent]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 @pytest.mark.parametrize("sequenced", [True, False], ids=["sequenced", "snapped"])
-def test_frames_are_delivered_as_foreseen(core: CMMCorePlus, case: Case, sequenced: bool) -> None:
-    """The n-th frame that the runner delivers goes where its event says."""
+def test_frames_are_delivered_in_the_order_of_the_settings(
+    core: CMMCorePlus, case: Case, sequenced: bool
+) -> None:
     seq = case.sequence()
     core.mda.engine.use_hardware_sequencing = sequenced
     events = delivered(core, seq)

@@ -1,4 +1,4 @@
-"""Real runs of the demo camera, and what came of them."""
+"""Runs of the demo camera, and the frames that they deliver."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 Frames = list[tuple[dict[str, int], "np.ndarray[Any, Any]"]]
 
 
-def let_go(core: CMMCorePlus) -> None:
-    """End a core that is done with: no thread of it is left that could call Python while that ends."""
+def release_core(core: CMMCorePlus) -> None:
+    """Reset a core and stop its notification thread, which must not call Python during finalization."""
     if core.isSequenceRunning():
         core.stopSequenceAcquisition()
     core.reset()
@@ -26,7 +26,7 @@ def let_go(core: CMMCorePlus) -> None:
 
 
 def restore(core: CMMCorePlus) -> None:
-    """Have the demo camera deliver the frames that the tests expect, whatever was set."""
+    """Reset the demo camera to the frame format that the tests expect."""
     core.setProperty("Camera", "Binning", "1")
     core.setProperty("Camera", "PixelType", "16bit")
     core.clearROI()
@@ -36,7 +36,7 @@ def restore(core: CMMCorePlus) -> None:
 
 @contextmanager
 def delivered(core: CMMCorePlus, *, cancel_at: int | None = None) -> Iterator[Frames]:
-    """Keep a copy of each frame that `frameReady` delivers, with its event's index; cancel when `cancel_at` came."""
+    """Keep a copy of each frame that `frameReady` delivers, with its event's index; cancel after `cancel_at` frames."""
     frames: Frames = []
 
     def receive(image: np.ndarray, event: useq.MDAEvent, _meta: Any) -> None:
@@ -53,7 +53,7 @@ def delivered(core: CMMCorePlus, *, cancel_at: int | None = None) -> Iterator[Fr
 
 @contextmanager
 def popped(core: CMMCorePlus) -> Iterator[list[np.ndarray[Any, Any]]]:
-    """Keep a copy of each frame that is taken out of the camera's buffer."""
+    """Keep a copy of each frame popped from the camera's buffer."""
     frames: list[np.ndarray[Any, Any]] = []
     pop = core.popNextImageAndMD
 
@@ -62,7 +62,7 @@ def popped(core: CMMCorePlus) -> Iterator[list[np.ndarray[Any, Any]]]:
         frames.append(image.copy())
         return image, metadata
 
-    core.popNextImageAndMD = popping  # type: ignore[method-assign]  # a real frame, seen on its way
+    core.popNextImageAndMD = popping  # type: ignore[method-assign]  # forwards to the real method
     try:
         yield frames
     finally:

@@ -1,4 +1,4 @@
-"""Cameras that see colours."""
+"""RGB cameras."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from adapters.pymmcore.runs import delivered
+from adapters.pymmcore.acquisitions import delivered
 from adapters.pymmcore.stored import SUFFIXES, attributes, read
 from ome_writers_pymmcore import MDAWriter, record
 
@@ -43,13 +43,13 @@ def colour(demo_core: CMMCorePlus) -> Iterator[CMMCorePlus]:
 
 @SUFFIXES
 @pytest.mark.parametrize("way", ["path", "writer", "buffer"])
-def test_colours(colour: CMMCorePlus, suffix: str, way: str, tmp_path: Path) -> None:
-    """Red, green and blue stay what they are: samples in OME-TIFF, three channels in OME-Zarr."""
+def test_rgb_frames(colour: CMMCorePlus, suffix: str, way: str, tmp_path: Path) -> None:
+    """RGB is stored as samples in OME-TIFF, and as three channels in OME-Zarr."""
     output = tmp_path / f"x.ome.{suffix}"
     seq = useq.MDASequence(time_plan={"interval": 0, "loops": 3})
     colour.snapImage()
     pattern = colour.getImage()
-    assert len(np.unique(pattern.reshape(-1, 3), axis=0)) > 3, "a grey pattern proves nothing"
+    assert len(np.unique(pattern.reshape(-1, 3), axis=0)) > 3, "the pattern must have colours"
     frames = [pattern] * 3
     if way == "buffer":
         assert record(colour, output, n_frames=3, progress=False).written == 3
@@ -57,9 +57,9 @@ def test_colours(colour: CMMCorePlus, suffix: str, way: str, tmp_path: Path) -> 
         target: Any = output
         if way == "writer":
             target = MDAWriter(output, core=colour)
-        with delivered(colour) as came:
+        with delivered(colour) as received:
             colour.mda.run(seq, output=target)
-        frames = [frame for _, frame in came]
+        frames = [frame for _, frame in received]
     if suffix == "zarr":
         (image,) = read(output)
         found = np.moveaxis(image.pixels, -3, -1)
@@ -79,19 +79,21 @@ def test_colours(colour: CMMCorePlus, suffix: str, way: str, tmp_path: Path) -> 
 
 @SUFFIXES
 @pytest.mark.parametrize("way", ["path", "writer"])
-def test_colours_of_16_bits(demo_core: CMMCorePlus, suffix: str, way: str, tmp_path: Path) -> None:
-    """A camera of 64-bit pixels is written as it delivers, also with a plain path as output."""
+def test_rgb_frames_of_16_bits(
+    demo_core: CMMCorePlus, suffix: str, way: str, tmp_path: Path
+) -> None:
+    """Frames of a 64-bit RGB pixel type are stored unchanged, also with a plain path as output."""
     output = tmp_path / f"x.ome.{suffix}"
     demo_core.setProperty("Camera", "PixelType", "64bitRGB")
     try:
         target: Any = output if way == "path" else MDAWriter(output, core=demo_core)
-        with delivered(demo_core) as came:
+        with delivered(demo_core) as received:
             demo_core.mda.run(
                 useq.MDASequence(time_plan={"interval": 0, "loops": 3}), output=target
             )
     finally:
         demo_core.setProperty("Camera", "PixelType", "16bit")
-    frames = [frame for _, frame in came]
+    frames = [frame for _, frame in received]
     assert {(f.dtype.name, f.shape[2:]) for f in frames} == {("uint16", (3,))}
     if suffix == "zarr":
         (image,) = read(output)
@@ -101,8 +103,8 @@ def test_colours_of_16_bits(demo_core: CMMCorePlus, suffix: str, way: str, tmp_p
     np.testing.assert_array_equal(found.reshape(3, *frames[0].shape), frames)
 
 
-def test_arrays_that_belong_to_somebody_else(demo_core: CMMCorePlus, tmp_path: Path) -> None:
-    """Read-only frames, and frames whose colours lie in memory the other way round, are written as they read."""
+def test_read_only_and_reversed_rgb_arrays(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """Read-only frames, and frames with reversed samples (BGR memory), are stored with the values of the array."""
     rng = np.random.default_rng(0)
     stored = [rng.integers(0, 255, (32, 48, 3)).astype("uint8") for _ in range(3)]
     frames = [pixels[..., ::-1] for pixels in stored]

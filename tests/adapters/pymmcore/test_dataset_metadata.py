@@ -1,4 +1,4 @@
-"""What a dataset says of the run that made it: each fact where its readers look for it."""
+"""Metadata of a run in the dataset: frames, microscope, summary."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from adapters.pymmcore.runs import delivered, restore
+from adapters.pymmcore.acquisitions import delivered, restore
 from adapters.pymmcore.stored import SUFFIXES, attributes, check_delivered
 from ome_writers_pymmcore import MDAWriter
 
@@ -53,7 +53,7 @@ def value(text: str) -> Any:
 
 
 def planes(output: Path) -> list[dict[str, Any]]:
-    """Return what is said of each frame: its plane in storage order, and its own facts."""
+    """Return the metadata of each frame: its plane in storage order, and its frame metadata."""
     if output.name.endswith(".zarr"):
         image = output / "0" if "ome_writers" in attributes(output / "0") else output
         return list(attributes(image)["ome_writers"]["frame_metadata"])
@@ -79,10 +79,10 @@ def sequenced(demo_core: CMMCorePlus) -> Iterator[CMMCorePlus]:
 
 @SUFFIXES
 @pytest.mark.parametrize("upwards", [True, False], ids=["up", "down"])
-def test_a_triggered_frame_is_where_its_event_is(
+def test_hardware_sequence_frame_metadata(
     sequenced: CMMCorePlus, suffix: str, upwards: bool, tmp_path: Path
 ) -> None:
-    """Frames of a hardware sequence have their event's position and index, and keep what the camera said of them."""
+    """Frames of a hardware sequence have the position and index of their event, and the tags of the camera."""
     output = tmp_path / f"x.ome.{suffix}"
     sequence = useq.MDASequence(
         stage_positions=[(10, 20, 30)], z_plan={"range": 4, "step": 2, "go_up": upwards}
@@ -104,8 +104,8 @@ def test_a_triggered_frame_is_where_its_event_is(
 
 
 @SUFFIXES
-def test_facts_of_the_microscope(demo_core: CMMCorePlus, suffix: str, tmp_path: Path) -> None:
-    """Date, region of interest, binning and the magnification behind the objective are those of the microscope."""
+def test_microscope_metadata(demo_core: CMMCorePlus, suffix: str, tmp_path: Path) -> None:
+    """Date, region of interest, binning and magnification match the state of the microscope."""
     core, output = demo_core, tmp_path / f"x.ome.{suffix}"
     began: list[datetime] = []
 
@@ -147,14 +147,14 @@ def test_facts_of_the_microscope(demo_core: CMMCorePlus, suffix: str, tmp_path: 
     assert (objective.lens_na, objective.immersion.value) == (1.4, "Oil")
     assert image.objective_settings.id == objective.id
     notes = {a.namespace: a.value for a in document.structured_annotations.map_annotations}
-    told = {m.k: value(m.value or "") for m in notes["microscope"].ms}
-    assert told["cameras"][0]["roi"] == [8, 4, 16, 12]
-    assert told["magnification_factor"] == 1.6
+    stored = {m.k: value(m.value or "") for m in notes["microscope"].ms}
+    assert stored["cameras"][0]["roi"] == [8, 4, 16, 12]
+    assert stored["magnification_factor"] == 1.6
     assert "MMCore" in instrument.microscope.model
 
 
-def test_a_set_is_described_once(demo_core: CMMCorePlus, tmp_path: Path) -> None:
-    """The files of a set share what is told of the microscope: telling it does not grow with their number squared."""
+def test_file_set_shares_microscope_metadata(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """The size of the OME-XML is linear in the number of files."""
     writer = MDAWriter(tmp_path / "x.ome.tiff", core=demo_core)
     demo_core.mda.run(useq.MDASequence(stage_positions=[(i, i) for i in range(4)]), output=writer)
     writer.result()
@@ -167,10 +167,10 @@ def test_a_set_is_described_once(demo_core: CMMCorePlus, tmp_path: Path) -> None
 
 @SUFFIXES
 @WAYS
-def test_what_is_never_acquired(
+def test_planes_that_are_never_acquired(
     demo_core: CMMCorePlus, suffix: str, way: str, tmp_path: Path
 ) -> None:
-    """A channel without a stack has one plane: nothing is told of the others, and they take no place on the disk."""
+    """A channel without a stack has one plane: its other planes have no metadata and occupy no disk space."""
     demo_core.mda.engine.use_hardware_sequencing = False
     output = tmp_path / f"x.ome.{suffix}"
     channels: Any = ["DAPI", {"config": "FITC", "do_stack": False}]
@@ -186,9 +186,9 @@ def test_what_is_never_acquired(
         assert chunks == [f"{c}/{z}/0/0" for c, z in [*((0, z) for z in range(5)), (1, 2)]]
         return
     document = ome_types.from_tiff(output)
-    told = [(p.the_c, p.the_z) for p in document.images[0].pixels.planes]
-    assert told == [*((0, z) for z in range(5)), (1, 2)]
-    # Each plane has a page, as Bio-Formats wants it; that of a plane that nobody acquired reads 0.
+    planes_written = [(p.the_c, p.the_z) for p in document.images[0].pixels.planes]
+    assert planes_written == [*((0, z) for z in range(5)), (1, 2)]
+    # Bio-Formats requires a page for each plane; planes that were not acquired read as 0.
     with tifffile.TiffFile(output) as file:
         shown = [bool(page.asarray().any()) for page in file.pages]
     assert shown == [True] * 5 + [False, False, True, False, False]
@@ -204,10 +204,10 @@ CHANGES: dict[str, Any] = {
 @SUFFIXES
 @WAYS
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_camera_that_is_changed_during_a_run(
+def test_changed_camera_setting_is_refused(
     demo_core: CMMCorePlus, change: str, way: str, suffix: str, tmp_path: Path
 ) -> None:
-    """The frame after the change is refused with the reason, and those before it are safe."""
+    """The first frame after the change raises an error with the reason; earlier frames are saved."""
     core, output = demo_core, tmp_path / f"x.ome.{suffix}"
     core.mda.engine.use_hardware_sequencing = False
     sequence = useq.MDASequence(time_plan={"interval": 0, "loops": 5})
@@ -239,8 +239,8 @@ def test_a_camera_that_is_changed_during_a_run(
     assert image.pixels.reshape(-1, 32, 48).shape[0] == 2
 
 
-def test_a_run_that_cannot_be_set_up(demo_core: CMMCorePlus, tmp_path: Path) -> None:
-    """Where the engine fails before the first signal, the writer is done, with no frame and nothing on disk."""
+def test_engine_setup_error(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """If the engine fails before the first signal, the writer has no frames and creates no files."""
     writer = MDAWriter(tmp_path / "x.ome.zarr", core=demo_core)
     writer.sequenceFinished(useq.MDASequence())
     counts = writer.result(timeout=60)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from adapters.pymmcore.runs import delivered, popped
+from adapters.pymmcore.acquisitions import delivered, popped
 from adapters.pymmcore.stored import check_delivered
 from adapters.useq.cases import CASES, Case
 from adapters.useq.oracle import image_events
@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.camera,
     # two frames of one index, where the table has such
     pytest.mark.filterwarnings("ignore:.*have the same index:UserWarning"),
-    # tifffile's own, when a series of one page lies in another file of a set
+    # tifffile's own, when a series of one page is in another file of a set
     pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning"),
 ]
 WHOLE = os.environ.get("OME_WRITERS_TABLE") == "all"
@@ -64,7 +64,7 @@ def _channels(demo_core: CMMCorePlus) -> Iterator[None]:
 @pytest.mark.parametrize("suffix", ["zarr", "tiff"])
 @pytest.mark.parametrize("way", ["path", "writer"])
 @pytest.mark.parametrize("case", CHOSEN, ids=lambda case: case.name)
-def test_frames_lie_where_their_events_say(
+def test_frames_are_at_the_index_of_their_event(
     demo_core: CMMCorePlus,
     case: Case,
     way: str,
@@ -72,17 +72,17 @@ def test_frames_lie_where_their_events_say(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Each stored frame is the one that frameReady delivered for its index; all else reads 0."""
+    """Each stored frame is the one that frameReady delivered for its index; everything else is 0."""
     seq, output = case.sequence(), tmp_path / f"x.ome.{suffix}"
     demo_core.mda.engine.use_hardware_sequencing = len(case.name) % 2 == 0  # both, half of each
     target: Any = output if way == "path" else MDAWriter(output, core=demo_core)
     with delivered(demo_core) as frames:
         demo_core.mda.run(seq, output=target)
     # The engine tells grids the size of the field of view: the sequence after the run is the one that ran. On a busy
-    # machine it misses the last frames of a hardware sequence, and says so; they are not there, then.
+    # machine it misses the last frames of a hardware sequence, and logs a warning; these frames are missing.
     planned = len(image_events(seq.model_copy(deep=True)))
-    said = re.findall(r"Expected (\d+), got (\d+)", caplog.text)
-    assert len(frames) == planned - sum(int(asked) - int(got) for asked, got in said) > 0
+    warnings_logged = re.findall(r"Expected (\d+), got (\d+)", caplog.text)
+    assert len(frames) == planned - sum(int(asked) - int(got) for asked, got in warnings_logged) > 0
     assert len({image.tobytes() for _, image in frames}) == len(frames), (
         "frames alike prove nothing"
     )
@@ -95,10 +95,9 @@ def test_frames_lie_where_their_events_say(
 
 @pytest.mark.parametrize("suffix", ["zarr", "tiff"])
 @pytest.mark.parametrize("case", CHOSEN, ids=lambda case: case.name)
-def test_triggered_frames_lie_where_their_events_say(
+def test_triggered_frames_are_at_the_index_of_their_event(
     demo_core: CMMCorePlus, case: Case, suffix: str, tmp_path: Path
 ) -> None:
-    """Frames that a triggered camera delivers in the order of a sequence lie where its events say."""
     seq, output = case.sequence(), tmp_path / f"x.ome.{suffix}"
     events = image_events(case.sequence())
     with popped(demo_core) as frames, warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Each frame goes where its event says: a table of sequences, generated ones, and the cost."""
+"""Each frame is at the index of its event: table of sequences, generated sequences, and speed."""
 
 from __future__ import annotations
 
@@ -31,28 +31,25 @@ def _convert(case: Case, seq: useq.MDASequence) -> Any:
         return useq_to_acquisition_settings(seq, 32, 16)
 
 
-def test_extents_are_those_told_by_hand(case: Case) -> None:
-    """The axes stand in the order of acquisition and are as long as what is acquired."""
+def test_axes_and_extents(case: Case) -> None:
     found = _convert(case, case.sequence())
     assert list(sizes_of(found).items()) == list(case.sizes.items())
     assert [(dim.name, dim.count) for dim in found["dimensions"][-2:]] == [("y", 16), ("x", 32)]
 
 
-def test_only_a_ragged_sequence_has_a_schedule(case: Case) -> None:
-    """Nested loops need no schedule, everything else has one."""
+def test_only_ragged_sequences_have_a_schedule(case: Case) -> None:
     found = _convert(case, case.sequence())
     assert ("schedule" in found) == case.ragged
 
 
-def test_each_frame_goes_where_its_event_says(case: Case) -> None:
-    """The n-th place of the settings is the place of the n-th image event that useq makes."""
+def test_frame_index_matches_event_index(case: Case) -> None:
+    """The n-th index of the settings is that of the n-th image event that useq creates."""
     seq = case.sequence()
     found = _convert(case, seq)  # before the first iteration, as a client does
     check_places(seq, found, image_events(seq))
 
 
-def test_the_settings_agree_after_the_run_too(case: Case) -> None:
-    """A sequence that was iterated before is converted to the same settings."""
+def test_conversion_after_iteration_is_the_same(case: Case) -> None:
     seq = case.sequence()
     before = _convert(case, seq)
     events = image_events(seq)
@@ -61,8 +58,8 @@ def test_the_settings_agree_after_the_run_too(case: Case) -> None:
     check_places(seq, after, events)
 
 
-def test_an_event_alone_tells_its_place(case: Case) -> None:
-    """EventPlaces names the same place as the n-th of the settings, and hands `cam` through."""
+def test_event_places_match_settings(case: Case) -> None:
+    """EventPlaces returns the n-th index of the settings, and passes `cam` through."""
     seq = case.sequence()
     events = image_events(seq)
     place_of = EventPlaces(seq)
@@ -71,8 +68,7 @@ def test_an_event_alone_tells_its_place(case: Case) -> None:
     assert place_of({**events[0].index, "cam": 1}) == {**expected[0], "cam": 1}
 
 
-def test_acquisition_settings_take_it(case: Case) -> None:
-    """The result is ready to be splatted into AcquisitionSettings."""
+def test_acquisition_settings_accept_the_result(case: Case) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore" if case.repeats else "error")
         found = useq_to_acquisition_settings(case.sequence(), 32, 16)
@@ -83,8 +79,7 @@ def test_acquisition_settings_take_it(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.hulls], ids=lambda case: case.name)
-def test_each_position_has_its_own_hull(case: Case) -> None:
-    """A position is as large as what is acquired at it."""
+def test_extents_of_each_position(case: Case) -> None:
     found = _convert(case, case.sequence())
     frames = len(image_events(case.sequence()))
     places = places_of(found, frames)
@@ -93,8 +88,8 @@ def test_each_position_has_its_own_hull(case: Case) -> None:
         assert {axis: 1 + max(p[axis] for p in there) for axis in hull} == hull
 
 
-def test_a_conversion_leaves_the_autofocus_as_it_was() -> None:
-    """An autofocus plan remembers its last event; a conversion makes it see none."""
+def test_conversion_does_not_change_autofocus_state() -> None:
+    """An autofocus plan remembers its last event; a conversion must not iterate it."""
     plans: dict[str, Any] = {"autofocus_plan": {"axes": ("p",)}, "channels": ["A", FLAT]}
     first, second = (
         useq.MDASequence(**plans, stage_positions=[(1, 2, 3)], z_plan=Z5) for _ in range(2)
@@ -105,8 +100,8 @@ def test_a_conversion_leaves_the_autofocus_as_it_was() -> None:
     assert first.model_dump(exclude={"uid"}) == second.model_dump(exclude={"uid"})
 
 
-def test_a_conversion_does_not_fix_the_grid() -> None:
-    """The field of view may be told after a conversion; the events then follow it."""
+def test_conversion_does_not_cache_grid_points() -> None:
+    """The field of view may be set after a conversion, and the events then use it."""
     seq = useq.MDASequence(grid_plan={"rows": 1, "columns": 2})
     useq_to_acquisition_settings(seq, 8, 8)
     assert seq.grid_plan is not None
@@ -114,8 +109,8 @@ def test_a_conversion_does_not_fix_the_grid() -> None:
     assert [event.x_pos for event in seq] == [-25, 25]
 
 
-def test_a_grid_that_useq_has_fixed_is_taken_as_it_is() -> None:
-    """Once iterated, a sequence keeps its grid points, and so do its settings."""
+def test_conversion_uses_cached_grid_points() -> None:
+    """After its first iteration, a sequence keeps its grid points."""
     seq = useq.MDASequence(grid_plan={"width": 20, "height": 10, "fov_width": 10, "fov_height": 10})
     assert seq.grid_plan is not None
     frames = len(list(seq))
@@ -127,7 +122,7 @@ def test_a_grid_that_useq_has_fixed_is_taken_as_it_is() -> None:
 
 @pytest.mark.parametrize("focus", [None, {"axes": ("p",)}])
 def test_unseeded_random_points_are_drawn_once(focus: dict[str, Any] | None) -> None:
-    """The settings name the very points that the run will visit, also in a position's grid."""
+    """The settings have the points that the run will visit, also for a position's own grid."""
     seq = useq.MDASequence(
         autofocus_plan=focus,
         stage_positions=[at(1, grid_plan={"num_points": 3, "max_width": 90, "max_height": 90})],
@@ -137,15 +132,14 @@ def test_unseeded_random_points_are_drawn_once(focus: dict[str, Any] | None) -> 
 
 
 class Backwards(useq.MDASequence):
-    """A sequence with an order of its own."""
+    """A sequence with a custom order of events."""
 
     def iter_events(self) -> Any:
-        """Iterate from the end."""
+        """Iterate in reverse."""
         return reversed(list(super().iter_events()))
 
 
-def test_a_subclass_with_its_own_order_is_iterated() -> None:
-    """What a subclass of MDASequence delivers is found by iterating a copy of it."""
+def test_subclass_with_custom_order_is_iterated() -> None:
     seq = Backwards(
         autofocus_plan={"axes": ("p",)},
         stage_positions=[(1, 2), at(2, z_plan=Z5)],
@@ -156,14 +150,14 @@ def test_a_subclass_with_its_own_order_is_iterated() -> None:
     check_places(seq, found, image_events(seq))
 
 
-def test_an_endless_sequence_repeats_its_cycle() -> None:
-    """Without an end, time has no count; skipping channels make a schedule of one cycle."""
+def test_unbounded_sequence_repeats_its_cycle() -> None:
+    """The time axis is unbounded; skipped channels result in a schedule of one cycle."""
     endless = {"interval": 0, "duration": 1}
     found = useq_to_acquisition_settings(
         useq.MDASequence(time_plan=endless, channels=["DAPI", SELDOM]), 8, 8
     )
     assert sizes_of(found) == {"t": None, "c": 2}
-    # The same with an end, which useq can iterate.
+    # The bounded equivalent, which useq can iterate.
     seq = useq.MDASequence(time_plan={"interval": 1, "loops": 9}, channels=["DAPI", SELDOM])
     events = list(seq)
     assert places_of(found, len(events)) == places_of(
@@ -171,8 +165,8 @@ def test_an_endless_sequence_repeats_its_cycle() -> None:
     )
 
 
-def test_an_endless_time_axis_comes_first() -> None:
-    """An axis of one item that encloses endless time steps inside it."""
+def test_unbounded_time_axis_is_first() -> None:
+    """An enclosing axis with a single item is moved inside the unbounded time axis."""
     seq = useq.MDASequence(
         axis_order="ctz", time_plan={"interval": 0, "duration": 1}, channels=["A"], z_plan=Z5
     )
@@ -208,7 +202,7 @@ _grids = (
 )
 _focus = st.none() | st.just({"axes": ("p", "z")})
 _orders = st.just("tpgcz") | st.permutations("tpgcz").map("".join)
-_own = st.fixed_dictionaries(
+_sub_sequences = st.fixed_dictionaries(
     {},
     optional={
         "time_plan": _times,
@@ -223,14 +217,14 @@ _own = st.fixed_dictionaries(
 
 @st.composite
 def sequences(draw: st.DrawFn) -> useq.MDASequence | None:
-    """Draw a sequence with positions that may have their own; None if useq refuses it."""
+    """Draw a sequence whose positions may have sub-sequences; None if useq refuses it."""
     positions = []
     for number in range(draw(st.integers(0, 3))):
-        # Far enough apart for two places never to have the same coordinates.
+        # Far enough apart that two positions never have the same coordinates.
         position: dict[str, Any] = {"x": 1000.0 * number, "y": 7000.0 * number, "z": 5.0}
         position["name"] = draw(st.sampled_from([None, "a", "b"]))
         if draw(st.booleans()):
-            position["sequence"] = draw(_own)
+            position["sequence"] = draw(_sub_sequences)
         positions.append(position)
     plans = {
         "stage_positions": positions,
@@ -252,13 +246,13 @@ def sequences(draw: st.DrawFn) -> useq.MDASequence | None:
 
 @settings(max_examples=300, deadline=None)
 @given(seq=sequences())
-def test_any_sequence_is_understood(seq: useq.MDASequence | None) -> None:
-    """Whatever useq iterates, each frame goes where its event says, or there is none."""
+def test_generated_sequences(seq: useq.MDASequence | None) -> None:
+    """For any sequence that useq iterates, each frame is at the index of its event, or an error is raised."""
     if seq is None:
         return
     try:
         events, crash = image_events(seq.model_copy(deep=True)), None
-    except (KeyError, IndexError) as error:  # useq's own
+    except (KeyError, IndexError) as error:  # raised by useq
         events, crash = [], error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # frames that replace others
@@ -297,8 +291,8 @@ _MANY: dict[str, Any] = {
     ],
     ids=["regular", "off the stack", "skipping", "own plans"],
 )
-def test_a_hundred_thousand_frames_are_quick(plans: dict[str, Any], seconds: float) -> None:
-    """100,000 frames are converted in below 0.2 s of CPU time, in below 1 s if ragged."""
+def test_conversion_of_100_000_frames_is_fast(plans: dict[str, Any], seconds: float) -> None:
+    """Below 0.2 s of CPU time, below 1 s if ragged."""
     seq = useq.MDASequence(**plans)
     start = time.process_time()
     found = useq_to_acquisition_settings(seq, 512, 512)

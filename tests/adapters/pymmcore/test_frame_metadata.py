@@ -1,4 +1,4 @@
-"""One translation of metadata: what each source says, and what it becomes."""
+"""Translation of pymmcore-plus metadata: summary, frame metadata and camera tags."""
 
 from __future__ import annotations
 
@@ -68,8 +68,7 @@ SUMMARY: dict[str, Any] = {
 }
 
 
-def test_a_summary_becomes_a_microscope() -> None:
-    """Camera, objective, calibration, date and software of a summary are found."""
+def test_microscope_of_summary() -> None:
     found = Microscope.of(SUMMARY)
     (camera,) = found.cameras
     assert (camera.label, camera.model, camera.adapter, camera.library) == (
@@ -103,8 +102,7 @@ def test_a_summary_becomes_a_microscope() -> None:
     assert list(found.others) == ["Small"]
 
 
-def test_a_detector_says_how_it_is_set() -> None:
-    """Binning, gain, offset and readout rate of a camera are the settings of its detector in OME-XML."""
+def test_detector_settings() -> None:
     ome_types = pytest.importorskip("ome_types", reason="the validator of OME-XML")
     from ome_writers_pymmcore.microscope_metadata import detector_settings
 
@@ -117,8 +115,8 @@ def test_a_detector_says_how_it_is_set() -> None:
     )
 
 
-def test_a_summary_may_lack_anything() -> None:
-    """What a summary does not say stays unknown; dtypes that do not exist come from the pixel format."""
+def test_summary_keys_are_optional() -> None:
+    """An invalid dtype is replaced by the dtype of the pixel format."""
     found = Microscope.of({"image_infos": [{"camera_label": "C", "height": 4, "width": 5}]})
     assert found.cameras[0].shape == (4, 5)
     assert (found.objective, found.began, found.affine, found.pixel_size_um) == (
@@ -131,8 +129,7 @@ def test_a_summary_may_lack_anything() -> None:
     assert Microscope.of({"image_infos": [info]}).cameras[0].dtype == "uint8"
 
 
-def test_two_cameras_are_named_by_their_adapter() -> None:
-    """The physical cameras behind an adapter are the cameras, with what each says of itself."""
+def test_physical_cameras_of_multi_camera_device() -> None:
     info = {**SUMMARY["image_infos"][0], "camera_label": "Both", "num_camera_adapter_channels": 2}
     properties = [{"name": f"Physical Camera {n}", "value": v} for n, v in ((1, "B"), (2, "Cam"))]
     device = {"label": "Both", "type": "CameraDevice", "properties": properties}
@@ -152,10 +149,10 @@ def test_two_cameras_are_named_by_their_adapter() -> None:
         ("Objective-2", None, None, None),
     ],
 )
-def test_the_label_of_an_objective(
+def test_objective_label(
     label: str, times: float | None, aperture: float | None, immersion: str | None
 ) -> None:
-    """Magnification, aperture and immersion are read out of what people write on turrets."""
+    """Magnification, aperture and immersion are parsed from common label styles."""
     turret = {
         "label": "Objective",
         "type": "StateDevice",
@@ -166,8 +163,8 @@ def test_the_label_of_an_objective(
     assert (found.magnification, found.aperture, found.immersion) == (times, aperture, immersion)
 
 
-def test_a_snapped_frame() -> None:
-    """Times become seconds, the stage's own position counts, all else is kept."""
+def test_engine_facts_of_snapped_frame() -> None:
+    """Times become seconds, the stage position takes precedence over the event's, other keys are unchanged."""
     event = useq.MDAEvent(index={"t": 1, "c": 0}, x_pos=1, metadata={"tile": 3, "runner_t0": 5.0})
     meta = {
         "runner_time_ms": 1500.0,
@@ -189,8 +186,8 @@ def test_a_snapped_frame() -> None:
     }
 
 
-def test_a_frame_of_a_hardware_sequence() -> None:
-    """Where the stage was not asked, the event's target position counts; the camera's tags are kept."""
+def test_engine_facts_of_hardware_sequence() -> None:
+    """Without a stage position, the event's target position is used; the camera's tags are unchanged."""
     event = useq.MDAEvent(index={"z": 2}, x_pos=1, y_pos=2, z_pos=3)
     tags = {"ElapsedTime-ms": "7.5", "ImageNumber": "2"}
     meta = {"hardware_triggered": True, "camera_metadata": tags, "property_values": ()}
@@ -204,8 +201,8 @@ def test_a_frame_of_a_hardware_sequence() -> None:
     }
 
 
-def test_a_frame_of_the_buffer() -> None:
-    """Tags are kept in the words of JSON, whether they are C++ strings or a Python camera's own."""
+def test_tag_facts() -> None:
+    """Tags become JSON types, from strings of C++ cameras and from objects of Python cameras."""
 
     class Tag(str, Enum):
         ELAPSED = "ElapsedTime-ms"
