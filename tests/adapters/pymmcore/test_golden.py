@@ -88,6 +88,7 @@ def test_ome_xml(microscope: CMMCorePlus, tmp_path: Path) -> None:
         (r'(?<="id":")urn:uuid:[^"]+', "<id>"),
         (r'(?<="version":")[^"]+', "<version>"),
         (r'(?<="updated":")[^"]+', "<time>"),
+        (r'(?<="root_path":")[^"]+', "<path>"),
         (r"Micro-Manager: [^\"]+", "Micro-Manager: <software>"),
         (r'(?<=<M K="acquisition_date">)[^<]+', "<date>"),
         (r'(?s)(?<=<M K="software">).*?(?=</M>)', "<software>"),
