@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from ome_writers.views import coordinates, guarded, guarded_signal_class, view_names
+from ome_writers.views import coordinates, guarded_signal_class, log_listener_errors, view_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -248,7 +248,7 @@ class Events:
             return
         update = CoordUpdate(self._coords(), self._indices(row), number, grown)
         for listener in listeners:
-            with guarded(listener.event):
+            with log_listener_errors(listener.event):
                 listener.callback(update)
         if self._group is not None:
             if not isinstance(place, range):

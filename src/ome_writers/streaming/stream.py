@@ -24,7 +24,7 @@ from ome_writers.streaming.first_frame import FirstFrameInference
 from ome_writers.streaming.flush_timer import FlushTimer
 from ome_writers.streaming.frame_writer import FrameWriter
 from ome_writers.streaming.lifecycle import State
-from ome_writers.views import Summary, html_of, line_of
+from ome_writers.views import Summary, html_summary, summary_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -378,10 +378,10 @@ class OMEStream:
         )
 
     def __repr__(self) -> str:
-        return self._shown(line_of)
+        return self._shown(summary_line)
 
     def _repr_html_(self) -> str:
-        return self._shown(html_of)
+        return self._shown(html_summary)
 
     # ------------------------------------------------------------------ inside
 

@@ -1,28 +1,28 @@
-"""Looking while we write. This room never writes, and never keeps the writer waiting for longer than a copy."""
+"""Read-only views of streams and datasets. A view never blocks the writer for longer than one copy takes."""
 
 from __future__ import annotations
 
-from ome_writers.views.signals import deliver, guarded, guarded_signal_class
+from ome_writers.views.signals import call_on_gui_thread, guarded_signal_class, log_listener_errors
 from ome_writers.views.source import Source, Stream, coordinates, view_names
 from ome_writers.views.stored_dataset import open_dataset
 
-# The public name is that of the builtin, as in h5py, tifffile and zarr; inside this room it has another.
+# The public name is `open`, as in h5py, tifffile and zarr; inside the package it would hide the builtin.
 from ome_writers.views.stored_dataset import open_dataset as open  # noqa: A004 # see above
 from ome_writers.views.streamview import StreamView
-from ome_writers.views.summary import Summary, html_of, line_of
+from ome_writers.views.summary import Summary, html_summary, summary_line
 
 __all__ = [
     "Source",
     "Stream",
     "StreamView",
     "Summary",
+    "call_on_gui_thread",
     "coordinates",
-    "deliver",
-    "guarded",
     "guarded_signal_class",
-    "html_of",
-    "line_of",
+    "html_summary",
+    "log_listener_errors",
     "open",
     "open_dataset",
+    "summary_line",
     "view_names",
 ]

@@ -1,4 +1,4 @@
-"""Indices of a view: integers, slices and Ellipsis, and what lies outside of what was reached."""
+"""Basic indexing of views, also outside of the extents reached so far."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["one_key_an_axis", "pick"]
+__all__ = ["normalize_index", "select_indices"]
 
 
-def one_key_an_axis(key: Any, ndim: int) -> list[int | slice]:
-    """Return one integer or slice for each of `ndim` axes.
+def normalize_index(key: Any, ndim: int) -> list[int | slice]:
+    """Return an integer or slice for each of `ndim` axes.
 
     Raises
     ------
     IndexError
-        If there are too many keys, or more than one Ellipsis.
+        If there are too many indices, or more than one Ellipsis.
     TypeError
-        If a key is neither an integer, a slice nor Ellipsis.
+        If an index is not an integer, slice or Ellipsis.
     """
     keys = list(key) if isinstance(key, tuple) else [key]
     dots = [i for i, k in enumerate(keys) if k is Ellipsis]
@@ -33,25 +33,25 @@ def one_key_an_axis(key: Any, ndim: int) -> list[int | slice]:
         raise IndexError(
             f"too many indices: the view has {ndim} axes, but {len(keys)} were indexed"
         )
-    return [_plain(k) for k in keys]
+    return [_checked(k) for k in keys]
 
 
-def pick(
+def select_indices(
     key: int | slice, reached: int, planned: int | None, *, strict: bool, name: str
 ) -> int | range:
-    """Return the places along one axis that `key` selects.
+    """Return the index or indices along one axis that `key` selects.
 
-    Negative numbers and open ends count from `reached`. A slice with a stop beyond goes on to there, but not past
-    `planned`; without a planned end it goes on only when it starts beyond. So a viewer that asks for
-    ``i:i + 1`` gets one plane, whether frame i has come or not.
+    Negative integers and open slices are relative to the extent `reached`. A slice may stop after it, but not after the
+    extent `planned`; on an unbounded axis (None) only if it also starts after it. A viewer that reads ``i:i + 1``
+    therefore gets one plane whether frame i was written or not.
 
     Raises
     ------
     IndexError
-        If an integer lies outside of `reached` (`strict`), or outside of what will ever be there.
+        If an integer is outside of `reached` (`strict`), or outside of both `reached` and `planned`.
     """
     if isinstance(key, slice):
-        return _pick_range(key, reached, planned)
+        return _slice_range(key, reached, planned)
     i = key + reached if key < 0 else key
     limit = reached if strict else planned
     if i < 0 or (limit is not None and i >= max(limit, 0 if strict else reached)):
@@ -59,24 +59,24 @@ def pick(
     return i
 
 
-def _pick_range(key: slice, reached: int, planned: int | None) -> range:
+def _slice_range(key: slice, reached: int, planned: int | None) -> range:
     start, stop, step = key.start, key.stop, key.step
     if step is not None and step < 0:
         return range(reached)[key]
     start = 0 if start is None else max(0, start + reached) if start < 0 else start
     stop = reached if stop is None else max(0, stop + reached) if stop < 0 else stop
     if stop > reached:
-        most = stop if start >= reached else reached
-        stop = most if planned is None else min(stop, max(planned, reached))
+        limit = stop if start >= reached else reached
+        stop = limit if planned is None else min(stop, max(planned, reached))
     return range(max(stop, start))[start : stop : step or 1]
 
 
-def _plain(key: Any) -> int | slice:
+def _checked(key: Any) -> int | slice:
     if isinstance(key, slice):
         ends = (None if k is None else operator.index(k) for k in (key.start, key.stop, key.step))
         return slice(*ends)
     if isinstance(key, (bool, np.bool_)) or not hasattr(key, "__index__"):
         raise TypeError(
-            f"A StreamView takes integers, slices and Ellipsis as indices, got {key!r}."
+            f"StreamView supports integers, slices and Ellipsis as indices, got {key!r}."
         )
     return operator.index(key)

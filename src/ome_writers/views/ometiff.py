@@ -1,4 +1,4 @@
-"""An OME-TIFF on disk, finished or still growing, as the source of views.
+"""Views of an OME-TIFF file or set on disk, closed or still being written.
 
 Source: https://docs.openmicroscopy.org/ome-model/latest/ome-tiff/specification.html (TiffData, BinaryOnly).
 """
@@ -30,10 +30,10 @@ from ome_writers.formats.ometiff import (
     referenced_metadata_file,
 )
 from ome_writers.untrusted import member
-from ome_writers.views.file_changes import FileChanges
-from ome_writers.views.live_pages import LivePages
+from ome_writers.views.file_cache import ChangeDetector
 from ome_writers.views.stacked import StackedSource
 from ome_writers.views.summary import Summary
+from ome_writers.views.tiff_pages import TiffPages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,22 +49,22 @@ _SUFFIXES = (".tif", ".tiff")
 
 
 def open_tiff(path: Path) -> Source:
-    """Return the images of an OME-TIFF file, or of the set that a folder holds.
+    """Return the images of an OME-TIFF file, or of the set in a folder.
 
-    Axes are those that the file names, slowest first; of length 1 in all images they are left out, but for the time
-    of a dataset that was written without a planned end. Several images lie along a first axis ``p``.
+    Axes are in DimensionOrder, slowest first. Axes of extent 1 are omitted, except the time of an unbounded acquisition
+    written by this library. Several images are stacked along a first axis ``p``.
 
     Raises
     ------
     UnsupportedError
-        If it is no OME-TIFF.
+        If it is not an OME-TIFF.
     EngineMissingError
         If tifffile is not installed.
     """
     dataset = _Dataset(path)
     images = dataset.images()
     first = images[0]
-    growing = "T" if dataset.endless() else ""
+    growing = "T" if dataset.is_unbounded() else ""
     hull = {c: max(i.sizes[i.axes.index(c)] for i in images) for c in first.axes}
     letters = [c for c in first.axes if hull[c] > 1 or c == growing]
     arrays = [_TiffArray(dataset, number, letters) for number in range(len(images))]
@@ -83,7 +83,7 @@ def open_tiff(path: Path) -> Source:
 
 @dataclass(frozen=True)
 class _Image:
-    """What the OME-XML says of one image."""
+    """An Image element: `axes` (of T, C, Z, slowest first) with their `sizes`, and where the planes are."""
 
     name: str
     axes: str
@@ -92,53 +92,53 @@ class _Image:
     samples: int
     dtype: np.dtype[np.generic]
     channels: tuple[str, ...]
-    blocks: tuple[PlaneRun, ...]
+    runs: tuple[PlaneRun, ...]
 
 
 class _Dataset:
-    """The files of one dataset, and what their OME-XML says at the moment."""
+    """The files of one dataset and their current OME-XML."""
 
     def __init__(self, path: Path) -> None:
         self._is_set = path.is_dir()
         self.folder = path if self._is_set else path.parent
         self._first = first_tiff(path)
-        self._files: dict[str, LivePages] = {}
+        self._files: dict[str, TiffPages] = {}
         self._lock = threading.Lock()
         self._text: bytes | None = None
-        self._facts: dict[str, Any] = {}
+        self._annotation: dict[str, Any] = {}  # of this library
         self._images: list[_Image] = []
-        self._companions: dict[Path, tuple[FileChanges, bytes]] = {}
+        self._companions: dict[Path, tuple[ChangeDetector, bytes]] = {}
 
-    def file(self, name: str) -> LivePages:
-        """Return a file of the set."""
+    def file(self, name: str) -> TiffPages:
+        """Return a file of the set; the first one for an empty name."""
         with self._lock:
             name = name or self._first.name
             if name not in self._files:
                 path, root = self._first, None
                 if path.name != name or self._is_set:
                     path, root = member(self.folder, name), self.folder
-                self._files[name] = LivePages(path, root)
+                self._files[name] = TiffPages(path, root)
             return self._files[name]
 
-    def endless(self) -> bool:
-        """Whether this library wrote the dataset, and there was no planned number of frames."""
+    def is_unbounded(self) -> bool:
+        """Return whether this library wrote the dataset without a planned number of frames."""
         self.images()
-        return self._facts.get("frames_expected", 0) is None
+        return self._annotation.get("frames_expected", 0) is None
 
     def summary(self, path: Path) -> Summary:
-        """Return what our own annotation says of the dataset."""
+        """Return status and numbers of frames from the annotation of this library."""
         self.images()
-        counts = {"written": self._facts.get("frames_written")}
-        counts["expected"] = self._facts.get("frames_expected")
-        return Summary.of(path, self._facts.get("status"), counts)
+        counts = {"written": self._annotation.get("frames_written")}
+        counts["expected"] = self._annotation.get("frames_expected")
+        return Summary.of(path, self._annotation.get("status"), counts)
 
     def images(self) -> list[_Image]:
-        """Return all images as the OME-XML describes them now."""
-        text = self._document(self.file(self._first.name).description())
+        """Return all images of the current OME-XML."""
+        text = self._ome_xml(self.file(self._first.name).description())
         with self._lock:
             if text != self._text and strip_progress(text) == strip_progress(self._text or b""):
-                self._text = text  # only the count of frames changed: there is no need to parse it
-                self._facts = {**self._facts, "frames_written": frames_written_in(text)}
+                self._text = text  # only the number of frames changed: no need to parse it again
+                self._annotation = {**self._annotation, "frames_written": frames_written_in(text)}
             if text != self._text:
                 try:
                     xml = parse_ome_xml(text, self._first)
@@ -146,18 +146,15 @@ class _Dataset:
                     if self._text is None:
                         raise
                     return self._images  # the description is being replaced
-                images = [_image(*each, self._first) for each in image_elements(xml, self._first)]
-                self._images, self._text, self._facts = (
-                    images,
-                    text,
-                    read_acquisition_annotation(xml),
-                )
+                elements = image_elements(xml, self._first)
+                self._images = [_image(image, pixels, self._first) for image, pixels in elements]
+                self._text, self._annotation = text, read_acquisition_annotation(xml)
                 for file in self._files.values():
-                    file.close()  # their pages may be chained in another way now
+                    file.close()  # their IFD chains may have been rewritten
             return self._images
 
-    def _document(self, text: bytes) -> bytes:
-        """Return the OME-XML that `text` is or points to."""
+    def _ome_xml(self, text: bytes) -> bytes:
+        """Return `text`, or the OME-XML that its BinaryOnly element refers to."""
         if b"BinaryOnly" not in text[:4096]:
             return text
         pointer = parse_ome_xml(text, self._first).find("{*}BinaryOnly")
@@ -168,18 +165,18 @@ class _Dataset:
         if name.lower().endswith(_SUFFIXES):
             return self.file(name).description()
         with self._lock:
-            freshness, known = self._companions.get(path) or (FileChanges(path), b"")
-            if freshness.may_differ():
-                known = read_ome_xml(path, self.folder)
-                freshness.read(known)
-                self._companions[path] = freshness, known
-            return known
+            changes, companion = self._companions.get(path) or (ChangeDetector(path), b"")
+            if changes.may_have_changed():
+                companion = read_ome_xml(path, self.folder)
+                changes.mark_read(companion)
+                self._companions[path] = changes, companion
+            return companion
 
 
 class _TiffArray:
     """One image: ``array[t, c, z]`` is the plane (y, x) or (y, x, samples).
 
-    `letters` are the axes that are indexed, slowest first; the others have one place.
+    `letters` are the indexed axes, slowest first; the others have extent 1.
     """
 
     def __init__(self, dataset: _Dataset, number: int, letters: list[str]) -> None:
@@ -196,14 +193,14 @@ class _TiffArray:
 
     def __getitem__(self, index: tuple[int, ...]) -> NDArray[np.generic]:
         image = self._image()
-        places = dict(zip(self._letters, index, strict=True))
+        indices = dict(zip(self._letters, index, strict=True))
         plane = 0
         for letter, size in zip(image.axes, image.sizes, strict=True):
-            plane = plane * size + places.get(letter, 0)
-        at = bisect.bisect_right(image.blocks, plane, key=lambda block: block[0]) - 1
+            plane = plane * size + indices.get(letter, 0)
+        run = bisect.bisect_right(image.runs, plane, key=lambda run: run[0]) - 1
         page = None
-        if at >= 0:
-            first, count, name, ifd = image.blocks[at]
+        if run >= 0:
+            first, count, name, ifd = image.runs[run]
             if plane < first + count:
                 page = self._dataset.file(name).page(ifd + plane - first)
         return np.zeros(image.frame, self.dtype) if page is None else page
@@ -213,17 +210,17 @@ class _TiffArray:
 
 
 def _image(element: Element, pixels: Element, file: Path) -> _Image:
-    found = pixel_sizes(pixels, file)
-    frame = (found.sizes["Y"], found.sizes["X"])
-    sizes = tuple(found.sizes[axis] for axis in found.axes)
-    runs = sorted(plane_runs(pixels, found, file))
+    parsed = pixel_sizes(pixels, file)
+    frame = (parsed.sizes["Y"], parsed.sizes["X"])
+    sizes = tuple(parsed.sizes[axis] for axis in parsed.axes)
+    runs = sorted(plane_runs(pixels, parsed, file))
     return _Image(
         name=element.get("Name", "") or element.get("ID", ""),
-        axes=found.axes,
+        axes=parsed.axes,
         sizes=sizes,
-        frame=(*frame, found.samples) if found.samples > 1 else frame,
-        samples=found.samples,
-        dtype=found.dtype,
+        frame=(*frame, parsed.samples) if parsed.samples > 1 else frame,
+        samples=parsed.samples,
+        dtype=parsed.dtype,
         channels=tuple(c.get("Name", "") or c.get("ID", "") for c in pixels.iterfind("{*}Channel")),
-        blocks=tuple(runs) or (PlaneRun(0, math.prod(sizes), "", 0),),
+        runs=tuple(runs) or (PlaneRun(0, math.prod(sizes), "", 0),),
     )

@@ -1,6 +1,6 @@
-"""Signals whose listeners cannot harm each other, and the way to the thread of a graphical application.
+"""psygnal signals that isolate their listeners from each other, and calls on the thread of a Qt application.
 
-psygnal is imported when the first signal is made: most streams have no listener.
+psygnal is imported when the first signal is created, because most streams have no listener.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
     from psygnal import SignalInstance
 
-__all__ = ["deliver", "guarded", "guarded_signal_class"]
+__all__ = ["call_on_gui_thread", "guarded_signal_class", "log_listener_errors"]
 
 _BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
 _log = logging.getLogger("ome_writers")
-_making = threading.Lock()
+_bridge_lock = threading.Lock()
 _bridges: dict[str, Any] = {}
 
 
 @contextmanager
-def guarded(event: str) -> Iterator[None]:
-    """Log what a listener of `event` raises, and go on.
+def log_listener_errors(event: str) -> Iterator[None]:
+    """Log exceptions of a listener of `event` instead of propagating them.
 
-    SystemExit and KeyboardInterrupt end the application when they are raised on the main thread. On any other thread
-    they would end that thread only, and no listener would be called any more: they are logged, too.
+    SystemExit and KeyboardInterrupt propagate on the main thread. On any other thread they are logged, too: there they
+    would only end the thread, and no listener would be called again.
     """
     try:
         yield
@@ -38,37 +38,37 @@ def guarded(event: str) -> Iterator[None]:
         on_main_thread = threading.current_thread() is threading.main_thread()
         if on_main_thread and not isinstance(error, Exception):
             raise
-        _log.exception("A listener of %r raised; the other listeners are called.", event)
+        _log.exception(
+            "A listener of %r raised an exception; the other listeners are called.", event
+        )
 
 
 @functools.cache
 def guarded_signal_class() -> type[SignalInstance]:
-    """Return a class of psygnal signals that log what a listener raises, and go on with the next."""
+    """Return a psygnal signal class that logs an exception of a listener and calls the next listener."""
     from psygnal import SignalInstance
 
     class GuardedSignal(SignalInstance):
-        """A signal that survives its listeners."""
-
-        # psygnal stops at the first listener that raises and has no setting for it; without this method
-        # (should psygnal call it by another name one day) `emit` below still keeps the error in
+        # psygnal stops at the first listener that raises, without a setting for it. If psygnal renames this private
+        # method, `emit` below still logs the exception.
         def _run_emit_loop(self, args: tuple[Any, ...]) -> None:
             for slot in list(self._slots):
-                # a ReferenceError means that the listener's object was collected
-                with guarded(self.name), suppress(ReferenceError):
+                # ReferenceError: the object of the listener was garbage-collected
+                with log_listener_errors(self.name), suppress(ReferenceError):
                     slot.cb(args)
 
         def emit(self, *args: Any, **options: Any) -> None:
-            with guarded(self.name):
+            with log_listener_errors(self.name):
                 super().emit(*args, **options)
 
     return GuardedSignal
 
 
-def deliver(callback: Callable[[], None]) -> None:
-    """Call `callback` on the thread of the Qt application, if one runs; else here and now.
+def call_on_gui_thread(callback: Callable[[], None]) -> None:
+    """Call `callback` on the thread of the running Qt application; without one, call it directly.
 
-    On another thread than the application's it is queued, and this function returns at once. No binding of Qt is
-    imported: an application that runs has imported its own.
+    From another thread the call is queued and this function returns immediately. No Qt binding is imported: a running
+    application has imported its own.
     """
     for binding in _BINDINGS:
         core = sys.modules.get(f"{binding}.QtCore")
@@ -85,8 +85,8 @@ def deliver(callback: Callable[[], None]) -> None:
 
 
 def _bridge(binding: str, core: Any, application: Any) -> Any:
-    """Return an object that lives in the application's thread; signals to it are queued there."""
-    with _making:
+    """Return a QObject of the application's thread, in which signals to it are queued."""
+    with _bridge_lock:
         bridge = _bridges.get(binding)
         if bridge is None or bridge.thread() != application.thread():
             bridge = _bridge_class(binding, core)()
@@ -101,14 +101,14 @@ def _bridge_class(binding: str, core: Any) -> Any:
         (core.pyqtSignal, core.pyqtSlot) if binding.startswith("PyQt") else (core.Signal, core.Slot)
     )
 
-    class Bridge(core.QObject):  # type: ignore[misc]  # the base is found at run time
+    class Bridge(core.QObject):  # type: ignore[misc]  # the base class is known at run time only
         called = signal(object)
 
         def run(self, callback: Callable[[], None]) -> None:
             try:
                 callback()
-            except Exception:  # PyQt ends the process when a slot raises
-                _log.exception("A listener of a view raised.")
+            except Exception:  # PyQt aborts the process if a slot raises
+                _log.exception("A listener of a view raised an exception.")
 
         run = slot(object)(run)
 

@@ -1,4 +1,4 @@
-"""What a view needs: planes by acquisition index, and how far the axes were reached."""
+"""Protocols of the sources of views: planes by acquisition index, and the extents reached so far."""
 
 from __future__ import annotations
 
@@ -15,109 +15,98 @@ if TYPE_CHECKING:
     from ome_writers.settings import Dimension
     from ome_writers.views.summary import Summary
 
-__all__ = ["Source", "Stream", "coordinates", "fitted", "view_names"]
+__all__ = ["Source", "Stream", "coordinates", "pad_frame", "view_names"]
 
 
 class Source(Protocol):
-    """Where a view gets its planes from. All methods may be called from any thread.
+    """Source of the planes of a view. All methods may be called from any thread.
 
     Attributes
     ----------
     dims
-        Names of all axes in acquisition order; y and x, and ``s`` (samples) of RGB frames, are the last.
+        Names of all axes in acquisition order; the last are y, x and, for RGB frames, ``s`` (samples).
     rank
         Number of axes before y.
     dtype
-        The samples' dtype.
+        Dtype of the pixels.
     """
 
     rank: int
 
     @property
-    def dtype(self) -> np.dtype[np.generic]:
-        """See above."""
-        ...
+    def dtype(self) -> np.dtype[np.generic]: ...
 
     @property
-    def dims(self) -> tuple[str, ...]:
-        """See above."""
-        ...
+    def dims(self) -> tuple[str, ...]: ...
 
     def planned(self) -> tuple[int | None, ...]:
-        """Return the extents of all axes when all is done; None where there is no end."""
+        """Return the planned extents of all axes; None for unbounded axes."""
         ...
 
     def reached(self) -> tuple[int, ...]:
-        """Return how far each axis before y was reached."""
+        """Return the extent reached so far of each axis before y."""
         ...
 
     def coords(self, shape: tuple[int, ...]) -> Mapping[str, Sequence[Any]]:
-        """Return the coordinates of each axis, as many as `shape` says."""
+        """Return the coordinates of each axis for a view of shape `shape`."""
         ...
 
     def plane(self, index: tuple[int, ...]) -> NDArray[np.generic] | None:
-        """Return the frame at an acquisition index; None where nothing can have been written."""
+        """Return the frame at an acquisition index; None if it cannot have been written."""
         ...
 
     def watch(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called, on some thread, when a new extent was reached."""
+        """Call `callback`, on any thread, whenever an extent has grown."""
         ...
 
     def summary(self) -> Summary:
-        """Return path, state and numbers of frames, for display."""
+        """Return path, state and numbers of frames."""
         ...
 
 
 class Stream(Protocol):
-    """What a view needs of a stream, or of the files that one has left."""
+    """The part of a stream that a view uses. `extents` and `summary` never wait for the disk."""
 
     @property
-    def plan(self) -> Plan:
-        """What was resolved from the settings."""
-        ...
+    def plan(self) -> Plan: ...
 
     def extents(self) -> Mapping[str, int]:
-        """Return how far each acquisition axis was reached; never waits for the disk."""
+        """Return the extent reached so far of each acquisition axis."""
         ...
 
     def has_frame(self, index: tuple[int, ...]) -> bool:
-        """Whether a frame may be at an acquisition index; one that is still being taken is not."""
+        """Return whether the frame at an acquisition index may be stored. A frame inside `append` is not."""
         ...
 
     def read(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
-        """Return the frame at a storage index, from memory or disk; zeros when unwritten."""
+        """Return the frame at a storage index, from memory or disk; zeros if it is not written."""
         ...
 
     def on(self, event: Any, callback: Callable[[Any], None]) -> None:
-        """Have `callback` called at ``"coords_expanded"``, off the acquisition thread."""
+        """Call `callback` on ``"coords_expanded"``, on another thread than that of the acquisition."""
         ...
 
-    def summary(self) -> Summary:
-        """Return path, state and numbers of frames, for display; never waits for the disk."""
-        ...
+    def summary(self) -> Summary: ...
 
 
 def view_names(dimensions: Sequence[Dimension]) -> tuple[str, ...]:
-    """Return the names that views and updates give the dimensions: the axis of positions is ``p``."""
+    """Return the axis names of views and ``coords_expanded`` events: the position axis is called ``p``."""
     names = [d.name for d in dimensions]
     return tuple("p" if d.type == "position" and "p" not in names else d.name for d in dimensions)
 
 
-def fitted(frame: NDArray[np.generic], hull: tuple[int, ...]) -> NDArray[np.generic]:
-    """Return a frame as one of shape `hull`: with zeros around it, and grey in all of the samples."""
-    if frame.shape == hull:
+def pad_frame(frame: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:
+    """Return a frame padded with zeros to `shape`; grey frames are repeated along an axis of RGB samples."""
+    if frame.shape == shape:
         return frame
-    out = np.zeros(hull, frame.dtype)
+    out = np.zeros(shape, frame.dtype)
     part = out[tuple(map(slice, frame.shape[:2]))]
     part[...] = frame if frame.ndim == out.ndim else frame[..., np.newaxis]
     return out
 
 
 def coordinates(dimension: Dimension, extent: int) -> Sequence[Any]:
-    """Return the first `extent` coordinates: those of axes that are neither space nor time, else a range.
-
-    Channels, positions and cameras are given by their names.
-    """
+    """Return the first `extent` coordinates: names of channels, positions and cameras, a range for space and time."""
     if dimension.type not in ("space", "time") and dimension.coords:
         coords = [
             c if isinstance(c, (int, float)) else str(getattr(c, "name", c))

@@ -1,4 +1,4 @@
-"""Arrays that lie side by side as the source of views."""
+"""Views of one array per image, stacked along a position axis."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ome_writers.views.source import fitted
+from ome_writers.views.source import pad_frame
 from ome_writers.views.summary import Summary
 
 if TYPE_CHECKING:
@@ -18,26 +18,24 @@ __all__ = ["StackedSource"]
 
 
 class StackedSource:
-    """Array-likes in storage order, one an image, seen in acquisition order; see `Source`.
-
-    Shapes are asked for each time, so that arrays may grow.
+    """`Source` of array-likes in storage order. Shapes are read at each access, so arrays may grow.
 
     Parameters
     ----------
     arrays
-        One an image. They may differ in extent: the view has the largest, and reads 0 outside.
+        One array per image. The view has the largest extent of each axis and reads 0 outside of smaller arrays.
     position_axis
-        Where the axis of images stands in acquisition order; None: the first array alone.
+        Index of the image axis in acquisition order; None: only the first array.
     permutation
-        For each acquisition axis (positions left out) its place in storage order.
+        For each acquisition axis, without the position axis, the storage axis.
     labels
-        Names of all axes, in acquisition order.
+        Names of all axes in acquisition order.
     names
-        Coordinates by axis, where there are other than numbers.
+        Coordinates by axis, for axes with named coordinates.
     samples
-        Whether a frame has a last axis of samples (RGB).
+        Whether frames have a last axis of RGB samples.
     summary
-        Returns path, state and numbers of frames, for display.
+        Returns path, state and numbers of frames.
     """
 
     def __init__(
@@ -65,7 +63,7 @@ class StackedSource:
                 f"The arrays of a StreamView must have the same axes, y and x last: {shapes}."
             )
         frames = [tuple(a.shape[-self._frame :]) for a in self._arrays]
-        self._hull = tuple(max(extents) for extents in zip(*frames, strict=True))
+        self._frame_shape = tuple(max(extents) for extents in zip(*frames, strict=True))
         stored = ndim - self._frame
         order = tuple(range(stored)) if permutation is None else tuple(permutation)[:stored]
         if sorted(order) != list(range(stored)):
@@ -82,37 +80,34 @@ class StackedSource:
             )
 
     def planned(self) -> tuple[int | None, ...]:
-        """Return the hull of all arrays."""
-        hull = [max(extents) for extents in zip(*(a.shape for a in self._arrays), strict=True)]
-        shape = [int(hull[i]) for i in self._order]
+        largest = [max(extents) for extents in zip(*(a.shape for a in self._arrays), strict=True)]
+        shape = [int(largest[i]) for i in self._order]
         if self._position_axis is not None:
             shape.insert(self._position_axis, len(self._arrays))
-        return (*shape, *map(int, hull[-self._frame :]))
+        return (*shape, *map(int, largest[-self._frame :]))
 
     def reached(self) -> tuple[int, ...]:
-        """Return the hull without the frame's axes: what lies there counts as reached."""
+        """Return the planned extents: everything inside the arrays counts as reached."""
         return tuple(n or 0 for n in self.planned()[: self.rank])
 
     def coords(self, shape: tuple[int, ...]) -> Mapping[str, Sequence[Any]]:
-        """Return the names of each axis that has enough of them, else a range."""
         coords: dict[str, Sequence[Any]] = {}
         for name, extent in zip(self.dims, shape, strict=True):
-            named = list(self._names.get(name, ()))[:extent]
-            coords[name] = named if named and len(named) == extent else range(extent)
+            names = list(self._names.get(name, ()))[:extent]
+            coords[name] = names if names and len(names) == extent else range(extent)
         return coords
 
     def plane(self, index: tuple[int, ...]) -> NDArray[np.generic] | None:
-        """Return a frame; None outside of its array."""
         acquired = list(index)
         image = 0 if self._position_axis is None else acquired.pop(self._position_axis)
         array = self._arrays[image]
-        place = [0] * len(self._order)
+        stored = [0] * len(self._order)
         for i, axis in zip(acquired, self._order, strict=True):
-            place[axis] = i
-        if any(i >= n for i, n in zip(place, array.shape, strict=False)):
+            stored[axis] = i
+        if any(i >= n for i, n in zip(stored, array.shape, strict=False)):
             return None
-        plane = np.asarray(array[tuple(place)])
-        return fitted(plane, self._hull)
+        plane = np.asarray(array[tuple(stored)])
+        return pad_frame(plane, self._frame_shape)
 
     def watch(self, callback: Callable[[], None]) -> None:
-        """Do nothing: nobody tells when other people's arrays grow."""
+        """Do nothing: arrays do not report when they grow."""

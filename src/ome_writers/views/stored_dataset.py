@@ -1,4 +1,4 @@
-"""Datasets on disk as the source of views, finished or still growing."""
+"""Open a dataset on disk, closed or still being written."""
 
 from __future__ import annotations
 
@@ -12,47 +12,41 @@ from ome_writers.views.streamview import StreamView
 if TYPE_CHECKING:
     from os import PathLike
 
-    from ome_writers.views.source import Source
-
 __all__ = ["open_dataset"]
 
 
 def open_dataset(path: str | PathLike[str], *, remember: int = 0) -> StreamView:
-    """Return a view of a dataset: an OME-Zarr, an OME-TIFF, or a folder with a set of OME-TIFF files.
+    """Open an OME-Zarr, an OME-TIFF file, or a folder with a set of OME-TIFF files as a read-only view.
 
-    The dataset may still be written, by this process or another: shapes and pixels are looked up each time.
+    The dataset may still be written, by this process or another: each access reads the current shape and pixels.
 
     Parameters
     ----------
     path
-        Folder of an OME-Zarr (0.5), a TIFF file, or the folder of a set.
+        Folder of an OME-Zarr 0.5, an OME-TIFF file, or the folder of a set.
     remember
-        Bytes of decoded chunks to keep for the next planes, where chunks of an OME-Zarr hold several planes. Only
-        for a dataset that nobody writes any more: what is kept is not looked up again.
+        Size in bytes of a cache of decoded chunks, for an OME-Zarr whose chunks contain several planes. Only for a
+        dataset that is not being written: cached chunks are not read again.
 
     Returns
     -------
     StreamView
-        For an OME-Zarr of this library the axes are those of the settings, in acquisition order. For other
-        datasets they are the stored ones, with the images along a first axis ``p`` where there are several.
+        An OME-Zarr of this library has the axes of its settings, in acquisition order. Other datasets have their
+        stored axes; several images are stacked along a first axis ``p``.
 
     Raises
     ------
     FileNotFoundError
-        If nothing is there.
+        If `path` does not exist.
     UnsupportedError
-        If it is something else, or stored in a way that nothing installed can read.
+        If it is not a supported dataset, or no installed reader supports it.
     """
     path = resolve_entry_file(Path(path))
     with guard_reader(path):
-        return StreamView.over(_source(path, remember))
+        if detect_format(path) == "ome-zarr":
+            from ome_writers.views.omezarr import open_zarr
 
+            return StreamView.over(open_zarr(path, remember))
+        from ome_writers.views.ometiff import open_tiff
 
-def _source(path: Path, remember: int) -> Source:
-    if detect_format(path) == "ome-zarr":
-        from ome_writers.views.omezarr import open_zarr
-
-        return open_zarr(path, remember)
-    from ome_writers.views.ometiff import open_tiff
-
-    return open_tiff(path)
+        return StreamView.over(open_tiff(path))

@@ -1,4 +1,4 @@
-"""The whole acquisition as one read-only array, in the order in which it is acquired."""
+"""`StreamView`: an acquisition as one read-only array, in acquisition order."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ome_writers.untrusted import check_memory
-from ome_writers.views.indexing import one_key_an_axis, pick
-from ome_writers.views.live import LiveSource
-from ome_writers.views.signals import deliver, guarded_signal_class
+from ome_writers.views.indexing import normalize_index, select_indices
+from ome_writers.views.signals import call_on_gui_thread, guarded_signal_class
 from ome_writers.views.stacked import StackedSource
-from ome_writers.views.summary import html_of, line_of
+from ome_writers.views.stream_source import StreamSource
+from ome_writers.views.summary import html_summary, summary_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,23 +33,22 @@ __all__ = ["StreamView"]
 class StreamView:
     """A read-only array of the whole acquisition, live and after close.
 
-    Its axes are the dimensions of the settings in acquisition order; that of the positions is called ``p``, and
-    RGB frames have a last axis ``s`` of three samples. What was not written reads as 0. An index
-    reads the frames that it touches and no others. All methods may be called from any thread, also
-    while frames are appended.
+    The axes are the dimensions of the settings in acquisition order. The position axis is called ``p``; RGB frames have
+    a last axis ``s`` of three samples. Frames that are not written read as 0. Indexing reads only the selected frames.
+    All methods may be called from any thread, also while frames are appended.
 
-    Views of a stream come from `OMEStream.view`, views of a dataset from `ome_writers.open`.
+    `OMEStream.view` returns a view of a stream, `ome_writers.open` a view of a dataset.
 
     Parameters
     ----------
     arrays
-        One array-like an image, in storage order, y and x last.
+        One array-like per image, in storage order, with y and x last.
     position_axis
-        Where the axis of images stands in the acquisition order; None: the first array alone.
+        Index of the image axis in acquisition order; None: only the first array.
     acquisition_order_perm
-        For each acquisition axis (positions left out) its place in storage order.
+        For each acquisition axis, without the position axis, the storage axis.
     dimension_labels
-        Names of all axes, in acquisition order; left out: ``d0``, ``d1``, ...
+        Names of all axes in acquisition order; by default ``d0``, ``d1``, ...
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class StreamView:
         acquisition_order_perm: tuple[int, ...] | None = None,
         dimension_labels: Sequence[str] = (),
     ) -> None:
-        self._begin(StackedSource(arrays, position_axis, acquisition_order_perm, dimension_labels))
+        self._setup(StackedSource(arrays, position_axis, acquisition_order_perm, dimension_labels))
 
     @classmethod
     def of(cls, stream: Stream, *, dynamic_shape: bool = True, strict: bool = False) -> Self:
@@ -71,27 +70,25 @@ class StreamView:
         stream
             The stream.
         dynamic_shape
-            Whether extents start at 0 and grow as frames come, or are those that were planned.
+            Whether extents start at 0 and grow with the frames; otherwise they are the planned ones.
         strict
             Whether an integer index outside of the shape raises IndexError; otherwise it reads as 0.
         """
-        return cls.over(LiveSource(stream), dynamic_shape=dynamic_shape, strict=strict)
+        return cls.over(StreamSource(stream), dynamic_shape=dynamic_shape, strict=strict)
 
     @classmethod
     def over(cls, source: Source, *, dynamic_shape: bool = False, strict: bool = False) -> Self:
         """Return a view of any `Source`."""
         view = cls.__new__(cls)
-        view._begin(source, dynamic=dynamic_shape, strict=strict)
+        view._setup(source, dynamic=dynamic_shape, strict=strict)
         return view
 
-    def _begin(self, source: Source, *, dynamic: bool = False, strict: bool = False) -> None:
+    def _setup(self, source: Source, *, dynamic: bool = False, strict: bool = False) -> None:
         self._source = source
         self._dynamic = dynamic
         self._strict = strict
         self._changed: SignalInstance | None = None
-        self._connecting = threading.Lock()
-
-    # ------------------------------------------------------------------ what it is
+        self._signal_lock = threading.Lock()
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -100,7 +97,7 @@ class StreamView:
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        """The frames' dtype."""
+        """Dtype of the pixels."""
         return self._source.dtype
 
     @property
@@ -110,9 +107,9 @@ class StreamView:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """What was reached so far (``dynamic_shape=True``), else what is planned.
+        """Extents reached so far (``dynamic_shape=True``), otherwise planned extents.
 
-        An axis without end has the length that it has reached, either way.
+        Unbounded axes always have the extent reached so far.
         """
         planned = self._source.planned()
         reached = self._source.reached() if self._dynamic or None in planned else ()
@@ -123,69 +120,67 @@ class StreamView:
 
     @property
     def coords(self) -> Mapping[str, Sequence[Any]]:
-        """A sequence of coordinates an axis: names of channels and positions, else a range."""
+        """Coordinates by axis: names of channels and positions, a range for other axes."""
         return self._source.coords(self.shape)
 
     @property
     def coords_changed(self) -> SignalInstance:
-        """A psygnal signal without arguments: a new extent was reached.
+        """Psygnal signal without arguments, emitted after extents have grown.
 
-        Where a Qt application runs it is emitted in that application's thread, else on the thread of the
-        stream's events. Several new extents may be told at once.
+        It is emitted on the thread of the Qt application, if one is running, otherwise on the event thread of the
+        stream. One emission may stand for several changes.
         """
-        with self._connecting:
+        with self._signal_lock:
             if self._changed is None:
                 self._changed = guarded_signal_class()((), instance=self, name="coords_changed")
-                self._source.watch(_emission(self._changed))
+                self._source.watch(_emitter(self._changed))
             return self._changed
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def reached(self) -> tuple[int, ...]:
-        """Return how far each axis before y was reached so far."""
+        """Return the extent reached so far of each axis before y."""
         return self._source.reached()
 
     def summary(self) -> Summary:
-        """Return path, state and numbers of frames, for display."""
+        """Return path, state and numbers of frames."""
         return self._source.summary()
 
     def __repr__(self) -> str:
-        return line_of("StreamView", self)
+        return summary_line("StreamView", self)
 
     def _repr_html_(self) -> str:
-        return html_of("StreamView", self)
-
-    # ------------------------------------------------------------------ what it holds
+        return html_summary("StreamView", self)
 
     def __getitem__(self, key: Any) -> NDArray[np.generic]:
-        """Return a new array of the frames, or parts of frames, at `key`: integers, slices, Ellipsis.
+        """Return a new array with the selected frames or parts of frames. `key`: integers, slices, Ellipsis.
 
-        A slice that ends beyond what was reached reads as 0 there, up to what is planned.
+        A slice may stop after the extent reached so far, up to the planned extent; it reads as 0 there.
 
         Raises
         ------
         IndexError
-            If an integer lies outside: of the shape (``strict=True``), or of what will ever be there.
+            If an integer is outside of the shape (``strict=True``), or outside of the planned extent.
         """
         rank, shape, planned = self._source.rank, self.shape, self._source.planned()
-        keys = one_key_an_axis(key, len(shape))
-        picked = [
-            pick(k, n, most, strict=self._strict, name=name)
-            for k, n, most, name in zip(keys[:rank], shape, planned, self.dims, strict=False)
+        keys = normalize_index(key, len(shape))
+        selected = [
+            select_indices(k, extent, limit, strict=self._strict, name=name)
+            for k, extent, limit, name in zip(keys[:rank], shape, planned, self.dims, strict=False)
         ]
-        places = [[p] if isinstance(p, int) else p for p in picked]
+        indices = [[s] if isinstance(s, int) else s for s in selected]
         part = tuple(keys[rank:])
         part_shape = np.empty(shape[rank:], np.bool_)[part].shape
-        count = math.prod(map(len, places))
-        check_memory((count, *part_shape, self.dtype.itemsize), "what was selected")
+        count = math.prod(map(len, indices))
+        check_memory((count, *part_shape, self.dtype.itemsize), "the selection")
         out = np.zeros((count, *part_shape), self.dtype)
         if out.size:
-            for n, index in enumerate(itertools.product(*places)):
+            for n, index in enumerate(itertools.product(*indices)):
                 plane = self._source.plane(index)
                 if plane is not None:
                     out[n] = plane[part]
-        return out.reshape((*(len(p) for p in picked if not isinstance(p, int)), *part_shape))
+        return out.reshape((*(len(s) for s in selected if not isinstance(s, int)), *part_shape))
 
     def __iter__(self) -> Iterator[NDArray[np.generic]]:
         return (self[i] for i in range(len(self)))
@@ -193,12 +188,12 @@ class StreamView:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.generic]:
         if copy is False:
             raise ValueError(
-                "A StreamView is put together when it is read: it cannot be had without a copy."
+                "copy=False is not possible: a StreamView is assembled from its frames when it is read."
             )
         return np.asarray(self[...], dtype=dtype)
 
     def to_xarray(self) -> Any:
-        """Return the view, as it is now, as an `xarray.DataArray`; lazy where dask is installed.
+        """Return the current view as an `xarray.DataArray`, lazy if dask is installed.
 
         Raises
         ------
@@ -217,7 +212,7 @@ class StreamView:
         )
 
     def to_dask(self) -> Any:
-        """Return the view, with the shape that it has now, as a lazy `dask.array.Array` of one chunk a frame.
+        """Return the view, with its current shape, as a lazy `dask.array.Array` with one chunk per frame.
 
         Raises
         ------
@@ -230,15 +225,15 @@ class StreamView:
 
         shape = self.shape
         chunks = tuple(1 if i < self._source.rank else max(n, 1) for i, n in enumerate(shape))
-        # from_array makes a name by reading everything; the name must also differ between two moments
+        # by default, from_array derives the name by hashing all data; two calls must have different names
         name = f"ome-writers-{uuid.uuid4().hex}"
-        frozen = _Frozen(self, shape)
-        from_array: Any = dask.array.from_array  # dask has no type information for it
-        return from_array(frozen, chunks=chunks, name=name, asarray=True, fancy=False)
+        fixed = _FixedShape(self, shape)
+        from_array: Any = dask.array.from_array  # dask does not annotate it
+        return from_array(fixed, chunks=chunks, name=name, asarray=True, fancy=False)
 
 
-class _Frozen:
-    """A view with the shape that it had at one moment, as dask expects of an array."""
+class _FixedShape:
+    """A view whose shape does not change, as dask expects of an array."""
 
     def __init__(self, view: StreamView, shape: tuple[int, ...]) -> None:
         self._view = view
@@ -250,23 +245,23 @@ class _Frozen:
         return self._view[key]
 
 
-def _emission(signal: SignalInstance) -> Callable[[], None]:
-    """Return a function that has `signal` emitted on the right thread, as long as somebody holds it.
+def _emitter(signal: SignalInstance) -> Callable[[], None]:
+    """Return a function that emits `signal`, if it still exists, on the GUI thread.
 
-    However often it is called, no more than one emission waits for a thread that is busy.
+    At most one emission is queued: calls before it is processed have no effect.
     """
-    held = weakref.ref(signal)
-    waiting = threading.Event()
+    reference = weakref.ref(signal)
+    queued = threading.Event()
 
     def emit() -> None:
-        waiting.clear()
-        signal = held()
+        queued.clear()
+        signal = reference()
         if signal is not None:
             signal.emit()
 
     def request() -> None:
-        if not waiting.is_set():
-            waiting.set()
-            deliver(emit)
+        if not queued.is_set():
+            queued.set()
+            call_on_gui_thread(emit)
 
     return request

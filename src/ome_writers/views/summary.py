@@ -1,4 +1,4 @@
-"""What streams and views show of themselves: one line for `repr`, HTML with a thumbnail for Jupyter."""
+"""Representations of streams and views: one line for `repr`, HTML with a thumbnail for Jupyter."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 
     from ome_writers.views.streamview import StreamView
 
-__all__ = ["Summary", "html_of", "line_of"]
+__all__ = ["Summary", "html_summary", "summary_line"]
 
-_THUMBNAIL = 128  # pixels, the longer side
-_MAX_WAIT_S = 1.0  # for a slow disk; without an answer there is no thumbnail
-_MAX_CHANNELS = 6  # names in the table
+_THUMBNAIL_PIXELS = 128  # longer side
+_THUMBNAIL_TIMEOUT_S = 1.0  # a slow disk: no thumbnail
+_MAX_CHANNEL_NAMES = 6
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a stream or a dataset is, beside its pixels.
+    """State of a stream or dataset.
 
     Attributes
     ----------
     path
-        Where it is stored; empty for memory.
+        Path of the dataset; empty for memory.
     state
         ``open``, ``failed`` or ``closed`` of a stream; ``writing``, ``complete``, ``cancelled`` or ``failed`` of a
-        dataset on disk; empty if not known.
+        dataset on disk; empty if unknown.
     frames, expected
-        How many frames there are and how many are planned; None if not known, or without a planned end.
+        Numbers of frames written and planned; None if unknown or unbounded.
     """
 
     path: str = ""
@@ -48,19 +48,19 @@ class Summary:
 
     @classmethod
     def of(cls, path: Path, state: object, counts: object) -> Summary:
-        """Return the summary of a dataset on disk, from facts of any type that its metadata may hold."""
+        """Return the summary of a dataset on disk. Values from its metadata may have any type."""
         numbers = counts if isinstance(counts, dict) else {}
         frames, expected = (
             number if isinstance(number := numbers.get(key), int) else None
             for key in ("written", "expected")
         )
-        known = state if isinstance(state, str) else ""
-        # a writer may not have counted yet
-        return cls(str(path), known, frames if frames or known != "writing" else None, expected)
+        status = state if isinstance(state, str) else ""
+        # while writing, 0 may mean that the number is not updated yet
+        return cls(str(path), status, frames if frames or status != "writing" else None, expected)
 
     @property
     def count(self) -> str:
-        """The numbers of frames in words; empty if none is known."""
+        """Numbers of frames as text; empty if unknown."""
         if self.frames is None:
             return f"{_frames(self.expected)} planned" if self.expected else ""
         if self.expected:
@@ -68,7 +68,7 @@ class Summary:
         return _frames(self.frames)
 
 
-def line_of(kind: str, view: StreamView) -> str:
+def summary_line(kind: str, view: StreamView) -> str:
     """Return path, state, numbers of frames, axes and dtype in one line; never raises."""
     try:
         summary = view.summary()
@@ -77,22 +77,22 @@ def line_of(kind: str, view: StreamView) -> str:
         )
         where = repr(summary.path) if summary.path else ""
         known = ", ".join(filter(None, (_printable(summary.state), summary.count)))
-        words = (where, f"{known}," if known else "", f"({axes})", str(view.dtype))
-        return f"<{kind} {' '.join(filter(None, words))}>"
+        parts = (where, f"{known}," if known else "", f"({axes})", str(view.dtype))
+        return f"<{kind} {' '.join(filter(None, parts))}>"
     except Exception as error:
-        return f"<{kind}, not readable now: {type(error).__name__}>"
+        return f"<{kind}, not readable: {type(error).__name__}>"
 
 
-def html_of(kind: str, view: StreamView) -> str:
-    """Return the same as a table, with a bar of progress and a thumbnail where pillow is installed; never raises.
+def html_summary(kind: str, view: StreamView) -> str:
+    """Return the same as an HTML table with progress bar and, if pillow is installed, a thumbnail; never raises.
 
-    The thumbnail is the frame reached last; of z and further axes the middle, of the others the first place. A disk
-    that takes longer than a second is not waited for.
+    The thumbnail is the latest time point, the middle of z and other axes, and the first channel and position. It is
+    omitted if reading takes longer than a second.
     """
     try:
         return _html(kind, view)
     except Exception:
-        return f"<pre>{escape(line_of(kind, view))}</pre>"
+        return f"<pre>{escape(summary_line(kind, view))}</pre>"
 
 
 def _html(kind: str, view: StreamView) -> str:
@@ -163,53 +163,53 @@ def _size(shape: Sequence[int], dtype: np.dtype[np.generic]) -> str:
 
 def _channels(view: StreamView) -> str:
     names = [name for name in view.coords.get("c", ()) if isinstance(name, str)]
-    more = f" and {len(names) - _MAX_CHANNELS} more" if len(names) > _MAX_CHANNELS else ""
-    return ", ".join(names[:_MAX_CHANNELS]) + more
+    more = f" and {len(names) - _MAX_CHANNEL_NAMES} more" if len(names) > _MAX_CHANNEL_NAMES else ""
+    return ", ".join(names[:_MAX_CHANNEL_NAMES]) + more
 
 
 def _printable(text: Any) -> str:
-    """Return a text from a file without control characters, which a terminal would obey."""
+    """Return text from a file with control characters escaped."""
     text = str(text)
     return text if text.isprintable() else repr(text)[1:-1]
 
 
 def _thumbnail(view: StreamView) -> tuple[str, int, bytes]:
-    """Return caption, width on the screen and PNG; the latter is empty without pillow or frame, or of a slow disk."""
-    found: list[tuple[str, int, bytes]] = []
+    """Return caption, width in pixels and PNG. The PNG is empty without pillow, without a frame, or on time-out."""
+    result: list[tuple[str, int, bytes]] = []
 
     def draw() -> None:
         try:
-            found.append(_drawn(view))
-        except Exception:  # no pillow, or a dataset that cannot be read at this moment
+            result.append(_draw_thumbnail(view))
+        except Exception:  # pillow is missing, or the dataset cannot be read at the moment
             return
 
     thread = threading.Thread(target=draw, name="ome-writers-thumbnail", daemon=True)
     thread.start()
-    thread.join(_MAX_WAIT_S)
-    return found[0] if found else ("", 0, b"")
+    thread.join(_THUMBNAIL_TIMEOUT_S)
+    return result[0] if result else ("", 0, b"")
 
 
-def _drawn(view: StreamView) -> tuple[str, int, bytes]:
+def _draw_thumbnail(view: StreamView) -> tuple[str, int, bytes]:
     from PIL import Image
 
-    index = _shown(view)
+    index = _thumbnail_index(view)
     if index is None:
         return "", 0, b""
     pixels = view[tuple(index.values())]
-    stride = max(1, max(pixels.shape[:2]) // (2 * _THUMBNAIL))
-    pixels = _stretched(pixels[::stride, ::stride])
+    stride = max(1, max(pixels.shape[:2]) // (2 * _THUMBNAIL_PIXELS))
+    pixels = _stretch_contrast(pixels[::stride, ::stride])
     image = Image.fromarray(pixels)
-    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    image.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS))
     file = io.BytesIO()
     image.save(file, format="PNG")
-    width = _THUMBNAIL * image.width // max(image.size)
+    width = _THUMBNAIL_PIXELS * image.width // max(image.size)
     coords = view.coords
     names = ((dim, coords[dim][i] if dim in coords else i) for dim, i in index.items())
     return ", ".join(f"{dim} = {_printable(name)}" for dim, name in names), width, file.getvalue()
 
 
-def _shown(view: StreamView) -> dict[str, int] | None:
-    """Return the index of the frame that is shown; None if there is none yet."""
+def _thumbnail_index(view: StreamView) -> dict[str, int] | None:
+    """Return the index of the frame to show; None if there is no frame yet."""
     reached = view.reached()
     if 0 in reached or 0 in view.shape:
         return None
@@ -219,7 +219,7 @@ def _shown(view: StreamView) -> dict[str, int] | None:
         index[dim] = 0 if first else extent // 2
         if dim == "t" or (axis == 0 and not first):
             index[dim] = extent - 1
-    if not view[tuple(index.values())].any():  # the latest place may not be written yet
+    if not view[tuple(index.values())].any():  # the latest frame may not be written yet
         index = {
             dim: max(0, i - 1) if i == n - 1 else i
             for (dim, i), n in zip(index.items(), reached, strict=True)
@@ -227,8 +227,8 @@ def _shown(view: StreamView) -> dict[str, int] | None:
     return index
 
 
-def _stretched(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Return pixels as 8 bits, the darkest and brightest thousandth cut off."""
+def _stretch_contrast(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Return 8-bit pixels, with the darkest and brightest 0.1 % clipped."""
     real = np.abs(pixels) if np.iscomplexobj(pixels) else pixels
     values = np.nan_to_num(real.astype(np.float64), posinf=0, neginf=0)
     low, high = np.percentile(values, (0.1, 99.9))

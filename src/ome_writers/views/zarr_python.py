@@ -1,7 +1,8 @@
-"""Arrays that only zarr-python can read, behind a store that opens nothing but regular files of the dataset."""
+"""Arrays that only zarr-python can read, with a store that opens only regular files inside the dataset."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import InvalidFileError
@@ -39,12 +40,10 @@ def open_with_zarr_python(folder: Path, root: Path) -> GuardedArray:
     from zarr.storage import LocalStore
 
     class RegularFileStore(LocalStore):
-        """A store of local files that refuses special files, links that lead out, and files without end."""
+        """LocalStore that refuses special files, links that lead out of the dataset, and files too large for memory."""
 
         async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
             try:
-                import os
-
                 fd = open_regular(member(folder, key), root=root)
                 check_memory(os.fstat(fd).st_size, f"{folder}/{key}")
                 os.close(fd)
@@ -52,8 +51,8 @@ def open_with_zarr_python(folder: Path, root: Path) -> GuardedArray:
                 return None
             return await super().get(key, prototype, byte_range)
 
-    document = read_json(folder / "zarr.json", root=root)
-    shape = check_shape(document.get("shape"), folder)
+    metadata = read_json(folder / "zarr.json", root=root)
+    shape = check_shape(metadata.get("shape"), folder)
     with guard_reader(folder, _READER):
         array = open_array(store=RegularFileStore(folder, read_only=True), mode="r")
         check_memory((*shape[-2:], array.dtype.itemsize), f"{folder}: a plane")
@@ -63,7 +62,7 @@ def open_with_zarr_python(folder: Path, root: Path) -> GuardedArray:
 
 
 class GuardedArray:
-    """An array of zarr-python that raises InvalidFileError whatever goes wrong in it."""
+    """An array of zarr-python whose errors are InvalidFileError."""
 
     def __init__(self, array: Any, folder: Path) -> None:
         self._array = array
@@ -72,7 +71,7 @@ class GuardedArray:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """What the array shows now."""
+        """Current shape."""
         return tuple(self._array.shape)
 
     def __getitem__(self, index: tuple[int, ...]) -> NDArray[np.generic]:

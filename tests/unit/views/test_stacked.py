@@ -1,4 +1,4 @@
-"""Views of arrays that somebody else holds."""
+"""Views of arrays that are not from a stream."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ def arrays(count: int = 3) -> list[np.ndarray]:
     return [np.arange(120).reshape(2, 3, 4, 5) + 1000 * n for n in range(count)]
 
 
-def test_images_lie_along_the_first_axis() -> None:
-    """Without further arguments the images are the first axis, and axes have numbers for names."""
+def test_images_are_stacked_along_first_axis() -> None:
     view = StreamView(arrays())
     assert view.shape == (3, 2, 3, 4, 5)
     assert view.dims == ("d0", "d1", "d2", "d3", "d4")
@@ -23,8 +22,7 @@ def test_images_lie_along_the_first_axis() -> None:
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_the_axis_of_images_may_stand_anywhere(axis: int) -> None:
-    """The images lie along `position_axis`."""
+def test_position_axis(axis: int) -> None:
     names = ["t", "c", "y", "x"]
     names.insert(axis, "p")
     view = StreamView(arrays(), position_axis=axis, dimension_labels=names)
@@ -32,8 +30,7 @@ def test_the_axis_of_images_may_stand_anywhere(axis: int) -> None:
     assert np.array_equal(view, np.stack(arrays(), axis=axis))
 
 
-def test_one_array_needs_no_axis_of_images() -> None:
-    """With position_axis=None the first array is all."""
+def test_single_array_without_position_axis() -> None:
     (array,) = arrays(1)
     view = StreamView([array], position_axis=None, dimension_labels=("t", "c", "y", "x"))
     assert np.array_equal(view, array)
@@ -42,7 +39,7 @@ def test_one_array_needs_no_axis_of_images() -> None:
 
 
 @pytest.mark.parametrize("permutation", [(1, 2, 0), (2, 0, 1), (1, 2, 0, 3, 4)])
-def test_acquisition_order_is_a_permutation_of_storage_order(permutation: tuple[int, ...]) -> None:
+def test_acquisition_order_perm(permutation: tuple[int, ...]) -> None:
     """Axis i of the view is axis acquisition_order_perm[i] of the arrays."""
     array = np.arange(720).reshape(2, 3, 4, 5, 6)
     view = StreamView([array], position_axis=None, acquisition_order_perm=permutation)
@@ -50,15 +47,13 @@ def test_acquisition_order_is_a_permutation_of_storage_order(permutation: tuple[
 
 
 def test_smaller_arrays_read_as_zero_outside() -> None:
-    """A view of arrays of different extent has the largest, and reads 0 where one ends before."""
     large, small = np.ones((3, 4, 5)), np.ones((2, 4, 5))
     view = StreamView([large, small])
     assert view.shape == (2, 3, 4, 5)
     assert view[1, :, 0, 0].tolist() == [1, 1, 0]
 
 
-def test_wrong_arguments_are_explained() -> None:
-    """No array, arrays of different rank, names too few and a wrong permutation are refused."""
+def test_invalid_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="needs at least one array"):
         StreamView([])
     with pytest.raises(ValueError, match="must have the same axes"):

@@ -1,4 +1,4 @@
-"""What a view of an OME-TIFF sees while another writes it."""
+"""Views of an OME-TIFF while it is written."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 import ome_writers
 from ome_writers import AcquisitionSettings, Dimension, create_stream, dims_from_standard_axes
 
-pytest.importorskip("tifffile", reason="it reads the pages")
+pytest.importorskip("tifffile", reason="tifffile reads the pages")
 
 import tifffile
 
 from ome_writers.errors import InvalidFileError
 from ome_writers.formats.ometiff import read_ome_xml
-from ome_writers.views.file_changes import FileChanges
-from ome_writers.views.live_pages import LivePages
+from ome_writers.views.file_cache import ChangeDetector
+from ome_writers.views.tiff_pages import TiffPages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,27 +46,25 @@ def settings(root: Path, count: int | None, mode: str, compression: str) -> Acqu
 @pytest.mark.parametrize("mode", ["redundant", "master-tiff", "companion-file"])
 @pytest.mark.parametrize("compression", ["none", "zstd"])
 @pytest.mark.parametrize("count", [None, 20])
-def test_what_was_flushed_is_seen_at_once(
+def test_open_view_shows_flushed_frames_immediately(
     tmp_path: Path, count: int | None, compression: str, mode: str
 ) -> None:
-    """A view that is open all the time shows each frame as soon as it was flushed, and zeros before."""
-    asked = settings(tmp_path, count, mode, compression)
-    with create_stream(asked) as stream:
-        view = ome_writers.open(asked.output_path)
+    written_with = settings(tmp_path, count, mode, compression)
+    with create_stream(written_with) as stream:
+        view = ome_writers.open(written_with.output_path)
         for number in range(40):
             stream.append(np.full(FRAME, number + 1, np.uint16))
             stream.flush()
-            seen = np.asarray(view).swapaxes(0, 1).reshape(-1, *FRAME)[:, 0, 0]
-            there = [*range(1, number + 2), *[0] * (len(seen) - number - 1)]
-            assert seen.tolist() == there
+            planes = np.asarray(view).swapaxes(0, 1).reshape(-1, *FRAME)[:, 0, 0]
+            written = [*range(1, number + 2), *[0] * (len(planes) - number - 1)]
+            assert planes.tolist() == written
     assert np.asarray(view).shape == (2, 20, *FRAME)
 
 
-def test_another_file_of_the_name_is_noticed(tmp_path: Path) -> None:
-    """When the file was replaced the view shows what the new one holds."""
+def test_replaced_file_is_reopened(tmp_path: Path) -> None:
     path = tmp_path / "x.tif"
     tifffile.imwrite(path, np.full((5, 8, 8), 1, np.uint8), metadata=None)
-    pages = LivePages(path)
+    pages = TiffPages(path)
     first = pages.page(2)
     assert first is not None
     assert first.max() == 1
@@ -80,8 +78,8 @@ def test_another_file_of_the_name_is_noticed(tmp_path: Path) -> None:
     pages.close()
 
 
-def test_ring_of_pages_is_refused(tmp_path: Path) -> None:
-    """The last directory leads to the first: a page beyond them is an error, the pages themselves are read."""
+def test_ifd_loop_is_refused(tmp_path: Path) -> None:
+    """The last IFD refers to the first. The pages before it are readable, a later page is an error."""
     path = tmp_path / "x.tif"
     planes = np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((8, 8), np.uint8)
     tifffile.imwrite(path, planes, metadata=None)
@@ -92,16 +90,15 @@ def test_ring_of_pages_is_refused(tmp_path: Path) -> None:
         (entries,) = struct.unpack("<H", raw.read(2))
         raw.seek(last + 2 + entries * 12)
         raw.write(struct.pack("<I", first))
-    pages = LivePages(path)
-    for _ in range(2):  # the error is not lost when the page is asked for again
+    pages = TiffPages(path)
+    for _ in range(2):  # the error is not lost when the page is written_with for again
         with pytest.raises(InvalidFileError, match=r"x\.tif: the IFD chain is a loop at"):
             pages.page(10**9)
     assert [page.max() for n in range(5) if (page := pages.page(n)) is not None] == list(range(5))
     pages.close()
 
 
-def test_time_axis_without_planned_end_is_kept(tmp_path: Path) -> None:
-    """An OME-TIFF that was begun without a planned number of frames has its time axis from the first frame on."""
+def test_unbounded_time_axis_of_extent_one_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "run.ome.tiff"
     dimensions = dims_from_standard_axes({"t": None, "y": 8, "x": 8})
     settings = AcquisitionSettings(root_path=path, dimensions=dimensions, dtype="uint8")
@@ -112,24 +109,23 @@ def test_time_axis_without_planned_end_is_kept(tmp_path: Path) -> None:
     assert ome_writers.open(path).shape == (1, 8, 8)
 
 
-def test_document_that_is_being_written_is_never_settled(
+def test_file_with_status_writing_may_always_have_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OME-XML with the status ``writing`` is read again however long ago it changed; a complete one is not."""
     path = tmp_path / "run.ome.tiff"
     dimensions = dims_from_standard_axes({"t": 2, "y": 8, "x": 8})
     stream = create_stream(
         AcquisitionSettings(root_path=path, dimensions=dimensions, dtype="uint8")
     )
     now = [100.0]
-    monkeypatch.setattr("ome_writers.views.file_changes.time.monotonic", lambda: now[0])
-    for differs in (True, False):
-        freshness = FileChanges(path)
-        assert freshness.may_differ()
+    monkeypatch.setattr("ome_writers.views.file_cache.time.monotonic", lambda: now[0])
+    for changed in (True, False):
+        changes = ChangeDetector(path)
+        assert changes.may_have_changed()
         now[0] += 100
-        assert freshness.may_differ()
-        freshness.read(read_ome_xml(path))
-        assert freshness.may_differ() is differs
+        assert changes.may_have_changed()
+        changes.mark_read(read_ome_xml(path))
+        assert changes.may_have_changed() is changed
         monkeypatch.undo()
         stream.close()
-        monkeypatch.setattr("ome_writers.views.file_changes.time.monotonic", lambda: now[0])
+        monkeypatch.setattr("ome_writers.views.file_cache.time.monotonic", lambda: now[0])

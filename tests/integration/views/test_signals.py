@@ -1,4 +1,4 @@
-"""Signals of views: whose thread they are emitted on, and what a listener can do to others."""
+"""Signals of views: thread of emission and isolation of listeners."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ome_writers import AcquisitionSettings, OMEStream, create_stream, dims_from_standard_axes
-from ome_writers.views import deliver, guarded_signal_class
+from ome_writers.views import call_on_gui_thread, guarded_signal_class
 
 FRAME = np.ones((4, 5), np.uint16)
 
@@ -34,14 +34,14 @@ view = stream.view()
 threads, shapes = [], []
 
 
-def look():
+def on_change():
     threads.append(QtCore.QThread.currentThread() == app.thread())
     shapes.append(view.shape)
     if len(shapes) == 1:
-        raise RuntimeError("a viewer that fails")  # would end the process inside a slot of PyQt
+        raise RuntimeError("a viewer that fails")  # PyQt aborts the process if a slot raises
 
 
-view.coords_changed.connect(look)
+view.coords_changed.connect(on_change)
 
 
 def acquire():
@@ -61,14 +61,14 @@ thread.join()
 assert all(threads), threads
 assert shapes[-1] == (40, 4, 5), shapes
 assert len(shapes) > 3, shapes
-view.coords_changed.emit()  # on this thread: at once
+view.coords_changed.emit()  # already on the GUI thread: direct call
 print("emitted", len(shapes))
 
-# a busy application gets one emission for many changes
+# one emission is queued while the application is busy
 del shapes[:]
 stream = create_stream(settings.model_copy(update={{"overwrite": True}}))
 view = stream.view()
-view.coords_changed.connect(look)
+view.coords_changed.connect(on_change)
 for number in range(40):
     stream.append(np.ones((4, 5), np.uint16))
     time.sleep(0.002)
@@ -83,7 +83,7 @@ print("done")
 
 
 def open_stream(path: Path) -> OMEStream:
-    """Create a stream of 8 small frames."""
+    """Create a stream for 8 small frames."""
     return create_stream(
         AcquisitionSettings(
             root_path=path / "x.ome.zarr",
@@ -94,8 +94,8 @@ def open_stream(path: Path) -> OMEStream:
 
 
 @pytest.mark.parametrize("binding", ["PyQt6", "PySide6"])
-def test_a_qt_application_is_told_on_its_own_thread(tmp_path: Path, binding: str) -> None:
-    """With a Qt application coords_changed is emitted in its thread, once for many changes when it is busy."""
+def test_coords_changed_is_emitted_on_qt_thread(tmp_path: Path, binding: str) -> None:
+    """While the application is busy, one emission is queued for many changes."""
     pytest.importorskip(binding)
     done = subprocess.run(
         [sys.executable, "-c", QT.format(binding=binding), str(tmp_path / "x.ome.zarr")],
@@ -105,75 +105,72 @@ def test_a_qt_application_is_told_on_its_own_thread(tmp_path: Path, binding: str
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("done\n")
-    assert "a viewer that fails" in done.stderr  # it was logged
+    assert "a viewer that fails" in done.stderr  # logged
 
 
-def test_without_qt_a_view_is_told_on_the_thread_of_events(tmp_path: Path) -> None:
-    """Without a graphical application coords_changed comes on the thread of the stream's events."""
-    told = []
+def test_coords_changed_is_emitted_on_event_thread_without_qt(tmp_path: Path) -> None:
+    calls = []
     with open_stream(tmp_path) as stream:
         view = stream.view()
         view.coords_changed.connect(
-            lambda: told.append((threading.current_thread().name, view.shape[0]))
+            lambda: calls.append((threading.current_thread().name, view.shape[0]))
         )
         for _ in range(8):
             stream.append(FRAME)
-    assert {name for name, _ in told} == {"ome-writers-events"}
-    assert told[-1][1] == 8
+    assert {name for name, _ in calls} == {"ome-writers-events"}
+    assert calls[-1][1] == 8
 
 
-def test_a_view_has_one_signal(tmp_path: Path) -> None:
-    """coords_changed is the same signal each time, of its own for each view."""
+def test_each_view_has_its_own_signal(tmp_path: Path) -> None:
     with open_stream(tmp_path) as stream:
         one, other = stream.view(), stream.view()
         assert one.coords_changed is one.coords_changed
         assert one.coords_changed is not other.coords_changed
 
 
-def test_a_signal_may_be_connected_to_a_signal(tmp_path: Path) -> None:
-    """Viewers connect coords_changed to a signal of their own: it is relayed."""
+def test_coords_changed_relays_to_connected_signal(tmp_path: Path) -> None:
+    """Viewers connect coords_changed to a signal of a class of their own."""
     from psygnal import Signal
 
     class Viewer:
         dims_changed = Signal()
 
-    viewer, told = Viewer(), []
-    viewer.dims_changed.connect(lambda: told.append(True))
+    viewer, calls = Viewer(), []
+    viewer.dims_changed.connect(lambda: calls.append(True))
     with open_stream(tmp_path) as stream:
         view = stream.view()
         view.coords_changed.connect(viewer.dims_changed)
         stream.append(FRAME)
-    assert told
+    assert calls
 
 
-def test_a_view_that_nobody_holds_is_forgotten(tmp_path: Path) -> None:
-    """A listener of a view that is gone is not called any more, and nothing breaks."""
-    told: list[Any] = []
+def test_listener_of_garbage_collected_view_is_not_called(tmp_path: Path) -> None:
+    calls: list[Any] = []
     with open_stream(tmp_path) as stream:
-        stream.view().coords_changed.connect(lambda: told.append(1))
+        stream.view().coords_changed.connect(lambda: calls.append(1))
         gc.collect()
         stream.append(FRAME)
-    assert not told
+    assert not calls
 
 
-def test_listeners_of_a_signal_cannot_harm_each_other(caplog: pytest.LogCaptureFixture) -> None:
-    """A listener that raises is logged, the next is called, and emit returns."""
-    told = []
+def test_exception_of_listener_is_logged_and_next_is_called(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calls = []
 
     def fail() -> None:
         raise ValueError("broken")
 
-    signal = guarded_signal_class()((), name="looked")
+    signal = guarded_signal_class()((), name="changed")
     signal.connect(fail)
-    signal.connect(lambda: told.append(1))
+    signal.connect(lambda: calls.append(1))
     with caplog.at_level(logging.ERROR, "ome_writers"):
         signal.emit()
-    assert told == [1]
-    assert "A listener of 'looked' raised" in caplog.text
+    assert calls == [1]
+    assert "A listener of 'changed' raised" in caplog.text
 
 
-def test_without_an_application_a_callback_is_called_at_once() -> None:
-    """Deliver calls directly where no Qt application runs."""
-    told = []
-    deliver(lambda: told.append(threading.current_thread()))
-    assert told == [threading.current_thread()]
+def test_call_on_gui_thread_is_direct_without_application() -> None:
+    calls = []
+    call_on_gui_thread(lambda: calls.append(threading.current_thread()))
+    assert calls == [threading.current_thread()]

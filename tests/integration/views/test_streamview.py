@@ -1,4 +1,4 @@
-"""Views of a stream: what they hold, live and after close."""
+"""Views of a stream, live and after close."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIZES = {"t": 3, "c": 2, "z": 2, "p": 2, "cam": 2, "y": 6, "x": 7}
 
 
 def dimensions(order: str | list[str], **sizes: int | None) -> list[Dimension]:
-    """Return dimensions in this order, y and x last."""
+    """Return dimensions in this order, followed by y and x."""
     counts = {**SIZES, **sizes}
     return [
         Dimension(name=name, count=counts[name], type=TYPES.get(name, "other"))  # type: ignore[arg-type]  # a literal
@@ -41,7 +41,7 @@ def open_stream(path: Path, dims: list[Dimension], **more: Any) -> OMEStream:
 
 
 def frame(number: int, shape: tuple[int, ...] = (6, 7)) -> np.ndarray:
-    """Return a frame that no other number has."""
+    """Return a frame that is different for each number."""
     return (
         np.full(shape, number + 1, np.uint16) * 16
         + np.arange(shape[1], dtype=np.uint16)[(slice(None), *(None,) * (len(shape) - 2))]
@@ -50,8 +50,9 @@ def frame(number: int, shape: tuple[int, ...] = (6, 7)) -> np.ndarray:
 
 @pytest.mark.parametrize("order", ["t", "tc", "tpcz", "ptcz", "zct", "ctpz"])
 @pytest.mark.parametrize("storage", ["ome", "acquisition"])
-def test_a_view_is_the_acquisition_in_order(tmp_path: Path, order: str, storage: Any) -> None:
-    """Whatever the storage order, a view holds the frames as nested loops over its axes, live and closed."""
+def test_view_is_in_acquisition_order_for_any_storage_order(
+    tmp_path: Path, order: str, storage: Any
+) -> None:
     stream = open_stream(tmp_path, dimensions(order), storage_order=storage)
     total = stream.plan.frames or 0
     expected = np.stack([frame(n) for n in range(total)])
@@ -65,8 +66,7 @@ def test_a_view_is_the_acquisition_in_order(tmp_path: Path, order: str, storage:
     assert np.array_equal(view, expected)
 
 
-def test_extents_grow_frame_by_frame(tmp_path: Path) -> None:
-    """A dynamic view has no extent before the first frame, then what each axis has reached."""
+def test_dynamic_shape_grows_with_frames(tmp_path: Path) -> None:
     with open_stream(tmp_path, dimensions("tpc")) as stream:
         view, whole = stream.view(), stream.view(dynamic_shape=False)
         shapes = [view.shape]
@@ -79,8 +79,8 @@ def test_extents_grow_frame_by_frame(tmp_path: Path) -> None:
         assert whole.shape == (3, 2, 2, 6, 7)
 
 
-def test_an_axis_without_end_grows(tmp_path: Path) -> None:
-    """The unbounded axis has the length that was reached, in both kinds of view, also after close."""
+def test_unbounded_axis_grows(tmp_path: Path) -> None:
+    """With and without dynamic_shape, also after close."""
     stream = open_stream(tmp_path, dimensions("tc", t=None))
     with stream:
         views = [stream.view(dynamic_shape=dynamic) for dynamic in (True, False)]
@@ -92,8 +92,7 @@ def test_an_axis_without_end_grows(tmp_path: Path) -> None:
     assert views[0][:, :, 0, 0].ravel().tolist() == [*(16 * (n + 1) for n in range(7)), 0]
 
 
-def test_what_was_skipped_reads_as_zero(tmp_path: Path) -> None:
-    """Places that were skipped, and those still to come, read as 0."""
+def test_skipped_frames_read_as_zero(tmp_path: Path) -> None:
     with open_stream(tmp_path, dimensions("t", t=5)) as stream:
         view = stream.view(dynamic_shape=False)
         stream.append(frame(0))
@@ -103,8 +102,7 @@ def test_what_was_skipped_reads_as_zero(tmp_path: Path) -> None:
         assert len(stream.view()) == 4
 
 
-def test_explicit_addresses_are_reached(tmp_path: Path) -> None:
-    """A frame that was put somewhere by its index extends the view up to there."""
+def test_append_with_index_extends_view(tmp_path: Path) -> None:
     with open_stream(tmp_path, dimensions("tc")) as stream:
         view = stream.view()
         stream.append(frame(3), index={"t": 1, "c": 1})
@@ -112,8 +110,8 @@ def test_explicit_addresses_are_reached(tmp_path: Path) -> None:
         assert view[:, :, 0, 0].tolist() == [[0, 0], [0, 64]]
 
 
-def test_cameras_and_other_axes_stay_axes(tmp_path: Path) -> None:
-    """Axes that are stored as channels (cameras) or images (others) are axes of the view."""
+def test_camera_and_custom_axes_are_axes_of_view(tmp_path: Path) -> None:
+    """Cameras are stored as channels, custom axes as images."""
     dims = dimensions(["t", "angle", "c", "cam"], angle=3)
     stream = open_stream(tmp_path, dims)
     total = 3 * 3 * 2 * 2
@@ -126,8 +124,7 @@ def test_cameras_and_other_axes_stay_axes(tmp_path: Path) -> None:
         assert np.array_equal(view[..., 0, 0], expected)
 
 
-def test_a_ragged_acquisition_reads_zero_outside(tmp_path: Path) -> None:
-    """A schedule fills what it names; the rest of the hull reads as 0."""
+def test_ragged_acquisition_reads_zero_outside(tmp_path: Path) -> None:
     schedule = Schedule(("p", "c"), [[0, 0], [1, 0], [1, 1]])
     with open_stream(tmp_path, dimensions("pc"), schedule=schedule) as stream:
         view = stream.view()
@@ -136,8 +133,7 @@ def test_a_ragged_acquisition_reads_zero_outside(tmp_path: Path) -> None:
         assert view[..., 0, 0].tolist() == [[16, 0], [32, 48]]
 
 
-def test_rgb_frames_have_an_axis_of_samples(tmp_path: Path) -> None:
-    """Frames (y, x, 3) come back with a last axis `s`, whichever way the format stores them."""
+def test_rgb_frames_have_sample_axis(tmp_path: Path) -> None:
     with open_stream(tmp_path, dimensions("tc"), rgb=True) as stream:
         view = stream.view()
         frames = [np.random.default_rng(n).integers(0, 99, (6, 7, 3), np.uint16) for n in range(6)]
@@ -149,8 +145,7 @@ def test_rgb_frames_have_an_axis_of_samples(tmp_path: Path) -> None:
         assert np.array_equal(view[2, 1, ..., 1], frames[5][..., 1])
 
 
-def test_coords_name_channels_and_positions(tmp_path: Path) -> None:
-    """Coordinates are as long as the extents: names of channels and positions, ranges of all else."""
+def test_coords_are_names_of_channels_and_positions(tmp_path: Path) -> None:
     dims = [
         Dimension(name="t", count=2, type="time", scale=3.0),
         Dimension(name="place", type="position", coords=["left", "right"]),
@@ -178,8 +173,7 @@ KEYS = [
 
 
 @pytest.mark.parametrize("key", KEYS, ids=str)
-def test_indexing_is_that_of_numpy(tmp_path: Path, key: Any) -> None:
-    """On what is complete a view indexes as a numpy array does."""
+def test_indexing_equals_numpy(tmp_path: Path, key: Any) -> None:
     with open_stream(tmp_path, dimensions("tc")) as stream:
         for number in range(6):
             stream.append(frame(number))
@@ -189,16 +183,15 @@ def test_indexing_is_that_of_numpy(tmp_path: Path, key: Any) -> None:
         assert np.array_equal(view[key], expected)
 
 
-def test_a_view_may_be_iterated(tmp_path: Path) -> None:
-    """Iteration goes over what was reached of the first axis, and ends."""
+def test_iteration_ends_at_extent_reached(tmp_path: Path) -> None:
     with open_stream(tmp_path, dimensions("t", t=None)) as stream:
         for number in range(3):
             stream.append(frame(number))
         assert [plane[0, 0] for plane in stream.view()] == [16, 32, 48]
 
 
-def test_a_viewer_may_ask_for_what_has_not_come(tmp_path: Path) -> None:
-    """`slice(i, i + 1)` gives one plane of zeros before frame i has come, bounded or not."""
+def test_slice_of_unwritten_frame_reads_as_zero(tmp_path: Path) -> None:
+    """Viewers read ``slice(i, i + 1)`` before frame i is appended, on bounded and unbounded axes."""
     for count in (5, None):
         with open_stream(tmp_path / str(count), dimensions("t", t=count)) as stream:
             for strict in (False, True):
@@ -207,8 +200,7 @@ def test_a_viewer_may_ask_for_what_has_not_come(tmp_path: Path) -> None:
                 assert not view[slice(3, 4)].any()
 
 
-def test_strict_refuses_what_was_not_reached(tmp_path: Path) -> None:
-    """With strict=True an integer outside of the shape raises, without it reads as 0."""
+def test_strict_refuses_integer_outside_of_shape(tmp_path: Path) -> None:
     with open_stream(tmp_path, dimensions("t")) as stream:
         stream.append(frame(0))
         assert not stream.view()[1].any()
@@ -218,8 +210,7 @@ def test_strict_refuses_what_was_not_reached(tmp_path: Path) -> None:
             stream.view()[3]
 
 
-def test_only_the_frames_that_are_touched_are_read(tmp_path: Path) -> None:
-    """An index reads as many frames as it selects."""
+def test_indexing_reads_only_selected_frames(tmp_path: Path) -> None:
     with open_stream(tmp_path, dimensions("tc")) as stream:
         for number in range(6):
             stream.append(frame(number))
@@ -243,12 +234,11 @@ def test_only_the_frames_that_are_touched_are_read(tmp_path: Path) -> None:
 
 
 def test_conversion_to_numpy(tmp_path: Path) -> None:
-    """numpy.asarray takes a view, with another dtype too; without a copy it cannot be had."""
     with open_stream(tmp_path, dimensions("t")) as stream:
         stream.append(frame(0))
         view = stream.view()
         assert np.asarray(view, dtype=np.float32).dtype == np.float32
-        with pytest.raises(ValueError, match="cannot be had without a copy"):
+        with pytest.raises(ValueError, match="copy=False is not possible"):
             view.__array__(copy=False)
         path = str(tmp_path / "x.ome.zarr")
         expected = f"<StreamView {path!r} open, 1 of 3 frames, (t: 1, y: 6, x: 7) uint16>"
@@ -256,7 +246,7 @@ def test_conversion_to_numpy(tmp_path: Path) -> None:
 
 
 def test_conversion_to_dask_and_xarray(tmp_path: Path) -> None:
-    """to_dask and to_xarray are lazy, have one chunk a frame, and keep the shape they were made with."""
+    """Both are lazy, have one chunk per frame, and keep the shape of the moment of conversion."""
     dask_array = pytest.importorskip("dask.array")
     xarray = pytest.importorskip("xarray")
     with open_stream(tmp_path, dimensions("tc")) as stream:
@@ -274,8 +264,7 @@ def test_conversion_to_dask_and_xarray(tmp_path: Path) -> None:
     assert np.array_equal(labelled.sel(t=1, c=0).values, expected[1, 0])
 
 
-def test_random_places_are_right_while_chunks_are_open(tmp_path: Path) -> None:
-    """Frames are right while they wait in memory, half a chunk or half a shard having come."""
+def test_frames_are_correct_while_chunks_and_shards_are_incomplete(tmp_path: Path) -> None:
     dims = [
         Dimension(name="t", count=9, type="time", chunk_size=4, shard_size_chunks=2),
         Dimension(name="y", count=20, type="space", chunk_size=8),

@@ -1,4 +1,4 @@
-"""Pages and description of a TIFF that another process may still be writing."""
+"""Pages and ImageDescription of a TIFF file that another process may still be writing."""
 
 from __future__ import annotations
 
@@ -12,31 +12,24 @@ import numpy as np
 from ome_writers.errors import EngineMissingError
 from ome_writers.formats.ometiff import read_first_page
 from ome_writers.untrusted import LoopDetector, TiffStructure, guard_reader, open_regular
-from ome_writers.views.file_changes import FileChanges
+from ome_writers.views.file_cache import ChangeDetector
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["LivePages"]
+__all__ = ["TiffPages"]
 
-_REACH = 2**16  # bytes behind the start of a directory that tifffile must know to be there
+_IFD_READ_AHEAD_BYTES = 2**16  # bytes after the start of an IFD that tifffile expects to exist
 
 
-class LivePages:
-    """The pages of one file. Safe to use from any thread.
+class TiffPages:
+    """Pages of one file. Safe to use from any thread.
 
-    What is asked for is read anew: a page's directory leads to the blank plane until its pixels are on disk, and
-    what was seen a moment ago may no longer hold. Only the places of directories are kept; they hold until the
-    description changes.
-
-    Parameters
-    ----------
-    path
-        The file.
-    root
-        The folder of its set, which no link in `path` may lead out of.
+    IFDs are read again at each access, because an IFD refers to the blank plane until its pixels are on disk. Only the
+    offsets of IFDs are cached; they are valid until the ImageDescription changes. `root` is the folder of the set,
+    which links in `path` must not lead out of.
 
     Raises
     ------
@@ -62,24 +55,24 @@ class LivePages:
         self._offsets = array("Q")
         self._loops = LoopDetector(path)
         self._text = b""
-        self._root = 0  # where the chain begins that the description means
-        self._freshness = FileChanges(path)
+        self._root = 0  # first IFD of the chain that the description refers to
+        self._changes = ChangeDetector(path)
 
     def description(self) -> bytes:
-        """Return the ImageDescription of the first page as it is now."""
+        """Return the current ImageDescription of the first page."""
         with self._lock:
-            if self._freshness.may_differ():
+            if self._changes.may_have_changed():
                 root, text, _ = read_first_page(self.path, self._folder)
                 if text != self._text or root != self._root:
                     self._text, self._root = text, root
-                    self._forget()
-                self._freshness.read(text)
+                    self._reset()
+                self._changes.mark_read(text)
             return self._text
 
     def page(self, number: int) -> NDArray[np.generic] | None:
-        """Return page `number`: (y, x) or (y, x, samples); None when it is not there yet."""
+        """Return the pixels of page `number`, (y, x) or (y, x, samples); None if it is not written yet."""
         with self._lock:
-            offset = self._find(number)
+            offset = self._ifd_offset(number)
             if offset is None:
                 return None
             tiff = TiffStructure(self._open().fileno(), self.path)
@@ -93,53 +86,50 @@ class LivePages:
                 return np.asarray(page.asarray())
 
     def close(self) -> None:
-        """Close the file; it is opened again when it is needed."""
+        """Close the file. The next access opens it again."""
         with self._lock:
-            self._forget()
+            self._reset()
 
     def _open(self) -> BinaryIO:
-        """Return the file that has the name at present, without a buffer that would show what was there once."""
+        """Return the file, reopened if it was replaced; unbuffered, because a buffer would return old content."""
         stat = os.stat(self.path)
         identity = (stat.st_dev, stat.st_ino)
         if self._raw is None or identity != self._identity:
-            self._forget()
+            self._reset()
             fd = open_regular(self.path, root=self._folder)
-            self._raw = open(fd, "rb", buffering=0)  # noqa: SIM115  # closed in _forget
+            self._raw = open(fd, "rb", buffering=0)  # noqa: SIM115  # closed in _reset
             self._identity = identity
         return self._raw
 
-    def _find(self, number: int) -> int | None:
-        """Return where the directory of a page stands; None when the chain does not reach so far."""
+    def _ifd_offset(self, number: int) -> int | None:
+        """Return the offset of the IFD of a page; None if the chain is shorter."""
         raw = self._open()
         tiff = TiffStructure(raw.fileno(), self.path)
         if not self._offsets:
             self._offsets.append(self._root or tiff.first)
         while len(self._offsets) <= number:
-            following = tiff.next_directory(self._offsets[-1])
-            if not following:
+            offset = tiff.next_directory(self._offsets[-1])
+            if not offset:
                 return None
-            self._loops.visit(following)
-            self._offsets.append(following)
+            self._loops.visit(offset)
+            self._offsets.append(offset)
         return self._offsets[number]
 
     def _parse(self, number: int, offset: int) -> Any:
+        """Return tifffile's page `number`, whose IFD is at `offset`."""
         raw = self._open()
-        tiff = self._known(raw, offset)
-        tiff.filehandle.seek(offset)
-        return self._tiff_page(tiff, number)
-
-    def _known(self, raw: BinaryIO, offset: int) -> Any:
-        """Return tifffile's idea of the file, which is as long as the file was when it was looked at."""
-        if self._tiff is None or offset + _REACH > self._size:
+        # tifffile keeps the size that the file had when it was opened
+        if self._tiff is None or offset + _IFD_READ_AHEAD_BYTES > self._size:
             size = os.fstat(raw.fileno()).st_size
             if self._tiff is None or size != self._size:
-                first = TiffStructure(raw.fileno(), self.path)
-                first.directory(first.first)  # tifffile reads it as it opens the file
+                structure = TiffStructure(raw.fileno(), self.path)
+                structure.directory(structure.first)  # checks the IFD that tifffile reads at open
                 raw.seek(0)
                 self._tiff, self._size = self._tiff_file(raw, name=self.path.name), size
-        return self._tiff
+        self._tiff.filehandle.seek(offset)
+        return self._tiff_page(self._tiff, number)
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         if self._raw is not None:
             self._raw.close()
         self._raw = self._tiff = None
@@ -148,4 +138,4 @@ class LivePages:
 
     def __del__(self) -> None:
         if getattr(self, "_raw", None) is not None:
-            self._forget()
+            self._reset()

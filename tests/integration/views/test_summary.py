@@ -1,4 +1,4 @@
-"""What streams and views show of themselves in a console and in Jupyter."""
+"""``repr`` and HTML representation of streams and views."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ def open_stream(path: Path | str, **more: Any) -> OMEStream:
 
 
 def frame() -> np.ndarray:
-    """Return a frame that is bright in its upper half."""
+    """Return a frame with a bright upper half."""
     pixels = np.zeros((40, 60), "uint16")
     pixels[:20] = 1000
     return pixels
 
 
 def picture_of(text: str) -> np.ndarray | None:
-    """Return the thumbnail in HTML as an array; None if it has none."""
+    """Return the thumbnail in an HTML text as an array; None if there is none."""
     image = pytest.importorskip("PIL.Image", reason="pillow draws the thumbnails")
     found = re.search(r'src="data:image/png;base64,([^"]+)"', text)
     return None if found is None else np.asarray(image.open(io.BytesIO(base64.b64decode(found[1]))))
 
 
 class Tags(HTMLParser):
-    """Collects the elements of a text, and checks that they are closed in order."""
+    """Collects the elements of an HTML text and checks that they are closed in order."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -71,8 +71,7 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_repr_of_a_stream_is_one_line(tmp_path: Path) -> None:
-    """A stream shows path, state, frames of the planned ones, axes and dtype, from the start to the end."""
+def test_repr_of_stream(tmp_path: Path) -> None:
     path = tmp_path / "run.ome.zarr"
     stream = open_stream(path)
     axes = "(t: 4, c: 2, y: 40, x: 60) uint16"
@@ -84,8 +83,7 @@ def test_repr_of_a_stream_is_one_line(tmp_path: Path) -> None:
     assert repr(stream) == f"<OMEStream {str(path)!r} closed, 3 of 8 frames, {axes}>"
 
 
-def test_repr_without_path_and_planned_end() -> None:
-    """A stream in memory without a planned end shows the frames so far."""
+def test_repr_of_unbounded_stream_in_memory() -> None:
     dimensions = dims_from_standard_axes({"t": None, "y": 40, "x": 60})
     with open_stream("", dimensions=dimensions) as stream:
         stream.append(frame())
@@ -94,33 +92,31 @@ def test_repr_without_path_and_planned_end() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
-def test_repr_of_a_dataset_on_disk(tmp_path: Path, suffix: str) -> None:
-    """A view of a dataset shows its path and the status in its metadata."""
+def test_repr_of_dataset_on_disk(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"run{suffix}"
     with open_stream(path) as stream:
         for _ in range(8):
             stream.append(frame())
-    shown = f"<StreamView {str(path)!r} complete, 8 of 8 frames, (t: 4, c: 2, y: 40, x: 60) uint16>"
-    assert repr(ome_writers.open(path)) == shown
+    expected = (
+        f"<StreamView {str(path)!r} complete, 8 of 8 frames, (t: 4, c: 2, y: 40, x: 60) uint16>"
+    )
+    assert repr(ome_writers.open(path)) == expected
 
 
-def test_repr_of_arrays_without_a_dataset() -> None:
-    """A view of arrays shows axes and dtype."""
+def test_repr_of_view_of_arrays() -> None:
     view = StreamView([np.zeros((3, 4, 5), "uint8")], position_axis=None)
     assert repr(view) == "<StreamView (d0: 3, d1: 4, d2: 5) uint8>"
 
 
-def test_control_characters_are_escaped() -> None:
-    """An axis name with a terminal escape is shown as text, in one line."""
+def test_repr_escapes_control_characters() -> None:
     labels = ("t\x1b]0;title\x07\n", "y", "x")
     view = StreamView([np.zeros((3, 4, 5), "uint8")], position_axis=None, dimension_labels=labels)
-    shown = repr(view)
-    assert shown.isprintable()
-    assert r"t\x1b]0;title\x07\n: 3" in shown
+    text = repr(view)
+    assert text.isprintable()
+    assert r"t\x1b]0;title\x07\n: 3" in text
 
 
-def test_html_has_progress_facts_and_thumbnail(tmp_path: Path) -> None:
-    """The HTML of a stream and its view has the facts, escaped, a bar and the frame reached last."""
+def test_html_has_progress_escaped_facts_and_thumbnail(tmp_path: Path) -> None:
     path = (
         tmp_path / "run <i>&amp;.ome.zarr" if sys.platform != "win32" else tmp_path / "a&b.ome.zarr"
     )
@@ -149,8 +145,8 @@ def test_html_has_progress_facts_and_thumbnail(tmp_path: Path) -> None:
             assert (picture[22:] == 0).all()
 
 
-def test_thumbnail_of_a_large_frame_is_small(tmp_path: Path) -> None:
-    """A frame of 1200 x 900 pixels becomes a picture of 128 pixels along its longer side, far below 20 kB."""
+def test_thumbnail_of_large_frame_is_small(tmp_path: Path) -> None:
+    """128 pixels along the longer side, less than 40 kB."""
     sizes = dims_from_standard_axes({"t": 1, "y": 1200, "x": 900})
     with open_stream(tmp_path / "run.ome.zarr", dimensions=sizes) as stream:
         stream.append(np.arange(1200 * 900, dtype="uint32").reshape(1200, 900).astype("uint16"))
@@ -161,8 +157,7 @@ def test_thumbnail_of_a_large_frame_is_small(tmp_path: Path) -> None:
     assert len(text) < 40_000
 
 
-def test_thumbnail_of_colours(tmp_path: Path) -> None:
-    """An RGB frame has a thumbnail in its colours."""
+def test_thumbnail_of_rgb_frame(tmp_path: Path) -> None:
     pixels = np.zeros((40, 60, 3), "uint16")
     pixels[..., 0] = 500
     with open_stream(tmp_path / "run.ome.zarr", rgb=True) as stream:
@@ -173,8 +168,8 @@ def test_thumbnail_of_colours(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint64", "float32", "complex64"])
-def test_thumbnail_of_any_dtype(dtype: str) -> None:
-    """Every dtype that a view can have is drawn; NaN and infinity do not matter."""
+def test_thumbnail_of_every_dtype(dtype: str) -> None:
+    """Also with NaN and infinity."""
     pixels = np.zeros((1, 40, 60), dtype)
     pixels[0, :20] = 1
     if np.dtype(dtype).kind in "fc":
@@ -185,8 +180,9 @@ def test_thumbnail_of_any_dtype(dtype: str) -> None:
     assert picture[30, 30] == 0
 
 
-def test_html_without_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without pillow the HTML has everything but the thumbnail."""
+def test_html_without_pillow_has_no_thumbnail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "PIL", None)
     with open_stream(tmp_path / "run.ome.zarr") as stream:
         stream.append(frame())
@@ -195,8 +191,7 @@ def test_html_without_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "<img" not in text
 
 
-def test_html_before_the_first_frame(tmp_path: Path) -> None:
-    """A stream without frames has no thumbnail."""
+def test_html_before_first_frame_has_no_thumbnail(tmp_path: Path) -> None:
     with open_stream(tmp_path / "run.ome.zarr") as stream:
         text = stream._repr_html_()
         assert "0 of 8 frames (0 %)" in text
@@ -204,8 +199,7 @@ def test_html_before_the_first_frame(tmp_path: Path) -> None:
         assert "<img" not in stream.view()._repr_html_()
 
 
-def test_slow_storage_is_not_waited_for() -> None:
-    """Where a frame takes longer than a second to read, the HTML comes without the thumbnail."""
+def test_html_of_slow_storage_has_no_thumbnail() -> None:
     released = threading.Event()
 
     class Slow:
@@ -225,8 +219,7 @@ def test_slow_storage_is_not_waited_for() -> None:
     assert "<img" not in text
 
 
-def test_dataset_that_is_gone(tmp_path: Path) -> None:
-    """A view of a dataset that was deleted does not raise."""
+def test_repr_of_deleted_dataset_does_not_raise(tmp_path: Path) -> None:
     path = tmp_path / "run.ome.zarr"
     with open_stream(path) as stream:
         stream.append(frame())
@@ -237,31 +230,30 @@ def test_dataset_that_is_gone(tmp_path: Path) -> None:
     assert "OMEStream" in stream._repr_html_()
 
 
-def test_object_that_was_never_initialized() -> None:
-    """Debuggers show objects whose constructor failed: repr does not raise."""
+def test_repr_of_uninitialized_object_does_not_raise() -> None:
+    """Debuggers show objects whose constructor failed."""
     for kind in (OMEStream, StreamView):
         assert repr(kind.__new__(kind)).startswith(f"<{kind.__name__}")
         assert kind.__name__ in kind.__new__(kind)._repr_html_()
 
 
-def test_repr_while_frames_are_appended(tmp_path: Path) -> None:
-    """Another thread may show the stream at any time: each line counts frames that were appended."""
+def test_repr_on_other_thread_while_frames_are_appended(tmp_path: Path) -> None:
     dimensions = [Dimension(name="t", count=400), *dims_from_standard_axes({"y": 40, "x": 60})]
-    shown: list[str] = []
+    texts: list[str] = []
     with open_stream(tmp_path / "run.ome.zarr", dimensions=dimensions) as stream:
         done = threading.Event()
 
-        def look() -> None:
+        def poll() -> None:
             while not done.is_set():
-                shown.append(repr(stream))
-                shown.append(stream.view()._repr_html_())
+                texts.append(repr(stream))
+                texts.append(stream.view()._repr_html_())
 
-        thread = threading.Thread(target=look)
+        thread = threading.Thread(target=poll)
         thread.start()
         for _ in range(400):
             stream.append(frame())
         done.set()
         thread.join(60)
-    counts = [int(re.findall(r"(\d+) of 400 frames", text)[0]) for text in shown]
+    counts = [int(re.findall(r"(\d+) of 400 frames", text)[0]) for text in texts]
     assert counts == sorted(counts)
-    assert "not readable" not in "".join(shown)
+    assert "not readable" not in "".join(texts)
