@@ -1,4 +1,4 @@
-"""Threads that finish what append began."""
+"""Worker threads: order, failures, barriers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pytest
 from ome_writers.storage.background import Background
 
 
-def test_tasks_of_a_strand_run_one_after_the_other_in_order() -> None:
-    """Two tasks of one strand never overlap, and keep their order, on any number of threads."""
+def test_tasks_with_one_serial_key_run_in_order() -> None:
     background = Background(4)
     running: set[int] = set()
     order: list[int] = []
@@ -30,8 +29,7 @@ def test_tasks_of_a_strand_run_one_after_the_other_in_order() -> None:
     assert not background.failures
 
 
-def test_a_failure_names_its_frames_and_stops_nobody() -> None:
-    """After an error the other tasks run, and the error is kept with the frames that it cost."""
+def test_failure_records_frames_and_other_tasks_run() -> None:
     background = Background(2)
     done: list[int] = []
     background.submit(lambda: 1 / 0, frames=[4, 5])
@@ -44,8 +42,7 @@ def test_a_failure_names_its_frames_and_stops_nobody() -> None:
     background.close()
 
 
-def test_a_barrier_does_not_wait_for_what_comes_later() -> None:
-    """A barrier returns when what was there before is done, though later tasks still run."""
+def test_barrier_ignores_later_tasks() -> None:
     background = Background(2)
     gate = threading.Event()
     done: list[str] = []
@@ -59,8 +56,7 @@ def test_a_barrier_does_not_wait_for_what_comes_later() -> None:
     background.close()
 
 
-def test_nothing_is_taken_after_close() -> None:
-    """A task for threads that have ended is refused."""
+def test_submit_after_close_raises() -> None:
     background = Background(1)
     background.close()
     background.close()

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writes, safe paths, temporary names and fsync."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ posix = pytest.mark.skipif(os.name == "nt", reason="links and permissions are ot
 
 
 @pytest.mark.parametrize("durable", [False, True])
-def test_a_file_is_made_and_replaced(durable: bool, tmp_path: Path) -> None:
-    """Folders are made, the content is the last one, and nothing else is left."""
+def test_atomic_write_creates_and_reindices(durable: bool, tmp_path: Path) -> None:
+    """Parent directories are created, and no temporary file is left."""
     path = tmp_path / "a" / "b" / "zarr.json"
     atomic_write(path, b"one", durable=durable)
     atomic_write(path, b"two", durable=durable)
@@ -25,8 +25,8 @@ def test_a_file_is_made_and_replaced(durable: bool, tmp_path: Path) -> None:
     assert os.listdir(path.parent) == ["zarr.json"]
 
 
-def test_a_reader_sees_one_of_two_contents(tmp_path: Path) -> None:
-    """Who reads while two threads replace the file never sees a part, a mixture, or no file."""
+def test_readers_never_see_a_partial_file(tmp_path: Path) -> None:
+    """While two threads replace a file, each read returns one of the two contents."""
     path = tmp_path / "zarr.json"
     contents = [letter * 100_000 for letter in (b"a", b"b")]
     atomic_write(path, contents[0])
@@ -49,8 +49,7 @@ def test_a_reader_sees_one_of_two_contents(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["zarr.json"]
 
 
-def test_a_failure_leaves_the_old_file_alone(tmp_path: Path) -> None:
-    """When the new file cannot take its place the old one stays, and no temporary file does."""
+def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "zarr.json"
     target.mkdir()
     (target / "inside").touch()
@@ -60,8 +59,8 @@ def test_a_failure_leaves_the_old_file_alone(tmp_path: Path) -> None:
 
 
 @posix
-def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
-    """Neither a link at the path nor one at the temporary name lets anything be written elsewhere."""
+def test_symlinks_are_replaced_not_followed(tmp_path: Path) -> None:
+    """Neither a link at the path nor one at the temporary name redirects the write."""
     outside = tmp_path / "outside"
     outside.write_bytes(b"mine")
     root = tmp_path / "root"
@@ -75,31 +74,28 @@ def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
     assert not (root / "zarr.json").is_symlink()
 
 
-def test_long_names_fit(tmp_path: Path) -> None:
-    """A name that takes all the bytes a file system has can be replaced too."""
+def test_atomic_write_of_longest_file_name(tmp_path: Path) -> None:
     name = "n" * 250 if sys.platform != "win32" else "n" * 100
     atomic_write(tmp_path / name, b"x")
     assert os.listdir(tmp_path) == [name]
 
 
 @pytest.mark.parametrize("key", ["../a", "a/../../b", "/etc", "a//b", ".", "", "a\\b"])
-def test_a_key_cannot_lead_outside(key: str, tmp_path: Path) -> None:
-    """Keys with "..", empty words or another separator are refused."""
+def test_key_outside_root_raises(key: str, tmp_path: Path) -> None:
     with pytest.raises(PermissionError, match="is not the name of a file below"):
         path_below(tmp_path, key)
 
 
 @posix
-def test_a_key_cannot_lead_over_a_link(tmp_path: Path) -> None:
-    """A folder or file on the way that is a link is refused."""
+def test_key_through_symlink_raises(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path.parent, target_is_directory=True)
     with pytest.raises(PermissionError, match="symbolic link"):
         path_below(tmp_path, "link/zarr.json")
     assert path_below(tmp_path, "a/zarr.json") == tmp_path / "a" / "zarr.json"
 
 
-def test_temporary_files_are_known_by_name() -> None:
-    """What `replace` and the engines leave when they are killed is recognised, and no other name."""
+def test_temporary_names_are_recognized() -> None:
+    """Temporary files of `atomic_write` and of all engines, and no other names."""
     temporary = [".zarr.json.12-34.tmp", ".0.tmp", "0.__lock", f"0.{'a1' * 16}.partial"]
     others = [
         "zarr.json",
@@ -114,8 +110,9 @@ def test_temporary_files_are_known_by_name() -> None:
     assert [is_temporary(name) for name in others] == [False] * 7
 
 
-def test_files_are_forced_to_the_medium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """sync_files syncs each file that is there, and the folders from it up to the root, once."""
+def test_sync_files_syncs_files_and_parents_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     atomic_write(tmp_path / "a" / "b" / "c", b"1")
     atomic_write(tmp_path / "a" / "d", b"2")
     synced: list[str] = []

@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of the bookkeeping of memory: whoever else needs memory is not kept waiting for ever."""
+"""KeyboardInterrupt in the memory pools does not leave a lock held."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def interrupted(work: Callable[[], object], moment: int) -> bool:
 
 
 @pytest.mark.parametrize("memory", [MemoryPool, MemoryBudget])
-def test_an_interrupt_leaves_no_lock_behind(memory: type[MemoryPool | MemoryBudget]) -> None:
-    """At whatever step of taking and releasing the interrupt comes, another thread is served."""
+def test_interrupt_releases_locks(memory: type[MemoryPool | MemoryBudget]) -> None:
+    """After an interrupt at any step of `acquire` and `release`, another thread can allocate."""
     moment = 0
     while True:
         moment += 1

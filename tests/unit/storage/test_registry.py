@@ -1,4 +1,4 @@
-"""What an engine needs, asked of what is installed; and what it cannot, by its row alone."""
+"""Requirements of engines, and settings that they do not support."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from ome_writers.storage import ENGINES, EngineRow
     ("version", "fits"),
     [("0.10", True), ("0.10rc1", True), ("0.11.dev3+gabc", True), ("1a1", True), ("0.9.7", False)],
 )
-def test_versions_of_all_kinds_are_understood(
+def test_required_version_with_prereleases(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, fits: bool
 ) -> None:
-    """A library that is installed in a version before its release is judged by its number."""
     (tmp_path / "someengine.py").write_text("")
     told = tmp_path / f"someengine-{version}.dist-info"
     told.mkdir()
@@ -48,8 +47,8 @@ def refusals(engine: str, *dimensions: Dimension, dtype: str = "uint16") -> list
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_an_axis_without_end_is_stored_first_where_the_slowest_must(count: int) -> None:
-    """An unbounded axis behind another is refused, also where that has one place only."""
+def test_sequential_engine_stores_the_unbounded_axis_first(count: int) -> None:
+    """An unbounded axis after another one is refused, even if that has a single element."""
     endless, times = Dimension(name="turn", type="other"), Dimension(name="t", count=count)
     (said,) = refusals("acquire-zarr", endless, times)
     assert said.startswith(
@@ -59,8 +58,7 @@ def test_an_axis_without_end_is_stored_first_where_the_slowest_must(count: int) 
     assert not refusals("acquire-zarr", Dimension(name="t"), Dimension(name="turn", count=count))
 
 
-def test_a_dtype_is_refused_in_the_name_of_what_lacks_it() -> None:
-    """OME-TIFF lacks a name, and another is proposed; an engine for OME-Zarr just does not write it."""
+def test_unsupported_dtype_names_format_or_engine() -> None:
     assert refusals("tifffile", dtype="bool") == [
         "OME-TIFF has no pixel type for dtype 'bool' (use uint8 instead)"
     ]

@@ -1,4 +1,4 @@
-"""Writes past the page cache."""
+"""Direct I/O bypasses the page cache."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ tensorstore = pytest.importorskip("tensorstore", reason="the independent reader"
 
 @pytest.mark.skipif(not hasattr(os, "O_DIRECT"), reason="this platform has no O_DIRECT")
 @pytest.mark.parametrize("sharded", [True, False])
-def test_direct_io_goes_past_the_page_cache(tmp_path: Path, sharded: bool) -> None:
-    """With `direct_io` pixels are written through files opened for that, and read back right by others."""
+def test_direct_io_opens_files_with_o_direct(tmp_path: Path, sharded: bool) -> None:
+    """Third-party readers read the same pixels."""
     probe = tmp_path / "probe"
     try:
         os.close(os.open(probe, os.O_CREAT | os.O_WRONLY | os.O_DIRECT))

@@ -1,4 +1,4 @@
-"""A file that gets shorter while others read it."""
+"""File leases while a file is truncated and other processes read it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from ome_writers.storage.file_lease import exclusive_lease
 
 pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="other systems lend no files"
+    not sys.platform.startswith("linux"), reason="other systems have no file leases"
 )
 
 READER = """
@@ -23,8 +23,7 @@ with open(sys.argv[1], "rb") as file:
 """
 
 
-def test_a_file_that_another_process_has_open_is_not_lent(tmp_path: Path) -> None:
-    """`exclusive_lease` says no as long as a reader has the file open, and yes when it has closed it."""
+def test_lease_is_refused_while_a_reader_has_the_file_open(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"abc")
     fd = os.open(path, os.O_RDWR)
@@ -32,23 +31,23 @@ def test_a_file_that_another_process_has_open_is_not_lent(tmp_path: Path) -> Non
         [sys.executable, "-c", READER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:
-        with exclusive_lease(fd) as nobody_reads:
-            assert nobody_reads
+        with exclusive_lease(fd) as exclusive:
+            assert exclusive
         assert reader.stdout is not None
         reader.stdout.readline()
-        with exclusive_lease(fd) as nobody_reads:
-            assert not nobody_reads
+        with exclusive_lease(fd) as exclusive:
+            assert not exclusive
         reader.communicate(b"\n", timeout=60)
-        with exclusive_lease(fd) as nobody_reads:
-            assert nobody_reads
+        with exclusive_lease(fd) as exclusive:
+            assert exclusive
     finally:
         reader.kill()
         reader.communicate()
         os.close(fd)
 
 
-def test_who_opens_a_lent_file_waits_and_nobody_is_killed(tmp_path: Path) -> None:
-    """A reader that comes while the file is cut sees it afterwards; the signal of that does no harm."""
+def test_lease_blocks_new_readers(tmp_path: Path) -> None:
+    """A process that opens the file waits for the end of the lease; the kernel's signal has no effect."""
     path = tmp_path / "x"
     path.write_bytes(b"abc")
     fd = os.open(path, os.O_RDWR)

@@ -1,4 +1,4 @@
-"""A process is told from later ones of its number by when it started."""
+"""Processes are identified by ID and start time."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
         yield started
 
 
-def test_a_process_is_its_number_and_its_start(sleeper: subprocess.Popen[bytes]) -> None:
-    """A running process is found by number and start; with another start it is another one."""
+def test_is_running_compares_the_start_time(sleeper: subprocess.Popen[bytes]) -> None:
     start = process_start(sleeper.pid)
     assert start
     assert is_running(sleeper.pid)
@@ -41,10 +40,10 @@ def test_a_process_is_its_number_and_its_start(sleeper: subprocess.Popen[bytes])
     assert not is_running(sleeper.pid, start)
 
 
-def test_a_process_that_has_ended_is_not_running_while_its_parent_has_not_asked(
+def test_zombie_is_not_running(
     sleeper: subprocess.Popen[bytes],
 ) -> None:
-    """Neither a zombie nor a process of which the parent keeps a handle counts as running."""
+    """On Windows: an ended process of which the parent has a handle."""
     start = process_start(sleeper.pid)
     assert sleeper.stdout is not None
     assert sleeper.stdin is not None
@@ -58,15 +57,14 @@ def test_a_process_that_has_ended_is_not_running_while_its_parent_has_not_asked(
 
 
 @pytest.mark.parametrize("pid", [0, -1, -(10**30), 2**31, 2**32, 2**64, 10**30])
-def test_impossible_numbers_are_not_running(pid: int) -> None:
-    """Numbers that no system gives to a process are not running, and raise nothing."""
+def test_invalid_process_ids_are_not_running(pid: int) -> None:
     assert not is_running(pid)
     assert not is_running(pid, "1")
 
 
 @posix
-def test_where_there_is_no_proc_ps_tells_the_start(sleeper: subprocess.Popen[bytes]) -> None:
-    """The way of macOS gives each process a start that stays the same, and none to what has ended."""
+def test_start_time_from_ps(sleeper: subprocess.Popen[bytes]) -> None:
+    """For systems without ``/proc``, such as macOS."""
     find: Callable[[int], str | None] = process_identity._find_with_ps
     start = find(sleeper.pid)
     assert start is not None

@@ -1,4 +1,4 @@
-"""What an array says of itself, read by the libraries of others."""
+"""Array metadata, read by other libraries."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ CASES = [
 
 
 @pytest.mark.parametrize(("dtype", "compression", "sharded"), CASES)
-def test_two_libraries_agree_on_every_array(
+def test_tensorstore_and_zarr_python_read_every_array(
     dtype: str, compression: str, sharded: bool, tmp_path: Path
 ) -> None:
-    """What tensorstore writes by the document zarr-python reads, and both read zeros before."""
+    """zarr-python reads what tensorstore writes; both read zeros before."""
     tensorstore = pytest.importorskip("tensorstore")
     plan = planned(dtype, compression, sharded=sharded)
     on_disk(tmp_path, plan)
@@ -88,10 +88,8 @@ def test_two_libraries_agree_on_every_array(
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="zarr-python 3 needs Python 3.11")
 @pytest.mark.parametrize("sharded", [False, True])
 @pytest.mark.parametrize("compression", CODECS)
-def test_zarrs_reads_what_tensorstore_wrote(
-    compression: str, sharded: bool, tmp_path: Path
-) -> None:
-    """What tensorstore wrote zarrs reads: every codec, in shards and without."""
+def test_zarrs_reads_every_codec(compression: str, sharded: bool, tmp_path: Path) -> None:
+    """Written by tensorstore, with and without shards."""
     tensorstore = pytest.importorskip("tensorstore")
     zarr = pytest.importorskip("zarr")
     pytest.importorskip("zarrs")
@@ -120,18 +118,14 @@ def test_zarrs_reads_what_tensorstore_wrote(
         ("gzip", {"level": 5}),
     ],
 )
-def test_codecs_are_set_as_promised(
-    compression: str, codec: dict[str, Any], tmp_path: Path
-) -> None:
-    """Blosc shuffles bytes with level 1 for zstd and 5 for lz4; plain zstd has level 3, gzip 5."""
+def test_codec_levels_and_shuffle(compression: str, codec: dict[str, Any], tmp_path: Path) -> None:
     document = on_disk(tmp_path, planned("uint16", compression))
     little = {"name": "bytes", "configuration": {"endian": "little"}}
     name = compression.split("-")[0]
     assert document["codecs"] == [little, {"name": name, "configuration": codec}]
 
 
-def test_a_shard_has_its_index_at_the_end(tmp_path: Path) -> None:
-    """Shards hold their chunks by the inner codecs, and an index with checksum at the end."""
+def test_shard_index_is_at_the_end_with_checksum(tmp_path: Path) -> None:
     document = on_disk(tmp_path, planned("uint16", "zstd", sharded=True))
     assert document["chunk_grid"]["configuration"]["chunk_shape"] == [3, 1, 8, 6]
     [sharding] = document["codecs"]
@@ -141,8 +135,7 @@ def test_a_shard_has_its_index_at_the_end(tmp_path: Path) -> None:
     assert [c["name"] for c in sharding["configuration"]["index_codecs"]] == ["bytes", "crc32c"]
 
 
-def test_axes_have_names_and_the_shape_may_grow(tmp_path: Path) -> None:
-    """Every array names its dimensions; the shape is the one asked for, not the plan's."""
+def test_dimension_names_and_growing_shape(tmp_path: Path) -> None:
     document = array_metadata(planned("uint16"), (9, 2, 8, 6))
     assert document["dimension_names"] == ["t", "c", "y", "x"]
     assert document["shape"] == [9, 2, 8, 6]

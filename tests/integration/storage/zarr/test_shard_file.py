@@ -1,4 +1,4 @@
-"""Shards that somebody reads: first the index, a moment later the chunks."""
+"""Shards that other processes read while they are written: index first, chunks later."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def fetched(path: Path, offset: int, size: int) -> bytes:
 
 
 @pytest.mark.parametrize("compression", ["none", "blosc-lz4"])
-def test_what_an_index_points_to_can_be_fetched_a_moment_later(
+def test_indexed_chunks_stay_readable_for_the_grace_period(
     tmp_path: Path, compression: str
 ) -> None:
-    """Chunks that are fetched a second after the index are whole and right, also those of a stream that closes."""
+    """Also while the stream closes."""
     shard = tmp_path / "x.ome.zarr/0/c/0/0/0"
     codec = Codec(compression, np.dtype("uint32"))
     done = threading.Event()
@@ -116,10 +116,8 @@ def test_what_an_index_points_to_can_be_fetched_a_moment_later(
 
 
 @pytest.mark.parametrize("in_place", [True, False])
-def test_a_chunk_that_gets_more_frames_leaves_what_was_shown(
-    tmp_path: Path, in_place: bool
-) -> None:
-    """Bytes that an index pointed to stay as they are until the shard has grace_period_over and is finished."""
+def test_partial_chunk_is_not_overwritten(tmp_path: Path, in_place: bool) -> None:
+    """Bytes that an index has pointed to do not change before the grace period is over."""
     shard = Shard(tmp_path / "0", ShardShape(4, 100, in_place=in_place), 4, Disk())
     first, size = np.asarray([2]), np.asarray([100])
     shard.write_chunks(first, size, [b"a" * 100], final=False)
@@ -143,10 +141,8 @@ def test_a_chunk_that_gets_more_frames_leaves_what_was_shown(
 
 
 @pytest.mark.parametrize("in_place", [True, False])
-def test_a_shard_that_is_finished_at_once_keeps_what_was_shown(
-    tmp_path: Path, in_place: bool
-) -> None:
-    """The file ends behind the half-full chunks that readers may be fetching, with a valid index."""
+def test_finish_keeps_extents_in_their_grace_period(tmp_path: Path, in_place: bool) -> None:
+    """The file ends after them, with a valid index."""
     shard = Shard(tmp_path / "0", ShardShape(4, 100, in_place=in_place), 4, Disk())
     for number, letter in enumerate((b"a", b"b", b"c")):
         inner, size = np.asarray([number]), np.asarray([100])
@@ -168,8 +164,8 @@ def test_a_shard_that_is_finished_at_once_keeps_what_was_shown(
     ]
 
 
-def test_a_plane_that_is_being_filled_is_not_written(tmp_path: Path) -> None:
-    """What a flush writes of a chunk over several frames holds the frames that were there when it began."""
+def test_snapshot_contains_only_recorded_slots(tmp_path: Path) -> None:
+    """A flush does not write a plane that is being copied."""
     grid = Grid(resolve(settings(tmp_path / "x.ome.zarr", "none")).images[0].array)
     block = Block(0, grid, (0,), 1, by_reference=False)
     block.set_memory(np.empty(grid.column_bytes, np.uint8))

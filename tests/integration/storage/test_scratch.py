@@ -27,7 +27,7 @@ def frame(value: int) -> np.ndarray:
 
 
 def test_frames_stay_in_memory_for_views() -> None:
-    """Without a path nothing is saved, and a view reads all frames during and after the run."""
+    """During the acquisition and afterwards."""
     with create_stream(settings({"t": None, "p": 2})) as stream:
         for i in range(5):
             stream.append(frame(i + 1))
@@ -37,10 +37,9 @@ def test_frames_stay_in_memory_for_views() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["", "x.ome.tiff"])
-def test_chunks_and_shards_without_effect_are_logged_once(
+def test_ignored_chunk_settings_are_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, suffix: str
 ) -> None:
-    """Scratch and OME-TIFF take settings for chunks and shards, and log one warning that names them."""
     if suffix:
         pytest.importorskip("tifffile")
         pytest.importorskip("ome_types")
@@ -62,10 +61,10 @@ def test_chunks_and_shards_without_effect_are_logged_once(
 
 
 @pytest.mark.parametrize("name", ["scratch", "x.ome.tiff"])
-def test_default_chunks_are_not_logged(
+def test_chunks_of_one_plane_are_not_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    """Chunks of one whole plane, which clients set for every format, are what is stored anyway."""
+    """Clients set them for every format."""
     dimensions = [
         Dimension(name="t", count=1, chunk_size=1),
         Dimension(name="y", count=4, chunk_size=4),
@@ -78,8 +77,7 @@ def test_default_chunks_are_not_logged(
     assert not caplog.records
 
 
-def test_past_the_limit_frames_go_to_a_folder() -> None:
-    """Past max_memory_bytes a warning names the folder, and every frame is still there."""
+def test_frames_beyond_the_limit_spill_to_disk() -> None:
     limited = {"name": "scratch", "max_memory_bytes": 100}
     with create_stream(settings({"t": 6}, format=limited)) as stream:
         with pytest.warns(UserWarning, match="max_memory_bytes=100.*ome-writers-"):
@@ -89,8 +87,8 @@ def test_past_the_limit_frames_go_to_a_folder() -> None:
     assert np.asarray(view)[:, 0, 0].tolist() == list(range(6))
 
 
-def test_without_a_folder_the_limit_is_an_error() -> None:
-    """When nothing may go to disk the frame past the limit raises MemoryError and is not taken."""
+def test_memory_limit_without_spilling_raises() -> None:
+    """The frame beyond the limit is not stored."""
     limited = {"name": "scratch", "max_memory_bytes": 100, "spill_to_disk": False}
     with create_stream(settings({"t": 6}, format=limited)) as stream:
         for i in range(3):
@@ -100,8 +98,8 @@ def test_without_a_folder_the_limit_is_an_error() -> None:
         assert stream.stats().frames_accepted == 3
 
 
-def test_a_path_gets_a_manifest_and_plain_files(tmp_path: Path) -> None:
-    """With a path, numpy opens each position's file with what the manifest says."""
+def test_path_contains_manifest_and_raw_files(tmp_path: Path) -> None:
+    """Numpy opens the file of each position with the shape in the manifest."""
     path = tmp_path / "store"
     with create_stream(settings({"t": None, "p": 2}, root_path=path)) as stream:
         stream.set_global_metadata("lab", {"who": "me"})
@@ -127,10 +125,8 @@ def test_a_path_gets_a_manifest_and_plain_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("endless", [False, True])
 @pytest.mark.parametrize("came", [1, 3, 4, 7])
-def test_what_is_stored_in_another_order_stays_there(
-    tmp_path: Path, endless: bool, came: int
-) -> None:
-    """Where the slowest axis is not stored first, every frame of a run that ended early is there."""
+def test_partial_run_in_another_storage_order(tmp_path: Path, endless: bool, came: int) -> None:
+    """No frame is lost if the slowest axis is not stored first and the acquisition ends early."""
     path = tmp_path / "store"
     order = ["c", "t", "y", "x"]
     sizes = {"t": None if endless else 6, "c": 2}
@@ -150,8 +146,8 @@ def test_what_is_stored_in_another_order_stays_there(
     assert sorted(p.name for p in path.iterdir()) == ["manifest.json", "pos_0.dat"]
 
 
-def test_cameras_that_take_turns_keep_their_frames(tmp_path: Path) -> None:
-    """Of a run that ends with the first of two cameras, which are the slowest axis, every frame is there."""
+def test_partial_run_with_slowest_camera_axis(tmp_path: Path) -> None:
+    """No frame is lost if the acquisition ends after the first of two cameras."""
     cameras = Dimension(name="cam", count=2, type="other")
     dims = [cameras, *dims_from_standard_axes({"t": 3, "c": 2, "y": 4, "x": 4})]
     for root in (tmp_path / "store", ""):
@@ -165,8 +161,7 @@ def test_cameras_that_take_turns_keep_their_frames(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="/proc tells of descriptors")
-def test_many_positions_take_few_descriptors(tmp_path: Path) -> None:
-    """However many positions there are, no more than some files are open at once, and each has its frames."""
+def test_many_positions_use_few_file_descriptors(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     with create_stream(settings({"t": 2, "p": 300}, root_path=tmp_path / "store")) as stream:
         for i in range(600):

@@ -1,4 +1,4 @@
-"""A shard's index after power loss: torn between sectors, or not yet at the new end of the file."""
+"""The index of a shard after power loss: torn between sectors, or not yet at the new end of the file."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ class Written:
 
 
 @pytest.mark.parametrize("compression", ["none", "zstd"])
-def test_each_entry_of_a_torn_index_is_old_or_new(tmp_path: Path, compression: str) -> None:
-    """Whichever sectors of an index are new, the chunks that the old one led to are found, and no wrong ones."""
+def test_torn_index_is_recovered(tmp_path: Path, compression: str) -> None:
+    """With any combination of old and new sectors, all chunks of the old index are found, and no wrong ones."""
     written = Written(tmp_path, compression)
     written.add(range(40))
     written.shard.flush()
@@ -101,8 +101,9 @@ def test_each_entry_of_a_torn_index_is_old_or_new(tmp_path: Path, compression: s
         assert not list(written.files.recover_shard((0, 0, 0), written.path, dry_run=False))
 
 
-def test_an_index_that_moves_leaves_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When power fails while an index moves to a new end of the file, repair finds its copy beside the shard."""
+def test_moving_index_is_recovered_from_its_backup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written = Written(tmp_path, "zstd")
     written.add(range(40))
     written.shard.flush()

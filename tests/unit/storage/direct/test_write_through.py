@@ -1,4 +1,4 @@
-"""Frames go straight to the disk while it is quick, and behind it when it is not."""
+"""Write-through of small frames, and back-off after slow writes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from ome_writers.storage.background import Background
 from ome_writers.storage.direct.write_through import WriteThrough
 
 
-def test_a_slow_write_is_followed_by_a_pause(monkeypatch: Any) -> None:
-    """After a slow write there is no try for a while, and for longer after the next."""
+def test_slow_writes_double_the_backoff(monkeypatch: Any) -> None:
     now = 100.0
     monkeypatch.setattr("ome_writers.storage.direct.write_through.perf_counter", lambda: now)
     write_through = WriteThrough(Background(1))
@@ -30,15 +29,15 @@ def test_a_slow_write_is_followed_by_a_pause(monkeypatch: Any) -> None:
     assert write_through.retry_at == pytest.approx(now + 0.1), "the disk was quick for long"
 
 
-def test_a_large_write_may_take_its_time() -> None:
-    """What counts is the time beyond that of the bytes."""
+def test_large_write_is_not_slow() -> None:
+    """The expected time of the bytes does not count."""
     write_through = WriteThrough(Background(1))
     write_through.record_latency(0.05, 100_000_000)
     assert write_through.retry_at < 0
 
 
 def test_small_frames_are_on_disk_when_append_returns(tmp_path: Path) -> None:
-    """A frame that is a file is there at once; the array it came from may be used again."""
+    """The caller may reuse the array."""
     dimensions = [
         Dimension(name="t", count=3, type="time", chunk_size=1),
         Dimension(name="y", count=8, type="space"),

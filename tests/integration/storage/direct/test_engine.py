@@ -1,4 +1,4 @@
-"""The direct engine: every form of chunk grid, read back by other people's readers, while it writes and after."""
+"""The direct engine with every kind of chunk grid, read by third-party libraries during and after the acquisition."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def plan_of(case: Case) -> ArrayPlan:
     return ArrayPlan(dims, shape, growing, np.dtype(case.dtype), chunks, shards, case.codec)
 
 
-def places(order: str) -> list[tuple[int, ...]]:
+def indices(order: str) -> list[tuple[int, ...]]:
     """Return the places of an array in one of the orders."""
     found = list(itertools.product(range(SHAPE[0]), range(SHAPE[1])))
     if order == "F":
@@ -100,12 +100,12 @@ def by_tensorstore(root: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("case", cases(), ids=str)
-def test_other_readers_see_every_frame(tmp_path: Path, case: Case) -> None:
-    """After each flush, and after close, zarr-python and tensorstore read exactly the frames that came."""
+def test_third_party_readers_see_every_frame(tmp_path: Path, case: Case) -> None:
+    """zarr-python and tensorstore read exactly the written frames after each flush and after close."""
     engine = open_engine(tmp_path, [ArrayTarget("0", plan_of(case))], Options(case.memory))
     expected = np.zeros(SHAPE, case.dtype)
     buffer = np.empty(SHAPE[-2:], case.dtype)
-    for number, index in enumerate(places(case.order)):
+    for number, index in enumerate(indices(case.order)):
         expected[index] = buffer[...] = frame_of(number, case.dtype)
         engine.write(number, 0, index, buffer)
         assert np.array_equal(engine.read(0, index), buffer)
@@ -113,19 +113,18 @@ def test_other_readers_see_every_frame(tmp_path: Path, case: Case) -> None:
             engine.flush([SHAPE])
             assert np.array_equal(by_zarr(tmp_path), expected)
     engine.flush([SHAPE])
-    for number, index in enumerate(places(case.order)[:2]):  # a retake replaces the first frame
+    for number, index in enumerate(indices(case.order)[:2]):  # a retake replaces the first frame
         expected[index] = buffer[...] = frame_of(100 + number, case.dtype)
         engine.write(number, 0, index, buffer)
     engine.close([SHAPE])
     assert not engine.failures
     assert np.array_equal(by_zarr(tmp_path), expected)
     assert np.array_equal(by_tensorstore(tmp_path), expected)
-    for index in places("C"):
+    for index in indices("C"):
         assert np.array_equal(engine.read(0, index), expected[index])
 
 
-def test_unwritten_places_cost_nothing(tmp_path: Path) -> None:
-    """Places that are never written have no chunk file and read as zero."""
+def test_unwritten_chunks_have_no_file(tmp_path: Path) -> None:
     plan = plan_of(Case("a chunk a frame", "C", "none", "uint16", False, 2**20))
     engine = open_engine(tmp_path, [ArrayTarget("0", plan)], Options())
     engine.write(0, 0, (2, 3), frame_of(0, "uint16"))
@@ -135,8 +134,7 @@ def test_unwritten_places_cost_nothing(tmp_path: Path) -> None:
     assert not engine.read(0, (0, 0)).any()
 
 
-def test_a_whole_shard_is_tidy(tmp_path: Path) -> None:
-    """A complete shard is its chunks and its index, to the byte."""
+def test_complete_shard_contains_chunks_and_index_only(tmp_path: Path) -> None:
     plan = plan_of(Case("shards of frames", "C", "none", "uint16", False, 2**20))
     engine = open_engine(tmp_path, [ArrayTarget("0", plan)], Options())
     for number, index in enumerate(itertools.product(range(4), range(2))):
@@ -147,10 +145,9 @@ def test_a_whole_shard_is_tidy(tmp_path: Path) -> None:
     engine.close([SHAPE])
 
 
-def test_lent_and_handed_over_memory_reaches_the_write(
+def test_lent_and_owned_frames_are_not_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The bytes that are written lie where the camera put them: nothing was copied on the way."""
     import ome_writers.storage.positional_io as positional
 
     plan = plan_of(Case("shards of frames", "C", "none", "uint16", False, 2**20))
@@ -174,8 +171,7 @@ def test_lent_and_handed_over_memory_reaches_the_write(
     assert np.array_equal(by_zarr(tmp_path)[0, :2], [frame_of(1, "uint16"), frame_of(2, "uint16")])
 
 
-def test_a_failed_write_names_its_frames(tmp_path: Path) -> None:
-    """When a chunk cannot be written the frames that are not on disk are known, and nothing hangs."""
+def test_failed_write_reports_its_frames(tmp_path: Path) -> None:
     plan = plan_of(Case("a chunk a frame", "C", "none", "uint16", False, 2**20))
     engine = open_engine(tmp_path, [ArrayTarget("0", plan)], Options())
     (tmp_path / "0" / "c").write_text("in the way")
@@ -186,8 +182,8 @@ def test_a_failed_write_names_its_frames(tmp_path: Path) -> None:
     assert isinstance(engine.failures[0].error, OSError)
 
 
-def test_thousands_of_shards_do_not_exhaust_descriptors(tmp_path: Path) -> None:
-    """A thousand arrays with an open shard each keep a bounded number of files open."""
+def test_thousands_of_shards_use_few_file_descriptors(tmp_path: Path) -> None:
+    """A thousand arrays with one open shard each."""
     plan = plan_of(Case("shards of frames", "C", "none", "uint8", False, 2**20))
     targets = [ArrayTarget(str(i), plan) for i in range(1000)]
     engine = open_engine(tmp_path, targets, Options())
@@ -203,8 +199,8 @@ def test_thousands_of_shards_do_not_exhaust_descriptors(tmp_path: Path) -> None:
     assert np.array_equal(stored, frame_of(999, "uint8"))
 
 
-def test_tiny_frames_take_little_memory(tmp_path: Path) -> None:
-    """However far the threads are behind: a block has room for one shard's frames, and few blocks are under way."""
+def test_tiny_frames_use_little_memory(tmp_path: Path) -> None:
+    """Even if the worker threads are slow: blocks are as large as a shard, and few are pending."""
     settings = AcquisitionSettings(
         root_path=tmp_path / "x.ome.zarr",
         dimensions=[
