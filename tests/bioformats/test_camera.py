@@ -1,4 +1,4 @@
-"""Bio-Formats finds in an OME-TIFF what the demo camera delivered: colours, cameras, positions."""
+"""Bio-Formats reads the frames of the demo camera from an OME-TIFF: colours, cameras, positions."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ pytestmark = pytest.mark.camera
 
 @pytest.fixture(scope="module")
 def core() -> Iterator[CMMCorePlus]:
-    """Return a core with the demo camera, small and quick."""
+    """Return a core with the demo camera, small and fast."""
     core = small_core(48, 32)
     yield core
     release_core(core)
 
 
 @pytest.mark.parametrize("way", ["path", "writer"])
-def test_colours(core: CMMCorePlus, way: str, tmp_path: Path) -> None:
+def test_rgb_channel_order(core: CMMCorePlus, way: str, tmp_path: Path) -> None:
     """Red is red, green is green and blue is blue."""
     core.setProperty("Camera", "PixelType", "32bitRGB")
     core.setProperty("Camera", "Mode", "Color Test Pattern")
@@ -62,8 +62,8 @@ def test_colours(core: CMMCorePlus, way: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["path", "writer"])
-def test_a_set_with_the_microscope_in_it(core: CMMCorePlus, way: str, tmp_path: Path) -> None:
-    """A set of files whose documents the client has edited is one dataset, whichever file is opened."""
+def test_set_with_edited_metadata(core: CMMCorePlus, way: str, tmp_path: Path) -> None:
+    """A set of files whose OME-XML a client has edited is one dataset, whichever file is opened."""
     core.setProperty("Camera", "Mode", "Noise")
     seq = useq.MDASequence(
         stage_positions=[(0, 0), (9, 9)],
@@ -106,10 +106,10 @@ STORY: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("pixel_size", [0.0, 0.5])
 @pytest.mark.parametrize("story", STORY)
-def test_a_run_with_a_path(
+def test_mda_run_with_output_path(
     core: CMMCorePlus, tmp_path: Path, story: str, pixel_size: float
 ) -> None:
-    """`output="x.ome.tiff"` becomes what the camera delivered: in Bio-Formats, and for our own validation."""
+    """`output="x.ome.tiff"` contains the frames of the camera, for Bio-Formats and for `validate`."""
     core.setProperty("Camera", "Mode", "Noise")
     core.setPixelSizeUm("Res40x", pixel_size)
     core.setConfig("Objective", "40X")

@@ -1,7 +1,7 @@
-"""The matrix: OME-TIFFs that differ in all that may differ, in pairs, before four judges.
+"""OME-TIFFs with pairwise combinations of settings, checked by four readers.
 
-The judges are tifffile, the OME schema (through ome-types), libtiff's ``tiffinfo`` and Bio-Formats. Each choice of each
-factor meets each choice of each other factor in some case.
+The readers are tifffile, the OME schema (through ome-types), libtiff's ``tiffinfo`` and Bio-Formats. Each choice of
+each factor meets each choice of every other factor in some case.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ FACTORS: dict[str, Sequence[Any]] = {
     "stored": ("as acquired", "inside out"),
     "dtype": ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"),
     "compression": ("none", "lzw", "deflate", "zstd"),
-    "ending": ("complete", "cancelled", "kept", "unbounded", "nothing came"),
+    "ending": ("complete", "cancelled", "kept", "unbounded", "no frames"),
     "metadata": (True, False),
 }
 SIZES = {"t": 3, "p": 2, "c": 2, "z": 2}
 
 
 def pairwise(factors: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    """Return combinations in which each choice meets each choice of each other factor."""
+    """Return combinations in which each choice meets each choice of every other factor."""
     names = list(factors)
     pairs = list(itertools.combinations(names, 2))
     left = {(a, x, b, y) for a, b in pairs for x in factors[a] for y in factors[b]}
@@ -62,7 +62,7 @@ def _pairs(one: dict[str, Any], pairs: Sequence[tuple[str, str]]) -> set[tuple[A
 
 
 def case(choice: dict[str, Any]) -> Case:
-    """Return the acquisition of a combination; what excludes itself is left out."""
+    """Return the acquisition of a combination; exclusive choices are dropped."""
     layout, ending = choice["layout"], choice["ending"]
     axes = choice["axes"]
     if layout in ("single", "never"):
@@ -71,7 +71,7 @@ def case(choice: dict[str, Any]) -> Case:
         axes = "t" + axes.replace("t", "")
     sizes = tuple(None if a == "t" and ending == "unbounded" else SIZES[a] for a in axes)
     total = int(np.prod([SIZES[a] for a in axes]))
-    frames = {"cancelled": total // 2 + 1, "kept": total // 2 + 1, "nothing came": 0}.get(ending)
+    frames = {"cancelled": total // 2 + 1, "kept": total // 2 + 1, "no frames": 0}.get(ending)
     stored = [a for a in axes if a != "p"]
     if choice["stored"] == "inside out":
         stored.reverse()
@@ -92,11 +92,11 @@ def case(choice: dict[str, Any]) -> Case:
         plate=choice["plate"] and "p" in axes,
         metadata=choice["metadata"],
     )
-    return dataclasses.replace(made, reached=reached(made, keep=ending == "kept"))
+    return dataclasses.replace(made, final_sizes=final_sizes(made, keep=ending == "kept"))
 
 
-def reached(made: Case, *, keep: bool) -> tuple[dict[str, int], ...]:
-    """Return the extents of each image: cut along its slowest axis where frames are missing."""
+def final_sizes(made: Case, *, keep: bool) -> tuple[dict[str, int], ...]:
+    """Return the sizes of each image: truncated along its slowest axis if frames are missing."""
     slow = made.axes.replace("p", "")[0]
     images = SIZES["p"] if "p" in made.axes else 1
     total = int(np.prod([SIZES[a] for a in made.axes]))
@@ -117,7 +117,7 @@ CASES = [case(choice) for choice in pairwise(FACTORS)]
 def written(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Case, Path]]:
-    """An acquisition, and where it lies."""
+    """An acquisition, and the path of its dataset."""
     made: Case = request.param
     folder = tmp_path_factory.mktemp("matrix")
     settings = made.settings(folder)
@@ -138,16 +138,16 @@ def files_of(path: Path) -> list[Path]:
 def stored(made: Case, image: np.ndarray) -> np.ndarray:
     """Return the planes of an image, shape (t, c, z, y, x), in the order of the file."""
     letters = [a for a in made.order if a in "tcz"]
-    if None in made.sizes:  # place after place along the axis that grows
+    if None in made.sizes:  # in order along the unbounded axis
         letters = ["t", *(a for a in letters if a != "t")]
     letters = [*(a for a in "tcz" if a not in letters), *letters]
     return image.transpose(*("tcz".index(a) for a in letters), 3, 4).reshape(-1, *image.shape[-2:])
 
 
-# tifffile's own, of sets
+# warning of tifffile about sets
 @pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning")
 def test_tifffile(written: tuple[Case, Path]) -> None:
-    """Each file alone has the right pages, and where it says everything, the right series."""
+    """Each file alone has the correct pages and, if its OME-XML is complete, the correct series."""
     made, path = written
     images = [stored(made, image) for image in made.expected()]
     files = files_of(path)
@@ -155,7 +155,7 @@ def test_tifffile(written: tuple[Case, Path]) -> None:
         with tifffile.TiffFile(file) as tiff:
             pages = np.stack([page.asarray() for page in tiff.pages])
             if len(pages) > len(images[number]) and "inside_out" in made.name and path.is_dir():
-                # cut along an inner axis: pages of a set keep their numbers, blank ones between them stay
+                # truncated along an inner axis: pages of a set keep their numbers, with blank ones between them
                 there = [planes[planes.any(axis=(1, 2))] for planes in (pages, images[number])]
                 np.testing.assert_array_equal(*there)
             elif len(files) > 1:
@@ -176,7 +176,7 @@ def test_tifffile(written: tuple[Case, Path]) -> None:
 
 
 def test_schema(written: tuple[Case, Path]) -> None:
-    """The OME schema accepts every document, pages and files are those that they tell of, and metadata come back."""
+    """The OME schema accepts all OME-XML, its pages and files exist, and metadata reads back."""
     made, path = written
     checked = validate(path)
     assert checked.valid, checked.findings
@@ -187,13 +187,13 @@ def test_schema(written: tuple[Case, Path]) -> None:
 
 @pytest.mark.skipif(shutil.which("tiffinfo") is None, reason="libtiff's tools are not installed")
 def test_tiffinfo(written: tuple[Case, Path]) -> None:
-    """Libtiff has nothing to complain about."""
+    """Libtiff reports no warning."""
     made, path = written
-    data = [] if made.compression in ("lzw", "zstd") else ["-D"]  # not every libtiff has these
+    data = [] if made.compression in ("lzw", "zstd") else ["-D"]  # not every libtiff supports these
     for file in files_of(path):
-        told = subprocess.run(["tiffinfo", *data, str(file)], capture_output=True, text=True)
-        assert told.stderr == ""
-        assert told.returncode == 0
+        result = subprocess.run(["tiffinfo", *data, str(file)], capture_output=True, text=True)
+        assert result.stderr == ""
+        assert result.returncode == 0
 
 
 def test_bioformats(written: tuple[Case, Path]) -> None:

@@ -1,4 +1,4 @@
-"""Ragged acquisitions as Bio-Formats reads them."""
+"""Ragged acquisitions read by Bio-Formats."""
 
 from __future__ import annotations
 
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(("positions", "prefer"), [(1, "auto"), (2, "auto"), (2, "always")])
-def test_planes_that_were_never_acquired_read_as_zeros(
-    positions: int, prefer: Any, tmp_path: Path
-) -> None:
-    """Every frame is where its event's index says, and the other planes are black, in all layouts."""
+def test_missing_planes_read_as_zeros(positions: int, prefer: Any, tmp_path: Path) -> None:
+    """Every frame is at the index of its MDAEvent, and the other planes are black, in all layouts."""
     sequence = useq.MDASequence(
         channels=["DAPI", {"config": "FITC", "do_stack": False}],
         z_plan={"range": 2, "step": 1},

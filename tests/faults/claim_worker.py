@@ -1,6 +1,6 @@
-"""Begins streams on one path, to be raced against others of its kind, or killed at each of its calls.
+"""Creates streams on one path, in a race with other workers, or killed at each of its calls.
 
-Run as a program it does what it is told, line by line: see `main`.
+As a program, it executes the commands on stdin, see `main`.
 """
 
 from __future__ import annotations
@@ -17,37 +17,37 @@ import numpy as np
 
 from ome_writers import AcquisitionSettings, OMEStream, create_stream, dims_from_standard_axes
 
-FORMS: dict[str, tuple[str, dict[str, Any]]] = {
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "zarr": ("run.ome.zarr", {}),
     "tiff": ("run.ome.tiff", {}),
     "set": ("run.ome.tiff", {"p": 2}),
     "scratch": ("run", {}),
 }
 CALLS = {"open", "os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir", "os.truncate"}
-"""Audit events of what changes a folder; each is raised before the call."""
+"""Audit events of calls that change a directory; each is raised before the call."""
 
 _hooks: list[Callable[[str, tuple[Any, ...]], None]] = []
 
 
-def settings(folder: Path, form: str, *, overwrite: bool) -> AcquisitionSettings:
-    """Return settings for four frames a position."""
-    name, sizes = FORMS[form]
+def settings(folder: Path, kind: str, *, overwrite: bool) -> AcquisitionSettings:
+    """Return settings for four frames per position."""
+    name, sizes = KINDS[kind]
     axes = dims_from_standard_axes({**sizes, "t": 4, "y": 8, "x": 8})
-    more = {"format": "scratch"} if form == "scratch" else {}
+    more = {"format": "scratch"} if kind == "scratch" else {}
     return AcquisitionSettings(
         root_path=folder / name, dimensions=axes, dtype="uint16", overwrite=overwrite, **more
     )
 
 
 def fill(stream: OMEStream, value: int) -> None:
-    """Append frames of one value until the stream is full, and close it."""
+    """Append frames of one value until the stream is complete, and close it."""
     for _ in range(stream.settings.num_frames or 0):
         stream.append(np.full((8, 8), value, "uint16"))
     stream.close()
 
 
 def kill_at(folder: Path, number: int) -> Callable[[], int]:
-    """End this process before the `number`-th call that concerns a folder; return what counts these calls."""
+    """End this process before the `number`-th call that concerns a directory; return the counter of these calls."""
     seen = 0
     below = str(folder)
 
@@ -63,25 +63,25 @@ def kill_at(folder: Path, number: int) -> Callable[[], int]:
 
 
 def run_hooks(event: str, arguments: tuple[Any, ...]) -> None:
-    """Pass an audit event on: a hook of Python cannot be removed, ours can."""
+    """Forward an audit event: a Python audit hook cannot be removed, these can."""
     for hook in _hooks:
         hook(event, arguments)
 
 
 def main() -> None:
-    """Do what each line of stdin says, as JSON: ``[folder, form, overwrite, value, call to be killed at]``.
+    """Execute the JSON commands on stdin: ``[folder, kind, overwrite, value, call to be killed at]``.
 
-    Prints ``"began"`` or the name of the error; a stream that has begun is filled when the next line comes.
+    Prints ``"began"`` or the name of the error; the next line makes it fill and close the stream.
     """
     sys.addaudithook(run_hooks)
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
-        folder, form, overwrite, value, number = json.loads(line)
-        wanted = settings(Path(folder), form, overwrite=overwrite)
+        folder, kind, overwrite, value, number = json.loads(line)
+        wanted = settings(Path(folder), kind, overwrite=overwrite)
         if number:
             kill_at(Path(folder), number)
         print(json.dumps("set"), flush=True)
-        sys.stdin.readline()  # all begin now
+        sys.stdin.readline()  # all workers start now
         try:
             stream = create_stream(wanted)
         except Exception as error:
@@ -90,7 +90,7 @@ def main() -> None:
         else:
             _hooks.clear()
             print(json.dumps("began"), flush=True)
-            sys.stdin.readline()  # each has told
+            sys.stdin.readline()  # all workers have reported
             fill(stream, value)
         print(json.dumps("done"), flush=True)
 

@@ -1,6 +1,6 @@
-"""Which faults the normal tests have: those marked `short`; all others get the mark `fault`.
+"""Tests marked `short` are part of normal test runs; all others here get the mark `fault`.
 
-A test that is `short` may not depend on how quick the machine is.
+The result of a `short` test must not depend on the speed of the machine.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what the normal tests leave out (``-m "not fault"``)."""
+    """Mark the tests that normal runs deselect (``-m "not fault"``)."""
     for item in items:
         if HERE in item.path.parents and item.get_closest_marker("short") is None:
             item.add_marker("fault")

@@ -1,4 +1,4 @@
-"""Streams for the faults that a process survives, and what they have left on disk."""
+"""Streams for failures that the process survives, and readers of their datasets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ENGINE_NAMES = [
 
 
 def noise(number: int) -> np.ndarray[Any, np.dtype[np.uint16]]:
-    """Return the `number`-th frame, (128, 128); it does not compress, and no pixel is 0."""
+    """Return frame `number`, shape (128, 128); it is incompressible, and no pixel is 0."""
     draw = np.random.default_rng(number)
     return draw.integers(1, 2**16, (SIZE, SIZE), dtype=np.uint16)
 
@@ -69,7 +69,7 @@ def stream(path: Path, engine: str = "direct", **options: Any) -> OMEStream:
 
 
 def pixels(path: Path) -> np.ndarray[Any, Any]:
-    """Return what zarr-python reads, shape (t, 128, 128); tensorstore must read the same."""
+    """Return the pixels as read by zarr-python, shape (t, 128, 128); tensorstore must agree."""
     import tensorstore
     import zarr
 
@@ -93,7 +93,7 @@ def missing(path: Path, accepted: int) -> set[int]:
 
 
 def status(path: Path) -> str:
-    """Return what the root document says of the run."""
+    """Return the `status` in the metadata of the root."""
     import zarr
 
     return str(zarr.open_group(str(path), mode="r").attrs["ome_writers"]["status"])  # type: ignore[index,call-overload]  # zarr types attributes as JSON
@@ -101,7 +101,7 @@ def status(path: Path) -> str:
 
 @contextmanager
 def mounted(folder: Path, *options: str) -> Iterator[Path]:
-    """Mount a small file system in memory at `folder`; skip the test where that is not allowed."""
+    """Mount a small tmpfs at `folder`; skip the test if that is not permitted."""
     folder.mkdir()
     if sys.platform != "linux":
         pytest.skip("no tmpfs to mount on this platform")
@@ -116,7 +116,7 @@ def mounted(folder: Path, *options: str) -> Iterator[Path]:
 
 
 def run(code: str, *arguments: object, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
-    """Run a script in a process of its own, with this folder importable; 110 s are a hang."""
+    """Run a script in a separate process that can import this directory; 110 s count as hanging."""
     here = str(Path(__file__).parent.parent)
     script = f"import sys; sys.path.insert(0, {here!r})\nfrom faults.datasets import *\n{code}"
     done = subprocess.run(

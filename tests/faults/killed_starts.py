@@ -1,6 +1,6 @@
-"""Kills streams as they begin, at one call after the other, in processes that are forked from this one.
+"""Kills `create_stream` at each of its calls, in forked processes.
 
-``killed_starts.py FOLDER FORM WITH_OLD``: below FOLDER it makes a folder for each call; prints their number.
+``killed_starts.py FOLDER KIND WITH_OLD``: creates one directory per call below FOLDER and prints their number.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from ome_writers import create_stream
 OLD, MOST = 1, 200
 
 
-def main(folder: Path, form: str, with_old: bool) -> int:
-    """Return how many calls a start takes: at each of them one was killed."""
+def main(folder: Path, kind: str, with_old: bool) -> int:
+    """Return the number of calls of a start; one process was killed at each of them."""
     sys.addaudithook(claim_worker.run_hooks)
     template = folder / "template"
     template.mkdir()
     if with_old:
-        wanted = claim_worker.settings(template, form, overwrite=False)
+        wanted = claim_worker.settings(template, kind, overwrite=False)
         claim_worker.fill(create_stream(wanted), OLD)
     for number in range(1, MOST):
         killed = folder / str(number)
@@ -32,7 +32,7 @@ def main(folder: Path, form: str, with_old: bool) -> int:
         child = os.fork()
         if not child:
             claim_worker.kill_at(killed, number)
-            create_stream(claim_worker.settings(killed, form, overwrite=True))
+            create_stream(claim_worker.settings(killed, kind, overwrite=True))
             os._exit(0)
         _, status = os.waitpid(child, 0)
         if os.waitstatus_to_exitcode(status) == 0:

@@ -1,4 +1,4 @@
-"""Many processes at one path: one of them writes, whatever state the path is in, and nothing of others is lost."""
+"""Many processes create a stream on one path: exactly one of them writes, and no data is lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from faults.claim_worker import FORMS, fill, settings
+from faults.claim_worker import KINDS, fill, settings
 from ome_writers import create_stream, validate
 from ome_writers import open as open_dataset
 
@@ -22,12 +22,12 @@ pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
 pytestmark = [pytest.mark.timeout(300), pytest.mark.short]
 
 WORKERS = 6
-ROUNDS = 9  # of each form
+ROUNDS = 9  # per kind
 OLD = 1
 
 
 class Worker:
-    """A process that begins streams when it is told to."""
+    """A process that creates streams on command."""
 
     def __init__(self) -> None:
         script = Path(__file__).with_name("claim_worker.py")
@@ -36,8 +36,8 @@ class Worker:
             [sys.executable, str(script)], stdin=pipe, stdout=pipe, text=True
         )
 
-    def tell(self, what: Any) -> None:
-        """Send a line, unless it is gone."""
+    def send(self, what: Any) -> None:
+        """Send a command, unless the process has ended."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps(what) + "\n")
@@ -45,37 +45,35 @@ class Worker:
         except BrokenPipeError:
             pass
 
-    def hear(self) -> str:
-        """Return what it says; empty when it has ended."""
+    def receive(self) -> str:
+        """Return the answer; empty if the process has ended."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         return str(json.loads(line)) if line else ""
 
-    def end(self) -> None:
-        """Let it end."""
+    def stop(self) -> None:
+        """Wait for the process to stop."""
         self.process.communicate(timeout=60)
 
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[list[Worker]]:
-    """Return processes that wait."""
+    """Return waiting processes."""
     started = [Worker() for _ in range(WORKERS)]
-    assert [worker.hear() for worker in started] == ["ready"] * WORKERS
+    assert [worker.receive() for worker in started] == ["ready"] * WORKERS
     yield started
     for worker in started:
-        worker.end()
+        worker.stop()
 
 
-def prepare(folder: Path, form: str, state: str) -> None:
-    """Make what is at the path before the race."""
+def prepare(folder: Path, kind: str, state: str) -> None:
+    """Create the state of the path before the race."""
     folder.mkdir()
     if state == "free":
         return
-    fill(create_stream(settings(folder, form, overwrite=False)), OLD)
-    if (
-        state == "stale"
-    ):  # locks and claims of processes that have ended, of this and of earlier versions
-        output = Path(settings(folder, form, overwrite=True).output_path)
+    fill(create_stream(settings(folder, kind, overwrite=False)), OLD)
+    if state == "stale":  # locks and claims of ended processes, of this and earlier versions
+        output = Path(settings(folder, kind, overwrite=True).output_path)
         stale = json.dumps({"pid": 2**22 + 12345, "host": socket.gethostname()})
         (folder / f".{output.name}.claim").write_text(stale)
         lock = output / ".ome-writers.lock" if output.is_dir() else folder / f".{output.name}.lock"
@@ -83,70 +81,74 @@ def prepare(folder: Path, form: str, state: str) -> None:
 
 
 def race(workers: list[Worker], orders: list[list[Any]]) -> list[str]:
-    """Have all begin at once; return what each of them says, and let those that have begun finish."""
+    """Start all workers at once; return their answers after those that have a stream have completed it."""
     for worker, order in zip(workers, orders, strict=True):
-        worker.tell(order)
-    assert [worker.hear() for worker in workers] == ["set"] * len(workers)
+        worker.send(order)
+    assert [worker.receive() for worker in workers] == ["set"] * len(workers)
     for worker in workers:
-        worker.tell("go")
-    told = [worker.hear() for worker in workers]
+        worker.send("go")
+    answers = [worker.receive() for worker in workers]
     for worker in workers:
-        worker.tell("finish")
-    for worker, said in zip(workers, told, strict=True):
-        assert worker.hear() == ("done" if said else "")
-    return told
+        worker.send("finish")
+    for worker, answer in zip(workers, answers, strict=True):
+        assert worker.receive() == ("done" if answer else "")
+    return answers
 
 
-def judge(folder: Path, form: str, value: int) -> None:
-    """Check that there is one whole dataset of one value, and nothing else."""
-    output = Path(settings(folder, form, overwrite=True).output_path)
-    entry = {"run.ome.tiff"} if form == "set" else set()  # which opens the set
+def check(folder: Path, kind: str, value: int) -> None:
+    """Check that there is exactly one complete dataset of one value."""
+    output = Path(settings(folder, kind, overwrite=True).output_path)
+    entry = {"run.ome.tiff"} if kind == "set" else set()  # the entry file of the set
     assert {p.name for p in folder.iterdir()} == {output.name, *entry}
-    if form == "scratch":
+    if kind == "scratch":
         assert set(np.fromfile(output / "pos_0.dat", "uint16").tolist()) == {value}
         return
     assert (np.asarray(open_dataset(output)) == value).all(), output
     assert validate(output).valid
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_of_processes_that_race_one_writes(
-    tmp_path: Path, workers: list[Worker], form: str
-) -> None:
-    """In each round one stream begins, is alone until it is closed, and leaves its own pixels only."""
-    draw = random.Random(form)
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_process_wins_the_race(tmp_path: Path, workers: list[Worker], kind: str) -> None:
+    """In each round one stream is created and refuses the others until it is closed; only its pixels are stored."""
+    draw = random.Random(kind)
     for number in range(ROUNDS):
         folder = tmp_path / str(number)
         state = ("free", "old", "stale")[number % 3]
-        prepare(folder, form, state)
+        prepare(folder, kind, state)
         overwrite = [True, *(draw.random() < 0.6 for _ in workers[1:])]
-        orders = [[str(folder), form, over, 100 + i, 0] for i, over in enumerate(overwrite)]
-        told = race(workers, orders)
-        winners = [i for i, said in enumerate(told) if said == "began"]
-        assert len(winners) == 1, (state, overwrite, told)
-        refused = [said for said in told if said != "began"]
-        assert all(s.startswith(("OutputLockedError", "OutputExistsError")) for s in refused), told
-        judge(folder, form, 100 + winners[0])
+        orders = [[str(folder), kind, over, 100 + i, 0] for i, over in enumerate(overwrite)]
+        answers = race(workers, orders)
+        winners = [i for i, answer in enumerate(answers) if answer == "began"]
+        assert len(winners) == 1, (state, overwrite, answers)
+        refused = [answer for answer in answers if answer != "began"]
+        assert all(s.startswith(("OutputLockedError", "OutputExistsError")) for s in refused), (
+            answers
+        )
+        check(folder, kind, 100 + winners[0])
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_a_race_in_which_one_is_killed(tmp_path: Path, workers: list[Worker], form: str) -> None:
-    """A process that dies at any call of its start takes nothing from the others, and the next start cleans up."""
-    draw = random.Random(form)
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_process_does_not_affect_the_race(
+    tmp_path: Path, workers: list[Worker], kind: str
+) -> None:
+    """A process killed at any call of its start does not affect the others, and the next start cleans up."""
+    draw = random.Random(kind)
     others = workers[:3]
     for number in range(4):
         victim = Worker()
-        assert victim.hear() == "ready"
+        assert victim.receive() == "ready"
         folder = tmp_path / str(number)
-        prepare(folder, form, ("free", "old")[number % 2])
-        orders = [[str(folder), form, True, 100 + i, 0] for i in range(3)]
-        told = race(
-            [*others, victim], [*orders, [str(folder), form, True, 99, draw.randint(1, 40)]]
+        prepare(folder, kind, ("free", "old")[number % 2])
+        orders = [[str(folder), kind, True, 100 + i, 0] for i in range(3)]
+        answers = race(
+            [*others, victim], [*orders, [str(folder), kind, True, 99, draw.randint(1, 40)]]
         )
-        victim.end()
-        winners = [i for i, said in enumerate(told) if said == "began"]
+        victim.stop()
+        winners = [i for i, answer in enumerate(answers) if answer == "began"]
         assert len(winners) <= 1
-        refused = [said for said in told if said not in ("began", "")]
-        assert all(s.startswith(("OutputLockedError", "OutputExistsError")) for s in refused), told
-        fill(create_stream(settings(folder, form, overwrite=True)), 7)
-        judge(folder, form, 7)
+        refused = [answer for answer in answers if answer not in ("began", "")]
+        assert all(s.startswith(("OutputLockedError", "OutputExistsError")) for s in refused), (
+            answers
+        )
+        fill(create_stream(settings(folder, kind, overwrite=True)), 7)
+        check(folder, kind, 7)

@@ -1,4 +1,4 @@
-"""One stream a path: others are refused, what is not ours is left alone, a failing start leaves all as it was."""
+"""One stream per path: others are refused, foreign files are not touched, a failing start changes nothing."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import pytest
 from faults.datasets import ENGINE_NAMES, missing, mounted, noise, run, stream
 from ome_writers import OutputExistsError, OutputLockedError, WriteError
 
-pytest.importorskip("zarr", reason="zarr-python judges what is left")
-pytest.importorskip("tensorstore", reason="tensorstore judges what is left")
+pytest.importorskip("zarr", reason="zarr-python reads the result")
+pytest.importorskip("tensorstore", reason="tensorstore reads the result")
 pytestmark = [pytest.mark.timeout(120), pytest.mark.short]
 
 LOCK = ".ome-writers.lock"
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
-    """Return every file below a folder with its bytes."""
+    """Return the bytes of every file below a directory."""
     return {
         str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None
         for p in sorted(folder.rglob("*"))
@@ -29,8 +29,8 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_two_streams_on_one_path(tmp_path: Path, overwrite: bool) -> None:
-    """A second stream is refused while the first writes, and does the first no harm."""
+def test_second_stream_on_a_path_is_refused(tmp_path: Path, overwrite: bool) -> None:
+    """The first stream is not affected."""
     path = tmp_path / "run.ome.zarr"
     with stream(path) as first:
         for number in range(20):
@@ -43,8 +43,8 @@ def test_two_streams_on_one_path(tmp_path: Path, overwrite: bool) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run.ome.zarr"]
 
 
-def test_a_second_process_on_the_path(tmp_path: Path) -> None:
-    """A stream of another process is refused, too, also with overwrite=True."""
+def test_second_process_on_a_path_is_refused(tmp_path: Path) -> None:
+    """Also with overwrite=True."""
     path = tmp_path / "run.ome.zarr"
     code = "stream(Path(sys.argv[1]), overwrite=True)"
     with stream(path) as first:
@@ -54,8 +54,8 @@ def test_a_second_process_on_the_path(tmp_path: Path) -> None:
     assert not missing(path, 2)
 
 
-def test_a_stale_lock_is_recognised(tmp_path: Path) -> None:
-    """The lock of a process that has ended, or a torn one, does not stop overwrite=True."""
+def test_stale_lock_is_replaced(tmp_path: Path) -> None:
+    """The lock of an ended process, or a torn one, does not block overwrite=True."""
     path = tmp_path / "run.ome.zarr"
     stream(path).close()
     gone = subprocess.Popen([sys.executable, "-c", ""])
@@ -68,8 +68,7 @@ def test_a_stale_lock_is_recognised(tmp_path: Path) -> None:
         assert not (path / LOCK).exists()
 
 
-def test_the_lock_of_another_host_counts(tmp_path: Path) -> None:
-    """A lock of another machine cannot be checked and is respected."""
+def test_lock_of_another_host_is_respected(tmp_path: Path) -> None:
     path = tmp_path / "run.ome.zarr"
     stream(path).close()
     (path / LOCK).write_text(json.dumps({"pid": 1, "host": "elsewhere.invalid"}))
@@ -79,8 +78,8 @@ def test_the_lock_of_another_host_counts(tmp_path: Path) -> None:
     assert contents(path) == before
 
 
-def test_a_killed_writer_can_be_overwritten(tmp_path: Path) -> None:
-    """What a killed process has left, lock included, is replaced with overwrite=True."""
+def test_overwrite_replaces_output_of_a_killed_writer(tmp_path: Path) -> None:
+    """Including its lock."""
     path = tmp_path / "run.ome.zarr"
     code = "w = stream(Path(sys.argv[1]))\nw.append(noise(9))\nimport os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
     run(code, path, expect=-9)
@@ -95,8 +94,8 @@ def test_a_killed_writer_can_be_overwritten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("kind", ["empty folder", "photographs", "other JSON", "file", "link"])
-def test_what_is_not_ours_is_left_alone(tmp_path: Path, kind: str, overwrite: bool) -> None:
-    """A folder, file or link of somebody else's is refused, with overwrite=True as well."""
+def test_foreign_files_are_refused(tmp_path: Path, kind: str, overwrite: bool) -> None:
+    """A directory, file or link of another program is refused, also with overwrite=True."""
     path = tmp_path / "run.ome.zarr"
     if kind == "file":
         path.write_text("a diary")
@@ -116,8 +115,8 @@ def test_what_is_not_ours_is_left_alone(tmp_path: Path, kind: str, overwrite: bo
 
 
 @pytest.mark.parametrize("engine", ENGINE_NAMES)
-def test_a_failing_start_restores_the_old_data(tmp_path: Path, engine: str) -> None:
-    """When the new stream cannot begin, the dataset that it was to replace is there, byte for byte."""
+def test_failed_start_restores_the_old_dataset(tmp_path: Path, engine: str) -> None:
+    """The dataset to be replaced is unchanged, byte for byte."""
     with mounted(tmp_path / "small", "-o", "size=2m,nr_inodes=60") as folder:
         path = folder / "run.ome.zarr"
         with stream(path, engine, frames=4) as writing:
@@ -129,7 +128,7 @@ def test_a_failing_start_restores_the_old_data(tmp_path: Path, engine: str) -> N
                 (folder / f"filler-{filler}").touch()
             except OSError:
                 break
-        (folder / "filler-0").unlink()  # room for the folder, not for what belongs into it
+        (folder / "filler-0").unlink()  # space for the directory, but not for its contents
         with pytest.raises((WriteError, OSError)):
             stream(path, engine, overwrite=True)
         for filler in folder.glob("filler-*"):

@@ -1,8 +1,7 @@
-"""A disk that is full, read-only or gone: the error names what is not on disk, the rest reads back.
+"""A disk that is full, read-only or removed: the error lists the missing frames, the others read back.
 
-Asserted of `WriteError.frames`: each frame that does not read back bit for bit is named, only accepted
-frames are, and what is named was not all there (the list may hold frames of a chunk that an earlier
-flush had saved).
+`WriteError.frames` lists each frame that does not read back bit for bit, and only accepted frames. It may also list
+frames of a chunk that an earlier flush had saved.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from faults.datasets import ENGINE_NAMES, FRAMES, LAYOUTS, missing, mounted, noi
 from ome_writers import OMEStream, WriteError
 from ome_writers.storage import ENGINES
 
-pytest.importorskip("zarr", reason="zarr-python judges what is left")
-pytest.importorskip("tensorstore", reason="tensorstore judges what is left")
+pytest.importorskip("zarr", reason="zarr-python reads the result")
+pytest.importorskip("tensorstore", reason="tensorstore reads the result")
 pytestmark = pytest.mark.timeout(120)
 
 ALL_ENGINE_NAMES = [
@@ -32,8 +31,8 @@ ALL_ENGINE_NAMES = [
 ACQUIRE = ENGINES["acquire-zarr"]
 
 
-def append_until_it_fails(writing: OMEStream, start: int = 0) -> tuple[int, WriteError]:
-    """Append frames and close; return how many were accepted, and the error of `close`."""
+def append_until_error(writing: OMEStream, start: int = 0) -> tuple[int, WriteError]:
+    """Append frames and close; return the number of accepted frames, and the error of `close`."""
     accepted = start
     try:
         for number in range(start, FRAMES):
@@ -42,7 +41,7 @@ def append_until_it_fails(writing: OMEStream, start: int = 0) -> tuple[int, Writ
             if number % 25 == 0:
                 time.sleep(0.02)
     except WriteError:
-        pass  # `close` tells all of it
+        pass  # `close` raises it again
     with pytest.raises(WriteError) as caught:
         writing.close()
     return accepted, caught.value
@@ -50,12 +49,12 @@ def append_until_it_fails(writing: OMEStream, start: int = 0) -> tuple[int, Writ
 
 @pytest.mark.parametrize("engine", ENGINE_NAMES)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_full_disk_is_told(tmp_path: Path, engine: str, layout: str) -> None:
-    """A full disk raises WriteError with the frames that are lost; the others read back."""
+def test_full_disk_raises_write_error(tmp_path: Path, engine: str, layout: str) -> None:
+    """`WriteError` lists the missing frames; the others read back."""
     with mounted(tmp_path / "small", "-o", "size=6m") as folder:
         path = folder / "run.ome.zarr"
         writing = stream(path, engine, **LAYOUTS[layout])
-        accepted, error = append_until_it_fails(writing)
+        accepted, error = append_until_error(writing)
         lost = missing(path, accepted)
         assert lost, "the disk was not full"
         assert lost <= set(error.frames) <= set(range(accepted)), sorted(lost - set(error.frames))
@@ -69,10 +68,8 @@ def test_a_full_disk_is_told(tmp_path: Path, engine: str, layout: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ALL_ENGINE_NAMES)
-def test_frames_beyond_a_shape_that_cannot_be_written_are_named(
-    tmp_path: Path, engine: str
-) -> None:
-    """Where the array metadata of an unbounded run cannot be replaced, the frames that it does not show are named."""
+def test_frames_beyond_an_unwritable_shape_are_listed(tmp_path: Path, engine: str) -> None:
+    """If the array metadata of an unbounded run cannot be replaced, the frames beyond its shape are listed."""
     path = tmp_path / "run.ome.zarr"
     writing = stream(path, engine, frames=None, flush_interval=3600.0)
     for number in range(3):
@@ -95,10 +92,8 @@ def test_frames_beyond_a_shape_that_cannot_be_written_are_named(
     ACQUIRE.missing_requirement() is not None, reason="acquire-zarr is not installed"
 )
 @pytest.mark.parametrize("shard", [1, 4, 8])
-def test_acquire_zarr_names_frames_lost_while_space_was_freed_again(
-    tmp_path: Path, shard: int
-) -> None:
-    """Chunks that a full disk took in part are named, though space was freed before their index was written."""
+def test_acquire_zarr_lists_frames_of_torn_shards(tmp_path: Path, shard: int) -> None:
+    """Chunks that a full disk stored partially are listed, although space was freed before their index was written."""
     with mounted(tmp_path / "small", "-o", "size=6m") as folder:
         path = folder / "run.ome.zarr"
         writing = stream(path, "acquire-zarr", frames=150, shard=shard, flush_interval=3600.0)
@@ -149,15 +144,15 @@ else:
 )
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limit of open files")
 @pytest.mark.parametrize("positions", [20, 200])
-def test_acquire_zarr_with_few_descriptors(tmp_path: Path, positions: int) -> None:
+def test_acquire_zarr_checks_file_descriptor_limit(tmp_path: Path, positions: int) -> None:
     """With 64 descriptors, 20 positions are written, and 200 are refused before anything is written."""
     done = run(FEW_FILES, tmp_path / "run.ome.zarr", positions)
     assert ("may open 64" in done.stdout) == (positions == 200), done.stdout
 
 
 @pytest.mark.parametrize("engine", ENGINE_NAMES)
-def test_a_read_only_folder_refuses_the_start(tmp_path: Path, engine: str) -> None:
-    """Nothing begins in a read-only folder: an error says so, and the folder stays empty."""
+def test_read_only_directory_refuses_the_start(tmp_path: Path, engine: str) -> None:
+    """An error is raised, and the directory stays empty."""
     with mounted(tmp_path / "fixed", "-o", "size=6m,ro") as folder:
         with pytest.raises(OSError, match="(?i)read-only"):
             stream(folder / "run.ome.zarr", engine)
@@ -165,8 +160,8 @@ def test_a_read_only_folder_refuses_the_start(tmp_path: Path, engine: str) -> No
 
 
 @pytest.mark.parametrize("engine", ENGINE_NAMES)
-def test_a_folder_that_becomes_read_only_is_told(tmp_path: Path, engine: str) -> None:
-    """A file system that turns read-only raises WriteError with the frames that are lost."""
+def test_read_only_remount_raises_write_error(tmp_path: Path, engine: str) -> None:
+    """`WriteError` lists the missing frames."""
     with mounted(tmp_path / "turned", "-o", "size=40m") as folder:
         path = folder / "run.ome.zarr"
         writing = stream(path, engine)
@@ -174,15 +169,15 @@ def test_a_folder_that_becomes_read_only_is_told(tmp_path: Path, engine: str) ->
             writing.append(noise(number))
         writing.flush()
         _turn_read_only(folder)
-        accepted, error = append_until_it_fails(writing, 50)
+        accepted, error = append_until_error(writing, 50)
         lost = missing(path, accepted)
         assert lost
         assert lost <= set(error.frames) <= set(range(50, accepted))
 
 
 @pytest.mark.parametrize("suffix", ["zarr", "tiff"])
-def test_metadata_for_which_there_is_no_room_is_told_and_kept(tmp_path: Path, suffix: str) -> None:
-    """What cannot be written of the whole is a WriteError that says where; `close` writes it when there is room."""
+def test_full_disk_keeps_global_metadata_until_close(tmp_path: Path, suffix: str) -> None:
+    """`WriteError` names the file; `close` writes the metadata when there is space again."""
     with mounted(tmp_path / "small", "-o", "size=1m") as folder:
         path = folder / f"run.ome.{suffix}"
         writing = stream(path, "direct" if suffix == "zarr" else "tifffile", frames=2)
@@ -200,8 +195,8 @@ def test_metadata_for_which_there_is_no_room_is_told_and_kept(tmp_path: Path, su
         assert b"x" * 100_000 in document.read_bytes()
 
 
-def test_frames_that_a_document_does_not_show_are_told_of(tmp_path: Path) -> None:
-    """Where a frame is lost and a document could not be written either, the error sends to `repair`, too."""
+def test_write_error_recommends_repair(tmp_path: Path) -> None:
+    """If a frame is lost and a metadata file could not be written either, the error recommends `repair`, too."""
     path = tmp_path / "run.ome.zarr"
     writing = stream(path, "tensorstore", frames=None, flush_interval=3600.0)
     writing.append(noise(0))
@@ -211,8 +206,8 @@ def test_frames_that_a_document_does_not_show_are_told_of(tmp_path: Path) -> Non
     (path / "0" / "zarr.json" / "in the way").mkdir(parents=True)
     for number in (1, 2):
         writing.append(noise(number))
-    told = "not on disk: .* then run `ome-writers repair` and acquire again"
-    with pytest.raises(WriteError, match=told) as caught:
+    report = "not on disk: .* then run `ome-writers repair` and acquire again"
+    with pytest.raises(WriteError, match=report) as caught:
         writing.close()
     assert 2 in caught.value.frames
 
@@ -222,7 +217,7 @@ def _turn_read_only(folder: Path) -> None:
         command = ["mount", "-o", "remount,ro", str(folder)]
         if subprocess.run(command, capture_output=True, check=False).returncode == 0:
             return
-        time.sleep(0.02)  # somebody has a file open
+        time.sleep(0.02)  # a file is still open
     pytest.skip("the file system stayed busy and could not be made read-only")
 
 
@@ -231,14 +226,14 @@ def _turn_read_only(folder: Path) -> None:
     [pytest.param(n, marks=[pytest.mark.short] if n == "direct" else []) for n in ENGINE_NAMES],
 )
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_vanished_folder_is_told(tmp_path: Path, engine: str, layout: str) -> None:
-    """A dataset that is removed under the stream raises WriteError naming every accepted frame."""
+def test_removed_output_raises_write_error(tmp_path: Path, engine: str, layout: str) -> None:
+    """`WriteError` lists every accepted frame."""
     path = tmp_path / "run.ome.zarr"
     writing = stream(path, engine, **LAYOUTS[layout])
     for number in range(50):
         writing.append(noise(number), frame_metadata={"serial": number})
     writing.flush()
-    while path.exists():  # the flush clock may put something back meanwhile
+    while path.exists():  # the flush timer may create files again in the meantime
         shutil.rmtree(path, ignore_errors=True)
-    accepted, error = append_until_it_fails(writing, 50)
+    accepted, error = append_until_error(writing, 50)
     assert error.frames == tuple(range(accepted))

@@ -1,4 +1,4 @@
-"""KeyboardInterrupt at every line of Python that `append` and `close` run."""
+"""KeyboardInterrupt at every line of Python code of `append` and `close`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _every_line(interrupt: Callable[[int], Interrupted]) -> tuple[int, list[tuple[int, int]]]:
-    """Return the number of lines, and (line, frame) of each frame that an interrupt there has lost."""
+    """Return the number of lines, and (line, frame) of each frame lost by an interrupt there."""
     line, lost = 1, []
     while True:
         result = interrupt(line)
@@ -28,8 +28,8 @@ def _every_line(interrupt: Callable[[int], Interrupted]) -> tuple[int, list[tupl
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("form", FORMS)
-def test_an_interrupt_at_any_line_of_append_costs_no_other_frame(tmp_path: Path, form: str) -> None:
-    """After the interrupt the stream takes the rest, and all other frames are on disk with their metadata."""
+def test_interrupted_append_loses_no_other_frame(tmp_path: Path, form: str) -> None:
+    """The stream accepts the remaining frames, and all others are on disk with their metadata."""
     lines, lost = _every_line(lambda line: interrupt_append(form, tmp_path, line))
     print(f"{form}: append interrupted at {lines} lines, {len(lost)} other frames lost")
     assert lines > 50
@@ -38,10 +38,7 @@ def test_an_interrupt_at_any_line_of_append_costs_no_other_frame(tmp_path: Path,
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("form", ["direct", "direct-shards", "tifffile", "tensorstore"])
-def test_an_interrupt_with_an_explicit_index_costs_no_other_frame(
-    tmp_path: Path, form: str
-) -> None:
-    """The same where each frame says where it goes."""
+def test_interrupted_append_by_index_loses_no_other_frame(tmp_path: Path, form: str) -> None:
     lines, lost = _every_line(lambda line: interrupt_append(form, tmp_path, line, explicit=True))
     print(f"{form}: append(index=...) interrupted at {lines} lines, {len(lost)} other frames lost")
     assert lines > 50
@@ -50,8 +47,8 @@ def test_an_interrupt_with_an_explicit_index_costs_no_other_frame(
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("form", FORMS)
-def test_an_interrupt_at_any_line_of_close_costs_no_frame(tmp_path: Path, form: str) -> None:
-    """The next call of `close` finishes what the interrupted one began."""
+def test_interrupted_close_loses_no_frame(tmp_path: Path, form: str) -> None:
+    """The next call of `close` completes the interrupted one."""
     lines, lost = _every_line(lambda line: interrupt_close(form, tmp_path, line))
     print(f"{form}: close interrupted at {lines} lines, {len(lost)} frames lost")
     assert lines > 10

@@ -1,4 +1,4 @@
-"""A start that is killed, at whatever call, loses nothing, and leaves nothing that the next one does not clean up."""
+"""A start that is killed at any call loses nothing, and the next one cleans up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from faults.claim_worker import FORMS, fill, settings
+from faults.claim_worker import KINDS, fill, settings
 from ome_writers import OutputExistsError, create_stream
 from ome_writers import open as open_dataset
 from ome_writers.formats import lay_out
@@ -30,27 +30,27 @@ Kills = dict[tuple[str, str], list[Path]]
 
 
 def contents(folder: Path) -> Contents:
-    """Return every file below a folder with its bytes."""
+    """Return the bytes of every file below a directory."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 @pytest.fixture(scope="module")
 def originals() -> Kills:
-    """Return what has been killed so far, by form and by what was there before."""
+    """Return the killed starts so far, by kind and previous state."""
     return {}
 
 
-def kill(originals: Kills, folder: Path, form: str, before: str) -> list[Path]:
-    """Return a folder for each call at which a start was killed."""
-    if (form, before) not in originals:
-        originals[form, before] = _kill(folder.parent / f"{form}-{before}", form, before)
-    return [shutil.copytree(each, folder / each.name) for each in originals[form, before]]
+def kill(originals: Kills, folder: Path, kind: str, before: str) -> list[Path]:
+    """Return one directory for each call at which a start was killed."""
+    if (kind, before) not in originals:
+        originals[kind, before] = _kill(folder.parent / f"{kind}-{before}", kind, before)
+    return [shutil.copytree(each, folder / each.name) for each in originals[kind, before]]
 
 
-def _kill(folder: Path, form: str, before: str) -> list[Path]:
+def _kill(folder: Path, kind: str, before: str) -> list[Path]:
     folder.mkdir()
     script = Path(__file__).with_name("killed_starts.py")
-    command = [sys.executable, str(script), str(folder), form, before]
+    command = [sys.executable, str(script), str(folder), kind, before]
     done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stderr
     killed = [folder / str(number) for number in range(1, int(done.stdout) + 1)]
@@ -58,15 +58,15 @@ def _kill(folder: Path, form: str, before: str) -> list[Path]:
     return killed
 
 
-def dataset(folder: Path, form: str) -> Path:
-    """Return where the dataset is to be."""
-    wanted = settings(folder, form, overwrite=True)
+def dataset(folder: Path, kind: str) -> Path:
+    """Return the path of the dataset."""
+    wanted = settings(folder, kind, overwrite=True)
     return Path(wanted.output_path)
 
 
-def holds_old(folder: Path, form: str, old: Contents) -> list[Path]:
-    """Return where the old dataset is, whole."""
-    output = dataset(folder, form)
+def find_old(folder: Path, kind: str, old: Contents) -> list[Path]:
+    """Return the path of the complete old dataset."""
+    output = dataset(folder, kind)
     found = [output, *folder.glob(f".{output.name}.replaced-*")]
     return [
         p
@@ -75,94 +75,97 @@ def holds_old(folder: Path, form: str, old: Contents) -> list[Path]:
     ]
 
 
-def judge(folder: Path, form: str, value: int) -> None:
-    """Check that there is one whole dataset of one value, and nothing else."""
-    output = dataset(folder, form)
-    entry = {"run.ome.tiff"} if form == "set" else set()  # which opens the set
+def check(folder: Path, kind: str, value: int) -> None:
+    """Check that there is exactly one complete dataset of one value."""
+    output = dataset(folder, kind)
+    entry = {"run.ome.tiff"} if kind == "set" else set()  # the entry file of the set
     assert {p.name for p in folder.iterdir()} == {output.name, *entry}, folder
-    if form == "scratch":
+    if kind == "scratch":
         assert set(np.fromfile(output / "pos_0.dat", "uint16").tolist()) == {value}
         return
     assert (np.asarray(open_dataset(output)) == value).all(), folder
 
 
 @pytest.mark.parametrize("before", ["free", "old"])
-@pytest.mark.parametrize("form", FORMS)
-def test_the_next_start_replaces_and_cleans_up(
-    originals: Kills, tmp_path: Path, form: str, before: str
+@pytest.mark.parametrize("kind", KINDS)
+def test_next_start_replaces_and_cleans_up(
+    originals: Kills, tmp_path: Path, kind: str, before: str
 ) -> None:
-    """After a kill at any call a stream with overwrite=True writes its dataset, which is all there is then."""
-    killed = kill(originals, tmp_path, form, before)
+    """After a kill at any call, a stream with overwrite=True writes its dataset and removes everything else."""
+    killed = kill(originals, tmp_path, kind, before)
     for folder in killed:
-        fill(create_stream(settings(folder, form, overwrite=True)), 7)
-        judge(folder, form, 7)
+        fill(create_stream(settings(folder, kind, overwrite=True)), 7)
+        check(folder, kind, 7)
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_the_old_dataset_is_lost_at_no_call(originals: Kills, tmp_path: Path, form: str) -> None:
-    """Until the new dataset exists the old one is whole, and at its path again when the next start fails."""
-    killed = kill(originals, tmp_path, form, "old")
-    output = dataset(killed[0], form)  # which was killed before it had done anything
+@pytest.mark.parametrize("kind", KINDS)
+def test_old_dataset_survives_a_kill_at_any_call(
+    originals: Kills, tmp_path: Path, kind: str
+) -> None:
+    """Until the new dataset exists the old one is complete, and it is restored if the next start fails."""
+    killed = kill(originals, tmp_path, kind, "old")
+    output = dataset(killed[0], kind)  # killed before its first change
     old = contents(output) if output.is_dir() else {"": output.read_bytes()}
     for folder in killed:
-        kept = holds_old(folder, form, old)
-        new_exists = dataset(folder, form) not in kept and _is_new(folder, form)
-        if not kept:  # it is being removed
+        kept = find_old(folder, kind, old)
+        new_exists = dataset(folder, kind) not in kept and _is_new(folder, kind)
+        if not kept:  # being removed
             assert new_exists, folder
             continue
         claim = OutputClaim(
-            lay_out(resolve(settings(folder, form, overwrite=True))), overwrite=True
+            lay_out(resolve(settings(folder, kind, overwrite=True))), overwrite=True
         )
         claim.restore()
-        where = holds_old(folder, form, old)
+        where = find_old(folder, kind, old)
         assert where, folder
-        assert new_exists or where == [dataset(folder, form)], folder
+        assert new_exists or where == [dataset(folder, kind)], folder
         assert not list(folder.glob("*.claim*")), folder
         assert not list(folder.glob(".*.lock*")), folder
 
 
-def _is_new(folder: Path, form: str) -> bool:
-    """Whether the dataset at the path has documents that prove what it is."""
+def _is_new(folder: Path, kind: str) -> bool:
+    """Whether the dataset at the path has metadata that identifies it."""
     from ome_writers.formats import foreign_files
 
-    path = dataset(folder, form)
+    path = dataset(folder, kind)
     return path.exists() and foreign_files(path, lambda name: name.startswith(".")) == []
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_without_overwrite_nothing_is_removed(originals: Kills, tmp_path: Path, form: str) -> None:
-    """A stream without overwrite=True is refused, or begins at the free path; what was moved aside stays."""
-    killed = kill(originals, tmp_path, form, "old")
-    output = dataset(killed[0], form)  # which was killed before it had done anything
+@pytest.mark.parametrize("kind", KINDS)
+def test_start_without_overwrite_removes_nothing(
+    originals: Kills, tmp_path: Path, kind: str
+) -> None:
+    """It is refused, or starts at the free path; the dataset moved aside stays."""
+    killed = kill(originals, tmp_path, kind, "old")
+    output = dataset(killed[0], kind)  # killed before its first change
     old = contents(output) if output.is_dir() else {"": output.read_bytes()}
     for folder in killed:
-        kept = holds_old(folder, form, old)
-        present = dataset(folder, form).exists()
+        kept = find_old(folder, kind, old)
+        present = dataset(folder, kind).exists()
         try:
-            fill(create_stream(settings(folder, form, overwrite=False)), 5)
+            fill(create_stream(settings(folder, kind, overwrite=False)), 5)
         except OutputExistsError:
             assert present, folder
         else:
             assert not present, folder
-        assert holds_old(folder, form, old) == kept
-        fill(create_stream(settings(folder, form, overwrite=True)), 7)
-        judge(folder, form, 7)
+        assert find_old(folder, kind, old) == kept
+        fill(create_stream(settings(folder, kind, overwrite=True)), 7)
+        check(folder, kind, 7)
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_what_users_add_to_a_killed_start_stays(
-    originals: Kills, tmp_path: Path, form: str
+@pytest.mark.parametrize("kind", KINDS)
+def test_foreign_file_in_a_killed_start_is_kept(
+    originals: Kills, tmp_path: Path, kind: str
 ) -> None:
-    """A file of somebody in what a killed start left is not removed, whenever it was killed."""
-    for folder in kill(originals, tmp_path, form, "free"):
-        output = dataset(folder, form)
+    for folder in kill(originals, tmp_path, kind, "free"):
+        output = dataset(folder, kind)
         if not output.is_dir():
             shutil.rmtree(folder)
             continue
         (output / "thesis.txt").write_text("precious")
         with pytest.raises(OutputExistsError, match=r"thesis\.txt"):
-            create_stream(settings(folder, form, overwrite=True))
+            create_stream(settings(folder, kind, overwrite=True))
         assert (output / "thesis.txt").read_text() == "precious"
         (output / "thesis.txt").unlink()
-        fill(create_stream(settings(folder, form, overwrite=True)), 7)
-        judge(folder, form, 7)
+        fill(create_stream(settings(folder, kind, overwrite=True)), 7)
+        check(folder, kind, 7)

@@ -1,7 +1,6 @@
-"""Nothing grows: descriptors, threads and memory over many streams; many positions; many frames.
+"""No leaks of file descriptors, threads or memory over many streams, positions and frames.
 
-The numbers are small, and those of the specification, with what came of them printed, with ``tox -e faults``
-(`FAULT_ROUNDS` is set there).
+With ``tox -e faults`` (`FAULT_ROUNDS`), the numbers are those of the specification, and the results are printed.
 """
 
 from __future__ import annotations
@@ -37,12 +36,12 @@ each_format = pytest.mark.parametrize(
 
 
 def descriptors() -> int:
-    """Return how many files this process has open."""
+    """Return the number of open file descriptors of this process."""
     return len(os.listdir("/proc/self/fd"))
 
 
 def resident() -> int:
-    """Return the bytes of memory that this process has."""
+    """Return the resident memory of this process in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
@@ -55,12 +54,12 @@ def settings(path: Path, engine: str, *axes: Dimension, **more: object) -> Acqui
 
 
 def frame(number: int) -> np.ndarray:
-    """Return the `number`-th frame; no pixel is 0."""
+    """Return frame `number`; no pixel is 0."""
     return np.full((16, 16), number % 251 + 1, "uint8")
 
 
-def come_back(count: Callable[[], int], most: int) -> int:
-    """Return a count as soon as it is `most` or less, or what it is after a minute."""
+def wait_until_at_most(count: Callable[[], int], most: int) -> int:
+    """Return a count as soon as it is at most `most`, or its value after one minute."""
     deadline = time.monotonic() + 60
     while count() > most and time.monotonic() < deadline:
         gc.collect()
@@ -69,8 +68,8 @@ def come_back(count: Callable[[], int], most: int) -> int:
 
 
 @pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
-    """Return what prints a row of figures in a long run."""
+def print_row(capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
+    """Return a function that prints a row of results in a long run."""
 
     def row(*figures: object) -> None:
         if LONG:
@@ -81,10 +80,10 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
 
 
 @each_format
-def test_streams_leave_nothing_in_the_process(
-    tmp_path: Path, engine: str, tell: Callable[..., None]
+def test_closed_streams_leak_no_descriptors_threads_or_memory(
+    tmp_path: Path, engine: str, print_row: Callable[..., None]
 ) -> None:
-    """Streams that were closed, in whatever way, leave no descriptor, no thread and no memory."""
+    """However they were closed."""
 
     def acquire(number: int) -> None:
         path = tmp_path / f"{number}{FORMATS[engine]}"
@@ -99,18 +98,18 @@ def test_streams_leave_nothing_in_the_process(
         except LookupError:
             pass
 
-    for number in range(10):  # what is loaded or made once
+    for number in range(10):  # warm-up: one-time imports and allocations
         acquire(number)
     gc.collect()
     files, threads, memory = descriptors(), threading.active_count(), resident()
     for number in range(10, 10 + STREAMS):
         acquire(number)
     left = (
-        come_back(descriptors, files) - files,
-        come_back(threading.active_count, threads) - threads,
-        (come_back(resident, memory + 24 * MIB) - memory) / MIB,
+        wait_until_at_most(descriptors, files) - files,
+        wait_until_at_most(threading.active_count, threads) - threads,
+        (wait_until_at_most(resident, memory + 24 * MIB) - memory) / MIB,
     )
-    tell(
+    print_row(
         engine,
         f"{STREAMS} streams opened and closed",
         f"{left[0]:+} descriptors, {left[1]:+} threads, {left[2]:+.1f} MiB",
@@ -121,21 +120,21 @@ def test_streams_leave_nothing_in_the_process(
 
 
 @each_format
-def test_many_positions(tmp_path: Path, engine: str, tell: Callable[..., None]) -> None:
-    """Thousands of positions are written without a descriptor for each, and each holds its own frame."""
+def test_many_positions(tmp_path: Path, engine: str, print_row: Callable[..., None]) -> None:
+    """Thousands of positions do not need a file descriptor each, and each contains its own frame."""
     path = tmp_path / f"many{FORMATS[engine]}"
     axis = Dimension(name="p", type="position", count=POSITIONS)
-    form: object = engine
+    format_: object = engine
     if engine == "tifffile":
-        form = {"name": "ome-tiff", "prefer_single_file": "always"}
+        format_ = {"name": "ome-tiff", "prefer_single_file": "always"}
     files = most = descriptors()
     memory = resident()
-    with create_stream(settings(path, form, axis)) as stream:  # type: ignore[arg-type]  # a format, too
+    with create_stream(settings(path, format_, axis)) as stream:  # type: ignore[arg-type]  # a format model, too
         for number in range(POSITIONS):
             stream.append(frame(number))
             if number % 100 == 0:
                 most = max(most, descriptors())
-    tell(
+    print_row(
         engine,
         f"{POSITIONS} positions",
         f"{most - files:+} descriptors at most, {(resident() - memory) / MIB:+.0f} MiB after close",
@@ -152,8 +151,8 @@ def test_many_positions(tmp_path: Path, engine: str, tell: Callable[..., None]) 
 
 
 @each_format
-def test_many_frames(tmp_path: Path, engine: str, tell: Callable[..., None]) -> None:
-    """A long run takes no more memory than a short one, and the last frame is as right as the first."""
+def test_memory_of_long_runs(tmp_path: Path, engine: str, print_row: Callable[..., None]) -> None:
+    """A long run needs no more memory than a short one, and its last frame is correct."""
     path = tmp_path / f"long{FORMATS[engine]}"
     time_axis = Dimension(
         name="t", count=FRAMES, shard_size_chunks=1000 if engine == "direct" else None
@@ -167,10 +166,12 @@ def test_many_frames(tmp_path: Path, engine: str, tell: Callable[..., None]) -> 
             stream.append(frame(number), frame_metadata={"n": number})
         stream.flush()
         grown = resident() - memory
-        tell(engine, f"{FRAMES} frames", f"{grown / MIB:+.1f} MiB over the last three quarters")
+        print_row(
+            engine, f"{FRAMES} frames", f"{grown / MIB:+.1f} MiB over the last three quarters"
+        )
         assert grown < 64 * MIB + 8 * FRAMES, f"{grown / MIB:.0f} MiB"
     sizes = [p.stat().st_size for p in tmp_path.rglob("*") if p.is_file()]
-    tell(engine, "largest file", f"{max(sizes) / MIB:.1f} MiB of {len(sizes)} files")
+    print_row(engine, "largest file", f"{max(sizes) / MIB:.1f} MiB of {len(sizes)} files")
     for number in (0, 1, FRAMES // 2, FRAMES - 1):
         assert np.array_equal(stream.read(0, (number,)), frame(number))
     images = read_images(stream.plan, [stream.plan.images[0].array.shape])

@@ -1,6 +1,6 @@
 """A process is killed at each step of closing an OME-TIFF, and another one reads while many are closed.
 
-`FAULT_ROUNDS` asks for them: what a kill would leave is looked at without processes in ``tests/live``.
+Runs with `FAULT_ROUNDS`; ``tests/live`` checks the states after a kill without processes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("tifffile", reason="it judges what is left")
+pytest.importorskip("tifffile", reason="it reads the result")
 pytest.importorskip("ome_types", reason="the engine needs it")
 
 import tifffile
@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's"),
     pytest.mark.filterwarnings(
         "ignore:.*reading array from closed file:UserWarning"
-    ),  # tifffile's own, of sets
+    ),  # warning of tifffile about sets
     pytest.mark.timeout(1200),
 ]
 KILLED = """
@@ -60,9 +60,9 @@ from pathlib import Path
 import tifffile
 from support.closings import RUNS, read, tiffs
 
-told, reads = Path(sys.argv[1]), 0
-while (said := told.read_text()) != "stop":
-    name, _, path = said.partition("|")
+report, reads = Path(sys.argv[1]), 0
+while (command := report.read_text()) != "stop":
+    name, _, path = command.partition("|")
     for file in tiffs(Path(path)) if path else ():
         with tifffile.TiffFile(file) as tiff:
             images = read(tiff)
@@ -74,8 +74,8 @@ print(reads)
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_killed_at_each_step(name: str, tmp_path: Path) -> None:
-    """Whichever call of `close` is the last, all frames are in their places, before and after `repair`."""
+def test_kill_at_each_call_of_close(name: str, tmp_path: Path) -> None:
+    """Whichever call of `close` is the last, all frames are at their indices, before and after `repair`."""
     run, step, ended = RUNS[name], 0, 1
     while ended:
         step += 1
@@ -85,8 +85,8 @@ def test_killed_at_each_step(name: str, tmp_path: Path) -> None:
         ended = subprocess.run(command, timeout=120).returncode
         assert ended in (0, -9)
         path = output(folder)
-        for tidy in (False, True):
-            if tidy:
+        for repaired in (False, True):
+            if repaired:
                 repair(path)
                 assert not repair(path).findings
                 assert validate(path).valid
@@ -99,11 +99,11 @@ def test_killed_at_each_step(name: str, tmp_path: Path) -> None:
     assert step > 4
 
 
-def test_read_by_another_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A process that reads all the time finds every frame in its place, in whatever is being closed."""
-    told = tmp_path / "told"
-    told.write_text("")
-    command = [sys.executable, "-c", READING, str(told), str(TESTS)]
+def test_continuous_reader_during_close(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A process that reads continuously finds every frame at its index in the files that are being closed."""
+    report = tmp_path / "report"
+    report.write_text("")
+    command = [sys.executable, "-c", READING, str(report), str(TESTS)]
     reader = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for number in range(ROUNDS):
         for name, run in RUNS.items():
@@ -111,10 +111,10 @@ def test_read_by_another_process(tmp_path: Path, capsys: pytest.CaptureFixture[s
             folder.mkdir()
             stream = run.started(folder)
             (tmp_path / "next").write_text(f"{name}|{output(folder)}")
-            (tmp_path / "next").replace(told)
+            (tmp_path / "next").replace(report)
             stream.close()
     (tmp_path / "next").write_text("stop")
-    (tmp_path / "next").replace(told)
+    (tmp_path / "next").replace(report)
     reads, errors = reader.communicate(timeout=120)
     assert not reader.returncode, errors
     with capsys.disabled():

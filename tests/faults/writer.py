@@ -1,6 +1,6 @@
-"""The process that is killed: appends frames and tells when each was accepted.
+"""The process that is killed: appends frames and logs when each was accepted.
 
-``writer.py ENGINE FORM COMPRESSION OUTPUT JOURNAL SEED``
+``writer.py ENGINE LAYOUT COMPRESSION OUTPUT JOURNAL SEED``
 """
 
 from __future__ import annotations
@@ -14,62 +14,64 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from faults.rounds import FLUSH_INTERVAL, FORMS, HEIGHT, WIDTH, frame, metadata
+from faults.kill_rounds import FLUSH_INTERVAL, HEIGHT, LAYOUTS, WIDTH, frame, metadata
 from ome_writers import AcquisitionSettings, Dimension, OMEStream, create_stream
 
 
-def settings(engine: str, form_name: str, compression: str, output: str) -> AcquisitionSettings:
-    """Return the settings of a form."""
-    form = FORMS[form_name]
+def settings(engine: str, layout_name: str, compression: str, output: str) -> AcquisitionSettings:
+    """Return the settings of a layout."""
+    layout = LAYOUTS[layout_name]
     dimensions = []
-    for axis, (count, chunk, chunks) in form.axes.items():
+    for axis, (count, chunk, chunks) in layout.axes.items():
         if axis == "p":
             dimensions.append(Dimension(name="p", type="position", count=count))
             continue
-        shard = chunks if form.sharded else None
+        shard = chunks if layout.sharded else None
         dimensions.append(
             Dimension(name=axis, count=count or None, chunk_size=chunk, shard_size_chunks=shard)
         )
-    for axis, size, cut, chunks in zip(
-        "yx", (HEIGHT, WIDTH), form.cut, form.cut_shard, strict=True
+    for axis, size, yx_chunk, chunks in zip(
+        "yx", (HEIGHT, WIDTH), layout.yx_chunk, layout.yx_shard, strict=True
     ):
-        shard = chunks if form.sharded else None
-        dimensions.append(Dimension(name=axis, count=size, chunk_size=cut, shard_size_chunks=shard))
+        shard = chunks if layout.sharded else None
+        dimensions.append(
+            Dimension(name=axis, count=size, chunk_size=yx_chunk, shard_size_chunks=shard)
+        )
     return AcquisitionSettings(
         root_path=output,
         dimensions=tuple(dimensions),
         dtype="uint16",
         format=engine,
         compression=compression,
-        buffer_bytes=form.memory * HEIGHT * WIDTH * 2,
+        buffer_bytes=layout.memory * HEIGHT * WIDTH * 2,
         flush_interval=FLUSH_INTERVAL,
     )
 
 
-def time_flushes(stream: OMEStream, told: int) -> None:
-    """Tell when each flush of the stream's clock begins and ends, and the last, which is its `close`."""
+def time_flushes(stream: OMEStream, journal: int) -> None:
+    """Log the beginning and end of each flush by the timer, and of `close`."""
 
     def timed(flush: Callable[..., None]) -> Callable[..., None]:
         name = flush.__name__.encode()
 
-        def call(**facts: bool) -> None:
-            os.write(told, b"begin %r %s\n" % (time.monotonic(), name))
-            flush(**facts)
-            os.write(told, b"end %r %s\n" % (time.monotonic(), name))
+        def call(**arguments: bool) -> None:
+            os.write(journal, b"begin %r %s\n" % (time.monotonic(), name))
+            flush(**arguments)
+            os.write(journal, b"end %r %s\n" % (time.monotonic(), name))
 
         return call
 
-    stream._tick = timed(stream._tick)  # type: ignore[method-assign]  # looked up each time
-    stream._close = timed(stream._close)  # type: ignore[method-assign]  # looked up when it is called
+    stream._tick = timed(stream._tick)  # type: ignore[method-assign]  # looked up at each call
+    stream._close = timed(stream._close)  # type: ignore[method-assign]  # looked up at each call
 
 
-def main(engine: str, form: str, compression: str, output: str, journal: str, seed: str) -> None:
-    """Append frames until the settings' end, or until 500 where they have none."""
+def main(engine: str, layout: str, compression: str, output: str, journal: str, seed: str) -> None:
+    """Append all frames of the settings, or 500 if they are unbounded."""
     draw = random.Random(int(seed) + 1)
     pause = draw.choice([0.0, 0.001, 0.002, 0.004])
-    # One write a line reaches the kernel whole, which a kill of this process does not undo.
+    # One write per line: it reaches the kernel completely and survives a kill of this process.
     accepted = os.open(journal, os.O_WRONLY | os.O_APPEND)
-    with create_stream(settings(engine, form, compression, output)) as stream:
+    with create_stream(settings(engine, layout, compression, output)) as stream:
         time_flushes(stream, accepted)
         for number in range(stream.plan.frames or 500):
             stream.append(frame(number), frame_metadata=metadata(number))

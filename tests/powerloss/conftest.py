@@ -1,17 +1,17 @@
-"""The figures of all forms as one table, at the end of the run."""
+"""The results of all layouts as one table at the end of the run."""
 
 from __future__ import annotations
 
 import pytest
 
-from powerloss.judging import HEADER
+from powerloss.checking import HEADER
 
 ROWS = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture(scope="session")
 def rows(pytestconfig: pytest.Config) -> list[str]:
-    """Return the rows of the table, to be added to."""
+    """Return the list of table rows."""
     return pytestconfig.stash.setdefault(ROWS, [])
 
 

@@ -1,7 +1,7 @@
-"""A file system that passes everything through to a folder and records what changes it, in order (FUSE).
+"""A FUSE file system that forwards everything to a directory and records all changes in order.
 
-``recording.py BACKING MOUNT LOG``: mounts until it is unmounted. `LOG` receives one pickled `Op` per change. What is
-written to the file `MARKS` in its root is not stored but recorded, so that a writer can say when a call returned.
+``recording.py BACKING MOUNT LOG``: runs until it is unmounted. `LOG` receives one pickled `Op` per change. Data written
+to the file `MARKS` in the root is not stored but recorded, so that a writer can mark when a call returned.
 """
 
 from __future__ import annotations
@@ -57,17 +57,17 @@ class Recording(Operations):  # type: ignore[misc]  # fusepy has no types
         return fd
 
     def mkdir(self, path: str, mode: int) -> None:
-        """Make a folder."""
+        """Create a directory."""
         os.mkdir(self._real(path), mode)
         self._record("mkdir", *self._name(path), self._new(path))
 
     def link(self, target: str, source: str) -> None:
-        """Give the file `source` the name `target` as well."""
+        """Add the name `target` to the file `source`."""
         os.link(self._real(source), self._real(target))
         self._record("link", *self._name(target), self._number(source))
 
     def symlink(self, target: str, source: str) -> None:
-        """Refuse: no engine makes links."""
+        """Refuse: no engine creates symbolic links."""
         raise FuseOSError(errno.EPERM)
 
     def unlink(self, path: str) -> None:
@@ -76,12 +76,12 @@ class Recording(Operations):  # type: ignore[misc]  # fusepy has no types
         os.unlink(self._real(path))
 
     def rmdir(self, path: str) -> None:
-        """Remove a folder."""
+        """Remove a directory."""
         os.rmdir(self._real(path))
         self._record("rmdir", *self._name(path))
 
     def rename(self, old: str, new: str) -> None:
-        """Rename a file or folder."""
+        """Rename a file or directory."""
         os.rename(self._real(old), self._real(new))
         self._record("rename", *self._name(old), *self._name(new))
 
@@ -97,19 +97,19 @@ class Recording(Operations):  # type: ignore[misc]  # fusepy has no types
         return len(data)
 
     def truncate(self, path: str, length: int, fh: int | None = None) -> None:
-        """Cut or lengthen a file."""
+        """Truncate or extend a file."""
         os.truncate(self._real(path) if fh is None else fh, length)
         self._record("truncate", self._number(path, fh), length)
 
     def fsync(self, path: str, datasync: int, fh: int) -> None:
-        """Record that a file was forced to the medium."""
+        """Record that a file was synced."""
         self._record("fsync", self._number(path, fh))
 
     def fsyncdir(self, path: str, datasync: int, fh: int) -> None:
-        """Record that the names in a folder were forced to the medium."""
+        """Record that the names in a directory were synced."""
         self._record("fsync", self._number(path.rstrip("/")))
 
-    # ------------------------------------------------------------------ the rest is passed through
+    # ------------------------------------------------------------------ forwarded
 
     def open(self, path: str, flags: int) -> int:
         """Open a file."""
@@ -124,11 +124,11 @@ class Recording(Operations):  # type: ignore[misc]  # fusepy has no types
         return os.pread(fh, size, offset)
 
     def readdir(self, path: str, fh: int) -> list[str]:
-        """List a folder."""
+        """List a directory."""
         return [".", "..", *os.listdir(self._real(path))]
 
     def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
-        """Return what `stat` says."""
+        """Return the result of `stat`."""
         stat = os.lstat(self._real(path)) if fh is None else os.fstat(fh)
         return {name: getattr(stat, name) for name in dir(stat) if name.startswith("st_")}
 
@@ -141,7 +141,7 @@ class Recording(Operations):  # type: ignore[misc]  # fusepy has no types
         os.utime(self._real(path), times)
 
     def statfs(self, path: str) -> dict[str, int]:
-        """Return what `statvfs` says."""
+        """Return the result of `statvfs`."""
         stat = os.statvfs(self._real(path))
         return {name: getattr(stat, name) for name in dir(stat) if name.startswith("f_")}
 

@@ -1,15 +1,15 @@
-"""What a disk holds after the power has failed at some moment of a recorded run.
+"""The contents of a disk after power loss at some moment of a recorded run.
 
-A file's content and a folder's names are certain up to their last fsync. What has come since then may have reached the
-medium or not, and three kinds of disk differ in what they may lose:
+The contents of a file and the names in a directory are certain up to their last fsync. Later changes may have reached
+the medium or not, and three kinds of disk differ in what they may lose:
 
 ``ordered``
-    Names and truncations reach the medium in order, each fsync brings all of them so far. Data that was not synced may
-    be dropped, torn at sectors or reordered.
+    Names and truncations reach the medium in order, and each fsync includes all earlier ones. Data that was not synced
+    may be dropped, torn at sectors or reordered.
 ``sizes first``
-    Likewise, and a file has its new length at once: data that was dropped reads as zeros.
+    Likewise, and a file has its new length at once: dropped data reads as zeros.
 ``strict``
-    What POSIX promises and no more: each name, in a folder that was not synced since, and each truncation may have
+    What POSIX guarantees and no more: each name in a directory that was not synced since, and each truncation, may have
     happened or not, independently of the others.
 """
 
@@ -30,16 +30,16 @@ MARKS = "marks"
 ROOT = 1
 
 MODES = ("ordered", "sizes first", "strict")
-_SECTOR = 512  # bytes that reach the medium whole, or not at all
-_KEPT = (0.0, 0.1, 0.5, 0.9, 1.0)  # how much of what was not synced is there
+_SECTOR_BYTES = 512  # bytes, written atomically
+_KEPT_FRACTIONS = (0.0, 0.1, 0.5, 0.9, 1.0)  # fractions of unsynced data that reach the medium
 
 
 class Op(NamedTuple):
-    """One change. Files and folders are numbered in the order of their creation; `ROOT` is the root.
+    """One change. Files and directories are numbered in the order of their creation; `ROOT` is the root.
 
     `kind` and `args` are one of: ``create folder name number``, ``mkdir folder name number``, ``link folder name
     number``, ``unlink folder name``, ``rmdir folder name``, ``rename folder name folder name``, ``write number offset
-    data``, ``truncate number size``, ``fsync number`` (of a file or folder), ``mark data``.
+    data``, ``truncate number size``, ``fsync number`` (of a file or directory), ``mark data``.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class Op(NamedTuple):
 
 
 class _NameChange(NamedTuple):
-    """Names that appear (with a number) and disappear (None) at once; an fsync of `folder` makes it certain."""
+    """Names that appear (with a number) and disappear (None) atomically; an fsync of `folder` makes it certain."""
 
     at: int
     folder: int
@@ -61,7 +61,7 @@ class _File:
 
 
 class _Disk:
-    """Files and folders by number, after the first `end` changes of a run."""
+    """Files and directories by number, after the first `end` changes of a run."""
 
     def __init__(self, ops: Sequence[Op], end: int) -> None:
         self.files: dict[int, _File] = {}
@@ -111,7 +111,7 @@ class _Disk:
 
 
 def read_log(log: Path) -> list[Op]:
-    """Return what was recorded."""
+    """Return the recorded changes."""
     ops = []
     with log.open("rb") as file:
         while file.peek(1):
@@ -120,22 +120,22 @@ def read_log(log: Path) -> list[Op]:
 
 
 def crash_points(ops: Sequence[Op]) -> list[int]:
-    """Return after how many changes the power may fail: from the first mark on."""
+    """Return the numbers of changes after which power may fail: from the first mark on."""
     first = next(at for at, op in enumerate(ops) if op.kind == "mark")
     return list(range(first + 1, len(ops) + 1))
 
 
 def store_crashed(ops: Sequence[Op], end: int, mode: str, draw: random.Random, root: Path) -> None:
-    """Store below `root` what a disk holds when the power fails after the first `end` changes."""
+    """Store below `root` the contents of a disk whose power fails after the first `end` changes."""
     disk = _Disk(ops, end)
-    # of what has come since the last fsync, the first part is certain where there is an order
+    # with ordering, the first part of the changes since the last fsync is certain
     certain = draw.randint(disk.last_sync, end)
-    share = draw.choice(_KEPT)
+    share = draw.choice(_KEPT_FRACTIONS)
     names = {number: dict(found) for number, found in disk.synced.items()}
     for change in disk.pending:
         if draw.random() < share if mode == "strict" else change.at < certain:
             _apply_names(names, change.names)
-    share = draw.choice(_KEPT)
+    share = draw.choice(_KEPT_FRACTIONS)
 
     def store(folder: int, path: Path) -> None:
         path.mkdir()
@@ -150,25 +150,25 @@ def store_crashed(ops: Sequence[Op], end: int, mode: str, draw: random.Random, r
                         if draw.random() < share if mode == "strict" else at < certain:
                             _apply(content, op)
                     else:
-                        _write_in_part(content, op.args, mode, share, draw)
+                        _write_partially(content, op.args, mode, share, draw)
                 (path / name).write_bytes(content)
 
     store(ROOT, root)
 
 
-def _write_in_part(
+def _write_partially(
     content: bytearray, args: tuple[Any, ...], mode: str, share: float, draw: random.Random
 ) -> None:
-    """Apply a write, or nothing of it, or some of its sectors."""
+    """Apply all, none or some sectors of a write."""
     _, offset, data = args
     length = len(content)
-    if draw.random() < 0.5:  # whole or not at all
+    if draw.random() < 0.5:  # all or nothing
         if draw.random() < share:
             _write(content, offset, data)
     else:
         begin = offset
         while begin < offset + len(data):
-            end = min((begin // _SECTOR + 1) * _SECTOR, offset + len(data))
+            end = min((begin // _SECTOR_BYTES + 1) * _SECTOR_BYTES, offset + len(data))
             if draw.random() < share:
                 _write(content, begin, data[begin - offset : end - offset])
             begin = end

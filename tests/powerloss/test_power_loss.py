@@ -1,7 +1,7 @@
-"""The power fails while a dataset is written with ``durability="disk"``: what was promised reads back.
+"""Power loss while a dataset is written with ``durability="disk"``: guaranteed frames read back.
 
-`FAULT_ROUNDS` says how often it fails in each form and mode (``tox -e powerloss``: 8, in all more than 1,000 times),
-`FAULT_SEED` repeats a run's choice of moments.
+`FAULT_ROUNDS` is the number of crashes per layout and mode (``tox -e powerloss``: 8, in total more than 1,000),
+`FAULT_SEED` repeats the moments of a run.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ if not os.access("/dev/fuse", os.R_OK | os.W_OK) or shutil.which("fusermount") i
         allow_module_level=True,
     )
 try:
-    import fuse  # noqa: F401  # to find out whether it is there
+    import fuse  # noqa: F401  # to check whether it is installed
 except (ImportError, OSError) as error:
     pytest.skip(f"fusepy and libfuse 2 are needed: {error}", allow_module_level=True)
-pytest.importorskip("zarr", reason="zarr-python judges what is left")
-pytest.importorskip("tensorstore", reason="tensorstore judges what is left")
-pytest.importorskip("tifffile", reason="tifffile judges what is left")
+pytest.importorskip("zarr", reason="zarr-python reads the result")
+pytest.importorskip("tensorstore", reason="tensorstore reads the result")
+pytest.importorskip("tifffile", reason="tifffile reads the result")
 
 from ome_writers.storage import ENGINES
-from powerloss.forms import FORMS
-from powerloss.judging import Tally, fail_often, record
+from powerloss.checking import Tally, fail_often, record
+from powerloss.layouts import LAYOUTS
 
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "1"))
 SEED = int(os.environ.get("FAULT_SEED", "0")) or random.SystemRandom().randrange(2**31)
 
 
 @pytest.mark.timeout(600)
-# tifffile's own, of sets
+# warning of tifffile about sets
 @pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning")
-@pytest.mark.parametrize("form", FORMS)
-def test_promised_frames_survive_power_loss(tmp_path: Path, rows: list[str], form: str) -> None:
-    """Every frame that `flush` or `close` promised reads back, at worst after `repair`, which mends all at once."""
-    missing = ENGINES[FORMS[form].engine].missing_requirement()
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_guaranteed_frames_survive_power_loss(tmp_path: Path, rows: list[str], layout: str) -> None:
+    """All frames of a completed `flush` or `close` read back, at the latest after one `repair`."""
+    missing = ENGINES[LAYOUTS[layout].engine].missing_requirement()
     if missing:
         pytest.skip(missing)
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it logs what `repair` then mends
-    operations = record(form, tmp_path)
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it logs what `repair` then fixes
+    operations = record(layout, tmp_path)
     total = Tally()
-    for mode, tally in fail_often(form, operations, ROUNDS, tmp_path, SEED).items():
-        rows.append(tally.row(form, mode))
+    for mode, tally in fail_often(layout, operations, ROUNDS, tmp_path, SEED).items():
+        rows.append(tally.row(layout, mode))
         total.add(tally)
     assert total.crashes == 3 * ROUNDS
     assert not total.findings, f"FAULT_SEED={SEED}\n" + "\n".join(total.findings[:10])

@@ -1,6 +1,6 @@
-"""The process whose disk is recorded: ``writer.py FORM OUTPUT MARKS``.
+"""The process whose disk is recorded: ``writer.py LAYOUT OUTPUT MARKS``.
 
-To `MARKS` it writes how many frames `flush` or `close` has promised, whenever one of them, or `create_stream`, returns.
+After each `create_stream`, `flush` and `close`, it writes the number of guaranteed frames to `MARKS`.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from ome_writers import create_stream
-from powerloss.forms import FORMS, metadata
+from powerloss.layouts import LAYOUTS, metadata
 
 
 def main(name: str, output: str, marks: str) -> None:
-    """Append the frames of a form."""
-    form = FORMS[name]
+    """Append the frames of a layout."""
+    layout = LAYOUTS[name]
     marked = os.open(marks, os.O_WRONLY)
-    stream = create_stream(form.settings(Path(output)))
+    stream = create_stream(layout.settings(Path(output)))
     os.write(marked, b"0")
-    for number in range(form.frames):
-        frames = [number, number // 2] if form.again and number % 3 == 2 else [number]
+    for number in range(layout.frames):
+        frames = [number, number // 2] if layout.again and number % 3 == 2 else [number]
         for each in frames:
-            index = {"t": each} if form.again else None
-            stream.append(form.frame(each), index=index, frame_metadata=metadata(each))
-        if number % form.every == form.every - 1:
+            index = {"t": each} if layout.again else None
+            stream.append(layout.frame(each), index=index, frame_metadata=metadata(each))
+        if number % layout.every == layout.every - 1:
             stream.flush()
             os.write(marked, b"%d" % (number + 1))
     stream.close()
-    os.write(marked, b"%d closed" % form.frames)
+    os.write(marked, b"%d closed" % layout.frames)
 
 
 if __name__ == "__main__":

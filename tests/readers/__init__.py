@@ -1,1 +1,1 @@
-"""The field's own readers, each asked about each kind of dataset: ``tox -e readers`` prints the table."""
+"""Third-party readers on each kind of dataset: ``tox -e readers`` prints the table."""

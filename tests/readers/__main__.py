@@ -1,4 +1,4 @@
-"""Prints the table reader x sample, then each limit, skip and failure with its reason; 1 if anything failed."""
+"""Print the table reader x sample, then each limit, skip and failure with its reason; exit status 1 after a failure."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ READERS: tuple[Reader, ...] = (
 
 
 def main() -> int:
-    """Write the samples, ask the readers, print what they said."""
+    """Write the samples, run the readers, print the results."""
     parser = argparse.ArgumentParser(prog="tox -e readers --", description=main.__doc__)
     parser.add_argument("--folder", type=Path, help="where the samples are kept (default: nowhere)")
     parser.add_argument("--only", default="", help="readers whose name contains this")
     options = parser.parse_args()
-    warnings.simplefilter("ignore")  # the readers' own
+    warnings.simplefilter("ignore")  # warnings of the readers
     logging.disable(logging.CRITICAL)
     readers = [reader for reader in READERS if options.only.lower() in reader.name.lower()]
     verdicts: dict[tuple[str, str, str], Verdict] = {}
@@ -63,7 +63,7 @@ def main() -> int:
 def _print_table(
     format: str, readers: list[Reader], verdicts: dict[tuple[str, str, str], Verdict]
 ) -> None:
-    """Print a Markdown table: a row a reader, a column a sample."""
+    """Print a Markdown table: one row per reader, one column per sample."""
     samples = [recipe.name for recipe in RECIPES if recipe.format == format]
     print(f"\n| OME-{format.upper().replace('ZARR', 'Zarr')} | " + " | ".join(samples) + " |")
     print("|---" * (len(samples) + 1) + "|")
@@ -82,13 +82,13 @@ def _versioned(name: str) -> str:
 
 
 def _print_reasons(verdicts: dict[tuple[str, str, str], Verdict]) -> int:
-    """Print each reason once, with whom it concerns, and return the number of failures."""
-    said: dict[tuple[str, str, str], list[str]] = {}
+    """Print each reason once, with the readers and samples concerned; return the number of failures."""
+    samples_by_reason: dict[tuple[str, str, str], list[str]] = {}
     for (format, sample, reader), verdict in verdicts.items():
         if verdict.reason:
             key = (verdict.word, f"{reader} ({format})", verdict.reason)
-            said.setdefault(key, []).append(sample)
-    for (word, reader, reason), samples in said.items():
+            samples_by_reason.setdefault(key, []).append(sample)
+    for (word, reader, reason), samples in samples_by_reason.items():
         print(f"\n{word}: {reader}: {', '.join(samples)}: {reason}")
     return sum(verdict.word == "FAIL" for verdict in verdicts.values())
 

@@ -1,4 +1,4 @@
-"""Readers that are npm packages, run by node: what viewers in a browser stand on."""
+"""npm packages that browser-based viewers use, run by node."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ def _installed() -> Path:
 
 
 def package_version(name: str) -> str:
-    """Return the version of an npm package that was installed; nothing where it was not."""
+    """Return the version of an installed npm package; empty if it is not installed."""
     name = {"viv": "@vivjs/loaders", "geotiff.js": "geotiff"}.get(name, name)
     place = PACKAGES / "node_modules" / name / "package.json"
     return str(json.loads(place.read_bytes())["version"]) if place.is_file() else ""
 
 
 def _read(library: str, sample: Sample) -> Images:
-    """Have node read every image; it prints one JSON line an image: shape, and pixels in base64."""
+    """Read every image in node, which prints one JSON line per image: shape, and pixels in base64."""
     folder = _installed()
     if sample.format == "zarr":
         targets = [str(sample.path / path) for path in sample.images]
-    elif library == "geotiff.js tiff":  # it knows pages only, not what OME-XML says of them
+    elif library == "geotiff.js tiff":  # reads pages and ignores OME-XML
         targets = [str(path) for path in sample.files]
     else:
         companions = sorted(sample.path.glob("*.companion.ome")) if sample.path.is_dir() else []

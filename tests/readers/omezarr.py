@@ -1,4 +1,4 @@
-"""Readers of OME-Zarr that are Python packages."""
+"""Readers of OME-Zarr: Python packages."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def _ngio(sample: Sample) -> Images:
 
 
 def _napari(sample: Sample) -> Images:
-    """Open what a user drops on the window: the root, a position of a plate."""
+    """Open what a user drops on the window: the root, or a field of view of a plate."""
     from napari_ome_zarr import napari_get_reader
 
     found = []

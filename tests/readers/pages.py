@@ -1,4 +1,4 @@
-"""Readers that know the pages of a TIFF file, and nothing of OME-XML: what other fields open it with."""
+"""Readers of TIFF pages that ignore OME-XML."""
 
 from __future__ import annotations
 

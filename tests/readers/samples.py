@@ -1,4 +1,4 @@
-"""One small dataset of each kind that this library writes, and the pixels that every reader must find."""
+"""One small dataset of each kind, and the pixels that every reader must find."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ SHAPE = {"t": 3, "c": 2, "z": 2}
 
 @dataclass(frozen=True)
 class Sample:
-    """A dataset on disk and what it holds.
+    """A dataset on disk and its contents.
 
     Attributes
     ----------
     name
-        A row of the table.
+        A column of the table.
     format
         ``zarr`` or ``tiff``.
     path
-        The store, the file or the folder.
+        The store, the file or the directory.
     images
         Path of each image's group (OME-Zarr) or its number (OME-TIFF) to its pixels (t, c, z, y, x).
     plate
-        Whether it says that it is a plate.
+        Whether it is a plate.
     stream
-        The stream that still writes it; None when it is closed.
+        The stream that is still writing it; None after `close`.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to write one sample: what differs from a plain single image."""
+    """Settings of one sample that differ from a plain single image."""
 
     name: str
     format: str = "zarr"
@@ -89,7 +89,7 @@ class Recipe:
                 break
         if self.closed:
             stream.close()
-            if self.frames:  # what was never reached is cut off
+            if self.frames:  # the unused end is truncated
                 images = {path: pixels[:2] for path, pixels in images.items()}
         else:
             stream.flush()
@@ -173,7 +173,7 @@ RECIPES = (
 
 
 def write_samples(folder: Path) -> Iterator[Sample]:
-    """Write one sample after the other; those that are still being written stay open until the next step."""
+    """Write one sample after the other; streams of growing samples stay open until the next step."""
     for recipe in RECIPES:
         place = folder / recipe.format
         place.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a reader is, and what can be said of it and one sample."""
+"""Readers, and their verdict on a sample."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     Images = Sequence[np.ndarray[Any, Any]]
 
 
-class Unavailable(Exception):  # noqa: N818 # it is no error: the reader is not on this machine
-    """The reader cannot run here; the message says why."""
+class Unavailable(Exception):  # noqa: N818 # not an error: the reader is not installed
+    """The reader cannot run here; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Somebody else's program or library.
+    """A third-party program or library.
 
     Attributes
     ----------
     name
-        A column of the table.
+        A row of the table.
     format
         ``zarr`` or ``tiff``.
     read
-        Returns the pixels of every image, in order; an empty list from one that only validates.
+        Returns the pixels of every image, in order; an empty list if it only validates.
     limits
-        Names of samples to what this reader cannot do there, in a sentence, and why that is its own limit.
+        Names of samples to what this reader does not support, in one sentence, with the reason.
     """
 
     name: str
@@ -43,20 +43,20 @@ class Reader:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of it: ``ok``, ``valid`` (no pixels compared), ``limit``, ``skip`` or ``FAIL``, and why."""
+    """The result: ``ok``, ``valid`` (no pixels compared), ``limit``, ``skip`` or ``FAIL``, with the reason."""
 
     word: str
     reason: str = ""
 
 
 def judge(reader: Reader, sample: Sample) -> Verdict:
-    """Have a reader open a sample, and compare every pixel."""
+    """Open a sample with a reader, and compare every pixel."""
     limit = reader.limits.get(sample.name)
     try:
         images = reader.read(sample)
     except Unavailable as reason:
         return Verdict("skip", str(reason))
-    except Exception as error:  # a reader may raise whatever it likes
+    except Exception as error:  # readers may raise any exception
         return _failed(limit, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
     if not images:
         return Verdict("valid")

@@ -1,11 +1,11 @@
-// node read.mjs "LIBRARY FORMAT" TARGET...: prints one line of JSON an image: {shape, pixels: base64}.
-// A server on this machine stands for the web: the viewers' loaders know URLs only.
+// node read.mjs "LIBRARY FORMAT" TARGET...: prints one line of JSON per image: {shape, pixels: base64}.
+// The viewers' loaders accept only URLs, so a local server provides the files.
 import http from "node:http";
 import fs from "node:fs";
 import path from "node:path";
 
 const [task, ...targets] = process.argv.slice(2);
-console.log = (...words) => console.error(...words); // libraries chat; stdout is for the answer
+console.log = (...words) => console.error(...words); // libraries log to the console; stdout is for the result
 
 function show(shape, planes) {
   const bytes = Buffer.concat(planes.map((p) => Buffer.from(p.buffer, p.byteOffset, p.byteLength)));
@@ -50,7 +50,7 @@ async function rasters(source) {
     }
     planes.push((await source.getRaster({ selection })).data);
   }
-  // the table compares in the order t, c, z: transpose what is stored in another one
+  // the table compares in the order t, c, z: transpose other orders
   const wanted = ["t", "c", "z"].filter((name) => outer.includes(name));
   const extent = (name) => sizes[outer.indexOf(name)];
   const ordered = [];
@@ -78,11 +78,11 @@ const tasks = {
   async "ome-zarr.js zarr"() {
     const omezarr = await import("ome-zarr.js");
     for (const target of targets) {
-      // its array is of the zarrita that it carries: that one's chunks, here a plane each, are asked for
+      // its array belongs to its own copy of zarrita: read its chunks, which are planes here
       const { arr } = await omezarr.getMultiscaleWithArray(web(target), 0);
       const places = arr.shape.map((size, axis) => Math.ceil(size / arr.chunks[axis]));
       if (arr.chunks.some((size, axis) => size !== (axis < arr.shape.length - 2 ? 1 : arr.shape[axis])))
-        throw Error(`a chunk is no plane: ${arr.chunks}`);
+        throw Error(`expected chunks of one plane, found ${arr.chunks}`);
       const planes = [];
       const visit = async (at) => {
         if (at.length === places.length) return planes.push((await arr.getChunk(at)).data);
@@ -100,7 +100,7 @@ const tasks = {
     }
   },
   async "viv tiff"() {
-    const { DOMParser } = await import("@xmldom/xmldom"); // a browser has its own
+    const { DOMParser } = await import("@xmldom/xmldom"); // browsers have one built in
     globalThis.DOMParser = DOMParser;
     const { loadOmeTiff } = await import("@vivjs/loaders");
     for (const image of await loadOmeTiff(web(targets[0]), { images: "all" })) await rasters(image.data[0]);

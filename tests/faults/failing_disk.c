@@ -1,4 +1,4 @@
-/* Lets the n-th call that writes below a folder fail; to be preloaded (Linux). See breaks.py. */
+/* Makes the n-th call that writes below a directory fail; to be preloaded (Linux). See failing_disk.py. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -11,25 +11,25 @@
 #include <unistd.h>
 
 static char below[PATH_MAX];
-static atomic_long seen, met;
-static long at;   /* the call that fails first, counted from 1; 0: none */
-static int how;   /* the error number; -1: half of what is to be written is */
-static int stays; /* whether the calls after it fail as well */
+static atomic_long seen, failed_calls;
+static long at;   /* the first failing call, counted from 1; 0: none */
+static int how;   /* the error number; -1: write only half of the data */
+static int persists; /* whether all later calls fail, too */
 static atomic_int armed;
 
 void break_arm(const char *folder, long number, int error, int for_good) {
     atomic_store(&armed, 0);
     strncpy(below, folder, sizeof below - 1);
-    at = number, how = error, stays = for_good;
+    at = number, how = error, persists = for_good;
     atomic_store(&seen, 0);
-    atomic_store(&met, 0);
+    atomic_store(&failed_calls, 0);
     atomic_store(&armed, 1);
 }
 
-/* Returns how many calls there were; how many failed goes to `failed`. */
+/* Returns the number of calls; stores the number of failed ones in `failed`. */
 long break_disarm(long *failed) {
     atomic_store(&armed, 0);
-    *failed = atomic_load(&met);
+    *failed = atomic_load(&failed_calls);
     return atomic_load(&seen);
 }
 
@@ -44,12 +44,12 @@ static int is_below(int fd) {
     return lies_below(path);
 }
 
-/* 0: go on; else the error, or -1 for a short write. */
+/* 0: proceed; otherwise the error number, or -1 for a short write. */
 static int meets(int counts) {
     if (!counts) return 0;
     long number = atomic_fetch_add(&seen, 1) + 1;
-    if (!at || number < at || (number > at && !stays)) return 0;
-    atomic_fetch_add(&met, 1);
+    if (!at || number < at || (number > at && !persists)) return 0;
+    atomic_fetch_add(&failed_calls, 1);
     return how;
 }
 

@@ -1,7 +1,7 @@
-"""The process whose disk fails: one stream a round, each with a fault of its own, and what each of them told.
+"""The writer process whose disk fails: one stream per round, each with its own fault.
 
-``breaking_writer.py SHIM ROUNDS``: `ROUNDS` is a file of JSON lines, see `breaks.Fault`; a line of JSON a round
-goes to standard output. The shim has been preloaded.
+``failing_writer.py SHIM ROUNDS``: `ROUNDS` is a file of JSON lines, see `failing_disk.Fault`. Prints one line of JSON
+per round. The shim is preloaded.
 """
 
 from __future__ import annotations
@@ -17,81 +17,81 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from faults.breaks import FRAMES, Fault
-from faults.rounds import frame, metadata
+from faults.failing_disk import FRAMES, Fault
+from faults.kill_rounds import frame, metadata
 from ome_writers import WriteError, create_stream
 
 
 class Shim:
-    """What was preloaded."""
+    """The preloaded library."""
 
     def __init__(self, path: str) -> None:
         self._library = ctypes.CDLL(path)
         self._library.break_disarm.restype = ctypes.c_long
 
     def arm(self, fault: Fault) -> None:
-        """Let the fault's call fail."""
+        """Make the call of the fault fail."""
         self._library.break_arm(
-            fault.folder.encode(), ctypes.c_long(fault.at), fault.how, int(fault.stays)
+            fault.folder.encode(), ctypes.c_long(fault.at), fault.error_number, int(fault.persists)
         )
 
     def disarm(self) -> tuple[int, int]:
-        """Return how many calls there were and how many failed."""
+        """Return the number of calls and the number of failed ones."""
         failed = ctypes.c_long()
         calls = self._library.break_disarm(ctypes.byref(failed))
         return calls, failed.value
 
 
 def acquire(fault: Fault) -> dict[str, Any]:
-    """Write one acquisition; return what was accepted, what a flush has promised, and the error."""
+    """Write one acquisition; return the accepted frames, the frames guaranteed by a flush, and the error."""
     draw = random.Random(fault.at)
-    told: dict[str, Any] = {"begun": False, "accepted": 0, "flushed": 0, "error": None}
+    report: dict[str, Any] = {"started": False, "accepted": 0, "flushed": 0, "error": None}
     try:
         stream = create_stream(fault.settings())
     except Exception as error:
-        return {**told, **_said(error)}
-    told["begun"] = True
+        return {**report, **_error_report(error)}
+    report["started"] = True
     try:
         for number in range(FRAMES):
             stream.append(frame(number), frame_metadata=metadata(number))
-            told["accepted"] = number + 1
+            report["accepted"] = number + 1
             if draw.random() < 0.1:
                 stream.flush()
-                told["flushed"] = number + 1
+                report["flushed"] = number + 1
     except WriteError:
-        pass  # `close` tells all of it
+        pass  # `close` raises it again
     except Exception as error:
-        told.update(_said(error))
+        report.update(_error_report(error))
         with contextlib.suppress(Exception):
             stream.close()
-        return told
+        return report
     try:
         stream.close()
     except Exception as error:
-        told.update(_said(error))
+        report.update(_error_report(error))
         try:
             stream.close()
-            told["second"] = None
+            report["second"] = None
         except Exception as again:
-            told["second"] = type(again).__name__
-    return told
+            report["second"] = type(again).__name__
+    return report
 
 
-def _said(error: Exception) -> dict[str, Any]:
+def _error_report(error: Exception) -> dict[str, Any]:
     frames = getattr(error, "frames", ())
     return {"error": type(error).__name__, "message": str(error), "frames": list(frames)}
 
 
 def main(shim_path: str, rounds: str) -> None:
-    """Do the rounds, one after the other."""
+    """Run the rounds one after the other."""
     shim = Shim(shim_path)
     for line in Path(rounds).read_text().splitlines():
         fault = Fault(**json.loads(line))
         print(json.dumps({"starting": dataclasses.asdict(fault)}), flush=True)
         shim.arm(fault)
-        told = acquire(fault)
+        report = acquire(fault)
         calls, failed = shim.disarm()
-        print(json.dumps({**told, "calls": calls, "failed": failed}), flush=True)
+        print(json.dumps({**report, "calls": calls, "failed": failed}), flush=True)
 
 
 if __name__ == "__main__":

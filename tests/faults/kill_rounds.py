@@ -1,6 +1,6 @@
-"""One round of a fault: what is acquired, what its pixels are, and what a killed writer has left.
+"""One round of a kill: the acquisition, its pixels, and the checks of the dataset that a killed writer leaves.
 
-Where a frame belongs is worked out here from the dimensions alone, not asked from the library.
+The address of a frame is computed from the dimensions alone, independently of the library.
 """
 
 from __future__ import annotations
@@ -22,50 +22,52 @@ WRITER = Path(__file__).with_name("writer.py")
 HEIGHT, WIDTH = 48, 64
 FLUSH_INTERVAL = 0.2
 ALLOWANCE = 0.3
-"""Seconds for the two flushes that a frame can have to wait for besides the interval between them."""
+"""Seconds for the two flushes that a frame may have to wait for, in addition to the interval between them."""
 
 MARGIN = 0.02
-"""Seconds that the clock may take to wake up, and the writer to tell."""
+"""Seconds for the flush timer to wake up and the writer to log."""
 
 STALL = 0.5
-"""Seconds without a word from a writer that the machine has not let run."""
+"""Seconds without an event after which the machine is assumed not to have scheduled the writer."""
 
 STORED = "tcz"  # the order of OME-Zarr
 
 
 @dataclass(frozen=True)
-class Form:
-    """How frames become chunks.
+class Layout:
+    """Chunks and shards of an acquisition.
 
-    `axes` maps each axis, in acquisition order, to (count, chunk, chunks a shard); a count of 0
-    has no end. `cut` is the chunk in y and x; `cut_shard` is the chunks a shard there. `memory` is
-    the number of frames that the writer may hold.
+    `axes` maps each axis, in acquisition order, to (count, chunk, chunks per shard); a count of 0 is unbounded.
+    `yx_chunk` is the chunk in y and x, `yx_shard` the chunks per shard there. `memory` is the number of frames in the
+    writer's buffer.
     """
 
     axes: dict[str, tuple[int, int, int]]
-    cut: tuple[int, int] = (HEIGHT, WIDTH)
+    yx_chunk: tuple[int, int] = (HEIGHT, WIDTH)
     sharded: bool = False
-    cut_shard: tuple[int, int] = (1, 1)
+    yx_shard: tuple[int, int] = (1, 1)
     memory: int = 40_000
 
 
-FORMS = {
-    "frame chunks": Form({"t": (500, 1, 1)}),
-    "cut in y and x": Form({"t": (500, 1, 1)}, cut=(20, 24)),
-    "chunks over t and z": Form({"t": (80, 3, 1), "z": (6, 4, 1)}),
-    "shards": Form({"t": (500, 1, 16)}, sharded=True),
-    "shards of cut frames": Form({"t": (500, 1, 16)}, cut=(20, 24), sharded=True, cut_shard=(3, 3)),
-    "shards of chunks over t and z": Form({"t": (80, 2, 4), "z": (6, 3, 2)}, sharded=True),
-    "frame chunks, little memory": Form({"t": (500, 1, 1)}, memory=3),
-    "three positions": Form({"t": (160, 1, 1), "p": (3, 1, 1)}),
-    "three positions, shards": Form({"t": (160, 2, 8), "p": (3, 1, 1)}, sharded=True),
-    "three positions, shards, little memory": Form(
+LAYOUTS = {
+    "frame chunks": Layout({"t": (500, 1, 1)}),
+    "split in y and x": Layout({"t": (500, 1, 1)}, yx_chunk=(20, 24)),
+    "chunks over t and z": Layout({"t": (80, 3, 1), "z": (6, 4, 1)}),
+    "shards": Layout({"t": (500, 1, 16)}, sharded=True),
+    "shards of split frames": Layout(
+        {"t": (500, 1, 16)}, yx_chunk=(20, 24), sharded=True, yx_shard=(3, 3)
+    ),
+    "shards of chunks over t and z": Layout({"t": (80, 2, 4), "z": (6, 3, 2)}, sharded=True),
+    "frame chunks, little memory": Layout({"t": (500, 1, 1)}, memory=3),
+    "three positions": Layout({"t": (160, 1, 1), "p": (3, 1, 1)}),
+    "three positions, shards": Layout({"t": (160, 2, 8), "p": (3, 1, 1)}, sharded=True),
+    "three positions, shards, little memory": Layout(
         {"t": (160, 2, 8), "p": (3, 1, 1)}, sharded=True, memory=20
     ),
-    "no end": Form({"t": (0, 1, 1), "c": (2, 1, 1)}),
-    "no end, shards of chunks over t": Form({"t": (0, 4, 4), "z": (3, 1, 1)}, sharded=True),
-    "transposed": Form({"z": (5, 1, 1), "t": (50, 1, 1), "c": (2, 1, 1)}),
-    "transposed, shards of chunks over t and z": Form(
+    "unbounded": Layout({"t": (0, 1, 1), "c": (2, 1, 1)}),
+    "unbounded, shards of chunks over t": Layout({"t": (0, 4, 4), "z": (3, 1, 1)}, sharded=True),
+    "transposed": Layout({"z": (5, 1, 1), "t": (50, 1, 1), "c": (2, 1, 1)}),
+    "transposed, shards of chunks over t and z": Layout(
         {"z": (5, 2, 2), "c": (2, 1, 2), "t": (50, 4, 4)}, sharded=True
     ),
 }
@@ -73,51 +75,50 @@ COMPRESSIONS = ("none", "blosc-lz4", "zstd")
 
 
 def frame(number: int) -> np.ndarray[Any, np.dtype[np.uint16]]:
-    """Return the `number`-th frame; no pixel is 0, and no two frames share a pixel in place."""
+    """Return frame `number`; no pixel is 0, and no two frames have an equal pixel at the same index."""
     pixels = np.arange(HEIGHT * WIDTH, dtype=np.int64) * 7 + number * 13
     return (pixels % 65521 + 1).astype(np.uint16).reshape(HEIGHT, WIDTH)
 
 
 def metadata(number: int) -> dict[str, Any]:
-    """Return the metadata that comes with the `number`-th frame."""
+    """Return the metadata of frame `number`."""
     return {"delta_t": number / 64, "serial": number}
 
 
-def place(form: Form, number: int) -> tuple[int, tuple[int, ...]]:
-    """Return the image and the storage index of the `number`-th frame."""
+def address(layout: Layout, number: int) -> tuple[int, tuple[int, ...]]:
+    """Return the image and the storage index of frame `number`."""
     at: dict[str, int] = {}
-    for axis, (count, _, _) in reversed(form.axes.items()):
+    for axis, (count, _, _) in reversed(layout.axes.items()):
         number, at[axis] = divmod(number, count) if count else (0, number)
     return at.get("p", 0), tuple(at[axis] for axis in STORED if axis in at)
 
 
-def frames(form: Form) -> int:
-    """Return how many frames a form takes; 0 without an end."""
-    return math.prod(count for count, _, _ in form.axes.values())
+def frames(layout: Layout) -> int:
+    """Return the number of frames of a layout; 0 if it is unbounded."""
+    return math.prod(count for count, _, _ in layout.axes.values())
 
 
-def arrays(form: Form, path: Path) -> list[Path]:
-    """Return where the array of each image lies."""
-    positions = form.axes.get("p", (1, 1, 1))[0]
+def arrays(layout: Layout, path: Path) -> list[Path]:
+    """Return the path of the array of each image."""
+    positions = layout.axes.get("p", (1, 1, 1))[0]
     return [path / "0"] if positions == 1 else [path / str(p) / "0" for p in range(positions)]
 
 
 @dataclass
 class Figures:
-    """What rounds have shown.
+    """Totals of the rounds.
 
-    `lost` counts frames that were promised: accepted before a flush began that has ended, or older than the
-    interval and the two flushes that they can have to wait for (as measured in the round, `ALLOWANCE` at
-    least). `late` counts frames that were older
-    than the interval and `ALLOWANCE` and not there, because a flush took longer. `age` is that of the oldest
-    frame that a kill took, `flush` the longest flush, in seconds. In `stalled` rounds the writer had got no
-    time from the machine for a while when it was killed.
+    `lost` counts guaranteed frames: accepted before the beginning of a completed flush, or older than the interval and
+    the two flushes for which they may have to wait (as measured in the round, at least `ALLOWANCE`). `late` counts
+    missing frames older than the interval and `ALLOWANCE` in rounds with a longer flush. `age` is that of the oldest
+    missing frame, `flush` the longest flush, in seconds. In `stalled` rounds the machine had not scheduled the writer
+    for a while before the kill.
     """
 
     rounds: int = 0
     ended: int = 0
     accepted: int = 0
-    promised: int = 0
+    guaranteed: int = 0
     lost: int = 0
     wrong: int = 0
     errors: int = 0
@@ -128,7 +129,7 @@ class Figures:
     findings: list[str] = field(default_factory=list)
 
     def add(self, other: Figures) -> None:
-        """Count another's rounds as well."""
+        """Add the totals of other rounds."""
         for name, value in asdict(other).items():
             mine = getattr(self, name)
             setattr(self, name, max(mine, value) if name in ("age", "flush") else mine + value)
@@ -137,22 +138,22 @@ class Figures:
 def kill_round(
     folder: Path,
     engine: str,
-    form_name: str,
+    layout_name: str,
     compression: str,
     seed: int,
     *,
     timed: bool = True,
 ) -> Figures:
-    """Run a writer, kill it at a moment that `seed` says, and judge what is left.
+    """Run a writer, kill it at a moment drawn with `seed`, and check the dataset.
 
-    With `timed` frames are promised by their age as well. Else only those of flushes that have ended are,
-    of which there is one at least: no machine is too busy for that.
+    With `timed`, frames are also guaranteed by their age. Otherwise only those of completed flushes are (at least one
+    is waited for), so that the result does not depend on the load of the machine.
     """
     draw = random.Random(seed)
     journal = folder / "accepted.txt"
     output = folder / "run.ome.zarr"
     journal.touch()
-    order = [engine, form_name, compression, str(output), str(journal), str(seed)]
+    order = [engine, layout_name, compression, str(output), str(journal), str(seed)]
     with (folder / "stderr.txt").open("wb") as errors:
         child = subprocess.Popen(
             [sys.executable, str(WRITER), *order], stdout=subprocess.DEVNULL, stderr=errors
@@ -165,7 +166,7 @@ def kill_round(
             child.send_signal(signal.SIGKILL)
             child.wait(30)
     figures = Figures(rounds=1, ended=int(child.returncode == 0))
-    what = f"{engine}, {form_name}, {compression}, seed {seed}: "
+    what = f"{engine}, {layout_name}, {compression}, seed {seed}: "
     if child.returncode not in (0, -signal.SIGKILL):
         figures.errors += 1
         figures.findings.append(what + (folder / "stderr.txt").read_text()[-2000:])
@@ -178,33 +179,33 @@ def kill_round(
     figures.stalled = int(alive < killed)
     late = alive - FLUSH_INTERVAL - ALLOWANCE
     young = min(late, alive - FLUSH_INTERVAL - 2 * figures.flush - MARGIN)
-    promised = flushed(lines)
+    guaranteed = flushed(lines)
     if timed:
-        promised = max(promised, sum(accepted < young for accepted in times))
-    figures.promised = len(times) if figures.ended else promised
-    _judge(figures, what, FORMS[form_name], output, times, killed)
+        guaranteed = max(guaranteed, sum(accepted < young for accepted in times))
+    figures.guaranteed = len(times) if figures.ended else guaranteed
+    _check(figures, what, LAYOUTS[layout_name], output, times, killed)
     return figures
 
 
 def wait_for(journal: Path, sign: bytes, child: subprocess.Popen[Any]) -> None:
-    """Wait until a writer has told something, or has ended."""
+    """Wait until the journal of a writer contains `sign`, or the writer has ended."""
     deadline = time.monotonic() + 90
     while sign not in journal.read_bytes() and child.poll() is None:
-        assert time.monotonic() < deadline, f"the writer did not tell {sign!r} in 90 s"
+        assert time.monotonic() < deadline, f"the writer did not log {sign!r} within 90 s"
         time.sleep(0.002)
 
 
 def sign_of_life(lines: list[list[str]], killed: float) -> float:
-    """Return when it was killed; or when a writer told its last, when the machine gave it no time since then.
+    """Return the time of the kill, or of the last event if the machine had not scheduled the writer since then.
 
-    One that runs tells of a frame every few milliseconds, or of a flush.
+    A running writer logs a frame or a flush every few milliseconds.
     """
     last = max((float(line[-2] if len(line) == 3 else line[0]) for line in lines), default=killed)
     return killed if killed - last < STALL else last
 
 
 def flushed(lines: list[list[str]]) -> int:
-    """Return how many frames had been accepted when the last flush began that has ended."""
+    """Return the number of frames accepted before the last completed flush began."""
     accepted, most = 0, 0
     begun: dict[str, int] = {}
     for line in lines:
@@ -218,9 +219,9 @@ def flushed(lines: list[list[str]]) -> int:
 
 
 def longest_flush(lines: list[list[str]], killed: float) -> float:
-    """Return how long the longest flush took, or `close`; one that was under way counts up to the kill."""
+    """Return the duration of the longest flush or `close`; one in progress counts up to the kill."""
     longest = 0.0
-    begun: dict[str, float] = {}  # by what flushes: `close` begins while the clock may still tick
+    begun: dict[str, float] = {}  # by caller: `close` may begin during a timed flush
     for line in lines:
         if line[0] == "begin":
             begun[line[2]] = float(line[1])
@@ -229,21 +230,21 @@ def longest_flush(lines: list[list[str]], killed: float) -> float:
     return max([longest, *(killed - began for began in begun.values())])
 
 
-def _judge(
-    figures: Figures, what: str, form: Form, output: Path, times: list[float], killed: float
+def _check(
+    figures: Figures, what: str, layout: Layout, output: Path, times: list[float], killed: float
 ) -> None:
-    """Compare what lies at `output` with what was accepted at `times`."""
+    """Compare the dataset at `output` with the frames accepted at `times`."""
     figures.accepted = len(times)
     late = killed - FLUSH_INTERVAL - ALLOWANCE
-    _read_documents(figures, what, output)
-    images = [_read(figures, what, path) for path in arrays(form, output)]
+    _read_metadata(figures, what, output)
+    images = [_read(figures, what, path) for path in arrays(layout, output)]
     if any(image is None for image in images):
         return
-    seen = [np.zeros(image.shape[:-2], bool) for image in images]  # type: ignore[union-attr]  # asked above
-    facts = [_facts(path.parent) for path in arrays(form, output)]
-    # One more may have been taken before it was told.
-    for number in range(min(len(times) + 1, frames(form) or len(times) + 1)):
-        image, at = place(form, number)
+    seen = [np.zeros(image.shape[:-2], bool) for image in images]  # type: ignore[union-attr]  # checked above
+    entries_by_image = [_frame_metadata(path.parent) for path in arrays(layout, output)]
+    # One more frame may have been accepted before it was logged.
+    for number in range(min(len(times) + 1, frames(layout) or len(times) + 1)):
+        image, at = address(layout, number)
         pixels = images[image]
         assert pixels is not None
         inside = all(i < n for i, n in zip(at, pixels.shape, strict=False))
@@ -252,19 +253,21 @@ def _judge(
             seen[image][at] = True
         right = frame(number)
         missing = not np.array_equal(found, right)
-        known = facts[image].get(at)
-        told = known is not None and known.items() >= metadata(number).items()
-        if known is not None and not told:
+        known = entries_by_image[image].get(at)
+        report = known is not None and known.items() >= metadata(number).items()
+        if known is not None and not report:
             figures.wrong += 1
-            figures.findings.append(f"{what}frame {number} has another's metadata: {known}")
+            figures.findings.append(
+                f"{what}frame {number} has the metadata of another frame: {known}"
+            )
         if missing and not np.all((found == 0) | (found == right)):
             figures.wrong += 1
             figures.findings.append(f"{what}frame {number} at {image} {at} has wrong pixels")
-        if number < len(times) and (missing or not told):
+        if number < len(times) and (missing or not report):
             figures.age = max(figures.age, killed - times[number])
-        if number < len(times) and times[number] < late and (missing or not told):
+        if number < len(times) and times[number] < late and (missing or not report):
             figures.late += 1
-        if number < figures.promised and (missing or not told):
+        if number < figures.guaranteed and (missing or not report):
             figures.lost += 1
             age = killed - times[number]
             lack = "pixels" if missing else "metadata"
@@ -273,11 +276,11 @@ def _judge(
         assert pixels is not None
         if pixels[~taken].any():
             figures.wrong += 1
-            figures.findings.append(f"{what}image {image} has pixels where no frame went")
+            figures.findings.append(f"{what}image {image} has pixels at an index without a frame")
 
 
 def _read(figures: Figures, what: str, path: Path) -> np.ndarray[Any, Any] | None:
-    """Read an array with two readers; None when one of them cannot."""
+    """Read an array with two readers; None if one of them fails."""
     import tensorstore
     import zarr
 
@@ -295,8 +298,8 @@ def _read(figures: Figures, what: str, path: Path) -> np.ndarray[Any, Any] | Non
     return one
 
 
-def _read_documents(figures: Figures, what: str, output: Path) -> None:
-    """Parse every document as JSON, and open the root as a group."""
+def _read_metadata(figures: Figures, what: str, output: Path) -> None:
+    """Parse every metadata file as JSON, and open the root as a group."""
     import zarr
 
     try:
@@ -305,11 +308,11 @@ def _read_documents(figures: Figures, what: str, output: Path) -> None:
             json.loads(document.read_text(encoding="utf-8"))
     except Exception as error:
         figures.errors += 1
-        figures.findings.append(f"{what}documents: {type(error).__name__}: {error}")
+        figures.findings.append(f"{what}metadata: {type(error).__name__}: {error}")
 
 
-def _facts(group: Path) -> dict[tuple[int, ...], dict[str, Any]]:
-    """Return the metadata of each place: from the journal, and from the document when it is there."""
+def _frame_metadata(group: Path) -> dict[tuple[int, ...], dict[str, Any]]:
+    """Return the frame metadata by storage index, from the journal and from the group metadata."""
     entries: list[dict[str, Any]] = []
     journal = group / "frame_metadata.jsonl"
     if journal.exists():

@@ -1,4 +1,4 @@
-"""What is acquired into an OME-TIFF when its writer is killed, and what is then found."""
+"""OME-TIFF layouts for the kill tests, and the checks of the files that a killed writer leaves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from adapters.pymmcore.stored import unsqueezed
-from faults.rounds import (
+from faults.kill_rounds import (
     ALLOWANCE,
     FLUSH_INTERVAL,
     HEIGHT,
@@ -34,8 +34,8 @@ WRITER = Path(__file__).with_name("tiff_writer.py")
 
 
 @dataclass(frozen=True)
-class Form:
-    """Axes in acquisition order with their counts (0 has no end), and how they are written."""
+class Layout:
+    """Axes in acquisition order with their counts (0 is unbounded), and the settings of the format."""
 
     axes: dict[str, int]
     compression: str = "none"
@@ -59,47 +59,47 @@ class Form:
             flush_interval=flush_interval,
         )
 
-    def place(self, number: int) -> tuple[int, dict[str, int]]:
-        """Return the image and the index by axis of the `number`-th frame."""
+    def address(self, number: int) -> tuple[int, dict[str, int]]:
+        """Return the image and the index by axis of frame `number`."""
         at: dict[str, int] = {}
         for axis, count in reversed(self.axes.items()):
             number, at[axis] = divmod(number, count) if count else (0, number)
         return at.pop("p", 0), at
 
 
-FORMS = {
-    "bounded": Form({"t": 250, "c": 2}),
-    "bounded, stored inside": Form({"t": 250, "c": 2}, order=["c", "t"]),
-    "bounded, compressed": Form({"t": 250, "c": 2}, "zstd"),
-    "bounded, deflated": Form({"t": 500}, "deflate"),
-    "unbounded": Form({"t": 0, "c": 2}),
-    "unbounded, compressed": Form({"t": 0, "z": 3}, "zstd"),
-    "positions": Form({"t": 160, "p": 3}),
-    "positions, master": Form({"t": 160, "p": 3}, format={"multi_file_metadata": "master-tiff"}),
-    "positions, companion, compressed": Form(
+LAYOUTS = {
+    "bounded": Layout({"t": 250, "c": 2}),
+    "bounded, stored inside": Layout({"t": 250, "c": 2}, order=["c", "t"]),
+    "bounded, compressed": Layout({"t": 250, "c": 2}, "zstd"),
+    "bounded, deflated": Layout({"t": 500}, "deflate"),
+    "unbounded": Layout({"t": 0, "c": 2}),
+    "unbounded, compressed": Layout({"t": 0, "z": 3}, "zstd"),
+    "positions": Layout({"t": 160, "p": 3}),
+    "positions, master": Layout({"t": 160, "p": 3}, format={"multi_file_metadata": "master-tiff"}),
+    "positions, companion, compressed": Layout(
         {"t": 160, "p": 3}, "zstd", format={"multi_file_metadata": "companion-file"}
     ),
-    "positions in one file": Form({"t": 160, "p": 3}, format={"prefer_single_file": "always"}),
-    "unbounded positions": Form({"t": 0, "p": 2}),
-    "unbounded positions in one file": Form(
+    "positions in one file": Layout({"t": 160, "p": 3}, format={"prefer_single_file": "always"}),
+    "unbounded positions": Layout({"t": 0, "p": 2}),
+    "unbounded positions in one file": Layout(
         {"t": 0, "p": 2}, format={"prefer_single_file": "always"}
     ),
 }
 
 
 @dataclass
-class Judgement:
-    """What one round has shown."""
+class Outcome:
+    """Result of one round."""
 
     accepted: int
-    promised: int
+    guaranteed: int
     findings: list[str]
     output: Path
 
 
-def kill_round(folder: Path, name: str, seed: int, *, timed: bool = True) -> Judgement:
-    """Run a writer, kill it at a moment that `seed` says, and judge what is left; see `rounds.kill_round`."""
-    form, draw = FORMS[name], random.Random(seed)
+def kill_round(folder: Path, name: str, seed: int, *, timed: bool = True) -> Outcome:
+    """Run a writer, kill it at a moment drawn with `seed`, and check the files; see `kill_rounds.kill_round`."""
+    layout, draw = LAYOUTS[name], random.Random(seed)
     journal = folder / "accepted.txt"
     journal.touch()
     output = folder / "run.ome.tiff"
@@ -118,39 +118,41 @@ def kill_round(folder: Path, name: str, seed: int, *, timed: bool = True) -> Jud
         line.split() for line in journal.read_text().splitlines(keepends=True) if line[-1] == "\n"
     ]
     times = [float(line[0]) for line in lines if len(line) == 1]
-    promised = flushed(lines)
+    guaranteed = flushed(lines)
     if timed:
         alive = sign_of_life(lines, killed)
         young = alive - FLUSH_INTERVAL - max(ALLOWANCE, 2 * longest_flush(lines, killed) + MARGIN)
-        promised = max(promised, sum(at < young for at in times))
+        guaranteed = max(guaranteed, sum(at < young for at in times))
     if writer.returncode == 0:
-        promised = len(times)
+        guaranteed = len(times)
     output = output if output.exists() else folder / "run"
-    return Judgement(len(times), promised, judge(form, output, promised, len(times)), output)
+    return Outcome(len(times), guaranteed, check(layout, output, guaranteed, len(times)), output)
 
 
-def judge(form: Form, output: Path, promised: int, accepted: int) -> list[str]:
-    """Return what is not as promised: pixels by tifffile, metadata by our own reader."""
+def check(layout: Layout, output: Path, guaranteed: int, accepted: int) -> list[str]:
+    """Return the violated guarantees: pixels as read by tifffile, frame metadata by this library."""
     images = pixels(output)
     findings = []
-    total = math.prod(form.axes.values()) or accepted + 1
-    for number in range(min(accepted + 1, total)):  # one more may have come before it was told
-        image, at = form.place(number)
+    total = math.prod(layout.axes.values()) or accepted + 1
+    for number in range(
+        min(accepted + 1, total)
+    ):  # one more may have been accepted before it was logged
+        image, at = layout.address(number)
         index = tuple(at.get(axis, 0) for axis in "tcz")
         inside = all(i < n for i, n in zip(index, images[image].shape, strict=False))
         found = images[image][index] if inside else np.zeros((HEIGHT, WIDTH), np.uint16)
         right = np.array_equal(found, frame(number))
-        if number < promised and not right:
-            findings.append(f"frame {number} of {promised} promised is lost")
+        if number < guaranteed and not right:
+            findings.append(f"frame {number} of {guaranteed} guaranteed is lost")
         elif not right and found.any():
             findings.append(f"frame {number} is wrong")
     known = {entry.get("serial") for entry in read_frame_metadata(output)}
-    lost = [n for n in range(promised) if metadata(n)["serial"] not in known]
+    lost = [n for n in range(guaranteed) if metadata(n)["serial"] not in known]
     return findings + [f"the metadata of frame {n} is lost" for n in lost]
 
 
 def pixels(output: Path) -> list[np.ndarray[Any, Any]]:
-    """Return each image as (t, c, z, y, x), as tifffile reads it."""
+    """Return each image as (t, c, z, y, x), as read by tifffile."""
     import tifffile
 
     files = [output] if output.is_file() else sorted(output.glob("*.tiff"))

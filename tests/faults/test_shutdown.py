@@ -1,4 +1,4 @@
-"""However a run ends, what was accepted is there and the documents agree with it."""
+"""However a run ends, accepted frames are on disk and the metadata is consistent with them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from faults.datasets import ENGINE_NAMES, SIZE, missing, noise, pixels, run, sta
 from ome_writers import UnclosedStreamWarning
 from ome_writers.storage import ENGINES
 
-pytest.importorskip("zarr", reason="zarr-python judges what is left")
-pytest.importorskip("tensorstore", reason="tensorstore judges what is left")
+pytest.importorskip("zarr", reason="zarr-python reads the result")
+pytest.importorskip("tensorstore", reason="tensorstore reads the result")
 pytestmark = pytest.mark.timeout(120)
 
 each_engine = pytest.mark.parametrize("engine", ENGINE_NAMES)
-each_engine_direct_often = pytest.mark.parametrize(
+each_engine_direct_short = pytest.mark.parametrize(
     "engine",
     [pytest.param(n, marks=[pytest.mark.short] if n == "direct" else []) for n in ENGINE_NAMES],
 )
@@ -28,9 +28,9 @@ BEGIN = "path = Path(sys.argv[1])\nwriting = stream(path, sys.argv[2], flush_int
 FILL = "for number in range(40):\n    writing.append(noise(number))\n"
 
 
-@each_engine_direct_often
-def test_an_exception_inside_with(tmp_path: Path, engine: str) -> None:
-    """The exception is the one that is seen; what arrived is complete, the status `failed`."""
+@each_engine_direct_short
+def test_exception_inside_with(tmp_path: Path, engine: str) -> None:
+    """That exception is raised; accepted frames are complete, the status is `failed`."""
     path = tmp_path / "run.ome.zarr"
 
     def acquire() -> None:
@@ -47,8 +47,8 @@ def test_an_exception_inside_with(tmp_path: Path, engine: str) -> None:
 
 
 @each_engine
-def test_a_keyboard_interrupt(tmp_path: Path, engine: str) -> None:
-    """After an interrupt from the keyboard inside `with` every accepted frame is there."""
+def test_keyboard_interrupt_inside_with(tmp_path: Path, engine: str) -> None:
+    """Every accepted frame is on disk."""
     path = tmp_path / "run.ome.zarr"
     code = BEGIN + (
         "import os, signal, threading\n"
@@ -71,8 +71,8 @@ def test_a_keyboard_interrupt(tmp_path: Path, engine: str) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without a signal")
 @pytest.mark.parametrize("handled", [True, False])
 @each_engine
-def test_a_signal_to_terminate(tmp_path: Path, engine: str, handled: bool) -> None:
-    """SIGTERM loses nothing where it ends the program as `sys.exit` does, and no flushed frame where it kills it."""
+def test_sigterm(tmp_path: Path, engine: str, handled: bool) -> None:
+    """SIGTERM handled as `sys.exit` loses nothing; unhandled, it loses no flushed frame."""
     path = tmp_path / "run.ome.zarr"
     code = BEGIN + (
         "import os, signal\n"
@@ -97,9 +97,9 @@ def test_a_signal_to_terminate(tmp_path: Path, engine: str, handled: bool) -> No
         assert status(path) == "writing"
 
 
-@each_engine_direct_often
-def test_an_interpreter_that_exits_without_close(tmp_path: Path, engine: str) -> None:
-    """A script that forgets `close` still leaves every frame, and is warned when it asks for warnings."""
+@each_engine_direct_short
+def test_interpreter_exit_without_close(tmp_path: Path, engine: str) -> None:
+    """Every frame is on disk, and `UnclosedStreamWarning` is issued."""
     path = tmp_path / "run.ome.zarr"
     done = run("import warnings\nwarnings.simplefilter('always')\n" + BEGIN + FILL, path, engine)
     assert not missing(path, 40)
@@ -111,8 +111,8 @@ def test_an_interpreter_that_exits_without_close(tmp_path: Path, engine: str) ->
 @pytest.mark.parametrize(
     "engine", [name for name in ENGINES if ENGINES[name].missing_requirement() is None]
 )
-def test_a_pool_that_appends_after_the_main_thread(tmp_path: Path, engine: str) -> None:
-    """Frames that a worker of an executor appends while the interpreter ends are all on disk."""
+def test_executor_appends_during_interpreter_shutdown(tmp_path: Path, engine: str) -> None:
+    """All frames of an executor that runs longer than the main thread are on disk."""
     path = tmp_path / ("run.ome.tiff" if engine == "tifffile" else "run.ome.zarr")
     code = (
         "import time\n"
@@ -137,9 +137,9 @@ def test_a_pool_that_appends_after_the_main_thread(tmp_path: Path, engine: str) 
     assert np.array_equal(frames, [noise(number) for number in range(20)])
 
 
-@each_engine_direct_often
-def test_a_script_that_dies_of_an_exception(tmp_path: Path, engine: str) -> None:
-    """An exception that nobody catches, outside of `with`, loses no frame either."""
+@each_engine_direct_short
+def test_uncaught_exception_without_with(tmp_path: Path, engine: str) -> None:
+    """Every frame is on disk."""
     path = tmp_path / "run.ome.zarr"
     done = run(BEGIN + FILL + "raise LookupError('the stage is gone')", path, engine, expect=1)
     assert "the stage is gone" in done.stderr
@@ -149,10 +149,10 @@ def test_a_script_that_dies_of_an_exception(tmp_path: Path, engine: str) -> None
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 @each_engine
 @pytest.mark.parametrize("end", ["os._exit(0)", "sys.exit(0)", "writing.close()"])
-def test_a_fork_in_the_middle(tmp_path: Path, engine: str, end: str) -> None:
-    """A forked child, however it ends, changes nothing; the parent writes on to the end."""
+def test_fork_does_not_affect_the_parent(tmp_path: Path, engine: str, end: str) -> None:
+    """A forked child, however it ends, changes nothing; the parent continues to write."""
     if engine == "tensorstore" and end == "sys.exit(0)":
-        pytest.skip("tensorstore alone, without us, hangs one in six children that end like this")
+        pytest.skip("tensorstore itself hangs in one of six children that exit like this")
     path = tmp_path / "run.ome.zarr"
     code = (
         BEGIN
@@ -178,8 +178,8 @@ def test_a_fork_in_the_middle(tmp_path: Path, engine: str, end: str) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 @each_engine
-def test_a_forked_child_cannot_append(tmp_path: Path, engine: str) -> None:
-    """A forked child that appends gets an error at once; the parent's dataset is as it was."""
+def test_forked_child_cannot_append(tmp_path: Path, engine: str) -> None:
+    """It gets an error; the parent's dataset is unchanged."""
     path = tmp_path / "run.ome.zarr"
     code = (
         BEGIN
@@ -205,10 +205,12 @@ def test_a_forked_child_cannot_append(tmp_path: Path, engine: str) -> None:
 
 
 @each_engine
-def test_a_stream_that_is_collected(tmp_path: Path, engine: str) -> None:
-    """A stream that nobody holds any more warns and is written whole."""
+def test_garbage_collected_stream_is_written(tmp_path: Path, engine: str) -> None:
+    """`UnclosedStreamWarning` is issued, and every frame is on disk."""
     path = tmp_path / "run.ome.zarr"
-    writing = stream(path, engine, flush_interval=60)  # the clock holds the stream for a moment
+    writing = stream(
+        path, engine, flush_interval=60
+    )  # the flush timer holds a reference for a moment
     for number in range(40):
         writing.append(noise(number))
     with pytest.warns(UnclosedStreamWarning, match="40 frames"):
@@ -219,8 +221,8 @@ def test_a_stream_that_is_collected(tmp_path: Path, engine: str) -> None:
 
 
 @each_engine
-def test_threads_that_append(tmp_path: Path, engine: str) -> None:
-    """Of frames that four threads append each lands once, whole."""
+def test_append_from_four_threads(tmp_path: Path, engine: str) -> None:
+    """Each frame is stored once, in each thread's order."""
     path = tmp_path / "run.ome.zarr"
     with stream(path, engine, frames=200, chunk=3, shard=4) as writing:
 

@@ -1,4 +1,4 @@
-"""What is acquired when the power fails: each engine, each way in which it stores frames."""
+"""Acquisitions for the power loss tests: each engine with each of its storage layouts."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ STORED = "tcz"
 
 
 @dataclass(frozen=True)
-class Form:
+class Layout:
     """An acquisition.
 
-    `axes` maps each axis, in acquisition order, to (count, chunk, chunks per shard); a count of 0 is unbounded, with
-    0 chunks per shard there are no shards. Of the frames `frames` are appended, `flush` is called every `every` frames.
-    With `again` each third frame is followed by an earlier one, which is stored again.
+    `axes` maps each axis, in acquisition order, to (count, chunk, chunks per shard); a count of 0 is unbounded, and 0
+    chunks per shard means no shards. `frames` frames are appended, with a `flush` after each `every` frames. With
+    `again`, each third frame is followed by an earlier one, which is stored again.
     """
 
     engine: str
@@ -34,7 +34,7 @@ class Form:
 
     @property
     def suffix(self) -> str:
-        """The ending of the output's name."""
+        """The suffix of the output path."""
         return ".ome.tiff" if self.engine == "tifffile" else ".ome.zarr"
 
     @property
@@ -70,15 +70,15 @@ class Form:
             flush_interval=0.3,
         )
 
-    def place(self, number: int) -> tuple[int, tuple[int, ...]]:
-        """Return the image and the index (t, c, z; those that there are) of the `number`-th frame."""
+    def address(self, number: int) -> tuple[int, tuple[int, ...]]:
+        """Return the image and the index (those of t, c, z that exist) of frame `number`."""
         at: dict[str, int] = {}
         for axis, (count, _, _) in reversed(self.axes.items()):
             number, at[axis] = divmod(number, count) if count else (0, number)
         return at.get("p", 0), tuple(at[axis] for axis in STORED if axis in at)
 
     def frame(self, number: int) -> np.ndarray[Any, np.dtype[np.uint16]]:
-        """Return the `number`-th frame: noise without zeros, which no codec makes small."""
+        """Return frame `number`: incompressible noise without zeros."""
         return _noise(number, self.shape)
 
 
@@ -87,69 +87,69 @@ def _noise(number: int, shape: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.u
     return np.random.default_rng(number).integers(1, 2**16, shape, dtype=np.uint16)
 
 
-def _zarr(engine: str) -> dict[str, Form]:
-    """Return the ways of an engine of OME-Zarr."""
+def _zarr(engine: str) -> dict[str, Layout]:
+    """Return the layouts of an OME-Zarr engine."""
     return {
-        f"{engine}: chunk files": Form(engine, {"t": (60, 1, 0)}),
-        f"{engine}: chunk files over t, blosc-lz4": Form(
+        f"{engine}: chunk files": Layout(engine, {"t": (60, 1, 0)}),
+        f"{engine}: chunk files over t, blosc-lz4": Layout(
             engine, {"t": (60, 4, 0)}, "blosc-lz4", every=3
         ),
-        f"{engine}: shards": Form(engine, {"t": (60, 1, 8)}, every=3),
-        f"{engine}: shards, blosc-zstd": Form(engine, {"t": (60, 1, 8)}, "blosc-zstd", every=3),
-        f"{engine}: shards of chunks over t and z, zstd": Form(
+        f"{engine}: shards": Layout(engine, {"t": (60, 1, 8)}, every=3),
+        f"{engine}: shards, blosc-zstd": Layout(engine, {"t": (60, 1, 8)}, "blosc-zstd", every=3),
+        f"{engine}: shards of chunks over t and z, zstd": Layout(
             engine, {"t": (12, 2, 2), "z": (4, 3, 2)}, "zstd", every=5
         ),
-        f"{engine}: three positions, shards, zstd": Form(
+        f"{engine}: three positions, shards, zstd": Layout(
             engine, {"t": (16, 1, 5), "p": (3, 1, 0)}, "zstd"
         ),
-        f"{engine}: no end, chunk files": Form(engine, {"t": (0, 1, 0), "c": (2, 1, 0)}),
-        f"{engine}: no end, shards, zstd": Form(engine, {"t": (0, 1, 8)}, "zstd", every=3),
+        f"{engine}: unbounded, chunk files": Layout(engine, {"t": (0, 1, 0), "c": (2, 1, 0)}),
+        f"{engine}: unbounded, shards, zstd": Layout(engine, {"t": (0, 1, 8)}, "zstd", every=3),
     }
 
 
-def _large_index(engine: str, compression: str) -> dict[str, Form]:
+def _large_index(engine: str, compression: str) -> dict[str, Layout]:
     name = f"{engine}: shards of 640 chunks, {compression}"
-    return {name: Form(engine, {"t": (640, 1, 640)}, compression, 210, 20, (8, 8))}
+    return {name: Layout(engine, {"t": (640, 1, 640)}, compression, 210, 20, (8, 8))}
 
 
-def _tiff(axes: dict[str, int], compression: str = "none", every: int = 7, **format: str) -> Form:
+def _tiff(axes: dict[str, int], compression: str = "none", every: int = 7, **format: str) -> Layout:
     full = {axis: (count, 1, 0) for axis, count in axes.items()}
-    return Form("tifffile", full, compression, every=every, format=format)
+    return Layout("tifffile", full, compression, every=every, format=format)
 
 
-FORMS = {
+LAYOUTS = {
     **_zarr("direct"),
-    "direct: shards, zstd, frames again": Form(
+    "direct: shards, zstd, frames again": Layout(
         "direct", {"t": (60, 1, 8)}, "zstd", every=5, again=True
     ),
     **_large_index("direct", "none"),
     **_large_index("direct", "zstd"),
     **_large_index("direct", "blosc-zstd"),
     **_zarr("tensorstore"),
-    "tensorstore: transactions": Form("tensorstore", {"t": (12, 3, 2)}, "none", 9, 2, (512, 512)),
+    "tensorstore: transactions": Layout("tensorstore", {"t": (12, 3, 2)}, "none", 9, 2, (512, 512)),
     **_zarr("zarr-python"),
     **_zarr("zarrs-python"),
     "OME-TIFF": _tiff({"t": 30, "c": 2}),
     "OME-TIFF, zstd": _tiff({"t": 30, "c": 2}, "zstd"),
-    "OME-TIFF, frames again": Form("tifffile", {"t": (60, 1, 0)}, every=5, again=True),
-    "OME-TIFF, zstd, frames again": Form(
+    "OME-TIFF, frames again": Layout("tifffile", {"t": (60, 1, 0)}, every=5, again=True),
+    "OME-TIFF, zstd, frames again": Layout(
         "tifffile", {"t": (60, 1, 0)}, "zstd", every=5, again=True
     ),
-    "OME-TIFF, no end": _tiff({"t": 0, "c": 2}),
-    "OME-TIFF, no end, zstd": _tiff({"t": 0, "z": 3}, "zstd"),
+    "OME-TIFF, unbounded": _tiff({"t": 0, "c": 2}),
+    "OME-TIFF, unbounded, zstd": _tiff({"t": 0, "z": 3}, "zstd"),
     "OME-TIFF, positions": _tiff({"t": 16, "p": 3}),
     "OME-TIFF, positions, master": _tiff({"t": 16, "p": 3}, multi_file_metadata="master-tiff"),
     "OME-TIFF, positions, companion, zstd": _tiff(
         {"t": 16, "p": 3}, "zstd", multi_file_metadata="companion-file"
     ),
     "OME-TIFF, positions in one file": _tiff({"t": 16, "p": 3}, prefer_single_file="always"),
-    "OME-TIFF, no end, positions": _tiff({"t": 0, "p": 2}),
-    "OME-TIFF, no end, positions in one file": _tiff(
+    "OME-TIFF, unbounded, positions": _tiff({"t": 0, "p": 2}),
+    "OME-TIFF, unbounded, positions in one file": _tiff(
         {"t": 0, "p": 2}, "deflate", prefer_single_file="always"
     ),
 }
 
 
 def metadata(number: int) -> dict[str, Any]:
-    """Return the metadata that comes with the `number`-th frame."""
+    """Return the metadata of frame `number`."""
     return {"delta_t": number / 64, "serial": number}
