@@ -112,7 +112,7 @@ class AcquireEngine:
         try:
             if skipped < 0:
                 raise ValueError(
-                    f"acquire-zarr accepts planes in order only: index {index} of array {target.key!r} is before "
+                    f"acquire-zarr accepts planes in order only: index {index} of array {target.key!r} is not after "
                     f"{target.index(len(target.frames) - 1)}. Use another backend for other orders."
                 )
             if skipped:

@@ -34,47 +34,28 @@ Selection = tuple[slice, ...]
 
 
 class RegionGrid:
-    """The regions of one array.
-
-    Parameters
-    ----------
-    plan
-        The array.
-    max_bytes
-        Memory that one region may use. A row of chunks is never divided, even if it is larger.
-
-    Attributes
-    ----------
-    extent
-        Planes of a region along each index axis (fewer at the array's end).
-    bounds
-        Extent of each index axis, `UNBOUNDED_EXTENT` for the growing one.
-    shape
-        `bounds` with y and x.
-    plane_per_file
-        Whether each file contains a single plane, so that no other plane is rewritten with it.
-    count, region_bytes
-        Number of regions, and size of the largest.
-    divides_files
-        Whether a file contains more than one region, so that storing one rewrites a part of it.
-    """
+    """The regions of one array, of up to `max_bytes`; a row of chunks is never divided, even if it is larger."""
 
     def __init__(self, plan: ArrayPlan, max_bytes: int) -> None:
         self.plan = plan
         self.shape = tuple(
             UNBOUNDED_EXTENT if i == plan.growing else n for i, n in enumerate(plan.shape)
         )
-        self.bounds = self.shape[:-2]
+        self.bounds = self.shape[:-2]  # without y and x
         file = (plan.shards or plan.chunks)[:-2]
+        # whether each file contains a single plane, so that no other plane is rewritten with it
         self.plane_per_file = math.prod(file) == 1
+        # planes of a region along each index axis; fewer at the array's end
         self.extent = (
             self._batch_extent(min(_MAX_BATCH_BYTES, max_bytes // 2))
             if self.plane_per_file
             else self._divide(file, max_bytes // max(1, plan.frame_bytes))
         )
+        # whether a file contains several regions, so that storing one rewrites a part of it
         self.divides_files = not self.plane_per_file and self.extent != tuple(file)
         self._counts = [-(-n // e) for n, e in zip(self.bounds, self.extent, strict=True)]
         self.count = math.prod(self._counts)
+        # size of the largest region
         self.region_bytes = self.planes((0,) * len(self.bounds)) * plan.frame_bytes
         # slowest axis first; the growing axis is slowest, so that region numbers never change
         self._order = sorted(range(len(self.bounds)), key=lambda i: i != plan.growing)

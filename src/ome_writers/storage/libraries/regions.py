@@ -27,30 +27,16 @@ EMPTY, DIRTY, STORED = 0, 1, 2
 
 
 class _Region:
-    """A region that is being filled.
-
-    Attributes
-    ----------
-    memory, data
-        Its memory, as bytes and as (planes, y, x).
-    slots
-        `EMPTY`, `DIRTY` or `STORED` for each plane.
-    frames
-        Numbers of the frames that are not on disk.
-    closed
-        Whether it was stored for the last time.
-    store_lock, fill_lock
-        Held while the library reads the region, and while a plane is copied into it.
-    """
+    """A region that is being filled."""
 
     def __init__(self, memory: NDArray[np.uint8], planes: int, plan: ArrayPlan) -> None:
         self.memory = memory
         self.data: NDArray[np.generic] = memory.view(plan.dtype).reshape(planes, *plan.frame_shape)
-        self.slots = bytearray(planes)
-        self.closed = False
-        self.frames: list[int] = []
-        self.store_lock = new_lock()
-        self.fill_lock = new_lock()
+        self.slots = bytearray(planes)  # `EMPTY`, `DIRTY` or `STORED`
+        self.frames: list[int] = []  # numbers of frames that are not on disk
+        self.closed = False  # stored for the last time
+        self.store_lock = new_lock()  # held while the library reads the region
+        self.fill_lock = new_lock()  # held while a plane is copied into it
 
     def zero_empty_slots(self) -> None:
         for slot, state in enumerate(self.slots):
@@ -146,7 +132,7 @@ class Regions:
             evicted_slots = self._evicted_slots.pop(key, None)  # None: it was complete
             region.slots = evicted_slots or bytearray([STORED]) * planes
         with self._lock:
-            self._in_memory[key] = region  # first: `recover` submits what is not in `_open`
+            self._in_memory[key] = region  # first: `recover` submits regions missing in `_open`
             self._open[key] = region
         return region
 

@@ -1,4 +1,4 @@
-"""An array of a library that accepts planes in one order only: the planes that it has, and what they complete."""
+"""Order and completeness of the planes of an array, for a library that accepts them in one order only."""
 
 from __future__ import annotations
 
@@ -18,32 +18,21 @@ __all__ = ["SequentialArray"]
 
 
 class SequentialArray:
-    """One array. A plane's *ordinal* is its number in the order of the array's planes.
-
-    Attributes
-    ----------
-    plan
-        Its plan with the shards that the library writes: of one chunk if none were requested.
-    frames
-        Frame number of each plane so far, -1 for skipped planes.
-    row_planes
-        Planes that the library writes at once: a shard along the first axis of the order, all along the others.
-    max_unwritten
-        Most planes of an incomplete row.
-    """
+    """One array. A plane's *ordinal* is its number in the order of the array's planes."""
 
     def __init__(self, root: Path, target: ArrayTarget) -> None:
         assert target.order is not None, "the registry refuses other orders than nested loops"
         self.key = target.key
-        shards = target.plan.shards or target.plan.chunks
+        shards = target.plan.shards or target.plan.chunks  # the library always writes shards
         self.plan = dataclasses.replace(target.plan, shards=shards)
         self.order = target.order
         self.reader = ShardReader(root / target.key, self.plan)
-        self.frames = number_array("q")
+        self.frames = number_array("q")  # frame number of each plane so far, -1: skipped
+        # what the library writes at once: a shard along the first axis of the order, all along the others
         extents = [shards[axis] for axis in self.order[:1]]
         extents += [self.plan.shape[axis] for axis in self.order[1:]]
         self.row_planes = math.prod(extents)
-        self.max_unwritten = self.row_planes - 1
+        self.max_unwritten = self.row_planes - 1  # planes of an incomplete row
         if self.plan.growing is None:
             self.max_unwritten = min(self.max_unwritten, math.prod(self.plan.shape[:-2]))
 

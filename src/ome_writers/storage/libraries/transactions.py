@@ -153,7 +153,7 @@ class Transactions:
             if region.closed:
                 return
             with self._lock:
-                self._closed[id(region)] = key, region  # first: `recover` submits what is in here
+                self._closed[id(region)] = key, region  # first: `recover` submits these
                 region.closed = True
                 del self._open[key]
             self._submit(key, region)

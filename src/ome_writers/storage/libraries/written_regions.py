@@ -17,28 +17,13 @@ __all__ = ["WrittenRegions"]
 
 
 class WrittenRegions:
-    """Records what is on disk; thread-safe.
-
-    Parameters
-    ----------
-    root
-        Directory of the dataset.
-    keys, grids
-        Key below `root`, and regions, of each array.
-    durable
-        Whether `sync` forces files to the medium.
-
-    Attributes
-    ----------
-    frames, nbytes
-        Number of frames on disk, and number of bytes that were given to the library.
-    """
+    """Records what is on disk; thread-safe. `keys` are the keys of the arrays below `root`."""
 
     def __init__(
         self, root: Path, keys: Sequence[str], grids: Sequence[RegionGrid], *, durable: bool
     ) -> None:
-        self.frames = 0
-        self.nbytes = 0
+        self.frames = 0  # on disk
+        self.nbytes = 0  # given to the library
         self._root = root
         self._keys = keys
         self._grids = grids

@@ -24,12 +24,8 @@ class Extent:
 class Allocator:
     """Allocates each byte of a file once; not thread-safe.
 
-    Attributes
-    ----------
-    end
-        End of the allocated space. Description extents may lie beyond it.
-    description
-        The extent of the current ImageDescription.
+    `end` is the end of the allocated space, beyond which there may be description extents; `description` is the extent
+    of the current ImageDescription.
     """
 
     def __init__(self) -> None:

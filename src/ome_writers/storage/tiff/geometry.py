@@ -30,35 +30,24 @@ if TYPE_CHECKING:
 __all__ = ["Geometry", "Segment", "Series"]
 
 _SECTOR_BYTES = 512  # the unit that a disk writes atomically when the power fails
-_MAX_SEGMENT_BYTES = 64 * 2**20  # of planes: what a growing file is longer than necessary
+_MAX_SEGMENT_BYTES = 64 * 2**20  # of planes, allocated in advance
 _MIN_SEGMENT_ROWS, _MAX_SEGMENT_ROWS = 16, 8192  # in between, each segment doubles the file
 
 
 class Series:
-    """The pages of one array in its file.
-
-    Attributes
-    ----------
-    first
-        Number of its first page within a row.
-    count
-        Its pages per row.
-    base
-        Offset of its first plane from the start of a row's planes.
-    steps
-        By how many pages a step along each storage axis advances in the file.
-    """
+    """The pages of one array in its file."""
 
     def __init__(self, plan: ArrayPlan, first: int, base: int, *, contiguous: bool) -> None:
         self.kind = PageKind.of(plan, contiguous=contiguous)
         self.template = IfdTemplate(self.kind)
         self.growing = plan.growing
         inner = [1 if i == plan.growing else n for i, n in enumerate(plan.index_shape)]
-        self.first = first
-        self.count = math.prod(inner)
-        self.base = base
+        self.first = first  # number of its first page within a row
+        self.count = math.prod(inner)  # pages per row
+        self.base = base  # offset of its first plane from the start of a row's planes
         self.compressed = self.kind.compression != "none"
         self.stride = 0 if self.compressed else self.kind.stored_bytes
+        # pages by which a step along each storage axis advances; `Geometry` sets that of the growing axis
         self.steps = [math.prod(inner[i + 1 :]) for i in range(len(inner))]
         strips = self.kind.strips
         self.strip_bytes = [(b - a) * self.kind.row_bytes for a, b in strips]

@@ -17,26 +17,14 @@ __all__ = ["PageBlock"]
 
 
 class PageBlock:
-    """Frames for adjacent pages of one series, on their way to disk.
-
-    Attributes
-    ----------
-    file, page
-        Number of the file, and of the first page in it.
-    capacity, count
-        Pages that fit, and pages that are filled.
-    frames
-        Frame numbers of the filled pages.
-    write_lock, written
-        Held while the block is written, and whether it was.
-    """
+    """Frames for adjacent pages of one series, on their way to disk."""
 
     def __init__(self, file: int, page: int, series: Series, capacity: int) -> None:
-        self.file = file
-        self.page = page
-        self.capacity = capacity
-        self.count = 0
-        self.frames: list[int] = []
+        self.file = file  # number of the file
+        self.page = page  # number of the first page in it
+        self.capacity = capacity  # pages
+        self.count = 0  # filled pages
+        self.frames: list[int] = []  # frame numbers of these
         self.write_lock = threading.Lock()
         self.written = False
         self._series = series

@@ -1,4 +1,4 @@
-"""What holds for every test of the BigTIFF engine."""
+"""Fixtures of the BigTIFF engine's tests."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def _loud_tifffile(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """What tifffile logs about a file is a failure."""
+def _no_tifffile_warnings(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail if tifffile logs a warning."""
     with caplog.at_level(logging.WARNING, logger="tifffile"):
         yield
     assert not [r.getMessage() for r in caplog.records if r.name == "tifffile"]
