@@ -1,11 +1,11 @@
 """Locks and conditions that KeyboardInterrupt in `append` cannot leave locked.
 
-Python runs signal handlers in the main thread between any two function calls; debuggers and profilers may raise at any
-line, also between the last line of a ``with lock:`` block and the release of the lock. `append` calls
+Python runs signal handlers in the main thread between any two bytecode instructions, and debuggers and profilers may
+raise at any line, also between the last line of a ``with lock:`` block and the release of the lock. `append` calls
 `release_locks_of_this_thread` when such an exception leaves it.
 
-`threading.Condition.wait` releases and acquires its lock in Python code. An exception between these steps makes the
-surrounding ``with`` statement release a lock that it does not hold. In `Condition` each step is one call of C code.
+`threading.Condition.wait` releases and reacquires its lock in Python code. An exception between these steps makes the
+surrounding ``with`` statement release a lock that is not held. In `Condition` each step is a single call of C code.
 """
 
 from __future__ import annotations
@@ -23,39 +23,44 @@ if TYPE_CHECKING:
     from _thread import RLock as Lock
     from collections.abc import Callable
 
-__all__ = ["Condition", "new_lock", "release_locks_of_this_thread"]
+__all__ = ["Condition", "is_owned", "new_lock", "release_locks_of_this_thread"]
 
 _locks: dict[int, weakref.ref[Lock]] = {}
 
 
 def new_lock() -> Lock:
-    """Return a reentrant lock that `release_locks_of_this_thread` knows.
+    """Return a reentrant lock that is registered for `release_locks_of_this_thread`.
 
-    For each lock that is held while `append` runs in the caller's thread.
+    For every lock that the thread that calls `append` holds meanwhile.
     """
     lock = threading.RLock()
     key = id(lock)
-    # the callback is C code: an exception in Python code that the garbage collector calls would be ignored
+    # The callback is C code: an exception in a Python callback of the garbage collector would be ignored.
     _locks[key] = weakref.ref(lock, partial(_locks.pop, key))
     return lock
+
+
+def is_owned(lock: Lock) -> bool:
+    """Return whether the calling thread holds the lock."""
+    return lock._is_owned()  # type: ignore[attr-defined, no-any-return]  # no public equivalent
 
 
 def release_locks_of_this_thread() -> None:
     """Release all locks of `new_lock` that an exception has left locked by this thread."""
     for reference in list(_locks.values()):
         lock = reference()
-        while lock is not None and lock._is_owned():  # type: ignore[attr-defined]  # of no public name
+        while lock is not None and is_owned(lock):
             lock.release()
 
 
 class Condition:
-    """Threads wait until a predicate holds; whoever changes what it depends on calls `notify_all` afterwards."""
+    """Lets threads wait for a predicate. After a change of what it depends on, call `notify_all`."""
 
     def __init__(self) -> None:
         self._waiters: deque[SimpleQueue[None]] = deque()
 
     def notify_all(self) -> None:
-        """Have all waiting threads look at their predicates again."""
+        """Make all waiting threads evaluate their predicates again."""
         for _ in range(len(self._waiters)):
             try:
                 self._waiters.popleft().put(None)
@@ -63,9 +68,9 @@ class Condition:
                 return
 
     def wait_for(self, predicate: Callable[[], bool], timeout_s: float | None = None) -> bool:
-        """Return when `predicate` holds, or after `timeout_s` seconds; return whether it holds.
+        """Wait until `predicate` is true, at most `timeout_s` seconds; return whether it is.
 
-        No lock that `notify_all`'s callers need may be held.
+        The caller must not hold a lock that callers of `notify_all` need.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while not predicate():

@@ -115,7 +115,7 @@ def test_old_dataset_survives_a_kill_at_any_call(
         claim = OutputClaim(
             lay_out(resolve(settings(folder, kind, overwrite=True))), overwrite=True
         )
-        claim.restore()
+        claim.rollback()
         where = find_old(folder, kind, old)
         assert where, folder
         assert new_exists or where == [dataset(folder, kind)], folder

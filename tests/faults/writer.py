@@ -61,7 +61,7 @@ def time_flushes(stream: OMEStream, journal: int) -> None:
 
         return call
 
-    stream._tick = timed(stream._tick)  # type: ignore[method-assign]  # looked up at each call
+    stream._flush = timed(stream._flush)  # type: ignore[method-assign]  # looked up at each call
     stream._close = timed(stream._close)  # type: ignore[method-assign]  # looked up at each call
 
 

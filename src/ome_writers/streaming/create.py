@@ -1,4 +1,4 @@
-"""From settings to a stream: the one place where plan, documents and engine are brought together."""
+"""`create_stream`: resolves settings to a plan, and creates output, metadata documents and engine for it."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ __all__ = ["create_stream"]
 _log = logging.getLogger("ome_writers")
 
 
-class _Beginning(NamedTuple):
-    """An output that exists, ready to take frames."""
+class _Output(NamedTuple):
+    """A created dataset, ready for frames."""
 
     plan: Plan
-    row: EngineRow
+    engine_row: EngineRow
     recorder: Recorder
 
 
@@ -52,34 +52,34 @@ def create_stream(**fields: Unpack[SettingsFields]) -> OMEStream: ...
 
 
 def create_stream(settings: AcquisitionSettings | None = None, **fields: Any) -> OMEStream:
-    """Create the output that the settings describe, ready to take frames.
+    """Create the output that the settings describe, ready for frames.
 
-    When it returns, the whole dataset exists, opens in other readers, and reads as zeros.
+    When it returns, the dataset exists, opens in other readers, and reads as zeros.
 
     Parameters
     ----------
     settings
         Complete settings (with `dimensions` and `dtype`). The stream works on a copy.
     **fields
-        Instead of `settings`, the fields of `AcquisitionSettings`:
+        The fields of `AcquisitionSettings`, instead of `settings`:
         ``create_stream(root_path="run.ome.zarr", dimensions=..., dtype="uint16")``.
 
     Raises
     ------
     TypeError
-        If neither settings nor fields are given, or both.
+        Neither settings nor fields are given, or both.
     pydantic.ValidationError
-        If a field is unknown or its value is wrong (ValueError).
+        A field is unknown or invalid (ValueError).
     SettingsError
-        If the settings are incomplete (ValueError).
+        The settings are incomplete (ValueError).
     EngineMissingError
-        If the backend is unknown or not installed (ValueError); the message has the command.
+        The backend is unknown or not installed (ValueError); the message contains the install command.
     UnsupportedError
-        If the backend cannot do what is asked (NotImplementedError); the message has each backend's reason.
+        No backend supports the settings (NotImplementedError); the message lists the reason for each backend.
     OutputExistsError
-        If something lies at the output path (FileExistsError). Nothing on disk is touched.
+        The output path exists (FileExistsError). Nothing on disk is changed.
     WriteError
-        If the output cannot be created there (OSError). Nothing is left on disk.
+        The output cannot be created (OSError). Nothing is left on disk.
     """
     if settings is None and fields:
         settings = AcquisitionSettings(**fields)
@@ -96,17 +96,17 @@ def create_stream(settings: AcquisitionSettings | None = None, **fields: Any) ->
     settings = settings.model_copy(deep=True)
     settings.validate_stream_ready()
     folder = _working_folder(settings)
-    begun = _begin(settings, folder)
-    _log_settings_without_effect(begun.row, begun.plan)
+    output = _create_output(settings, folder)
+    _log_settings_without_effect(output.engine_row, output.plan)
     try:
-        return OMEStream(*begun, partial(_begin_anew, folder))
+        return OMEStream(*output, partial(_replace_output, folder))
     except BaseException:
-        begun.recorder.discard([i.array.shape for i in begun.plan.images])
+        output.recorder.discard([i.array.shape for i in output.plan.images])
         raise
 
 
 def _working_folder(settings: AcquisitionSettings) -> str:
-    """Return the folder that a relative root path starts from, as long as the stream lives."""
+    """Return the folder that a relative root path refers to, even if the working folder changes later."""
     try:
         return os.getcwd() if settings.root_path else ""
     except OSError as error:
@@ -118,113 +118,108 @@ def _working_folder(settings: AcquisitionSettings) -> str:
         ) from error
 
 
-def _begin_anew(
+def _replace_output(
     folder: str, settings: AcquisitionSettings, plan: Plan, recorder: Recorder
-) -> _Beginning | None:
-    """Replace the output of `plan` by that of other settings; None where that cannot be.
-
-    What was said of the old one holds for the new one; its frames are gone.
-    """
+) -> _Output | None:
+    """Replace the output of `plan`, including the user's metadata but without frames; None if that is not possible."""
     if not recorder.can_be_replaced:
         return None
-    choose(settings.format.backend, resolve(settings))  # refuses while the old one stands
+    choose(settings.format.backend, resolve(settings))  # raises before the output is discarded
     recorder.discard([i.array.shape for i in plan.images])
-    begun = _begin(settings, folder)
-    begun.recorder.inherit(recorder)
-    return begun
+    output = _create_output(settings, folder)
+    output.recorder.carry_over_metadata(recorder)
+    return output
 
 
-def _begin(settings: AcquisitionSettings, folder: str) -> _Beginning:
+def _create_output(settings: AcquisitionSettings, folder: str) -> _Output:
     plan = resolve(settings)
     layout = lay_out(plan)
     if settings.root_path:
         layout = _absolute(layout, settings, folder)
     row = choose(settings.format.backend, plan)
     existing = _existing_parent(layout.output)
-    output = _claim(layout, settings) if settings.root_path else None
+    claim = _claim(layout, settings) if settings.root_path else None
     try:
-        recorder = _record(plan, row, layout, output)
-        if output is not None and settings.durability == "disk":
+        recorder = _open_recorder(plan, row, layout, claim)
+        if claim is not None and settings.durability == "disk":
             sync_folders(layout.root.absolute(), existing)
     except BaseException as error:
-        if output is not None:
-            output.restore()
+        if claim is not None:
+            claim.rollback()
         if isinstance(error, OSError) and not isinstance(error, WriteError):
             raise _not_created(layout, error) from error
         raise
-    if output is not None:
-        output.settle()
+    if claim is not None:
+        claim.commit()
         if settings.durability == "disk":
-            with suppress(OSError):  # only what was removed: the claim, and the old dataset
+            with suppress(
+                OSError
+            ):  # syncs removals only: of the claim file and the replaced dataset
                 sync_folder(layout.output.parent)
-    return _Beginning(plan, row, recorder)
+    return _Output(plan, row, recorder)
 
 
 def _log_settings_without_effect(row: EngineRow, plan: Plan) -> None:
-    """Log which chunks and shards were set in vain: a warning would be an error in clients that forbid warnings."""
+    """Log chunk and shard sizes the engine ignores. A warning would be an error in clients that forbid warnings."""
     if row.sharding:
         return
     dimensions = plan.settings.dimensions
-    whole = [1] * (len(dimensions) - 2) + [d.count for d in dimensions[-2:]]
-    names = {
+    one_plane = [1] * (len(dimensions) - 2) + [d.count for d in dimensions[-2:]]
+    ignored_axes = {
         "chunk_size": [
             d.name
-            for d, default in zip(dimensions, whole, strict=True)
+            for d, default in zip(dimensions, one_plane, strict=True)
             if d.chunk_size and min(d.chunk_size, d.count or d.chunk_size) != default
         ],
         "shard_size_chunks": [d.name for d in dimensions if d.shard_size_chunks],
     }
-    set_in_vain = [f"{field} of {', '.join(axes)}" for field, axes in names.items() if axes]
-    if set_in_vain:
+    ignored = [f"{field} of {', '.join(axes)}" for field, axes in ignored_axes.items() if axes]
+    if ignored:
         _log.warning(
-            "%s: %s: no effect, %s stores each plane by itself. Leave them out, or write OME-Zarr.",
+            "%s: %s: no effect, %s stores each plane separately. Leave them out, or write OME-Zarr.",
             plan.settings.output_path or "scratch",
-            " and ".join(set_in_vain),
+            " and ".join(ignored),
             plan.settings.format.name,
         )
 
 
 def _existing_parent(output: Path) -> Path:
-    """Return the deepest of the folders above the output that exists."""
+    """Return the deepest existing parent folder of the output."""
     return next(folder for folder in output.parents if os.path.exists(folder))
 
 
 def _absolute(layout: Layout, settings: AcquisitionSettings, folder: str) -> Layout:
-    """Return the layout with an absolute path without ``..``; a symbolic link at its end stays one."""
+    """Return the layout with an absolute path without ``..``; a symbolic link as its last part is not resolved."""
     path = os.path.join(folder, layout.output)
     try:
         os.fsencode(path)
         parent, name = os.path.split(path)
-        if os.name != "nt" and ".." in path.split(
-            "/"
-        ):  # Windows itself takes the name before ".." away
-            path = (
-                os.path.realpath(path)
-                if name == ".."
-                else os.path.join(os.path.realpath(parent), name)
-            )
+        # Windows resolves ".." textually, POSIX after symbolic links.
+        if os.name != "nt" and ".." in path.split("/"):
+            parent = os.path.realpath(path if name == ".." else parent)
+            path = parent if name == ".." else os.path.join(parent, name)
         os.lstat(path)
-    except ValueError as error:  # a NUL, or a character that no file system has
+    except ValueError as error:  # NUL, or a character that the file system encoding lacks
         raise SettingsError(
             f"root_path {settings.root_path!r} cannot be the name of a file: {error}."
         ) from error
     except OSError:
-        pass  # it does not exist yet, or `OutputClaim` has a sentence for what is wrong
+        pass  # it does not exist yet, or `OutputClaim` raises a better message
     output = Path(os.path.abspath(path))
     root = output if layout.root == layout.output else output.parent
     return dataclasses.replace(layout, root=root, output=output)
 
 
 def _claim(layout: Layout, settings: AcquisitionSettings) -> OutputClaim:
-    """Take the output path for this stream; nothing is left behind where that fails."""
+    """Claim the output path; nothing is left on disk if that fails."""
     try:
         return OutputClaim(layout, overwrite=settings.overwrite)
     except OutputExistsError as error:
         if settings.format.name != "ome-tiff" or layout.root != layout.output:
             raise
-        asked = Path(settings.root_path).name
+        name = Path(settings.root_path).name
         raise type(error)(
-            f"{error} ({asked} becomes the folder {layout.output.name}, with a file for each position.)"
+            f"{error} ({name} becomes the folder {layout.output.name}, with one file per position.)"
         ) from None
     except OSError as error:
         raise _not_created(layout, error) from error
@@ -240,20 +235,22 @@ def _not_created(layout: Layout, error: OSError) -> WriteError:
 def _open_engine(
     row: EngineRow, layout: Layout, targets: Sequence[ArrayTarget], options: Options
 ) -> Engine:
-    """Open an engine; what its library raises for arrays that it cannot create becomes a WriteError."""
+    """Open an engine; exceptions of its library become a WriteError."""
     try:
         return open_engine(row, layout.root, targets, options)
     except (OMEWritersError, OSError):
         raise
     except Exception as error:
-        said = " ".join(str(error).split())
+        message = " ".join(str(error).split())
         raise WriteError(
-            f"{row.name} could not create the arrays of {layout.output}: {type(error).__name__}: {said}. "
+            f"{row.name} could not create the arrays of {layout.output}: {type(error).__name__}: {message}. "
             f"Use another backend, or smaller dimensions or chunks."
         ) from error
 
 
-def _record(plan: Plan, row: EngineRow, layout: Layout, output: OutputClaim | None) -> Recorder:
+def _open_recorder(
+    plan: Plan, row: EngineRow, layout: Layout, claim: OutputClaim | None
+) -> Recorder:
     settings = plan.settings
     orders = {
         n: arrival_order(plan, image) for n, image in {i.planes: i for i in plan.images}.items()
@@ -273,18 +270,18 @@ def _record(plan: Plan, row: EngineRow, layout: Layout, output: OutputClaim | No
     )
     engine = _open_engine(row, layout, targets, options)
     try:
-        documents = create_metadata(plan, layout)
-        for key, content in documents.render():
+        metadata = create_metadata(plan, layout)
+        for key, content in metadata.render():
             engine.put(key, content)
-        # then journals lie beside the file, and outlive it after a crash
+        # journals beside the output may be left from a crash of an earlier stream
         if layout.root != layout.output:
             for key in layout.journals:
                 (layout.root / key).unlink(missing_ok=True)
         journal = Journal(
             layout.root, layout.journals, durable=durable, encode_address=layout.encode_address
         )
-        names = layout.root if durable and output is not None else None
-        return Recorder(str(layout.output), engine, documents, journal, output, names)
+        synced_folder = layout.root if durable and claim is not None else None
+        return Recorder(str(layout.output), engine, metadata, journal, claim, synced_folder)
     except BaseException:
         engine.close([t.plan.shape for t in targets])
         raise

@@ -1,4 +1,4 @@
-"""Which place comes next, and which were filled by explicit addresses."""
+"""The acquisition cursor: the next address in acquisition order, and the addresses of frames appended with `index`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cursor"]
 
-_BATCH = 65_536  # places whose indices are in memory at once
+_BATCH_FRAMES = 65_536  # frames whose indices are in memory at the same time
 _ADVICE = (
     "Check your AcquisitionSettings.dimensions. If you need to write an unbounded number of frames, "
     "set the count of your first dimension to None."
@@ -27,135 +27,139 @@ _ADVICE = (
 
 
 class Cursor:
-    """The one counter of an acquisition's order.
+    """Counts the frames of one acquisition.
 
-    Each method changes its counters with one statement, so that KeyboardInterrupt cannot part them.
+    Each method changes its counters in a single statement, so that KeyboardInterrupt cannot leave them inconsistent.
 
     Attributes
     ----------
     accepted
-        How many frames were taken.
-    unsettled
-        Whether a frame is being taken: set before the engine gets it, reset with the counters. If it is set when the
-        next frame comes, an exception has ended the call; see `Intake.recover`.
-    position
-        How many places of the acquisition order were passed, by `append` or `skip`.
-    next
-        The place of the next frame in order; None behind the last.
+        Number of accepted frames.
+    offset
+        Number of frames of the acquisition order that `append` or `skip` have passed.
+    next_address
+        Address of the frame at `offset`; None at the end of the acquisition.
+    pending
+        True from before the engine receives a frame until the counters include it. If it is True when the next frame
+        arrives, an exception has ended the call; see `FrameWriter.recover`.
     explicit
-        The places that were filled by explicit addresses.
+        Addresses of the frames that were appended with an explicit index.
+    skipped
+        Ranges of offsets without frames.
+    revisits
+        Whether the acquisition order itself contains an address twice.
     """
 
     def __init__(self, plan: Plan) -> None:
         self.accepted = 0
-        self.unsettled = False
-        self.position = 0
+        self.offset = 0
+        self.pending = False
         self.explicit: set[Address] = set()
-        self.skipped: list[range] = []  # positions in the acquisition order
+        self.skipped: list[range] = []
+        self.revisits = plan.router.revisits
         self._router = plan.router
         self._total = plan.frames
-        self._walk = plan.router.iter_addresses()
-        self.next = next(self._walk, None)
-        self._partial: tuple[frozenset[tuple[str, int]], int] | None = None
-        self.revisits = plan.router.revisits
-        """Whether places come again by themselves, in order."""
-        self._visited: set[Address] = set()  # then: those that were filled in order
+        self._addresses = plan.router.iter_addresses()
+        self.next_address = next(self._addresses, None)
+        self._last_partial: tuple[frozenset[tuple[str, int]], int] | None = None
+        self._visited: set[Address] = set()  # addresses filled in order; only if the order revisits
 
-    def upcoming(self) -> Address:
-        """Return the place of the next frame in order, if there is one."""
-        if self.next is None:
+    def require_next(self) -> Address:
+        """Return `next_address`; raise EndOfAcquisitionError at the end."""
+        if self.next_address is None:
             raise EndOfAcquisitionError(
                 f"Cannot append frame: would exceed total of {self._total} frames. {_ADVICE}"
             )
-        return self.next
+        return self.next_address
 
     def advance(self) -> int:
-        """Count a frame at the upcoming place; return its number in order."""
-        if self.revisits and self.next is not None:
-            self._visited.add(self.next)
-        number, accepted, following = self.position, self.accepted + 1, next(self._walk, None)
-        self.position, self.next, self.accepted, self.unsettled = (
-            number + 1,
+        """Count a frame at `next_address`; return its offset."""
+        if self.revisits and self.next_address is not None:
+            self._visited.add(self.next_address)
+        offset, accepted, following = self.offset, self.accepted + 1, next(self._addresses, None)
+        self.offset, self.next_address, self.accepted, self.pending = (
+            offset + 1,
             following,
             accepted,
             False,
         )
-        return number
+        return offset
 
-    def restart(self) -> None:
-        """Find the upcoming place again after an exception, which may have ended the iteration."""
-        self._walk = self._router.iter_addresses(self.position)
-        self.next = next(self._walk, None)
+    def reset_iterator(self) -> None:
+        """Restore `next_address` from `offset` after an exception, which may have exhausted the iterator."""
+        self._addresses = self._router.iter_addresses(self.offset)
+        self.next_address = next(self._addresses, None)
 
     def skip(self, frames: int) -> None:
-        """Pass `frames` places."""
+        """Advance by `frames` without counting frames."""
         if not isinstance(frames, Integral):
             raise TypeError(f"frames must be a whole number, got {frames!r}")
         if frames <= 0:
             raise ValueError(f"frames must be positive, got {frames}")
-        if self._total is not None and self.position + frames > self._total:
+        if self._total is not None and self.offset + frames > self._total:
             raise EndOfAcquisitionError(
                 f"Cannot skip frames: would exceed total of {self._total} frames "
                 f"(tried to skip {frames}). {_ADVICE}"
             )
-        position = self.position + frames
-        walk = self._router.iter_addresses(position)
-        following = next(walk, None)
-        self.skipped.append(range(self.position, position))
-        self.position, self._walk, self.next = position, walk, following
+        offset = self.offset + frames
+        addresses = self._router.iter_addresses(offset)
+        following = next(addresses, None)
+        self.skipped.append(range(self.offset, offset))
+        self.offset, self._addresses, self.next_address = offset, addresses, following
 
-    def locate(self, index: Mapping[str, int]) -> dict[str, int]:
-        """Return the whole index that `index` names; axes it leaves out count on while it stays the same."""
+    def complete_index(self, index: Mapping[str, int]) -> dict[str, int]:
+        """Return the full acquisition index for a partial one; omitted axes advance while `index` is repeated."""
         return self._router.complete_index(index, self._repeats(index))
 
-    def fill(self, index: Mapping[str, int], address: Address) -> None:
-        """Count a frame at the place that `index` named."""
+    def count_explicit(self, index: Mapping[str, int], address: Address) -> None:
+        """Count a frame that was appended with `index`."""
         partial = (frozenset(index.items()), self._repeats(index) + 1)
         self.explicit.add(address)
-        self._partial, self.accepted, self.unsettled = partial, self.accepted + 1, False
+        self._last_partial, self.accepted, self.pending = partial, self.accepted + 1, False
 
-    def comes_again(self) -> bool:
-        """Whether a frame was put at the upcoming place before."""
-        return self.next in self._visited or self.next in self.explicit
+    def next_has_frame(self) -> bool:
+        return self.next_address in self._visited or self.next_address in self.explicit
 
-    def is_filled(self, acquired: Sequence[int]) -> bool:
-        """Whether a frame may be at an acquisition index (of what was passed in order: that is taken for granted)."""
-        if self.position:
-            number = self._router.frame_number(acquired)
-            if number is None or number < self.position:
+    def has_frame(self, index: Sequence[int]) -> bool:
+        """Return whether there may be a frame at an acquisition index; skipped frames count."""
+        if self.offset:
+            number = self._router.frame_number(index)
+            if number is None or number < self.offset:
                 return True
-        return bool(self.explicit) and self._router.address_of(acquired) in self.explicit
+        return bool(self.explicit) and self._router.address_of(index) in self.explicit
 
     @property
-    def reached_end(self) -> bool:
-        """Whether every place of the acquisition was passed or filled; looks at each place that was not passed."""
+    def complete(self) -> bool:
+        """Whether every frame of the acquisition was appended or skipped; looks up every remaining address."""
         if self._total is None:
             return True
-        ahead = self._router.iter_addresses(self.position)
-        return all(place in self.explicit or place in self._visited for place in ahead)
+        remaining = self._router.iter_addresses(self.offset)
+        return all(a in self.explicit or a in self._visited for a in remaining)
 
-    def empty_planes(self, shapes: Sequence[tuple[int, ...]]) -> dict[int, NDArray[np.bool_]]:
-        """Return by image number which planes of arrays of these shapes have no frame; images without any are left out.
+    def missing_planes(self, shapes: Sequence[tuple[int, ...]]) -> dict[int, NDArray[np.bool_]]:
+        """Return image number to a mask of the planes without a frame; complete images are omitted.
 
-        Looks at each place only where some are missing.
+        `shapes` are the shapes of the arrays, with y and x.
         """
         skipped = sum(map(len, self.skipped))
         planes = sum(math.prod(shape[:-2]) for shape in shapes)
-        if not (self.explicit or self.revisits) and planes == self.position - skipped:
+        if not (self.explicit or self.revisits) and planes == self.offset - skipped:
             return {}
-        empty = [np.ones(shape[:-2], bool) for shape in shapes]
+        missing = [np.ones(shape[:-2], bool) for shape in shapes]
         begin = 0
-        for gap in (*self.skipped, range(self.position, self.position)):
-            for start in range(begin, gap.start, _BATCH):
-                images, index = self._router.address_arrays(start, min(start + _BATCH, gap.start))
+        for gap in (*self.skipped, range(self.offset, self.offset)):
+            for start in range(begin, gap.start, _BATCH_FRAMES):
+                stop = min(start + _BATCH_FRAMES, gap.start)
+                images, indices = self._router.address_arrays(start, stop)
                 for number in np.unique(images).tolist():
-                    empty[number][tuple(index[images == number].T)] = False
+                    missing[number][tuple(indices[images == number].T)] = False
             begin = gap.stop
-        for number, at in self.explicit:
-            empty[number][at] = False
-        return {number: mask for number, mask in enumerate(empty) if mask.any()}
+        for number, index in self.explicit:
+            missing[number][index] = False
+        return {number: mask for number, mask in enumerate(missing) if mask.any()}
 
     def _repeats(self, index: Mapping[str, int]) -> int:
-        if self._partial is not None and self._partial[0] == frozenset(index.items()):
-            return self._partial[1]
+        """Return how many of the latest frames were appended with this same partial index."""
+        if self._last_partial is not None and self._last_partial[0] == frozenset(index.items()):
+            return self._last_partial[1]
         return 0

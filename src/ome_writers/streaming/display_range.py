@@ -1,4 +1,4 @@
-"""The range of the data that was seen, from a few frames, so that a 12-bit image does not open black."""
+"""Sample the intensity range of the acquired data, so that viewers do not open a 12-bit image black."""
 
 from __future__ import annotations
 
@@ -14,39 +14,46 @@ if TYPE_CHECKING:
 
 __all__ = ["DisplayRangeSampler"]
 
-_POINTS = 4096  # pixels looked at in one frame
+_PIXELS_PER_FRAME = 4096
 
 
 class DisplayRangeSampler:
-    """Smallest and largest value by image and channel.
+    """Minimum and maximum per image and channel.
 
-    `due` is the number of the next frame to look at. The distance between two grows with the number of frames,
-    so that a million frames are sampled some 100 times.
+    Attributes
+    ----------
+    next_frame
+        Number of the next frame to sample. The interval grows with the number of frames: a million frames are sampled
+        about 100 times.
+    windows
+        (image number, channel index) to (minimum, maximum).
     """
 
     def __init__(self, plan: Plan) -> None:
-        self.due = 0
+        self.next_frame = 0
         self.windows: dict[tuple[int, int], tuple[float, float]] = {}
-        dimensions = plan.images[0].array.dimensions  # of all images alike, but for y and x
-        self._axis = next((i for i, d in enumerate(dimensions) if d.type == "channel"), None)
+        dimensions = plan.images[0].array.dimensions  # all images have the same axes
+        self._channel_axis = next(
+            (i for i, d in enumerate(dimensions) if d.type == "channel"), None
+        )
 
-    def look(
+    def sample(
         self, number: int, image: int, index: tuple[int, ...], frame: NDArray[np.generic]
     ) -> None:
-        """Take the range of frame `number` into account."""
-        self.due = number + 1 + number // 8
-        step = max(1, math.isqrt(frame.shape[0] * frame.shape[1] // _POINTS))
-        points = frame[::step, ::step]
-        if points.dtype.kind == "c":
+        """Include the range of frame `number`, from a subset of its pixels."""
+        self.next_frame = number + 1 + number // 8
+        step = max(1, math.isqrt(frame.shape[0] * frame.shape[1] // _PIXELS_PER_FRAME))
+        pixels = frame[::step, ::step]
+        if pixels.dtype.kind == "c":
             with np.errstate(over="ignore"):
-                points = np.abs(points)
-        elif points.dtype.kind == "b":
-            points = points.view(np.uint8)
-        if points.dtype.kind == "f":
-            points = points[np.isfinite(points)]
-        if not points.size:
+                pixels = np.abs(pixels)
+        elif pixels.dtype.kind == "b":
+            pixels = pixels.view(np.uint8)
+        if pixels.dtype.kind == "f":
+            pixels = pixels[np.isfinite(pixels)]
+        if not pixels.size:
             return
-        low, high = float(points.min()), float(points.max())
-        key = (image, 0 if self._axis is None else index[self._axis])
-        seen = self.windows.get(key, (low, high))
-        self.windows[key] = (min(low, seen[0]), max(high, seen[1]))
+        low, high = float(pixels.min()), float(pixels.max())
+        key = (image, 0 if self._channel_axis is None else index[self._channel_axis])
+        earlier = self.windows.get(key, (low, high))
+        self.windows[key] = (min(low, earlier[0]), max(high, earlier[1]))

@@ -1,8 +1,8 @@
-"""What nobody has said of a camera's frames is as its first frame is.
+"""First-frame inference: infer unspecified camera properties (shape, dtype, RGB) from each camera's first frame.
 
-A client that knows no more than width, height and dtype of one camera gets its colours right so, and the frames of
-the other cameras at its side. As nothing can be known before the frame is there, the output is made anew then, and
-the few frames that came before, of other cameras, are put into it again.
+Clients often know only width, height and dtype of one camera. If the first frame of a camera differs from the
+assumption, the stream restarts: it replaces the output by one with the inferred settings, and replays the frames that
+were appended before.
 """
 
 from __future__ import annotations
@@ -21,63 +21,69 @@ if TYPE_CHECKING:
 
 __all__ = ["Action", "FirstFrameInference"]
 
-_MOST = 64  # frames that may have to be written again
+_MAX_REPLAYED_FRAMES = 64
 
 
 class Action(NamedTuple):
-    """What a stream has done since it began: taken a frame, or skipped some.
+    """One `append` (with `address`) or one `skip` (with `skipped`).
 
-    `before` are the counters (position, frames) when it began; they stay the same where an exception has ended it.
+    `counters` are (offset, accepted) of the cursor before the action. An action that an exception has ended did not
+    change them.
     """
 
-    before: tuple[int, int]
+    counters: tuple[int, int]
     address: Address | None
-    named: Mapping[str, int] | None = None
+    explicit_index: Mapping[str, int] | None = None
     encoded: bytes | None = None
     skipped: int = 0
 
 
 class FirstFrameInference:
-    """What is not known yet of the frames to come.
+    """The cameras whose first frame has not arrived, and the replay log.
 
     Attributes
     ----------
-    open
-        Whether something may still be learned; the stream asks before each frame.
-    actions
-        What the stream has done so far, as long as that is so.
+    active
+        Whether the first frame of a camera may still change the settings; checked before each frame.
+    replay_log
+        The actions since the stream was created, while `active`.
     """
 
     def __init__(self, settings: AcquisitionSettings) -> None:
         axis = camera_axis(settings)
         self._axis = None if axis is None else axis.name
-        said = axis is not None and any(isinstance(c, Camera) for c in axis.coords or ())
+        specified = (
+            settings.rgb is not None
+            if axis is None
+            else any(isinstance(c, Camera) for c in axis.coords or ())
+        )
         cameras = range(1 if axis is None or axis.count is None else axis.count)
-        self._unseen = set() if said or (axis is None and settings.rgb is not None) else {*cameras}
-        self._bytes = 0
-        self._budget = settings.buffer_bytes
-        self.open = bool(self._unseen)
-        self.actions: list[Action] = []
+        self._unseen = set() if specified else {*cameras}
+        self._logged_bytes = 0
+        self._max_bytes = settings.buffer_bytes
+        self.active = bool(self._unseen)
+        self.replay_log: list[Action] = []
 
-    def note(self, action: Action, acquired: Mapping[str, int] | None, nbytes: int) -> None:
-        """Take note of what the stream has done; `acquired` is the place of a frame."""
+    def log(self, action: Action, acquired: Mapping[str, int] | None, nbytes: int) -> None:
+        """Add an action to the replay log; `acquired` is the acquisition index of an appended frame."""
         if acquired is not None:
             self._unseen.discard(self._camera(acquired))
-        self.actions.append(action)
-        self._bytes += nbytes
-        if not self._unseen or len(self.actions) >= _MOST or self._bytes > self._budget:
-            self.open = False
-            self.actions.clear()
+        self.replay_log.append(action)
+        self._logged_bytes += nbytes
+        full = len(self.replay_log) >= _MAX_REPLAYED_FRAMES or self._logged_bytes > self._max_bytes
+        if full or not self._unseen:
+            self.active = False
+            self.replay_log.clear()
 
-    def completed(self, now: tuple[int, int]) -> list[Action]:
-        """Return the actions after which the counters had changed; `now` are the counters behind the last."""
-        after = [*(action.before for action in self.actions[1:]), now]
-        return [a for a, then in zip(self.actions, after, strict=False) if a.before != then]
+    def completed(self, counters: tuple[int, int]) -> list[Action]:
+        """Return the actions that were not ended by an exception; `counters` are the cursor's current ones."""
+        after = [*(action.counters for action in self.replay_log[1:]), counters]
+        return [a for a, then in zip(self.replay_log, after, strict=False) if a.counters != then]
 
     def settings_for(
         self, frame: Any, acquired: Mapping[str, int], image: ImagePlan, plan: Plan
     ) -> AcquisitionSettings | None:
-        """Return the settings of a stream that takes `frame`; None where it fits, or where it may not come."""
+        """Return settings that accept `frame`; None if the current ones do, or if none can."""
         camera = self._camera(acquired)
         shape: tuple[int, ...] = getattr(frame, "shape", ())
         dtype = getattr(frame, "dtype", None)
@@ -85,14 +91,16 @@ class FirstFrameInference:
         if camera not in self._unseen or dtype is None or fits:
             return None
         settings = plan.settings
-        colours = settings.rgb is None and dtype in (np.uint8, np.uint16) and shape[2:] == (3,)
-        if len(shape) != 2 and not colours:
+        rgb = settings.rgb is None and dtype in (np.uint8, np.uint16) and shape[2:] == (3,)
+        if len(shape) != 2 and not rgb:
             return None
-        alike = shape[:2] == image.array.frame_shape and dtype == image.array.dtype
+        only_rgb_differs = (
+            rgb and shape[:2] == image.array.frame_shape and dtype == image.array.dtype
+        )
         if self._axis is None:
-            return _with(settings, rgb=True) if alike and colours else None
-        if camera == 0 and not (alike and colours):
-            return None  # of this one the settings speak
+            return _updated(settings, rgb=True) if only_rgb_differs else None
+        if camera == 0 and not only_rgb_differs:
+            return None  # the settings specify shape and dtype of the first camera
         axis = camera_axis(settings)
         assert axis is not None
         cameras = cameras_along(axis)
@@ -101,19 +109,16 @@ class FirstFrameInference:
             height=frame.shape[0],
             width=frame.shape[1],
             dtype=np.dtype(dtype),
-            rgb=colours,
+            rgb=rgb,
         )
-        learned = axis.model_copy(update={"coords": cameras})
-        return _with(
-            settings,
-            dimensions=[learned if d.name == axis.name else d for d in settings.dimensions],
-        )
+        inferred = axis.model_copy(update={"coords": cameras})
+        dimensions = [inferred if d.name == axis.name else d for d in settings.dimensions]
+        return _updated(settings, dimensions=dimensions)
 
     def _camera(self, acquired: Mapping[str, int]) -> int:
         return 0 if self._axis is None else acquired[self._axis]
 
 
-def _with(settings: AcquisitionSettings, **news: Any) -> AcquisitionSettings:
-    return AcquisitionSettings(
-        **{**{n: getattr(settings, n) for n in settings.model_fields_set}, **news}
-    )
+def _updated(settings: AcquisitionSettings, **changes: Any) -> AcquisitionSettings:
+    given = {name: getattr(settings, name) for name in settings.model_fields_set}
+    return AcquisitionSettings(**{**given, **changes})

@@ -1,4 +1,4 @@
-"""Is this a frame? Asked once, at the edge."""
+"""Validation of frames, once, at `append`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["as_frame"]
 def as_frame(
     value: Any, shape: tuple[int, ...], dtype: np.dtype[np.generic]
 ) -> np.ndarray[Any, np.dtype[np.generic]]:
-    """Return `value` as an array of exactly this shape and dtype, without changing a pixel.
+    """Return `value` as an array of exactly this shape and dtype, with unchanged pixel values.
 
-    Arrays, memoryviews and all that offers ``__array__`` or a buffer are taken; another byte order is
-    converted.
+    Accepts arrays, memoryviews, and objects with ``__array__`` or the buffer protocol. Big-endian arrays are
+    byte-swapped.
 
     Raises
     ------
     FrameTypeError
-        If it is no array of numbers, has masked pixels, or another dtype.
+        If `value` is not a numeric array, is masked, or has another dtype.
     FrameShapeError
         If it has another shape.
     """
@@ -38,11 +38,11 @@ def as_frame(
     if array.dtype.newbyteorder("<") != dtype:
         raise FrameTypeError(
             f"A frame of this stream has dtype {dtype}, got {array.dtype}. Convert it with frame.astype"
-            f"({dtype.name!r}), or set AcquisitionSettings.dtype to what the camera delivers."
+            f"({dtype.name!r}), or set AcquisitionSettings.dtype to the camera's dtype."
         )
     if array.shape != shape:
         raise FrameShapeError(
             f"A frame of this stream has shape {shape}, got {array.shape}. The last two dimensions of "
-            f"AcquisitionSettings.dimensions say what (y, x) to expect."
+            f"AcquisitionSettings.dimensions define the expected (y, x)."
         )
     return array.astype(dtype, copy=False)

@@ -1,6 +1,6 @@
-"""What one output takes: each frame gets its place, goes to the engine, and what is to be said of it is kept.
+"""`FrameWriter`: assigns each frame its address and passes frame and frame metadata on to the engine and the journal.
 
-An output may be made anew (see `learning`); then its intake is, too.
+A restart (see `first_frame`) creates a new output with a new `FrameWriter`.
 """
 
 from __future__ import annotations
@@ -35,225 +35,226 @@ if TYPE_CHECKING:
 
 __all__ = ["FrameWriter"]
 
-Came = tuple[Action, "NDArray[np.generic] | None"]
-"""What was done with an output, and the frame that it was done with; None where places were skipped."""
+ReplayLog = list[tuple[Action, "NDArray[np.generic] | None"]]
+"""The actions on an output with their frames (None for a `skip`)."""
 
 
 class FrameWriter:
-    """The way in to one output. `take`, `skip` and `repeat` are for one thread at a time, the rest for any.
+    """Writes the frames of one output.
+
+    Only one thread at a time may call `write`, `skip`, `recover` and `replay`; the other methods are thread-safe.
 
     Parameters
     ----------
-    plan, row, recorder
-        What will happen, with which engine, and who brings it to disk.
-    learning
-        Told what comes, as long as it wants to know.
+    plan, engine_row, recorder
+        The output.
+    inference
+        Receives every action while it is active.
 
     Attributes
     ----------
-    lender
-        The engine, where it lends memory to fill.
-    longest
-        Seconds that the engine has made `take` wait at most.
+    lending_engine
+        The engine, if it lends memory for frames.
+    longest_append_s
+        The longest time that the engine blocked `write`.
     revisits
-        Whether the order may come to places that are filled.
+        Whether the acquisition order may reach addresses that have a frame.
     """
 
     def __init__(
-        self, plan: Plan, row: EngineRow, recorder: Recorder, learning: FirstFrameInference
+        self, plan: Plan, engine_row: EngineRow, recorder: Recorder, inference: FirstFrameInference
     ) -> None:
         self.plan = plan
         self.recorder = recorder
         self.engine = recorder.engine
-        self.lender = self.engine if isinstance(self.engine, LendingEngine) else None
+        self.lending_engine = self.engine if isinstance(self.engine, LendingEngine) else None
         self.revisits = plan.router.revisits
-        self._row = row
-        self._learning = learning
+        self.longest_append_s = 0.0
+        self._engine_row = engine_row
+        self._inference = inference
         self._images = plan.images
-        self._placement = Cursor(plan)
+        self._cursor = Cursor(plan)
         self._progress = Progress(plan)
         self._sampler = DisplayRangeSampler(plan)
-        self._planes = 0  # of the frames that were accepted
-        self.longest = 0.0
+        self._accepted_planes = 0
 
     @property
     def accepted(self) -> int:
-        """Number of frames that were taken."""
-        return self._placement.accepted
+        """Number of accepted frames."""
+        return self._cursor.accepted
 
-    def take(
+    def write(
         self, frame: Any, index: Mapping[str, int] | None, encoded: bytes | None, copy: bool
     ) -> int | Mapping[str, int]:
-        """Give a frame its place and have it written; return its number in order, or the index it was given.
+        """Write a frame at `index`, or at the next address; return its offset, or its full acquisition index.
+
+        `encoded` is the frame metadata.
 
         Raises
         ------
         FrameShapeError, FrameTypeError, IndexError, UnsupportedError
-            Of a frame or an index that does not fit; nothing was done.
+            The frame or the index is invalid; the state is unchanged.
         """
-        placement = self._placement
-        if placement.unsettled:
+        cursor = self._cursor
+        if cursor.pending:
             self.recover()
-        acquired = None if index is None else self._locate(index)
-        address = placement.next if acquired is None else self._place(acquired)
+        acquired = None if index is None else self._complete_index(index)
+        address = cursor.next_address if acquired is None else self._address_of(acquired)
         if address is None:
-            address = placement.upcoming()  # raises: there is none
-        number = placement.accepted
-        one, at = self._images[address[0]], address[1]
-        shape, dtype = one.frame_shape, one.array.dtype
+            address = cursor.require_next()  # raises EndOfAcquisitionError
+        number = cursor.accepted
+        image, stored = self._images[address[0]], address[1]
+        shape, dtype = image.frame_shape, image.array.dtype
         if type(frame) is not np.ndarray or frame.shape != shape or frame.dtype != dtype:
             frame = as_frame(frame, shape, dtype)
-        if self._learning.open:
-            where = acquired or self.plan.router.indices(placement.position)
-            action = Action(self._progressed(), address, index, encoded)
-            self._learning.note(action, where, frame.nbytes)
-        placement.unsettled = (
-            True  # until it is counted: `recover` follows if an exception comes between
-        )
+        if self._inference.active:
+            action = Action(self._counters(), address, index, encoded)
+            self._inference.log(
+                action, acquired or self.plan.router.indices(cursor.offset), frame.nbytes
+            )
+        cursor.pending = True  # until the counters include the frame; see `recover`
         began = perf_counter()
-        if one.planes == 1:
-            self.engine.write(number, one.number, at, frame, not copy)
+        if image.planes == 1:
+            self.engine.write(number, image.number, stored, frame, not copy)
         else:
-            for at_plane, plane in planes_of(frame, at, one):
-                self.engine.write(number, one.number, at_plane, plane, True)
-        waited = perf_counter() - began
-        if waited > self.longest:
-            self.longest = waited
+            for plane_index, plane in planes_of(frame, stored, image):
+                self.engine.write(number, image.number, plane_index, plane, True)
+        duration = perf_counter() - began
+        if duration > self.longest_append_s:
+            self.longest_append_s = duration
         if encoded is not None:
-            self.recorder.journal.record(one.number, one.plane(at), encoded)
-        self._planes += one.planes
-        place: int | Mapping[str, int]
+            self.recorder.journal.record(image.number, image.plane(stored), encoded)
+        self._accepted_planes += image.planes
+        written_at: int | Mapping[str, int]
         if index is None or acquired is None:
-            place = placement.advance()
+            written_at = cursor.advance()
         else:
-            self.revisits = True  # the order comes to this place, too
+            self.revisits = True  # the acquisition order will reach this address, too
             self._progress.include(acquired, address)
-            placement.fill(index, address)
-            place = acquired
-        if number >= self._sampler.due:
-            for at_plane, plane in planes_of(frame, at, one):
-                self._sampler.look(number, one.number, at_plane, plane)
-        return place
+            cursor.count_explicit(index, address)
+            written_at = acquired
+        if number >= self._sampler.next_frame:
+            for plane_index, plane in planes_of(frame, stored, image):
+                self._sampler.sample(number, image.number, plane_index, plane)
+        return written_at
 
     def recover(self) -> None:
-        """Continue after an exception, such as KeyboardInterrupt, has ended `take` between two steps.
+        """Restore a consistent state after an exception, such as KeyboardInterrupt, has ended `write`.
 
-        All frames but that of the call are where they were. Its place is still the next one, unless the engine cannot
-        write a place twice and has this frame.
+        All earlier frames are kept. The next frame gets the address of the interrupted one, unless the engine has
+        stored that frame and cannot write an address twice.
         """
-        self._placement.restart()
-        if self.engine.recover(self._placement.accepted):
-            self._placement.advance()
-        self._placement.unsettled = False
+        self._cursor.reset_iterator()
+        if self.engine.recover(self._cursor.accepted):
+            self._cursor.advance()
+        self._cursor.pending = False
 
     def skip(self, frames: int) -> range:
-        """Pass the next `frames` places, and return their positions in the acquisition order."""
-        first = self._placement.position
-        if self._learning.open:
-            self._learning.note(Action(self._progressed(), None, skipped=frames), None, 0)
-        self._placement.skip(frames)
-        return range(first, self._placement.position)
+        """Skip the next `frames` frames; return their offsets in acquisition order."""
+        first = self._cursor.offset
+        if self._inference.active:
+            self._inference.log(Action(self._counters(), None, skipped=frames), None, 0)
+        self._cursor.skip(frames)
+        return range(first, self._cursor.offset)
 
     def image(self, index: Mapping[str, int] | None) -> ImagePlan:
-        """Return the image of the frame for `index` (None: of the next in order)."""
+        """Return the image that the frame at `index` (None: the next frame) belongs to."""
         if index is None:
-            return self._images[self._placement.upcoming()[0]]
-        return self._images[self._place(self._locate(index))[0]]
+            return self._images[self._cursor.require_next()[0]]
+        return self._images[self._address_of(self._complete_index(index))[0]]
 
-    def acquired(self, index: Mapping[str, int] | None) -> Mapping[str, int]:
-        """Return the whole acquisition index that `index` (None: the next in order) stands for."""
+    def acquisition_index(self, index: Mapping[str, int] | None) -> Mapping[str, int]:
+        """Return the full acquisition index for a partial one (None: the next frame)."""
         if index is None:
-            return self.plan.router.indices(self._placement.position)
-        return self._locate(index)
+            return self.plan.router.indices(self._cursor.offset)
+        return self._complete_index(index)
 
-    def is_filled(self, index: Mapping[str, int] | None) -> bool:
-        """Whether a frame may be at `index` (None: next in order) already."""
+    def would_replace(self, index: Mapping[str, int] | None) -> bool:
+        """Return whether a frame written at `index` (None: the next frame) may replace an earlier one."""
         if index is None:
-            return self._placement.comes_again()
-        return self._placement.is_filled(list(self._locate(index).values()))
+            return self._cursor.next_has_frame()
+        return self._cursor.has_frame(list(self._complete_index(index).values()))
 
-    def came(self) -> list[Came]:
-        """Return what was done so far, with the frames, for the intake of another output."""
+    def replay_log(self) -> ReplayLog:
+        """Return all actions so far with their frames, for `replay` on another output."""
         return [
             (action, None if action.address is None else self.read(*action.address))
-            for action in self._learning.completed(self._progressed())
+            for action in self._inference.completed(self._counters())
         ]
 
-    def repeat(self, came: Sequence[Came]) -> None:
-        """Do again what was done with an output that was replaced."""
-        self._learning.actions.clear()
-        for action, frame in came:
+    def replay(self, log: ReplayLog) -> None:
+        """Repeat the actions on a replaced output."""
+        self._inference.replay_log.clear()
+        for action, frame in log:
             if frame is None:
                 self.skip(action.skipped)
             else:
-                self.take(frame, action.named, action.encoded, copy=False)
+                self.write(frame, action.explicit_index, action.encoded, copy=False)
 
     def extents(self) -> Mapping[str, int]:
-        """Return how far each acquisition axis was reached so far."""
-        self._progress.advance(self._placement.position)
+        """Return the current extent of each acquisition axis."""
+        self._progress.advance(self._cursor.offset)
         return self._progress.extents
 
-    def has_frame(self, index: tuple[int, ...]) -> bool:
-        """Whether a frame may be at an acquisition index: it was taken, not only begun to be."""
-        return self._placement.is_filled(index)
+    def has_frame(self, index: Sequence[int]) -> bool:
+        """Return whether there may be a frame at an acquisition index; see `Cursor.has_frame`."""
+        return self._cursor.has_frame(index)
 
     def read(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
-        """Return the frame at `index` (storage order) of an image, from memory or disk; zeros if unwritten."""
+        """Return the frame at a storage index of an image, from memory or disk; zeros if unwritten."""
         return read_frame(self.engine, self._images[image], index)
 
     def stats(self) -> StreamStats:
-        """Return how it goes."""
         engine = self.engine.stats()
         return StreamStats(
             frames_accepted=self.accepted,
-            frames_written=engine.frames_written * self.accepted // (self._planes or 1),
+            frames_written=engine.frames_written * self.accepted // (self._accepted_planes or 1),
             bytes_written=engine.bytes_written,
             queue_depth=engine.queue_depth,
-            longest_append=self.longest,
+            longest_append=self.longest_append_s,
         )
 
-    def due(self) -> tuple[list[JournalEntry], Outcome]:
-        """Return what a flush has to bring to disk: lines of frame metadata, and how far the acquisition is."""
-        if self._placement.unsettled:
+    def flush_snapshot(self) -> tuple[list[JournalEntry], Outcome]:
+        """Return what a flush writes: pending frame metadata, and the current shapes and extents."""
+        if self._cursor.pending:
             self.recover()
-        self._progress.advance(self._placement.position)
+        self._progress.advance(self._cursor.offset)
         shapes, extents = tuple(self._progress.shapes()), self._progress.extents
         windows, now = dict(self._sampler.windows), datetime.now(timezone.utc)
         outcome = Outcome("writing", self.accepted, shapes, windows, extents, now)
         return self.recorder.journal.pop_pending(), outcome
 
-    def end(self, *, failed: bool) -> None:
-        """Bring all that was taken to disk, and say how it ended; errors are kept in the recorder."""
-        if self._placement.unsettled:
+    def close(self, *, failed: bool) -> None:
+        """Write everything that was accepted, and the final metadata. The recorder collects errors."""
+        if self._cursor.pending:
             self.recover()
-        whole = self._placement.reached_end
-        trim = self.plan.settings.on_incomplete == "trim" and not whole
-        self._progress.advance(self._placement.position)
+        complete = self._cursor.complete
+        trim = self.plan.settings.on_incomplete == "trim" and not complete
+        self._progress.advance(self._cursor.offset)
         shapes = self._progress.final_shapes(trim=trim)
         self.recorder.close_pixels(shapes)
-        self.recorder.confirm(self.accepted)
-        status: Status = "complete" if whole else "cancelled"
+        self.recorder.check_output_exists(self.accepted)
+        status: Status = "complete" if complete else "cancelled"
         if failed or self.recorder.failed:
             status = "failed"
-        written = self.accepted - len(self.recorder.lost)
+        written = self.accepted - len(self.recorder.lost_frames)
         windows, now = self._sampler.windows, datetime.now(timezone.utc)
-        # in OME-Zarr their chunks are missing; in OME-TIFF nothing else tells them from black frames
-        of_tiff = self.plan.settings.format.name == "ome-tiff"
-        empty = self._placement.empty_planes(shapes) if of_tiff else {}
-        outcome = Outcome(status, written, tuple(shapes), windows, time=now, empty_planes=empty)
-        self.recorder.close_documents(outcome)
+        # OME-Zarr omits the chunks of missing frames; OME-TIFF has to list them, or they would look like black frames.
+        is_tiff = self.plan.settings.format.name == "ome-tiff"
+        missing = self._cursor.missing_planes(shapes) if is_tiff else {}
+        outcome = Outcome(status, written, tuple(shapes), windows, time=now, empty_planes=missing)
+        self.recorder.close_metadata(outcome)
 
-    def _progressed(self) -> tuple[int, int]:
-        """Return what differs as soon as a frame was taken or places were skipped."""
-        return self._placement.position, self._placement.accepted
+    def _counters(self) -> tuple[int, int]:
+        return self._cursor.offset, self._cursor.accepted
 
-    def _locate(self, index: Mapping[str, int]) -> dict[str, int]:
-        """Return the whole acquisition index that an explicit index names."""
-        if not self._row.random_access:
+    def _complete_index(self, index: Mapping[str, int]) -> dict[str, int]:
+        if not self._engine_row.random_access:
             raise UnsupportedError(
-                f"Backend {self._row.name!r} takes frames in order only: index={dict(index)} cannot be addressed."
+                f"Backend {self._engine_row.name!r} writes frames in acquisition order only, got index={dict(index)}. "
+                f"Append without index, or use another backend."
             )
-        return self._placement.locate(index)
+        return self._cursor.complete_index(index)
 
-    def _place(self, acquired: Mapping[str, int]) -> Address:
+    def _address_of(self, acquired: Mapping[str, int]) -> Address:
         return self.plan.router.address_of(list(acquired.values()))

@@ -1,4 +1,4 @@
-"""A colour frame is stored as planes side by side along the channel axis; any other frame is one plane."""
+"""Split RGB frames into planes, and join them again: OME-Zarr stores one plane per sample along the channel axis."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def planes_of(
 
 
 def read_frame(engine: Engine, image: ImagePlan, index: tuple[int, ...]) -> NDArray[np.generic]:
-    """Return the frame at an index of an image, from memory or disk; zeros if unwritten."""
+    """Return the frame at `index` of an image, from memory or disk; zeros if unwritten."""
     if image.planes == 1:
         return engine.read(image.number, index)
     planes = [engine.read(image.number, image.plane(index, s)) for s in range(image.planes)]

@@ -1,6 +1,6 @@
-"""Brings what a stream has taken to disk: pixels first, frame metadata next, documents last.
+"""Writes the output of a stream: pixels first, then frame metadata, then the dataset's metadata.
 
-An error at any step is kept, and the steps after it are still done, so that all that can be saved is.
+An error in one step is kept and the following steps still run, so that as much as possible is saved.
 """
 
 from __future__ import annotations
@@ -27,208 +27,214 @@ __all__ = ["Recorder"]
 
 
 class Recorder:
-    """Owns the engine, the documents and the journal of one dataset.
+    """Owns engine, metadata, journal and output claim of one dataset. Thread-safe.
 
     Parameters
     ----------
-    where
-        The output path, for messages.
-    engine, documents, journal
-        What writes pixels, says what they are, and keeps the frames' metadata.
-    output
-        The claim on the output path; None when there is no path.
-    synced
-        The folder of the lock, where its removal is to be forced to the medium.
+    output_path
+        For messages.
+    engine, metadata, journal
+        Writers of pixels, metadata and frame metadata.
+    claim
+        The claim on the output path; None if there is no path (scratch in memory).
+    synced_folder
+        The folder to sync after the lock file was removed; None without ``durability="disk"``.
+
+    Attributes
+    ----------
+    discarded
+        Whether the output was removed; nothing is written any more.
+    global_metadata
+        By namespace, as set by the user.
+    metadata_updated
+        Whether the user has replaced metadata with `update_metadata`.
     """
 
     def __init__(
         self,
-        where: str,
+        output_path: str,
         engine: Engine,
-        documents: DatasetMetadata,
+        metadata: DatasetMetadata,
         journal: Journal,
-        output: OutputClaim | None,
-        synced: Path | None = None,
+        claim: OutputClaim | None,
+        synced_folder: Path | None = None,
     ) -> None:
         self.engine = engine
         self.journal = journal
-        self._where = where
-        self._losses = engine.failures  # one list for ever: a look at it costs nothing
-        self._documents = documents
-        self._output = output
-        self._synced = synced
-        self._failures: list[WriteFailure] = []
-        self._told: dict[str, Mapping[str, Any]] = {}  # of the whole acquisition, by namespace
+        self.metadata = metadata
         self.discarded = False
-        """Whether the output was removed, so that nothing is written any more."""
-        self._edited = False  # whether somebody has changed documents as such
-        self._vanished = -1  # number of frames that went with a removed output; -1 while it stands
-        self._flushing = threading.Lock()
-        self._speaking = threading.Lock()  # held while documents change or are put on disk
+        self.global_metadata: dict[str, Mapping[str, Any]] = {}
+        self.metadata_updated = False
+        self._output_path = output_path
+        self._engine_failures = engine.failures  # always the same list: checked for each frame
+        self._failures: list[WriteFailure] = []
+        self._claim = claim
+        self._synced_folder = synced_folder
+        self._frames_removed = -1  # number of frames reported lost because the output was removed
+        self._flush_lock = threading.Lock()
+        self._metadata_lock = threading.Lock()
 
     @property
     def failed(self) -> bool:
-        """Whether something could not be written; asked before each frame."""
-        return bool(self._losses or self._failures)
+        """Whether a write has failed; checked before each frame."""
+        return bool(self._engine_failures or self._failures)
 
     @property
-    def lost(self) -> set[int]:
-        """The numbers of the frames that could not be written."""
-        return {n for failure in (*self._losses, *self._failures) for n in failure.frames}
+    def lost_frames(self) -> set[int]:
+        """Numbers of the frames that could not be written."""
+        return {n for failure in (*self._engine_failures, *self._failures) for n in failure.frames}
 
     def error(self) -> WriteError | None:
-        """Return what could not be written, as the error to raise; None when all is well."""
-        failures = [*self._losses, *self._failures]
+        """Return all failures as one error to raise; None if there are none."""
+        failures = [*self._engine_failures, *self._failures]
         if not failures:
             return None
         frames = [n for failure in failures for n in failure.frames]
         first = failures[0].error
-        lost, then = "the dataset is not complete on disk", "run `ome-writers repair`"
+        problem, remedy = "the dataset is not complete on disk", "run `ome-writers repair`"
         if frames:
             noun, verb = ("frames", "are") if len(set(frames)) > 1 else ("frame", "is")
-            lost = f"{noun} {describe_frames(frames)} {verb} not on disk"
-            told = all(
-                failure.frames and not failure.repairable for failure in failures
-            )  # else documents may lack others
-            then = "acquire again" if told else f"{then} and acquire again"
+            problem = f"{noun} {describe_frames(frames)} {verb} not on disk"
+            # without frame numbers, or with repairable frames, the metadata may be incomplete as well
+            all_named = all(failure.frames and not failure.repairable for failure in failures)
+            remedy = "acquire again" if all_named else f"{remedy} and acquire again"
         error = WriteError(
-            f"Writing to {self._where} failed, {lost}: {type(first).__name__}: {first}. What was written before is "
-            f"readable. Free space or repair the disk, then {then}.",
+            f"Writing to {self._output_path} failed, {problem}: {type(first).__name__}: {first}. What was written "
+            f"before is readable. Free space or repair the disk, then {remedy}.",
             frames,
         )
         error.__cause__ = first
         return error
 
-    def flush(self, taken: Callable[[], tuple[Sequence[JournalEntry], Outcome]]) -> None:
-        """Bring to disk what `taken` returns: the journal's lines, and how far the acquisition is."""
-        with self._flushing:
-            lines, outcome = taken()
-            self._try(lambda: self.engine.flush(outcome.shapes))
-            if not self.failed:  # otherwise not all of these frames are on disk
-                self._report(outcome)
-            self._try(lambda: self._grow(outcome.shapes))
-            self._try(lambda: self.journal.write(lines))
+    def flush(self, snapshot: Callable[[], tuple[Sequence[JournalEntry], Outcome]]) -> None:
+        """Write to disk what `snapshot` returns: frame metadata, and the current shapes and extents."""
+        with self._flush_lock:
+            frame_metadata, outcome = snapshot()
+            self._run(lambda: self.engine.flush(outcome.shapes))
+            if not self.failed:  # otherwise some of these frames are not on disk
+                self._write_progress(outcome)
+            self._run(lambda: self._write_shapes(outcome.shapes))
+            self._run(lambda: self.journal.write(frame_metadata))
 
-    def confirm(self, frames: int) -> None:
-        """Note that all `frames` frames are lost if somebody has removed the output meanwhile.
+    def check_output_exists(self, frames: int) -> None:
+        """Report the first `frames` frames as lost if the output was removed while the stream wrote to it.
 
-        Engines make the folders that they miss, and would not notice.
+        Engines recreate missing folders and would not notice.
         """
-        if self._output is None or self._output.stands or frames <= self._vanished:
+        if self._claim is None or self._claim.exists or frames <= self._frames_removed:
             return
-        self._vanished = frames
-        gone = FileNotFoundError(f"{self._where} was removed while the stream wrote to it")
-        self._failures.append(WriteFailure(gone, tuple(range(frames))))
+        self._frames_removed = frames
+        error = FileNotFoundError(f"{self._output_path} was removed while the stream wrote to it")
+        self.fail(error, frames)
 
     def close_pixels(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Bring all pixels and all frame metadata to disk, and give the arrays their final shapes."""
-        with self._flushing:
-            self._try(lambda: self.engine.close(shapes))
-            self._try(lambda: self.journal.write(self.journal.pop_pending()))
+        """Write all pixels and frame metadata, and give the arrays their final shapes."""
+        with self._flush_lock:
+            self._run(lambda: self.engine.close(shapes))
+            self._run(lambda: self.journal.write(self.journal.pop_pending()))
 
-    def close_documents(self, outcome: Outcome) -> None:
-        """Write the final documents, and let others write to the output path."""
-        with self._speaking:
-            said = self._try(lambda: self._documents.finish(outcome, self.journal))
-            said = self._try(self._put_documents) and said
-            if said and isinstance(self.engine, TruncatingEngine):
-                self._try(self.engine.truncate)
+    def close_metadata(self, outcome: Outcome) -> None:
+        """Write the final metadata, and release the output path."""
+        with self._metadata_lock:
+            written = self._run(lambda: self.metadata.finish(outcome, self.journal))
+            written = self._run(self._write_metadata) and written
+            if written and isinstance(self.engine, TruncatingEngine):
+                self._run(self.engine.truncate)
             if not self._failures:
-                for image in self._documents.embedded_journals():
+                for image in self.metadata.embedded_journals():
                     self.journal.discard(image)
-        if self._output is not None:
-            self._try(self._output.release)
-        if self._synced is not None:
-            self._try(partial(sync_folder, self._synced))
+        if self._claim is not None:
+            self._run(self._claim.release)
+        if self._synced_folder is not None:
+            self._run(partial(sync_folder, self._synced_folder))
 
     @property
     def can_be_replaced(self) -> bool:
-        """Whether all that was said of the dataset could be said of another one."""
-        return not self._edited or isinstance(self._documents, SupportsCarryOver)
+        """Whether the user's metadata can be carried over to another dataset."""
+        return not self.metadata_updated or isinstance(self.metadata, SupportsCarryOver)
 
     def discard(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Remove the output."""
-        with self._flushing, self._speaking:
+        with self._flush_lock, self._metadata_lock:
             self.discarded = True
             self.engine.close(shapes)
             for image in range(len(shapes)):
-                with suppress(OSError):  # the output is removed all the same
-                    self.journal.discard(image)  # may lie beside it
-            output, self._output = self._output, None
-            if output is not None:
-                output.restore()
+                with suppress(OSError):  # a journal beside the output; remove the output anyway
+                    self.journal.discard(image)
+            claim, self._claim = self._claim, None
+            if claim is not None:
+                claim.rollback()
 
     def fail(self, error: Exception, frames: int) -> None:
-        """Take note that the output is not what it should be, and has none of the first `frames` frames."""
+        """Record a failure that lost the first `frames` frames."""
         self._failures.append(WriteFailure(error, tuple(range(frames))))
 
-    def inherit(self, earlier: Recorder) -> None:
-        """Say of this dataset what was said of one that it replaces; see `can_be_replaced`."""
-        with self._speaking:
-            if earlier._edited and isinstance(self._documents, SupportsCarryOver):
-                self._documents.carry_over(earlier._documents)
-                self._edited = True
-            for namespace, metadata in earlier._told.items():
-                self._documents.set_global_metadata(namespace, metadata)
-                self._told[namespace] = metadata
-            self._put_documents()
+    def carry_over_metadata(self, replaced: Recorder) -> None:
+        """Apply the user's metadata of a dataset that this one replaces; see `can_be_replaced`."""
+        with self._metadata_lock:
+            if replaced.metadata_updated and isinstance(self.metadata, SupportsCarryOver):
+                self.metadata.carry_over(replaced.metadata)
+                self.metadata_updated = True
+            for namespace, metadata in replaced.global_metadata.items():
+                self.metadata.set_global_metadata(namespace, metadata)
+                self.global_metadata[namespace] = metadata
+            self._write_metadata()
 
     def get_metadata(self) -> Any:
         """Return a copy of the dataset's metadata."""
-        with self._speaking:
-            return self._documents.get_metadata()
+        with self._metadata_lock:
+            return self.metadata.get_metadata()
 
     def update_metadata(self, metadata: Any) -> None:
         """Replace metadata, in memory and on disk."""
-        with self._speaking:
-            self._documents.update_metadata(metadata)
-            self._edited = True
-            self._say()
+        with self._metadata_lock:
+            self.metadata.update_metadata(metadata)
+            self.metadata_updated = True
+            self._write_user_metadata()
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
-        """Attach metadata to the whole, in memory and on disk."""
-        with self._speaking:
-            self._documents.set_global_metadata(namespace, metadata)
-            self._told[namespace] = metadata
-            self._say()
+        """Set metadata of the whole acquisition, in memory and on disk."""
+        with self._metadata_lock:
+            self.metadata.set_global_metadata(namespace, metadata)
+            self.global_metadata[namespace] = metadata
+            self._write_user_metadata()
 
-    def _say(self) -> None:
-        """Put on disk what a user has just said of the dataset."""
+    def _write_user_metadata(self) -> None:
         try:
-            self._put_documents()
+            self._write_metadata()
         except OSError as error:
             raise WriteError(
-                f"The metadata of {self._where} could not be written: {type(error).__name__}: {error}. Free space or "
-                f"repair the disk: the next metadata, or `close`, bring this to disk, too."
+                f"The metadata of {self._output_path} could not be written: {type(error).__name__}: {error}. Free "
+                f"space or repair the disk: the next change of metadata, or `close`, writes them again."
             ) from error
 
-    def _report(self, outcome: Outcome) -> None:
-        """Have the documents show how far the acquisition is.
+    def _write_progress(self, outcome: Outcome) -> None:
+        """Write the current progress to the metadata.
 
-        An error is not a failure of the acquisition (on Windows a reader may hold a document open for a moment):
-        the next flush, or `close`, writes the same documents again.
+        An error here is not a failure of the acquisition: on Windows a reader may hold a file open for a moment.
+        The next flush, or `close`, writes the metadata again.
         """
-        with self._speaking, suppress(OSError):
-            patches = () if self.discarded else self._documents.update_progress(outcome)
+        with self._metadata_lock, suppress(OSError):
+            patches = () if self.discarded else self.metadata.update_progress(outcome)
             if isinstance(self.engine, PatchingEngine):
                 for patch in patches:
                     self.engine.patch(*patch)
-            self._put_documents()
+            self._write_metadata()
 
-    def _grow(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Tell the documents how long the arrays have become, where it is the documents that say so."""
-        if isinstance(self._documents, SupportsGrow):
-            with self._speaking:
-                self._documents.grow(shapes)
-                self._put_documents()
+    def _write_shapes(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Write the current shapes of the arrays, for formats that store them in the metadata."""
+        if isinstance(self.metadata, SupportsGrow):
+            with self._metadata_lock:
+                self.metadata.grow(shapes)
+                self._write_metadata()
 
-    def _put_documents(self) -> None:
-        for key, content in self._documents.render():
+    def _write_metadata(self) -> None:
+        for key, content in self.metadata.render():
             if not self.discarded:
                 self.engine.put(key, content)
 
-    def _try(self, step: Callable[[], object]) -> bool:
-        """Do one step; keep its error and go on; return whether there was none."""
+    def _run(self, step: Callable[[], object]) -> bool:
+        """Run one step, keep its error, and return whether it succeeded."""
         if self.discarded:
             return False
         try:

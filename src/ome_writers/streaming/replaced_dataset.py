@@ -1,4 +1,4 @@
-"""A dataset that is replaced is moved aside, to ``.NAME.replaced-*``, and removed when the new one exists."""
+"""Move a dataset that is to be replaced aside, to ``.NAME.replaced-*``, and remove it when the new one exists."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 __all__ = ["free_name", "is_half_removed", "is_mark", "left_aside", "remove", "remove_aside"]
 
 _MARK = ".ome-writers.replaced"
-"""File in a folder that was moved aside and is being removed: what is left of it needs no further proof."""
+"""File in a folder that was moved aside and is being removed: proves that the rest of it may be removed, too."""
 _MAX_ASIDE = 1000
 
 
 def is_mark(name: str) -> bool:
-    """Whether a name in the folder of an output is that of a lock, or of the mark of a folder to be removed."""
+    """Return whether a file name in an output folder is that of a lock file or of `_MARK`."""
     return name == _MARK or is_part_of_lock(name, LOCK_NAME)
 
 
 def free_name(path: Path) -> Path:
-    """Return a name to which an output can be moved aside."""
+    """Return an unused path to which an output can be moved aside."""
     for number in range(1, _MAX_ASIDE):
         aside = sibling_path(path, f"replaced-{os.getpid()}-{number}")
         if not os.path.lexists(aside):
@@ -41,17 +41,17 @@ def free_name(path: Path) -> Path:
 
 
 def left_aside(path: Path, entry: Path | None = None) -> list[Path]:
-    """Return what starts that were killed had moved aside, the latest first, if it is of this library.
+    """Return the datasets of this library that killed processes had moved aside, latest first.
 
-    What such starts left of attempts to lock the path, or that of its entry file, is removed.
+    Removes temporary files of attempts to lock the path, or that of its entry file.
     """
     found: list[tuple[float, Path]] = []
-    with suppress(OSError):  # a folder that may be written to, but not listed
+    with suppress(OSError):  # no permission to list the folder
         names = os.listdir(path.parent)
         for each in (path, entry or path):
             for lock in (sibling_path(each, "claim"), sibling_path(each, "lock")):
                 remove_attempts(lock, names)
-        if entry is not None:  # which is replaced by way of a file beside it
+        if entry is not None:  # replaced by renaming a temporary file beside it
             remove_attempts(entry.with_name(f".{entry.name}"), names)
         prefix = re.escape(sibling_path(path, "replaced").name)
         pattern = re.compile(prefix + "-([0-9]{1,20})(-[0-9]{1,9})?")
@@ -59,7 +59,7 @@ def left_aside(path: Path, entry: Path | None = None) -> list[Path]:
             match = pattern.fullmatch(name)
             if match is None:
                 continue
-            # versions that did not claim the path gave the name of the process that moves
+            # versions without claim files put the process that is moving into the name
             moving = match[2] is None and int(match[1]) != os.getpid() and is_running(int(match[1]))
             aside = path.with_name(name)
             if not moving and _may_be_removed(aside):
@@ -74,19 +74,19 @@ def _may_be_removed(aside: Path) -> bool:
 
 
 def is_half_removed(aside: Path) -> bool:
-    """Whether a folder that was moved aside was being removed by a process that was killed."""
+    """Return whether a process was killed while it removed this folder."""
     return aside.is_dir() and ((aside / _MARK).is_file() or not os.listdir(aside))
 
 
 def remove_aside(aside: Path) -> None:
-    """Remove what was moved aside; when that is interrupted, the rest is known as such."""
+    """Remove a dataset that was moved aside; if interrupted, `_MARK` identifies the rest."""
     if aside.is_dir():
         (aside / _MARK).write_bytes(lock_content())
     remove(aside, last=_MARK)
 
 
 def remove(path: Path, *, last: str) -> None:
-    """Remove a file or a folder; of a folder, the file called `last` goes last."""
+    """Remove a file or a folder, the file called `last` after all others."""
     if not path.is_dir() or path.is_symlink():
         path.unlink()
         return

@@ -1,4 +1,4 @@
-"""How a stream is doing."""
+"""Progress figures of a stream."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ __all__ = ["StreamStats"]
 
 @dataclass(frozen=True)
 class StreamStats:
-    """How a stream is doing.
+    """Progress figures of a stream.
 
     Attributes
     ----------
     frames_accepted, frames_written
-        Frames that `append` took, and those of them that are on disk.
+        Number of frames that `append` accepted, and how many of them are on disk.
     bytes_written
-        Pixels on disk, in bytes before compression.
+        Pixel data on disk, in bytes before compression.
     queue_depth
-        Pieces of work that wait for the disk.
+        Number of write tasks that wait for the disk.
     longest_append
-        The longest time that the engine held an `append`, in seconds.
+        The longest time in seconds that the engine blocked an `append`.
     """
 
     frames_accepted: int

@@ -1,6 +1,6 @@
-"""The stream: frames in, errors out, everything accepted on disk when it is closed."""
+"""`OMEStream`: frames in, errors out. After `close`, every accepted frame is on disk, or an error names it."""
 
-# Longer than 300 lines: the one public object, half of it documentation; what it does lies in the room.
+# Longer than 300 lines: the one public class of streaming; half of the file is its documentation.
 from __future__ import annotations
 
 import atexit
@@ -8,22 +8,25 @@ import logging
 import os
 import threading
 import warnings
-import weakref
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 
 from ome_writers.errors import StreamClosedError, UnclosedStreamWarning, WriteError
-from ome_writers.locks import new_lock, release_locks_of_this_thread
-from ome_writers.streaming import forks
-from ome_writers.streaming.at_exit import close_at_exit
-from ome_writers.streaming.closing import Once, uninterrupted
+from ome_writers.locks import is_owned, new_lock, release_locks_of_this_thread
+from ome_writers.streaming import lifecycle
 from ome_writers.streaming.events import Events
 from ome_writers.streaming.first_frame import FirstFrameInference
 from ome_writers.streaming.flush_timer import FlushTimer
 from ome_writers.streaming.frame_writer import FrameWriter
 from ome_writers.streaming.lifecycle import State
+from ome_writers.streaming.shutdown import (
+    RunOnce,
+    call_while_alive,
+    close_at_exit,
+    run_uninterrupted,
+)
 from ome_writers.views import Summary, html_summary, summary_line
 
 if TYPE_CHECKING:
@@ -43,55 +46,59 @@ if TYPE_CHECKING:
     from ome_writers.streaming.stats import StreamStats
     from ome_writers.views import StreamView
 
+    Output = tuple[Plan, EngineRow, Recorder]
+    """A created dataset, ready for frames."""
+
 __all__ = ["OMEStream"]
 
 _log = logging.getLogger("ome_writers")
-_OPEN = State.OPEN  # before Python 3.12 to look up a member of an enum takes longer than a lock
+_OPEN = (
+    State.OPEN
+)  # before Python 3.12, looking up a member of an enum is slower than taking a lock
 
 
 class OMEStream:
-    """Takes the frames of one acquisition, in order, and writes them.
+    """Writes the frames of one acquisition.
 
-    Made by `create_stream`. Use it as a context manager, or call `close`: only then all that `append` took is on
-    disk, or an error says what is not. All methods may be called from any thread; frames that
-    several threads append get their places in the order in which the threads get the stream's lock.
+    Created by `create_stream`. Use it as a context manager, or call `close`: only then all accepted frames are on disk,
+    or an error names those that are not. All methods are thread-safe; if several threads append, frames are stored in
+    the order in which the threads acquire the stream's lock.
 
     Attributes
     ----------
     settings
-        The settings in force: a copy of those that the stream was created with.
+        The current settings: a copy of those passed to `create_stream`, updated if the first frames of the cameras
+        required it.
     """
 
     def __init__(
         self,
         plan: Plan,
-        row: EngineRow,
+        engine_row: EngineRow,
         recorder: Recorder,
-        anew: Callable[
-            [AcquisitionSettings, Plan, Recorder], tuple[Plan, EngineRow, Recorder] | None
-        ],
+        replace_output: Callable[[AcquisitionSettings, Plan, Recorder], Output | None],
     ) -> None:
-        self._learning = FirstFrameInference(plan.settings)
-        self._begin(plan, row, recorder)
-        self._anew = anew
-        self._events = Events(plan, _weakly(self))
+        self._inference = FirstFrameInference(plan.settings)
+        self._use_output(plan, engine_row, recorder)
+        self._replace_output = replace_output
+        self._events = Events(plan, call_while_alive(self.extents, {}))
         self._state = State.OPEN
-        self._error: BaseException | None = None
-        self._failed = False  # whether `close` was told that the acquisition has failed
-        self._ending = Once()
-        self._lock = new_lock()  # held while a frame is taken
-        self._standing = threading.Lock()  # held, before any other, while the output has to stay
-        self._speaking = threading.Lock()  # held, behind those, while metadata are set or asked for
-        self._process = os.getpid()
-        self._generation = forks.generation
-        self._clock = FlushTimer(self, plan.settings.flush_interval)
-        self._at_exit = close_at_exit(self)
+        self._failed = False  # whether the acquisition had failed before `close`
+        self._close_error: BaseException | None = None
+        self._closing = RunOnce()
+        self._lock = new_lock()  # for all locks and their order, see the docstring of this package
+        self._restart_lock = threading.Lock()
+        self._metadata_lock = threading.Lock()
+        self._pid = os.getpid()
+        self._fork_count = lifecycle.fork_count
+        self._flush_timer = FlushTimer(self._flush_periodically, plan.settings.flush_interval)
+        self._at_exit = close_at_exit(self._close_unclosed)
 
-    def _begin(self, plan: Plan, row: EngineRow, recorder: Recorder) -> FrameWriter:
+    def _use_output(self, plan: Plan, engine_row: EngineRow, recorder: Recorder) -> FrameWriter:
         self.settings: AcquisitionSettings = plan.settings
         self._recorder = recorder
-        self._intake = FrameWriter(plan, row, recorder, self._learning)
-        return self._intake
+        self._writer = FrameWriter(plan, engine_row, recorder, self._inference)
+        return self._writer
 
     # ------------------------------------------------------------------ frames
 
@@ -103,58 +110,56 @@ class OMEStream:
         copy: bool = True,
         frame_metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        """Take one frame.
+        """Write one frame.
 
         Parameters
         ----------
         frame
-            Array of the settings' dtype and shape: (y, x), or (y, x, 3) with ``rgb=True``, or where ``rgb`` was left
-            open and the first frame is so. Of several cameras, what the settings say of each; where they say
-            nothing, what its first frame is.
+            Array of the settings' dtype and shape: (y, x), or (y, x, 3) with ``rgb=True``, or with ``rgb=None`` if the
+            first frame has that shape. With several cameras, shape and dtype of the frame's camera; what the settings
+            leave open is inferred from its first frame.
         index
-            Where it goes, by acquisition axis, as in ``{"t": 3, "c": 0}``; axes left out count on in order. None:
-            the next place in acquisition order. A place may be filled again; the last frame stays.
+            Acquisition index by axis name, such as ``{"t": 3, "c": 0}``; omitted axes advance in order. None: the next
+            frame in acquisition order. A frame may be replaced; the last one is kept.
         copy
-            False hands the array over: the stream keeps a reference until the frame is written, and the caller
-            must not change it any more. With True the caller may reuse the array at once.
+            With True the caller may reuse the array as soon as `append` returns. With False the stream keeps a
+            reference until the frame is written, and the caller must not modify the array any more.
         frame_metadata
-            Facts about this frame. ``delta_t`` and ``exposure_time`` (seconds), ``position_x``,
-            ``position_y`` and ``position_z`` (micrometer) have a place in both formats; others are kept.
+            Metadata of this frame. ``delta_t`` and ``exposure_time`` (seconds), ``position_x``, ``position_y`` and
+            ``position_z`` (micrometers) have standard keys in both formats; other keys are stored as they are.
 
         Raises
         ------
         FrameShapeError, FrameTypeError
-            A wrong frame (ValueError, TypeError); the stream is where it was.
+            Wrong shape or dtype (ValueError, TypeError); the stream is unchanged.
         MetadataError
-            Metadata that JSON cannot hold (ValueError); the stream is where it was.
+            Metadata that JSON cannot represent (ValueError); the stream is unchanged.
         EndOfAcquisitionError
-            One frame too many (IndexError).
+            More frames than the settings define (IndexError).
         StreamClosedError
             The stream is closed (RuntimeError).
         WriteError
-            Frames taken earlier could not be written (OSError); its `frames` names them.
+            Earlier frames could not be written (OSError); its `frames` lists them.
         """
         try:
-            if self._learning.open:
-                self._learn(frame, index)
-            if self._generation != forks.generation:
-                self._refuse_in_child()
+            if self._inference.active:
+                self._infer_from(frame, index)
+            if self._fork_count != lifecycle.fork_count:
+                self._raise_in_child_process()
             encoded = None
             if frame_metadata is not None:
                 encoded = self._recorder.journal.encode(frame_metadata)
-            if index is not None or self._intake.revisits:
-                self._land(index)
+            if index is not None or self._writer.revisits:
+                self._flush_before_replacing(index)
             with self._lock:
                 if self._state is not _OPEN or self._recorder.failed:
-                    self._refuse()
-                place = self._intake.take(frame, index, encoded, copy)
+                    self._raise_not_open()
+                written_at = self._writer.write(frame, index, encoded, copy)
                 if self._events.active:
-                    self._events.frame_written(self._intake.accepted - 1, place)
+                    self._events.frame_written(self._writer.accepted - 1, written_at)
         except Exception:
             raise
-        except (
-            BaseException
-        ):  # Ctrl-C: the next call recovers what it has left, see `Intake.recover`
+        except BaseException:  # Ctrl-C: the next call restores the state, see `FrameWriter.recover`
             release_locks_of_this_thread()
             raise
 
@@ -165,28 +170,28 @@ class OMEStream:
         index: Mapping[str, int] | None = None,
         frame_metadata: MutableMapping[str, Any] | None = None,
     ) -> Iterator[NDArray[np.generic]]:
-        """Lend a writable frame inside the stream's own memory, for a camera to read into.
+        """Lend a writable frame in the stream's memory, for a camera to read into.
 
-        Leaving the block appends it without a copy; an exception gives it back unwritten. `frame_metadata` is
-        read when the block is left, so that it may be filled inside.
+        Leaving the block appends the frame without a copy; an exception returns it unwritten. `frame_metadata` is read
+        when the block is left and may be filled inside.
 
         Yields
         ------
         numpy.ndarray
-            Of the settings' dtype and shape, its content undefined.
+            Uninitialized array of the settings' dtype and shape.
 
         Raises
         ------
         FrameBufferError
-            If the frames that are held take all of `buffer_bytes` and the threads that hold them wait for more.
+            All of `buffer_bytes` is lent to threads that wait for more.
         """
-        if self._generation != forks.generation:
-            self._refuse_in_child()
+        if self._fork_count != lifecycle.fork_count:
+            self._raise_in_child_process()
         with self._lock:
             if self._state is not _OPEN or self._recorder.failed:
-                self._refuse()
-            image = self._intake.image(index)
-        lender = self._intake.lender if image.planes == 1 else None
+                self._raise_not_open()
+            image = self._writer.image(index)
+        lender = self._writer.lending_engine if image.planes == 1 else None
         shape, dtype = image.frame_shape, image.array.dtype
         frame = np.empty(shape, dtype) if lender is None else lender.lend(image.number)
         try:
@@ -198,56 +203,55 @@ class OMEStream:
             raise
 
     def skip(self, *, frames: int = 1) -> None:
-        """Pass the next `frames` places without writing; they read as 0.
+        """Skip the next `frames` frames without writing them; they read as 0.
 
-        Listeners are called once per `skip` that reaches a new extent, with its last place.
+        Listeners are called once per `skip` that reaches a new extent, with the index of the last skipped frame.
 
         Raises
         ------
         ValueError
-            If `frames` is not positive.
+            `frames` is not positive.
         EndOfAcquisitionError
-            If that leads past the end (IndexError); the stream is where it was.
+            Fewer than `frames` frames remain (IndexError); the stream is unchanged.
         """
-        if self._generation != forks.generation:
-            self._refuse_in_child()
+        if self._fork_count != lifecycle.fork_count:
+            self._raise_in_child_process()
         with self._lock:
             if self._state is not _OPEN:
-                self._refuse()
-            positions = self._intake.skip(frames)
+                self._raise_not_open()
+            offsets = self._writer.skip(frames)
             if self._events.active:
-                self._events.places_skipped(positions)
+                self._events.frames_skipped(offsets)
 
-    # ------------------------------------------------------------------ time
+    # ------------------------------------------------------------------ flush and close
 
     def flush(self) -> None:
-        """Bring all frames taken so far to disk, visible to other readers, and return then.
+        """Return when all accepted frames are on disk and visible to other readers.
 
         Raises
         ------
         WriteError
-            If frames could not be written.
+            Frames could not be written; its `frames` lists them.
         """
-        self._uninterrupted(self._flush)
+        self._run_uninterrupted(self._flush)
         error = self._recorder.error()
         if error is not None:
             raise error
 
     def close(self) -> None:
-        """Return when everything accepted is durable, or raise.
+        """Return when everything that was accepted is durable, or raise.
 
-        A second call does nothing after a success, and raises again after a failure; while another thread closes, it
-        waits for that. Ctrl-C ends the waiting and not the work: the next call waits again, and so does Python
-        before it ends.
+        A second call does nothing after a success, raises again after a failure, and waits while another thread closes
+        the stream. Ctrl-C interrupts the wait, not the work: the next call waits again, and so does Python at exit.
 
         Raises
         ------
         WriteError
-            If frames are not on disk; its `frames` names them.
+            Frames are not on disk; its `frames` lists them.
         """
         self._close(failed=False)
-        if self._error is not None:
-            raise self._error
+        if self._close_error is not None:
+            raise self._close_error
 
     @property
     def closed(self) -> bool:
@@ -264,10 +268,10 @@ class OMEStream:
         traceback: TracebackType | None,
     ) -> None:
         self._close(failed=error is not None)
-        if self._error is not None and error is None:
-            raise self._error
-        if self._error is not None and not isinstance(error, WriteError):
-            _log.error("%s", self._error)  # the exception that is seen is another one
+        if self._close_error is not None and error is None:
+            raise self._close_error
+        if self._close_error is not None and not isinstance(error, WriteError):
+            _log.error("%s", self._close_error)  # the caller sees the other exception
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -277,47 +281,47 @@ class OMEStream:
         )
 
     def __del__(self) -> None:
-        # a stream that failed to begin has no lock yet
+        # without `_at_exit`, __init__ has failed
         if getattr(self, "_at_exit", None) is None or self._state is State.CLOSED:
             return
-        self._close_unheld()
+        self._close_unclosed()
 
     # ------------------------------------------------------------------ metadata
 
     def get_metadata(self) -> Any:
-        """Return the dataset's metadata: a copy, to be changed and given to `update_metadata`.
+        """Return a copy of the dataset's metadata, to be modified and passed to `update_metadata`.
 
-        OME-Zarr: group path to attributes. OME-TIFF: position number to `ome_types.model.OME`.
+        OME-Zarr: group path to attributes. OME-TIFF: position index to `ome_types.model.OME`.
         """
-        with self._speaking:
+        with self._metadata_lock:
             return self._recorder.get_metadata()
 
     def update_metadata(self, metadata: Any) -> None:
-        """Replace metadata, in the form of `get_metadata`; before or after `close`.
+        """Replace metadata, structured as `get_metadata` returns it, before or after `close`.
 
         Raises
         ------
         WriteError
-            If it could not be written (OSError); it is kept, and written with what comes next, or by `close`.
+            The metadata could not be written (OSError). It is kept, and written with the next change or by `close`.
         """
-        with self._speaking:
+        with self._metadata_lock:
             self._recorder.update_metadata(metadata)
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
-        """Attach facts to the whole acquisition; the same `namespace` replaces; before or after `close`.
+        """Set metadata of the whole acquisition, before or after `close`; replaces earlier metadata of `namespace`.
 
         Raises
         ------
         WriteError
-            If they could not be written (OSError); they are kept, and written with what comes next, or by `close`.
+            The metadata could not be written (OSError). It is kept, and written with the next change or by `close`.
         """
-        with self._speaking:
+        with self._metadata_lock:
             self._recorder.set_global_metadata(namespace, metadata)
 
-    # ------------------------------------------------------------------ looking
+    # ------------------------------------------------------------------ views, events, progress
 
     def view(self, *, dynamic_shape: bool = True, strict: bool = False) -> StreamView:
-        """Return a read-only array of the whole acquisition, live and after `close`; see `StreamView`."""
+        """Return a read-only array of the whole acquisition, during acquisition and after `close`; see `StreamView`."""
         from ome_writers.views import StreamView
 
         return StreamView.of(self, dynamic_shape=dynamic_shape, strict=strict)
@@ -327,17 +331,17 @@ class OMEStream:
         event: Literal["coords_changed", "coords_expanded"],
         callback: Callable[[CoordUpdate], None],
     ) -> None:
-        """Have `callback` called for every frame from now on, or when a new extent is reached.
+        """Call `callback` for every frame from now on, or for every frame that reaches a new extent.
 
-        Callbacks run in order on a thread of their own. What one raises, SystemExit and KeyboardInterrupt included, is
-        logged and stops neither the others nor the stream. When callbacks are so slow that more than 1,024 frames wait,
-        those are left out but the latest; `close` gives callbacks one second for the frames that wait.
+        Callbacks run in order on a separate thread. Exceptions in a callback, including SystemExit and
+        KeyboardInterrupt, are logged and stop neither other callbacks nor the stream. If more than 1,024 frames are
+        queued, all but the latest are omitted; `close` gives callbacks one second for queued frames.
         """
         self._events.on(event, callback)
 
     @property
     def events(self) -> SignalGroup:
-        """The stream's psygnal signals, emitted on a thread of their own as `on` tells.
+        """The stream's psygnal signals, emitted on a separate thread; see `on`.
 
         ``frame_written(frame_number, indices)``, ``coords_changed(update)``,
         ``coords_expanded(update)``, ``closed()`` and ``failed(error)``.
@@ -346,26 +350,26 @@ class OMEStream:
 
     @property
     def plan(self) -> Plan:
-        """What was resolved from the settings."""
-        return self._intake.plan
+        """Images, arrays and frame order, resolved from the settings."""
+        return self._writer.plan
 
     def extents(self) -> Mapping[str, int]:
-        """Return how far each acquisition axis was reached so far; never waits for the disk."""
-        return self._intake.extents()
+        """Return the current extent of each acquisition axis; never waits for the disk."""
+        return self._writer.extents()
 
     def has_frame(self, index: tuple[int, ...]) -> bool:
         """Return whether a frame was appended at an acquisition index; False while `append` is still storing it."""
-        return self._intake.has_frame(index)
+        return self._writer.has_frame(index)
 
     took = has_frame  # earlier name
 
     def read(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return the frame at `index` (storage order) of an image, from memory or disk; zeros if unwritten."""
-        return self._intake.read(image, index)
+        return self._writer.read(image, index)
 
     def stats(self) -> StreamStats:
-        """Return how the stream is doing."""
-        return self._intake.stats()
+        """Return progress figures; see `StreamStats`."""
+        return self._writer.stats()
 
     def summary(self) -> Summary:
         """Return path, state and numbers of frames, for display; never waits for the disk."""
@@ -373,165 +377,169 @@ class OMEStream:
         return Summary(
             path=settings.output_path if settings.root_path else "",
             state=self._state.value,
-            frames=self._intake.accepted,
+            frames=self._writer.accepted,
             expected=self.plan.frames,
         )
 
     def __repr__(self) -> str:
-        return self._shown(summary_line)
+        return self._render(summary_line)
 
     def _repr_html_(self) -> str:
-        return self._shown(html_summary)
+        return self._render(html_summary)
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internals
 
-    def _shown(self, form: Callable[[str, StreamView], str]) -> str:
+    def _render(self, render: Callable[[str, StreamView], str]) -> str:
         try:
-            return form("OMEStream", self.view(dynamic_shape=False))
-        except Exception:  # a stream that failed to begin
+            return render("OMEStream", self.view(dynamic_shape=False))
+        except Exception:  # __init__ has failed
             return "<OMEStream, not open>"
 
-    def _learn(self, frame: Any, index: Mapping[str, int] | None) -> None:
-        """Make the output anew where the first frame of a camera is unlike what was taken for granted."""
+    def _infer_from(self, frame: Any, index: Mapping[str, int] | None) -> None:
+        """Restart with a new output if the first frame of a camera requires other settings."""
         with self._lock:
             if self._state is not _OPEN or self._recorder.failed:
                 return
-            settings = self._learned(frame, index)
+            settings = self._inferred_settings(frame, index)
         if settings is not None:
-            self._uninterrupted(lambda: self._begin_anew(frame, index))
+            self._run_uninterrupted(lambda: self._restart(frame, index))
 
-    def _learned(self, frame: Any, index: Mapping[str, int] | None) -> AcquisitionSettings | None:
-        intake = self._intake
-        image, acquired = intake.image(index), intake.acquired(index)
-        return self._learning.settings_for(frame, acquired, image, intake.plan)
+    def _inferred_settings(
+        self, frame: Any, index: Mapping[str, int] | None
+    ) -> AcquisitionSettings | None:
+        writer = self._writer
+        image, acquired = writer.image(index), writer.acquisition_index(index)
+        return self._inference.settings_for(frame, acquired, image, writer.plan)
 
-    def _begin_anew(self, frame: Any, index: Mapping[str, int] | None) -> None:
-        with self._standing, self._lock, self._speaking:
-            if self._state is not _OPEN or self._recorder.failed or not self._learning.open:
+    def _restart(self, frame: Any, index: Mapping[str, int] | None) -> None:
+        """Replace the output by one with the inferred settings, and replay earlier frames and metadata."""
+        with self._restart_lock, self._lock, self._metadata_lock:
+            if self._state is not _OPEN or self._recorder.failed or not self._inference.active:
                 return
-            earlier = self._intake
-            settings = self._learned(frame, index)
-            if settings is None:  # another thread was faster
+            replaced = self._writer
+            settings = self._inferred_settings(frame, index)
+            if settings is None:  # another thread has restarted the stream meanwhile
                 return
             try:
-                came = earlier.came()
-                begun = self._anew(settings, earlier.plan, self._recorder)
+                replay_log = replaced.replay_log()
+                output = self._replace_output(settings, replaced.plan, self._recorder)
             except Exception as error:
                 if not self._recorder.discarded and not isinstance(error, OSError):
-                    raise  # a refusal: nothing was touched
-                self._recorder.fail(error, earlier.accepted)
-                self._refuse()
-            if begun is not None:
-                intake = self._begin(*begun)
-                intake.longest = earlier.longest
-                intake.repeat(came)
+                    raise  # refused settings: the output is unchanged
+                self._recorder.fail(error, replaced.accepted)
+                self._raise_not_open()
+            if output is not None:
+                writer = self._use_output(*output)
+                writer.longest_append_s = replaced.longest_append_s
+                writer.replay(replay_log)
 
-    def _uninterrupted(self, work: Callable[[], object]) -> None:
-        """Do `work` so that Ctrl-C, which Python raises in the main thread, cannot end it part-way."""
-        # A signal handler that interrupted append() may call this; its thread then already holds the lock.
-        held = self._lock._is_owned()  # type: ignore[attr-defined]  # of no public name
-        if held or threading.current_thread() is not threading.main_thread():
+    def _run_uninterrupted(self, work: Callable[[], object]) -> None:
+        """Run `work` so that Ctrl-C, which Python raises in the main thread, cannot end it part-way.
+
+        If a signal handler that interrupted `append` calls this, this thread already holds the lock that `work` needs.
+        """
+        if is_owned(self._lock) or threading.current_thread() is not threading.main_thread():
             work()
         else:
-            uninterrupted(work)
+            run_uninterrupted(work)
 
-    def _land(self, index: Mapping[str, int] | None) -> None:
-        """Have the frame that is at `index` (None: next in order) already, if any, written before it is replaced.
+    def _flush_before_replacing(self, index: Mapping[str, int] | None) -> None:
+        """If there may be a frame at `index` (None: the next one), flush it before the engine replaces it.
 
-        Not to be called with the lock held: the flush clock takes it inside its own.
+        Must not be called with the lock held: a flush takes it after `_restart_lock`.
         """
         with self._lock:
             if self._state is not _OPEN or self._recorder.failed:
-                self._refuse()
-            filled = self._intake.is_filled(index)
-        if filled:
-            self._uninterrupted(self._flush)
+                self._raise_not_open()
+            replaces = self._writer.would_replace(index)
+        if replaces:
+            self._run_uninterrupted(self._flush)
 
-    def _refuse(self) -> NoReturn:
+    def _raise_not_open(self) -> NoReturn:
         if self._state is State.CLOSED:
             raise StreamClosedError(
-                "The stream is closed and takes no more frames. Create a new one with create_stream()."
+                "The stream is closed and accepts no more frames. Create a new one with create_stream()."
             )
-        self._state = self._state.after_failure()
+        self._state = State.FAILED
         error = self._recorder.error()
         assert error is not None
         self._events.failed(error)
         raise error
 
-    def _refuse_in_child(self) -> None:
-        """Refuse a forked child, which has no threads to write with; a lock may be held for ever there."""
+    def _raise_in_child_process(self) -> NoReturn:
+        """Refuse a forked child: it has no threads to write with, and may have inherited locked locks."""
         raise StreamClosedError(
-            f"The stream belongs to process {self._process}; the child that was forked from it "
-            f"({os.getpid()}) cannot write to it. Create a stream after the fork, with its own path."
+            f"The stream belongs to process {self._pid}; the child that was forked from it "
+            f"({os.getpid()}) cannot write to it. Create a stream after the fork, with another path."
         )
 
-    def _tick(self) -> None:
-        if self._generation == forks.generation and self._state is not State.CLOSED:
-            with suppress(Exception):  # kept in failures, raised at the next append
+    def _flush_periodically(self) -> None:
+        if self._fork_count == lifecycle.fork_count and self._state is not State.CLOSED:
+            with suppress(Exception):  # recorded as a failure, which the next append raises
                 self._flush()
 
     def _flush(self) -> None:
-        if self._generation != forks.generation:
-            self._refuse_in_child()
-        with self._standing:
-            self._recorder.flush(self._due)
-        self._recorder.confirm(self._intake.accepted)
+        if self._fork_count != lifecycle.fork_count:
+            self._raise_in_child_process()
+        with self._restart_lock:
+            self._recorder.flush(self._flush_snapshot)
+        self._recorder.check_output_exists(self._writer.accepted)
 
-    def _due(self) -> tuple[list[JournalEntry], Outcome]:
+    def _flush_snapshot(self) -> tuple[list[JournalEntry], Outcome]:
         with self._lock:
-            return self._intake.due()
+            return self._writer.flush_snapshot()
 
     def _discard(self) -> None:
-        """Remove the output and close the stream: for a writer that cannot go on and leaves nothing half done."""
-        with self._standing:
-            self._recorder.discard([image.array.shape for image in self._intake.plan.images])
+        """Remove the output and close the stream, for callers that must not leave an incomplete dataset."""
+        with self._restart_lock:
+            self._recorder.discard([image.array.shape for image in self._writer.plan.images])
         self._close(failed=True)
 
-    def _close(self, *, failed: bool, unheld: bool = False) -> None:
-        """Have the stream closed, and return then; `unheld` says that nobody waits who could be interrupted."""
-        if self._generation != forks.generation:
-            self._state = State.CLOSED  # a forked child owns neither the threads nor the files
+    def _close(self, *, failed: bool, interruptible: bool = True) -> None:
+        """Return when the stream is closed. `interruptible`: KeyboardInterrupt may be raised in this thread."""
+        if self._fork_count != lifecycle.fork_count:
+            self._state = State.CLOSED  # threads and files belong to the parent process
             return
         try:
             with self._lock:
                 if self._state is not State.CLOSED:
                     self._failed = failed or self._state is State.FAILED
                     self._state = State.CLOSED
-            if self._ending.done:
+            if self._closing.done:
                 return
-            if unheld:
-                self._finish()
+            if interruptible:
+                self._run_uninterrupted(self._finish)
             else:
-                self._uninterrupted(self._finish)
+                self._finish()
         except BaseException:
             release_locks_of_this_thread()
             raise
 
     def _finish(self) -> None:
-        """Bring all to disk and end all threads, unless that is done; then tell the listeners."""
-        if self._ending.do(self._end):
-            if self._error is not None:
-                self._events.failed(self._error)
+        """Write everything and end all threads, once; then emit the last events."""
+        if self._closing.run(self._write_and_stop):
+            if self._close_error is not None:
+                self._events.failed(self._close_error)
             self._events.close()
 
-    def _end(self) -> None:
-        """Bring all to disk; what went wrong is kept in `_error`."""
+    def _write_and_stop(self) -> None:
+        """Write everything and end all threads; an error is kept in `_close_error`."""
         try:
-            self._clock.stop()
-            # what is known of frames is not to wait for the end of `close`
+            self._flush_timer.stop()
+            # Flush frame metadata now, so that a crash during close() cannot lose it.
             if self._recorder.journal.has_pending:
-                self._recorder.flush(self._due)
-            self._intake.end(failed=self._failed)
-            self._error = self._recorder.error()
+                self._recorder.flush(self._flush_snapshot)
+            self._writer.close(failed=self._failed)
+            self._close_error = self._recorder.error()
         except Exception as error:
-            self._error = error
+            self._close_error = error
         atexit.unregister(self._at_exit)
 
-    def _close_unheld(self) -> None:
-        """Close a stream that nobody will close any more, or wait for who is closing it."""
-        if self._generation != forks.generation or self._ending.done:
+    def _close_unclosed(self) -> None:
+        """Close a stream at garbage collection or interpreter exit, or wait for the thread that is closing it."""
+        if self._fork_count != lifecycle.fork_count or self._closing.done:
             return
-        frames = self._intake.accepted
+        frames = self._writer.accepted
         if frames and self._state is not State.CLOSED:
             warnings.warn(
                 f"OMEStream was not closed before garbage collection; its {frames} frames are written now. "
@@ -539,22 +547,11 @@ class OMEStream:
                 UnclosedStreamWarning,
                 stacklevel=3,
             )
-        self._close(failed=False, unheld=True)
-        if self._error is not None:  # nobody is there to take the exception
-            _log.error("%s", self._error)
+        self._close(failed=False, interruptible=False)
+        if self._close_error is not None:  # there is no caller to raise it to
+            _log.error("%s", self._close_error)
 
 
-# CPython's TypeError for an unknown keyword begins with the function's qualified name: naming the keywords there
-# costs nothing per frame, where a parameter that catches wrong ones would.
+# CPython begins the TypeError for an unknown keyword with the function's qualified name. Listing the valid keywords
+# there costs nothing per frame, unlike a **kwargs parameter.
 OMEStream.append.__qualname__ = "OMEStream.append(frame, *, index, copy, frame_metadata)"
-
-
-def _weakly(stream: OMEStream) -> Callable[[], Mapping[str, int]]:
-    """Return `stream.extents` for a thread that must not keep the stream alive."""
-    held = weakref.WeakMethod(stream.extents)
-
-    def extents() -> Mapping[str, int]:
-        method = held()
-        return {} if method is None else method()
-
-    return extents

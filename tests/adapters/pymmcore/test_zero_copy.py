@@ -39,7 +39,7 @@ class Arrivals:
 
     def watch(self, stream: Any) -> None:
         """Look at the frames of a stream, and hand them on."""
-        write = stream._intake.engine.write
+        write = stream._writer.engine.write
 
         def watched(
             number: int, image: int, index: Any, frame: np.ndarray, owned: bool = False
@@ -49,7 +49,7 @@ class Arrivals:
                 self.copied += frame.nbytes
             write(number, image, index, frame, owned)
 
-        stream._intake.engine.write = watched
+        stream._writer.engine.write = watched
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def settings(path: Path, frames: int) -> AcquisitionSettings:
 
 def pool_bytes(stream: Any) -> int:
     """Return how many bytes of memory of its own a stream's engine holds."""
-    pool = stream._intake.engine._assembly._pool
+    pool = stream._writer.engine._assembly._pool
     return sum(buffer.nbytes for buffers in pool._free.values() for buffer in buffers)
 
 
@@ -107,7 +107,7 @@ def test_append_without_copy_writes_the_same_memory(tmp_path: Path) -> None:
         arrivals.watch(stream)
         for frame in frames:
             stream.append(frame, copy=False)
-        blocks = [b for live in stream._intake.engine._assembly._live for b in live.values()]
+        blocks = [b for live in stream._writer.engine._assembly._live for b in live.values()]
         held = [column.ctypes.data for block in blocks for column in block.columns]
         assert set(held) <= {frame.ctypes.data for frame in frames}
         stream.flush()
@@ -203,7 +203,7 @@ def test_unfilled_frame_buffer_is_returned(lending_core: LendingCore, tmp_path: 
             queue.finalize_slot({"ImageNumber": "0"})
         assert queue.committed == 1
         assert stream.stats().frames_accepted == 1
-        assert not stream._intake.engine._assembly._lent
+        assert not stream._writer.engine._assembly._lent
         assert np.unique(np.asarray(stream.view()[0])).tolist() == [7]
 
 

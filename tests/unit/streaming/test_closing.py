@@ -16,26 +16,26 @@ import pytest
 import ome_writers as ow
 from ome_writers import AcquisitionSettings, create_stream, dims_from_standard_axes
 from ome_writers._stream import AVAILABLE_BACKENDS
-from ome_writers.streaming.closing import Once, uninterrupted
+from ome_writers.streaming.shutdown import RunOnce, run_uninterrupted
 
 WAIT = 60  # seconds, for what takes milliseconds
 
 
 def test_work_is_done_once_and_waited_for() -> None:
     """A thread that asks while another one is at work comes back when that is done, and does nothing."""
-    once, begun, go_on = Once(), threading.Event(), threading.Event()
+    once, begun, go_on = RunOnce(), threading.Event(), threading.Event()
     done: list[str] = []
 
     def work() -> None:
-        assert not once.do(lambda: done.append("again"))  # out of the work itself
+        assert not once.run(lambda: done.append("again"))  # out of the work itself
         begun.set()
         assert go_on.wait(WAIT)
         done.append("work")
 
     def second() -> None:
-        done.append("" if once.do(lambda: done.append("twice")) else "waited")
+        done.append("" if once.run(lambda: done.append("twice")) else "waited")
 
-    threads = [threading.Thread(target=once.do, args=(work,))]
+    threads = [threading.Thread(target=once.run, args=(work,))]
     threads[0].start()
     assert begun.wait(WAIT)
     threads.append(threading.Thread(target=second))
@@ -52,10 +52,10 @@ def test_work_is_done_once_and_waited_for() -> None:
 def test_uninterrupted_work_runs_in_another_thread() -> None:
     """The work has ended when the call returns, and what it raises is raised by the call."""
     who: list[int] = []
-    uninterrupted(lambda: who.append(threading.get_ident()))
+    run_uninterrupted(lambda: who.append(threading.get_ident()))
     assert who[0] != threading.get_ident()
     with pytest.raises(ZeroDivisionError):
-        uninterrupted(lambda: 1 / 0)
+        run_uninterrupted(lambda: 1 / 0)
 
 
 def test_a_second_thread_waits_until_the_stream_is_closed(tmp_path: Path) -> None:

@@ -288,7 +288,7 @@ def test_a_slow_listener_gets_the_latest(tmp_path: Path) -> None:
         updates.append(update)
         go_on.wait(20)
 
-    total = 3 * events.QUEUE
+    total = 3 * events.QUEUE_FRAMES
     with open_stream(tmp_path, t=None, c=2) as stream:
         stream.on("coords_changed", look)
         stream.on("coords_expanded", grown.append)
@@ -297,7 +297,7 @@ def test_a_slow_listener_gets_the_latest(tmp_path: Path) -> None:
         go_on.set()
     numbers = [u.frame_number for u in updates]
     assert numbers == sorted(set(numbers))
-    assert len(numbers) < events.QUEUE + 10
+    assert len(numbers) < events.QUEUE_FRAMES + 10
     assert numbers[-1] == total - 1
     assert updates[-1].max_coords["t"] == range(total // 2)
     assert grown[-1].max_coords["t"] == range(total // 2)
@@ -315,7 +315,7 @@ def test_what_was_left_out_is_in_the_next_update(tmp_path: Path) -> None:
     settings = AcquisitionSettings(
         root_path=tmp_path / "x.ome.zarr",
         dimensions=[
-            Dimension(name="t", count=events.QUEUE, type="time"),
+            Dimension(name="t", count=events.QUEUE_FRAMES, type="time"),
             Dimension(name="c", count=7, type="channel"),
             *dims_from_standard_axes({"y": 4, "x": 5}),
         ],
@@ -326,7 +326,7 @@ def test_what_was_left_out_is_in_the_next_update(tmp_path: Path) -> None:
         stream.append(FRAME)
         stream.append(FRAME, index={"t": 0, "c": 6})
         time.sleep(0.1)  # the listener holds the thread: what comes now waits in the queue
-        for t in range(1, events.QUEUE):
+        for t in range(1, events.QUEUE_FRAMES):
             stream.append(FRAME, index={"t": t, "c": 0})
             stream.append(FRAME, index={"t": t, "c": 1})
         go_on.set()
@@ -342,7 +342,7 @@ def test_close_does_not_wait_for_a_listener_that_hangs(tmp_path: Path) -> None:
         for _ in range(9):
             stream.append(FRAME)
         began = time.monotonic()
-    assert time.monotonic() - began < 3 * events.GRACE
+    assert time.monotonic() - began < 3 * events.CLOSE_TIMEOUT_S
     go_on.set()
 
 

@@ -182,7 +182,7 @@ def test_where_the_old_dataset_cannot_be_put_back_the_first_error_is_seen(
     output = OutputClaim(lay_out(resolve(settings(path))), overwrite=True)
     (aside,) = tmp_path.glob(".x.ome.zarr.replaced-*")
     aside.rename(tmp_path / "elsewhere")  # by somebody
-    output.restore()
+    output.rollback()
     assert f"It is at {aside}" in caplog.text
     assert [p.name for p in tmp_path.iterdir()] == ["elsewhere"]
 

@@ -364,5 +364,5 @@ def test_what_a_killed_start_moved_aside_is_the_old_dataset(tmp_path: Path, name
 
     claim = OutputClaim(lay_out(resolve(blocked)), overwrite=True)
     assert output.is_dir() == claim.path.is_dir()
-    claim.restore()
+    claim.rollback()
     assert contents(tmp_path) == before

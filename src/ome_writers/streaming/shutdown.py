@@ -1,0 +1,97 @@
+"""How a stream is shut down: once, completely, and also when Ctrl-C or the end of the interpreter comes first.
+
+Ctrl-C interrupts the main thread at any point. `run_uninterrupted` therefore runs the work in a thread of its own:
+KeyboardInterrupt interrupts only the wait, and the next caller waits for the same work.
+"""
+
+from __future__ import annotations
+
+import _thread
+import atexit
+import threading
+import weakref
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["RunOnce", "call_while_alive", "close_at_exit", "run_uninterrupted"]
+
+T = TypeVar("T")
+
+
+class RunOnce:
+    """Work that runs at most once, in the first thread that requests it; other threads wait until it has ended."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self._lock = threading.Lock()
+        self._running_in: int | None = None  # thread identifier
+
+    def run(self, work: Callable[[], object]) -> bool:
+        """Return when `work` has run, and whether this call ran it. A call from inside `work` returns at once."""
+        if self.done or self._running_in == threading.get_ident():
+            return False
+        with self._lock:
+            if self.done:
+                return False
+            self._running_in = threading.get_ident()
+            try:
+                work()
+            finally:
+                self._running_in = None
+            self.done = True
+            return True
+
+
+def run_uninterrupted(work: Callable[[], object]) -> None:
+    """Run `work` in a new thread, wait for it, and raise what it raises; Ctrl-C interrupts only the wait.
+
+    The thread is started and awaited in C code: KeyboardInterrupt inside `threading.Thread.start` can leave a lock that
+    all threads need locked.
+    """
+    result: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            result.put(error)
+        else:
+            result.put(None)
+
+    try:
+        _thread.start_new_thread(run, ())
+    except RuntimeError:  # no more threads: the interpreter is finalizing, or a limit is reached
+        run()
+    error = result.get()
+    if error is not None:
+        raise error
+
+
+def call_while_alive(method: Callable[[], T], default: T) -> Callable[[], T]:
+    """Return a function that calls a bound method without keeping its object alive; afterwards it returns `default`."""
+    reference = weakref.WeakMethod(method)
+
+    def call() -> T:
+        bound = reference()
+        return default if bound is None else bound()
+
+    return call
+
+
+def close_at_exit(close: Callable[[], None]) -> Callable[[], None]:
+    """Call the bound method `close` when the interpreter exits, unless its stream was garbage collected before.
+
+    `atexit` callbacks run after Python has joined all non-daemon threads, those of `concurrent.futures` included, so
+    frames that such threads append after the end of the main thread are still written. Engines must not use an executor
+    of `concurrent.futures` here: executors refuse work at this point.
+
+    Returns
+    -------
+    The registered function, for `atexit.unregister`.
+    """
+    callback = call_while_alive(close, None)
+    atexit.register(callback)
+    return callback
