@@ -29,7 +29,6 @@ _CUSTOM_BUFFER = "UniMMCore accepts a sequence buffer, or pops frames from its o
 
 REGISTER = (
     PrivateName("CPython", "_is_owned", "src/ome_writers/locks.py", _IS_OWNED),
-    PrivateName("CPython", "_is_owned", "src/ome_writers/streaming/stream.py", _IS_OWNED),
     PrivateName("psygnal", "_run_emit_loop", "src/ome_writers/views/signals.py", _ERROR_SETTING),
     PrivateName("psygnal", "_slots", "src/ome_writers/views/signals.py", _ERROR_SETTING),
     PrivateName(
