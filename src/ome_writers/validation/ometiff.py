@@ -139,7 +139,7 @@ def _images(
         sizes = pixel_sizes(pixels, source)
         for run in plane_runs(pixels, sizes, source):
             if run.file in ("", file.name):
-                yield run.page, run.planes, (sizes.sizes["Y"], sizes.sizes["X"], sizes.dtype.name)
+                yield run.ifd, run.planes, (sizes.sizes["Y"], sizes.sizes["X"], sizes.dtype.name)
 
 
 def _shape_and_dtype(page: Any) -> tuple[int, int, str]:

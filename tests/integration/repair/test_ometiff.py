@@ -292,7 +292,7 @@ def test_file_locked_by_running_process_is_refused(tmp_path: Path) -> None:
 def test_files_of_other_writers_links_and_members_of_sets_are_refused(tmp_path: Path) -> None:
     other = tmp_path / "other.ome.tiff"
     tifffile.imwrite(other, np.zeros((5, 8, 8), np.uint8), ome=True)
-    with pytest.raises(UnsupportedError, match="does not record how it was written"):
+    with pytest.raises(UnsupportedError, match="does not contain the status"):
         repair(other)
     path = write_and_kill(settings(tmp_path, {"t": 4, "p": 2}), 2, 2)
     (path / ".ome-writers.lock").unlink()

@@ -237,7 +237,7 @@ def test_tiff_without_ome_xml_is_refused(
     path = tmp_path / "plain.tif"
     tifffile.imwrite(path, np.zeros((4, 4), np.uint8), description="just a picture")
     assert main(["info", str(path)]) == 1
-    assert "plain.tif is no OME-TIFF" in capsys.readouterr().err
+    assert "plain.tif is not an OME-TIFF" in capsys.readouterr().err
 
 
 def _zarr_json(path: Path, text: str) -> None:

@@ -1,8 +1,7 @@
-"""The elements that a document may have thousands of, as models of ome-types without its reader and writer.
+"""Fast conversion of the elements that a document may contain thousands of: Plane, TiffData and frame annotations.
 
-These turn an element into a model, and back, in some tenths of a millisecond. So planes, their places in files and the
-annotations of frames are taken out of a document before it is read, or never put into it, and made into models here;
-and those that a user has left as they were are not written, since the document has them already.
+ome-types takes some tenths of a millisecond per element. These elements are therefore removed from a document before
+ome-types parses it, and converted to models here. Elements that a user did not edit are not converted back.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _PLANE: Attributes = {
     "PositionZ": ("position_z", float),
     "PositionZUnit": ("position_z_unit", _LENGTHS.__getitem__),
 }
-_PLACE: Attributes = {
+_TIFF_DATA: Attributes = {
     "IFD": ("ifd", int),
     "FirstZ": ("first_z", int),
     "FirstT": ("first_t", int),
@@ -49,115 +48,121 @@ _PLACE: Attributes = {
     "PlaneCount": ("plane_count", int),
 }
 
-# Copies of a model, with other values, take a third of the time that making one takes.
-_SOME_PLANE = model.Plane(the_z=0, the_t=0, the_c=0)
-_SOME_PLACE = model.TiffData()
-# The facts that this library writes of a plane, in the order of `Planes.values`: name, and name and value of the unit.
-_FACTS = (
+# Copying a model takes a third of the time of creating one.
+_PLANE_TEMPLATE = model.Plane(the_z=0, the_t=0, the_c=0)
+_TIFF_DATA_TEMPLATE = model.TiffData()
+# Attributes that this library writes, in the order of `RenderedPlanes.values`: name, name of the unit, unit.
+_OWN_ATTRIBUTES = (
     ("delta_t", "delta_t_unit", model.UnitsTime.SECOND),
     ("exposure_time", "exposure_time_unit", model.UnitsTime.SECOND),
     ("position_x", "position_x_unit", model.UnitsLength.MICROMETER),
     ("position_y", "position_y_unit", model.UnitsLength.MICROMETER),
     ("position_z", "position_z_unit", model.UnitsLength.MICROMETER),
 )
-_WHERE = frozenset(("the_z", "the_t", "the_c"))
+_INDICES = frozenset(("the_z", "the_t", "the_c"))
 
 
 class BulkElements(NamedTuple):
-    """What was taken out of a document: planes and places by the image's ID, and the annotations of frames."""
+    """Models of the elements removed from a document: Plane and TiffData by image ID, and frame annotations."""
 
     planes: dict[str, list[model.Plane]]
-    places: dict[str, list[model.TiffData]]
+    tiff_data: dict[str, list[model.TiffData]]
     annotations: list[model.MapAnnotation]
 
-    def put_into(self, ome: model.OME) -> model.OME:
-        """Return the model of a document with all that was taken out of it."""
+    def restore_into(self, ome: model.OME) -> model.OME:
+        """Add the elements to the model of the document that they were removed from, and return it."""
         for image in ome.images:
             image.pixels.planes = self.planes.get(image.id) or image.pixels.planes
             image.pixels.tiff_data_blocks = (
-                self.places.get(image.id) or image.pixels.tiff_data_blocks
+                self.tiff_data.get(image.id) or image.pixels.tiff_data_blocks
             )
         if not self.annotations:
             return ome
         others = ome.structured_annotations or model.StructuredAnnotations()
         others.map_annotations.extend(self.annotations)
-        # made anew, it finds what planes refer to
+        # A new model resolves the references of planes to annotations.
         return model.OME(**{**dict(ome), "structured_annotations": others})
 
 
 def extract_bulk_elements(root: Element) -> BulkElements:
-    """Remove planes, places and annotations of frames from a document (without namespace), and return their models.
+    """Remove Plane, TiffData and frame annotation elements from a document (without namespace); return their models.
 
-    Where one of a kind is not as this library writes it, all of that kind stay.
+    If one element of a type has content that this library does not write, all elements of that type stay.
     """
-    planes, places = {}, {}
+    planes, tiff_data = {}, {}
     for image in root.iter("Image"):
         number, pixels = image.get("ID", ""), image.find("Pixels")
         if pixels is not None:
-            planes[number] = _take(pixels, pixels.findall("Plane"), _plane)
-            places[number] = _take(pixels, pixels.findall("TiffData"), _place)
+            planes[number] = _remove(pixels, pixels.findall("Plane"), _plane)
+            tiff_data[number] = _remove(pixels, pixels.findall("TiffData"), _tiff_data)
     annotations = []
-    found = root.find("StructuredAnnotations")
-    if found is not None:
-        notes = [a for a in found if a.get("Namespace") == FRAME_NAMESPACE]
-        annotations = _take(found, notes, _annotation)
-        if not len(found):
-            root.remove(found)
-    return BulkElements(planes, places, annotations)
+    structured = root.find("StructuredAnnotations")
+    if structured is not None:
+        of_frames = [a for a in structured if a.get("Namespace") == FRAME_NAMESPACE]
+        annotations = _remove(structured, of_frames, _annotation)
+        if not len(structured):
+            root.remove(structured)
+    return BulkElements(planes, tiff_data, annotations)
 
 
 def plane_models(planes: RenderedPlanes) -> list[model.Plane]:
     """Return the models of the planes of an image."""
-    made = []
-    for values in _known_values(planes):
-        # a list of its own, not the one of the plane that is copied
+    models = []
+    for values in _rendered_values(planes):
+        # a new list, not that of the template
         values["annotation_refs"] = [
             model.AnnotationRef(id=each) for each in values["annotation_refs"]
         ]
-        made.append(_SOME_PLANE.model_copy(update=values))
-    return made
+        models.append(_PLANE_TEMPLATE.model_copy(update=values))
+    return models
 
 
 def strip_unchanged(
-    ome: model.OME, facts: Element, planes: Mapping[int, RenderedPlanes]
+    ome: model.OME, document: Element, planes: Mapping[int, RenderedPlanes]
 ) -> model.OME:
-    """Return a model without places in files, and without planes and annotations that are as in the file.
+    """Return a model without TiffData, and without planes and annotations that the user did not change.
 
     Parameters
     ----------
-    facts
-        The document (without namespace and without planes).
+    document
+        The generated document, without namespace and planes.
     planes
-        Number of an image to what is known of its planes.
+        Image number to its generated planes.
     """
-    known = {f"Image:{number}": _known_planes(those) for number, those in planes.items()}
+    generated = {
+        f"Image:{number}": _values_by_index(rendered) for number, rendered in planes.items()
+    }
     images = []
     for image in ome.images:
-        theirs = known.get(image.id, {})
-        changed = [p for p in image.pixels.planes if _said(p) != theirs.get(_index(p))]
+        unchanged = generated.get(image.id, {})
+        changed = [p for p in image.pixels.planes if _model_values(p) != unchanged.get(_index(p))]
         pixels = image.pixels.model_copy(update={"planes": changed, "tiff_data_blocks": []})
         images.append(image.model_copy(update={"pixels": pixels}))
     update: dict[str, Any] = {"images": images}
-    same = _known_annotations(facts)
-    if ome.structured_annotations and same:
-        kept = [a for a in ome.structured_annotations.map_annotations if same.get(a.id) != a]
+    annotations = _frame_annotations(document)
+    if ome.structured_annotations and annotations:
+        edited = [
+            a for a in ome.structured_annotations.map_annotations if annotations.get(a.id) != a
+        ]
         update["structured_annotations"] = ome.structured_annotations.model_copy(
-            update={"map_annotations": kept}
+            update={"map_annotations": edited}
         )
     return ome.model_copy(update=update)
 
 
-def _known_planes(planes: RenderedPlanes) -> dict[tuple[int, int, int], dict[str, Any]]:
-    """Return the values of the planes of an image by their indices, in the form of `_said`."""
-    some = _SOME_PLANE.__dict__
-    return {(v["the_z"], v["the_c"], v["the_t"]): {**some, **v} for v in _known_values(planes)}
+def _values_by_index(planes: RenderedPlanes) -> dict[tuple[int, int, int], dict[str, Any]]:
+    """Return the values of generated planes by (Z, C, T), comparable to `_model_values`."""
+    default = _PLANE_TEMPLATE.__dict__
+    return {
+        (v["the_z"], v["the_c"], v["the_t"]): {**default, **v} for v in _rendered_values(planes)
+    }
 
 
-def _known_values(planes: RenderedPlanes) -> Iterator[dict[str, Any]]:
-    """Yield the values of each plane that differ from those of others, references as the IDs of annotations."""
-    for z, t, c, *facts, reference in planes.values():
+def _rendered_values(planes: RenderedPlanes) -> Iterator[dict[str, Any]]:
+    """Yield the values of each generated plane that differ from the template, with annotation IDs as references."""
+    for z, t, c, *texts, reference in planes.values():
         values: dict[str, Any] = {"the_z": int(z), "the_t": int(t), "the_c": int(c)}
-        for text, (name, unit_name, unit) in zip(facts, _FACTS, strict=True):
+        for text, (name, unit_name, unit) in zip(texts, _OWN_ATTRIBUTES, strict=True):
             if text:
                 values[name] = float(text)
                 values[unit_name] = unit
@@ -165,33 +170,33 @@ def _known_values(planes: RenderedPlanes) -> Iterator[dict[str, Any]]:
         yield values
 
 
-def _said(plane: model.Plane) -> dict[str, Any]:
-    """Return the values of a plane; a reference that was followed is unlike one that was not, so their IDs count."""
+def _model_values(plane: model.Plane) -> dict[str, Any]:
+    """Return the values of a plane, with annotation IDs as references: resolved references compare unequal."""
     return {**plane.__dict__, "annotation_refs": [each.id for each in plane.annotation_refs]}
 
 
-def _known_annotations(facts: Element) -> dict[str, model.MapAnnotation]:
-    """Return the annotations of frames by their IDs; nothing where `take_out` takes no annotations."""
-    notes = facts.iterfind("StructuredAnnotations/MapAnnotation")
-    every = [_annotation(note) for note in notes if note.get("Namespace") == FRAME_NAMESPACE]
-    found = [annotation for annotation in every if annotation is not None]
-    return {a.id: a for a in found} if len(found) == len(every) else {}
+def _frame_annotations(document: Element) -> dict[str, model.MapAnnotation]:
+    """Return frame annotations by ID; empty if `extract_bulk_elements` leaves them in the document."""
+    elements = document.iterfind("StructuredAnnotations/MapAnnotation")
+    all_ = [_annotation(e) for e in elements if e.get("Namespace") == FRAME_NAMESPACE]
+    annotations = [annotation for annotation in all_ if annotation is not None]
+    return {a.id: a for a in annotations} if len(annotations) == len(all_) else {}
 
 
 def _index(plane: model.Plane) -> tuple[int, int, int]:
     return plane.the_z, plane.the_c, plane.the_t
 
 
-def _take(
+def _remove(
     parent: Element, children: Sequence[Element], make: Callable[[Element], Any]
 ) -> list[Any]:
-    """Return the models of some children, which are removed; none, and they stay, where one cannot be made."""
-    made = [make(child) for child in children]
-    if any(one is None for one in made):
+    """Remove children of an element and return their models; if any cannot be converted, remove none."""
+    models = [make(child) for child in children]
+    if any(one is None for one in models):
         return []
-    taken = set(map(id, children))
-    parent[:] = [child for child in parent if id(child) not in taken]
-    return made
+    removed = set(map(id, children))
+    parent[:] = [child for child in parent if id(child) not in removed]
+    return models
 
 
 def _values(element: Element, attributes: Attributes) -> dict[str, Any] | None:
@@ -207,29 +212,29 @@ def _values(element: Element, attributes: Attributes) -> dict[str, Any] | None:
 
 def _plane_values(element: Element) -> dict[str, Any] | None:
     values = _values(element, _PLANE)
-    if values is None or not values.keys() >= _WHERE:
+    if values is None or not values.keys() >= _INDICES:
         return None
     if any(child.tag != "AnnotationRef" for child in element):
         return None
-    # a list of its own, not the one of the plane that is copied
+    # a new list, not that of the template
     values["annotation_refs"] = [model.AnnotationRef(id=c.get("ID", "")) for c in element]
     return values
 
 
 def _plane(element: Element) -> model.Plane | None:
     values = _plane_values(element)
-    return None if values is None else _SOME_PLANE.model_copy(update=values)
+    return None if values is None else _PLANE_TEMPLATE.model_copy(update=values)
 
 
-def _place(element: Element) -> model.TiffData | None:
-    values = _values(element, _PLACE)
+def _tiff_data(element: Element) -> model.TiffData | None:
+    values = _values(element, _TIFF_DATA)
     if values is None or any(child.tag != "UUID" for child in element):
         return None
     for child in element:
         values["uuid"] = model.TiffData.UUID(
             value=child.text or "", file_name=child.get("FileName")
         )
-    return _SOME_PLACE.model_copy(update=values)
+    return _TIFF_DATA_TEMPLATE.model_copy(update=values)
 
 
 def _annotation(element: Element) -> model.MapAnnotation | None:

@@ -1,7 +1,7 @@
-"""The entry file of a set: a small TIFF at the path that was asked for, which opens as the whole set in its folder.
+"""The entry file of a set: a small TIFF beside the folder of the set, at the output path, that opens as the set.
 
-Its OME-XML is that of the set, with the name of the folder before each file name, as in ``run/run_p000.ome.tiff``. No
-TiffData names its only page, which is black: Bio-Formats takes the size and type of frames from it.
+It contains the OME-XML of the set, with the folder prepended to each file name, as in ``run/run_p000.ome.tiff``. Its
+only page is black and is not referenced by TiffData; Bio-Formats reads the size and type of frames from it.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ __all__ = [
     "resolve_entry_file",
 ]
 
-_ENDS = (".tiff", ".tif")
+_SUFFIXES = (".tiff", ".tif")
 _ROOT_UUID = re.compile(rb'(<OME\b[^>]*?\bUUID=")([^"]*)')
 _PIXELS = re.compile(rb"<Pixels\b[^>]*>")
 _SAMPLES = re.compile(rb'<Channel\b[^>]*?\bSamplesPerPixel="(\d+)"')
 _FILE_NAME = re.compile(rb'<UUID FileName="([^"]*)"')
 _STRIP_BYTES = 2**16
 _SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3, "c": 6}
-_KINDS = {"s": 2, "H": 3, "I": 4}  # TIFF's field types
-_TAGS = 12
+_FIELD_TYPES = {"s": 2, "H": 3, "I": 4}  # struct code to TIFF field type
+_TAG_COUNT = 12
 
 
 def resolve_entry_file(path: Path) -> Path:
@@ -50,68 +50,68 @@ def resolve_entry_file(path: Path) -> Path:
 
 
 def entry_file_target(path: Path) -> Path | None:
-    """Return the folder that an entry file of this library names, whether it exists or not; None for other paths."""
-    if path.suffix.lower() not in _ENDS or not path.is_file():
+    """Return the folder that an entry file refers to, whether it exists or not; None for other files."""
+    if path.suffix.lower() not in _SUFFIXES or not path.is_file():
         return None
     try:
         xml = read_ome_xml(path)
     except (UnsupportedError, OSError):
         return None
-    named = _FILE_NAME.search(xml)
-    if named is None or b'Namespace="ome_writers"' not in xml:
+    file_name = _FILE_NAME.search(xml)
+    if file_name is None or b'Namespace="ome_writers"' not in xml:
         return None
-    folder, slash, _ = html.unescape(named[1].decode(errors="replace")).partition("/")
+    folder, slash, _ = html.unescape(file_name[1].decode(errors="replace")).partition("/")
     if not slash or folder in ("", ".", "..") or "\\" in folder:
         return None
     return path.with_name(folder)
 
 
 def find_entry_file(folder: Path) -> Path | None:
-    """Return the entry file beside the folder of a set; None where there is none."""
-    names = {f"{folder.name}{end}".lower() for end in (".ome.tiff", ".ome.tif", *_ENDS)}
-    beside = (path for path in folder.parent.iterdir() if path.name.lower() in names)
-    return next((path for path in sorted(beside) if entry_file_target(path) == folder), None)
+    """Return the path of the entry file beside the folder of a set; None if it does not exist."""
+    names = {f"{folder.name}{suffix}".lower() for suffix in (".ome.tiff", ".ome.tif", *_SUFFIXES)}
+    candidates = (path for path in folder.parent.iterdir() if path.name.lower() in names)
+    return next((path for path in sorted(candidates) if entry_file_target(path) == folder), None)
 
 
 def render_entry_xml(xml: bytes, folder: str) -> bytes:
-    """Return the OME-XML of the entry file, from that of a file in the set's `folder`."""
-    before = b'<UUID FileName="' + quote_attribute(folder)[1:-1].encode() + b"/"
-    xml = xml.replace(b'<UUID FileName="', before)
+    """Return the OME-XML of the entry file, given that of a file in the set's `folder`."""
+    prefix = b'<UUID FileName="' + quote_attribute(folder)[1:-1].encode() + b"/"
+    xml = xml.replace(b'<UUID FileName="', prefix)
     return _ROOT_UUID.sub(
-        lambda found: found[1] + uuid.uuid5(uuid.NAMESPACE_URL, found[2].decode()).urn.encode(),
+        lambda match: match[1] + uuid.uuid5(uuid.NAMESPACE_URL, match[2].decode()).urn.encode(),
         xml,
         count=1,
     )
 
 
 def render_entry_file(xml: bytes, folder: str) -> bytes:
-    """Return the whole entry file, from the OME-XML of a file in the set's `folder`."""
+    """Return the content of the entry file, given the OME-XML of a file in the set's `folder`."""
     width, height, samples, dtype = _frame(xml)
     row = width * samples * dtype.itemsize
     rows = max(1, min(height, _STRIP_BYTES // row))
     strips = -(-height // rows)
     full, last = (zlib.compress(bytes(n * row)) for n in (rows, height - rows * (strips - 1)))
     body = full + last
-    data = 8 + 2 + 12 * _TAGS + 4
+    data = 8 + 2 + 12 * _TAG_COUNT + 4
     tags: list[tuple[int, str, list[int] | bytes]] = [
         (256, "I", [width]),
         (257, "I", [height]),
         (258, "H", [8 * dtype.itemsize] * samples),
         (259, "H", [8]),  # deflate
-        (262, "H", [2 if samples > 1 else 1]),  # RGB, or 0 is black
+        (262, "H", [2 if samples > 1 else 1]),  # RGB, or BlackIsZero
         (270, "s", render_entry_xml(xml, folder) + b"\0"),
         (
             273,
             "I",
             [data] * (strips - 1) + [data + len(full)],
-        ),  # all but the last are one and the same
+        ),  # all strips but the last share their data
         (277, "H", [samples]),
         (278, "I", [rows]),
         (279, "I", [len(full)] * (strips - 1) + [len(last)]),
         (305, "s", f"ome-writers {library_version()}\0".encode()),
         (339, "H", [_SAMPLE_FORMATS[dtype.kind]] * samples),
     ]
-    directory = struct.pack("<H", _TAGS)
+    ifd = struct.pack("<H", _TAG_COUNT)
     for tag, code, values in tags:
         packed = (
             values if isinstance(values, bytes) else struct.pack(f"<{len(values)}{code}", *values)
@@ -119,15 +119,20 @@ def render_entry_file(xml: bytes, folder: str) -> bytes:
         if len(packed) > 4:
             body += bytes(len(body) % 2)
             packed, body = struct.pack("<I", data + len(body)), body + packed
-        directory += struct.pack("<HHI", tag, _KINDS[code], len(values)) + packed.ljust(4, b"\0")
-    return b"II*\0" + struct.pack("<I", 8) + directory + bytes(4) + body
+        ifd += struct.pack("<HHI", tag, _FIELD_TYPES[code], len(values)) + packed.ljust(4, b"\0")
+    return b"II*\0" + struct.pack("<I", 8) + ifd + bytes(4) + body
 
 
 def _frame(xml: bytes) -> tuple[int, int, int, np.dtype[np.generic]]:
-    """Return width, height, samples per pixel and dtype of the first image's frames."""
+    """Return width, height, samples per pixel and dtype of the first image."""
     pixels = _PIXELS.search(xml)
-    assert pixels is not None, "an OME-XML without an image is never written"
-    facts = dict(re.findall(rb'\b(\w+)="([^"]*)"', pixels[0]))
+    assert pixels is not None, "the OME-XML of a set contains at least one image"
+    attributes = dict(re.findall(rb'\b(\w+)="([^"]*)"', pixels[0]))
     samples = _SAMPLES.search(xml, pixels.end())
-    dtype = np.dtype(dtype_of(facts[b"Type"].decode()))
-    return int(facts[b"SizeX"]), int(facts[b"SizeY"]), int(samples[1]) if samples else 1, dtype
+    dtype = np.dtype(dtype_of(attributes[b"Type"].decode()))
+    return (
+        int(attributes[b"SizeX"]),
+        int(attributes[b"SizeY"]),
+        int(samples[1]) if samples else 1,
+        dtype,
+    )

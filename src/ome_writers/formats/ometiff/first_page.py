@@ -1,4 +1,4 @@
-"""The first page of a TIFF, read without a library: all that tells what the file is."""
+"""Reading of a TIFF's first IFD without a TIFF library: OME-XML, compression and Software tag."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ _COMPRESSION, _DESCRIPTION, _SOFTWARE = 259, 270, 305
 
 
 class FirstPage(NamedTuple):
-    """What a TIFF's first page says, all of it as it was at one moment.
+    """Values of a TIFF's first IFD, read together.
 
     Attributes
     ----------
-    at
-        Where the page stands in the file.
+    offset
+        File offset of the IFD.
     description
         Its ImageDescription, encoded.
     compression
-        The number of its compression; 1 is none.
+        Its Compression tag; 1 means uncompressed.
     """
 
-    at: int
+    offset: int
     description: bytes
     compression: int
 
 
 def read_first_page(file: Path, root: Path | None = None) -> FirstPage:
-    """Return what a TIFF's first page says; `root` is the folder of its set, which no link may lead out of.
+    """Read the first IFD of a TIFF; symbolic links may not lead out of `root`, the folder of its set.
 
     Raises
     ------
     UnsupportedError
-        If it is no TIFF, ends inside its first page, or has no description, or one with a document type.
+        If it is not a TIFF, is truncated, or does not have a description, or the description has a DOCTYPE.
     """
     fd = open_regular(file, root=root)
     try:
@@ -65,7 +65,9 @@ def read_first_page(file: Path, root: Path | None = None) -> FirstPage:
         compressions = tiff.integers(page.entries.get(_COMPRESSION))
         entry = page.entries.get(_DESCRIPTION)
         if entry is None:
-            raise UnsupportedError(f"{file} holds no OME-XML: its first page has no description.")
+            raise UnsupportedError(
+                f"{file} does not contain OME-XML: its first IFD does not have an ImageDescription."
+            )
         description = tiff.content(entry).rstrip(b"\0")
     finally:
         os.close(fd)
@@ -74,13 +76,7 @@ def read_first_page(file: Path, root: Path | None = None) -> FirstPage:
 
 
 def read_software(file: Path) -> bytes:
-    """Return the Software tag of a TIFF's first page; empty if it has none.
-
-    Raises
-    ------
-    UnsupportedError
-        If it is not a TIFF, or ends inside its first page.
-    """
+    """Return the Software tag of a TIFF's first IFD, or b""; UnsupportedError if it is not a TIFF."""
     fd = open_regular(file)
     try:
         tiff = TiffStructure(fd, file)
@@ -91,12 +87,12 @@ def read_software(file: Path) -> bytes:
 
 
 def read_ome_xml(file: Path, root: Path | None = None) -> bytes:
-    """Return the OME-XML of a file: a companion's whole content, or what a TIFF's first page says.
+    """Return the OME-XML of a file: the content of a companion file, or the ImageDescription of a TIFF.
 
     Raises
     ------
     UnsupportedError
-        If there is none, or one with a document type.
+        If there is none, or it has a DOCTYPE.
     """
     if file.suffix.lower() == ".ome":
         return reject_doctype(read_regular(file, Limit.XML, root=root), file)
@@ -104,44 +100,30 @@ def read_ome_xml(file: Path, root: Path | None = None) -> bytes:
 
 
 def parse_ome_xml(text: bytes, file: Path) -> Element:
-    """Return the OME-XML that stands in a file.
-
-    Raises
-    ------
-    UnsupportedError
-        If it is no XML: another program's description of a TIFF, or a text that was cut off.
-    """
+    """Parse the OME-XML of `file`; InvalidFileError if it is not XML, as in a TIFF of another program."""
     try:
         return parse_xml(text, file)
     except InvalidFileError as error:
-        said = repr(text[:40].decode("latin-1")) + ("..." if len(text) > 40 else "")
+        excerpt = repr(text[:40].decode("latin-1")) + ("..." if len(text) > 40 else "")
         raise InvalidFileError(
-            f"{file} is no OME-TIFF: its description {said} is no OME-XML ({error})"
+            f"{file} is not an OME-TIFF: its ImageDescription {excerpt} is not OME-XML ({error})"
         ) from None
 
 
 def reject_doctype(text: bytes, file: Path) -> bytes:
-    """Return the text of an XML document, unless it has a document type: what that may define is not read.
-
-    Raises
-    ------
-    UnsupportedError
-        If it has one.
-    """
+    """Return `text`; InvalidFileError if it has a DOCTYPE or entity declarations, which are never expanded."""
     if b"<!DOCTYPE" in text[:4096] or b"<!ENTITY" in text:
-        raise InvalidFileError(f"{file}: OME-XML with a document type is not read.")
+        raise InvalidFileError(
+            f"{file}: refusing OME-XML with a DOCTYPE or ENTITY declaration. Remove the declaration."
+        )
     return text
 
 
 def referenced_metadata_file(folder: Path, name: str) -> Path:
-    """Return the file of a set that holds the OME-XML, as another file of it names it.
-
-    Raises
-    ------
-    UnsupportedError
-        If there is no such file in `folder`.
-    """
+    """Return the file in `folder` that a BinaryOnly element refers to; UnsupportedError if it does not exist."""
     path = member(folder, name) if name else folder
     if path.parent != folder or not path.is_file():
-        raise UnsupportedError(f"The metadata of {folder} lie in {name!r}, which is not there.")
+        raise UnsupportedError(
+            f"The OME-XML of {folder} is in the file {name!r}, which does not exist. Copy it to the folder."
+        )
     return path

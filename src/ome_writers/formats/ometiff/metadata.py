@@ -1,4 +1,4 @@
-"""All that an OME-TIFF says: one OME-XML, put into one file, into each of several, or into a companion."""
+"""Metadata of an OME-TIFF: its OME-XML, in the file, in each file of a set, or in a companion file."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ __all__ = ["TiffMetadata"]
 
 
 class TiffMetadata:
-    """The documents of one OME-TIFF; see `DatasetMetadata`.
+    """Implements `DatasetMetadata` and `SupportsGrow`.
 
-    As long as nobody edits them they follow from plan, outcome and journal. Edited ones are the user's, but for
-    what only the files know: sizes, and where the planes are.
+    Documents are generated from plan, outcome and journal. In a document that the user has edited, only sizes, IFDs and
+    frame metadata are kept up to date.
     """
 
     def __init__(self, plan: Plan, layout: Layout) -> None:
@@ -63,28 +63,27 @@ class TiffMetadata:
         self._edited: dict[int, EditedDocument] = {}
         self._dirty = set(self._files.keys)
         self._progress: Patch | None = (
-            None  # the part of the first document that changes with each flush
+            None  # the bytes of the first document that change at each flush
         )
-        self._obsolete: list[int] = []
+        self._embedded: list[int] = []
 
     def render(self) -> Iterator[tuple[str, bytes]]:
-        """Yield the documents that changed; see `DatasetMetadata.render`."""
         dirty, self._dirty = self._dirty, set()
         body, first = None, b""
-        # elements that name files name their own, too
+        # UUID elements of a set refer to every file, including the one that contains the document
         urns = self._files.uuids if is_set(self._plan) else {}
         for number, key in self._files.keys.items():
             if number not in dirty:
                 continue
-            if number in self._files.parts:
-                yield key, self._pointer(number)
+            if number in self._files.binary_only:
+                yield key, self._binary_only_document(number)
                 continue
             if number in self._edited:
                 text = self._edited[number].document(self._files.uuids[number])
             else:
                 body = body or self._body()
                 text = assemble_document(body, urns.get(number))
-            if number == self._files.whole[0]:
+            if number == self._files.complete[0]:
                 first = text
                 if self._outcome.status == "writing":
                     text, self._progress = reserve_progress(text, key)
@@ -93,7 +92,7 @@ class TiffMetadata:
             yield self._layout.entry, render_entry_file(first, self._layout.root.name)
 
     def update_progress(self, outcome: Outcome) -> tuple[Patch, ...]:
-        """Record how far the acquisition is, in place, in the first document that holds everything."""
+        """Patch the frame count in the first complete document."""
         self._outcome = dataclasses.replace(outcome, shapes=self._outcome.shapes)
         if self._progress is None:
             return ()
@@ -103,89 +102,78 @@ class TiffMetadata:
         return (patch,) if patch.new != patch.old else ()
 
     def grow(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Take note of the shapes that the arrays show from now on."""
         if tuple(shapes) != self._outcome.shapes:
             self._outcome = dataclasses.replace(self._outcome, shapes=tuple(shapes))
             self._refresh()
 
     def get_metadata(self) -> dict[int, OME]:
-        """Return a model of each document: number of the position to `ome_types.model.OME`, -1 for a companion.
-
-        The models share the elements that all files have in common.
-        """
-        from ome_writers.formats.ometiff.models import models
+        """Return position number (-1: companion file) to `ome_types.model.OME`; the models share common elements."""
+        from ome_writers.formats.ometiff.models import document_models
 
         common = None
-        if any(n not in self._edited for n in self._files.whole):
+        if any(n not in self._edited for n in self._files.complete):
             common = assemble_document(
-                self._body(bare=True), self._files.uuids[self._files.whole[0]]
+                self._body(without_planes=True), self._files.uuids[self._files.complete[0]]
             )
-        pointers = {number: self._pointer(number) for number in self._files.parts}
-        return models(self._files.uuids, common, self._planes, self._edited, pointers)
+        pointers = {number: self._binary_only_document(number) for number in self._files.binary_only}
+        return document_models(self._files.uuids, common, self._planes, self._edited, pointers)
 
     def update_metadata(self, metadata: Any) -> None:
-        """Take over models of documents, as `get_metadata` returns them.
-
-        Files that only point to the metadata of another keep doing so.
+        """Replace documents by edited models of `get_metadata`; BinaryOnly documents stay.
 
         Raises
         ------
         TypeError
-            If `metadata` is no dict of position number to model.
-        KeyError
-            If there is no such position.
+            If `metadata` is not a dict of position number to model. KeyError if a position does not exist.
         """
         from ome_writers.formats.ometiff.models import check_models, edit
 
         check_models(metadata, self._files.keys)
-        given = {n: model for n, model in metadata.items() if n in self._files.whole}
-        for number, edited in edit(given, self._body(bare=True), self._planes).items():
+        given = {n: model for n, model in metadata.items() if n in self._files.complete}
+        for number, edited in edit(given, self._body(without_planes=True), self._planes).items():
             self._edited[number] = edited
             self._dirty.add(number)
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
-        """Attach `metadata` to the whole acquisition; see `DatasetMetadata`."""
         check_global_metadata(namespace, metadata)
         self._globals[namespace] = pairs = to_plain_json(metadata)
         for edited in set(self._edited.values()):
             edited.annotate(namespace, pairs)
-        self._dirty.update(self._files.whole)
+        self._dirty.update(self._files.complete)
 
     def finish(self, outcome: Outcome, journal: Journal) -> None:
-        """Take in how the acquisition ended; see `DatasetMetadata.finish`."""
         self._outcome = outcome
         for image in self._plan.images:
             number = image.number
             if journal.count(number):
                 lines = partial(journal.lines, number)
                 self._planes[number] = render_planes(number, lines, axis_letters(image))
-                self._obsolete.append(number)
+                self._embedded.append(number)
         self._refresh()
 
     def embedded_journals(self) -> tuple[int, ...]:
-        """Return the images whose journal is embedded: all that have one."""
-        return tuple(self._obsolete)
+        return tuple(self._embedded)
 
     def _refresh(self) -> None:
-        """Have all documents that say everything say what is known now."""
+        """Update all complete documents."""
         if self._edited:
-            facts = self._body(bare=True)
+            body = self._body(without_planes=True)
             for edited in set(self._edited.values()):
-                edited.refresh(facts, self._planes)
-        self._dirty.update(self._files.whole)
+                edited.refresh(body, self._planes)
+        self._dirty.update(self._files.complete)
 
-    def _pointer(self, number: int) -> bytes:
-        target = self._files.whole[0]
+    def _binary_only_document(self, number: int) -> bytes:
+        target = self._files.complete[0]
         return binary_only(
             self._files.uuids[number], self._files.keys[target], self._files.uuids[target]
         )
 
-    def _body(self, *, bare: bool = False) -> Body:
-        """Return what all files say; `bare` leaves out the Plane elements, which there may be thousands of."""
+    def _body(self, *, without_planes: bool = False) -> Body:
+        """Return the content of complete documents; there may be thousands of Plane elements."""
         shapes, writing = self._outcome.shapes, self._outcome.status == "writing"
         planes = (
             {n: of_image.annotations_only for n, of_image in self._planes.items()}
-            if bare
+            if without_planes
             else self._planes
         )
         return render_body(
@@ -195,11 +183,11 @@ class TiffMetadata:
             pages=ifd_runs(self._plan, self._layout, self._files, shapes, writing=writing),
             planes=planes,
             metadata=self._globals,
-            info=self._state(),
+            info=self._acquisition_info(),
         )
 
-    def _state(self) -> dict[str, Any]:
-        state: dict[str, Any] = {
+    def _acquisition_info(self) -> dict[str, Any]:
+        info: dict[str, Any] = {
             "id": self._id,
             "version": library_version(),
             "status": self._outcome.status,
@@ -208,31 +196,31 @@ class TiffMetadata:
             "updated": self._outcome.timestamp,
         }
         if self._plan.settings.on_incomplete == "keep":
-            state["on_incomplete"] = "keep"
-        # OME-XML has words for even steps only, and none for where they begin or for a stack that descends
-        planned = {
+            info["on_incomplete"] = "keep"
+        # OME-XML can express regular steps only, without an origin or a negative direction.
+        coords = {
             d.name: list(d.coords)
             for d in self._plan.settings.dimensions[:-2]
-            if d.coords and all(isinstance(each, (int, float)) for each in d.coords)
+            if d.coords and all(isinstance(coord, (int, float)) for coord in d.coords)
         }
-        if planned:
-            state["coords"] = planned
+        if coords:
+            info["coords"] = coords
         if self._outcome.empty_planes:
-            state["planes_without_frames"] = {
+            info["planes_without_frames"] = {
                 str(number): _runs_of(mask, axis_letters(self._plan.images[number]))
                 for number, mask in self._outcome.empty_planes.items()
             }
         axes = axis_letters(self._plan.images[0])
         for letter, axis in axes.items():
             if axis == self._plan.images[0].array.growing:
-                state["axes"] = "".join(sorted(axes, key=lambda each: axes[each]))
-                state["growing"] = letter
-        state["settings"] = self._settings
-        return state
+                info["axes"] = "".join(sorted(axes, key=lambda c: axes[c]))
+                info["growing"] = letter
+        info["settings"] = self._settings
+        return info
 
 
 def _runs_of(mask: NDArray[np.bool_], axes: Mapping[str, int]) -> list[list[int]]:
-    """Return [T, C, Z, planes] of each run of planes in the mask, in storage order: its first plane, and how many."""
+    """Return [T, C, Z, number of planes] of each run of True in the mask, in storage order."""
     flat = mask.ravel()
     edges = np.flatnonzero(np.diff(flat, prepend=False, append=False))
     index = np.unravel_index(edges[::2], mask.shape) if mask.ndim else ()

@@ -1,7 +1,4 @@
-"""Documents as models of ome-types, and back: for users who look into the metadata or edit them.
-
-The models are for people; nothing on the way of a frame uses them.
-"""
+"""OME-XML documents as ome-types models, and back, for `get_metadata` and `update_metadata`."""
 
 from __future__ import annotations
 
@@ -22,54 +19,46 @@ if TYPE_CHECKING:
 
     from ome_writers.formats.ome_xml import Body, RenderedPlanes
 
-__all__ = ["EditedDocument", "check_models", "edit", "models"]
+__all__ = ["EditedDocument", "check_models", "document_models", "edit"]
 
 _SIZES = ("DimensionOrder", "Type", "SizeX", "SizeY", "SizeZ", "SizeC", "SizeT")
 
 
-def models(
+def document_models(
     uuids: Mapping[int, str],
     common: bytes | None,
     planes: Mapping[int, RenderedPlanes],
     edited: Mapping[int, EditedDocument],
-    pointers: Mapping[int, bytes],
+    binary_only: Mapping[int, bytes],
 ) -> dict[int, OME]:
-    """Return the model of each document; those of one content share its elements.
+    """Return the model of each document; models with the same content share its elements.
 
     Parameters
     ----------
     uuids
-        The documents' numbers, and the UUID of each.
+        Document number to UUID.
     common
-        The document, without planes, of all that are neither `edited` nor `pointers`.
+        The document, without planes, of all numbers that are neither in `edited` nor in `binary_only`.
     planes
-        Number of an image to the planes that belong into the common document.
+        Image number to the planes of the common document.
     """
-    read: dict[EditedDocument | None, OME] = {}
-    found = {}
+    parsed: dict[EditedDocument | None, OME] = {}
+    models = {}
     for number, urn in uuids.items():
         source = edited.get(number)
-        if number in pointers:
-            found[number] = _model(pointers[number])
+        if number in binary_only:
+            models[number] = _model(binary_only[number])
         elif source is not None:
-            read[source] = read.get(source) or _model(source.document(urn))
-            found[number] = _twin(read[source], urn)
+            parsed[source] = parsed.get(source) or _model(source.document(urn))
+            models[number] = _copy_with_uuid(parsed[source], urn)
         elif common is not None:
-            read[None] = read.get(None) or _model(common, planes)
-            found[number] = _twin(read[None], urn if len(uuids) > 1 else None)
-    return found
+            parsed[None] = parsed.get(None) or _model(common, planes)
+            models[number] = _copy_with_uuid(parsed[None], urn if len(uuids) > 1 else None)
+    return models
 
 
 def check_models(metadata: Any, known: Collection[int]) -> None:
-    """Refuse what is not a dict of position number to model.
-
-    Raises
-    ------
-    TypeError
-        If it is not.
-    KeyError
-        If a number is not `known`.
-    """
+    """Raise TypeError unless `metadata` is a dict of position number to model, KeyError for an unknown number."""
     from ome_types.model import OME
 
     if not isinstance(metadata, dict):
@@ -80,7 +69,7 @@ def check_models(metadata: Any, known: Collection[int]) -> None:
     for number, model in metadata.items():
         if not isinstance(number, int):
             raise TypeError(
-                f"Expected dict[int, ome_types.model.OME], got the key {number!r}: positions are numbers."
+                f"Expected dict[int, ome_types.model.OME], got the key {number!r}: the keys are position numbers."
             )
         if not isinstance(model, OME):
             raise TypeError(
@@ -91,64 +80,64 @@ def check_models(metadata: Any, known: Collection[int]) -> None:
 
 
 def edit(
-    models: Mapping[int, OME], facts: Body, planes: Mapping[int, RenderedPlanes]
+    models: Mapping[int, OME], body: Body, planes: Mapping[int, RenderedPlanes]
 ) -> dict[int, EditedDocument]:
-    """Return the edited document of each model; models that say the same share theirs.
+    """Return the edited document of each model; equal models share one.
 
     Parameters
     ----------
-    facts
-        What the document says without edits, but for the planes: what only the files know comes from there.
+    body
+        The generated content, without planes; the source of sizes and TiffData.
     planes
-        Number of an image to what is known of its planes.
+        Image number to its generated planes.
     """
-    found: list[tuple[OME, EditedDocument]] = []
+    documents: list[tuple[OME, EditedDocument]] = []
     edited = {}
     for number, model in models.items():
-        twin = next((e for other, e in found if _alike(other, model)), None)
-        if twin is None:
-            twin = EditedDocument(model, facts, planes)
-            found.append((model, twin))
-        edited[number] = twin
+        document = next((d for other, d in documents if _equal(other, model)), None)
+        if document is None:
+            document = EditedDocument(model, body, planes)
+            documents.append((model, document))
+        edited[number] = document
     return edited
 
 
 class EditedDocument:
-    """A document that a user edited.
+    """An OME-XML document that a user edited.
 
-    It holds the elements of planes only of images with planes that were edited; there may be thousands of them.
+    Plane elements are inserted at rendering, except for images with edited planes; there may be thousands of them.
     """
 
-    def __init__(self, model: OME, facts: Body, planes: Mapping[int, RenderedPlanes]) -> None:
+    def __init__(self, model: OME, body: Body, planes: Mapping[int, RenderedPlanes]) -> None:
         from ome_types import to_xml
 
         from ome_writers.formats.ometiff.bulk_elements import strip_unchanged
 
-        fresh = _parse(assemble_document(facts, None))
-        self._mark = f"planes-{uuid.uuid4().hex}-"  # with a number: the planes of an image
-        self._text = b""  # the document with the mark in the place of its UUID, once asked for
+        fresh = _parse(assemble_document(body, None))
+        self._mark = f"planes-{uuid.uuid4().hex}-"  # followed by an image number
+        self._text = b""  # rendered with the mark instead of a UUID; empty until needed
         self._root = _parse(to_xml(strip_unchanged(model, fresh, planes)).encode())
         for element in self._root.iter():
             for name, value in element.items():
                 if not value.isprintable():
                     element.set(name, " ".join(value.split()))
-        self._bring_in(fresh, planes)
+        self._update_from(fresh, planes)
 
     def document(self, uuid: str) -> bytes:
-        """Return the document for the file that has this UUID."""
-        if not self._text:  # of a set, hundreds of files have the same but for the UUID
+        """Return the document of the file with this UUID."""
+        if not self._text:  # the files of a set differ in the UUID only
             root = copy.copy(self._root)
             root.set("xmlns", NAMESPACE)
             root.set("UUID", self._mark)
-            # UTF-8, no breaks in attributes: Bio-Formats takes no numeric character reference (see `text.attribute`)
+            # Without numeric character references, see `text.quote_attribute`.
             self._text = ElementTree.tostring(root, "utf-8", xml_declaration=False)
-        places = re.compile(f"<{self._mark}(\\d+) />".encode())
+        marks = re.compile(f"<{self._mark}(\\d+) />".encode())
         text = self._text.replace(self._mark.encode(), uuid.encode(), 1)
-        text = places.sub(lambda place: self._planes[int(place[1])].elements, text)
+        text = marks.sub(lambda match: self._planes[int(match[1])].elements, text)
         return b'<?xml version="1.0" encoding="UTF-8"?>\n' + text
 
     def annotate(self, namespace: str, pairs: Mapping[str, Any]) -> None:
-        """Attach pairs to the acquisition; the same namespace replaces."""
+        """Attach a MapAnnotation, replacing those of the same namespace."""
         self._text = b""
         annotations = self._annotations()
         for old in [a for a in annotations if a.get("Namespace") == namespace_uri(namespace)]:
@@ -159,11 +148,11 @@ class EditedDocument:
         annotations.append(ElementTree.fromstring(xml.encode()))
         _sort_annotations(annotations)
 
-    def refresh(self, facts: Body, planes: Mapping[int, RenderedPlanes]) -> None:
-        """Bring in what only the files know: sizes, where the planes are, and the frames' metadata."""
-        self._bring_in(_parse(assemble_document(facts, None)), planes)
+    def refresh(self, body: Body, planes: Mapping[int, RenderedPlanes]) -> None:
+        """Update sizes, TiffData and frame metadata from generated content."""
+        self._update_from(_parse(assemble_document(body, None)), planes)
 
-    def _bring_in(self, fresh: Element, planes: Mapping[int, RenderedPlanes]) -> None:
+    def _update_from(self, fresh: Element, planes: Mapping[int, RenderedPlanes]) -> None:
         self._planes, self._text = planes, b""
         by_id = {image.get("ID"): image for image in self._root.iter("Image")}
         numbers = {f"Image:{number}": number for number in planes}
@@ -176,15 +165,15 @@ class EditedDocument:
         self._refresh_annotations(fresh)
 
     def _planes_of(self, pixels: Element, number: int | None) -> list[Element]:
-        """Return what stands for the planes of an image: those that the user changed, and those of the file."""
+        """Return the Plane elements of an image: edited and generated ones, or one mark for all."""
         mine = [child for child in pixels if child.tag == "Plane"]
         if number is None:
             return mine
         if not mine:
             return [ElementTree.Element(f"{self._mark}{number}")]
-        known = {_place(plane): plane for plane in mine}
-        theirs = ElementTree.fromstring(b"<_>%s</_>" % self._planes[number].elements)
-        return [known.get(_place(plane), plane) for plane in theirs]
+        edited = {_index(plane): plane for plane in mine}
+        generated = ElementTree.fromstring(b"<_>%s</_>" % self._planes[number].elements)
+        return [edited.get(_index(plane), plane) for plane in generated]
 
     def _refresh_annotations(self, fresh: Element) -> None:
         annotations = self._annotations()
@@ -200,12 +189,12 @@ class EditedDocument:
             self._root.remove(annotations)
 
     def _annotations(self) -> Element:
-        found = self._root.find("StructuredAnnotations")
-        if found is None:
-            found = ElementTree.Element("StructuredAnnotations")
+        annotations = self._root.find("StructuredAnnotations")
+        if annotations is None:
+            annotations = ElementTree.Element("StructuredAnnotations")
             roi = next((i for i, c in enumerate(self._root) if c.tag == "ROI"), len(self._root))
-            self._root.insert(roi, found)
-        return found
+            self._root.insert(roi, annotations)
+        return annotations
 
 
 def _refresh_pixels(pixels: Element, fresh: Element, planes: Sequence[Element]) -> None:
@@ -217,23 +206,23 @@ def _refresh_pixels(pixels: Element, fresh: Element, planes: Sequence[Element]) 
     pixels[:] = [*channels, *(t for t in fresh if t.tag == "TiffData"), *planes]
 
 
-def _place(plane: Element) -> tuple[str | None, ...]:
+def _index(plane: Element) -> tuple[str | None, ...]:
     return plane.get("TheZ"), plane.get("TheC"), plane.get("TheT")
 
 
 def _sort_annotations(annotations: Element) -> None:
-    """Keep annotations of a kind together, as ome-types writes them."""
+    """Group annotations by type, as ome-types writes them."""
     kinds = list(dict.fromkeys(a.tag for a in annotations))
     annotations[:] = sorted(annotations, key=lambda a: kinds.index(a.tag))
 
 
 def _parse(document: bytes) -> Element:
-    """Return the root of a document, its tags without the namespace."""
+    """Return the root of a document, with tags without namespace."""
     root = ElementTree.fromstring(document)
-    mark = "{" + NAMESPACE + "}"
+    prefix = "{" + NAMESPACE + "}"
     for element in root.iter():
-        if element.tag.startswith(mark):
-            element.tag = element.tag[len(mark) :]
+        if element.tag.startswith(prefix):
+            element.tag = element.tag[len(prefix) :]
     return root
 
 
@@ -244,19 +233,19 @@ def _model(document: bytes, planes: Mapping[int, RenderedPlanes] = {}) -> OME:
 
     root = _parse(document)
     bulk = extract_bulk_elements(root)
-    for number, known in planes.items():
-        bulk.planes[f"Image:{number}"] = plane_models(known)
+    for number, rendered in planes.items():
+        bulk.planes[f"Image:{number}"] = plane_models(rendered)
     root.set("xmlns", NAMESPACE)
-    return bulk.put_into(from_xml(ElementTree.tostring(root, "utf-8")))
+    return bulk.restore_into(from_xml(ElementTree.tostring(root, "utf-8")))
 
 
 def _fields(model: Any) -> list[tuple[str, Any]]:
-    """Return the fields of a model: some classes of ome-types iterate over something else."""
+    """Return the fields of a model; some classes of ome-types redefine iteration."""
     return [(name, getattr(model, name)) for name in type(model).model_fields]
 
 
-def _twin(model: OME, uuid: str | None) -> OME:
-    """Return a model with the same elements in lists of its own."""
+def _copy_with_uuid(model: OME, uuid: str | None) -> OME:
+    """Return a copy of a model with copied lists of the same elements."""
     update: dict[str, Any] = {"uuid": uuid}
     for name, value in _fields(model):
         if isinstance(value, list):
@@ -268,13 +257,13 @@ def _twin(model: OME, uuid: str | None) -> OME:
     return model.model_copy(update=update)
 
 
-def _alike(one: OME, other: OME) -> bool:
-    """Whether two models say the same, their UUIDs and the IDs of annotations apart."""
+def _equal(one: OME, other: OME) -> bool:
+    """Whether two models are equal, except for their UUIDs and the IDs of annotations."""
     for (name, mine), (_, theirs) in zip(_fields(one), _fields(other), strict=True):
         if name == "uuid":
             continue
         if name == "structured_annotations":
-            if not _alike_annotations(mine, theirs):
+            if not _equal_annotations(mine, theirs):
                 return False
         elif isinstance(mine, list) and isinstance(theirs, list):
             if len(mine) != len(theirs) or any(
@@ -286,7 +275,7 @@ def _alike(one: OME, other: OME) -> bool:
     return True
 
 
-def _alike_annotations(one: Any, other: Any) -> bool:
+def _equal_annotations(one: Any, other: Any) -> bool:
     if not one or not other:
         return bool(one) == bool(other)
     for (_, mine), (_, theirs) in zip(_fields(one), _fields(other), strict=True):

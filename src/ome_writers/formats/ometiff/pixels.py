@@ -1,4 +1,4 @@
-"""What a Pixels element of OME-XML says of sizes, axes and places, checked before anything is derived from it.
+"""Checked reading of a Pixels element: sizes, axes, pixel type, and the IFDs of its planes.
 
 Source: https://www.openmicroscopy.org/Schemas/OME/2016-06/ome.xsd
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PixelSizes", "PlaneRun", "image_elements", "pixel_sizes", "plane_runs"]
 
-_MAX_SAMPLES = 2**16 - 1  # of a pixel: TIFF counts them in 16 bits
+_MAX_SAMPLES = 2**16 - 1  # TIFF stores SamplesPerPixel in 16 bits
 
 
 class PixelSizes(NamedTuple):
@@ -31,11 +31,11 @@ class PixelSizes(NamedTuple):
     axes
         T, C and Z, slowest first.
     sizes
-        Extents along these, and X and Y; of C without the samples of a pixel.
+        Extents along these, and X and Y; C is the number of channels, not of samples.
     samples
-        Samples of a pixel.
+        Samples per pixel.
     dtype
-        Of a sample.
+        Data type of a sample.
     """
 
     axes: str
@@ -45,30 +45,26 @@ class PixelSizes(NamedTuple):
 
 
 class PlaneRun(NamedTuple):
-    """Planes side by side in a file: number of the first, how many, name of the file ("" for its own), first page."""
+    """A TiffData element: first plane, number of planes, file name ("" for the same file), and first IFD."""
 
     first: int
     planes: int
     file: str
-    page: int
+    ifd: int
 
 
 def image_elements(xml: Element, file: Path) -> list[tuple[Element, Element]]:
-    """Return all Image elements, each with its Pixels.
-
-    Raises
-    ------
-    InvalidFileError
-        If there is none, or one without Pixels, or more than a dataset can have.
-    """
+    """Return all Image elements with their Pixels; InvalidFileError if there are none, too many, or without Pixels."""
     images = xml.findall("{*}Image")
     check_count(len(images), f"{file}: the number of images", MAX_IMAGES)
-    found = [(image, pixels) for image in images if (pixels := image.find("{*}Pixels")) is not None]
-    if not images or len(found) < len(images):
+    elements = [
+        (image, pixels) for image in images if (pixels := image.find("{*}Pixels")) is not None
+    ]
+    if not images or len(elements) < len(images):
         raise InvalidFileError(
-            f"{file}: its OME-XML describes no image, or one that has no Pixels element."
+            f"{file}: its OME-XML does not contain an Image element, or one without a Pixels element."
         )
-    return found
+    return elements
 
 
 def pixel_sizes(pixels: Element, file: Path) -> PixelSizes:
@@ -77,11 +73,13 @@ def pixel_sizes(pixels: Element, file: Path) -> PixelSizes:
     Raises
     ------
     InvalidFileError
-        If they are no numbers, not positive, or a plane does not fit into memory.
+        If a size is not a positive integer, or a plane does not fit into memory.
     """
     order = pixels.get("DimensionOrder", "XYZCT")
     if sorted(order) != sorted("XYZCT"):
-        raise InvalidFileError(f"{file}: its OME-XML has DimensionOrder={order[:40]!r}.")
+        raise InvalidFileError(
+            f"{file}: DimensionOrder must be a permutation of XYZCT, got {order[:40]!r}."
+        )
     channel = pixels.find("{*}Channel")
     samples = check_count(
         "1" if channel is None else channel.get("SamplesPerPixel", "1"),
@@ -96,28 +94,28 @@ def pixel_sizes(pixels: Element, file: Path) -> PixelSizes:
     sizes["C"] = max(1, sizes["C"] // samples)
     name = dtype_of(pixels.get("Type", ""))
     if name not in PIXEL_TYPES:
-        raise InvalidFileError(f"{file}: its OME-XML has pixels of the Type {name[:40]!r}.")
+        raise InvalidFileError(f"{file}: unknown pixel Type {name[:40]!r}.")
     dtype = np.dtype(name)
     check_memory((sizes["Y"], sizes["X"], samples, dtype.itemsize), f"{file}: a plane")
     return PixelSizes(order[:1:-1], sizes, samples, dtype)
 
 
-def plane_runs(pixels: Element, found: PixelSizes, file: Path) -> Iterator[PlaneRun]:
-    """Yield which planes are which pages; planes are numbered along `axes`, the last the fastest.
+def plane_runs(pixels: Element, sizes: PixelSizes, file: Path) -> Iterator[PlaneRun]:
+    """Yield the planes and IFDs of each TiffData element; planes are numbered along `axes`, the last the fastest.
 
     Raises
     ------
     InvalidFileError
-        If a TiffData element has something else than numbers.
+        If an attribute is not a non-negative integer.
     """
     total = 1
-    for axis in found.axes:
-        total *= found.sizes[axis]
+    for axis in sizes.axes:
+        total *= sizes.sizes[axis]
     for data in pixels.iterfind("{*}TiffData"):
         first = 0
-        for axis in found.axes:
-            at = check_count(data.get(f"First{axis}", "0"), f"{file}: First{axis}")
-            first = first * found.sizes[axis] + at
+        for axis in sizes.axes:
+            start = check_count(data.get(f"First{axis}", "0"), f"{file}: First{axis}")
+            first = first * sizes.sizes[axis] + start
         ifd = data.get("IFD")
         count = data.get("PlaneCount", str(total) if ifd is None else "1")
         uuid = data.find("{*}UUID")
