@@ -1,4 +1,4 @@
-"""Key-value pairs of OME-XML: strings as they are, other values as JSON."""
+"""MapAnnotation values: strings verbatim, other values as JSON."""
 
 from __future__ import annotations
 
@@ -48,16 +48,15 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_a_value_is_read_back_as_it_was_given(value: Any) -> None:
-    """Every JSON value survives, strings that look like JSON among them."""
+def test_map_annotation_value_round_trip(value: Any) -> None:
+    """Every JSON value, including strings that parse as JSON."""
     xml = ElementTree.fromstring(map_annotation("Annotation:0", "lab", {"key": value}))
     (entry,) = xml.iter("M")
     assert parse_value(entry.text or "") == value
 
 
 @given(TEXTS)
-def test_a_string_is_written_as_it_is_unless_it_parses_as_json(text: str) -> None:
-    """Other readers show a string without quotes, unless it could be taken for another value."""
+def test_string_is_quoted_only_if_it_parses_as_json(text: str) -> None:
     (entry,) = ElementTree.fromstring(map_annotation("Annotation:0", "lab", {"key": text})).iter(
         "M"
     )
@@ -73,21 +72,21 @@ def test_a_string_is_written_as_it_is_unless_it_parses_as_json(text: str) -> Non
         assert stored == text
 
 
-def test_other_readers_find_strings_without_quotes(tmp_path: Path) -> None:
-    """Tifffile and ome-types show `mouse 7`; `read_frame_metadata` returns all values as they were given."""
+def test_third_party_readers_show_strings_without_quotes(tmp_path: Path) -> None:
+    """Tifffile and ome-types show `mouse 7`; `read_frame_metadata` returns the original values."""
     facts = {"sample": "mouse 7", "plain number": 7, "number as text": "7", "list": ["a", 1]}
     path = tmp_path / "x.ome.tiff"
     dimensions = dims_from_standard_axes({"t": 1, "y": 8, "x": 8})
     settings = AcquisitionSettings(root_path=path, dimensions=dimensions, dtype="uint16")
     with create_stream(settings) as stream:
-        stream.set_global_metadata("lab", {"room": "B 12"})
+        stream.set_global_metadata("lab", {"microscope": "B 12"})
         stream.append(np.ones((8, 8), np.uint16), frame_metadata=facts)
     with tifffile.TiffFile(path) as tiff:
         text = tiff.ome_metadata or ""
     assert '<M K="sample">mouse 7</M>' in text
     annotations = from_tiff(path).structured_annotations.map_annotations
     found = {key: value for annotation in annotations for key, value in annotation.value.items()}
-    assert (found["sample"], found["room"]) == ("mouse 7", "B 12")
+    assert (found["sample"], found["microscope"]) == ("mouse 7", "B 12")
     assert (found["plain number"], found["number as text"]) == ("7", '"7"')
     assert found["list"] == '["a",1]'
     assert read_frame_metadata(path) == [{"storage_index": [0, 0, 0], **facts}]

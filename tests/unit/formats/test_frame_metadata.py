@@ -1,4 +1,4 @@
-"""The journal of the frames' metadata."""
+"""The frame metadata journal."""
 
 from __future__ import annotations
 
@@ -20,22 +20,21 @@ from ome_writers.formats import Journal
 from ome_writers.formats.frame_metadata import latest_entries, read_lines
 
 
-def new(root: Path, images: int = 1) -> Journal:
-    """Return an empty journal."""
+def new_journal(root: Path, images: int = 1) -> Journal:
     return Journal(root, [f"{i}.jsonl" for i in range(images)], durable=False)
 
 
-def written(journal: Journal, *frames: dict[str, Any]) -> None:
-    """Journal frames of image 0, one after the other along t."""
+def write_frames(journal: Journal, *frames: dict[str, Any]) -> None:
+    """Journal frames of image 0, along t."""
     for i, frame in enumerate(frames):
         journal.record(0, (i, 0), journal.encode(frame))
     journal.write(journal.pop_pending())
 
 
-def test_a_frame_is_a_line(tmp_path: Path) -> None:
-    """Each line is strict JSON: the place, then the caller's keys."""
-    journal = new(tmp_path)
-    written(journal, {"a": 1.5, "b": "µ"}, {})
+def test_journal_has_one_json_line_per_frame(tmp_path: Path) -> None:
+    """Strict JSON: the storage index, then the caller's keys."""
+    journal = new_journal(tmp_path)
+    write_frames(journal, {"a": 1.5, "b": "µ"}, {})
     lines = (tmp_path / "0.jsonl").read_text(encoding="utf-8").splitlines()
     assert lines == ['{"storage_index":[0,0],"a":1.5,"b":"µ"}', '{"storage_index":[1,0]}']
     assert (journal.count(0), journal.size(0)) == (2, os.path.getsize(tmp_path / "0.jsonl"))
@@ -65,11 +64,9 @@ def test_a_frame_is_a_line(tmp_path: Path) -> None:
     ],
     ids=repr,
 )
-def test_values_that_json_does_not_know_are_converted(
-    value: Any, stored: Any, tmp_path: Path
-) -> None:
-    """Numpy's types, paths, dates and complex numbers get a JSON form; NaN and infinity become null."""
-    assert json.loads(new(tmp_path).encode({"key": value, "other": 1})) == {
+def test_values_without_json_type_are_converted(value: Any, stored: Any, tmp_path: Path) -> None:
+    """NumPy types, paths, dates, complex numbers; NaN and infinity become null."""
+    assert json.loads(new_journal(tmp_path).encode({"key": value, "other": 1})) == {
         "key": stored,
         "other": 1,
     }
@@ -97,10 +94,12 @@ cycle["again"] = [cycle]
         (5, "must be a mapping with string keys, got int"),
     ],
 )
-def test_what_has_no_json_form_is_refused(metadata: Any, message: str, tmp_path: Path) -> None:
-    """Bytes, cycles, keys that are no strings and other objects raise an error that names the key."""
+def test_values_that_json_cannot_represent_are_refused(
+    metadata: Any, message: str, tmp_path: Path
+) -> None:
+    """The error names the key of bytes, cycles, non-string keys and other objects."""
     with pytest.raises(MetadataError, match=message):
-        new(tmp_path).encode(metadata)
+        new_journal(tmp_path).encode(metadata)
 
 
 JSON = st.recursive(
@@ -115,16 +114,15 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.text().filter(lambda key: key != "storage_index"), JSON, max_size=5))
-def test_json_comes_back_as_it_was(metadata: dict[str, Any]) -> None:
-    """What JSON can hold is not changed, whatever its keys and characters are."""
+def test_json_round_trip(metadata: dict[str, Any]) -> None:
     encoded = Journal(Path("nowhere"), ["x"], durable=False).encode(metadata)
     assert b"\n" not in encoded
     assert json.loads(encoded) == metadata
 
 
-def test_a_place_that_was_filled_twice_counts_once(tmp_path: Path) -> None:
-    """Of two lines of one place the later one counts, where the first one stood."""
-    journal = new(tmp_path)
+def test_latest_entry_of_a_storage_index_replaces_earlier_ones(tmp_path: Path) -> None:
+    """It keeps the position of the first entry."""
+    journal = new_journal(tmp_path)
     for index, value in [((0,), 1), ((1,), 2), ((0,), 3)]:
         journal.record(0, index, journal.encode({"v": value}))
     journal.write(journal.pop_pending())
@@ -134,8 +132,7 @@ def test_a_place_that_was_filled_twice_counts_once(tmp_path: Path) -> None:
     ]
 
 
-def test_a_line_that_a_crash_cut_short_is_left_out(tmp_path: Path) -> None:
-    """Only whole lines are read."""
+def test_partial_last_line_is_skipped(tmp_path: Path) -> None:
     file = tmp_path / "0.jsonl"
     file.write_bytes(b'{"storage_index":[0],"a":1}\n{"storage_index":[1],"a')
     assert latest_entries(read_lines(file)) == [{"storage_index": [0], "a": 1}]
@@ -143,27 +140,25 @@ def test_a_line_that_a_crash_cut_short_is_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
-def test_a_full_disk_is_an_error(tmp_path: Path) -> None:
-    """Lines that the disk does not take raise; they are never lost in silence."""
+def test_full_disk_raises(tmp_path: Path) -> None:
     (tmp_path / "0.jsonl").symlink_to("/dev/full")
-    journal = new(tmp_path)
+    journal = new_journal(tmp_path)
     with pytest.raises(OSError, match="No space"):
-        written(journal, {"a": 1})
+        write_frames(journal, {"a": 1})
 
 
-def test_images_without_metadata_have_no_file(tmp_path: Path) -> None:
-    """A file is made when its first line comes, and reading one that is not there gives nothing."""
-    journal = new(tmp_path, images=2)
-    written(journal, {"a": 1})
+def test_journal_file_is_created_with_its_first_line(tmp_path: Path) -> None:
+    journal = new_journal(tmp_path, images=2)
+    write_frames(journal, {"a": 1})
     assert [file.name for file in tmp_path.iterdir()] == ["0.jsonl"]
     assert (journal.count(1), journal.size(1), list(journal.lines(1))) == (0, 0, [])
     journal.discard(0)
     assert not list(tmp_path.iterdir())
 
 
-def test_lines_on_disk_are_not_in_memory(tmp_path: Path) -> None:
-    """After `write` a hundred thousand lines take next to no memory."""
-    journal = new(tmp_path)
+def test_written_entries_are_not_kept_in_memory(tmp_path: Path) -> None:
+    """100,000 entries."""
+    journal = new_journal(tmp_path)
     encoded = journal.encode({"note": "n" * 100})
     tracemalloc.start()
     try:
@@ -178,8 +173,7 @@ def test_lines_on_disk_are_not_in_memory(tmp_path: Path) -> None:
     assert now < 1_000_000
 
 
-def test_durable_lines_are_forced_to_the_medium(tmp_path: Path) -> None:
-    """With durable=True the same lines are there."""
+def test_durable_journal_writes_the_same_lines(tmp_path: Path) -> None:
     journal = Journal(tmp_path, ["0.jsonl"], durable=True)
-    written(journal, {"a": 1})
+    write_frames(journal, {"a": 1})
     assert list(read_lines(tmp_path / "0.jsonl")) == [b'{"storage_index":[0,0],"a":1}\n']

@@ -1,4 +1,4 @@
-"""What lies at a path, and what is said where it is no dataset."""
+"""Format detection: messages for paths without a dataset, and folders of TIFF files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from ome_writers.views import open_dataset
 
 
 def write(path: Path, metadata: str = "redundant", **sizes: int) -> None:
-    """Write a dataset of frames of ones."""
     dims = dims_from_standard_axes({**sizes, "y": 4, "x": 6})
     more = {"format": OmeTiffFormat(multi_file_metadata=metadata)} if ".tif" in path.name else {}
     settings = AcquisitionSettings(root_path=path, dimensions=dims, dtype="uint8", **more)
@@ -32,8 +31,8 @@ def write(path: Path, metadata: str = "redundant", **sizes: int) -> None:
             stream.append(np.ones((4, 6), "uint8"))
 
 
-def test_a_set_is_called_by_its_folder_where_its_name_was_a_file(tmp_path: Path) -> None:
-    """Who asks for the path that the settings had is told which folder became of it."""
+def test_missing_path_of_a_set_names_the_folder(tmp_path: Path) -> None:
+    """`root_path` of several positions becomes a folder."""
     pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
     write(tmp_path / "run.ome.tiff", p=2, t=1)
     (tmp_path / "run.ome.tiff").unlink()  # the entry file
@@ -45,8 +44,7 @@ def test_a_set_is_called_by_its_folder_where_its_name_was_a_file(tmp_path: Path)
         detect_format(tmp_path / "other.ome.tiff")
 
 
-def test_a_folder_of_datasets_names_them(tmp_path: Path) -> None:
-    """A folder that is no dataset, but has some in it, is refused with their names."""
+def test_folder_with_datasets_lists_them(tmp_path: Path) -> None:
     for name in "abcd":
         write(tmp_path / f"{name}.ome.zarr", t=1)
     with pytest.raises(
@@ -56,10 +54,9 @@ def test_a_folder_of_datasets_names_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["info", "preview", "validate", "repair", "convert"])
-def test_every_command_says_the_same_of_an_older_zarr(
+def test_every_command_recognizes_zarr_v2(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An OME-Zarr 0.4 is called one, whoever looks at it."""
     (tmp_path / "old.ome.zarr").mkdir()
     (tmp_path / "old.ome.zarr" / ".zgroup").write_text('{"zarr_format": 2}')
     more = [str(tmp_path / "new.ome.zarr")] if command == "convert" else []
@@ -68,10 +65,9 @@ def test_every_command_says_the_same_of_an_older_zarr(
 
 
 @pytest.mark.parametrize("command", ["preview", "validate", "convert"])
-def test_files_that_are_not_one_set_are_not_taken_for_one(
+def test_folder_with_two_datasets_is_not_read_as_one_set(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of a folder with two datasets none is shown as if it were all."""
     pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
     write(tmp_path / "both" / "a.ome.tiff", t=1)
     write(tmp_path / "both" / "b.ome.tiff", t=2)
@@ -83,10 +79,10 @@ def test_files_that_are_not_one_set_are_not_taken_for_one(
     )
 
 
-def test_info_lists_files_that_are_not_one_set_as_datasets(
+def test_info_lists_unrelated_tiff_files_as_datasets(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Two OME-TIFF files that do not name each other are two datasets, each with its own axes."""
+    """Each with its own axes."""
     pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
     write(tmp_path / "both" / "a.ome.tiff", t=1)
     write(tmp_path / "both" / "b.ome.tiff", t=2)
@@ -98,8 +94,8 @@ def test_info_lists_files_that_are_not_one_set_as_datasets(
 
 
 @pytest.mark.parametrize("metadata", ["redundant", "master-tiff", "companion-file"])
-def test_a_set_is_one_however_its_files_refer_to_each_other(metadata: str, tmp_path: Path) -> None:
-    """The folder of a set is opened, also when macOS has left a file of its own beside each."""
+def test_folder_of_a_set_opens_in_each_metadata_mode(metadata: str, tmp_path: Path) -> None:
+    """Also with the hidden files of macOS beside each file."""
     pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
     write(tmp_path / "run & more.ome.tiff", metadata, p=3, t=1)
     folder = tmp_path / "run & more"
@@ -113,8 +109,7 @@ def test_a_set_is_one_however_its_files_refer_to_each_other(metadata: str, tmp_p
     assert main(["repair", str(folder)]) == 0
 
 
-def test_a_document_that_is_damaged_is_named(tmp_path: Path) -> None:
-    """`validate` says which document cannot be read, not that the dataset is nothing."""
+def test_validate_names_the_damaged_metadata_file(tmp_path: Path) -> None:
     write(tmp_path / "a.ome.zarr", t=1)
     (tmp_path / "a.ome.zarr" / "zarr.json").write_text("{broken")
     findings = validate(tmp_path / "a.ome.zarr").findings

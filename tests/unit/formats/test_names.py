@@ -1,4 +1,4 @@
-"""Names of any kind as path components."""
+"""Path components from user-given names."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ ANY = st.text(max_size=400) | st.sampled_from(
 
 
 @given(ANY)
-def test_a_name_becomes_one_safe_component(name: str) -> None:
-    """No name leads elsewhere, is reserved, is too long, or ends in what Windows cuts off."""
+def test_path_component_is_safe(name: str) -> None:
+    """Not outside the folder, reserved, too long, or ending in characters that Windows removes."""
     safe = path_component(name)
     assert safe
     assert not re.search(r'[\x00-\x1f<>:"/\\|?*]', safe)
@@ -42,20 +42,18 @@ def test_a_name_becomes_one_safe_component(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["plain", "with space", "Ünïcode", "中文", "a.b", "🔬"])
-def test_a_harmless_name_stays(name: str) -> None:
-    """Spaces inside, dots inside and letters of any script are left alone."""
+def test_path_component_keeps_safe_names(name: str) -> None:
     assert path_component(name) == name
 
 
 @given(ANY)
-def test_a_row_has_a_name_that_validators_take(name: str) -> None:
-    """A row's or column's name is made of letters and digits."""
+def test_alphanumeric_component_has_only_letters_and_digits(name: str) -> None:
     assert re.fullmatch(r"[A-Za-z0-9]+", alphanumeric_component(name, "row"))
 
 
 @given(st.lists(st.sampled_from(["a", "A", "a_1", "A_2", "é", "e\u0301", "b"]), max_size=12))
-def test_names_that_collide_are_made_distinct(names: list[str]) -> None:
-    """What one file system takes for the same name gets another one; the first keeps its own."""
+def test_make_distinct_on_case_insensitive_file_systems(names: list[str]) -> None:
+    """The first of colliding names stays."""
     made = make_distinct(names)
     assert len({name.casefold() for name in made}) == len(names)
     assert len(made) == len(names)
@@ -63,6 +61,5 @@ def test_names_that_collide_are_made_distinct(names: list[str]) -> None:
         assert made[0] == names[0]
 
 
-def test_a_name_that_was_given_is_not_taken_by_another() -> None:
-    """A name made distinct never is one that a later position has by itself."""
+def test_make_distinct_avoids_later_names() -> None:
     assert make_distinct(["a", "a", "a_1"]) == ["a", "a_2", "a_1"]

@@ -1,4 +1,4 @@
-"""OME-XML says what was planned and what came, and is valid."""
+"""OME-XML rendering: valid documents with the metadata of plan and frames."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def plan(*dimensions: Dimension, dtype: str = "uint16", **more: Any) -> Plan:
 
 
 def model(of: Plan, lines: Sequence[bytes] = (), **more: Any) -> OME:
-    """Return the valid document of an acquisition, `lines` being the journal of image 0."""
+    """Return the validated model of an acquisition; `lines` is the journal of image 0."""
     shapes = [image.array.shape for image in of.images]
     axes = {"T": 0}
     planes = {0: render_planes(0, lambda: iter(lines), axes)} if lines else {}
@@ -53,8 +53,7 @@ def model(of: Plan, lines: Sequence[bytes] = (), **more: Any) -> OME:
     return ome_types.from_xml(document.decode())
 
 
-def test_sizes_and_units() -> None:
-    """Pixel sizes, the step in z and the time increment have the units of their axes."""
+def test_pixel_sizes_and_time_increment_have_units() -> None:
     made = model(
         plan(
             Dimension(name="t", count=3, scale=2, unit="min"),
@@ -78,8 +77,8 @@ def test_sizes_and_units() -> None:
     assert "slowest axis first: t, z" in (made.images[0].description or "")
 
 
-def test_unknown_pixel_size_is_left_out() -> None:
-    """A pixel size of 0 (not calibrated) has no attribute."""
+def test_pixel_size_of_0_is_omitted() -> None:
+    """0 means not calibrated."""
     settings = AcquisitionSettings(
         root_path="run.ome.tiff",
         dimensions=(
@@ -93,8 +92,8 @@ def test_unknown_pixel_size_is_left_out() -> None:
     assert pixels.physical_size_y is None
 
 
-def test_channels_say_what_is_known() -> None:
-    """Name, colour, wavelengths, fluorophore and camera of a channel are there."""
+def test_channel_attributes() -> None:
+    """Name, colour, wavelengths, fluorophore and camera."""
     channels = [
         Channel(
             name='<GFP> & "more"',
@@ -132,27 +131,25 @@ def test_channels_say_what_is_known() -> None:
     ],
 )
 def test_dimension_order_is_the_storage_order(axes: str, order: str) -> None:
-    """Each of the six orders is named by the axes that are stored, the fastest first."""
     assert dimension_order(plan(*(Dimension(name=a, count=2) for a in axes)).images[0]) == order
 
 
-def test_a_growing_axis_is_the_slowest() -> None:
-    """An axis without end is the slowest of the file's pages, wherever it is stored."""
+def test_growing_axis_is_the_slowest_of_dimension_order() -> None:
     made = plan(
         Dimension(name="t"), Dimension(name="c", count=2), storage_order=["c", "t", "y", "x"]
     )
     assert dimension_order(made.images[0]) == "XYCTZ"  # Z is missing and has one place
 
 
-def test_another_axis_takes_a_free_letter() -> None:
-    """An axis that OME has no letter for becomes the first of C, T and Z that is free."""
+def test_custom_axis_gets_a_free_letter() -> None:
+    """The first of C, T and Z that is free."""
     made = model(plan(Dimension(name="angle", count=3, type="other", coords=["a", "b", "c"])))
     pixels = made.images[0].pixels
     assert pixels.size_c == 3
     assert [channel.name for channel in pixels.channels] == ["a", "b", "c"]
 
 
-def test_planes_have_what_the_frames_said() -> None:
+def test_frame_metadata_becomes_plane_attributes_and_annotation() -> None:
     """Known keys become attributes with units, other keys an annotation with JSON values."""
     lines = [
         b'{"storage_index":[0],"delta_t":0.5,"exposure_time":0.01,"position_x":1,"position_y":-2.5,"position_z":3}\n',
@@ -177,22 +174,20 @@ def test_planes_have_what_the_frames_said() -> None:
     assert dict(annotation.value.items()) == {"delta_t": "null", "who": "é<&>", "list": "[1,2]"}
 
 
-def test_the_later_line_of_a_plane_counts() -> None:
-    """Of a plane that was written twice only what came last is said."""
+def test_later_line_of_a_plane_replaces_earlier_ones() -> None:
     lines = [b'{"storage_index":[0],"delta_t":%d}\n' % i for i in (1, 2)]
     planes = model(plan(Dimension(name="t", count=2)), lines).images[0].pixels.planes
     assert [plane.delta_t for plane in planes] == [2]
 
 
-def test_a_torn_line_is_left_out() -> None:
-    """A line that is no JSON costs that plane's metadata and nothing else."""
+def test_damaged_line_is_skipped() -> None:
     lines = [b'{"storage_index":[0],"a":tr{"storage_index":[0]}\n', b'{"storage_index":[1]}\n']
     planes = model(plan(Dimension(name="t", count=2)), lines).images[0].pixels.planes
     assert [plane.the_t for plane in planes] == [1]
 
 
-def test_what_planes_say_is_read_from_their_text() -> None:
-    """The values of each element are those of its line, whichever are there and however they are written."""
+def test_plane_values_are_read_from_rendered_elements() -> None:
+    """Whichever are present, and in every number format."""
     facts = [
         b"",
         b',"delta_t":1e-07,"exposure_time":2,"position_x":-3.5,"position_y":0.0,"position_z":1e300',
@@ -216,8 +211,7 @@ def test_what_planes_say_is_read_from_their_text() -> None:
     assert planes.annotations_only.annotations == planes.annotations
 
 
-def test_large_planes_are_kept_compressed() -> None:
-    """A million bytes of planes read the same."""
+def test_large_planes_are_held_compressed() -> None:
     lines = [b'{"storage_index":[%d],"delta_t":%d,"n":%d}\n' % (i, i, i) for i in range(8000)]
     planes = render_planes(0, lambda: iter(lines), {"T": 0})
     assert len(planes.elements) + len(planes.annotations) > 2**20
@@ -230,8 +224,7 @@ def test_large_planes_are_kept_compressed() -> None:
     )
 
 
-def test_plates() -> None:
-    """Wells, fields, stage positions, naming conventions and the acquisition of a plate are there."""
+def test_plate_wells_fields_and_positions() -> None:
     positions = [
         Position(name="f", plate_row=r, plate_column=c, x_coord=1.5, y_coord=2.5, z_coord=3.5)
         for r, c in (("A", "1"), ("B", "3"))
@@ -257,8 +250,7 @@ def test_plates() -> None:
     assert (label.name, label.x, label.y, label.z) == ("f", 1.5, 2.5, 3.5)
 
 
-def test_names_that_count_neither_in_letters_nor_numbers() -> None:
-    """A plate whose rows have names of their own claims no convention."""
+def test_custom_row_names_have_no_naming_convention() -> None:
     made = model(
         plan(
             Dimension(
@@ -272,8 +264,7 @@ def test_names_that_count_neither_in_letters_nor_numbers() -> None:
     assert made.plates[0].row_naming_convention is None
 
 
-def test_global_metadata_keep_their_namespace() -> None:
-    """Each namespace is one MapAnnotation, each value JSON."""
+def test_global_metadata_becomes_a_map_annotation_per_namespace() -> None:
     made = model(
         plan(), metadata={"my/space & <more>": {"a": 1, "b": [True, "µ"]}, "http://a:80/b#c": {}}
     )
@@ -284,14 +275,13 @@ def test_global_metadata_keep_their_namespace() -> None:
 
 
 @pytest.mark.parametrize("name", ["]]>", "5 % [x]", "://", "a b:c", " //x[", "#1#2", "http://a:b/"])
-def test_a_namespace_that_is_no_uri(name: str) -> None:
-    """What the schema takes for no URI is escaped, so that the document is valid."""
+def test_namespace_that_is_not_a_uri_is_escaped(name: str) -> None:
     (annotation,) = model(plan(), metadata={name: {"a": 1}}).structured_annotations.map_annotations
     assert unquote(annotation.namespace) == name
 
 
-def test_no_character_reference_that_bio_formats_misreads() -> None:
-    """Text needs no numeric character reference, and what XML cannot hold is left out."""
+def test_no_numeric_character_references() -> None:
+    """Bio-Formats corrupts them. Characters that XML forbids are omitted."""
     positions = [Position(name="µ\n\t€\x00\x0b😀")]
     of = plan(Dimension(name="p", type="position", coords=list(positions)))
     body = render_body(of, [i.array.shape for i in of.images], began=BEGAN)
@@ -300,8 +290,7 @@ def test_no_character_reference_that_bio_formats_misreads() -> None:
     assert ome_types.from_xml(document.decode()).images[0].name == "µ  €😀"
 
 
-def test_a_document_that_points_to_another() -> None:
-    """BinaryOnly names the other file and its UUID, and is valid."""
+def test_binary_only_document() -> None:
     uuid, other = (f"urn:uuid:{n * 8}-{n * 4}-{n * 4}-{n * 4}-{n * 12}" for n in "12")
     document = binary_only(uuid, "a & b.companion.ome", other).decode()
     ome_types.validate_xml(document)
@@ -313,8 +302,7 @@ def test_a_document_that_points_to_another() -> None:
     )
 
 
-def test_every_pixel_type_is_omes() -> None:
-    """The dtypes that OME-XML has names for, and none that it has not."""
+def test_pixel_types_are_those_of_the_schema() -> None:
     names = {
         "float32": "float",
         "float64": "double",

@@ -1,4 +1,4 @@
-"""Frame metadata read back from datasets."""
+"""`read_frame_metadata` of datasets in every format."""
 
 from __future__ import annotations
 
@@ -31,52 +31,50 @@ if TYPE_CHECKING:
 FRAME = np.zeros((4, 6), "uint16")
 
 
-def given(number: int) -> dict[str, Any]:
+def metadata_of(number: int) -> dict[str, Any]:
     """Return the metadata of frame `number`."""
     return {"delta_t": number / 4, "position_x": 1.5, "more": {"n": [number]}, "label": "7"}
 
 
 def run(settings: Any, frames: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Append frames; return what is read while the stream is open, and after it was closed."""
+    """Append frames; return the metadata read while the stream is open, and after `close`."""
     with create_stream(settings) as stream:
         for i in range(frames):
-            stream.append(FRAME, frame_metadata=given(i))
+            stream.append(FRAME, frame_metadata=metadata_of(i))
         stream.flush()
         live = read_frame_metadata(stream.settings.output_path)
     return live, read_frame_metadata(settings.output_path)
 
 
 def expected(layout: str, frames: int, images: list[Any]) -> list[dict[str, Any]]:
-    """Return what should be read: image by image, in order."""
+    """Return the expected result: image by image, in order."""
     count = len(images)
     entries = []
     for number in range(frames):
         t, rest = divmod(number, 2 * count)
         p, c = divmod(rest, 2)
-        entry = {"storage_index": [t, c], **given(number)}
+        entry = {"storage_index": [t, c], **metadata_of(number)}
         entries.append((p, {**entry, "image": images[p]} if count > 1 else entry))
     return [entry for _, entry in sorted(entries, key=lambda e: e[0])]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_omezarr_gives_back_what_was_given(layout: str, tmp_path: Path) -> None:
-    """Every frame's metadata come back by image and place, while writing and after close."""
+def test_read_frame_metadata_of_omezarr(layout: str, tmp_path: Path) -> None:
+    """While writing and after `close`."""
     live, closed = run(acquisition(layout, tmp_path / "a.ome.zarr"), 5)
     assert live == closed == expected(layout, 5, IMAGES[layout])
 
 
-def test_metadata_too_large_for_the_document_come_back(
+def test_read_frame_metadata_from_journal_above_embed_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What stayed in the journal is read from there."""
     monkeypatch.setattr("ome_writers.formats.omezarr.metadata.EMBED_BYTES", 100)
     _, closed = run(acquisition("collection", tmp_path / "a.ome.zarr"), 9)
     assert closed == expected("collection", 9, IMAGES["collection"])
     assert (tmp_path / "a.ome.zarr" / "0" / frame_metadata.JOURNAL_NAME).exists()
 
 
-def test_one_image_of_a_collection(tmp_path: Path) -> None:
-    """The path may be that of one image's group."""
+def test_read_frame_metadata_of_one_image_group(tmp_path: Path) -> None:
     run(acquisition("collection", tmp_path / "a.ome.zarr"), 9)
     entries = expected("collection", 9, IMAGES["collection"])
     own = [{k: v for k, v in e.items() if k != "image"} for e in entries if e["image"] == "1"]
@@ -85,34 +83,32 @@ def test_one_image_of_a_collection(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["redundant", "master-tiff", "companion-file"])
 @pytest.mark.parametrize("layout", ["single", "collection"])
-def test_ometiff_gives_back_what_was_given(layout: str, mode: str, tmp_path: Path) -> None:
-    """OME-TIFF gives back the same, images by number, in each way of keeping the OME-XML."""
+def test_read_frame_metadata_of_ometiff(layout: str, mode: str, tmp_path: Path) -> None:
+    """In each mode of `multi_file_metadata`; images by number."""
     pytest.importorskip("tifffile")
     tiff = {"name": "ome-tiff", "multi_file_metadata": mode}
     live, closed = run(acquisition(layout, tmp_path / "a.ome.tiff", format=tiff), 5)
     wanted = expected(layout, 5, list(range(len(IMAGES[layout]))))
     for entry in wanted:
-        entry["storage_index"] = [0, *entry["storage_index"]]  # there is no z
+        entry["storage_index"] = [0, *entry["storage_index"]]  # z does not exist
     assert live == closed == wanted
 
 
 @pytest.mark.parametrize("layout", ["single", "collection"])
-def test_a_scratch_store_gives_back_what_was_given(layout: str, tmp_path: Path) -> None:
-    """A scratch store gives back the same, images by number."""
+def test_read_frame_metadata_of_scratch_store(layout: str, tmp_path: Path) -> None:
     live, closed = run(acquisition(layout, tmp_path / "a", format="scratch"), 5)
     assert live == closed == expected(layout, 5, list(range(len(IMAGES[layout]))))
 
 
-def test_a_dataset_without_frame_metadata_has_none(tmp_path: Path) -> None:
-    """Nothing given is nothing read."""
+def test_read_frame_metadata_is_empty_without_metadata(tmp_path: Path) -> None:
     settings = acquisition("single", tmp_path / "a.ome.zarr")
     with create_stream(settings) as stream:
         stream.append(FRAME)
     assert read_frame_metadata(settings.output_path) == []
 
 
-def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
-    """A path without anything, another folder, another file: each gets its error."""
+def test_read_frame_metadata_refuses_other_paths(tmp_path: Path) -> None:
+    """A missing path, another folder, another file."""
     with pytest.raises(FileNotFoundError, match="does not exist"):
         read_frame_metadata(tmp_path / "none")
     with pytest.raises(UnsupportedError, match="is not an OME-Zarr"):
@@ -123,8 +119,8 @@ def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("read", [read_frame_metadata, ome_writers.open, describe])
-def test_a_document_type_is_refused(read: Callable[[Path], object], tmp_path: Path) -> None:
-    """What an OME-XML may define is not read, by whoever looks: in a companion, and in a TIFF."""
+def test_ome_xml_with_doctype_is_refused(read: Callable[[Path], object], tmp_path: Path) -> None:
+    """In a companion file and in a TIFF, by every reader."""
     settings = acquisition("collection", tmp_path / "a.ome.tif")
     settings.format = OmeTiffFormat(multi_file_metadata="companion-file")
     with create_stream(settings) as stream:
@@ -136,8 +132,8 @@ def test_a_document_type_is_refused(read: Callable[[Path], object], tmp_path: Pa
 
 
 @pytest.mark.parametrize("series", ["../outside.zarr", "/etc", "a/../../outside.zarr", "link", ""])
-def test_a_document_cannot_lead_outside(series: str, tmp_path: Path) -> None:
-    """Groups that a document names outside the dataset, or behind a link, are not opened."""
+def test_series_outside_the_dataset_are_refused(series: str, tmp_path: Path) -> None:
+    """Also behind a symbolic link."""
     settings = acquisition("single", tmp_path / "outside.zarr")
     with create_stream(settings) as stream:
         stream.append(FRAME, frame_metadata={"secret": 1})
@@ -168,8 +164,8 @@ def _nested(levels: int) -> Any:
 
 @pytest.mark.parametrize("format", ["ome-zarr", "ome-tiff", "scratch"])
 @pytest.mark.parametrize("levels", [2, 100, 127, 128, 150, 199, 200, 230, 253, 254])
-def test_what_append_accepts_can_be_read_again(tmp_path: Path, format: str, levels: int) -> None:
-    """Nested metadata is refused by `append`, or read back as it was, in the documents and in a collection."""
+def test_nested_metadata_is_refused_or_read_back(tmp_path: Path, format: str, levels: int) -> None:
+    """In group metadata and in the OME-XML of a collection."""
     metadata = {"nested": _nested(levels)}
     settings = _settings(tmp_path / "x", format)
     accepted = levels < 128  # and the mapping itself
@@ -188,7 +184,7 @@ def test_what_append_accepts_can_be_read_again(tmp_path: Path, format: str, leve
 def test_numbers_beyond_floats_are_refused(
     tmp_path: Path, format: str, metadata: dict[str, Any]
 ) -> None:
-    """A number that is infinite for other readers, or that no reader parses, is refused; digits in text are not."""
+    """Digits in strings are accepted."""
     settings = _settings(tmp_path / "x", format)
     with create_stream(settings) as stream:
         with pytest.raises(MetadataError, match="range of a float|integer string conversion"):
@@ -199,8 +195,8 @@ def test_numbers_beyond_floats_are_refused(
 
 
 @pytest.mark.parametrize("format", ["ome-zarr", "ome-tiff", "scratch"])
-def test_a_key_image_is_kept(tmp_path: Path, format: str) -> None:
-    """Frames with a key ``image`` of their own keep it; the image that they belong to is ``image_``."""
+def test_user_key_image_is_kept(tmp_path: Path, format: str) -> None:
+    """The image number is then ``image_``."""
     dimensions = [
         Dimension(name="p", type="position", coords=["a", "b"]),
         *dims_from_standard_axes({"y": 4, "x": 6}),
@@ -217,8 +213,7 @@ def test_a_key_image_is_kept(tmp_path: Path, format: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["_pos", "_idx"])
-def test_scratch_refuses_keys_of_its_own(tmp_path: Path, key: str) -> None:
-    """The keys that name a frame's place in a scratch store are refused, and nothing is lost."""
+def test_scratch_refuses_reserved_keys(tmp_path: Path, key: str) -> None:
     settings = _settings(tmp_path / "x", "scratch")
     with create_stream(settings) as stream:
         with pytest.raises(MetadataError, match=key):

@@ -115,7 +115,9 @@ class TiffMetadata:
             common = assemble_document(
                 self._body(without_planes=True), self._files.uuids[self._files.complete[0]]
             )
-        pointers = {number: self._binary_only_document(number) for number in self._files.binary_only}
+        pointers = {
+            number: self._binary_only_document(number) for number in self._files.binary_only
+        }
         return document_models(self._files.uuids, common, self._planes, self._edited, pointers)
 
     def update_metadata(self, metadata: Any) -> None:

@@ -1,4 +1,4 @@
-"""Documents that a client has edited as models are still what every reader of OME-XML takes."""
+"""OME-XML that was edited as models stays readable for every reader."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_no_numeric_character_reference(tmp_path: Path) -> None:
-    """Bio-Formats replaces "&#" before it parses: units stay micro signs, and names lose their line ends."""
+def test_edited_document_has_no_numeric_character_references(tmp_path: Path) -> None:
+    """Bio-Formats replaces "&#" before it parses: units keep their micro sign, names lose line ends."""
     sizes: Any = {"y": 8, "x": 8}
     positions = Dimension(
         name="p",
@@ -54,8 +54,10 @@ def test_no_numeric_character_reference(tmp_path: Path) -> None:
         assert model.images[0].description == "größer\nals 1"
 
 
-def test_a_set_is_put_into_words_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of a set that were edited alike share their document: its cost does not grow with their number squared."""
+def test_equal_edits_of_a_set_are_serialized_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cost does not grow with the square of the number of files."""
     rendered = []
     original = ElementTree.tostring
 
@@ -70,8 +72,8 @@ def test_a_set_is_put_into_words_once(tmp_path: Path, monkeypatch: pytest.Monkey
     stream = create_stream(settings)
     models = stream.get_metadata()
     for model in models.values():
-        model.creator = "somebody"
-    models[0].images[0].description = "told once"
+        model.creator = "another program"
+    models[0].images[0].description = "edited"
     monkeypatch.setattr(ElementTree, "tostring", counted)
     stream.update_metadata(models)
     for _ in range(9):
@@ -84,5 +86,5 @@ def test_a_set_is_put_into_words_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len({model.uuid for model in models.values()}) == 9
     for number, file in enumerate(sorted((tmp_path / "x").iterdir())):
         document = ome_types.from_tiff(file)
-        assert (document.uuid, document.creator) == (models[number].uuid, "somebody")
-        assert document.images[0].description == "told once"
+        assert (document.uuid, document.creator) == (models[number].uuid, "another program")
+        assert document.images[0].description == "edited"

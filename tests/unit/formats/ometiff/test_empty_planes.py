@@ -1,4 +1,4 @@
-"""Planes of an OME-TIFF that were never acquired: they read as zeros, and the annotation lists them."""
+"""Planes of an OME-TIFF without frames read as zeros and are listed in the acquisition annotation."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ RAGGED = useq.MDASequence(
 )
 
 
-def listed(path: Path) -> dict[str, list[list[int]]]:
-    """Return what the annotation lists, as tifffile and ome-types read it."""
+def listed_planes(path: Path) -> dict[str, list[list[int]]]:
+    """Return `planes_without_frames`, as read by tifffile and ome-types."""
     with tifffile.TiffFile(path) as tiff:
         annotations = from_xml(tiff.ome_metadata or "").structured_annotations.comment_annotations
     (own,) = (a for a in annotations if a.namespace == "ome_writers")
@@ -41,8 +41,8 @@ def listed(path: Path) -> dict[str, list[list[int]]]:
 
 
 @pytest.mark.parametrize("prefer", ["auto", "always"])
-def test_a_ragged_acquisition_lists_what_was_never_acquired(prefer: Any, tmp_path: Path) -> None:
-    """Of 24 planes 16 have frames; the other 8 are listed, and read as zeros in tifffile, in both layouts."""
+def test_ragged_acquisition_lists_planes_without_frames(prefer: Any, tmp_path: Path) -> None:
+    """16 of 24 planes have frames; the others read as zeros in tifffile, in both layouts."""
     found = useq_to_acquisition_settings(RAGGED, 16, 12)
     settings = AcquisitionSettings(
         root_path=tmp_path / "x.ome.tiff",
@@ -55,7 +55,7 @@ def test_a_ragged_acquisition_lists_what_was_never_acquired(prefer: Any, tmp_pat
             stream.append(np.full((12, 16), number + 1, np.uint16))
     path = tmp_path / "x.ome.tiff" if prefer == "always" else tmp_path / "x" / "x_p000.ome.tiff"
     runs = [[t, 1, z, 1] for t in (0, 1) for z in (0, 2)]
-    assert listed(path) == {"0": runs, "1": runs}
+    assert listed_planes(path) == {"0": runs, "1": runs}
     with tifffile.TiffFile(path) as tiff:
         images = [series.asarray() for series in tiff.series]
     assert len(images) == 2
@@ -64,8 +64,8 @@ def test_a_ragged_acquisition_lists_what_was_never_acquired(prefer: Any, tmp_pat
         assert [(*place, 1) for place in np.argwhere(empty).tolist()] == [tuple(r) for r in runs]
 
 
-def test_skipped_places_and_the_rest_of_a_cancelled_run_are_listed(tmp_path: Path) -> None:
-    """Planes that `skip` passed, and those behind the last frame that the trimmed image has, are listed as runs."""
+def test_skipped_and_cancelled_planes_are_listed(tmp_path: Path) -> None:
+    """As runs, in the trimmed image."""
     path = tmp_path / "x.ome.tiff"
     dimensions = dims_from_standard_axes({"t": 4, "c": 3, "y": 8, "x": 8})
     with create_stream(
@@ -75,12 +75,11 @@ def test_skipped_places_and_the_rest_of_a_cancelled_run_are_listed(tmp_path: Pat
         stream.skip(frames=4)
         stream.append(np.ones((8, 8), np.uint8))
         stream.append(np.ones((8, 8), np.uint8))
-    assert listed(path) == {"0": [[0, 1, 0, 4], [2, 1, 0, 2]]}
+    assert listed_planes(path) == {"0": [[0, 1, 0, 4], [2, 1, 0, 2]]}
 
 
 @pytest.mark.parametrize("count", [3, None])
-def test_a_complete_run_lists_nothing(count: int | None, tmp_path: Path) -> None:
-    """Where every plane has a frame, no list is written."""
+def test_complete_acquisition_lists_no_planes(count: int | None, tmp_path: Path) -> None:
     path = tmp_path / "x.ome.tiff"
     dimensions = dims_from_standard_axes({"t": count, "c": 2, "y": 8, "x": 8})
     with create_stream(
@@ -89,11 +88,10 @@ def test_a_complete_run_lists_nothing(count: int | None, tmp_path: Path) -> None
         for _ in range(3):
             stream.append(np.ones((8, 8), np.uint8))
             stream.append(np.ones((8, 8), np.uint8))
-    assert listed(path) == {}
+    assert listed_planes(path) == {}
 
 
-def test_frames_at_explicit_places_are_not_listed(tmp_path: Path) -> None:
-    """A place that was filled by its index has a frame, whatever the order."""
+def test_planes_written_by_index_are_not_listed(tmp_path: Path) -> None:
     path = tmp_path / "x.ome.tiff"
     dimensions = dims_from_standard_axes({"t": 4, "y": 8, "x": 8})
     with create_stream(
@@ -101,4 +99,4 @@ def test_frames_at_explicit_places_are_not_listed(tmp_path: Path) -> None:
     ) as stream:
         stream.append(np.ones((8, 8), np.uint8))
         stream.append(np.ones((8, 8), np.uint8), index={"t": 3})
-    assert listed(path) == {"0": [[1, 0, 0, 2]]}
+    assert listed_planes(path) == {"0": [[1, 0, 0, 2]]}

@@ -1,4 +1,4 @@
-"""The entry file of a set: the path that was asked for opens as the whole set."""
+"""The entry file of a set: the requested output path opens as the whole set."""
 
 from __future__ import annotations
 
@@ -53,21 +53,21 @@ os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 def stream(path: Path, positions: int = 2, dtype: str = "uint16", **more: Any) -> OMEStream:
-    """Create a stream of `positions` with two frames of 6 x 8 pixels each, time the fastest axis."""
+    """Create a stream of `positions` with two frames of 6 x 8 pixels each, time as the fastest axis."""
     axes = dims_from_standard_axes({"p": positions, "t": 2, "y": 6, "x": 8})
     return create_stream(root_path=path, dimensions=axes, dtype=dtype, **more)
 
 
 def write(path: Path, positions: int = 2, dtype: str = "uint16", **more: Any) -> None:
-    """Write a dataset whose frame n has the value n + 1."""
+    """Write a dataset; all pixels of frame n are n + 1."""
     shape = (6, 8, 3) if more.get("rgb") else (6, 8)
     with stream(path, positions, dtype, **more) as out:
         for n in range(2 * positions):
             out.append(np.full(shape, n + 1, dtype), frame_metadata={"serial": n})
 
 
-def values(path: Path) -> list[list[int]]:
-    """Return the first pixel of each plane of each series, as tifffile reads them from one file."""
+def first_pixels(path: Path) -> list[list[int]]:
+    """Return the first pixel of each plane of each series, as tifffile reads one file."""
     with tifffile.TiffFile(path) as tiff:
         assert tiff.is_ome
         return [s.asarray().reshape(2, -1)[:, 0].real.astype(int).tolist() for s in tiff.series]
@@ -76,10 +76,10 @@ def values(path: Path) -> list[list[int]]:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float64", "complex64"])
 def test_entry_file_opens_as_the_set(tmp_path: Path, mode: str, dtype: str) -> None:
-    """Tifffile reads each position from the entry file, and its OME-XML is valid and names no plane twice."""
+    """In tifffile; the OME-XML is valid and lists each plane once."""
     path = tmp_path / "run & co.ome.tiff"
     write(path, 3, dtype, format={"name": "ome-tiff", "multi_file_metadata": mode})
-    assert values(path) == [[1, 2], [3, 4], [5, 6]]
+    assert first_pixels(path) == [[1, 2], [3, 4], [5, 6]]
     validate_xml(tifffile.tiffcomment(path))
     model = from_tiff(path)
     blocks = [b for image in model.images for b in image.pixels.tiff_data_blocks]
@@ -98,8 +98,8 @@ def test_entry_file_opens_as_the_set(tmp_path: Path, mode: str, dtype: str) -> N
 
 
 @pytest.mark.parametrize("height", [1, 37, 200])
-def test_page_of_an_entry_file_is_a_black_frame(tmp_path: Path, height: int) -> None:
-    """The one page has the size of a frame, in strips of which all but the last are the same bytes; also of RGB."""
+def test_entry_file_has_one_black_page(tmp_path: Path, height: int) -> None:
+    """Of the size of a frame; strips share their data. Also RGB."""
     axes = dims_from_standard_axes({"p": 2, "y": height, "x": 1500})
     path = tmp_path / "run.ome.tif"
     create_stream(root_path=path, dimensions=axes, dtype="uint8", rgb=True).close()
@@ -109,8 +109,8 @@ def test_page_of_an_entry_file_is_a_black_frame(tmp_path: Path, height: int) -> 
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_entry_file_follows_the_set_while_it_grows(tmp_path: Path, mode: str) -> None:
-    """It exists when the stream is created, and has the frames of each flush."""
+def test_entry_file_is_updated_at_each_flush(tmp_path: Path, mode: str) -> None:
+    """It exists as soon as the stream is created."""
     axes = dims_from_standard_axes({"t": None, "p": 2, "y": 6, "x": 8})
     path = tmp_path / "run.ome.tiff"
     form = {"name": "ome-tiff", "multi_file_metadata": mode}
@@ -119,16 +119,16 @@ def test_entry_file_follows_the_set_while_it_grows(tmp_path: Path, mode: str) ->
         for n in range(4):
             out.append(np.full((6, 8), n + 1, "uint16"))
         out.flush()
-        assert values(path) == [[1, 3], [2, 4]]
+        assert first_pixels(path) == [[1, 3], [2, 4]]
         out.set_global_metadata("lab", {"who": "me"})
         assert "lab" in tifffile.tiffcomment(path)
-    assert values(path) == [[1, 3], [2, 4]]
+    assert first_pixels(path) == [[1, 3], [2, 4]]
     assert not repair(tmp_path / "run").findings
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_every_reader_of_this_library_takes_the_entry_file(tmp_path: Path, mode: str) -> None:
-    """open, info, validate, repair, convert and read_frame_metadata find the set, which is listed once."""
+def test_every_command_accepts_the_entry_file(tmp_path: Path, mode: str) -> None:
+    """open, info, validate, repair, convert and read_frame_metadata; info lists the set once."""
     path, folder = tmp_path / "run.ome.tiff", tmp_path / "run"
     write(path, format={"name": "ome-tiff", "multi_file_metadata": mode})
     assert np.array_equal(ome_writers.open(path)[...], ome_writers.open(folder)[...])
@@ -150,8 +150,8 @@ def test_every_reader_of_this_library_takes_the_entry_file(tmp_path: Path, mode:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_repair_brings_the_entry_file_up_to_date(tmp_path: Path, mode: str) -> None:
-    """After a kill, the entry file reads as the set that was repaired, whichever of them was named."""
+def test_repair_updates_the_entry_file(tmp_path: Path, mode: str) -> None:
+    """Given the path of the set or of the entry file."""
     path = tmp_path / "run.ome.tiff"
     given = {
         "root_path": str(path),
@@ -170,8 +170,8 @@ def test_repair_brings_the_entry_file_up_to_date(tmp_path: Path, mode: str) -> N
     assert validate(path).valid
 
 
-def test_a_taken_entry_path_is_refused(tmp_path: Path) -> None:
-    """A foreign file there is never replaced, a dataset of this library with overwrite=True; nothing is left behind."""
+def test_foreign_file_at_the_entry_path_is_refused(tmp_path: Path) -> None:
+    """A dataset of this library is replaced with overwrite=True. A refusal leaves no files."""
     path = tmp_path / "run.ome.tiff"
     tifffile.imwrite(path, np.zeros((6, 8), "uint8"), ome=True)
     before = path.read_bytes()
@@ -187,48 +187,47 @@ def test_a_taken_entry_path_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputExistsError, match="run.ome.tiff exists. Choose"):
         stream(path)
     write(path, 2, overwrite=True)
-    assert values(path) == [[1, 2], [3, 4]]
+    assert first_pixels(path) == [[1, 2], [3, 4]]
 
 
 def test_overwrite_replaces_entry_file_and_set(tmp_path: Path) -> None:
-    """A second run of the name is refused, or replaces both; an entry file whose set was removed is in nobody's way."""
+    """An entry file without its set is replaced in any case."""
     path = tmp_path / "run.ome.tiff"
     write(path)
     with pytest.raises(OutputExistsError, match="exists. Choose another path"):
         stream(path)
     write(path, 3, overwrite=True)
-    assert values(path) == [[1, 2], [3, 4], [5, 6]]
+    assert first_pixels(path) == [[1, 2], [3, 4], [5, 6]]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run", "run.ome.tiff"]
     shutil.rmtree(tmp_path / "run")
     write(path)
-    assert values(path) == [[1, 2], [3, 4]]
+    assert first_pixels(path) == [[1, 2], [3, 4]]
 
 
-def test_one_position_does_not_replace_the_entry_file_of_a_set_that_is_written(
+def test_entry_file_of_a_running_acquisition_is_not_overwritten(
     tmp_path: Path,
 ) -> None:
-    """While the set is written, its entry file is refused as an output, also with overwrite=True."""
+    """Not even with overwrite=True."""
     path = tmp_path / "run.ome.tiff"
     with stream(path) as out:
         with pytest.raises(OutputLockedError, match="run is being written"):
             stream(path, 1, overwrite=True)
         for n in range(4):
             out.append(np.full((6, 8), n + 1, "uint16"))
-    assert values(path) == [[1, 2], [3, 4]]
+    assert first_pixels(path) == [[1, 2], [3, 4]]
 
 
-def test_first_frame_that_changes_the_output_keeps_one_entry_file(tmp_path: Path) -> None:
-    """Where the first frame has colours, set and entry file are created again."""
+def test_first_frame_inference_recreates_the_entry_file(tmp_path: Path) -> None:
+    """An RGB first frame changes the layout."""
     path = tmp_path / "run.ome.tiff"
     with stream(path, dtype="uint8") as out:
         for n in range(4):
             out.append(np.full((6, 8, 3), n + 1, "uint8"))
-    assert values(path) == [[1, 2], [3, 4]]
+    assert first_pixels(path) == [[1, 2], [3, 4]]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run", "run.ome.tiff"]
 
 
-def test_one_file_has_no_entry_file(tmp_path: Path) -> None:
-    """One image, all in one file, or a folder of the name that was asked for: nothing is beside it."""
+def test_single_file_has_no_entry_file(tmp_path: Path) -> None:
     write(tmp_path / "one.ome.tiff", 1)
     write(tmp_path / "all.ome.tiff", 2, format={"name": "ome-tiff", "prefer_single_file": "always"})
     write(tmp_path / "bare", 2, format={"name": "ome-tiff", "suffix": ""})
@@ -236,7 +235,6 @@ def test_one_file_has_no_entry_file(tmp_path: Path) -> None:
 
 
 def test_entry_file_of_a_plate(tmp_path: Path) -> None:
-    """The wells are in the entry file, too."""
     wells = [Position(name=f"A{n}", plate_row="A", plate_column=str(n)) for n in (1, 2)]
     axes = [
         {"name": "p", "type": "position", "coords": wells},

@@ -1,4 +1,4 @@
-"""The documents of an OME-TIFF, in one file, in several, and in a companion."""
+"""OME-XML of an OME-TIFF: single file, set, and companion file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def documents(path: Path) -> dict[str, str]:
 
 
 def models(path: Path) -> dict[str, OME]:
-    """Return the valid model of each document of an output."""
+    """Return the validated model of each document."""
     for xml in documents(path).values():
         ome_types_validate(xml)
     return {name: ome.OME.from_xml(xml) for name, xml in documents(path).items()}
@@ -54,14 +54,13 @@ def pairs(model: OME, namespace: str) -> list[dict[str, str]]:
     return [dict(a.value) for a in found if a.namespace == namespace]
 
 
-def facts(model: OME) -> dict[str, Any]:
-    """Return what this library recorded of the acquisition."""
+def acquisition_info(model: OME) -> dict[str, Any]:
     notes = model.structured_annotations.comment_annotations
     return json.loads(next(note.value for note in notes if note.namespace == "ome_writers"))
 
 
-def test_map_annotations_are_those_of_frames_and_users(tmp_path: Path) -> None:
-    """`map_annotations[i]` belongs to frame i: the library's own facts are a CommentAnnotation."""
+def test_map_annotations_belong_to_frames_and_users(tmp_path: Path) -> None:
+    """`map_annotations[i]` belongs to frame i; the acquisition annotation is a CommentAnnotation."""
     with create_stream(Case("a", "t", (3,)).settings(tmp_path)) as stream:
         for number in range(3):
             frame = np.zeros(stream.plan.images[0].frame_shape, stream.settings.dtype)
@@ -69,7 +68,10 @@ def test_map_annotations_are_those_of_frames_and_users(tmp_path: Path) -> None:
     (model,) = models(tmp_path / "a.ome.tiff").values()
     notes = model.structured_annotations.map_annotations
     assert [dict(note.value) for note in notes] == [{"serial": str(i)} for i in range(3)]
-    assert (facts(model)["status"], facts(model)["frames_written"]) == ("complete", 3)
+    assert (acquisition_info(model)["status"], acquisition_info(model)["frames_written"]) == (
+        "complete",
+        3,
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,7 +86,6 @@ def test_map_annotations_are_those_of_frames_and_users(tmp_path: Path) -> None:
     ],
 )
 def test_file_names(root: str, format_: dict[str, Any], output: str, files: list[str]) -> None:
-    """Several positions are files in a folder of the same name, or series of one file."""
     settings = AcquisitionSettings(
         root_path=root,
         dimensions=[
@@ -109,8 +110,7 @@ def test_file_names(root: str, format_: dict[str, Any], output: str, files: list
         ("b", "b.companion.ome"),
     ],
 )
-def test_a_companion_file_ends_as_readers_expect(tmp_path: Path, given: str, written: str) -> None:
-    """Whatever it is called, its name ends in .companion.ome."""
+def test_companion_file_ends_with_companion_ome(tmp_path: Path, given: str, written: str) -> None:
     format_ = {"multi_file_metadata": "companion-file", "companion_file": given}
     settings = Case("a", "p", (2,), format=format_).settings(tmp_path)
     create_stream(settings).close()
@@ -118,8 +118,8 @@ def test_a_companion_file_ends_as_readers_expect(tmp_path: Path, given: str, wri
 
 
 @pytest.mark.parametrize("mode", SETS)
-def test_who_says_what(tmp_path: Path, mode: str) -> None:
-    """Each file, the first, or the companion says everything; the others point to it by name and UUID."""
+def test_multi_file_metadata_modes(tmp_path: Path, mode: str) -> None:
+    """BinaryOnly documents refer to the complete one by name and UUID."""
     Case("a", "pt", (3, 2), format={"multi_file_metadata": mode}).write(tmp_path)
     found = models(tmp_path / "a")
     whole = {name: model for name, model in found.items() if model.images}
@@ -139,8 +139,8 @@ def test_who_says_what(tmp_path: Path, mode: str) -> None:
 
 
 @pytest.mark.parametrize("layout", [*SETS, "always"])
-def test_metadata_can_be_edited_before_and_after_close(tmp_path: Path, layout: str) -> None:
-    """What get_metadata returns may be changed and given back at any time; sizes and planes stay true."""
+def test_edit_metadata_before_and_after_close(tmp_path: Path, layout: str) -> None:
+    """Sizes and planes stay correct."""
     format_ = (
         {"prefer_single_file": layout} if layout == "always" else {"multi_file_metadata": layout}
     )
@@ -176,13 +176,13 @@ def test_metadata_can_be_edited_before_and_after_close(tmp_path: Path, layout: s
         assert [len(image.pixels.planes) for image in model.images] == [3, 2, 2]
         assert pairs(model, "during") == [{"a": "3"}]
         assert pairs(model, "after") == [{"b": "[4]"}]
-        assert facts(model)["status"] == "cancelled"
+        assert acquisition_info(model)["status"] == "cancelled"
         ids = [a.id for a in model.structured_annotations.map_annotations]
         assert len(set(ids)) == len(ids)
 
 
-def test_what_is_no_metadata_is_refused(tmp_path: Path) -> None:
-    """Anything but a dict of known positions to models raises, and changes nothing."""
+def test_update_metadata_refuses_other_types(tmp_path: Path) -> None:
+    """The metadata stays unchanged."""
     stream = create_stream(Case("a", "t", (1,)).settings(tmp_path))
     before = documents(tmp_path / "a.ome.tiff")
     model = stream.get_metadata()[0]
@@ -204,16 +204,15 @@ def test_what_is_no_metadata_is_refused(tmp_path: Path) -> None:
     stream.close()
 
 
-def test_metadata_are_a_copy(tmp_path: Path) -> None:
-    """Changing what get_metadata returned changes nothing by itself."""
+def test_get_metadata_returns_a_copy(tmp_path: Path) -> None:
     stream = create_stream(Case("a", "t", (1,)).settings(tmp_path))
     stream.get_metadata()[0].images[0].name = "changed"
     assert stream.get_metadata()[0].images[0].name == "a"
     stream.close()
 
 
-def test_a_growing_file_says_how_long_it_is(tmp_path: Path) -> None:
-    """While an image without end grows, its document and its pages agree after each flush."""
+def test_growing_file_document_matches_its_pages(tmp_path: Path) -> None:
+    """After each flush."""
     case = Case("a", "tc", (None, 2))
     with create_stream(case.settings(tmp_path)) as stream:
         for number in range(6):
@@ -225,8 +224,8 @@ def test_a_growing_file_says_how_long_it_is(tmp_path: Path) -> None:
                 assert len(tiff.series[0].pages) == 2 * reached
 
 
-def test_images_that_grow_apart_in_one_file(tmp_path: Path) -> None:
-    """Where one image is ahead of another in their file, the document leads to its pages, before and after close."""
+def test_images_of_different_length_grow_in_one_file(tmp_path: Path) -> None:
+    """The document refers to the right IFDs before and after `close`."""
     case = Case("a", "tp", (None, 2), format={"prefer_single_file": "always"})
     right: list[list[int]] = [[0], []]
     with create_stream(case.settings(tmp_path)) as stream:
@@ -240,8 +239,7 @@ def test_images_that_grow_apart_in_one_file(tmp_path: Path) -> None:
             assert [planes[:, 0, 0].tolist() for planes in series] == right
 
 
-def test_the_documents_change_only_when_they_must(tmp_path: Path) -> None:
-    """A document is rendered once, and again when something in it has changed."""
+def test_documents_are_rendered_only_after_changes(tmp_path: Path) -> None:
     plan = resolve(
         Case("a", "p", (2,), format={"multi_file_metadata": "master-tiff"}).settings(tmp_path)
     )
@@ -255,8 +253,8 @@ def test_the_documents_change_only_when_they_must(tmp_path: Path) -> None:
     assert list(made.render()) == []
 
 
-def test_what_was_planned_is_told_where_steps_do_not_tell_it(tmp_path: Path) -> None:
-    """Times at uneven intervals, and the planes of a stack that descends, are among what this library says."""
+def test_irregular_coordinates_are_in_the_acquisition_annotation(tmp_path: Path) -> None:
+    """Uneven time intervals, and a descending z stack."""
     settings = AcquisitionSettings(
         root_path=tmp_path / "x.ome.tiff",
         dimensions=[
@@ -270,4 +268,4 @@ def test_what_was_planned_is_told_where_steps_do_not_tell_it(tmp_path: Path) -> 
     )
     create_stream(settings).close()
     (model,) = models(tmp_path / "x.ome.tiff").values()
-    assert facts(model)["coords"] == {"t": [0, 1, 7], "z": [2, 1.5, 1]}
+    assert acquisition_info(model)["coords"] == {"t": [0, 1, 7], "z": [2, 1.5, 1]}

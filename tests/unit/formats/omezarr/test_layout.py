@@ -1,4 +1,4 @@
-"""Which group holds which image."""
+"""Group hierarchy of image, collection and plate."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from support.acquisitions import IMAGES, LAYOUTS, acquisition, contents
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_images_lie_where_their_layout_says(layout: str) -> None:
-    """One image at the root, collections by number, fields by row, column and name (grid cells too)."""
+def test_image_groups_of_each_layout(layout: str) -> None:
+    """Image at the root, collection by number, plate by row, column and field (including grid cells)."""
     laid = lay_out(resolve(acquisition(layout)))
     assert list(laid.images) == IMAGES[layout]
     assert list(laid.arrays) == [f"{image}/0".lstrip("/") for image in IMAGES[layout]]
@@ -23,8 +23,8 @@ def test_images_lie_where_their_layout_says(layout: str) -> None:
     assert [str(Path(j).parent) for j in laid.journals] == [i or "." for i in IMAGES[layout]]
 
 
-def on_a_plate(*places: tuple[str, str, str]) -> list[str]:
-    """Return the groups of positions given as (name, row, column), on a plate of the wells A1 and A2."""
+def plate_groups(*places: tuple[str, str, str]) -> list[str]:
+    """Return the groups of positions given as (name, row, column), on a plate with the wells A1 and A2."""
     dims = [
         Dimension(
             name="p", coords=[Position(name=n, plate_row=r, plate_column=c) for n, r, c in places]
@@ -46,22 +46,18 @@ def on_a_plate(*places: tuple[str, str, str]) -> list[str]:
         (["7", "8"], ["7", "8"]),
     ],
 )
-def test_a_field_path_is_the_name_or_the_number_in_the_well(
-    names: list[str], paths: list[str]
-) -> None:
-    """Field paths match the schema's ^[A-Za-z0-9]+$ and are unique in a well on all file systems."""
-    assert on_a_plate(*((name, "A", "1") for name in names)) == [f"A/1/{path}" for path in paths]
+def test_field_path_is_the_position_name_or_a_number(names: list[str], paths: list[str]) -> None:
+    """Paths match the schema's ^[A-Za-z0-9]+$ and are unique in a well on all file systems."""
+    assert plate_groups(*((name, "A", "1") for name in names)) == [f"A/1/{path}" for path in paths]
 
 
-def test_field_numbers_count_within_each_well() -> None:
-    """A name that occurs in two wells is unique in each; numbers begin with 0 in each well."""
+def test_field_numbers_restart_in_each_well() -> None:
     places = (("f_0", "A", "1"), ("f_0", "A", "2"), ("f_1", "A", "2"), ("g", "A", "1"))
-    assert on_a_plate(*places) == ["A/1/0", "A/2/0", "A/2/1", "A/1/g"]
+    assert plate_groups(*places) == ["A/1/0", "A/2/0", "A/2/1", "A/1/g"]
 
 
 @pytest.mark.filterwarnings("ignore:Some positions have row/column")
-def test_wells_outside_the_plate_make_it_grow() -> None:
-    """The plate document lists rows and columns that only positions name; odd names become alphanumeric."""
+def test_wells_outside_the_plate_extend_it() -> None:
     dims = [
         Dimension(name="p", coords=[Position(name="f", plate_row="R 2", plate_column="../7")]),
         *acquisition("single").dimensions[-2:],
@@ -75,8 +71,8 @@ def test_wells_outside_the_plate_make_it_grow() -> None:
     assert documents["R2/7/f/zarr.json"]["attributes"]["ome"]["multiscales"][0]["name"] == "f"
 
 
-def test_1536_positions_are_rendered_at_once() -> None:
-    """All documents of 1,536 positions take less than a second (three on a busy machine)."""
+def test_render_1536_positions_in_less_than_a_second() -> None:
+    """Three seconds on a busy machine."""
     dims = [
         Dimension(name="p", coords=[Position(name=f"pos{i}", x_coord=i) for i in range(1536)]),
         *acquisition("single").dimensions,
@@ -88,8 +84,7 @@ def test_1536_positions_are_rendered_at_once() -> None:
     assert time.process_time() - start < 3
 
 
-def test_grid_cells_have_names_of_their_own() -> None:
-    """The multiscale's name of a grid cell is position, row and column; other names stay as they are."""
+def test_grid_cell_name_has_position_row_and_column() -> None:
     for layout, names in (
         ("plate", ["left_0_0", "left_0_1", "right"]),
         ("collection", ["left", "right/.."]),

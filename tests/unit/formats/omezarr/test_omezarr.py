@@ -1,4 +1,4 @@
-"""The documents of an OME-Zarr, from plan and outcome."""
+"""Group metadata of an OME-Zarr, rendered from plan and outcome."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ GOLDEN = Path(__file__).parents[3] / "golden" / "zarr"
 
 
 def opened(layout: str, **more: Any) -> tuple[Plan, DatasetMetadata]:
-    """Return a plan and its new documents."""
+    """Return a plan and its new metadata."""
     plan = resolve(acquisition(layout, **more))
     return plan, create_metadata(plan, lay_out(plan))
 
 
 def attributes(documents: DatasetMetadata, group: str = "") -> dict[str, Any]:
-    """Return what the document of a group says now."""
+    """Return the current attributes of a group."""
     rendered = contents(documents.render())
     found: dict[str, Any] = rendered[f"{group}/zarr.json".lstrip("/")]["attributes"]
     return found
 
 
 def journal_of(plan: Plan, root: Path, lines: dict[int, int]) -> Journal:
-    """Return a journal on disk with some frames of some images: image number to number of frames."""
+    """Return a journal on disk; `lines` maps image number to number of frames."""
     layout = lay_out(plan)
     for key in layout.journals:
         (root / key).parent.mkdir(parents=True, exist_ok=True)
@@ -47,21 +47,21 @@ def journal_of(plan: Plan, root: Path, lines: dict[int, int]) -> Journal:
 
 
 def done(plan: Plan, **more: Any) -> Outcome:
-    """Return the outcome of an acquisition that came to its end."""
+    """Return the outcome of a complete acquisition."""
     facts: dict[str, Any] = {"status": "complete", "frames_written": plan.frames or 0, **more}
     return Outcome(**{"shapes": tuple(i.array.shape for i in plan.images), **facts})
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_documents_are_those_that_were_approved(layout: str, tmp_path: Path) -> None:
-    """Nothing in the documents changes unseen; OME_WRITERS_GOLDEN=write takes over what is said now."""
+def test_metadata_matches_the_golden_files(layout: str, tmp_path: Path) -> None:
+    """OME_WRITERS_GOLDEN=write replaces the golden files."""
     plan, documents = opened(layout)
     begun = contents(documents.render())
     journal = journal_of(plan, tmp_path, {0: 2})
     windows = {(0, 0): (3.0, 250.0), (0, 1): (0.0, 9.0)}
     documents.finish(done(plan, windows=windows), journal)
-    said = {"while writing": begun, "after close": contents(documents.render())}
-    for rendered in said.values():
+    rendered_json = {"while writing": begun, "after close": contents(documents.render())}
+    for rendered in rendered_json.values():
         rendered.pop("OME/METADATA.ome.xml", None)  # has tests of its own
         for document in rendered.values():
             ours = document["attributes"].get("ome_writers", {})
@@ -70,22 +70,21 @@ def test_documents_are_those_that_were_approved(layout: str, tmp_path: Path) -> 
             ours.pop("settings", None)
     file = GOLDEN / f"{layout}.json"
     if os.environ.get("OME_WRITERS_GOLDEN") == "write":
-        file.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
-    assert said == json.loads(file.read_text(encoding="utf-8"))
+        file.write_text(json.dumps(rendered_json, indent=1) + "\n", encoding="utf-8")
+    assert rendered_json == json.loads(file.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_only_what_changed_is_rendered_again(layout: str) -> None:
-    """A second call renders nothing; global metadata change the root (and the OME-XML) only."""
+def test_render_yields_only_changes(layout: str) -> None:
+    """Global metadata changes the root group, and the OME-XML of a collection."""
     _, documents = opened(layout)
     assert contents(documents.render())
     assert contents(documents.render()) == {}
-    documents.set_global_metadata("lab", {"room": 7})
+    documents.set_global_metadata("lab", {"shelf": 7})
     assert set(contents(documents.render())) - {"OME/METADATA.ome.xml"} == {"zarr.json"}
 
 
-def test_the_root_says_how_it_stands(tmp_path: Path) -> None:
-    """Status, frames and the settings in force stand in the root's ome_writers."""
+def test_root_has_status_frames_and_settings(tmp_path: Path) -> None:
     plan, documents = opened("collection")
     ours = attributes(documents)["ome_writers"]
     assert (ours["status"], ours["frames"]) == ("writing", {"expected": 12, "written": 0})
@@ -97,8 +96,8 @@ def test_the_root_says_how_it_stands(tmp_path: Path) -> None:
     assert (ours["status"], ours["frames"]) == ("cancelled", {"expected": 12, "written": 5})
 
 
-def test_small_frame_metadata_are_embedded(tmp_path: Path) -> None:
-    """Up to 1 MiB an image the document lists its frames, the later of two at one place; the journal may go."""
+def test_small_frame_metadata_is_embedded(tmp_path: Path) -> None:
+    """Up to 1 MiB per image; the later entry of an index is used, and the journal is obsolete."""
     plan, documents = opened("collection")
     journal = journal_of(plan, tmp_path, {1: 3})
     journal.record(1, (0, 1), journal.encode({"delta_t": 9.0}))
@@ -113,8 +112,7 @@ def test_small_frame_metadata_are_embedded(tmp_path: Path) -> None:
     assert "frame_metadata" not in documents.get_metadata()["0"].get("ome_writers", {})
 
 
-def test_large_frame_metadata_stay_in_the_journal(tmp_path: Path) -> None:
-    """Above 1 MiB the document names the journal and counts its lines."""
+def test_large_frame_metadata_stays_in_the_journal(tmp_path: Path) -> None:
     plan, documents = opened("single")
     journal = journal_of(plan, tmp_path, {0: 5})
     journal.record(0, (2, 1), journal.encode({"note": "n" * EMBED_BYTES}))
@@ -125,8 +123,7 @@ def test_large_frame_metadata_stay_in_the_journal(tmp_path: Path) -> None:
     assert pointer == {"journal": "frame_metadata.jsonl", "count": 6}
 
 
-def test_a_journal_that_is_gone_does_not_keep_the_documents(tmp_path: Path) -> None:
-    """Where a journal cannot be read the status is written all the same."""
+def test_missing_journal_does_not_prevent_final_metadata(tmp_path: Path) -> None:
     plan, documents = opened("single")
     journal = journal_of(plan, tmp_path, {0: 2})
     (tmp_path / "frame_metadata.jsonl").write_bytes(b"not json\n")
@@ -146,10 +143,10 @@ def test_a_journal_that_is_gone_does_not_keep_the_documents(tmp_path: Path) -> N
         ("complex64", (0, 1), (0.5, 2.0), (0.5, 2.0)),
     ],
 )
-def test_windows_become_the_range_of_the_data(
+def test_display_window_becomes_the_range_of_the_data(
     dtype: str, whole: Any, seen: Any, expected: Any, tmp_path: Path
 ) -> None:
-    """A display window is the dtype's range first, and at close what was seen, never empty."""
+    """Initially the range of the dtype; never empty."""
     plan, documents = opened("single", dtype=dtype)
     low, high = whole
     window = attributes(documents)["ome"]["omero"]["channels"][0]["window"]
@@ -160,8 +157,8 @@ def test_windows_become_the_range_of_the_data(
     assert window == {"min": low, "max": high, "start": low, "end": high}
 
 
-def test_a_window_that_was_asked_for_stays(tmp_path: Path) -> None:
-    """Channel.window is the display window; the data only widen its limits."""
+def test_channel_window_of_settings_stays(tmp_path: Path) -> None:
+    """The data only extend min and max."""
     channel = Dimension(name="c", coords=[Channel(name="a", window=(100, 200))])
     dims = [channel, *acquisition("single").dimensions[-2:]]
     plan, documents = opened("single", dimensions=dims)
@@ -170,16 +167,14 @@ def test_a_window_that_was_asked_for_stays(tmp_path: Path) -> None:
     assert window == {"min": 50, "max": 200, "start": 100, "end": 200}
 
 
-def test_channels_are_those_that_the_array_has(tmp_path: Path) -> None:
-    """When the channel axis was cut, omero lists the channels that are stored."""
+def test_omero_channels_match_a_trimmed_array(tmp_path: Path) -> None:
     dims = acquisition("single").dimensions
     plan, documents = opened("single", dimensions=[dims[1], dims[0], *dims[2:]])
     documents.finish(done(plan, shapes=((3, 1, 4, 6),)), journal_of(plan, tmp_path, {}))
     assert [c["label"] for c in attributes(documents)["ome"]["omero"]["channels"]] == ["DAPI"]
 
 
-def test_stage_positions_are_in_the_unit_of_the_axis() -> None:
-    """A stage coordinate (micrometer) becomes a translation in the unit of its axis, added to the axis' own."""
+def test_stage_position_is_converted_to_the_unit_of_the_axis() -> None:
     space = [
         Dimension(name="z", count=2, unit="nanometer", scale=5.0, translation=7.0),
         Dimension(name="y", count=4, unit="millimeter"),
@@ -193,8 +188,8 @@ def test_stage_positions_are_in_the_unit_of_the_axis() -> None:
     assert translation["translation"] == pytest.approx([3007.0, 0.002, 1.0])
 
 
-def test_what_a_client_writes_survives_close(tmp_path: Path) -> None:
-    """Colours, names and further keys that a client put in stay; what closing finds out is brought in."""
+def test_client_edits_survive_close(tmp_path: Path) -> None:
+    """Colours, names and additional keys; generated values are updated around them."""
     plan, documents = opened("single")
     metadata = documents.get_metadata()
     metadata["."]["ome"]["omero"]["channels"][1]["color"] = "00FF00"
@@ -202,16 +197,15 @@ def test_what_a_client_writes_survives_close(tmp_path: Path) -> None:
     metadata["."]["client"] = {"array": np.arange(2)}
     documents.update_metadata(metadata)
     documents.finish(done(plan, windows={(0, 1): (5, 6)}), journal_of(plan, tmp_path, {0: 1}))
-    said = attributes(documents)
-    assert said["ome"]["multiscales"][0]["name"] == "mine"
-    assert said["ome"]["omero"]["channels"][1]["color"] == "00FF00"
-    assert said["ome"]["omero"]["channels"][1]["window"]["end"] == 6
-    assert said["client"] == {"array": [0, 1]}
-    assert said["ome_writers"]["frame_metadata"][0]["delta_t"] == 0.0
+    current = attributes(documents)
+    assert current["ome"]["multiscales"][0]["name"] == "mine"
+    assert current["ome"]["omero"]["channels"][1]["color"] == "00FF00"
+    assert current["ome"]["omero"]["channels"][1]["window"]["end"] == 6
+    assert current["client"] == {"array": [0, 1]}
+    assert current["ome_writers"]["frame_metadata"][0]["delta_t"] == 0.0
 
 
-def test_nobody_can_unsay_how_the_dataset_stands() -> None:
-    """Attributes that lack ome_writers, or have another status in it, leave status and settings as they are."""
+def test_client_cannot_change_status_and_settings() -> None:
     _, documents = opened("single")
     before = attributes(documents)["ome_writers"]
     documents.update_metadata({".": {"ome": {}, "ome_writers": {"status": "complete", "more": 1}}})
@@ -229,8 +223,7 @@ def test_nobody_can_unsay_how_the_dataset_stands() -> None:
         ({".": {"a": b"x"}}, MetadataError, "key 'a'"),
     ],
 )
-def test_wrong_metadata_change_nothing(metadata: Any, error: type, message: str) -> None:
-    """What update_metadata refuses leaves all documents as they were."""
+def test_refused_metadata_changes_nothing(metadata: Any, error: type, message: str) -> None:
     _, documents = opened("collection")
     list(documents.render())
     before = copy.deepcopy(documents.get_metadata())
@@ -241,8 +234,7 @@ def test_wrong_metadata_change_nothing(metadata: Any, error: type, message: str)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_metadata_are_by_image_and_copies(layout: str) -> None:
-    """get_metadata has one entry an image ("." for the root); changing it changes nothing."""
+def test_get_metadata_returns_copies_by_image_group(layout: str) -> None:
     _, documents = opened(layout)
     metadata = documents.get_metadata()
     assert list(metadata) == [image or "." for image in IMAGES[layout]]
@@ -252,44 +244,41 @@ def test_metadata_are_by_image_and_copies(layout: str) -> None:
 
 @pytest.mark.parametrize("namespace", ["", "ome", "ome_writers"])
 def test_reserved_namespaces_are_refused(namespace: str) -> None:
-    """Global metadata cannot take the names of the dataset's own attributes."""
     _, documents = opened("single")
     with pytest.raises(ValueError, match="namespace"):
         documents.set_global_metadata(namespace, {})
 
 
-def test_the_omexml_keeps_the_frames_after_the_journal_is_gone(tmp_path: Path) -> None:
-    """Global metadata set after close leave the planes in the OME-XML of a collection."""
+def test_ome_xml_keeps_planes_after_the_journal_is_removed(tmp_path: Path) -> None:
+    """Global metadata set after `close` renders the OME-XML again."""
     plan, documents = opened("collection")
     journal = journal_of(plan, tmp_path, {0: 2})
     documents.finish(done(plan), journal)
     for image in documents.embedded_journals():
         journal.discard(image)
     list(documents.render())
-    documents.set_global_metadata("lab", {"room": 7})
+    documents.set_global_metadata("lab", {"shelf": 7})
     xml = contents(documents.render())["OME/METADATA.ome.xml"]
     assert xml.count("<Plane ") == 2
     assert 'Namespace="lab"' in xml
 
 
 @pytest.mark.parametrize("omero", [None, "x", {"channels": None}, {"channels": ["a", 1]}])
-def test_closing_takes_what_a_client_has_made_of_the_channels(omero: Any, tmp_path: Path) -> None:
-    """Whatever a client puts in the place of the channels, the last documents are written, and have it."""
+def test_close_keeps_malformed_omero_of_a_client(omero: Any, tmp_path: Path) -> None:
     plan, documents = opened("single")
     metadata = documents.get_metadata()
     metadata["."]["ome"]["omero"] = omero
     documents.update_metadata(metadata)
     documents.finish(done(plan), journal_of(plan, tmp_path, {0: 1}))
-    said = attributes(documents)
-    assert said["ome"]["omero"] == omero
-    assert said["ome_writers"]["status"] == "complete"
+    current = attributes(documents)
+    assert current["ome"]["omero"] == omero
+    assert current["ome_writers"]["status"] == "complete"
 
 
 @pytest.mark.parametrize(
     ("unit", "expected"), [("inch", 1 / 25_400), ("kilometer", 1e-9), ("foot", 1 / 304_800)]
 )
-def test_every_unit_of_length_counts_for_stage_positions(unit: str, expected: float) -> None:
-    """A stage coordinate is converted into whatever unit of length the axis has."""
+def test_stage_position_in_every_unit_of_length(unit: str, expected: float) -> None:
     place = Dimension(name="p", coords=[Position(name="a", x_coord=1.0)])
     space = [Dimension(name="y", count=4), Dimension(name="x", count=6, unit=unit)]
     _, documents = opened("single", dimensions=[place, *space])

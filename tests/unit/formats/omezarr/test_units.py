@@ -1,4 +1,4 @@
-"""Scales and units of OME-Zarr axes: nothing is stated that is not known."""
+"""Scales and units of OME-Zarr axes: unknown values are omitted."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def stream_of(path: Path, dimensions: list[Dimension]) -> OMEStream:
     )
 
 
-def told(path: Path) -> dict[str, tuple[float, str | None]]:
+def scales_and_units(path: Path) -> dict[str, tuple[float, str | None]]:
     """Return scale and unit of each axis of an image that two validators accept."""
     yaozarrs.validate_zarr_store(str(path))
     if sys.version_info >= (3, 11):
@@ -53,8 +53,8 @@ def told(path: Path) -> dict[str, tuple[float, str | None]]:
     return {axis["name"]: (step, axis.get("unit")) for axis, step in axes}
 
 
-def test_an_axis_without_a_scale_has_no_unit(tmp_path: Path) -> None:
-    """Standard axes of unknown step are not "1 second" or "1 micrometer"; known ones have their unit."""
+def test_axis_without_scale_has_no_unit(tmp_path: Path) -> None:
+    """Standard axes of unknown scale are not "1 second" or "1 micrometer"."""
     path = tmp_path / "x.ome.zarr"
     dimensions = [
         *dims_from_standard_axes({"t": 2}),
@@ -63,14 +63,14 @@ def test_an_axis_without_a_scale_has_no_unit(tmp_path: Path) -> None:
     ]
     with stream_of(path, dimensions) as stream:
         stream.append(np.ones((8, 8), np.uint16))
-    assert told(path) == {
+    assert scales_and_units(path) == {
         "t": (1.0, None), "z": (2.0, "micrometer"), "y": (1.0, None), "x": (1.0, None)
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("interval", [0, 1.5])
-def test_an_interval_of_0_is_not_a_second(interval: float, tmp_path: Path) -> None:
-    """Useq's interval of 0 means as fast as possible; another one is the scale, in seconds."""
+def test_useq_interval_of_0_has_no_scale(interval: float, tmp_path: Path) -> None:
+    """0 means as fast as possible; other intervals are the scale, in seconds."""
     path = tmp_path / "x.ome.zarr"
     sequence = useq.MDASequence(time_plan={"interval": interval, "loops": 3})
     found = useq_to_acquisition_settings(sequence, 8, 8, pixel_size_um=0.5)
@@ -78,11 +78,17 @@ def test_an_interval_of_0_is_not_a_second(interval: float, tmp_path: Path) -> No
         for _ in range(3):
             stream.append(np.ones((8, 8), np.uint16))
     expected = (1.5, "second") if interval else (1.0, None)
-    assert told(path) == {"t": expected, "y": (0.5, "micrometer"), "x": (0.5, "micrometer")}
+    assert scales_and_units(path) == {
+        "t": expected,
+        "y": (0.5, "micrometer"),
+        "x": (0.5, "micrometer"),
+    }
 
 
-def written_with(path: Path, dimensions: list[Dimension], times: list[float]) -> dict[str, Any]:
-    """Write frames with these `delta_t`; return the image's own attributes."""
+def attributes_written_with(
+    path: Path, dimensions: list[Dimension], times: list[float]
+) -> dict[str, Any]:
+    """Write frames with these `delta_t`; return ``ome_writers`` of the image."""
     with stream_of(path, dimensions) as stream:
         for seconds in times:
             stream.append(np.ones((8, 8), np.uint16), frame_metadata={"delta_t": seconds})
@@ -92,13 +98,12 @@ def written_with(path: Path, dimensions: list[Dimension], times: list[float]) ->
     return ours
 
 
-def test_a_measured_interval_is_marked_as_measured(tmp_path: Path) -> None:
-    """The mean interval of `delta_t` becomes the scale of a time axis that has none, and is marked so."""
+def test_measured_interval_is_marked_as_measured(tmp_path: Path) -> None:
     path = tmp_path / "x.ome.zarr"
     dimensions = [*dims_from_standard_axes({"t": 3, "c": 2}), *YX]
-    ours = written_with(path, dimensions, [0.0, 0.25, 0.5, 0.75, 1.5, 1.75])
+    ours = attributes_written_with(path, dimensions, [0.0, 0.25, 0.5, 0.75, 1.5, 1.75])
     assert ours["measured"] == {"time_interval": 0.75, "unit": "second"}
-    assert told(path)["t"] == (0.75, "second")
+    assert scales_and_units(path)["t"] == (0.75, "second")
     assert ours["settings"]["dimensions"][0]["scale"] is None  # what was planned stays what it was
 
 
@@ -111,22 +116,21 @@ def test_a_measured_interval_is_marked_as_measured(tmp_path: Path) -> None:
         (Dimension(name="t", count=3), [0.7], (1.0, None)),
     ],
 )
-def test_an_interval_that_is_planned_or_unknown_is_not_measured(
+def test_planned_or_constant_times_are_not_measured(
     time: Dimension, times: list[float], expected: tuple[float, str | None], tmp_path: Path
 ) -> None:
-    """A planned interval, planned times, and times that do not advance leave the axis as it is."""
     path = tmp_path / "x.ome.zarr"
-    assert "measured" not in written_with(path, [time, *YX], times)
-    assert told(path)["t"] == expected
+    assert "measured" not in attributes_written_with(path, [time, *YX], times)
+    assert scales_and_units(path)["t"] == expected
 
 
-def test_an_image_without_channels_has_a_display_window(tmp_path: Path) -> None:
-    """It has one `omero` channel with the range of the data, which validators accept (decision 10)."""
+def test_image_without_channel_axis_has_a_display_window(tmp_path: Path) -> None:
+    """One `omero` channel, which validators accept (decision 10)."""
     path = tmp_path / "x.ome.zarr"
     with stream_of(path, [*dims_from_standard_axes({"t": 2}), *YX]) as stream:
         for value in (100, 4000):
             stream.append(np.full((8, 8), value, np.uint16))
-    told(path)
+    scales_and_units(path)
     (channel,) = json.loads((path / "zarr.json").read_bytes())["attributes"]["ome"]["omero"][
         "channels"
     ]
