@@ -299,7 +299,7 @@ def test_files_of_other_writers_links_and_members_of_sets_are_refused(tmp_path: 
     with pytest.raises(UnsupportedError, match="repair the folder .* instead"):
         repair(path / "x_p000.ome.tiff")
     (tmp_path / "link.ome.tiff").symlink_to(path / "x_p000.ome.tiff")
-    with pytest.raises(PermissionError, match="is a symbolic link"):
+    with pytest.raises(PermissionError, match="symbolic link"):
         repair(tmp_path / "link.ome.tiff")
 
 
