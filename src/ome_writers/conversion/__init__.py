@@ -1,4 +1,4 @@
-"""From one dataset to another, frame by frame. This room never changes what it reads, and never holds all of it."""
+"""Frame-by-frame conversion of datasets. The source is not modified, nor read into memory as a whole."""
 
 from __future__ import annotations
 

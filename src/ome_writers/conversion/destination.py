@@ -1,4 +1,4 @@
-"""The settings that a conversion writes with."""
+"""Settings of the destination of a conversion."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from ome_writers.conversion.source import changed, loops
+from ome_writers.conversion.source import nested_loop_indices, with_values
 from ome_writers.errors import OutputExistsError, SettingsError
 from ome_writers.formats import resolve_entry_file
 from ome_writers.settings import AcquisitionSettings, Dimension, Position, Schedule, split_suffix
@@ -17,90 +17,98 @@ if TYPE_CHECKING:
     from os import PathLike
     from pathlib import Path
 
-    from ome_writers.conversion.source import Rows, Source
+    from ome_writers.conversion.source import Indices, Source
     from ome_writers.settings import Format
 
-__all__ = ["refuse_itself", "settings_of", "with_chunks", "with_name"]
+__all__ = ["destination_settings", "refuse_overlap", "with_chunks", "with_image_name"]
 
-BUFFER = 64 * 2**20
-"""Bytes that may wait to be written: enough for reading and writing to overlap."""
+_BUFFER_BYTES = 64 * 2**20  # enough for reading and writing to overlap
 
 
-def with_name(
-    found: Source, dimensions: tuple[Dimension, ...], write: Rows, destination: Path, format: Format
-) -> tuple[tuple[Dimension, ...], Rows]:
-    """Return dimensions and frames with a position that carries the name of a single image, where OME-TIFF needs it."""
+def with_image_name(
+    source: Source,
+    dimensions: tuple[Dimension, ...],
+    write: Indices,
+    destination: Path,
+    format: Format,
+) -> tuple[tuple[Dimension, ...], Indices]:
+    """Add a position for the name of a single image if the destination is an OME-TIFF with another name."""
     stem = split_suffix(destination.name)[0]
-    if format.name != "ome-tiff" or found.position_axis is not None or found.name in ("", stem):
+    if format.name != "ome-tiff" or source.position_axis is not None or source.name in ("", stem):
         return dimensions, write
-    position = Dimension(name="p", type="position", coords=[Position(name=found.name)])
+    position = Dimension(name="p", type="position", coords=[Position(name=source.name)])
     return (position, *dimensions), np.insert(write, 0, 0, axis=1)
 
 
 def with_chunks(
-    found: Source,
+    source: Source,
     dimensions: tuple[Dimension, ...],
     format: Format,
     chunks: Mapping[str, int],
     shards: Mapping[str, int],
 ) -> tuple[Dimension, ...]:
-    """Return the dimensions with the chunks and shards that were asked for."""
+    """Return the dimensions with the given chunk and shard shapes; from Zarr to Zarr, those of the source are kept."""
     names = [dim.name for dim in dimensions if dim.type != "position"]
     for what, shape in (("chunk_shapes", chunks), ("shard_shapes", shards)):
         if unknown := [name for name in shape if name not in names]:
-            raise SettingsError(f"{what} names {unknown}; the axes of {found.path} are {names}.")
-    kept = found.format == format.name == "ome-zarr"
+            raise SettingsError(f"{what} names {unknown}; the axes of {source.path} are {names}.")
+    keep = source.format == format.name == "ome-zarr"
     return tuple(
         dim
         if dim.type == "position"
-        else changed(
+        else with_values(
             dim,
-            chunk_size=chunks.get(dim.name, dim.chunk_size if kept else None),
-            shard_size_chunks=shards.get(dim.name, dim.shard_size_chunks if kept else None),
+            chunk_size=chunks.get(dim.name, dim.chunk_size if keep else None),
+            shard_size_chunks=shards.get(dim.name, dim.shard_size_chunks if keep else None),
         )
         for dim in dimensions
     )
 
 
-def settings_of(
-    found: Source,
+def destination_settings(
+    source: Source,
     image: int,
     dimensions: tuple[Dimension, ...],
-    write: Rows,
+    write: Indices,
     destination: str | PathLike[str],
     format: Format,
     compression: str | None,
     overwrite: bool,
 ) -> AcquisitionSettings:
-    """Return settings for the frames `write`, in that order, which are like those of `image`."""
-    same = found.format == format.name
-    plain = np.array_equal(write, loops([dim.count or 1 for dim in dimensions[:-2]]))
+    """Return settings for frames like those of `image`, appended at the indices `write` in this order."""
+    same_format = source.format == format.name
+    counts = [dim.count or 1 for dim in dimensions[:-2]]
+    needs_schedule = not np.array_equal(write, nested_loop_indices(counts))
     names = tuple(dim.name for dim in dimensions[:-2])
-    codec: Any = compression or (found.compression if same else None)
-    order: Any = found.storage_order if same else "ome"
+    codec: Any = compression or (source.compression if same_format else None)
+    order: Any = source.storage_order if same_format else "ome"
     try:
         return AcquisitionSettings(
             root_path=destination,
             dimensions=dimensions,
-            dtype=found.dtypes[image],
+            dtype=source.dtypes[image],
             format=format,
             compression=codec,
             storage_order=order,
-            plate=found.plate,
+            plate=source.plate,
             overwrite=overwrite,
-            buffer_bytes=BUFFER,
-            schedule=None if plain else Schedule(names, write),
-            rgb=len(found.frame_shapes[image]) == 3,
+            buffer_bytes=_BUFFER_BYTES,
+            schedule=Schedule(names, write) if needs_schedule else None,
+            rgb=len(source.frame_shapes[image]) == 3,
         )
     except ValidationError as error:
-        said = "; ".join(str(one["msg"]).removeprefix("Value error, ") for one in error.errors())
-        raise SettingsError(f"{found.path} cannot be written to {destination}: {said}") from error
+        problems = "; ".join(
+            str(item["msg"]).removeprefix("Value error, ") for item in error.errors()
+        )
+        raise SettingsError(
+            f"{source.path} cannot be written to {destination}: {problems}"
+        ) from error
 
 
-def refuse_itself(source: Path, output: Path) -> None:
-    """Refuse to write into what is read, which `overwrite` would remove first."""
+def refuse_overlap(source: Path, output: Path) -> None:
+    """Raise if the output is the source, contains it or is inside it: `overwrite` would delete the source."""
     read, written = source.resolve(), resolve_entry_file(output).resolve()
     if read == written or read in written.parents or written in read.parents:
         raise OutputExistsError(
-            f"{output} is the source {source} itself, or one lies in the other. Choose another destination."
+            f"{output} is the source {source} itself, or one contains the other. Choose another destination."
         )

@@ -1,4 +1,4 @@
-"""An OME-Zarr 0.5 of anybody, from its documents.
+"""Describe an OME-Zarr 0.5 of any writer from its group and array metadata.
 
 Source: https://ngff.openmicroscopy.org/0.5/
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.conversion.source import Source, changed, existing
+from ome_writers.conversion.source import Source, frame_indices, with_values
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import RESERVED_NAMESPACES, make_distinct
 from ome_writers.formats.omezarr import (
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from ome_writers.conversion.source import Address
     from ome_writers.views import StreamView
 
-    Document = dict[str, Any]
+    JsonObject = dict[str, Any]
 
-__all__ = ["describe_ngff", "facts_of_channels", "root_metadata"]
+__all__ = ["channel_values", "describe_omezarr", "root_metadata"]
 
-_TYPES = ("space", "time", "channel")
-_MICROMETERS = 1e6  # a meter
+_AXIS_TYPES = ("space", "time", "channel")
+_MICROMETERS_PER_METER = 1e6
 
 
-def describe_ngff(path: Path, view: StreamView) -> Source:
-    """Return what the documents of an OME-Zarr say. Of resolution levels, the first counts.
+def describe_omezarr(path: Path, view: StreamView) -> Source:
+    """Describe the first resolution level of the images of an OME-Zarr.
 
     Raises
     ------
@@ -45,21 +45,25 @@ def describe_ngff(path: Path, view: StreamView) -> Source:
     """
     groups = image_groups(path)
     images = [group_attributes(path / g, path)["ome"] for g in groups]
-    multiscales: list[Document] = [image["multiscales"][0] for image in images]
+    multiscales: list[JsonObject] = [image["multiscales"][0] for image in images]
     arrays = [
         read_json_object(member(path / g, m["datasets"][0]["path"]) / "zarr.json", path)
         for g, m in zip(groups, multiscales, strict=True)
     ]
     names = [str(axis["name"]) for axis in multiscales[0]["axes"]]
     if any([axis["name"] for axis in m["axes"]] != names for m in multiscales):
-        raise UnsupportedError(f"{path}: its images have different axes, which one stream cannot.")
+        raise UnsupportedError(
+            f"{path}: the images have different axes, which one dataset cannot contain."
+        )
     shapes = [
         check_shape(array["shape"], path / g, axes=len(names))
         for g, array in zip(groups, arrays, strict=True)
     ]
     attributes = group_attributes(path)
     several = len(groups) > 1 or "plate" in attributes["ome"]
-    dimensions = _dimensions(multiscales[0], images[0], shapes, arrays[0], moved=not several)
+    dimensions = _dimensions(
+        multiscales[0], images[0], shapes, arrays[0], with_translation=not several
+    )
     plate = None
     if several:
         positions = _positions(groups, multiscales)
@@ -67,7 +71,7 @@ def describe_ngff(path: Path, view: StreamView) -> Source:
             plate, positions = _wells(attributes["ome"]["plate"], groups, positions)
         dimensions.insert(0, Dimension(name="p", type="position", coords=positions))
 
-    def place(index: Sequence[int]) -> Address:
+    def address_of(index: Sequence[int]) -> Address:
         return (int(index[0]), tuple(index[1:])) if several else (0, tuple(index))
 
     ours = attributes.get("ome_writers", {})
@@ -78,59 +82,62 @@ def describe_ngff(path: Path, view: StreamView) -> Source:
         dtypes=[str(array["data_type"]) for array in arrays],
         frame_shapes=[shape[-2:] for shape in shapes],
         view=view,
-        rows=existing(
+        indices=frame_indices(
             [d.name for d in dimensions[:-2]],
             [dict(zip(names[:-2], shape[:-2], strict=True)) for shape in shapes],
         ),
-        place=place,
+        address_of=address_of,
         plate=plate,
         status=ours.get("status"),
         written=ours.get("frames", {}).get("written"),
         compression=_compression(arrays[0]),
         metadata=root_metadata(attributes),
         name="" if several else str(multiscales[0].get("name") or ""),
-        pixels=[_pixels(m, multiscales[0], dimensions) for m in multiscales],
+        frame_dimensions=[_frame_dimensions(m, multiscales[0], dimensions) for m in multiscales],
     )
 
 
-def facts_of_channels(image: Document) -> list[Document]:
-    """Return what an image's ``omero`` says of each channel, as `Channel` takes it."""
+def channel_values(image: JsonObject) -> list[JsonObject]:
+    """Return the ``omero`` metadata of each channel as arguments of `Channel`."""
     channels = image.get("omero", {}).get("channels", ())
     names = make_distinct(str(c.get("label") or f"Channel {i}") for i, c in enumerate(channels))
-    facts: list[Document] = []
+    values: list[JsonObject] = []
     for name, channel in zip(names, channels, strict=True):
-        fact: Document = {"name": name}
+        value: JsonObject = {"name": name}
         color = str(channel.get("color", ""))
         if re.fullmatch("[0-9A-Fa-f]{6}", color):
-            fact["color"] = f"#{color}"
+            value["color"] = f"#{color}"
         window = channel.get("window") or {}
         start, end = window.get("start"), window.get("end")
         if isinstance(start, (int, float)) and isinstance(end, (int, float)) and start < end:
-            fact["window"] = (start, end)
-        facts.append(fact)
-    return facts
+            value["window"] = (start, end)
+        values.append(value)
+    return values
 
 
-def root_metadata(attributes: Document) -> dict[str, Document]:
-    """Return what the root says beside ``ome`` and ``ome_writers``, by namespace."""
-    found = {k: v for k, v in attributes.items() if k and k not in RESERVED_NAMESPACES}
-    named = {k: v for k, v in found.items() if isinstance(v, dict)}
-    rest = {k: v for k, v in found.items() if not isinstance(v, dict)}
-    return {**named, **({"attributes": rest} if rest else {})}
+def root_metadata(attributes: JsonObject) -> dict[str, JsonObject]:
+    """Return the root attributes other than ``ome`` and ``ome_writers`` by namespace.
+
+    Attributes that are not JSON objects are in the namespace ``attributes``.
+    """
+    other = {k: v for k, v in attributes.items() if k and k not in RESERVED_NAMESPACES}
+    namespaces = {k: v for k, v in other.items() if isinstance(v, dict)}
+    values = {k: v for k, v in other.items() if not isinstance(v, dict)}
+    return {**namespaces, **({"attributes": values} if values else {})}
 
 
 def _dimensions(
-    multiscale: Document,
-    image: Document,
+    multiscale: JsonObject,
+    image: JsonObject,
     shapes: Sequence[Sequence[int]],
-    array: Document,
+    array: JsonObject,
     *,
-    moved: bool,
+    with_translation: bool,
 ) -> list[Dimension]:
-    """Return the axes of an image, with the translation if there is but one image (`moved`)."""
-    steps, begins = _transformation(multiscale)
+    """Return the axes of an image. Several images have their translations in their positions instead."""
+    scales, translations = _transformation(multiscale)
     chunks, shards = _chunks(array)
-    told = facts_of_channels(image)
+    channels = [Channel(**value) for value in channel_values(image)]
     dimensions = []
     for i, axis in enumerate(multiscale["axes"]):
         count = max(shape[i] for shape in shapes)
@@ -138,16 +145,15 @@ def _dimensions(
         unit = axis.get("unit")
         if unit is not None and kind in ("space", "time"):
             unit = ngff_name(unit, kind) if kind_of(unit) == kind else None
-        channels = [Channel(**fact) for fact in told]
         dimensions.append(
             Dimension(
                 name=str(axis["name"]),
                 count=count,
-                type=kind if kind in _TYPES else "other",
-                coords=channels if kind == "channel" and len(told) == count else None,
+                type=kind if kind in _AXIS_TYPES else "other",
+                coords=channels if kind == "channel" and len(channels) == count else None,
                 unit=unit,
-                scale=steps[i] if steps[i] != 1.0 or unit else None,
-                translation=begins[i] or None if moved else None,
+                scale=scales[i] if scales[i] != 1.0 or unit else None,
+                translation=translations[i] or None if with_translation else None,
                 chunk_size=min(chunks[i], count),
                 shard_size_chunks=shards[i] if shards else None,
             )
@@ -155,33 +161,33 @@ def _dimensions(
     return dimensions
 
 
-def _pixels(
-    multiscale: Document, first: Document, dimensions: Sequence[Dimension]
+def _frame_dimensions(
+    multiscale: JsonObject, first: JsonObject, dimensions: Sequence[Dimension]
 ) -> tuple[Dimension, ...]:
-    """Return the axes y and x of an image, which are those of the first one but for their scale."""
-    steps, usual = (_transformation(one)[0][-2:] for one in (multiscale, first))
+    """Return the axes y and x of an image: those of the first image with the scale of this one."""
+    scales, first_scales = (_transformation(m)[0][-2:] for m in (multiscale, first))
     frame = tuple(dimensions[-2:])
-    if steps == usual:
+    if scales == first_scales:
         return frame
-    return tuple(changed(dim, scale=step) for dim, step in zip(frame, steps, strict=True))
+    return tuple(with_values(dim, scale=scale) for dim, scale in zip(frame, scales, strict=True))
 
 
-def _transformation(multiscale: Document) -> tuple[list[float], list[float]]:
-    """Return scale and translation of the first level, what is said of all levels applied after it."""
+def _transformation(multiscale: JsonObject) -> tuple[list[float], list[float]]:
+    """Return scale and translation of the first level, combined with those of the multiscale."""
     count = len(multiscale["axes"])
     scale, translation = [1.0] * count, [0.0] * count
     level = multiscale["datasets"][0].get("coordinateTransformations", ())
-    for one in (*level, *multiscale.get("coordinateTransformations", ())):
-        if one.get("type") == "scale":
-            scale = [a * b for a, b in zip(scale, one["scale"], strict=True)]
-            translation = [a * b for a, b in zip(translation, one["scale"], strict=True)]
-        elif one.get("type") == "translation":
-            translation = [a + b for a, b in zip(translation, one["translation"], strict=True)]
+    for step in (*level, *multiscale.get("coordinateTransformations", ())):
+        if step.get("type") == "scale":
+            scale = [a * b for a, b in zip(scale, step["scale"], strict=True)]
+            translation = [a * b for a, b in zip(translation, step["scale"], strict=True)]
+        elif step.get("type") == "translation":
+            translation = [a + b for a, b in zip(translation, step["translation"], strict=True)]
     return scale, translation
 
 
-def _chunks(array: Document) -> tuple[list[int], list[int] | None]:
-    """Return the shape of a chunk, and how many chunks a shard has along each axis."""
+def _chunks(array: JsonObject) -> tuple[list[int], list[int] | None]:
+    """Return the chunk shape, and the number of chunks per shard along each axis."""
     outer = array["chunk_grid"]["configuration"]["chunk_shape"]
     first = array["codecs"][0]
     if first["name"] != "sharding_indexed":
@@ -190,7 +196,7 @@ def _chunks(array: Document) -> tuple[list[int], list[int] | None]:
     return inner, [o // i for o, i in zip(outer, inner, strict=True)]
 
 
-def _compression(array: Document) -> str | None:
+def _compression(array: JsonObject) -> str | None:
     codecs = array["codecs"]
     if codecs[0]["name"] == "sharding_indexed":
         codecs = codecs[0]["configuration"]["codecs"]
@@ -203,38 +209,42 @@ def _compression(array: Document) -> str | None:
     return None
 
 
-def _positions(groups: Sequence[str], multiscales: Sequence[Document]) -> list[Position]:
-    """Return a position for each image: its name, and where its y, x and z begin."""
+def _positions(groups: Sequence[str], multiscales: Sequence[JsonObject]) -> list[Position]:
+    """Return a position for each image, with name and translation of x, y and z in micrometers."""
     names = make_distinct(str(m.get("name") or g) for m, g in zip(multiscales, groups, strict=True))
     positions = []
     for name, multiscale in zip(names, multiscales, strict=True):
-        begins = _transformation(multiscale)[1]
-        found: dict[str, Any] = {
-            f"{axis['name']}_coord": begin * _micrometers(axis)
-            for axis, begin in zip(multiscale["axes"], begins, strict=True)
-            if axis["name"] in ("x", "y", "z") and begin
+        translations = _transformation(multiscale)[1]
+        coords: dict[str, Any] = {
+            f"{axis['name']}_coord": translation * _micrometers(axis)
+            for axis, translation in zip(multiscale["axes"], translations, strict=True)
+            if axis["name"] in ("x", "y", "z") and translation
         }
-        positions.append(Position(name=name, **found))
+        positions.append(Position(name=name, **coords))
     return positions
 
 
 def _micrometers(axis: Mapping[str, Any]) -> float:
-    """Return how many micrometers the unit of an axis is; 1 where nobody knows."""
+    """Return the unit of an axis in micrometers; 1 for an unknown unit."""
     unit = str(axis.get("unit", "micrometer"))
-    return si_value(ngff_name(unit, "space")) * _MICROMETERS if kind_of(unit) == "space" else 1.0
+    return (
+        si_value(ngff_name(unit, "space")) * _MICROMETERS_PER_METER
+        if kind_of(unit) == "space"
+        else 1.0
+    )
 
 
 def _wells(
-    plate: Document, groups: Sequence[str], positions: Sequence[Position]
+    plate: JsonObject, groups: Sequence[str], positions: Sequence[Position]
 ) -> tuple[Plate, list[Position]]:
-    """Return the plate, and the positions with the wells that their groups lie in."""
+    """Return the plate, and the positions with the wells of their groups."""
     rows = [str(row["name"]) for row in plate["rows"]]
     columns = [str(column["name"]) for column in plate["columns"]]
-    found = []
+    in_wells = []
     wells = {well["path"]: (well["rowIndex"], well["columnIndex"]) for well in plate["wells"]}
     for group, position in zip(groups, positions, strict=True):
         well, _, name = group.rpartition("/")
         row, column = wells[well]
-        place = {"plate_row": rows[row], "plate_column": columns[column]}
-        found.append(position.model_copy(update={"name": name, **place}))
-    return Plate(row_names=rows, column_names=columns, name=plate.get("name")), found
+        well_names = {"plate_row": rows[row], "plate_column": columns[column]}
+        in_wells.append(position.model_copy(update={"name": name, **well_names}))
+    return Plate(row_names=rows, column_names=columns, name=plate.get("name")), in_wells

@@ -1,4 +1,4 @@
-"""A dataset as it must be described to be written again: settings' words, and where each frame is."""
+"""`Source`: description of a dataset to convert, in terms of the settings to write it with."""
 
 from __future__ import annotations
 
@@ -20,54 +20,57 @@ if TYPE_CHECKING:
     from ome_writers.settings import Plate
     from ome_writers.views import StreamView
 
-    Rows = NDArray[np.int64]
+    Indices = NDArray[np.int64]
     """Acquisition indices, shape (frames, axes without y and x)."""
     Address = tuple[int, tuple[int, ...]]
-    """An image, and a storage index in it."""
+    """Image number and storage index."""
 
-__all__ = ["Source", "changed", "existing", "frame_at", "loops", "selected"]
+__all__ = [
+    "Source",
+    "frame_at",
+    "frame_indices",
+    "nested_loop_indices",
+    "select_images",
+    "with_values",
+]
 
 
 @dataclass(frozen=True)
 class Source:
-    """What there is to convert.
+    """A dataset to convert.
 
     Attributes
     ----------
     path
-        Where it lies.
+        Path of the dataset.
     format
         ``"ome-zarr"`` or ``"ome-tiff"``.
     dimensions
-        In acquisition order, each as long as in its longest image; y and x are the last.
+        Dimensions in acquisition order, with y and x last; each has the largest extent of all images.
     dtypes, frame_shapes
-        Of each image; (y, x), and samples where there are several.
+        By image; a shape is (y, x) or (y, x, samples).
     view
-        The pixels, along these dimensions; those of one place may be missing in it.
-    rows
-        Acquisition index of each frame that there is, in the order in which they are to be written.
-    place
-        Acquisition index to image and storage index, as the frames' metadata name them.
+        The pixels. The view may lack dimensions of extent 1.
+    indices
+        Acquisition index of each existing frame, in the order in which frames are written.
+    address_of
+        Function that maps an acquisition index to the address used in frame metadata.
     plate
-        The plate that the positions are wells of.
-    storage_order
-        As settings call it.
-    written
-        How many frames its writer counted; None where nobody said.
-    status
-        What its writer said of it.
-    compression
-        As settings call it; None where it has none, or one that they have no word for.
+        Plate of the positions.
+    storage_order, compression
+        Values of the settings. `compression` is None for codecs that the settings do not support.
+    written, status
+        Number of frames and status recorded by the writer; None if unknown.
     metadata
-        What is said of the whole acquisition, by namespace.
+        Global metadata by namespace.
     name
-        What its only image is called; "" where there are several.
+        Name of a single image; empty for several images.
     cameras
-        The camera of each image, where each camera has images of its own; else none.
+        Camera of each image, if each camera has its own images; otherwise empty.
     camera_axis
-        Which of the dimensions is that of these cameras.
-    pixels
-        The axes y and x of each image, where they differ in scale; else none.
+        Index of the dimension of these cameras.
+    frame_dimensions
+        Dimensions y and x of each image, if their scales differ; otherwise empty.
     """
 
     path: Path
@@ -76,8 +79,8 @@ class Source:
     dtypes: Sequence[str]
     frame_shapes: Sequence[tuple[int, ...]]
     view: StreamView
-    rows: Rows
-    place: Callable[[Sequence[int]], Address]
+    indices: Indices
+    address_of: Callable[[Sequence[int]], Address]
     plate: Plate | None = None
     storage_order: str | list[str] = "ome"
     written: int | None = None
@@ -87,32 +90,33 @@ class Source:
     name: str = ""
     cameras: Sequence[str] = ()
     camera_axis: int | None = None
-    pixels: Sequence[tuple[Dimension, ...]] = ()
+    frame_dimensions: Sequence[tuple[Dimension, ...]] = ()
 
     @property
     def position_axis(self) -> int | None:
-        """Which of the dimensions is that of the images; None for one image without a position."""
+        """Index of the position dimension; None for a single image without a position."""
         return next((i for i, d in enumerate(self.dimensions) if d.type == "position"), None)
 
     def images(self) -> NDArray[np.int64]:
-        """Return the number of the image that each of `rows` leads to."""
+        """Return the image number of each of `indices`."""
         axis = self.position_axis
         if self.camera_axis is not None:
-            return np.array([self.place(row)[0] for row in self.rows.tolist()], np.int64)
-        return np.zeros(len(self.rows), np.int64) if axis is None else self.rows[:, axis]
+            return np.array([self.address_of(i)[0] for i in self.indices.tolist()], np.int64)
+        return np.zeros(len(self.indices), np.int64) if axis is None else self.indices[:, axis]
 
-    def kind(self, image: int) -> tuple[object, ...]:
-        """Return what the frames of an image have in common; images of one kind fit into one dataset."""
-        sizes = [(dim.scale, dim.unit) for dim in (self.pixels[image] if self.pixels else ())]
+    def frame_type(self, image: int) -> tuple[object, ...]:
+        """Return frame shape, dtype, camera and pixel sizes of an image, which must be equal within a dataset."""
+        dimensions = self.frame_dimensions[image] if self.frame_dimensions else ()
+        sizes = [(dim.scale, dim.unit) for dim in dimensions]
         camera = self.cameras[image] if self.cameras else ""
         return (self.frame_shapes[image], self.dtypes[image], camera, *sizes)
 
     def read(self, index: Sequence[int]) -> NDArray[np.generic]:
-        """Return the frame at an acquisition index, as its image has it: a view is as large as its largest frames."""
-        image = self.place(index)[0]
+        """Return the frame at an acquisition index with shape and dtype of its image, without the padding of views."""
+        image = self.address_of(index)[0]
         shape = self.frame_shapes[image]
         frame = frame_at(self.view, self.dimensions, index)[: shape[0], : shape[1]]
-        if frame.ndim > len(shape):  # grey, beside images with colours
+        if frame.ndim > len(shape):  # a grey image in a dataset with RGB images
             frame = frame[..., 0]
         return np.ascontiguousarray(frame, self.dtypes[image])
 
@@ -120,76 +124,79 @@ class Source:
 def frame_at(
     view: StreamView, dimensions: Sequence[Dimension], index: Sequence[int]
 ) -> NDArray[np.generic]:
-    """Return the frame of a view at an index along `dimensions`, of which the view may lack some of one place."""
+    """Return the frame of a view at an index along `dimensions`. The view may lack dimensions of extent 1."""
     names = ("p" if dim.type == "position" else dim.name for dim in dimensions)
-    at = dict(zip(names, index, strict=False))
-    return view[tuple(at[name] for name in view.dims if name in at)]
+    by_name = dict(zip(names, index, strict=False))
+    return view[tuple(by_name[name] for name in view.dims if name in by_name)]
 
 
-def loops(counts: Sequence[int]) -> Rows:
+def nested_loop_indices(counts: Sequence[int]) -> Indices:
     """Return the indices of nested loops, the last axis the fastest.
 
     Raises
     ------
     InvalidFileError
-        If there are more than can be listed.
+        If there are more than `MAX_FRAMES`.
     """
     check_count(math.prod(counts), "the number of frames to convert", MAX_FRAMES)
-    grid: Rows = np.indices(tuple(counts), np.int64).reshape(len(counts), math.prod(counts)).T
+    grid: Indices = np.indices(tuple(counts), np.int64).reshape(len(counts), math.prod(counts)).T
     return grid
 
 
-def existing(names: Sequence[str], sizes: Sequence[Mapping[str, int]]) -> Rows:
-    """Return the indices of all frames that images have, along axes of which ``p`` is that of the images.
+def frame_indices(names: Sequence[str], sizes: Sequence[Mapping[str, int]]) -> Indices:
+    """Return the indices of all frames inside their image, along the axes `names`, of which ``p`` is the image axis.
 
-    `sizes` are the extents of each image, by axis.
+    `sizes` are the extents of each image by axis.
     """
-    hull = {name: max(size.get(name, 1) for size in sizes) for name in names}
-    rows = loops([len(sizes) if name == "p" else hull[name] for name in names])
-    there = np.ones(len(rows), bool)
-    image = rows[:, names.index("p")] if "p" in names else np.zeros(len(rows), np.int64)
+    largest = {name: max(size.get(name, 1) for size in sizes) for name in names}
+    indices = nested_loop_indices([len(sizes) if n == "p" else largest[n] for n in names])
+    inside = np.ones(len(indices), bool)
+    image = indices[:, names.index("p")] if "p" in names else np.zeros(len(indices), np.int64)
     for column, name in enumerate(names):
         if name != "p":
-            there &= rows[:, column] < np.array([size.get(name, 1) for size in sizes])[image]
-    return rows[there]
+            inside &= indices[:, column] < np.array([size.get(name, 1) for size in sizes])[image]
+    return indices[inside]
 
 
-def selected(source: Source, numbers: Sequence[int]) -> tuple[tuple[Dimension, ...], Rows, Rows]:
-    """Return what some images of one kind have: dimensions, frames as they are read, and as they are written.
+def select_images(
+    source: Source, numbers: Sequence[int]
+) -> tuple[tuple[Dimension, ...], Indices, Indices]:
+    """Return dimensions, indices to read and indices to write of images of the same frame type.
 
-    Read, the position is the image's number; written, it is its place among `numbers`. Images of one camera have no
-    axis of cameras.
+    Positions to write are numbered from 0. Images of a single camera do not have a camera axis.
     """
     axis, cameras = source.position_axis, source.camera_axis
-    read = source.rows[np.isin(source.images(), numbers)]
+    read = source.indices[np.isin(source.images(), numbers)]
     write = read.copy()
-    places = list(numbers)
+    positions = list(numbers)
     if axis is not None:
-        places = places if cameras is None else np.unique(read[:, axis]).tolist()
-        write[:, axis] = np.searchsorted(places, read[:, axis])
+        positions = positions if cameras is None else np.unique(read[:, axis]).tolist()
+        write[:, axis] = np.searchsorted(positions, read[:, axis])
     dimensions = []
     for column, dim in enumerate(source.dimensions[:-2]):
         count = int(write[:, column].max(initial=0)) + 1
         coords = dim.coords
         if column == axis:
-            count, coords = len(places), [(coords or [])[n] for n in places]
+            count, coords = len(positions), [(coords or [])[n] for n in positions]
         if column != cameras:
-            dimensions.append(changed(dim, count=count, coords=coords and coords[:count]))
+            dimensions.append(with_values(dim, count=count, coords=coords and coords[:count]))
     if cameras is not None:
         write = np.delete(write, cameras, axis=1)
-        if axis is None:  # the image keeps the name of its camera
-            called = [Position(name=source.cameras[numbers[0]])]
-            dimensions.insert(0, Dimension(name="p", type="position", coords=called))
+        if axis is None:  # name the image after its camera
+            position = Position(name=source.cameras[numbers[0]])
+            dimensions.insert(0, Dimension(name="p", type="position", coords=[position]))
             write = np.insert(write, 0, 0, axis=1)
-    pixels = source.pixels[numbers[0]] if source.pixels else source.dimensions[-2:]
-    for dim, extent in zip(pixels, source.frame_shapes[numbers[0]], strict=False):
-        whole = dim.chunk_size is None or dim.chunk_size >= extent
-        chunk = None if whole else dim.chunk_size
-        dimensions.append(changed(dim, count=extent, chunk_size=chunk))
+    frame = source.dimensions[-2:]
+    if source.frame_dimensions:
+        frame = source.frame_dimensions[numbers[0]]
+    for dim, extent in zip(frame, source.frame_shapes[numbers[0]], strict=False):
+        unchunked = dim.chunk_size is None or dim.chunk_size >= extent
+        chunk = None if unchunked else dim.chunk_size
+        dimensions.append(with_values(dim, count=extent, chunk_size=chunk))
     return tuple(dimensions), read, write
 
 
-def changed(dim: Dimension, **values: Any) -> Dimension:
-    """Return a dimension with other values."""
-    given = {name: getattr(dim, name) for name in type(dim).model_fields}
-    return Dimension(**{**given, **values})
+def with_values(dim: Dimension, **values: Any) -> Dimension:
+    """Return a validated copy of a dimension with some values replaced."""
+    current = {name: getattr(dim, name) for name in type(dim).model_fields}
+    return Dimension(**{**current, **values})

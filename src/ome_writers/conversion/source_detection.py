@@ -1,13 +1,13 @@
-"""Finds out what there is to convert: the dataset, the images of it that one stream can take, its frames' metadata."""
+"""Describe a dataset to convert, group its images by frame type, and read its frame metadata."""
 
 from __future__ import annotations
 
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.conversion.ngff import describe_ngff
-from ome_writers.conversion.stored_settings import describe_own
-from ome_writers.conversion.tiff import describe_tiff
+from ome_writers.conversion.ngff import describe_omezarr
+from ome_writers.conversion.stored_settings import describe_from_settings
+from ome_writers.conversion.tiff import describe_ometiff
 from ome_writers.errors import InvalidFileError, OutputLockedError, UnsupportedError
 from ome_writers.formats import detect_format, frame_metadata_by_image, resolve_entry_file
 from ome_writers.storage.lock_file import lock_owner, lock_path
@@ -18,87 +18,98 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ome_writers.conversion.source import Source
+    from ome_writers.conversion.source import Address, Source
 
-    Frames = dict[tuple[int, tuple[int, ...]], dict[str, Any]]
+__all__ = [
+    "CHUNK_CACHE_BYTES",
+    "convertible_images",
+    "describe_source",
+    "frame_metadata_by_address",
+    "provenance",
+    "split_images",
+]
 
-__all__ = ["REMEMBER", "describe", "frames_of", "images_of", "provenance", "split_images"]
-
-REMEMBER = 128 * 2**20
-"""Bytes of decoded chunks that are kept, where one chunk of the source holds several frames."""
+CHUNK_CACHE_BYTES = 128 * 2**20
+"""Size of the cache of decoded chunks, for chunks that contain several frames."""
 
 
-def describe(path: Path) -> Source:
-    """Return what is to be converted."""
+def describe_source(path: Path) -> Source:
+    """Return the description of a dataset; raise if it is being written or does not have frames."""
     path = resolve_entry_file(path)
-    found_format = detect_format(path)
+    format_name = detect_format(path)
     owner = lock_owner(lock_path(path, folder=path.is_dir()))
     if owner is not None:
         raise OutputLockedError(
-            f"{path} is being written by {owner}. Convert it when that has ended."
+            f"{path} is being written by {owner}. Convert it after that process has ended."
         )
     with guard_reader(path):
-        view = open_dataset(path, remember=REMEMBER)
-        if found_format == "ome-zarr":
-            found = describe_own(path, view) or describe_ngff(path, view)
+        view = open_dataset(path, remember=CHUNK_CACHE_BYTES)
+        if format_name == "ome-zarr":
+            source = describe_from_settings(path, view) or describe_omezarr(path, view)
         else:
-            found = describe_tiff(path, view)
-    if found.written == 0 or not len(found.rows):
-        raise UnsupportedError(f"{path} holds no frame that could be converted.")
-    return found
+            source = describe_ometiff(path, view)
+    if source.written == 0 or not len(source.indices):
+        raise UnsupportedError(f"{path} does not contain a frame to convert.")
+    return source
 
 
-def images_of(found: Source, images: Sequence[int] | None) -> list[int]:
-    """Return the images to convert, in their order; refuse some that one stream cannot take."""
-    numbers = _numbers(found, images)
-    several = _kinds(found, numbers)
-    if len(several) > 1:
-        shown = [f"{found.frame_shapes[some[0]]} {found.dtypes[some[0]]}" for some in several]
+def convertible_images(source: Source, images: Sequence[int] | None) -> list[int]:
+    """Return the sorted numbers of the images to convert.
+
+    Raises
+    ------
+    UnsupportedError
+        If an image does not exist, or a single dataset cannot contain all of them.
+    """
+    numbers = _image_numbers(source, images)
+    groups = _by_frame_type(source, numbers)
+    if len(groups) > 1:
+        types = [f"{source.frame_shapes[first]} {source.dtypes[first]}" for first, *_ in groups]
         raise UnsupportedError(
-            f"The images of {found.path} have different frames ({', '.join(shown)}), cameras or pixel sizes, which "
-            f"one dataset cannot hold here. Convert them apart: {', '.join(f'images={some}' for some in several)}."
+            f"The images of {source.path} have different frames ({', '.join(types)}), cameras or pixel sizes, which "
+            f"one dataset cannot contain. Convert them separately: {', '.join(f'images={group}' for group in groups)}."
         )
-    samples = found.frame_shapes[numbers[0]][2:]
+    samples = source.frame_shapes[numbers[0]][2:]
     if samples not in ((), (3,)):
         raise UnsupportedError(
-            f"{found.path} has {samples[0]} samples a pixel; frames have one here, or three (RGB)."
+            f"{source.path} has {samples[0]} samples per pixel; supported are 1 and 3 (RGB)."
         )
     return numbers
 
 
 def split_images(path: Path, images: Sequence[int] | None = None) -> list[list[int]]:
-    """Return the numbers of a dataset's images, or of some, those together that `convert` puts into one dataset.
+    """Return the numbers of all or some images, grouped so that `convert` can write each group to one dataset.
 
-    Frames of other size or dtype, other pixel sizes and other cameras make another dataset.
+    Images with another frame shape, dtype, camera or pixel size are in another group.
     """
-    found = describe(path)
-    return _kinds(found, _numbers(found, images))
+    source = describe_source(path)
+    return _by_frame_type(source, _image_numbers(source, images))
 
 
-def _numbers(found: Source, images: Sequence[int] | None) -> list[int]:
-    count = len(found.dtypes)
+def _image_numbers(source: Source, images: Sequence[int] | None) -> list[int]:
+    count = len(source.dtypes)
     numbers = sorted(set(range(count) if images is None else images))
     if not numbers or numbers[0] < 0 or numbers[-1] >= count:
         raise UnsupportedError(
-            f"{found.path} has the images 0 to {count - 1}, but {numbers} were asked for."
+            f"{source.path} has the images 0 to {count - 1}, got images={numbers}."
         )
     return numbers
 
 
-def _kinds(found: Source, numbers: Sequence[int]) -> list[list[int]]:
-    together: dict[object, list[int]] = {}
+def _by_frame_type(source: Source, numbers: Sequence[int]) -> list[list[int]]:
+    groups: dict[object, list[int]] = {}
     for number in numbers:
-        together.setdefault(found.kind(number), []).append(number)
-    return list(together.values())
+        groups.setdefault(source.frame_type(number), []).append(number)
+    return list(groups.values())
 
 
-def frames_of(found: Source) -> Frames:
-    """Return the metadata of the frames, by the place that they have in the source."""
+def frame_metadata_by_address(source: Source) -> dict[Address, dict[str, Any]]:
+    """Return the frame metadata by address in the source."""
     try:
-        by_image = frame_metadata_by_image(found.path)
+        by_image = frame_metadata_by_image(source.path)
     except InvalidFileError:
         raise
-    except UnsupportedError:  # a file whose name does not end as a TIFF's does
+    except UnsupportedError:  # a TIFF file with another suffix
         return {}
     return {
         (number, tuple(frame.pop("storage_index"))): frame
@@ -107,12 +118,12 @@ def frames_of(found: Source) -> Frames:
     }
 
 
-def provenance(found: Source) -> dict[str, Any]:
-    """Return where the pixels came from, for whoever finds the destination alone."""
+def provenance(source: Source) -> dict[str, Any]:
+    """Return the metadata about the source that are stored in the destination."""
     return {
-        "source": found.path.name,
-        "format": found.format,
-        "status": found.status,
-        "frames_written": found.written,
+        "source": source.path.name,
+        "format": source.format,
+        "status": source.status,
+        "frames_written": source.written,
         "program": f"ome-writers {version('ome-writers')}",
     }

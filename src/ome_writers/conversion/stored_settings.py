@@ -1,4 +1,4 @@
-"""An OME-Zarr that this library wrote: its document has the settings behind it."""
+"""Describe an OME-Zarr of this library from the settings stored in it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ome_writers.conversion.ngff import facts_of_channels, root_metadata
-from ome_writers.conversion.source import Source, changed, loops
+from ome_writers.conversion.ngff import channel_values, root_metadata
+from ome_writers.conversion.source import Source, nested_loop_indices, with_values
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import make_distinct
 from ome_writers.formats.omezarr import group_attributes, read_json_object, stored_layout
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ome_writers.conversion.source import Address, Rows
+    from ome_writers.conversion.source import Indices
     from ome_writers.routing import Plan
     from ome_writers.settings import Dimension
     from ome_writers.views import StreamView
 
-__all__ = ["describe_own"]
+__all__ = ["describe_from_settings"]
 
 
-def describe_own(path: Path, view: StreamView) -> Source | None:
-    """Return what an OME-Zarr's own settings say of it; None when it has none that are understood here.
+def describe_from_settings(path: Path, view: StreamView) -> Source | None:
+    """Describe an OME-Zarr from its stored settings; None if it does not have settings that this version supports.
 
-    Names and colours are those of the documents, which somebody may have changed since.
+    Names and colours are from the group metadata, which users may have edited.
     """
     try:
         plan = plan_of(path)
@@ -49,18 +49,15 @@ def describe_own(path: Path, view: StreamView) -> Source | None:
     cameras = [image.camera for image in plan.images]
     axis = camera_axis(settings) if all(cameras) else None
 
-    def place(index: Sequence[int]) -> Address:
-        return plan.router.address_of(index)
-
     return Source(
         path=path,
         format="ome-zarr",
-        dimensions=tuple(_as_told(dim, plan, groups) for dim in settings.dimensions),
+        dimensions=tuple(_with_edits(dim, plan, groups) for dim in settings.dimensions),
         dtypes=[image.array.dtype.name for image in plan.images],
         frame_shapes=[image.frame_shape for image in plan.images],
         view=view,
-        rows=_rows(plan, shapes, view),
-        place=place,
+        indices=_indices(plan, shapes, view),
+        address_of=plan.router.address_of,
         plate=settings.plate,
         storage_order=settings.storage_order,
         written=ours.get("frames", {}).get("written"),
@@ -69,39 +66,38 @@ def describe_own(path: Path, view: StreamView) -> Source | None:
         metadata=root_metadata(attributes),
         cameras=cameras if axis else (),
         camera_axis=settings.dimensions.index(axis) if axis else None,
-        pixels=[image.array.dimensions[-2:] for image in plan.images] if axis else (),
+        frame_dimensions=[i.array.dimensions[-2:] for i in plan.images] if axis else (),
     )
 
 
-def _rows(plan: Plan, shapes: Rows, view: StreamView) -> Rows:
-    """Return the indices of all places that the arrays have, in the order of a schedule that has an end."""
+def _indices(plan: Plan, shapes: Indices, view: StreamView) -> Indices:
+    """Return the indices of all frames inside the arrays, in the order of the schedule if it is bounded."""
     router = plan.router
 
-    def inside(rows: Rows) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        images, places = router.project(rows)
-        there = places < shapes[np.minimum(images, len(shapes) - 1)]
-        return np.asarray(there.all(axis=1))
+    def inside(indices: Indices) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        images, stored = router.project(indices)
+        within = stored < shapes[np.minimum(images, len(shapes) - 1)]
+        return np.asarray(within.all(axis=1))
 
-    rows: Rows
+    indices: Indices
     if router.schedule is None or router.frames is None:
-        rows = loops([max(1, n) for n in view.shape[: len(router.axes)]])
-        return np.asarray(rows[inside(rows)])
+        indices = nested_loop_indices([max(1, n) for n in view.shape[: len(router.axes)]])
+        return np.asarray(indices[inside(indices)])
     check_count(router.frames, "the number of frames to convert", MAX_FRAMES)
-    rows = router.acquired(np.arange(router.frames, dtype=np.int64))
-    rows = rows[inside(rows)]
-    # a place that is visited twice is read once
-    first = np.unique(rows, axis=0, return_index=True)[1]
-    return np.asarray(rows[np.sort(first)])
+    indices = router.acquired(np.arange(router.frames, dtype=np.int64))
+    indices = indices[inside(indices)]
+    # read an index that is scheduled twice only once
+    first = np.unique(indices, axis=0, return_index=True)[1]
+    return np.asarray(indices[np.sort(first)])
 
 
-def _as_told(dim: Dimension, plan: Plan, groups: Sequence[dict[str, Any]]) -> Dimension:
-    """Return a dimension with the names that the documents have now."""
+def _with_edits(dim: Dimension, plan: Plan, groups: Sequence[dict[str, Any]]) -> Dimension:
+    """Return a dimension with the names and colours of the group metadata."""
     coords = list(dim.coords or ())
     if dim.type == "channel" and coords:
-        told = facts_of_channels(groups[0])
-        found = [_channel(coord, fact) for coord, fact in zip(coords, told, strict=False)]
-        coords = [*found, *coords[len(found) :]]
-        return changed(dim, coords=coords)
+        values = channel_values(groups[0])
+        edited = [_channel(coord, value) for coord, value in zip(coords, values, strict=False)]
+        return with_values(dim, coords=[*edited, *coords[len(edited) :]])
     if dim.type == "position" and len(coords) == len(groups):
         names = [group.get("multiscales", [{}])[0].get("name") for group in groups]
         written = [image.name for image in plan.images]
@@ -112,13 +108,14 @@ def _as_told(dim: Dimension, plan: Plan, groups: Sequence[dict[str, Any]]) -> Di
                 for coord, name in zip(coords, names, strict=True)
                 if isinstance(coord, Position)
             ]
-            return changed(dim, coords=coords)
+            return with_values(dim, coords=coords)
     return dim
 
 
-def _channel(coord: Any, fact: dict[str, Any]) -> Channel:
-    """Return a channel of the settings, with another name or colour where the document has another."""
+def _channel(coord: Any, values: dict[str, Any]) -> Channel:
+    """Return a channel of the settings with name and colour of the group metadata."""
     channel = coord if isinstance(coord, Channel) else Channel(name=str(coord))
-    white = channel.color is None and str(fact.get("color", "")).upper() in ("", "#FFFFFF")
-    news = {"name": fact["name"]} if white else {"name": fact["name"], "color": fact.get("color")}
-    return Channel(**{**channel.model_dump(), **{k: v for k, v in news.items() if v}})
+    edited = {"name": values["name"], "color": values.get("color")}
+    if channel.color is None and str(edited["color"] or "").upper() in ("", "#FFFFFF"):
+        del edited["color"]  # white is the default of channels without a colour
+    return Channel(**{**channel.model_dump(), **{k: v for k, v in edited.items() if v}})

@@ -1,4 +1,4 @@
-"""Reads a frame, appends it, goes on: what is in memory is one frame, and what the stream's buffer holds."""
+"""`convert`: read and append frame by frame. Memory holds one frame and the buffer of the stream."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ome_writers.conversion.destination import (
-    refuse_itself,
-    settings_of,
+    destination_settings,
+    refuse_overlap,
     with_chunks,
-    with_name,
+    with_image_name,
 )
-from ome_writers.conversion.source import frame_at, selected
+from ome_writers.conversion.source import frame_at, select_images
 from ome_writers.conversion.source_detection import (
-    REMEMBER,
-    describe,
-    frames_of,
-    images_of,
+    CHUNK_CACHE_BYTES,
+    convertible_images,
+    describe_source,
+    frame_metadata_by_address,
     provenance,
 )
 from ome_writers.errors import WriteError, describe_frames
@@ -36,33 +36,33 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ome_writers.conversion.source import Rows, Source
+    from ome_writers.conversion.source import Indices, Source
     from ome_writers.settings import Dimension, Format
 
 __all__ = ["Conversion", "convert"]
 
 NAMESPACE = "conversion"
-"""Under which the destination says where it came from."""
+"""Namespace of the global metadata that describe the source."""
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was converted.
+    """Result of `convert`.
 
     Attributes
     ----------
     source, destination
-        What was read, and what was written.
+        Paths of the datasets.
     images, frames
-        How many were written.
+        Numbers of images and frames written.
     empty
-        Places that the source's writer never filled; they are empty in the destination, too.
+        Number of frames that were not written in the source; they are unwritten in the destination, too.
     pixel_bytes
-        Bytes of the pixels, uncompressed.
+        Uncompressed size of the pixels in bytes.
     seconds
-        How long it took, the destination's `close` included.
+        Duration in seconds, including `close` of the destination.
     verified
-        Whether every frame was read again and compared.
+        Whether every frame was read back and compared.
     """
 
     source: Path
@@ -88,74 +88,73 @@ def convert(
     verify: bool = False,
     on_frame: Callable[[int, int], object] | None = None,
 ) -> Conversion:
-    """Write a dataset again: in the other format, or with other chunks and another compression.
+    """Convert a dataset to another format, chunk shape or compression.
 
-    Names, pixel sizes, channels with colours and wavelengths, positions, plates, the metadata of frames and of the
-    whole acquisition go along. Of resolution levels, the first is read.
+    Names, pixel sizes, channels with colours and wavelengths, positions, plates, frame metadata and global metadata are
+    converted, too. Only the first resolution level is read.
 
     Parameters
     ----------
     source
-        An OME-Zarr 0.5 or OME-TIFF (a file, or the folder of a set), of this library or another.
+        An OME-Zarr 0.5 or OME-TIFF (a file, or the folder of a set), written by this library or another.
     destination
-        Where to; the suffix says the format.
+        Path of the new dataset. Its suffix determines the format.
     format
-        A format, its name or a backend's name, as in `AcquisitionSettings`.
+        A format, its name or the name of a backend, as in `AcquisitionSettings`.
     compression
-        As in `AcquisitionSettings`. None: from Zarr to Zarr what the source has, else none.
+        As in `AcquisitionSettings`. None: from Zarr to Zarr the compression of the source, otherwise none.
     chunk_shapes, shard_shapes
-        Axis to the extent of a chunk, and to the number of chunks in a shard. Axes left out have, from Zarr to
-        Zarr, what they have in the source; else a chunk is a frame.
+        Axis name to chunk extent in pixels, and to number of chunks per shard. The default is, from Zarr to Zarr, the
+        value of the source, otherwise one chunk per frame.
     images
-        Numbers of the images to convert, counted from 0; None: all.
+        Zero-based numbers of the images to convert. None: all.
     overwrite
-        Whether an earlier dataset of this library may be replaced.
+        Whether an existing dataset of this library may be replaced.
     verify
-        Whether to read every frame again at the end, and compare.
+        Whether to read every frame back afterwards and compare it.
     on_frame
-        Called after each frame with the number of frames that are written and of those there are; with `verify`, then
-        again from 1, with the number of those that are compared.
+        Called after each frame with the number of frames written so far and the total. With `verify`, it is then called
+        again from 1 with the number of frames compared.
 
     Raises
     ------
     FileNotFoundError
-        If nothing is at `source`.
+        If `source` does not exist.
     UnsupportedError
-        If it is something else, its images have different frames, cameras or pixel sizes, or the format cannot hold
-        them.
+        If `source` is not a supported dataset, its images differ in frame shape, dtype, camera or pixel size, or the
+        format does not support them.
     OutputLockedError
-        If a living process is writing `source`.
+        If a running process is writing `source`.
     OutputExistsError
-        If something lies at `destination`, or it is `source` itself.
+        If `destination` exists, or is `source` itself.
     SettingsError
-        If `destination` is a URL, or if `chunk_shapes` or `shard_shapes` name an axis that there is not.
+        If `destination` is a URL, or if `chunk_shapes` or `shard_shapes` name an unknown axis.
     WriteError
-        If a frame reads differently from the destination (`verify`), or could not be written.
+        If a frame could not be written, or is different when read back (`verify`).
     """
     began = time.perf_counter()
     destination = read_root_path(destination)
-    found = describe(Path(source))
-    numbers = images_of(found, images)
-    dimensions, read, write = selected(found, numbers)
+    described = describe_source(Path(source))
+    numbers = convertible_images(described, images)
+    dimensions, read, write = select_images(described, numbers)
     format = AcquisitionSettings(root_path=destination, format=format).format
-    dimensions, write = with_name(found, dimensions, write, Path(destination), format)
-    dimensions = with_chunks(found, dimensions, format, chunk_shapes or {}, shard_shapes or {})
-    settings = settings_of(
-        found, numbers[0], dimensions, write, destination, format, compression, overwrite
+    dimensions, write = with_image_name(described, dimensions, write, Path(destination), format)
+    dimensions = with_chunks(described, dimensions, format, chunk_shapes or {}, shard_shapes or {})
+    settings = destination_settings(
+        described, numbers[0], dimensions, write, destination, format, compression, overwrite
     )
     output = Path(settings.output_path)
-    refuse_itself(found.path, output)
+    refuse_overlap(described.path, output)
 
-    def counted() -> Callable[[], object]:
-        """Return a function that calls `on_frame` for one frame after the other."""
+    def progress() -> Callable[[], object]:
         done = itertools.count(1)
         return lambda: on_frame and on_frame(next(done), len(read))
 
-    copied = _copy(found, read, settings, counted(), with_checksums=verify)
+    copied = _copy(described, read, settings, progress(), with_checksums=verify)
     if verify:
-        _refuse_differences(found.path, output, dimensions, write, copied.checksums, counted())
+        _verify(described.path, output, dimensions, write, copied.checksums, progress())
     return Conversion(
-        source=found.path,
+        source=described.path,
         destination=output,
         images=len(numbers),
         frames=len(read) - copied.empty,
@@ -167,7 +166,7 @@ def convert(
 
 
 class _Copied(NamedTuple):
-    """What was appended: places left empty, bytes of pixels, and a CRC-32 of each frame where that was asked for."""
+    """Number of unwritten frames, size of the pixels, and (if requested) the CRC-32 of each frame."""
 
     empty: int
     pixel_bytes: int
@@ -175,58 +174,58 @@ class _Copied(NamedTuple):
 
 
 def _copy(
-    found: Source,
-    rows: Rows,
+    source: Source,
+    indices: Indices,
     settings: AcquisitionSettings,
-    tell: Callable[[], object],
+    on_frame: Callable[[], object],
     *,
     with_checksums: bool,
 ) -> _Copied:
-    """Read the frames at `rows`, and append each; `tell` is called after it."""
-    frames = frames_of(found)
-    holes = found.written is not None and found.written < len(found.rows)
-    checksums = np.zeros(len(rows) if with_checksums else 0, np.uint32)
+    """Append the frames at `indices` of the source to a new stream."""
+    frame_metadata = frame_metadata_by_address(source)
+    incomplete = source.written is not None and source.written < len(source.indices)
+    checksums = np.zeros(len(indices) if with_checksums else 0, np.uint32)
     empty = size = 0
     with create_stream(settings) as stream:
         try:
-            for namespace, metadata in found.metadata.items():
+            for namespace, metadata in source.metadata.items():
                 stream.set_global_metadata(namespace, metadata)
-            stream.set_global_metadata(NAMESPACE, provenance(found))
-            for number, index in enumerate(rows):
-                frame = found.read(index.tolist())
-                facts = frames.pop(found.place(index.tolist()), None)
-                if holes and facts is None and not frame.any():
+            stream.set_global_metadata(NAMESPACE, provenance(source))
+            for number, index in enumerate(indices):
+                frame = source.read(index.tolist())
+                values = frame_metadata.pop(source.address_of(index.tolist()), None)
+                if incomplete and values is None and not frame.any():
                     stream.skip()
                     empty += 1
                 else:
-                    stream.append(frame, copy=False, frame_metadata=facts)
+                    stream.append(frame, copy=False, frame_metadata=values)
                 size += frame.nbytes
                 if with_checksums:
                     checksums[number] = zlib.crc32(frame.data)
-                tell()
+                on_frame()
         except BaseException:
-            stream._discard()  # a part of the source must not be taken for a copy of it
+            stream._discard()  # an incomplete copy must not be mistaken for the source
             raise
     return _Copied(empty, size, checksums)
 
 
-def _refuse_differences(
+def _verify(
     source: Path,
     output: Path,
     dimensions: Sequence[Dimension],
-    rows: Rows,
+    indices: Indices,
     checksums: NDArray[np.uint32],
-    tell: Callable[[], object],
+    on_frame: Callable[[], object],
 ) -> None:
-    """Read all frames again; raise WriteError if one is not what was appended. `tell` is called after each."""
-    view = open_dataset(output, remember=REMEMBER)
+    """Read all frames back; raise WriteError if one differs from the frame that was appended."""
+    view = open_dataset(output, remember=CHUNK_CACHE_BYTES)
     wrong = []
-    for number, index in enumerate(rows):
+    for number, index in enumerate(indices):
         if zlib.crc32(frame_at(view, dimensions, index.tolist()).data) != checksums[number]:
             wrong.append(number)
-        tell()
+        on_frame()
     if wrong:
         raise WriteError(
-            f"{output} does not hold what {source} does: frames {describe_frames(wrong)} differ.",
+            f"{output} differs from {source}: frames {describe_frames(wrong)} are different when read back.",
             wrong,
         )

@@ -128,7 +128,7 @@ class StreamView:
         """Psygnal signal without arguments, emitted after extents have grown.
 
         It is emitted on the thread of the Qt application, if one is running, otherwise on the event thread of the
-        stream. One emission may stand for several changes.
+        stream. Several changes may be combined into one emission.
         """
         with self._signal_lock:
             if self._changed is None:

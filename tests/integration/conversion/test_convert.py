@@ -1,4 +1,4 @@
-"""Datasets of this library converted, and what somebody else's reader finds in the result."""
+"""Conversion of datasets of this library; other libraries read the result."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from support.acquisitions import IMAGES, LAYOUTS, acquisition
 
 
 def write(settings: AcquisitionSettings, frames: int | None = None) -> Path:
-    """Write frames of which each has its number + 1 everywhere, and return the path."""
+    """Write a dataset in which frame n has the value n + 1, and return its path."""
     count = settings.num_frames if frames is None else frames
     shape = tuple(n or 0 for n in settings.shape[-2:]) + ((3,) if settings.rgb else ())
     with create_stream(settings) as stream:
@@ -47,7 +47,7 @@ def write(settings: AcquisitionSettings, frames: int | None = None) -> Path:
 
 
 def arrays(path: Path, images: list[str]) -> list[np.ndarray[Any, Any]]:
-    """Return the images of an OME-Zarr as tensorstore reads them."""
+    """Read the images of an OME-Zarr with tensorstore."""
     found = []
     for image in images:
         store = {"driver": "file", "path": str(path / image / "0")}
@@ -56,7 +56,7 @@ def arrays(path: Path, images: list[str]) -> list[np.ndarray[Any, Any]]:
     return found
 
 
-def document(path: Path, group: str = "") -> dict[str, Any]:
+def group_attributes(path: Path, group: str = "") -> dict[str, Any]:
     """Return the attributes of a group."""
     attributes: dict[str, Any] = json.loads((path / group / "zarr.json").read_bytes())["attributes"]
     return attributes
@@ -64,7 +64,7 @@ def document(path: Path, group: str = "") -> dict[str, Any]:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_zarr_to_tiff(layout: str, tmp_path: Path) -> None:
-    """Tifffile and ome-types find pixels, names, sizes, channels, positions, plate and frame metadata."""
+    """Tifffile and ome-types read pixels, names, sizes, channels, positions, plate and frame metadata."""
     source = write(acquisition(layout, tmp_path / "a.ome.zarr"))
     done = convert(source, tmp_path / "b.ome.tiff", verify=True)
     images = len(IMAGES[layout])
@@ -89,8 +89,8 @@ def test_zarr_to_tiff(layout: str, tmp_path: Path) -> None:
         assert ome.images[0].stage_label.x == 10.0
 
 
-def test_a_plate_with_field_paths_of_its_own(tmp_path: Path) -> None:
-    """Views, convert, validate and repair take the fields' paths from the wells' documents."""
+def test_field_paths_are_read_from_well_metadata(tmp_path: Path) -> None:
+    """By views, convert, validate and repair."""
     source = write(acquisition("plate", tmp_path / "a.ome.zarr"))
     expected = arrays(source, IMAGES["plate"])
     (source / "A/1/1").rename(source / "A/1/left_0_1")  # as earlier versions named it
@@ -103,13 +103,15 @@ def test_a_plate_with_field_paths_of_its_own(tmp_path: Path) -> None:
     assert np.array_equal(view[:, 1], expected[1])
     target = convert(source, tmp_path / "b.ome.zarr", verify=True).destination
     assert np.array_equal(arrays(target, IMAGES["plate"])[1], expected[1])
-    names = [document(target, group)["ome"]["multiscales"][0]["name"] for group in IMAGES["plate"]]
+    names = [
+        group_attributes(target, group)["ome"]["multiscales"][0]["name"]
+        for group in IMAGES["plate"]
+    ]
     assert names == ["left_0_0", "left_0_1", "right"]  # still positions and cells, no suffix twice
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_there_and_back(layout: str, tmp_path: Path) -> None:
-    """Zarr to TIFF to Zarr: the groups say what they said, and tensorstore reads the same pixels."""
+def test_round_trip_zarr_tiff_zarr(layout: str, tmp_path: Path) -> None:
     source = write(acquisition(layout, tmp_path / "a.ome.zarr"))
     tiff = convert(source, tmp_path / "b.ome.tiff").destination
     back = convert(tiff, tmp_path / "c.ome.zarr", verify=True).destination
@@ -117,20 +119,20 @@ def test_there_and_back(layout: str, tmp_path: Path) -> None:
     groups = IMAGES[layout]
     for one, right in zip(arrays(back, groups), arrays(source, groups), strict=True):
         assert np.array_equal(one, right)
-    before, after = document(source, groups[0]), document(back, groups[0])
+    before, after = group_attributes(source, groups[0]), group_attributes(back, groups[0])
     for key in ("axes", "datasets"):
         was, now = (doc["ome"]["multiscales"][0][key] for doc in (before, after))
-        # OME-TIFF has no place for an origin alone
+        # OME-TIFF cannot store a translation without a position
         if layout != "collection" and key == "datasets":
             was[0]["coordinateTransformations"] = was[0]["coordinateTransformations"][:1]
         if layout == "collection" and key == "datasets":
             was[0]["coordinateTransformations"][1]["translation"][-2] -= 1.0
         assert now == was
     assert after["ome"]["omero"]["channels"] == before["ome"]["omero"]["channels"]
-    assert document(back)["lab"] == {"room": 7}
-    assert document(back)["conversion"]["source"] == tiff.name
+    assert group_attributes(back)["lab"] == {"room": 7}
+    assert group_attributes(back)["conversion"]["source"] == tiff.name
     if layout == "plate":
-        was, now = (document(path)["ome"]["plate"] for path in (source, back))
+        was, now = (group_attributes(path)["ome"]["plate"] for path in (source, back))
         assert now["wells"] == was["wells"]
         assert (now["rows"], now["columns"], now["name"]) == (was["rows"], was["columns"], "cells")
     facts = [{k: v for k, v in f.items() if k != "image"} for f in read_frame_metadata(back)]
@@ -139,8 +141,7 @@ def test_there_and_back(layout: str, tmp_path: Path) -> None:
     ]
 
 
-def test_other_chunks_shards_and_compression(tmp_path: Path) -> None:
-    """From Zarr to Zarr the axes that are named get other chunks, and all else is as it was."""
+def test_chunks_shards_and_compression_are_changed_zarr_to_zarr(tmp_path: Path) -> None:
     source = write(acquisition("collection", tmp_path / "a.ome.zarr", compression="zstd"))
     done = convert(
         source, tmp_path / "b.ome.zarr", chunk_shapes={"t": 3, "x": 3}, shard_shapes={"x": 2}
@@ -160,8 +161,8 @@ def test_other_chunks_shards_and_compression(tmp_path: Path) -> None:
     assert [codec["name"] for codec in array["codecs"]] == ["bytes"]
 
 
-def test_names_are_those_of_the_documents(tmp_path: Path) -> None:
-    """A channel or position that was renamed after the acquisition goes along under its new name."""
+def test_edited_names_and_colours_are_converted(tmp_path: Path) -> None:
+    """Channels and positions renamed after the acquisition."""
     settings = acquisition("collection", tmp_path / "a.ome.zarr")
     stream = create_stream(settings)
     stream.append(np.ones((4, 6), "uint16"))
@@ -179,8 +180,7 @@ def test_names_are_those_of_the_documents(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
-def test_what_was_never_acquired_stays_empty(suffix: str, tmp_path: Path) -> None:
-    """Of a run that was cancelled, what there is is converted, and places that were skipped are counted as such."""
+def test_skipped_and_unwritten_frames_stay_unwritten(suffix: str, tmp_path: Path) -> None:
     settings = acquisition("collection", tmp_path / "a.ome.zarr")
     with create_stream(settings) as stream:
         for number in range(5):
@@ -198,8 +198,7 @@ def test_what_was_never_acquired_stays_empty(suffix: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
-def test_a_ragged_acquisition_stays_ragged(suffix: str, tmp_path: Path) -> None:
-    """Images of different extent stay that: none gets planes that it did not have."""
+def test_ragged_acquisition_stays_ragged(suffix: str, tmp_path: Path) -> None:
     rows = [[0, 0], [0, 1], [0, 2], [1, 0]]
     settings = AcquisitionSettings(
         root_path=tmp_path / "a.ome.zarr",
@@ -222,7 +221,6 @@ def test_a_ragged_acquisition_stays_ragged(suffix: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("first", [".ome.zarr", ".ome.tiff"])
 def test_rgb(first: str, tmp_path: Path) -> None:
-    """Frames with three samples stay that in both directions."""
     settings = AcquisitionSettings(
         root_path=tmp_path / f"a{first}",
         dimensions=dims_from_standard_axes({"t": 3, "y": 4, "x": 6}),
@@ -238,8 +236,7 @@ def test_rgb(first: str, tmp_path: Path) -> None:
         assert arrays(done.destination, [""])[0].shape == (3, 3, 4, 6)
 
 
-def test_an_acquisition_without_a_planned_end(tmp_path: Path) -> None:
-    """What was reached becomes the extent."""
+def test_unbounded_acquisition_gets_extent_reached(tmp_path: Path) -> None:
     settings = AcquisitionSettings(
         root_path=tmp_path / "a.ome.zarr",
         dimensions=dims_from_standard_axes({"t": None, "c": 2, "y": 4, "x": 6}),
@@ -249,11 +246,12 @@ def test_an_acquisition_without_a_planned_end(tmp_path: Path) -> None:
     assert tifffile.imread(done.destination)[..., 0, 0].tolist() == [[1, 2], [3, 4], [5, 6]]
 
 
-def test_a_part_of_the_images(tmp_path: Path) -> None:
-    """Images are chosen by number, and keep their well and their metadata."""
+def test_selected_images_keep_well_and_frame_metadata(tmp_path: Path) -> None:
     source = write(acquisition("plate", tmp_path / "a.ome.zarr"))
     done = convert(source, tmp_path / "b.ome.zarr", images=[2], verify=True)
-    assert [well["path"] for well in document(done.destination)["ome"]["plate"]["wells"]] == ["B/2"]
+    assert [
+        well["path"] for well in group_attributes(done.destination)["ome"]["plate"]["wells"]
+    ] == ["B/2"]
     (one,) = arrays(done.destination, ["B/2/right"])
     assert np.array_equal(one, arrays(source, IMAGES["plate"])[2])
     notes = [f["note"] for f in read_frame_metadata(done.destination)]
@@ -261,7 +259,7 @@ def test_a_part_of_the_images(tmp_path: Path) -> None:
 
 
 def test_memory_stays_bounded(tmp_path: Path) -> None:
-    """Of 160 MiB of pixels, no more than the stream's buffer and some frames are in memory."""
+    """Of 160 MiB of pixels, memory holds the buffer of the stream and a few frames."""
     settings = AcquisitionSettings(
         root_path=tmp_path / "a.ome.zarr",
         dimensions=dims_from_standard_axes({"t": 160, "y": 512, "x": 1024}),
@@ -280,8 +278,8 @@ def test_memory_stays_bounded(tmp_path: Path) -> None:
     assert peak < 100 * 2**20
 
 
-def test_the_source_is_never_replaced(tmp_path: Path) -> None:
-    """Neither the source itself nor what it lies in may be the destination, ``overwrite`` or not."""
+def test_destination_must_not_overlap_source(tmp_path: Path) -> None:
+    """Also with ``overwrite``."""
     source = write(acquisition("single", tmp_path / "a.ome.zarr"))
     before = arrays(source, [""])[0]
     for destination in (source, source / "inner.ome.zarr"):
@@ -290,8 +288,8 @@ def test_the_source_is_never_replaced(tmp_path: Path) -> None:
     assert np.array_equal(arrays(source, [""])[0], before)
 
 
-def test_an_earlier_dataset_is_replaced_only_when_that_is_said(tmp_path: Path) -> None:
-    """What lies at the destination stays, unless ``overwrite`` is said and this library wrote it."""
+def test_destination_is_replaced_only_with_overwrite(tmp_path: Path) -> None:
+    """And only if this library wrote it."""
     source = write(acquisition("single", tmp_path / "a.ome.zarr"))
     convert(source, tmp_path / "b.ome.tiff")
     with pytest.raises(OutputExistsError, match="exists"):
@@ -302,8 +300,8 @@ def test_an_earlier_dataset_is_replaced_only_when_that_is_said(tmp_path: Path) -
         convert(source, tmp_path / "c.ome.zarr", overwrite=True)
 
 
-def test_what_cannot_be_converted_is_refused(tmp_path: Path) -> None:
-    """What is missing, still written, empty or no dataset is refused, and nothing is left behind."""
+def test_unsupported_sources_are_refused(tmp_path: Path) -> None:
+    """Nothing is created at the destination."""
     target = tmp_path / "b.ome.zarr"
     with pytest.raises(FileNotFoundError, match="does not exist"):
         convert(tmp_path / "nothing.ome.zarr", target)
@@ -324,29 +322,29 @@ def test_what_cannot_be_converted_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="the images 0 to 0"):
         convert(settings.output_path, target, images=[1])
     create_stream(acquisition("single", tmp_path / "none.ome.zarr")).close()
-    with pytest.raises(UnsupportedError, match="holds no frame"):
+    with pytest.raises(UnsupportedError, match="does not contain a frame"):
         convert(tmp_path / "none.ome.zarr", target)
     assert not target.exists()
 
 
-def test_progress_counts_every_frame(tmp_path: Path) -> None:
-    """The callback is called for each frame, and with ``verify`` again for each that is compared."""
+def test_on_frame_is_called_for_each_frame_written_and_compared(tmp_path: Path) -> None:
     source = write(acquisition("single", tmp_path / "a.ome.zarr"))
-    heard: list[tuple[int, int]] = []
-    convert(source, tmp_path / "b.ome.zarr", verify=True, on_frame=lambda *two: heard.append(two))
-    assert heard == [(n, 6) for n in range(1, 7)] * 2
+    calls: list[tuple[int, int]] = []
+    convert(source, tmp_path / "b.ome.zarr", verify=True, on_frame=lambda *two: calls.append(two))
+    assert calls == [(n, 6) for n in range(1, 7)] * 2
 
 
 @pytest.mark.parametrize("layout", ["single", "collection"])
 @pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
-def test_an_interrupted_conversion_leaves_nothing(tmp_path: Path, layout: str, suffix: str) -> None:
-    """Ctrl-C, or an error while frames are copied, removes the incomplete copy, its folders and journals."""
+def test_interrupted_conversion_removes_incomplete_copy(
+    tmp_path: Path, layout: str, suffix: str
+) -> None:
     source = write(acquisition(layout, tmp_path / "a.ome.zarr"))
     before = sorted(tmp_path.rglob("*"))
 
     def interrupt(done: int, total: int) -> None:
         if done == 4:
-            time.sleep(1.2)  # a flush has brought frames and their metadata to disk
+            time.sleep(1.2)  # a flush writes frames and metadata to disk
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -355,8 +353,7 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path: Path, layout: str, s
     convert(source, tmp_path / "new" / f"b{suffix}", verify=True)
 
 
-def test_a_plate_keeps_wells_that_are_empty(tmp_path: Path) -> None:
-    """The rows and columns of the plate go along, whether or not they were acquired."""
+def test_plate_keeps_empty_wells(tmp_path: Path) -> None:
     settings = AcquisitionSettings(
         root_path=tmp_path / "a.ome.tiff",
         dimensions=[
@@ -370,6 +367,8 @@ def test_a_plate_keeps_wells_that_are_empty(tmp_path: Path) -> None:
         dtype="uint8",
         plate=Plate.from_standard_wells(24),
     )
-    plate = document(convert(write(settings), tmp_path / "b.ome.zarr").destination)["ome"]["plate"]
+    plate = group_attributes(convert(write(settings), tmp_path / "b.ome.zarr").destination)["ome"][
+        "plate"
+    ]
     assert [len(plate["rows"]), len(plate["columns"])] == [4, 6]
     assert [well["path"] for well in plate["wells"]] == ["C/4"]

@@ -1,4 +1,4 @@
-"""Datasets of cameras whose frames are not alike, converted image by image."""
+"""Conversion of datasets of cameras with different frames, camera by camera."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 FORMATS = pytest.mark.parametrize("suffix", ["zarr", "tiff"])
 TO = pytest.mark.parametrize("to", ["zarr", "tiff"])
 LARGE = {"height": 10, "width": 14, "pixel_size": 0.25}
-UNLIKE = [Camera(name="A"), Camera(name="B", dtype="uint8", **LARGE)]
+DIFFERENT = [Camera(name="A"), Camera(name="B", dtype="uint8", **LARGE)]
 
 
 def write(path: Path, cameras: list[Camera], *, positions: list[str] | None = None) -> None:
-    """Write three times of two channels (and two positions) of two cameras; each frame is of its number + 1."""
-    places = [Dimension(name="p", coords=positions)] if positions else []
+    """Write three time points, two channels (and positions) and two cameras. Frame n has the value n + 1."""
+    position = [Dimension(name="p", coords=positions)] if positions else []
     settings = AcquisitionSettings(
         root_path=path,
         dimensions=[
             Dimension(name="t", count=3),
-            *places,
+            *position,
             Dimension(name="c", coords=["DAPI", "FITC"]),
             Dimension(name="cam", type="other", coords=cameras),
             Dimension(name="y", count=8, scale=0.5, unit="um"),
@@ -56,10 +56,9 @@ def write(path: Path, cameras: list[Camera], *, positions: list[str] | None = No
 
 @FORMATS
 @TO
-def test_each_camera_is_a_dataset(suffix: str, to: str, tmp_path: Path) -> None:
-    """Pixels, dtype, pixel size, names and frames' metadata are those of the camera."""
+def test_each_camera_is_converted_to_its_own_dataset(suffix: str, to: str, tmp_path: Path) -> None:
     source = tmp_path / f"a.ome.{suffix}"
-    write(source, UNLIKE)
+    write(source, DIFFERENT)
     assert split_images(source) == [[0], [1]]
     for number, (shape, dtype, size) in enumerate(
         [((8, 6), "uint16", 0.5), ((10, 14), "uint8", 0.25)]
@@ -80,9 +79,8 @@ def test_each_camera_is_a_dataset(suffix: str, to: str, tmp_path: Path) -> None:
 
 
 @FORMATS
-def test_positions_of_one_camera_stay_together(suffix: str, tmp_path: Path) -> None:
-    """Of two positions and two cameras, each camera's positions make one dataset."""
-    write(tmp_path / f"a.ome.{suffix}", UNLIKE, positions=["here", "there"])
+def test_positions_of_one_camera_are_in_one_dataset(suffix: str, tmp_path: Path) -> None:
+    write(tmp_path / f"a.ome.{suffix}", DIFFERENT, positions=["here", "there"])
     source = tmp_path / (f"a.ome.{suffix}" if suffix == "zarr" else "a")
     assert split_images(source) == [[0, 2], [1, 3]]
     for number, images in enumerate(split_images(source)):
@@ -93,8 +91,7 @@ def test_positions_of_one_camera_stay_together(suffix: str, tmp_path: Path) -> N
         assert sorted(np.unique(np.asarray(view)).tolist()) == list(range(number + 1, 25, 2))
 
 
-def test_grey_beside_colours(tmp_path: Path) -> None:
-    """Of a grey and a colour camera of one size, each is converted as it is."""
+def test_grey_and_rgb_camera_of_same_size(tmp_path: Path) -> None:
     cameras = [Camera(name="A", dtype="uint8"), Camera(name="B", dtype="uint8", rgb=True)]
     write(tmp_path / "a.ome.zarr", cameras)
     for number, samples in enumerate([(), (3,)]):
@@ -103,8 +100,7 @@ def test_grey_beside_colours(tmp_path: Path) -> None:
             assert file.pages.first.asarray().shape == (8, 6, *samples)
 
 
-def test_pixel_size_alone_makes_another_dataset(tmp_path: Path) -> None:
-    """Images that differ in nothing but the size of their pixels are not told to have the same."""
+def test_images_with_different_pixel_size_are_refused_together(tmp_path: Path) -> None:
     write(tmp_path / "a.ome.tiff", [Camera(name="A"), Camera(name="B", pixel_size=0.25)])
     with pytest.raises(UnsupportedError, match=r"images=\[0\], images=\[1\]"):
         convert(tmp_path / "a.ome.tiff", tmp_path / "b.ome.zarr")

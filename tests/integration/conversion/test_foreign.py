@@ -1,4 +1,4 @@
-"""Datasets that other programs wrote, converted."""
+"""Conversion of datasets of other writers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import ome_writers
 from ome_writers import UnsupportedError, convert, read_frame_metadata, validate
 
 
-def theirs(folder: Path, pixels: np.ndarray[Any, Any], *, name: str = "cells") -> None:
+def write_omezarr(folder: Path, pixels: np.ndarray[Any, Any], *, name: str = "cells") -> None:
     """Write an OME-Zarr image with two levels, chunks of several planes in shards, and a translation."""
     chunk = [4, 1, 8, 8]
     for level, data in (("s0", pixels), ("s1", pixels[..., ::2, ::2])):
@@ -48,7 +48,7 @@ def theirs(folder: Path, pixels: np.ndarray[Any, Any], *, name: str = "cells") -
             create=True,
         ).result().write(data).result()
     scale = [{"type": "scale", "scale": [1.0, 1.0, 200.0, 200.0]}]
-    moved = [{"type": "translation", "translation": [0.0, 0.0, 5000.0, 7000.0]}]
+    translation = [{"type": "translation", "translation": [0.0, 0.0, 5000.0, 7000.0]}]
     ome = {
         "version": "0.5",
         "multiscales": [
@@ -61,7 +61,7 @@ def theirs(folder: Path, pixels: np.ndarray[Any, Any], *, name: str = "cells") -
                     {"name": "x", "type": "space", "unit": "nanometer"},
                 ],
                 "datasets": [
-                    {"path": level, "coordinateTransformations": scale + moved}
+                    {"path": level, "coordinateTransformations": scale + translation}
                     for level in ("s0", "s1")
                 ],
                 "coordinateTransformations": [{"type": "scale", "scale": [0.5, 1.0, 1.0, 1.0]}],
@@ -79,8 +79,8 @@ def theirs(folder: Path, pixels: np.ndarray[Any, Any], *, name: str = "cells") -
 
 def _group(folder: Path, attributes: dict[str, Any]) -> None:
     folder.mkdir(exist_ok=True, parents=True)
-    document = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-    (folder / "zarr.json").write_text(json.dumps(document))
+    metadata = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+    (folder / "zarr.json").write_text(json.dumps(metadata))
 
 
 @pytest.fixture
@@ -89,9 +89,8 @@ def pixels() -> np.ndarray[Any, Any]:
     return np.random.default_rng(1).integers(0, 2**16, (6, 2, 16, 20), "uint16")
 
 
-def test_their_zarr_to_tiff(tmp_path: Path, pixels: np.ndarray[Any, Any]) -> None:
-    """The first level's pixels, scales with their units, channels and name are found by tifffile and ome-types."""
-    theirs(tmp_path / "a.zarr", pixels)
+def test_zarr_of_other_writer_to_tiff(tmp_path: Path, pixels: np.ndarray[Any, Any]) -> None:
+    write_omezarr(tmp_path / "a.zarr", pixels)
     done = convert(tmp_path / "a.zarr", tmp_path / "b.ome.tiff", verify=True)
     assert np.array_equal(tifffile.imread(done.destination), pixels)
     (image,) = from_tiff(done.destination).images
@@ -102,9 +101,9 @@ def test_their_zarr_to_tiff(tmp_path: Path, pixels: np.ndarray[Any, Any]) -> Non
     assert image.pixels.channels[0].color.as_named() == "lime"
 
 
-def test_their_zarr_to_zarr(tmp_path: Path, pixels: np.ndarray[Any, Any]) -> None:
-    """Chunks, shards, compression, translation, the display range and the root's other attributes stay."""
-    theirs(tmp_path / "a.zarr", pixels)
+def test_zarr_of_other_writer_to_zarr(tmp_path: Path, pixels: np.ndarray[Any, Any]) -> None:
+    """Chunks, shards, compression, translation, display range and other root attributes are kept."""
+    write_omezarr(tmp_path / "a.zarr", pixels)
     done = convert(tmp_path / "a.zarr", tmp_path / "b.ome.zarr", verify=True)
     array = json.loads((done.destination / "0" / "zarr.json").read_bytes())
     assert array["chunk_grid"]["configuration"]["chunk_shape"] == [4, 1, 16, 16]
@@ -122,10 +121,10 @@ def test_their_zarr_to_zarr(tmp_path: Path, pixels: np.ndarray[Any, Any]) -> Non
     assert validate(done.destination).valid
 
 
-def test_their_collection_and_plate(tmp_path: Path, pixels: np.ndarray[Any, Any]) -> None:
-    """Images of different length keep their own; where each begins becomes its stage position."""
-    theirs(tmp_path / "a.zarr" / "one", pixels, name="one")
-    theirs(tmp_path / "a.zarr" / "two", pixels[:2] + 1, name="two")
+def test_collection_and_plate_of_other_writer(tmp_path: Path, pixels: np.ndarray[Any, Any]) -> None:
+    """Images keep their own extents; translations become stage positions."""
+    write_omezarr(tmp_path / "a.zarr" / "one", pixels, name="one")
+    write_omezarr(tmp_path / "a.zarr" / "two", pixels[:2] + 1, name="two")
     _group(tmp_path / "a.zarr", {"ome": {"version": "0.5", "bioformats2raw.layout": 3}})
     _group(tmp_path / "a.zarr" / "OME", {"ome": {"series": ["one", "two"]}})
     done = convert(tmp_path / "a.zarr", tmp_path / "b.ome.tiff", verify=True)
@@ -134,7 +133,7 @@ def test_their_collection_and_plate(tmp_path: Path, pixels: np.ndarray[Any, Any]
     assert [(i.name, i.pixels.size_t) for i in ome.images] == [("one", 6), ("two", 2)]
     assert (ome.images[0].stage_label.x, ome.images[0].stage_label.y) == (7.0, 5.0)
 
-    theirs(tmp_path / "p.zarr" / "B" / "2" / "0", pixels)
+    write_omezarr(tmp_path / "p.zarr" / "B" / "2" / "0", pixels)
     _group(tmp_path / "p.zarr" / "B" / "2", {"ome": {"well": {"images": [{"path": "0"}]}}})
     plate = {
         "rows": [{"name": "A"}, {"name": "B"}],
@@ -148,8 +147,8 @@ def test_their_collection_and_plate(tmp_path: Path, pixels: np.ndarray[Any, Any]
     assert (found.rows, found.columns) == (2, 2)
 
 
-def test_their_tiff_to_zarr(tmp_path: Path) -> None:
-    """Units other than ours are understood, of sizes as of planes."""
+def test_tiff_of_other_writer_to_zarr(tmp_path: Path) -> None:
+    """Units are converted, of pixel sizes and of planes."""
     pixels = np.random.default_rng(2).integers(0, 255, (3, 2, 16, 20), "uint8")
     tifffile.imwrite(
         tmp_path / "a.ome.tif",
@@ -182,8 +181,8 @@ def test_their_tiff_to_zarr(tmp_path: Path) -> None:
     assert np.array_equal(found, pixels.swapaxes(0, 1))  # OME-Zarr has channels before z
 
 
-def test_images_of_different_frames_are_converted_one_by_one(tmp_path: Path) -> None:
-    """A file with a small picture beside the large one: all at once is refused, each by itself works."""
+def test_images_with_different_frames_are_refused_together(tmp_path: Path) -> None:
+    """A file with a label image beside the scan."""
     path = tmp_path / "slide.ome.tif"
     large, small = np.ones((2, 32, 32), "uint8"), np.full((1, 8, 8), 7, "uint8")
     with tifffile.TiffWriter(path, ome=True) as file:
@@ -200,19 +199,19 @@ def test_images_of_different_frames_are_converted_one_by_one(tmp_path: Path) -> 
         assert np.array_equal(np.asarray(view).squeeze(), pixels.squeeze())
 
 
-def test_a_chunk_of_several_planes_is_decoded_once(
+def test_cached_chunk_of_several_planes_is_read_once(
     tmp_path: Path, pixels: np.ndarray[Any, Any]
 ) -> None:
-    """A view that may remember needs the file of a chunk for its first plane only; others look it up each time."""
-    theirs(tmp_path / "a.zarr", pixels)
-    forgetful = ome_writers.open(tmp_path / "a.zarr")
-    mindful = ome_writers.open(tmp_path / "a.zarr", remember=2**20)
-    for view in (forgetful, mindful):
+    """Without a cache, each plane reads the chunk again."""
+    write_omezarr(tmp_path / "a.zarr", pixels)
+    uncached = ome_writers.open(tmp_path / "a.zarr")
+    cached = ome_writers.open(tmp_path / "a.zarr", remember=2**20)
+    for view in (uncached, cached):
         assert np.array_equal(view[0, 0], pixels[0, 0])
     for file in (tmp_path / "a.zarr" / "s0" / "c" / "0" / "0").rglob("*"):
         if file.is_file():
             file.unlink()
-    assert np.array_equal(mindful[3, 0], pixels[3, 0])
-    assert not forgetful[3, 0].any()
-    tiny = ome_writers.open(tmp_path / "a.zarr", remember=1)  # less than a chunk: none is kept
+    assert np.array_equal(cached[3, 0], pixels[3, 0])
+    assert not uncached[3, 0].any()
+    tiny = ome_writers.open(tmp_path / "a.zarr", remember=1)  # less than a chunk: nothing is cached
     assert np.array_equal(tiny[4, 1], pixels[4, 1])
