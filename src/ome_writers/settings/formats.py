@@ -90,11 +90,14 @@ class OmeZarrFormat(Model):
         What writes; ``"auto"`` takes the first that is installed and can do what the settings ask for.
     suffix
         What the path that is written ends in.
+    version
+        Version of OME-Zarr; fewer programs read 0.6 (RFC-5) so far.
     """
 
     name: Literal["ome-zarr"] = "ome-zarr"
     backend: ZarrBackendName | Literal["auto"] = "auto"
     suffix: str = ".ome.zarr"
+    version: Literal["0.5", "0.6"] = "0.5"
 
     _suffix = field_validator("suffix")(_check_suffix)
 

@@ -101,7 +101,12 @@ def test_the_suffix_comes_from_the_path(value: Any, root_path: str, suffix: str)
 
 def test_defaults() -> None:
     """The defaults are the promised ones."""
-    assert ZARR.model_dump() == {"name": "ome-zarr", "backend": "auto", "suffix": ".ome.zarr"}
+    assert ZARR.model_dump() == {
+        "name": "ome-zarr",
+        "backend": "auto",
+        "suffix": ".ome.zarr",
+        "version": "0.5",
+    }
     assert TIFF.model_dump() == {
         "name": "ome-tiff",
         "backend": "auto",

@@ -17,8 +17,10 @@ from ome_writers.formats.frame_metadata import EMBED_BYTES, JOURNAL_NAME, latest
 from ome_writers.formats.omezarr import ngff
 from ome_writers.formats.omezarr.display_windows import DisplayWindows
 from ome_writers.formats.omezarr.layout import join_key
+from ome_writers.formats.omezarr.versions import at_version, scene
 from ome_writers.formats.plates import is_plate, plate_layout
 from ome_writers.formats.strict_json import to_plain_json
+from ome_writers.settings import split_suffix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -34,9 +36,8 @@ __all__ = ["ZarrMetadata"]
 MAX_WINDOW_UPDATES = 16
 """Maximum number of images that get new display windows per flush; each rewrites a file."""
 XML_KEY = "OME/METADATA.ome.xml"
-
+# keys of ``ome_writers`` that clients cannot change
 _RESERVED_KEYS = ("id", "version", "status", "frames", "updated", "extents", "settings")
-"""Keys of ``ome_writers`` that clients cannot change."""
 
 
 class ZarrMetadata:
@@ -45,6 +46,7 @@ class ZarrMetadata:
     def __init__(self, plan: Plan, layout: Layout) -> None:
         self._plan = plan
         self._layout = layout
+        self._version = getattr(plan.settings.format, "version", ngff.VERSION)
         self._groups: dict[str, Attributes] = {}
         self._generated: dict[str, Attributes] = {}  # by path: ``ome`` without client edits
         self._xml: bytes | None = None
@@ -59,7 +61,7 @@ class ZarrMetadata:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Paths of all groups, parents first; ``""`` is the root."""
+        """Paths of all groups, parents first."""
         return tuple(self._groups)
 
     def render(self) -> Iterator[tuple[str, bytes]]:
@@ -72,7 +74,6 @@ class ZarrMetadata:
         self._dirty.clear()
 
     def attributes_of(self, path: str) -> Attributes:
-        """Return the attributes of a group, not a copy."""
         return self._groups[path]
 
     def get_metadata(self) -> dict[str, Attributes]:
@@ -187,15 +188,16 @@ class ZarrMetadata:
             model = plan.settings.plate
             assert model is not None
             plate = plate_layout(plan)
-            root["ome"] = ngff.plate(model, plate, name=layout.output.name)
+            root["ome"] = self._versioned(ngff.plate(model, plate, name=layout.output.name))
             for (row, column), fields in plate.fields.items():
                 path = plate.rows[row]
                 self._groups.setdefault(path, {})
                 path = f"{path}/{plate.columns[column]}"
-                self._groups[path] = {"ome": ngff.well(fields)}
+                self._groups[path] = {"ome": self._versioned(ngff.well(fields))}
         elif layout.images != ("",):
-            root["ome"] = {"version": ngff.VERSION, "bioformats2raw.layout": 3}
-            self._groups["OME"] = {"ome": {"version": ngff.VERSION, "series": list(layout.images)}}
+            version = self._version
+            root["ome"] = {"version": version, "bioformats2raw.layout": 3}
+            self._groups["OME"] = {"ome": {"version": version, "series": list(layout.images)}}
         for image, path in zip(plan.images, layout.images, strict=True):
             attributes = self._groups.setdefault(path, {})
             attributes["ome"] = self._image(image)
@@ -203,12 +205,13 @@ class ZarrMetadata:
             channels = ngff.channel_metadata(image, image.array.shape)
             if channels:
                 attributes["ome_writers"] = {"version": library_version(), "channels": channels}
-        settings = plan.settings.model_dump(mode="json")
+        if self._version != ngff.VERSION and "OME" in self._groups:
+            root["ome"].update(scene(plan.images, layout.images, self._groups))
         root["ome_writers"] = {
             "id": new_dataset_id(),
             **self._status(),
             **root.get("ome_writers", {}),
-            "settings": settings,
+            "settings": plan.settings.model_dump(mode="json"),
         }
         self._dirty = set(self._groups)
         self._render_ome_xml()
@@ -216,8 +219,12 @@ class ZarrMetadata:
     def _image(self, image: ImagePlan) -> Attributes:
         shape = self._outcome.shapes[image.number]
         windows = self._windows.refresh(image.number)
-        name, interval = _stem(self._layout.output.name), self._intervals.get(image.number)
-        return ngff.image(image, shape, windows, name=name, interval=interval)
+        name = split_suffix(self._layout.output.name)[0]
+        interval = self._intervals.get(image.number)
+        return self._versioned(ngff.image(image, shape, windows, name=name, interval=interval))
+
+    def _versioned(self, ome: Attributes) -> Attributes:
+        return ome if self._version == ngff.VERSION else at_version(ome, self._version)
 
     def _refresh(self, image: ImagePlan) -> None:
         """Regenerate the attributes of an image group, keeping client edits."""
@@ -260,15 +267,8 @@ class ZarrMetadata:
         self._dirty.add(XML_KEY)
 
 
-def _stem(name: str) -> str:
-    for suffix in (".ome.zarr", ".zarr"):
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)] or name
-    return name
-
-
 def _dump(value: Attributes) -> bytes:
-    # Lone surrogates, as in paths of other encodings, cannot be encoded in UTF-8.
+    # errors="replace": lone surrogates, as in paths of other encodings, cannot be encoded in UTF-8
     return json.dumps(value, allow_nan=False, ensure_ascii=False).encode(errors="replace")
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-__all__ = ["channels_of", "parse_image"]
+__all__ = ["channels_of", "compose", "parse_image"]
 
 _AXIS_TYPES = ("space", "time", "channel")
 
@@ -132,7 +132,7 @@ def _parse_level(root: Path, group: str, multiscale: Json, entry: Json) -> Level
         () if "coordinateSystems" in multiscale else multiscale.get("coordinateTransformations")
     )
     transformations = (*entry.get("coordinateTransformations", ()), *(common or ()))
-    scale, translation = _compose(transformations, len(shape), str(folder))
+    scale, translation = compose(transformations, len(shape), str(folder))
     units = [axis.unit for axis in _parse_axes(multiscale)]
     return LevelSpec(
         key=key,
@@ -146,7 +146,7 @@ def _parse_level(root: Path, group: str, multiscale: Json, entry: Json) -> Level
     )
 
 
-def _compose(
+def compose(
     transformations: Sequence[Json], axes: int, name: str
 ) -> tuple[list[float], list[float]]:
     """Return scale and translation of transformations that are applied one after the other.
@@ -167,7 +167,7 @@ def _compose(
             offsets = [float(offset) for offset in each["translation"]]
             translation = [a + b for a, b in zip(translation, offsets, strict=True)]
         elif kind == "sequence":
-            factors, offsets = _compose(each["transformations"], axes, name)
+            factors, offsets = compose(each["transformations"], axes, name)
             scale = [a * b for a, b in zip(scale, factors, strict=True)]
             translation = [a * b + c for a, b, c in zip(translation, factors, offsets, strict=True)]
         elif kind != "identity":

@@ -1,0 +1,143 @@
+"""The ``ome`` attributes of a group in OME-Zarr 0.5 and 0.6, translated into each other.
+
+0.6 (RFC-5, https://ngff.openmicroscopy.org/rfc/5/) moves the axes of an image into named coordinate systems, gives each
+level exactly one transformation with input and output, and drops the versions inside of multiscales, plates and wells.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.formats.omezarr.parse_multiscale import compose
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ome_writers.routing import ImagePlan
+
+    Json = dict[str, Any]
+
+__all__ = ["VERSIONS", "at_version", "scene"]
+
+VERSIONS = ("0.5", "0.6")
+_INTRINSIC = "physical"
+_STAGE = "stage"
+
+
+def at_version(ome: Json, version: str) -> Json:
+    """Return the ``ome`` attributes of any group as another version has them.
+
+    Raises
+    ------
+    UnsupportedError
+        If a level has a transformation other than scales and translations.
+    """
+    found = copy.deepcopy(ome)
+    found["version"] = version
+    for key in ("plate", "well"):
+        if key in found:
+            found[key] = _with_version(found[key], version)
+    if "multiscales" in found:
+        translate = _to_06 if version == "0.6" else _to_05
+        found["multiscales"] = [translate(each) for each in found["multiscales"]]
+    if version == "0.5":
+        found.pop("scene", None)
+    return found
+
+
+def scene(
+    images: Sequence[ImagePlan], groups: Sequence[str], attributes: Mapping[str, Json]
+) -> Json:
+    """Return the 0.6 scene of a collection: its images in the coordinate system of the stage; empty without positions.
+
+    The translation of each image's levels contains the stage position already, so that readers without scenes place
+    the images, too.
+
+    Parameters
+    ----------
+    images, groups
+        The images, and the path of each one's group.
+    attributes
+        Attributes of the groups by path, in version 0.6.
+    """
+    stages = [image.position for image in images]
+    if all(stage is None or stage.x_coord is stage.y_coord is None for stage in stages):
+        return {}
+    (system,) = attributes[groups[0]]["ome"]["multiscales"][0]["coordinateSystems"]
+    transformations = [
+        {
+            "type": "identity",
+            "input": {"path": group, "name": system["name"]},
+            "output": {"name": _STAGE},
+        }
+        for group in groups
+    ]
+    systems = [{"name": _STAGE, "axes": system["axes"]}]
+    return {"scene": {"coordinateSystems": systems, "coordinateTransformations": transformations}}
+
+
+def _with_version(model: Json, version: str) -> Json:
+    rest = {key: value for key, value in model.items() if key != "version"}
+    return {"version": version, **rest} if version == "0.5" else rest
+
+
+def _to_06(multiscale: Json) -> Json:
+    if "coordinateSystems" in multiscale:
+        return multiscale
+    axes = multiscale["axes"]
+    common = multiscale.get("coordinateTransformations") or ()
+    found: Json = {}
+    for key, value in multiscale.items():
+        if key == "axes":
+            found["coordinateSystems"] = [
+                {"name": _INTRINSIC, "axes": [_axis_06(axis) for axis in axes]}
+            ]
+        elif key == "datasets":
+            found["datasets"] = [_level_06(level, common, len(axes)) for level in value]
+        elif key not in ("version", "coordinateTransformations"):
+            found[key] = value
+    return found
+
+
+def _axis_06(axis: Json) -> Json:
+    return {**axis, "discrete": axis.get("type") == "channel"}
+
+
+def _level_06(level: Json, common: Sequence[Json], axes: int) -> Json:
+    own = level.get("coordinateTransformations") or ()
+    scale, translation = compose((*own, *common), axes, level["path"])
+    ends = {"input": {"path": level["path"]}, "output": {"name": _INTRINSIC}}
+    one: Json = {"type": "scale", "scale": scale, **ends}
+    if any(translation):
+        steps = [
+            {"type": "scale", "scale": scale},
+            {"type": "translation", "translation": translation},
+        ]
+        one = {"type": "sequence", "transformations": steps, **ends}
+    return {**level, "coordinateTransformations": [one]}
+
+
+def _to_05(multiscale: Json) -> Json:
+    if "axes" in multiscale:
+        return multiscale
+    output = multiscale["datasets"][0]["coordinateTransformations"][0]["output"]["name"]
+    systems = {system["name"]: system for system in multiscale["coordinateSystems"]}
+    axes = systems[output]["axes"]
+    found: Json = {}
+    for key, value in multiscale.items():
+        if key == "coordinateSystems":
+            found["axes"] = [{k: v for k, v in axis.items() if k != "discrete"} for axis in axes]
+        elif key == "datasets":
+            found["datasets"] = [_level_05(level, len(axes)) for level in value]
+        elif key != "coordinateTransformations":  # to further coordinate systems, which 0.5 has not
+            found[key] = value
+    return found
+
+
+def _level_05(level: Json, axes: int) -> Json:
+    scale, translation = compose(level["coordinateTransformations"], axes, level["path"])
+    steps: list[Json] = [{"type": "scale", "scale": scale}]
+    if any(translation):
+        steps.append({"type": "translation", "translation": translation})
+    return {**level, "coordinateTransformations": steps}
