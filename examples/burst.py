@@ -1,4 +1,4 @@
-"""Record a burst straight from the camera's buffer, as fast as the demo camera can deliver."""
+"""Record a burst from the camera's circular buffer at the demo camera's full speed."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ core = CMMCorePlus()
 core.loadSystemConfiguration()
 core.setExposure(1)
 core.snapImage()
-core.setProperty("Camera", "FastImage", 1)  # the same picture again and again, in no time
+core.setProperty("Camera", "FastImage", 1)  # repeat one image without computing it again
 
-counts = record(core, "burst.ome.zarr", n_frames=300)  # shows a bar on a terminal
+counts = record(core, "burst.ome.zarr", n_frames=300)  # with a progress bar on a terminal
 print(counts)
 
 if counts.dropped:
-    print("the disk could not follow: more buffer, a faster disk, or a smaller region of interest")
+    print(
+        "the disk is too slow: use a larger buffer, a faster disk or a smaller region of interest"
+    )
 else:
-    print(f"all there: {ome_writers.open('burst.ome.zarr').shape}")
+    print(f"no frame was dropped: {ome_writers.open('burst.ome.zarr').shape}")
 
-by_the_clock = record(core, "half-a-second.ome.tiff", duration=0.5)
-print(f"in half a second: {by_the_clock.written} frames")
+timed = record(core, "half-a-second.ome.tiff", duration=0.5)
+print(f"{timed.written} frames in half a second")

@@ -23,18 +23,18 @@ delivered: list[tuple[dict[str, int], np.ndarray]] = []
 
 
 @core.mda.events.frameReady.connect
-def keep(image: np.ndarray, event: useq.MDAEvent) -> None:
-    """Remember each frame and its place, to compare it with what is on disk."""
+def store_copy(image: np.ndarray, event: useq.MDAEvent) -> None:
+    """Store each frame with its index, to compare it with the dataset."""
     delivered.append((dict(event.index), image.copy()))
 
 
-# Several positions are a collection of images in OME-Zarr, and a folder of files in OME-TIFF.
-for output, found in (("camera.ome.zarr", "camera.ome.zarr"), ("camera.ome.tiff", "camera")):
+# With several positions, OME-Zarr is a collection of images and OME-TIFF a directory of files.
+for output, path in (("camera.ome.zarr", "camera.ome.zarr"), ("camera.ome.tiff", "camera")):
     delivered.clear()
     core.mda.run(sequence, output=output)
 
-    on_disk = ome_writers.open(found)
+    dataset = ome_writers.open(path)
     for index, image in delivered:
-        place = tuple(index[axis] for axis in on_disk.dims[:-2])
-        assert np.array_equal(on_disk[place], image)
-    print(f"{len(delivered)} frames of the demo camera are in {found}, read back equal")
+        key = tuple(index[axis] for axis in dataset.dims[:-2])
+        assert np.array_equal(dataset[key], image)
+    print(f"{path}: {len(delivered)} frames, read back and compared equal")

@@ -1,4 +1,4 @@
-"""Write a small time-lapse of two channels as OME-Zarr, and read it back with zarr-python."""
+"""Write a small two-channel time-lapse as OME-Zarr and read it back with zarr-python."""
 
 from __future__ import annotations
 
@@ -36,4 +36,4 @@ with create_stream(settings) as stream:
 
 image = zarr.open_array("first.ome.zarr/0", mode="r")
 assert np.array_equal(image[3, 1], frames[3 * 2 + 1])
-print(f"first.ome.zarr holds {image.shape} {image.dtype}, read back equal")
+print(f"first.ome.zarr: {image.shape} {image.dtype}, read back and compared equal")

@@ -1,4 +1,4 @@
-"""Look at an acquisition in an ndv window while the demo camera delivers it and the frames go to disk."""
+"""Live view: show an acquisition in an ndv window while it is written to disk."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib.util
 import sys
 
 if importlib.util.find_spec("ndv") is None:
-    print("This example opens a window; it needs: pip install 'ndv[pyqt,vispy]' pymmcore-plus")
+    print("This example needs a viewer: pip install 'ndv[pyqt,vispy]' pymmcore-plus")
     sys.exit()
 
 import ndv
@@ -30,10 +30,10 @@ viewers: list[ndv.ArrayViewer] = []
 
 
 def open_window() -> None:
-    """Show the stream of the run that has begun: this is all that a viewer needs."""
+    """Open a viewer on the live view of the acquisition that has started."""
     view = core.mda.get_view()
     viewer = ndv.ArrayViewer(view)
-    view.coords_changed.connect(viewer.data_wrapper.dims_changed)  # arrives in this thread
+    view.coords_changed.connect(viewer.data_wrapper.dims_changed)  # emitted in the GUI thread
     viewer.display_model.channel_mode = "composite"
     viewer.widget().resize(900, 800)
     viewer.widget().setWindowTitle("live.ome.zarr")
@@ -55,4 +55,4 @@ if "--close" in sys.argv:
 
 core.run_mda(sequence, output="live.ome.zarr")
 app.exec()
-print(f"{viewers[0].data_wrapper.data} is in live.ome.zarr")
+print(f"live.ome.zarr: {viewers[0].data_wrapper.data}")

@@ -1,4 +1,4 @@
-"""Acquire less than everything: what was not acquired takes no space, and reads as 0."""
+"""Ragged sequence: planes that are not acquired take no disk space and read as 0."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ sequence = useq.MDASequence(
 )
 core.mda.run(sequence, output="ragged.ome.zarr")
 
-# One line a channel, one block a time point, one sign a plane: '#' was acquired, '.' was not.
+# One line per channel, one block per time point, one sign per plane: '#' was acquired, '.' was not.
 for path in zarr.open_group("ragged.ome.zarr/OME").attrs["ome"]["series"]:
     image = zarr.open_group(f"ragged.ome.zarr/{path}")
-    facts = image.attrs["ome"]
+    metadata = image.attrs["ome"]
     pixels = image["0"]
-    print(f"\n{facts['multiscales'][0]['name']}: {pixels.shape}")
-    for c, channel in enumerate(facts["omero"]["channels"]):
+    print(f"\n{metadata['multiscales'][0]['name']}: {pixels.shape}")
+    for c, channel in enumerate(metadata["omero"]["channels"]):
         blocks = [
             "".join("#" if pixels[t, c, z].any() else "." for z in range(pixels.shape[2]))
             for t in range(pixels.shape[0])

@@ -1,4 +1,4 @@
-"""Decide what to acquire next by what was just seen: events come from an iterator, and go where they say."""
+"""Smart (event-driven) microscopy: events come from a queue; frames are stored at the index of their MDAEvent."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ core.loadSystemConfiguration()
 core.setProperty("Camera", "OnCameraCCDXSize", 128)
 core.setProperty("Camera", "OnCameraCCDYSize", 128)
 
-# Look with the first channel; where something is bright, look with the second as well.
-todo: Queue[useq.MDAEvent | None] = Queue()
+# Acquire the first channel; where the image is bright, acquire the second one as well.
+events: Queue[useq.MDAEvent | None] = Queue()
 brightness: dict[int, float] = {}
 
 
 @core.mda.events.frameReady.connect
 def decide(image: np.ndarray, event: useq.MDAEvent) -> None:
-    """Put the next event into the queue, or end the acquisition."""
+    """Put the next event into the queue, or None to end the acquisition."""
     t, c = event.index["t"], event.index["c"]
-    brightness[t] = float(image[:32, :32].mean())  # of the corner
+    brightness[t] = float(image[:32, :32].mean())  # of a corner
     if c == 0 and brightness[t] > np.median(list(brightness.values())):
-        todo.put(useq.MDAEvent(index={"t": t, "c": 1}, channel="FITC", exposure=5))
+        events.put(useq.MDAEvent(index={"t": t, "c": 1}, channel="FITC", exposure=5))
     elif t < 9:
-        todo.put(useq.MDAEvent(index={"t": t + 1, "c": 0}, channel="DAPI", exposure=5))
+        events.put(useq.MDAEvent(index={"t": t + 1, "c": 0}, channel="DAPI", exposure=5))
     else:
-        todo.put(None)
+        events.put(None)
 
 
 writer = MDAWriter(
@@ -43,8 +43,8 @@ writer = MDAWriter(
         Dimension(name="x", count=128),
     ],
 )
-todo.put(useq.MDAEvent(index={"t": 0, "c": 0}, channel="DAPI", exposure=5))
-core.mda.run(iter(todo.get, None), output=writer)
+events.put(useq.MDAEvent(index={"t": 0, "c": 0}, channel="DAPI", exposure=5))
+core.mda.run(iter(events.get, None), output=writer)
 
 print(writer.result())
 movie = writer.view()

@@ -1,4 +1,4 @@
-"""Two cameras look at the same time: each event has a frame of both, and the channels carry their names."""
+"""Two cameras at the same time: each event has one frame per camera, and channels have the cameras' names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Image two fields in each of three wells of a 24-well plate, and read the plate's own index."""
+"""Write two fields of view in each of three wells of a 24-well plate, and read the plate metadata."""
 
 from __future__ import annotations
 

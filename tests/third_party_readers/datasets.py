@@ -1,4 +1,4 @@
-"""Small datasets of each layout and order, and other people's readers that open them."""
+"""Small datasets of each layout and axis order, and third-party readers for them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from ome_writers import AcquisitionSettings, Channel, Dimension, Plate, Position, create_stream
 
-tensorstore = pytest.importorskip("tensorstore", reason="the independent reader of every Python")
+tensorstore = pytest.importorskip("tensorstore", reason="the reader for all Python versions")
 yaozarrs = pytest.importorskip("yaozarrs", reason="a validator of OME-Zarr")
 
 needs_zarr_python = pytest.mark.skipif(
@@ -47,14 +47,14 @@ PLATE = Plate(name="screen", row_names=["A", "B"], column_names=["1", "2", "3"])
 
 @dataclass(frozen=True)
 class Written:
-    """A dataset that was written, and what it should hold.
+    """A dataset and its expected content.
 
     Attributes
     ----------
     root
-        Where it lies.
+        Its path.
     images
-        Path of each image's group to its pixels, shape (t, c, z, y, x).
+        Path of each image group to its expected pixels, shape (t, c, z, y, x).
     """
 
     root: Path
@@ -62,22 +62,22 @@ class Written:
 
 
 def axis(name: str, count: int | None, positions: list[Position]) -> Dimension:
-    """Return an axis as a microscope would describe it."""
+    """Return a dimension with realistic metadata."""
     if name == "p":
         return Dimension(name="p", type="position", coords=positions)
     if name == "c":
         if count is None:
             return Dimension(name="c", count=None, type="channel")
         return Dimension(name="c", coords=[Channel(name="DAPI", color="blue"), Channel(name="BF")])
-    facts: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "t": {"unit": "second", "scale": 2.5},
         "z": {"unit": "micrometer", "scale": 0.5, "translation": -1.0, "chunk_size": 2},
     }[name]
-    return Dimension(name=name, count=count, **facts)
+    return Dimension(name=name, count=count, **fields)
 
 
 def plane_axes() -> list[Dimension]:
-    """Return y and x with pixels of a quarter of a micrometer."""
+    """Return y and x with pixels of 0.25 µm."""
     return [
         Dimension(name="y", count=Y, unit="micrometer", scale=0.25),
         Dimension(name="x", count=X, unit="micrometer", scale=0.25, translation=10.0),
@@ -85,22 +85,22 @@ def plane_axes() -> list[Dimension]:
 
 
 def frame(number: int) -> np.ndarray:
-    """Return a frame that differs from every other one in each pixel."""
+    """Return a frame that differs from all others in each pixel."""
     return (np.arange(Y * X, dtype="uint16") + 1 + 100 * number).reshape(Y, X)
 
 
 def write(root: Path, layout: str, order: str, engine: str) -> Written:
-    """Write distinct frames, and put each where nested loops over the axes say it belongs."""
+    """Write distinct frames; the expected images follow from nested loops over the axes."""
     names = list(ORDERS[order])
     if layout == "single" or (layout == "unbounded" and names[0] == "p"):
-        names.remove("p")  # positions have an end, so another axis has to be the outermost
+        names.remove("p")  # positions are never unbounded, so another axis has to be the first
     positions = FIELDS if layout == "plate" else POSITIONS
     counts = {name: SIZES[name] for name in names}
-    endless = names[0] if layout == "unbounded" else None
+    unbounded = names[0] if layout == "unbounded" else None
     settings = AcquisitionSettings(
         root_path=root,
         dimensions=[
-            *(axis(n, None if n == endless else counts[n], positions) for n in names),
+            *(axis(n, None if n == unbounded else counts[n], positions) for n in names),
             *plane_axes(),
         ],
         dtype="uint16",
@@ -113,47 +113,44 @@ def write(root: Path, layout: str, order: str, engine: str) -> Written:
     shape = (SIZES["t"], SIZES["c"], SIZES["z"], Y, X)
     images = {path: np.zeros(shape, "uint16") for path in paths}
     with create_stream(settings) as stream:
-        for number, place in enumerate(itertools.product(*(range(c) for c in counts.values()))):
-            at = dict(zip(names, place, strict=True))
+        for number, indices in enumerate(itertools.product(*(range(c) for c in counts.values()))):
+            index = dict(zip(names, indices, strict=True))
             stream.append(frame(number))
-            images[paths[at.get("p", 0)]][at["t"], at["c"], at["z"]] = frame(number)
+            images[paths[index.get("p", 0)]][index["t"], index["c"], index["z"]] = frame(number)
     return Written(root, images)
 
 
-def document(root: Path, group: str = "") -> dict[str, Any]:
+def attributes(root: Path, group: str = "") -> dict[str, Any]:
     """Return a group's attributes."""
-    return strict(root / group / "zarr.json")["attributes"]
+    return read_strict_json(root / group / "zarr.json")["attributes"]
 
 
-def strict(path: Path) -> dict[str, Any]:
-    """Read JSON as its standard has it: no NaN, no infinity, no key twice."""
+def read_strict_json(path: Path) -> dict[str, Any]:
+    """Read JSON; fail on NaN, infinity and duplicate keys."""
 
     def refuse(constant: str) -> None:
-        raise AssertionError(f"{path}: {constant} is no JSON")
+        raise AssertionError(f"{path}: {constant} is not JSON")
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        assert len(dict(pairs)) == len(pairs), f"{path}: a key twice in {pairs}"
+        assert len(dict(pairs)) == len(pairs), f"{path}: duplicate key in {pairs}"
         return dict(pairs)
 
     text = path.read_text(encoding="utf-8")
     return json.loads(text, parse_constant=refuse, object_pairs_hook=unique)
 
 
-def through_tensorstore(array: Path) -> np.ndarray:
-    """Return an array as tensorstore reads it."""
+def read_with_tensorstore(array: Path) -> np.ndarray:
     spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": str(array)}}
     return np.asarray(tensorstore.open(spec, open=True, read=True).result().read().result())
 
 
-def through_zarr_python(array: Path) -> np.ndarray:
-    """Return an array as zarr-python reads it."""
+def read_with_zarr_python(array: Path) -> np.ndarray:
     import zarr
 
     return np.asarray(zarr.open_array(array, mode="r")[...])
 
 
-def accepted_by_ome_zarr_models(root: Path, groups: list[str]) -> None:
-    """Have ome-zarr-models open each group; it raises where a document or an array is wrong."""
+def validate_with_ome_zarr_models(root: Path, groups: list[str]) -> None:
     from ome_zarr_models import open_ome_zarr
 
     for group in groups:
@@ -161,7 +158,7 @@ def accepted_by_ome_zarr_models(root: Path, groups: list[str]) -> None:
 
 
 def collection(root: Path, positions: list[Any], **more: Any) -> Written:
-    """Write two time points of each position, in order t, p."""
+    """Write two time points of each position, in acquisition order t, p."""
     settings = AcquisitionSettings(
         root_path=root,
         dimensions=[
@@ -181,6 +178,6 @@ def collection(root: Path, positions: list[Any], **more: Any) -> Written:
 
 
 def multiscale(root: Path, group: str) -> dict[str, Any]:
-    """Return the one multiscale of an image."""
-    (found,) = document(root, group)["ome"]["multiscales"]
-    return found
+    """Return the only multiscale of an image."""
+    (only,) = attributes(root, group)["ome"]["multiscales"]
+    return only

@@ -1,4 +1,4 @@
-"""Each file of an OME-TIFF set, opened alone, has the right pixels: for tifffile, and for libtiff's ``tiffinfo``."""
+"""Each file of an OME-TIFF set can be opened alone, with tifffile and with libtiff's ``tiffinfo``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENDINGS = {
     "cancelled before the second position": Case(
         "cancelled", "ptc", (2, 4, 2), frames=3, reached=({"t": 2}, {"t": 1})
     ),
-    "cancelled, stored inside": Case(
+    "cancelled, c before t in storage order": Case(
         "inside",
         "ptc",
         (2, 3, 2),
@@ -38,16 +38,16 @@ ENDINGS = {
     "cancelled before the first frame": Case(
         "nothing", "tpc", (3, 2, 2), frames=0, reached=({"t": 1},) * 2
     ),
-    "without end": Case(
+    "unbounded": Case(
         "endless", "tpc", (None, 2, 2), frames=10, reached=({"t": 3}, {"t": 2}), metadata=False
     ),
 }
-# tifffile's own, of sets
+# raised by tifffile for sets
 pytestmark = pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning")
 
 
-def made(ending: str, mode: str, compression: str = "none") -> Case:
-    """Return the case of an ending as a set of a mode."""
+def set_case(ending: str, mode: str, compression: str = "none") -> Case:
+    """Return a case with a mode of `multi_file_metadata`."""
     format_ = {"multi_file_metadata": mode}
     return dataclasses.replace(ENDINGS[ending], compression=compression, format=format_)
 
@@ -60,43 +60,43 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def planes(case: Case, image: np.ndarray) -> np.ndarray:
-    """Return the planes of an image, shape (t, c, z, y, x), in the order in which the case stores them."""
-    inside = case.order != "ome"
-    return (image.swapaxes(0, 1) if inside else image).reshape(-1, *image.shape[-2:])
+    """Return the planes of an image of shape (t, c, z, y, x) in storage order."""
+    transposed = case.order != "ome"
+    return (image.swapaxes(0, 1) if transposed else image).reshape(-1, *image.shape[-2:])
 
 
 def series_of(file: Path) -> tuple[bool, list[np.ndarray]]:
-    """Return whether a file tells of the whole set, and the planes of each series that tifffile finds in it."""
+    """Return whether a file has the metadata of the whole set, and the planes of each series in tifffile."""
     with tifffile.TiffFile(file) as tiff:
         whole = "<BinaryOnly" not in tiff.ome_metadata
         return whole, [s.asarray().reshape(-1, *s.shape[-2:]) for s in tiff.series]
 
 
-def check(case: Case, files: Sequence[Path], right: list[np.ndarray]) -> None:
-    """Take it that each file, opened alone, has the right series."""
-    told = []
+def check(case: Case, files: Sequence[Path], images: list[np.ndarray]) -> None:
+    """Check the series of each file, opened alone."""
+    has_full_metadata = []
     for number, file in enumerate(files):
         whole, series = series_of(file)
-        told.append(whole)
+        has_full_metadata.append(whole)
         if whole:
-            assert len(series) == len(right)
-            for found, expected in zip(series, right, strict=True):
+            assert len(series) == len(images)
+            for found, expected in zip(series, images, strict=True):
                 np.testing.assert_array_equal(found, expected)
             continue
-        (found,) = series  # of its own pages: tifffile does not look for the file that tells more
-        if case.order != "ome":  # pages that no frame came for may stay, blank
-            found, expected = (p[p.any(axis=(1, 2))] for p in (found, right[number]))
+        (found,) = series  # its own pages: tifffile does not open the companion
+        if case.order != "ome":  # blank pages without frames may stay
+            found, expected = (p[p.any(axis=(1, 2))] for p in (found, images[number]))
             np.testing.assert_array_equal(found, expected)
         else:
-            np.testing.assert_array_equal(found, right[number])
+            np.testing.assert_array_equal(found, images[number])
     mode = case.format["multi_file_metadata"]
-    assert told == {"redundant": [True, True], "master-tiff": [True, False]}.get(
+    assert has_full_metadata == {"redundant": [True, True], "master-tiff": [True, False]}.get(
         mode, [False, False]
     )
 
 
-def listed(file: Path) -> subprocess.CompletedProcess[str]:
-    """Return what libtiff says of all directories of a file, and of all pixels."""
+def run_tiffinfo(file: Path) -> subprocess.CompletedProcess[str]:
+    """List all IFDs and read all pixels."""
     arguments = ["tiffinfo", "-D", str(file)]
     return subprocess.run(arguments, capture_output=True, text=True, timeout=60)
 
@@ -104,10 +104,10 @@ def listed(file: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("compression", ["none", "deflate"])
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("mode", SETS)
-def test_each_file_alone(tmp_path: Path, mode: str, ending: str, compression: str) -> None:
-    """While the set is written and when it is closed, each file alone gives each series that it tells of."""
-    case = made(ending, mode, compression)
-    right = [planes(case, image) for image in case.expected()]
+def test_each_file_opened_alone(tmp_path: Path, mode: str, ending: str, compression: str) -> None:
+    """During the acquisition and after `close`."""
+    case = set_case(ending, mode, compression)
+    images = [planes(case, image) for image in case.expected()]
     with create_stream(case.settings(tmp_path)) as stream:
         for number in range(case.total):
             stream.append(case.pixels(number), frame_metadata=case.facts(number))
@@ -116,24 +116,24 @@ def test_each_file_alone(tmp_path: Path, mode: str, ending: str, compression: st
         for number, file in enumerate(files):
             whole, series = series_of(file)
             for image, found in enumerate(series):
-                there = right[image if whole else number]
-                there, found = (p[p.any(axis=(1, 2))] for p in (there, found))
-                np.testing.assert_array_equal(found, there)
-    check(case, files, right)
+                expected = images[image if whole else number]
+                expected, found = (p[p.any(axis=(1, 2))] for p in (expected, found))
+                np.testing.assert_array_equal(found, expected)
+    check(case, files, images)
 
 
 @pytest.mark.skipif(shutil.which("tiffinfo") is None, reason="libtiff's tools are not installed")
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("mode", SETS)
-def test_tiffinfo_has_nothing_to_say(tmp_path: Path, mode: str, ending: str) -> None:
-    """Libtiff reads each file, half written and closed, without a warning."""
-    case = made(ending, mode)
+def test_tiffinfo_has_no_warnings(tmp_path: Path, mode: str, ending: str) -> None:
+    """During the acquisition and after `close`."""
+    case = set_case(ending, mode)
     with create_stream(case.settings(tmp_path)) as stream:
         for number in range(case.total):
             stream.append(case.pixels(number), frame_metadata=case.facts(number))
         stream.flush()
         files = files_of(tmp_path / stream.settings.output_path)
-        told = [listed(file) for file in files]
-    told += [listed(file) for file in files]
-    assert [t.stderr for t in told] == [""] * len(told)
-    assert [t.returncode for t in told] == [0] * len(told)
+        results = [run_tiffinfo(file) for file in files]
+    results += [run_tiffinfo(file) for file in files]
+    assert [r.stderr for r in results] == [""] * len(results)
+    assert [r.returncode for r in results] == [0] * len(results)

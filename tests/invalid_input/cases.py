@@ -1,4 +1,4 @@
-"""Acquisitions to be spoilt: one for each engine, and what lies in a folder afterwards."""
+"""Valid settings and frames per engine, to be made invalid, and the counter of refused inputs."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ome_writers.storage import ENGINES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TRIED: Counter[str] = Counter()
-"""How many bad inputs were tried in this process, and how many of them were refused with a clear error."""
+COUNTS: Counter[str] = Counter()
+"""Numbers of invalid inputs tried and refused in this process."""
 
 SUFFIXES = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tiff", "scratch": ""}
-READY = [row.name for row in ENGINES.values() if row.missing_requirement() is None]
-FORMATS = [name for name in ("direct", "tifffile", "scratch") if name in READY]
-"""One engine a format: what is refused before an engine is asked needs no other."""
+INSTALLED = [row.name for row in ENGINES.values() if row.missing_requirement() is None]
+ONE_ENGINE_PER_FORMAT = [name for name in ("direct", "tifffile", "scratch") if name in INSTALLED]
+"""For inputs that are refused before an engine is involved."""
 
 Y, X = 8, 6
 YX = (Dimension(name="y", count=Y), Dimension(name="x", count=X))
 
 
 def settings(folder: Path, engine: str, *axes: Dimension, **more: Any) -> AcquisitionSettings:
-    """Return settings for 8 x 6 frames of uint16, three times t where no axes are given."""
+    """Return settings for 8 x 6 frames of uint16, by default for three time points."""
     suffix = SUFFIXES[ENGINES[engine].format]
     return AcquisitionSettings(
         **{
@@ -43,12 +43,12 @@ def settings(folder: Path, engine: str, *axes: Dimension, **more: Any) -> Acquis
 
 
 def frame(number: int, dtype: Any = "uint16") -> np.ndarray[Any, Any]:
-    """Return the `number`-th frame, (8, 6); no pixel is 0."""
+    """Return frame `number`, shape (8, 6), without zeros."""
     return (np.arange(Y * X) * 7 + 13 * number + 1).astype(dtype).reshape(Y, X)
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
-    """Return all that lies below a folder, files with their bytes."""
+    """Return all paths below a directory, with the bytes of files."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
@@ -57,8 +57,8 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 
 @contextmanager
 def refusal(error: type[Exception], *, match: str) -> Iterator[None]:
-    """Expect an error as `pytest.raises` does, and count it."""
-    TRIED["tried"] += 1
+    """Like `pytest.raises`, with a count."""
+    COUNTS["tried"] += 1
     with pytest.raises(error, match=match):
         yield
-    TRIED["refused"] += 1
+    COUNTS["refused"] += 1

@@ -1,4 +1,4 @@
-"""Connect a writer to the signals of a run, and watch it count while the camera goes on."""
+"""Run an acquisition in a thread and print the progress of its writer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ while thread.is_alive():
     print(writer.progress)
 thread.join()
 
-counts = writer.result()  # raises what went wrong, if anything did
+counts = writer.result()  # raises the error of the writer, if any
 print(f"done: {counts}")
 assert (counts.written, counts.dropped) == (20, 0)
-print(f"the last time point as the viewer sees it: {writer.view()[-1].shape}")
+print(f"shape of the last time point: {writer.view()[-1].shape}")

@@ -1,4 +1,4 @@
-"""What the documents of an OME-Zarr say, judged by validators: names, windows, metadata, and runs that ended early."""
+"""The metadata of OME-Zarr as third-party validators and readers see it, also after acquisitions that end early."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from third_party_readers.datasets import (
     POSITIONS,
     X,
     Y,
-    accepted_by_ome_zarr_models,
+    attributes,
     axis,
     collection,
-    document,
     frame,
     multiscale,
     plane_axes,
-    strict,
-    through_tensorstore,
-    through_zarr_python,
+    read_strict_json,
+    read_with_tensorstore,
+    read_with_zarr_python,
+    validate_with_ome_zarr_models,
     write,
 )
 
 yaozarrs = pytest.importorskip("yaozarrs", reason="a validator of OME-Zarr")
 
 
-def test_a_collection_lists_its_images(tmp_path: Path) -> None:
-    """The series are the images in acquisition order, and the OME-XML is valid and has the same names."""
+def test_collection_lists_its_images(tmp_path: Path) -> None:
+    """`series` is in acquisition order; the OME-XML is valid and has the same names."""
     ome_types = pytest.importorskip("ome_types")
     root = write(tmp_path / "x.ome.zarr", "collection", "tczyx", "direct").root
-    assert document(root)["ome"]["bioformats2raw.layout"] == 3
-    assert document(root, "OME")["ome"]["series"] == ["0", "1", "2"]
+    assert attributes(root)["ome"]["bioformats2raw.layout"] == 3
+    assert attributes(root, "OME")["ome"]["series"] == ["0", "1", "2"]
     xml = (root / "OME" / "METADATA.ome.xml").read_text(encoding="utf-8")
     ome_types.validate_xml(xml)
     images = ome_types.from_xml(xml, validate=True).images
@@ -54,25 +54,24 @@ def test_a_collection_lists_its_images(tmp_path: Path) -> None:
 
 
 def test_axes_scales_and_translations(tmp_path: Path) -> None:
-    """Axes have types and units, scales are the dimensions', and the stage's place is added to the origin."""
+    """The stage position is added to the translation of the dimension."""
     root = write(tmp_path / "x.ome.zarr", "collection", "tzcyx", "direct").root
-    found = multiscale(root, "1")
-    assert found["axes"] == [
+    image = multiscale(root, "1")
+    assert image["axes"] == [
         {"name": "t", "type": "time", "unit": "second"},
         {"name": "c", "type": "channel"},
         {"name": "z", "type": "space", "unit": "micrometer"},
         {"name": "y", "type": "space", "unit": "micrometer"},
         {"name": "x", "type": "space", "unit": "micrometer"},
     ]
-    assert found["datasets"][0]["coordinateTransformations"] == [
+    assert image["datasets"][0]["coordinateTransformations"] == [
         {"type": "scale", "scale": [2.5, 1.0, 0.5, 0.25, 0.25]},
         {"type": "translation", "translation": [0.0, 0.0, 4.0 - 1.0, 0.0, 250.0 + 10.0]},
     ]
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
-def test_display_windows_are_the_range_of_the_data(tmp_path: Path, dtype: str) -> None:
-    """Channels have label, colour and a window from the smallest to the largest value that was seen."""
+def test_omero_windows_are_the_range_of_the_data(tmp_path: Path, dtype: str) -> None:
     root = tmp_path / "x.ome.zarr"
     settings = AcquisitionSettings(
         root_path=root,
@@ -84,7 +83,7 @@ def test_display_windows_are_the_range_of_the_data(tmp_path: Path, dtype: str) -
         for number in range(8):
             stream.append(ramp if number % 2 == 0 else (ramp + 20).astype(dtype))
     yaozarrs.validate_zarr_store(str(root))
-    dapi, bright = document(root)["ome"]["omero"]["channels"]
+    dapi, bright = attributes(root)["ome"]["omero"]["channels"]
     assert [(c["label"], c["color"], c["active"]) for c in (dapi, bright)] == [
         ("DAPI", "0000FF", True),
         ("BF", "FFFFFF", True),
@@ -93,54 +92,64 @@ def test_display_windows_are_the_range_of_the_data(tmp_path: Path, dtype: str) -
         (10, 100),
         (30, 120),
     ]
-    assert np.array_equal(through_tensorstore(root / "0")[:, 0], [ramp] * 4)
+    assert np.array_equal(read_with_tensorstore(root / "0")[:, 0], [ramp] * 4)
 
 
-HOSTILE = ["a/b", "..", "../../escaped", "🔬 naïve", "CON", "n" * 300, "back\\slash", " dot. "]
+UNUSUAL_NAMES = [
+    "a/b",
+    "..",
+    "../../escaped",
+    "🔬 naïve",
+    "CON",
+    "n" * 300,
+    "back\\slash",
+    " dot. ",
+]
 
 
-def test_hostile_names_of_positions_stay_in_the_metadata(tmp_path: Path) -> None:
-    """Whatever a position is called, nothing is written outside the output, and its name is kept."""
+def test_position_names_do_not_affect_paths(tmp_path: Path) -> None:
+    """Nothing is written outside of the output, and the metadata has the unchanged names."""
     outer = tmp_path / "outer"
     outer.mkdir()
-    written = collection(outer / "x.ome.zarr", HOSTILE)
-    check_nothing_beside(tmp_path, written.root)
-    assert [multiscale(written.root, str(n))["name"] for n in range(len(HOSTILE))] == HOSTILE
+    written = collection(outer / "x.ome.zarr", UNUSUAL_NAMES)
+    check_files_below(tmp_path, written.root)
+    assert [
+        multiscale(written.root, str(n))["name"] for n in range(len(UNUSUAL_NAMES))
+    ] == UNUSUAL_NAMES
     for group, pixels in written.images.items():
-        assert np.array_equal(through_tensorstore(written.root / group / "0"), pixels)
+        assert np.array_equal(read_with_tensorstore(written.root / group / "0"), pixels)
     yaozarrs.validate_zarr_store(str(written.root))
     ome_types = pytest.importorskip("ome_types")
     xml = (written.root / "OME" / "METADATA.ome.xml").read_text(encoding="utf-8")
-    assert [i.name for i in ome_types.from_xml(xml, validate=True).images] == HOSTILE
+    assert [i.name for i in ome_types.from_xml(xml, validate=True).images] == UNUSUAL_NAMES
 
 
-def check_nothing_beside(folder: Path, root: Path) -> None:
-    """Compare what lies below a folder with what lies below the one output in it."""
+def check_files_below(folder: Path, root: Path) -> None:
+    """Check that all files below `folder` are below `root`."""
     files = {path for path in folder.rglob("*") if path.is_file()}
     assert files == {path for path in root.rglob("*") if path.is_file()}
     assert files
 
 
-def fields_of(root: Path, well: str) -> list[str]:
-    """Return the paths of a well's images, as its document lists them."""
-    return [f"{well}/{i['path']}" for i in document(root, well)["ome"]["well"]["images"]]
+def field_paths(root: Path, well: str) -> list[str]:
+    return [f"{well}/{i['path']}" for i in attributes(root, well)["ome"]["well"]["images"]]
 
 
 @pytest.mark.filterwarnings("error:The FieldOfView.path:UserWarning")
-def test_fields_of_a_well_never_share_an_array(tmp_path: Path) -> None:
-    """Positions whose names become the same path, by any way, have an array each, below the output."""
+def test_fields_of_view_never_share_a_path(tmp_path: Path) -> None:
+    """Also if their names are equal after sanitization or case folding."""
     cells = {"plate_row": "A", "plate_column": "1"}
-    names = [*HOSTILE, "a_b", "A_B", "a.b", "a_b_1", "f_0_1"]
+    names = [*UNUSUAL_NAMES, "a_b", "A_B", "a.b", "a_b_1", "f_0_1"]
     positions = [Position(name=name, **cells) for name in names]
     positions.append(Position(name="f", grid_row=0, grid_column=1, **cells))
     outer = tmp_path / "outer"
     outer.mkdir()
     written = collection(outer / "x.ome.zarr", positions, plate=PLATE)
-    check_nothing_beside(tmp_path, written.root)
-    paths = fields_of(written.root, "A/1")
+    check_files_below(tmp_path, written.root)
+    paths = field_paths(written.root, "A/1")
     assert len({path.casefold() for path in paths}) == len(positions)
     for path, position, pixels in zip(paths, positions, written.images.values(), strict=True):
-        assert np.array_equal(through_tensorstore(written.root / path / "0"), pixels)
+        assert np.array_equal(read_with_tensorstore(written.root / path / "0"), pixels)
         cell = "" if position.grid_row is None else f"_{position.grid_row}_{position.grid_column}"
         assert multiscale(written.root, path)["name"] == position.name + cell
     yaozarrs.validate_zarr_store(str(written.root))
@@ -149,7 +158,7 @@ def test_fields_of_a_well_never_share_an_array(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("keep", "times"), [("trim", 2), ("keep", 5)])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_fewer_frames_than_planned(tmp_path: Path, engine: str, keep: Any, times: int) -> None:
-    """A run that ends early is cut where it ended or left as planned; the status says cancelled."""
+    """on_incomplete: "trim" cuts the array, "keep" leaves its shape; the status is cancelled."""
     root = tmp_path / "x.ome.zarr"
     settings = AcquisitionSettings(
         root_path=root,
@@ -163,17 +172,17 @@ def test_fewer_frames_than_planned(tmp_path: Path, engine: str, keep: Any, times
             stream.append(frame(number))
     expected = np.zeros((times, 2, Y, X), "uint16")
     expected.reshape(-1, Y, X)[:3] = [frame(n) for n in range(3)]
-    assert np.array_equal(through_tensorstore(root / "0"), expected)
+    assert np.array_equal(read_with_tensorstore(root / "0"), expected)
     if sys.version_info >= (3, 11):
-        assert np.array_equal(through_zarr_python(root / "0"), expected)
-        accepted_by_ome_zarr_models(root, [""])
+        assert np.array_equal(read_with_zarr_python(root / "0"), expected)
+        validate_with_ome_zarr_models(root, [""])
     yaozarrs.validate_zarr_store(str(root))
-    ours = document(root)["ome_writers"]
-    assert (ours["status"], ours["frames"]) == ("cancelled", {"expected": 10, "written": 3})
+    own = attributes(root)["ome_writers"]
+    assert (own["status"], own["frames"]) == ("cancelled", {"expected": 10, "written": 3})
 
 
-def test_positions_that_were_never_reached(tmp_path: Path) -> None:
-    """A run that ends within its first position leaves the others as valid images that read 0."""
+def test_positions_without_frames(tmp_path: Path) -> None:
+    """They are valid images of zeros."""
     root = tmp_path / "x.ome.zarr"
     settings = AcquisitionSettings(
         root_path=root,
@@ -183,15 +192,15 @@ def test_positions_that_were_never_reached(tmp_path: Path) -> None:
     with create_stream(settings) as stream:
         stream.append(frame(0))
     yaozarrs.validate_zarr_store(str(root))
-    assert np.array_equal(through_tensorstore(root / "0" / "0")[0], frame(0))
-    assert document(root, "OME")["ome"]["series"] == ["0", "1", "2"]
+    assert np.array_equal(read_with_tensorstore(root / "0" / "0")[0], frame(0))
+    assert attributes(root, "OME")["ome"]["series"] == ["0", "1", "2"]
     for group in ("1", "2"):
-        assert not through_tensorstore(root / group / "0").any()
-    assert document(root)["ome_writers"]["status"] == "cancelled"
+        assert not read_with_tensorstore(root / group / "0").any()
+    assert attributes(root)["ome_writers"]["status"] == "cancelled"
 
 
 def test_small_frame_metadata_is_embedded(tmp_path: Path) -> None:
-    """Each frame's facts stand in its image's document with the frame's place; the journal is gone."""
+    """zarr.json contains the frame metadata with storage indices; the journal is removed."""
     root = tmp_path / "x.ome.zarr"
     settings = AcquisitionSettings(
         root_path=root,
@@ -200,21 +209,21 @@ def test_small_frame_metadata_is_embedded(tmp_path: Path) -> None:
     )
     with create_stream(settings) as stream:
         for number in range(4):
-            facts = {"delta_t": number / 2, "temperature": math.nan, "gain": np.float32(1.5)}
-            stream.append(frame(number), frame_metadata=facts)
-    rest = {"temperature": None, "gain": 1.5}
-    assert strict(root / "zarr.json")["attributes"]["ome_writers"]["frame_metadata"] == [
-        {"storage_index": [0, 0], "delta_t": 0.0, **rest},
-        {"storage_index": [1, 0], "delta_t": 0.5, **rest},
-        {"storage_index": [0, 1], "delta_t": 1.0, **rest},
-        {"storage_index": [1, 1], "delta_t": 1.5, **rest},
+            metadata = {"delta_t": number / 2, "temperature": math.nan, "gain": np.float32(1.5)}
+            stream.append(frame(number), frame_metadata=metadata)
+    others = {"temperature": None, "gain": 1.5}
+    assert read_strict_json(root / "zarr.json")["attributes"]["ome_writers"]["frame_metadata"] == [
+        {"storage_index": [0, 0], "delta_t": 0.0, **others},
+        {"storage_index": [1, 0], "delta_t": 0.5, **others},
+        {"storage_index": [0, 1], "delta_t": 1.0, **others},
+        {"storage_index": [1, 1], "delta_t": 1.5, **others},
     ]
     assert not list(root.rglob("*.jsonl"))
     assert [f["delta_t"] for f in ow.read_frame_metadata(root)] == [0.0, 0.5, 1.0, 1.5]
 
 
 def test_large_frame_metadata_stays_in_the_journal(tmp_path: Path) -> None:
-    """More than 1 MiB an image stays beside its document, which points there and stays small."""
+    """More than 1 MiB per image stays in the journal; zarr.json refers to it."""
     root = tmp_path / "x.ome.zarr"
     settings = AcquisitionSettings(
         root_path=root, dimensions=[Dimension(name="t", count=12), *plane_axes()], dtype="uint16"
@@ -222,7 +231,7 @@ def test_large_frame_metadata_stays_in_the_journal(tmp_path: Path) -> None:
     with create_stream(settings) as stream:
         for number in range(12):
             stream.append(frame(number), frame_metadata={"n": number, "note": "x" * 100_000})
-    pointer = document(root)["ome_writers"]["frame_metadata"]
+    pointer = attributes(root)["ome_writers"]["frame_metadata"]
     assert (root / "zarr.json").stat().st_size < 20_000
     lines = (root / pointer["journal"]).read_text(encoding="utf-8").splitlines()
     entries = [json.loads(line) for line in lines]

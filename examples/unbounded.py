@@ -1,4 +1,4 @@
-"""Acquire until somebody says stop: the first axis has no end, the array grows."""
+"""Unbounded acquisition: the first axis has no fixed length, and the array grows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ camera = np.random.default_rng(1)
 brightest = 0
 
 with create_stream(settings) as stream:
-    while brightest < 65_535:  # whatever ends your experiment
+    while brightest < 65_535:  # the condition that ends the experiment
         for _ in ("phase", "GFP"):
             frame = camera.integers(0, 2**16, (64, 64), dtype=np.uint16)
             brightest = max(brightest, int(frame.max()))

@@ -1,9 +1,9 @@
-"""See what was written, picture by picture: run it cell by cell in an editor that knows `# %%`, or as a script.
+"""Acquire and show images in notebook cells: for editors that support `# %%`, or as a script.
 
-In a notebook or an interactive window the pictures appear below their cells; as a script they are saved as PNG files.
+In a notebook or an interactive window the images appear below their cells; a script saves them as PNG files.
 """
 
-# %% What shows a picture
+# %% Display an image
 from __future__ import annotations
 
 import sys
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 
 def show(pixels: NDArray[np.uint8], name: str) -> None:
-    """Show an RGB picture of shape (y, x, 3)."""
-    picture = Image.fromarray(pixels)
+    """Display an RGB image of shape (y, x, 3), or save it."""
+    image = Image.fromarray(pixels)
     if "ipykernel" in sys.modules:
         from IPython.display import display
 
-        display(picture)
+        display(image)
     else:
-        picture.save(f"{name}.png")
-        print(f"{name}.png shows {pixels.shape[1]} x {pixels.shape[0]} pixels")
+        image.save(f"{name}.png")
+        print(f"{name}.png: {pixels.shape[1]} x {pixels.shape[0]} pixels")
 
 
-# %% A camera that sees nuclei drift, and something in them light up
+# %% Simulate a camera: drifting nuclei whose second channel becomes brighter
 SIZE = 160
-DARK, BRIGHT = 20.0, 400.0  # what is shown as black, and as the channel's whole colour
+DARK, BRIGHT = 20.0, 400.0  # display range
 rng = np.random.default_rng(7)
 centres = rng.uniform(20, SIZE - 20, (12, 2))
-drift = rng.uniform(-2.5, 2.5, (12, 2))  # pixels a time point
+drift = rng.uniform(-2.5, 2.5, (12, 2))  # pixels per time point
 y, x = np.mgrid[:SIZE, :SIZE]
 
 
@@ -49,9 +49,9 @@ def snap(t: int, c: int) -> NDArray[np.uint16]:
     return rng.poisson(light).astype("uint16")
 
 
-# %% Acquire, and look after half of it
+# %% Acquire, with a live view after half of the time points
 settings = AcquisitionSettings(
-    root_path="pictures.ome.zarr",
+    root_path="notebook.ome.zarr",
     dimensions=[
         Dimension(name="t", count=6, scale=60, unit="second"),
         Dimension(
@@ -70,9 +70,9 @@ COLOURS = np.array([(68, 136, 255), (0, 255, 0)]) / 255
 
 
 def overlay(planes: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Return planes (c, y, x) as one RGB picture."""
-    lit = (np.asarray(planes, float) - DARK) / (BRIGHT - DARK)
-    return (np.tensordot(lit.clip(0, 1), COLOURS, (0, 0)).clip(0, 1) * 255).astype("uint8")
+    """Return planes (c, y, x) as one RGB image."""
+    scaled = (np.asarray(planes, float) - DARK) / (BRIGHT - DARK)
+    return (np.tensordot(scaled.clip(0, 1), COLOURS, (0, 0)).clip(0, 1) * 255).astype("uint8")
 
 
 with create_stream(settings) as stream:
@@ -81,12 +81,12 @@ with create_stream(settings) as stream:
         for c in range(2):
             stream.append(snap(t, c), frame_metadata={"delta_t": t * 60.0})
         if t == 2:
-            show(overlay(view[2]), "half-way")  # from memory or from disk, wherever it is
+            show(overlay(view[2]), "live")  # read from memory or from disk
 
-# %% Afterwards: all time points side by side
-dataset = ome_writers.open("pictures.ome.zarr")
-show(np.concatenate([overlay(dataset[t]) for t in range(6)], axis=1), "all-times")
+# %% All time points side by side
+dataset = ome_writers.open("notebook.ome.zarr")
+show(np.concatenate([overlay(dataset[t]) for t in range(6)], axis=1), "all-time-points")
 
-# %% A cut through time: where the nuclei of one row of pixels went
+# %% Kymograph of one row of pixels
 kymograph = np.repeat(np.asarray(dataset[:, :, SIZE // 2]).transpose(1, 0, 2), 12, axis=1)
-show(overlay(kymograph), "through-time")
+show(overlay(kymograph), "kymograph")

@@ -1,4 +1,4 @@
-"""Let a camera that is written in Python fill the very memory that goes to the disk: nothing is copied."""
+"""Zero-copy acquisition: a camera written in Python fills the writer's buffers."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ if TYPE_CHECKING:
 
 
 class MovingDot(CameraDevice):
-    """A camera as its SDK would be wrapped: it asks for memory, fills it, and says what it knows."""
+    """A simulated camera, written like a wrapper of an SDK: it fills a buffer and yields metadata."""
 
     exposure = 10.0
 
     def get_exposure(self) -> float:
-        """Return milliseconds."""
+        """Return the exposure in milliseconds."""
         return self.exposure
 
     def set_exposure(self, exposure: float) -> None:
-        """Take milliseconds."""
+        """Set the exposure in milliseconds."""
         self.exposure = exposure
 
     def shape(self) -> tuple[int, int]:
-        """Return the size of a frame."""
+        """Return height and width."""
         return (256, 256)
 
     def dtype(self) -> np.dtype:
-        """Return the type of a pixel."""
+        """Return the pixel type."""
         return np.dtype("uint16")
 
     def start_sequence(
         self, n: int | None, get_buffer: Callable[..., np.ndarray]
     ) -> Iterator[dict[str, Any]]:
-        """Deliver `n` frames, or frames without end."""
-        taken = 0
-        while n is None or taken < n:
-            frame = get_buffer(self.shape(), self.dtype())  # lent by the stream that writes
+        """Deliver `n` frames, or an unlimited number."""
+        number = 0
+        while n is None or number < n:
+            frame = get_buffer(self.shape(), self.dtype())  # memory of the stream
             frame[...] = 100
-            frame[128, taken % 256] = 4000
-            taken += 1
+            frame[128, number % 256] = 4000
+            number += 1
             yield {"Temperature": -20.0}
 
 

@@ -1,4 +1,4 @@
-"""Visit wells of a 96-well plate with the demo camera, two fields each; the plate says where everything is."""
+"""Acquire two fields of view in each of three wells of a 96-well plate, and read the plate metadata."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pymmcore_plus import CMMCorePlus
 
 core = CMMCorePlus()
 core.loadSystemConfiguration()
-core.setProperty("XY", "Velocity", 1e6)  # the demo stage is as slow as a real one
+core.setProperty("XY", "Velocity", 1e6)  # by default the demo stage is as slow as a real one
 
 sequence = useq.MDASequence(
     stage_positions=useq.WellPlatePlan(
@@ -31,7 +31,8 @@ for row in plate["rows"]:
 for well in plate["wells"]:
     for field in root[well["path"]].attrs["ome"]["well"]["images"]:
         image = root[f"{well['path']}/{field['path']}"]
-        where = image.attrs["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"]
-        print(
-            f"{well['path']}/{field['path']}: {image['0'].shape} at {where[-1]['translation'][-2:]}"
-        )
+        transformations = image.attrs["ome"]["multiscales"][0]["datasets"][0][
+            "coordinateTransformations"
+        ]
+        y_x = transformations[-1]["translation"][-2:]
+        print(f"{well['path']}/{field['path']}: {image['0'].shape} at {y_x}")

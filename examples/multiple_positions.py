@@ -1,4 +1,4 @@
-"""Visit three named stage positions at each time point; each becomes an image of its own."""
+"""Three named stage positions per time point; each position is a separate image."""
 
 from __future__ import annotations
 

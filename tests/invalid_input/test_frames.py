@@ -1,4 +1,4 @@
-"""Frames and metadata that are wrong: refused with a clear error, the stream where it was; or stored exactly."""
+"""Invalid frames, frame metadata and indices are refused without side effects; unusual ones are stored exactly."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from invalid_input.cases import INSTALLED, frame, refusal, settings
 from ome_writers import OMEStream, create_stream, read_frame_metadata
 from ome_writers.errors import (
     EndOfAcquisitionError,
@@ -21,14 +22,13 @@ from ome_writers.errors import (
     UnsupportedError,
 )
 from ome_writers.storage import ENGINES
-from refusals.bad import READY, frame, refusal, settings
 from support.dataset_readers import read_images
 
-pytestmark = pytest.mark.parametrize("engine", READY)
+pytestmark = pytest.mark.parametrize("engine", INSTALLED)
 
 
-class Ruler:
-    """Offers an array only when asked."""
+class ArrayLike:
+    """An object with `__array__` only."""
 
     def __init__(self, array: Any) -> None:
         self._array = array
@@ -37,31 +37,31 @@ class Ruler:
         return np.asarray(self._array, dtype)
 
 
-def wrong_frames() -> list[tuple[Any, type[Exception], str]]:
-    """Return what is no frame, the error that says so, and words of its message."""
-    right = frame(1)
+def invalid_frames() -> list[tuple[Any, type[Exception], str]]:
+    """Return invalid frames with the error and a pattern of its message."""
+    valid = frame(1)
     shape, dtype, kind = FrameShapeError, FrameTypeError, FrameTypeError
     return [
-        (right[:, :5], shape, r"has shape \(8, 6\), got \(8, 5\)"),
-        (right.T, shape, r"got \(6, 8\)"),
-        (right[0], shape, r"got \(6,\)"),
-        (right[None], shape, r"got \(1, 8, 6\)"),
-        (right[:0], shape, r"got \(0, 6\)"),
+        (valid[:, :5], shape, r"has shape \(8, 6\), got \(8, 5\)"),
+        (valid.T, shape, r"got \(6, 8\)"),
+        (valid[0], shape, r"got \(6,\)"),
+        (valid[None], shape, r"got \(1, 8, 6\)"),
+        (valid[:0], shape, r"got \(0, 6\)"),
         (np.zeros((0,), "uint16"), shape, r"got \(0,\)"),
         (np.uint16(3), shape, r"got \(\)"),
-        (right.ravel(), shape, r"got \(48,\)"),
-        (Ruler(right[1:]), shape, r"got \(7, 6\)"),
-        (right.astype("int16"), dtype, r"dtype uint16, got int16.*frame\.astype\('uint16'\)"),
-        (right.astype("uint8"), dtype, "dtype uint16, got uint8"),
-        (right.astype("float64"), dtype, "got float64"),
-        (right.astype(object), dtype, "got object"),
-        (right.astype("S2"), dtype, r"got \|S2"),
-        (right > 0, dtype, "got bool"),
-        (right.view([("a", "u1"), ("b", "u1")]), dtype, "got"),
-        (right.astype("M8[s]"), dtype, "got datetime64"),
-        (np.ma.masked_less(right, 9), kind, r"masked array.*frame\.filled\(0\)"),
-        (np.ma.masked_array(right), kind, "masked array"),
-        (right.tolist(), kind, "must be an array of dtype uint16.*got list"),
+        (valid.ravel(), shape, r"got \(48,\)"),
+        (ArrayLike(valid[1:]), shape, r"got \(7, 6\)"),
+        (valid.astype("int16"), dtype, r"dtype uint16, got int16.*frame\.astype\('uint16'\)"),
+        (valid.astype("uint8"), dtype, "dtype uint16, got uint8"),
+        (valid.astype("float64"), dtype, "got float64"),
+        (valid.astype(object), dtype, "got object"),
+        (valid.astype("S2"), dtype, r"got \|S2"),
+        (valid > 0, dtype, "got bool"),
+        (valid.view([("a", "u1"), ("b", "u1")]), dtype, "got"),
+        (valid.astype("M8[s]"), dtype, "got datetime64"),
+        (np.ma.masked_less(valid, 9), kind, r"masked array.*frame\.filled\(0\)"),
+        (np.ma.masked_array(valid), kind, "masked array"),
+        (valid.tolist(), kind, "must be an array of dtype uint16.*got list"),
         ((), kind, "got tuple"),
         (b"pixels", kind, "got bytes"),
         ("frame.tif", kind, "got str"),
@@ -72,39 +72,39 @@ def wrong_frames() -> list[tuple[Any, type[Exception], str]]:
     ]
 
 
-def judge(stream: OMEStream) -> None:
-    """Look whether the three frames are there and nothing else."""
+def check_stored_frames(stream: OMEStream) -> None:
+    """Check that exactly frames 0, 1 and 2 are stored."""
     read = read_images(stream.plan, [stream.plan.images[0].array.shape])[0]
     assert np.array_equal(read, [frame(0), frame(1), frame(2)])
 
 
-def test_a_wrong_frame_is_refused(tmp_path: Path, engine: str) -> None:
-    """Each wrong frame raises an error with what was expected and what came; the next frame takes its place."""
+def test_invalid_frame_is_refused(tmp_path: Path, engine: str) -> None:
+    """The error names the expected and the actual value; the next frame is stored at the same index."""
     with create_stream(settings(tmp_path, engine)) as stream:
         stream.append(frame(0))
-        for wrong, error, message in wrong_frames():
+        for invalid, error, message in invalid_frames():
             with refusal(error, match=message):
-                stream.append(wrong)
+                stream.append(invalid)
             with refusal(error, match=message):
-                stream.append(wrong, copy=False, frame_metadata={"serial": 1})
+                stream.append(invalid, copy=False, frame_metadata={"serial": 1})
             assert stream.stats().frames_accepted == 1
         stream.append(frame(1))
         stream.append(frame(2))
         with refusal(EndOfAcquisitionError, match="would exceed total of 3 frames"):
             stream.append(frame(3))
-    judge(stream)
+    check_stored_frames(stream)
     assert read_frame_metadata(stream.settings.output_path) == []
 
 
-def test_unusual_frames_are_exact(tmp_path: Path, engine: str) -> None:
-    """Frames in any order of bytes and axes, read-only, strided, or offered by other objects are stored exactly."""
+def test_unusual_frames_are_stored_exactly(tmp_path: Path, engine: str) -> None:
+    """Any byte order and memory order, read-only, strided, and array-likes."""
     fixed = frame(1)
     fixed.flags.writeable = False
     strided = np.zeros((16, 18), "uint16")
     strided[::2, ::3] = frame(2)
     rounds = [
         [frame(0).astype(">u2"), fixed, strided[::2, ::3]],
-        [np.asfortranarray(frame(0)), memoryview(frame(1)), Ruler(frame(2))],
+        [np.asfortranarray(frame(0)), memoryview(frame(1)), ArrayLike(frame(2))],
         [frame(0)[::-1][::-1], frame(1).astype(">u2")[::-1][::-1], frame(2).view(np.matrix)],
     ]
     for number, frames in enumerate(rounds):
@@ -113,11 +113,11 @@ def test_unusual_frames_are_exact(tmp_path: Path, engine: str) -> None:
             with create_stream(settings(path, engine)) as stream:
                 for one in frames:
                     stream.append(one, copy=copy)
-            judge(stream)
+            check_stored_frames(stream)
 
 
-def test_wrong_metadata_is_refused(tmp_path: Path, engine: str) -> None:
-    """Metadata that JSON cannot hold raises an error that names the key; the frame is not taken."""
+def test_invalid_frame_metadata_is_refused(tmp_path: Path, engine: str) -> None:
+    """Metadata without a JSON form raises an error that names the key; the frame is not accepted."""
     loop: dict[str, Any] = {"list": []}
     loop["list"].append(loop)
     deep: Any = 1
@@ -140,21 +140,21 @@ def test_wrong_metadata_is_refused(tmp_path: Path, engine: str) -> None:
         stream.append(frame(0))
         for metadata, message in cases:
             with refusal(MetadataError, match=message):
-                stream.append(frame(9), frame_metadata=metadata)  # type: ignore[arg-type]  # wrong on purpose
+                stream.append(frame(9), frame_metadata=metadata)  # type: ignore[arg-type]  # deliberately invalid
             assert stream.stats().frames_accepted == 1
         stream.append(frame(1), frame_metadata={})
         stream.append(frame(2))
-    judge(stream)
+    check_stored_frames(stream)
 
 
-def test_unusual_metadata_is_kept(tmp_path: Path, engine: str) -> None:
-    """Numpy values, dates, paths and the like become JSON; NaN becomes null; text comes back as it was."""
+def test_unusual_frame_metadata_is_converted(tmp_path: Path, engine: str) -> None:
+    """Numpy values, dates and paths become JSON values, NaN becomes null, text is unchanged."""
 
     class Mode(enum.Enum):
         FAST = "fast"
 
     text = 'µ 🔬 \x00 \x1b \ufffe \uffff \u2028 ]]> </OME> " \\ {'
-    key = 'µ 🔬 ]]> </OME> " \\ {'  # XML attributes cannot hold control characters
+    key = 'µ 🔬 ]]> </OME> " \\ {'  # XML attributes cannot contain control characters
     known = uuid.UUID(int=7)
     given = {
         "i": np.int64(-3),
@@ -178,7 +178,7 @@ def test_unusual_metadata_is_kept(tmp_path: Path, engine: str) -> None:
     with create_stream(settings(tmp_path, engine)) as stream:
         for number in range(3):
             stream.append(frame(number), frame_metadata={**given, "serial": number})
-    judge(stream)
+    check_stored_frames(stream)
     entries = read_frame_metadata(stream.settings.output_path)
     assert [entry["serial"] for entry in entries] == [0, 1, 2]
     for entry in entries:
@@ -194,8 +194,8 @@ def test_unusual_metadata_is_kept(tmp_path: Path, engine: str) -> None:
         assert entry["delta_t"] == 1.5
 
 
-def test_a_wrong_index_is_refused(tmp_path: Path, engine: str) -> None:
-    """An index outside of the acquisition, or of axes that it does not have, raises; the stream is where it was."""
+def test_invalid_index_is_refused(tmp_path: Path, engine: str) -> None:
+    """Also `skip` beyond the end; the stream is unchanged."""
     with create_stream(settings(tmp_path, engine)) as stream:
         if not ENGINES[engine].random_access:
             with refusal(UnsupportedError, match=r"in order only: index=\{'t': 1\}"):
@@ -214,9 +214,9 @@ def test_a_wrong_index_is_refused(tmp_path: Path, engine: str) -> None:
                 stream.skip(frames=frames)
         for odd in (1.5, "2"):
             with refusal(TypeError, match=f"frames must be a whole number, got {odd!r}"):
-                stream.skip(frames=odd)  # type: ignore[arg-type]  # wrong on purpose
+                stream.skip(frames=odd)  # type: ignore[arg-type]  # deliberately invalid
         with refusal(IndexError, match=r"would exceed total of 3 frames \(tried to skip 4\)"):
             stream.skip(frames=4)
         for number in range(3):
             stream.append(frame(number))
-    judge(stream)
+    check_stored_frames(stream)

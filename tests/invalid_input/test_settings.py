@@ -1,4 +1,4 @@
-"""Settings that no dataset can follow: refused clearly before anything is written; odd ones that can are followed."""
+"""Invalid settings are refused before anything is written; unusual valid ones are applied."""
 
 from __future__ import annotations
 
@@ -10,31 +10,30 @@ from typing import Any
 import numpy as np
 import pytest
 
+from invalid_input.cases import INSTALLED, ONE_ENGINE_PER_FORMAT, YX, frame, refusal, settings
 from ome_writers import Dimension, create_stream
 from ome_writers.errors import UnsupportedError
 from ome_writers.storage import ENGINES
-from refusals.bad import FORMATS, READY, YX, frame, refusal, settings
 from support.dataset_readers import read_images
 
-MOST = 2**31 - 1
+MAX_COUNT = 2**31 - 1
 Change = Callable[[], dict[str, Any]]
 
 
-def t(count: int | None = 3, **facts: Any) -> dict[str, Any]:
-    """Return the axes of a time series."""
-    return {"dimensions": [Dimension(name="t", count=count, **facts), *YX]}
+def t(count: int | None = 3, **fields: Any) -> dict[str, Any]:
+    """Return the dimensions of a time series."""
+    return {"dimensions": [Dimension(name="t", count=count, **fields), *YX]}
 
 
 def axes(*dimensions: Dimension) -> dict[str, Any]:
-    """Return these axes instead of all others."""
     return {"dimensions": dimensions}
 
 
 REFUSED: list[tuple[Change, type[Exception], str]] = [
     (lambda: t(0), ValueError, "greater than 0"),
     (lambda: t(-1), ValueError, "greater than 0"),
-    (lambda: t(1.5), ValueError, "valid integer"),  # type: ignore[arg-type]  # wrong on purpose
-    (lambda: t(MOST + 1), ValueError, "less than or equal to 2147483647"),
+    (lambda: t(1.5), ValueError, "valid integer"),  # type: ignore[arg-type]  # deliberately invalid
+    (lambda: t(MAX_COUNT + 1), ValueError, "less than or equal to 2147483647"),
     (lambda: t(10**30), ValueError, "less than or equal to 2147483647"),
     (lambda: axes(Dimension(name="y", count=0), YX[1]), ValueError, "greater than 0"),
     (lambda: t(chunk_size=0), ValueError, "chunk_size\n.*greater than 0"),
@@ -51,9 +50,9 @@ REFUSED: list[tuple[Change, type[Exception], str]] = [
     (lambda: t(translation=math.inf), ValueError, "translation must be finite, got inf"),
     (lambda: axes(Dimension(name="y", count=8, unit="cubit"), YX[1]), ValueError, "cubit"),
     (lambda: axes(YX[1]), ValueError, "At least 2 non-position dimensions"),
-    (lambda: axes(Dimension(name="c", count=MOST), *YX), UnsupportedError, "1048576 channels"),
+    (lambda: axes(Dimension(name="c", count=MAX_COUNT), *YX), UnsupportedError, "1048576 channels"),
     (
-        lambda: axes(Dimension(name="p", type="position", count=MOST), *YX),
+        lambda: axes(Dimension(name="p", type="position", count=MAX_COUNT), *YX),
         UnsupportedError,
         "may have 1000000 positions",
     ),
@@ -77,22 +76,21 @@ REFUSED: list[tuple[Change, type[Exception], str]] = [
     (lambda: {"storage_order": ["y", "x"]}, ValueError, "don't match"),
     (lambda: {"no_such_setting": 1}, ValueError, "Extra inputs are not permitted"),
 ]
-if np.dtype("longdouble").itemsize > 8:  # elsewhere it is float64
+if np.dtype("longdouble").itemsize > 8:  # on some platforms it is float64
     REFUSED.append((lambda: {"dtype": "longdouble"}, ValueError, "no format holds"))
 
 
-@pytest.mark.parametrize("engine", FORMATS)
-def test_what_is_refused_leaves_nothing(tmp_path: Path, engine: str) -> None:
-    """Each of the settings raises an error that tells why, and no file or folder is made."""
+@pytest.mark.parametrize("engine", ONE_ENGINE_PER_FORMAT)
+def test_invalid_settings_create_no_files(tmp_path: Path, engine: str) -> None:
     for change, error, message in REFUSED:
         with refusal(error, match=message):
             create_stream(settings(tmp_path, engine, **change()))
         assert not list(tmp_path.iterdir()), message
 
 
-@pytest.mark.parametrize("engine", READY)
-def test_a_chunk_that_blosc_cannot_hold_is_refused(tmp_path: Path, engine: str) -> None:
-    """A frame of 2 GiB in one chunk is refused with Blosc, and begun without; so is one of 100,000 x 100,000."""
+@pytest.mark.parametrize("engine", INSTALLED)
+def test_chunk_too_large_for_blosc(tmp_path: Path, engine: str) -> None:
+    """Blosc refuses chunks of 2 GiB and more; without compression the stream opens."""
     large = axes(Dimension(name="y", count=100_000), Dimension(name="x", count=100_000))
     if "blosc-lz4" in ENGINES[engine].compressions:
         with refusal(UnsupportedError, match="20000000000.*chunk_size"):
@@ -106,44 +104,43 @@ def test_a_chunk_that_blosc_cannot_hold_is_refused(tmp_path: Path, engine: str) 
     assert sum(getattr(s, "st_blocks", 0) * 512 for s in written) < 2**20
 
 
-@pytest.mark.parametrize("engine", [name for name in ("tifffile",) if name in READY])
-def test_more_pages_than_a_tiff_is_prepared_for(tmp_path: Path, engine: str) -> None:
-    """A TIFF of two billion pages, which would be prepared for an hour, is refused at once."""
+@pytest.mark.parametrize("engine", [name for name in ("tifffile",) if name in INSTALLED])
+def test_too_many_tiff_pages(tmp_path: Path, engine: str) -> None:
+    """Preallocating two billion IFDs would take an hour."""
     with refusal(UnsupportedError, match="at most 100000000 planes are supported, got 2147483647"):
-        create_stream(settings(tmp_path, engine, **t(MOST)))
+        create_stream(settings(tmp_path, engine, **t(MAX_COUNT)))
     assert not list(tmp_path.iterdir())
 
 
-ODD: dict[str, Change] = {
+UNUSUAL: dict[str, Change] = {
     "2-D only": lambda: axes(*YX),
     "one pixel": lambda: axes(
         Dimension(name="t", count=2), Dimension(name="y", count=1), Dimension(name="x", count=1)
     ),
     "chunk larger than the axis": lambda: t(chunk_size=7),
-    "a chunk larger than the axis by far": lambda: t(chunk_size=10**30),
+    "chunk much larger than the axis": lambda: t(chunk_size=10**30),
     "shard larger than the axis": lambda: t(chunk_size=2, shard_size_chunks=9),
     "shard not a multiple": lambda: t(5, chunk_size=2, shard_size_chunks=2),
-    "chunk that cuts frames unevenly": lambda: axes(
+    "tiles that do not divide the frame": lambda: axes(
         Dimension(name="t", count=3),
         Dimension(name="y", count=8, chunk_size=5),
         Dimension(name="x", count=6, chunk_size=5),
     ),
-    "one byte of buffer": lambda: {"buffer_bytes": 1},
-    "an interval that no clock reaches": lambda: {"flush_interval": 1e300},
-    "an interval shorter than anything": lambda: {"flush_interval": 1e-9},
-    "a scale next to nothing": lambda: t(scale=5e-324),
-    "a scale beyond all": lambda: t(scale=1.7e308, translation=-1.7e308),
+    "buffer of one byte": lambda: {"buffer_bytes": 1},
+    "flush interval beyond any clock": lambda: {"flush_interval": 1e300},
+    "flush interval of 1 ns": lambda: {"flush_interval": 1e-9},
+    "smallest scale": lambda: t(scale=5e-324),
+    "largest scale": lambda: t(scale=1.7e308, translation=-1.7e308),
     "big-endian": lambda: {"dtype": ">u2"},
-    "no compression by name": lambda: {"compression": "none"},
+    "compression none": lambda: {"compression": "none"},
 }
 
 
-@pytest.mark.parametrize("engine", READY)
-def test_odd_settings_are_followed(tmp_path: Path, engine: str) -> None:
-    """Settings that are odd and possible give a dataset with every frame in it, bit for bit."""
-    for name, change in ODD.items():
-        wanted = settings(tmp_path / name.replace(" ", "-"), engine, **change())
-        with create_stream(wanted) as stream:
+@pytest.mark.parametrize("engine", INSTALLED)
+def test_unusual_settings_are_applied(tmp_path: Path, engine: str) -> None:
+    for name, change in UNUSUAL.items():
+        acquisition = settings(tmp_path / name.replace(" ", "-"), engine, **change())
+        with create_stream(acquisition) as stream:
             shape = stream.plan.images[0].array.frame_shape
             frames = [frame(n)[: shape[0], : shape[1]] for n in range(stream.plan.frames or 0)]
             for one in frames:
@@ -153,10 +150,10 @@ def test_odd_settings_are_followed(tmp_path: Path, engine: str) -> None:
         assert np.array_equal(read, expected), name
 
 
-@pytest.mark.parametrize("engine", READY)
+@pytest.mark.parametrize("engine", INSTALLED)
 def test_zero_frames(tmp_path: Path, engine: str) -> None:
-    """A stream that takes no frame leaves a dataset that opens, with or without an end."""
-    for name, count in (("bounded", 3), ("no end", None)):
+    """A stream without frames creates a valid dataset, bounded or not."""
+    for name, count in (("bounded", 3), ("unbounded", None)):
         if count is None and not ENGINES[engine].growth:
             continue
         with create_stream(settings(tmp_path / name, engine, **t(count))) as stream:

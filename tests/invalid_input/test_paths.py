@@ -1,0 +1,112 @@
+"""Invalid output paths: an error with the path and the reason, without changes on disk."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from invalid_input.cases import INSTALLED, SUFFIXES, contents, frame, refusal, settings
+from ome_writers import OutputExistsError, SettingsError, WriteError, create_stream
+from ome_writers.storage import ENGINES
+from support.dataset_readers import read_images
+
+pytestmark = pytest.mark.parametrize("engine", INSTALLED)
+IS_ROOT = getattr(os, "geteuid", lambda: 1)() == 0
+
+
+def check_refused(
+    path: Path | str, folder: Path, engine: str, error: type[Exception], message: str
+) -> None:
+    """Create a stream at `path`, with and without overwrite, and check that nothing changes in `folder`."""
+    before = contents(folder)
+    for overwrite in (False, True):
+        with refusal(error, match=message):
+            create_stream(settings(folder, engine, root_path=path, overwrite=overwrite))
+        assert contents(folder) == before
+
+
+def test_path_below_a_file(tmp_path: Path, engine: str) -> None:
+    (tmp_path / "diary").write_text("unrelated")
+    path = tmp_path / "diary" / "deeper" / f"run{SUFFIXES[ENGINES[engine].format]}"
+    check_refused(
+        path, tmp_path, engine, WriteError, r"diary.*could not be created: \w+Error.*root_path"
+    )
+
+
+def test_existing_foreign_path(tmp_path: Path, engine: str) -> None:
+    """Files, directories and dangling links of other programs are refused even with overwrite=True."""
+    suffix = SUFFIXES[ENGINES[engine].format]
+    (tmp_path / f"file{suffix}").write_text("unrelated")
+    (tmp_path / f"folder{suffix}").mkdir()
+    (tmp_path / f"folder{suffix}" / "photograph.jpg").write_bytes(b"\xff\xd8")
+    (tmp_path / f"empty{suffix}").mkdir()
+    for name in ("file", "folder", "empty"):
+        check_refused(tmp_path / f"{name}{suffix}", tmp_path, engine, OutputExistsError, "exists")
+    if sys.platform != "win32":
+        (tmp_path / f"dangling{suffix}").symlink_to(tmp_path / "nowhere")
+        check_refused(tmp_path / f"dangling{suffix}", tmp_path, engine, OutputExistsError, "exists")
+
+
+def test_path_too_long(tmp_path: Path, engine: str) -> None:
+    """Paths of 4,096 characters and names of 300: no parent directory is created."""
+    suffix = SUFFIXES[ENGINES[engine].format]
+    for path in (tmp_path / ("x" * 300 + suffix), f"{tmp_path}{'/deeper' * 600}/run{suffix}"):
+        check_refused(path, tmp_path, engine, WriteError, "could not be created")
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows needs a setting for paths of 260 characters"
+)
+def test_longest_valid_name(tmp_path: Path, engine: str) -> None:
+    """The name leaves room for `.NAME.jsonl` beside a TIFF."""
+    suffix = SUFFIXES[ENGINES[engine].format]
+    length = 255 - len(
+        "..jsonl" if suffix == ".ome.tiff" else ""
+    )  # a directory contains its journals
+    path = tmp_path / ("x" * (length - len(suffix)) + suffix)
+    for overwrite in (False, True):
+        with create_stream(settings(tmp_path, engine, root_path=path, overwrite=overwrite)) as s:
+            for number in range(3):
+                s.append(frame(number + overwrite))
+        assert list(tmp_path.iterdir()) == [path]
+        read = read_images(s.plan, [s.plan.images[0].array.shape])[0]
+        assert np.array_equal(read, [frame(n + overwrite) for n in range(3)])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other invalid names")
+def test_path_with_nul_or_surrogate(tmp_path: Path, engine: str) -> None:
+    suffix = SUFFIXES[ENGINES[engine].format]
+    for name in ("a\0b", "a\ud800b"):
+        path = f"{tmp_path}/{name}{suffix}"
+        check_refused(
+            path, tmp_path, engine, SettingsError, "root_path .* cannot be the name of a file"
+        )
+
+
+@pytest.mark.skipif(sys.platform == "win32" or IS_ROOT, reason="root may write to every directory")
+def test_directory_without_permission(tmp_path: Path, engine: str) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    path = closed / f"run{SUFFIXES[ENGINES[engine].format]}"
+    check_refused(path, tmp_path, engine, WriteError, "(?i)permission")
+
+
+@pytest.mark.parametrize("name", ["🔬 and more", "trail. ", "..", "a'b\"c", "CON", "%20", "#?&"])
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not allow these names")
+def test_unusual_valid_name(tmp_path: Path, engine: str, name: str) -> None:
+    """The name is used unchanged, and nothing is created beside it."""
+    suffix = SUFFIXES[ENGINES[engine].format]
+    if name + suffix == "..":
+        check_refused(tmp_path / "inner" / name, tmp_path, engine, OutputExistsError, "exists")
+        return
+    path = tmp_path / f"{name}{suffix}"
+    with create_stream(settings(tmp_path, engine, root_path=path)) as stream:
+        for number in range(3):
+            stream.append(frame(number))
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    read = read_images(stream.plan, [stream.plan.images[0].array.shape])[0]
+    assert np.array_equal(read, [frame(n) for n in range(3)])
