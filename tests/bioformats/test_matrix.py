@@ -80,7 +80,7 @@ def case(choice: dict[str, Any]) -> Case:
         format_["prefer_single_file"] = layout
     elif layout != "single":
         format_["multi_file_metadata"] = layout
-    made = Case(
+    acquired = Case(
         "-".join(str(value) for value in choice.values()).replace(" ", "_"),
         axes,
         sizes,
@@ -92,19 +92,19 @@ def case(choice: dict[str, Any]) -> Case:
         plate=choice["plate"] and "p" in axes,
         metadata=choice["metadata"],
     )
-    return dataclasses.replace(made, final_sizes=final_sizes(made, keep=ending == "kept"))
+    return dataclasses.replace(acquired, reached=final_sizes(acquired, keep=ending == "kept"))
 
 
-def final_sizes(made: Case, *, keep: bool) -> tuple[dict[str, int], ...]:
+def final_sizes(acquired: Case, *, keep: bool) -> tuple[dict[str, int], ...]:
     """Return the sizes of each image: truncated along its slowest axis if frames are missing."""
-    slow = made.axes.replace("p", "")[0]
-    images = SIZES["p"] if "p" in made.axes else 1
-    total = int(np.prod([SIZES[a] for a in made.axes]))
-    if keep or made.total == total:
+    slow = acquired.axes.replace("p", "")[0]
+    images = SIZES["p"] if "p" in acquired.axes else 1
+    total = int(np.prod([SIZES[a] for a in acquired.axes]))
+    if keep or acquired.total == total:
         return ({slow: SIZES[slow]},) * images
     extents = [1] * images
-    for number in range(made.total):
-        at = made.index(number)
+    for number in range(acquired.total):
+        at = acquired.index(number)
         image = at.get("p", 0)
         extents[image] = max(extents[image], at[slow] + 1)
     return tuple({slow: extent} for extent in extents)
@@ -118,15 +118,15 @@ def written(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Case, Path]]:
     """An acquisition, and the path of its dataset."""
-    made: Case = request.param
+    acquired: Case = request.param
     folder = tmp_path_factory.mktemp("matrix")
-    settings = made.settings(folder)
-    settings.on_incomplete = "keep" if "kept" in made.name else "trim"
+    settings = acquired.settings(folder)
+    settings.on_incomplete = "keep" if "kept" in acquired.name else "trim"
     settings.root_path = str(folder / "x.ome.tiff")
     with create_stream(settings) as stream:
-        for number in range(made.total):
-            stream.append(made.pixels(number), frame_metadata=made.facts(number))
-    yield made, folder / stream.settings.output_path
+        for number in range(acquired.total):
+            stream.append(acquired.pixels(number), frame_metadata=acquired.facts(number))
+    yield acquired, folder / stream.settings.output_path
     shutil.rmtree(folder)
 
 
@@ -135,10 +135,10 @@ def files_of(path: Path) -> list[Path]:
     return [path] if path.is_file() else sorted(path.glob("*.tiff"))
 
 
-def stored(made: Case, image: np.ndarray) -> np.ndarray:
+def stored(acquired: Case, image: np.ndarray) -> np.ndarray:
     """Return the planes of an image, shape (t, c, z, y, x), in the order of the file."""
-    letters = [a for a in made.order if a in "tcz"]
-    if None in made.sizes:  # in order along the unbounded axis
+    letters = [a for a in acquired.order if a in "tcz"]
+    if None in acquired.sizes:  # in order along the unbounded axis
         letters = ["t", *(a for a in letters if a != "t")]
     letters = [*(a for a in "tcz" if a not in letters), *letters]
     return image.transpose(*("tcz".index(a) for a in letters), 3, 4).reshape(-1, *image.shape[-2:])
@@ -148,19 +148,19 @@ def stored(made: Case, image: np.ndarray) -> np.ndarray:
 @pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning")
 def test_tifffile(written: tuple[Case, Path]) -> None:
     """Each file alone has the correct pages and, if its OME-XML is complete, the correct series."""
-    made, path = written
-    images = [stored(made, image) for image in made.expected()]
+    acquired, path = written
+    images = [stored(acquired, image) for image in acquired.expected()]
     files = files_of(path)
     for number, file in enumerate(files):
         with tifffile.TiffFile(file) as tiff:
             pages = np.stack([page.asarray() for page in tiff.pages])
-            if len(pages) > len(images[number]) and "inside_out" in made.name and path.is_dir():
+            if len(pages) > len(images[number]) and "inside_out" in acquired.name and path.is_dir():
                 # truncated along an inner axis: pages of a set keep their numbers, with blank ones between them
                 there = [planes[planes.any(axis=(1, 2))] for planes in (pages, images[number])]
                 np.testing.assert_array_equal(*there)
             elif len(files) > 1:
                 np.testing.assert_array_equal(pages, images[number])
-            elif None in made.sizes and len(images) > 1:
+            elif None in acquired.sizes and len(images) > 1:
                 inner = [len(image) // SIZES["t"] for image in images]
                 rows = [i.reshape(-1, n, *i.shape[1:]) for i, n in zip(images, inner, strict=True)]
                 np.testing.assert_array_equal(pages, np.concatenate(rows, 1).reshape(pages.shape))
@@ -172,24 +172,26 @@ def test_tifffile(written: tuple[Case, Path]) -> None:
                 for series, image in zip(tiff.series, images, strict=True):
                     np.testing.assert_array_equal(series.asarray().reshape(image.shape), image)
             else:
-                assert made.format.get("multi_file_metadata") not in ("redundant", None)
+                assert acquired.format.get("multi_file_metadata") not in ("redundant", None)
 
 
 def test_schema(written: tuple[Case, Path]) -> None:
     """The OME schema accepts all OME-XML, its pages and files exist, and metadata reads back."""
-    made, path = written
+    acquired, path = written
     checked = validate(path)
     assert checked.valid, checked.findings
     assert not [check for check in checked.checks if check.skipped]
-    known = [f["número"] for f in read_frame_metadata(path)] if made.metadata else []
-    assert sorted(known) == list(range(made.total if made.metadata else 0))
+    known = [f["número"] for f in read_frame_metadata(path)] if acquired.metadata else []
+    assert sorted(known) == list(range(acquired.total if acquired.metadata else 0))
 
 
 @pytest.mark.skipif(shutil.which("tiffinfo") is None, reason="libtiff's tools are not installed")
 def test_tiffinfo(written: tuple[Case, Path]) -> None:
     """Libtiff reports no warning."""
-    made, path = written
-    data = [] if made.compression in ("lzw", "zstd") else ["-D"]  # not every libtiff supports these
+    acquired, path = written
+    data = (
+        [] if acquired.compression in ("lzw", "zstd") else ["-D"]
+    )  # not every libtiff supports these
     for file in files_of(path):
         result = subprocess.run(["tiffinfo", *data, str(file)], capture_output=True, text=True)
         assert result.stderr == ""
@@ -198,8 +200,8 @@ def test_tiffinfo(written: tuple[Case, Path]) -> None:
 
 def test_bioformats(written: tuple[Case, Path]) -> None:
     """Whichever file is opened, every image has its pixels, name, sizes, channels and planes."""
-    made, path = written
-    expected = made.expected()
+    acquired, path = written
+    expected = acquired.expected()
     files = files_of(path)
     if path.is_dir():
         files = [files[0], files[-1], *path.glob("*.companion.ome")]
@@ -209,10 +211,10 @@ def test_bioformats(written: tuple[Case, Path]) -> None:
         for number, (series, pixels) in enumerate(zip(found, expected, strict=True)):
             np.testing.assert_array_equal(series.pixels, pixels)
             assert series.facts["PhysicalSizeX"] == 0.25
-            assert series.facts["Plates"] == int(made.plate)
-            if "p" in made.axes:
+            assert series.facts["Plates"] == int(acquired.plate)
+            if "p" in acquired.axes:
                 assert series.name == f"Pos {number}"
             assert series.facts["Channels"] == [f"Channel {i}" for i in range(pixels.shape[1])]
-        if made.metadata:
+        if acquired.metadata:
             times = [d * 8 for series in found for d in series.facts["DeltaT"] if d is not None]
-            assert sorted(times) == list(range(made.total))
+            assert sorted(times) == list(range(acquired.total))

@@ -96,11 +96,11 @@ def test_third_party_readers_open_images_of_a_further_axis(tmp_path: Path) -> No
     group = zarr.open_group(tmp_path / "run.ome.zarr", mode="r")
     with tifffile.TiffFile(tmp_path / "run.ome.tiff") as file:
         assert [series.name for series in file.series] == ["angle 0", "angle 120", "angle 240"]
-        for place in range(3):
-            stored = group[f"{place}/0"][..., 0, 0]
-            series = file.series[place]
+        for angle in range(3):
+            stored = group[f"{angle}/0"][..., 0, 0]
+            series = file.series[angle]
             order = [series.axes.index(letter) for letter in "TCZYX"]
-            assert np.array_equal(stored, expected[:, :, place])
+            assert np.array_equal(stored, expected[:, :, angle])
             assert np.array_equal(series.asarray().transpose(order)[..., 0, 0], stored)
 
 
@@ -120,15 +120,15 @@ def test_further_axes_with_plate_and_unbounded_time(tmp_path: Path, suffix: str)
         dtype="uint16",
         plate=Plate(row_names=["A", "B"], column_names=["1"]),
     )
-    places = list(itertools.product(range(2), range(2), range(3), range(2), range(2), range(2)))
+    indices = list(itertools.product(range(2), range(2), range(3), range(2), range(2), range(2)))
     with create_stream(settings) as stream:
         view = stream.view()
-        for number in range(len(places)):
+        for number in range(len(indices)):
             stream.append(np.full((4, 6), number, "uint16"))
     assert len(stream.plan.images) == 12
     assert view.shape == (2, 2, 3, 2, 2, 2, 4, 6)
-    for number, place in enumerate(places):
-        assert view[place][0, 0] == number
+    for number, index in enumerate(indices):
+        assert view[index][0, 0] == number
     assert validate(settings.output_path).valid
 
 

@@ -30,15 +30,15 @@ PAIRS = [
     pytest.param(row, case, id=f"{row.name}-{case}") for row in READY for case in CASES[row.format]
 ]
 Written = dict[tuple[int, tuple[int, ...]], int]
-"""By place (image, storage index) the number of the frame that was put there."""
+"""The frame number at each address (image, storage index)."""
 
 
 def acquire(stream: OMEStream, case: Case) -> Written:
     """Append and skip the frames of the case, with metadata; return the frame at each index."""
     buffer = np.empty_like(frame(0, case.dtype))
     written: Written = {}
-    for number, place in enumerate(case.indices()):
-        if place is None:
+    for number, index in enumerate(case.indices()):
+        if index is None:
             stream.skip()
             continue
         metadata = {"delta_t": number / 8, "number": number}
@@ -51,7 +51,7 @@ def acquire(stream: OMEStream, case: Case) -> Written:
         else:
             with stream.frame_buffer(frame_metadata=metadata) as lent:
                 lent[...] = frame(number, case.dtype)
-        written[stream.plan.router.address_of([place[a] for a in stream.plan.router.axes])] = number
+        written[stream.plan.router.address_of([index[a] for a in stream.plan.router.axes])] = number
         if number == 7:
             early = stream.plan.router.address(2)
             assert np.array_equal(stream.read(*early), frame(2, case.dtype))
@@ -101,9 +101,9 @@ def test_every_pair_of_settings(row: Any, case: Case, tmp_path: Path) -> None:
     stream.close()
     stream.set_global_metadata("lab.after", {"room": "another"})
     stream.update_metadata(stream.get_metadata())
-    documents = metadata_of(Path(settings.output_path))
-    assert b"a first one" in documents
-    assert b"another" in documents
+    metadata = metadata_of(Path(settings.output_path))
+    assert b"a first one" in metadata
+    assert b"another" in metadata
 
     expected = final_shapes(stream.plan, case, written)
     if row.format == "ome-zarr":

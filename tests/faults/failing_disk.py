@@ -77,13 +77,13 @@ class Fault:
     def settings(self) -> AcquisitionSettings:
         """Return the settings of the acquisition."""
         if self.engine == "tifffile":
-            made = tiff_layouts.LAYOUTS[self.layout].settings(self.output, 0.05)
+            acquisition = tiff_layouts.LAYOUTS[self.layout].settings(self.output, 0.05)
         else:
             compression = ZARR_LAYOUTS[self.layout]
-            made = writer.settings(self.engine, self.layout, compression, str(self.output))
-        made.flush_interval = 0.05
-        made.durability = self.durability  # type: ignore[assignment]  # one of the two
-        return made
+            acquisition = writer.settings(self.engine, self.layout, compression, str(self.output))
+        acquisition.flush_interval = 0.05
+        acquisition.durability = self.durability  # type: ignore[assignment]  # one of the two
+        return acquisition
 
     def address(self, number: int) -> tuple[int, tuple[int, ...]]:
         """Return the image and the index of a frame in `pixels`."""
@@ -131,11 +131,11 @@ def compiler() -> str | None:
 
 def compile_shim(folder: Path) -> Path:
     """Return the path of the compiled library."""
-    made = folder / "failing_disk.so"
+    library = folder / "failing_disk.so"
     source = Path(__file__).with_name("failing_disk.c")
-    command = ["cc", "-shared", "-fPIC", "-O1", "-o", str(made), str(source), "-ldl"]
+    command = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"]
     subprocess.run(command, check=True, capture_output=True)
-    return made
+    return library
 
 
 def run(shim: Path, folder: Path, faults: list[Fault], limit: float) -> list[dict[str, Any]]:
@@ -229,10 +229,10 @@ def _check_started(tally: Tally, fault: Fault, report: dict[str, Any]) -> list[s
         findings.append(
             f"{sorted(lost & guaranteed)} are missing, although a flush guaranteed them"
         )
-    known = {entry.get("serial") for entry in read_frame_metadata(_root(fault))}
-    sure = set(range(report["accepted"])) if report["error"] is None else guaranteed
-    if sure - known:
-        findings.append(f"the metadata of {sorted(sure - known)} is missing")
+    serials = {entry.get("serial") for entry in read_frame_metadata(_root(fault))}
+    expected = set(range(report["accepted"])) if report["error"] is None else guaranteed
+    if expected - serials:
+        findings.append(f"the metadata of {sorted(expected - serials)} is missing")
     return findings
 
 

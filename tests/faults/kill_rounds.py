@@ -240,7 +240,7 @@ def _check(
     images = [_read(figures, what, path) for path in arrays(layout, output)]
     if any(image is None for image in images):
         return
-    seen = [np.zeros(image.shape[:-2], bool) for image in images]  # type: ignore[union-attr]  # checked above
+    has_frame = [np.zeros(image.shape[:-2], bool) for image in images]  # type: ignore[union-attr]  # checked above
     entries_by_image = [_frame_metadata(path.parent) for path in arrays(layout, output)]
     # One more frame may have been accepted before it was logged.
     for number in range(min(len(times) + 1, frames(layout) or len(times) + 1)):
@@ -250,31 +250,31 @@ def _check(
         inside = all(i < n for i, n in zip(at, pixels.shape, strict=False))
         found = pixels[at] if inside else np.zeros((HEIGHT, WIDTH), np.uint16)
         if inside:
-            seen[image][at] = True
+            has_frame[image][at] = True
         right = frame(number)
         missing = not np.array_equal(found, right)
-        known = entries_by_image[image].get(at)
-        report = known is not None and known.items() >= metadata(number).items()
-        if known is not None and not report:
+        stored = entries_by_image[image].get(at)
+        metadata_matches = stored is not None and stored.items() >= metadata(number).items()
+        if stored is not None and not metadata_matches:
             figures.wrong += 1
             figures.findings.append(
-                f"{what}frame {number} has the metadata of another frame: {known}"
+                f"{what}frame {number} has the metadata of another frame: {stored}"
             )
         if missing and not np.all((found == 0) | (found == right)):
             figures.wrong += 1
             figures.findings.append(f"{what}frame {number} at {image} {at} has wrong pixels")
-        if number < len(times) and (missing or not report):
+        if number < len(times) and (missing or not metadata_matches):
             figures.age = max(figures.age, killed - times[number])
-        if number < len(times) and times[number] < late and (missing or not report):
+        if number < len(times) and times[number] < late and (missing or not metadata_matches):
             figures.late += 1
-        if number < figures.guaranteed and (missing or not report):
+        if number < figures.guaranteed and (missing or not metadata_matches):
             figures.lost += 1
             age = killed - times[number]
             lack = "pixels" if missing else "metadata"
             figures.findings.append(f"{what}frame {number}, {age:.3f} s old, lacks its {lack}")
-    for image, (pixels, taken) in enumerate(zip(images, seen, strict=True)):
+    for image, (pixels, written) in enumerate(zip(images, has_frame, strict=True)):
         assert pixels is not None
-        if pixels[~taken].any():
+        if pixels[~written].any():
             figures.wrong += 1
             figures.findings.append(f"{what}image {image} has pixels at an index without a frame")
 
@@ -304,8 +304,8 @@ def _read_metadata(figures: Figures, what: str, output: Path) -> None:
 
     try:
         zarr.open_group(str(output), mode="r")
-        for document in output.rglob("zarr.json"):
-            json.loads(document.read_text(encoding="utf-8"))
+        for path in output.rglob("zarr.json"):
+            json.loads(path.read_text(encoding="utf-8"))
     except Exception as error:
         figures.errors += 1
         figures.findings.append(f"{what}metadata: {type(error).__name__}: {error}")
@@ -318,7 +318,7 @@ def _frame_metadata(group: Path) -> dict[tuple[int, ...], dict[str, Any]]:
     if journal.exists():
         lines = journal.read_bytes().splitlines(keepends=True)
         entries += [json.loads(line) for line in lines if line.endswith(b"\n")]
-    document = json.loads((group / "zarr.json").read_bytes())
-    embedded = document["attributes"].get("ome_writers", {}).get("frame_metadata", [])
+    group_metadata = json.loads((group / "zarr.json").read_bytes())
+    embedded = group_metadata["attributes"].get("ome_writers", {}).get("frame_metadata", [])
     entries += embedded if isinstance(embedded, list) else []
     return {tuple(entry["storage_index"]): entry for entry in entries}

@@ -191,8 +191,8 @@ def test_full_disk_keeps_global_metadata_until_close(tmp_path: Path, suffix: str
             writing.set_global_metadata("lab", {"notes": "x" * 100_000})
         (folder / "rest").unlink()
         writing.close()
-        document = path / "zarr.json" if suffix == "zarr" else path
-        assert b"x" * 100_000 in document.read_bytes()
+        metadata_file = path / "zarr.json" if suffix == "zarr" else path
+        assert b"x" * 100_000 in metadata_file.read_bytes()
 
 
 def test_write_error_recommends_repair(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_write_error_recommends_repair(tmp_path: Path) -> None:
     writing.append(noise(0))
     writing.flush()
     (path / "0" / "c" / "2").write_text("in the way of frame 2")
-    (path / "0" / "zarr.json").rename(path / "document")
+    (path / "0" / "zarr.json").rename(path / "moved")
     (path / "0" / "zarr.json" / "in the way").mkdir(parents=True)
     for number in (1, 2):
         writing.append(noise(number))

@@ -107,9 +107,9 @@ def test_old_dataset_survives_a_kill_at_any_call(
     output = dataset(killed[0], kind)  # killed before its first change
     old = contents(output) if output.is_dir() else {"": output.read_bytes()}
     for folder in killed:
-        kept = find_old(folder, kind, old)
-        new_exists = dataset(folder, kind) not in kept and _is_new(folder, kind)
-        if not kept:  # being removed
+        old_paths = find_old(folder, kind, old)
+        new_exists = dataset(folder, kind) not in old_paths and _is_new(folder, kind)
+        if not old_paths:  # being removed
             assert new_exists, folder
             continue
         claim = OutputClaim(
@@ -140,7 +140,7 @@ def test_start_without_overwrite_removes_nothing(
     output = dataset(killed[0], kind)  # killed before its first change
     old = contents(output) if output.is_dir() else {"": output.read_bytes()}
     for folder in killed:
-        kept = find_old(folder, kind, old)
+        old_paths = find_old(folder, kind, old)
         present = dataset(folder, kind).exists()
         try:
             fill(create_stream(settings(folder, kind, overwrite=False)), 5)
@@ -148,7 +148,7 @@ def test_start_without_overwrite_removes_nothing(
             assert present, folder
         else:
             assert not present, folder
-        assert find_old(folder, kind, old) == kept
+        assert find_old(folder, kind, old) == old_paths
         fill(create_stream(settings(folder, kind, overwrite=True)), 7)
         check(folder, kind, 7)
 

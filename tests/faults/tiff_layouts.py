@@ -146,8 +146,8 @@ def check(layout: Layout, output: Path, guaranteed: int, accepted: int) -> list[
             findings.append(f"frame {number} of {guaranteed} guaranteed is lost")
         elif not right and found.any():
             findings.append(f"frame {number} is wrong")
-    known = {entry.get("serial") for entry in read_frame_metadata(output)}
-    lost = [n for n in range(guaranteed) if metadata(n)["serial"] not in known]
+    serials = {entry.get("serial") for entry in read_frame_metadata(output)}
+    lost = [n for n in range(guaranteed) if metadata(n)["serial"] not in serials]
     return findings + [f"the metadata of frame {n} is lost" for n in lost]
 
 
@@ -157,8 +157,8 @@ def pixels(output: Path) -> list[np.ndarray[Any, Any]]:
 
     files = [output] if output.is_file() else sorted(output.glob("*.tiff"))
     with tifffile.TiffFile(files[0]) as first:
-        whole = first.series[0].kind == "ome"
-        if whole:
+        is_ome = first.series[0].kind == "ome"
+        if is_ome:
             return [_ordered(series) for series in first.series]
     found = []
     for file in files:

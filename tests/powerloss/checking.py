@@ -194,13 +194,13 @@ def _missing(
 def _metadata_findings(output: Path, guaranteed: int) -> list[str]:
     """Return metadata files that do not parse, and frames whose metadata is missing."""
     findings = []
-    for document in output.rglob("*.json"):
+    for path in output.rglob("*.json"):
         try:
-            json.loads(document.read_text(encoding="utf-8"))
+            json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            findings.append(f"{document.relative_to(output)}: {error}")
-    known = {entry.get("serial") for entry in read_frame_metadata(output)}
-    lost = sorted(set(range(guaranteed)) - known)
+            findings.append(f"{path.relative_to(output)}: {error}")
+    serials = {entry.get("serial") for entry in read_frame_metadata(output)}
+    lost = sorted(set(range(guaranteed)) - serials)
     return findings + ([f"the metadata of {lost} are lost"] if lost else [])
 
 

