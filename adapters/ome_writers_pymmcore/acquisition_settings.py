@@ -28,17 +28,7 @@ AcquisitionPlan = tuple[AcquisitionSettings, "IndexOf | None"]
 def user_settings(output: object, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that the user set, validated as far as possible without a camera.
 
-    Parameters
-    ----------
-    output
-        A path, ``"memory"`` or ``"scratch"``, or `AcquisitionSettings`.
-    settings
-        Further fields of `AcquisitionSettings`.
-
-    Raises
-    ------
-    ValueError
-        If a field is unknown or has an invalid value.
+    `output` is a path, ``"memory"``, ``"scratch"`` or `AcquisitionSettings`; `settings` has further fields.
     """
     fields: dict[str, Any]
     if isinstance(output, AcquisitionSettings):
@@ -69,21 +59,9 @@ def plan_acquisition(
 ) -> AcquisitionPlan:
     """Return the settings of a run, and how its event indices map to acquisition indices.
 
-    Parameters
-    ----------
-    sequence
-        The sequence. With None, or with the empty sequence that pymmcore-plus creates for an iterator of events,
-        frames are stored along one time axis, unless `user` has dimensions.
-    microscope
-        Its `cameras` deliver the frames.
-    user
-        The user's settings, which take precedence. With ``dimensions``, events are addressed by those axis names.
-    camera_per_channel
-        Whether the channel of an event determines its camera.
-    n_frames
-        Length of the single time axis; None if it is unbounded.
-    chunk_shapes, shard_shapes
-        Axis name to chunk size (pixels) and shard size (chunks).
+    Without a sequence, or with the empty one that pymmcore-plus creates for an iterator of events, frames are stored
+    along one time axis of `n_frames` (None: unbounded). The `user` settings take precedence; with ``dimensions`` among
+    them, events are addressed by those axis names.
 
     Raises
     ------

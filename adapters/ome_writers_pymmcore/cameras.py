@@ -30,11 +30,6 @@ def select_cameras(
 
     The cameras are, in this order of precedence: `labels`, the cameras that the presets of the sequence's channels
     select, the selected camera (or the physical cameras of a multi-camera device).
-
-    Raises
-    ------
-    SettingsError
-        If the configuration does not have a camera of that label.
     """
     known = {camera.label: camera for camera in microscope.cameras} | dict(microscope.others)
     first = microscope.cameras[0].label
@@ -57,16 +52,10 @@ def select_cameras(
 def add_camera_axis(
     settings: Mapping[str, Any], microscope: Microscope, *, camera_per_channel: bool
 ) -> dict[str, Any]:
-    """Extend settings for one camera (dimensions, schedule) to all cameras of a microscope.
+    """Extend settings for the first camera (dimensions, schedule) to all cameras of a microscope.
 
-    Parameters
-    ----------
-    settings
-        Settings for frames of the first camera, as `useq_to_acquisition_settings` returns them.
-    microscope
-        Its cameras deliver the frames.
-    camera_per_channel
-        Whether the channel of an event determines its camera; otherwise each event has one frame per camera.
+    With `camera_per_channel`, the channel of an event determines its camera; otherwise each event has one frame per
+    camera.
     """
     cameras, camera_of_channel = microscope.cameras, microscope.camera_of_channel
     dimensions = [

@@ -43,20 +43,8 @@ class RunOutput:
 
     The cameras are known before the run if they are named, if the selected device is a multi-camera device, or if the
     presets of the sequence's channels select them. Other cameras may join during the first event: the output is then
-    replaced by one for all cameras, and the frames received so far are written again.
-
-    Parameters
-    ----------
-    sequence, microscope, user
-        As for `plan_acquisition`.
-    cameras
-        Labels of the cameras that deliver frames; None: detect them as described above.
-    numbered
-        Whether to write to the next unused name if the output exists.
-    copy
-        Whether frames are copied; otherwise they become read-only and are handed over.
-    chunk_shapes, shard_shapes
-        As for `plan_acquisition`.
+    replaced by one for all cameras, and the frames received so far are written again. `shapes` are the chunk and shard
+    shapes for `plan_acquisition`; the other parameters are those of `MDAWriter`.
 
     Attributes
     ----------
@@ -77,14 +65,13 @@ class RunOutput:
         cameras: Sequence[str] | None = None,
         numbered: bool,
         copy: bool,
-        chunk_shapes: Mapping[str, int] | None,
-        shard_shapes: Mapping[str, int] | None,
+        shapes: Mapping[str, Mapping[str, int] | None],
     ) -> None:
         self._sequence = sequence
         self._user = dict(user)
         self._numbered = numbered
         self._copy = copy
-        self._shapes = {"chunk_shapes": chunk_shapes, "shard_shapes": shard_shapes}
+        self._shapes = shapes
         # Frames of the first event while another camera may still join; None afterwards.
         self._replay_log: list[_Frame] | None = [] if cameras is None else None
         self.replace_lock = threading.Lock()

@@ -86,7 +86,7 @@ class MDAWriter:
         **settings: Any,
     ) -> None:
         self._user = user_settings(output, settings)
-        self._chunk_shapes, self._shard_shapes = chunk_shapes, shard_shapes
+        self._shapes = {"chunk_shapes": chunk_shapes, "shard_shapes": shard_shapes}
         self._cameras = cameras
         self._numbered = numbered
         self._copy = copy
@@ -118,8 +118,7 @@ class MDAWriter:
                 cameras=self._cameras,
                 numbered=self._numbered,
                 copy=self._copy,
-                chunk_shapes=self._chunk_shapes,
-                shard_shapes=self._shard_shapes,
+                shapes=self._shapes,
             )
         except Exception as error:
             self._fail(error)

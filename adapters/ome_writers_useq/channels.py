@@ -67,12 +67,7 @@ def channel_indices(
 ) -> npt.NDArray[np.int32]:
     """Return each frame's index on the channel axis, -1 for frames without a channel index.
 
-    Parameters
-    ----------
-    event_indices
-        Shape (n_frames, 5), columns ``tpgcz``.
-    table
-        The table of `channel_axis`.
+    `event_indices` has shape (n_frames, 5) and columns ``tpgcz``; `table` is that of `channel_axis`.
     """
     position, channel = np.maximum(event_indices[:, 1], 0), event_indices[:, 3]
     return np.where(channel >= 0, table[position, channel], np.int32(-1))

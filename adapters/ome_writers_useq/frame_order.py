@@ -46,13 +46,10 @@ def is_nested_loops(parsed: ParsedSequence) -> bool:
 
 
 def event_indices(parsed: ParsedSequence) -> Indices:
-    """Return the event index of each frame, in the order of acquisition.
+    """Return the event index of each frame in the order of acquisition, shape (n_frames, 5) with columns as in `AXES`.
 
-    Returns
-    -------
-    array of shape (n_frames, 5)
-        Columns as in `AXES`; -1 where the event index does not have the axis. One cycle of an unbounded time plan.
-        Autofocus and custom events do not deliver a frame and have no row.
+    -1 where the event index does not have the axis. One cycle of an unbounded time plan. Autofocus and custom events do
+    not deliver a frame and have no row.
     """
     if _overrides_iteration(parsed.sequence):
         return _iterate(parsed)
@@ -63,13 +60,7 @@ def event_indices(parsed: ParsedSequence) -> Indices:
 
 
 def _loop_indices(loops: SequenceLoops) -> Indices:
-    """Return the indices of nested loops without the frames that channels skip.
-
-    Raises
-    ------
-    UnsupportedError
-        If useq itself cannot iterate them.
-    """
+    """Return the indices of nested loops without the frames that channels skip."""
     if not loops.order:
         return np.empty((0, len(AXES)), dtype=np.int32)
     total = math.prod(loops.sizes.values())

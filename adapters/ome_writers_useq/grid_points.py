@@ -24,12 +24,7 @@ Point: TypeAlias = useq.AbsolutePosition | useq.RelativePosition
 def grid_points(seq: useq.MDASequence, parent: useq.MDASequence | None = None) -> tuple[Point, ...]:
     """Return the points of ``seq.grid_plan`` in the order of the event index ``g``.
 
-    Parameters
-    ----------
-    seq
-        The sequence.
-    parent
-        The sequence that has `seq` as the sub-sequence of a position, if any.
+    `parent` is the sequence that has `seq` as the sub-sequence of a position, if any.
     """
     plan: Any = seq.grid_plan
     if plan is None:
