@@ -44,7 +44,7 @@ def attributes(group: Path) -> dict[str, Any]:
 def check_delivered(
     output: Path, seq: useq.MDASequence, delivered: Iterable[tuple[Mapping[str, int], np.ndarray]]
 ) -> list[Image]:
-    """Assert that each image is what was delivered for its events, and 0 where nothing was."""
+    """Assert that each image contains the frames delivered for its events, and 0 elsewhere."""
     settings = useq_to_acquisition_settings(seq, 8, 8)
     positions = next((d.coords for d in settings["dimensions"] if d.type == "position"), None)
     images = read(output, positions)

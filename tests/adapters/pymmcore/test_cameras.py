@@ -221,7 +221,7 @@ def test_cameras_of_different_format_have_an_image_each(
 
 
 def check_an_image_each(output: Path, frames: Any) -> None:
-    """Assert that each camera has an image of its own, and that its frames are where they belong."""
+    """Assert that each camera has a separate image with its own frames."""
     images = [image.pixels.reshape(3, 2, 32, -1) for image in read(output)]
     assert [image.shape for image in images] == [(3, 2, 32, 48), (3, 2, 32, 20)]
     assert [image.dtype for image in images] == [np.uint16, np.uint8]

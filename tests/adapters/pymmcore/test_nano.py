@@ -1,4 +1,4 @@
-"""pymmcore-nano, which pymmcore-plus takes in the place of pymmcore where it is installed (``tox -e nano``)."""
+"""pymmcore-nano, which pymmcore-plus uses instead of pymmcore if it is installed (``tox -e nano``)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.camera
 
 @pytest.fixture
 def bare() -> Iterator[Any]:
-    """Return pymmcore-nano's own core with a demo camera, nothing of pymmcore-plus on top."""
+    """Return a plain core of pymmcore-nano with a demo camera, without pymmcore-plus."""
     if not (adapters := pymmcore_plus.find_micromanager()):
         pytest.skip("mm-test-adapters is not installed")
     core = nano.CMMCore()

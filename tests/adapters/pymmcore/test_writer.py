@@ -1,4 +1,4 @@
-"""MDAWriter: what its signals bring is what is stored, however a run goes."""
+"""MDAWriter: delivered frames are stored, also after errors, skipped events and cancellation."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class StubbornEngine(MDAEngine):
 
 @pytest.fixture
 def engine(demo_core: CMMCorePlus) -> Iterator[StubbornEngine]:
-    """Return an engine that can skip and fail, while it is the core's."""
+    """Install an engine that can skip events and fail, for the duration of a test."""
     stubborn = StubbornEngine(demo_core, use_hardware_sequencing=False)
     before = demo_core.mda.set_engine(stubborn)
     yield stubborn

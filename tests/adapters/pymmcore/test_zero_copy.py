@@ -35,7 +35,7 @@ class Arrivals:
 
     def __init__(self) -> None:
         self.addresses: list[int] = []
-        self.copied = 0  # bytes that the engine was asked to copy, or would have to
+        self.copied = 0  # bytes that the engine copied or would have to copy
 
     def watch(self, stream: Any) -> None:
         """Look at the frames of a stream, and hand them on."""
@@ -94,7 +94,7 @@ def settings(path: Path, frames: int) -> AcquisitionSettings:
 
 
 def pool_bytes(stream: Any) -> int:
-    """Return how many bytes of memory of its own a stream's engine holds."""
+    """Return how many bytes of its own memory a stream's engine has allocated."""
     pool = stream._writer.engine._assembly._pool
     return sum(buffer.nbytes for buffers in pool._free.values() for buffer in buffers)
 

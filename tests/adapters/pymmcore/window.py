@@ -1,4 +1,4 @@
-"""An application of its own: it presses Run in the acquisition widget of pymmcore-widgets, as a user does.
+"""Standalone application that presses Run in the acquisition widget of pymmcore-widgets, as a user does.
 
 Started as a script, since a Qt application decides for a whole process which signals pymmcore-plus has. Arguments: a
 folder, ``button`` or ``writer``, the sequence as JSON, and a name to save to for each run; ``name@5`` cancels that run

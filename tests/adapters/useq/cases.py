@@ -22,7 +22,7 @@ SELDOM = {"config": "Cy5", "acquire_every": 2}
 
 
 def at(x: float, name: str | None = None, /, **own: Any) -> dict[str, Any]:
-    """Return a position, with a sequence of its own if any plan is given."""
+    """Return a position, with a sub-sequence if any plan is given."""
     position: dict[str, Any] = {"x": x, "y": 2 * x, "z": 3 * x, "name": name}
     return {**position, "sequence": own} if own else position
 

@@ -88,10 +88,10 @@ def test_z_dimension(plan: dict[str, Any], scale: float | None, coords: list[flo
 @pytest.mark.parametrize(
     ("plan", "stages", "begin"),
     [
-        # Of a relative plan, from wherever the position is.
+        # In a relative plan, the offset from the position's z.
         ({"range": 4, "step": 2}, [10.0], -2),
         ({"range": 4, "step": 2}, [10.0, 50.0], -2),
-        # Of an absolute plan, the first plane is the same, so that the position's z is taken off.
+        # In an absolute plan the first plane is fixed, so the position's z is subtracted.
         ({"absolute": [7, 9]}, [10.0, 10.0], -3),
         ({"absolute": [7, 9]}, [None], 7),
         ({"absolute": [7, 9]}, [10.0, 50.0], None),

@@ -21,7 +21,7 @@ from ome_writers_useq import EventPlaces, useq_to_acquisition_settings
 @pytest.fixture(params=CASES, ids=lambda case: case.name)
 def case(request: pytest.FixtureRequest) -> Case:
     """Return one case of the table."""
-    return request.param  # type: ignore[no-any-return]  # pytest does not know
+    return request.param  # type: ignore[no-any-return]  # untyped in pytest
 
 
 def _convert(case: Case, seq: useq.MDASequence) -> Any:
