@@ -17,7 +17,7 @@ from ome_writers.formats.ometiff import (
 from ome_writers.repair.plane_survey import InterruptedAcquisition, planes_of_closed
 from ome_writers.storage import Finding, files
 from ome_writers.storage.lock_file import LOCK_NAME, lock_path
-from ome_writers.storage.tiff.ifd_repair import IfdRepair
+from ome_writers.storage.tiff import IfdRepair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

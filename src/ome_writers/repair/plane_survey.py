@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ome_writers.formats.ometiff import RecoveryXml, Run
-    from ome_writers.storage.tiff.ifd_repair import IfdRepair
+    from ome_writers.storage.tiff import IfdRepair
 
 __all__ = ["InterruptedAcquisition", "RecoveredPlanes", "planes_of_closed"]
 

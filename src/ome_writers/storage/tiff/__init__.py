@@ -9,5 +9,6 @@ final chain of a run that ends early. `ifd_repair` is for files that no writer h
 from __future__ import annotations
 
 from ome_writers.storage.tiff.engine import TiffEngine, open_engine
+from ome_writers.storage.tiff.ifd_repair import IfdRepair
 
-__all__ = ["TiffEngine", "open_engine"]
+__all__ = ["IfdRepair", "TiffEngine", "open_engine"]
