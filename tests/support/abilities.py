@@ -1,4 +1,4 @@
-"""The table of abilities in the documentation, drawn from the registry: ``python -m support.abilities`` prints it."""
+"""The table of engine capabilities in the documentation, from the registry: ``python -m support.abilities``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLUMNS = {
 
 
 def table() -> str:
-    """Return the Markdown table: a row an engine, a column an ability."""
+    """Return the Markdown table: a row per engine, a column per capability."""
     heads = ["backend", "format", "extra", "compression", *COLUMNS.values()]
     lines = [_line(heads), _line(["---"] * len(heads))]
     for row in ENGINES.values():

@@ -1,4 +1,4 @@
-"""Small acquisitions in each layout of OME-Zarr, and what their documents say."""
+"""Small acquisitions in each layout of OME-Zarr, and their parsed metadata."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IMAGES = {
     "collection": ["0", "1"],
     "plate": ["A/1/0", "A/1/1", "B/2/right"],
 }
-"""Path of each image's group by layout."""
+"""Paths of the image groups, by layout."""
 
 
 def positions(layout: str) -> list[Position]:
@@ -36,11 +36,11 @@ def acquisition(
     layout: str, root_path: str | Path = "out.ome.zarr", **more: Any
 ) -> AcquisitionSettings:
     """Return settings for 4 x 6 frames of uint16: 3 times, the positions of the layout, 2 channels."""
-    place = [] if layout == "single" else [Dimension(name="p", coords=positions(layout))]
+    position = [] if layout == "single" else [Dimension(name="p", coords=positions(layout))]
     plate = Plate(name="cells", row_names=["A", "B"], column_names=["1", "2"])
     dimensions = [
         Dimension(name="t", count=3, unit="second", scale=2.0),
-        *place,
+        *position,
         Dimension(name="c", coords=[Channel(name="DAPI", color="blue", exposure_ms=20), "BF"]),
         Dimension(name="y", count=4, unit="micrometer", scale=0.5, translation=1.0),
         Dimension(name="x", count=6, unit="micrometer", scale=0.5),
@@ -50,10 +50,10 @@ def acquisition(
 
 
 def contents(rendered: Iterable[tuple[str, bytes]]) -> dict[str, Any]:
-    """Return what documents say by key: JSON parsed strictly, others as text."""
+    """Return rendered metadata by key: strictly parsed JSON, or text."""
 
     def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is no JSON")
+        raise AssertionError(f"{constant} is not JSON")
 
     return {
         key: json.loads(content, parse_constant=refuse)

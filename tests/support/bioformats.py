@@ -1,4 +1,4 @@
-"""What Bio-Formats finds in a file or a set."""
+"""Files and sets as read by Bio-Formats."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DTYPES = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "fl
 
 @dataclass(frozen=True)
 class Series:
-    """One image: its name, its pixels as (t, c, z, y, x), samples last, and its metadata by OME's names."""
+    """One image: name, pixels as (t, c, z, y, x[, samples]), and metadata by OME-XML attribute."""
 
     name: str
     pixels: np.ndarray[Any, Any]
@@ -23,7 +23,7 @@ class Series:
 
 
 def read(path: Path) -> list[Series]:
-    """Return all images that Bio-Formats finds when it opens `path`."""
+    """Return all images that Bio-Formats reads from `path`."""
     from jpype import JClass
 
     service = JClass("loci.common.services.ServiceFactory")().getInstance(

@@ -1,4 +1,4 @@
-"""Acquisitions into OME-TIFFs that are about to be closed, and what must be found in them from then on."""
+"""OME-TIFF acquisitions that are flushed but not closed, and a check of their frames."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FRAME = (4, 6)
 
 @dataclass(frozen=True)
 class Run:
-    """Axes in acquisition order with their counts (0 has no end), how many frames come, and how they are stored."""
+    """Axes in acquisition order with their counts (0: unbounded), number of frames, and storage settings."""
 
     axes: dict[str, int]
     frames: int
@@ -54,7 +54,7 @@ class Run:
         return stream
 
     def check(self, images: list[np.ndarray[Any, Any]]) -> None:
-        """Take it that images, shape (t, c, z, y, x), hold each frame in its place, and zeros in all others."""
+        """Assert that images of shape (t, c, z, y, x) contain each frame at its index, and zeros elsewhere."""
         expected = [np.zeros_like(image) for image in images]
         for number in range(self.frames):
             rest, at = number, {}
@@ -68,7 +68,7 @@ class Run:
 
 
 def copies_while_closing(run: Run, folder: Path) -> list[Path]:
-    """Return copies of what lies on disk between any two system calls of `close`; the original is in ``live``."""
+    """Return copies of the files between any two system calls of `close`; the original is in ``live``."""
     live = folder / "live"
     live.mkdir()
     stream = run.started(live)
@@ -89,7 +89,7 @@ def tiffs(path: Path) -> list[Path]:
 
 
 def read(tiff: Any) -> list[np.ndarray[Any, Any]] | None:
-    """Return the images of a file as tifffile reads them; None when it only points to another one."""
+    """Return the images of a file as tifffile reads them; None for a BinaryOnly file."""
     if "<BinaryOnly" in (tiff.ome_metadata or "<BinaryOnly")[:4096]:
         return None
     found = []

@@ -1,7 +1,7 @@
 """Runs the code blocks of a Markdown page as a reader would: in order, in an empty folder.
 
 Python blocks of a page share their names; lines of console blocks that start with ``$ `` and
-all lines of bash blocks are commands. A block stays out when the line before it says why:
+all lines of bash blocks are commands. A block is skipped if the line before it gives a reason:
 ``<!-- not run: reason -->``.
 """
 
@@ -21,7 +21,7 @@ import pytest
 FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^(?P=indent)```", re.M | re.S
 )
-LEFT_OUT = re.compile(r"<!-- not run: \S.* -->\s*\Z")
+SKIP_COMMENT = re.compile(r"<!-- not run: \S.* -->\s*\Z")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def code_blocks(page: Path) -> list[CodeBlock]:
     text = page.read_text(encoding="utf-8")
     blocks = []
     for match in FENCE.finditer(text):
-        if LEFT_OUT.search(text[: match.start()]):
+        if SKIP_COMMENT.search(text[: match.start()]):
             continue
         indent = len(match["indent"])
         code = "\n".join(line[indent:] for line in match["code"].splitlines())
@@ -49,13 +49,13 @@ def code_blocks(page: Path) -> list[CodeBlock]:
 def run_page(page: Path) -> None:
     """Run a page's Python and command blocks in the current folder.
 
-    Those of a page that loads Micro-Manager's core run in a process of their own: it shares one badly, and now and
-    then crashes one that takes it down at the end, which is why that is left out.
+    A page that loads Micro-Manager's core runs in a separate process without interpreter shutdown, in which the core
+    occasionally crashes.
     """
     text = page.read_text(encoding="utf-8")
     skip_where_zarr_python_is_too_old(text)
     if "CMMCorePlus()" in text and "PYTEST_CURRENT_TEST" in os.environ:
-        _run_elsewhere(page)
+        _run_in_subprocess(page)
         return
     names: dict[str, Any] = {"__name__": page.stem}
     for block in code_blocks(page):
@@ -68,7 +68,7 @@ def run_page(page: Path) -> None:
                 run_command(command)
 
 
-def _run_elsewhere(page: Path) -> None:
+def _run_in_subprocess(page: Path) -> None:
     code = "import os, sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]); "
     code += "from support.codeblocks import run_page; run_page(Path(sys.argv[1])); os._exit(0)"
     command = [sys.executable, "-W", "error", "-c", code, str(page), str(Path(__file__).parents[1])]
@@ -84,7 +84,7 @@ def skip_where_zarr_python_is_too_old(code: str) -> None:
 
 
 def run_command(command: str) -> str:
-    """Run one command line of ours or of Python, here and now, and return what it printed."""
+    """Run an ome-writers or Python command line, and return its output."""
     program, *arguments = shlex.split(command)
     line = {
         "ome-writers": [sys.executable, "-m", "ome_writers"],

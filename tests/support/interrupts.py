@@ -1,4 +1,4 @@
-"""KeyboardInterrupt raised at a chosen line of Python, and acquisitions that go on after it."""
+"""KeyboardInterrupt at a chosen line of Python, and acquisitions that continue after it."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ FORMS: dict[str, dict[str, Any]] = {
     "acquire-zarr": _form("acquire-zarr", shard=6),
     "scratch": _form("scratch"),
 }
-"""Settings without a path, by name: each engine in each of its ways to bring a frame to disk."""
+"""Settings without a path, by name: each engine, with each of its ways to write a frame."""
 
 
 class Interrupted(NamedTuple):
-    """What has become of an acquisition that was interrupted; `hit` is False where it has fewer lines."""
+    """Result of an interrupted acquisition; `hit` is False if fewer lines were executed."""
 
     hit: bool
     lost: list[int]
@@ -130,7 +130,7 @@ def _append(stream: OMEStream, number: int, index: dict[str, int] | None) -> Cal
 
 
 def _interrupted(work: Callable[[], object], line: int) -> bool:
-    """Do `work` with KeyboardInterrupt at the `line`-th line that this thread runs in it; False if it has fewer."""
+    """Run `work` with a KeyboardInterrupt at its `line`-th line in this thread; return False if it has fewer."""
     lines = 0
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
@@ -156,7 +156,7 @@ def _interrupted(work: Callable[[], object], line: int) -> bool:
 
 
 def _lost(stream: OMEStream, path: Path, places: dict[int, int]) -> list[int]:
-    """Return the frames that the stream's view, another reader or the frame metadata does not have."""
+    """Return the frames that are missing in the view, for another reader, or in the frame metadata."""
     view = stream.view()
     if path.suffix == ".zarr":
         spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": str(path / "0")}}

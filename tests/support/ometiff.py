@@ -1,4 +1,4 @@
-"""Acquisitions that become OME-TIFFs, and what a reader must then find."""
+"""OME-TIFF acquisitions, and the images that a reader must find."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Case:
     axes
         Letters t, c, z, p in acquisition order.
     sizes
-        Extent of each; None for one without end.
+        Extent of each; None if unbounded.
     frames
-        How many frames come; None for all.
+        Number of appended frames; None for all.
     reached
-        Extent of each axis in each image at the end, where it is not as planned.
+        Final extent of each axis in each image, if it differs from the plan.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Case:
     metadata: bool = True
 
     def settings(self, folder: Path) -> AcquisitionSettings:
-        """Return the settings that write to a file or folder called like the case."""
+        """Return settings with the name of the case as output name."""
         frame = [
             Dimension(name=n, count=s, scale=0.25, unit="um")
             for n, s in zip("yx", self.frame, strict=True)
@@ -88,13 +88,13 @@ class Case:
 
     @property
     def total(self) -> int:
-        """How many frames come."""
+        """Number of appended frames."""
         return (
             self.frames if self.frames is not None else int(np.prod([s or 1 for s in self.sizes]))
         )
 
     def pixels(self, number: int) -> np.ndarray[Any, Any]:
-        """Return frame `number`: no two are equal, and no two of its rows."""
+        """Return frame `number`; all frames, and all rows of a frame, differ."""
         shape = (*self.frame, 3) if self.rgb else self.frame
         values = np.arange(np.prod(shape)).reshape(shape) % 97 + number + 1
         return values.astype(self.dtype)
@@ -118,13 +118,13 @@ class Case:
         }
 
     def index(self, number: int) -> dict[str, int]:
-        """Return where frame `number` belongs, by axis."""
+        """Return the index of frame `number` by axis."""
         inner = [s for s in self.sizes if s is not None]
         sizes = self.sizes if None not in self.sizes else (10**6, *inner)
         return dict(zip(self.axes, map(int, np.unravel_index(number, sizes)), strict=True))  # type: ignore[arg-type]  # all are ints now
 
     def expected(self) -> list[np.ndarray[Any, Any]]:
-        """Return each image as (t, c, z, y, x), and samples last."""
+        """Return each image as (t, c, z, y, x[, samples])."""
         images = self.sizes[self.axes.index("p")] or 1 if "p" in self.axes else 1
         planned = dict(zip(self.axes, self.sizes, strict=True))
         found = []

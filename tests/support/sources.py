@@ -1,4 +1,4 @@
-"""The project's own source files, parsed, for the tests that read them."""
+"""The source files of this project, parsed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def name_of(path: Path) -> str:
 
 
 def imported(path: Path) -> list[tuple[str, tuple[str, ...]]]:
-    """Return (module, names) of each absolute import of a file, wherever in the file it stands.
+    """Return (module, names) of each absolute import in a file, including nested ones.
 
     Modules that ``importlib.import_module`` takes as a literal count as well.
     """

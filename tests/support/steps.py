@@ -1,4 +1,4 @@
-"""The disk between any two system calls that change it: what a kill at that moment would leave."""
+"""The state on disk between any two system calls that change files, as a kill at that moment leaves it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CHANGES = ("pwritev", "pwrite", "write", "ftruncate", "replace", "rename", "unl
 
 @contextmanager
 def each_step(look: Callable[[], object]) -> Iterator[None]:
-    """Call `look` before the first and after each system call that changes files; no other comes meanwhile.
+    """Call `look` before the first and after each system call that changes files, while other calls wait.
 
     While a file is truncated it cannot be opened (`storage.file_lease`): it is inspected before the next call.
     """
@@ -65,7 +65,7 @@ def each_step(look: Callable[[], object]) -> Iterator[None]:
 
 @contextmanager
 def copies_of_each_state(folder: Path, to: Path) -> Iterator[list[Path]]:
-    """Copy `folder` after each change; states that follow each other are not equal."""
+    """Copy `folder` after each change; consecutive copies differ."""
     found: list[Path] = []
     known: list[dict[str, bytes]] = []
 
