@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.advice.proposal import Codec
-from ome_writers.storage.zarr.array_metadata import BLOSC
+from ome_writers.storage.zarr import BLOSC
 
 if TYPE_CHECKING:
     from ome_writers.advice.camera import Camera

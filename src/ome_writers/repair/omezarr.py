@@ -21,8 +21,7 @@ from ome_writers.formats.omezarr import (
 )
 from ome_writers.storage import Finding, files
 from ome_writers.storage.lock_file import LOCK_NAME, lock_path
-from ome_writers.storage.zarr.array_metadata import array_metadata
-from ome_writers.storage.zarr.array_survey import ArraySurvey, Survey
+from ome_writers.storage.zarr import ArraySurvey, Survey, array_metadata
 from ome_writers.untrusted import check_shape
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from ome_writers.formats.omezarr import (
     ome_writers_attributes,
     read_json_object,
 )
-from ome_writers.storage.zarr.array_survey import ArraySurvey
+from ome_writers.storage.zarr import ArraySurvey
 from ome_writers.untrusted import guard_reader, member, read_json, read_lines
 from ome_writers.validation.report import Check, Finding
 from ome_writers.validation.validators import run_ome_zarr_models, run_yaozarrs

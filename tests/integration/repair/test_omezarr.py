@@ -22,7 +22,7 @@ from ome_writers import (
 from ome_writers.repair import plan_of, repair
 from ome_writers.storage import ENGINES
 from ome_writers.storage.lock_file import lock_content
-from ome_writers.storage.zarr.array_metadata import BLOSC
+from ome_writers.storage.zarr import BLOSC
 from support.acquisitions import IMAGES, LAYOUTS, acquisition
 from support.interrupted import checksums, repair_and_check, write_and_kill
 

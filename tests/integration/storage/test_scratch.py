@@ -124,18 +124,18 @@ def test_path_contains_manifest_and_raw_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("endless", [False, True])
-@pytest.mark.parametrize("came", [1, 3, 4, 7])
-def test_partial_run_in_another_storage_order(tmp_path: Path, endless: bool, came: int) -> None:
+@pytest.mark.parametrize("appended", [1, 3, 4, 7])
+def test_partial_run_in_another_storage_order(tmp_path: Path, endless: bool, appended: int) -> None:
     """No frame is lost if the slowest axis is not stored first and the acquisition ends early."""
     path = tmp_path / "store"
     order = ["c", "t", "y", "x"]
     sizes = {"t": None if endless else 6, "c": 2}
     stream = create_stream(settings(sizes, root_path=path, storage_order=order))
-    for i in range(came):
+    for i in range(appended):
         stream.append(frame(i + 1))
     stream.close()
-    wanted = np.zeros((-(-came // 2), 2), int)
-    wanted.reshape(-1)[:came] = np.arange(1, came + 1)
+    wanted = np.zeros((-(-appended // 2), 2), int)
+    wanted.reshape(-1)[:appended] = np.arange(1, appended + 1)
     found = [[stream.read(0, (c, t))[0, 0] for c in range(2)] for t in range(len(wanted))]
     assert found == wanted.tolist()
     assert not stream.read(0, (0, len(wanted))).any()

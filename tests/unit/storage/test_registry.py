@@ -19,9 +19,11 @@ def test_required_version_with_prereleases(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, fits: bool
 ) -> None:
     (tmp_path / "someengine.py").write_text("")
-    told = tmp_path / f"someengine-{version}.dist-info"
-    told.mkdir()
-    (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: someengine\nVersion: {version}\n")
+    version = tmp_path / f"someengine-{version}.dist-info"
+    version.mkdir()
+    (version / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: someengine\nVersion: {version}\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     row = EngineRow(
         name="some",
@@ -50,8 +52,8 @@ def refusals(engine: str, *dimensions: Dimension, dtype: str = "uint16") -> list
 def test_sequential_engine_stores_the_unbounded_axis_first(count: int) -> None:
     """An unbounded axis after another one is refused, even if that has a single element."""
     endless, times = Dimension(name="turn", type="other"), Dimension(name="t", count=count)
-    (said,) = refusals("acquire-zarr", endless, times)
-    assert said.startswith(
+    (reason,) = refusals("acquire-zarr", endless, times)
+    assert reason.startswith(
         "the axis that is acquired slowest must be stored first: 'turn' cannot follow"
     )
     assert not refusals("tensorstore", endless, times)

@@ -10,10 +10,7 @@ import numpy as np
 
 from ome_writers.locks import new_lock
 from ome_writers.storage.file_lease import POLL_INTERVAL_S
-from ome_writers.storage.zarr.chunk_files import ChunkFiles
-from ome_writers.storage.zarr.chunk_grid import Grid
-from ome_writers.storage.zarr.codec import Codec
-from ome_writers.storage.zarr.shard_file import Shard, ShardShape
+from ome_writers.storage.zarr import ChunkFiles, Codec, Grid, Shard, ShardShape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +22,7 @@ if TYPE_CHECKING:
     from ome_writers.storage.direct.block import Block
     from ome_writers.storage.disk import Disk
     from ome_writers.storage.positional_io import Piece
-    from ome_writers.storage.zarr.chunk_grid import Cell, ShardPart
+    from ome_writers.storage.zarr import Cell, ShardPart
 
 __all__ = ["StoredArray"]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ome_writers.storage.background import Background
     from ome_writers.storage.direct.arrays import StoredArray
     from ome_writers.storage.direct.block import Key
-    from ome_writers.storage.zarr.chunk_grid import Cell, Grid
+    from ome_writers.storage.zarr import Cell, Grid
 
 __all__ = ["Assembly"]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.storage.memory_pool import MemoryPool
-    from ome_writers.storage.zarr.chunk_grid import Cell, Grid
+    from ome_writers.storage.zarr import Cell, Grid
 
     Key = tuple[int, Cell | None]
 

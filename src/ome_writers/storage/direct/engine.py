@@ -13,7 +13,7 @@ from ome_writers.storage.direct.assembly import Assembly
 from ome_writers.storage.direct.write_through import WriteThrough
 from ome_writers.storage.disk import Disk
 from ome_writers.storage.files import atomic_write
-from ome_writers.storage.zarr.array_metadata import ArrayMetadataWriter
+from ome_writers.storage.zarr import ArrayMetadataWriter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.storage.contract import ArrayTarget, Options
-    from ome_writers.storage.zarr.chunk_grid import Cell
+    from ome_writers.storage.zarr import Cell
 
 __all__ = ["DirectEngine", "open_engine"]
 

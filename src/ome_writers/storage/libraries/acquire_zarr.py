@@ -22,7 +22,7 @@ from ome_writers.storage.libraries.file_descriptors import refuse_few_descriptor
 from ome_writers.storage.libraries.openmp import passive_openmp_threads
 from ome_writers.storage.libraries.readback_cache import ReadbackCache
 from ome_writers.storage.libraries.sequential import SequentialArray
-from ome_writers.storage.zarr.array_metadata import BLOSC, ZSTD_LEVEL, ArrayMetadataWriter
+from ome_writers.storage.zarr import BLOSC, ZSTD_LEVEL, ArrayMetadataWriter
 
 with passive_openmp_threads():
     import acquire_zarr as az

@@ -20,7 +20,7 @@ from ome_writers.storage.libraries.region_grid import RegionGrid
 from ome_writers.storage.libraries.regions import Regions
 from ome_writers.storage.libraries.transactions import Transactions
 from ome_writers.storage.libraries.written_regions import WrittenRegions
-from ome_writers.storage.zarr.array_metadata import ArrayMetadataWriter, array_metadata
+from ome_writers.storage.zarr import ArrayMetadataWriter, array_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,7 +7,7 @@ import math
 from array import array as number_array
 from typing import TYPE_CHECKING
 
-from ome_writers.storage.zarr.shard_reader import ShardReader
+from ome_writers.storage.zarr import ShardReader
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,11 @@ from ome_writers.storage.zarr.array_metadata import (
     array_metadata,
 )
 from ome_writers.storage.zarr.array_survey import ArraySurvey, Survey
-from ome_writers.storage.zarr.codec import decompress
+from ome_writers.storage.zarr.chunk_files import ChunkFiles
+from ome_writers.storage.zarr.chunk_grid import Cell, Grid, ShardPart
+from ome_writers.storage.zarr.codec import Codec, decompress
+from ome_writers.storage.zarr.recovery import ShardRecovery
+from ome_writers.storage.zarr.shard_file import Shard, ShardShape
 from ome_writers.storage.zarr.shard_reader import ShardReader
 
 __all__ = [
@@ -24,7 +28,15 @@ __all__ = [
     "ZSTD_LEVEL",
     "ArrayMetadataWriter",
     "ArraySurvey",
+    "Cell",
+    "ChunkFiles",
+    "Codec",
+    "Grid",
+    "Shard",
+    "ShardPart",
     "ShardReader",
+    "ShardRecovery",
+    "ShardShape",
     "Survey",
     "array_metadata",
     "decompress",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import ArrayPlan
 
-__all__ = ["Grid", "ShardPart"]
+__all__ = ["Cell", "Grid", "ShardPart"]
 
 Cell = tuple[int, ...]
 

@@ -13,7 +13,7 @@ import pytest
 
 from ome_writers import Dimension
 from ome_writers.routing import ArrayPlan, resolve
-from ome_writers.storage.zarr.array_metadata import array_metadata
+from ome_writers.storage.zarr import array_metadata
 from support.acquisitions import acquisition
 
 DTYPES = [

@@ -15,14 +15,12 @@ from ome_writers import AcquisitionSettings, Dimension, create_stream
 from ome_writers.routing import resolve
 from ome_writers.storage.direct.block import Block
 from ome_writers.storage.disk import Disk
-from ome_writers.storage.zarr.chunk_grid import Grid
-from ome_writers.storage.zarr.codec import Codec
-from ome_writers.storage.zarr.shard_file import Shard, ShardShape
+from ome_writers.storage.zarr import Codec, Grid, Shard, ShardShape
 
 CHUNKS = 8
 FRAME = (32, 48)
 EMPTY = 2**64 - 1
-LENT = sys.platform.startswith("linux")  # whether a file that others have open can be left alone
+HAS_LEASES = sys.platform.startswith("linux")
 
 
 def settings(path: Path, compression: str) -> AcquisitionSettings:
@@ -53,8 +51,8 @@ def index_of(path: Path) -> list[list[int]]:
     return entries
 
 
-def fetched(path: Path, offset: int, size: int) -> bytes:
-    """Return bytes of a file that is opened anew, as readers do."""
+def read_range(path: Path, offset: int, size: int) -> bytes:
+    """Open a file as readers do and return a part of it."""
     with path.open("rb") as file:
         file.seek(offset)
         return file.read(size)
@@ -69,21 +67,21 @@ def test_indexed_chunks_stay_readable_for_the_grace_period(
     codec = Codec(compression, np.dtype("uint32"))
     done = threading.Event()
     wrong: list[str] = []
-    looks = 0
+    reads = 0
     waits = itertools.cycle([0.05, 0.2, 1.0])
 
-    def look() -> None:
-        nonlocal looks
+    def read() -> None:
+        nonlocal reads
         while not done.is_set():
             if not shard.exists():
                 continue
             began = time.monotonic()
             entries = index_of(shard)
             time.sleep(next(waits))
-            chunks = [fetched(shard, *entry) if entry[0] != EMPTY else None for entry in entries]
-            if time.monotonic() - began > 1.8:  # this machine was busy: nobody promised that
+            chunks = [read_range(shard, *entry) if entry[0] != EMPTY else None for entry in entries]
+            if time.monotonic() - began > 1.8:  # the machine is busy: longer than the grace period
                 continue
-            looks += 1
+            reads += 1
             for number, chunk in enumerate(chunks):
                 if chunk is None:
                     continue
@@ -97,7 +95,7 @@ def test_indexed_chunks_stay_readable_for_the_grace_period(
                     if plane.any() and not np.array_equal(plane, frame(2 * number + slot)):
                         wrong.append(f"frame {2 * number + slot} is {plane.ravel()[:3]}")
 
-    reader = threading.Thread(target=look)
+    reader = threading.Thread(target=read)
     reader.start()
     try:
         with create_stream(settings(tmp_path / "x.ome.zarr", compression)) as stream:
@@ -112,7 +110,7 @@ def test_indexed_chunks_stay_readable_for_the_grace_period(
         done.set()
         reader.join()
     assert not wrong
-    assert looks > 0
+    assert reads > 0
 
 
 @pytest.mark.parametrize("in_place", [True, False])
@@ -125,16 +123,16 @@ def test_partial_chunk_is_not_overwritten(tmp_path: Path, in_place: bool) -> Non
     shown = int(np.frombuffer((tmp_path / "0").read_bytes()[-68:-4], "<u8")[4])
     shard.write_chunks(first, size, [b"b" * 100], final=False)
     shard.flush()
-    assert fetched(tmp_path / "0", shown, 100) == b"a" * 100
+    assert read_range(tmp_path / "0", shown, 100) == b"a" * 100
     shard.write_chunks(first, size, [b"c" * 100])
-    assert fetched(tmp_path / "0", shown, 100) == b"a" * 100
+    assert read_range(tmp_path / "0", shown, 100) == b"a" * 100
     assert not shard.grace_period_over
     shard.flush()
     assert not shard.grace_period_over
     while not shard.grace_period_over:
         time.sleep(0.1)
     with (tmp_path / "0").open("rb"):
-        assert shard.finish(only_if_unused=True) is not LENT
+        assert shard.finish(only_if_unused=True) is not HAS_LEASES
     assert shard.finish(only_if_unused=True)
     assert (tmp_path / "0").stat().st_size == 100 + 16 * 4 + 4
     assert shard.read(2) == b"c" * 100
@@ -151,11 +149,11 @@ def test_finish_keeps_extents_in_their_grace_period(tmp_path: Path, in_place: bo
         shown = int(np.frombuffer((tmp_path / "0").read_bytes()[-68:-4], "<u8")[2 * number])
         shard.write_chunks(inner, size, [letter.upper() * 100])
     shard.finish()
-    assert fetched(tmp_path / "0", shown, 100) == b"c" * 100
+    assert read_range(tmp_path / "0", shown, 100) == b"c" * 100
     again = Shard(tmp_path / "0", ShardShape(4, 100, in_place=in_place), 4, Disk())
     again.write_chunks(np.asarray([3]), np.asarray([100]), [b"D" * 100])
     again.flush()
-    assert fetched(tmp_path / "0", shown, 100) == b"c" * 100
+    assert read_range(tmp_path / "0", shown, 100) == b"c" * 100
     again.finish()
     stored = (tmp_path / "0").read_bytes()
     table = np.frombuffer(stored[-68:-4], "<u8").reshape(4, 2).tolist()

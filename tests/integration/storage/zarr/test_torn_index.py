@@ -11,10 +11,7 @@ import pytest
 from ome_writers import AcquisitionSettings, Dimension
 from ome_writers.routing import ArrayPlan, resolve
 from ome_writers.storage.disk import Disk
-from ome_writers.storage.zarr.chunk_grid import Grid
-from ome_writers.storage.zarr.codec import Codec
-from ome_writers.storage.zarr.recovery import ShardRecovery
-from ome_writers.storage.zarr.shard_file import Shard, ShardShape
+from ome_writers.storage.zarr import Codec, Grid, Shard, ShardRecovery, ShardShape
 
 CHUNKS = 100
 FRAME = (5, 7)  # whose stored sizes are not multiples of 16
