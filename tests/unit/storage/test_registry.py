@@ -19,9 +19,9 @@ def test_required_version_with_prereleases(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, fits: bool
 ) -> None:
     (tmp_path / "someengine.py").write_text("")
-    version = tmp_path / f"someengine-{version}.dist-info"
-    version.mkdir()
-    (version / "METADATA").write_text(
+    dist_info = tmp_path / f"someengine-{version}.dist-info"
+    dist_info.mkdir()
+    (dist_info / "METADATA").write_text(
         f"Metadata-Version: 2.1\nName: someengine\nVersion: {version}\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -37,7 +37,7 @@ def test_required_version_with_prereleases(
     assert (row.missing_requirement() is None) == fits
 
 
-def refusals(engine: str, *dimensions: Dimension, dtype: str = "uint16") -> list[str]:
+def unsupported_reasons(engine: str, *dimensions: Dimension, dtype: str = "uint16") -> list[str]:
     frame = [Dimension(name=name, count=4) for name in "yx"]
     return ENGINES[engine].unsupported_reasons(
         resolve(
@@ -52,16 +52,20 @@ def refusals(engine: str, *dimensions: Dimension, dtype: str = "uint16") -> list
 def test_sequential_engine_stores_the_unbounded_axis_first(count: int) -> None:
     """An unbounded axis after another one is refused, even if that has a single element."""
     endless, times = Dimension(name="turn", type="other"), Dimension(name="t", count=count)
-    (reason,) = refusals("acquire-zarr", endless, times)
+    (reason,) = unsupported_reasons("acquire-zarr", endless, times)
     assert reason.startswith(
         "the axis that is acquired slowest must be stored first: 'turn' cannot follow"
     )
-    assert not refusals("tensorstore", endless, times)
-    assert not refusals("acquire-zarr", Dimension(name="t"), Dimension(name="turn", count=count))
+    assert not unsupported_reasons("tensorstore", endless, times)
+    assert not unsupported_reasons(
+        "acquire-zarr", Dimension(name="t"), Dimension(name="turn", count=count)
+    )
 
 
 def test_unsupported_dtype_names_format_or_engine() -> None:
-    assert refusals("tifffile", dtype="bool") == [
+    assert unsupported_reasons("tifffile", dtype="bool") == [
         "OME-TIFF has no pixel type for dtype 'bool' (use uint8 instead)"
     ]
-    assert refusals("acquire-zarr", dtype="complex64") == ["dtype 'complex64' is not supported"]
+    assert unsupported_reasons("acquire-zarr", dtype="complex64") == [
+        "dtype 'complex64' is not supported"
+    ]

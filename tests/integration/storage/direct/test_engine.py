@@ -70,7 +70,7 @@ def plan_of(case: Case) -> ArrayPlan:
 
 
 def indices(order: str) -> list[tuple[int, ...]]:
-    """Return the places of an array in one of the orders."""
+    """Return the indices of an array in one of the orders."""
     found = list(itertools.product(range(SHAPE[0]), range(SHAPE[1])))
     if order == "F":
         found.sort(key=lambda i: i[::-1])
