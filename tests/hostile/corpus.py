@@ -1,4 +1,4 @@
-"""Hostile datasets: each is one way in which files on disk can be wrong, made in a folder of its own."""
+"""Corpus of hostile datasets: each has one kind of invalid or malicious content."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
 __all__ = ["CORPUS", "ESCAPES", "build"]
 
 CORPUS: dict[str, Builder] = {}
-"""Name to the function that makes the dataset below an empty folder, and returns its path."""
+"""Name to a function that creates the dataset in an empty folder and returns its path."""
 
 ESCAPES = "a\x1b]0;title\x07b\x1b[2Jc\x9b1md\x7fe\u202ef\u2066g\rh\ni"
-"""OSC, CSI, C1, DEL, overrides of writing direction, and line breaks."""
+"""OSC, CSI, C1, DEL, bidirectional overrides and line breaks."""
 
 POSIX = sys.platform != "win32"
 
 
 def build(name: str, folder: Path) -> Path:
-    """Make a dataset of the corpus."""
+    """Create a dataset of the corpus."""
     folder.mkdir(parents=True)
     return CORPUS[name](folder)
 
 
-# ------------------------------------------------------------------ sound datasets to start from
+# ------------------------------------------------------------------ valid datasets to start from
 
 
 @cache
@@ -55,7 +55,7 @@ def _templates() -> Path:
 
 @cache
 def _template(kind: str) -> Path:
-    """Return a sound dataset: written once, copied for each hostile one."""
+    """Return a valid dataset, which is written once and copied for each hostile one."""
     root = _templates()
     suffix = ".ome.tiff" if "tiff" in kind else "" if kind == "scratch" else ".ome.zarr"
     dimensions = list(dims_from_standard_axes({"t": 2, "c": 2, "y": 8, "x": 8}, chunk_shapes=None))
@@ -93,7 +93,7 @@ def _copy(kind: str, folder: Path) -> Path:
 
 
 def _plain_zarr(folder: Path, **array: Any) -> Path:
-    """Return an OME-Zarr of another writer, with some members of its array's document replaced (... removes)."""
+    """Return an OME-Zarr of another writer, with items of its array metadata replaced, or removed (...)."""
     root = folder / "plain.ome.zarr"
     axes = [{"name": n, "type": "space"} for n in "zyx"]
     scale = [{"type": "scale", "scale": [1.0, 0.5, 0.5]}]
@@ -135,7 +135,7 @@ def _write(path: Path, content: Any) -> None:
 
 
 def _edited(root: Path, key: str, edit: Callable[[Any], Any]) -> Path:
-    """Replace a JSON document by what `edit` makes of it; None: it was changed in place."""
+    """Replace the content of a JSON file with the result of `edit`; None: `edit` modified it in place."""
     path = root / key
     document = json.loads(path.read_text(encoding="utf-8"))
     edited = edit(document)
@@ -148,7 +148,7 @@ def _add(name: str, builder: Builder) -> None:
     CORPUS[name] = builder
 
 
-# ------------------------------------------------------------------ files that are none
+# ------------------------------------------------------------------ special files and links
 
 
 def _fifo(path: Path) -> None:
@@ -162,7 +162,7 @@ def _zero(path: Path) -> None:
 
 
 def _outside(path: Path) -> None:
-    """Move a file out of its dataset, and leave a link to it."""
+    """Move a file out of its dataset and replace it with a link."""
     target = Path(_templates()) / f"outside-{abs(hash(path))}"
     if path.exists():
         shutil.move(path, target)
@@ -861,7 +861,7 @@ if sys.platform == "linux":
 
 
 def _own_tiff(kind: str, old: bytes, new: bytes, *, writing: bool = False) -> Builder:
-    """Return our file with bytes replaced by as many others."""
+    """Return a file of this library with bytes replaced by others of the same length."""
 
     def builder(folder: Path) -> Path:
         path = _copy(kind, folder)

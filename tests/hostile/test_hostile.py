@@ -1,4 +1,4 @@
-"""Every command and every reader on every hostile dataset: an answer in time, in little memory, fit for a terminal.
+"""Every command and reader on every hostile dataset: limits of time and memory, output safe for a terminal.
 
 The quick part of the corpus (special files, JSON, arrays) always runs; ``OME_WRITERS_HOSTILE=all`` adds the others.
 The number of runs is printed at the end (``pytest -s``).
@@ -26,10 +26,8 @@ ALL = os.environ.get("OME_WRITERS_HOSTILE") == "all"
 QUICK = ("fifo", "zero", "link", "deep", "json", "sparse", "array")
 NAMES = [name for name in CORPUS if ALL or name.startswith(QUICK)]
 WORKERS = 2
-SECONDS = (
-    120  # for all runs of one dataset: a worker that is stuck where no signal reaches is killed
-)
-MAX_SECONDS = 10.5
+WORKER_TIMEOUT_S = 120  # for all runs on one dataset; signals do not interrupt every system call
+MAX_DURATION_S = 10.5
 MAX_MIB = 1024
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 WORKER = Path(__file__).with_name("worker.py")
@@ -38,7 +36,7 @@ Results = dict[str, list[dict[str, Any]]]
 
 
 class _Worker:
-    """A process that runs everything on the datasets that it is given."""
+    """A process that runs all commands and readers on datasets."""
 
     def __init__(self) -> None:
         self._process = self._start()
@@ -56,7 +54,7 @@ class _Worker:
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
-        killer = threading.Timer(SECONDS, process.kill)
+        killer = threading.Timer(WORKER_TIMEOUT_S, process.kill)
         killer.start()
         process.stdin.write(json.dumps(os.fspath(path)) + "\n")
         process.stdin.flush()
@@ -76,13 +74,13 @@ class _Worker:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
-    """Return what every run did, by dataset; the datasets are shared out among a few processes."""
+    """Return the results of all runs by dataset, from a few worker processes."""
     root = tmp_path_factory.mktemp("hostile")
     found: Results = {}
     names = iter(NAMES)
     lock = threading.Lock()
 
-    def share() -> None:
+    def run_datasets() -> None:
         worker = _Worker()
         while True:
             with lock:
@@ -95,7 +93,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
             found[name] = worker.run(path)
         worker.close()
 
-    threads = [threading.Thread(target=share) for _ in range(WORKERS)]
+    threads = [threading.Thread(target=run_datasets) for _ in range(WORKERS)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -113,27 +111,26 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
 @pytest.mark.skipif(sys.platform != "linux", reason="FIFOs, sparse files, memory counters")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_hostile_dataset_is_answered_in_a_sentence(results: Results, name: str) -> None:
-    """No traceback, no control character, at most ten seconds and a gibibyte, whatever is run."""
+def test_hostile_dataset_gives_short_error_within_limits(results: Results, name: str) -> None:
+    """No traceback, no control character, at most ten seconds and 1 GiB, for every command and reader."""
     wrong = []
     for run in results[name]:
-        said = run.get("out", "") + run.get("err", "")
+        output = run.get("out", "") + run.get("err", "")
         if run["problem"]:
             wrong.append((run["run"], run["problem"]))
-        elif "Traceback" in said:
-            wrong.append((run["run"], said))
-        elif CONTROL.search(said) and not run["run"].endswith(")"):
-            wrong.append((run["run"], repr(said)))
+        elif "Traceback" in output:
+            wrong.append((run["run"], output))
+        elif CONTROL.search(output) and not run["run"].endswith(")"):
+            wrong.append((run["run"], repr(output)))
         elif run["status"] not in (None, 0, 1, 130):
-            wrong.append((run["run"], f"exit status {run['status']}: {said}"))
-        elif run["status"] == 1 and not said.strip():
-            wrong.append((run["run"], "exit status 1 without a word"))
-        elif run["seconds"] > MAX_SECONDS or run["peak_mib"] > MAX_MIB:
+            wrong.append((run["run"], f"exit status {run['status']}: {output}"))
+        elif run["status"] == 1 and not output.strip():
+            wrong.append((run["run"], "exit status 1 without a message"))
+        elif run["seconds"] > MAX_DURATION_S or run["peak_mib"] > MAX_MIB:
             wrong.append((run["run"], f"{run['seconds']:.1f} s, {run['peak_mib']:.0f} MiB"))
     assert not wrong, "\n".join(f"{what}: {how}" for what, how in wrong)
     assert len(results[name]) == 13
 
 
-def test_the_corpus_has_at_least_100_datasets() -> None:
-    """The corpus is large enough to mean something."""
+def test_corpus_has_at_least_100_datasets() -> None:
     assert len(NAMES) >= 100

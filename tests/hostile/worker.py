@@ -1,7 +1,6 @@
-"""Runs commands and readers on datasets, one after the other in this process, and reports what each did.
+"""Run all commands and readers on the datasets named on stdin, and print one line of JSON per dataset.
 
-Started by the tests with paths on stdin; one line of JSON comes back for each run. Memory is the peak of this run alone
-where Linux can tell.
+The memory of a run is its own peak; it is measured on Linux only.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ from ome_writers.repair import repair
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SECONDS = 10
-WATCH_SECONDS = 1.5
+TIME_LIMIT_S = 10
+WATCH_TIME_LIMIT_S = 1.5
 
 
 class TooLongError(BaseException):
-    """A run was not done in time; nothing in the library catches this."""
+    """A run exceeded its time limit. A BaseException, so that the library does not catch it."""
 
 
 def _commands(path: str, out: Path) -> dict[str, list[str]]:
@@ -59,7 +58,7 @@ def _first_frame(path: str) -> None:
     np.asarray(view[(0,) * (len(view.shape) - frame)])
 
 
-def _everything(path: str) -> None:
+def _all_frames(path: str) -> None:
     view = ome_writers.open(path)
     if view.shape and np.prod([float(n) for n in view.shape]) < 2**24:
         np.asarray(view)
@@ -67,7 +66,7 @@ def _everything(path: str) -> None:
 
 READERS: dict[str, Callable[[str], object]] = {
     "open()": _first_frame,
-    "open()[...]": _everything,
+    "open()[...]": _all_frames,
     "read_frame_metadata()": ome_writers.read_frame_metadata,
     "validate()": ome_writers.validate,
     "repair(dry_run=True)": lambda path: repair(path, dry_run=True),
@@ -79,8 +78,8 @@ _began = [0.0]
 
 def _on_alarm(signum: int, frame: Any) -> None:
     if frame is not None and frame.f_code.co_filename.endswith("watch.py"):
-        raise KeyboardInterrupt  # it waits for a writer, as it shall
-    if time.perf_counter() - _began[0] > SECONDS:
+        raise KeyboardInterrupt  # `watch` waits for a writer by design
+    if time.perf_counter() - _began[0] > TIME_LIMIT_S:
         raise TooLongError
 
 
@@ -142,10 +141,10 @@ def _run(what: str, run: Callable[[], object], seconds: float) -> dict[str, Any]
 
 
 def _all_runs(path: str, out: Path) -> list[dict[str, Any]]:
-    results = [_run(name, lambda r=read: r(path), SECONDS) for name, read in READERS.items()]
+    results = [_run(name, lambda r=read: r(path), TIME_LIMIT_S) for name, read in READERS.items()]
     for name, arguments in _commands(path, out).items():
         out.mkdir(exist_ok=True)
-        seconds = WATCH_SECONDS if name == "watch" else SECONDS
+        seconds = WATCH_TIME_LIMIT_S if name == "watch" else TIME_LIMIT_S
         results.append(_run(name, lambda a=arguments: main(a), seconds))
         shutil.rmtree(out, ignore_errors=True)
     return results

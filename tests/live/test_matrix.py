@@ -1,6 +1,6 @@
-"""Through a run of every kind a second process polls with other people's readers: what it sees is right or 0.
+"""A second process polls datasets with third-party readers while they are written.
 
-One case in three; ``STRESS_ROUNDS`` in the environment makes it all.
+One case in three; all cases with ``STRESS_ROUNDS`` in the environment.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 POLL = '''
-"""Reads lines {"arrays": [[path, path of the expected], ...], "tile": [y, x], "stop": path}; tells what it saw."""
+"""Reads lines {"arrays": [[path, path of the expected], ...], "tile": [y, x], "stop": path}; prints a JSON result."""
 import json, os, sys
 import numpy as np
 
@@ -50,32 +50,32 @@ def by_zarrs(path):
         return zarr.open_array(path, mode="r")[...]
 
 
-def right(seen, whole, tile):
-    """How many planes are there; each tile of each must be right or 0, and what lies beyond them 0."""
+def count_planes(seen, whole, tile):
+    """Return the number of complete planes; each tile must be correct or 0, and 0 outside of the expected shape."""
     common = tuple(slice(0, min(a, b)) for a, b in zip(seen.shape, whole.shape))
     rest = seen.copy()
     rest[common] = 0
-    assert not rest.any(), "pixels where there should be none"
+    assert not rest.any(), "pixels outside of the expected shape"
     planes = seen[common].reshape(-1, *seen.shape[-2:])
     expected = whole[common].reshape(-1, *seen.shape[-2:])
-    there = 0
+    complete = 0
     for number, (plane, other) in enumerate(zip(planes, expected)):
-        there += np.array_equal(plane, other) and bool(other.any())
+        complete += np.array_equal(plane, other) and bool(other.any())
         for y in range(0, plane.shape[0], tile[0]):
             for x in range(0, plane.shape[1], tile[1]):
-                part, right = (p[y : y + tile[0], x : x + tile[1]] for p in (plane, other))
-                assert np.array_equal(part, right) or not part.any(), (
-                    f"at {y}, {x} plane {number} of {len(planes)} is {part.ravel()}, not {right.ravel()}"
+                part, correct = (p[y : y + tile[0], x : x + tile[1]] for p in (plane, other))
+                assert np.array_equal(part, correct) or not part.any(), (
+                    f"at {y}, {x} plane {number} of {len(planes)} is {part.ravel()}, not {correct.ravel()}"
                 )
-    return there
+    return complete
 
 
 for line in sys.stdin:
     task = json.loads(line)
     wholes = {path: np.load(expected) for path, expected in task["arrays"]}
     polls, partly, last = 0, 0, False
-    most = dict.fromkeys(((r, p) for r in READERS for p in wholes), 0)
-    goal = {path: right(whole, whole, task["tile"]) for path, whole in wholes.items()}
+    seen_before = dict.fromkeys(((r, p) for r in READERS for p in wholes), 0)
+    goal = {path: count_planes(whole, whole, task["tile"]) for path, whole in wholes.items()}
     error = None
     while not last and error is None:
         last = os.path.exists(task["stop"])
@@ -85,13 +85,13 @@ for line in sys.stdin:
                 try:
                     try:
                         seen = read(path)
-                    except Exception:  # at the very moment at which an index moves: the next look must be fine
+                    except Exception:  # a shard index may just be moving: the next read must succeed
                         seen = read(path)
-                    there = right(seen, whole, task["tile"])
-                    assert there >= most[reader, path], f"{there} planes are there, {most[reader, path]} were"
-                    most[reader, path] = there
-                    partly += 0 < there < goal[path]
-                    assert not last or there == goal[path], f"{there} planes are there at the end, not {goal[path]}"
+                    count = count_planes(seen, whole, task["tile"])
+                    assert count >= seen_before[reader, path], f"{count} planes, before {seen_before[reader, path]}"
+                    seen_before[reader, path] = count
+                    partly += 0 < count < goal[path]
+                    assert not last or count == goal[path], f"{count} planes at the end, not {goal[path]}"
                 except Exception as wrong:
                     error = error or f"poll {polls}, {reader}, {path}: {type(wrong).__name__}: {wrong}"
         polls += 1
@@ -105,7 +105,7 @@ if "STRESS_ROUNDS" not in os.environ:
 
 @pytest.fixture(scope="module")
 def poller() -> Iterator[subprocess.Popen[str]]:
-    """Yield a process that polls what it is told to."""
+    """Yield a process that polls the arrays named on its stdin."""
     command = [sys.executable, "-c", POLL, " ".join(READERS)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -117,23 +117,23 @@ def poller() -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_readers_of_a_run_see_what_is_right_or_nothing(
+def test_third_party_readers_see_correct_or_zero_planes_while_writing(
     case: Case, tmp_path: Path, poller: subprocess.Popen[str]
 ) -> None:
-    """Each poll of tensorstore, zarr-python and zarrs finds planes that are right or 0, never fewer; at the end all."""
+    """The number of planes seen never decreases, and all are seen at the end."""
     settings = case.settings(tmp_path, "direct", "ome-zarr", flush_interval=0.02)
     plan = resolve(settings)
-    places = case.indices()
+    indices = case.indices()
     images = []
     for array in (image.array for image in plan.images):
         shape = list(array.shape)
         if array.growing is not None:
             shape[array.growing] = case.sizes["t"]
         images.append(np.zeros(shape, case.dtype))
-    for number, place in enumerate(places):
-        if place is not None:
-            image, index = plan.router.address_of([place[axis] for axis in plan.router.axes])
-            images[image][index] = frame(number, case.dtype)
+    for number, index in enumerate(indices):
+        if index is not None:
+            image, stored = plan.router.address_of([index[axis] for axis in plan.router.axes])
+            images[image][stored] = frame(number, case.dtype)
     layout = lay_out(plan)
     arrays = []
     for number, pixels in enumerate(images):
@@ -146,8 +146,8 @@ def test_readers_of_a_run_see_what_is_right_or_nothing(
     with create_stream(settings) as stream:
         poller.stdin.write(json.dumps(task) + "\n")
         poller.stdin.flush()
-        for number, place in enumerate(places):
-            if place is None:
+        for number, index in enumerate(indices):
+            if index is None:
                 stream.skip()
             else:
                 stream.append(frame(number, case.dtype))

@@ -1,4 +1,4 @@
-"""A second process looks at a dataset through a whole run, with our reader and with other people's."""
+"""A second process polls a dataset with own and third-party readers while it is written."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def open_ours():
         yield np.asarray(view)
 
 
-def open_ours_anew():
+def reopen_ours():
     import ome_writers
     while True:
         yield np.asarray(ome_writers.open(path))
@@ -69,50 +69,49 @@ def open_tifffile():
             yield file.series[0].asarray()
 
 
-polls = partly = most = 0
-last = told = False
-planes = {"ours": open_ours, "ours anew": open_ours_anew, "zarr": open_zarr,
+polls = partly = seen_before = 0
+last = reported = False
+planes = {"ours": open_ours, "ours reopened": reopen_ours, "zarr": open_zarr,
           "tensorstore": open_tensorstore, "tifffile": open_tifffile}[reader]()
-next(planes)  # the libraries are imported
+next(planes)  # imports the libraries
 print("ready", flush=True)
 while not last:
     last = stop.exists()
     seen = np.asarray(next(planes)).reshape(-1, HEIGHT, WIDTH)
-    there = 0
+    count = 0
     for number, plane in enumerate(seen):
         if not plane.any():
             continue
         assert np.array_equal(plane, frame(number)), f"poll {polls}: frame {number} is {plane.ravel()[:4]}"
-        there += 1
-    assert there >= most, f"poll {polls}: {there} frames are there, {most} were"
-    most = there
+        count += 1
+    assert count >= seen_before, f"poll {polls}: {count} frames, before {seen_before}"
+    seen_before = count
     polls += 1
-    partly += 0 < there < int(sys.argv[4])
-    if partly == 2 and not told:
-        told = True
+    partly += 0 < count < int(sys.argv[4])
+    if partly == 2 and not reported:
+        reported = True
         print("partly", flush=True)
     time.sleep(0.03)
-print(json.dumps({"polls": polls, "partly": partly, "last": most}))
+print(json.dumps({"polls": polls, "partly": partly, "last": seen_before}))
 """
 
 
 def frame(number: int) -> np.ndarray:
-    """Return the frame of this number; no two frames agree in any pixel."""
+    """Return a frame that differs from every other number in every pixel."""
     return (np.arange(32 * 48, dtype=np.uint32) * 1000 + number + 1).reshape(32, 48)
 
 
-def dimensions(engine: str, *, endless: bool) -> list[Dimension]:
+def dimensions(engine: str, *, unbounded: bool) -> list[Dimension]:
     """Return a time-lapse of two channels.
 
-    The engine of this library has chunks of two frames in shards. Other libraries write a shard anew, at another
-    layout, each time it is flushed half-full, and a reader that looks into it twice may find the one and
-    then the other: they have a chunk a frame here.
+    The direct engine has chunks of two frames in shards. The other engines have one chunk per frame: they rewrite a
+    partial shard with another layout at each flush, and a reader may get the index of one and the chunks of the other.
     """
     chunks: dict[str, Any] = {}
     if engine == "direct":
         chunks = {"chunk_size": 2, "shard_size_chunks": 8}
     return [
-        Dimension(name="t", count=None if endless else 40, type="time", **chunks),
+        Dimension(name="t", count=None if unbounded else 40, type="time", **chunks),
         Dimension(name="c", count=2, type="channel"),
         Dimension(name="y", count=32, type="space", chunk_size=32),
         Dimension(name="x", count=48, type="space", chunk_size=48),
@@ -120,30 +119,30 @@ def dimensions(engine: str, *, endless: bool) -> list[Dimension]:
 
 
 READERS = {
-    "ome-zarr": ["ours", "ours anew", "tensorstore", *(["zarr"] if find_spec("zarr") else [])],
+    "ome-zarr": ["ours", "ours reopened", "tensorstore", *(["zarr"] if find_spec("zarr") else [])],
     "ome-tiff": ["ours", "tifffile"],
 }
 
 
 OURS = ("direct", "tifffile")
 CASES = [
-    pytest.param(engine, compressed, endless)
+    pytest.param(engine, compressed, unbounded)
     for engine in LIVE
     for compressed in ((False, True) if engine in OURS else (True,))
-    for endless in ((False, True) if engine in OURS else (True,))
+    for unbounded in ((False, True) if engine in OURS else (True,))
 ]
 
 
-@pytest.mark.parametrize(("engine", "compressed", "endless"), CASES)
-def test_a_second_process_sees_only_right_pixels(
-    tmp_path: Path, engine: str, compressed: bool, endless: bool
+@pytest.mark.parametrize(("engine", "compressed", "unbounded"), CASES)
+def test_second_process_sees_only_correct_or_zero_frames(
+    tmp_path: Path, engine: str, compressed: bool, unbounded: bool
 ) -> None:
-    """Through a whole run each poll of each reader finds frames that are right or 0, and never fewer."""
+    """Own and third-party readers poll while the dataset is written; the number of frames seen never decreases."""
     row = ENGINES[engine]
     codecs = sorted(row.compressions - {"none", "lzw"})
     settings = AcquisitionSettings(
         root_path=tmp_path / f"x{SUFFIXES[row.format]}",
-        dimensions=dimensions(engine, endless=endless),
+        dimensions=dimensions(engine, unbounded=unbounded),
         dtype="uint32",
         format=engine,
         compression=codecs[0] if compressed else "none",
@@ -175,7 +174,7 @@ def test_a_second_process_sees_only_right_pixels(
         for number in range(80):
             stream.append(frame(number))
             time.sleep(0.02)
-            if number == 40:  # however slow the machine, all see some of the frames, and not all
+            if number == 40:  # on a slow machine, too, each reader sees a part of the frames
                 for poller in pollers.values():
                     assert poller.stdout is not None
                     poller.stdout.readline()

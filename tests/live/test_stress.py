@@ -1,6 +1,6 @@
-"""One thread appends while four look: every engine, every kind of acquisition.
+"""One thread appends while four threads read, for every engine and random settings.
 
-Ten rounds an engine; ``STRESS_ROUNDS=200`` in the environment makes it the long test.
+Ten rounds per engine; the long test has ``STRESS_ROUNDS=200`` in the environment.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ INSTALLED = [row.name for row in ENGINES.values() if row.missing_requirement() i
 
 
 def frame(number: int) -> np.ndarray:
-    """Return the frame of this number: no two frames agree in any pixel."""
+    """Return a frame that differs from every other number in every pixel."""
     return (np.arange(HEIGHT * WIDTH, dtype=np.uint32) * 1000 + number + 1).reshape(HEIGHT, WIDTH)
 
 
-def some_settings(chance: random.Random, engine: str, path: Path) -> AcquisitionSettings:
-    """Return settings that `engine` may or may not be able to write."""
+def random_settings(chance: random.Random, engine: str, path: Path) -> AcquisitionSettings:
+    """Return random settings, which `engine` may refuse."""
     row = ENGINES[engine]
     order = chance.choice(["t", "tc", "tpc", "ptz", "tpcz", "zt", "pt"])
-    endless = chance.random() < 0.3 and order[0] == "t"
+    unbounded = chance.random() < 0.3 and order[0] == "t"
     sharded = chance.random() < 0.6 and row.sharding and row.format == "ome-zarr"
     dims = []
     for name in order:
-        count = None if endless and name == "t" else chance.randint(2, 8 if name == "t" else 3)
+        count = None if unbounded and name == "t" else chance.randint(2, 8 if name == "t" else 3)
         more: dict[str, Any] = {}
         if name in "tz" and row.format == "ome-zarr":
             more = {"chunk_size": chance.randint(1, 3)}
@@ -64,20 +64,20 @@ def some_settings(chance: random.Random, engine: str, path: Path) -> Acquisition
         compression=chance.choice([None, *sorted(row.compressions & CODECS)]),
         storage_order="acquisition" if order == "zt" else "ome",
         flush_interval=chance.choice([0.01, 0.05, 1.0]),
-        # acquire-zarr shows no shard before it is full: what it cannot read is what fits into buffer_bytes
+        # acquire-zarr publishes full shards only; the frames before that must fit into buffer_bytes
         buffer_bytes=chance.choice([2**16, 2**28]) if row.live else 2**28,
     )
 
 
 class Acquisition:
-    """What was appended so far, and who saw something wrong."""
+    """A stream, the number of frames appended so far, and the errors of readers."""
 
     def __init__(self, stream: OMEStream, frames: int) -> None:
         self.stream = stream
         self.total = frames
         self.appended = 0
-        self.wrong: list[str] = []
-        self.looks = 0
+        self.errors: list[str] = []
+        self.reads = 0
         counts = [n or frames for n in stream.plan.router.counts]
         self.strides = [int(np.prod(counts[i + 1 :], dtype=int)) for i in range(len(counts))]
 
@@ -86,20 +86,20 @@ class Acquisition:
             self.stream.append(frame(number))
             self.appended = number + 1
 
-    def look(self, chance: random.Random, done: threading.Event) -> None:
+    def read_repeatedly(self, chance: random.Random, done: threading.Event) -> None:
         view = self.stream.view(dynamic_shape=chance.random() < 0.5)
         last = False
         while not last:
             last = done.is_set()
             try:
                 for _ in range(10):
-                    self.look_once(view, chance)
+                    self.read_once(view, chance)
             except Exception as error:
-                self.wrong.append(f"{type(error).__name__}: {error}")
+                self.errors.append(f"{type(error).__name__}: {error}")
                 return
 
-    def look_once(self, view: StreamView, chance: random.Random) -> None:
-        """Read one place; what was appended before must be there, other places read 0 or are right."""
+    def read_once(self, view: StreamView, chance: random.Random) -> None:
+        """Read a random index; a frame appended before must be complete, any other is correct or 0."""
         before = self.appended
         shape = view.shape[:-2]
         if not all(shape):
@@ -108,24 +108,24 @@ class Acquisition:
         index = tuple(chance.randrange(n) for n in shape)
         number = sum(i * s for i, s in zip(index, self.strides, strict=True))
         plane = view[tuple(slice(i, i + 1) for i in index)].reshape(HEIGHT, WIDTH)
-        self.looks += 1
+        self.reads += 1
         if np.array_equal(plane, frame(number)):
             return
         if number < before or plane.any():
-            self.wrong.append(f"frame {number} at {index}: {plane.ravel()[:4]}, {before} appended")
+            self.errors.append(f"frame {number} at {index}: {plane.ravel()[:4]}, {before} appended")
 
 
 def one_round(seed: int, engine: str, path: Path) -> Acquisition | None:
     """Run one acquisition with readers; None when the engine cannot write it."""
     chance = random.Random(seed)
     try:
-        stream = create_stream(some_settings(chance, engine, path))
+        stream = create_stream(random_settings(chance, engine, path))
     except UnsupportedError:
         return None
     acquisition = Acquisition(stream, stream.plan.frames or 30)
     done = threading.Event()
     readers = [
-        threading.Thread(target=acquisition.look, args=(random.Random(seed + i), done))
+        threading.Thread(target=acquisition.read_repeatedly, args=(random.Random(seed + i), done))
         for i in range(READERS)
     ]
     with stream:
@@ -135,7 +135,7 @@ def one_round(seed: int, engine: str, path: Path) -> Acquisition | None:
             acquisition.append()
         finally:
             early = seed % 2
-            if early:  # others look while and after the stream is closed
+            if early:  # in other rounds they read during and after close
                 done.set()
                 for reader in readers:
                     reader.join()
@@ -144,24 +144,24 @@ def one_round(seed: int, engine: str, path: Path) -> Acquisition | None:
         reader.join()
     view = stream.view()
     expected = np.stack([frame(n) for n in range(acquisition.total)])
-    everything = np.asarray(view).reshape(-1, HEIGHT, WIDTH)
-    assert np.array_equal(everything[: acquisition.total], expected)
-    assert not everything[acquisition.total :].any()
+    frames = np.asarray(view).reshape(-1, HEIGHT, WIDTH)
+    assert np.array_equal(frames[: acquisition.total], expected)
+    assert not frames[acquisition.total :].any()
     return acquisition
 
 
 @pytest.mark.timeout(60 + 5 * ROUNDS)
 @pytest.mark.parametrize("engine", INSTALLED)
-def test_four_look_while_one_appends(tmp_path: Path, engine: str) -> None:
-    """Readers at random places see what was appended, 0 elsewhere, never anything else, and no error."""
-    rounds = looks = seed = 0
+def test_four_threads_read_while_one_appends(tmp_path: Path, engine: str) -> None:
+    """Readers at random indices see the appended frame or 0, without errors."""
+    rounds = reads = seed = 0
     while rounds < ROUNDS:
         seed += 1
         acquisition = one_round(seed, engine, tmp_path / str(seed))
         if acquisition is None:
-            assert seed < 20 * ROUNDS, f"{engine} refuses everything"
+            assert seed < 20 * ROUNDS, f"{engine} refuses all settings"
             continue
-        assert not acquisition.wrong, f"seed {seed}: {acquisition.wrong[:3]}"
+        assert not acquisition.errors, f"seed {seed}: {acquisition.errors[:3]}"
         rounds += 1
-        looks += acquisition.looks
-    assert looks > 20 * ROUNDS
+        reads += acquisition.reads
+    assert reads > 20 * ROUNDS

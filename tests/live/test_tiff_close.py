@@ -1,4 +1,4 @@
-"""An OME-TIFF while it is closed: what is on disk after each system call, and what earlier readers find."""
+"""State of an OME-TIFF on disk after each system call of `close`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-pytest.importorskip("tifffile", reason="it judges each state")
-pytest.importorskip("ome_types", reason="the engine needs it")
+pytest.importorskip("tifffile", reason="tifffile reads each state")
+pytest.importorskip("ome_types", reason="required by the engine")
 
 import tifffile
 
@@ -23,21 +23,23 @@ from support.steps import each_step
 if TYPE_CHECKING:
     from pathlib import Path
 
-# tifffile's own, of sets
+# tifffile warns when it reads the other files of a set
 pytestmark = pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning")
 
 
-# States between system calls: Python 3.10 removes the lock and journal in a way that is not seen.
-FEWEST = 4 if sys.version_info >= (3, 11) else 3
+# Number of observed states: in Python 3.10 the removal of lock file and journal is not traced.
+MIN_STATES = 4 if sys.version_info >= (3, 11) else 3
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_each_state_is_whole(name: str, tmp_path: Path) -> None:
-    """Between any two system calls of `close` each file has all frames in their places, and `repair` tidies it."""
+def test_all_frames_are_readable_and_repairable_after_each_system_call(
+    name: str, tmp_path: Path
+) -> None:
+    """Of `close`: each copy of the files has all frames at their indices before and after `repair`."""
     run = RUNS[name]
     copies = copies_while_closing(run, tmp_path)
-    assert len(copies) >= FEWEST
-    tidied = []
+    assert len(copies) >= MIN_STATES
+    repaired = []
     for copy in copies:
         path = output(copy)
         for file in tiffs(path):
@@ -48,7 +50,7 @@ def test_each_state_is_whole(name: str, tmp_path: Path) -> None:
                 run.check(images)
         assert {f["serial"] for f in read_frame_metadata(path)} == set(range(run.frames))
         for lock in copy.rglob("*.lock"):
-            lock.write_bytes(b"")  # the process that wrote it lives
+            lock.write_bytes(b"")  # names this process, which is running
         repair(path)
         assert not repair(path).findings
         pages = 0
@@ -60,36 +62,36 @@ def test_each_state_is_whole(name: str, tmp_path: Path) -> None:
                 run.check(images)
         view = np.asarray(open_view(path))
         assert int(np.count_nonzero(view)) == run.frames * FRAME[0] * FRAME[1]
-        tidied.append((view.shape, pages))
-    assert len({*tidied}) <= 2, "what the writer said, or what was reached"
+        repaired.append((view.shape, pages))
+    assert len({*repaired}) <= 2, "planned shape or extent reached"
     for copy in (copies[len(copies) // 2], copies[-1]):
         checked = validate(output(copy))
         assert checked.valid, checked.findings
-    assert tidied[-1] == (np.asarray(open_view(output(tmp_path / "live"))).shape, tidied[-1][1])
+    assert repaired[-1] == (np.asarray(open_view(output(tmp_path / "live"))).shape, repaired[-1][1])
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_who_has_opened_it_reads_on(name: str, tmp_path: Path) -> None:
-    """Whoever opened a file at any step of `close` reads right pixels later, of the pages that it knows of."""
+def test_readers_opened_during_close_stay_valid(name: str, tmp_path: Path) -> None:
+    """A file opened after any system call of `close` still has correct pixels for the pages known at open."""
     run = RUNS[name]
     stream = run.started(tmp_path)
     path = output(tmp_path)
     with ExitStack() as opened:
         readers: list[tuple[tifffile.TiffFile, Any]] = []
 
-        def look() -> None:
+        def open_readers() -> None:
             for file in tiffs(path):
                 tiff = opened.enter_context(tifffile.TiffFile(file))
                 readers.append((tiff, tiff.series[0] if len(readers) % 2 else None))
 
         view = open_view(path)
-        with each_step(look):
+        with each_step(open_readers):
             stream.close()
-        assert len(readers) >= FEWEST
+        assert len(readers) >= MIN_STATES
         for tiff, _ in readers:
             images = read(tiff)
             if images is not None:
                 run.check(images)
-        seen = np.asarray(view)
-    assert set(np.unique(seen)) <= set(range(run.frames + 1))
-    assert int(np.count_nonzero(seen)) == run.frames * FRAME[0] * FRAME[1]
+        pixels = np.asarray(view)
+    assert set(np.unique(pixels)) <= set(range(run.frames + 1))
+    assert int(np.count_nonzero(pixels)) == run.frames * FRAME[0] * FRAME[1]
