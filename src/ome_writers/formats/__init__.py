@@ -43,6 +43,7 @@ from ome_writers.formats.ownership import (
     is_own_entry,
 )
 from ome_writers.formats.path_names import make_distinct
+from ome_writers.formats.plan_spec import spec_of_plan
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -78,6 +79,7 @@ __all__ = [
     "read_dataset_ome_xml",
     "read_frame_metadata",
     "resolve_entry_file",
+    "spec_of_plan",
     "tiff_files",
     "truncate_partial_line",
 ]

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["layout_of_plan", "spec_of_plan"]
 
+SCHEMA_VERSION = "2016-06"  # of OME-XML
+
 
 def layout_of_plan(plan: Plan) -> DatasetLayout:
     """Return whether a plan is of one image, a collection of positions, or a plate."""
@@ -24,7 +26,7 @@ def layout_of_plan(plan: Plan) -> DatasetLayout:
     return "plate" if plan.settings.plate else "collection"
 
 
-def spec_of_plan(plan: Plan, layout: Layout, outcome: Outcome, *, version: str) -> DatasetSpec:
+def spec_of_plan(plan: Plan, layout: Layout, outcome: Outcome) -> DatasetSpec:
     """Return what the dataset of a plan is.
 
     Parameters
@@ -33,8 +35,6 @@ def spec_of_plan(plan: Plan, layout: Layout, outcome: Outcome, *, version: str) 
         What is written, and where.
     outcome
         Status, frames and shapes so far; without shapes, those that are planned.
-    version
-        Version of the format.
     """
     shapes = outcome.shapes or tuple(image.array.shape for image in plan.images)
     return DatasetSpec(
@@ -42,7 +42,7 @@ def spec_of_plan(plan: Plan, layout: Layout, outcome: Outcome, *, version: str) 
         if layout.root == layout.output or len(layout.images) > 1
         else layout.output,
         format=plan.settings.format.name,
-        version=version,
+        version=getattr(plan.settings.format, "version", SCHEMA_VERSION),
         layout=layout_of_plan(plan),
         images=tuple(
             _image(image, layout, shape) for image, shape in zip(plan.images, shapes, strict=True)

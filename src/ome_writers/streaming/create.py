@@ -281,7 +281,7 @@ def _open_recorder(
             layout.root, layout.journals, durable=durable, encode_address=layout.encode_address
         )
         synced_folder = layout.root if durable and claim is not None else None
-        return Recorder(str(layout.output), engine, metadata, journal, claim, synced_folder)
+        return Recorder(layout, engine, metadata, journal, claim, synced_folder)
     except BaseException:
         engine.close([t.plan.shape for t in targets])
         raise

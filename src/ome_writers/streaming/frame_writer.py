@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats import Outcome
+from ome_writers.formats import Outcome, spec_of_plan
 from ome_writers.routing import Progress
 from ome_writers.storage import LendingEngine
 from ome_writers.streaming.cursor import Cursor
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ome_writers.dataset import DatasetSpec
     from ome_writers.formats import JournalEntry, Status
     from ome_writers.routing import Address, ImagePlan, Plan
     from ome_writers.storage import EngineRow
@@ -74,6 +75,7 @@ class FrameWriter:
         self._inference = inference
         self._images = plan.images
         self._cursor = Cursor(plan)
+        self._final_shapes: tuple[tuple[int, ...], ...] = ()
         self._progress = Progress(plan)
         self._sampler = DisplayRangeSampler(plan)
         self._accepted_planes = 0
@@ -224,6 +226,12 @@ class FrameWriter:
         outcome = Outcome("writing", self.accepted, shapes, windows, extents, now)
         return self.recorder.journal.pop_pending(), outcome
 
+    def spec(self, status: Status) -> DatasetSpec:
+        """Return what the output is, with the shapes as of the last flush, or the final ones."""
+        shapes = self._final_shapes or tuple(self._progress.shapes())
+        outcome = Outcome(status, self.accepted, shapes)
+        return spec_of_plan(self.plan, self.recorder.layout, outcome)
+
     def close(self, *, failed: bool) -> None:
         """Write everything that was accepted, and the final metadata. The recorder collects errors."""
         if self._cursor.pending:
@@ -233,6 +241,7 @@ class FrameWriter:
         self._progress.advance(self._cursor.offset)
         shapes = self._progress.final_shapes(trim=trim)
         self.recorder.close_pixels(shapes)
+        self._final_shapes = tuple(shapes)
         self.recorder.check_output_exists(self.accepted)
         status: Status = "complete" if complete else "cancelled"
         if failed or self.recorder.failed:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from ome_writers.formats import DatasetMetadata, Journal, JournalEntry, Outcome
+    from ome_writers.formats import DatasetMetadata, Journal, JournalEntry, Layout, Outcome
     from ome_writers.storage import Engine
     from ome_writers.streaming.output_claim import OutputClaim
 
@@ -31,8 +31,8 @@ class Recorder:
 
     Parameters
     ----------
-    output_path
-        For messages.
+    layout
+        Where arrays, metadata and journals are.
     engine, metadata, journal
         Writers of pixels, metadata and frame metadata.
     claim
@@ -52,7 +52,7 @@ class Recorder:
 
     def __init__(
         self,
-        output_path: str,
+        layout: Layout,
         engine: Engine,
         metadata: DatasetMetadata,
         journal: Journal,
@@ -65,7 +65,7 @@ class Recorder:
         self.discarded = False
         self.global_metadata: dict[str, Mapping[str, Any]] = {}
         self.metadata_updated = False
-        self._output_path = output_path
+        self.layout = layout
         self._engine_failures = engine.failures  # always the same list: checked for each frame
         self._failures: list[WriteFailure] = []
         self._claim = claim
@@ -99,7 +99,7 @@ class Recorder:
             all_named = all(failure.frames and not failure.repairable for failure in failures)
             remedy = "acquire again" if all_named else f"{remedy} and acquire again"
         error = WriteError(
-            f"Writing to {self._output_path} failed, {problem}: {type(first).__name__}: {first}. What was written "
+            f"Writing to {self.layout.output} failed, {problem}: {type(first).__name__}: {first}. What was written "
             f"before is readable. Free space or repair the disk, then {remedy}.",
             frames,
         )
@@ -124,7 +124,7 @@ class Recorder:
         if self._claim is None or self._claim.exists or frames <= self._frames_removed:
             return
         self._frames_removed = frames
-        error = FileNotFoundError(f"{self._output_path} was removed while the stream wrote to it")
+        error = FileNotFoundError(f"{self.layout.output} was removed while the stream wrote to it")
         self.fail(error, frames)
 
     def close_pixels(self, shapes: Sequence[tuple[int, ...]]) -> None:
@@ -204,7 +204,7 @@ class Recorder:
             self._write_metadata()
         except OSError as error:
             raise WriteError(
-                f"The metadata of {self._output_path} could not be written: {type(error).__name__}: {error}. Free "
+                f"The metadata of {self.layout.output} could not be written: {type(error).__name__}: {error}. Free "
                 f"space or repair the disk: the next change of metadata, or `close`, writes them again."
             ) from error
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from psygnal import SignalGroup
     from typing_extensions import Self
 
+    from ome_writers.dataset import ArraySpec
     from ome_writers.formats import JournalEntry, Outcome
     from ome_writers.routing import Plan
     from ome_writers.settings import AcquisitionSettings
@@ -352,6 +353,15 @@ class OMEStream:
     def plan(self) -> Plan:
         """Images, arrays and frame order, resolved from the settings."""
         return self._writer.plan
+
+    def datasets(self) -> tuple[ArraySpec, ...]:
+        """Return path, URI, shape, chunks, shards and dtype of each array on disk; see `ArraySpec`.
+
+        The arrays exist from the beginning. Until `close` the extents are the planned ones; that of an unbounded axis
+        is as of the last flush. Never waits for the disk.
+        """
+        with self._lock:
+            return tuple(self._writer.spec("writing").arrays())
 
     def extents(self) -> Mapping[str, int]:
         """Return the current extent of each acquisition axis; never waits for the disk."""
