@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ome_writers.streaming import CoordUpdate, OMEStream, create_stream
     from ome_writers.validation import validate
     from ome_writers.views import StreamView
-    from ome_writers.views import open as open  # noqa: A004 # the name users expect beside create_stream
+    from ome_writers.views import open as open  # noqa: A004 # the name that users expect next to create_stream
     from ome_writers_useq import (
         AcquisitionSettingsDict,
         dims_from_useq,
@@ -106,9 +106,8 @@ __all__ = [
 
 # `open` is public too, but not in `__all__`: a star import must not replace the builtin.
 
-# What is looked up when it is first used: pydantic's machinery alone takes most of the third of a
-# second that this import may cost, and the engines and adapters must not be loaded by it.
-_ROOMS = {
+# Imported on first use: `import ome_writers` must be fast, and must not load engines, adapters or pydantic.
+_MODULE_OF = {
     **dict.fromkeys(
         (
             "AcquisitionSettings",
@@ -143,7 +142,7 @@ _ROOMS = {
 
 # `from ome_writers import *` must work without the extra.
 if importlib.util.find_spec("useq") is None:
-    globals()["__all__"] = [n for n in __all__ if _ROOMS.get(n) != "ome_writers_useq"]
+    globals()["__all__"] = [n for n in __all__ if _MODULE_OF.get(n) != "ome_writers_useq"]
 
 
 def __getattr__(name: str) -> Any:
@@ -151,9 +150,9 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         value: Any = version("ome-writers")
-    elif name in _ROOMS:
+    elif name in _MODULE_OF:
         try:
-            value = getattr(importlib.import_module(_ROOMS[name]), name)
+            value = getattr(importlib.import_module(_MODULE_OF[name]), name)
         except ModuleNotFoundError as error:
             if error.name != "useq":
                 raise

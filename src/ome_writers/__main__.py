@@ -1,4 +1,4 @@
-"""``python -m ome_writers``: the same as the command ``ome-writers``."""
+"""``python -m ome_writers``: the command ``ome-writers``."""
 
 from __future__ import annotations
 

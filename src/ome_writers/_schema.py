@@ -1,4 +1,4 @@
-"""Compatibility: the settings under the private path that published clients import."""
+"""Alias of the settings at the private path that published clients import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compatibility: the stream under the private path that published clients import."""
+"""Alias of the stream at the private path that published clients import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compatibility: the view under the private path that published clients import."""
+"""Alias of the view at the private path that published clients import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compatibility: the useq adapter under the private path that published clients import."""
+"""Alias of the useq adapter at the private path that published clients import."""
 
 from __future__ import annotations
 

@@ -1,25 +1,25 @@
-"""Everything that this library raises or warns with.
+"""Exceptions and warnings of this library.
 
 ::
 
     OMEWritersError
-    ├── SettingsError        (ValueError)           the settings cannot become a stream
-    ├── EngineMissingError   (ValueError)           the engine is unknown or not installed
-    ├── UnsupportedError     (NotImplementedError)  legal, but nothing here can do it
-    │   └── InvalidFileError (ValueError)           a file of a dataset is not what its format requires
-    ├── OutputExistsError    (FileExistsError)      something lies at the output path
+    ├── SettingsError        (ValueError)           incomplete or inconsistent settings
+    ├── EngineMissingError   (ValueError)           engine unknown or not installed
+    ├── UnsupportedError     (NotImplementedError)  valid, but not supported
+    │   └── InvalidFileError (ValueError)           a file violates its format, or is unsafe to read
+    ├── OutputExistsError    (FileExistsError)      the output path exists
     ├── OutputLockedError    (OutputExistsError)    another stream is writing there
-    ├── FrameShapeError      (ValueError)           a frame of the wrong shape
-    ├── FrameTypeError       (TypeError)            a frame of the wrong dtype or kind
-    ├── FrameBufferError     (BufferError)          more frame buffers are held than buffer_bytes allows
-    ├── MetadataError        (ValueError)           metadata that no document can hold
-    ├── EndOfAcquisitionError(IndexError)           one frame more than planned
-    ├── StreamClosedError    (RuntimeError)         the stream takes no more frames
-    └── WriteError           (OSError)              accepted frames that are not on disk
+    ├── FrameShapeError      (ValueError)           wrong frame shape
+    ├── FrameTypeError       (TypeError)            wrong dtype, or not an array
+    ├── FrameBufferError     (BufferError)          too many frame buffers in use
+    ├── MetadataError        (ValueError)           metadata that JSON cannot represent
+    ├── EndOfAcquisitionError(IndexError)           more frames than the settings define
+    ├── StreamClosedError    (RuntimeError)         append to a closed stream
+    └── WriteError           (OSError)              accepted frames are not on disk
 
     UnclosedStreamWarning    (ResourceWarning, UserWarning)
 
-Each error is also the builtin that a caller who has never heard of this library would catch.
+Each error is also the builtin exception that callers would expect.
 """
 
 from __future__ import annotations
@@ -50,68 +50,68 @@ __all__ = [
 
 
 class OMEWritersError(Exception):
-    """The root of all errors of this library."""
+    """Base class of all errors of this library."""
 
 
 class SettingsError(OMEWritersError, ValueError):
-    """The settings are incomplete or contradict each other."""
+    """The settings are incomplete or inconsistent."""
 
 
 class EngineMissingError(OMEWritersError, ValueError):
-    """The engine that was asked for is unknown, or its library is not installed."""
+    """The selected engine is unknown, or its library is not installed."""
 
 
 class UnsupportedError(OMEWritersError, NotImplementedError):
-    """What was asked for is legal, but no engine or format here can do it."""
+    """The settings or the operation are valid, but no engine or format of this library supports them."""
 
 
 class InvalidFileError(UnsupportedError, ValueError):
-    """A file of a dataset is not what its format requires, or not safe to read.
+    """A file of a dataset violates its format, or is not safe to read.
 
-    It is not a regular file, lies outside of the dataset, is larger or nested deeper than any file of its kind, or
-    contains numbers that cannot be right.
+    It is not a regular file, is outside of the dataset, exceeds a limit of size or nesting depth, or contains
+    impossible numbers.
     """
 
 
 class OutputExistsError(OMEWritersError, FileExistsError):
-    """Something lies at the output path and may not be replaced."""
+    """The output path exists and may not be replaced."""
 
 
 class OutputLockedError(OutputExistsError):
-    """Another stream is writing to the output path at this moment."""
+    """Another stream is writing to the output path."""
 
 
 class FrameShapeError(OMEWritersError, ValueError):
-    """A frame whose shape is not the one that the settings promise."""
+    """The shape of a frame differs from the settings."""
 
 
 class FrameTypeError(OMEWritersError, TypeError):
-    """A frame whose dtype is not the one that the settings promise, or that is no array."""
+    """The dtype of a frame differs from the settings, or the frame is not an array."""
 
 
 class FrameBufferError(OMEWritersError, BufferError):
-    """More frames of `OMEStream.frame_buffer` are held at once than `buffer_bytes` has memory for."""
+    """More frames of `OMEStream.frame_buffer` are in use than `buffer_bytes` has memory for."""
 
 
 class MetadataError(OMEWritersError, ValueError):
-    """Metadata that cannot be written to a document."""
+    """Metadata cannot be represented in JSON."""
 
 
 class EndOfAcquisitionError(OMEWritersError, IndexError):
-    """More frames than the settings have room for."""
+    """More frames than the settings define."""
 
 
 class StreamClosedError(OMEWritersError, RuntimeError):
-    """A closed or failed stream was asked to take a frame."""
+    """A frame was appended to a closed stream."""
 
 
 class WriteError(OMEWritersError, OSError):
-    """Frames that `append` accepted are not on disk.
+    """Frames that `append` has accepted are not on disk.
 
     Attributes
     ----------
     frames
-        The numbers (0-based, in order of `append`) of the frames that are not on disk, sorted.
+        Sorted numbers of these frames, counted from 0 in order of `append`.
     """
 
     def __init__(self, message: str, frames: Iterable[int] = ()) -> None:
@@ -124,7 +124,7 @@ class UnclosedStreamWarning(ResourceWarning, UserWarning):
 
 
 def describe_frames(frames: Iterable[int]) -> str:
-    """Say frame numbers in few words: ``"3, 7-9 and 12"``.
+    """Format frame numbers as ranges.
 
     Examples
     --------
@@ -137,13 +137,9 @@ def describe_frames(frames: Iterable[int]) -> str:
             runs[-1][1] = number
         else:
             runs.append([number, number])
-    words = [f"{first}" if first == last else f"{first}-{last}" for first, last in runs]
-    if len(words) > 20:
-        words = [*words[:20], f"{len(words) - 20} more runs"]
-    return (
-        words[0]
-        if len(words) == 1
-        else ", ".join(words[:-1]) + " and " + words[-1]
-        if words
-        else "none"
-    )
+    ranges = [f"{first}" if first == last else f"{first}-{last}" for first, last in runs]
+    if len(ranges) > 20:
+        ranges = [*ranges[:20], f"{len(ranges) - 20} more ranges"]
+    if len(ranges) < 2:
+        return ranges[0] if ranges else "none"
+    return ", ".join(ranges[:-1]) + " and " + ranges[-1]

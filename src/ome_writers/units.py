@@ -1,9 +1,8 @@
-"""Units of length and time: what NGFF calls them, what OME-XML calls them, what people type.
+"""Units of length and time: names in NGFF, symbols in OME-XML, and common spellings.
 
-The names are those of the axes' ``unit`` in NGFF (0.5, "axes" metadata), the symbols those of the
-enumerations UnitsLength and UnitsTime of the OME schema (2016-06). A unit that OME-XML alone
-knows (``pixel``, ``reference frame``, ``li``, ``thou``, ``pt``, ``ly``, ``ua``, ``dam``, ``das``)
-has no row here: NGFF could not hold it.
+Names are those of ``unit`` in the "axes" metadata of NGFF 0.5; symbols are those of UnitsLength and UnitsTime in the OME
+schema (2016-06). Units that only OME-XML defines (``pixel``, ``reference frame``, ``li``, ``thou``, ``pt``, ``ly``,
+``ua``, ``dam``, ``das``) are omitted, since NGFF does not have them.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ LENGTHS: dict[str, tuple[str, float]] = {
     "zeptometer": ("zm", 1e-21),
     "zettameter": ("Zm", 1e21),
 }
-"""NGFF name of a length to its OME-XML symbol and its size in meters."""
+"""NGFF name of a unit of length to OME-XML symbol and size in meters."""
 
 TIMES: dict[str, tuple[str, float]] = {
     "attosecond": ("as", 1e-18),
@@ -69,7 +68,7 @@ TIMES: dict[str, tuple[str, float]] = {
     "zeptosecond": ("zs", 1e-21),
     "zettasecond": ("Zs", 1e21),
 }
-"""NGFF name of a time to its OME-XML symbol and its size in seconds."""
+"""NGFF name of a unit of time to OME-XML symbol and size in seconds."""
 
 _TABLES: dict[UnitKind, dict[str, tuple[str, float]]] = {"space": LENGTHS, "time": TIMES}
 _QUANTITIES: dict[UnitKind, str] = {"space": "length", "time": "time"}
@@ -102,34 +101,36 @@ _SPELLINGS: dict[UnitKind, dict[str, str]] = {
 }
 
 
-def _words(kind: UnitKind) -> dict[str, str]:
-    """Map all that a unit may be called, names in lower case, to its NGFF name."""
-    words: dict[str, str] = {}
+def _spellings(kind: UnitKind) -> dict[str, str]:
+    """Return all accepted spellings, mapped to NGFF names."""
+    spellings: dict[str, str] = {}
     for name, (symbol, _) in _TABLES[kind].items():
-        words.update({symbol: name, name: name, name + "s": name})
+        spellings.update({symbol: name, name: name, name + "s": name})
         if name.endswith("meter"):
             british = name.removesuffix("er") + "re"
-            words.update({british: name, british + "s": name})
-    return words | _SPELLINGS[kind]
+            spellings.update({british: name, british + "s": name})
+    return spellings | _SPELLINGS[kind]
 
 
-_WORDS: dict[UnitKind, dict[str, str]] = {"space": _words("space"), "time": _words("time")}
+_ALL_SPELLINGS: dict[UnitKind, dict[str, str]] = {
+    "space": _spellings("space"),
+    "time": _spellings("time"),
+}
 
 
 def _look_up(text: str, kind: UnitKind) -> str | None:
-    # Two characters look like "µ": the micro sign and the Greek letter. The ångström sign is
-    # likewise a character of its own.
+    # Unicode has two characters for "µ" (micro sign, Greek mu), and two for "Å" (letter, ångström sign).
     text = text.strip().replace("\N{GREEK SMALL LETTER MU}", "\N{MICRO SIGN}")
     text = text.replace("\N{ANGSTROM SIGN}", "\N{LATIN CAPITAL LETTER A WITH RING ABOVE}")
-    words = _WORDS[kind]
-    if text in words:
-        return words[text]
-    # Only words of three letters and more may be written in any case: Mm is not mm.
-    return words.get(text.lower()) if len(text) > 2 else None
+    spellings = _ALL_SPELLINGS[kind]
+    if text in spellings:
+        return spellings[text]
+    # Only spellings of three letters and more are case-insensitive: Mm is not mm.
+    return spellings.get(text.lower()) if len(text) > 2 else None
 
 
 def kind_of(text: str) -> UnitKind | None:
-    """Say whether a unit is one of length or of time; None if it is neither.
+    """Return the kind of a unit; None for units of neither space nor time.
 
     Examples
     --------
@@ -142,12 +143,12 @@ def kind_of(text: str) -> UnitKind | None:
 
 
 def ngff_name(text: str, kind: UnitKind) -> str:
-    """Return the NGFF name of a unit given by any of its names.
+    """Return the NGFF name of a unit in any accepted spelling.
 
     Raises
     ------
     ValueError
-        If it is no unit of that kind.
+        `text` is not a unit of this kind.
 
     Examples
     --------
@@ -164,7 +165,7 @@ def ngff_name(text: str, kind: UnitKind) -> str:
 
 
 def ome_symbol(name: str) -> str | None:
-    """Return the OME-XML symbol of a unit given by its NGFF name; None if OME-XML has none.
+    """Return the OME-XML symbol of a unit, given its NGFF name; None for other units.
 
     Examples
     --------
@@ -176,7 +177,7 @@ def ome_symbol(name: str) -> str | None:
 
 
 def si_value(name: str) -> float:
-    """Return the size of a unit, given by its NGFF name, in meters or seconds.
+    """Return the size of a unit in meters or seconds, given its NGFF name.
 
     Examples
     --------

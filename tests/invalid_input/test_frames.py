@@ -198,11 +198,13 @@ def test_invalid_index_is_refused(tmp_path: Path, engine: str) -> None:
     """Also `skip` beyond the end; the stream is unchanged."""
     with create_stream(settings(tmp_path, engine)) as stream:
         if not ENGINES[engine].random_access:
-            with refusal(UnsupportedError, match=r"in order only: index=\{'t': 1\}"):
+            with refusal(
+                UnsupportedError, match=r"in acquisition order only, got index=\{'t': 1\}"
+            ):
                 stream.append(frame(1), index={"t": 1})
         else:
             for index, message in (
-                ({"t": 3}, r"index \{'t': 3\} is out of range: the axis has 3 places"),
+                ({"t": 3}, r"index \{'t': 3\} is out of range: the axis has count 3"),
                 ({"t": -1}, "out of range"),
                 ({"q": 0}, r"index names \['q'\], but the axes .* are \['t'\]"),
                 ({"y": 0}, r"index names \['y'\]"),

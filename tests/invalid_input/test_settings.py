@@ -38,11 +38,11 @@ REFUSED: list[tuple[Change, type[Exception], str]] = [
     (lambda: axes(Dimension(name="y", count=0), YX[1]), ValueError, "greater than 0"),
     (lambda: t(chunk_size=0), ValueError, "chunk_size\n.*greater than 0"),
     (lambda: t(shard_size_chunks=-2), ValueError, "shard_size_chunks\n.*greater than 0"),
-    (lambda: t(None, chunk_size=10**30), UnsupportedError, "A chunk over several frames may have"),
+    (lambda: t(None, chunk_size=10**30), UnsupportedError, "A chunk of several frames may have"),
     (
         lambda: t(None, shard_size_chunks=10**30),
         UnsupportedError,
-        "A shard may have 16777216 chunks",
+        "A shard may have 16,777,216 chunks",
     ),
     (lambda: t(scale=math.nan), ValueError, "scale must be greater than 0 and finite, got nan"),
     (lambda: t(scale=math.inf), ValueError, "scale must be greater than 0 and finite, got inf"),
@@ -50,13 +50,21 @@ REFUSED: list[tuple[Change, type[Exception], str]] = [
     (lambda: t(translation=math.inf), ValueError, "translation must be finite, got inf"),
     (lambda: axes(Dimension(name="y", count=8, unit="cubit"), YX[1]), ValueError, "cubit"),
     (lambda: axes(YX[1]), ValueError, "At least 2 non-position dimensions"),
-    (lambda: axes(Dimension(name="c", count=MAX_COUNT), *YX), UnsupportedError, "1048576 channels"),
+    (
+        lambda: axes(Dimension(name="c", count=MAX_COUNT), *YX),
+        UnsupportedError,
+        "1,048,576 channels",
+    ),
     (
         lambda: axes(Dimension(name="p", type="position", count=MAX_COUNT), *YX),
         UnsupportedError,
         "may have 1000000 positions",
     ),
-    (lambda: {"dtype": object}, ValueError, "Invalid dtype: .*: frames hold numbers, not object"),
+    (
+        lambda: {"dtype": object},
+        ValueError,
+        "Invalid dtype: .*: pixels must be numbers, not object",
+    ),
     (lambda: {"dtype": "U5"}, ValueError, "Invalid dtype: 'U5'"),
     (lambda: {"dtype": "u1,u2"}, ValueError, "Invalid dtype"),
     (lambda: {"dtype": "M8[s]"}, ValueError, "Invalid dtype"),
@@ -77,7 +85,7 @@ REFUSED: list[tuple[Change, type[Exception], str]] = [
     (lambda: {"no_such_setting": 1}, ValueError, "Extra inputs are not permitted"),
 ]
 if np.dtype("longdouble").itemsize > 8:  # on some platforms it is float64
-    REFUSED.append((lambda: {"dtype": "longdouble"}, ValueError, "no format holds"))
+    REFUSED.append((lambda: {"dtype": "longdouble"}, ValueError, "no format supports"))
 
 
 @pytest.mark.parametrize("engine", ONE_ENGINE_PER_FORMAT)

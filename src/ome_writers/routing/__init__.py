@@ -1,4 +1,4 @@
-"""What will happen: frozen facts and arithmetic. This room never does I/O and never starts a thread."""
+"""Resolve settings to a frozen plan: images, arrays, and the address of each frame. No I/O, no threads."""
 
 from __future__ import annotations
 

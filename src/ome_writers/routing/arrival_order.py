@@ -1,4 +1,4 @@
-"""In which order the planes of each array arrive: for engines that cannot put a plane anywhere."""
+"""The order in which the planes of an array arrive, for engines that only write sequentially."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ __all__ = ["arrival_order"]
 
 
 def arrival_order(plan: Plan, image: ImagePlan) -> tuple[int, ...] | None:
-    """Return the index axes of an image's array, slowest first, as nested loops over them bring the planes.
+    """Return the index axes of an image's array in the order of nested loops, slowest first.
 
-    Axes of extent 1 stand where they are stored, as far as that is possible. None when the planes come in another
-    order than nested loops: by a schedule, or with a stored axis that is filled in two turns (two cameras of which
-    each goes through all channels).
+    Axes of extent 1 keep their storage index where possible. None if planes do not arrive in nested loops: with a
+    schedule, or if two acquisition axes interleave in one stored axis (two cameras, each going through all channels).
     """
     if plan.router.schedule is not None:
         return None

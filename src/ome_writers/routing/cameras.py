@@ -1,4 +1,4 @@
-"""What the frames of each camera are like."""
+"""Camera axes, and the frame shape, dtype and pixel size of each camera."""
 
 from __future__ import annotations
 
@@ -24,55 +24,43 @@ _NAMES = frozenset({"cam", "camera"})
 
 @dataclass(frozen=True)
 class FrameKind:
-    """What all frames of one camera have in common.
-
-    Attributes
-    ----------
-    camera
-        The camera's name; ``""`` where there is no axis of cameras.
-    frame
-        The axes y and x.
-    dtype
-        Name of the dtype.
-    rgb
-        Whether a frame is (y, x, 3).
-    """
+    """The properties that all frames of one camera share; `camera` is ``""`` if there is no camera axis."""
 
     camera: str
-    frame: tuple[Dimension, ...]
+    frame: tuple[Dimension, ...]  # y and x
     dtype: str
     rgb: bool
 
-    def is_like(self, other: FrameKind) -> bool:
-        """Whether frames of both fit into one image."""
-        mine, theirs = ([(d.count, d.scale) for d in kind.frame] for kind in (self, other))
-        return (mine, self.dtype, self.rgb) == (theirs, other.dtype, other.rgb)
+    def fits(self, other: FrameKind) -> bool:
+        """Return whether frames of both kinds can be stored in one image."""
+        frame, other_frame = ([(d.count, d.scale) for d in kind.frame] for kind in (self, other))
+        return (frame, self.dtype, self.rgb) == (other_frame, other.dtype, other.rgb)
 
 
 def is_camera_axis(dim: Dimension) -> bool:
-    """Whether the places along an axis are cameras that look at the same events."""
+    """Return whether an axis enumerates cameras that record the same events."""
     cameras = any(isinstance(c, Camera) for c in dim.coords or ())
     return dim.type in (None, "other") and (cameras or dim.name.lower() in _NAMES)
 
 
 def camera_axis(settings: AcquisitionSettings) -> Dimension | None:
-    """Return the first axis of cameras; None when there is none."""
+    """Return the first camera axis, or None."""
     return next((d for d in settings.dimensions[:-2] if is_camera_axis(d)), None)
 
 
 def camera_name(i: int) -> str:
-    """Return what the camera at place `i` of an axis is called, where nobody has named it."""
+    """Return the default name of the camera with index `i`."""
     return f"Camera-{i + 1}"
 
 
 def cameras_along(axis: Dimension) -> list[Camera]:
-    """Return the cameras of an axis of cameras; of those that have but a name, that is all that is said."""
+    """Return the cameras of a camera axis; those given by name have no other property."""
     coords = axis.coords or [camera_name(i) for i in range(axis.count or 1)]
     return [c if isinstance(c, Camera) else Camera(name=str(c)) for c in coords]
 
 
 def frame_kinds(settings: AcquisitionSettings) -> tuple[FrameKind, ...]:
-    """Return what the frames of each camera are like, in the order of the axis; one where there is no axis."""
+    """Return the frame kind of each camera, in the order of the camera axis; a single one without such an axis."""
     axis = camera_axis(settings)
     if axis is None:
         return (FrameKind("", settings.frame_dimensions, settings.dtype, bool(settings.rgb)),)

@@ -1,4 +1,4 @@
-"""What channels are called where cameras and colours are among them."""
+"""Names of channels that combine channel, camera and RGB sample."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RGB = {"Red": "#FF0000", "Green": "#00FF00", "Blue": "#0000FF"}
 
 
 def label_of(dim: Dimension, i: int) -> str:
-    """Return the name of place `i` along an axis of cameras, or one whose places become images."""
+    """Return the name of index `i` along a camera axis, or along an axis whose indices become images."""
     if dim.coords:
         coord = dim.coords[i]
         if isinstance(coord, (int, float)):
@@ -28,18 +28,18 @@ def label_of(dim: Dimension, i: int) -> str:
 def with_cameras(
     channel: Dimension, folded: Sequence[Dimension], planes: int, camera: str
 ) -> Dimension:
-    """Return a channel axis with more in it.
+    """Return a channel axis that includes cameras and RGB samples.
 
     Parameters
     ----------
     channel
-        The axis; without coords it has a channel without a name. One without end stays as it is.
+        The channel axis, returned unchanged if it is unbounded.
     folded
-        The axes of cameras, which become part of it: ``DAPI / Camera-1``.
+        The camera axes to include: ``DAPI / Camera-1``.
     planes
-        3 where the samples of a frame become channels: ``DAPI / Red``.
+        3 if the samples of a frame become channels: ``DAPI / Red``.
     camera
-        The one camera that sees all these channels, where there is one.
+        The camera that records all these channels, or ``""``.
     """
     if channel.count is None or (not folded and planes == 1 and (not camera or not channel.coords)):
         return channel
@@ -49,12 +49,12 @@ def with_cameras(
         labels: list[tuple[str | None, str | None]] = [(one.name if one else None, None)]
         for dim in folded:
             labels = [(n, label_of(dim, i)) for n, _ in labels for i in range(dim.count or 1)]
-        for label, seen_by in labels:
+        for label, label_camera in labels:
             for sample in _RGB if planes > 1 else (None,):
-                words = [w for w in (label, seen_by, sample) if w]
+                words = [w for w in (label, label_camera, sample) if w]
                 update: dict[str, object] = {"name": " / ".join(words)}
                 if folded or camera:
-                    update["camera"] = seen_by or camera
+                    update["camera"] = label_camera or camera
                 if sample:
                     update["color"] = _RGB[sample]
                 names.append(Channel(**{**(one.model_dump() if one else {}), **update}))
@@ -69,7 +69,7 @@ def with_cameras(
 
 
 def _channels(dim: Dimension) -> list[Channel]:
-    """Return the channels of a channel axis, numbered where it names none."""
+    """Return the channels of a channel axis, named by their index if it has no coords."""
     return [
         c if isinstance(c, Channel) else Channel(name=str(c))
         for c in (dim.coords or range(dim.count or 1))

@@ -1,4 +1,4 @@
-"""How far an acquisition has come, image by image."""
+"""Current extents of an acquisition and of each of its images."""
 
 from __future__ import annotations
 
@@ -16,38 +16,40 @@ if TYPE_CHECKING:
 __all__ = ["Progress"]
 
 
-class Progress:
-    """The extents that were reached in each image.
+_BATCH_FRAMES = 65_536  # frames whose indices are in memory at the same time
 
-    Costs nothing a frame: the places of all frames since the last question are computed at once when
-    somebody asks. Safe to ask from any thread.
+
+class Progress:
+    """The extent reached so far along each acquisition axis and each array axis. Thread-safe.
+
+    There is no cost per frame: `advance` computes the addresses of all frames since the previous call.
     """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._lock = new_lock()
-        self._seen = 0
+        self._frames = 0
         self._acquired = np.zeros(len(plan.router.axes), dtype=np.int64)
         self._reached = np.zeros((len(plan.images), plan.router.rank), dtype=np.int64)
 
     @property
     def extents(self) -> dict[str, int]:
-        """How far each acquisition axis was reached."""
+        """Current extent of each acquisition axis."""
         return dict(zip(self._plan.router.axes, self._acquired.tolist(), strict=True))
 
     def advance(self, frames: int) -> None:
-        """Take note that the first `frames` frames of the acquisition order have come."""
+        """Include the first `frames` frames in acquisition order."""
         with self._lock:
-            while self._seen < frames:
-                stop = min(frames, self._seen + 65_536)
-                acquired = self._plan.router.acquired(np.arange(self._seen, stop, dtype=np.int64))
+            while self._frames < frames:
+                stop = min(frames, self._frames + _BATCH_FRAMES)
+                acquired = self._plan.router.acquired(np.arange(self._frames, stop, dtype=np.int64))
                 self._acquired = np.maximum(self._acquired, acquired.max(axis=0, initial=0) + 1)
                 images, index = self._plan.router.project(acquired)
                 np.maximum.at(self._reached, images, index + 1)
-                self._seen = stop
+                self._frames = stop
 
     def include(self, acquired: Mapping[str, int], address: tuple[int, tuple[int, ...]]) -> None:
-        """Take note of a frame that came with an explicit address."""
+        """Include a frame that was appended with an explicit index."""
         image, index = address
         indices = [acquired[name] + 1 for name in self._plan.router.axes]
         with self._lock:
@@ -56,14 +58,14 @@ class Progress:
             np.maximum(row, np.asarray(index, dtype=np.int64) + 1, out=row)
 
     def shapes(self) -> list[tuple[int, ...]]:
-        """Return the shape that each array shows now: as planned, the growing axis as reached."""
+        """Return the current shape of each array: as planned, except for the unbounded axis."""
         return [self._shape(i, image.array.growing) for i, image in enumerate(self._plan.images)]
 
     def final_shapes(self, *, trim: bool) -> list[tuple[int, ...]]:
-        """Return the shape that each array keeps.
+        """Return the final shape of each array.
 
-        With `trim` the slowest axis is cut to what was reached; an axis is never cut below 1, since no
-        reader of either format opens an empty image.
+        With `trim` the slowest axis is cut to the extent reached, but not below 1: readers of both formats reject
+        empty images.
         """
         if not trim:
             return self.shapes()

@@ -1,7 +1,4 @@
-"""The plan: settings resolved, once, into what will happen.
-
-Everything here is frozen. Nothing is validated again behind this door.
-"""
+"""The plan of an acquisition, resolved once from the settings. Frozen; not validated again."""
 
 from __future__ import annotations
 
@@ -26,21 +23,21 @@ class ArrayPlan:
     Attributes
     ----------
     dimensions
-        The axes as they are stored; the last two are y and x.
+        The axes in storage order; the last two are y and x.
     shape
-        Planned extent of each axis, in pixels; the growing axis starts at 1.
+        Planned extent of each axis, in pixels; the unbounded axis starts at 1.
     growing
-        The axis that has no planned end, or None.
+        The unbounded axis, or None.
     dtype
         Little-endian dtype of a sample.
     chunks
         Shape of a chunk, in pixels.
     shards
-        Shape of a shard, in pixels (a multiple of `chunks`), or None when chunks are files.
+        Shape of a shard, in pixels (a multiple of `chunks`), or None without sharding.
     compression
         ``"none"`` or the codec's name, as in the settings.
     samples
-        Samples per pixel that are stored interleaved (3 for RGB in OME-TIFF, else 1).
+        Interleaved samples per pixel: 3 for RGB in OME-TIFF, otherwise 1.
     """
 
     dimensions: tuple[Dimension, ...]
@@ -64,28 +61,28 @@ class ArrayPlan:
 
     @property
     def index_shape(self) -> tuple[int, ...]:
-        """`shape` without y and x: what a storage index ranges over."""
+        """`shape` without y and x."""
         return self.shape[:-2]
 
 
 @dataclass(frozen=True)
 class ImagePlan:
-    """One image: what OME calls an Image and NGFF a multiscale.
+    """One image: an Image of OME-XML, a multiscale of NGFF.
 
     Attributes
     ----------
     number, name, position
-        Its place in the collection, what it is called, and where the stage was.
+        Number in the collection, name, and stage position.
     array
-        Its pixels.
+        The array of its pixels.
     slow_axis
-        The storage axis that acquisition advances slowest; a run that ends early is cut there. None
-        when an image is a single plane.
+        The storage axis that acquisition advances slowest; incomplete acquisitions are trimmed along it. None if the
+        image is a single plane.
     camera
-        The camera whose image it is, where each has images of its own.
+        Name of the camera, if each camera has separate images.
     planes
-        How many consecutive planes one frame fills along the storage axis `plane_axis`: 3 for RGB in OME-Zarr, where
-        the samples become channels, else 1.
+        Number of consecutive planes per frame along the storage axis `plane_axis`: 3 for RGB in OME-Zarr, where
+        samples become channels, otherwise 1.
     """
 
     number: int
@@ -99,7 +96,7 @@ class ImagePlan:
 
     @cached_property
     def frame_shape(self) -> tuple[int, ...]:
-        """The shape of a frame: (y, x), or (y, x, samples)."""
+        """(y, x), or (y, x, samples)."""
         samples = self.array.samples * self.planes
         return self.array.frame_shape if samples == 1 else (*self.array.frame_shape, samples)
 
@@ -111,19 +108,19 @@ class ImagePlan:
         return (*index[:axis], index[axis] * self.planes + sample, *index[axis + 1 :])
 
     def frames_along(self, axis: int, extent: int) -> int:
-        """Return how many frames the first `extent` planes along a storage axis are of."""
+        """Return the number of frames in the first `extent` planes along a storage axis."""
         return -(-extent // self.planes) if axis == self.plane_axis else extent
 
     def planes_along(self, axis: int, frames: int) -> int:
-        """Return how many planes `frames` frames take along a storage axis."""
+        """Return the number of planes of `frames` frames along a storage axis."""
         return frames * self.planes if axis == self.plane_axis else frames
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What will happen: every image, and the way from a frame's number to its place.
+    """The images of an acquisition, and the router from frame number to address.
 
-    `frames` is the number of frames that `append` will take, or None when there is no end.
+    `frames` is the total number of frames; None if the acquisition is unbounded.
     """
 
     settings: AcquisitionSettings
@@ -133,7 +130,7 @@ class Plan:
 
     @cached_property
     def frame_shape(self) -> tuple[int, ...]:
-        """The shape that holds a frame of every image: (y, x), or (y, x, samples)."""
+        """The smallest shape that holds a frame of any image: (y, x), or (y, x, samples)."""
         shapes = {image.frame_shape for image in self.images}
         height, width = (max(shape[i] for shape in shapes) for i in (0, 1))
         samples = max(shape[2:] for shape in shapes)
@@ -141,7 +138,7 @@ class Plan:
 
     @cached_property
     def dtype(self) -> np.dtype[np.generic]:
-        """The dtype that holds the pixels of every image."""
-        together: np.dtype[np.generic] = np.result_type(*{i.array.dtype for i in self.images})
-        little: np.dtype[np.generic] = together.newbyteorder("<")
-        return little
+        """The smallest dtype that holds the pixels of every image, little-endian."""
+        dtype: np.dtype[np.generic] = np.result_type(*{i.array.dtype for i in self.images})
+        little_endian: np.dtype[np.generic] = dtype.newbyteorder("<")
+        return little_endian

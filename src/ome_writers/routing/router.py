@@ -1,8 +1,7 @@
-"""Where frame n goes: a pure function of n.
+"""`Router`: maps frame numbers and acquisition indices to addresses.
 
-The map is linear. Each acquisition axis advances either the number of the image or one storage
-axis by a fixed step, so a permutation, cameras folded into channels and axes that become images of a
-collection are all the same thing: a row of steps.
+The map is linear: each acquisition axis advances either the image number or one storage axis by a fixed stride. This
+covers permuted axes, cameras folded into channels, and axes whose indices become images.
 """
 
 from __future__ import annotations
@@ -26,21 +25,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Address", "Router", "Step"]
 
-_BLOCK = 1024  # addresses computed at once by `iter_addresses`: long enough to cost nothing a frame
+_BATCH_FRAMES = (
+    1024  # `iter_addresses` computes this many addresses at once, so that the cost per frame is low
+)
 
 
 Address = tuple[int, tuple[int, ...]]
-"""The place of a frame: the number of its image, and its index in storage order (no y, x), counted in frames.
+"""Image number, and index in storage order without y and x, counted in frames.
 
-Where a frame is several planes (`ImagePlan.planes`), `ImagePlan.plane` says which.
+For frames of several planes (`ImagePlan.planes`), `ImagePlan.plane` returns the index of each plane.
 """
 
 
 class Step(NamedTuple):
-    """How far one step along an acquisition axis moves the address.
-
-    `axis` is the storage axis that moves by `stride`; None means the image number moves.
-    """
+    """One step along an acquisition axis advances the storage axis `axis` (None: the image number) by `stride`."""
 
     axis: int | None
     stride: int
@@ -48,23 +46,23 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Router:
-    """Frame numbers and acquisition indices to addresses.
+    """Maps frame numbers and acquisition indices to addresses.
 
     Attributes
     ----------
     axes
         Names of the acquisition axes (with position, without y and x), slowest first.
     counts
-        Their extents; None (the first only) has no end.
+        Their extents; only the first may be None (unbounded).
     steps
-        One `Step` an axis.
+        One `Step` per axis.
     rank
         Number of storage axes without y and x.
     schedule
-        The order of a ragged acquisition; None for the nested loops over `counts`.
+        The frame order of a ragged acquisition; None for nested loops over `counts`.
     period
-        Number of frames after which the order begins anew, further on along the axis that has no end; of all frames
-        where each axis has one.
+        Number of frames of one cycle: all frames, or if unbounded, the frames after which the order repeats further
+        along the first axis.
     """
 
     axes: tuple[str, ...]
@@ -81,20 +79,20 @@ class Router:
 
     @property
     def frames(self) -> int | None:
-        """Number of frames in all; None when there is no end."""
+        """Total number of frames; None if unbounded."""
         return None if self.counts and self.counts[0] is None else self.period
 
     def address(self, number: int) -> Address:
-        """Return the place of frame `number`.
+        """Return the address of frame `number`.
 
         Raises
         ------
         EndOfAcquisitionError
-            If `number` lies outside the plan.
+            There is no frame with this number.
         """
         if number < 0 or (self.frames is not None and number >= self.frames):
             raise EndOfAcquisitionError(
-                f"Frame {number} lies outside the acquisition of {self.frames} frames."
+                f"Frame {number} is outside the acquisition of {self.frames} frames."
             )
         image, index = self.addresses(number, number + 1)
         return image[0], index[0]
@@ -109,14 +107,13 @@ class Router:
         return self.project(self.acquired(np.arange(start, stop, dtype=np.int64)))
 
     def iter_addresses(self, start: int = 0) -> Iterator[Address]:
-        """Iterate over the addresses from frame `start` to the end, if there is one."""
-        return chain.from_iterable(self._blocks(start))
+        """Iterate over the addresses from frame `start` to the end of the acquisition."""
+        return chain.from_iterable(self._batches(start))
 
-    def _blocks(self, start: int) -> Iterator[Iterator[Address]]:
-        """Yield the addresses of many frames at once: what one of them costs is then little."""
+    def _batches(self, start: int) -> Iterator[Iterator[Address]]:
         end = self.frames
         while end is None or start < end:
-            stop = start + _BLOCK if end is None else min(start + _BLOCK, end)
+            stop = start + _BATCH_FRAMES if end is None else min(start + _BATCH_FRAMES, end)
             images, index = self.addresses(start, stop)
             yield zip(images, index, strict=True)
             start = stop
@@ -127,33 +124,33 @@ class Router:
         return dict(zip(self.axes, row, strict=True))
 
     def max_indices(self, frames: int) -> dict[str, int]:
-        """Return the highest index along each axis among the first `frames` frames; -1 before any.
+        """Return the highest index along each axis among the first `frames` frames; -1 for no frames.
 
-        Nested loops need no more than a division an axis; a schedule is looked through.
+        One division per axis for nested loops; a search for a schedule.
         """
         if self.schedule is None:
-            highest, loops = [], 1
+            highest, inner_frames = [], 1
             for count in reversed(self.counts):
-                last = (frames - 1) // loops
+                last = (frames - 1) // inner_frames
                 highest.append(last if count is None else min(last, count - 1))
-                loops *= count or 1
+                inner_frames *= count or 1
             return dict(zip(self.axes, reversed(highest), strict=True))
-        most = np.full(len(self.axes), -1, dtype=np.int64)
+        maximum = np.full(len(self.axes), -1, dtype=np.int64)
         for start in range(0, frames, 65_536):
             numbers = np.arange(start, min(frames, start + 65_536), dtype=np.int64)
-            most = np.maximum(most, self.acquired(numbers).max(axis=0))
-        return dict(zip(self.axes, most.tolist(), strict=True))
+            maximum = np.maximum(maximum, self.acquired(numbers).max(axis=0))
+        return dict(zip(self.axes, maximum.tolist(), strict=True))
 
     @cached_property
     def revisits(self) -> bool:
-        """Whether the schedule comes to some place more than once."""
+        """Whether the schedule contains an index more than once."""
         if self.schedule is None:
             return False
         rows = self.schedule.indices
         return len(np.unique(rows, axis=0)) < len(rows)
 
     def frame_number(self, index: Sequence[int]) -> int | None:
-        """Return the number of the frame that has an acquisition index; None where a schedule decides."""
+        """Return the number of the frame at an acquisition index; None with a schedule."""
         if self.schedule is not None:
             return None
         number = 0
@@ -162,20 +159,19 @@ class Router:
         return number
 
     def address_of(self, index: Sequence[int]) -> Address:
-        """Return the place of an acquisition index (one int an axis of `axes`)."""
-        image, place = self.project(np.asarray([index], dtype=np.int64))
-        return int(image[0]), tuple(place[0].tolist())
+        """Return the address of an acquisition index (one integer per axis of `axes`)."""
+        image, stored = self.project(np.asarray([index], dtype=np.int64))
+        return int(image[0]), tuple(stored[0].tolist())
 
     def complete_index(self, index: Mapping[str, int], repeat: int = 0) -> dict[str, int]:
-        """Return the whole acquisition index that `index` names in part.
+        """Return the full acquisition index for a partial one.
 
-        Axes that it leaves out count on in order: `repeat` says how many frames came to this same partial index
-        before.
+        Omitted axes advance in order with `repeat`, the number of earlier frames with the same partial index.
 
         Raises
         ------
         IndexError
-            If an axis is unknown or a value lies outside its extent.
+            An axis is unknown, or an index is out of range.
         """
         unknown = set(index) - set(self.axes)
         if unknown:
@@ -190,13 +186,13 @@ class Router:
         for name, count in zip(self.axes, self.counts, strict=True):
             if full[name] < 0 or (count is not None and full[name] >= count):
                 raise IndexError(
-                    f"index {{{name!r}: {full[name]}}} is out of range: the axis has {count} places."
+                    f"index {{{name!r}: {full[name]}}} is out of range: the axis has count {count}."
                 )
         return full
 
     @cached_property
     def _inner_counts(self) -> tuple[int | None, ...]:
-        """The extents that count on by themselves: all, or those a schedule does not name."""
+        """The extents of the axes that advance in nested loops: all, or those that are not in the schedule."""
         if self.schedule is None:
             return self.counts
         return tuple(
@@ -213,23 +209,23 @@ class Router:
 
     def project(self, acquired: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return images (n,) and storage indices (n, rank) of acquisition indices (n, axes)."""
-        place = acquired @ self._matrix
-        return place[:, 0], place[:, 1:]
+        addresses = acquired @ self._matrix
+        return addresses[:, 0], addresses[:, 1:]
 
     def acquired(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the acquisition index of each frame number, shape (n, axes)."""
         out = np.zeros((len(numbers), len(self.axes)), dtype=np.int64)
-        rest = numbers
+        quotient = numbers
         for i in reversed(range(len(self.axes))):
             count = self.counts[i]
             if self.schedule is not None and self.axes[i] in self.schedule.axes:
                 continue
             if count is None:
-                out[:, i] = rest
+                out[:, i] = quotient
             else:
-                rest, out[:, i] = np.divmod(rest, count)
+                quotient, out[:, i] = np.divmod(quotient, count)
         if self.schedule is not None:
-            cycle, row = np.divmod(rest, len(self.schedule.indices))
+            cycle, row = np.divmod(quotient, len(self.schedule.indices))
             for column, name in enumerate(self.schedule.axes):
                 out[:, self.axes.index(name)] = self.schedule.indices[row, column]
             if self.counts[0] is None and self.axes[0] in self.schedule.axes:

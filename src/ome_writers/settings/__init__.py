@@ -1,4 +1,4 @@
-"""What the user asks for; never looks at the disk or at what is installed."""
+"""Settings of an acquisition (pydantic models). Independent of the disk and of installed libraries."""
 
 from __future__ import annotations
 

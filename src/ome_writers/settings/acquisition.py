@@ -1,4 +1,4 @@
-"""All that a user wants of one acquisition."""
+"""`AcquisitionSettings`: dimensions, dtype, format and output of one acquisition."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _FORMAT: TypeAdapter[Format] = TypeAdapter(Format)
 if TYPE_CHECKING:
 
     class SettingsFields(TypedDict, total=False):
-        """What the fields of `AcquisitionSettings` accept, which is more than what is read back."""
+        """Types that the fields of `AcquisitionSettings` accept before validation."""
 
         root_path: str | os.PathLike[str]
         dimensions: Sequence[Dimension | Mapping[str, Any]]
@@ -70,44 +70,43 @@ if TYPE_CHECKING:
 
 
 class AcquisitionSettings(Model):
-    """What is acquired, and where and how it is to be written.
+    """What to acquire, and where and how to write it.
 
     Attributes
     ----------
     root_path
-        Where the output goes, a local path or a ``file://`` URL; its suffix says the format. Empty for scratch.
+        Output path, a local path or a ``file://`` URL; its suffix selects the format. Empty for scratch.
     dimensions
-        The axes in acquisition order, slowest first; the last two are those of a frame.
+        The axes in acquisition order, slowest first; the last two are y and x of a frame.
     dtype
-        Name of the frames' dtype; anything that `numpy.dtype` takes is accepted.
+        Name of the frames' dtype; accepts anything that `numpy.dtype` accepts.
     format
-        A format, its name or a backend's name, or ``"auto"``.
+        A format, the name of a format or backend, or ``"auto"``.
     compression
         ``blosc-zstd``, ``blosc-lz4``, ``zstd``, ``gzip`` or ``none`` for OME-Zarr; ``lzw``, ``deflate``,
-        ``zstd`` or ``none`` for OME-TIFF. None leaves it uncompressed.
+        ``zstd`` or ``none`` for OME-TIFF. None: uncompressed.
     storage_order
-        ``"ome"`` as the format likes it, ``"acquisition"``, or the names of all dimensions.
+        ``"ome"`` (the order that the format specifies), ``"acquisition"``, or the names of all dimensions.
     plate
-        The plate that the positions are wells of.
+        The plate whose wells the positions belong to.
     overwrite
         Whether an earlier output of this library may be replaced.
     schedule
-        The order of the frames, where it is not nested loops over the dimensions.
+        The order of the frames, if it is not nested loops over the dimensions.
     buffer_bytes
-        How much may wait in memory to be written.
+        Maximum memory for frames that are not written yet.
     durability
-        What data older than `flush_interval` survives: the end of the process (``"process"``), or
-        of power, too (``"disk"``).
+        What data older than `flush_interval` survives: a crash of the process (``"process"``), or also power loss
+        (``"disk"``).
     flush_interval
-        Seconds.
+        In seconds.
     on_incomplete
-        What becomes of places that were not reached at the end: ``"trim"`` cuts the slowest axis,
-        ``"keep"`` leaves them.
+        How to finish an incomplete acquisition: ``"trim"`` cuts the slowest axis to the extent reached, ``"keep"``
+        keeps the planned shape.
     rgb
-        Whether frames are (y, x, 3). None: as the first frame is, where a colour has 8 or 16 bits; a client that
-        knows a camera's width and height only gets its colours right so.
+        Whether frames are (y, x, 3). None: inferred from the first frame if its dtype is uint8 or uint16.
     direct_io
-        Write past the operating system's cache, where engine and file system can.
+        Bypass the operating system's page cache, if engine and file system support it.
     """
 
     root_path: Annotated[str, BeforeValidator(read_root_path)] = ""
@@ -126,7 +125,7 @@ class AcquisitionSettings(Model):
     rgb: bool | None = None
     direct_io: bool = False
 
-    # Type checkers do not see that the validators take more than what is read back.
+    # Type checkers do not know that validators accept more types than the fields have.
     if TYPE_CHECKING:
 
         def __init__(self, **fields: Unpack[SettingsFields]) -> None: ...
@@ -134,7 +133,7 @@ class AcquisitionSettings(Model):
     @model_validator(mode="before")
     @classmethod
     def _auto_is_not_given(cls, values: Any) -> Any:
-        """Leave out ``format="auto"``, so that the format follows `root_path` from then on."""
+        """Drop ``format="auto"``, so that later assignments to `root_path` update the format."""
         if isinstance(values, Mapping) and values.get("format") == "auto":
             return {name: value for name, value in values.items() if name != "format"}
         return values
@@ -144,8 +143,8 @@ class AcquisitionSettings(Model):
     def _read_format(cls, value: Any, info: ValidationInfo) -> Any:
         return read_format(value, info.data.get("root_path", ""))
 
-    # The plate is checked where it or the dimensions change, and not with the rest below, because
-    # it may warn, and one warning a fact is enough.
+    # The plate is checked when plate or dimensions change, not in `_check_consistency`: it may warn, and should only
+    # warn once.
     @field_validator("dimensions", mode="after")
     @classmethod
     def _check_dimensions(
@@ -166,30 +165,30 @@ class AcquisitionSettings(Model):
         return plate
 
     @model_validator(mode="after")
-    def _agree(self) -> Self:
+    def _check_consistency(self) -> Self:
         consistency.check_compression(self.format.name, self.format.backend, self.compression)
         if self.dimensions:
             self._check_axes()
         return self
 
     def _check_axes(self) -> None:
-        """Refuse what names the dimensions otherwise than they are."""
+        """Check the fields that refer to dimensions by name."""
         if not isinstance(self.storage_order, str):
             storage_order.check_order(self.storage_order, [d.name for d in self.dimensions])
         if self.schedule is not None:
             consistency.check_schedule(self.schedule, self.dimensions)
 
-    def _follow(self, name: str) -> None:
-        """Infer anew a format that was not given, where `root_path` was assigned."""
+    def _update_derived(self, name: str) -> None:
+        """Update an inferred format after an assignment to `root_path`."""
         if name == "root_path" and "format" not in self.model_fields_set:
             fields = read_format("auto", self.root_path)
             self._derive(format=_FORMAT.validate_python(fields))
             consistency.check_compression(self.format.name, self.format.backend, self.compression)
 
     def validate_stream_ready(self) -> None:
-        """Raise SettingsError (a ValueError) if something is missing that a stream needs.
+        """Raise SettingsError (a ValueError) if the settings are incomplete.
 
-        What was changed inside of a dimension, and agrees no longer with the rest, is refused here, too.
+        This also detects changes inside of a dimension that conflict with other fields.
         """
         for name in ("dimensions", "dtype"):
             if not getattr(self, name):
@@ -212,23 +211,23 @@ class AcquisitionSettings(Model):
 
     @property
     def output_path(self) -> str:
-        """The path that is written."""
+        """The path of the output."""
         self._known_dimensions("output_path")
         return self.format.get_output_path(self.root_path, num_positions=len(self.positions))
 
     @property
     def shape(self) -> tuple[int | None, ...]:
-        """The count of each dimension; None where there is no end."""
+        """The count of each dimension; None if unbounded."""
         return tuple(d.count for d in self._known_dimensions("shape"))
 
     @property
     def is_unbounded(self) -> bool:
-        """Whether the first dimension has no end."""
+        """Whether the first dimension is unbounded."""
         return self._known_dimensions("is_unbounded")[0].count is None
 
     @property
     def num_frames(self) -> int | None:
-        """How many frames are acquired; None if there is no end."""
+        """Total number of frames; None if unbounded."""
         dimensions = self._known_dimensions("num_frames")[:-2]
         if self.is_unbounded:
             return None
@@ -238,13 +237,13 @@ class AcquisitionSettings(Model):
 
     @property
     def position_dimension_index(self) -> int | None:
-        """Where the position dimension stands in `dimensions`; None if there is none."""
+        """Index of the position dimension in `dimensions`, or None."""
         dimensions = self._known_dimensions("position_dimension_index")
         return next((i for i, d in enumerate(dimensions) if d.type == "position"), None)
 
     @property
     def positions(self) -> tuple[Position, ...]:
-        """The positions; one called "0" where there is no position dimension."""
+        """The stage positions; a single one named "0" without a position dimension."""
         dimensions = self._known_dimensions("positions")
         index = self.position_dimension_index
         if index is None:
@@ -254,12 +253,12 @@ class AcquisitionSettings(Model):
 
     @property
     def frame_dimensions(self) -> tuple[Dimension, ...]:
-        """The dimensions of a frame: the last two."""
+        """The dimensions of a frame: y and x."""
         return self._known_dimensions("frame_dimensions")[-2:]
 
     @property
     def index_dimensions(self) -> tuple[Dimension, ...]:
-        """The dimensions that frames are counted along: without positions and the frame's own."""
+        """`dimensions` without the position dimension, y and x."""
         dimensions = self._known_dimensions("index_dimensions")[:-2]
         return tuple(d for d in dimensions if d.type != "position")
 
@@ -271,18 +270,18 @@ class AcquisitionSettings(Model):
 
     @property
     def storage_index_dimensions(self) -> tuple[Dimension, ...]:
-        """`index_dimensions` in the order they are stored."""
+        """`index_dimensions` in storage order."""
         self._known_dimensions("storage_index_dimensions")
         return storage_order.stored(self.index_dimensions, self.storage_order, self.format.name)
 
     @property
     def storage_index_permutation(self) -> tuple[int, ...] | None:
-        """For each stored index dimension its place in `index_dimensions`; None when equal."""
+        """Index in `index_dimensions` of each storage index dimension; None if the orders are equal."""
         self._known_dimensions("storage_index_permutation")
         return storage_order.permutation(self.index_dimensions, self.storage_index_dimensions)
 
     @property
     def array_storage_dimensions(self) -> tuple[Dimension, ...]:
-        """The dimensions of one position's array, in the order they are stored."""
+        """The dimensions of one position's array, in storage order."""
         self._known_dimensions("array_storage_dimensions")
         return (*self.storage_index_dimensions, *self.frame_dimensions)

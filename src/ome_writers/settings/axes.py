@@ -1,4 +1,4 @@
-"""The axes that everybody knows by one letter."""
+"""Standard axes: x, y, z, c, t and p."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ STANDARD_TYPES: dict[str, DimensionType] = {
     "t": "time",
     "p": "position",
 }
-"""Type of each axis that has a standard name."""
+"""Type of each standard axis."""
 _UNITS = {"space": "micrometer", "time": "second"}
 
 
 class StandardAxis(str, Enum):
-    """An axis whose name says what it is."""
+    """An axis with a standard name."""
 
     X = "x"
     Y = "y"
@@ -41,11 +41,11 @@ class StandardAxis(str, Enum):
         return self.value
 
     def dimension_type(self) -> DimensionType:
-        """Return the type of a dimension of this name."""
+        """Return the type of dimensions with this name."""
         return STANDARD_TYPES[self.value]
 
     def unit(self) -> str | None:
-        """Return micrometer for space, second for time, else None."""
+        """Return ``"micrometer"`` for space, ``"second"`` for time, otherwise None."""
         return _UNITS.get(self.dimension_type())
 
     def to_dimension(
@@ -57,14 +57,14 @@ class StandardAxis(str, Enum):
         shard_size_chunks: int | None = None,
         scale: float | None = None,
     ) -> Dimension:
-        """Make a dimension of this axis' name, type and unit.
+        """Create a dimension with name, type and unit of this axis.
 
         Raises
         ------
         NotImplementedError
-            If the axis is the position axis, and has neither count nor coords.
+            A position axis has neither count nor coords.
         """
-        from ome_writers.settings.dimension import Dimension  # it needs this module
+        from ome_writers.settings.dimension import Dimension  # avoids an import cycle
 
         return Dimension(
             name=self.value,

@@ -1,4 +1,4 @@
-"""What must hold between the dimensions of an acquisition, and between them and the rest."""
+"""Checks that involve several dimensions, or dimensions and other settings."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ COMPRESSIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ome-tiff": ("OME-TIFF", get_args(TiffCompression)),
     "acquire-zarr": ("backend 'acquire-zarr'", ("blosc-zstd", "blosc-lz4", "zstd", "none")),
 }
-"""The label and the compressions of each format, and of each backend that lacks some of its format's."""
+"""Label and compressions of each format, and of backends that support only some of them."""
 
 
 def check_dimensions(dimensions: tuple[Dimension, ...]) -> tuple[Dimension, ...]:
@@ -51,7 +51,7 @@ def check_dimensions(dimensions: tuple[Dimension, ...]) -> tuple[Dimension, ...]
     Raises
     ------
     ValueError
-        If they break a rule.
+        The dimensions are inconsistent.
     """
     others = [d for d in dimensions if d.type != "position"]
     if len(dimensions) - len(others) > 1:
@@ -70,7 +70,7 @@ def check_dimensions(dimensions: tuple[Dimension, ...]) -> tuple[Dimension, ...]
         raise ValueError(
             "At most 5 non-position dimensions are allowed for both OME-Zarr and OME-TIFF, got "
             f"{len(typed)} of type time, channel or space: {[d.name for d in typed]}. Give each further "
-            "axis type='other' (or a name and no type): its places are stored as images of their own."
+            "axis type='other' (or a name and no type): its indices are stored as separate images."
         )
     return tuple(_with_chunk(d, 1) for d in index) + tuple(_with_chunk(d, d.count) for d in frame)
 
@@ -81,10 +81,10 @@ DimensionList: TypeAlias = Annotated[
 
 
 def _with_one_axis_per_type(index: Sequence[Dimension]) -> list[Dimension]:
-    """Return the axes before y and x; one that only its unit calls a second axis of time or space has type other.
+    """Return the axes before y and x; change a duplicate type time or space that was inferred from a unit to other.
 
-    An axis ``lifetime`` in nanoseconds beside ``t`` is an example. A type that was given, or that belongs to a
-    standard name, is kept, and so is that of an unbounded axis.
+    For example, an axis ``lifetime`` in nanoseconds in addition to ``t``. Explicit types, types of standard names, and
+    the type of an unbounded axis are kept.
     """
     inferred = [d.name not in STANDARD_TYPES and "type" not in d.model_fields_set for d in index]
     taken = {d.type for d, by_unit in zip(index, inferred, strict=True) if not by_unit}
@@ -99,7 +99,7 @@ def _with_one_axis_per_type(index: Sequence[Dimension]) -> list[Dimension]:
 def _spatial(dim: Dimension) -> Dimension:
     if dim.count is None:
         raise ValueError(
-            f"The last two dimensions are those of a frame and need a count: {dim.name!r} has none."
+            f"The last two dimensions are y and x of a frame and need a count: {dim.name!r} has count=None."
         )
     if dim.type is None:
         if dim.name.lower() not in ("x", "y"):
@@ -126,12 +126,12 @@ def _with_chunk(dim: Dimension, default: int | None) -> Dimension:
 
 
 def check_compression(format_name: str, backend: str, compression: str | None) -> None:
-    """Refuse a compression that the format, or the backend where one is chosen, does not support.
+    """Check that the format, and the backend if one is selected, support the compression.
 
     Raises
     ------
     ValueError
-        If it is not supported.
+        The compression is not supported.
     """
     for name in (format_name, backend):
         label, supported = COMPRESSIONS.get(name, ("", ()))
@@ -142,12 +142,12 @@ def check_compression(format_name: str, backend: str, compression: str | None) -
 
 
 def check_plate(plate: Plate, dimensions: Sequence[Dimension]) -> None:
-    """Refuse positions that have no well, and warn of wells that the plate has not.
+    """Check that every position has a well; warn about wells that the plate does not have.
 
     Raises
     ------
     ValueError
-        If there are no positions, or some have no well.
+        There are no positions, or some do not have a well.
     """
     axis = next((d for d in dimensions if d.type == "position"), None)
     if axis is None:
@@ -172,18 +172,18 @@ def check_plate(plate: Plate, dimensions: Sequence[Dimension]) -> None:
 
 
 def check_schedule(schedule: Schedule, dimensions: Sequence[Dimension]) -> None:
-    """Refuse a schedule that does not fit the dimensions.
+    """Check that a schedule matches the dimensions.
 
     Raises
     ------
     ValueError
-        If it names an axis that they have not, or a place that the axis has not.
+        The schedule has an unknown axis, or an index that is out of range.
     """
     counts = {d.name: d.count for d in dimensions[:-2]}
     unknown = [name for name in schedule.axes if name not in counts]
     if unknown:
         raise ValueError(
-            f"schedule names the axes {unknown}, but the dimensions before the frame's are "
+            f"schedule names the axes {unknown}, but the dimensions before y and x are "
             f"{list(counts)}."
         )
     for name, count in counts.items():

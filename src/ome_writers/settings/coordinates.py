@@ -1,4 +1,4 @@
-"""What lies along an axis that is not measured: channels, positions of the stage, and cameras."""
+"""Coordinates of axes that are not numeric: channels, stage positions and cameras."""
 
 from __future__ import annotations
 
@@ -43,26 +43,26 @@ def _name_alone(cls: Any, value: Any) -> Any:
 
 
 class Channel(Model):
-    """One channel: what was excited, what was seen. Its name alone stands for a channel, too.
+    """One channel. A bare string is a channel of that name.
 
     Attributes
     ----------
     name
-        Distinct within the axis.
+        Unique within the axis.
     excitation_wavelength_nm, emission_wavelength_nm
-        Nanometers.
+        In nanometers.
     fluorophore
-        As it is called.
+        Name of the fluorophore.
     color
         A name, a hex string or an RGB(A) tuple.
     exposure_ms
-        Milliseconds.
+        In milliseconds.
     group
-        The group of presets that the channel belongs to.
+        Name of the config group that the channel preset belongs to.
     camera
-        The camera that sees it.
+        Name of the camera that records the channel.
     window
-        The range (low, high) of intensities to display.
+        Display range (low, high) of intensities.
     """
 
     name: Name
@@ -75,7 +75,7 @@ class Channel(Model):
     camera: str | None = None
     window: tuple[FiniteFloat, FiniteFloat] | None = None
 
-    # Type checkers do not see that the validators take more than what is read back.
+    # Type checkers do not know that validators accept more types than the fields have.
     if TYPE_CHECKING:
 
         def __init__(
@@ -94,7 +94,7 @@ class Channel(Model):
 
     @field_serializer("color", when_used="json-unless-none")
     def _exact_color(self, color: Color) -> Any:
-        """Write a color as text, unless that would round its alpha."""
+        """Serialize a color as text, unless that would round its alpha."""
         text = str(color)
         exact = Color(text).as_rgb_tuple() == color.as_rgb_tuple()
         return text if exact else [*color.as_rgb_tuple(alpha=True)]
@@ -109,18 +109,18 @@ class Channel(Model):
 
 
 class Position(Model):
-    """One position of the stage, and its cell of a plate or a grid. Its name alone stands for a position, too.
+    """One stage position, with its well of a plate or its cell of a grid. A bare string is a position of that name.
 
     Attributes
     ----------
     name
-        Distinct within the acquisition, or within its well and cell.
+        Unique within the acquisition, or within its well and grid cell.
     plate_row, plate_column
-        The well, by the names of its row and column; both or none.
+        Names of the row and column of the well; both or neither.
     grid_row, grid_column
-        The cell of a grid, counted from 0; both or none.
+        Row and column in a grid, counted from 0; both or neither.
     x_coord, y_coord, z_coord
-        Where the stage stands, in micrometers.
+        Stage coordinates in micrometers.
     """
 
     name: Name
@@ -144,21 +144,21 @@ class Position(Model):
 
 
 class Camera(Model):
-    """One of several cameras that look at the same events, and what its frames are like.
+    """One of several cameras that record the same events, and the properties of its frames.
 
-    What is left out is as the settings say. Cameras whose frames are alike share an image, along its channels;
-    others have an image each.
+    Omitted properties are those of the settings. Cameras with equal frames share an image, as separate channels; others
+    have separate images.
 
     Attributes
     ----------
     name
-        Distinct within the axis.
+        Unique within the axis.
     height, width
-        Pixels; left out, as the last two dimensions.
+        In pixels; by default, counts of the last two dimensions.
     dtype, rgb
-        As the fields of that name in `AcquisitionSettings`.
+        See the fields of the same name in `AcquisitionSettings`.
     pixel_size
-        In the unit of y and x; left out, their scale.
+        In the unit of y and x; by default, their scale.
     """
 
     name: Name
@@ -170,7 +170,7 @@ class Camera(Model):
     rgb: bool | None = None
     pixel_size: Annotated[FiniteFloat, Field(gt=0)] | None = None
 
-    # Type checkers do not see that the validators take more than what is read back.
+    # Type checkers do not know that validators accept more types than the fields have.
     if TYPE_CHECKING:
 
         def __init__(
@@ -188,74 +188,74 @@ class Camera(Model):
 
 
 Coordinate: TypeAlias = str | float | Channel | Position | Camera
-Made = TypeVar("Made", Channel, Position, Camera)
+Coord = TypeVar("Coord", Channel, Position, Camera)
 
 
 def as_channels(coords: Iterable[Coordinate]) -> list[Channel]:
-    """Return the coords of a channel axis as channels of distinct names.
+    """Return the coords of a channel axis as channels.
 
     Raises
     ------
     ValueError
-        If a coord is no channel and no name, or two have one name.
+        A coord is neither a channel nor a name, or a name is not unique.
     """
-    channels = _made_of(Channel, coords, "channel")
-    _refuse_duplicates((c.name for c in channels), "Channel names must be unique.")
+    channels = _instances(Channel, coords, "channel")
+    _check_unique((c.name for c in channels), "Channel names must be unique.")
     return channels
 
 
 def as_positions(coords: Iterable[Coordinate]) -> list[Position]:
-    """Return the coords of a position axis as positions that can be told apart.
+    """Return the coords of a position axis as positions.
 
     Raises
     ------
     ValueError
-        If a coord is no position and no name, or two in the same place have one name.
+        A coord is neither a position nor a name, or a name is not unique within its well and grid cell.
     """
-    positions = _made_of(Position, coords, "position")
-    _refuse_ambiguous(positions)
+    positions = _instances(Position, coords, "position")
+    _check_unique_in_groups(positions)
     return positions
 
 
 def as_cameras(coords: Iterable[Coordinate]) -> list[Camera]:
-    """Return the coords of an axis of cameras, where one of them is a `Camera`, as cameras of distinct names.
+    """Return the coords of a camera axis, at least one of which is a `Camera`, as cameras.
 
     Raises
     ------
     ValueError
-        If a coord is no camera and no name, or two have one name.
+        A coord is neither a camera nor a name, or a name is not unique.
     """
-    cameras = _made_of(Camera, coords, "camera")
-    _refuse_duplicates((c.name for c in cameras), "Camera names must be unique.")
+    cameras = _instances(Camera, coords, "camera")
+    _check_unique((c.name for c in cameras), "Camera names must be unique.")
     return cameras
 
 
-def _made_of(model: type[Made], coords: Iterable[Coordinate], axis: str) -> list[Made]:
-    """Return coords as objects of one model, made of their names where they are no objects yet."""
+def _instances(model: type[Coord], coords: Iterable[Coordinate], axis: str) -> list[Coord]:
+    """Return coords as instances of one model, created from names where necessary."""
     coords = list(coords)
     has_objects = any(isinstance(c, model) for c in coords)
-    made: list[Made] = []
+    instances: list[Coord] = []
     for coord in coords:
         if isinstance(coord, model):
-            made.append(coord)
+            instances.append(coord)
         elif isinstance(coord, str):
-            made.append(model(name=coord))
+            instances.append(model(name=coord))
         elif has_objects:
             raise ValueError(f"May not mix {model.__name__} objects with other coord types.")
         else:
             raise ValueError(
                 f"Coords of a {axis} dimension are names or {model.__name__} objects, got {coord!r}."
             )
-    return made
+    return instances
 
 
-def _refuse_duplicates(names: Iterable[str], message: str) -> None:
+def _check_unique(names: Iterable[str], message: str) -> None:
     duplicates = [name for name, times in Counter(names).items() if times > 1]
     if duplicates:
         raise ValueError(f"{message} Duplicates: {duplicates}")
 
 
-def _refuse_ambiguous(positions: Sequence[Position]) -> None:
+def _check_unique_in_groups(positions: Sequence[Position]) -> None:
     groups: dict[tuple[str | None, str | None, int | None, int | None], list[str]] = {}
     for p in positions:
         group = (p.plate_row, p.plate_column, p.grid_row, p.grid_column)
@@ -271,4 +271,4 @@ def _refuse_ambiguous(positions: Sequence[Position]) -> None:
             if where
             else "All positions without row/column must have unique names."
         )
-        _refuse_duplicates(names, message)
+        _check_unique(names, message)

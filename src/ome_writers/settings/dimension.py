@@ -1,8 +1,7 @@
-"""One axis of an acquisition.
+"""`Dimension`: one axis of an acquisition.
 
-What is left out follows from what is given: the type from coords, unit or name, the count from the
-coords, the coords of a position axis from its count. What follows is not counted as given, so it
-follows again when something else is assigned.
+Omitted fields are derived: the type from coords, unit or name; the count from the coords; the coords of a position axis
+from its count. Derived fields are not in `model_fields_set`, so assignments to other fields derive them again.
 """
 
 from __future__ import annotations
@@ -37,8 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Dimension", "PositionDimension", "dims_from_standard_axes"]
 
-_MOST_POSITIONS = 10**6  # each is an image with documents of its own
-Count: TypeAlias = Annotated[int, Field(gt=0, le=2**31 - 1)]  # what OME-XML can count
+_MAX_POSITIONS = 10**6  # each is an image with separate metadata
+Count: TypeAlias = Annotated[int, Field(gt=0, le=2**31 - 1)]  # the range of PositiveInt in OME-XML
 
 
 class Dimension(Model):
@@ -47,24 +46,23 @@ class Dimension(Model):
     Attributes
     ----------
     name
-        Distinct within the acquisition; x, y, z, c, t and p say the type, too.
+        Unique within the acquisition; x, y, z, c, t and p imply the type.
     count
-        Number of places along the axis; None has no end (the first axis only).
+        Number of indices along the axis; None if unbounded (only the first axis).
     type
-        What the axis means. Left out, it follows from `coords`, else from `unit`, else from `name`.
+        Type of the axis; by default derived from `coords`, `unit` or `name`, in this order.
     coords
-        A value for each place: names, numbers, `Channel`, `Position` or `Camera` objects.
+        One value per index: names, numbers, `Channel`, `Position` or `Camera` objects.
     chunk_size
-        Extent of a chunk, in pixels or places.
+        Extent of a chunk, in pixels.
     shard_size_chunks
         Extent of a shard, in chunks.
     unit
-        Unit of `scale`, `translation` and numeric `coords`. Of space and time, it is stored by its
-        NGFF name, whichever of its names is given.
+        Unit of `scale`, `translation` and numeric `coords`. Units of space and time are converted to their NGFF name.
     scale
-        Step from one place to the next; None where it is not known.
+        Distance between two indices; None if unknown.
     translation
-        Coordinate of the first place.
+        Coordinate of index 0.
     """
 
     name: Name
@@ -77,7 +75,7 @@ class Dimension(Model):
     scale: float | None = None
     translation: float | None = None
 
-    # Type checkers do not see that the validators take more than what is read back.
+    # Type checkers do not know that validators accept more types than the fields have.
     if TYPE_CHECKING:
 
         def __init__(
@@ -101,12 +99,12 @@ class Dimension(Model):
             coords = coords.tolist()
         if coords is None or isinstance(coords, str):
             return coords
-        # A mapping with a name alone could be either; the axis says which.
+        # The axis determines which model a mapping is.
         kind = info.data.get("type") or STANDARD_TYPES.get(info.data.get("name", ""))
-        made_of = {"channel": Channel, "position": Position, "other": Camera}.get(kind or "")
-        if made_of is None:
+        model = {"channel": Channel, "position": Position, "other": Camera}.get(kind or "")
+        if model is None:
             return coords
-        return [made_of(**c) if isinstance(c, Mapping) else c for c in coords]
+        return [model(**c) if isinstance(c, Mapping) else c for c in coords]
 
     @field_validator("coords", mode="after")
     @classmethod
@@ -120,11 +118,11 @@ class Dimension(Model):
     @classmethod
     def _known_scale(cls, scale: float | None) -> float | None:
         if not scale:
-            return None  # clients say 0 for a pixel size or an interval that nobody knows
+            return None  # clients pass 0 for an unknown pixel size or interval
         if not math.isfinite(scale) or scale < 0:
             raise ValueError(
                 f"scale must be greater than 0 and finite, got {scale}. Leave it out (or pass 0) "
-                "where it is not known."
+                "if it is not known."
             )
         return scale
 
@@ -136,7 +134,7 @@ class Dimension(Model):
         return translation
 
     @model_validator(mode="after")
-    def _settle(self) -> Self:
+    def _derive_fields(self) -> Self:
         given = frozenset(self.model_fields_set)
         coords = self.coords if "coords" in given else None
         count = self.count if "count" in given else None
@@ -162,7 +160,7 @@ class Dimension(Model):
 
 
 def _type_of_objects(coords: Sequence[Coordinate] | None) -> DimensionType | None:
-    """Return the type that the objects among the coords stand for."""
+    """Return the axis type that Channel, Camera or Position objects in coords imply."""
     if any(isinstance(c, Channel) for c in coords or ()):
         return "channel"
     if any(isinstance(c, Camera) for c in coords or ()):
@@ -178,7 +176,7 @@ def _inferred_type(
     if of_coords and of_unit:
         raise ValueError(
             f"Conflicting dimension type inference: coords suggests type={of_coords!r} but unit "
-            f"suggests type={of_unit!r}. Give the type, or leave out what is not meant."
+            f"suggests type={of_unit!r}. Give the type, or leave out coords or unit."
         )
     return of_coords or of_unit or STANDARD_TYPES.get(name)
 
@@ -189,22 +187,22 @@ def _numbered_positions(count: int | None) -> list[Coordinate]:
             "Unbounded position dimensions (count=None) are not yet implemented. Give the number "
             "of positions as count, or the positions as coords."
         )
-    if count > _MOST_POSITIONS:
+    if count > _MAX_POSITIONS:
         raise UnsupportedError(
-            f"A position axis may have {_MOST_POSITIONS} positions, got count={count}."
+            f"A position axis may have {_MAX_POSITIONS} positions, got count={count}."
         )
     return [Position(name=str(i)) for i in range(count)]
 
 
 def _typed_coords(coords: list[Coordinate], kind: DimensionType | None) -> list[Coordinate]:
-    """Return coords as the objects that an axis of this type has."""
+    """Return coords as the objects for an axis of this type."""
     if not coords:
         if kind == "position":
             raise UnsupportedError(
                 "Empty coords for position dimensions are not yet implemented. Name the positions, "
                 "or give their number as count."
             )
-        raise ValueError("coords may not be empty. Leave them out, or name at least one place.")
+        raise ValueError("coords may not be empty. Leave them out, or give at least one.")
     objects = _type_of_objects(coords)
     if objects is not None and kind != objects:
         what = {"channel": "Channel", "position": "Position"}.get(objects, "Camera")
@@ -217,7 +215,7 @@ def _typed_coords(coords: list[Coordinate], kind: DimensionType | None) -> list[
 
 
 class PositionDimension(Dimension):
-    """A position axis, the old way; since 1.0 it is ``Dimension(name="p", type="position", coords=[...])``."""
+    """Deprecated spelling of ``Dimension(name="p", type="position", coords=[...])``."""
 
     def __init__(
         self,
@@ -244,22 +242,21 @@ def dims_from_standard_axes(
     chunk_shapes: Mapping[str | StandardAxis, int] | None = None,
     shard_shapes: Mapping[str | StandardAxis, int] | None = None,
 ) -> list[Dimension]:
-    """Make the dimensions of an acquisition whose axes are all standard.
+    """Create the dimensions of an acquisition with standard axes.
 
     Parameters
     ----------
     sizes
-        Axis (x, y, z, c, t or p), in acquisition order, to its size, to None where it has no end,
-        or to the names of its places.
+        Axis (x, y, z, c, t or p), in acquisition order, to its size, None (unbounded), or a list of names.
     chunk_shapes
-        Axis to the extent of a chunk, in pixels; left out, a chunk is one frame.
+        Axis to the extent of a chunk, in pixels; by default a chunk is one frame.
     shard_shapes
         Axis to the extent of a shard, in chunks.
 
     Raises
     ------
     ValueError
-        If an axis is not a standard one.
+        An axis is not a standard axis.
 
     Examples
     --------
@@ -272,7 +269,7 @@ def dims_from_standard_axes(
     shards = dict(zip(_standard(shard_shapes or {}), (shard_shapes or {}).values(), strict=True))
     dimensions = []
     for axis, extent in zip(axes, sizes.values(), strict=True):
-        # numpy's integers, too: sizes come from the shapes of arrays
+        # includes numpy integers
         count = operator.index(extent) if isinstance(extent, SupportsIndex) else None
         names = None if isinstance(extent, SupportsIndex) else extent
         whole = {StandardAxis.X: count, StandardAxis.Y: count, StandardAxis.POSITION: None}

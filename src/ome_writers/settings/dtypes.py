@@ -1,4 +1,4 @@
-"""What a pixel may be."""
+"""Pixel types: numpy dtypes and their names in OME-XML."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ PIXEL_TYPES = {
     "complex64": "complex",
     "complex128": "double-complex",
 }
-"""Numpy's names of dtypes to those of the type PixelType of the OME schema (2016-06), which has no others."""
+"""Numpy dtype name to PixelType of the OME schema (2016-06)."""
 
 _DTYPES = {pixel_type: dtype for dtype, pixel_type in PIXEL_TYPES.items()}
 
 
 def read_dtype(value: Any) -> str:
-    """Return numpy's name of a dtype; ``""`` stands for one that is not known yet.
+    """Return the numpy name of a dtype; ``""`` for None or an empty string.
 
     Raises
     ------
     ValueError
-        If it is none, or none of numbers that a format has a name for.
+        `value` is not a dtype, or no format supports it.
     """
     if value is None or (isinstance(value, str) and value == ""):
         return ""
     try:
         dtype = np.dtype(value)
-    except Exception as error:  # numpy raises what it likes
+    except Exception as error:  # numpy does not document which exceptions it raises
         raise ValueError(f"Invalid dtype: {value!r}: {error}") from error
     if dtype.kind not in "biufc":
-        raise ValueError(f"Invalid dtype: {value!r}: frames hold numbers, not {dtype.name}.")
+        raise ValueError(f"Invalid dtype: {value!r}: pixels must be numbers, not {dtype.name}.")
     if dtype.itemsize > (16 if dtype.kind == "c" else 8):
         raise ValueError(
-            f"Invalid dtype: {value!r}: no format holds {dtype.name}. Use float64 or complex128."
+            f"Invalid dtype: {value!r}: no format supports {dtype.name}. Use float64 or complex128."
         )
     return str(dtype.name)
 
 
 def dtype_of(pixel_type: str) -> str:
-    """Return numpy's name of OME-XML's pixel type; one that the schema does not know stays as it is."""
+    """Return the numpy dtype name of an OME-XML pixel type; unknown ones are returned unchanged."""
     return _DTYPES.get(pixel_type, pixel_type)

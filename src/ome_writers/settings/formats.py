@@ -1,4 +1,4 @@
-"""The formats, and what a path says about them."""
+"""Output formats, and inference of the format from a path."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SUFFIXES = {
     ".tiff": "ome-tiff",
     ".tif": "ome-tiff",
 }
-"""The suffixes that name a format."""
+"""File name suffix to format name."""
 
 FORMAT_NAMES: dict[str, dict[str, str]] = {
     "ome-zarr": {"name": "ome-zarr"},
@@ -51,13 +51,13 @@ FORMAT_NAMES: dict[str, dict[str, str]] = {
     **{backend: {"name": "ome-zarr", "backend": backend} for backend in get_args(ZarrBackendName)},
     **{backend: {"name": "ome-tiff", "backend": backend} for backend in get_args(TiffBackendName)},
 }
-"""The strings that are accepted where a format is."""
+"""The strings that are accepted as a format."""
 
 
 def split_suffix(path: str, also: str = "") -> tuple[str, str]:
-    """Split a path into what comes before the suffix that names a format, and that suffix.
+    """Split a path into stem and format suffix.
 
-    `also` is a suffix to know beside the usual ones. A path that is nothing but a suffix has none.
+    `also` is recognized in addition to `SUFFIXES`. A path whose name is only a suffix does not have one.
     """
     path = path.rstrip(os.sep + "/")
     for suffix in sorted({also, *SUFFIXES} - {""}, key=len, reverse=True):
@@ -87,11 +87,11 @@ class OmeZarrFormat(Model):
     Attributes
     ----------
     backend
-        What writes; ``"auto"`` takes the first that is installed and can do what the settings ask for.
+        Engine; ``"auto"`` selects the first that is installed and supports the settings.
     suffix
-        What the path that is written ends in.
+        Suffix of the output path.
     version
-        Version of OME-Zarr; fewer programs read 0.6 (RFC-5) so far.
+        Version of OME-Zarr. Fewer programs support 0.6 (RFC-5) so far.
     """
 
     name: Literal["ome-zarr"] = "ome-zarr"
@@ -102,9 +102,9 @@ class OmeZarrFormat(Model):
     _suffix = field_validator("suffix")(_check_suffix)
 
     def get_output_path(self, root_path: str | os.PathLike[str], *, num_positions: int = 1) -> str:
-        """Return the path that is written: `root_path` with this format's suffix.
+        """Return the output path: `root_path` with the suffix of this format.
 
-        Another format's suffix is replaced; ``suffix=""`` keeps the path as it is.
+        The suffix of another format is replaced; ``suffix=""`` keeps the path unchanged.
         """
         return _with_suffix(root_path, self.suffix)
 
@@ -115,17 +115,17 @@ class OmeTiffFormat(Model):
     Attributes
     ----------
     backend
-        What writes; ``"auto"`` takes the one that there is.
+        Engine; ``"auto"`` selects the only one.
     suffix
-        What the files that are written end in.
+        Suffix of the output files.
     prefer_single_file
-        ``"auto"``: a file for one position, a folder of files for several; ``"always"`` (True):
-        every position in one file; ``"never"`` (False): a folder also for one.
+        ``"auto"``: a file for one position, a folder of files for several; ``"always"`` (True): one file with all
+        positions; ``"never"`` (False): a folder even for one position.
     multi_file_metadata
-        Which files of a folder hold the whole OME-XML: each (``"redundant"``), the first, or a
-        companion file.
+        Which files of a folder contain the full OME-XML: all (``"redundant"``), the first (``"master-tiff"``), or a
+        companion file (``"companion-file"``).
     companion_file
-        Name of that companion file.
+        Name of the companion file.
     """
 
     name: Literal["ome-tiff"] = "ome-tiff"
@@ -135,7 +135,7 @@ class OmeTiffFormat(Model):
     multi_file_metadata: Literal["redundant", "master-tiff", "companion-file"] = "redundant"
     companion_file: str = "companion.ome"
 
-    # Type checkers do not see that the validators take more than what is read back.
+    # Type checkers do not know that validators accept more types than the fields have.
     if TYPE_CHECKING:
 
         def __init__(
@@ -153,7 +153,7 @@ class OmeTiffFormat(Model):
 
     @field_validator("prefer_single_file", mode="before")
     @classmethod
-    def _yes_or_no(cls, value: Any) -> Any:
+    def _from_bool(cls, value: Any) -> Any:
         return {True: "always", False: "never"}[value] if isinstance(value, bool) else value
 
     @field_validator("companion_file", mode="after")
@@ -164,10 +164,9 @@ class OmeTiffFormat(Model):
         return name
 
     def get_output_path(self, root_path: str | os.PathLike[str], *, num_positions: int = 1) -> str:
-        """Return the path that is written: a file, or a folder of files.
+        """Return the output path: a file, or a folder of files.
 
-        A folder is called as the file would be, without its suffix; ``suffix=""`` keeps the path
-        as it is.
+        A folder has the name of the file without its suffix; ``suffix=""`` keeps the path unchanged.
         """
         single = {"always": True, "never": False}.get(self.prefer_single_file, num_positions <= 1)
         if single or not self.suffix:
@@ -176,14 +175,14 @@ class OmeTiffFormat(Model):
 
 
 class ScratchFormat(Model):
-    """Frames for looking at while they arrive: in memory, and on disk when there are too many.
+    """Frames for live viewing only, in memory and in temporary files.
 
     Attributes
     ----------
     max_memory_bytes
-        How much is kept in memory.
+        Maximum size of the frames in memory.
     spill_to_disk
-        What becomes of more: it goes to a temporary folder (True), or is refused.
+        Whether further frames are written to a temporary folder (True) or refused.
     """
 
     name: Literal["scratch"] = "scratch"
@@ -205,9 +204,9 @@ Format: TypeAlias = Annotated[
 
 
 def inferred_format(root_path: str) -> tuple[dict[str, str], bool]:
-    """Return what a path says about the format, and whether it says anything.
+    """Return the fields of the format that a path implies, and whether the path is conclusive.
 
-    The answer never depends on what is installed.
+    The result does not depend on installed libraries.
     """
     if not root_path:
         return {"name": "scratch"}, True
@@ -218,35 +217,34 @@ def inferred_format(root_path: str) -> tuple[dict[str, str], bool]:
 
 
 def read_format(value: Any, root_path: str) -> Any:
-    """Turn what stands for a format into what a format's model validates.
+    """Convert a format, a name or a mapping to the input of a format model.
 
     Raises
     ------
     ValueError
-        If a string is not the name of a format or of a backend, or if the format is to be inferred from a path
-        that names another one.
+        A string is not the name of a format or backend, or the format is inferred from a path with the suffix of an
+        unsupported format.
     """
     if isinstance(value, str):
         if value == "auto":
             fields, known = inferred_format(root_path)
             if not known and (ending := foreign_ending(root_path)):
                 raise ValueError(
-                    f"root_path {root_path!r} ends in {ending!r}, a format that ome-writers does not write. Let it "
-                    f"end in .ome.zarr or .ome.tiff, or give the format (format='ome-zarr') to keep the name."
+                    f"root_path {root_path!r} ends in {ending!r}, a format that ome-writers does not write. Use "
+                    f".ome.zarr or .ome.tiff, or set format='ome-zarr' to keep the name."
                 )
             if not known:
                 warn_user(
-                    f"Output format could not be inferred from root_path {root_path!r}: OME-Zarr "
-                    "is written. Give the format (format='ome-zarr'), or a suffix that says it "
-                    f"({', '.join(SUFFIXES)})."
+                    f"Output format could not be inferred from root_path {root_path!r}: writing OME-Zarr. "
+                    f"Set format='ome-zarr', or use one of the suffixes {', '.join(SUFFIXES)}."
                 )
             return fields
-        value = _named(value)
+        value = _fields_of(value)
     elif isinstance(value, Mapping):
         value = dict(value)
         if "name" in value or "backend" in value:
-            value = _named(value.get("name", value.get("backend"))) | value
-            value["name"] = _named(value["name"])["name"]
+            value = _fields_of(value.get("name", value.get("backend"))) | value
+            value["name"] = _fields_of(value["name"])["name"]
     else:
         return value
     suffix = split_suffix(root_path)[1].lower()
@@ -255,7 +253,7 @@ def read_format(value: Any, root_path: str) -> Any:
     return value
 
 
-def _named(name: Any) -> dict[str, str]:
+def _fields_of(name: Any) -> dict[str, str]:
     fields = FORMAT_NAMES.get(name) if isinstance(name, str) else None
     if fields is None:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What all models share: strictness, and assignments that either hold or leave no trace."""
+"""Base class of all models: strict, with atomic assignment."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ __all__ = ["Model", "warn_user"]
 
 
 class Model(BaseModel):
-    """A pydantic model that refuses unknown fields and validates what is assigned.
+    """A pydantic model that forbids unknown fields and validates assignments.
 
-    Instances inside other instances are validated again (and so copied): one that was changed by
-    ``model_copy(update=...)``, which checks nothing, is checked here, and whoever passed it in can
-    change it without changing the settings.
+    Nested instances are validated again, and thereby copied: ``model_copy(update=...)`` does not validate, and later
+    changes to an instance that was passed in must not change the settings.
     """
 
     model_config = ConfigDict(
@@ -28,19 +27,18 @@ class Model(BaseModel):
         revalidate_instances="always",
     )
 
-    # Hidden from type checkers, which would take it for a licence to assign any name.
+    # Hidden from type checkers, which would otherwise allow assignments to any name.
     if not TYPE_CHECKING:
 
         def __setattr__(self, name: str, value: Any) -> None:
-            """Assign, or raise and change nothing.
+            """Assign, or raise and leave the instance unchanged.
 
-            pydantic runs validators of mode "after" on the changed instance, and leaves it
-            changed when they raise.
+            pydantic runs "after" validators on the changed instance, and does not restore it when they raise.
             """
             values, given = dict(self.__dict__), set(self.model_fields_set)
             try:
                 super().__setattr__(name, value)
-                self._follow(name)
+                self._update_derived(name)
             except BaseException:
                 self.__dict__.clear()
                 self.__dict__.update(values)
@@ -48,11 +46,11 @@ class Model(BaseModel):
                 self.model_fields_set.update(given)
                 raise
 
-    def _follow(self, name: str) -> None:
-        """Do what an assignment to this field entails beyond what validators see to."""
+    def _update_derived(self, name: str) -> None:
+        """Update derived fields after an assignment to field `name`."""
 
     def _derive(self, **values: Any) -> None:
-        """Set fields that follow from others: they stay "not set", so that they follow again."""
+        """Set fields without adding them to `model_fields_set`, so that they are derived again."""
         vars(self).update(values)
         self.model_fields_set.difference_update(values)
 
@@ -61,7 +59,7 @@ _INTERNAL = (str(Path(pydantic.__file__).parent), str(Path(__file__).parent))
 
 
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn, naming the line outside of pydantic and of this room that led here."""
+    """Warn with the location of the caller outside of pydantic and this package."""
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_INTERNAL):
         level, frame = level + 1, frame.f_back

@@ -1,4 +1,4 @@
-"""Output paths: local ones as they are, ``file://`` URLs as the path that they name, other URLs refused."""
+"""Output paths: local paths and ``file://`` URLs; other URLs are refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ome_writers.errors import SettingsError
 
 __all__ = ["foreign_ending", "read_root_path"]
 
-# Two characters at least: one is a Windows drive. `pathlib` makes one slash of two; then only known schemes are URLs.
+# At least two characters: one is a Windows drive. `pathlib` collapses "//" to "/"; then only known schemes are URLs.
 _URL = re.compile(r"[^/\\]{2,}?://")
 _REMOTE = (
     "s3a?|gs|gcs|https?|ftps?|sftp|ssh|hdfs|webhdfs|wasbs?|abfss?|adl|az|r2|oci|memory|github|file"
@@ -20,7 +20,7 @@ _COLLAPSED_URL = re.compile(rf"(?:{_REMOTE}):[/\\]", re.IGNORECASE)
 _DRIVE = re.compile(r"/[A-Za-z][:|](?=/|$)")
 
 _FOREIGN_ENDINGS = re.compile(
-    r"\.(?:png|jpe?g|jp2|jpx|j2k|gif|bmp|webp|svg|pdf|avi|mov|mp4|mkv"  # pictures and films
+    r"\.(?:png|jpe?g|jp2|jpx|j2k|gif|bmp|webp|svg|pdf|avi|mov|mp4|mkv"  # images and videos
     r"|nd2|czi|lif|lof|lsm|oib|oif|oir|vsi|ets|ims|sld|stk|zvi|dv|r3d|mrcs?|dm3|dm4|spe|sif|scn|svs|ndpi|mvd2"
     r"|nrrd|nhdr|nii|mha|mhd|dcm|dicom|fits?|klb|n5|bdv"
     r"|h5|hdf5?|nc|npy|npz|mat)",
@@ -29,21 +29,19 @@ _FOREIGN_ENDINGS = re.compile(
 
 
 def read_root_path(value: Any, *, windows: bool = os.name == "nt") -> Any:
-    """Return a root path as text; values that are not a path are returned as they are.
-
-    A ``file://`` URL becomes the local path that it names.
+    """Return a root path as a string; a ``file://`` URL becomes a local path, other types are returned unchanged.
 
     Parameters
     ----------
     value
         A str or `os.PathLike`.
     windows
-        Whether drives and network shares are paths.
+        Whether to accept drives and network shares.
 
     Raises
     ------
     SettingsError
-        If it is a URL of another scheme or host, or the root of a file system.
+        The path is a URL with another scheme or host, or the root of a file system.
     """
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(path, str):
@@ -66,13 +64,13 @@ def read_root_path(value: Any, *, windows: bool = os.name == "nt") -> Any:
 
 
 def foreign_ending(path: str) -> str:
-    """Return the ending of a path if it names an image format that is not written here; "" otherwise."""
+    """Return the suffix of a path if it belongs to an image format that this library does not write, otherwise ""."""
     ending = os.path.splitext(path.rstrip("/" + os.sep))[1]
     return ending if _FOREIGN_ENDINGS.fullmatch(ending) else ""
 
 
 def _local(url: str, rest: str, *, windows: bool) -> str:
-    """Return the path of a ``file:`` URL, of which `rest` follows the scheme."""
+    """Return the local path of a ``file:`` URL; `rest` is the part after the scheme."""
     host, rest = "", rest.replace("\\", "/") if windows else rest
     if rest.startswith("//"):
         host, slash, rest = rest[2:].partition("/")

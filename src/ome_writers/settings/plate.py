@@ -1,4 +1,4 @@
-"""A multi-well plate: the names of its rows and columns."""
+"""Multi-well plates."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _STANDARD: dict[int, tuple[int, int]] = {
 
 
 class Plate(Model):
-    """The rows and columns that a plate has, whether or not they are acquired.
+    """Rows and columns of a multi-well plate, including those that are not acquired.
 
     Attributes
     ----------
     row_names, column_names
-        In their order on the plate; those of the rows are distinct, and those of the columns.
+        In their order on the plate; unique among the rows and among the columns.
     name
-        What the plate is called.
+        Name of the plate.
     """
 
     row_names: list[Name]
@@ -47,19 +47,19 @@ class Plate(Model):
     def _distinct(cls, names: list[str]) -> list[str]:
         duplicates = [name for name, times in Counter(names).items() if times > 1]
         if duplicates:
-            raise ValueError(f"The rows, and the columns, have names of their own: {duplicates}")
+            raise ValueError(f"Row names and column names must be unique, duplicates: {duplicates}")
         return names
 
     @classmethod
     def from_standard_wells(cls, num_wells_or_shape: int | tuple[int, int]) -> Self:
-        """Make the plate of 6, 12, 24, 48, 96, 384 or 1536 wells, or of (rows, columns).
+        """Create a plate with 6, 12, 24, 48, 96, 384 or 1536 wells, or with (rows, columns).
 
-        Rows are called A, B, ... Z, AA, AB, ...; columns 1, 2, ...
+        Rows are named A, B, ... Z, AA, AB, ...; columns 1, 2, ...
 
         Raises
         ------
         ValueError
-            If there is no such plate.
+            Unknown number of wells, or invalid shape.
 
         Examples
         --------
@@ -91,7 +91,7 @@ def _is_extent(value: Any) -> bool:
 
 
 def row_name(index: int) -> str:
-    """Return the name of a plate's row, counted from 0.
+    """Return the name of a plate row, counted from 0.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The order of an acquisition that is not nested loops: frame number to acquisition index."""
+"""`Schedule`: the frame order of a ragged acquisition, which is not nested loops."""
 
 from __future__ import annotations
 
@@ -20,21 +20,20 @@ __all__ = ["Schedule"]
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """Which index each frame has.
+    """The acquisition index of each frame.
 
     Attributes
     ----------
     axes
-        Names of the axes that the schedule knows, without the two of the frame. Axes of the
-        settings that it does not name are faster ones and count on in order: with k places along
-        these, frame n has the indices of row ``n // k``.
+        Names of the scheduled axes, without y and x. Other axes of the settings are faster and advance in nested loops:
+        if they have k indices in total, frame n has the indices of row ``n // k``.
     indices
-        Array of int, shape (rows, len(axes)), read-only. Where the first axis of the settings has
-        no end, the rows are one cycle: they repeat, that axis going on after its highest index.
+        Read-only array of integers, shape (rows, len(axes)). If the first axis of the settings is unbounded, the rows
+        are one cycle: they repeat, with the first axis continuing after its highest index.
 
     Examples
     --------
-    Two positions, of which only the second has two channels:
+    Two positions; only the second has two channels:
 
     >>> schedule = Schedule(("p", "c"), [[0, 0], [1, 0], [1, 1]])
     >>> schedule.extents()
@@ -44,7 +43,7 @@ class Schedule:
     axes: tuple[str, ...]
     indices: np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
 
-    # Type checkers do not see that more is taken than what is read back.
+    # Type checkers do not know that __post_init__ converts the arguments.
     if TYPE_CHECKING:
 
         def __init__(self, axes: Sequence[str], indices: ArrayLike) -> None: ...
@@ -69,7 +68,7 @@ class Schedule:
             raise ValueError(f"indices of a schedule must be integers, got {indices.dtype}.")
         if int(indices.min()) < 0:
             raise ValueError(f"indices of a schedule must not be negative, got {indices.min()}.")
-        # Half of the memory where it suffices: long acquisitions have a row a frame.
+        # int32 if possible: long acquisitions have one row per frame.
         small = int(indices.max()) <= np.iinfo(np.int32).max
         indices = np.ascontiguousarray(indices, dtype=np.int32 if small else np.int64)
         indices.flags.writeable = False
@@ -94,26 +93,23 @@ class Schedule:
         return Schedule, (self.axes, self.indices)
 
     def count(self, axis: str) -> int:
-        """Return how many places along `axis` the schedule reaches (its highest index + 1)."""
+        """Return the extent of `axis`: its highest index + 1."""
         return int(self.indices[:, self.axes.index(axis)].max()) + 1
 
     def extents(self, axis_of_positions: str = "p") -> dict[int, dict[str, int]]:
-        """Return, for each position, how many places along each other axis it reaches.
-
-        Without an axis of positions, all is position 0.
-        """
+        """Return position index to extents of the other axes; without a position axis, all frames have position 0."""
         others = [i for i, name in enumerate(self.axes) if name != axis_of_positions]
         if axis_of_positions in self.axes:
             position = self.indices[:, self.axes.index(axis_of_positions)]
         else:
             position = np.zeros(len(self), dtype=np.int32)
         numbers, inverse = np.unique(position, return_inverse=True)
-        hull = np.zeros((len(numbers), len(others)), dtype=np.int64)
-        np.maximum.at(hull, inverse.reshape(-1), self.indices[:, others] + 1)
+        extents = np.zeros((len(numbers), len(others)), dtype=np.int64)
+        np.maximum.at(extents, inverse.reshape(-1), self.indices[:, others] + 1)
         names = [self.axes[i] for i in others]
         return {
             int(number): dict(zip(names, row, strict=True))
-            for number, row in zip(numbers, hull.tolist(), strict=True)
+            for number, row in zip(numbers, extents.tolist(), strict=True)
         }
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The order in which axes are stored."""
+"""Storage order of the axes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,7 @@ _TIFF = {"time": 0, "channel": 0, "other": 1, "space": 0}
 
 
 def check_order(order: Sequence[str], names: Sequence[str]) -> None:
-    """Refuse a storage order that is not these names with the last two at their place.
-
-    Raises
-    ------
-    ValueError
-        If it is not.
-    """
+    """Raise ValueError unless `order` is a permutation of `names` that keeps the last two."""
     if list(order[-2:]) != list(names[-2:]):
         raise ValueError(
             "storage_order may not (yet) permute the last two dimensions. It must end with "
@@ -38,11 +32,10 @@ def check_order(order: Sequence[str], names: Sequence[str]) -> None:
 def stored(
     index_dimensions: Sequence[Dimension], order: str | Sequence[str], format_name: str
 ) -> tuple[Dimension, ...]:
-    """Return the axes of an image, without y and x, in the order they are stored.
+    """Return the axes of an image, without y and x, in storage order.
 
-    ``"ome"`` sorts by type to time, channel, other, space for OME-Zarr (as the specification of
-    NGFF 0.5 orders axes); OME-TIFF names its order of t, c and z itself (DimensionOrder) and only
-    has no place for others among them; scratch has no order to keep.
+    ``"ome"`` sorts by type: time, channel, other, space for OME-Zarr (as NGFF 0.5 requires). OME-TIFF stores any order
+    of t, c and z (DimensionOrder), but no other axes between them; scratch keeps the acquisition order.
     """
     if not isinstance(order, str):
         return tuple(sorted(index_dimensions, key=lambda d: order.index(d.name)))
@@ -55,7 +48,7 @@ def stored(
 def permutation(
     acquired: Sequence[Dimension], stored: Sequence[Dimension]
 ) -> tuple[int, ...] | None:
-    """Return, for each stored axis, its place among the acquired; None when nothing moves."""
+    """Return the index in `acquired` of each stored axis; None if the orders are equal."""
     names = [d.name for d in acquired]
-    places = tuple(names.index(d.name) for d in stored)
-    return None if places == tuple(range(len(places))) else places
+    indices = tuple(names.index(d.name) for d in stored)
+    return None if indices == tuple(range(len(indices))) else indices

@@ -209,7 +209,7 @@ def test_a_partial_index_counts_on() -> None:
     ("index", "message"),
     [
         ({"q": 0}, r"index names \['q'\], but the axes .* \['t', 'c'\]"),
-        ({"t": 3}, "'t': 3.* 3 places"),
+        ({"t": 3}, "'t': 3.* count 3"),
     ],
 )
 def test_a_wrong_index_is_refused(index: dict[str, int], message: str) -> None:

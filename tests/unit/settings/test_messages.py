@@ -214,7 +214,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: Plate(row_names=["A", "A"], column_names=["1"]),
         ValueError,
-        "The rows, and the columns, have names of their own: ['A']",
+        "Row names and column names must be unique, duplicates: ['A']",
     ),
     # formats
     (
@@ -266,7 +266,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         settings(Dimension(name="y"), X),
         ValueError,
-        "The last two dimensions are those of a frame and need a count: 'y' has none.",
+        "The last two dimensions are y and x of a frame and need a count: 'y' has count=None.",
     ),
     # storage order
     (
@@ -318,8 +318,8 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "'blosc-zstd', 'blosc-lz4', 'zstd', 'gzip', 'lzw', 'deflate' or 'none'",
     ),
     (settings(dtype="foo"), ValueError, "Invalid dtype: 'foo': data type 'foo' not understood"),
-    (settings(dtype="U5"), ValueError, "Invalid dtype: 'U5': frames hold numbers, not str160."),
-    (settings(dtype="u1,u1"), ValueError, "Invalid dtype: 'u1,u1': frames hold numbers"),
+    (settings(dtype="U5"), ValueError, "Invalid dtype: 'U5': pixels must be numbers, not str160."),
+    (settings(dtype="u1,u1"), ValueError, "Invalid dtype: 'u1,u1': pixels must be numbers"),
     # schedules
     (lambda: Schedule("t", [[0]]), ValueError, "axes of a schedule must be a tuple of names"),
     (lambda: Schedule((), [[]]), ValueError, "axes of a schedule must be distinct names, got ()."),
@@ -358,7 +358,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         settings(T, Y, X, schedule=Schedule(("t", "y"), [[0, 0]])),
         ValueError,
-        "schedule names the axes ['y'], but the dimensions before the frame's are ['t'].",
+        "schedule names the axes ['y'], but the dimensions before y and x are ['t'].",
     ),
     (
         settings(T, Y, X, schedule=Schedule(("t",), [[0], [2]])),
@@ -428,7 +428,7 @@ WARNED: list[tuple[Callable[[], Any], type[Warning], str]] = [
     (
         settings(root_path="somewhere"),
         UserWarning,
-        "Output format could not be inferred from root_path 'somewhere': OME-Zarr is written.",
+        "Output format could not be inferred from root_path 'somewhere': writing OME-Zarr.",
     ),
     (
         settings(Y, Dimension(name="b", count=1)),
