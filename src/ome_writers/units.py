@@ -1,7 +1,7 @@
 """Units of length and time: names in NGFF, symbols in OME-XML, and common spellings.
 
-Names are those of ``unit`` in the "axes" metadata of NGFF 0.5; symbols are those of UnitsLength and UnitsTime in the OME
-schema (2016-06). Units that only OME-XML defines (``pixel``, ``reference frame``, ``li``, ``thou``, ``pt``, ``ly``,
+Names are those of ``unit`` in the "axes" metadata of NGFF 0.5; symbols are those of UnitsLength and UnitsTime in the
+OME schema (2016-06). Units that only OME-XML defines (``pixel``, ``reference frame``, ``li``, ``thou``, ``pt``, ``ly``,
 ``ua``, ``dam``, ``das``) are omitted, since NGFF does not have them.
 """
 
