@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ome_writers.storage.registry import ENGINES as AVAILABLE_BACKENDS
+from ome_writers.storage import ENGINES as AVAILABLE_BACKENDS
 from ome_writers.streaming import OMEStream, create_stream
 
 __all__ = ["AVAILABLE_BACKENDS", "OMEStream", "create_stream"]

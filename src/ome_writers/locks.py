@@ -42,7 +42,7 @@ def new_lock() -> Lock:
 
 def is_owned(lock: Lock) -> bool:
     """Return whether the calling thread holds the lock."""
-    return lock._is_owned()  # type: ignore[attr-defined, no-any-return]  # no public equivalent
+    return lock._is_owned()  # type: ignore[attr-defined, no-any-return]  # noqa: SLF001 # no public equivalent
 
 
 def release_locks_of_this_thread() -> None:

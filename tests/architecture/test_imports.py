@@ -73,3 +73,13 @@ def test_settings_are_imported_from_the_package(path: Path) -> None:
     if CORE / "settings" not in path.parents:
         for module, _ in imported(path):
             assert not module.startswith("ome_writers.settings."), module
+
+
+@pytest.mark.parametrize("path", source_files(CORE), ids=name_of)
+def test_packages_are_imported_through_their_init(path: Path) -> None:
+    """Other packages import from ``ome_writers.PACKAGE`` or a sub-package of it, not from its modules."""
+    own = path.relative_to(CORE).parts[0]
+    for module, _ in imported(path):
+        parts = module.split(".")
+        if parts[0] == "ome_writers" and len(parts) > 2 and parts[1] != own:
+            assert CORE.joinpath(*parts[1:]).is_dir(), module

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ome_writers.errors import OutputExistsError
-from ome_writers.storage.files import atomic_write
+from ome_writers.storage import atomic_write
 from ome_writers.untrusted import printable
 
 if TYPE_CHECKING:

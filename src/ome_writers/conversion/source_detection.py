@@ -10,7 +10,7 @@ from ome_writers.conversion.stored_settings import describe_from_settings
 from ome_writers.conversion.tiff import describe_ometiff
 from ome_writers.errors import InvalidFileError, OutputLockedError, UnsupportedError
 from ome_writers.formats import detect_format, frame_metadata_by_image, resolve_entry_file
-from ome_writers.storage.lock_file import lock_owner, lock_path
+from ome_writers.storage import lock_owner, lock_path
 from ome_writers.untrusted import guard_reader
 from ome_writers.views import open_dataset
 

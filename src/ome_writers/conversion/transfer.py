@@ -204,7 +204,7 @@ def _copy(
                     checksums[number] = zlib.crc32(frame.data)
                 on_frame()
         except BaseException:
-            stream._discard()  # an incomplete copy must not be mistaken for the source
+            stream._discard()  # noqa: SLF001 # an incomplete copy must not be mistaken for the source
             raise
     return _Copied(empty, size, checksums)
 

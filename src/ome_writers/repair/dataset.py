@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from ome_writers.errors import OutputLockedError
 from ome_writers.formats import detect_format, resolve_entry_file
 from ome_writers.repair import ometiff, omezarr
-from ome_writers.storage.exclusive_lock import hold_claim
-from ome_writers.storage.lock_file import lock_owner, lock_path
+from ome_writers.storage import hold_claim, lock_owner, lock_path
 from ome_writers.untrusted import guard_reader
 
 if TYPE_CHECKING:

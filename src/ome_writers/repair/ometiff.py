@@ -15,8 +15,7 @@ from ome_writers.formats.ometiff import (
     render_entry_xml,
 )
 from ome_writers.repair.plane_survey import InterruptedAcquisition, planes_of_closed
-from ome_writers.storage import Finding, files
-from ome_writers.storage.lock_file import LOCK_NAME, lock_path
+from ome_writers.storage import LOCK_NAME, Finding, files, lock_path
 from ome_writers.storage.tiff import IfdRepair
 
 if TYPE_CHECKING:

@@ -19,8 +19,7 @@ from ome_writers.formats.omezarr import (
     read_json_object,
     stored_layout,
 )
-from ome_writers.storage import Finding, files
-from ome_writers.storage.lock_file import LOCK_NAME, lock_path
+from ome_writers.storage import LOCK_NAME, Finding, files, lock_path
 from ome_writers.storage.zarr import ArraySurvey, Survey, array_metadata
 from ome_writers.untrusted import check_shape
 

@@ -121,7 +121,7 @@ def _with_chunk(dim: Dimension, default: int | None) -> Dimension:
     if given or dim.type == "position":
         return dim
     filled = dim.model_copy()
-    filled._derive(chunk_size=default)
+    filled._derive(chunk_size=default)  # noqa: SLF001 # settings share the base class of their models
     return filled
 
 

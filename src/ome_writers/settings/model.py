@@ -60,7 +60,7 @@ _INTERNAL = (str(Path(pydantic.__file__).parent), str(Path(__file__).parent))
 
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn with the location of the caller outside of pydantic and this package."""
-    level, frame = 1, sys._getframe()
+    level, frame = 1, sys._getframe()  # noqa: SLF001 # documented in `sys`
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_INTERNAL):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)

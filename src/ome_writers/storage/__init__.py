@@ -1,7 +1,6 @@
 """Engines: they write planes to disk, and never render metadata or handle positions and channels.
 
-Other packages import from here, from `storage.zarr`, and from the modules `files`, `positional_io`, `lock_file` and
-`exclusive_lock`.
+Other packages import from here, from `storage.zarr` and from `storage.tiff`.
 """
 
 from __future__ import annotations
@@ -17,20 +16,51 @@ from ome_writers.storage.contract import (
     TruncatingEngine,
     WriteFailure,
 )
+from ome_writers.storage.exclusive_lock import Lock, acquire_lock, hold_claim, remove_attempts
+from ome_writers.storage.files import atomic_write, rename, sync_folder, sync_folders
+from ome_writers.storage.lock_file import (
+    LOCK_NAME,
+    is_part_of_lock,
+    lock_content,
+    lock_owner,
+    lock_path,
+    locked_error,
+    sibling_path,
+)
+from ome_writers.storage.positional_io import read_at, read_fully
+from ome_writers.storage.process_identity import is_running
 from ome_writers.storage.registry import ENGINES, EngineRow, choose, open_engine
 
 __all__ = [
     "ENGINES",
+    "LOCK_NAME",
     "ArrayTarget",
     "Engine",
     "EngineRow",
     "EngineStats",
     "Finding",
     "LendingEngine",
+    "Lock",
     "Options",
     "PatchingEngine",
     "TruncatingEngine",
     "WriteFailure",
+    "acquire_lock",
+    "atomic_write",
     "choose",
+    "hold_claim",
+    "is_part_of_lock",
+    "is_running",
+    "lock_content",
+    "lock_owner",
+    "lock_path",
+    "locked_error",
     "open_engine",
+    "read_at",
+    "read_fully",
+    "remove_attempts",
+    "rename",
+    "sibling_path",
+    "sync_folder",
+    "sync_folders",
 ]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Lock", "acquire", "hold_claim", "remove_attempts"]
+__all__ = ["Lock", "acquire_lock", "hold_claim", "remove_attempts"]
 
 _MAX_ATTEMPTS = 20
 _PARTIAL_WRITE_WAIT_S = 0.02
@@ -58,7 +58,7 @@ class Lock:
             retry_while_open(lambda: self.path.unlink(missing_ok=True))
 
 
-def acquire(lock: Path, output: Path) -> Lock:
+def acquire_lock(lock: Path, output: Path) -> Lock:
     """Acquire a lock, in place of a stale one if necessary. Of several concurrent attempts, one succeeds.
 
     Raises
@@ -94,7 +94,7 @@ def hold_claim(output: Path) -> Iterator[Lock]:
     OSError
         If the claim cannot be written.
     """
-    claim = acquire(sibling_path(output, "claim"), output)
+    claim = acquire_lock(sibling_path(output, "claim"), output)
     try:
         yield claim
     finally:
@@ -155,7 +155,7 @@ def _remove_stale(lock: Path, content: bytes, output: Path) -> bool:
     if not content.endswith(b"}"):
         time.sleep(_PARTIAL_WRITE_WAIT_S)
     digest = hashlib.sha256(content).hexdigest()[:16]
-    removal = acquire(lock.with_name(f"{lock.name}.{digest}"), output)
+    removal = acquire_lock(lock.with_name(f"{lock.name}.{digest}"), output)
     try:
         unchanged = read_lock(lock) == content
         if unchanged:

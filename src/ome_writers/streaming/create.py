@@ -14,8 +14,7 @@ from ome_writers.errors import OMEWritersError, OutputExistsError, SettingsError
 from ome_writers.formats import Journal, create_metadata, lay_out
 from ome_writers.routing import arrival_order, resolve
 from ome_writers.settings import AcquisitionSettings, ScratchFormat
-from ome_writers.storage import ArrayTarget, Options, choose, open_engine
-from ome_writers.storage.files import sync_folder, sync_folders
+from ome_writers.storage import ArrayTarget, Options, choose, open_engine, sync_folder, sync_folders
 from ome_writers.streaming.output_claim import OutputClaim
 from ome_writers.streaming.recorder import Recorder
 from ome_writers.streaming.stream import OMEStream

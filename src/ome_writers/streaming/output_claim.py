@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 from ome_writers.errors import OutputExistsError
 from ome_writers.formats import foreign_files, foreign_files_of_aborted_start, is_own_entry
 from ome_writers.formats.ometiff import entry_file_target
-from ome_writers.storage.exclusive_lock import Lock, acquire
-from ome_writers.storage.files import rename
-from ome_writers.storage.lock_file import (
+from ome_writers.storage import (
     LOCK_NAME,
+    Lock,
+    acquire_lock,
     lock_owner,
     lock_path,
     locked_error,
+    rename,
     sibling_path,
 )
 from ome_writers.streaming.replaced_dataset import (
@@ -87,7 +88,7 @@ class OutputClaim:
             self._claim = self._acquire_claim()
             self._refuse_if_locked()
             if self._entry is not None:
-                self._entry_claim = acquire(sibling_path(self._entry, "claim"), self._entry)
+                self._entry_claim = acquire_lock(sibling_path(self._entry, "claim"), self._entry)
                 self._refuse_unless_entry_is_free(self._entry)
             if overwrite:
                 self._move_aside()
@@ -103,9 +104,9 @@ class OutputClaim:
             if self._is_folder:
                 self.path.mkdir()
                 self._created = True
-                self._lock = acquire(self._lock_path, self.path)
+                self._lock = acquire_lock(self._lock_path, self.path)
             else:
-                self._lock = acquire(self._lock_path, self.path)
+                self._lock = acquire_lock(self._lock_path, self.path)
                 self._created = True
         except BaseException:
             self.rollback()
@@ -179,7 +180,7 @@ class OutputClaim:
             ]
             self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                return acquire(claim, self.path)
+                return acquire_lock(claim, self.path)
             except FileNotFoundError:
                 # the rollback of another stream has removed the parent folder
                 if not attempts_left:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import WriteError, describe_frames
 from ome_writers.formats import SupportsCarryOver, SupportsGrow
-from ome_writers.storage import PatchingEngine, TruncatingEngine, WriteFailure
-from ome_writers.storage.files import sync_folder
+from ome_writers.storage import PatchingEngine, TruncatingEngine, WriteFailure, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

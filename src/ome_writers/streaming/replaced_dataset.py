@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputExistsError
 from ome_writers.formats import foreign_files
-from ome_writers.storage.exclusive_lock import remove_attempts
-from ome_writers.storage.lock_file import LOCK_NAME, is_part_of_lock, lock_content, sibling_path
-from ome_writers.storage.process_identity import is_running
+from ome_writers.storage import (
+    LOCK_NAME,
+    is_part_of_lock,
+    is_running,
+    lock_content,
+    remove_attempts,
+    sibling_path,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -80,7 +80,7 @@ class StreamView:
     def over(cls, source: Source, *, dynamic_shape: bool = False, strict: bool = False) -> Self:
         """Return a view of any `Source`."""
         view = cls.__new__(cls)
-        view._setup(source, dynamic=dynamic_shape, strict=strict)
+        view._setup(source, dynamic=dynamic_shape, strict=strict)  # noqa: SLF001 # own instance
         return view
 
     def _setup(self, source: Source, *, dynamic: bool = False, strict: bool = False) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.storage.positional_io import read_at, read_fully
+from ome_writers.storage import read_at, read_fully
 from ome_writers.storage.zarr import decompress
 from ome_writers.untrusted import (
     check_chunk_shape,

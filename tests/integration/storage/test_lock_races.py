@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 from ome_writers import OutputLockedError
-from ome_writers.storage.exclusive_lock import acquire
+from ome_writers.storage.exclusive_lock import acquire_lock
 from ome_writers.storage.lock_file import lock_content
 
 DEAD = 2**22 + 12345  # above the maximum process ID of Linux
@@ -27,7 +27,7 @@ def test_lock_of_an_earlier_container_is_stale(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code, str(lock)], check=True, timeout=60)
     content = json.loads(lock.read_bytes())
     lock.write_bytes(json.dumps({**content, "pid": os.getpid()}).encode())
-    acquire(lock, tmp_path / "x").release()
+    acquire_lock(lock, tmp_path / "x").release()
     assert not lock.exists()
 
 
@@ -48,7 +48,7 @@ def test_one_thread_replaces_a_stale_lock(tmp_path: Path) -> None:
         ) -> None:
             start.wait(60)
             try:
-                acquire(lock, tmp_path / "x")
+                acquire_lock(lock, tmp_path / "x")
                 holders.append(1)
             except OutputLockedError:
                 pass

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ome_writers import OutputLockedError
-from ome_writers.storage.exclusive_lock import acquire, hold_claim, remove_attempts
+from ome_writers.storage.exclusive_lock import acquire_lock, hold_claim, remove_attempts
 from ome_writers.storage.lock_file import lock_content, lock_owner, sibling_path
 
 HOST = socket.gethostname()
@@ -59,10 +59,10 @@ def test_lock_is_held_or_stale_by_content(tmp_path: Path, content: bytes, held: 
     assert (lock_owner(lock) is not None) == held
     if held:
         with pytest.raises(OutputLockedError, match=r"is being written by .*remove .*lock"):
-            acquire(lock, tmp_path / "x")
+            acquire_lock(lock, tmp_path / "x")
         assert lock.read_bytes() == content
     else:
-        acquired = acquire(lock, tmp_path / "x")
+        acquired = acquire_lock(lock, tmp_path / "x")
         assert acquired.replaced == content
         assert lock.read_bytes() == lock_content()
         acquired.release()
@@ -81,7 +81,7 @@ def test_lock_that_is_not_a_regular_file_is_held(tmp_path: Path, kind: str) -> N
     else:
         lock.symlink_to("/dev/zero" if kind == "device" else tmp_path / "nowhere")
     with pytest.raises(OutputLockedError, match="cannot be identified.*lock cannot be read"):
-        acquire(lock, tmp_path / "x")
+        acquire_lock(lock, tmp_path / "x")
     assert os.path.lexists(lock)
 
 
@@ -128,4 +128,4 @@ def test_unreadable_lock_is_held(tmp_path: Path) -> None:
     lock.write_bytes(lock_with())
     lock.chmod(0)
     with pytest.raises(OutputLockedError, match="cannot be read"):
-        acquire(lock, tmp_path / "x")
+        acquire_lock(lock, tmp_path / "x")

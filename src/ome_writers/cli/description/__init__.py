@@ -9,7 +9,7 @@ from ome_writers.cli.description.folder import FolderContent, list_datasets
 from ome_writers.cli.description.ometiff import describe_tiff
 from ome_writers.cli.description.omezarr import describe_zarr
 from ome_writers.formats import detect_format, resolve_entry_file
-from ome_writers.storage.lock_file import lock_owner, lock_path
+from ome_writers.storage import lock_owner, lock_path
 
 if TYPE_CHECKING:
     from pathlib import Path
