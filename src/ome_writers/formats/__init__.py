@@ -1,8 +1,10 @@
-"""File formats: the metadata of each format, rendered and parsed. Pixels belong to `storage`."""
+"""File formats: the metadata of each format, rendered and parsed. Pixels belong to `storage`.
+
+`FORMATS` has a row per format: a new format is one folder and one row.
+"""
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
 from ome_writers.formats.dataset_metadata import (
@@ -44,17 +46,18 @@ from ome_writers.formats.ownership import (
 )
 from ome_writers.formats.path_names import make_distinct
 from ome_writers.formats.plan_spec import spec_of_plan
+from ome_writers.formats.registry import FORMATS, FormatRow
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from ome_writers.routing import Plan
 
 __all__ = [
+    "FORMATS",
     "JOURNAL_NAME",
     "RESERVED_NAMESPACES",
     "TIFF_SUFFIXES",
     "DatasetMetadata",
+    "FormatRow",
     "Journal",
     "JournalEntry",
     "Layout",
@@ -84,27 +87,12 @@ __all__ = [
     "truncate_partial_line",
 ]
 
-_MODULES = {
-    "ome-zarr": ("omezarr.layout", "omezarr.metadata", "ZarrMetadata"),
-    "ome-tiff": ("ometiff.layout", "ometiff.metadata", "TiffMetadata"),
-    "scratch": ("scratch", "scratch", "ScratchMetadata"),
-}
-"""By format: the module of ``lay_out(plan)``, and the module and name of its `DatasetMetadata` class."""
-
 
 def lay_out(plan: Plan) -> Layout:
     """Return the keys of the arrays, metadata and journals of `plan`."""
-    name, _, _ = _MODULES[plan.settings.format.name]
-    layout: Layout = _module(name).lay_out(plan)
-    return layout
+    return FORMATS[plan.settings.format.name].lay_out(plan)
 
 
 def create_metadata(plan: Plan, layout: Layout) -> DatasetMetadata:
     """Return the metadata of a new dataset; its first `render` yields all of it."""
-    _, name, kind = _MODULES[plan.settings.format.name]
-    metadata: DatasetMetadata = getattr(_module(name), kind)(plan, layout)
-    return metadata
-
-
-def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"{__name__}.{name}")
+    return FORMATS[plan.settings.format.name].create_metadata(plan, layout)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.formats.detection import detect_format
 from ome_writers.formats.ometiff.entry_file import resolve_entry_file
-from ome_writers.formats.ometiff.parse import parse as parse_ometiff
-from ome_writers.formats.omezarr.parse import parse as parse_omezarr
+from ome_writers.formats.registry import FORMATS
 from ome_writers.untrusted import guard_reader
 
 if TYPE_CHECKING:
@@ -36,6 +35,6 @@ def read(path: str | PathLike[str]) -> DatasetSpec:
         If it is of neither format; InvalidFileError if it is damaged, or not safe to read.
     """
     path = resolve_entry_file(Path(path))
-    parse = {"ome-zarr": parse_omezarr, "ome-tiff": parse_ometiff}[detect_format(path)]
+    row = FORMATS[detect_format(path)]
     with guard_reader(path):
-        return parse(path)
+        return row.parse(path)

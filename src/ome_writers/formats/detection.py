@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import html
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.ometiff.first_page import read_ome_xml
+from ome_writers.formats.registry import FORMATS
 from ome_writers.untrusted import MAX_IMAGES, check_count
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ __all__ = [
     "abbreviated_list",
     "detect_format",
     "first_tiff",
+    "is_ometiff_set",
+    "is_omezarr",
     "ome_xml_files",
     "tiff_files",
 ]
@@ -27,8 +30,8 @@ _ZARR_2_FILES = (".zattrs", ".zgroup", ".zarray")
 _MAX_LISTED_NAMES = 3
 
 
-def detect_format(path: Path) -> Literal["ome-zarr", "ome-tiff"]:
-    """Return the format of the dataset at `path`; every regular file is taken for a TIFF.
+def detect_format(path: Path) -> str:
+    """Return the name of the format of the dataset at `path`; a file that no format recognizes is taken for a TIFF.
 
     Raises
     ------
@@ -44,23 +47,32 @@ def detect_format(path: Path) -> Literal["ome-zarr", "ome-tiff"]:
                 f"{path} does not exist, but the folder {folder} does: several positions are a folder of files."
             )
         raise FileNotFoundError(f"{path} does not exist.")
-    if path.is_file():
-        return "ome-tiff"
-    if not path.is_dir():
+    if not path.is_file() and not path.is_dir():
         raise InvalidFileError(
             f"{path} is neither a file nor a folder, but a FIFO, a device or the like. Only regular files are opened."
         )
-    if (path / "zarr.json").is_file():
-        return "ome-zarr"
-    if any((path / name).is_file() for name in _ZARR_2_FILES):
-        raise UnsupportedError(
-            f"{path} is a Zarr v2 store (OME-Zarr 0.4 or older). Only OME-Zarr 0.5 (Zarr v3) can be read."
-        )
-    if tiff_files(path):
+    for row in FORMATS.values():
+        if row.recognizes(path):
+            return row.name
+    if path.is_file():
         return "ome-tiff"
     datasets = sorted(f.name for f in path.iterdir() if (f / "zarr.json").is_file())
     hint = f" It contains {abbreviated_list(datasets)}: name one of them." if datasets else ""
     raise UnsupportedError(f"{path} contains neither an OME-Zarr nor TIFF files.{hint}")
+
+
+def is_omezarr(path: Path) -> bool:
+    if (path / "zarr.json").is_file():
+        return True
+    if any((path / name).is_file() for name in _ZARR_2_FILES):
+        raise UnsupportedError(
+            f"{path} is a Zarr v2 store (OME-Zarr 0.4 or older). Only OME-Zarr 0.5 (Zarr v3) can be read."
+        )
+    return False
+
+
+def is_ometiff_set(path: Path) -> bool:
+    return path.is_dir() and bool(tiff_files(path))
 
 
 def ome_xml_files(folder: Path) -> list[Path]:

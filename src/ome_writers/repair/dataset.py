@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputLockedError
-from ome_writers.formats import detect_format, resolve_entry_file
-from ome_writers.repair import ometiff, omezarr
+from ome_writers.formats import FORMATS, detect_format, resolve_entry_file
 from ome_writers.storage import hold_claim, lock_owner, lock_path
 from ome_writers.untrusted import guard_reader
 
@@ -86,6 +85,5 @@ def _findings(root: Path, found: str, *, dry_run: bool) -> tuple[Finding, ...]:
             f"{root} is being written by {owner}. Repair it after that process has ended, "
             f"or, if the process no longer exists, remove {lock} first."
         )
-    findings = ometiff.findings if found == "ome-tiff" else omezarr.findings
     with guard_reader(root):
-        return tuple(findings(root, dry_run=dry_run))
+        return tuple(FORMATS[found].find_problems(root, dry_run=dry_run))

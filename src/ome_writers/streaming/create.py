@@ -176,7 +176,7 @@ def _log_settings_without_effect(row: EngineRow, plan: Plan) -> None:
     if ignored:
         _log.warning(
             "%s: %s: no effect, %s stores each plane separately. Leave them out, or write OME-Zarr.",
-            plan.settings.output_path or "scratch",
+            plan.settings.output_path or plan.settings.format.name,
             " and ".join(ignored),
             plan.settings.format.name,
         )
@@ -214,7 +214,7 @@ def _claim(layout: Layout, settings: AcquisitionSettings) -> OutputClaim:
     try:
         return OutputClaim(layout, overwrite=settings.overwrite)
     except OutputExistsError as error:
-        if settings.format.name != "ome-tiff" or layout.root != layout.output:
+        if not layout.entry:  # only a set has one
             raise
         name = Path(settings.root_path).name
         raise type(error)(

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputLockedError, UnsupportedError
-from ome_writers.formats import detect_format, resolve_entry_file
+from ome_writers.formats import FORMATS, detect_format, resolve_entry_file
 from ome_writers.repair import repair
 from ome_writers.untrusted import guard_reader
-from ome_writers.validation import ometiff, omezarr
 from ome_writers.validation.report import Check, Validation
 
 if TYPE_CHECKING:
@@ -55,13 +54,8 @@ def validate(path: str | PathLike[str]) -> Validation:
     True
     """
     root = resolve_entry_file(Path(path))
-    if detect_format(root) == "ome-zarr":
-        return Validation(root, (_check_leftovers(root), *omezarr.checks(root)))
-    files = ometiff.dataset_files(root)
-    if not files:
-        raise UnsupportedError(f"{root} is neither an OME-Zarr 0.5 nor an OME-TIFF.")
-    folder = root if root.is_dir() else None
-    return Validation(root, (_check_leftovers(root), *ometiff.checks(files, folder)))
+    row = FORMATS[detect_format(root)]
+    return Validation(root, (_check_leftovers(root), *row.check(root)))
 
 
 def _check_leftovers(root: Path) -> Check:

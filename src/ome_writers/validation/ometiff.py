@@ -24,16 +24,19 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 
-def dataset_files(path: Path) -> list[Path]:
-    """Return the file, or the files of a directory; an empty list if `path` is not an OME-TIFF."""
+def _dataset_files(path: Path) -> list[Path]:
+    """Return the file, or the files of a directory."""
     if path.is_dir():
         first_tiff(path)  # raises if the files are not one set
         return sorted(ome_xml_files(path))
-    return [path] if path.suffix.lower() in (*TIFF_SUFFIXES, ".ome") else []
+    if path.suffix.lower() not in (*TIFF_SUFFIXES, ".ome"):
+        raise UnsupportedError(f"{path} is neither an OME-Zarr 0.5 nor an OME-TIFF.")
+    return [path]
 
 
-def checks(files: list[Path], root: Path | None = None) -> Iterator[Check]:
-    """Yield all checks; symbolic links may not lead out of `root`, the directory of a set."""
+def checks(path: Path) -> Iterator[Check]:
+    """Yield all checks of a file, or of the set in a directory; symbolic links may not lead out of that directory."""
+    files, root = _dataset_files(path), path if path.is_dir() else None
     documents: dict[Path, Element] = {}
     texts: list[tuple[Path, str]] = []
     findings: list[Finding] = []

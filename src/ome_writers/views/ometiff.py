@@ -48,11 +48,12 @@ __all__ = ["open_tiff"]
 _SUFFIXES = (".tif", ".tiff")
 
 
-def open_tiff(path: Path) -> Source:
+def open_tiff(path: Path, cache_bytes: int = 0) -> Source:
     """Return the images of an OME-TIFF file, or of the set in a folder.
 
     Axes are in DimensionOrder, slowest first. Axes of extent 1 are omitted, except the time of an unbounded acquisition
-    written by this library. Several images are stacked along a first axis ``p``.
+    written by this library. Several images are stacked along a first axis ``p``. `cache_bytes` has no effect: a page is
+    one plane.
 
     Raises
     ------

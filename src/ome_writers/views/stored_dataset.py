@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.formats import detect_format, resolve_entry_file
+from ome_writers.formats import FORMATS, detect_format, resolve_entry_file
 from ome_writers.untrusted import guard_reader
 from ome_writers.views.streamview import StreamView
 
@@ -43,10 +43,4 @@ def open_dataset(path: str | PathLike[str], *, remember: int = 0) -> StreamView:
     """
     path = resolve_entry_file(Path(path))
     with guard_reader(path):
-        if detect_format(path) == "ome-zarr":
-            from ome_writers.views.omezarr import open_zarr
-
-            return StreamView.over(open_zarr(path, remember))
-        from ome_writers.views.ometiff import open_tiff
-
-        return StreamView.over(open_tiff(path))
+        return StreamView.over(FORMATS[detect_format(path)].open_source(path, remember))

@@ -1,0 +1,118 @@
+"""The table of formats: one row each. Other packages ask the row, and never compare the name of a format."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from ome_writers.dataset import DatasetSpec
+    from ome_writers.formats.dataset_metadata import DatasetMetadata, Layout
+    from ome_writers.routing import Plan
+
+__all__ = ["FORMATS", "FormatRow"]
+
+
+def _lazy(reference: str) -> Callable[..., Any]:
+    """Return a callable that imports ``module:name`` at its first call."""
+    module, name = reference.split(":")
+
+    def call(*args: Any, **options: Any) -> Any:
+        return getattr(importlib.import_module(module), name)(*args, **options)
+
+    return call
+
+
+def _recognizes_nothing(path: Path) -> bool:
+    return False
+
+
+def _refuse(path: Path, *_: object, **__: object) -> Any:
+    raise UnsupportedError(f"{path}: its format does not support this operation.")
+
+
+@dataclass(frozen=True)
+class FormatRow:
+    """One format: the functions that write, recognize and read its metadata, and what it can represent.
+
+    Attributes
+    ----------
+    name
+        The name that users type, that of its settings.
+    title
+        The name in messages.
+    lay_out
+        Returns the keys of the arrays, metadata and journals of a plan.
+    create_metadata
+        Returns the metadata of a new dataset; its first `render` yields all of it.
+    recognizes
+        Whether a folder or a file is a dataset of this format. It may raise `UnsupportedError` to explain a refusal.
+    parse
+        Returns the `DatasetSpec` of the dataset at a path; see `ome_writers.read`.
+    open_source
+        Returns the pixels of the dataset at a path, with at most so many bytes of decoded chunks in a cache; see
+        `views.source`.
+    find_problems
+        Yields the findings of `ome_writers.repair`, which repairs them unless `dry_run`.
+    check
+        Yields the checks of `ome_writers.validate`.
+    chunked
+        Whether arrays have chunks and shards. If not, every plane is stored separately.
+    lists_empty_planes
+        Whether metadata lists the planes without a frame. If not, their chunks are omitted.
+    """
+
+    name: str
+    title: str
+    lay_out: Callable[[Plan], Layout]
+    create_metadata: Callable[[Plan, Layout], DatasetMetadata]
+    recognizes: Callable[[Path], bool] = _recognizes_nothing
+    parse: Callable[[Path], DatasetSpec] = _refuse
+    open_source: Callable[[Path, int], Any] = _refuse
+    find_problems: Callable[..., Iterable[Any]] = _refuse
+    check: Callable[[Path], Iterable[Any]] = _refuse
+    chunked: bool = False
+    lists_empty_planes: bool = False
+
+
+FORMATS: dict[str, FormatRow] = {
+    row.name: row
+    for row in (
+        FormatRow(
+            name="ome-zarr",
+            title="OME-Zarr",
+            lay_out=_lazy("ome_writers.formats.omezarr.layout:lay_out"),
+            create_metadata=_lazy("ome_writers.formats.omezarr.metadata:ZarrMetadata"),
+            recognizes=_lazy("ome_writers.formats.detection:is_omezarr"),
+            parse=_lazy("ome_writers.formats.omezarr.parse:parse"),
+            open_source=_lazy("ome_writers.views.omezarr:open_zarr"),
+            find_problems=_lazy("ome_writers.repair.omezarr:findings"),
+            check=_lazy("ome_writers.validation.omezarr:checks"),
+            chunked=True,
+        ),
+        FormatRow(
+            name="ome-tiff",
+            title="OME-TIFF",
+            lay_out=_lazy("ome_writers.formats.ometiff.layout:lay_out"),
+            create_metadata=_lazy("ome_writers.formats.ometiff.metadata:TiffMetadata"),
+            recognizes=_lazy("ome_writers.formats.detection:is_ometiff_set"),
+            parse=_lazy("ome_writers.formats.ometiff.parse:parse"),
+            open_source=_lazy("ome_writers.views.ometiff:open_tiff"),
+            find_problems=_lazy("ome_writers.repair.ometiff:findings"),
+            check=_lazy("ome_writers.validation.ometiff:checks"),
+            lists_empty_planes=True,
+        ),
+        FormatRow(
+            name="scratch",
+            title="scratch",
+            lay_out=_lazy("ome_writers.formats.scratch:lay_out"),
+            create_metadata=_lazy("ome_writers.formats.scratch:ScratchMetadata"),
+        ),
+    )
+}
