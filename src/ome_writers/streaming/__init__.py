@@ -1,4 +1,63 @@
-"""The only place where time passes. This room never decides where a frame goes or what a document says."""
+"""Streams: the only package with a lifecycle and a flush timer. It decides neither addresses nor metadata content.
+
+Locks
+-----
+All locks of the library in the order in which a thread may acquire them: a thread that holds a lock only acquires locks
+of rows below. One exception: `OMEStream._restart` acquires ``Recorder._flush_lock`` after ``OMEStream._lock`` and
+``OMEStream._metadata_lock``. It holds ``OMEStream._restart_lock``, which every flush of an open stream acquires first.
+
+=============================  ==========================================================================
+lock                           held while
+=============================  ==========================================================================
+StreamView._signal_lock        a view connects to the events of its stream
+RunOnce._lock                  a stream is closed
+OMEStream._restart_lock        the output must not be replaced: flush, restart, discard
+Recorder._flush_lock           pixels and frame metadata are flushed
+OMEStream._lock                a frame is written, or the state changes
+OMEStream._metadata_lock       the user reads or changes metadata
+Recorder._metadata_lock        metadata changes or is written
+Events._start_lock             the event thread is started or stopped
+Progress._lock                 extents are updated
+DirectEngine._flush_lock       the engine flushes or closes
+LibraryEngine._flush_lock      the engine flushes or closes
+TiffEngine._flush_lock         the engine flushes or closes
+AcquireEngine._close_lock      the engine flushes or closes
+Assembly.lock                  planes are added to blocks, or blocks are submitted
+TiffEngine._lock               planes are added to blocks, or blocks are submitted
+Block.store_lock               a block is written
+PageBlock.write_lock           a block is written
+_Region.store_lock             a library writes a region
+_Region.fill_lock              a plane is copied into a region
+_Region.lock                   planes are added to a transaction, or it is committed
+Library._file_locks            the file of a region is read or replaced
+Regions._lock                  the list of open regions is used
+Transactions._lock             the list of open transactions is used
+WrittenRegions._lock           the list of written regions is used
+ReadbackCache._lock            the cache is used
+MemoryBudget._lock             the budget is updated
+Block._memory_lock             the memory of a block is read or released
+PageBlock._memory_lock         the memory of a block is read or released
+PageVisibility._lock           the list of completed pages is used
+StoredArray._lock              files of an array are opened or completed
+Shard._write_lock              a shard file is written
+Shard._lock                    the index of a shard is used
+TiffFile._lock                 allocator, IFD chain or description of a file is used
+ScratchEngine._reorder_lock    a temporary file is read or reordered
+ScratchEngine._lock            planes in memory are used
+FileHandles._lock              the list of open files is used
+Disk._lock                     the list of folders to sync is used
+MemoryPool._lock               the list of free buffers is used
+DirectEngine._stats_lock       counters are updated
+TiffEngine._counter_lock       counters are updated
+Background._dispatch_lock      a worker thread waits for its next task
+Background._lock               the list of tasks is used
+_Dataset._lock                 a view opens an OME-TIFF file
+TiffPages._lock                a view reads the IFDs of a file
+CachedJsonFile._lock           a view reads a JSON file
+positional_io._seek_lock       Windows: seek and read, or seek and write
+signals._bridge_lock           the Qt bridge is created
+=============================  ==========================================================================
+"""
 
 from __future__ import annotations
 
