@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,9 @@ class TiffMetadata:
         self._layout = layout
         self._files = TiffSet.of(plan, layout)
         self._id = new_dataset_id()
-        self._settings = plan.settings.model_dump(mode="json")
+        # lone surrogates, as in paths of other encodings, cannot be encoded in UTF-8
+        stored = json.dumps(plan.settings.model_dump(mode="json"), ensure_ascii=False)
+        self._settings = json.loads(stored.encode(errors="replace"))
         self._began = datetime.datetime.now(datetime.timezone.utc)
         shapes = tuple(i.array.shape for i in plan.images)
         self._outcome = Outcome("writing", 0, shapes, time=self._began)
