@@ -79,12 +79,28 @@ def parse_image(root: Path, group: str) -> ImageSpec:
             key=group,
             name=name,
             axes=axes,
-            levels=moved if group else tuple(levels),
+            levels=_with_unknown_scales(axes, moved if group else levels),
             channels=channels_of(ome, count),
             position=Position(name=name, **stage) if group else None,
         )
     raise InvalidFileError(
         f"{root} is not a valid OME-Zarr: {problem} in the image {group or '.'}."
+    )
+
+
+def _with_unknown_scales(
+    axes: Sequence[AxisSpec], levels: Sequence[LevelSpec]
+) -> tuple[LevelSpec, ...]:
+    """Return levels whose scale is None along axes without a unit and with a scale of 1 at every level."""
+    known = [
+        axis.unit is not None or any(level.scale[i] != 1.0 for level in levels)
+        for i, axis in enumerate(axes)
+    ]
+    return tuple(
+        replace(
+            level, scale=tuple(s if k else None for s, k in zip(level.scale, known, strict=True))
+        )
+        for level in levels
     )
 
 
@@ -133,7 +149,6 @@ def _parse_level(root: Path, group: str, multiscale: Json, entry: Json) -> Level
     )
     transformations = (*entry.get("coordinateTransformations", ()), *(common or ()))
     scale, translation = compose(transformations, len(shape), str(folder))
-    units = [axis.unit for axis in _parse_axes(multiscale)]
     return LevelSpec(
         key=key,
         shape=shape,
@@ -141,7 +156,7 @@ def _parse_level(root: Path, group: str, multiscale: Json, entry: Json) -> Level
         chunks=chunks,
         shards=shards,
         compression=_compression(codecs),
-        scale=tuple(s if s != 1.0 or u else None for s, u in zip(scale, units, strict=True)),
+        scale=tuple(scale),
         translation=tuple(translation),
     )
 
