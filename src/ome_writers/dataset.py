@@ -97,6 +97,9 @@ class ImageSpec:
         The camera, where each camera has images of its own.
     samples
         Samples per pixel that are stored interleaved: 3 for RGB in an OME-TIFF.
+    index_axes
+        Names of the axes of ``storage_index`` in `read_frame_metadata`. None for an axis of extent 1 that the image
+        does not have: OME-XML indexes planes along T, C and Z, always.
     """
 
     key: str
@@ -107,6 +110,7 @@ class ImageSpec:
     position: Position | None = None
     camera: str = ""
     samples: int = 1
+    index_axes: tuple[str | None, ...] = ()
 
     @property
     def dims(self) -> tuple[str, ...]:

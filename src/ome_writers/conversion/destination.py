@@ -34,7 +34,11 @@ def with_image_name(
 ) -> tuple[tuple[Dimension, ...], Indices]:
     """Add a position for the name of a single image if the destination is an OME-TIFF with another name."""
     stem = split_suffix(destination.name)[0]
-    if format.name != "ome-tiff" or source.position_axis is not None or source.name in ("", stem):
+    if (
+        format.name != "ome-tiff"
+        or source.spec.position_axis is not None
+        or source.name in ("", stem)
+    ):
         return dimensions, write
     position = Dimension(name="p", type="position", coords=[Position(name=source.name)])
     return (position, *dimensions), np.insert(write, 0, 0, axis=1)
@@ -51,8 +55,10 @@ def with_chunks(
     names = [dim.name for dim in dimensions if dim.type != "position"]
     for what, shape in (("chunk_shapes", chunks), ("shard_shapes", shards)):
         if unknown := [name for name in shape if name not in names]:
-            raise SettingsError(f"{what} names {unknown}; the axes of {source.path} are {names}.")
-    keep = source.format == format.name == "ome-zarr"
+            raise SettingsError(
+                f"{what} names {unknown}; the axes of {source.spec.path} are {names}."
+            )
+    keep = source.spec.format == format.name == "ome-zarr"
     return tuple(
         dim
         if dim.type == "position"
@@ -76,7 +82,7 @@ def destination_settings(
     overwrite: bool,
 ) -> AcquisitionSettings:
     """Return settings for frames like those of `image`, appended at the indices `write` in this order."""
-    same_format = source.format == format.name
+    same_format = source.spec.format == format.name
     counts = [dim.count or 1 for dim in dimensions[:-2]]
     needs_schedule = not np.array_equal(write, nested_loop_indices(counts))
     names = tuple(dim.name for dim in dimensions[:-2])
@@ -90,7 +96,7 @@ def destination_settings(
             format=format,
             compression=codec,
             storage_order=order,
-            plate=source.plate,
+            plate=source.spec.plate,
             overwrite=overwrite,
             buffer_bytes=_BUFFER_BYTES,
             schedule=Schedule(names, write) if needs_schedule else None,
@@ -101,7 +107,7 @@ def destination_settings(
             str(item["msg"]).removeprefix("Value error, ") for item in error.errors()
         )
         raise SettingsError(
-            f"{source.path} cannot be written to {destination}: {problems}"
+            f"{source.spec.path} cannot be written to {destination}: {problems}"
         ) from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,22 +13,21 @@ from ome_writers.untrusted import MAX_FRAMES, check_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from ome_writers.settings import Plate
+    from ome_writers.dataset import DatasetSpec
     from ome_writers.views import StreamView
 
     Indices = NDArray[np.int64]
     """Acquisition indices, shape (frames, axes without y and x)."""
     Address = tuple[int, tuple[int, ...]]
-    """Image number and storage index."""
+    """Image number, and storage index along the axes of the image without y and x."""
 
 __all__ = [
     "Source",
-    "frame_at",
     "frame_indices",
+    "index_by_name",
     "nested_loop_indices",
     "select_images",
     "with_values",
@@ -41,65 +40,51 @@ class Source:
 
     Attributes
     ----------
-    path
-        Path of the dataset.
-    format
-        ``"ome-zarr"`` or ``"ome-tiff"``.
-    dimensions
-        Dimensions in acquisition order, with y and x last; each has the largest extent of all images.
-    dtypes, frame_shapes
-        By image; a shape is (y, x) or (y, x, samples).
+    spec
+        What the dataset contains. Each of its dimensions has the largest extent of all images.
     view
         The pixels. The view may lack dimensions of extent 1.
+    frame_shapes
+        By image; a shape is (y, x) or (y, x, samples).
     indices
         Acquisition index of each existing frame, in the order in which frames are written.
-    address_of
-        Function that maps an acquisition index to the address used in frame metadata.
-    plate
-        Plate of the positions.
+    address_of, view_index
+        Functions that map an acquisition index to an address, and to the index in `view`.
     storage_order, compression
         Values of the settings. `compression` is None for codecs that the settings do not support.
-    written, status
-        Number of frames and status recorded by the writer; None if unknown.
-    metadata
-        Global metadata by namespace.
     name
         Name of a single image; empty for several images.
-    cameras
-        Camera of each image, if each camera has its own images; otherwise empty.
     camera_axis
-        Index of the dimension of these cameras.
+        Index of the dimension of cameras, if each camera has its own images.
     frame_dimensions
         Dimensions y and x of each image, if their scales differ; otherwise empty.
     """
 
-    path: Path
-    format: str
-    dimensions: tuple[Dimension, ...]
-    dtypes: Sequence[str]
-    frame_shapes: Sequence[tuple[int, ...]]
+    spec: DatasetSpec
     view: StreamView
+    frame_shapes: Sequence[tuple[int, ...]]
     indices: Indices
     address_of: Callable[[Sequence[int]], Address]
-    plate: Plate | None = None
+    view_index: Callable[[Sequence[int]], tuple[int, ...]]
     storage_order: str | list[str] = "ome"
-    written: int | None = None
-    status: str | None = None
     compression: str | None = None
-    metadata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     name: str = ""
-    cameras: Sequence[str] = ()
     camera_axis: int | None = None
     frame_dimensions: Sequence[tuple[Dimension, ...]] = ()
 
     @property
-    def position_axis(self) -> int | None:
-        """Index of the position dimension; None for a single image without a position."""
-        return next((i for i, d in enumerate(self.dimensions) if d.type == "position"), None)
+    def dtypes(self) -> list[str]:
+        """Dtype of each image."""
+        return [image.levels[0].dtype for image in self.spec.images]
+
+    @property
+    def written(self) -> int | None:
+        """Number of frames recorded by the writer; None if unknown."""
+        return self.spec.frames_written if self.spec.status else None
 
     def images(self) -> NDArray[np.int64]:
         """Return the image number of each of `indices`."""
-        axis = self.position_axis
+        axis = self.spec.position_axis
         if self.camera_axis is not None:
             return np.array([self.address_of(i)[0] for i in self.indices.tolist()], np.int64)
         return np.zeros(len(self.indices), np.int64) if axis is None else self.indices[:, axis]
@@ -108,26 +93,26 @@ class Source:
         """Return frame shape, dtype, camera and pixel sizes of an image, which must be equal within a dataset."""
         dimensions = self.frame_dimensions[image] if self.frame_dimensions else ()
         sizes = [(dim.scale, dim.unit) for dim in dimensions]
-        camera = self.cameras[image] if self.cameras else ""
-        return (self.frame_shapes[image], self.dtypes[image], camera, *sizes)
+        camera = "" if self.camera_axis is None else self.spec.images[image].camera
+        return (self.frame_shapes[image], self.spec.images[image].levels[0].dtype, camera, *sizes)
 
     def read(self, index: Sequence[int]) -> NDArray[np.generic]:
         """Return the frame at an acquisition index with shape and dtype of its image, without the padding of views."""
         image = self.address_of(index)[0]
         shape = self.frame_shapes[image]
-        frame = frame_at(self.view, self.dimensions, index)[: shape[0], : shape[1]]
+        frame = self.view[self.view_index(index)][: shape[0], : shape[1]]
         if frame.ndim > len(shape):  # a grey image in a dataset with RGB images
             frame = frame[..., 0]
-        return np.ascontiguousarray(frame, self.dtypes[image])
+        return np.ascontiguousarray(frame, self.spec.images[image].levels[0].dtype)
 
 
-def frame_at(
+def index_by_name(
     view: StreamView, dimensions: Sequence[Dimension], index: Sequence[int]
-) -> NDArray[np.generic]:
-    """Return the frame of a view at an index along `dimensions`. The view may lack dimensions of extent 1."""
+) -> tuple[int, ...]:
+    """Return an index along `dimensions` as index of a view, which may lack dimensions of extent 1."""
     names = ("p" if dim.type == "position" else dim.name for dim in dimensions)
     by_name = dict(zip(names, index, strict=False))
-    return view[tuple(by_name[name] for name in view.dims if name in by_name)]
+    return tuple(by_name[name] for name in view.dims if name in by_name)
 
 
 def nested_loop_indices(counts: Sequence[int]) -> Indices:
@@ -165,7 +150,7 @@ def select_images(
 
     Positions to write are numbered from 0. Images of a single camera do not have a camera axis.
     """
-    axis, cameras = source.position_axis, source.camera_axis
+    axis, cameras = source.spec.position_axis, source.camera_axis
     read = source.indices[np.isin(source.images(), numbers)]
     write = read.copy()
     positions = list(numbers)
@@ -173,7 +158,7 @@ def select_images(
         positions = positions if cameras is None else np.unique(read[:, axis]).tolist()
         write[:, axis] = np.searchsorted(positions, read[:, axis])
     dimensions = []
-    for column, dim in enumerate(source.dimensions[:-2]):
+    for column, dim in enumerate(source.spec.dimensions[:-2]):
         count = int(write[:, column].max(initial=0)) + 1
         coords = dim.coords
         if column == axis:
@@ -183,10 +168,10 @@ def select_images(
     if cameras is not None:
         write = np.delete(write, cameras, axis=1)
         if axis is None:  # name the image after its camera
-            position = Position(name=source.cameras[numbers[0]])
+            position = Position(name=source.spec.images[numbers[0]].camera)
             dimensions.insert(0, Dimension(name="p", type="position", coords=[position]))
             write = np.insert(write, 0, 0, axis=1)
-    frame = source.dimensions[-2:]
+    frame = source.spec.dimensions[-2:]
     if source.frame_dimensions:
         frame = source.frame_dimensions[numbers[0]]
     for dim, extent in zip(frame, source.frame_shapes[numbers[0]], strict=False):

@@ -5,11 +5,9 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.conversion.ngff import describe_omezarr
-from ome_writers.conversion.stored_settings import describe_from_settings
-from ome_writers.conversion.tiff import describe_ometiff
+from ome_writers.conversion.dataset_source import source_of
 from ome_writers.errors import InvalidFileError, OutputLockedError, UnsupportedError
-from ome_writers.formats import detect_format, frame_metadata_by_image, resolve_entry_file
+from ome_writers.formats import frame_metadata_by_image, read, resolve_entry_file
 from ome_writers.storage import lock_owner, lock_path
 from ome_writers.untrusted import guard_reader
 from ome_writers.views import open_dataset
@@ -36,18 +34,15 @@ CHUNK_CACHE_BYTES = 128 * 2**20
 def describe_source(path: Path) -> Source:
     """Return the description of a dataset; raise if it is being written or does not have frames."""
     path = resolve_entry_file(path)
-    format_name = detect_format(path)
-    owner = lock_owner(lock_path(path, folder=path.is_dir()))
-    if owner is not None:
-        raise OutputLockedError(
-            f"{path} is being written by {owner}. Convert it after that process has ended."
-        )
+    if path.exists():
+        owner = lock_owner(lock_path(path, folder=path.is_dir()))
+        if owner is not None:
+            raise OutputLockedError(
+                f"{path} is being written by {owner}. Convert it after that process has ended."
+            )
+    spec = read(path)
     with guard_reader(path):
-        view = open_dataset(path, remember=CHUNK_CACHE_BYTES)
-        if format_name == "ome-zarr":
-            source = describe_from_settings(path, view) or describe_omezarr(path, view)
-        else:
-            source = describe_ometiff(path, view)
+        source = source_of(spec, open_dataset(path, remember=CHUNK_CACHE_BYTES))
     if source.written == 0 or not len(source.indices):
         raise UnsupportedError(f"{path} does not contain a frame to convert.")
     return source
@@ -65,14 +60,15 @@ def convertible_images(source: Source, images: Sequence[int] | None) -> list[int
     groups = _by_frame_type(source, numbers)
     if len(groups) > 1:
         types = [f"{source.frame_shapes[first]} {source.dtypes[first]}" for first, *_ in groups]
+        choices = ", ".join(f"images={group}" for group in groups)
         raise UnsupportedError(
-            f"The images of {source.path} have different frames ({', '.join(types)}), cameras or pixel sizes, which "
-            f"one dataset cannot contain. Convert them separately: {', '.join(f'images={group}' for group in groups)}."
+            f"The images of {source.spec.path} have different frames ({', '.join(types)}), cameras or pixel sizes, "
+            f"which one dataset cannot contain. Convert them separately: {choices}."
         )
     samples = source.frame_shapes[numbers[0]][2:]
     if samples not in ((), (3,)):
         raise UnsupportedError(
-            f"{source.path} has {samples[0]} samples per pixel; supported are 1 and 3 (RGB)."
+            f"{source.spec.path} has {samples[0]} samples per pixel; supported are 1 and 3 (RGB)."
         )
     return numbers
 
@@ -91,7 +87,7 @@ def _image_numbers(source: Source, images: Sequence[int] | None) -> list[int]:
     numbers = sorted(set(range(count) if images is None else images))
     if not numbers or numbers[0] < 0 or numbers[-1] >= count:
         raise UnsupportedError(
-            f"{source.path} has the images 0 to {count - 1}, got images={numbers}."
+            f"{source.spec.path} has the images 0 to {count - 1}, got images={numbers}."
         )
     return numbers
 
@@ -106,24 +102,27 @@ def _by_frame_type(source: Source, numbers: Sequence[int]) -> list[list[int]]:
 def frame_metadata_by_address(source: Source) -> dict[Address, dict[str, Any]]:
     """Return the frame metadata by address in the source."""
     try:
-        by_image = frame_metadata_by_image(source.path)
+        by_image = frame_metadata_by_image(source.spec.path)
     except InvalidFileError:
         raise
     except UnsupportedError:  # a TIFF file with another suffix
         return {}
-    return {
-        (number, tuple(frame.pop("storage_index"))): frame
-        for number, (_, frames) in enumerate(by_image)
-        for frame in frames
-    }
+    found: dict[Address, dict[str, Any]] = {}
+    with guard_reader(source.spec.path):
+        images = zip(source.spec.images, by_image, strict=True)
+        for number, (image, (_, frames)) in enumerate(images):
+            for frame in frames:
+                index = dict(zip(image.index_axes, frame.pop("storage_index"), strict=True))
+                found[number, tuple(index[name] for name in image.dims[:-2])] = frame
+    return found
 
 
 def provenance(source: Source) -> dict[str, Any]:
     """Return the metadata about the source that are stored in the destination."""
     return {
-        "source": source.path.name,
-        "format": source.format,
-        "status": source.status,
+        "source": source.spec.path.name,
+        "format": source.spec.format,
+        "status": source.spec.status,
         "frames_written": source.written,
         "program": f"ome-writers {version('ome-writers')}",
     }

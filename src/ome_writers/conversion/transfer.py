@@ -17,7 +17,7 @@ from ome_writers.conversion.destination import (
     with_chunks,
     with_image_name,
 )
-from ome_writers.conversion.source import frame_at, select_images
+from ome_writers.conversion.source import index_by_name, select_images
 from ome_writers.conversion.source_detection import (
     CHUNK_CACHE_BYTES,
     convertible_images,
@@ -144,7 +144,7 @@ def convert(
         described, numbers[0], dimensions, write, destination, format, compression, overwrite
     )
     output = Path(settings.output_path)
-    refuse_overlap(described.path, output)
+    refuse_overlap(described.spec.path, output)
 
     def progress() -> Callable[[], object]:
         done = itertools.count(1)
@@ -152,9 +152,9 @@ def convert(
 
     copied = _copy(described, read, settings, progress(), with_checksums=verify)
     if verify:
-        _verify(described.path, output, dimensions, write, copied.checksums, progress())
+        _verify(described.spec.path, output, dimensions, write, copied.checksums, progress())
     return Conversion(
-        source=described.path,
+        source=described.spec.path,
         destination=output,
         images=len(numbers),
         frames=len(read) - copied.empty,
@@ -188,7 +188,7 @@ def _copy(
     empty = size = 0
     with create_stream(settings) as stream:
         try:
-            for namespace, metadata in source.metadata.items():
+            for namespace, metadata in source.spec.metadata.items():
                 stream.set_global_metadata(namespace, metadata)
             stream.set_global_metadata(NAMESPACE, provenance(source))
             for number, index in enumerate(indices):
@@ -221,7 +221,8 @@ def _verify(
     view = open_dataset(output, remember=CHUNK_CACHE_BYTES)
     wrong = []
     for number, index in enumerate(indices):
-        if zlib.crc32(frame_at(view, dimensions, index.tolist()).data) != checksums[number]:
+        frame = view[index_by_name(view, dimensions, index.tolist())]
+        if zlib.crc32(frame.data) != checksums[number]:
             wrong.append(number)
         on_frame()
     if wrong:

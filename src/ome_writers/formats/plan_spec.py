@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.dataset import AxisSpec, DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.formats.dataset_metadata import library_version
+from ome_writers.formats.ome_xml import axis_letters, dimension_order
 from ome_writers.formats.stored_settings import axis_type
 from ome_writers.settings import Channel, split_suffix
 
@@ -45,7 +46,8 @@ def spec_of_plan(plan: Plan, layout: Layout, outcome: Outcome) -> DatasetSpec:
         version=getattr(plan.settings.format, "version", SCHEMA_VERSION),
         layout=layout_of_plan(plan),
         images=tuple(
-            _image(image, layout, shape) for image, shape in zip(plan.images, shapes, strict=True)
+            _image(image, layout, shape, plan.settings.format.name)
+            for image, shape in zip(plan.images, shapes, strict=True)
         ),
         dimensions=tuple(plan.settings.dimensions),
         plate=plan.settings.plate,
@@ -58,7 +60,7 @@ def spec_of_plan(plan: Plan, layout: Layout, outcome: Outcome) -> DatasetSpec:
     )
 
 
-def _image(plan: ImagePlan, layout: Layout, shape: tuple[int, ...]) -> ImageSpec:
+def _image(plan: ImagePlan, layout: Layout, shape: tuple[int, ...], format: str) -> ImageSpec:
     dimensions = plan.array.dimensions
     channel = next((i for i, d in enumerate(dimensions) if d.type == "channel"), None)
     count = 1 if channel is None else shape[channel]
@@ -84,4 +86,13 @@ def _image(plan: ImagePlan, layout: Layout, shape: tuple[int, ...]) -> ImageSpec
         position=plan.position,
         camera=plan.camera,
         samples=plan.array.samples,
+        index_axes=_index_axes(plan, format),
     )
+
+
+def _index_axes(plan: ImagePlan, format: str) -> tuple[str | None, ...]:
+    names = [dim.name for dim in plan.array.dimensions[:-2]]
+    if format != "ome-tiff":
+        return tuple(names)
+    axes = axis_letters(plan)
+    return tuple(names[axes[c]] if c in axes else None for c in dimension_order(plan)[:1:-1])

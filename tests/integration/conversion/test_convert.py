@@ -122,11 +122,6 @@ def test_round_trip_zarr_tiff_zarr(layout: str, tmp_path: Path) -> None:
     before, after = group_attributes(source, groups[0]), group_attributes(back, groups[0])
     for key in ("axes", "datasets"):
         was, now = (doc["ome"]["multiscales"][0][key] for doc in (before, after))
-        # OME-TIFF cannot store a translation without a position
-        if layout != "collection" and key == "datasets":
-            was[0]["coordinateTransformations"] = was[0]["coordinateTransformations"][:1]
-        if layout == "collection" and key == "datasets":
-            was[0]["coordinateTransformations"][1]["translation"][-2] -= 1.0
         assert now == was
     assert after["ome"]["omero"]["channels"] == before["ome"]["omero"]["channels"]
     assert group_attributes(back)["lab"] == {"room": 7}

@@ -190,6 +190,7 @@ def _parse_image(image: Element, pixels: Element, source: OmeXml) -> ImageSpec:
         channels=parse_channels(pixels, found.sizes["C"]),
         position=parse_position(image),
         samples=found.samples,
+        index_axes=names[:-2],
     )
 
 

@@ -42,6 +42,10 @@ def on_planned_axes(image: ImageSpec, planned: ImagePlan) -> ImageSpec:
             for i, d in zip(at, dimensions, strict=True)
         ),
         levels=(moved,),
+        index_axes=tuple(
+            dimensions[axes[name.upper()]].name if name and name.upper() in axes else None
+            for name in image.index_axes
+        ),
     )
 
 
@@ -99,7 +103,8 @@ def _with_axes(image: ImageSpec, kept: Sequence[int]) -> ImageSpec:
         scale=pick(level.scale),
         translation=pick(level.translation),
     )
-    return replace(image, axes=pick(image.axes), levels=(level,))
+    index_axes = tuple(image.dims[i] if i in kept else None for i in range(len(image.axes) - 2))
+    return replace(image, axes=pick(image.axes), levels=(level,), index_axes=index_axes)
 
 
 def _is_named(image: Element) -> bool:

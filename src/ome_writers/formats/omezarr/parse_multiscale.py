@@ -82,6 +82,7 @@ def parse_image(root: Path, group: str) -> ImageSpec:
             levels=_with_unknown_scales(axes, moved if group else levels),
             channels=channels_of(ome, count),
             position=Position(name=name, **stage) if group else None,
+            index_axes=tuple(axis.name for axis in axes[:-2]),
         )
     raise InvalidFileError(
         f"{root} is not a valid OME-Zarr: {problem} in the image {group or '.'}."

@@ -1,0 +1,165 @@
+"""The `Source` of a dataset of any format and program, from its `DatasetSpec`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+
+from ome_writers.conversion.source import (
+    Source,
+    frame_indices,
+    index_by_name,
+    nested_loop_indices,
+    with_values,
+)
+from ome_writers.formats.ome_xml import axis_letters
+from ome_writers.routing import camera_axis, resolve
+from ome_writers.settings import Compression, split_suffix
+from ome_writers.untrusted import MAX_FRAMES, check_count
+from ome_writers.views import view_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ome_writers.conversion.source import Address, Indices
+    from ome_writers.dataset import DatasetSpec, ImageSpec
+    from ome_writers.routing import Plan
+    from ome_writers.settings import Dimension
+    from ome_writers.views import StreamView
+
+__all__ = ["source_of"]
+
+
+def source_of(spec: DatasetSpec, view: StreamView) -> Source:
+    """Return the source of a conversion.
+
+    The settings of a dataset of this library determine the order of frames and the addresses; other datasets are read
+    in the order of their dimensions.
+
+    Parameters
+    ----------
+    spec
+        The dataset. Only the first level of each image is converted.
+    view
+        Its pixels.
+    """
+    settings = spec.settings
+    plan = resolve(settings) if settings else None
+    camera = camera_axis(settings) if settings and all(i.camera for i in spec.images) else None
+    frames: list[tuple[Dimension, ...]]
+    if plan is None:
+        shapes = [
+            (*image.shape[-2:], *(image.samples,) * (image.samples > 1)) for image in spec.images
+        ]
+        frames = [_frame_dimensions(spec.dimensions, image) for image in spec.images]
+    else:
+        shapes = [image.frame_shape for image in plan.images]
+        frames = [image.array.dimensions[-2:] for image in plan.images] if camera else []
+    # OME-TIFF is converted uncompressed unless the user chooses a compression
+    compression = spec.images[0].levels[0].compression if spec.format == "ome-zarr" else None
+    return Source(
+        spec=spec,
+        view=view,
+        frame_shapes=shapes,
+        indices=_planned_indices(plan, spec) if plan else _stored_indices(spec),
+        address_of=plan.router.address_of if plan else _stored_address(spec),
+        view_index=_view_index(plan, spec, view),
+        storage_order=settings.storage_order if settings else "ome",
+        compression=compression if compression in get_args(Compression) else None,
+        name=_own_name(spec),
+        camera_axis=settings.dimensions.index(camera) if settings and camera else None,
+        frame_dimensions=frames,
+    )
+
+
+def _frame_dimensions(
+    dimensions: Sequence[Dimension], image: ImageSpec
+) -> tuple[Dimension, Dimension]:
+    """Return the axes y and x with the pixel size of an image."""
+    y, x = (
+        dim
+        if (dim.scale, dim.unit) == (scale, axis.unit)
+        else with_values(dim, scale=scale, unit=axis.unit)
+        for dim, scale, axis in zip(
+            dimensions[-2:], image.levels[0].scale[-2:], image.axes[-2:], strict=True
+        )
+    )
+    return y, x
+
+
+def _own_name(spec: DatasetSpec) -> str:
+    """Return the name of a single image, unless it is only that of its file."""
+    if spec.position_axis is not None or len(spec.images) > 1:
+        return ""
+    name = spec.images[0].name
+    file = Path(spec.settings.output_path) if spec.settings else spec.path
+    return "" if name in (file.name, split_suffix(file.name)[0]) else name
+
+
+def _stored_indices(spec: DatasetSpec) -> Indices:
+    return frame_indices(
+        view_names(spec.dimensions)[:-2],
+        [dict(zip(image.dims, image.shape, strict=True)) for image in spec.images],
+    )
+
+
+def _stored_address(spec: DatasetSpec) -> Callable[[Sequence[int]], Address]:
+    names, axes = view_names(spec.dimensions)[:-2], spec.images[0].dims[:-2]
+
+    def address_of(index: Sequence[int]) -> Address:
+        by_name = dict(zip(names, map(int, index), strict=True))
+        return by_name.get("p", 0), tuple(by_name[name] for name in axes)
+
+    return address_of
+
+
+def _planned_indices(plan: Plan, spec: DatasetSpec) -> Indices:
+    """Return the indices of all frames inside the arrays, in the order of the schedule if it is bounded."""
+    router = plan.router
+    shapes = np.array([image.shape[:-2] for image in spec.images], np.int64)
+    shapes = shapes.reshape(len(spec.images), -1)
+
+    def inside(indices: Indices) -> Indices:
+        images, stored = router.project(indices)
+        within = stored < shapes[np.minimum(images, len(shapes) - 1)]
+        return np.asarray(indices[within.all(axis=1)])
+
+    if router.schedule is None or router.frames is None:
+        counts = [_extent(plan, spec, axis) for axis in range(len(router.axes))]
+        return inside(nested_loop_indices(counts))
+    check_count(router.frames, "the number of frames to convert", MAX_FRAMES)
+    indices = inside(router.acquired(np.arange(router.frames, dtype=np.int64)))
+    # read an index that is scheduled twice only once
+    first = np.unique(indices, axis=0, return_index=True)[1]
+    return np.asarray(indices[np.sort(first)])
+
+
+def _extent(plan: Plan, spec: DatasetSpec, axis: int) -> int:
+    """Return the stored extent of an acquisition axis; of an axis of images the planned one."""
+    (stored, stride), count = plan.router.steps[axis], plan.router.counts[axis]
+    if stored is None:
+        return count or 1
+    extent = max(
+        -(-planned.frames_along(stored, image.shape[stored]) // stride)
+        for planned, image in zip(plan.images, spec.images, strict=True)
+    )
+    return max(1, extent if count is None else min(extent, count))
+
+
+def _view_index(
+    plan: Plan | None, spec: DatasetSpec, view: StreamView
+) -> Callable[[Sequence[int]], tuple[int, ...]]:
+    """Return a function from the acquisition index of a frame to its index in the view."""
+    if plan is None or view.dims[: len(spec.dimensions)] == view_names(spec.dimensions):
+        return lambda index: index_by_name(view, spec.dimensions, index)
+    letters = [axis_letters(image) for image in plan.images]  # the view has the axes of OME-XML
+
+    def view_index(index: Sequence[int]) -> tuple[int, ...]:
+        image, stored = plan.router.address_of(index)
+        by_name = {letter.lower(): stored[axis] for letter, axis in letters[image].items()}
+        by_name["p"] = image
+        return tuple(by_name.get(name, 0) for name in view.dims if name not in "yxs")
+
+    return view_index
