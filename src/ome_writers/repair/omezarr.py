@@ -21,7 +21,7 @@ from ome_writers.formats.omezarr import (
 )
 from ome_writers.storage import LOCK_NAME, Finding, files, lock_path
 from ome_writers.storage.zarr import ArraySurvey, Survey, array_metadata
-from ome_writers.untrusted import check_shape
+from ome_writers.untrusted import check_shape, parse_array_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -209,15 +209,15 @@ def _refuse_rewritten(root: Path, plan: Plan, layout: Layout) -> None:
         metadata = read_json_object(root / key / "zarr.json", root)
         if not metadata:
             continue  # missing or truncated: written again from the settings
-        shape = check_shape(metadata.get("shape"), f"{root}/{key}", axes=len(image.array.shape))
-        planned = array_metadata(image.array, image.array.shape)
+        planned, stored = image.array, parse_array_metadata(metadata, f"{root}/{key}")
+        check_shape(stored.shape, f"{root}/{key}", axes=len(planned.shape))
         differs = []
-        if _chunk_layout(metadata) != _chunk_layout(planned):
+        if (stored.chunks, stored.shards) != (planned.chunks, planned.shards):
             differs.append("chunks")
-        if metadata.get("data_type") != planned.get("data_type"):
+        if stored.data_type != planned.dtype.name:
             differs.append("data type")
-        fixed = [axis for axis in range(len(shape)) if axis != image.array.growing]
-        if any(shape[axis] > image.array.shape[axis] for axis in fixed):
+        fixed = [axis for axis in range(len(planned.shape)) if axis != planned.growing]
+        if any(stored.shape[axis] > planned.shape[axis] for axis in fixed):
             differs.append("shape")
         if differs:
             raise UnsupportedError(
@@ -254,20 +254,11 @@ def _with_stored_shards(root: Path, plan: Plan) -> Plan:
         chunks = image.array.chunks
         metadata = read_json_object(root / key / "zarr.json")
         if image.array.shards is None and metadata:
-            sharded = array_metadata(replace(image.array, shards=chunks), image.array.shape)
-            if _chunk_layout(metadata) == _chunk_layout(sharded):
+            stored = parse_array_metadata(metadata, f"{root}/{key}")
+            if stored.chunks == stored.shards == chunks:
                 image = replace(image, array=replace(image.array, shards=chunks))
         images.append(image)
     return replace(plan, images=tuple(images))
-
-
-def _chunk_layout(metadata: dict[str, Any]) -> list[Any]:
-    """Return chunk grid and inner chunk shape of array metadata. Compression is ignored: its level may differ."""
-    codecs = metadata.get("codecs") or [{}]
-    sharded = codecs[0].get("name") == "sharding_indexed"
-    inner = codecs[0]["configuration"].get("chunk_shape") if sharded else None
-    grid = metadata.get("chunk_grid") or {}
-    return [grid.get("name"), grid.get("configuration", {}).get("chunk_shape"), inner]
 
 
 def _axis(image: ImagePlan) -> int | None:

@@ -26,10 +26,12 @@ from ome_writers.untrusted.sizes import (
 )
 from ome_writers.untrusted.text import printable, printable_json
 from ome_writers.untrusted.tiff import LoopDetector, TiffDirectory, TiffStructure
+from ome_writers.untrusted.zarr import ArrayMetadata, parse_array_metadata
 
 __all__ = [
     "MAX_FRAMES",
     "MAX_IMAGES",
+    "ArrayMetadata",
     "Limit",
     "LoopDetector",
     "TiffDirectory",
@@ -42,6 +44,7 @@ __all__ = [
     "guard_reader",
     "member",
     "open_regular",
+    "parse_array_metadata",
     "parse_json",
     "parse_xml",
     "printable",

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.storage import read_at, read_fully
-from ome_writers.storage.zarr import decompress
+from ome_writers.storage import read_fully
+from ome_writers.storage.zarr import EMPTY, ShardIndexFormat, decompress
 from ome_writers.untrusted import (
-    check_chunk_shape,
     check_count,
     check_memory,
     check_shape,
     open_regular,
+    parse_array_metadata,
     read_regular,
 )
 from ome_writers.views.file_cache import CachedJsonFile
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ome_writers.untrusted import ArrayMetadata
+
     Decoder = Callable[[bytes, int], bytes]
     """Decodes bytes; refuses results larger than the given size."""
 
 __all__ = ["TornChunkError", "ZarrArray"]
 
-_MISSING_CHUNK = 2**64 - 1  # offset and size in a shard index
 _MAX_READ_RETRIES = 20
 _RETRY_INTERVAL_S = 0.005
 _MAX_CHUNKS_PER_PLANE = 2**17  # each is one file to open
-_MAX_CHUNKS_PER_SHARD = 2**24  # 16 bytes each in the index
 _MAX_CODEC_OVERHEAD_BYTES = 2**20  # of chunks that cannot be compressed
 
 
@@ -78,7 +78,7 @@ class ZarrArray:
         self._folder, self._root = folder, root
         self.dtype: np.dtype[np.generic] = np.dtype(np.uint8)
         try:
-            self._parse(self._metadata.read(), cache_bytes)
+            self._open(parse_array_metadata(self._metadata.read(), folder), cache_bytes)
         except InvalidFileError:
             raise
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
@@ -87,43 +87,21 @@ class ZarrArray:
                 f"{folder}/zarr.json is not valid array metadata: {what}."
             ) from error
 
-    def _parse(self, metadata: dict[str, Any], cache_bytes: int) -> None:
+    def _open(self, metadata: ArrayMetadata, cache_bytes: int) -> None:
         folder = self._folder
-        axes = len(check_shape(metadata["shape"], folder))
-        grid = metadata["chunk_grid"]
-        if grid["name"] != "regular":
-            raise UnsupportedError(f"{folder}: the chunk grid {grid['name']!r} is not supported.")
-        chunk = grid["configuration"]["chunk_shape"]
-        self._chunk = check_chunk_shape(chunk, f"{folder}: a chunk", axes=axes)
-        self._outer = self._chunk
-        self._shard: _ShardIndex | None = None
-        codecs = metadata["codecs"]
-        if codecs[0]["name"] == "sharding_indexed" and len(codecs) == 1:
-            sharding = codecs[0]["configuration"]
-            inner = sharding["chunk_shape"]
-            self._chunk = check_chunk_shape(inner, f"{folder}: an inner chunk", axes=axes)
-            per_shard = [o // c for o, c in zip(self._outer, self._chunk, strict=True)]
-            count = math.prod(per_shard)
-            check_count(count, f"{folder}: the number of chunks in a shard", _MAX_CHUNKS_PER_SHARD)
-            if not count:
-                raise InvalidFileError(f"{folder}: a shard is smaller than its inner chunks.")
-            self._shard = _ShardIndex(per_shard, sharding)
-            codecs = sharding["codecs"]
-        self.dtype, self._decoders = _pipeline(metadata["data_type"], codecs, folder)
+        if metadata.shard_codecs:
+            names = [codec["name"] for codec in metadata.shard_codecs]
+            raise UnsupportedError(f"{folder}: the codecs {names} of shards are not supported.")
+        self._chunk, self._counts = metadata.chunks, metadata.chunks_per_shard
+        self._index_format = _index_format(metadata, folder) if metadata.shards else None
+        self.dtype, self._decoders = _pipeline(metadata.data_type, metadata.codecs, folder)
         nbytes = check_memory(math.prod(self._chunk) * self.dtype.itemsize, f"{folder}: a chunk")
         self._max_stored_bytes = 2 * nbytes + _MAX_CODEC_OVERHEAD_BYTES
         several_planes = math.prod(self._chunk[:-2]) > 1
         self._max_cached_chunks = cache_bytes // nbytes if several_planes else 0
         self._cache: OrderedDict[tuple[int, ...], NDArray[np.generic] | None] = OrderedDict()
-        self._fill = _fill_value(metadata["fill_value"], self.dtype)
-        encoding = metadata["chunk_key_encoding"]
-        self._v2_keys = encoding["name"] == "v2"
-        default = "." if self._v2_keys else "/"
-        self._separator = encoding.get("configuration", {}).get("separator", default)
-        if self._separator not in (".", "/"):
-            raise InvalidFileError(
-                f"{folder}: the separator of chunk keys must be '.' or '/', got {self._separator!r}."
-            )
+        self._fill = _fill_value(metadata.fill_value, self.dtype)
+        self._v2_keys, self._separator = metadata.v2_keys, metadata.separator
         np.full(1, self._fill, self.dtype)  # raises if the fill value does not have this data type
         _ = self.shape  # checks the memory needed for a plane
 
@@ -189,21 +167,30 @@ class ZarrArray:
         ) from error
 
     def _read_stored(self, coordinate: tuple[int, ...]) -> bytes | None:
-        if self._shard is None:
+        if self._index_format is None:
             try:
                 return read_regular(self._path(coordinate), self._max_stored_bytes, root=self._root)
             except (FileNotFoundError, NotADirectoryError):
                 return None
-        counts = self._shard.counts
-        path = self._path([i // n for i, n in zip(coordinate, counts, strict=True)])
+        path = self._path([i // n for i, n in zip(coordinate, self._counts, strict=True)])
         try:
             fd = open_regular(path, root=self._root)
         except (FileNotFoundError, NotADirectoryError):
             return None
         try:
-            return self._shard.read(fd, [i % n for i, n in zip(coordinate, counts, strict=True)])
+            entries = self._index_format.read(fd)
+            inner = [i % n for i, n in zip(coordinate, self._counts, strict=True)]
+            offset, size = entries[np.ravel_multi_index(inner, self._counts)].tolist()
+            if offset == size == int(EMPTY):
+                return None
+            if offset + size > os.fstat(fd).st_size:
+                raise OSError("a chunk ends after the end of the shard")
+            stored = read_fully(fd, size, offset)
         finally:
             os.close(fd)
+        if len(stored) != size:
+            raise OSError("a chunk is truncated")
+        return stored
 
     def _decode(self, stored: bytes) -> NDArray[np.generic]:
         for decode in self._decoders:
@@ -215,38 +202,12 @@ class ZarrArray:
         return self._folder / key if self._v2_keys else self._folder / f"c{self._separator}{key}"
 
 
-class _ShardIndex:
-    """Index of a shard: offset and size of each inner chunk, at the start or end of the file."""
-
-    def __init__(self, counts: Sequence[int], sharding: dict[str, Any]) -> None:
-        self.counts = tuple(counts)
-        names = [codec["name"] for codec in sharding["index_codecs"]]
-        if names not in (["bytes"], ["bytes", "crc32c"]):
-            raise UnsupportedError(f"Shard index codecs {names} are not supported.")
-        self._has_checksum = "crc32c" in names
-        self._at_start = sharding.get("index_location", "end") == "start"
-        self._bytes = 16 * math.prod(self.counts) + (4 if self._has_checksum else 0)
-
-    def read(self, fd: int, inner: Sequence[int]) -> bytes | None:
-        """Return the stored inner chunk at index `inner` of an open shard; None if it does not exist."""
-        end = os.fstat(fd).st_size
-        start = 0 if self._at_start else end - self._bytes
-        if end < self._bytes:
-            raise OSError("the shard is shorter than its index")
-        table = read_at(fd, self._bytes, start)
-        if len(table) != self._bytes:
-            raise OSError("the shard index is truncated")
-        entries = _without_checksum(table) if self._has_checksum else table
-        number = int(np.ravel_multi_index(tuple(inner), self.counts))
-        offset, size = np.frombuffer(entries, "<u8")[2 * number : 2 * number + 2].tolist()
-        if offset == _MISSING_CHUNK and size == _MISSING_CHUNK:
-            return None
-        if offset + size > end:
-            raise OSError("a chunk ends after the end of the shard")
-        stored = read_fully(fd, size, offset)
-        if len(stored) != size:
-            raise OSError("a chunk is truncated")
-        return stored
+def _index_format(metadata: ArrayMetadata, folder: Path) -> ShardIndexFormat:
+    names = list(metadata.index_codecs)
+    if names not in (["bytes"], ["bytes", "crc32c"]):
+        raise UnsupportedError(f"{folder}: the shard index codecs {names} are not supported.")
+    chunks = math.prod(metadata.chunks_per_shard)
+    return ShardIndexFormat(chunks, metadata.index_at_start, checksum="crc32c" in names)
 
 
 def _pipeline(

@@ -15,7 +15,7 @@ from ome_writers.formats.omezarr.group_metadata import group_attributes
 from ome_writers.formats.path_names import make_distinct
 from ome_writers.settings import Channel, Position
 from ome_writers.units import kind_of, ngff_name, si_value
-from ome_writers.untrusted import check_chunk_shape, check_shape, member, read_json
+from ome_writers.untrusted import member, parse_array_metadata, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,28 +135,19 @@ def _unit(axis: Json) -> str | None:
 def _parse_level(root: Path, group: str, multiscale: Json, entry: Json) -> LevelSpec:
     folder = member(root / group, entry["path"])
     key = f"{group}/{entry['path']}" if group else str(entry["path"])
-    array = read_json(folder / "zarr.json", root=root)
-    shape = check_shape(array["shape"], folder)
-    outer = check_chunk_shape(
-        array["chunk_grid"]["configuration"]["chunk_shape"], folder, axes=len(shape)
-    )
-    codecs, shards, chunks = array["codecs"], None, outer
-    if codecs and codecs[0]["name"] == "sharding_indexed":
-        shards, inner = outer, codecs[0]["configuration"]
-        chunks = check_chunk_shape(inner["chunk_shape"], folder, axes=len(shape))
-        codecs = inner["codecs"]
+    array = parse_array_metadata(read_json(folder / "zarr.json", root=root), folder)
     common = (
         () if "coordinateSystems" in multiscale else multiscale.get("coordinateTransformations")
     )
     transformations = (*entry.get("coordinateTransformations", ()), *(common or ()))
-    scale, translation = compose(transformations, len(shape), str(folder))
+    scale, translation = compose(transformations, len(array.shape), str(folder))
     return LevelSpec(
         key=key,
-        shape=shape,
-        dtype=str(array["data_type"]),
-        chunks=chunks,
-        shards=shards,
-        compression=_compression(codecs),
+        shape=array.shape,
+        dtype=str(array.data_type),
+        chunks=array.chunks,
+        shards=array.shards,
+        compression=_compression(array.codecs),
         scale=tuple(scale),
         translation=tuple(translation),
     )

@@ -21,10 +21,12 @@ from ome_writers.storage.zarr.chunk_grid import Cell, Grid, ShardPart
 from ome_writers.storage.zarr.codec import Codec, decompress
 from ome_writers.storage.zarr.recovery import ShardRecovery
 from ome_writers.storage.zarr.shard_file import Shard, ShardShape
+from ome_writers.storage.zarr.shard_index import EMPTY, ShardIndexFormat, TornIndexError
 from ome_writers.storage.zarr.shard_reader import ShardReader
 
 __all__ = [
     "BLOSC",
+    "EMPTY",
     "ZSTD_LEVEL",
     "ArrayMetadataWriter",
     "ArraySurvey",
@@ -33,11 +35,13 @@ __all__ = [
     "Codec",
     "Grid",
     "Shard",
+    "ShardIndexFormat",
     "ShardPart",
     "ShardReader",
     "ShardRecovery",
     "ShardShape",
     "Survey",
+    "TornIndexError",
     "array_metadata",
     "decompress",
 ]

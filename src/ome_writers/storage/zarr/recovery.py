@@ -16,7 +16,7 @@ from ome_writers.storage.positional_io import open_file, read_at, write_at
 from ome_writers.storage.zarr import shard_index
 from ome_writers.storage.zarr.chunk_grid import Grid
 from ome_writers.storage.zarr.codec import Codec
-from ome_writers.storage.zarr.shard_index import EMPTY
+from ome_writers.storage.zarr.shard_index import EMPTY, ShardIndexFormat, TornIndexError
 from ome_writers.untrusted import open_regular
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import ArrayPlan
 
-__all__ = ["ShardIndex", "ShardRecovery"]
+__all__ = ["RecoveredIndex", "ShardRecovery"]
 
 
-class ShardIndex(NamedTuple):
+class RecoveredIndex(NamedTuple):
     """A shard's index, its offset in the file, and whether readers find it as it is."""
 
     entries: NDArray[np.uint64]
@@ -47,9 +47,10 @@ class ShardRecovery:
         self._plan = plan
         self._grid = Grid(plan)
         self._codec = Codec(plan.compression, plan.dtype)
-        self._index_bytes = shard_index.size_of_index(math.prod(self.chunks))
+        self._index_format = ShardIndexFormat(math.prod(self.chunks))
+        self._index_bytes = self._index_format.nbytes
 
-    def read_index(self, path: Path, shard: tuple[int, ...]) -> ShardIndex | None:
+    def read_index(self, path: Path, shard: tuple[int, ...]) -> RecoveredIndex | None:
         """Return the index of the shard at coordinate `shard`; None if no index can be found."""
         fd = open_regular(path)
         try:
@@ -105,7 +106,7 @@ class ShardRecovery:
             return None
         return np.frombuffer(raw, self._plan.dtype).reshape(self._plan.chunks)
 
-    def _find_index(self, fd: int, path: Path, shard: tuple[int, ...]) -> ShardIndex | None:
+    def _find_index(self, fd: int, path: Path, shard: tuple[int, ...]) -> RecoveredIndex | None:
         """Return a shard's index from wherever it can be found; None if there is none."""
         size = os.fstat(fd).st_size
         end = size - self._index_bytes
@@ -118,17 +119,19 @@ class ShardRecovery:
             index = index or self._read_valid(fd, offset, end)
         return index or self._read_torn(fd, end, max_invalid=self._grid.shard_chunks)
 
-    def _read_valid(self, fd: int, offset: int, end: int) -> ShardIndex | None:
+    def _read_valid(self, fd: int, offset: int, end: int) -> RecoveredIndex | None:
         """Return the index at an offset; None if its checksum is wrong."""
-        table = read_at(fd, self._index_bytes, offset) if 0 <= offset <= end else b""
-        entries = shard_index.decode(table) if len(table) == self._index_bytes else None
-        if entries is None:
+        if offset > end:
+            return None
+        try:
+            entries = self._index_format.read(fd, offset)
+        except TornIndexError:
             return None
         invalid = self._invalid(entries, offset)
         entries[invalid] = EMPTY
-        return ShardIndex(entries, offset, offset == end and not invalid.any())
+        return RecoveredIndex(entries, offset, offset == end and not invalid.any())
 
-    def _read_backup(self, path: Path, size: int) -> ShardIndex | None:
+    def _read_backup(self, path: Path, size: int) -> RecoveredIndex | None:
         """Return the backup of an index that was being moved during a power loss; None if there is none."""
         backup = shard_index.temporary_path(path)
         if (
@@ -137,21 +140,21 @@ class ShardRecovery:
             or backup.stat().st_size != self._index_bytes
         ):
             return None
-        entries = shard_index.decode(backup.read_bytes())
-        if entries is None:
+        try:
+            entries = self._index_format.decode(backup.read_bytes())
+        except TornIndexError:
             return None
         entries[self._invalid(entries, size)] = EMPTY
-        return ShardIndex(entries, shard_index.end_of_data(entries) + self._index_bytes, False)
+        return RecoveredIndex(entries, shard_index.end_of_data(entries) + self._index_bytes, False)
 
-    def _read_torn(self, fd: int, end: int, *, max_invalid: int = 0) -> ShardIndex | None:
+    def _read_torn(self, fd: int, end: int, *, max_invalid: int = 0) -> RecoveredIndex | None:
         """Return the index at the end of a file with a wrong checksum; None if too many entries are invalid.
 
         A torn index is a mix of an old and a new one. Each entry is one or the other, and both were correct.
         """
-        if end < 0:
-            return None
-        entries = shard_index.decode(read_at(fd, self._index_bytes, end), verify=False)
-        if entries is None:
+        try:
+            entries = self._index_format.read(fd, end, verify=False)
+        except TornIndexError:
             return None
         half_empty = (entries[:, 0] == EMPTY) != (entries[:, 1] == EMPTY)
         invalid = self._invalid(entries, end) | half_empty
@@ -162,7 +165,7 @@ class ShardRecovery:
             offset, length = entries[number].tolist()
             if self.decode(read_at(fd, length, offset)) is None:
                 entries[number] = EMPTY
-        return ShardIndex(entries, end, False) if (entries != EMPTY).any() else None
+        return RecoveredIndex(entries, end, False) if (entries != EMPTY).any() else None
 
     def _possible_offsets(self, shard: tuple[int, ...]) -> Iterator[int]:
         """Yield the offsets at which the direct engine writes the index of an incomplete shard."""

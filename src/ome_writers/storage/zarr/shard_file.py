@@ -31,7 +31,7 @@ from ome_writers.storage.file_lease import exclusive_lease
 from ome_writers.storage.positional_io import open_new, read_at, read_fully, write_at, write_single
 from ome_writers.storage.zarr import shard_index
 from ome_writers.storage.zarr.free_list import FreeList
-from ome_writers.storage.zarr.shard_index import EMPTY
+from ome_writers.storage.zarr.shard_index import EMPTY, ShardIndexFormat, TornIndexError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +66,8 @@ class ShardShape:
         self.chunks = chunks
         self.max_chunk_bytes = max_chunk_bytes
         self.in_place = in_place
-        self.index_bytes = shard_index.size_of_index(chunks)
+        self.index_format = ShardIndexFormat(chunks)
+        self.index_bytes = self.index_format.nbytes
 
 
 class Shard:
@@ -285,11 +286,11 @@ class Shard:
     def _load_existing(self) -> None:
         """Open a complete file: its frames are read, or written again."""
         with self._disk.use(self.path, writing=False) as fd:
-            end = os.fstat(fd).st_size - self._shape.index_bytes
-            stored = shard_index.decode(read_at(fd, self._shape.index_bytes, end))
-        if stored is None:
-            raise OSError(f"{self.path}: the shard has an invalid index. Run `ome-writers repair`.")
-        self._index = stored
+            end = self._shape.index_format.offset(os.fstat(fd).st_size)
+            try:
+                self._index = self._shape.index_format.read(fd, end)
+            except TornIndexError as error:
+                raise OSError(f"{self.path}: {error}. Run `ome-writers repair`.") from error
         self._final = self._index[:, 0] != EMPTY
         self._tail = end
         self._capacity = max(

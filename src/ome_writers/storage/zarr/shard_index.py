@@ -5,12 +5,14 @@ Source: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/i
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ome_writers.storage.files import sync_file, sync_folder
+from ome_writers.storage.positional_io import read_fully
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,13 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EMPTY",
+    "ShardIndexFormat",
+    "TornIndexError",
     "align_index",
     "backup",
-    "decode",
     "empty_index",
     "encode",
     "end_of_data",
-    "size_of_index",
     "temporary_path",
 ]
 
@@ -34,6 +36,73 @@ EMPTY = np.uint64(2**64 - 1)
 """Offset and size of a missing chunk."""
 
 _ENTRY_BYTES = 16  # a disk sector is a multiple of it
+
+
+class TornIndexError(OSError):
+    """The index of a shard is truncated or does not match its checksum; a writer may be replacing it."""
+
+
+class ShardIndexFormat(NamedTuple):
+    """The encoding of the shard indexes of an array. The defaults are those of the arrays that ome-writers writes.
+
+    Attributes
+    ----------
+    chunks
+        Number of chunks in a shard, and of entries in its index.
+    at_start
+        Whether the index is at the start of the file, instead of its end.
+    checksum
+        Whether a CRC-32C follows the entries.
+    """
+
+    chunks: int
+    at_start: bool = False
+    checksum: bool = True
+
+    @property
+    def nbytes(self) -> int:
+        """Encoded size."""
+        return _ENTRY_BYTES * self.chunks + 4 * self.checksum
+
+    def offset(self, file_size: int) -> int:
+        """Return the offset of the index; negative in a file that is too short for it."""
+        end = file_size - self.nbytes
+        return 0 if self.at_start and end >= 0 else end
+
+    def read(
+        self, fd: int, offset: int | None = None, *, verify: bool = True
+    ) -> NDArray[np.uint64]:
+        """Return (offset, size) of each chunk, shape (chunks, 2), from the index of an open shard.
+
+        Parameters
+        ----------
+        fd
+            The open file.
+        offset
+            Offset of the index; by default, where readers look for it.
+        verify
+            Whether to compare the checksum.
+
+        Raises
+        ------
+        TornIndexError
+            If the file ends before the index does, or the checksum does not match.
+        """
+        if offset is None:
+            offset = self.offset(os.fstat(fd).st_size)
+        if offset < 0:
+            raise TornIndexError("the shard is shorter than its index")
+        return self.decode(read_fully(fd, self.nbytes, offset), verify=verify)
+
+    def decode(self, stored: bytes, *, verify: bool = True) -> NDArray[np.uint64]:
+        """Return the entries of a stored index; see `read`."""
+        if len(stored) != self.nbytes:
+            raise TornIndexError("the shard index is truncated")
+        table = stored[: _ENTRY_BYTES * self.chunks]
+        if self.checksum and verify and stored[len(table) :] != _checksum(table):
+            raise TornIndexError("the CRC-32C of the shard index does not match")
+        entries: NDArray[np.uint64] = np.frombuffer(table, "<u8").reshape(-1, 2).copy()
+        return entries
 
 
 def align_index(offset: int) -> int:
@@ -63,24 +132,10 @@ def empty_index(chunks: int) -> NDArray[np.uint64]:
     return np.full((chunks, 2), EMPTY, dtype="<u8")
 
 
-def size_of_index(chunks: int) -> int:
-    """Return the encoded size, in bytes, of an index for this number of chunks."""
-    return _ENTRY_BYTES * chunks + 4
-
-
 def encode(entries: NDArray[np.uint64]) -> bytes:
     """Return the stored form of an index."""
     stored: bytes = entries.tobytes()
     return stored + _checksum(stored)
-
-
-def decode(stored: bytes, *, verify: bool = True) -> NDArray[np.uint64] | None:
-    """Return the entries of a stored index; None if its size, or with `verify` its checksum, is wrong."""
-    table, checksum = stored[:-4], stored[-4:]
-    if len(table) % _ENTRY_BYTES or (verify and checksum != _checksum(table)):
-        return None
-    entries: NDArray[np.uint64] = np.frombuffer(table, "<u8").reshape(-1, 2).copy()
-    return entries
 
 
 def end_of_data(entries: NDArray[np.uint64]) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 from ome_writers.storage.zarr import shard_index
 from ome_writers.storage.zarr.chunk_grid import Grid
 from ome_writers.storage.zarr.codec import Codec
-from ome_writers.storage.zarr.shard_index import EMPTY
+from ome_writers.storage.zarr.shard_index import EMPTY, ShardIndexFormat
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,6 +45,7 @@ class ShardReader:
         self._folder = str(folder / "c")
         self._grid = Grid(plan)
         self._codec = Codec(plan.compression, plan.dtype)
+        self._index_format = ShardIndexFormat(self._grid.shard_chunks)
 
     def shard(self, index: tuple[int, ...]) -> tuple[int, ...]:
         """Return the coordinate of the shards of a plane, without y and x."""
@@ -112,17 +113,13 @@ class ShardReader:
 
     def _index(self, key: tuple[int, ...]) -> NDArray[np.uint64] | None:
         """Return (offset, size) of each chunk of a shard; None if it has no valid index."""
-        nbytes = shard_index.size_of_index(self._grid.shard_chunks)
         try:
             with open(self._path(key), "rb", buffering=0) as file:
-                end = file.seek(0, os.SEEK_END) - nbytes
-                if end < 0:
-                    return None
-                file.seek(end)
-                entries = shard_index.decode(file.read(nbytes))
-        except OSError:
+                end = self._index_format.offset(os.fstat(file.fileno()).st_size)
+                entries = self._index_format.read(file.fileno(), end)
+        except OSError:  # the file is missing, or its index is torn
             return None
-        return None if entries is None or shard_index.end_of_data(entries) > end else entries
+        return None if shard_index.end_of_data(entries) > end else entries
 
     def _path(self, key: tuple[int, ...]) -> str:
         return "/".join((self._folder, *map(str, key)))

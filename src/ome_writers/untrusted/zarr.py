@@ -1,0 +1,145 @@
+"""Array metadata of Zarr v3 (the ``zarr.json`` of an array) of any writer: shape, chunks, shards and codecs.
+
+Source: https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html and the page of the sharding codec.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.errors import InvalidFileError, UnsupportedError
+from ome_writers.untrusted.sizes import check_chunk_shape, check_count, check_shape
+
+if TYPE_CHECKING:
+    Json = dict[str, Any]
+
+__all__ = ["ArrayMetadata", "parse_array_metadata"]
+
+_MAX_CHUNKS_PER_SHARD = 2**24  # 16 bytes each in the index
+
+
+@dataclass(frozen=True)
+class ArrayMetadata:
+    """Metadata of one array.
+
+    Attributes
+    ----------
+    shape, chunks
+        Shape of the array and of a chunk; with shards, of an inner chunk.
+    shards
+        Shape of a shard; None without sharding.
+    data_type, fill_value
+        As in the file, unchecked.
+    codecs
+        Name and configuration of each codec of a chunk, in the order of encoding.
+    shard_codecs
+        Codecs of a whole shard, after the sharding codec.
+    index_codecs
+        Names of the codecs of the shard index; empty without sharding.
+    index_at_start
+        Whether the index is at the start of a shard.
+    v2_keys
+        Whether the chunk keys have no ``c`` in front.
+    separator
+        ``"/"`` or ``"."``, between the numbers of a chunk key.
+    dimension_names
+        Names of the axes; None if the metadata has none.
+    """
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    shards: tuple[int, ...] | None
+    data_type: Any
+    fill_value: Any
+    codecs: tuple[Json, ...]
+    shard_codecs: tuple[Json, ...] = ()
+    index_codecs: tuple[str, ...] = ()
+    index_at_start: bool = False
+    v2_keys: bool = False
+    separator: str = "/"
+    dimension_names: tuple[str | None, ...] | None = None
+
+    @property
+    def chunks_per_shard(self) -> tuple[int, ...]:
+        """Number of inner chunks along each axis of a shard; 1 each without sharding."""
+        outer = self.shards or self.chunks
+        return tuple(o // c for o, c in zip(outer, self.chunks, strict=True))
+
+
+def parse_array_metadata(metadata: Json, name: object) -> ArrayMetadata:
+    """Return the parsed content of a ``zarr.json``; `name` begins the error messages.
+
+    Raises
+    ------
+    UnsupportedError
+        If the chunk grid is not regular.
+    InvalidFileError
+        If it is not the metadata of an array, or contains invalid numbers.
+    """
+    try:
+        return _parse(metadata, name)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise InvalidFileError(f"{name} is not valid array metadata: {what}.") from error
+
+
+def _parse(metadata: Json, name: object) -> ArrayMetadata:
+    shape = check_shape(metadata["shape"], name)
+    grid = metadata["chunk_grid"]
+    if grid["name"] != "regular":
+        raise UnsupportedError(f"{name}: the chunk grid {grid['name']!r} is not supported.")
+    outer = check_chunk_shape(
+        grid["configuration"]["chunk_shape"], f"{name}: a chunk", axes=len(shape)
+    )
+    encoding = metadata["chunk_key_encoding"]
+    v2_keys = encoding["name"] == "v2"
+    separator = encoding.get("configuration", {}).get("separator", "." if v2_keys else "/")
+    if separator not in (".", "/"):
+        raise InvalidFileError(
+            f"{name}: the separator of chunk keys must be '.' or '/', got {separator!r}."
+        )
+    names = metadata.get("dimension_names")
+    array = ArrayMetadata(
+        shape=shape,
+        chunks=outer,
+        shards=None,
+        data_type=metadata["data_type"],
+        fill_value=metadata["fill_value"],
+        codecs=_checked_codecs(metadata["codecs"]),
+        v2_keys=v2_keys,
+        separator=separator,
+        dimension_names=None if names is None else tuple(names),
+    )
+    return _with_shards(array, name) if array.codecs[0]["name"] == "sharding_indexed" else array
+
+
+def _with_shards(array: ArrayMetadata, name: object) -> ArrayMetadata:
+    """Return the metadata of an array whose first codec is the sharding codec, with its chunks and shards."""
+    sharding, *shard_codecs = array.codecs
+    configuration = sharding["configuration"]
+    inner = check_chunk_shape(
+        configuration["chunk_shape"], f"{name}: an inner chunk", axes=len(array.shape)
+    )
+    sharded = replace(
+        array,
+        chunks=inner,
+        shards=array.chunks,
+        codecs=_checked_codecs(configuration["codecs"]),
+        shard_codecs=tuple(shard_codecs),
+        index_codecs=tuple(codec["name"] for codec in configuration["index_codecs"]),
+        index_at_start=configuration.get("index_location", "end") == "start",
+    )
+    count = math.prod(sharded.chunks_per_shard)
+    check_count(count, f"{name}: the number of chunks in a shard", _MAX_CHUNKS_PER_SHARD)
+    if not count:
+        raise InvalidFileError(f"{name}: a shard is smaller than its inner chunks.")
+    return sharded
+
+
+def _checked_codecs(codecs: Any) -> tuple[Json, ...]:
+    """Return the codecs; raise if there is none, or one does not have a name."""
+    for codec in codecs:
+        _ = codec["name"], codec.get("configuration", {}).get("")
+    return (codecs[0], *codecs[1:])
