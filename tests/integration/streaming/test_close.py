@@ -1,4 +1,4 @@
-"""`close` comes to its end, whoever asks for it and whoever interrupts that."""
+"""`close` completes with concurrent calls and interrupts."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from ome_writers.streaming.shutdown import RunOnce, run_uninterrupted
 WAIT = 60  # seconds, for what takes milliseconds
 
 
-def test_work_is_done_once_and_waited_for() -> None:
-    """A thread that asks while another one is at work comes back when that is done, and does nothing."""
+def test_run_once_waits_for_other_thread() -> None:
     once, begun, go_on = RunOnce(), threading.Event(), threading.Event()
     done: list[str] = []
 
@@ -49,8 +48,7 @@ def test_work_is_done_once_and_waited_for() -> None:
     assert once.done
 
 
-def test_uninterrupted_work_runs_in_another_thread() -> None:
-    """The work has ended when the call returns, and what it raises is raised by the call."""
+def test_run_uninterrupted_uses_another_thread() -> None:
     who: list[int] = []
     run_uninterrupted(lambda: who.append(threading.get_ident()))
     assert who[0] != threading.get_ident()
@@ -58,8 +56,7 @@ def test_uninterrupted_work_runs_in_another_thread() -> None:
         run_uninterrupted(lambda: 1 / 0)
 
 
-def test_a_second_thread_waits_until_the_stream_is_closed(tmp_path: Path) -> None:
-    """Of two threads that close a stream, none comes back before all is on disk."""
+def test_concurrent_close_waits(tmp_path: Path) -> None:
     path = tmp_path / "run.ome.zarr"
     sizes = {"t": 64, "y": 512, "x": 512}
     stream = create_stream(
@@ -88,7 +85,7 @@ def test_a_second_thread_waits_until_the_stream_is_closed(tmp_path: Path) -> Non
     assert ow.validate(path).valid
 
 
-def test_a_listener_may_close_the_stream(tmp_path: Path) -> None:
+def test_close_in_callback(tmp_path: Path) -> None:
     """A callback that closes the stream that tells it comes back, and so does everybody else."""
     sizes = {"t": 2, "y": 4, "x": 4}
     stream = create_stream(
@@ -113,8 +110,8 @@ def test_a_listener_may_close_the_stream(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no Ctrl-C to a single process")
 @pytest.mark.parametrize("engine", ["direct", "zarr-python", "tifffile"])
-def test_an_interrupt_does_not_stop_close(tmp_path: Path, engine: str) -> None:
-    """After Ctrl-C in the middle of `close` every frame is there, although the process ends at once."""
+def test_ctrl_c_does_not_stop_close(tmp_path: Path, engine: str) -> None:
+    """All frames are on disk, although the process exits at once."""
     row = AVAILABLE_BACKENDS[engine]
     if row.missing_requirement():
         pytest.skip(str(row.missing_requirement()))
@@ -157,10 +154,10 @@ stream.close()
     assert all((view[number] == frame + number).all() for number in range(24))
 
 
-def test_what_is_lost_beside_an_exception_is_told(
+def test_lost_frames_are_logged_if_with_block_raises(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The exception inside `with` is the one that is seen; frames that are lost are logged, and `close` says so."""
+    """`close` raises the WriteError again."""
     path = tmp_path / "run.ome.zarr"
     sizes = {"t": 4, "y": 4, "x": 4}
     asked = AcquisitionSettings(

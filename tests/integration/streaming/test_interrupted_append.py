@@ -1,4 +1,4 @@
-"""Ctrl-C in `append`: at most the frame of that call is missing (every line: `tox -e faults`)."""
+"""Ctrl-C in `append` loses at most the frame of that call. `tox -e faults` interrupts at every line."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ def test_interrupted_append_keeps_all_other_frames(tmp_path: Path, form: str) ->
 
 
 @pytest.mark.parametrize("form", ["direct-shards", "tifffile", "zarr-python"])
-def test_interrupted_close_can_be_repeated(tmp_path: Path, form: str) -> None:
-    """The second call brings all frames to disk."""
+def test_close_can_be_repeated_after_interrupt(tmp_path: Path, form: str) -> None:
     line = 1
     while (result := interrupt_close(form, tmp_path, line)).hit:
         assert not result.lost, f"line {line}"

@@ -1,3 +1,5 @@
+"""Locks are acquired in the order of the lock table, with all engines and in a restart."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

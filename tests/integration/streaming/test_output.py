@@ -1,4 +1,4 @@
-"""The output path belongs to one stream, and nothing there is lost by mistake."""
+"""Claim of the output path, and replacement of existing datasets."""
 
 from __future__ import annotations
 
@@ -44,8 +44,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in files}
 
 
-def test_an_existing_output_is_refused_untouched(tmp_path: Path) -> None:
-    """Without overwrite FileExistsError is raised and no byte changes."""
+def test_existing_output_raises_and_is_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "x.ome.zarr"
     write(path, 1)
     before = contents(tmp_path)
@@ -54,8 +53,7 @@ def test_an_existing_output_is_refused_untouched(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
-def test_overwrite_replaces_what_is_ours(tmp_path: Path) -> None:
-    """With overwrite the new dataset is all there is; nothing of the old one is left beside it."""
+def test_overwrite_replaces_own_dataset(tmp_path: Path) -> None:
     path = tmp_path / "x.ome.zarr"
     write(path, 1)
     write(path, 2, overwrite=True)
@@ -64,8 +62,7 @@ def test_overwrite_replaces_what_is_ours(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "link"])
-def test_overwrite_refuses_what_is_not_ours(tmp_path: Path, kind: str) -> None:
-    """A foreign folder or file, or a symbolic link, is never removed."""
+def test_overwrite_refuses_foreign_files_and_links(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "x.ome.zarr"
     if kind == "folder":
         path.mkdir()
@@ -82,8 +79,7 @@ def test_overwrite_refuses_what_is_not_ours(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_second_stream_on_one_path_is_refused(tmp_path: Path, overwrite: bool) -> None:
-    """While a stream writes, another one is refused, whether it may overwrite or not."""
+def test_second_stream_on_same_path_raises(tmp_path: Path, overwrite: bool) -> None:
     path = tmp_path / "x.ome.zarr"
     with create_stream(settings(path)) as stream:
         with pytest.raises(ow.OutputLockedError, match=f"process {os.getpid()}"):
@@ -93,8 +89,7 @@ def test_a_second_stream_on_one_path_is_refused(tmp_path: Path, overwrite: bool)
     assert not [p for p in path.iterdir() if "lock" in p.name]
 
 
-def test_a_stale_lock_is_recognised(tmp_path: Path) -> None:
-    """The lock of a process that has ended does not keep anybody from overwriting."""
+def test_stale_lock_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "x.ome.zarr"
     write(path, 1)
     owner = {"pid": DEAD, "host": socket.gethostname()}
@@ -104,8 +99,7 @@ def test_a_stale_lock_is_recognised(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("reached", ["the lock", "its name", "the first array"])
-def test_what_a_killed_start_has_left_can_be_replaced(tmp_path: Path, reached: str) -> None:
-    """A folder that a stream had made and locked is its own, also when it was killed before a document was there."""
+def test_overwrite_replaces_folder_of_killed_start(tmp_path: Path, reached: str) -> None:
     path = tmp_path / "x.ome.zarr"
     path.mkdir()
     owner = json.dumps({"pid": DEAD, "host": socket.gethostname()})
@@ -121,8 +115,8 @@ def test_what_a_killed_start_has_left_can_be_replaced(tmp_path: Path, reached: s
     assert not [p for p in path.iterdir() if "lock" in p.name]
 
 
-def test_an_empty_file_of_a_killed_start_can_be_replaced(tmp_path: Path) -> None:
-    """Beside its lock an empty file is that of a stream that was killed; without a lock it is anybody's."""
+def test_overwrite_replaces_empty_file_of_killed_start(tmp_path: Path) -> None:
+    """Only together with its lock file."""
     pytest.importorskip("tifffile")
     path = tmp_path / "x.ome.tiff"
     path.touch()
@@ -136,8 +130,7 @@ def test_an_empty_file_of_a_killed_start_can_be_replaced(tmp_path: Path) -> None
 
 @pytest.mark.skipif(os.name == "nt", reason="limits of a process are POSIX's")
 @pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
-def test_a_start_without_room_for_its_lock_leaves_nothing(tmp_path: Path, suffix: str) -> None:
-    """Where not even the lock can be written the error says so, and no part of it is left."""
+def test_full_disk_at_creation_leaves_nothing(tmp_path: Path, suffix: str) -> None:
     if suffix == ".ome.tiff":
         pytest.importorskip("tifffile")
     script = """
@@ -160,8 +153,7 @@ except WriteError as error:
 @pytest.mark.skipif(
     os.name == "nt" or os.geteuid() == 0, reason="every folder lets root, and Windows, look in"
 )
-def test_overwrite_needs_no_look_at_the_folder_above(tmp_path: Path) -> None:
-    """A dataset is replaced in a folder that may be written to, and not be listed."""
+def test_overwrite_in_folder_without_list_permission(tmp_path: Path) -> None:
     above = tmp_path / "above"
     above.mkdir()
     write(above / "x.ome.zarr", 1)
@@ -173,10 +165,9 @@ def test_overwrite_needs_no_look_at_the_folder_above(tmp_path: Path) -> None:
     assert [p.name for p in above.iterdir()] == ["x.ome.zarr"]
 
 
-def test_where_the_old_dataset_cannot_be_put_back_the_first_error_is_seen(
+def test_failed_rollback_logs_and_raises_original_error(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log says where it lies; no second error takes the place of the one that ended the start."""
     path = tmp_path / "x.ome.zarr"
     write(path, 1)
     output = OutputClaim(lay_out(resolve(settings(path))), overwrite=True)
@@ -187,8 +178,7 @@ def test_where_the_old_dataset_cannot_be_put_back_the_first_error_is_seen(
     assert [p.name for p in tmp_path.iterdir()] == ["elsewhere"]
 
 
-def test_what_others_have_added_to_a_killed_start_is_not_removed(tmp_path: Path) -> None:
-    """In the folder of a set that was killed, a file of somebody else keeps everything; without it, all is replaced."""
+def test_overwrite_refuses_foreign_files_in_killed_start(tmp_path: Path) -> None:
     pytest.importorskip("tifffile")
     wanted = settings(tmp_path / "x.ome.tiff", overwrite=True)
     wanted.dimensions = dims_from_standard_axes({"p": 2, "t": 1, "y": 4, "x": 4})
@@ -206,8 +196,7 @@ def test_what_others_have_added_to_a_killed_start_is_not_removed(tmp_path: Path)
     assert ow.validate(wanted.output_path).valid
 
 
-def test_a_failing_start_leaves_the_old_dataset(tmp_path: Path) -> None:
-    """When the new stream cannot begin, the old dataset lies where it was, whole."""
+def test_failed_start_restores_replaced_dataset(tmp_path: Path) -> None:
     path = tmp_path / "x.ome.zarr"
     write(path, 1)
     before = contents(tmp_path)
@@ -220,8 +209,7 @@ def test_a_failing_start_leaves_the_old_dataset(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
-def test_settings_that_are_not_complete(tmp_path: Path) -> None:
-    """Missing dimensions are named, and nothing is created."""
+def test_incomplete_settings_raise(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match="settings.dimensions must be set before creating a stream"
     ):
@@ -230,8 +218,7 @@ def test_settings_that_are_not_complete(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
-def test_of_streams_that_come_at_the_same_moment_one_begins(tmp_path: Path, suffix: str) -> None:
-    """However close they come, one stream gets the path, writes it whole, and is not disturbed by the others."""
+def test_concurrent_streams_on_same_path(tmp_path: Path, suffix: str) -> None:
     if suffix == ".ome.tiff":
         pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
     for number in range(30):
@@ -262,15 +249,14 @@ def test_of_streams_that_come_at_the_same_moment_one_begins(tmp_path: Path, suff
 
 
 def ngff(**more: object) -> str:
-    """Return the root document of an OME-Zarr of one image that says nothing of its writer."""
+    """Return the zarr.json of an OME-Zarr image without any information about its writer."""
     multiscale = {"axes": [], "datasets": [{"path": "0"}], **more}
     attributes = {"ome": {"version": "0.5", "multiscales": [multiscale]}}
     return json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes})
 
 
 @pytest.mark.parametrize("other", ["image", "collection", "plate"])
-def test_overwrite_leaves_the_datasets_of_others(tmp_path: Path, other: str) -> None:
-    """An OME-Zarr that somebody else's program wrote is not removed."""
+def test_overwrite_refuses_foreign_ome_zarr(tmp_path: Path, other: str) -> None:
     path = tmp_path / "x.ome.zarr"
     path.mkdir()
     ome: dict[str, object] = {"version": "0.5", "bioformats2raw.layout": 3}
@@ -287,8 +273,7 @@ def test_overwrite_leaves_the_datasets_of_others(tmp_path: Path, other: str) -> 
 
 
 @pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names are Unicode there")
-def test_a_path_may_be_no_text(tmp_path: Path) -> None:
-    """A path that is no UTF-8 is written like any other, in both formats."""
+def test_root_path_that_is_not_utf8(tmp_path: Path) -> None:
     for name in (b"caf\xe9.ome.zarr", b"caf\xe9.ome.tiff"):
         path = tmp_path / os.fsdecode(name)
         if path.suffix == ".tiff":
@@ -302,8 +287,7 @@ def test_a_path_may_be_no_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="such characters are in no name there")
-def test_the_files_of_a_set_have_names_that_xml_can_hold(tmp_path: Path) -> None:
-    """Files of a set find each other by the names in their OME-XML, whatever the path is called."""
+def test_file_names_in_ome_xml_are_valid_xml(tmp_path: Path) -> None:
     pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
     axes = dims_from_standard_axes({"p": 2, "y": 4, "x": 4})
     asked = AcquisitionSettings(
@@ -317,10 +301,9 @@ def test_the_files_of_a_set_have_names_that_xml_can_hold(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(os.name == "nt", reason="what cannot be removed cannot be moved aside there")
-def test_what_cannot_be_removed_does_not_end_the_stream_that_replaces_it(
+def test_replaced_dataset_that_cannot_be_removed_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The new dataset is written all the same, and a warning says where the rest of the old one lies."""
     path = tmp_path / "x.ome.zarr"
     write(path, 1)
     file = next(p for p in path.rglob("*") if p.parent != path and p.is_file())

@@ -1,4 +1,4 @@
-"""How far a run is, as another process finds it on disk."""
+"""Progress of an acquisition in the metadata on disk."""
 
 from __future__ import annotations
 
@@ -85,17 +85,14 @@ def windows(path: Path) -> list[tuple[float, float]]:
 
 
 def stamps(root: Path) -> dict[Path, tuple[int, int]]:
-    """Return what tells whether a document below a folder was written again."""
+    """Return modification time and inode of every file."""
     found = {path: path.stat() for path in root.rglob("zarr.json")}
     return {path: (stat.st_ino, stat.st_mtime_ns) for path, stat in found.items()}
 
 
 @pytest.mark.parametrize("unbounded", [False, True])
 @pytest.mark.parametrize("name", FORMATS)
-def test_each_flush_writes_the_number_of_frames_and_the_time(
-    name: str, unbounded: bool, tmp_path: Path
-) -> None:
-    """Third-party readers find how many frames are on disk after each flush, and when that was."""
+def test_flush_writes_frame_count_and_time(name: str, unbounded: bool, tmp_path: Path) -> None:
     path = tmp_path / name
     with create_stream(settings(path, {"t": None if unbounded else 20})) as stream:
         for written in (0, 7, 9):
@@ -114,10 +111,9 @@ def test_each_flush_writes_the_number_of_frames_and_the_time(
 
 
 @pytest.mark.parametrize("mode", ["redundant", "master-tiff", "companion-file"])
-def test_every_file_of_a_set_leads_to_the_count(
+def test_info_of_any_file_of_a_set_shows_frame_count(
     mode: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`info` of the folder and of each file shows the frames that are on disk, while they are written."""
     tiff = OmeTiffFormat(multi_file_metadata=mode)
     made = settings(tmp_path / "x.ome.tiff", {"t": 4, "p": ["a", "b", "c"]}, format=tiff)
     with create_stream(made) as stream:
@@ -135,10 +131,10 @@ def test_every_file_of_a_set_leads_to_the_count(
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 @pytest.mark.parametrize("name", FORMATS)
-def test_info_of_a_killed_dataset_counts_the_frames(
+def test_info_of_killed_dataset_shows_frame_count(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What a killed writer leaves says "7 of 20 frames", and is not black, before any repair."""
+    """It says "7 of 20 frames", and has a display range, before any repair."""
     path = tmp_path / name
     subprocess.run([sys.executable, "-c", KILLED, str(path)], timeout=60, check=False)
     assert main(["info", str(path)]) == 0
@@ -149,8 +145,7 @@ def test_info_of_a_killed_dataset_counts_the_frames(
     assert facts(path)["written"] == 7
 
 
-def test_a_flush_without_news_writes_no_document(tmp_path: Path) -> None:
-    """Documents are replaced only where something changed."""
+def test_flush_without_new_frames_writes_no_metadata(tmp_path: Path) -> None:
     path = tmp_path / "x.ome.zarr"
     with create_stream(settings(path, {"t": 4, "p": ["a", "b"]})) as stream:
         for value in (100, 150, 200):
@@ -168,8 +163,8 @@ def test_a_flush_without_news_writes_no_document(tmp_path: Path) -> None:
         }
 
 
-def test_a_flush_writes_few_documents_of_many_positions(tmp_path: Path) -> None:
-    """Of 1,536 wells a flush rewrites the root, and the windows of a few images; in the end none is black."""
+def test_flush_of_many_positions_writes_few_files(tmp_path: Path) -> None:
+    """With 1,536 wells: the root, and the display ranges of a few images."""
     plate = Plate.from_standard_wells(1536)
     names = itertools.product(plate.row_names, plate.column_names)
     coords = [Position(name="f", plate_row=row, plate_column=column) for row, column in names]
@@ -190,8 +185,8 @@ def test_a_flush_writes_few_documents_of_many_positions(tmp_path: Path) -> None:
     assert windows(path / "A/1/f") == windows(path / "AF/48/f") == [(50, 200)]
 
 
-def test_display_windows_follow_the_data(tmp_path: Path) -> None:
-    """The first flush with data sets the window; then it changes when the range is half as wide again."""
+def test_display_window_is_updated_by_flush(tmp_path: Path) -> None:
+    """By the first flush with data, then when the range has grown by half."""
     path = tmp_path / "x.ome.zarr"
     with create_stream(settings(path, {"t": 40, "c": 2})) as stream:
         assert windows(path) == [(0, 65535)] * 2
@@ -208,8 +203,7 @@ def test_display_windows_follow_the_data(tmp_path: Path) -> None:
     assert windows(path) == [(50, 1100), (50, 100)]  # the whole range, once it is complete
 
 
-def test_a_window_that_a_client_has_set_stays(tmp_path: Path) -> None:
-    """Flushes and `close` never replace a display window that was set by `update_metadata`."""
+def test_display_window_of_update_metadata_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "x.ome.zarr"
     with create_stream(settings(path, {"t": 40})) as stream:
         metadata = stream.get_metadata()
@@ -222,8 +216,7 @@ def test_a_window_that_a_client_has_set_stays(tmp_path: Path) -> None:
     assert windows(path) == [(10, 20)]
 
 
-def test_a_view_of_a_running_dataset_has_the_extent_that_is_written(tmp_path: Path) -> None:
-    """`open().shape` grows with the flushes, and is the planned one of a run that was complete."""
+def test_open_during_acquisition_has_flushed_shape(tmp_path: Path) -> None:
     path = tmp_path / "x.ome.zarr"
     with create_stream(settings(path, {"t": 5, "c": 2})) as stream:
         view = ome_writers.open(path)
@@ -238,8 +231,7 @@ def test_a_view_of_a_running_dataset_has_the_extent_that_is_written(tmp_path: Pa
     assert view.shape == (5, 2, 8, 8)
 
 
-def test_the_summary_of_a_running_tiff_counts(tmp_path: Path) -> None:
-    """A view of an OME-TIFF shows the count of the last flush, and the sizes of one without an end."""
+def test_summary_of_growing_tiff_shows_frame_count(tmp_path: Path) -> None:
     path = tmp_path / "x.ome.tiff"
     for count in (20, None):
         with create_stream(settings(path, {"t": count}, overwrite=True)) as stream:
@@ -251,8 +243,7 @@ def test_the_summary_of_a_running_tiff_counts(tmp_path: Path) -> None:
                 assert view.shape == (count or written, 8, 8)
 
 
-def test_a_document_that_cannot_be_replaced_is_written_later(tmp_path: Path) -> None:
-    """A flush that cannot replace the root document loses nothing and does not fail the run."""
+def test_failed_metadata_write_in_flush_is_retried(tmp_path: Path) -> None:
     path = tmp_path / "x.ome.zarr"
     with create_stream(settings(path, {"t": 4})) as stream:
         stream.append(frame(200))
@@ -271,8 +262,7 @@ def test_a_document_that_cannot_be_replaced_is_written_later(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_watch_estimates_the_time_left(name: str, tmp_path: Path) -> None:
-    """`watch` shows the count, the speed, and when all frames will be there."""
+def test_watch_estimates_remaining_time(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     monitor = DatasetMonitor(time.monotonic())
     with create_stream(settings(path, {"t": 100})) as stream:

@@ -1,4 +1,4 @@
-"""Where a stream writes is settled when it is created, for every engine, whatever the path looks like."""
+"""Relative, unusual and non-UTF-8 root paths, with every engine."""
 
 from __future__ import annotations
 
@@ -45,10 +45,9 @@ def names(folder: Path) -> set[str]:
 
 @pytest.mark.parametrize("positions", [1, 2])
 @pytest.mark.parametrize("engine", READY)
-def test_the_working_folder_may_change(
+def test_chdir_does_not_move_the_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, positions: int
 ) -> None:
-    """After os.chdir all frames and metadata go to where the relative path led, and nothing elsewhere."""
     start, other = tmp_path / "start", tmp_path / "other"
     start.mkdir()
     other.mkdir()
@@ -81,10 +80,9 @@ def test_the_working_folder_may_change(
     assert names(start) == {asked, path}  # of a set, `path` is the entry file
 
 
-def test_a_first_frame_that_changes_the_settings_stays_at_the_path(
+def test_restart_after_chdir_keeps_the_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An output that is made again for colour is where the relative path led at the start."""
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path)
     asked = settings("run.ome.zarr", "direct", dtype="uint8")
@@ -98,8 +96,9 @@ def test_a_first_frame_that_changes_the_settings_stays_at_the_path(
 
 
 @pytest.mark.parametrize("engine", READY)
-def test_two_dots_in_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
-    """A path with ``..`` is written by each engine, behind a symbolic link where that leads; nothing else is made."""
+def test_root_path_with_parent_folder_and_symlink(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     suffix = SUFFIXES[ENGINES[engine].format]
     (tmp_path / "real" / "inner").mkdir(parents=True)
@@ -119,8 +118,8 @@ def test_two_dots_in_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eng
 
 @pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names are Unicode there")
 @pytest.mark.parametrize("engine", READY)
-def test_a_path_that_is_not_utf8(tmp_path: Path, engine: str) -> None:
-    """An engine writes to a path that is not UTF-8, or refuses it by its own name; ``auto`` takes one that can."""
+def test_root_path_that_is_not_utf8_per_engine(tmp_path: Path, engine: str) -> None:
+    """An engine writes it, or raises an error with its name; ``auto`` selects one that can."""
     name = os.fsdecode(b"caf\xe9" + SUFFIXES[ENGINES[engine].format].encode())
     asked = settings(tmp_path / name, engine)
     if not ENGINES[engine].any_path:
@@ -135,8 +134,7 @@ def test_a_path_that_is_not_utf8(tmp_path: Path, engine: str) -> None:
 
 
 @pytest.mark.skipif("acquire-zarr" not in READY, reason="acquire-zarr is not installed")
-def test_a_plan_that_a_library_cannot_create(tmp_path: Path) -> None:
-    """What a library raises for arrays beyond its means is a WriteError that names both; nothing is left."""
+def test_error_of_library_at_creation_is_write_error(tmp_path: Path) -> None:
     count = 2**31 - 1
     huge = dims_from_standard_axes(dict.fromkeys("tzyx", count))
     with pytest.raises(
@@ -147,8 +145,8 @@ def test_a_plan_that_a_library_cannot_create(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not remove a working folder")
-def test_a_working_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a working folder that was removed a relative path is refused in a sentence, an absolute one is written."""
+def test_removed_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative root_path raises; an absolute one works."""
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()

@@ -1,4 +1,4 @@
-"""Cameras whose frames are not alike: an image each, said beforehand or learned from the first frames."""
+"""Several cameras with different frames, specified in the settings or inferred from first frames."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNLIKE = [Camera(name="A"), Camera(name="B", height=10, width=14, dtype="uint8",
 
 
 def settings(path: Path, suffix: str, coords: Any = None, **more: Any) -> AcquisitionSettings:
-    """Return settings of two cameras that see two channels at three times."""
+    """Return settings of two cameras, two channels and three time points."""
     fields: dict[str, Any] = {
         "root_path": path / f"x.ome.{suffix}",
         "dimensions": [
@@ -38,7 +38,7 @@ def settings(path: Path, suffix: str, coords: Any = None, **more: Any) -> Acquis
 
 
 def frames(second: tuple[int, ...] = LARGE, dtype: str = "uint8") -> list[np.ndarray]:
-    """Return the frames of both cameras in the order in which they come."""
+    """Return the frames of both cameras in acquisition order."""
     rng = np.random.default_rng(0)
     one = rng.integers(1, 200, (6, *SMALL)).astype("uint16")
     two = rng.integers(1, 200, (6, *second)).astype(dtype)
@@ -46,7 +46,6 @@ def frames(second: tuple[int, ...] = LARGE, dtype: str = "uint8") -> list[np.nda
 
 
 def stored(path: Path, suffix: str) -> list[np.ndarray]:
-    """Return the images of the dataset."""
     if suffix == "tiff":
         with tifffile.TiffFile(path / "x.ome.tiff") as tiff:
             return [series.asarray() for series in tiff.series]
@@ -63,45 +62,46 @@ def stored(path: Path, suffix: str) -> list[np.ndarray]:
     return found
 
 
-def check(path: Path, suffix: str, came: list[np.ndarray]) -> None:
-    """Assert that there is an image a camera, with its frames, and that a validator is content."""
+def check(path: Path, suffix: str, appended: list[np.ndarray]) -> None:
+    """Assert that the dataset is valid, and has one image per camera with its frames."""
     images = stored(path, suffix)
     assert len(images) == 2
     for camera, image in enumerate(images):
-        own = np.stack(came[camera::2])
+        own = np.stack(appended[camera::2])
         assert image.dtype == own.dtype
         np.testing.assert_array_equal(image.reshape(own.shape), own)
     assert validate(path / f"x.ome.{suffix}").valid
 
 
 @SUFFIXES
-def test_an_image_each(tmp_path: Path, suffix: str) -> None:
-    """Cameras that differ in size, dtype and pixel size have an image each in one dataset, called after them."""
-    came = frames()
+def test_different_cameras_have_separate_images(tmp_path: Path, suffix: str) -> None:
+    """Cameras that differ in size, dtype or pixel size have one image each, named after the camera."""
+    appended = frames()
     with create_stream(settings(tmp_path, suffix, UNLIKE)) as stream:
-        for frame in came:
+        for frame in appended:
             stream.append(frame)
         assert [(i.name, i.camera) for i in stream.plan.images] == [("A", "A"), ("B", "B")]
         assert [i.array.dimensions[-1].scale for i in stream.plan.images] == [0.5, 0.25]
-    check(tmp_path, suffix, came)
+    check(tmp_path, suffix, appended)
 
 
 @SUFFIXES
 @pytest.mark.parametrize("compression", ["none", "zstd"])
-def test_without_an_end(tmp_path: Path, suffix: str, compression: str) -> None:
-    """Images of different size grow side by side, and a run that ends early is cut in both."""
+def test_unbounded_acquisition_with_different_cameras(
+    tmp_path: Path, suffix: str, compression: str
+) -> None:
+    """Images of different size grow together; an incomplete acquisition is trimmed in both."""
     endless = settings(tmp_path, suffix, UNLIKE, compression=compression).dimensions
     dims = [Dimension(name="t", count=None), *endless[1:]]
-    came = frames()
+    appended = frames()
     with create_stream(settings(tmp_path, suffix, dimensions=dims)) as stream:
-        for frame in came[:8]:
+        for frame in appended[:8]:
             stream.append(frame)
-    check(tmp_path, suffix, came[:8])
+    check(tmp_path, suffix, appended[:8])
 
 
 @SUFFIXES
-def test_positions_have_an_image_a_camera(tmp_path: Path, suffix: str) -> None:
-    """With positions, the images are called after both."""
+def test_image_per_position_and_camera(tmp_path: Path, suffix: str) -> None:
     dims = [
         Dimension(name="p", coords=["here", "there"]),
         *settings(tmp_path, suffix, UNLIKE).dimensions[1:],
@@ -115,39 +115,39 @@ def test_positions_have_an_image_a_camera(tmp_path: Path, suffix: str) -> None:
     assert view.shape[-2:] == LARGE
 
 
-def test_a_frame_of_the_other_camera_is_refused(tmp_path: Path) -> None:
-    """What each camera delivers is checked for itself, and a wrong frame leaves the stream where it was."""
-    came = frames()
+def test_frame_of_another_camera_raises(tmp_path: Path) -> None:
+    """Frames are checked per camera; after an error the stream is unchanged."""
+    appended = frames()
     with create_stream(settings(tmp_path, "zarr", UNLIKE)) as stream:
         with pytest.raises(TypeError, match="dtype uint16, got uint8"):
-            stream.append(came[1])
-        stream.append(came[0])
+            stream.append(appended[1])
+        stream.append(appended[0])
         with pytest.raises(TypeError, match="dtype uint8, got uint16"):
-            stream.append(came[0])
+            stream.append(appended[0])
         with stream.frame_buffer() as lent:
             assert (lent.shape, lent.dtype) == (LARGE, np.uint8)
-            lent[...] = came[1]
-        for frame in came[2:]:
+            lent[...] = appended[1]
+        for frame in appended[2:]:
             stream.append(frame)
-    check(tmp_path, "zarr", came)
+    check(tmp_path, "zarr", appended)
 
 
 @SUFFIXES
-def test_a_view_holds_the_frames_of_both(tmp_path: Path, suffix: str) -> None:
-    """A view is as large as the larger frames, of a dtype that holds both, live and afterwards."""
-    came = frames()
+def test_view_covers_frames_of_all_cameras(tmp_path: Path, suffix: str) -> None:
+    """Frame shape of the largest camera, and a dtype for the pixels of all, during and after the acquisition."""
+    appended = frames()
     with create_stream(settings(tmp_path, suffix, UNLIKE)) as stream:
         view = stream.view()
-        for frame in came:
+        for frame in appended:
             stream.append(frame)
         assert (view.dims, view.shape, view.dtype) == (
             ("t", "c", "cam", "y", "x"),
             (3, 2, 2, *LARGE),
             np.uint16,
         )
-        np.testing.assert_array_equal(view[1, 0, 0, :8, :6], came[4])
+        np.testing.assert_array_equal(view[1, 0, 0, :8, :6], appended[4])
         assert not view[1, 0, 0, 8:].any()
-        np.testing.assert_array_equal(view[1, 0, 1], came[5])
+        np.testing.assert_array_equal(view[1, 0, 1], appended[5])
     if suffix == "zarr":
         again = ome_writers.open(tmp_path / "x.ome.zarr")
         np.testing.assert_array_equal(again, view)
@@ -155,29 +155,28 @@ def test_a_view_holds_the_frames_of_both(tmp_path: Path, suffix: str) -> None:
 
 
 @SUFFIXES
-def test_a_colour_camera_beside_a_grey_one(tmp_path: Path, suffix: str) -> None:
-    """Colours are samples or channels of their own camera's image, and the other has none."""
+def test_rgb_and_grayscale_camera(tmp_path: Path, suffix: str) -> None:
     cameras = [Camera(name="A"), Camera(name="B", dtype="uint8", rgb=True)]
-    came = frames((*SMALL, 3))
+    appended = frames((*SMALL, 3))
     with create_stream(settings(tmp_path, suffix, cameras)) as stream:
         view = stream.view()
-        for frame in came:
+        for frame in appended:
             stream.append(frame, frame_metadata={"delta_t": 1.0})
         assert view.shape == (3, 2, 2, *SMALL, 3)
-        np.testing.assert_array_equal(view[2, 1, 1], came[-1])
-        np.testing.assert_array_equal(view[2, 1, 0], np.stack([came[-2]] * 3, axis=-1))
+        np.testing.assert_array_equal(view[2, 1, 1], appended[-1])
+        np.testing.assert_array_equal(view[2, 1, 0], np.stack([appended[-2]] * 3, axis=-1))
         assert stream.stats().frames_accepted == 12
     assert stream.stats().frames_written == 12
     grey, colour = stored(tmp_path, suffix)
-    np.testing.assert_array_equal(grey.reshape(6, *SMALL), came[::2])
+    np.testing.assert_array_equal(grey.reshape(6, *SMALL), appended[::2])
     if suffix == "zarr":
         assert colour.shape == (3, 6, *SMALL)
         colour = np.moveaxis(colour.reshape(6, 3, *SMALL), 1, -1)
-    np.testing.assert_array_equal(colour.reshape(6, *SMALL, 3), came[1::2])
+    np.testing.assert_array_equal(colour.reshape(6, *SMALL, 3), appended[1::2])
 
 
-def test_alike_cameras_share_an_image(tmp_path: Path) -> None:
-    """Cameras that were described and are alike are channels of one image, whatever the settings' own frames are."""
+def test_cameras_with_equal_frames_share_an_image(tmp_path: Path) -> None:
+    """They are channels of one image, whatever the frame size of the settings is."""
     cameras = [Camera(name=n, height=10, width=14, dtype="uint8") for n in "AB"]
     with create_stream(settings(tmp_path, "zarr", cameras)) as stream:
         (image,) = stream.plan.images
@@ -186,56 +185,56 @@ def test_alike_cameras_share_an_image(tmp_path: Path) -> None:
 
 @SUFFIXES
 @pytest.mark.parametrize("second", [(LARGE, "uint8"), ((*SMALL, 3), "uint8"), (SMALL, "float32")])
-def test_the_first_frames_tell(tmp_path: Path, suffix: str, second: Any) -> None:
-    """Where nobody has described the cameras, the first frame of each does; what came before it is kept."""
-    came = frames(*second)
+def test_camera_properties_are_inferred_from_first_frames(
+    tmp_path: Path, suffix: str, second: Any
+) -> None:
+    """Frames that were appended before the restart are replayed."""
+    appended = frames(*second)
     with create_stream(settings(tmp_path, suffix)) as stream:
         view = stream.view()
         told: list[int] = []
         stream.on("coords_changed", lambda update: told.append(update.frame_number))
         stream.set_global_metadata("lab", {"who": "me"})
-        for number, frame in enumerate(came):
+        for number, frame in enumerate(appended):
             stream.append(frame, frame_metadata={"n": number})
         assert len(stream.plan.images) == 2
         assert view.dims[:4] == ("t", "c", "cam", "y")
         np.testing.assert_array_equal(view, stream.view())
-        part = (slice(came[-1].shape[0]), slice(came[-1].shape[1]))
-        np.testing.assert_array_equal(view[2, 1, 1][part], came[-1])
+        part = (slice(appended[-1].shape[0]), slice(appended[-1].shape[1]))
+        np.testing.assert_array_equal(view[2, 1, 1][part], appended[-1])
     assert told == list(range(12))
     images = stored(tmp_path, suffix)
     if second[0] == (*SMALL, 3) and suffix == "zarr":
         images[1] = np.moveaxis(images[1].reshape(6, 3, *SMALL), 1, -1)
     for camera, image in enumerate(images):
-        own = np.stack(came[camera::2])
+        own = np.stack(appended[camera::2])
         np.testing.assert_array_equal(image.reshape(own.shape), own)
     if suffix == "zarr":
         attributes = json.loads((tmp_path / "x.ome.zarr/0/zarr.json").read_text())["attributes"]
         assert [f["n"] for f in attributes["ome_writers"]["frame_metadata"]] == [0, 2, 4, 6, 8, 10]
 
 
-def test_a_failed_frame_before_the_first(tmp_path: Path) -> None:
-    """A place that was skipped before the second camera's first frame stays empty."""
-    came = frames()
+def test_rejected_frame_before_restart_is_not_replayed(tmp_path: Path) -> None:
+    appended = frames()
     with create_stream(settings(tmp_path, "zarr")) as stream:
-        stream.append(came[0])
+        stream.append(appended[0])
         stream.skip()
-        for frame in came[2:]:
+        for frame in appended[2:]:
             stream.append(frame)
     first, second = stored(tmp_path, "zarr")
-    np.testing.assert_array_equal(first.reshape(6, *SMALL), came[::2])
+    np.testing.assert_array_equal(first.reshape(6, *SMALL), appended[::2])
     assert not second[0, 0].any()
-    np.testing.assert_array_equal(second.reshape(6, *LARGE)[1:], came[3::2])
+    np.testing.assert_array_equal(second.reshape(6, *LARGE)[1:], appended[3::2])
 
 
-def test_a_camera_that_comes_late(tmp_path: Path) -> None:
-    """Once every camera has been seen, none may change."""
-    came = frames()
+def test_no_restart_after_every_camera_was_seen(tmp_path: Path) -> None:
+    appended = frames()
     with create_stream(settings(tmp_path, "zarr")) as stream:
-        for frame in came[:2]:
+        for frame in appended[:2]:
             stream.append(frame)
         with pytest.raises((ValueError, TypeError)):
-            stream.append(came[1])
-        stream.append(came[2])
+            stream.append(appended[1])
+        stream.append(appended[2])
         assert stream.stats().frames_accepted == 3
 
 
@@ -247,22 +246,21 @@ def test_a_camera_that_comes_late(tmp_path: Path) -> None:
         ({"coords": [Camera(name="A"), 3.0]}, "May not mix Camera objects"),
     ],
 )
-def test_wrong_cameras(fields: dict[str, Any], message: str) -> None:
-    """Cameras lie along an axis of type other, and have distinct names."""
+def test_invalid_cameras_raise(fields: dict[str, Any], message: str) -> None:
+    """A camera axis has type other, and camera names are unique."""
     with pytest.raises(ValueError, match=message):
         Dimension(**{"name": "cam", "coords": [Camera(name="A"), Camera(name="B")], **fields})
 
 
-def test_cameras_survive_json() -> None:
-    """Settings with cameras are the same after a way through JSON."""
+def test_settings_with_cameras_round_trip_through_json() -> None:
     before = settings(Path("x"), "zarr", UNLIKE)
     assert AcquisitionSettings.model_validate_json(before.model_dump_json()) == before
 
 
 @SUFFIXES
 @pytest.mark.parametrize("kind", ["time", "other", "space"])
-def test_the_axis_of_cameras_has_a_name_of_its_own(tmp_path: Path, suffix: str, kind: Any) -> None:
-    """Where another axis is called c already, every frame of every camera is there all the same."""
+def test_inserted_channel_axis_has_unique_name(tmp_path: Path, suffix: str, kind: Any) -> None:
+    """With an acquisition axis named c, all frames of all cameras are stored."""
     called = Dimension(name="c", count=2, type=kind)
     cameras = Dimension(name="cam", count=2, type="other")
     frame = [Dimension(name="y", count=8), Dimension(name="x", count=6)]

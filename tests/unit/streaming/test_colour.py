@@ -1,4 +1,4 @@
-"""Frames of three colours, where nobody has said that they come."""
+"""Inference of RGB from the first frame."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SUFFIXES = pytest.mark.parametrize("suffix", ["zarr", "tiff"])
 
 
 def settings(path: Path, suffix: str = "zarr", **more: Any) -> AcquisitionSettings:
-    """Return settings for four small frames that say nothing of colours."""
+    """Return settings for four small frames, with rgb=None."""
     sizes: Any = {"t": 4, "y": 8, "x": 6}
     options = {"dimensions": dims_from_standard_axes(sizes), "dtype": "uint8", **more}
     return AcquisitionSettings(root_path=path / f"x.ome.{suffix}", **options)
@@ -48,8 +48,7 @@ def stored(path: Path, suffix: str) -> np.ndarray:
 
 @SUFFIXES
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_the_first_frame_tells(tmp_path: Path, suffix: str, dtype: str) -> None:
-    """Where `rgb` is left open, a first frame of three colours of 8 or 16 bits makes the dataset one of colours."""
+def test_rgb_is_inferred_from_first_frame(tmp_path: Path, suffix: str, dtype: str) -> None:
     frames = COLOURS.astype(dtype) * (257 if dtype == "uint16" else 1)
     with create_stream(settings(tmp_path, suffix, dtype=dtype)) as stream:
         view = stream.view()
@@ -62,8 +61,7 @@ def test_the_first_frame_tells(tmp_path: Path, suffix: str, dtype: str) -> None:
 
 
 @SUFFIXES
-def test_places_passed_before_stay_empty(tmp_path: Path, suffix: str) -> None:
-    """What was skipped before the first frame is skipped."""
+def test_skipped_frames_are_replayed_in_restart(tmp_path: Path, suffix: str) -> None:
     with create_stream(settings(tmp_path, suffix)) as stream:
         stream.skip(frames=2)
         stream.append(COLOURS[2])
@@ -74,8 +72,8 @@ def test_places_passed_before_stay_empty(tmp_path: Path, suffix: str) -> None:
 
 
 @SUFFIXES
-def test_what_was_said_before_is_kept(tmp_path: Path, suffix: str) -> None:
-    """Metadata of the whole, and what was added to an OME-Zarr's groups, hold for the dataset of colours."""
+def test_restart_keeps_user_metadata(tmp_path: Path, suffix: str) -> None:
+    """Global metadata, and for OME-Zarr also updated attributes."""
     with create_stream(settings(tmp_path, suffix)) as stream:
         stream.set_global_metadata("lab", {"who": "me"})
         if suffix == "zarr":
@@ -94,8 +92,8 @@ def test_what_was_said_before_is_kept(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("asked", [{"rgb": False}, {"dtype": "float32"}])
-def test_colours_that_were_not_to_come(tmp_path: Path, asked: dict[str, Any]) -> None:
-    """Colours are refused where `rgb` is False, and where they are no whole numbers; the stream goes on."""
+def test_unexpected_rgb_frame_raises(tmp_path: Path, asked: dict[str, Any]) -> None:
+    """With rgb=False, and for dtypes other than uint8 and uint16; the stream continues."""
     with create_stream(settings(tmp_path, **asked)) as stream:
         with pytest.raises(ValueError, match=r"shape \(8, 6\), got \(8, 6, 3\)"):
             stream.append(COLOURS[0].astype(stream.settings.dtype))
@@ -103,8 +101,7 @@ def test_colours_that_were_not_to_come(tmp_path: Path, asked: dict[str, Any]) ->
         assert stream.stats().frames_accepted == 1
 
 
-def test_a_first_grey_frame_decides_as_well(tmp_path: Path) -> None:
-    """After a frame without colours, one with colours is refused, and nothing is lost."""
+def test_rgb_frame_after_grayscale_frame_raises(tmp_path: Path) -> None:
     with create_stream(settings(tmp_path)) as stream:
         stream.append(COLOURS[0, ..., 0])
         with pytest.raises(ValueError, match=r"shape \(8, 6\), got \(8, 6, 3\)"):
@@ -113,8 +110,8 @@ def test_a_first_grey_frame_decides_as_well(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
-def test_an_edited_ome_xml_is_not_thrown_away(tmp_path: Path) -> None:
-    """Where somebody has replaced the OME-XML before the first frame, colours are refused: it would be lost."""
+def test_no_restart_after_ome_xml_was_updated(tmp_path: Path) -> None:
+    """A restart would lose the user's OME-XML; the RGB frame is refused instead."""
     pytest.importorskip("ome_types")
     with create_stream(settings(tmp_path, "tiff")) as stream:
         stream.update_metadata(stream.get_metadata())
@@ -122,8 +119,7 @@ def test_an_edited_ome_xml_is_not_thrown_away(tmp_path: Path) -> None:
             stream.append(COLOURS[0])
 
 
-def test_metadata_that_another_thread_sets_at_that_moment(tmp_path: Path) -> None:
-    """What another thread attaches while the dataset is made anew is attached to the new one."""
+def test_restart_keeps_metadata_of_concurrent_thread(tmp_path: Path) -> None:
     going = threading.Event()
     told: list[str] = []
 
@@ -155,8 +151,8 @@ def test_metadata_that_another_thread_sets_at_that_moment(tmp_path: Path) -> Non
 @pytest.mark.skipif(sys.platform == "win32", reason="the folder of an open file cannot be removed")
 @SUFFIXES
 @pytest.mark.parametrize("came", [0, 1])
-def test_a_dataset_that_cannot_be_made_anew(tmp_path: Path, suffix: str, came: int) -> None:
-    """Where the new dataset cannot be created, every call says so, names the frames, and leaves nothing behind."""
+def test_failed_restart_lists_lost_frames(tmp_path: Path, suffix: str, came: int) -> None:
+    """Every call raises an error with the lost frames, and nothing is left on disk."""
     folder = tmp_path / "disk"
     folder.mkdir()
     asked = settings(folder, suffix)
@@ -182,8 +178,8 @@ def test_a_dataset_that_cannot_be_made_anew(tmp_path: Path, suffix: str, came: i
     assert folder.read_text() == "no folder any more"
 
 
-def test_colours_that_the_backend_cannot_take_leave_the_stream_as_it_was(tmp_path: Path) -> None:
-    """Where the chosen backend refuses colours, nothing is touched, and frames without colours go on."""
+def test_refused_restart_leaves_stream_unchanged(tmp_path: Path) -> None:
+    """If the backend does not support RGB, grayscale frames can still be appended."""
     pytest.importorskip("acquire_zarr")
     sizes: Any = {"c": 2, "t": 2, "y": 8, "x": 6}
     asked = settings(tmp_path, dimensions=dims_from_standard_axes(sizes), format="acquire-zarr")

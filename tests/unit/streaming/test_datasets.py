@@ -1,4 +1,4 @@
-"""`OMEStream.datasets`: what another process needs to find the arrays."""
+"""`OMEStream.datasets`: paths, shapes and dtypes of the arrays."""
 
 from __future__ import annotations
 

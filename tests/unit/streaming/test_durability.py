@@ -1,4 +1,4 @@
-"""With durability="disk" contents are synced before the names that lead to them, and names before a call returns."""
+"""With durability="disk", file contents are synced before directory entries, and these before a call returns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ZARR = ["direct", "zarr-python", "zarrs-python", "tensorstore"]
 
 
 class Synced:
-    """Which files and folders were synced since they were last changed, as far as Python changes them."""
+    """The files and folders that were changed and synced through functions of `os`."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.inodes: set[int] = set()
@@ -83,7 +83,6 @@ class Synced:
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> Synced:
-    """Watch what is synced."""
     return Synced(monkeypatch)
 
 
@@ -110,10 +109,10 @@ def settings(output: Path, engine: str, shards: bool, **more: Any) -> Acquisitio
 @pytest.mark.parametrize("compression", ["none", "zstd"])
 @pytest.mark.parametrize("shards", [False, True], ids=["chunk files", "shards"])
 @pytest.mark.parametrize("engine", ZARR)
-def test_every_file_and_folder_is_synced(
+def test_durability_disk_syncs_all_files_and_folders(
     tmp_path: Path, synced: Synced, engine: str, shards: bool, compression: str
 ) -> None:
-    """After creation, a flush and close all files, and all folders up to the first that existed, are synced."""
+    """After creation, flush and close, up to the first folder that existed before."""
     output = tmp_path / "new" / "folders" / "x.ome.zarr"
     stream = create_stream(settings(output, engine, shards, compression=compression))
     assert not synced.missing(tmp_path)
@@ -129,10 +128,10 @@ def test_every_file_and_folder_is_synced(
 
 @pytest.mark.parametrize("compression", ["none", "zstd"])
 @pytest.mark.parametrize("single_file", ["always", "never"])
-def test_every_file_of_an_ome_tiff_is_synced(
+def test_durability_disk_syncs_all_files_of_ome_tiff(
     tmp_path: Path, synced: Synced, single_file: str, compression: str
 ) -> None:
-    """Also the files of an OME-TIFF, and the folders above it, are synced after creation, a flush and close."""
+    """Files, and the folders above them, after creation, flush and close."""
     form = {"name": "ome-tiff", "prefer_single_file": single_file}
     stream = create_stream(
         settings(
@@ -150,8 +149,7 @@ def test_every_file_of_an_ome_tiff_is_synced(
     assert not synced.early
 
 
-def test_process_durability_syncs_nothing(tmp_path: Path, synced: Synced) -> None:
-    """With durability="process" no call waits for the medium."""
+def test_durability_process_does_not_sync(tmp_path: Path, synced: Synced) -> None:
     with create_stream(
         settings(tmp_path / "x.ome.zarr", "direct", True, durability="process")
     ) as stream:
@@ -161,8 +159,8 @@ def test_process_durability_syncs_nothing(tmp_path: Path, synced: Synced) -> Non
 
 
 @pytest.mark.parametrize("engine", ["acquire-zarr", "scratch"])
-def test_engines_without_durability_refuse(tmp_path: Path, engine: str) -> None:
-    """An engine that loses flushed frames at power loss refuses durability="disk", with what to set instead."""
+def test_engine_without_durability_disk_raises(tmp_path: Path, engine: str) -> None:
+    """The message says what to set instead."""
     with pytest.raises(UnsupportedError, match="does not survive power loss.*'process'"):
         create_stream(settings(tmp_path / "x", engine, False))
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""What a stream tells its listeners."""
+"""Events of a stream."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ import pytest
 from ome_writers import (
     AcquisitionSettings,
     CoordUpdate,
-    Dimension,
     OMEStream,
     WriteError,
     create_stream,
     dims_from_standard_axes,
 )
-from ome_writers.streaming import events
 
 FRAME = np.ones((4, 5), np.uint16)
 
@@ -37,8 +35,7 @@ def open_stream(path: Path, **sizes: Any) -> OMEStream:
     return create_stream(settings)
 
 
-def test_every_frame_is_told_in_order(tmp_path: Path) -> None:
-    """coords_changed comes once a frame, in order, with place, number and what was reached."""
+def test_coords_changed_per_frame_in_order(tmp_path: Path) -> None:
     updates: list[CoordUpdate] = []
     with open_stream(tmp_path, t=2, p=["a", "b"], c=2) as stream:
         stream.on("coords_changed", updates.append)
@@ -55,8 +52,7 @@ def test_every_frame_is_told_in_order(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_new_extents_are_told(tmp_path: Path) -> None:
-    """coords_expanded comes only for frames that reach a new extent."""
+def test_coords_expanded_at_new_extents_only(tmp_path: Path) -> None:
     updates: list[CoordUpdate] = []
     with open_stream(tmp_path, t=3, c=2) as stream:
         stream.on("coords_expanded", updates.append)
@@ -66,8 +62,7 @@ def test_new_extents_are_told(tmp_path: Path) -> None:
     assert all(u.is_high_water_mark for u in updates)
 
 
-def test_skipped_places_count(tmp_path: Path) -> None:
-    """The number of a frame is its place in the acquisition order: skipped places count."""
+def test_frame_number_counts_skipped_frames(tmp_path: Path) -> None:
     updates: list[CoordUpdate] = []
     with open_stream(tmp_path, t=6) as stream:
         stream.on("coords_changed", updates.append)
@@ -92,10 +87,10 @@ def test_skipped_places_count(tmp_path: Path) -> None:
         ({"t": None, "c": 2}, [1, -3, 1], [(0, (1, 1)), (3, (2, 2)), (4, (3, 2))]),
     ],
 )
-def test_a_skip_that_reaches_a_new_extent_emits_both_events(
+def test_skip_to_new_extent_emits_both_events(
     sizes: dict[str, Any], steps: list[int], expected: list[Any], tmp_path: Path
 ) -> None:
-    """`skip` calls listeners once, with its last place, as version 0.3.2 did; signals too, frame_written not."""
+    """Once per skip, as version 0.3.2 did, with the index of the last skipped frame; not frame_written."""
     changed: list[CoordUpdate] = []
     expanded: list[CoordUpdate] = []
     frames: list[int] = []
@@ -114,8 +109,7 @@ def test_a_skip_that_reaches_a_new_extent_emits_both_events(
     assert len(frames) == sum(step > 0 for step in steps)
 
 
-def test_a_skip_that_reaches_no_new_extent_emits_nothing(tmp_path: Path) -> None:
-    """Within the extents that are known, only frames call listeners."""
+def test_skip_within_extents_emits_nothing(tmp_path: Path) -> None:
     updates: list[CoordUpdate] = []
     with open_stream(tmp_path, t=2, c=2) as stream:
         stream.on("coords_changed", updates.append)
@@ -125,8 +119,8 @@ def test_a_skip_that_reaches_no_new_extent_emits_nothing(tmp_path: Path) -> None
     assert [u.frame_number for u in updates] == [0, 1, 2]
 
 
-def test_a_view_grows_when_a_run_ends_in_skips(tmp_path: Path) -> None:
-    """The listeners of a view, such as sliders, get the full extent."""
+def test_view_grows_if_acquisition_ends_with_skip(tmp_path: Path) -> None:
+    """Listeners of a view, such as sliders, receive the full extent."""
     with open_stream(tmp_path, t=4) as stream:
         view = stream.view()
         sizes: list[int] = []
@@ -137,16 +131,15 @@ def test_a_view_grows_when_a_run_ends_in_skips(tmp_path: Path) -> None:
     assert sizes == [1, 4]
 
 
-def test_updates_cannot_be_changed() -> None:
-    """A CoordUpdate is frozen and has no room for other attributes."""
+def test_coord_update_is_frozen_with_slots() -> None:
     update = CoordUpdate({}, {}, 0, True)
     with pytest.raises(AttributeError):
         update.frame_number = 1  # type: ignore[misc]  # it is frozen
     assert not hasattr(update, "__dict__")
 
 
-def test_explicit_addresses_are_told(tmp_path: Path) -> None:
-    """A frame with an index is told with the whole index, and counts for the extents."""
+def test_event_of_frame_with_index(tmp_path: Path) -> None:
+    """It has the full acquisition index, and extends the coordinates."""
     updates: list[CoordUpdate] = []
     with open_stream(tmp_path, t=3, c=2) as stream:
         stream.on("coords_changed", updates.append)
@@ -157,8 +150,7 @@ def test_explicit_addresses_are_told(tmp_path: Path) -> None:
     assert updates[1].max_coords["t"] == range(3)
 
 
-def test_a_listener_that_comes_late_knows_what_was_reached(tmp_path: Path) -> None:
-    """What was reached before anybody listened is part of the first update."""
+def test_late_listener_receives_current_extents(tmp_path: Path) -> None:
     updates: list[CoordUpdate] = []
     with open_stream(tmp_path, t=3, c=2) as stream:
         for _ in range(4):
@@ -170,8 +162,7 @@ def test_a_listener_that_comes_late_knows_what_was_reached(tmp_path: Path) -> No
     assert updates[0].frame_number == 4
 
 
-def test_callbacks_run_on_a_thread_of_their_own(tmp_path: Path) -> None:
-    """No callback runs on the thread that appends, and all run on one thread."""
+def test_callbacks_run_on_one_other_thread(tmp_path: Path) -> None:
     threads = set()
     with open_stream(tmp_path, t=8) as stream:
         stream.on("coords_changed", lambda _: threads.add(threading.current_thread().name))
@@ -180,8 +171,8 @@ def test_callbacks_run_on_a_thread_of_their_own(tmp_path: Path) -> None:
     assert threads == {"ome-writers-events"}
 
 
-def test_an_exception_harms_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What a callback raises is logged; other callbacks and the stream go on."""
+def test_exception_in_callback_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Other callbacks and the stream continue."""
     told = []
 
     def fail(_: object) -> None:
@@ -202,10 +193,10 @@ def test_an_exception_harms_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixt
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
-def test_a_listener_that_raises_an_exit_does_not_end_the_events(
+def test_system_exit_in_callback_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, error: type[BaseException]
 ) -> None:
-    """SystemExit and KeyboardInterrupt of a callback are logged; later frames and `closed` are still emitted."""
+    """Also KeyboardInterrupt; later frames and `closed` are still emitted."""
     numbers: list[int] = []
     closed: list[bool] = []
 
@@ -229,8 +220,7 @@ def test_a_listener_that_raises_an_exit_does_not_end_the_events(
     assert "the viewer quits" in caplog.text
 
 
-def test_unknown_events_are_refused(tmp_path: Path) -> None:
-    """An event that does not exist is named, with those that do."""
+def test_unknown_event_raises(tmp_path: Path) -> None:
     with (
         open_stream(tmp_path, t=1) as stream,
         pytest.raises(
@@ -261,8 +251,8 @@ def test_psygnal_signals(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_failure_is_told(tmp_path: Path) -> None:
-    """`failed` carries the error that append or close raises, once, before `closed`."""
+def test_failed_signal_has_the_error(tmp_path: Path) -> None:
+    """Emitted once, before `closed`, with the error that append or close raises."""
     told: list[Any] = []
     stream = open_stream(tmp_path, t=300)
     stream.events.failed.connect(told.append)
@@ -278,75 +268,7 @@ def test_a_failure_is_told(tmp_path: Path) -> None:
     assert [type(x).__name__ for x in told] == ["WriteError", "str"]
 
 
-def test_a_slow_listener_gets_the_latest(tmp_path: Path) -> None:
-    """A listener that is too slow misses frames, never the latest, never an extent, never the order."""
-    updates: list[CoordUpdate] = []
-    grown = []
-    go_on = threading.Event()
-
-    def look(update: CoordUpdate) -> None:
-        updates.append(update)
-        go_on.wait(20)
-
-    total = 3 * events.QUEUE_FRAMES
-    with open_stream(tmp_path, t=None, c=2) as stream:
-        stream.on("coords_changed", look)
-        stream.on("coords_expanded", grown.append)
-        for _ in range(total):
-            stream.append(FRAME)
-        go_on.set()
-    numbers = [u.frame_number for u in updates]
-    assert numbers == sorted(set(numbers))
-    assert len(numbers) < events.QUEUE_FRAMES + 10
-    assert numbers[-1] == total - 1
-    assert updates[-1].max_coords["t"] == range(total // 2)
-    assert grown[-1].max_coords["t"] == range(total // 2)
-
-
-def test_what_was_left_out_is_in_the_next_update(tmp_path: Path) -> None:
-    """An extent that only frames reached which were left out is carried by the update after them."""
-    updates: list[CoordUpdate] = []
-    go_on = threading.Event()
-
-    def look(update: CoordUpdate) -> None:
-        updates.append(update)
-        go_on.wait(20)
-
-    settings = AcquisitionSettings(
-        root_path=tmp_path / "x.ome.zarr",
-        dimensions=[
-            Dimension(name="t", count=events.QUEUE_FRAMES, type="time"),
-            Dimension(name="c", count=7, type="channel"),
-            *dims_from_standard_axes({"y": 4, "x": 5}),
-        ],
-        dtype="uint16",
-    )
-    with create_stream(settings) as stream:
-        stream.on("coords_changed", look)
-        stream.append(FRAME)
-        stream.append(FRAME, index={"t": 0, "c": 6})
-        time.sleep(0.1)  # the listener holds the thread: what comes now waits in the queue
-        for t in range(1, events.QUEUE_FRAMES):
-            stream.append(FRAME, index={"t": t, "c": 0})
-            stream.append(FRAME, index={"t": t, "c": 1})
-        go_on.set()
-    assert updates[-1].current_indices["c"] == 1
-    assert updates[-1].max_coords["c"] == range(7)
-
-
-def test_close_does_not_wait_for_a_listener_that_hangs(tmp_path: Path) -> None:
-    """Close gives listeners a moment, then returns although one of them hangs."""
-    go_on = threading.Event()
-    with open_stream(tmp_path, t=9) as stream:
-        stream.on("coords_changed", lambda _: go_on.wait(30))
-        for _ in range(9):
-            stream.append(FRAME)
-        began = time.monotonic()
-    assert time.monotonic() - began < 3 * events.CLOSE_TIMEOUT_S
-    go_on.set()
-
-
-def test_a_listener_may_close_the_stream(tmp_path: Path) -> None:
+def test_callback_may_close_the_stream(tmp_path: Path) -> None:
     """Close works on the thread that calls listeners, and what is told after it is nothing."""
     closed = threading.Event()
     stream = open_stream(tmp_path, t=9)
@@ -356,8 +278,8 @@ def test_a_listener_may_close_the_stream(tmp_path: Path) -> None:
     assert stream.closed
 
 
-def test_listeners_do_not_keep_a_stream_alive(tmp_path: Path) -> None:
-    """A stream with listeners that nobody holds is collected, closed, and its thread ends."""
+def test_listeners_do_not_prevent_garbage_collection(tmp_path: Path) -> None:
+    """The stream is closed, and its event thread ends."""
     stream = open_stream(tmp_path, t=9)
     stream.on("coords_changed", lambda _: None)
     held = weakref.ref(stream)
@@ -371,8 +293,7 @@ def test_listeners_do_not_keep_a_stream_alive(tmp_path: Path) -> None:
     assert "ome-writers-events" not in {t.name for t in threading.enumerate()}
 
 
-def test_no_thread_and_no_psygnal_before_somebody_listens(tmp_path: Path) -> None:
-    """A stream and its views cost no thread, and events stay inactive, while nobody listens."""
+def test_no_event_thread_and_no_psygnal_without_listeners(tmp_path: Path) -> None:
     with open_stream(tmp_path, t=9) as stream:
         view = stream.view()
         stream.append(FRAME)
@@ -383,8 +304,7 @@ def test_no_thread_and_no_psygnal_before_somebody_listens(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("round_", range(5))
-def test_a_view_made_while_frames_arrive_misses_nothing(tmp_path: Path, round_: int) -> None:
-    """The last thing a view's listener sees is the final shape, whenever the view was made."""
+def test_view_created_during_acquisition_reports_final_shape(tmp_path: Path, round_: int) -> None:
     shapes = []
     with open_stream(tmp_path, t=None) as stream:
         appending = threading.Thread(

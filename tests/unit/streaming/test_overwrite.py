@@ -1,4 +1,4 @@
-"""`overwrite=True` removes a dataset only if every file of it provably is one of this library."""
+"""`overwrite=True` removes a dataset only if this library wrote every file of it."""
 
 from __future__ import annotations
 
@@ -67,8 +67,7 @@ def refused(folder: Path, path: Path, match: str, **sizes: Any) -> None:
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_a_dataset_carries_an_id_and_is_replaced(tmp_path: Path, name: str) -> None:
-    """Each dataset has an id of its own in its root document; overwriting replaces all of it."""
+def test_dataset_has_unique_id_and_can_be_replaced(tmp_path: Path, name: str) -> None:
     output = write(tmp_path / name, 1, **FORMS[name])
     first = dataset_id(output)
     assert first.startswith("urn:uuid:")
@@ -96,8 +95,7 @@ def dataset_id(output: Path) -> str:
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_the_id_stays_through_metadata_updates_and_repair(tmp_path: Path, name: str) -> None:
-    """What users put into the metadata, and repair, leave the id as it is."""
+def test_id_survives_metadata_updates_and_repair(tmp_path: Path, name: str) -> None:
     from ome_writers.repair import repair
 
     stream = create_stream(settings(tmp_path / name, **FORMS[name]))
@@ -116,8 +114,8 @@ def test_the_id_stays_through_metadata_updates_and_repair(tmp_path: Path, name: 
 
 
 @pytest.mark.parametrize("name", [name for name in FORMS if name != "run.ome.tiff"])
-def test_files_of_others_in_a_dataset_are_named(tmp_path: Path, name: str) -> None:
-    """Whatever is not part of the dataset makes overwriting refuse, with the names; without it, all is replaced."""
+def test_overwrite_refuses_foreign_files_in_dataset(tmp_path: Path, name: str) -> None:
+    """The message lists them; without them the dataset is replaced."""
     output = write(tmp_path / name, 1, **FORMS[name])
     strangers = [
         "thesis.txt",
@@ -148,8 +146,8 @@ def test_files_of_others_in_a_dataset_are_named(tmp_path: Path, name: str) -> No
     write(tmp_path / name, 2, **FORMS[name])
 
 
-def test_single_runs_in_a_folder_are_not_a_set(tmp_path: Path) -> None:
-    """Two runs of a file each, in a folder, are not the set of files that would have the folder's name."""
+def test_overwrite_refuses_folder_of_single_file_datasets(tmp_path: Path) -> None:
+    """Two datasets of one file each are not the file set that has the folder's name."""
     for run in ("run1", "run2"):
         (tmp_path / "exp").mkdir(exist_ok=True)
         write(tmp_path / "exp" / f"{run}.ome.tiff")
@@ -158,8 +156,8 @@ def test_single_runs_in_a_folder_are_not_a_set(tmp_path: Path) -> None:
     refused(tmp_path, tmp_path / "exp.ome.tiff", "exists", p=2)
 
 
-def test_files_of_another_set_are_not_part_of_a_set(tmp_path: Path) -> None:
-    """A file of another set of this library, under a name that the set knows, is recognised by its UUID."""
+def test_overwrite_refuses_file_of_another_set(tmp_path: Path) -> None:
+    """Recognized by its UUID, even under a file name of the set."""
     one, other = write(tmp_path / "a.ome.tiff", p=2), write(tmp_path / "b.ome.tiff", p=2)
     shutil.copy(other / "b_p000.ome.tiff", one / "a_p002.ome.tiff")
     refused(tmp_path, tmp_path / "a.ome.tiff", f"{NOT_PART}.*a_p002", p=2)
@@ -168,15 +166,13 @@ def test_files_of_another_set_are_not_part_of_a_set(tmp_path: Path) -> None:
     refused(tmp_path, tmp_path / "a.ome.tiff", f"{NOT_PART}.*a_p001", p=2)
 
 
-def test_a_file_of_a_set_is_not_a_dataset(tmp_path: Path) -> None:
-    """One file of a set cannot be replaced by itself: the rest of the set would be lost with it."""
+def test_overwrite_refuses_one_file_of_a_set(tmp_path: Path) -> None:
     one = write(tmp_path / "a.ome.tiff", p=2)
     refused(tmp_path, one / "a_p000.ome.tiff", NOT_OURS)
 
 
 @pytest.mark.parametrize("where", ["pixels", "description", "software", "name", "annotation"])
-def test_the_words_of_this_library_prove_nothing(tmp_path: Path, where: str) -> None:
-    """A TIFF of others is theirs, wherever it has the bytes ``ome-writers``."""
+def test_overwrite_refuses_foreign_tiff_containing_library_name(tmp_path: Path, where: str) -> None:
     path = tmp_path / "x.ome.tiff"
     frame = np.zeros((8, 8), "uint16")
     more: dict[str, Any] = {}
@@ -194,8 +190,8 @@ def test_the_words_of_this_library_prove_nothing(tmp_path: Path, where: str) -> 
     refused(tmp_path, path, NOT_OURS)
 
 
-def test_a_dataset_that_others_wrote_again_is_theirs(tmp_path: Path) -> None:
-    """Processed pixels with the metadata of the acquisition are not what this library wrote."""
+def test_overwrite_refuses_dataset_rewritten_by_other_program(tmp_path: Path) -> None:
+    """Processed pixels with copied metadata were not written by this library."""
     path = write(tmp_path / "x.ome.tiff")
     with tifffile.TiffFile(path) as file:
         pixels, xml = file.asarray() * 2, file.ome_metadata
@@ -221,8 +217,7 @@ def test_a_dataset_that_others_wrote_again_is_theirs(tmp_path: Path) -> None:
         {"status": "complete"},
     ],
 )
-def test_a_zarr_without_a_wellformed_id_is_not_ours(tmp_path: Path, ours: Any) -> None:
-    """An OME-Zarr with the key ``ome_writers`` and no proof under it is refused."""
+def test_overwrite_refuses_zarr_without_valid_id(tmp_path: Path, ours: Any) -> None:
     output = write(tmp_path / "x.ome.zarr")
     document = json.loads((output / "zarr.json").read_bytes())
     document["attributes"]["ome_writers"] = ours
@@ -240,15 +235,13 @@ def test_a_zarr_without_a_wellformed_id_is_not_ours(tmp_path: Path, ours: Any) -
         [],
     ],
 )
-def test_a_manifest_that_looks_alike_is_not_ours(tmp_path: Path, manifest: Any) -> None:
-    """A folder with some manifest.json is not a scratch store."""
+def test_overwrite_refuses_foreign_manifest_json(tmp_path: Path, manifest: Any) -> None:
     (tmp_path / "scratch").mkdir()
     (tmp_path / "scratch" / "manifest.json").write_text(json.dumps(manifest))
     refused(tmp_path, tmp_path / "scratch", NOT_OURS)
 
 
-def test_documents_that_do_not_fit_prove_nothing(tmp_path: Path) -> None:
-    """With its id, but without the documents that say what belongs to it, a folder is refused."""
+def test_overwrite_refuses_id_without_matching_metadata(tmp_path: Path) -> None:
     output = write(tmp_path / "many.ome.zarr", p=2)
     (output / "OME" / "zarr.json").write_text("[" * 5000)
     refused(tmp_path, output, NOT_OURS, p=2)
@@ -272,8 +265,8 @@ def without_id(output: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_datasets_of_this_library_without_an_id_are_replaced(tmp_path: Path, name: str) -> None:
-    """Versions before the id wrote version, status and settings, which are proof enough."""
+def test_overwrite_replaces_datasets_of_versions_without_id(tmp_path: Path, name: str) -> None:
+    """Version, status and settings prove the origin."""
     output = write(tmp_path / name, 1, **FORMS[name])
     without_id(output)
     write(tmp_path / name, 2, **FORMS[name])
@@ -294,8 +287,8 @@ def legacy_zarr(path: Path, **facts: Any) -> None:
     (path / "zarr.json").write_text(json.dumps(document))
 
 
-def test_datasets_of_version_0_3(tmp_path: Path) -> None:
-    """Those that name their version are replaced; those that say nothing could be of anybody, and are refused."""
+def test_overwrite_of_datasets_of_version_0_3(tmp_path: Path) -> None:
+    """Replaced if they name their version, otherwise refused."""
     path = tmp_path / "x.ome.zarr"
     legacy_zarr(path, ome_writers={"version": "0.3.2", "frame_metadata": [{"storage_index": []}]})
     (path / "thesis.txt").touch()
@@ -307,8 +300,7 @@ def test_datasets_of_version_0_3(tmp_path: Path) -> None:
     refused(tmp_path, path, NOT_OURS)
 
 
-def test_a_scratch_store_of_version_0_3(tmp_path: Path) -> None:
-    """Its manifest had version and settings at the top."""
+def test_overwrite_of_scratch_store_of_version_0_3(tmp_path: Path) -> None:
     folder = tmp_path / "scratch"
     folder.mkdir()
     manifest = {
@@ -327,8 +319,8 @@ def test_a_scratch_store_of_version_0_3(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_what_was_moved_aside_is_removed_only_if_it_is_ours(tmp_path: Path, name: str) -> None:
-    """Of ``.NAME.replaced-*`` of ended processes, datasets of this library go with the next overwrite, others stay."""
+def test_overwrite_removes_only_own_replaced_datasets(tmp_path: Path, name: str) -> None:
+    """Of ``.NAME.replaced-*`` folders of processes that have ended."""
     dead = 2**22 + 12345  # above the largest process number of any Linux
     output = write(tmp_path / name, 1, **FORMS[name])
     aside = tmp_path / f".{output.name}.replaced-{dead}"
@@ -351,8 +343,7 @@ def test_what_was_moved_aside_is_removed_only_if_it_is_ours(tmp_path: Path, name
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_what_a_killed_start_moved_aside_is_the_old_dataset(tmp_path: Path, name: str) -> None:
-    """If the next start fails as well, the dataset that was moved aside is at its path again."""
+def test_failed_start_after_killed_start_restores_dataset(tmp_path: Path, name: str) -> None:
     output = write(tmp_path / name, 1, **FORMS[name])
     before = contents(tmp_path)
     output.rename(tmp_path / f".{output.name}.replaced-{2**22 + 12345}")

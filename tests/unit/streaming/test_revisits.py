@@ -1,4 +1,4 @@
-"""A schedule that comes back to a place: the last frame stays, whatever the threads do."""
+"""Schedules that contain an index several times: the last frame is kept, independent of thread timing."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ ROUNDS = 60
 
 @pytest.mark.parametrize("suffix", ["zarr", "tiff"])
 @pytest.mark.parametrize("shards", [None, 3])
-def test_the_last_frame_of_a_place_stays(suffix: str, shards: int | None, tmp_path: Path) -> None:
-    """Of many frames that a schedule sends to three places, each place holds the latest."""
+def test_last_frame_of_revisited_address_is_kept(
+    suffix: str, shards: int | None, tmp_path: Path
+) -> None:
     sizes: Any = {"t": 3, "y": 64, "x": 64}
     settings = AcquisitionSettings(
         root_path=tmp_path / f"x.ome.{suffix}",
@@ -42,10 +43,10 @@ def test_the_last_frame_of_a_place_stays(suffix: str, shards: int | None, tmp_pa
 
 @pytest.mark.parametrize("suffix", ["zarr", "tiff"])
 @pytest.mark.parametrize("compression", ["none", "zstd"])
-def test_the_order_comes_to_places_that_were_named(
+def test_frame_in_order_replaces_frame_with_index(
     suffix: str, compression: str, tmp_path: Path
 ) -> None:
-    """A frame in order replaces those that were put at its place by an index, and is whole until then."""
+    """The earlier frame is readable until then."""
     settings = AcquisitionSettings(
         root_path=tmp_path / f"x.ome.{suffix}",
         dimensions=dims_from_standard_axes({"t": 4, "y": 8, "x": 8}),

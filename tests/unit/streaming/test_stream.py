@@ -1,16 +1,13 @@
-"""The life of a stream: what it takes, what it refuses, and what is on disk afterwards."""
+"""`OMEStream`: accepted and refused frames, and the data on disk."""
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import gc
 import json
 import pickle
-import queue
 import shutil
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +24,6 @@ zarr = pytest.importorskip(
 
 
 def settings(path: Path, sizes: dict[str, Any] | None = None, **more: Any) -> AcquisitionSettings:
-    """Return settings for small uint16 frames."""
     axes = {**(sizes or {"t": 4}), "y": 8, "x": 6}
     options = {"dtype": "uint16", **more}
     return AcquisitionSettings(
@@ -36,7 +32,7 @@ def settings(path: Path, sizes: dict[str, Any] | None = None, **more: Any) -> Ac
 
 
 def frame(value: int) -> np.ndarray:
-    """Return a frame whose pixels differ from each other and from other frames'."""
+    """Return a frame with unique pixel values."""
     return (np.arange(48, dtype="uint16") + 100 * value).reshape(8, 6)
 
 
@@ -46,13 +42,11 @@ def stored(path: Path, key: str = "0") -> np.ndarray:
 
 
 def status(path: Path) -> dict[str, Any]:
-    """Return what the dataset says of itself."""
     document = json.loads((path / "x.ome.zarr" / "zarr.json").read_text())
     return document["attributes"]["ome_writers"]
 
 
-def test_a_buffer_may_be_reused_after_append(tmp_path: Path) -> None:
-    """What append took is stored, whatever the caller does to the array afterwards."""
+def test_array_may_be_reused_after_append(tmp_path: Path) -> None:
     buffer = np.empty((8, 6), "uint16")
     with create_stream(settings(tmp_path)) as stream:
         for i in range(4):
@@ -74,10 +68,9 @@ def test_a_buffer_may_be_reused_after_append(tmp_path: Path) -> None:
         (None, TypeError, "got NoneType"),
     ],
 )
-def test_a_wrong_frame_leaves_no_trace(
+def test_invalid_frame_leaves_stream_unchanged(
     tmp_path: Path, wrong: Any, error: type[Exception], message: str
 ) -> None:
-    """A wrong frame raises with both facts, and the next one goes where it should have gone."""
     with create_stream(settings(tmp_path)) as stream:
         stream.append(frame(0))
         with pytest.raises(error, match=message):
@@ -99,8 +92,7 @@ def test_strided_and_foreign_byte_order_frames_are_exact(tmp_path: Path) -> None
     assert np.array_equal(stored(tmp_path), expected)
 
 
-def test_wrong_metadata_leaves_no_trace(tmp_path: Path) -> None:
-    """Metadata that JSON cannot hold is refused at append; the frame is not taken."""
+def test_invalid_frame_metadata_leaves_stream_unchanged(tmp_path: Path) -> None:
     loop: dict[str, Any] = {}
     loop["self"] = loop
     with create_stream(settings(tmp_path)) as stream:
@@ -112,8 +104,8 @@ def test_wrong_metadata_leaves_no_trace(tmp_path: Path) -> None:
     assert np.array_equal(stored(tmp_path), [frame(i) for i in range(4)])
 
 
-def test_metadata_of_frames_is_kept(tmp_path: Path) -> None:
-    """Numpy values are converted, NaN becomes null, and each entry says its place."""
+def test_frame_metadata_is_stored(tmp_path: Path) -> None:
+    """Numpy values are converted, NaN becomes null, and each entry contains its index."""
     with create_stream(settings(tmp_path, {"t": 2, "c": 2})) as stream:
         for i in range(4):
             facts = {"delta_t": i / 10, "n": np.int64(i), "a": np.arange(2), "bad": float("nan")}
@@ -123,8 +115,7 @@ def test_metadata_of_frames_is_kept(tmp_path: Path) -> None:
     assert len(entries) == 4
 
 
-def test_one_frame_too_many(tmp_path: Path) -> None:
-    """The frame past the end raises IndexError with the total, and all before it are stored."""
+def test_append_past_the_end_raises(tmp_path: Path) -> None:
     with create_stream(settings(tmp_path)) as stream:
         for i in range(4):
             stream.append(frame(i))
@@ -133,8 +124,8 @@ def test_one_frame_too_many(tmp_path: Path) -> None:
     assert np.array_equal(stored(tmp_path), [frame(i) for i in range(4)])
 
 
-def test_skipped_places_read_as_zero(tmp_path: Path) -> None:
-    """Skip advances without writing; a skip past the end changes nothing."""
+def test_skipped_frames_read_as_zero(tmp_path: Path) -> None:
+    """A skip past the end raises and leaves the stream unchanged."""
     with create_stream(settings(tmp_path)) as stream:
         stream.append(frame(1))
         stream.skip(frames=2)
@@ -148,8 +139,8 @@ def test_skipped_places_read_as_zero(tmp_path: Path) -> None:
     assert status(tmp_path)["status"] == "complete"
 
 
-def test_explicit_addresses_in_any_order_and_again(tmp_path: Path) -> None:
-    """A frame goes where its index says, also a second time; the last one stays."""
+def test_append_with_index_in_any_order(tmp_path: Path) -> None:
+    """A frame can be replaced; the last one is kept."""
     with create_stream(settings(tmp_path, {"t": 2, "c": 2})) as stream:
         for t, c, value in [(1, 1, 4), (0, 0, 9), (1, 0, 3), (0, 1, 2), (0, 0, 1)]:
             stream.append(frame(value), index={"t": t, "c": c}, frame_metadata={"v": value})
@@ -161,8 +152,7 @@ def test_explicit_addresses_in_any_order_and_again(tmp_path: Path) -> None:
     assert status(tmp_path)["status"] == "complete"
 
 
-def test_memory_that_is_handed_over_or_lent(tmp_path: Path) -> None:
-    """Frames that are handed over or filled in lent memory are stored; a failed loan is not."""
+def test_append_without_copy_and_frame_buffer(tmp_path: Path) -> None:
     with create_stream(settings(tmp_path)) as stream:
         stream.append(frame(0), copy=False)
         with stream.frame_buffer(frame_metadata={"a": 1}) as lent:
@@ -176,8 +166,7 @@ def test_memory_that_is_handed_over_or_lent(tmp_path: Path) -> None:
     assert np.array_equal(stored(tmp_path), [frame(i) for i in range(4)])
 
 
-def test_lent_memory_has_an_address(tmp_path: Path) -> None:
-    """A frame that is filled in lent memory goes where its index says."""
+def test_frame_buffer_with_index(tmp_path: Path) -> None:
     with create_stream(settings(tmp_path)) as stream:
         for number, index in enumerate([{"t": 1}, {"t": 0}]):
             with stream.frame_buffer(index=index) as lent:
@@ -186,52 +175,7 @@ def test_lent_memory_has_an_address(tmp_path: Path) -> None:
     assert np.array_equal(found[:2], [frame(1), frame(0)])
 
 
-@pytest.mark.parametrize("chunk", [1, 2])
-def test_more_frame_buffers_than_memory_raise(tmp_path: Path, chunk: int) -> None:
-    """A thread that holds all of buffer_bytes in frame buffers and asks for another one gets an error, no deadlock.
-
-    With all memory held, `append` still works, and each block can be left.
-    """
-    wanted = settings(tmp_path, {"t": 6}, buffer_bytes=4 * 96)
-    wanted.dimensions[0].chunk_size = chunk
-    with create_stream(wanted) as stream, contextlib.ExitStack() as held:
-        stream.append(frame(0))
-        for i in (4, 3, 2, 1):
-            held.enter_context(stream.frame_buffer(index={"t": i}))[...] = frame(i)
-        with (
-            pytest.raises(
-                ow.FrameBufferError, match=r"4 frame buffers are held .*buffer_bytes=384"
-            ),
-            stream.frame_buffer(index={"t": 5}),
-        ):
-            pass
-        stream.append(frame(5), index={"t": 5})
-    assert np.array_equal(stored(tmp_path), [frame(i) for i in range(6)])
-
-
-def test_a_frame_buffer_that_another_thread_fills_is_waited_for(tmp_path: Path) -> None:
-    """A thread that lends all memory and passes it on waits until another thread has left a block."""
-    filled: queue.Queue[Any] = queue.Queue()
-
-    def fill() -> None:
-        for i in range(4):
-            lent, buffer = filled.get()
-            time.sleep(0.1)
-            buffer[...] = frame(i)
-            lent.__exit__(None, None, None)
-
-    filler = threading.Thread(target=fill)
-    with create_stream(settings(tmp_path, buffer_bytes=2 * 96)) as stream:
-        filler.start()
-        for _ in range(4):
-            lent = stream.frame_buffer()
-            filled.put((lent, lent.__enter__()))
-        filler.join()
-    assert np.array_equal(stored(tmp_path), [frame(i) for i in range(4)])
-
-
-def test_fewer_frames_than_planned(tmp_path: Path) -> None:
-    """A run that ends early is cut where it ended, or keeps its shape, and says so."""
+def test_on_incomplete_trim_and_keep(tmp_path: Path) -> None:
     for on_incomplete, length in (("trim", 2), ("keep", 4)):
         folder = tmp_path / on_incomplete
         with create_stream(settings(folder, on_incomplete=on_incomplete)) as stream:
@@ -242,8 +186,8 @@ def test_fewer_frames_than_planned(tmp_path: Path) -> None:
         assert status(folder)["frames"] == {"expected": 4, "written": 2}
 
 
-def test_an_exception_inside_the_block_is_the_one_seen(tmp_path: Path) -> None:
-    """The stream is closed, what arrived is complete, and the caller's own exception comes out."""
+def test_exception_inside_with_block_propagates(tmp_path: Path) -> None:
+    """The stream is closed, and accepted frames are complete."""
     with pytest.raises(ZeroDivisionError), create_stream(settings(tmp_path)) as stream:
         stream.append(frame(0))
         raise ZeroDivisionError
@@ -252,8 +196,7 @@ def test_an_exception_inside_the_block_is_the_one_seen(tmp_path: Path) -> None:
     assert status(tmp_path)["status"] == "failed"
 
 
-def test_a_closed_stream_takes_nothing(tmp_path: Path) -> None:
-    """After close append raises RuntimeError, and a second close does nothing."""
+def test_append_after_close_raises(tmp_path: Path) -> None:
     stream = create_stream(settings(tmp_path))
     stream.close()
     stream.close()
@@ -262,8 +205,7 @@ def test_a_closed_stream_takes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
-def test_a_stream_cannot_be_copied(tmp_path: Path, duplicate: Callable[[object], object]) -> None:
-    """Copying and pickling raise TypeError, whose message has the path; the stream goes on undisturbed."""
+def test_copy_and_pickle_raise(tmp_path: Path, duplicate: Callable[[object], object]) -> None:
     with create_stream(settings(tmp_path)) as stream:
         stream.append(frame(0))
         with pytest.raises(TypeError, match=r"Cannot copy or pickle the OMEStream .*x\.ome\.zarr"):
@@ -274,8 +216,7 @@ def test_a_stream_cannot_be_copied(tmp_path: Path, duplicate: Callable[[object],
     assert np.array_equal(stored(tmp_path), [frame(i) for i in range(4)])
 
 
-def test_an_unclosed_stream_warns_and_is_written(tmp_path: Path) -> None:
-    """Garbage collection of a stream with frames warns, and the frames are on disk."""
+def test_garbage_collection_of_unclosed_stream_warns_and_writes(tmp_path: Path) -> None:
     stream = create_stream(settings(tmp_path))
     stream.append(frame(0))
     with pytest.warns(ow.UnclosedStreamWarning, match="OMEStream was not closed"):
@@ -284,8 +225,7 @@ def test_an_unclosed_stream_warns_and_is_written(tmp_path: Path) -> None:
     assert np.array_equal(stored(tmp_path), [frame(0)])
 
 
-def test_flush_shows_frames_to_other_readers(tmp_path: Path) -> None:
-    """After flush another reader sees all frames, metadata and the length that was reached."""
+def test_flush_makes_frames_visible_to_readers(tmp_path: Path) -> None:
     with create_stream(settings(tmp_path, {"t": None}, flush_interval=60)) as stream:
         for i in range(3):
             stream.append(frame(i), frame_metadata={"i": i})
@@ -296,8 +236,7 @@ def test_flush_shows_frames_to_other_readers(tmp_path: Path) -> None:
     assert status(tmp_path)["status"] == "complete"
 
 
-def test_the_clock_flushes(tmp_path: Path) -> None:
-    """Within a few flush intervals frames are visible without anybody asking."""
+def test_flush_interval(tmp_path: Path) -> None:
     with create_stream(settings(tmp_path, {"t": None}, flush_interval=0.05)) as stream:
         for i in range(3):
             stream.append(frame(i))
@@ -311,8 +250,7 @@ def test_the_clock_flushes(tmp_path: Path) -> None:
         assert np.array_equal(stored(tmp_path), [frame(i) for i in range(3)])
 
 
-def test_appends_from_several_threads_land_once(tmp_path: Path) -> None:
-    """Frames of four threads are all there, each in one place."""
+def test_append_from_several_threads(tmp_path: Path) -> None:
     with create_stream(settings(tmp_path, {"t": 80})) as stream:
 
         def append(first: int) -> None:
@@ -352,8 +290,8 @@ def test_rgb_frames_become_three_channels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("first", ["index", "order"])
-def test_a_place_filled_twice_is_one_place(tmp_path: Path, first: str) -> None:
-    """A run whose places were filled by index and in order, some twice and one never, is cancelled, not complete."""
+def test_status_cancelled_if_one_frame_is_missing(tmp_path: Path, first: str) -> None:
+    """Although another address was written twice."""
     with create_stream(settings(tmp_path)) as stream:
         if first == "index":
             stream.append(frame(7), index={"t": 0})
@@ -366,8 +304,7 @@ def test_a_place_filled_twice_is_one_place(tmp_path: Path, first: str) -> None:
     assert np.array_equal(stored(tmp_path), [frame(i) for i in range(3)])
 
 
-def test_places_filled_by_index_complete_a_run(tmp_path: Path) -> None:
-    """A run is complete when the places that were not passed in order were filled by index."""
+def test_status_complete_with_explicit_indices(tmp_path: Path) -> None:
     with create_stream(settings(tmp_path)) as stream:
         stream.append(frame(3), index={"t": 3})
         stream.append(frame(1), index={"t": 1})
@@ -377,8 +314,7 @@ def test_places_filled_by_index_complete_a_run(tmp_path: Path) -> None:
     assert np.array_equal(stored(tmp_path), [frame(i) for i in range(4)])
 
 
-def test_a_closed_stream_touches_nothing(tmp_path: Path) -> None:
-    """An append to a closed stream, by index too, raises and brings nothing to disk."""
+def test_append_with_index_after_close_writes_nothing(tmp_path: Path) -> None:
     stream = create_stream(settings(tmp_path))
     for i in range(4):
         stream.append(frame(i))
@@ -390,8 +326,7 @@ def test_a_closed_stream_touches_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "x.ome.zarr").exists()
 
 
-def test_metadata_that_could_not_be_written_is_tried_again(tmp_path: Path) -> None:
-    """Frame metadata that a flush could not write is there after `close`, which tells of the failure."""
+def test_close_retries_failed_write_of_frame_metadata(tmp_path: Path) -> None:
     journal = tmp_path / "x.ome.zarr" / "frame_metadata.jsonl"
     stream = create_stream(settings(tmp_path, flush_interval=3600))
     for i in range(3):
@@ -409,8 +344,8 @@ def test_metadata_that_could_not_be_written_is_tried_again(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("dtype", ["float32", "complex64"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_frame_may_have_no_finite_pixel(tmp_path: Path, dtype: str, value: float) -> None:
-    """A frame of NaN or infinity is taken without a warning, and says nothing of what is to be displayed."""
+def test_frame_without_finite_pixels(tmp_path: Path, dtype: str, value: float) -> None:
+    """No warning, and no display range."""
     with create_stream(settings(tmp_path, {"t": 2}, dtype=dtype)) as stream:
         stream.append(np.full((8, 6), value, dtype))
         stream.append(np.full((8, 6), 7, dtype))
@@ -419,14 +354,12 @@ def test_a_frame_may_have_no_finite_pixel(tmp_path: Path, dtype: str, value: flo
     assert (window["start"], window["end"]) == (7, 8)
 
 
-def test_what_is_no_settings_is_refused() -> None:
-    """A dict of settings is refused with what to write instead."""
+def test_create_stream_refuses_a_dict() -> None:
     with pytest.raises(TypeError, match="create_stream takes AcquisitionSettings, got dict"):
         create_stream({"root_path": "x.ome.zarr"})  # type: ignore[arg-type]  # wrong on purpose
 
 
-def test_create_stream_takes_the_fields_of_settings(tmp_path: Path) -> None:
-    """`create_stream(root_path=..., ...)` writes what AcquisitionSettings of these fields would."""
+def test_create_stream_with_settings_fields(tmp_path: Path) -> None:
     fields = {name: getattr(settings(tmp_path), name) for name in ("dimensions", "dtype")}
     with create_stream(root_path=tmp_path / "x.ome.zarr", **fields) as stream:
         stream.append(frame(3))
@@ -440,8 +373,7 @@ def test_create_stream_takes_the_fields_of_settings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["metadata", "meta"])
-def test_an_unknown_keyword_of_append_names_frame_metadata(tmp_path: Path, wrong: str) -> None:
-    """The TypeError for an unknown keyword lists the keywords of append; the stream goes on."""
+def test_unknown_keyword_of_append_lists_keywords(tmp_path: Path, wrong: str) -> None:
     with create_stream(settings(tmp_path)) as stream:
         with pytest.raises(
             TypeError, match=f"frame_metadata.*unexpected keyword argument '{wrong}'"
@@ -452,8 +384,7 @@ def test_an_unknown_keyword_of_append_names_frame_metadata(tmp_path: Path, wrong
 
 
 @pytest.mark.parametrize("root", ["x.ome.zarr", "x.ome.tiff", ""])
-def test_wrong_global_metadata_is_refused(tmp_path: Path, root: str) -> None:
-    """A namespace that is no name, and metadata that is no mapping, are refused in every format."""
+def test_invalid_global_metadata_raises(tmp_path: Path, root: str) -> None:
     if root.endswith("tiff"):
         pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
     dims = dims_from_standard_axes({"t": 1, "y": 8, "x": 6})
