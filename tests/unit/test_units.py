@@ -62,15 +62,13 @@ NGFF_TIMES = [
 ]
 
 
-def test_the_tables_hold_the_units_of_ngff() -> None:
-    """The rows are the units that NGFF lists, no more and no fewer."""
+def test_tables_contain_units_of_ngff() -> None:
     assert list(LENGTHS) == NGFF_LENGTHS
     assert list(TIMES) == NGFF_TIMES
 
 
 @pytest.mark.parametrize("name", [*LENGTHS, *TIMES])
-def test_name_and_symbol_lead_to_the_name(name: str) -> None:
-    """A unit's name, its plural and its symbol are all stored as the name."""
+def test_name_and_symbol_to_ngff_name(name: str) -> None:
     kind = "space" if name in LENGTHS else "time"
     symbol = ome_symbol(name)
     assert symbol is not None
@@ -79,8 +77,7 @@ def test_name_and_symbol_lead_to_the_name(name: str) -> None:
         assert kind_of(spelling) == kind
 
 
-def test_no_symbol_stands_for_two_units() -> None:
-    """Each OME-XML symbol belongs to one unit."""
+def test_symbols_are_unique() -> None:
     symbols = [symbol for symbol, _ in (LENGTHS | TIMES).values()]
     assert len(set(symbols)) == len(symbols)
 
@@ -128,8 +125,7 @@ def test_spellings_of_times(spelling: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "pixel", "furlong", "MM", "seconde"])
-def test_other_words_are_no_units(text: str) -> None:
-    """A word that is no unit is refused with the units there are."""
+def test_unknown_unit_raises(text: str) -> None:
     assert kind_of(text) is None
     with pytest.raises(ValueError, match=r"Unrecognized unit of length: .*micrometer \(µm\)"):
         ngff_name(text, "space")
@@ -137,8 +133,7 @@ def test_other_words_are_no_units(text: str) -> None:
         ngff_name(text, "time")
 
 
-def test_a_time_is_no_length() -> None:
-    """A unit of the other kind is refused."""
+def test_unit_of_other_kind_raises() -> None:
     with pytest.raises(ValueError, match="unit of length: 's'"):
         ngff_name("s", "space")
 
@@ -152,6 +147,5 @@ def test_sizes(name: str, value: float) -> None:
     assert si_value(name) == value
 
 
-def test_an_unknown_name_has_no_symbol() -> None:
-    """OME-XML has no symbol for what is not in the tables."""
+def test_unknown_name_has_no_symbol() -> None:
     assert ome_symbol("pixel") is None

@@ -11,8 +11,7 @@ from .test_router import plan_of
 
 
 @given(st.integers(0, 24))
-def test_extents_are_the_hull_of_what_came(frames: int) -> None:
-    """After n frames the extents of each image are the highest index of its frames plus one."""
+def test_extents_cover_all_frames(frames: int) -> None:
     plan = plan_of({"t": 3, "p": 2, "z": 4})
     progress = Progress(plan)
     progress.advance(frames // 2)
@@ -23,8 +22,7 @@ def test_extents_are_the_hull_of_what_came(frames: int) -> None:
         assert shape == (max(reached, default=1), 4, 4, 4)
 
 
-def test_the_growing_axis_is_as_long_as_what_came() -> None:
-    """An axis without end shows what was reached, in each image by itself."""
+def test_unbounded_axis_has_extent_reached() -> None:
     progress = Progress(plan_of({"t": None, "p": 2}))
     assert progress.shapes() == [(1, 4, 4), (1, 4, 4)]
     progress.advance(5)
@@ -32,16 +30,14 @@ def test_the_growing_axis_is_as_long_as_what_came() -> None:
     assert progress.extents == {"t": 3, "p": 2}
 
 
-def test_an_axis_of_one_place_is_not_cut() -> None:
-    """A single time point that ends early loses planes of z, not all of them."""
+def test_axis_of_extent_one_is_not_trimmed() -> None:
     progress = Progress(plan_of({"t": 1, "z": 5}))
     progress.advance(2)
     assert progress.final_shapes(trim=True) == [(1, 2, 4, 4)]
     assert progress.final_shapes(trim=False) == [(1, 5, 4, 4)]
 
 
-def test_explicit_places_count() -> None:
-    """A frame with an explicit address extends the shape like one in order."""
+def test_frame_with_index_extends_shape() -> None:
     plan = plan_of({"t": None, "z": 2})
     progress = Progress(plan)
     progress.include({"t": 6, "z": 1}, plan.router.address_of((6, 1)))

@@ -68,8 +68,7 @@ def test_addresses_agree_with_nested_loops(sizes: dict[str, int], data: st.DataO
 
 
 @given(counts())
-def test_walk_is_address_for_address(sizes: dict[str, int]) -> None:
-    """Walking from anywhere yields what `address` computes, and ends at the end."""
+def test_iter_addresses_equals_address(sizes: dict[str, int]) -> None:
     plan = plan_of(sizes)
     assert plan.frames is not None
     for start in (0, plan.frames // 2):
@@ -89,8 +88,7 @@ def test_storage_order_is_a_permutation_of_acquisition_order(order: list[str]) -
         assert stored == (named["t"], named["c"], named["z"])
 
 
-def test_an_unbounded_axis_counts_on() -> None:
-    """Without an end the first axis goes on, and positions below it come in turns."""
+def test_unbounded_axis_has_no_last_address() -> None:
     plan = plan_of({"t": None, "p": 2, "z": 2})
     assert plan.frames is None
     assert plan.router.address(4 * 10**9) == (0, (10**9, 0))
@@ -121,8 +119,7 @@ def test_cameras_become_channels() -> None:
     assert plan.router.addresses(0, 4)[1] == [(0, 0), (0, 1), (0, 2), (0, 3)]
 
 
-def test_an_axis_too_many_becomes_images() -> None:
-    """A further axis beside channels becomes images of the collection, named after both."""
+def test_surplus_axis_becomes_images() -> None:
     plan = plan_of({"p": 2, "c": 2, "angle": 3})
     assert [i.name for i in plan.images][:4] == [
         "0 / angle0",
@@ -135,10 +132,9 @@ def test_an_axis_too_many_becomes_images() -> None:
 
 @pytest.mark.parametrize("names", [*itertools.permutations(["z", "cam", "angle", "phase"])])
 @pytest.mark.parametrize(("path", "rgb"), [("x.ome.zarr", True), ("x.ome.tiff", False)])
-def test_cameras_and_colours_leave_no_room_for_another_axis(
+def test_cameras_and_rgb_exclude_another_surplus_axis(
     names: tuple[str, ...], path: str, rgb: bool
 ) -> None:
-    """What folds into channels takes the place of channels: no image has more axes than t, c and z."""
     plan = plan_of({"t": 2, **dict.fromkeys(names, 2)}, rgb=rgb, root_path=path)
     assert [d.type for d in plan.images[0].array.dimensions].count("channel") == 1
     assert len(plan.images[0].array.index_shape) == 3
@@ -146,15 +142,13 @@ def test_cameras_and_colours_leave_no_room_for_another_axis(
     assert len(places) == 32
 
 
-def test_an_endless_channel_axis_grows_with_its_cameras() -> None:
-    """Channels without end stay without end when cameras or colours are among them."""
+def test_unbounded_channel_axis_with_cameras() -> None:
     plan = plan_of({"c": None, "cam": 2}, rgb=True)
     assert plan.images[0].array.growing == 0
     assert plan.router.addresses(0, 3)[1] == [(0,), (1,), (2,)]
 
 
-def test_a_camera_axis_without_end_is_refused() -> None:
-    """Cameras cannot be without number."""
+def test_unbounded_camera_axis_raises() -> None:
     with pytest.raises(UnsupportedError, match="unbounded axis 'cam'"):
         plan_of({"cam": None, "t": 2})
 
@@ -168,8 +162,7 @@ def test_rgb_samples_are_channels_in_zarr() -> None:
     assert [plan.images[0].plane((1, 1), s) for s in range(3)] == [(1, 3), (1, 4), (1, 5)]
 
 
-def test_a_schedule_sends_frames_to_the_places_it_names() -> None:
-    """With a schedule each image has the hull of what it gets, and faster axes count on."""
+def test_schedule_defines_frame_indices() -> None:
     schedule = Schedule(("p", "z"), [[0, 0], [1, 0], [1, 2]])
     plan = plan_of({"p": 2, "z": 3, "cam": 2}, schedule=schedule)
     assert plan.frames == 6
@@ -184,21 +177,18 @@ def test_a_schedule_sends_frames_to_the_places_it_names() -> None:
     ]
 
 
-def test_a_schedule_may_leave_out_an_image() -> None:
-    """An image that no frame goes to is one plane, since no reader opens an empty one."""
+def test_schedule_may_omit_an_image() -> None:
     plan = plan_of({"p": 3, "z": 3}, schedule=Schedule(("p", "z"), [[1, 0], [1, 2]]))
     assert [i.array.index_shape for i in plan.images] == [(1,), (3,), (1,)]
 
 
-def test_a_schedule_repeats_where_there_is_no_end() -> None:
-    """Below an unbounded axis the schedule is one cycle."""
+def test_schedule_repeats_along_unbounded_axis() -> None:
     schedule = Schedule(("t", "z"), [[0, 0], [0, 1], [1, 0]])
     plan = plan_of({"t": None, "z": 2}, schedule=schedule)
     assert plan.router.addresses(3, 7)[1] == [(2, 0), (2, 1), (3, 0), (4, 0)]
 
 
-def test_a_partial_index_counts_on() -> None:
-    """Axes that an explicit index leaves out are those of the frames that came before."""
+def test_partial_index_advances_omitted_axes() -> None:
     router = plan_of({"t": 3, "c": 2, "cam": 2}).router
     assert router.complete_index({"t": 2, "c": 1}) == {"t": 2, "c": 1, "cam": 0}
     assert router.complete_index({"t": 2, "c": 1}, 1) == {"t": 2, "c": 1, "cam": 1}
@@ -212,7 +202,6 @@ def test_a_partial_index_counts_on() -> None:
         ({"t": 3}, "'t': 3.* count 3"),
     ],
 )
-def test_a_wrong_index_is_refused(index: dict[str, int], message: str) -> None:
-    """An explicit index with an unknown axis or a value outside says so."""
+def test_invalid_index_raises(index: dict[str, int], message: str) -> None:
     with pytest.raises(IndexError, match=message):
         plan_of({"t": 3, "c": 2}).router.complete_index(index)

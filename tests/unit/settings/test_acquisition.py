@@ -46,8 +46,7 @@ def letters(dimensions: Any) -> str:
     return "".join(d.name for d in dimensions)
 
 
-def test_compression_is_checked_where_the_backend_changes() -> None:
-    """A backend without the chosen compression is refused when it is assigned; nothing changes."""
+def test_compression_is_checked_when_backend_changes() -> None:
     chosen = AcquisitionSettings(root_path="a.ome.zarr", compression="gzip")
     with pytest.raises(ValueError, match="'gzip' is not supported for backend 'acquire-zarr'"):
         chosen.format = "acquire-zarr"  # type: ignore[assignment]  # a name is read as a format
@@ -78,8 +77,7 @@ def test_defaults() -> None:
     }
 
 
-def test_the_path_is_a_string() -> None:
-    """A Path is stored as the string that clients compare with."""
+def test_root_path_is_a_string() -> None:
     path = Path("some") / "where.zarr"
     assert AcquisitionSettings(root_path=path).root_path == str(path)
 
@@ -124,8 +122,7 @@ def test_chunk_sizes_are_filled_in() -> None:
     assert [d.chunk_size for d in given.dimensions] == [3, 4, 6]
 
 
-def test_a_chunk_size_that_was_filled_in_follows_the_count() -> None:
-    """A frame of another size has chunks of that size."""
+def test_default_chunk_size_follows_count() -> None:
     first = settings("tyx")
     wider = [*first.dimensions[:2], first.dimensions[2].model_copy(update={"count": 60})]
     assert AcquisitionSettings(dimensions=wider).dimensions[2].chunk_size == 60
@@ -156,8 +153,7 @@ def test_derived_properties_of_a_single_frame() -> None:
     assert one.position_dimension_index is None
 
 
-def test_an_unbounded_acquisition_has_no_number_of_frames() -> None:
-    """Without an end there is no number of frames, and the shape says None."""
+def test_num_frames_of_unbounded_acquisition_is_none() -> None:
     endless = AcquisitionSettings(dimensions=[Dimension(name="t"), *axes("cyx")])
     assert endless.is_unbounded
     assert endless.num_frames is None
@@ -189,8 +185,7 @@ def test_storage_order_of_the_formats(acquired: str, zarr: str, tiff: str) -> No
         )
 
 
-def test_storage_order_as_acquired_or_as_named() -> None:
-    """Acquisition order is kept on request, and any order can be named."""
+def test_storage_order_acquisition_and_list() -> None:
     assert settings("tzcyx", storage_order="acquisition").storage_index_permutation is None
     named = settings("ptzcyx", storage_order=["p", "z", "c", "t", "y", "x"])
     assert letters(named.array_storage_dimensions) == "zctyx"
@@ -203,8 +198,7 @@ def test_storage_order_as_acquired_or_as_named() -> None:
     ]
 
 
-def test_axes_of_type_other_do_not_count() -> None:
-    """Five axes may have as many others beside them as there are."""
+def test_limit_of_five_dimensions_ignores_type_other() -> None:
     assert len(settings("ptczqrsyx").dimensions) == 9
 
 
@@ -219,16 +213,14 @@ def test_untyped_frame_axes_become_space() -> None:
     assert named.dimensions[1].type == "space"
 
 
-def test_the_list_of_dimensions_validates_alone() -> None:
-    """DimensionList has the same rules for whoever validates a list by itself."""
+def test_dimension_list_type_adapter() -> None:
     kept = TypeAdapter(DimensionList).validate_python(axes("tyx"))
     assert [d.chunk_size for d in kept] == [1, 8, 6]
     with pytest.raises(ValueError, match="At least 2 non-position dimensions"):
         TypeAdapter(DimensionList).validate_python(axes("px"))
 
 
-def test_an_old_position_dimension_becomes_a_dimension() -> None:
-    """The deprecated class is accepted and leaves no trace."""
+def test_position_dimension_becomes_dimension() -> None:
     with pytest.warns(DeprecationWarning, match="PositionDimension"):
         old = PositionDimension(positions=["0", "1"])
     assert (
@@ -236,8 +228,7 @@ def test_an_old_position_dimension_becomes_a_dimension() -> None:
     )
 
 
-def test_what_model_copy_changed_is_checked() -> None:
-    """model_copy checks nothing; the settings do."""
+def test_model_copy_updates_are_validated() -> None:
     chunked = axes("t")[0].model_copy(update={"chunk_size": 5})
     assert AcquisitionSettings(dimensions=[chunked, *axes("yx")]).dimensions[0].chunk_size == 5
     wrong = axes("t")[0].model_copy(update={"chunk_size": -5})
@@ -245,8 +236,7 @@ def test_what_model_copy_changed_is_checked() -> None:
         AcquisitionSettings(dimensions=[wrong, *axes("yx")])
 
 
-def test_the_way_of_published_clients() -> None:
-    """Dump, replace dimensions by objects with a camera axis among them, validate again."""
+def test_revalidation_as_published_clients_do() -> None:
     first = AcquisitionSettings(root_path="a.ome.zarr", overwrite=True, compression="zstd")
     dims = [d.model_copy(update={"chunk_size": 2}) if d.name == "t" else d for d in axes("tcyx")]
     dims.insert(len(dims) - 2, Dimension(name="cam", count=2, type="other"))
@@ -273,8 +263,7 @@ def test_copies_are_equal() -> None:
     assert copies[1].dimensions[0] is not one.dimensions[0]
 
 
-def test_fields_can_be_assigned_one_after_the_other() -> None:
-    """Settings may be filled step by step, and each step is checked."""
+def test_incremental_assignment_of_fields() -> None:
     one = AcquisitionSettings()
     one.dimensions = axes("ptzcyx")
     one.dtype = np.uint8
@@ -302,8 +291,7 @@ def test_fields_can_be_assigned_one_after_the_other() -> None:
         ("unknown", 1),
     ],
 )
-def test_a_refused_assignment_leaves_no_trace(name: str, value: Any) -> None:
-    """After an assignment that is refused, the settings are what they were."""
+def test_invalid_assignment_leaves_model_unchanged(name: str, value: Any) -> None:
     one = settings("tzyx", compression="blosc-lz4", storage_order=list("ztyx"))
     before = one.model_copy(deep=True)
     with pytest.raises(ValueError):
@@ -312,8 +300,7 @@ def test_a_refused_assignment_leaves_no_trace(name: str, value: Any) -> None:
     assert one.model_fields_set == before.model_fields_set
 
 
-def test_one_warning_a_fact() -> None:
-    """A doubtful plate or path is warned of where it is set, and not at each later assignment."""
+def test_each_warning_is_emitted_once() -> None:
     wells = [Position(name="a", plate_row="H", plate_column="12")]
     dims = [Dimension(name="p", coords=wells), *axes("yx")]
     with pytest.warns(UserWarning, match="not in the plate definition"):
@@ -328,8 +315,7 @@ def test_one_warning_a_fact() -> None:
     one.overwrite = False
 
 
-def test_settings_are_json_with_every_extra() -> None:
-    """Colors, windows and plates are dumped as JSON, and come back equal."""
+def test_settings_round_trip_through_json() -> None:
     channel = Channel(name="c", color=(1, 2, 3, 0.25), window=(0, 10), exposure_ms=5)
     wells = [Position(name="a", plate_row="A", plate_column="1", x_coord=1.5)]
     one = AcquisitionSettings(
@@ -348,10 +334,7 @@ def test_settings_are_json_with_every_extra() -> None:
     ("field", "value", "message"),
     [("count", None, "Only the first dimension may be unbounded"), ("name", "t", "must be unique")],
 )
-def test_what_was_changed_inside_is_checked_before_a_stream(
-    field: str, value: Any, message: str
-) -> None:
-    """A dimension that was changed in place, and breaks a rule since, is refused before anything is written."""
+def test_validate_stream_ready_checks_nested_changes(field: str, value: Any, message: str) -> None:
     one = AcquisitionSettings(root_path="a.zarr", dimensions=axes("tzyx"), dtype="uint8")
     one.validate_stream_ready()
     setattr(one.dimensions[1], field, value)

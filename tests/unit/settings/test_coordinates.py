@@ -13,38 +13,32 @@ from ome_writers import Channel, Dimension, Plate, Position
 @pytest.mark.parametrize(
     "color", ["red", "#ff0000", "F00", (255, 0, 0), (255, 0, 0, 1.0), Color("red"), [255, 0, 0]]
 )
-def test_a_color_has_many_forms(color: Any) -> None:
-    """A name, a hex string and a tuple of the same color are equal."""
+def test_color_inputs(color: Any) -> None:
     assert Channel(name="a", color=color) == Channel(name="a", color="red")
 
 
 @pytest.mark.parametrize("color", ["red", "#12345678", (1, 2, 3, 0.5), (1, 2, 3, 0.123), None])
-def test_a_color_survives_json(color: Any) -> None:
-    """A color, also a transparent one, comes back from JSON as it was."""
+def test_color_round_trips_through_json(color: Any) -> None:
     channel = Channel(name="a", color=color)
     assert Channel.model_validate_json(channel.model_dump_json()) == channel
 
 
-def test_a_known_color_is_written_by_its_name() -> None:
-    """JSON has the name of a color that has one."""
+def test_named_color_is_serialized_by_name() -> None:
     assert Channel(name="a", color=(255, 0, 0)).model_dump(mode="json")["color"] == "red"
 
 
-def test_a_bare_string_is_a_name() -> None:
-    """A string validates as the Channel or Position of that name."""
+def test_string_becomes_named_object() -> None:
     assert Channel.model_validate("DAPI") == Channel(name="DAPI")
     assert Position.model_validate("A") == Position(name="A")
 
 
-def test_channels_know_more() -> None:
-    """Exposure, group, camera and window are kept."""
+def test_channel_fields() -> None:
     channel = Channel(name="a", exposure_ms=10, group="Channel", camera="Left", window=(0, 4095))
     assert (channel.exposure_ms, channel.window) == (10.0, (0.0, 4095.0))
     assert (channel.group, channel.camera) == ("Channel", "Left")
 
 
-def test_a_name_may_hold_anything() -> None:
-    """Separators and control characters stay in the metadata's name."""
+def test_names_may_contain_any_character() -> None:
     assert Position(name="a/b\0..\\").name == "a/b\0..\\"
 
 
@@ -56,8 +50,7 @@ def test_a_name_may_hold_anything() -> None:
         [{"name": "a", "grid_row": 0, "grid_column": 1}, {"name": "a"}],
     ],
 )
-def test_names_repeat_in_other_places(coords: list[dict[str, Any]]) -> None:
-    """Positions of one name in other wells or grid cells can be told apart."""
+def test_position_names_may_repeat_in_other_wells(coords: list[dict[str, Any]]) -> None:
     assert Dimension(name="p", coords=coords).count == 2
 
 
@@ -73,8 +66,7 @@ def test_standard_plates(wells: int, last_row: str, columns: int) -> None:
     assert plate.column_names == [str(i + 1) for i in range(columns)]
 
 
-def test_rows_after_z() -> None:
-    """After Z come AA, AB and so on, with 1536 wells as with a shape."""
+def test_row_names_after_z() -> None:
     assert Plate.from_standard_wells(1536).row_names[24:] == [
         "Y", "Z", "AA", "AB", "AC", "AD", "AE", "AF",
     ]  # fmt: skip

@@ -20,13 +20,11 @@ TYPES = {"x": "space", "y": "space", "z": "space", "c": "channel", "t": "time"}
 
 
 @pytest.mark.parametrize(("name", "kind"), TYPES.items())
-def test_the_standard_names_have_a_type(name: str, kind: str) -> None:
-    """The type follows from a standard name."""
+def test_standard_names_imply_type(name: str, kind: str) -> None:
     assert Dimension(name=name).type == kind
 
 
-def test_a_name_of_ones_own_has_no_type() -> None:
-    """A name that is not a standard one says nothing about the type."""
+def test_other_names_do_not_imply_type() -> None:
     assert Dimension(name="q", count=3).type is None
 
 
@@ -42,8 +40,7 @@ def test_a_name_of_ones_own_has_no_type() -> None:
         ({"name": "t", "type": "other", "unit": "um"}, "other"),
     ],
 )
-def test_coords_and_units_say_more_than_the_name(fields: dict[str, Any], kind: str | None) -> None:
-    """The type follows from coords, else from the unit, else from the name."""
+def test_type_is_inferred_from_coords_and_unit(fields: dict[str, Any], kind: str | None) -> None:
     assert Dimension(**fields).type == kind
 
 
@@ -54,8 +51,7 @@ def test_units_are_stored_by_their_ngff_name() -> None:
     assert Dimension(name="q", type="other", unit="um").unit == "um"
 
 
-def test_count_follows_from_coords() -> None:
-    """The count is the number of coords."""
+def test_count_is_length_of_coords() -> None:
     assert Dimension(name="t", coords=[0, 1.5, 4]).count == 3
     assert Dimension(name="t", coords=np.arange(3) / 2).coords == [0.0, 0.5, 1.0]
 
@@ -66,8 +62,7 @@ def test_names_of_channels_become_channels() -> None:
     assert dim.coords == [Channel(name="DAPI"), Channel(name="GFP", color="green")]
 
 
-def test_mappings_become_what_the_axis_is_made_of() -> None:
-    """A mapping with a name alone is a Channel or a Position as the axis has it."""
+def test_mappings_become_coords_of_axis_type() -> None:
     assert Dimension(name="c", coords=[{"name": "a"}]).coords == [Channel(name="a")]
     assert Dimension(name="p", coords=[{"name": "a"}]).coords == [Position(name="a")]
     other = Dimension(name="q", type="position", coords=[{"name": "a"}])
@@ -86,19 +81,16 @@ def test_positions_are_numbered_by_their_count() -> None:
 
 
 @pytest.mark.parametrize("scale", [0, 0.0, -0.0, None])
-def test_a_scale_of_zero_is_not_known(scale: float | None) -> None:
-    """Scale 0 becomes None without a warning."""
+def test_scale_zero_becomes_none(scale: float | None) -> None:
     assert Dimension(name="x", scale=scale).scale is None
 
 
-def test_chunks_are_left_alone() -> None:
-    """A dimension on its own has no chunk size, and one beyond its count is no error."""
+def test_chunk_size_is_not_derived() -> None:
     assert Dimension(name="x", count=5).chunk_size is None
     assert Dimension(name="x", count=5, chunk_size=64).chunk_size == 64
 
 
-def test_what_follows_follows_again() -> None:
-    """What was inferred is inferred anew when its cause is assigned."""
+def test_derived_fields_are_updated() -> None:
     positions = Dimension(name="p", count=2)
     positions.count = 3
     assert positions.coords == [Position(name=name) for name in "012"]
@@ -116,8 +108,7 @@ def test_what_follows_follows_again() -> None:
     ("name", "value"),
     [("count", 5), ("unit", "s"), ("type", "space"), ("coords", [1.0]), ("scale", -1), ("size", 1)],
 )
-def test_a_refused_assignment_leaves_no_trace(name: str, value: Any) -> None:
-    """After an assignment that is refused, the dimension is what it was."""
+def test_invalid_assignment_leaves_model_unchanged(name: str, value: Any) -> None:
     dim = Dimension(name="c", type="channel", count=2, coords=["a", "b"], scale=1)
     if name == "unit":
         dim = Dimension(name="x", type="space", count=2, scale=1)
@@ -128,8 +119,7 @@ def test_a_refused_assignment_leaves_no_trace(name: str, value: Any) -> None:
     assert dim.model_fields_set == given
 
 
-def test_the_old_position_dimension() -> None:
-    """PositionDimension warns, is a Dimension, and dumps as the new spelling does."""
+def test_position_dimension_is_deprecated() -> None:
     with pytest.warns(DeprecationWarning, match="PositionDimension is deprecated"):
         old = PositionDimension(positions=["a", Position(name="b")])
     new = Dimension(name="p", type="position", coords=["a", "b"])
@@ -138,23 +128,20 @@ def test_the_old_position_dimension() -> None:
 
 
 @pytest.mark.parametrize("axis", StandardAxis)
-def test_a_standard_axis_makes_its_dimension(axis: StandardAxis) -> None:
-    """A standard axis gives its dimension name, type and unit."""
+def test_standard_axis_to_dimension(axis: StandardAxis) -> None:
     dim = axis.to_dimension(count=3, chunk_size=2, shard_size_chunks=4, scale=0.5)
     assert (dim.name, dim.type, dim.unit) == (axis.value, axis.dimension_type(), axis.unit())
     assert (dim.count, dim.chunk_size, dim.shard_size_chunks, dim.scale) == (3, 2, 4, 0.5)
     assert f"{axis}" == axis.value
 
 
-def test_the_units_of_standard_axes() -> None:
-    """Space is in micrometers, time in seconds, and the rest has no unit."""
+def test_standard_axis_unit() -> None:
     units = {a.value: a.unit() for a in StandardAxis}
     space = dict.fromkeys("xyz", "micrometer")
     assert units == {**space, "t": "second", "c": None, "p": None}
 
 
-def test_dimensions_from_standard_axes() -> None:
-    """Sizes, names, chunks and shards reach the dimensions, in the order given."""
+def test_dims_from_standard_axes() -> None:
     dims = dims_from_standard_axes(
         {"t": None, "p": ["a", "b"], "c": ["d"], "z": 3, "y": 10, StandardAxis.X: 20},
         chunk_shapes={"z": 2, StandardAxis.Y: 5},
@@ -167,8 +154,7 @@ def test_dimensions_from_standard_axes() -> None:
     assert dims[1].coords == [Position(name="a"), Position(name="b")]
 
 
-def test_sizes_may_be_those_of_numpy() -> None:
-    """Sizes that were taken from an array's shape or computed with numpy are sizes."""
+def test_sizes_may_be_numpy_integers() -> None:
     dims = dims_from_standard_axes({"t": np.int64(3), "y": np.uint16(4), "x": 5})
     assert [(d.name, d.count, d.chunk_size) for d in dims] == [
         ("t", 3, 1),

@@ -39,14 +39,12 @@ def inferred(root_path: str | Path, value: Any = "auto") -> Any:
         (Path("d") / "a.ome.tiff", TIFF),
     ],
 )
-def test_auto_follows_the_suffix(root_path: str | Path, expected: Any) -> None:
-    """The suffix of the path says the format, in any case; no path means scratch."""
+def test_auto_format_from_suffix(root_path: str | Path, expected: Any) -> None:
     assert inferred(root_path) == expected
 
 
 @pytest.mark.parametrize("root_path", ["a", "a.dat", "d.tiff/a", "a.companion.ome", "zarr"])
-def test_auto_falls_back_to_zarr(root_path: str) -> None:
-    """A path that says nothing gives OME-Zarr, and a warning."""
+def test_auto_format_default_is_ome_zarr(root_path: str) -> None:
     with pytest.warns(UserWarning, match="Output format could not be inferred from root_path"):
         assert inferred(root_path) == ZARR
 
@@ -75,8 +73,7 @@ def test_auto_falls_back_to_zarr(root_path: str) -> None:
         (OmeTiffFormat(suffix=".x"), OmeTiffFormat(suffix=".x")),
     ],
 )
-def test_names_of_formats_and_backends(name: Any, expected: Any) -> None:
-    """A format's or backend's name, or a mapping, stands for the format."""
+def test_format_from_name_of_format_or_backend(name: Any, expected: Any) -> None:
     assert inferred("a", name) == expected
 
 
@@ -94,8 +91,7 @@ def test_names_of_formats_and_backends(name: Any, expected: Any) -> None:
         (OmeZarrFormat(), "a.zarr", ".ome.zarr"),
     ],
 )
-def test_the_suffix_comes_from_the_path(value: Any, root_path: str, suffix: str) -> None:
-    """A suffix that is not given is the path's, if it is one of that format, else the default."""
+def test_suffix_from_root_path(value: Any, root_path: str, suffix: str) -> None:
     assert inferred(root_path, value).suffix == suffix
 
 
@@ -125,8 +121,7 @@ def test_defaults() -> None:
 
 
 @pytest.mark.parametrize(("given", "kept"), [(True, "always"), (False, "never"), ("auto", "auto")])
-def test_single_file_takes_bools(given: Any, kept: str) -> None:
-    """Bools are accepted for prefer_single_file."""
+def test_prefer_single_file_accepts_bool(given: Any, kept: str) -> None:
     assert OmeTiffFormat(prefer_single_file=given).prefer_single_file == kept
 
 
@@ -148,8 +143,7 @@ def test_single_file_takes_bools(given: Any, kept: str) -> None:
         ("a.b", "", "a.b"),
     ],
 )
-def test_path_of_a_zarr(root: str, suffix: str, path: str) -> None:
-    """A Zarr gets its suffix, in place of another format's; no suffix keeps the path."""
+def test_output_path_of_ome_zarr(root: str, suffix: str, path: str) -> None:
     made = OmeZarrFormat(suffix=suffix).get_output_path(root, num_positions=3)
     assert made == path
 
@@ -166,8 +160,7 @@ def test_path_of_a_zarr(root: str, suffix: str, path: str) -> None:
         ("d/.ome.tiff", "d/.ome.tiff", "d/.ome.tiff"),
     ],
 )
-def test_path_of_a_tiff(root: str, file: str, folder: str) -> None:
-    """One position is a file; several are a folder without the suffix; both can be forced."""
+def test_output_path_of_ome_tiff(root: str, file: str, folder: str) -> None:
     single, never = (
         OmeTiffFormat(prefer_single_file="always"),
         OmeTiffFormat(prefer_single_file=False),
@@ -178,26 +171,22 @@ def test_path_of_a_tiff(root: str, file: str, folder: str) -> None:
     assert never.get_output_path(root, num_positions=1) == folder
 
 
-def test_no_suffix_keeps_a_tiffs_path() -> None:
-    """With suffix="" a TIFF's path stays as given, for one position and for several."""
+def test_empty_suffix_keeps_path_of_ome_tiff() -> None:
     plain = OmeTiffFormat(suffix="")
     for positions in (1, 2):
         assert plain.get_output_path("a.ome.tif", num_positions=positions) == "a.ome.tif"
 
 
 @pytest.mark.parametrize("one", [ZARR, TIFF, SCRATCH])
-def test_paths_may_be_path_objects(one: Any) -> None:
-    """A Path is taken as well as a string; the answer is a string."""
+def test_output_path_of_path_object(one: Any) -> None:
     assert one.get_output_path(Path("d") / "a") == one.get_output_path(str(Path("d") / "a"))
 
 
-def test_scratch_keeps_its_path() -> None:
-    """Scratch writes at the path it is given."""
+def test_output_path_of_scratch() -> None:
     assert SCRATCH.get_output_path("a.zarr") == "a.zarr"
 
 
-def test_output_path_counts_positions() -> None:
-    """The settings' output path is the folder when there are several positions."""
+def test_output_path_depends_on_number_of_positions() -> None:
     dims = dims_from_standard_axes({"p": 2, "y": 4, "x": 4})
     settings = AcquisitionSettings(root_path="multi.ome.tiff", dimensions=dims)
     assert settings.output_path == "multi"
@@ -205,8 +194,7 @@ def test_output_path_counts_positions() -> None:
     assert settings.output_path == "multi.ome.tiff"
 
 
-def test_the_format_follows_a_later_path() -> None:
-    """A format that was not given follows the path that is assigned; one that was given stays."""
+def test_assigning_root_path_updates_format() -> None:
     free, auto = AcquisitionSettings(), AcquisitionSettings(format="auto")
     fixed = AcquisitionSettings(format="scratch")
     for settings in (free, auto, fixed):

@@ -418,8 +418,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     REFUSED,
     ids=[f"{i}-{row[2][:40]}" for i, row in enumerate(REFUSED)],
 )
-def test_refusals(make: Callable[[], Any], error: type[Exception], message: str) -> None:
-    """What cannot be is refused with the promised type and words."""
+def test_error_messages(make: Callable[[], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         make()
 
@@ -451,8 +450,7 @@ WARNED: list[tuple[Callable[[], Any], type[Warning], str]] = [
 @pytest.mark.parametrize(
     ("make", "category", "message"), WARNED, ids=[row[2][:40] for row in WARNED]
 )
-def test_warnings(make: Callable[[], Any], category: type[Warning], message: str) -> None:
-    """What is doubtful is warned of, once, and the warning names the caller's line."""
+def test_warning_messages(make: Callable[[], Any], category: type[Warning], message: str) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         make()

@@ -29,10 +29,7 @@ AXES = dims_from_standard_axes({"t": 1, "y": 4, "x": 4})
     ],
     ids=str,
 )
-def test_a_url_is_refused(
-    url: str | PurePath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A URL is refused by the settings, at construction and assignment, and no folder of its name appears."""
+def test_url_raises(url: str | PurePath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"is a URL.*local path.*upload the dataset after close"):
         AcquisitionSettings(root_path=url, dimensions=AXES, dtype="uint8")
@@ -54,8 +51,7 @@ def test_drives_and_colons_are_paths(path: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["file://{}", "file://localhost{}", "FILE:{}"])
-def test_a_file_url_is_the_path_that_it_names(tmp_path: Path, form: str) -> None:
-    """A dataset with a ``file://`` URL is written to that path; percent-encoded characters are decoded."""
+def test_file_url_becomes_local_path(tmp_path: Path, form: str) -> None:
     path = tmp_path / "my run.ome.zarr"
     url = form.format(str(path).replace(" ", "%20"))
     settings = AcquisitionSettings(root_path=url, dimensions=AXES, dtype="uint8")
@@ -76,15 +72,13 @@ def test_a_file_url_is_the_path_that_it_names(tmp_path: Path, form: str) -> None
         ("file:///data/run.ome.zarr", "/data/run.ome.zarr"),
     ],
 )
-def test_file_urls_of_windows(url: str, path: str) -> None:
-    """On Windows a drive or a network share of a ``file://`` URL is one of the path."""
+def test_file_url_on_windows(url: str, path: str) -> None:
     from ome_writers.settings import read_root_path
 
     assert read_root_path(url, windows=True) == path
 
 
-def test_a_file_url_of_another_host_is_refused() -> None:
-    """Where paths have no hosts, a ``file://`` URL of one is refused, which is mostly a slash too few."""
+def test_file_url_with_other_host_raises() -> None:
     from ome_writers.settings import read_root_path
 
     with pytest.raises(ValueError, match="names the host 'data'.*file:///data/run.ome.zarr"):
@@ -92,8 +86,7 @@ def test_a_file_url_of_another_host_is_refused() -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "//", "file:///"])
-def test_the_root_of_a_file_system_is_refused(path: str) -> None:
-    """A path without a name is refused; it became the hidden folder ``.ome.zarr`` of the working folder."""
+def test_file_system_root_raises(path: str) -> None:
     with pytest.raises(ValueError, match="root of a file system.*Add a name"):
         AcquisitionSettings(root_path=path, format="ome-zarr")
 
@@ -105,8 +98,7 @@ def test_the_root_of_a_file_system_is_refused(path: str) -> None:
         *("h5", "hdf5", "npy", "mrc"),
     ],
 )
-def test_the_ending_of_a_foreign_image_format_is_refused(ending: str) -> None:
-    """With ``format="auto"`` the name of another image format is refused with what to write instead."""
+def test_suffix_of_unsupported_image_format_raises(ending: str) -> None:
     for path in (f"run.{ending}", f"a.b/run.ome.{ending}"):
         with pytest.raises(ValueError, match=rf"ends in '\.{ending}'.*\.ome\.zarr or \.ome\.tiff"):
             AcquisitionSettings(root_path=path)
@@ -119,7 +111,6 @@ def test_the_ending_of_a_foreign_image_format_is_refused(ending: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["run", "run.1", "2026.11.22", "x.dat", "cells.png.d", "x.raw"])
-def test_other_names_without_a_suffix_become_ome_zarr(path: str) -> None:
-    """Any other path says nothing of a format: OME-Zarr, with a warning."""
+def test_unknown_suffix_becomes_ome_zarr(path: str) -> None:
     with pytest.warns(UserWarning, match="could not be inferred"):
         assert AcquisitionSettings(root_path=path).format.name == "ome-zarr"

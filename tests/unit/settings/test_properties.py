@@ -112,16 +112,14 @@ def acquisitions(draw: st.DrawFn) -> AcquisitionSettings:
 
 
 @given(acquisitions())
-def test_settings_survive_a_dump(settings: AcquisitionSettings) -> None:
-    """Dumping and validating gives equal settings, as objects and as strict JSON."""
+def test_settings_round_trip_through_model_dump(settings: AcquisitionSettings) -> None:
     assert AcquisitionSettings.model_validate(settings.model_dump()) == settings
     text = json.dumps(settings.model_dump(mode="json"), allow_nan=False)
     assert AcquisitionSettings.model_validate_json(text) == settings
 
 
 @given(acquisitions())
-def test_a_dump_takes_dimensions_as_objects(settings: AcquisitionSettings) -> None:
-    """A dump whose dimensions are replaced by the objects is equal, too."""
+def test_model_dump_with_dimension_objects_validates(settings: AcquisitionSettings) -> None:
     mixed = {**settings.model_dump(), "dimensions": list(settings.dimensions)}
     assert AcquisitionSettings.model_validate(mixed) == settings
 
@@ -152,8 +150,7 @@ def test_storage_order_permutes_the_index(settings: AcquisitionSettings) -> None
 
 
 @given(acquisitions())
-def test_frames_are_counted(settings: AcquisitionSettings) -> None:
-    """The number of frames is the product of the counts, or that of the schedule's rows."""
+def test_num_frames(settings: AcquisitionSettings) -> None:
     if settings.shape[0] is None:
         assert settings.num_frames is None
     elif settings.schedule is not None:

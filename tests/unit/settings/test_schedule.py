@@ -38,8 +38,7 @@ def test_equality_is_by_content() -> None:
     assert len(SCHEDULE) == 4
 
 
-def test_extents_are_the_hull_of_each_position() -> None:
-    """Each position reaches as far as its own frames go."""
+def test_extents_per_position() -> None:
     assert SCHEDULE.extents() == {0: {"t": 2, "z": 4}, 1: {"t": 1, "z": 1}}
     assert SCHEDULE.extents("t") == {0: {"p": 2, "z": 1}, 1: {"p": 1, "z": 4}}
     assert SCHEDULE.extents("g") == {0: {"t": 2, "p": 2, "z": 4}}
@@ -70,8 +69,7 @@ def test_settings_take_a_schedule_or_its_dump() -> None:
     assert "schedule" in AcquisitionSettings.model_json_schema()["properties"]
 
 
-def test_frames_are_counted_by_the_schedule() -> None:
-    """Each row is a frame, for each place along the axes that the schedule does not name."""
+def test_num_frames_with_schedule() -> None:
     dims = [Dimension(name=n, count=4) for n in "tpz"]
     cam = Dimension(name="cam", count=3, type="other")
     settings = AcquisitionSettings(dimensions=[*dims, *FRAME], schedule=SCHEDULE)
@@ -82,14 +80,12 @@ def test_frames_are_counted_by_the_schedule() -> None:
     assert settings.num_frames is None
 
 
-def test_a_schedule_may_go_on_along_an_unbounded_axis() -> None:
-    """Along an axis without an end a schedule may reach any index."""
+def test_schedule_with_unbounded_axis() -> None:
     schedule = Schedule(("t",), [[10_000]])
     settings = AcquisitionSettings(dimensions=[Dimension(name="t"), *FRAME], schedule=schedule)
     assert settings.schedule == schedule
 
 
-def test_many_rows_are_quick() -> None:
-    """A hundred thousand rows for a thousand positions take no noticeable time."""
+def test_schedule_with_many_rows_is_fast() -> None:
     rows = np.stack(np.unravel_index(np.arange(100_000), (100, 1000)), axis=1)
     assert len(Schedule(("t", "p"), rows).extents()) == 1000

@@ -86,8 +86,7 @@ def _fastest(code: str) -> float:
     return min(float(_run(code)) for _ in range(3))
 
 
-def test_import_takes_less_than_the_promised_time() -> None:
-    """Importing takes less than 0.3 seconds of the processor on top of numpy and pydantic."""
+def test_import_time() -> None:
     code = """
 import time, numpy, pydantic
 start = time.process_time()
@@ -97,8 +96,7 @@ print(time.process_time() - start)
     assert _fastest(code) < 0.3
 
 
-def test_building_the_models_takes_less_than_the_promised_time() -> None:
-    """The settings, too, take less than 0.3 seconds of it where pydantic has built a model before."""
+def test_import_time_of_settings_models() -> None:
     code = """
 import time, numpy, pydantic
 
@@ -114,8 +112,7 @@ print(time.process_time() - start)
 
 
 @pytest.mark.parametrize("use", ["", "ome_writers.AcquisitionSettings()"])
-def test_nothing_heavy_is_imported(use: str) -> None:
-    """Neither the import nor the settings load an engine, an adapter or a reader."""
+def test_import_loads_no_engine_or_adapter(use: str) -> None:
     code = f"import sys, ome_writers; {use}\nprint([m for m in {HEAVY!r} if m in sys.modules])"
     assert _run(code) == "[]"
 
@@ -135,15 +132,13 @@ print([m for m in (*{HEAVY!r}, "ssl", "urllib.request") if m in sys.modules])
 
 
 @pytest.mark.parametrize("name", PROMISED)
-def test_promised_names(name: str) -> None:
-    """Every promised name can be imported, is listed, and shows in dir()."""
+def test_public_names(name: str) -> None:
     assert getattr(ome_writers, name) is not None
     assert name in ome_writers.__all__
     assert name in dir(ome_writers)
 
 
-def test_a_star_import_takes_all_names() -> None:
-    """``from ome_writers import *`` brings every public name."""
+def test_star_import() -> None:
     code = """
 from ome_writers import *
 import ome_writers
@@ -152,8 +147,7 @@ print(set(ome_writers.__all__) - set(globals()))
     assert _run(code) == "set()"
 
 
-def test_a_star_import_works_without_useq() -> None:
-    """Where useq is not installed, its names are left out of ``__all__`` and say how to get it."""
+def test_star_import_without_useq() -> None:
     code = """
 import importlib.util
 find_spec = importlib.util.find_spec
@@ -172,8 +166,7 @@ except ImportError as error:
     ]
 
 
-def test_the_adapter_of_pymmcore_says_how_to_get_it() -> None:
-    """Where pymmcore-plus and useq are not installed, importing their adapter names the extra."""
+def test_pymmcore_adapter_names_missing_extra() -> None:
     code = """
 try:
     import ome_writers_pymmcore
@@ -184,15 +177,13 @@ except ModuleNotFoundError as error:
     assert _run(WITHOUT_USEQ + code) == told
 
 
-def test_all_errors_are_public() -> None:
-    """Every exception and warning class of the tree can be imported from the package."""
+def test_error_classes_are_public() -> None:
     for name in errors.__all__:
         if isinstance(getattr(errors, name), type):
             assert getattr(ome_writers, name) is getattr(errors, name)
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
-    """A name that does not exist is refused as by any module."""
+def test_unknown_name_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'ome_writers' has no attribute 'nothing'"):
         _ = ome_writers.nothing
 
