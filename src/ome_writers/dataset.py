@@ -179,8 +179,8 @@ class DatasetSpec:
         ``"writing"``, ``"complete"``, ``"cancelled"`` or ``"failed"``; None if the writer recorded none.
     frames_written, frames_expected
         Numbers of frames, None if unknown. While the status is "writing", as of the last flush.
-    updated
-        Time of the last flush in ISO 8601, None if unknown.
+    started, updated
+        Time at which the dataset was created, and of the last flush, in ISO 8601; None if unknown.
     written_by
         Program and version, None if unknown.
     settings
@@ -199,6 +199,7 @@ class DatasetSpec:
     status: str | None = None
     frames_written: int | None = None
     frames_expected: int | None = None
+    started: str | None = None
     updated: str | None = None
     written_by: str | None = None
     settings: AcquisitionSettings | None = None

@@ -50,7 +50,7 @@ def written(row: Any, case: Case, folder: Path) -> tuple[dict[str, Any], list[np
             text = path.read_text(encoding="utf-8")
             found[name] = re.sub("<AcquisitionDate>.*?</AcquisitionDate>", "", text)
     attributes = found["zarr.json"]["attributes"]["ome_writers"]
-    del attributes["id"], attributes["updated"]  # a random id, and the time
+    del attributes["id"], attributes["started"], attributes["updated"]  # a random id, and times
     del (
         attributes["settings"]["format"],
         attributes["settings"]["root_path"],

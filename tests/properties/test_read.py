@@ -99,7 +99,7 @@ def comparable(spec: DatasetSpec) -> DatasetSpec:
         )
         for image in spec.images
     )
-    return replace(spec, images=images, updated=None)
+    return replace(spec, images=images, started=None, updated=None)
 
 
 @pytest.mark.timeout(1200)  # the profile "thorough" writes 2,000 datasets

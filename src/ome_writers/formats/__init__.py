@@ -17,7 +17,7 @@ from ome_writers.formats.dataset_metadata import (
     SupportsCarryOver,
     SupportsGrow,
 )
-from ome_writers.formats.dataset_reader import read
+from ome_writers.formats.dataset_reader import dataset_files, dataset_ome_xml, read
 from ome_writers.formats.detection import (
     TIFF_SUFFIXES,
     abbreviated_list,
@@ -68,6 +68,8 @@ __all__ = [
     "SupportsGrow",
     "abbreviated_list",
     "create_metadata",
+    "dataset_files",
+    "dataset_ome_xml",
     "detect_format",
     "first_tiff",
     "foreign_files",

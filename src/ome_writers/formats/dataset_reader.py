@@ -11,11 +11,12 @@ from ome_writers.formats.registry import FORMATS
 from ome_writers.untrusted import guard_reader
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from os import PathLike
 
     from ome_writers.dataset import DatasetSpec
 
-__all__ = ["read"]
+__all__ = ["dataset_files", "dataset_ome_xml", "read"]
 
 
 def read(path: str | PathLike[str]) -> DatasetSpec:
@@ -38,3 +39,17 @@ def read(path: str | PathLike[str]) -> DatasetSpec:
     row = FORMATS[detect_format(path)]
     with guard_reader(path):
         return row.parse(path)
+
+
+def dataset_files(path: Path) -> Iterable[Path]:
+    """Return the files of a dataset; see `read`."""
+    path = resolve_entry_file(path)
+    return FORMATS[detect_format(path)].files(path)
+
+
+def dataset_ome_xml(path: Path) -> bytes | None:
+    """Return the OME-XML of a dataset, wherever it is stored; None for an OME-Zarr without OME-XML. See `read`."""
+    path = resolve_entry_file(path)
+    with guard_reader(path):
+        text: bytes | None = FORMATS[detect_format(path)].ome_xml(path)
+        return text

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ome_writers.errors import UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from ome_writers.dataset import DatasetSpec
@@ -31,6 +31,10 @@ def _lazy(reference: str) -> Callable[..., Any]:
 
 def _recognizes_nothing(path: Path) -> bool:
     return False
+
+
+def _files_below(path: Path) -> Iterator[Path]:
+    return (file for file in path.rglob("*") if file.is_file())
 
 
 def _refuse(path: Path, *_: object, **__: object) -> Any:
@@ -55,6 +59,10 @@ class FormatRow:
         Whether a folder or a file is a dataset of this format. It may raise `UnsupportedError` to explain a refusal.
     parse
         Returns the `DatasetSpec` of the dataset at a path; see `ome_writers.read`.
+    files
+        Returns the files of the dataset at a path.
+    ome_xml
+        Returns the OME-XML of the dataset at a path; None if it does not contain one.
     open_source
         Returns the pixels of the dataset at a path, with at most so many bytes of decoded chunks in a cache; see
         `views.source`.
@@ -74,6 +82,8 @@ class FormatRow:
     create_metadata: Callable[[Plan, Layout], DatasetMetadata]
     recognizes: Callable[[Path], bool] = _recognizes_nothing
     parse: Callable[[Path], DatasetSpec] = _refuse
+    files: Callable[[Path], Iterable[Path]] = _files_below
+    ome_xml: Callable[[Path], bytes | None] = _refuse
     open_source: Callable[[Path, int], Any] = _refuse
     find_problems: Callable[..., Iterable[Any]] = _refuse
     check: Callable[[Path], Iterable[Any]] = _refuse
@@ -91,6 +101,7 @@ FORMATS: dict[str, FormatRow] = {
             create_metadata=_lazy("ome_writers.formats.omezarr.metadata:ZarrMetadata"),
             recognizes=_lazy("ome_writers.formats.detection:is_omezarr"),
             parse=_lazy("ome_writers.formats.omezarr.parse:parse"),
+            ome_xml=_lazy("ome_writers.formats.omezarr.parse:ome_xml"),
             open_source=_lazy("ome_writers.views.omezarr:open_zarr"),
             find_problems=_lazy("ome_writers.repair.omezarr:findings"),
             check=_lazy("ome_writers.validation.omezarr:checks"),
@@ -103,6 +114,8 @@ FORMATS: dict[str, FormatRow] = {
             create_metadata=_lazy("ome_writers.formats.ometiff.metadata:TiffMetadata"),
             recognizes=_lazy("ome_writers.formats.detection:is_ometiff_set"),
             parse=_lazy("ome_writers.formats.ometiff.parse:parse"),
+            files=_lazy("ome_writers.formats.ometiff.parse:files"),
+            ome_xml=_lazy("ome_writers.formats.ometiff.parse:ome_xml"),
             open_source=_lazy("ome_writers.views.ometiff:open_tiff"),
             find_problems=_lazy("ome_writers.repair.ometiff:findings"),
             check=_lazy("ome_writers.validation.ometiff:checks"),

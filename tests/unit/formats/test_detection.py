@@ -90,7 +90,7 @@ def test_info_lists_unrelated_tiff_files_as_datasets(
     listed = json.loads(capsys.readouterr().out)["datasets"]
     assert [Path(one["path"]).name for one in listed] == ["a.ome.tiff", "b.ome.tiff"]
     axes = [[{a["name"]: a["size"] for a in i["axes"]} for i in one["images"]] for one in listed]
-    assert axes == [[{"y": 4, "x": 6}], [{"t": 2, "y": 4, "x": 6}]]
+    assert axes == [[{"t": 1, "y": 4, "x": 6}], [{"t": 2, "y": 4, "x": 6}]]
 
 
 @pytest.mark.parametrize("metadata", ["redundant", "master-tiff", "companion-file"])

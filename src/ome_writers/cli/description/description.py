@@ -1,15 +1,22 @@
-"""The model of a described dataset, for both formats and any writer."""
+"""`describe`: what `info` shows of a dataset and prints as JSON."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+import re
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ome_writers.formats import FORMATS, dataset_files, read
 from ome_writers.units import ome_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from ome_writers.dataset import DatasetSpec, ImageSpec
 
 
 @dataclass(frozen=True)
@@ -33,11 +40,15 @@ class Axis:
     scale: float | None = None
     unit: str | None = None
 
-    def __str__(self) -> str:
-        """Return name, size and scale with the unit's symbol: ``"z=5 (2 µm)"``."""
+    @property
+    def step(self) -> str:
+        """`scale` with the unit's symbol, ``"2 µm"``; empty if either is unknown."""
         symbol = self.unit and (ome_symbol(self.unit) or self.unit)
-        step = f"{self.scale:g} {symbol}" if self.scale and symbol else ""
-        return f"{self.name}={self.size}" + (f" ({step})" if step else "")
+        return f"{self.scale:g} {symbol}" if self.scale and symbol else ""
+
+    def __str__(self) -> str:
+        """Return name, size and step: ``"z=5 (2 µm)"``."""
+        return f"{self.name}={self.size}" + (f" ({self.step})" if self.step else "")
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,11 @@ class ImageDescription:
     channels
         Channel names.
     storage
-        Chunks, shards and compression: ``"chunks 1x1x512x512, blosc"``.
+        Chunks, shards and compression: ``"chunks 1x1x512x512, blosc-zstd"``.
+    position
+        Stage coordinates in micrometer, by ``x``, ``y`` and ``z``, as far as they are known.
+    well
+        Row and column of the well, None if it is not in a plate.
     """
 
     path: str
@@ -66,6 +81,15 @@ class ImageDescription:
     dtype: str
     channels: tuple[str, ...]
     storage: str
+    position: dict[str, float] = field(default_factory=dict)
+    well: tuple[str, str] | None = None
+
+    @property
+    def shape(self) -> str:
+        """The axes in short: ``"t=3 (30 s), y=512, x=512 (0.65 µm)"``."""
+        *others, y, x = self.axes
+        frame = (f"y={y.size}", x) if y.step == x.step else (y, x)
+        return ", ".join(map(str, (*others, *frame)))
 
 
 @dataclass(frozen=True)
@@ -92,6 +116,8 @@ class Description:
         In the order of the metadata.
     updated
         Time of the last update of `frames_written`, ISO 8601; None if unknown.
+    bytes_raw
+        Size of the pixels that were written, without compression.
     """
 
     path: str
@@ -105,6 +131,7 @@ class Description:
     bytes_on_disk: int
     images: tuple[ImageDescription, ...]
     updated: str | None = None
+    bytes_raw: int = 0
 
     @property
     def frames(self) -> str | None:
@@ -118,7 +145,93 @@ class Description:
         return asdict(self)
 
 
-def measure(files: Iterable[Path]) -> tuple[int, int]:
+def describe(path: Path) -> Description:
+    """Describe an OME-Zarr, an OME-TIFF, or a directory with a set of OME-TIFF files.
+
+    Raises
+    ------
+    FileNotFoundError
+        If `path` does not exist.
+    UnsupportedError
+        If it is none of these.
+    """
+    return describe_spec(read(path))
+
+
+def describe_spec(spec: DatasetSpec) -> Description:
+    """Describe a dataset that has been parsed; its files are counted."""
+    files, size = _measure(dataset_files(spec.path))
+    return Description(
+        path=str(spec.path),
+        format=_format(spec),
+        layout=spec.layout,
+        status=spec.status,
+        frames_written=spec.frames_written,
+        frames_expected=spec.frames_expected,
+        written_by=spec.written_by,
+        files=files,
+        bytes_on_disk=size,
+        images=tuple(_describe_image(image, spec.root) for image in spec.images),
+        updated=spec.updated,
+        bytes_raw=_raw_bytes(spec),
+    )
+
+
+def _format(spec: DatasetSpec) -> str:
+    """Return the format's title, with a version ("0.5"), but without the date of a schema ("2016-06")."""
+    numbered = re.fullmatch(r"\d+\.\d+\S*", spec.version)
+    return FORMATS[spec.format].title + (f" {spec.version}" if numbered else "")
+
+
+def _describe_image(image: ImageSpec, root: Path) -> ImageDescription:
+    level, position = image.levels[0], image.position
+    sizes = [
+        size * image.samples if axis.name == "c" else size
+        for axis, size in zip(image.axes, level.shape, strict=True)
+    ]
+    axes = (
+        Axis(axis.name, size, scale, axis.unit if scale else None)
+        for axis, size, scale in zip(image.axes, sizes, level.scale, strict=True)
+    )
+    words = [f"shards {_by(level.shards)}"] if level.shards else []
+    words += [] if (root / level.key).is_file() else [f"chunks {_by(level.chunks)}"]
+    words += ["not compressed" if level.compression == "none" else level.compression]
+    words += [f"{len(image.levels)} resolution levels"] if len(image.levels) > 1 else []
+    coordinates = {axis: getattr(position, f"{axis}_coord", None) for axis in "xyz"}
+    in_well = position is not None and position.plate_row is not None
+    return ImageDescription(
+        path=image.key or ".",
+        name=image.name,
+        axes=tuple(axes),
+        dtype=level.dtype,
+        channels=tuple(channel.name for channel in image.channels),
+        storage=", ".join(words),
+        position={axis: value for axis, value in coordinates.items() if value is not None},
+        well=(position.plate_row or "", position.plate_column or "")
+        if position and in_well
+        else None,
+    )
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _raw_bytes(spec: DatasetSpec) -> int:
+    """Return the size of the pixels; without the frames that were not written, where their number is known."""
+    planes = size = 0
+    for image in spec.images:
+        level = image.levels[0]
+        count = math.prod(level.shape[:-2])
+        planes += count
+        size += count * math.prod(level.shape[-2:]) * image.samples * np.dtype(level.dtype).itemsize
+    if spec.settings is None or spec.frames_written is None or not planes:
+        return size
+    separate = spec.settings.rgb and all(image.samples == 1 for image in spec.images)
+    return size * min(spec.frames_written * (3 if separate else 1), planes) // planes
+
+
+def _measure(files: Iterable[Path]) -> tuple[int, int]:
     """Return the number of files and their total bytes; files removed during the count are left out."""
     count = size = 0
     for path in files:

@@ -31,6 +31,7 @@ def render(
     outcome: Outcome,
     frames: FrameMetadataSource | None,
     *,
+    began: datetime.datetime,
     metadata: Mapping[str, Mapping[str, Any]] = {},
 ) -> bytes:
     """Return the OME-XML of an acquisition whose pixels are in another format (MetadataOnly).
@@ -41,6 +42,8 @@ def render(
         The acquisition and its state.
     frames
         The frame metadata; None while frames arrive.
+    began
+        When the acquisition began.
     metadata
         Global metadata by namespace: a MapAnnotation each.
     """
@@ -50,9 +53,8 @@ def render(
             if frames.count(image.number):
                 lines = partial(frames.lines, image.number)
                 planes[image.number] = render_planes(image.number, lines, axis_letters(image))
-    now = datetime.datetime.now(datetime.timezone.utc)
     return assemble_document(
-        render_body(plan, outcome.shapes, began=now, planes=planes, metadata=metadata), None
+        render_body(plan, outcome.shapes, began=began, planes=planes, metadata=metadata), None
     )
 
 

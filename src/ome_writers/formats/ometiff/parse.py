@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from ome_writers.routing import Plan
     from ome_writers.units import UnitKind
 
-__all__ = ["OmeXml", "load_ome_xml", "parse"]
+__all__ = ["OmeXml", "files", "load_ome_xml", "ome_xml", "parse"]
 
 _COMPRESSIONS = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 50000: "zstd"}
 _AXIS_TYPES: dict[str, AxisType] = {
@@ -99,6 +99,23 @@ def load_ome_xml(path: Path) -> OmeXml:
     return OmeXml(xml, file, first, page.compression)
 
 
+def ome_xml(path: Path) -> bytes:
+    """Return the OME-XML of a file, or of the set in a folder, as text."""
+    source = load_ome_xml(path)
+    return read_ome_xml(source.file, source.file.parent)
+
+
+def files(path: Path) -> set[Path]:
+    """Return the files that the OME-XML lists, and the companion files of a folder."""
+    source = load_ome_xml(path)
+    folder = source.first.parent
+    uuids = source.xml.iterfind(".//{*}TiffData/{*}UUID")
+    names = {uuid.get("FileName", "") for uuid in uuids}
+    listed = {folder / name for name in names if name and Path(name).name == name}
+    companions = folder.glob("*.companion.ome") if path.is_dir() else ()
+    return {source.first, source.file, *listed, *companions}
+
+
 def parse(path: Path) -> DatasetSpec:
     """Return what the OME-XML of an OME-TIFF contains: of a file, or of the set in a folder.
 
@@ -142,6 +159,7 @@ def parse(path: Path) -> DatasetSpec:
         status=status,
         frames_written=written,
         frames_expected=_count(facts.get("frames_expected")),
+        started=_acquisition_date(xml, utc=status is not None),
         updated=str(updated) if updated else None,
         written_by=xml.get("Creator"),
         settings=plan.settings if plan else None,
@@ -234,6 +252,12 @@ def _annotations(xml: Element) -> dict[str, dict[str, Any]]:
             (pair.get("K", ""), parse_value(pair.text or "")) for pair in pairs
         )
     return found
+
+
+def _acquisition_date(xml: Element, *, utc: bool) -> str | None:
+    """Return the AcquisitionDate of the first image; `utc`: of ome-writers, which omits the time zone."""
+    date = (xml.findtext("{*}Image/{*}AcquisitionDate") or "").strip()
+    return f"{date}Z" if utc and len(date) == len("2026-01-01T00:00:00") else date or None
 
 
 def _count(value: object) -> int | None:

@@ -10,8 +10,8 @@ from ome_writers.formats.omezarr.group_metadata import (
     plan_from_settings,
     read_json_object,
 )
-from ome_writers.formats.omezarr.layout import stored_layout
-from ome_writers.formats.omezarr.metadata import MAX_WINDOW_UPDATES, XML_KEY, ZarrMetadata
+from ome_writers.formats.omezarr.layout import XML_KEY, stored_layout
+from ome_writers.formats.omezarr.metadata import MAX_WINDOW_UPDATES, ZarrMetadata
 
 __all__ = [
     "MAX_WINDOW_UPDATES",

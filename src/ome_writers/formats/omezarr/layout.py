@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import Plan
 
-__all__ = ["join_key", "lay_out", "stored_layout"]
+__all__ = ["XML_KEY", "join_key", "lay_out", "stored_layout"]
+
+XML_KEY = "OME/METADATA.ome.xml"
+"""The OME-XML of a collection."""
 
 
 def lay_out(plan: Plan) -> Layout:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.formats.dataset_metadata import (
@@ -16,7 +17,7 @@ from ome_writers.formats.dataset_metadata import (
 from ome_writers.formats.frame_metadata import EMBED_BYTES, JOURNAL_NAME, latest_entries
 from ome_writers.formats.omezarr import ngff
 from ome_writers.formats.omezarr.display_windows import DisplayWindows
-from ome_writers.formats.omezarr.layout import join_key
+from ome_writers.formats.omezarr.layout import XML_KEY, join_key
 from ome_writers.formats.omezarr.versions import at_version, scene
 from ome_writers.formats.plates import is_plate, plate_layout
 from ome_writers.formats.strict_json import to_plain_json
@@ -35,9 +36,8 @@ __all__ = ["ZarrMetadata"]
 
 MAX_WINDOW_UPDATES = 16
 """Maximum number of images that get new display windows per flush; each rewrites a file."""
-XML_KEY = "OME/METADATA.ome.xml"
 # keys of ``ome_writers`` that clients cannot change
-_RESERVED_KEYS = ("id", "version", "status", "frames", "updated", "extents", "settings")
+_RESERVED_KEYS = ("id", "version", "status", "frames", "started", "updated", "extents", "settings")
 
 
 class ZarrMetadata:
@@ -54,14 +54,14 @@ class ZarrMetadata:
         self._frames: dict[int, list[dict[str, Any]]] = {}  # by image: embedded frame metadata
         self._journal: Journal | None = None
         self._globals: dict[str, Attributes] = {}
+        self._began = datetime.now(timezone.utc)
         self._outcome = Outcome("writing", 0, tuple(i.array.shape for i in plan.images))
         self._windows = DisplayWindows(plan.images)
         self._intervals: dict[int, float] = {}  # by image: measured time interval, in seconds
         self._build()
 
     @property
-    def paths(self) -> tuple[str, ...]:
-        """Paths of all groups, parents first."""
+    def paths(self) -> tuple[str, ...]:  # parents first
         return tuple(self._groups)
 
     def render(self) -> Iterator[tuple[str, bytes]]:
@@ -166,9 +166,7 @@ class ZarrMetadata:
     def carry_over(self, earlier: ZarrMetadata) -> None:
         for path in self._groups.keys() & set(earlier.paths):
             theirs = earlier.attributes_of(path).items()
-            self._groups[path].update(
-                {key: v for key, v in theirs if key not in RESERVED_NAMESPACES}
-            )
+            self._groups[path] |= {k: v for k, v in theirs if k not in RESERVED_NAMESPACES}
             self._dirty.add(path)
 
     def lines(self, image: int) -> Iterable[bytes]:
@@ -195,9 +193,8 @@ class ZarrMetadata:
                 path = f"{path}/{plate.columns[column]}"
                 self._groups[path] = {"ome": self._versioned(ngff.well(fields))}
         elif layout.images != ("",):
-            version = self._version
-            root["ome"] = {"version": version, "bioformats2raw.layout": 3}
-            self._groups["OME"] = {"ome": {"version": version, "series": list(layout.images)}}
+            root["ome"] = {"version": self._version, "bioformats2raw.layout": 3}
+            self._groups["OME"] = {"ome": {"version": self._version, "series": list(layout.images)}}
         for image, path in zip(plan.images, layout.images, strict=True):
             attributes = self._groups.setdefault(path, {})
             attributes["ome"] = self._image(image)
@@ -209,6 +206,7 @@ class ZarrMetadata:
             root["ome"].update(scene(plan.images, layout.images, self._groups))
         root["ome_writers"] = {
             "id": new_dataset_id(),
+            "started": self._began.strftime("%Y-%m-%dT%H:%M:%SZ"),
             **self._status(),
             **root.get("ome_writers", {}),
             "settings": plan.settings.model_dump(mode="json"),
@@ -258,13 +256,14 @@ class ZarrMetadata:
 
     def _render_ome_xml(self) -> None:
         """Render the OME-XML of a collection; the reader of napari requires it."""
-        if "OME" not in self._groups:
-            return
-        from ome_writers.formats.ome_xml import render
+        if "OME" in self._groups:
+            from ome_writers.formats.ome_xml import render
 
-        frames = self if self._journal is not None else None
-        self._xml = render(self._plan, self._outcome, frames, metadata=self._globals)
-        self._dirty.add(XML_KEY)
+            frames = self if self._journal is not None else None
+            self._xml = render(
+                self._plan, self._outcome, frames, began=self._began, metadata=self._globals
+            )
+            self._dirty.add(XML_KEY)
 
 
 def _dump(value: Attributes) -> bytes:

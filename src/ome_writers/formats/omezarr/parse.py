@@ -12,7 +12,7 @@ from ome_writers.dataset import DatasetSpec, ImageSpec
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.dataset_metadata import RESERVED_NAMESPACES
 from ome_writers.formats.omezarr.group_metadata import layout_and_groups
-from ome_writers.formats.omezarr.layout import stored_layout
+from ome_writers.formats.omezarr.layout import XML_KEY, stored_layout
 from ome_writers.formats.omezarr.parse_multiscale import parse_image
 from ome_writers.formats.path_names import make_distinct
 from ome_writers.formats.stored_settings import (
@@ -21,7 +21,7 @@ from ome_writers.formats.stored_settings import (
     with_plan,
 )
 from ome_writers.settings import Dimension, Plate
-from ome_writers.untrusted import read_json
+from ome_writers.untrusted import Limit, read_json, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-__all__ = ["parse"]
+__all__ = ["ome_xml", "parse"]
 
 
 def parse(root: Path) -> DatasetSpec:
@@ -84,11 +84,18 @@ def parse(root: Path) -> DatasetSpec:
         status=_text(own.get("status")),
         frames_written=_count(counts.get("written")),
         frames_expected=_count(counts.get("expected")),
+        started=_text(own.get("started")),
         updated=_text(own.get("updated")),
         written_by=f"ome-writers {version}" if version else _creator(attributes),
         settings=plan.settings if plan else None,
         metadata=_metadata(attributes),
     )
+
+
+def ome_xml(root: Path) -> bytes | None:
+    """Return the OME-XML of a collection (bioformats2raw layout); None if there is none."""
+    file = root / XML_KEY
+    return read_regular(file, Limit.XML, root=root) if file.is_file() else None
 
 
 def _with_wells(
