@@ -25,8 +25,7 @@ from ome_writers.formats.omezarr.group_metadata import (
     image_groups,
     read_json_object,
 )
-from ome_writers.formats.omezarr.layout import join_key
-from ome_writers.formats.omezarr.metadata import XML_KEY
+from ome_writers.formats.omezarr.layout import XML_KEY, join_key
 from ome_writers.formats.scratch import MANIFEST
 
 if TYPE_CHECKING:
