@@ -1,4 +1,4 @@
-"""File leases: exclusive access to a file for the moment in which it is truncated.
+"""Exclusive leases: exclusive access to a file for the moment in which it is truncated.
 
 A reader that caches the file size at open and then reads that many bytes fails if the file is truncated in between.
 Linux grants a write lease only while no other process has the file open, and blocks later opens until it is released.

@@ -1,4 +1,4 @@
-"""Planes that a library has accepted but not written yet, cached for `read`."""
+"""Read-back cache: planes that a library has accepted but not written yet, kept for `read`."""
 
 from __future__ import annotations
 
