@@ -173,8 +173,8 @@ try:
 except ModuleNotFoundError as error:
     print(error)
 """
-    told = "ome_writers_pymmcore needs pymmcore-plus: pip install 'ome-writers[pymmcore]'"
-    assert _run(WITHOUT_USEQ + code) == told
+    message = "ome_writers_pymmcore needs pymmcore-plus: pip install 'ome-writers[pymmcore]'"
+    assert _run(WITHOUT_USEQ + code) == message
 
 
 def test_error_classes_are_public() -> None:
@@ -218,7 +218,7 @@ def test_literals_of_published_clients() -> None:
 
 
 def test_available_backends_have_name_and_format() -> None:
-    """Each available backend says its name and the format it writes."""
+    """Each available backend has a name and a format."""
     backends = importlib.import_module("ome_writers._stream").AVAILABLE_BACKENDS
     assert "tensorstore" in backends
     for name, backend in backends.items():

@@ -1,4 +1,4 @@
-"""How a stream is shut down: once, completely, and also when Ctrl-C or the end of the interpreter comes first.
+"""Shut down a stream: once, completely, and also after Ctrl-C or at interpreter exit.
 
 Ctrl-C interrupts the main thread at any point. `run_uninterrupted` therefore runs the work in a thread of its own:
 KeyboardInterrupt interrupts only the wait, and the next caller waits for the same work.

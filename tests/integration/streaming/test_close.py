@@ -86,7 +86,7 @@ def test_concurrent_close_waits(tmp_path: Path) -> None:
 
 
 def test_close_in_callback(tmp_path: Path) -> None:
-    """A callback that closes the stream that tells it comes back, and so does everybody else."""
+    """`close` returns in a callback of the stream and in all other threads."""
     sizes = {"t": 2, "y": 4, "x": 4}
     stream = create_stream(
         AcquisitionSettings(
@@ -144,7 +144,7 @@ stream.close()
     made = subprocess.run(
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=2 * WAIT
     )
-    # where the machine was so busy that the interrupt came too late, it came to a process that had closed
+    # on a busy machine the interrupt may be too late: the process has closed the stream
     assert made.returncode in (0, 1, -signal.SIGINT, 130), made.stderr
     assert len(ow.read_frame_metadata(path)) == 24
     checked = ow.validate(path)

@@ -145,8 +145,8 @@ except WriteError as error:
     sys.exit(3)
 """
     path = str(tmp_path / f"x{suffix}")
-    told = subprocess.run([sys.executable, "-c", script, path], capture_output=True, timeout=100)
-    assert told.returncode == 3, told.stderr
+    process = subprocess.run([sys.executable, "-c", script, path], capture_output=True, timeout=100)
+    assert process.returncode == 3, process.stderr
     assert not list(tmp_path.iterdir())
 
 
@@ -172,7 +172,7 @@ def test_failed_rollback_logs_and_raises_original_error(
     write(path, 1)
     output = OutputClaim(lay_out(resolve(settings(path))), overwrite=True)
     (aside,) = tmp_path.glob(".x.ome.zarr.replaced-*")
-    aside.rename(tmp_path / "elsewhere")  # by somebody
+    aside.rename(tmp_path / "elsewhere")  # as a user might
     output.rollback()
     assert f"It is at {aside}" in caplog.text
     assert [p.name for p in tmp_path.iterdir()] == ["elsewhere"]

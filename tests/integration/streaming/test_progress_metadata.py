@@ -52,7 +52,7 @@ FORMATS = ["x.ome.zarr", "x.ome.tiff"]
 
 
 def settings(path: Path, sizes: dict[str, Any], **more: Any) -> AcquisitionSettings:
-    """Return settings that flush when the test says so."""
+    """Return settings without periodic flushes."""
     dimensions = dims_from_standard_axes({**sizes, "y": 8, "x": 8})
     more = {"dtype": "uint16", "flush_interval": 3600, "dimensions": dimensions, **more}
     return AcquisitionSettings(root_path=path, **more)
@@ -73,9 +73,9 @@ def facts(path: Path) -> dict[str, Any]:
     with tifffile.TiffFile(path) as tiff:
         annotations = from_xml(tiff.ome_metadata or "").structured_annotations.comment_annotations
     (own,) = (a for a in annotations if a.namespace == "ome_writers")
-    said = json.loads(own.value)
-    counts = {"expected": said["frames_expected"], "written": said["frames_written"]}
-    return {"status": said["status"], "updated": said["updated"], **counts}
+    annotation = json.loads(own.value)
+    counts = {"expected": annotation["frames_expected"], "written": annotation["frames_written"]}
+    return {"status": annotation["status"], "updated": annotation["updated"], **counts}
 
 
 def windows(path: Path) -> list[tuple[float, float]]:
@@ -134,7 +134,7 @@ def test_info_of_any_file_of_a_set_shows_frame_count(
 def test_info_of_killed_dataset_shows_frame_count(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It says "7 of 20 frames", and has a display range, before any repair."""
+    """It shows "7 of 20 frames", and has a display range, before any repair."""
     path = tmp_path / name
     subprocess.run([sys.executable, "-c", KILLED, str(path)], timeout=60, check=False)
     assert main(["info", str(path)]) == 0

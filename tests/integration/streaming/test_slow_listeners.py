@@ -78,7 +78,7 @@ def test_extents_of_omitted_frames_are_in_next_update(tmp_path: Path) -> None:
         stream.on("coords_changed", look)
         stream.append(FRAME)
         stream.append(FRAME, index={"t": 0, "c": 6})
-        time.sleep(0.1)  # the listener holds the thread: what comes now waits in the queue
+        time.sleep(0.1)  # the callback blocks its thread: later frames are queued
         for t in range(1, events.QUEUE_FRAMES):
             stream.append(FRAME, index={"t": t, "c": 0})
             stream.append(FRAME, index={"t": t, "c": 1})

@@ -1,4 +1,4 @@
-"""How far an acquisition has come."""
+"""Current extents of an acquisition."""
 
 from __future__ import annotations
 

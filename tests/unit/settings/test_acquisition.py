@@ -114,7 +114,7 @@ def test_dimensions_are_a_tuple_of_copies() -> None:
 
 
 def test_chunk_sizes_are_filled_in() -> None:
-    """A chunk is a frame where nothing else is said; positions have none."""
+    """By default a chunk is one frame; position axes do not have a chunk size."""
     chunked = [d.chunk_size for d in settings("ptczyx").dimensions]
     assert chunked == [None, 1, 1, 1, 8, 6]
     mine = [Dimension(name="t", count=5, chunk_size=3), Dimension(name="y", count=8, chunk_size=4)]

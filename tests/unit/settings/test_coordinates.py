@@ -59,7 +59,7 @@ def test_position_names_may_repeat_in_other_wells(coords: list[dict[str, Any]]) 
     [(6, "B", 3), (12, "C", 4), (24, "D", 6), (48, "F", 8), (96, "H", 12), (384, "P", 24)],
 )
 def test_standard_plates(wells: int, last_row: str, columns: int) -> None:
-    """A standard plate has the rows and columns that its number of wells says."""
+    """The number of wells determines rows and columns."""
     plate = Plate.from_standard_wells(wells)
     assert len(plate.row_names) * len(plate.column_names) == wells
     assert plate.row_names[-1] == last_row

@@ -1,4 +1,4 @@
-"""Formats: their names, what a path says about them, and the path that is written."""
+"""Formats: names, inference from the root path, and output path."""
 
 from __future__ import annotations
 

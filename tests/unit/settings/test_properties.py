@@ -95,7 +95,7 @@ def acquisitions(draw: st.DrawFn) -> AcquisitionSettings:
         rows = draw(st.lists(st.integers(0, math.prod(shape) - 1), min_size=1, max_size=9))
         schedule = Schedule(tuple(order), np.stack(np.unravel_index(rows, shape), axis=1))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of paths that say nothing
+        warnings.simplefilter("ignore")  # for paths without a known suffix
         return AcquisitionSettings(
             root_path=path,
             dimensions=dims,
@@ -130,7 +130,7 @@ def test_settings_validate_to_themselves(settings: AcquisitionSettings) -> None:
     assert AcquisitionSettings.model_validate(settings) == settings
     twin = settings.model_copy(deep=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of paths that say nothing
+        warnings.simplefilter("ignore")  # for paths without a known suffix
         for name in type(settings).model_fields:
             setattr(twin, name, getattr(settings, name))
     assert twin == settings
@@ -138,7 +138,7 @@ def test_settings_validate_to_themselves(settings: AcquisitionSettings) -> None:
 
 @given(acquisitions())
 def test_storage_order_permutes_the_index(settings: AcquisitionSettings) -> None:
-    """Stored axes are the acquired ones, in the order that the permutation says."""
+    """Storage axes are the acquisition axes, permuted."""
     acquired, kept = settings.index_dimensions, settings.storage_index_dimensions
     permutation = settings.storage_index_permutation
     if permutation is None:

@@ -192,8 +192,8 @@ def test_camera_properties_are_inferred_from_first_frames(
     appended = frames(*second)
     with create_stream(settings(tmp_path, suffix)) as stream:
         view = stream.view()
-        told: list[int] = []
-        stream.on("coords_changed", lambda update: told.append(update.frame_number))
+        received: list[int] = []
+        stream.on("coords_changed", lambda update: received.append(update.frame_number))
         stream.set_global_metadata("lab", {"who": "me"})
         for number, frame in enumerate(appended):
             stream.append(frame, frame_metadata={"n": number})
@@ -202,7 +202,7 @@ def test_camera_properties_are_inferred_from_first_frames(
         np.testing.assert_array_equal(view, stream.view())
         part = (slice(appended[-1].shape[0]), slice(appended[-1].shape[1]))
         np.testing.assert_array_equal(view[2, 1, 1][part], appended[-1])
-    assert told == list(range(12))
+    assert received == list(range(12))
     images = stored(tmp_path, suffix)
     if second[0] == (*SMALL, 3) and suffix == "zarr":
         images[1] = np.moveaxis(images[1].reshape(6, 3, *SMALL), 1, -1)

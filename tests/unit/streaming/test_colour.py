@@ -121,21 +121,21 @@ def test_no_restart_after_ome_xml_was_updated(tmp_path: Path) -> None:
 
 def test_restart_keeps_metadata_of_concurrent_thread(tmp_path: Path) -> None:
     going = threading.Event()
-    told: list[str] = []
+    namespaces: list[str] = []
 
-    def tell() -> None:
-        while not going.is_set() or len(told) < 20:
-            name = f"fact{len(told)}"
-            stream.set_global_metadata(name, {"n": len(told)})
-            told.append(name)
+    def set_metadata() -> None:
+        while not going.is_set() or len(namespaces) < 20:
+            name = f"fact{len(namespaces)}"
+            stream.set_global_metadata(name, {"n": len(namespaces)})
+            namespaces.append(name)
             groups = stream.get_metadata()
             groups["."][f"of{name}"] = {"n": 1}
             stream.update_metadata(groups)
 
     with create_stream(settings(tmp_path)) as stream:
-        thread = threading.Thread(target=tell)
+        thread = threading.Thread(target=set_metadata)
         thread.start()
-        while not told:
+        while not namespaces:
             going.wait(0.001)
         for colours in COLOURS:
             stream.append(colours)
@@ -143,30 +143,30 @@ def test_restart_keeps_metadata_of_concurrent_thread(tmp_path: Path) -> None:
         thread.join(60)
     assert not thread.is_alive()
     attributes = json.loads((tmp_path / "x.ome.zarr" / "zarr.json").read_text())["attributes"]
-    assert {f"of{name}" for name in told} <= set(attributes)
-    assert [attributes[name] for name in told] == [{"n": n} for n in range(len(told))]
+    assert {f"of{name}" for name in namespaces} <= set(attributes)
+    assert [attributes[name] for name in namespaces] == [{"n": n} for n in range(len(namespaces))]
     np.testing.assert_array_equal(stored(tmp_path, "zarr"), COLOURS)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the folder of an open file cannot be removed")
 @SUFFIXES
-@pytest.mark.parametrize("came", [0, 1])
-def test_failed_restart_lists_lost_frames(tmp_path: Path, suffix: str, came: int) -> None:
+@pytest.mark.parametrize("appended", [0, 1])
+def test_failed_restart_lists_lost_frames(tmp_path: Path, suffix: str, appended: int) -> None:
     """Every call raises an error with the lost frames, and nothing is left on disk."""
     folder = tmp_path / "disk"
     folder.mkdir()
     asked = settings(folder, suffix)
-    if came:  # then the second camera is the one of colours
+    if appended:  # the restart is for the second camera, which has RGB frames
         cameras = Dimension(name="cam", count=2, type="other")
         asked.dimensions = (asked.dimensions[0], cameras, *asked.dimensions[1:])
     stream = create_stream(asked)
-    if came:
+    if appended:
         stream.append(COLOURS[0, ..., 0], frame_metadata={"n": 0})
     shutil.rmtree(folder)
     folder.write_text("no folder any more")
     with pytest.raises(WriteError, match=r"x\.ome\.") as caught:
         stream.append(COLOURS[0])
-    assert list(caught.value.frames) == list(range(came))
+    assert list(caught.value.frames) == list(range(appended))
     with pytest.raises(WriteError):
         stream.append(COLOURS[0])
     with pytest.raises(WriteError):

@@ -173,7 +173,7 @@ def test_callbacks_run_on_one_other_thread(tmp_path: Path) -> None:
 
 def test_exception_in_callback_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Other callbacks and the stream continue."""
-    told = []
+    received = []
 
     def fail(_: object) -> None:
         raise RuntimeError("I am a broken viewer")
@@ -183,12 +183,12 @@ def test_exception_in_callback_is_logged(tmp_path: Path, caplog: pytest.LogCaptu
         open_stream(tmp_path, t=3) as stream,
     ):
         stream.on("coords_changed", fail)
-        stream.on("coords_changed", told.append)
+        stream.on("coords_changed", received.append)
         stream.events.frame_written.connect(fail)
-        stream.events.frame_written.connect(told.append)
+        stream.events.frame_written.connect(received.append)
         for _ in range(3):
             stream.append(FRAME)
-    assert len(told) == 6
+    assert len(received) == 6
     assert "I am a broken viewer" in caplog.text
 
 
@@ -214,7 +214,7 @@ def test_system_exit_in_callback_is_logged(
         stream.events.closed.connect(lambda: closed.append(True))
         for _ in range(3):
             stream.append(FRAME)
-            time.sleep(0.02)  # the first frame's listeners have raised when the next one comes
+            time.sleep(0.02)  # the listeners of the first frame have raised before the next frame
     assert numbers == [0, 0, 1, 1, 2, 2]
     assert closed == [True]
     assert "the viewer quits" in caplog.text
@@ -232,19 +232,23 @@ def test_unknown_event_raises(tmp_path: Path) -> None:
 
 def test_psygnal_signals(tmp_path: Path) -> None:
     """stream.events tells the same as psygnal signals, `closed` as the last."""
-    told: list[tuple[str, Any]] = []
+    received: list[tuple[str, Any]] = []
     with open_stream(tmp_path, t=2) as stream:
         group = stream.events
         group.frame_written.connect(
-            lambda number, index: told.append(("frame", (number, index["t"])))
+            lambda number, index: received.append(("frame", (number, index["t"])))
         )
-        group.coords_changed.connect(lambda update: told.append(("changed", update.frame_number)))
-        group.coords_expanded.connect(lambda update: told.append(("expanded", update.frame_number)))
-        group.closed.connect(lambda: told.append(("closed", None)))
+        group.coords_changed.connect(
+            lambda update: received.append(("changed", update.frame_number))
+        )
+        group.coords_expanded.connect(
+            lambda update: received.append(("expanded", update.frame_number))
+        )
+        group.closed.connect(lambda: received.append(("closed", None)))
         assert stream.events is group
         for _ in range(2):
             stream.append(FRAME)
-    assert told == [
+    assert received == [
         ("frame", (0, 0)), ("changed", 0), ("expanded", 0),
         ("frame", (1, 1)), ("changed", 1), ("expanded", 1),
         ("closed", None),
@@ -253,10 +257,10 @@ def test_psygnal_signals(tmp_path: Path) -> None:
 
 def test_failed_signal_has_the_error(tmp_path: Path) -> None:
     """Emitted once, before `closed`, with the error that append or close raises."""
-    told: list[Any] = []
+    received: list[Any] = []
     stream = open_stream(tmp_path, t=300)
-    stream.events.failed.connect(told.append)
-    stream.events.closed.connect(lambda: told.append("closed"))
+    stream.events.failed.connect(received.append)
+    stream.events.closed.connect(lambda: received.append("closed"))
     chunks = tmp_path / "x.ome.zarr" / "0" / "c"
     chunks.write_text("a file where the chunks' folder must be")
     with pytest.raises(WriteError):
@@ -265,11 +269,11 @@ def test_failed_signal_has_the_error(tmp_path: Path) -> None:
             time.sleep(0.005)
     with pytest.raises(WriteError):
         stream.close()
-    assert [type(x).__name__ for x in told] == ["WriteError", "str"]
+    assert [type(x).__name__ for x in received] == ["WriteError", "str"]
 
 
 def test_callback_may_close_the_stream(tmp_path: Path) -> None:
-    """Close works on the thread that calls listeners, and what is told after it is nothing."""
+    """`close` works on the event thread; no event follows."""
     closed = threading.Event()
     stream = open_stream(tmp_path, t=9)
     stream.on("coords_changed", lambda _: (stream.close(), closed.set()))

@@ -279,7 +279,7 @@ def test_stats_count_frames(tmp_path: Path) -> None:
 
 
 def test_rgb_frames_become_three_channels(tmp_path: Path) -> None:
-    """The samples of RGB frames are the channels of an OME-Zarr, and come back as frames."""
+    """`view` returns them as RGB frames."""
     rgb = np.arange(8 * 6 * 3, dtype="uint8").reshape(8, 6, 3)
     with create_stream(settings(tmp_path, {"t": 2}, dtype="uint8", rgb=True)) as stream:
         stream.append(rgb)
