@@ -16,6 +16,7 @@ from contract.cases import Case, frame, pairwise
 from contract.test_engines import ZARR, by_name
 from ome_writers import create_stream
 from ome_writers.routing import resolve
+from ome_writers.storage import unsupported_reasons
 from support.dataset_readers import read_images
 
 CASES = pairwise(
@@ -80,7 +81,7 @@ def without_shards(metadata: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_engines_write_equal_metadata_and_pixels(row: Any, case: Case, tmp_path: Path) -> None:
     """Metadata, including the codecs, and pixels equal those of the first engine."""
-    if reasons := row.unsupported_reasons(resolve(case.settings(tmp_path, row.name, row.format))):
+    if reasons := unsupported_reasons(row, resolve(case.settings(tmp_path, row.name, row.format))):
         pytest.skip(f"{row.name}: {reasons[0]}")
     metadata, pixels = written_by_first_engine(case)
     others, seen = written(row, case, tmp_path)

@@ -19,6 +19,7 @@ from ome_writers import (
     read_frame_metadata,
 )
 from ome_writers.routing import resolve
+from ome_writers.storage import unsupported_reasons
 from support.dataset_readers import read_images, zarr_shapes
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def test_every_pair_of_settings(row: Any, case: Case, tmp_path: Path) -> None:
             case.settings(tmp_path, row.name, row.format)
         return
     settings = case.settings(tmp_path, row.name, row.format)
-    reasons = row.unsupported_reasons(resolve(settings))
+    reasons = unsupported_reasons(row, resolve(settings))
     if reasons:
         with pytest.raises(UnsupportedError) as refusal:
             create_stream(settings)

@@ -41,7 +41,9 @@ def plan_from_settings(settings: Any) -> Plan:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the warnings were issued when the dataset was written
-            return resolve(AcquisitionSettings.model_validate(settings))
+            # the engine of another package may be missing here
+            context = {"any_backend": True}
+            return resolve(AcquisitionSettings.model_validate(settings, context=context))
     except (ValueError, TypeError, NotImplementedError, ArithmeticError, MemoryError) as error:
         raise UnsupportedError(str(error)) from error
 

@@ -41,7 +41,7 @@ def resolve(settings: AcquisitionSettings) -> Plan:
     kinds = frame_kinds(settings)
     camera_images = None if all(k.fits(kinds[0]) for k in kinds) else camera_axis(settings)
     kinds = kinds if camera_images is not None else kinds[:1]
-    is_zarr = settings.format.name == "ome-zarr"
+    is_zarr = settings.format.samples_as_channels
     planes = [3 if is_zarr and kind.rgb else 1 for kind in kinds]
     folded, collected = _surplus(acquired, camera_images, rgb=max(planes) > 1)
     stored = [d for d in settings.storage_index_dimensions if d not in (*folded, *collected)]

@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING
 
 from ome_writers.settings.acquisition import AcquisitionSettings, DTypeStr
 from ome_writers.settings.axes import DimensionType, StandardAxis
-from ome_writers.settings.consistency import (
-    COMPRESSIONS,
-    Compression,
-    DimensionList,
-    TiffCompression,
-    ZarrCompression,
-)
+from ome_writers.settings.consistency import DimensionList
 from ome_writers.settings.coordinates import Camera, Channel, Coordinate, Position
 from ome_writers.settings.dimension import Dimension, PositionDimension, dims_from_standard_axes
 from ome_writers.settings.dtypes import PIXEL_TYPES, dtype_of
+from ome_writers.settings.engines import (
+    ENGINES,
+    Compression,
+    EngineRow,
+    TiffCompression,
+    ZarrCompression,
+    engines_of,
+    find_engine,
+)
+from ome_writers.settings.format_names import FORMAT_NAMES, inferred_format, split_suffix
 from ome_writers.settings.formats import (
-    FORMAT_NAMES,
     BackendName,
     Format,
     OmeTiffFormat,
@@ -25,8 +28,6 @@ from ome_writers.settings.formats import (
     ScratchFormat,
     TiffBackendName,
     ZarrBackendName,
-    inferred_format,
-    split_suffix,
 )
 from ome_writers.settings.paths import foreign_ending, read_root_path
 from ome_writers.settings.plate import Plate, row_name
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from ome_writers.settings.acquisition import SettingsFields as SettingsFields
 
 __all__ = [
-    "COMPRESSIONS",
+    "ENGINES",
     "FORMAT_NAMES",
     "PIXEL_TYPES",
     "AcquisitionSettings",
@@ -49,6 +50,7 @@ __all__ = [
     "Dimension",
     "DimensionList",
     "DimensionType",
+    "EngineRow",
     "Format",
     "OmeTiffFormat",
     "OmeZarrFormat",
@@ -64,6 +66,8 @@ __all__ = [
     "ZarrCompression",
     "dims_from_standard_axes",
     "dtype_of",
+    "engines_of",
+    "find_engine",
     "foreign_ending",
     "inferred_format",
     "read_root_path",

@@ -19,15 +19,12 @@ from pydantic import (
 
 from ome_writers.errors import SettingsError
 from ome_writers.settings import consistency, storage_order
-from ome_writers.settings.consistency import Compression
 from ome_writers.settings.coordinates import Position
 from ome_writers.settings.dimension import Dimension
 from ome_writers.settings.dtypes import read_dtype
-from ome_writers.settings.formats import (
-    Format,
-    ScratchFormat,
-    read_format,
-)
+from ome_writers.settings.engines import Compression
+from ome_writers.settings.format_names import read_format
+from ome_writers.settings.formats import Format, ScratchFormat
 from ome_writers.settings.model import Model
 from ome_writers.settings.paths import read_root_path
 from ome_writers.settings.plate import Plate
@@ -166,7 +163,7 @@ class AcquisitionSettings(Model):
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
-        consistency.check_compression(self.format.name, self.format.backend, self.compression)
+        consistency.check_compression(self.format, self.format.backend, self.compression)
         if self.dimensions:
             self._check_axes()
         return self
@@ -183,7 +180,7 @@ class AcquisitionSettings(Model):
         if name == "root_path" and "format" not in self.model_fields_set:
             fields = read_format("auto", self.root_path)
             self._derive(format=_FORMAT.validate_python(fields))
-            consistency.check_compression(self.format.name, self.format.backend, self.compression)
+            consistency.check_compression(self.format, self.format.backend, self.compression)
 
     def validate_stream_ready(self) -> None:
         """Raise SettingsError (a ValueError) if the settings are incomplete.
@@ -272,7 +269,9 @@ class AcquisitionSettings(Model):
     def storage_index_dimensions(self) -> tuple[Dimension, ...]:
         """`index_dimensions` in storage order."""
         self._known_dimensions("storage_index_dimensions")
-        return storage_order.stored(self.index_dimensions, self.storage_order, self.format.name)
+        return storage_order.stored(
+            self.index_dimensions, self.storage_order, self.format.axis_order
+        )
 
     @property
     def storage_index_permutation(self) -> tuple[int, ...] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from annotated_types import MinLen
 from pydantic import AfterValidator
@@ -11,38 +11,23 @@ from pydantic import AfterValidator
 from ome_writers.settings.axes import STANDARD_TYPES
 from ome_writers.settings.coordinates import Position
 from ome_writers.settings.dimension import Dimension
+from ome_writers.settings.engines import find_engine
 from ome_writers.settings.model import warn_user
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ome_writers.settings.formats import FormatSettings
     from ome_writers.settings.plate import Plate
     from ome_writers.settings.schedule import Schedule
 
 __all__ = [
-    "COMPRESSIONS",
-    "Compression",
     "DimensionList",
-    "TiffCompression",
-    "ZarrCompression",
     "check_compression",
     "check_dimensions",
     "check_plate",
     "check_schedule",
 ]
-
-ZarrCompression: TypeAlias = Literal["blosc-zstd", "blosc-lz4", "zstd", "gzip", "none"]
-TiffCompression: TypeAlias = Literal["lzw", "deflate", "zstd", "none"]
-Compression: TypeAlias = Literal[
-    "blosc-zstd", "blosc-lz4", "zstd", "gzip", "lzw", "deflate", "none"
-]
-
-COMPRESSIONS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "ome-zarr": ("OME-Zarr", get_args(ZarrCompression)),
-    "ome-tiff": ("OME-TIFF", get_args(TiffCompression)),
-    "acquire-zarr": ("backend 'acquire-zarr'", ("blosc-zstd", "blosc-lz4", "zstd", "none")),
-}
-"""Label and compressions of each format, and of backends that support only some of them."""
 
 
 def check_dimensions(dimensions: tuple[Dimension, ...]) -> tuple[Dimension, ...]:
@@ -125,19 +110,19 @@ def _with_chunk(dim: Dimension, default: int | None) -> Dimension:
     return filled
 
 
-def check_compression(format_name: str, backend: str, compression: str | None) -> None:
-    """Check that the format, and the backend if one is selected, support the compression.
-
-    Raises
-    ------
-    ValueError
-        The compression is not supported.
-    """
-    for name in (format_name, backend):
-        label, supported = COMPRESSIONS.get(name, ("", ()))
-        if compression is not None and supported and compression not in supported:
+def check_compression(format_: FormatSettings, backend: str, compression: str | None) -> None:
+    """Raise ValueError unless the format, and the backend if one is selected, support the compression."""
+    if compression is None:
+        return
+    row = find_engine(backend)
+    supported = [(format_.title, format_.compressions)]
+    if row is not None:
+        names = tuple(name for name in format_.compressions if name in row.compressions)
+        supported.append((f"backend {backend!r}", names))
+    for label, names in supported:
+        if names and compression not in names:
             raise ValueError(
-                f"Compression {compression!r} is not supported for {label}. Supported: {supported}."
+                f"Compression {compression!r} is not supported for {label}. Supported: {names}."
             )
 
 

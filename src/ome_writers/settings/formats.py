@@ -1,70 +1,44 @@
-"""Output formats, and inference of the format from a path."""
+"""The settings of each format, and what its arrays can represent."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, get_args
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 
-from ome_writers.settings.model import Model, warn_user
-from ome_writers.settings.paths import foreign_ending
+from ome_writers.settings.dtypes import PIXEL_TYPES
+from ome_writers.settings.engines import (
+    ENGINES,
+    TiffCompression,
+    ZarrCompression,
+    engines_of,
+    find_engine,
+)
+from ome_writers.settings.format_names import split_suffix
+from ome_writers.settings.model import Model
 
 __all__ = [
-    "FORMAT_NAMES",
     "BackendName",
     "Format",
+    "FormatSettings",
     "OmeTiffFormat",
     "OmeZarrFormat",
     "ScratchFormat",
     "TiffBackendName",
     "ZarrBackendName",
-    "inferred_format",
-    "read_format",
-    "split_suffix",
 ]
 
-ZarrBackendName: TypeAlias = Literal[
-    "direct", "tensorstore", "acquire-zarr", "zarrs-python", "zarr-python"
-]
-TiffBackendName: TypeAlias = Literal["tifffile"]
-BackendName: TypeAlias = Literal[ZarrBackendName, TiffBackendName]
-
-SUFFIXES = {
-    ".ome.zarr": "ome-zarr",
-    ".zarr": "ome-zarr",
-    ".ome.tiff": "ome-tiff",
-    ".ome.tif": "ome-tiff",
-    ".tiff": "ome-tiff",
-    ".tif": "ome-tiff",
-}
-"""File name suffix to format name."""
-
-FORMAT_NAMES: dict[str, dict[str, str]] = {
-    "ome-zarr": {"name": "ome-zarr"},
-    "zarr": {"name": "ome-zarr"},
-    "ome-tiff": {"name": "ome-tiff"},
-    "tiff": {"name": "ome-tiff"},
-    "scratch": {"name": "scratch"},
-    "memory": {"name": "scratch"},
-    **{backend: {"name": "ome-zarr", "backend": backend} for backend in get_args(ZarrBackendName)},
-    **{backend: {"name": "ome-tiff", "backend": backend} for backend in get_args(TiffBackendName)},
-}
-"""The strings that are accepted as a format."""
-
-
-def split_suffix(path: str, also: str = "") -> tuple[str, str]:
-    """Split a path into stem and format suffix.
-
-    `also` is recognized in addition to `SUFFIXES`. A path whose name is only a suffix does not have one.
-    """
-    path = path.rstrip(os.sep + "/")
-    for suffix in sorted({also, *SUFFIXES} - {""}, key=len, reverse=True):
-        if path.lower().endswith(suffix.lower()):
-            stem = path[: -len(suffix)]
-            return (stem, path[len(stem) :]) if os.path.basename(stem) else (path, "")
-    return path, ""
+# The names of the engines of this library, for clients that list them. Type checkers accept those of other packages.
+if TYPE_CHECKING:
+    ZarrBackendName: TypeAlias = str
+    TiffBackendName: TypeAlias = str
+    BackendName: TypeAlias = str
+else:
+    ZarrBackendName = Literal[tuple(r.name for r in ENGINES.values() if r.format == "ome-zarr")]
+    TiffBackendName = Literal[tuple(r.name for r in ENGINES.values() if r.format == "ome-tiff")]
+    BackendName = Literal[ZarrBackendName, TiffBackendName]
 
 
 def _check_suffix(suffix: str) -> str:
@@ -81,7 +55,47 @@ def _with_suffix(root_path: str | os.PathLike[str], suffix: str) -> str:
     return stem + suffix
 
 
-class OmeZarrFormat(Model):
+class FormatSettings(Model):
+    """What the settings of every format have in common, and what its arrays can represent.
+
+    Attributes
+    ----------
+    title
+        Name in messages.
+    compressions, dtypes
+        The compressions and dtypes that it can represent; `dtypes` None: all.
+    axis_order
+        Type of an axis to its rank: ``storage_order="ome"`` sorts by it. None: the order of acquisition is kept.
+    samples_as_channels
+        Whether the samples of RGB frames are stored as channels instead of as samples of a pixel.
+    """
+
+    title: ClassVar[str]
+    compressions: ClassVar[tuple[str, ...]] = ()
+    dtypes: ClassVar[frozenset[str] | None] = None
+    axis_order: ClassVar[Mapping[str, int] | None] = None
+    samples_as_channels: ClassVar[bool] = False
+
+    _suffix = field_validator("suffix", check_fields=False)(_check_suffix)
+
+    @field_validator("backend", check_fields=False)
+    @classmethod
+    def _backend_of_this_format(cls, backend: str, info: ValidationInfo) -> str:
+        if backend == "auto":
+            return backend
+        format_name = cls.model_fields["name"].default
+        row = find_engine(backend)
+        if row is None and (info.context or {}).get(
+            "any_backend"
+        ):  # for reading, no engine is needed
+            return backend
+        if row is None or row.format != format_name:
+            names = ", ".join(repr(row.name) for row in engines_of(format_name))
+            raise ValueError(f"Input should be {names} or 'auto', got {backend!r}.")
+        return backend
+
+
+class OmeZarrFormat(FormatSettings):
     """OME-Zarr 0.5, on Zarr v3.
 
     Attributes
@@ -94,12 +108,16 @@ class OmeZarrFormat(Model):
         Version of OME-Zarr. Fewer programs support 0.6 (RFC-5) so far.
     """
 
+    title: ClassVar[str] = "OME-Zarr"
+    compressions: ClassVar[tuple[str, ...]] = get_args(ZarrCompression)
+    # as NGFF 0.5 requires
+    axis_order: ClassVar[Mapping[str, int]] = {"time": 0, "channel": 1, "other": 2, "space": 3}
+    samples_as_channels: ClassVar[bool] = True
+
     name: Literal["ome-zarr"] = "ome-zarr"
-    backend: ZarrBackendName | Literal["auto"] = "auto"
+    backend: str = "auto"
     suffix: str = ".ome.zarr"
     version: Literal["0.5", "0.6"] = "0.5"
-
-    _suffix = field_validator("suffix")(_check_suffix)
 
     def get_output_path(self, root_path: str | os.PathLike[str], *, num_positions: int = 1) -> str:
         """Return the output path: `root_path` with the suffix of this format.
@@ -109,7 +127,7 @@ class OmeZarrFormat(Model):
         return _with_suffix(root_path, self.suffix)
 
 
-class OmeTiffFormat(Model):
+class OmeTiffFormat(FormatSettings):
     """OME-TIFF.
 
     Attributes
@@ -128,8 +146,14 @@ class OmeTiffFormat(Model):
         Name of the companion file.
     """
 
+    title: ClassVar[str] = "OME-TIFF"
+    compressions: ClassVar[tuple[str, ...]] = get_args(TiffCompression)
+    dtypes: ClassVar[frozenset[str]] = frozenset(PIXEL_TYPES)
+    # DimensionOrder has every order of t, c and z, but no other axis between them
+    axis_order: ClassVar[Mapping[str, int]] = {"time": 0, "channel": 0, "other": 1, "space": 0}
+
     name: Literal["ome-tiff"] = "ome-tiff"
-    backend: TiffBackendName | Literal["auto"] = "auto"
+    backend: str = "auto"
     suffix: str = ".ome.tiff"
     prefer_single_file: Literal["auto", "always", "never"] = "auto"
     multi_file_metadata: Literal["redundant", "master-tiff", "companion-file"] = "redundant"
@@ -142,14 +166,12 @@ class OmeTiffFormat(Model):
             self,
             *,
             name: Literal["ome-tiff"] = "ome-tiff",
-            backend: TiffBackendName | Literal["auto"] = "auto",
+            backend: str = "auto",
             suffix: str = ".ome.tiff",
             prefer_single_file: Literal["auto", "always", "never"] | bool = "auto",
             multi_file_metadata: Literal["redundant", "master-tiff", "companion-file"] = ...,
             companion_file: str = "companion.ome",
         ) -> None: ...
-
-    _suffix = field_validator("suffix")(_check_suffix)
 
     @field_validator("prefer_single_file", mode="before")
     @classmethod
@@ -174,7 +196,7 @@ class OmeTiffFormat(Model):
         return split_suffix(os.fspath(root_path), self.suffix)[0]
 
 
-class ScratchFormat(Model):
+class ScratchFormat(FormatSettings):
     """Frames for live viewing only, in memory and in temporary files.
 
     Attributes
@@ -185,13 +207,13 @@ class ScratchFormat(Model):
         Whether further frames are written to a temporary folder (True) or refused.
     """
 
+    title: ClassVar[str] = "scratch"
+
     name: Literal["scratch"] = "scratch"
     backend: Literal["scratch"] = "scratch"
     max_memory_bytes: PositiveInt = 4 * 1024**3
     suffix: str = ""
     spill_to_disk: bool = True
-
-    _suffix = field_validator("suffix")(_check_suffix)
 
     def get_output_path(self, root_path: str | os.PathLike[str], *, num_positions: int = 1) -> str:
         """Return `root_path`."""
@@ -201,62 +223,3 @@ class ScratchFormat(Model):
 Format: TypeAlias = Annotated[
     OmeZarrFormat | OmeTiffFormat | ScratchFormat, Field(discriminator="name")
 ]
-
-
-def inferred_format(root_path: str) -> tuple[dict[str, str], bool]:
-    """Return the fields of the format that a path implies, and whether the path is conclusive.
-
-    The result does not depend on installed libraries.
-    """
-    if not root_path:
-        return {"name": "scratch"}, True
-    suffix = split_suffix(root_path)[1].lower() or os.path.basename(root_path).lower()
-    if suffix in SUFFIXES:
-        return {"name": SUFFIXES[suffix], "suffix": suffix}, True
-    return {"name": "ome-zarr"}, False
-
-
-def read_format(value: Any, root_path: str) -> Any:
-    """Convert a format, a name or a mapping to the input of a format model.
-
-    Raises
-    ------
-    ValueError
-        A string is not the name of a format or backend, or the format is inferred from a path with the suffix of an
-        unsupported format.
-    """
-    if isinstance(value, str):
-        if value == "auto":
-            fields, known = inferred_format(root_path)
-            if not known and (ending := foreign_ending(root_path)):
-                raise ValueError(
-                    f"root_path {root_path!r} ends in {ending!r}, a format that ome-writers does not write. Use "
-                    f".ome.zarr or .ome.tiff, or set format='ome-zarr' to keep the name."
-                )
-            if not known:
-                warn_user(
-                    f"Output format could not be inferred from root_path {root_path!r}: writing OME-Zarr. "
-                    f"Set format='ome-zarr', or use one of the suffixes {', '.join(SUFFIXES)}."
-                )
-            return fields
-        value = _fields_of(value)
-    elif isinstance(value, Mapping):
-        value = dict(value)
-        if "name" in value or "backend" in value:
-            value = _fields_of(value.get("name", value.get("backend"))) | value
-            value["name"] = _fields_of(value["name"])["name"]
-    else:
-        return value
-    suffix = split_suffix(root_path)[1].lower()
-    if "suffix" not in value and suffix and SUFFIXES[suffix] == value.get("name"):
-        value["suffix"] = suffix
-    return value
-
-
-def _fields_of(name: Any) -> dict[str, str]:
-    fields = FORMAT_NAMES.get(name) if isinstance(name, str) else None
-    if fields is None:
-        raise ValueError(
-            f"Unknown format {name!r}. Use 'auto' or one of: {', '.join(FORMAT_NAMES)}."
-        )
-    return dict(fields)

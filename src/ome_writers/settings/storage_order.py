@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ome_writers.settings.dimension import Dimension
 
 __all__ = ["check_order", "permutation", "stored"]
-
-_NGFF = {"time": 0, "channel": 1, "other": 2, "space": 3}
-_TIFF = {"time": 0, "channel": 0, "other": 1, "space": 0}
 
 
 def check_order(order: Sequence[str], names: Sequence[str]) -> None:
@@ -30,16 +27,16 @@ def check_order(order: Sequence[str], names: Sequence[str]) -> None:
 
 
 def stored(
-    index_dimensions: Sequence[Dimension], order: str | Sequence[str], format_name: str
+    index_dimensions: Sequence[Dimension],
+    order: str | Sequence[str],
+    ranks: Mapping[str, int] | None,
 ) -> tuple[Dimension, ...]:
     """Return the axes of an image, without y and x, in storage order.
 
-    ``"ome"`` sorts by type: time, channel, other, space for OME-Zarr (as NGFF 0.5 requires). OME-TIFF stores any order
-    of t, c and z (DimensionOrder), but no other axes between them; scratch keeps the acquisition order.
+    ``"ome"`` sorts by the rank of each type in the format; without ranks, the acquisition order is kept.
     """
     if not isinstance(order, str):
         return tuple(sorted(index_dimensions, key=lambda d: order.index(d.name)))
-    ranks = {"ome-zarr": _NGFF, "ome-tiff": _TIFF}.get(format_name)
     if order != "ome" or ranks is None:
         return tuple(index_dimensions)
     return tuple(sorted(index_dimensions, key=lambda d: ranks[d.type or "other"]))

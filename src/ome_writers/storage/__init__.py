@@ -5,6 +5,7 @@ Other packages import from here, from `storage.zarr` and from `storage.tiff`.
 
 from __future__ import annotations
 
+from ome_writers.settings import ENGINES, EngineRow
 from ome_writers.storage.contract import (
     ArrayTarget,
     Engine,
@@ -29,7 +30,7 @@ from ome_writers.storage.lock_file import (
 )
 from ome_writers.storage.positional_io import read_at, read_fully
 from ome_writers.storage.process_identity import is_running
-from ome_writers.storage.registry import ENGINES, EngineRow, choose, open_engine
+from ome_writers.storage.registry import choose, open_engine, unsupported_reasons
 
 __all__ = [
     "ENGINES",
@@ -63,4 +64,5 @@ __all__ = [
     "sibling_path",
     "sync_folder",
     "sync_folders",
+    "unsupported_reasons",
 ]

@@ -17,6 +17,7 @@ from ome_writers.formats.omezarr import (
     ome_writers_attributes,
     read_json_object,
 )
+from ome_writers.settings import find_engine
 from ome_writers.storage.zarr import ArraySurvey
 from ome_writers.untrusted import guard_reader, member, read_json, read_lines
 from ome_writers.validation.report import Check, Finding
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import Plan
 
-_BACKENDS_STORING_ZEROS = ("auto", "direct", "acquire-zarr")  # others omit chunks of zeros
 _METADATA_FILES = {"zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata"}
 _MAX_FINDINGS = 10_000
 _STATUSES = ("writing", "complete", "cancelled", "failed")
@@ -173,7 +173,9 @@ def _chunks(root: Path, groups: list[str], plan: Plan) -> Iterator[Finding]:
         grid = tuple(math.ceil(n / c) for n, c in zip(shape, image.array.chunks, strict=True))
         survey = ArraySurvey(root / group / "0", image.array)
         yield from survey.check(None if writing else grid)
-        if plan.settings.format.backend in _BACKENDS_STORING_ZEROS:
+        backend = plan.settings.format.backend
+        row = find_engine(backend)
+        if backend == "auto" or (row is not None and not row.omits_zeros):
             yield from _missing_frames(root / group, root, image.array.chunks, survey)
 
 

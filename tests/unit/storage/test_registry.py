@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ome_writers import AcquisitionSettings, Dimension
+from ome_writers import AcquisitionSettings, Dimension, storage
 from ome_writers.routing import resolve
 from ome_writers.storage import ENGINES, EngineRow
 
@@ -39,12 +39,13 @@ def test_required_version_with_prereleases(
 
 def unsupported_reasons(engine: str, *dimensions: Dimension, dtype: str = "uint16") -> list[str]:
     frame = [Dimension(name=name, count=4) for name in "yx"]
-    return ENGINES[engine].unsupported_reasons(
+    return storage.unsupported_reasons(
+        ENGINES[engine],
         resolve(
             AcquisitionSettings(
                 root_path="run", format=engine, dimensions=[*dimensions, *frame], dtype=dtype
             )
-        )
+        ),
     )
 
 

@@ -1,0 +1,229 @@
+"""The table of engines: one row each, capabilities as data. Third-party engines are entry points.
+
+No engine and no library of an engine is imported here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points, version
+from typing import Literal, TypeAlias, get_args
+
+from ome_writers.settings.dtypes import PIXEL_TYPES
+
+__all__ = [
+    "ENGINES",
+    "Compression",
+    "EngineRow",
+    "TiffCompression",
+    "ZarrCompression",
+    "engines_of",
+    "find_engine",
+]
+
+ENTRY_POINT_GROUP = "ome_writers.engines"
+"""Each entry point of this group names an `EngineRow`, and has the name of its engine."""
+
+ZarrCompression: TypeAlias = Literal["blosc-zstd", "blosc-lz4", "zstd", "gzip", "none"]
+TiffCompression: TypeAlias = Literal["lzw", "deflate", "zstd", "none"]
+Compression: TypeAlias = Literal[
+    "blosc-zstd", "blosc-lz4", "zstd", "gzip", "lzw", "deflate", "none"
+]
+
+_ZARR_CODECS = frozenset(get_args(ZarrCompression))
+_ACQUIRE_DTYPES = frozenset(
+    {f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
+    | {"float32", "float64"}
+)
+
+
+@dataclass(frozen=True)
+class EngineRow:
+    """One engine: its module, its requirements and its capabilities.
+
+    Attributes
+    ----------
+    name, format
+        The name that users type, and the format that it writes.
+    module, opener
+        The module, imported on first use, and its function ``(root, targets, options) -> storage.Engine``.
+    requires
+        Packages that must be importable.
+    oldest
+        Distribution and oldest supported version, if the engine needs a recent one.
+    extra
+        The extra of this distribution that installs the requirements.
+    compressions, dtypes
+        Names of the supported compressions and dtypes; `dtypes` None: all.
+    max_planes
+        Maximum number of planes of an acquisition; None: unlimited.
+    python
+        Oldest Python supported by its library.
+    any_path
+        Whether its library supports paths that are not valid UTF-8.
+    random_access
+        Whether planes may be written in any order, and twice.
+    growth
+        Whether arrays may have an unbounded axis.
+    sharding
+        Whether it writes chunks and shards. If not, `chunk_size` and `shard_size_chunks` have no effect.
+    ragged
+        Whether arrays may have missing planes.
+    omits_zeros
+        Whether chunks of zeros are omitted, so that a missing chunk is not a lost frame.
+    live
+        Whether another process can read correct pixels while it writes.
+    survives_kill, survives_power_loss
+        Whether flushed data survives ``kill -9``, and power loss with ``durability="disk"``.
+    """
+
+    name: str
+    format: str
+    module: str
+    requires: tuple[str, ...]
+    extra: str | None
+    compressions: frozenset[str]
+    opener: str = "open_engine"
+    dtypes: frozenset[str] | None = None
+    oldest: tuple[str, tuple[int, int]] | None = None
+    max_planes: int | None = None
+    python: tuple[int, int] = (3, 10)
+    any_path: bool = True
+    random_access: bool = True
+    growth: bool = True
+    sharding: bool = True
+    ragged: bool = True
+    omits_zeros: bool = False
+    live: bool = True
+    survives_kill: bool = True
+    survives_power_loss: bool = True
+
+    def missing_requirement(self) -> str | None:
+        """Return what to install before this engine can be used; None if nothing is missing."""
+        if sys.version_info[:2] < self.python:
+            wanted = ".".join(map(str, self.python))
+            return f"{self.name} needs Python {wanted} or later"
+        command = f"pip install 'ome-writers[{self.extra}]'"
+        if not all(importlib.util.find_spec(name) is not None for name in self.requires):
+            return f"{self.name} is not installed: {command}"
+        if self.oldest is not None:
+            library, oldest = self.oldest
+            wanted, found = ".".join(map(str, oldest)), version(library)
+            if tuple(map(int, re.findall(r"\d+", found)[:2])) < oldest:
+                return f"{self.name} needs {library} {wanted} or later, {found} is installed: {command}"
+        return None
+
+
+ENGINES: dict[str, EngineRow] = {
+    row.name: row
+    for row in (
+        EngineRow(
+            name="direct",
+            format="ome-zarr",
+            module="ome_writers.storage.direct",
+            requires=(),
+            extra=None,
+            compressions=_ZARR_CODECS,
+        ),
+        EngineRow(
+            name="tensorstore",
+            format="ome-zarr",
+            module="ome_writers.storage.libraries.tensorstore",
+            requires=("tensorstore",),
+            extra="tensorstore",
+            any_path=False,
+            compressions=_ZARR_CODECS,
+            omits_zeros=True,
+        ),
+        EngineRow(
+            name="acquire-zarr",
+            format="ome-zarr",
+            module="ome_writers.storage.libraries.acquire_zarr",
+            requires=("acquire_zarr",),
+            extra="acquire-zarr",
+            any_path=False,
+            compressions=_ZARR_CODECS - {"gzip"},
+            dtypes=_ACQUIRE_DTYPES,
+            oldest=("acquire-zarr", (0, 10)),
+            random_access=False,
+            ragged=False,
+            live=False,
+            survives_kill=False,
+            survives_power_loss=False,
+        ),
+        EngineRow(
+            name="zarrs-python",
+            format="ome-zarr",
+            module="ome_writers.storage.libraries.zarr_python",
+            opener="open_zarrs_engine",
+            requires=("zarr", "zarrs"),
+            extra="zarrs-python",
+            any_path=False,
+            compressions=_ZARR_CODECS,
+            oldest=("zarr", (3, 1)),
+            python=(3, 11),
+            omits_zeros=True,
+        ),
+        EngineRow(
+            name="zarr-python",
+            format="ome-zarr",
+            module="ome_writers.storage.libraries.zarr_python",
+            requires=("zarr",),
+            extra="zarr-python",
+            compressions=_ZARR_CODECS,
+            oldest=("zarr", (3, 1)),
+            python=(3, 11),
+            omits_zeros=True,
+        ),
+        EngineRow(
+            name="tifffile",
+            format="ome-tiff",
+            module="ome_writers.storage.tiff",
+            requires=("tifffile", "ome_types"),
+            extra="tifffile",
+            compressions=frozenset(get_args(TiffCompression)),
+            sharding=False,
+            dtypes=frozenset(PIXEL_TYPES),
+            max_planes=10**8,  # each IFD takes about 280 bytes, before the first frame
+        ),
+        EngineRow(
+            name="scratch",
+            format="scratch",
+            module="ome_writers.storage.scratch",
+            requires=(),
+            extra=None,
+            compressions=frozenset({"none"}),
+            sharding=False,
+            live=False,
+            survives_kill=False,
+            survives_power_loss=False,
+        ),
+    )
+}
+
+
+@cache
+def _third_party_engines() -> dict[str, EngineRow]:
+    """Return the engines of installed packages; the names of the engines of this library are not replaced."""
+    rows = {point.name: point.load() for point in entry_points(group=ENTRY_POINT_GROUP)}
+    for name, row in rows.items():
+        if not isinstance(row, EngineRow) or row.name != name:
+            raise TypeError(
+                f"The entry point {name!r} of {ENTRY_POINT_GROUP!r} must be an EngineRow with this name, got {row!r}."
+            )
+    return {name: row for name, row in rows.items() if name not in ENGINES}
+
+
+def find_engine(name: str) -> EngineRow | None:
+    """Return the engine with this name, of this library or of another package; None if there is none."""
+    return ENGINES.get(name) or _third_party_engines().get(name)
+
+
+def engines_of(format_name: str) -> list[EngineRow]:
+    """Return the engines that write a format, in the order of ``"auto"``: those of this library first."""
+    rows = (*ENGINES.values(), *_third_party_engines().values())
+    return [row for row in rows if row.format == format_name]
