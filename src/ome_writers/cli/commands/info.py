@@ -2,43 +2,123 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.cli.arguments import add_json_option
 from ome_writers.cli.command import Command, CommandError, error_sentence
-from ome_writers.cli.console import size_in_files
+from ome_writers.cli.console import human_size, size_in_files
 from ome_writers.cli.datasets import Result, add_datasets_argument, process_datasets
-from ome_writers.cli.description import describe, list_datasets, writer_has_ended
+from ome_writers.cli.description import (
+    describe,
+    describe_acquisition,
+    describe_spec,
+    group_images,
+    list_datasets,
+    parse_time,
+    plate_map,
+    writer_has_ended,
+)
 from ome_writers.errors import OMEWritersError
-from ome_writers.formats import abbreviated_list
+from ome_writers.formats import abbreviated_list, dataset_ome_xml, read, read_frame_metadata
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ome_writers.cli.console import Relabel, Screen
-    from ome_writers.cli.description import Description, FolderContent
+    from ome_writers.cli.description import (
+        Acquisition,
+        ChannelDescription,
+        Description,
+        FolderContent,
+        ImageDescription,
+    )
 
 MAX_IMAGE_ROWS = 12
+MAX_FRAME_ROWS = 50
 
 
 def _arguments(parser: ArgumentParser) -> None:
     add_datasets_argument(parser)
     parser.add_argument(
-        "--all", action="store_true", help=f"show every image, not only the first {MAX_IMAGE_ROWS}"
+        "--all",
+        action="store_true",
+        help=f"show every image and frame, not only the first {MAX_IMAGE_ROWS} and {MAX_FRAME_ROWS}",
     )
+    parts = parser.add_mutually_exclusive_group()
+    parts.add_argument("--xml", action="store_true", help="print the OME-XML")
+    parts.add_argument(
+        "--metadata", action="store_true", help="print the metadata of the acquisition as JSON"
+    )
+    parts.add_argument("--frames", action="store_true", help="print the metadata of each frame")
     add_json_option(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:
     def process(path: Path, relabel: Relabel) -> Result:
         content = list_datasets(path)
+        if options.xml or options.metadata or options.frames:
+            if content is not None:
+                raise CommandError(f"{path} contains several datasets; name one of them")
+            return _part(path, options, screen)
         if content is not None:
             return _listing(path, content, screen, relabel)
-        description = describe(path)
-        return Result(description.to_json(), lambda: _show(path, description, options, screen))
+        spec = read(path)
+        description, acquisition = describe_spec(spec), describe_acquisition(spec)
+        return Result(
+            {**description.to_json(), "acquisition": asdict(acquisition)},
+            lambda: _show(path, description, acquisition, options, screen),
+        )
 
     return process_datasets(options, screen, "Reading", process)
+
+
+def _part(path: Path, options: Namespace, screen: Screen) -> Result:
+    """Return the part of the metadata that an option selects."""
+    if options.xml:
+        text = dataset_ome_xml(path)
+        if text is None:
+            raise CommandError(
+                f"{path} does not contain OME-XML; --metadata prints the metadata of the acquisition"
+            )
+        xml = text.decode(errors="replace")
+        return Result({"path": str(path), "xml": xml}, lambda: screen.line(xml))
+    if options.metadata:
+        metadata = {name: dict(values) for name, values in read(path).metadata.items()}
+        return Result({"path": str(path), "metadata": metadata}, lambda: screen.json(metadata))
+    frames = read_frame_metadata(path)
+    return Result(
+        {"path": str(path), "frames": frames}, lambda: _show_frames(path, frames, options, screen)
+    )
+
+
+def _show_frames(
+    path: Path, frames: Sequence[dict[str, Any]], options: Namespace, screen: Screen
+) -> None:
+    if not frames:
+        screen.line(f"{path} does not contain frame metadata")
+        return
+    keys = dict.fromkeys(key for frame in frames for key in frame)
+    nested = [key for key in keys if any(isinstance(frame.get(key), dict) for frame in frames)]
+    columns = [key for key in keys if key not in nested]
+    shown = frames if options.all else frames[:MAX_FRAME_ROWS]
+    rows = [[_cell(frame.get(key)) for key in columns] for frame in shown]
+    screen.table(f"{path}: metadata of {len(frames)} frames", columns, rows)
+    if hidden := len(frames) - len(shown):
+        screen.line(f"  ... and {hidden} more; --all shows them")
+    if nested:
+        screen.line(f"Only with --json: {abbreviated_list(nested)}")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _listing(folder: Path, content: FolderContent, screen: Screen, relabel: Relabel) -> Result:
@@ -86,35 +166,79 @@ def _listing(folder: Path, content: FolderContent, screen: Screen, relabel: Rela
     return Result({"path": str(folder), "datasets": contents}, show, ok=not failed)
 
 
-def _show(path: Path, description: Description, options: Namespace, screen: Screen) -> None:
-    screen.fields(description.path, _fields(description))
-    images = description.images if options.all else description.images[:MAX_IMAGE_ROWS]
-    rows = [
-        (
-            image.path,
-            image.name,
-            ", ".join(map(str, image.axes)),
-            image.dtype,
-            ", ".join(image.channels),
-            image.storage,
-        )
-        for image in images
-    ]
-    screen.table("\nimages", ("path", "name", "axes (step)", "dtype", "channels", "storage"), rows)
-    if hidden := len(description.images) - len(images):
-        screen.line(f"  ... and {hidden} more; --all shows them")
+def _show(
+    path: Path,
+    description: Description,
+    acquisition: Acquisition,
+    options: Namespace,
+    screen: Screen,
+) -> None:
+    screen.fields(description.path, _fields(description, acquisition))
+    _show_channels(acquisition.channels, screen)
+    if description.plate is not None and not options.all:
+        plate = description.plate
+        wells = len({image.well for image in description.images})
+        name = f" {plate.name}" if plate.name else ""
+        size = f"{len(plate.rows)} x {len(plate.columns)} wells, {wells} with images"
+        screen.line(f"\nplate{name}: {size} (number of images per well)")
+        for line in plate_map(plate, description.images):
+            screen.line(f"  {line}")
+        groups = [
+            (number, wells, image.shape, image.dtype)
+            for number, wells, image in group_images(description)
+        ]
+        screen.table("\nimages", ("images", "wells", "axes (step)", "dtype"), groups)
+    else:
+        _show_images(description, options, screen)
     if description.status == "writing" and writer_has_ended(path):
         screen.line(
             f"The process that wrote it has ended without closing it; run `ome-writers repair {path}`"
         )
 
 
-def _fields(description: Description) -> dict[str, str]:
-    fields = {
-        "format": f"{description.format}, {description.layout}",
-        "images": str(len(description.images)),
-        "size": size_in_files(description.bytes_on_disk, description.files),
+def _show_images(description: Description, options: Namespace, screen: Screen) -> None:
+    images = description.images if options.all else description.images[:MAX_IMAGE_ROWS]
+    rows = [(image.path, image.name, image.shape, image.dtype) for image in images]
+    screen.table("\nimages", ("path", "name", "axes (step)", "dtype"), rows)
+    if hidden := len(description.images) - len(images):
+        screen.line(f"  ... and {hidden} more; --all shows them")
+
+
+def _show_channels(channels: Sequence[ChannelDescription], screen: Screen) -> None:
+    """Print a table of the properties that are known of any channel."""
+    columns = {
+        "channel": [channel.name for channel in channels],
+        "color": [channel.color or "" for channel in channels],
+        "fluorophore": [channel.fluorophore or "" for channel in channels],
+        "excitation": [_quantity(channel.excitation_nm, "nm") for channel in channels],
+        "emission": [_quantity(channel.emission_nm, "nm") for channel in channels],
+        "exposure": [_quantity(channel.exposure_ms, "ms") for channel in channels],
     }
+    known = {title: cells for title, cells in columns.items() if any(cells)}
+    if len(known) > 1 or len(channels) > 1:
+        screen.table("\nchannels", tuple(known), tuple(zip(*known.values(), strict=True)))
+
+
+def _fields(description: Description, acquisition: Acquisition) -> dict[str, str]:
+    fields = {"format": f"{description.format}, {description.layout}"}
+    if started := parse_time(acquisition.started):
+        fields["acquired"] = f"{started:%Y-%m-%d %H:%M:%S %Z}"
+    if acquisition.duration_s is not None:
+        fields["duration"] = _duration(acquisition.duration_s)
+    if acquisition.objective is not None:
+        fields["objective"] = acquisition.objective
+    if acquisition.exposure_ms is not None:
+        fields["exposure"] = _range(acquisition.exposure_ms, "ms")
+    fields["images"] = str(len(description.images))
+    if stage := _stage(description.images):
+        fields["stage"] = stage
+    fields["storage"] = abbreviated_list(
+        list(dict.fromkeys(image.storage for image in description.images))
+    )
+    fields["size"] = size_in_files(description.bytes_on_disk, description.files)
+    if description.bytes_raw and description.bytes_on_disk and description.status != "writing":
+        ratio = description.bytes_raw / description.bytes_on_disk
+        fields["size"] += f", raw {human_size(description.bytes_raw)} (ratio {ratio:.2f})"
     if description.frames is not None:
         fields["frames"] = description.frames
     fields["status"] = description.status or "unknown"
@@ -122,12 +246,37 @@ def _fields(description: Description) -> dict[str, str]:
     return fields
 
 
+def _stage(images: Sequence[ImageDescription]) -> str:
+    """Return the range of the stage coordinates: ``"x 0 to 900 µm, y 0 to 400 µm"``; empty if unknown."""
+    found = {axis: [i.position[axis] for i in images if axis in i.position] for axis in "xyz"}
+    return ", ".join(
+        f"{axis} {_range((min(values), max(values)), 'µm')}"
+        for axis, values in found.items()
+        if values
+    )
+
+
+def _range(limits: tuple[float, float], unit: str) -> str:
+    low, high = (f"{limit:.6g}" for limit in limits)
+    return f"{low} {unit}" if low == high else f"{low} to {high} {unit}"
+
+
+def _quantity(value: float | None, unit: str) -> str:
+    return "" if value is None else f"{value:g} {unit}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
+
+
 COMMAND = Command(
     name="info",
     summary="Describe an OME-Zarr or OME-TIFF by its metadata",
     examples=(
-        ("ome-writers info demo.ome.zarr", "format, axes, channels, sizes, status"),
+        ("ome-writers info demo.ome.zarr", "time, optics, axes, channels, sizes, status"),
         ("ome-writers info run_p000.ome.tiff --json", "the same for a script"),
+        ("ome-writers info run.ome.tiff --xml", "the OME-XML"),
+        ("ome-writers info demo.ome.zarr --frames", "the metadata of each frame"),
         ("ome-writers info .", "one line per dataset of a directory"),
         ("ome-writers info *.ome.zarr", "several datasets"),
     ),

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ome_writers.cli.description.description import Description, describe, describe_spec
+from ome_writers.cli.description.acquisition import (
+    Acquisition,
+    ChannelDescription,
+    describe_acquisition,
+    parse_time,
+)
+from ome_writers.cli.description.description import (
+    Description,
+    ImageDescription,
+    describe,
+    describe_spec,
+)
 from ome_writers.cli.description.folder import FolderContent, list_datasets
+from ome_writers.cli.description.plate_map import group_images, plate_map
 from ome_writers.formats import resolve_entry_file
 from ome_writers.storage import lock_owner, lock_path
 
@@ -13,11 +25,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "Acquisition",
+    "ChannelDescription",
     "Description",
     "FolderContent",
+    "ImageDescription",
     "describe",
+    "describe_acquisition",
     "describe_spec",
+    "group_images",
     "list_datasets",
+    "parse_time",
+    "plate_map",
     "writer_has_ended",
 ]
 

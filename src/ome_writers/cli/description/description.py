@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ome_writers.dataset import DatasetSpec, ImageSpec
+    from ome_writers.settings import Plate
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,15 @@ class ImageDescription:
 
 
 @dataclass(frozen=True)
+class PlateDescription:
+    """A plate, by the names of its rows and columns."""
+
+    name: str | None
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Description:
     """One dataset.
 
@@ -118,6 +128,8 @@ class Description:
         Time of the last update of `frames_written`, ISO 8601; None if unknown.
     bytes_raw
         Size of the pixels that were written, without compression.
+    plate
+        Rows and columns of the plate; None if it is not a plate.
     """
 
     path: str
@@ -132,6 +144,7 @@ class Description:
     images: tuple[ImageDescription, ...]
     updated: str | None = None
     bytes_raw: int = 0
+    plate: PlateDescription | None = None
 
     @property
     def frames(self) -> str | None:
@@ -174,6 +187,7 @@ def describe_spec(spec: DatasetSpec) -> Description:
         images=tuple(_describe_image(image, spec.root) for image in spec.images),
         updated=spec.updated,
         bytes_raw=_raw_bytes(spec),
+        plate=_describe_plate(spec.plate) if spec.plate else None,
     )
 
 
@@ -181,6 +195,10 @@ def _format(spec: DatasetSpec) -> str:
     """Return the format's title, with a version ("0.5"), but without the date of a schema ("2016-06")."""
     numbered = re.fullmatch(r"\d+\.\d+\S*", spec.version)
     return FORMATS[spec.format].title + (f" {spec.version}" if numbered else "")
+
+
+def _describe_plate(plate: Plate) -> PlateDescription:
+    return PlateDescription(plate.name, tuple(plate.row_names), tuple(plate.column_names))
 
 
 def _describe_image(image: ImageSpec, root: Path) -> ImageDescription:

@@ -1,0 +1,181 @@
+"""When, how long and with which optics a dataset was acquired, as far as its metadata contain it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.errors import OMEWritersError
+from ome_writers.formats import dataset_ome_xml, frame_metadata_by_image
+from ome_writers.untrusted import parse_xml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from xml.etree.ElementTree import Element
+
+    from ome_writers.dataset import DatasetSpec
+    from ome_writers.settings import Channel
+
+_MICROSCOPE, _CONVERSION = "microscope", "conversion"
+"""Namespaces of global metadata: of the pymmcore adapter, and of `ome_writers.convert`."""
+
+
+@dataclass(frozen=True)
+class ChannelDescription:
+    """One channel; None is unknown.
+
+    Attributes
+    ----------
+    name, fluorophore
+        As in the metadata.
+    color
+        ``"#0000ff"``.
+    excitation_nm, emission_nm
+        Wavelengths.
+    exposure_ms
+        Planned exposure time.
+    """
+
+    name: str
+    color: str | None = None
+    excitation_nm: int | None = None
+    emission_nm: int | None = None
+    fluorophore: str | None = None
+    exposure_ms: float | None = None
+
+    @classmethod
+    def of(cls, channel: Channel) -> ChannelDescription:
+        """Return the description of a channel of a `DatasetSpec`."""
+        return cls(
+            name=channel.name,
+            color=channel.color.as_hex("long")[:7] if channel.color else None,
+            excitation_nm=channel.excitation_wavelength_nm,
+            emission_nm=channel.emission_wavelength_nm,
+            fluorophore=channel.fluorophore,
+            exposure_ms=channel.exposure_ms,
+        )
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """Circumstances of an acquisition; None is unknown.
+
+    Attributes
+    ----------
+    started
+        Time of the first frame or of the creation of the dataset, ISO 8601.
+    duration_s
+        Seconds between start and last frame.
+    objective
+        Model, magnification, numerical aperture and immersion in one line.
+    channels
+        Of the first image.
+    exposure_ms
+        Shortest and longest exposure time of the frames; None if the channels state it.
+    """
+
+    started: str | None
+    duration_s: float | None
+    objective: str | None
+    channels: tuple[ChannelDescription, ...]
+    exposure_ms: tuple[float, float] | None
+
+
+def describe_acquisition(spec: DatasetSpec) -> Acquisition:
+    """Return the circumstances of an acquisition; reads OME-XML and frame metadata where they are needed."""
+    microscope = spec.metadata.get(_MICROSCOPE, {})
+    xml = _xml(spec) if spec.settings is None or not microscope else None
+    # a converted dataset was created by the conversion, not by the acquisition
+    created = None if _CONVERSION in spec.metadata else spec.started or _first_date(xml)
+    started = microscope.get("acquisition_date") or created
+    updated = spec.updated if created else None
+    channels = tuple(map(ChannelDescription.of, spec.images[0].channels))
+    duration, exposure = _seconds_between(started, updated), None
+    stated = any(channel.exposure_ms is not None for channel in channels)
+    if duration is None or not stated:
+        frames = [frame for _, frames in frame_metadata_by_image(spec.path) for frame in frames]
+        times = _numbers(frames, "delta_t")
+        duration = max(times) - min(times) if duration is None and len(times) > 1 else duration
+        exposures = _numbers(frames, "exposure_time")
+        if exposures and not stated:
+            exposure = (min(exposures) * 1e3, max(exposures) * 1e3)
+    return Acquisition(
+        started=str(started) if started else None,
+        duration_s=duration,
+        objective=_objective(microscope.get("objective")) or _objective(_lens(xml)),
+        channels=channels,
+        exposure_ms=exposure,
+    )
+
+
+def _xml(spec: DatasetSpec) -> Element | None:
+    try:
+        text = dataset_ome_xml(spec.path)
+        return parse_xml(text, spec.path) if text else None
+    except (
+        OMEWritersError,
+        OSError,
+    ):  # optional in an OME-Zarr; that of an OME-TIFF was parsed before
+        return None
+
+
+def _first_date(xml: Element | None) -> str | None:
+    return None if xml is None else xml.findtext("{*}Image/{*}AcquisitionDate")
+
+
+def _lens(xml: Element | None) -> dict[str, Any] | None:
+    """Return the objective that the first image refers to, or the only one."""
+    lenses = [] if xml is None else xml.findall("{*}Instrument/{*}Objective")
+    settings = None if xml is None else xml.find("{*}Image/{*}ObjectiveSettings")
+    if settings is not None:
+        lenses = [lens for lens in lenses if lens.get("ID") == settings.get("ID")]
+    if len(lenses) != 1:
+        return None
+    words = (lenses[0].get("Manufacturer"), lenses[0].get("Model"))
+    return {
+        "label": " ".join(filter(None, words)),
+        "magnification": lenses[0].get("NominalMagnification"),
+        "aperture": lenses[0].get("LensNA"),
+        "immersion": lenses[0].get("Immersion"),
+    }
+
+
+def _objective(fields: Any) -> str | None:
+    """Return an objective in one line: ``"Nikon 10X S Fluor (10x, NA 0.5, Air)"``."""
+    if not isinstance(fields, dict):
+        return None
+    details = [f"{value:g}x" for value in _numbers([fields], "magnification")]
+    details += [f"NA {value:g}" for value in _numbers([fields], "aperture")]
+    details += [str(fields["immersion"])] if fields.get("immersion") else []
+    label, text = str(fields.get("label") or ""), ", ".join(details)
+    return f"{label} ({text})" if label and text else label or text or None
+
+
+def _numbers(entries: Iterable[dict[str, Any]], key: str) -> list[float]:
+    """Return the finite numbers of the entries that have this key."""
+    found = []
+    for entry in entries:
+        try:
+            found.append(float(entry[key]))
+        except (KeyError, TypeError, ValueError):
+            continue
+    return list(filter(math.isfinite, found))
+
+
+def parse_time(text: object) -> datetime | None:
+    """Return an ISO 8601 time, in UTC if it has no time zone; None if it is not one."""
+    try:
+        # fromisoformat does not accept "Z" before Python 3.11
+        time = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+
+
+def _seconds_between(first: object, last: object) -> float | None:
+    begin, end = parse_time(first), parse_time(last)
+    if begin is None or end is None or end < begin:
+        return None
+    return (end - begin) / timedelta(seconds=1)
