@@ -25,7 +25,7 @@ from ome_writers.errors import (
 )
 
 if TYPE_CHECKING:
-    from ome_writers.conversion import Conversion, convert
+    from ome_writers.conversion import Conversion, convert, convert_ngff_version
     from ome_writers.dataset import ArraySpec, AxisSpec, DatasetSpec, ImageSpec, LevelSpec
     from ome_writers.formats import read, read_frame_metadata
     from ome_writers.settings import (
@@ -95,6 +95,7 @@ __all__ = [
     "WriteError",
     "__version__",
     "convert",
+    "convert_ngff_version",
     "create_stream",
     "dims_from_standard_axes",
     "dims_from_useq",
@@ -127,7 +128,7 @@ _MODULE_OF = {
         "ome_writers.settings",
     ),
     **dict.fromkeys(("CoordUpdate", "OMEStream", "create_stream"), "ome_writers.streaming"),
-    **dict.fromkeys(("Conversion", "convert"), "ome_writers.conversion"),
+    **dict.fromkeys(("Conversion", "convert", "convert_ngff_version"), "ome_writers.conversion"),
     **dict.fromkeys(
         ("ArraySpec", "AxisSpec", "DatasetSpec", "ImageSpec", "LevelSpec"), "ome_writers.dataset"
     ),

@@ -31,6 +31,7 @@ from ome_writers import (
     StreamView,
     WriteError,
     convert,
+    convert_ngff_version,
     create_stream,
     dims_from_standard_axes,
     dims_from_useq,
@@ -106,6 +107,7 @@ assert_type(view.shape, tuple[int, ...])
 assert_type(view[0, 0], NDArray[np.generic])
 assert_type(validate("run.ome.zarr").valid, bool)
 assert_type(convert("run.ome.zarr", Path("run.ome.tiff"), verify=True), Conversion)
+assert_type(convert_ngff_version("run.ome.zarr", "0.6"), list[Path])
 assert_type(read_frame_metadata("run.ome.zarr"), list[dict[str, Any]])
 AcquisitionSettings(
     dimensions=[

@@ -26,12 +26,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ome_writers.cli.console import Advance, Screen
+    from ome_writers.settings import OmeZarrFormat
 
 
 def _arguments(parser: ArgumentParser) -> None:
     add_dataset_argument(parser, "SOURCE")
     parser.add_argument(
-        "destination", type=output_path, metavar="DEST", help="NAME.ome.zarr or NAME.ome.tiff"
+        "destination",
+        type=output_path,
+        metavar="DEST",
+        nargs="?",
+        help="NAME.ome.zarr or NAME.ome.tiff (with --ngff: default SOURCE itself)",
+    )
+    parser.add_argument(
+        "--ngff",
+        choices=("0.5", "0.6"),
+        help="version of OME-Zarr; without DEST, only the metadata of SOURCE are rewritten, in place",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace DEST if ome-writers wrote it"
@@ -74,6 +84,8 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(options: Namespace, screen: Screen) -> int:
     from ome_writers.conversion import split_images
 
+    if options.destination is None:
+        return _change_version(options, screen)
     format = _format(options)
     try:
         parts = split_images(options.path, options.image)
@@ -94,8 +106,28 @@ def _run(options: Namespace, screen: Screen) -> int:
     return SUCCESS
 
 
+def _change_version(options: Namespace, screen: Screen) -> int:
+    """Rewrite the metadata of an OME-Zarr in another version."""
+    from ome_writers.conversion import convert_ngff_version
+
+    if options.ngff is None:
+        raise UsageError("required: DEST, the dataset to write; or --ngff, to rewrite metadata")
+    files = convert_ngff_version(options.path, options.ngff)
+    content = {"path": str(options.path), "ngff": options.ngff, "files": list(map(str, files))}
+    if options.json:
+        screen.json(content)
+    else:
+        replaced = f"{len(files)} zarr.json replaced" if files else "nothing to change"
+        screen.fields(str(options.path), {"version": options.ngff, "metadata": replaced})
+    return SUCCESS
+
+
 def _convert(
-    options: Namespace, screen: Screen, images: list[int], destination: Path, format: str
+    options: Namespace,
+    screen: Screen,
+    images: list[int],
+    destination: Path,
+    format: OmeZarrFormat | str,
 ) -> dict[str, Any]:
     """Convert some images into one dataset; return the ``--json`` content."""
     from ome_writers.conversion import convert
@@ -169,9 +201,9 @@ def _name_options(message: str) -> str:
     return message.replace("chunk_shapes", "--chunk").replace("shard_shapes", "--shard")
 
 
-def _format(options: Namespace) -> str:
+def _format(options: Namespace) -> OmeZarrFormat | str:
     """Return the `format` of the settings; raise UsageError if options contradict the suffix of DEST."""
-    from ome_writers.settings import FORMAT_NAMES
+    from ome_writers.settings import FORMAT_NAMES, OmeZarrFormat
 
     destination: Path = options.destination
     engine: str | None = options.engine
@@ -179,11 +211,14 @@ def _format(options: Namespace) -> str:
     if name == "ome-tiff" and (options.chunk or options.shard):
         option = "--chunk" if options.chunk else "--shard"
         raise UsageError(f"{option}: OME-TIFF has neither chunks nor shards; leave it out")
-    if engine is None:
-        return "auto"
-    if FORMAT_NAMES[engine]["name"] != name:
+    if name == "ome-tiff" and options.ngff:
+        raise UsageError("--ngff: OME-TIFF has no NGFF version; leave it out")
+    if engine is not None and FORMAT_NAMES[engine]["name"] != name:
         raise UsageError(f"--engine: {engine} does not write the format of {destination}")
-    return engine
+    if options.ngff:
+        backend: Any = engine or "auto"
+        return OmeZarrFormat(backend=backend, version=options.ngff)
+    return engine or "auto"
 
 
 def _shape(text: str) -> dict[str, int]:
@@ -213,6 +248,7 @@ COMMAND = Command(
             "ome-writers convert a.ome.zarr b.ome.zarr --chunk t=16,y=256,x=256 --shard t=8",
             "other chunks, in shards",
         ),
+        ("ome-writers convert run.ome.zarr --ngff 0.6", "rewrites the metadata only, in place"),
     ),
     arguments=_arguments,
     run=_run,

@@ -12,16 +12,20 @@ from ome_writers.formats.omezarr.group_metadata import (
 )
 from ome_writers.formats.omezarr.layout import XML_KEY, stored_layout
 from ome_writers.formats.omezarr.metadata import MAX_WINDOW_UPDATES, ZarrMetadata
+from ome_writers.formats.omezarr.versions import VERSIONS, at_version, scene
 
 __all__ = [
     "MAX_WINDOW_UPDATES",
+    "VERSIONS",
     "XML_KEY",
     "ZarrMetadata",
+    "at_version",
     "group_attributes",
     "image_groups",
     "layout_and_groups",
     "ome_writers_attributes",
     "plan_from_settings",
     "read_json_object",
+    "scene",
     "stored_layout",
 ]

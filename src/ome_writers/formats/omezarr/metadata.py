@@ -203,7 +203,8 @@ class ZarrMetadata:
             if channels:
                 attributes["ome_writers"] = {"version": library_version(), "channels": channels}
         if self._version != ngff.VERSION and "OME" in self._groups:
-            root["ome"].update(scene(plan.images, layout.images, self._groups))
+            positions = [image.position for image in plan.images]
+            root["ome"].update(scene(positions, layout.images, self._groups))
         root["ome_writers"] = {
             "id": new_dataset_id(),
             "started": self._began.strftime("%Y-%m-%dT%H:%M:%SZ"),

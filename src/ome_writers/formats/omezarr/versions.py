@@ -14,7 +14,7 @@ from ome_writers.formats.omezarr.parse_multiscale import compose
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ome_writers.routing import ImagePlan
+    from ome_writers.settings import Position
 
     Json = dict[str, Any]
 
@@ -47,7 +47,7 @@ def at_version(ome: Json, version: str) -> Json:
 
 
 def scene(
-    images: Sequence[ImagePlan], groups: Sequence[str], attributes: Mapping[str, Json]
+    stages: Sequence[Position | None], groups: Sequence[str], attributes: Mapping[str, Json]
 ) -> Json:
     """Return the 0.6 scene of a collection: its images in the coordinate system of the stage; empty without positions.
 
@@ -56,12 +56,11 @@ def scene(
 
     Parameters
     ----------
-    images, groups
-        The images, and the path of each one's group.
+    stages, groups
+        The position of each image, and the path of its group.
     attributes
         Attributes of the groups by path, in version 0.6.
     """
-    stages = [image.position for image in images]
     if all(stage is None or stage.x_coord is stage.y_coord is None for stage in stages):
         return {}
     (system,) = attributes[groups[0]]["ome"]["multiscales"][0]["coordinateSystems"]

@@ -1,0 +1,152 @@
+"""`convert_ngff_version`: rewrite the metadata of an OME-Zarr in another version of the specification, in place."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.errors import UnsupportedError
+from ome_writers.formats import read
+from ome_writers.formats.omezarr import VERSIONS, at_version, scene
+from ome_writers.storage import acquire_lock, atomic_write, hold_claim, lock_path
+from ome_writers.untrusted import guard_reader, read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from os import PathLike
+
+    from ome_writers.dataset import DatasetSpec
+
+    Json = dict[str, Any]
+
+__all__ = ["convert_ngff_version"]
+
+
+def convert_ngff_version(path: str | PathLike[str], version: str) -> list[Path]:
+    """Rewrite the metadata of an OME-Zarr as OME-Zarr 0.5 or 0.6, in place; pixels are not touched.
+
+    Each ``zarr.json`` is replaced atomically, the one of the root last. If the conversion is interrupted, repeat it.
+
+    Parameters
+    ----------
+    path
+        An OME-Zarr of any program.
+    version
+        ``"0.5"`` or ``"0.6"``.
+
+    Returns
+    -------
+    list of Path
+        The files that were replaced; empty if the dataset is of this version already.
+
+    Raises
+    ------
+    FileNotFoundError
+        If `path` does not exist.
+    OutputLockedError
+        If a running process is writing the dataset.
+    UnsupportedError
+        If it is not an OME-Zarr 0.5 or 0.6, its writer was killed, or 0.5 cannot express its coordinate systems.
+        Nothing is changed.
+    """
+    if version not in VERSIONS:
+        raise UnsupportedError(f"OME-Zarr {version}: supported are {' and '.join(VERSIONS)}.")
+    root = Path(path)
+    spec = read(root)
+    if spec.format != "ome-zarr":
+        raise UnsupportedError(f"{root} is an {spec.format}; only an OME-Zarr has an NGFF version.")
+    with hold_claim(root):
+        lock = acquire_lock(lock_path(root, folder=True), root)
+        try:
+            spec = read(root)
+            if spec.status == "writing":
+                raise UnsupportedError(
+                    f"{root}: the writer was killed (status 'writing'). Run `ome-writers repair {root}` first."
+                )
+            with guard_reader(root):
+                for _ in _changed_groups(spec, version):
+                    pass  # raises before anything is changed
+                return [_replace(file, group) for file, group in _changed_groups(spec, version)]
+        finally:
+            lock.release(restore=True)
+
+
+def _changed_groups(spec: DatasetSpec, version: str) -> Iterator[tuple[Path, Json]]:
+    """Yield the file and the new content of each group that changes, children before their parents."""
+    converted: dict[str, Json] = {}
+    for folder in _groups(spec.path):
+        file = folder / "zarr.json"
+        group = read_json(file, root=spec.path)
+        attributes = group.get("attributes")
+        ome = attributes.get("ome") if isinstance(attributes, dict) else None
+        if not isinstance(attributes, dict) or not isinstance(ome, dict):
+            continue
+        before = json.dumps(group)
+        key = folder.relative_to(spec.path).as_posix()
+        if version == "0.5":
+            _refuse_further_systems(ome, file)
+        attributes["ome"] = at_version(ome, version)
+        if key in {image.key for image in spec.images}:
+            converted[key] = {"ome": attributes["ome"]}
+        if folder == spec.path:
+            _convert_root(attributes, spec, version, converted)
+        if json.dumps(group) != before:
+            yield file, group
+
+
+def _convert_root(
+    attributes: Json, spec: DatasetSpec, version: str, converted: dict[str, Json]
+) -> None:
+    """Add the scene of a collection, and the version in the stored settings."""
+    if version == "0.6" and spec.layout == "collection" and "scene" not in attributes["ome"]:
+        positions = [image.position for image in spec.images]
+        attributes["ome"].update(scene(positions, [i.key for i in spec.images], converted))
+    own = attributes.get("ome_writers")
+    settings = own.get("settings") if isinstance(own, dict) else None
+    format = settings.get("format") if isinstance(settings, dict) else None
+    if isinstance(format, dict) and format.get("name") == "ome-zarr":
+        format["version"] = version
+
+
+def _refuse_further_systems(ome: Json, file: Path) -> None:
+    """Raise UnsupportedError if 0.5 cannot express the coordinate systems of a group."""
+    own_scene = ome.get("scene")
+    steps = own_scene.get("coordinateTransformations", []) if isinstance(own_scene, dict) else []
+    found = [step.get("type") for step in steps if step.get("type") != "identity"]
+    for multiscale in ome.get("multiscales", []):
+        if "coordinateSystems" not in multiscale:
+            continue
+        if len(multiscale["coordinateSystems"]) > 1:
+            found.append(f"{len(multiscale['coordinateSystems'])} coordinate systems")
+        found += [step.get("type") for step in multiscale.get("coordinateTransformations") or ()]
+    if found:
+        raise UnsupportedError(
+            f"{file}: OME-Zarr 0.5 cannot express its coordinate transformations ({', '.join(map(str, found))}). "
+            f"Keep the dataset at 0.6, or copy the pixels with `ome-writers convert`."
+        )
+
+
+def _groups(folder: Path) -> Iterator[Path]:
+    """Yield the groups below a directory, children before parents; links are not followed."""
+    with os.scandir(folder) as entries:
+        names = sorted(e.name for e in entries if e.is_dir(follow_symlinks=False))
+    for name in names:
+        if not _is_array(folder / name):
+            yield from _groups(folder / name)
+    if (folder / "zarr.json").is_file():
+        yield folder
+
+
+def _is_array(folder: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return read_json(folder / "zarr.json").get("node_type") == "array"
+    return False
+
+
+def _replace(file: Path, group: Json) -> Path:
+    content = json.dumps(group, allow_nan=False, ensure_ascii=False)
+    atomic_write(file, content.encode(errors="replace"), durable=True)
+    return file
