@@ -18,7 +18,7 @@ from ome_writers.storage.contract import (
     WriteFailure,
 )
 from ome_writers.storage.exclusive_lock import Lock, acquire_lock, hold_claim, remove_attempts
-from ome_writers.storage.files import atomic_write, rename, sync_folder, sync_folders
+from ome_writers.storage.files import atomic_write, sync_folder, sync_folders
 from ome_writers.storage.lock_file import (
     LOCK_NAME,
     is_part_of_lock,
@@ -60,7 +60,6 @@ __all__ = [
     "read_at",
     "read_fully",
     "remove_attempts",
-    "rename",
     "sibling_path",
     "sync_folder",
     "sync_folders",

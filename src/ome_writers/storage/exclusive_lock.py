@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputLockedError
+from ome_writers.file_sharing import remove, retry_while_open
 from ome_writers.storage.lock_file import (
     attempt_pid,
     is_part_of_lock,
@@ -18,7 +19,6 @@ from ome_writers.storage.lock_file import (
     locked_error,
     read_lock,
     read_lock_and_owner,
-    retry_while_open,
     sibling_path,
 )
 from ome_writers.storage.process_identity import is_running
@@ -55,7 +55,7 @@ class Lock:
         if restore and self.replaced is not None:
             self.path.write_bytes(self.replaced)
         else:
-            retry_while_open(lambda: self.path.unlink(missing_ok=True))
+            _remove(self.path)
 
 
 def acquire_lock(lock: Path, output: Path) -> Lock:
@@ -124,7 +124,7 @@ def _create(lock: Path) -> None:
         attempt.write_bytes(lock_content())
         _publish(attempt, lock)
     finally:
-        retry_while_open(lambda: attempt.unlink(missing_ok=True))
+        _remove(attempt)
 
 
 def _publish(attempt: Path, lock: Path) -> None:
@@ -159,7 +159,12 @@ def _remove_stale(lock: Path, content: bytes, output: Path) -> bool:
     try:
         unchanged = read_lock(lock) == content
         if unchanged:
-            retry_while_open(lambda: lock.unlink(missing_ok=True))
+            _remove(lock)
         return unchanged
     finally:
         removal.release()
+
+
+def _remove(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        remove(path)

@@ -1,13 +1,14 @@
-"""Atomic writes, renames, fsync and safe paths on every platform."""
+"""Atomic writes, fsync and safe paths on every platform."""
 
 from __future__ import annotations
 
 import os
 import re
 import threading
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from ome_writers.file_sharing import remove, rename
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +19,6 @@ __all__ = [
     "is_temporary",
     "make_folders",
     "path_below",
-    "rename",
     "sync_file",
     "sync_files",
     "sync_folder",
@@ -27,9 +27,6 @@ __all__ = [
     "temporary_target",
 ]
 
-# Windows refuses to replace a file while another process reads it.
-_MAX_RENAME_ATTEMPTS = 20
-_RENAME_RETRY_INTERVAL_S = 0.01
 _MAX_NAME_BYTES = 200  # of the target's name in a temporary name: file systems allow 255
 _TEMPORARY = re.compile(
     r"\..+\.tmp"  # `atomic_write`, chunk files of the direct engine, the staging directory for zarr-python
@@ -75,7 +72,7 @@ def atomic_write(path: Path, content: bytes, *, durable: bool = False) -> None:
         rename(temporary, path)
     except BaseException:
         with suppress(OSError):  # keep the original error
-            temporary.unlink(missing_ok=True)
+            remove(temporary)
         raise
     if durable:
         for folder in changed:
@@ -178,15 +175,3 @@ def sync_file(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def rename(source: Path | str, target: Path | str) -> None:
-    """Rename a file and replace an existing one; on Windows, retry while another process has that one open."""
-    for remaining in reversed(range(_MAX_RENAME_ATTEMPTS)):
-        try:
-            os.replace(source, target)
-            return
-        except PermissionError:
-            if os.name != "nt" or not remaining:
-                raise
-            time.sleep(_RENAME_RETRY_INTERVAL_S)

@@ -13,18 +13,14 @@ import json
 import os
 import re
 import socket
-import time
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from ome_writers.errors import InvalidFileError, OutputLockedError
 from ome_writers.storage.process_identity import is_running, process_start
 from ome_writers.untrusted import Limit, parse_json, read_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
-
-    T = TypeVar("T")
 
 __all__ = [
     "LOCK_NAME",
@@ -37,7 +33,6 @@ __all__ = [
     "locked_error",
     "read_lock",
     "read_lock_and_owner",
-    "retry_while_open",
     "sibling_path",
 ]
 
@@ -47,8 +42,6 @@ _MAX_NAME_BYTES = 150  # of the output's name in the name of a lock: file system
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
 if os.name == "nt":
     _ABSENT.add(errno.EINVAL)  # ERROR_INVALID_NAME, also of names that are too long
-_MAX_ATTEMPTS = 20
-_RETRY_INTERVAL_S = 0.02
 _ATTEMPT = re.compile(r"(?:\.[0-9a-f]{16})*(?:\.[0-9]{1,20}-[0-9]{1,20}\.tmp)?")
 _PID = re.compile(r"\.([0-9]{1,20})-[0-9]{1,20}\.tmp$")
 
@@ -136,7 +129,7 @@ def read_lock(lock: Path) -> bytes | None:
     try:
         if lock.is_symlink():  # raises where the name or the path is too long
             raise OSError("it is a symbolic link")
-        return retry_while_open(lambda: read_regular(lock, Limit.LOCK))
+        return read_regular(lock, Limit.LOCK)
     except OSError as error:
         if error.errno in _ABSENT:
             return None
@@ -161,15 +154,3 @@ def _owner(lock: Path, content: bytes) -> LockOwner | None:
         if own or not is_running(pid, start or ""):
             return None
     return LockOwner(pid, host)
-
-
-def retry_while_open(operation: Callable[[], T]) -> T:
-    """Call `operation`; on Windows, retry while another process has the file open."""
-    for remaining in reversed(range(_MAX_ATTEMPTS if os.name == "nt" else 1)):
-        try:
-            return operation()
-        except PermissionError:
-            if not remaining:
-                raise
-            time.sleep(_RETRY_INTERVAL_S)
-    raise AssertionError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-import threading
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,10 +30,12 @@ __all__ = [
 
 _FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _MAX_BUFFERS = 512  # below IOV_MAX everywhere
-_pwrite = getattr(os, "pwrite", None)
-_seek_lock = (
-    threading.Lock()
-)  # Windows has no positional calls: makes seek and read or write atomic
+_HAS_PWRITEV = hasattr(os, "pwritev")  # not on Windows, and on macOS from version 11 on
+if sys.platform == "win32":
+    from ome_writers.windows_files import pread as _pread
+    from ome_writers.windows_files import pwrite as _pwrite
+else:
+    _pread, _pwrite = os.pread, os.pwrite
 
 
 def open_file(path: Path | str, *, create: bool = False, flags: int = 0) -> int:
@@ -48,16 +50,8 @@ def open_new(path: Path | str, *, flags: int = 0) -> int:
 
 def write_at(fd: int, buffers: Sequence[bytes | memoryview], offset: int) -> None:
     """Write all bytes of `buffers` consecutively at `offset`; OSError if they cannot all be written."""
-    if hasattr(os, "pwritev"):
-        for first in range(0, len(buffers), _MAX_BUFFERS):
-            offset = _write_batch(fd, list(buffers[first : first + _MAX_BUFFERS]), offset)
-        return
-    with _seek_lock:
-        os.lseek(fd, offset, os.SEEK_SET)
-        for buffer in buffers:
-            rest = memoryview(buffer)
-            while rest:
-                rest = rest[os.write(fd, rest) :]
+    for first in range(0, len(buffers), _MAX_BUFFERS):
+        offset = _write_batch(fd, list(buffers[first : first + _MAX_BUFFERS]), offset)
 
 
 def write_pieces(
@@ -83,7 +77,8 @@ def write_pieces(
 
 def write_single(fd: int, buffer: Piece, nbytes: int, offset: int) -> None:
     """Write one contiguous buffer of `nbytes`, in any format, at `offset`: the fast path for small frames."""
-    if _pwrite is None or _pwrite(fd, buffer, offset) != nbytes:
+    # numpy declares arrays as buffers from Python 3.12 on only
+    if _pwrite(fd, buffer, offset) != nbytes:  # type: ignore[arg-type]  # see above
         # Incomplete: write all of it again, which repeats the same bytes.
         write_at(fd, [np.frombuffer(buffer, np.uint8).data], offset)
 
@@ -96,11 +91,7 @@ def patch_at(fd: int, offset: int, old: bytes, new: bytes) -> None:
 
 def read_at(fd: int, count: int, offset: int) -> bytes:
     """Return `count` bytes from `offset`, or fewer: up to the end of the file, at most 2 GiB."""
-    if hasattr(os, "pread"):
-        return os.pread(fd, count, offset)
-    with _seek_lock:
-        os.lseek(fd, offset, os.SEEK_SET)
-        return os.read(fd, count)
+    return _pread(fd, count, offset)
 
 
 def read_fully(fd: int, count: int, offset: int) -> bytes:
@@ -118,7 +109,10 @@ def read_fully(fd: int, count: int, offset: int) -> bytes:
 def _write_batch(fd: int, buffers: list[bytes | memoryview], offset: int) -> int:
     """Write `buffers`, in one system call if possible; return the offset of their end."""
     while buffers:
-        written = os.pwritev(fd, buffers, offset)
+        # without it, one system call per buffer
+        written = (
+            os.pwritev(fd, buffers, offset) if _HAS_PWRITEV else _pwrite(fd, buffers[0], offset)
+        )
         offset += written
         while buffers and written >= len(buffers[0]):
             written -= len(buffers.pop(0))

@@ -54,7 +54,6 @@ Background._lock               the list of tasks is used
 _Dataset._lock                 a view opens an OME-TIFF file
 TiffPages._lock                a view reads the IFDs of a file
 CachedJsonFile._lock           a view reads a JSON file
-positional_io._seek_lock       Windows: seek and read, or seek and write
 signals._bridge_lock           the Qt bridge is created
 =============================  ==========================================================================
 """

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputExistsError
+from ome_writers.file_sharing import rename
 from ome_writers.formats import foreign_files, foreign_files_of_aborted_start, is_own_entry
 from ome_writers.formats.ometiff import entry_file_target
 from ome_writers.storage import (
@@ -23,7 +24,6 @@ from ome_writers.storage import (
     lock_owner,
     lock_path,
     locked_error,
-    rename,
     sibling_path,
 )
 from ome_writers.streaming.replaced_dataset import (

@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import InvalidFileError, OMEWritersError
+from ome_writers.file_sharing import retry_while_open
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,8 +78,10 @@ def open_regular(path: Path | str, *, root: Path | None = None) -> int:
     """
     if root is not None:
         _refuse_outside(path, root)
-    _refuse_special(path, os.stat(path).st_mode)  # opening some devices has side effects
-    fd = os.open(path, _FLAGS)
+    _refuse_special(
+        path, retry_while_open(lambda: os.stat(path)).st_mode
+    )  # opening some devices has side effects
+    fd = retry_while_open(lambda: os.open(path, _FLAGS))
     try:
         _refuse_special(path, os.fstat(fd).st_mode)  # may have been replaced meanwhile
     except BaseException:

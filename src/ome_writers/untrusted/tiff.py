@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+
+if sys.platform == "win32":
+    from ome_writers.windows_files import pread as _pread
+else:
+    _pread = os.pread
 
 __all__ = ["LoopDetector", "TiffDirectory", "TiffEntry", "TiffStructure"]
 
@@ -181,10 +187,7 @@ class TiffStructure:
                 f"{self._name} is a truncated TIFF: {nbytes:,} bytes at offset {offset:,} are needed, "
                 f"but the file has {size:,} bytes."
             )
-        if hasattr(os, "pread"):
-            return os.pread(self._fd, nbytes, offset)
-        os.lseek(self._fd, offset, os.SEEK_SET)
-        return os.read(self._fd, nbytes)
+        return _pread(self._fd, nbytes, offset)
 
 
 class LoopDetector:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -289,7 +290,7 @@ def test_file_locked_by_running_process_is_refused(tmp_path: Path) -> None:
         repair(path)
 
 
-def test_files_of_other_writers_links_and_members_of_sets_are_refused(tmp_path: Path) -> None:
+def test_files_of_other_writers_and_members_of_sets_are_refused(tmp_path: Path) -> None:
     other = tmp_path / "other.ome.tiff"
     tifffile.imwrite(other, np.zeros((5, 8, 8), np.uint8), ome=True)
     with pytest.raises(UnsupportedError, match="does not contain the status"):
@@ -298,7 +299,12 @@ def test_files_of_other_writers_links_and_members_of_sets_are_refused(tmp_path: 
     (path / ".ome-writers.lock").unlink()
     with pytest.raises(UnsupportedError, match="repair the folder .* instead"):
         repair(path / "x_p000.ome.tiff")
-    (tmp_path / "link.ome.tiff").symlink_to(path / "x_p000.ome.tiff")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="creating links needs a privilege on Windows")
+def test_links_are_refused(tmp_path: Path) -> None:
+    path = write_and_kill(settings(tmp_path, {"t": 4}), 2, 2)
+    (tmp_path / "link.ome.tiff").symlink_to(path)
     with pytest.raises(PermissionError, match="symbolic link"):
         repair(tmp_path / "link.ome.tiff")
 

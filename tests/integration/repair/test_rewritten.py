@@ -134,7 +134,7 @@ def test_files_of_users_are_kept(tmp_path: Path) -> None:
     for name in (*users, *engines):
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(b"mine")
-    removed = {str(finding.path.relative_to(path)) for finding in repair(path).findings}
+    removed = {finding.path.relative_to(path).as_posix() for finding in repair(path).findings}
     kept = {name for name in (*users, *engines) if (path / name).exists()}
     assert removed == {*engines, "0/.7.tmp"}
     assert kept == set(users) - {"0/.7.tmp"}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ome_writers.file_sharing import retry_while_open
 from ome_writers.storage import files
 from ome_writers.storage.files import atomic_write, is_temporary, path_below, sync_files, sync_tree
 
@@ -40,7 +41,8 @@ def test_readers_never_see_a_partial_file(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     try:
-        seen = {path.read_bytes() for _ in range(300)}
+        # on Windows the file cannot be opened at the moment in which it is replaced
+        seen = {retry_while_open(path.read_bytes) for _ in range(300)}
     finally:
         done.set()
         for thread in threads:

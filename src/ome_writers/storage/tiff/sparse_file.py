@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
+from ome_writers import windows_files
 from ome_writers.storage.positional_io import write_at
 
 if TYPE_CHECKING:
@@ -49,21 +51,5 @@ def make_sparse(fd: int) -> None:
     Otherwise NTFS writes zeros up to the first frame that is stored far from the end; other file systems create holes
     without a mark. Failure is ignored: the file is correct without it.
     """
-    if os.name != "nt":
-        return
-    import ctypes
-    import msvcrt
-    from ctypes import wintypes
-
-    set_sparse = 0x000900C4  # FSCTL_SET_SPARSE
-    returned = wintypes.DWORD()
-    ctypes.windll.kernel32.DeviceIoControl(  # type: ignore[attr-defined]  # Windows only
-        wintypes.HANDLE(msvcrt.get_osfhandle(fd)),  # type: ignore[attr-defined]  # Windows only
-        set_sparse,
-        None,
-        0,
-        None,
-        0,
-        ctypes.byref(returned),
-        None,
-    )
+    if sys.platform == "win32":
+        windows_files.make_sparse(fd)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.storage.files import rename
+from ome_writers.file_sharing import rename
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

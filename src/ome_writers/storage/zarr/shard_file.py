@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ome_writers.file_sharing import rename
 from ome_writers.locks import new_lock
 from ome_writers.storage.file_lease import exclusive_lease
 from ome_writers.storage.positional_io import open_new, read_at, read_fully, write_at, write_single
@@ -260,7 +261,7 @@ class Shard:
                 self._disk.sync_open(fd)
             finally:
                 os.close(fd)
-            os.replace(temporary, self.path)
+            rename(temporary, self.path)
             self._disk.mark_changed(str(self.path.parent))
         except OSError:
             with suppress(OSError):  # keep the original error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -190,9 +192,8 @@ def test_thousands_of_shards_use_few_file_descriptors(tmp_path: Path) -> None:
     for array in range(1000):
         engine.write(array, array, (0, 0), frame_of(array, "uint8"))
     engine.flush([SHAPE] * 1000)
-    descriptors = Path("/proc/self/fd")
-    if descriptors.exists():  # Linux counts them; elsewhere the run itself would fail
-        assert len(list(descriptors.iterdir())) < 400
+    if sys.platform == "linux":  # elsewhere the run itself would fail
+        assert len(os.listdir("/proc/self/fd")) < 400
     engine.close([SHAPE] * 1000)
     assert not engine.failures
     stored = zarr.open_array(tmp_path / "999", mode="r")[0, 0]

@@ -1,0 +1,56 @@
+"""Open, replace and remove files that another process may have open.
+
+Windows refuses to replace or remove a file while another process has it open, and to open a file that is being
+replaced, with "Access denied" or "Sharing violation". Readers have metadata open for milliseconds: try again. Other
+platforms allow all of it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    T = TypeVar("T")
+
+__all__ = ["remove", "rename", "retry_while_open"]
+
+_IS_MANDATORY = os.name == "nt"
+_OPEN_TIMEOUT_S = 2.0
+_REPLACE_TIMEOUT_S = 10.0
+_FIRST_INTERVAL_S, _MAX_INTERVAL_S = 0.001, 0.1
+
+
+def retry_while_open(operation: Callable[[], T], *, timeout_s: float = _OPEN_TIMEOUT_S) -> T:
+    """Call `operation`; on Windows, repeat it while it raises PermissionError, for `timeout_s` at most."""
+    if not _IS_MANDATORY:
+        return operation()
+    deadline = time.monotonic() + timeout_s
+    interval = _FIRST_INTERVAL_S
+    while True:
+        try:
+            return operation()
+        except PermissionError:
+            if time.monotonic() + interval > deadline:
+                raise
+        time.sleep(interval)
+        interval = min(2 * interval, _MAX_INTERVAL_S)
+
+
+def rename(source: Path | str, target: Path | str) -> None:
+    """Rename a file or directory; replace an existing file."""
+    if os.name != "nt" or os.path.isdir(
+        target
+    ):  # a directory cannot be replaced, however long this waits
+        os.replace(source, target)
+        return
+    retry_while_open(lambda: os.replace(source, target), timeout_s=_REPLACE_TIMEOUT_S)
+
+
+def remove(path: Path | str) -> None:
+    """Remove a file."""
+    retry_while_open(lambda: os.unlink(path))

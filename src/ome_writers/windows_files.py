@@ -1,0 +1,96 @@
+"""Functions of the Windows API for open files that Python's `os` has on POSIX only.
+
+The module is empty on other platforms.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import numpy as np
+
+__all__ = ["make_sparse", "pread", "pwrite"]
+
+if sys.platform == "win32":
+    import ctypes
+    import msvcrt
+    from ctypes import byref, c_void_p, wintypes
+    from typing import Any
+
+    _MAX_CALL_BYTES = 2**25  # file servers refuse calls of more than 64 MiB
+    _ERROR_HANDLE_EOF = 38
+    _FSCTL_SET_SPARSE = 0x000900C4
+
+    class _Overlapped(ctypes.Structure):
+        """OVERLAPPED: the offset of a call. On a handle opened by `os.open` the call is synchronous nevertheless."""
+
+        _fields_ = (
+            ("internal", c_void_p),
+            ("internal_high", c_void_p),
+            ("offset", wintypes.DWORD),
+            ("offset_high", wintypes.DWORD),
+            ("event", wintypes.HANDLE),
+        )
+
+    # `WinDLL` releases the GIL during a call.
+    _kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+    _transfer_arguments = (wintypes.HANDLE, c_void_p, wintypes.DWORD, c_void_p, c_void_p)
+    _kernel.ReadFile.argtypes = _kernel.WriteFile.argtypes = _transfer_arguments
+    _kernel.DeviceIoControl.argtypes = (
+        wintypes.HANDLE,
+        wintypes.DWORD,
+        c_void_p,
+        wintypes.DWORD,
+        c_void_p,
+        wintypes.DWORD,
+        c_void_p,
+        c_void_p,
+    )
+
+    def pread(fd: int, count: int, offset: int) -> bytes:
+        """Return at most `count` bytes from `offset`; fewer at the end of the file, and at most 32 MiB.
+
+        ReadFile moves the file position. It is restored, because third-party readers are given the same descriptor.
+        """
+        buffer = ctypes.create_string_buffer(min(count, _MAX_CALL_BYTES))
+        position = os.lseek(fd, 0, os.SEEK_CUR)
+        done, error = _transfer(_kernel.ReadFile, fd, ctypes.addressof(buffer), len(buffer), offset)
+        os.lseek(fd, position, os.SEEK_SET)
+        if error and error != _ERROR_HANDLE_EOF:
+            raise ctypes.WinError(error)
+        return ctypes.string_at(buffer, done)
+
+    def pwrite(fd: int, buffer: Any, offset: int) -> int:
+        """Write a contiguous buffer of any format at `offset`; return the number of bytes written.
+
+        Threads may write to one descriptor concurrently. The file position of `fd` changes.
+        """
+        memory = np.frombuffer(buffer, np.uint8)
+        address, written = memory.ctypes.data, 0
+        while written < memory.nbytes:
+            count = min(memory.nbytes - written, _MAX_CALL_BYTES)
+            done, error = _transfer(
+                _kernel.WriteFile, fd, address + written, count, offset + written
+            )
+            if error:
+                raise ctypes.WinError(error)
+            written += done
+        return written
+
+    def make_sparse(fd: int) -> bool:
+        """Mark a file as sparse; return whether the file system supports it."""
+        returned = wintypes.DWORD()
+        handle = msvcrt.get_osfhandle(fd)
+        return bool(
+            _kernel.DeviceIoControl(
+                handle, _FSCTL_SET_SPARSE, None, 0, None, 0, byref(returned), None
+            )
+        )
+
+    def _transfer(function: Any, fd: int, address: int, count: int, offset: int) -> tuple[int, int]:
+        """Call ReadFile or WriteFile; return the number of bytes and the error code, 0 for success."""
+        at = _Overlapped(offset=offset & 0xFFFFFFFF, offset_high=offset >> 32)
+        done = wintypes.DWORD()
+        ok = function(msvcrt.get_osfhandle(fd), address, count, byref(done), byref(at))
+        return done.value, 0 if ok else ctypes.get_last_error()

@@ -1,0 +1,146 @@
+"""Reads and writes at an offset, complete and concurrent."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ome_writers.storage import positional_io
+from ome_writers.storage.positional_io import (
+    open_file,
+    open_new,
+    patch_at,
+    read_at,
+    read_fully,
+    write_at,
+    write_pieces,
+    write_single,
+)
+
+THREADS, BLOCKS, BLOCK_BYTES = 16, 20, 3000
+
+
+@pytest.fixture(params=["vectored", "one call per buffer"])
+def _calls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run with and without `os.pwritev`, which Windows does not have."""
+    if request.param != "vectored":
+        monkeypatch.setattr(positional_io, "_HAS_PWRITEV", False)
+    elif not hasattr(os, "pwritev"):
+        pytest.skip("this platform does not have os.pwritev")
+
+
+@pytest.mark.usefixtures("_calls")
+def test_buffers_are_written_consecutively(tmp_path: Path) -> None:
+    fd = open_file(tmp_path / "x", create=True)
+    try:
+        buffers = [bytes([n % 251]) * (n % 7) for n in range(1500)]
+        write_at(fd, buffers, 10)
+        assert read_fully(fd, 10**6, 0) == bytes(10) + b"".join(buffers)
+        assert read_at(fd, 5, 10**6) == b""
+        assert read_at(fd, 0, 0) == b""
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.usefixtures("_calls")
+def test_pieces_are_written_at_their_offsets(tmp_path: Path) -> None:
+    fd = open_file(tmp_path / "x", create=True)
+    try:
+        write_pieces(fd, [b"abcdef"], np.array([0, 2, 10]), np.array([2, 1, 3]))
+        assert read_fully(fd, 100, 0) == b"abc" + bytes(7) + b"def"
+    finally:
+        os.close(fd)
+
+
+def test_arrays_and_large_offsets(tmp_path: Path) -> None:
+    """Offsets beyond 4 GiB need both words of Windows' OVERLAPPED structure."""
+    fd = open_file(tmp_path / "x", create=True)
+    try:
+        frame = np.arange(12, dtype=">u2").reshape(3, 4)
+        offset = 5 if sys.platform != "linux" else 5 * 2**30 + 5  # sparse on every Linux disk
+        write_single(fd, frame, frame.nbytes, offset)
+        assert read_fully(fd, 100, offset) == frame.tobytes()
+        patch_at(fd, offset, frame.tobytes()[:4], b"wxyz")
+        patch_at(fd, offset, b"other", b"12345")
+        assert read_at(fd, 6, offset) == b"wxyz" + frame.tobytes()[4:6]
+    finally:
+        os.close(fd)
+
+
+def test_read_at_keeps_the_file_position(tmp_path: Path) -> None:
+    """Third-party readers are given descriptors after their header was checked."""
+    (tmp_path / "x").write_bytes(b"0123456789")
+    with open(open_file(tmp_path / "x"), "rb", buffering=0) as file:
+        assert read_at(file.fileno(), 3, 4) == b"456"
+        assert file.read(2) == b"01"
+
+
+def test_reading_a_closed_descriptor_raises(tmp_path: Path) -> None:
+    fd = open_new(tmp_path / "x")
+    os.close(fd)
+    with pytest.raises(OSError, match="descriptor"):
+        read_at(fd, 1, 0)
+
+
+@pytest.mark.parametrize("files", [1, THREADS])
+def test_threads_write_to_one_file_and_to_many(files: int, tmp_path: Path) -> None:
+    fds = [open_file(tmp_path / str(n), create=True) for n in range(files)]
+    start = threading.Barrier(THREADS)
+
+    def write(thread: int) -> None:
+        start.wait()
+        for block in range(BLOCKS):
+            at = (block * THREADS + thread) * BLOCK_BYTES
+            fd = fds[thread % files]
+            write_at(fd, [bytes([thread]) * 1000, bytes([block]) * 2000], at)
+            assert read_fully(fd, BLOCK_BYTES, at)[998:1002] == bytes(
+                [thread, thread, block, block]
+            )
+
+    try:
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(write, range(THREADS)))
+    finally:
+        for fd in fds:
+            os.close(fd)
+    for thread in range(THREADS):
+        stored = (tmp_path / str(thread % files)).read_bytes()
+        for block in range(BLOCKS):
+            at = (block * THREADS + thread) * BLOCK_BYTES
+            expected = bytes([thread]) * 1000 + bytes([block]) * 2000
+            assert stored[at : at + BLOCK_BYTES] == expected
+
+
+@pytest.mark.skipif(os.name != "nt", reason="POSIX refuses positional writes to a pipe")
+def test_a_blocked_write_does_not_block_other_files(tmp_path: Path) -> None:
+    """There is no lock of the process: one thread waits in a write while another one writes a file."""
+    reading, writing = os.pipe()
+    entered = threading.Event()
+
+    def fill() -> None:
+        entered.set()
+        write_at(writing, [bytes(2**20)], 0)
+
+    thread = threading.Thread(target=fill)
+    thread.start()
+    try:
+        entered.wait()
+        fd = open_new(tmp_path / "x")
+        for number in range(100):
+            write_at(fd, [b"x"], number)
+        os.close(fd)
+        assert thread.is_alive()
+    finally:
+        drained = 0
+        while drained < 2**20:
+            drained += len(os.read(reading, 2**16))
+        thread.join()
+        os.close(reading)
+        os.close(writing)
+    assert (tmp_path / "x").read_bytes() == b"x" * 100

@@ -1,0 +1,115 @@
+"""Files that another process has open are replaced and removed as soon as it closes them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from ome_writers import file_sharing
+from ome_writers.file_sharing import remove, rename, retry_while_open
+
+READER = """
+import sys, time
+with open(sys.argv[1], "rb") as file:
+    print("open", flush=True)
+    time.sleep(0.5)
+    print(file.read().decode(), flush=True)
+"""
+
+
+class ExclusiveFile:
+    """A file that refuses its first `refusals` accesses, as Windows does while another process has it open."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals = refusals
+
+    def access(self) -> str:
+        if self.refusals:
+            self.refusals -= 1
+            raise PermissionError("Sharing violation")
+        return "content"
+
+
+@pytest.fixture
+def mandatory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry on every platform."""
+    monkeypatch.setattr(file_sharing, "_IS_MANDATORY", True)
+
+
+@pytest.mark.usefixtures("mandatory")
+def test_access_is_repeated_until_it_is_granted() -> None:
+    assert retry_while_open(ExclusiveFile(5).access) == "content"
+
+
+@pytest.mark.usefixtures("mandatory")
+def test_refused_access_raises_after_the_timeout() -> None:
+    start = time.monotonic()
+    with pytest.raises(PermissionError, match="Sharing violation"):
+        retry_while_open(ExclusiveFile(10**9).access, timeout_s=0.2)
+    assert 0.05 < time.monotonic() - start < 5
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows waits: sharing is mandatory there")
+def test_access_is_not_repeated_where_files_are_always_shared() -> None:
+    file = ExclusiveFile(5)
+    with pytest.raises(PermissionError, match="Sharing violation"):
+        retry_while_open(file.access)
+    assert file.refusals == 4
+
+
+@pytest.mark.usefixtures("mandatory")
+def test_rename_onto_a_directory_fails_at_once(tmp_path: Path) -> None:
+    (tmp_path / "new").touch()
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    start = time.monotonic()
+    with pytest.raises(OSError, match="folder"):
+        rename(tmp_path / "new", tmp_path / "folder")
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("change", ["replace", "remove"])
+def test_file_open_in_another_process_is_changed_when_it_is_closed(
+    change: str, tmp_path: Path
+) -> None:
+    path, new = tmp_path / "zarr.json", tmp_path / "new"
+    path.write_bytes(b"old")
+    new.write_bytes(b"new")
+    command = [sys.executable, "-c", READER, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "open\n"
+        if change == "replace":
+            rename(new, path)
+            assert path.read_bytes() == b"new"
+        else:
+            remove(path)
+            assert not path.exists()
+        assert reader.stdout.readline() == "old\n"
+
+
+def test_every_replacement_survives_a_reader_that_polls(tmp_path: Path) -> None:
+    path = tmp_path / "zarr.json"
+    path.write_bytes(b"0")
+    done = threading.Event()
+    seen: list[int] = []
+
+    def poll() -> None:
+        while not done.is_set():
+            seen.append(int(retry_while_open(path.read_bytes)))
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+    try:
+        for number in range(1, 200):
+            (tmp_path / "new").write_bytes(str(number).encode())
+            rename(tmp_path / "new", path)
+    finally:
+        done.set()
+        thread.join()
+    assert path.read_bytes() == b"199"
+    assert seen == sorted(seen)
