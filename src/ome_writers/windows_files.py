@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 
-__all__ = ["make_sparse", "pread", "pwrite"]
+__all__ = ["pread", "pwrite", "set_sparse"]
 
 if sys.platform == "win32":
     import ctypes
@@ -78,7 +78,7 @@ if sys.platform == "win32":
             written += done
         return written
 
-    def make_sparse(fd: int) -> bool:
+    def set_sparse(fd: int) -> bool:
         """Mark a file as sparse; return whether the file system supports it."""
         returned = wintypes.DWORD()
         handle = msvcrt.get_osfhandle(fd)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Piece = bytes | memoryview | NDArray[np.generic]
 
 __all__ = [
+    "make_sparse",
     "open_file",
     "open_new",
     "patch_at",
@@ -34,6 +35,7 @@ _HAS_PWRITEV = hasattr(os, "pwritev")  # not on Windows, and on macOS from versi
 if sys.platform == "win32":
     from ome_writers.windows_files import pread as _pread
     from ome_writers.windows_files import pwrite as _pwrite
+    from ome_writers.windows_files import set_sparse
 else:
     _pread, _pwrite = os.pread, os.pwrite
 
@@ -43,9 +45,25 @@ def open_file(path: Path | str, *, create: bool = False, flags: int = 0) -> int:
     return os.open(path, os.O_RDWR | _FLAGS | flags | (os.O_CREAT if create else 0), 0o666)
 
 
-def open_new(path: Path | str, *, flags: int = 0) -> int:
-    """Create or truncate a file and open it for writing; return its descriptor."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS | flags, 0o666)
+def open_new(path: Path | str, *, flags: int = 0, sparse: bool = False) -> int:
+    """Create or truncate a file and open it for writing; return its descriptor.
+
+    With `sparse`, see `make_sparse`.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS | flags, 0o666)
+    if sparse:
+        make_sparse(fd)
+    return fd
+
+
+def make_sparse(fd: int) -> None:
+    """Mark a file as sparse where the platform requires it.
+
+    Otherwise NTFS writes zeros up to the first frame that is stored far from the end; other file systems create holes
+    without a mark. Failure is ignored: the file is correct without it.
+    """
+    if sys.platform == "win32":
+        set_sparse(fd)
 
 
 def write_at(fd: int, buffers: Sequence[bytes | memoryview], offset: int) -> None:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from ome_writers.locks import new_lock
 from ome_writers.storage.file_lease import exclusive_lease
-from ome_writers.storage.positional_io import patch_at, write_at
+from ome_writers.storage.positional_io import make_sparse, patch_at, write_at
 from ome_writers.storage.tiff.allocator import Allocator, Extent
 from ome_writers.storage.tiff.ifd import HEADER, aligned
 from ome_writers.storage.tiff.ifd_chain import IfdChainCopy
 from ome_writers.storage.tiff.page_store import PageStore
-from ome_writers.storage.tiff.sparse_file import Preallocation, extend_file, make_sparse
+from ome_writers.storage.tiff.sparse_file import Preallocation, extend_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
-from ome_writers import windows_files
 from ome_writers.storage.positional_io import write_at
 
 if TYPE_CHECKING:
     from ome_writers.storage.tiff.allocator import Allocator
 
-__all__ = ["Preallocation", "extend_file", "make_sparse"]
+__all__ = ["Preallocation", "extend_file"]
 
 _MIN_PREALLOCATION, _MAX_PREALLOCATION = 2**20, 64 * 2**20  # bytes; in between, double the file
 
@@ -43,13 +41,3 @@ def extend_file(fd: int, nbytes: int) -> None:
         write_at(fd, [b"\0"], nbytes - 1)
     else:
         os.ftruncate(fd, nbytes)
-
-
-def make_sparse(fd: int) -> None:
-    """Mark a file as sparse where the platform requires it.
-
-    Otherwise NTFS writes zeros up to the first frame that is stored far from the end; other file systems create holes
-    without a mark. Failure is ignored: the file is correct without it.
-    """
-    if sys.platform == "win32":
-        windows_files.make_sparse(fd)

@@ -2,8 +2,7 @@
 
 The index is at the end of the file, because browser-based readers support no other location. A new file therefore has
 the maximum size of its content (sparse, without allocated blocks). Chunks are added from the front, and each flush
-updates the index at the end. After the last chunk the index is written directly after the data, and the file is
-truncated there::
+updates the index. After the last chunk it is written directly after the data, and the file is truncated there::
 
     open      | chunk | chunk | ....hole.... | extent | extent | .. | index |
     complete  | chunk | chunk | chunk | index |
@@ -255,7 +254,7 @@ class Shard:
         """Create the file with its index, by rename: an empty file is not a valid shard."""
         temporary = shard_index.temporary_path(self.path)
         try:
-            fd = open_new(temporary)
+            fd = open_new(temporary, sparse=True)
             try:
                 write_at(fd, [shard_index.encode(self._index)], self._index_at)
                 self._disk.sync_open(fd)
