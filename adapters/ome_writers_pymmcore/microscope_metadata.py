@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from ome_writers import OmeTiffFormat, OmeZarrFormat
 from ome_writers_pymmcore.frame_metadata import to_json
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def write_microscope_metadata(stream: OMEStream, microscope: Microscope) -> None
     summary = {"summary_metadata": _summary_json(microscope.summary)}
     stream.set_global_metadata(_SUMMARY_NAMESPACE, summary)
     stream.set_global_metadata(_MICROSCOPE_NAMESPACE, _microscope_json(microscope))
-    if stream.settings.format.name != "ome-tiff":
+    if not isinstance(stream.settings.format, OmeTiffFormat):
         return
     try:
         import ome_types  # noqa: F401  # checked once; the functions below import it as needed
@@ -56,7 +57,7 @@ def set_display_range(stream: OMEStream, microscope: Microscope) -> None:
 
     ``start`` and ``end``, the initial contrast limits, are not changed.
     """
-    if stream.settings.format.name != "ome-zarr":
+    if not isinstance(stream.settings.format, OmeZarrFormat):
         return
     bits_of = {camera.label: camera.bits for camera in microscope.cameras}
     groups = stream.get_metadata()

@@ -14,6 +14,8 @@ from ome_writers.advice.proposal import Codec
 from ome_writers.storage.zarr import BLOSC
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ome_writers.advice.camera import Camera
 
 _WRITE_BYTES = 8 * 1024**2
@@ -71,14 +73,16 @@ def measure_disk(folder: Path, seconds: float = 3.0) -> DiskSpeed:
     return DiskSpeed(str(folder), written / elapsed, files, free, written)
 
 
-def measure_codecs(camera: Camera) -> tuple[Codec, ...]:
-    """Compress a camera-like frame with each codec of OME-Zarr, on one core."""
+def measure_codecs(camera: Camera, compressions: Collection[str]) -> tuple[Codec, ...]:
+    """Compress a camera-like frame with each Blosc codec in `compressions`, on one core."""
     from numcodecs.blosc import SHUFFLE, Blosc
 
     height, width = min(_CODEC_FRAME_PX, camera.height), min(_CODEC_FRAME_PX, camera.width)
     frame = type(camera)(height, width, camera.dtype).simulated_frame()
     codecs = []
     for name, (cname, level) in sorted(BLOSC.items()):
+        if name not in compressions:
+            continue
         codec = Blosc(cname=cname, clevel=level, shuffle=SHUFFLE)
         size, rounds, start = 0, 0, time.perf_counter()
         while (elapsed := time.perf_counter() - start) < _CODEC_SECONDS or not rounds:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from ome_writers.settings import engines_of
+
 if TYPE_CHECKING:
     from ome_writers.advice.camera import Camera
     from ome_writers.advice.measurements import DiskSpeed
@@ -78,7 +80,7 @@ def advise(
     camera: Camera,
     disk: DiskSpeed,
     *,
-    format: Literal["ome-zarr", "ome-tiff"] = "ome-zarr",
+    format: str = "ome-zarr",
     codecs: tuple[Codec, ...] = (),
     cores: int = 1,
     memory: int = 4 * 1024**3,
@@ -100,9 +102,10 @@ def advise(
     """
     reasons: dict[str, str] = {}
     compression, written = _compression(camera, disk, codecs, max(1, cores - 1), reasons)
-    chunk_frames, tile = _chunks(camera, format, reasons)
+    engine = engines_of(format)[0]
+    chunk_frames, tile = _chunks(camera, reasons) if engine.sharding else _pages(camera, reasons)
     shard_chunks = None
-    if format == "ome-zarr":
+    if engine.sharding:
         shard_chunks = _shards(camera, disk, chunk_frames, tile, reasons)
     buffer_bytes = _buffer(camera, memory, reasons)
     share = written / disk.bytes_per_second
@@ -113,12 +116,11 @@ def advise(
             f"{_size(written * camera.seconds)} needed, {_size(disk.free)} free: "
             f"the disk is full after {disk.free / written:.0f} s"
         )
-    engine = "direct" if format == "ome-zarr" else "tifffile"
     return Advice(
         load,
         share,
         format,
-        engine,
+        engine.name,
         compression,
         chunk_frames,
         tile,
@@ -161,12 +163,14 @@ def _compression(
     return best.name, written
 
 
-def _chunks(camera: Camera, format: str, reasons: dict[str, str]) -> tuple[int, tuple[int, int]]:
+def _pages(camera: Camera, reasons: dict[str, str]) -> tuple[int, tuple[int, int]]:
+    reasons["chunks"] = "one TIFF page per frame"
+    return 1, (camera.height, camera.width)
+
+
+def _chunks(camera: Camera, reasons: dict[str, str]) -> tuple[int, tuple[int, int]]:
     """Return the chunk size in frames and in pixels (y, x)."""
     size, frame = camera.frame_bytes, (camera.height, camera.width)
-    if format == "ome-tiff":
-        reasons["chunks"] = "one TIFF page per frame"
-        return 1, frame
     if size > _MAX_CHUNK_BYTES:
         parts = math.ceil(math.sqrt(size / _MAX_CHUNK_BYTES))
         tile = math.ceil(frame[0] / parts), math.ceil(frame[1] / parts)

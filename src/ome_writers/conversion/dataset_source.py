@@ -14,6 +14,7 @@ from ome_writers.conversion.source import (
     nested_loop_indices,
     with_values,
 )
+from ome_writers.formats import FORMATS
 from ome_writers.formats.ome_xml import axis_letters
 from ome_writers.routing import camera_axis, resolve
 from ome_writers.settings import Compression, split_suffix
@@ -57,8 +58,8 @@ def source_of(spec: DatasetSpec, view: StreamView) -> Source:
     else:
         shapes = [image.frame_shape for image in plan.images]
         frames = [image.array.dimensions[-2:] for image in plan.images] if camera else []
-    # OME-TIFF is converted uncompressed unless the user chooses a compression
-    compression = spec.images[0].levels[0].compression if spec.format == "ome-zarr" else None
+    # pages are converted uncompressed unless the user chooses a compression
+    compression = spec.images[0].levels[0].compression if FORMATS[spec.format].chunked else None
     return Source(
         spec=spec,
         view=view,

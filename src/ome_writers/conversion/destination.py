@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ome_writers.conversion.source import nested_loop_indices, with_values
 from ome_writers.errors import OutputExistsError, SettingsError
-from ome_writers.formats import resolve_entry_file
+from ome_writers.formats import FORMATS, resolve_entry_file
 from ome_writers.settings import AcquisitionSettings, Dimension, Position, Schedule, split_suffix
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ def with_image_name(
     destination: Path,
     format: Format,
 ) -> tuple[tuple[Dimension, ...], Indices]:
-    """Add a position for the name of a single image if the destination is an OME-TIFF with another name."""
+    """Add a position for the name of a single image if the destination would name it after its file instead."""
     stem = split_suffix(destination.name)[0]
     if (
-        format.name != "ome-tiff"
+        not FORMATS[format.name].image_named_after_file
         or source.spec.position_axis is not None
         or source.name in ("", stem)
     ):
@@ -58,7 +58,7 @@ def with_chunks(
             raise SettingsError(
                 f"{what} names {unknown}; the axes of {source.spec.path} are {names}."
             )
-    keep = source.spec.format == format.name == "ome-zarr"
+    keep = source.spec.format == format.name and FORMATS[format.name].chunked
     return tuple(
         dim
         if dim.type == "position"

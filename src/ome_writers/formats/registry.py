@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import UnsupportedError
+from ome_writers.settings import OmeTiffFormat, OmeZarrFormat, ScratchFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ome_writers.dataset import DatasetSpec
     from ome_writers.formats.dataset_metadata import DatasetMetadata, Layout
     from ome_writers.routing import Plan
+    from ome_writers.settings import FormatSettings
 
 __all__ = ["FORMATS", "FormatRow"]
 
@@ -47,10 +49,8 @@ class FormatRow:
 
     Attributes
     ----------
-    name
-        The name that users type, that of its settings.
-    title
-        The name in messages.
+    settings
+        Its settings; they state what its arrays can represent.
     lay_out
         Returns the keys of the arrays, metadata and journals of a plan.
     create_metadata
@@ -72,12 +72,13 @@ class FormatRow:
         Yields the checks of `ome_writers.validate`.
     chunked
         Whether arrays have chunks and shards. If not, every plane is stored separately.
+    image_named_after_file
+        Whether a single image without a position has the name of its file.
     lists_empty_planes
         Whether metadata lists the planes without a frame. If not, their chunks are omitted.
     """
 
-    name: str
-    title: str
+    settings: type[FormatSettings]
     lay_out: Callable[[Plan], Layout]
     create_metadata: Callable[[Plan, Layout], DatasetMetadata]
     recognizes: Callable[[Path], bool] = _recognizes_nothing
@@ -88,15 +89,25 @@ class FormatRow:
     find_problems: Callable[..., Iterable[Any]] = _refuse
     check: Callable[[Path], Iterable[Any]] = _refuse
     chunked: bool = False
+    image_named_after_file: bool = False
     lists_empty_planes: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name that users type."""
+        return str(self.settings.model_fields["name"].default)
+
+    @property
+    def title(self) -> str:
+        """The name in messages."""
+        return self.settings.title
 
 
 FORMATS: dict[str, FormatRow] = {
     row.name: row
     for row in (
         FormatRow(
-            name="ome-zarr",
-            title="OME-Zarr",
+            settings=OmeZarrFormat,
             lay_out=_lazy("ome_writers.formats.omezarr.layout:lay_out"),
             create_metadata=_lazy("ome_writers.formats.omezarr.metadata:ZarrMetadata"),
             recognizes=_lazy("ome_writers.formats.detection:is_omezarr"),
@@ -108,8 +119,7 @@ FORMATS: dict[str, FormatRow] = {
             chunked=True,
         ),
         FormatRow(
-            name="ome-tiff",
-            title="OME-TIFF",
+            settings=OmeTiffFormat,
             lay_out=_lazy("ome_writers.formats.ometiff.layout:lay_out"),
             create_metadata=_lazy("ome_writers.formats.ometiff.metadata:TiffMetadata"),
             recognizes=_lazy("ome_writers.formats.detection:is_ometiff_set"),
@@ -119,11 +129,11 @@ FORMATS: dict[str, FormatRow] = {
             open_source=_lazy("ome_writers.views.ometiff:open_tiff"),
             find_problems=_lazy("ome_writers.repair.ometiff:findings"),
             check=_lazy("ome_writers.validation.ometiff:checks"),
+            image_named_after_file=True,
             lists_empty_planes=True,
         ),
         FormatRow(
-            name="scratch",
-            title="scratch",
+            settings=ScratchFormat,
             lay_out=_lazy("ome_writers.formats.scratch:lay_out"),
             create_metadata=_lazy("ome_writers.formats.scratch:ScratchMetadata"),
         ),

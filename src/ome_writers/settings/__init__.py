@@ -19,10 +19,11 @@ from ome_writers.settings.engines import (
     engines_of,
     find_engine,
 )
-from ome_writers.settings.format_names import FORMAT_NAMES, inferred_format, split_suffix
+from ome_writers.settings.format_names import FORMAT_NAMES, SUFFIXES, inferred_format, split_suffix
 from ome_writers.settings.formats import (
     BackendName,
     Format,
+    FormatSettings,
     OmeTiffFormat,
     OmeZarrFormat,
     ScratchFormat,
@@ -40,6 +41,7 @@ __all__ = [
     "ENGINES",
     "FORMAT_NAMES",
     "PIXEL_TYPES",
+    "SUFFIXES",
     "AcquisitionSettings",
     "BackendName",
     "Camera",
@@ -52,6 +54,7 @@ __all__ = [
     "DimensionType",
     "EngineRow",
     "Format",
+    "FormatSettings",
     "OmeTiffFormat",
     "OmeZarrFormat",
     "Plate",

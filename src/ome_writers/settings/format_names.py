@@ -10,7 +10,7 @@ from ome_writers.settings.engines import ENGINES, find_engine
 from ome_writers.settings.model import warn_user
 from ome_writers.settings.paths import foreign_ending
 
-__all__ = ["FORMAT_NAMES", "inferred_format", "read_format", "split_suffix"]
+__all__ = ["FORMAT_NAMES", "SUFFIXES", "inferred_format", "read_format", "split_suffix"]
 
 SUFFIXES = {
     ".ome.zarr": "ome-zarr",

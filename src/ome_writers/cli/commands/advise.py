@@ -18,6 +18,7 @@ from ome_writers.cli.arguments import (
 )
 from ome_writers.cli.command import FAILURE, SUCCESS, Command
 from ome_writers.errors import EngineMissingError
+from ome_writers.settings import SUFFIXES, engines_of
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ome_writers.advice import Advice, Camera, DiskSpeed
     from ome_writers.cli.console import Screen
 
-_SUFFIXES = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tiff"}
+_SUFFIXES = {name: suffix for suffix, name in reversed(SUFFIXES.items())}  # the first of each
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -46,7 +47,7 @@ def _arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=("ome-zarr", "ome-tiff"),
+        choices=tuple(dict.fromkeys(SUFFIXES.values())),
         default="ome-zarr",
         help="the format to propose settings for (default: ome-zarr)",
     )
@@ -66,7 +67,7 @@ def _run(options: Namespace, screen: Screen) -> int:
         camera,
         disk,
         format=options.format,
-        codecs=measure_codecs(camera) if options.format == "ome-zarr" else (),
+        codecs=measure_codecs(camera, engines_of(options.format)[0].compressions),
         cores=os.cpu_count() or 1,
         memory=_memory(),
     )

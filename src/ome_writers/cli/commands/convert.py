@@ -203,21 +203,22 @@ def _name_options(message: str) -> str:
 
 def _format(options: Namespace) -> OmeZarrFormat | str:
     """Return the `format` of the settings; raise UsageError if options contradict the suffix of DEST."""
+    from ome_writers.formats import FORMATS
     from ome_writers.settings import FORMAT_NAMES, OmeZarrFormat
 
     destination: Path = options.destination
     engine: str | None = options.engine
     name = format_name(destination)
-    if name == "ome-tiff" and (options.chunk or options.shard):
+    row = FORMATS[name]
+    if not row.chunked and (options.chunk or options.shard):
         option = "--chunk" if options.chunk else "--shard"
-        raise UsageError(f"{option}: OME-TIFF has neither chunks nor shards; leave it out")
-    if name == "ome-tiff" and options.ngff:
-        raise UsageError("--ngff: OME-TIFF has no NGFF version; leave it out")
+        raise UsageError(f"{option}: {row.title} has neither chunks nor shards; leave it out")
+    if row.settings is not OmeZarrFormat and options.ngff:
+        raise UsageError(f"--ngff: {row.title} has no NGFF version; leave it out")
     if engine is not None and FORMAT_NAMES[engine]["name"] != name:
         raise UsageError(f"--engine: {engine} does not write the format of {destination}")
     if options.ngff:
-        backend: Any = engine or "auto"
-        return OmeZarrFormat(backend=backend, version=options.ngff)
+        return OmeZarrFormat(backend=engine or "auto", version=options.ngff)
     return engine or "auto"
 
 
