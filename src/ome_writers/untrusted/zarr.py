@@ -86,6 +86,8 @@ def parse_array_metadata(metadata: Json, name: object) -> ArrayMetadata:
 
 
 def _parse(metadata: Json, name: object) -> ArrayMetadata:
+    if metadata.get("node_type") != "array":
+        raise InvalidFileError(f"{name} is not an array: node_type {metadata.get('node_type')!r}.")
     shape = check_shape(metadata["shape"], name)
     grid = metadata["chunk_grid"]
     if grid["name"] != "regular":

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import math
 import os
-from itertools import islice
+from dataclasses import replace
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.formats import JOURNAL_NAME, latest_entries
+from ome_writers.formats import JOURNAL_NAME, latest_entries, read
 from ome_writers.formats.omezarr import (
     group_attributes,
-    image_groups,
     layout_and_groups,
     ome_writers_attributes,
-    read_json_object,
+    parse_image,
 )
+from ome_writers.routing import resolve
 from ome_writers.settings import find_engine
 from ome_writers.storage.zarr import ArraySurvey
-from ome_writers.untrusted import guard_reader, member, read_json, read_lines
+from ome_writers.untrusted import guard_reader, parse_array_metadata, read_json, read_lines
 from ome_writers.validation.report import Check, Finding
 from ome_writers.validation.validators import run_ome_zarr_models, run_yaozarrs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ome_writers.routing import Plan
+    from ome_writers.dataset import DatasetSpec, ImageSpec
+    from ome_writers.settings import AcquisitionSettings
 
 _METADATA_FILES = {"zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata"}
 _MAX_FINDINGS = 10_000
@@ -37,23 +39,49 @@ def checks(root: Path) -> Iterator[Check]:
     """Yield all checks of an OME-Zarr."""
     unreadable = tuple(islice(_unreadable_files(root), _MAX_FINDINGS))
     try:
-        groups = image_groups(root)
+        layout, groups = layout_and_groups(root)
     except UnsupportedError as error:
         # an unreadable file is the more specific reason
         yield Check("documents", unreadable or (Finding(root, str(error), solved=False),))
         return
-    yield Check("documents", (*unreadable, *_collect(root, _metadata(root, groups))))
-    yield Check("frame metadata", _collect(root, _frame_metadata(root, groups)))
-    yield _pixels(root, groups)
+    yield from _own_checks(root, groups, unreadable)
     if unreadable:
         for library in ("yaozarrs", "ome-zarr-models"):
             yield Check(library, skipped="metadata cannot be read")
         return
-    yield run_yaozarrs(root)
-    # ome-zarr-models 1.7 supports neither collections of 0.5 nor fields of a grid (name_row_column): check each image
-    collection = layout_and_groups(root)[0] == "collection"
-    whole = not collection and all(group.replace("/", "").isalnum() for group in groups if group)
-    yield run_ome_zarr_models(root, [""] if whole else groups)
+    version = str(group_attributes(root)["ome"].get("version"))
+    yield run_yaozarrs(root, version)
+    # ome-zarr-models 1.8 supports neither collections of 0.5 nor fields of a grid (name_row_column): check each image
+    whole = layout != "collection" and all(g.replace("/", "").isalnum() for g in groups if g)
+    yield run_ome_zarr_models(root, [""] if whole else groups, version)
+
+
+def _own_checks(root: Path, groups: list[str], unreadable: tuple[Finding, ...]) -> Iterator[Check]:
+    """Yield the checks that take the parsed dataset."""
+    skipped = "metadata cannot be read"
+    try:
+        dataset = read(root)
+    except (UnsupportedError, OSError) as error:
+        if isinstance(error, UnsupportedError) and not isinstance(error, InvalidFileError):
+            yield Check("documents", unreadable, skipped=None if unreadable else str(error))
+        else:
+            invalid = tuple(_invalid_images(root, groups))
+            found = (*unreadable, *invalid) or (Finding(root, str(error), solved=False),)
+            yield Check("documents", found)
+        yield Check("frame metadata", skipped=skipped)
+        yield Check("pixels", skipped=skipped)
+        return
+    yield Check("documents", (*unreadable, *_collect(root, _metadata(dataset))))
+    yield Check("frame metadata", _collect(root, _frame_metadata(dataset)))
+    yield _pixels(dataset)
+
+
+def _invalid_images(root: Path, groups: list[str]) -> Iterator[Finding]:
+    for group in groups:
+        try:
+            parse_image(root, group)
+        except (UnsupportedError, OSError) as error:
+            yield Finding(root / group / "zarr.json", str(error), solved=False)
 
 
 def _collect(root: Path, findings: Iterator[Finding]) -> tuple[Finding, ...]:
@@ -67,21 +95,22 @@ def _collect(root: Path, findings: Iterator[Finding]) -> tuple[Finding, ...]:
     return tuple(collected)
 
 
-def _metadata(root: Path, groups: list[str]) -> Iterator[Finding]:
+def _metadata(dataset: DatasetSpec) -> Iterator[Finding]:
     """Yield inconsistencies of group and array metadata."""
-    attributes = ome_writers_attributes(root)
-    is_root = (
-        "settings" in attributes or "status" in attributes
-    )  # an image of a dataset has neither
-    status = attributes.get("status")
-    if is_root and status not in _STATUSES:
+    status, root = dataset.status, dataset.path
+    is_root = "settings" in ome_writers_attributes(root)  # an image of a dataset has neither
+    if (is_root or status is not None) and status not in _STATUSES:
         yield Finding(root / "zarr.json", f"unknown status {status!r}", solved=False)
-    for group in groups:
-        try:
-            yield from _image(root, group)
-        except (KeyError, IndexError, TypeError, AttributeError, InvalidFileError) as error:
-            what = f"not a valid image: {type(error).__name__}: {error}"
-            yield Finding(root / group / "zarr.json", what, solved=False)
+    for image in dataset.images:
+        path = root / image.key / "zarr.json"
+        for what in (*_channels(root, image), *_coordinates(image), *_resolutions(image)):
+            yield Finding(path, what, solved=False)
+        for level in image.levels:
+            path = root / level.key / "zarr.json"
+            names = parse_array_metadata(read_json(path, root=root), path).dimension_names
+            if names is not None and names != image.dims:
+                what = f"dimension_names {[*names]}, but the image has axes {[*image.dims]}"
+                yield Finding(path, what, solved=False)
 
 
 def _unreadable_files(root: Path) -> Iterator[Finding]:
@@ -96,37 +125,49 @@ def _unreadable_files(root: Path) -> Iterator[Finding]:
                 yield Finding(path, f"not strict JSON: {error}", solved=False)
 
 
-def _image(root: Path, group: str) -> Iterator[Finding]:
-    """Yield inconsistencies between the metadata of an image and its arrays."""
-    ome = group_attributes(root / group, root)["ome"]
-    multiscale = ome["multiscales"][0]
-    names = [axis["name"] for axis in multiscale["axes"]]
-    kinds = [axis.get("type", {"c": "channel"}.get(axis["name"])) for axis in multiscale["axes"]]
-    for level in multiscale["datasets"]:
-        path = member(root / group, level["path"]) / "zarr.json"
-        array = read_json_object(path, root)
-        if array.get("node_type") != "array":
-            yield Finding(path, "not an array, but the image refers to it", solved=False)
-            continue
-        shape, dimension_names = array["shape"], array.get("dimension_names")
-        if dimension_names is not None and list(dimension_names) != names:
-            what = f"dimension_names {dimension_names}, but the image has axes {names}"
-            yield Finding(path, what, solved=False)
-        if len(shape) != len(names):
-            what = f"{len(shape)} dimensions, but the image has axes {names}"
-            yield Finding(path, what, solved=False)
-            continue
-        channels = ome.get("omero", {}).get("channels")
-        extent = next((n for n, kind in zip(shape, kinds, strict=True) if kind == "channel"), 1)
-        if channels is not None and len(channels) != extent:
-            what = f"{extent} channels, but the image has {len(channels)} in omero"
-            yield Finding(path, what, solved=False)
+def _channels(root: Path, image: ImageSpec) -> Iterator[str]:
+    omero = group_attributes(root / image.key, root)["ome"].get("omero")
+    channels = omero.get("channels") if isinstance(omero, dict) else None
+    axis = next((i for i, axis in enumerate(image.axes) if axis.type == "channel"), None)
+    extent = 1 if axis is None else image.shape[axis]
+    if isinstance(channels, list) and len(channels) != extent:
+        yield f"{extent} channels, but the image has {len(channels)} in omero"
 
 
-def _frame_metadata(root: Path, groups: list[str]) -> Iterator[Finding]:
+def _coordinates(image: ImageSpec) -> Iterator[str]:
+    """Describe scales and translations that are not numbers, or map all samples to one coordinate."""
+    for level in image.levels:
+        for axis, scale, translation in zip(
+            image.dims, level.scale, level.translation, strict=True
+        ):
+            if scale is not None and (scale == 0 or not math.isfinite(scale)):
+                yield f"level {level.key}: the scale of {axis} is {scale}"
+            if not math.isfinite(translation):
+                yield f"level {level.key}: the translation of {axis} is {translation}"
+
+
+def _resolutions(image: ImageSpec) -> Iterator[str]:
+    """Describe levels that are not ordered from the largest to the smallest, or do not cover the same extent."""
+    for finer, level in pairwise(image.levels):
+        if math.prod(level.shape) > math.prod(finer.shape):
+            yield f"level {level.key} is larger than {finer.key}, which precedes it"
+        elif level.dtype != finer.dtype:
+            yield f"level {level.key} is {level.dtype}, but {finer.key} is {finer.dtype}"
+        for i, axis in enumerate(image.dims):
+            factor = abs((level.scale[i] or 1.0) / (finer.scale[i] or 1.0))
+            # an extent that the factor does not divide is rounded up or down
+            if abs(level.shape[i] * factor - finer.shape[i]) >= max(factor, 1.0):
+                yield (
+                    f"level {level.key}: {level.shape[i]} samples along {axis} at {factor:g} times the scale of "
+                    f"{finer.key}, which has {finer.shape[i]}"
+                )
+
+
+def _frame_metadata(dataset: DatasetSpec) -> Iterator[Finding]:
     """Yield frame metadata that is not JSON or has an index outside of the array."""
-    for group in groups:
-        folder = root / group
+    root = dataset.path
+    for image in dataset.images:
+        folder = root / image.key
         embedded = ome_writers_attributes(folder, root).get("frame_metadata")
         path, frames = folder / "zarr.json", embedded
         if not isinstance(embedded, list):
@@ -139,15 +180,14 @@ def _frame_metadata(root: Path, groups: list[str]) -> Iterator[Finding]:
             expected = embedded.get("count", 0) if isinstance(embedded, dict) else 0
             if expected and (count := sum(1 for _ in read_lines(path))) < expected:
                 yield Finding(path, f"{count} of {expected} lines", solved=False)
-        shape = read_json_object(folder / "0" / "zarr.json", root).get("shape", ())[:-2]
         indices = [f.get("storage_index") if isinstance(f, dict) else f for f in frames or ()]
-        outside = [index for index in indices if not _inside(index, shape)]
+        outside = [index for index in indices if not _inside(index, image.shape[:-2])]
         if outside:
             what = f"{len(outside)} frames outside of the array, the first at index {outside[0]!r:.100}"
             yield Finding(path, what, solved=False)
 
 
-def _inside(index: Any, shape: list[int]) -> bool:
+def _inside(index: Any, shape: tuple[int, ...]) -> bool:
     return (
         isinstance(index, list)
         and len(index) == len(shape)
@@ -155,28 +195,28 @@ def _inside(index: Any, shape: list[int]) -> bool:
     )
 
 
-def _pixels(root: Path, groups: list[str]) -> Check:
+def _pixels(dataset: DatasetSpec) -> Check:
     """Decode every compressed chunk, and check the size of the others."""
-    plan = _plan(root)
-    if plan is None or len(plan.images) != len(groups):
+    if dataset.settings is None:
         return Check("pixels", skipped="not written by ome-writers")
-    return Check("pixels", _collect(root, _chunks(root, groups, plan)))
+    return Check("pixels", _collect(dataset.path, _chunks(dataset, dataset.settings)))
 
 
-def _chunks(root: Path, groups: list[str], plan: Plan) -> Iterator[Finding]:
+def _chunks(dataset: DatasetSpec, settings: AcquisitionSettings) -> Iterator[Finding]:
     """Yield chunks that cannot be read or are missing."""
     # while it is written, there may be more chunks than the shape includes
-    writing = ome_writers_attributes(root).get("status") == "writing"
-    for image, group in zip(plan.images, groups, strict=True):
-        array_metadata = read_json_object(root / group / "0" / "zarr.json", root)
-        shape = array_metadata.get("shape", image.array.shape)
-        grid = tuple(math.ceil(n / c) for n, c in zip(shape, image.array.chunks, strict=True))
-        survey = ArraySurvey(root / group / "0", image.array)
+    writing = dataset.status == "writing"
+    for planned, image in zip(resolve(settings).images, dataset.images, strict=True):
+        level = image.levels[0]
+        grid = tuple(math.ceil(n / c) for n, c in zip(level.shape, level.chunks, strict=True))
+        # acquire-zarr writes shards that the settings do not have
+        array = replace(planned.array, chunks=level.chunks, shards=level.shards)
+        survey = ArraySurvey(dataset.path / level.key, array)
         yield from survey.check(None if writing else grid)
-        backend = plan.settings.format.backend
-        row = find_engine(backend)
-        if backend == "auto" or (row is not None and not row.omits_zeros):
-            yield from _missing_frames(root / group, root, image.array.chunks, survey)
+        row = find_engine(settings.format.backend)
+        if settings.format.backend == "auto" or (row is not None and not row.omits_zeros):
+            folder = dataset.path / image.key
+            yield from _missing_frames(folder, dataset.path, level.chunks, survey)
 
 
 def _missing_frames(
@@ -198,12 +238,3 @@ def _missing_frames(
     if missing:
         what = f"{len(missing)} acquired frames have no pixels, the first at index {missing[0]}"
         yield Finding(folder / "0", what, solved=False)
-
-
-def _plan(root: Path) -> Plan | None:
-    from ome_writers.repair import plan_of
-
-    try:
-        return plan_of(root)
-    except UnsupportedError:
-        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ome_writers.validation.report import Check, Finding
@@ -17,18 +18,18 @@ _REQUIREMENTS = {"ome-types": "'ome-types[lxml]'"}
 _MAX_MESSAGE_LENGTH = 300
 
 
-def run_yaozarrs(root: Path) -> Check:
-    """Validate the metadata and arrays of an OME-Zarr with yaozarrs."""
+def run_yaozarrs(root: Path, version: str) -> Check:
+    """Validate the metadata and arrays of an OME-Zarr of a version with yaozarrs."""
 
     def validate() -> None:
         import yaozarrs
 
         yaozarrs.validate_zarr_store(str(root))
 
-    return _run("yaozarrs", [(root, validate)])
+    return _run("yaozarrs", [(root, validate)], ome_zarr=version)
 
 
-def run_ome_zarr_models(root: Path, groups: Iterable[str]) -> Check:
+def run_ome_zarr_models(root: Path, groups: Iterable[str], version: str) -> Check:
     """Open `groups` with ome-zarr-models: the root of a plate or image, or the images of a collection."""
 
     def validator(group: Path) -> Callable[[], None]:
@@ -40,7 +41,8 @@ def run_ome_zarr_models(root: Path, groups: Iterable[str]) -> Check:
 
         return validate
 
-    return _run("ome-zarr-models", [(root / group, validator(root / group)) for group in groups])
+    validators = [(root / group, validator(root / group)) for group in groups]
+    return _run("ome-zarr-models", validators, ome_zarr=version)
 
 
 def run_ome_types(documents: Iterable[tuple[Path, str]]) -> Check:
@@ -60,12 +62,21 @@ def run_ome_types(documents: Iterable[tuple[Path, str]]) -> Check:
     return _run("ome-types", validators)
 
 
-def _run(library: str, validators: list[tuple[Path, Callable[[], None]]]) -> Check:
+def _run(
+    library: str, validators: list[tuple[Path, Callable[[], None]]], *, ome_zarr: str = ""
+) -> Check:
+    """Run the validators of a library, or skip them where it does not know the version of OME-Zarr."""
     try:
         name = f"{library} {version(library)}"
     except PackageNotFoundError:
         requirement = _REQUIREMENTS.get(library, library)
         return Check(library, skipped=f"not installed (pip install {requirement})")
+    module = f"{library.replace('-', '_')}.v{''.join(ome_zarr.split('.')[:2])}"
+    try:
+        if ome_zarr and find_spec(module) is None:
+            return Check(name, skipped=f"does not support OME-Zarr {ome_zarr}")
+    except ImportError as error:
+        return Check(name, skipped=f"import failed: {error}")
     findings = []
     for path, validate in validators:
         try:

@@ -17,6 +17,7 @@ from ome_writers import (
     UnsupportedError,
     convert,
     create_stream,
+    read,
     validate,
 )
 from ome_writers.repair import plan_of, repair
@@ -122,6 +123,32 @@ def test_repaired_layouts_are_trimmed_and_valid(layout: str, tmp_path: Path) -> 
         assert window["end"] == first + 2 * count
     if layout == "collection":
         assert (path / "OME" / "METADATA.ome.xml").read_text().count("<Plane ") == frames
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_repair_keeps_ome_zarr_06(layout: str, tmp_path: Path) -> None:
+    count = len(IMAGES[layout])
+    settings = acquisition(
+        layout, tmp_path / "a.ome.zarr", format={"name": "ome-zarr", "version": "0.6"}
+    )
+    path = write_and_kill(settings, 4 * count, 4 * count)
+    written = json.loads((path / IMAGES[layout][0] / "zarr.json").read_text())["attributes"]["ome"]
+    if layout != "single":
+        (path / IMAGES[layout][-1] / "zarr.json").unlink()  # rendered again, from the settings
+    repair_and_check(path)
+    assert not validate(path).findings
+    dataset = read(path)
+    assert (dataset.version, dataset.status) == ("0.6", "failed")
+    assert [image.shape for image in dataset.images] == [(2, 2, 4, 6)] * count
+    for group in path.rglob("zarr.json"):
+        ome = json.loads(group.read_text())["attributes"].get("ome", {"version": "0.6"})
+        assert ome["version"] == "0.6", group
+    for group in IMAGES[layout]:
+        ome = json.loads((path / group / "zarr.json").read_text())["attributes"]["ome"]
+        (multiscale,) = ome["multiscales"]
+        assert "axes" not in multiscale
+        (known,) = written["multiscales"]
+        assert multiscale["coordinateSystems"] == known["coordinateSystems"]
 
 
 def test_on_incomplete_keep_keeps_planned_shape(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,89 @@ def test_closed_dataset_is_valid(layout: str, suffix: str, tmp_path: Path) -> No
     names = [check.name for check in validation.checks if check.skipped is None]
     expected = ["documents", "pixels"] if suffix == "zarr" else ["documents", "pages"]
     assert set(expected) <= set(names)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_closed_dataset_of_ome_zarr_06_is_valid(layout: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.ome.zarr", layout, format={"name": "ome-zarr", "version": "0.6"})
+    validation = validate(path)
+    assert not validation.findings
+    skipped = {check.name.partition(" ")[0]: check.skipped for check in validation.checks}
+    assert {name for name, reason in skipped.items() if reason is None} >= {
+        "left",
+        "documents",
+        "frame",
+        "pixels",
+    }
+    for library in ("yaozarrs", "ome_zarr_models"):
+        if find_spec(library) and not find_spec(f"{library}.v06"):
+            assert skipped[library.replace("_", "-")] == "does not support OME-Zarr 0.6"
+
+
+def test_ome_zarr_models_checks_ome_zarr_06(tmp_path: Path) -> None:
+    pytest.importorskip("ome_zarr_models.v06", reason="needs ome-zarr-models 1.8 (Python 3.11)")
+    path = write(tmp_path / "a.ome.zarr", format={"name": "ome-zarr", "version": "0.6"})
+    assert not findings(validate(path), "ome-zarr-models")
+
+    def change(document: dict[str, Any]) -> None:
+        (level,) = document["attributes"]["ome"]["multiscales"][0]["datasets"]
+        level["coordinateTransformations"] *= 2  # 0.6 requires exactly one
+
+    edit(path / "zarr.json", change)
+    assert findings(validate(path), "ome-zarr-models")
+
+
+@pytest.mark.parametrize("version", ["0.5", "0.6"])
+def test_inconsistent_levels(version: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.ome.zarr", format={"name": "ome-zarr", "version": version})
+    shutil.copytree(path / "0", path / "1")
+    edit(path / "1" / "zarr.json", lambda d: d.update(shape=[3, 2, 5, 6]))
+
+    def scale(factors: list[float]) -> dict[str, Any]:
+        transformation: dict[str, Any] = {"type": "scale", "scale": factors}
+        if version == "0.6":
+            transformation |= {"input": {"path": "1"}, "output": {"name": "physical"}}
+        return {"path": "1", "coordinateTransformations": [transformation]}
+
+    def set_level(*factors: float) -> str:
+        def change(document: dict[str, Any]) -> None:
+            datasets = document["attributes"]["ome"]["multiscales"][0]["datasets"]
+            datasets[1:] = [scale(list(factors))]
+
+        edit(path / "zarr.json", change)
+        return findings(validate(path), "documents")
+
+    assert "level 1 is larger than 0, which precedes it" in set_level(2.0, 1.0, 0.5, 0.5)
+    edit(path / "1" / "zarr.json", lambda d: d.update(shape=[3, 2, 2, 3]))
+    assert "level 1: the scale of y is 0.0" in set_level(2.0, 1.0, 0.0, 1.0)
+    what = "level 1: 2 samples along y at 1 times the scale of 0, which has 4"
+    assert what in set_level(2.0, 1.0, 0.5, 1.0)
+    assert not set_level(2.0, 1.0, 1.0, 1.0)
+
+
+def test_transformations_that_cannot_be_read_are_not_defects(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.ome.zarr", format={"name": "ome-zarr", "version": "0.6"})
+
+    def change(document: dict[str, Any]) -> None:
+        (level,) = document["attributes"]["ome"]["multiscales"][0]["datasets"]
+        level["coordinateTransformations"][0]["type"] = "rotation"
+
+    edit(path / "zarr.json", change)
+    (documents,) = [check for check in validate(path).checks if check.name == "documents"]
+    assert not documents.findings
+    assert "coordinate transformation 'rotation'" in (documents.skipped or "")
+
+
+def test_every_image_without_array_is_a_finding(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.ome.zarr", "collection")
+    for group in "01":
+        (path / group / "0" / "zarr.json").unlink()
+    validation = validate(path)
+    text = findings(validation, "documents")
+    assert text.count("is not an array, but the image refers to it") == 2
+    assert {c.skipped for c in validation.checks if c.name in ("frame metadata", "pixels")} == {
+        "metadata cannot be read"
+    }
 
 
 @pytest.mark.parametrize("compression", ["none", "blosc-zstd"])

@@ -135,7 +135,10 @@ def _unit(axis: Json) -> str | None:
 def _parse_level(root: Path, group: str, multiscale: Json, entry: Json) -> LevelSpec:
     folder = member(root / group, entry["path"])
     key = f"{group}/{entry['path']}" if group else str(entry["path"])
-    array = parse_array_metadata(read_json(folder / "zarr.json", root=root), folder)
+    try:
+        array = parse_array_metadata(read_json(folder / "zarr.json", root=root), folder)
+    except FileNotFoundError:
+        raise InvalidFileError(f"{folder} is not an array, but the image refers to it.") from None
     common = (
         () if "coordinateSystems" in multiscale else multiscale.get("coordinateTransformations")
     )
