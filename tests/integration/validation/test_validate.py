@@ -127,6 +127,13 @@ def test_ome_zarr_models_checks_ome_zarr_06(tmp_path: Path) -> None:
     assert findings(validate(path), "ome-zarr-models")
 
 
+@pytest.mark.parametrize("name", ["ngff-zarr-0.50.ome.zarr", "ome-zarr-py-0.21.ome.zarr"])
+def test_ome_zarr_06_of_other_writers_is_valid(name: str) -> None:
+    path = Path(__file__).parents[1] / "formats" / "data" / name
+    assert not findings(validate(path), "documents")
+    assert validate(path).valid
+
+
 @pytest.mark.parametrize("version", ["0.5", "0.6"])
 def test_inconsistent_levels(version: str, tmp_path: Path) -> None:
     path = write(tmp_path / "a.ome.zarr", format={"name": "ome-zarr", "version": version})
