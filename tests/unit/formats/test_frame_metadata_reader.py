@@ -131,7 +131,13 @@ def test_ome_xml_with_doctype_is_refused(read: Callable[[Path], object], tmp_pat
         read(Path(settings.output_path))
 
 
-@pytest.mark.parametrize("series", ["../outside.zarr", "/etc", "a/../../outside.zarr", "link", ""])
+LINK = pytest.param(
+    "link",
+    marks=pytest.mark.skipif(os.name == "nt", reason="creating links needs a privilege on Windows"),
+)
+
+
+@pytest.mark.parametrize("series", ["../outside.zarr", "/etc", "a/../../outside.zarr", LINK, ""])
 def test_series_outside_the_dataset_are_refused(series: str, tmp_path: Path) -> None:
     """Also behind a symbolic link."""
     settings = acquisition("single", tmp_path / "outside.zarr")
@@ -139,7 +145,8 @@ def test_series_outside_the_dataset_are_refused(series: str, tmp_path: Path) -> 
         stream.append(FRAME, frame_metadata={"secret": 1})
     root = tmp_path / "root"
     (root / "OME").mkdir(parents=True)
-    os.symlink(tmp_path / "outside.zarr", root / "link", target_is_directory=True)
+    if series == "link":
+        os.symlink(tmp_path / "outside.zarr", root / "link", target_is_directory=True)
     for folder, ome in [(root, {"bioformats2raw.layout": 3}), (root / "OME", {"series": [series]})]:
         (folder / "zarr.json").write_text(json.dumps({"attributes": {"ome": ome}}))
     with pytest.raises(
@@ -168,7 +175,8 @@ def test_nested_metadata_is_refused_or_read_back(tmp_path: Path, format: str, le
     """In group metadata and in the OME-XML of a collection."""
     metadata = {"nested": _nested(levels)}
     settings = _settings(tmp_path / "x", format)
-    accepted = levels < 128  # and the mapping itself
+    # and the mapping itself; pydantic serializes fewer levels on Windows, where threads have small stacks
+    accepted = levels < (128 if os.name != "nt" else 99)
     with create_stream(settings) as stream:
         if accepted:
             stream.append(FRAME, frame_metadata=metadata)

@@ -20,7 +20,7 @@ def test_image_groups_of_each_layout(layout: str) -> None:
     assert list(laid.images) == IMAGES[layout]
     assert list(laid.arrays) == [f"{image}/0".lstrip("/") for image in IMAGES[layout]]
     assert laid.root == Path("out.ome.zarr")
-    assert [str(Path(j).parent) for j in laid.journals] == [i or "." for i in IMAGES[layout]]
+    assert [Path(j).parent.as_posix() for j in laid.journals] == [i or "." for i in IMAGES[layout]]
 
 
 def plate_groups(*places: tuple[str, str, str]) -> list[str]:
