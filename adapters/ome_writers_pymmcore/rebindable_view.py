@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ome_writers_pymmcore.cameras import CAMERA_AXIS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -48,15 +48,16 @@ class RebindableViewSource:
             extents = dict(zip(view.dims, view.shape, strict=True))
         return tuple(extents[name] for name in self.dims[: self.rank])
 
-    def coords(self, shape: tuple[int, ...]) -> Mapping[str, Sequence[Any]]:
-        """Return names of channels and positions, and ranges for other axes."""
+    def dimensions(self) -> Sequence[Any]:
+        """Return scale, unit and names of the axes."""
         with self._output.replace_lock:
-            current = self._output.stream.view(dynamic_shape=False).coords
-        coords: dict[str, Sequence[Any]] = {}
-        for name, extent in zip(self.dims, shape, strict=True):
-            known = current[name] if name in current else range(extent)
-            coords[name] = known[:extent] if len(known) >= extent else range(extent)
-        return coords
+            view = self._view()
+            current = dict(zip(view.dims, view.dimensions, strict=False))
+        return [current[name] for name in self.dims if name in current]
+
+    def chunks(self) -> tuple[int, ...]:
+        """Return the extents of one frame."""
+        return (*[1] * self.rank, *(n or 1 for n in self._planned[self.rank :]))
 
     def plane(self, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return the frame at an index, of the first camera if several deliver frames."""

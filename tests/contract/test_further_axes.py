@@ -67,7 +67,8 @@ def test_sixth_axis_of_any_name_becomes_images(tmp_path: Path, name: str, suffix
     assert images[1] == second
     assert view.dims == ("t", "c", axis.name, "z", "y", "x")
     assert view.shape == (2, 2, count, 2, 4, 6)
-    assert list(view.coords[axis.name]) == (axis.coords or list(range(count)))
+    expected = axis.coords or [(axis.scale or 1) * i for i in range(count)]
+    assert list(view.coords[axis.name]) == expected
     assert np.array_equal(view[..., 0, 0].ravel(), np.arange(8 * count))
     last = {"t": 1, "c": 1, axis.name: count - 1, "z": 1}
     assert {k: v for k, v in updates[-1].current_indices.items() if k not in "yx"} == last

@@ -116,7 +116,7 @@ def rows_of_view(view: StreamView, *, max_rows: int) -> tuple[list[SheetRow], li
     """Return the rows (up to `max_rows`) and the column labels of a view.
 
     A row is a position and channel, a column a time point (up to eight, evenly spaced). Along z and every other axis
-    the middle plane is shown. If position names repeat, each is prefixed with its number.
+    the middle plane is shown.
     """
     sizes = dict(zip(view.dims, view.shape, strict=True))
     coords = view.coords
@@ -125,8 +125,6 @@ def rows_of_view(view: StreamView, *, max_rows: int) -> tuple[list[SheetRow], li
     pairs = ((p, c) for p in range(sizes.get("p", 1)) for c in range(sizes.get("c", 1)))
     positions = coords["p"][:max_rows] if "p" in sizes else [""]
     names = [printable(str(name)) for name in positions]
-    if "p" in sizes and len(set(coords["p"])) < len(coords["p"]):  # fields of different wells
-        names = [f"{p}: {name}" for p, name in enumerate(names)]
     rows = []
     for p, c in itertools.islice(pairs, max_rows):
         at = {**middle, "p": p, "c": c}

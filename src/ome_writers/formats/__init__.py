@@ -39,6 +39,7 @@ from ome_writers.formats.frame_metadata_reader import (
     read_frame_metadata,
 )
 from ome_writers.formats.ometiff.entry_file import resolve_entry_file
+from ome_writers.formats.ometiff.parse import OmeXml, load_ome_xml, parse_document
 from ome_writers.formats.ownership import (
     foreign_files,
     foreign_files_of_aborted_start,
@@ -61,6 +62,7 @@ __all__ = [
     "Journal",
     "JournalEntry",
     "Layout",
+    "OmeXml",
     "Outcome",
     "Patch",
     "Status",
@@ -78,8 +80,10 @@ __all__ = [
     "is_own_entry",
     "latest_entries",
     "lay_out",
+    "load_ome_xml",
     "make_distinct",
     "ome_xml_files",
+    "parse_document",
     "read",
     "read_dataset_ome_xml",
     "read_frame_metadata",

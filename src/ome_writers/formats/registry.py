@@ -64,8 +64,8 @@ class FormatRow:
     ome_xml
         Returns the OME-XML of the dataset at a path; None if it does not contain one.
     open_source
-        Returns the pixels of the dataset at a path, with at most so many bytes of decoded chunks in a cache; see
-        `views.source`.
+        Returns the pixels of the dataset at a path, with at most so many bytes of decoded chunks in a cache, at a
+        resolution level; see `views.source`.
     find_problems
         Yields the findings of `ome_writers.repair`, which repairs them unless `dry_run`.
     check
@@ -85,7 +85,7 @@ class FormatRow:
     parse: Callable[[Path], DatasetSpec] = _refuse
     files: Callable[[Path], Iterable[Path]] = _files_below
     ome_xml: Callable[[Path], bytes | None] = _refuse
-    open_source: Callable[[Path, int], Any] = _refuse
+    open_source: Callable[[Path, int, int], Any] = _refuse
     find_problems: Callable[..., Iterable[Any]] = _refuse
     check: Callable[[Path], Iterable[Any]] = _refuse
     chunked: bool = False

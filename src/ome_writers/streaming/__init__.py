@@ -51,7 +51,7 @@ DirectEngine._stats_lock       counters are updated
 TiffEngine._counter_lock       counters are updated
 Background._dispatch_lock      a worker thread waits for its next task
 Background._lock               the list of tasks is used
-_Dataset._lock                 a view opens an OME-TIFF file
+_TiffSet._lock                 a view opens an OME-TIFF file
 TiffPages._lock                a view reads the IFDs of a file
 CachedJsonFile._lock           a view reads a JSON file
 signals._bridge_lock           the Qt bridge is created

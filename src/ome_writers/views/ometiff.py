@@ -1,4 +1,4 @@
-"""Views of an OME-TIFF file or set on disk, closed or still being written.
+"""Pixels of an OME-TIFF file or set on disk, closed or still being written.
 
 Source: https://docs.openmicroscopy.org/ome-model/latest/ome-tiff/specification.html (TiffData, BinaryOnly).
 """
@@ -8,220 +8,166 @@ from __future__ import annotations
 import bisect
 import math
 import threading
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats import first_tiff
-from ome_writers.formats.ome_xml import (
-    frames_written_in,
-    read_acquisition_annotation,
-    strip_progress,
-)
+from ome_writers.formats import OmeXml, load_ome_xml, parse_document
+from ome_writers.formats.ome_xml import frames_written_in, strip_progress
 from ome_writers.formats.ometiff import (
     PlaneRun,
     image_elements,
+    metadata_file,
     parse_ome_xml,
     pixel_sizes,
     plane_runs,
     read_ome_xml,
-    referenced_metadata_file,
 )
 from ome_writers.untrusted import member
 from ome_writers.views.file_cache import ChangeDetector
-from ome_writers.views.stacked import StackedSource
-from ome_writers.views.summary import Summary
+from ome_writers.views.stored_source import open_stored
 from ome_writers.views.tiff_pages import TiffPages
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
-    from xml.etree.ElementTree import Element
 
     from numpy.typing import NDArray
 
+    from ome_writers.dataset import DatasetSpec, ImageSpec
     from ome_writers.views.source import Source
 
 __all__ = ["open_tiff"]
 
-_SUFFIXES = (".tif", ".tiff")
 
-
-def open_tiff(path: Path, cache_bytes: int = 0) -> Source:
-    """Return the images of an OME-TIFF file, or of the set in a folder.
-
-    Axes are in DimensionOrder, slowest first. Axes of extent 1 are omitted, except the time of an unbounded acquisition
-    written by this library. Several images are stacked along a first axis ``p``. `cache_bytes` has no effect: a page is
-    one plane.
+def open_tiff(path: Path, cache_bytes: int = 0, level: int = 0) -> Source:
+    """Return the images of an OME-TIFF file, or of the set in a folder. Nothing is cached.
 
     Raises
     ------
     UnsupportedError
-        If it is not an OME-TIFF.
+        If it is not an OME-TIFF, or does not have this level.
     EngineMissingError
         If tifffile is not installed.
     """
-    dataset = _Dataset(path)
-    images = dataset.images()
-    first = images[0]
-    growing = "T" if dataset.is_unbounded() else ""
-    hull = {c: max(i.sizes[i.axes.index(c)] for i in images) for c in first.axes}
-    letters = [c for c in first.axes if hull[c] > 1 or c == growing]
-    arrays = [_TiffArray(dataset, number, letters) for number in range(len(images))]
-    labels = [*map(str.lower, letters), "y", "x", *("s" if first.samples > 1 else "")]
-    names: dict[str, list[str]] = {"p": [image.name for image in images], "c": list(first.channels)}
-    several = len(images) > 1
-    return StackedSource(
-        arrays,
-        0 if several else None,
-        labels=("p", *labels) if several else labels,
-        names=names,
-        samples=first.samples > 1,
-        summary=lambda: dataset.summary(path),
-    )
+    return open_stored(_TiffSet(path), level)
 
 
-@dataclass(frozen=True)
-class _Image:
-    """An Image element: `axes` (of T, C, Z, slowest first) with their `sizes`, and where the planes are."""
-
-    name: str
-    axes: str
-    sizes: tuple[int, ...]
-    frame: tuple[int, ...]
-    samples: int
-    dtype: np.dtype[np.generic]
-    channels: tuple[str, ...]
-    runs: tuple[PlaneRun, ...]
-
-
-class _Dataset:
-    """The files of one dataset and their current OME-XML."""
+class _TiffSet:
+    """The files of one dataset and their current OME-XML; implements `views.stored_source.StoredPixels`."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._is_set = path.is_dir()
-        self.folder = path if self._is_set else path.parent
-        self._first = first_tiff(path)
+        self._source = load_ome_xml(path)
+        self._folder = self._source.first.parent
         self._files: dict[str, TiffPages] = {}
         self._lock = threading.Lock()
         self._text: bytes | None = None
-        self._annotation: dict[str, Any] = {}  # of this library
-        self._images: list[_Image] = []
-        self._companions: dict[Path, tuple[ChangeDetector, bytes]] = {}
+        self._spec: DatasetSpec
+        self._runs: list[tuple[PlaneRun, ...]] = []
+        self._metadata_changes: dict[Path, tuple[ChangeDetector, bytes]] = {}
+        self.spec()
 
     def file(self, name: str) -> TiffPages:
         """Return a file of the set; the first one for an empty name."""
+        first = self._source.first
         with self._lock:
-            name = name or self._first.name
+            name = name or first.name
             if name not in self._files:
-                path, root = self._first, None
+                path, root = first, None
                 if path.name != name or self._is_set:
-                    path, root = member(self.folder, name), self.folder
+                    path, root = member(self._folder, name), self._folder
                 self._files[name] = TiffPages(path, root)
             return self._files[name]
 
-    def is_unbounded(self) -> bool:
-        """Return whether this library wrote the dataset without a planned number of frames."""
-        self.images()
-        return self._annotation.get("frames_expected", 0) is None
+    def spec(self) -> DatasetSpec:
+        return self.current()[0]
 
-    def summary(self, path: Path) -> Summary:
-        """Return status and numbers of frames from the annotation of this library."""
-        self.images()
-        counts = {"written": self._annotation.get("frames_written")}
-        counts["expected"] = self._annotation.get("frames_expected")
-        return Summary.of(path, self._annotation.get("status"), counts)
-
-    def images(self) -> list[_Image]:
-        """Return all images of the current OME-XML."""
-        text = self._ome_xml(self.file(self._first.name).description())
+    def current(self) -> tuple[DatasetSpec, list[tuple[PlaneRun, ...]]]:
+        """Return what the current OME-XML contains, and where the planes of each image are."""
+        file, text = self._current_text()
         with self._lock:
             if text != self._text and strip_progress(text) == strip_progress(self._text or b""):
-                self._text = text  # only the number of frames changed: no need to parse it again
-                self._annotation = {**self._annotation, "frames_written": frames_written_in(text)}
+                # only the number of frames changed: no need to parse it again
+                self._text = text
+                self._spec = replace(self._spec, frames_written=frames_written_in(text))
             if text != self._text:
                 try:
-                    xml = parse_ome_xml(text, self._first)
+                    source = self._source._replace(xml=parse_ome_xml(text, file), file=file)
+                    self._spec, self._runs = parse_document(source, self._path), _runs(source)
                 except UnsupportedError:
                     if self._text is None:
                         raise
-                    return self._images  # the description is being replaced
-                elements = image_elements(xml, self._first)
-                self._images = [_image(image, pixels, self._first) for image, pixels in elements]
-                self._text, self._annotation = text, read_acquisition_annotation(xml)
-                for file in self._files.values():
-                    file.close()  # their IFD chains may have been rewritten
-            return self._images
+                    return self._spec, self._runs  # the description is being replaced
+                self._text = text
+                for pages in self._files.values():
+                    pages.close()  # their IFD chains may have been rewritten
+            return self._spec, self._runs
 
-    def _ome_xml(self, text: bytes) -> bytes:
-        """Return `text`, or the OME-XML that its BinaryOnly element refers to."""
-        if b"BinaryOnly" not in text[:4096]:
-            return text
-        pointer = parse_ome_xml(text, self._first).find("{*}BinaryOnly")
-        if pointer is None:
-            return text
-        name = pointer.get("MetadataFile", "")
-        path = referenced_metadata_file(self.folder, name)
-        if name.lower().endswith(_SUFFIXES):
-            return self.file(name).description()
+    def array(self, image: int, level: int) -> _TiffArray:
+        return _TiffArray(self, image)
+
+    def extents(self) -> Mapping[str, Any]:
+        """Return nothing: the sizes in the OME-XML grow with the acquisition."""
+        return {}
+
+    def _current_text(self) -> tuple[Path, bytes]:
+        """Return the file that contains the OME-XML, and its text."""
+        first = self._source.first
+        text = self.file(first.name).description()
+        file = metadata_file(text, first)
+        if file == first:
+            return file, text
         with self._lock:
-            changes, companion = self._companions.get(path) or (ChangeDetector(path), b"")
+            changes, text = self._metadata_changes.get(file) or (ChangeDetector(file), b"")
             if changes.may_have_changed():
-                companion = read_ome_xml(path, self.folder)
-                changes.mark_read(companion)
-                self._companions[path] = changes, companion
-            return companion
+                text = read_ome_xml(file, self._folder)
+                changes.mark_read(text)
+                self._metadata_changes[file] = changes, text
+            return file, text
 
 
 class _TiffArray:
-    """One image: ``array[t, c, z]`` is the plane (y, x) or (y, x, samples).
+    """One image: ``array[t, c, z]`` is the plane (y, x) or (y, x, samples)."""
 
-    `letters` are the indexed axes, slowest first; the others have extent 1.
-    """
-
-    def __init__(self, dataset: _Dataset, number: int, letters: list[str]) -> None:
-        self._dataset = dataset
+    def __init__(self, files: _TiffSet, number: int) -> None:
+        self._files = files
         self._number = number
-        self._letters = letters
-        self.dtype = dataset.images()[number].dtype
+        self.dtype = np.dtype(files.spec().images[number].levels[0].dtype)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        image = self._image()
-        sizes = dict(zip(image.axes, image.sizes, strict=True))
-        return (*(sizes[letter] for letter in self._letters), *image.frame)
+        image = self._files.spec().images[self._number]
+        return _shape(image)
 
     def __getitem__(self, index: tuple[int, ...]) -> NDArray[np.generic]:
-        image = self._image()
-        indices = dict(zip(self._letters, index, strict=True))
+        spec, runs = self._files.current()
+        shape, places = _shape(spec.images[self._number]), runs[self._number]
         plane = 0
-        for letter, size in zip(image.axes, image.sizes, strict=True):
-            plane = plane * size + indices.get(letter, 0)
-        run = bisect.bisect_right(image.runs, plane, key=lambda run: run[0]) - 1
+        for i, size in zip(index, shape, strict=False):
+            plane = plane * size + i
+        run = bisect.bisect_right(places, plane, key=lambda run: run[0]) - 1
         page = None
         if run >= 0:
-            first, count, name, ifd = image.runs[run]
+            first, count, name, ifd = places[run]
             if plane < first + count:
-                page = self._dataset.file(name).page(ifd + plane - first)
-        return np.zeros(image.frame, self.dtype) if page is None else page
-
-    def _image(self) -> _Image:
-        return self._dataset.images()[self._number]
+                page = self._files.file(name).page(ifd + plane - first)
+        return np.zeros(shape[len(index) :], self.dtype) if page is None else page
 
 
-def _image(element: Element, pixels: Element, file: Path) -> _Image:
-    parsed = pixel_sizes(pixels, file)
-    frame = (parsed.sizes["Y"], parsed.sizes["X"])
-    sizes = tuple(parsed.sizes[axis] for axis in parsed.axes)
-    runs = sorted(plane_runs(pixels, parsed, file))
-    return _Image(
-        name=element.get("Name", "") or element.get("ID", ""),
-        axes=parsed.axes,
-        sizes=sizes,
-        frame=(*frame, parsed.samples) if parsed.samples > 1 else frame,
-        samples=parsed.samples,
-        dtype=parsed.dtype,
-        channels=tuple(c.get("Name", "") or c.get("ID", "") for c in pixels.iterfind("{*}Channel")),
-        runs=tuple(runs) or (PlaneRun(0, math.prod(sizes), "", 0),),
-    )
+def _shape(image: ImageSpec) -> tuple[int, ...]:
+    return (*image.shape, image.samples) if image.samples > 1 else image.shape
+
+
+def _runs(source: OmeXml) -> list[tuple[PlaneRun, ...]]:
+    """Return the runs of planes of each image, sorted by their first plane."""
+    found = []
+    for _, pixels in image_elements(source.xml, source.first):
+        sizes = pixel_sizes(pixels, source.first)
+        count = math.prod(sizes.sizes[axis] for axis in sizes.axes)
+        runs = sorted(plane_runs(pixels, sizes, source.first))
+        found.append(tuple(runs) or (PlaneRun(0, count, "", 0),))
+    return found

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ome_writers.dataset import physical_coordinates
+from ome_writers.formats import make_distinct
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from ome_writers.settings import Dimension
     from ome_writers.views.summary import Summary
 
-__all__ = ["Source", "Stream", "coordinates", "pad_frame", "view_names"]
+__all__ = ["Source", "Stream", "coordinates", "pad_frame", "physical_coords", "view_names"]
 
 
 class Source(Protocol):
@@ -47,8 +50,12 @@ class Source(Protocol):
         """Return the extent reached so far of each axis before y."""
         ...
 
-    def coords(self, shape: tuple[int, ...]) -> Mapping[str, Sequence[Any]]:
-        """Return the coordinates of each axis for a view of shape `shape`."""
+    def dimensions(self) -> Sequence[Dimension]:
+        """Return coordinates, scale and unit of the axes, in the order of `dims`; empty if they are not known."""
+        ...
+
+    def chunks(self) -> tuple[int, ...]:
+        """Return the extents of what is best read at once, along all axes: of a shard or chunk, or one frame."""
         ...
 
     def plane(self, index: tuple[int, ...]) -> NDArray[np.generic] | None:
@@ -108,10 +115,26 @@ def pad_frame(frame: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.
 def coordinates(dimension: Dimension, extent: int) -> Sequence[Any]:
     """Return the first `extent` coordinates: names of channels, positions and cameras, a range for space and time."""
     if dimension.type not in ("space", "time") and dimension.coords:
-        coords = [
-            c if isinstance(c, (int, float)) else str(getattr(c, "name", c))
-            for c in dimension.coords[:extent]
-        ]
-        if len(coords) == extent:
-            return coords
+        coords = [c if isinstance(c, (int, float)) else _label(c) for c in dimension.coords]
+        if dimension.type == "position" and len(set(coords)) < len(coords):
+            coords = list(make_distinct(map(str, coords)))
+        if len(coords) >= extent:
+            return coords[:extent]
     return range(extent)
+
+
+def physical_coords(dimension: Dimension, extent: int) -> Sequence[Any]:
+    """Return `coordinates`, and for axes of known scale the physical ones, in their unit."""
+    coords = dimension.coords or ()
+    if len(coords) >= extent > 0 and all(isinstance(c, (int, float)) for c in coords):
+        return list(coords[:extent])
+    if dimension.scale is None or coords:
+        return coordinates(dimension, extent)
+    return physical_coordinates(dimension.scale, dimension.translation or 0.0, extent)
+
+
+def _label(coord: Any) -> str:
+    """Return the name of a channel, position or camera; that of a position on a plate follows its well."""
+    name = str(getattr(coord, "name", coord))
+    row = getattr(coord, "plate_row", None)
+    return f"{row}{coord.plate_column}/{name}" if row else name

@@ -10,9 +10,11 @@ from ome_writers.views.source import pad_frame
 from ome_writers.views.summary import Summary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+
+    from ome_writers.settings import Dimension
 
 __all__ = ["StackedSource"]
 
@@ -30,8 +32,10 @@ class StackedSource:
         For each acquisition axis, without the position axis, the storage axis.
     labels
         Names of all axes in acquisition order.
-    names
-        Coordinates by axis, for axes with named coordinates.
+    dimensions
+        Coordinates, scale and unit of the axes in acquisition order, without that of the samples.
+    chunks
+        Extents of a shard or chunk of the arrays, in storage order; by default, a frame.
     samples
         Whether frames have a last axis of RGB samples.
     summary
@@ -44,8 +48,9 @@ class StackedSource:
         position_axis: int | None = 0,
         permutation: Sequence[int] | None = None,
         labels: Sequence[str] = (),
-        names: Mapping[str, Sequence[str]] | None = None,
         *,
+        dimensions: Sequence[Dimension] = (),
+        chunks: Sequence[int] = (),
         samples: bool = False,
         summary: Callable[[], Summary] = Summary,
     ) -> None:
@@ -54,7 +59,8 @@ class StackedSource:
         self._arrays = list(arrays)
         self._position_axis = position_axis
         self._frame = 3 if samples else 2
-        self._names = names or {}
+        self._dimensions = tuple(dimensions)
+        self._chunks = tuple(chunks)
         self.summary = summary
         ndim = len(self._arrays[0].shape)
         if any(len(a.shape) != ndim for a in self._arrays) or ndim < self._frame:
@@ -90,12 +96,15 @@ class StackedSource:
         """Return the planned extents: everything inside the arrays counts as reached."""
         return tuple(n or 0 for n in self.planned()[: self.rank])
 
-    def coords(self, shape: tuple[int, ...]) -> Mapping[str, Sequence[Any]]:
-        coords: dict[str, Sequence[Any]] = {}
-        for name, extent in zip(self.dims, shape, strict=True):
-            names = list(self._names.get(name, ()))[:extent]
-            coords[name] = names if names and len(names) == extent else range(extent)
-        return coords
+    def dimensions(self) -> Sequence[Dimension]:
+        return self._dimensions
+
+    def chunks(self) -> tuple[int, ...]:
+        stored = self._chunks or (*[1] * len(self._order), *self._frame_shape)
+        chunks = [stored[i] for i in self._order]
+        if self._position_axis is not None:
+            chunks.insert(self._position_axis, 1)
+        return (*chunks, *stored[len(self._order) :][:2], *self._frame_shape[2:])
 
     def plane(self, index: tuple[int, ...]) -> NDArray[np.generic] | None:
         acquired = list(index)

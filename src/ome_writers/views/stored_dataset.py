@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["open_dataset"]
 
 
-def open_dataset(path: str | PathLike[str], *, remember: int = 0) -> StreamView:
+def open_dataset(path: str | PathLike[str], *, remember: int = 0, level: int = 0) -> StreamView:
     """Open an OME-Zarr, an OME-TIFF file, or a folder with a set of OME-TIFF files as a read-only view.
 
     The dataset may still be written, by this process or another: each access reads the current shape and pixels.
@@ -23,24 +25,38 @@ def open_dataset(path: str | PathLike[str], *, remember: int = 0) -> StreamView:
     Parameters
     ----------
     path
-        Folder of an OME-Zarr 0.5, an OME-TIFF file, or the folder of a set.
+        Folder of an OME-Zarr 0.5 or 0.6, an OME-TIFF file, or the folder of a set.
     remember
         Size in bytes of a cache of decoded chunks, for an OME-Zarr whose chunks contain several planes. Only for a
         dataset that is not being written: cached chunks are not read again.
+    level
+        Resolution level, 0 for full resolution; `read` lists the levels of each image.
 
     Returns
     -------
     StreamView
-        An OME-Zarr of this library has the axes of its settings, in acquisition order. Other datasets have their
-        stored axes; several images are stacked along a first axis ``p``.
+        Its axes are those of `DatasetSpec.dimensions`: of a dataset of this library in acquisition order, otherwise as
+        stored, with several images stacked along a first axis ``p``. It can be pickled: as the path and these options.
 
     Raises
     ------
     FileNotFoundError
         If `path` does not exist.
     UnsupportedError
-        If it is not a supported dataset, or no installed reader supports it.
+        If it is not a supported dataset, does not have this level, or no installed reader supports it.
     """
     path = resolve_entry_file(Path(path))
     with guard_reader(path):
-        return StreamView.over(FORMATS[detect_format(path)].open_source(path, remember))
+        source = FORMATS[detect_format(path)].open_source(path, remember, level)
+    return StreamView.over(source, reopen=partial(_reopen, str(path.absolute()), remember, level))
+
+
+def _reopen(path: str, remember: int, level: int) -> StreamView:
+    """Open a dataset that was pickled as its path. The tasks of one process share the view."""
+    stat = os.stat(path)
+    return _opened(path, remember, level, (stat.st_dev, stat.st_ino, stat.st_mtime_ns))
+
+
+@lru_cache(maxsize=4)
+def _opened(path: str, remember: int, level: int, _version: tuple[int, ...]) -> StreamView:
+    return open_dataset(path, remember=remember, level=level)

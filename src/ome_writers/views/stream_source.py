@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ome_writers.views.source import coordinates, pad_frame, view_names
+from ome_writers.views.source import pad_frame, view_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from ome_writers.routing import Plan
+    from ome_writers.settings import Dimension
     from ome_writers.views.source import Stream
     from ome_writers.views.summary import Summary
 
@@ -22,13 +23,26 @@ __all__ = ["StreamSource"]
 class StreamSource:
     """`Source` of a stream. The stream has no overhead until a view is read or a listener connects.
 
-    `acquired` is False for a dataset on disk, whose planned extents are those of the files.
+    Parameters
+    ----------
+    stream
+        The stream, or the files of one.
+    dimensions, chunks
+        Of a dataset on disk: its dimensions, and the extents of a shard or chunk in storage order. Its planned
+        extents are those of the files.
     """
 
-    def __init__(self, stream: Stream, *, acquired: bool = True) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        *,
+        dimensions: Sequence[Dimension] = (),
+        chunks: tuple[int, ...] = (),
+    ) -> None:
         plan = stream.plan
         self._stream = stream
-        self._acquired = acquired
+        self._stored = tuple(dimensions)
+        self._chunks = chunks
         self._axes = plan.router.axes
         self.rank = len(self._axes)
         self._names = view_names(plan.settings.dimensions)
@@ -52,22 +66,26 @@ class StreamSource:
         return (self._plan.frame_shape[2:] or (1,))[0]
 
     def planned(self) -> tuple[int | None, ...]:
-        counts = self._plan.router.counts if self._acquired else self.reached()
+        counts = self._plan.router.counts if not self._stored else self.reached()
         return (*counts, *self._plan.frame_shape)
 
     def reached(self) -> tuple[int, ...]:
         extents = self._stream.extents()
         return tuple(extents[name] for name in self._axes)
 
-    def coords(self, shape: tuple[int, ...]) -> Mapping[str, Sequence[Any]]:
-        dimensions = self._plan.settings.dimensions
-        coords = {
-            name: coordinates(dim, extent)
-            for name, dim, extent in zip(self.dims, dimensions, shape, strict=False)
-        }
-        if self._samples > 1:
-            coords["s"] = range(self._samples)
-        return coords
+    def dimensions(self) -> Sequence[Dimension]:
+        return self._stored or self._plan.settings.dimensions
+
+    def chunks(self) -> tuple[int, ...]:
+        image = self._plan.images[0]
+        stored = self._chunks or image.array.shards or image.array.chunks
+        along = [image.frames_along(axis, extent) for axis, extent in enumerate(stored)]
+        router = self._plan.router
+        chunks = [
+            1 if axis is None else min(max(1, along[axis] // stride), count or along[axis])
+            for count, (axis, stride) in zip(router.counts, router.steps, strict=True)
+        ]
+        return (*chunks, *stored[-2:], *self._plan.frame_shape[2:])
 
     def plane(self, index: tuple[int, ...]) -> NDArray[np.generic] | None:
         """Return a frame; None outside of the planned shape of its image (ragged acquisitions)."""

@@ -13,17 +13,20 @@ import numpy as np
 from ome_writers.untrusted import check_memory
 from ome_writers.views.indexing import normalize_index, select_indices
 from ome_writers.views.signals import call_on_gui_thread, guarded_signal_class
+from ome_writers.views.source import physical_coords
 from ome_writers.views.stacked import StackedSource
 from ome_writers.views.stream_source import StreamSource
 from ome_writers.views.summary import html_summary, summary_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from functools import partial
 
     from numpy.typing import NDArray
     from psygnal import SignalInstance
     from typing_extensions import Self
 
+    from ome_writers.settings import Dimension
     from ome_writers.views.source import Source, Stream
     from ome_writers.views.summary import Summary
 
@@ -77,13 +80,22 @@ class StreamView:
         return cls.over(StreamSource(stream), dynamic_shape=dynamic_shape, strict=strict)
 
     @classmethod
-    def over(cls, source: Source, *, dynamic_shape: bool = False, strict: bool = False) -> Self:
-        """Return a view of any `Source`."""
+    def over(
+        cls,
+        source: Source,
+        *,
+        dynamic_shape: bool = False,
+        strict: bool = False,
+        reopen: partial[StreamView] | None = None,
+    ) -> Self:
+        """Return a view of any `Source`; `reopen` returns the same view in another process."""
         view = cls.__new__(cls)
         view._setup(source, dynamic=dynamic_shape, strict=strict)  # noqa: SLF001 # own instance
+        view._reopen = reopen  # noqa: SLF001 # own instance
         return view
 
     def _setup(self, source: Source, *, dynamic: bool = False, strict: bool = False) -> None:
+        self._reopen: partial[StreamView] | None = None
         self._source = source
         self._dynamic = dynamic
         self._strict = strict
@@ -120,8 +132,27 @@ class StreamView:
 
     @property
     def coords(self) -> Mapping[str, Sequence[Any]]:
-        """Coordinates by axis: names of channels and positions, a range for other axes."""
-        return self._source.coords(self.shape)
+        """Coordinates by axis, each as long as the axis is now.
+
+        Names of channels, positions (``"A1/f0"`` on a plate) and cameras; numbers in the axis' unit where the scale is
+        known; otherwise a range.
+        """
+        shape, dimensions = self.shape, self._source.dimensions()
+        coords: dict[str, Sequence[Any]] = dict(zip(self.dims, map(range, shape), strict=True))
+        for name, dim, extent in zip(self.dims, dimensions, shape, strict=False):
+            coords[name] = physical_coords(dim, extent)
+        return coords
+
+    @property
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """Type, scale, unit, and channels or positions of the axes; empty for a view of arrays."""
+        return tuple(self._source.dimensions())
+
+    @property
+    def units(self) -> Mapping[str, str]:
+        """NGFF names of the units of `coords`, for axes of known scale."""
+        named = zip(self.dims, self._source.dimensions(), strict=False)
+        return {name: d.unit for name, d in named if d.unit and (d.scale or _is_numeric(d))}
 
     @property
     def coords_changed(self) -> SignalInstance:
@@ -195,54 +226,51 @@ class StreamView:
     def to_xarray(self) -> Any:
         """Return the current view as an `xarray.DataArray`, lazy if dask is installed.
 
+        Its name is that of the dataset, its coordinates are `coords`, each with its unit. The attributes can be stored
+        in netCDF and Zarr: `path`, `channel_colors` (hex), `pixel_size` (y, x) and `pixel_size_unit`.
+
         Raises
         ------
         ImportError
             If xarray is not installed.
         """
-        import xarray
+        from ome_writers.views.labelled_arrays import to_xarray
 
-        try:
-            data = self.to_dask()
-        except ImportError:
-            data = np.asarray(self)
-        coords = self._source.coords(data.shape)
-        return xarray.DataArray(
-            data, dims=self.dims, coords={d: list(c) for d, c in coords.items()}
-        )
+        return to_xarray(self)
 
-    def to_dask(self) -> Any:
-        """Return the view, with its current shape, as a lazy `dask.array.Array` with one chunk per frame.
+    def to_dask(self, chunks: Any = None) -> Any:
+        """Return the view, with its current shape, as a lazy `dask.array.Array`.
+
+        Workers in other processes open the dataset by its path, which must be the same for them. A view of a stream
+        can be computed in this process only.
+
+        Parameters
+        ----------
+        chunks
+            As dask takes it, or extents by axis name (``{"t": 1}``; -1 is the whole axis). By default a whole shard of
+            an OME-Zarr, a chunk without sharding, and a frame of an OME-TIFF. Each is read by one task.
 
         Raises
         ------
         ImportError
             If dask is not installed.
         """
-        import uuid
+        from ome_writers.views.labelled_arrays import to_dask
 
-        import dask.array
+        return to_dask(self, self._source.chunks(), chunks)
 
-        shape = self.shape
-        chunks = tuple(1 if i < self._source.rank else max(n, 1) for i, n in enumerate(shape))
-        # by default, from_array derives the name by hashing all data; two calls must have different names
-        name = f"ome-writers-{uuid.uuid4().hex}"
-        fixed = _FixedShape(self, shape)
-        from_array: Any = dask.array.from_array  # dask does not annotate it
-        return from_array(fixed, chunks=chunks, name=name, asarray=True, fancy=False)
+    def __reduce__(self) -> Any:
+        if self._reopen is None:
+            path = self.summary().path
+            raise TypeError(
+                f"This StreamView of {path or 'arrays in memory'} reads the memory of this process and cannot be "
+                f"pickled. Pickle ome_writers.open(path) instead, which reads the files."
+            )
+        return self._reopen.func, self._reopen.args
 
 
-class _FixedShape:
-    """A view whose shape does not change, as dask expects of an array."""
-
-    def __init__(self, view: StreamView, shape: tuple[int, ...]) -> None:
-        self._view = view
-        self.shape = shape
-        self.dtype = view.dtype
-        self.ndim = len(shape)
-
-    def __getitem__(self, key: Any) -> NDArray[np.generic]:
-        return self._view[key]
+def _is_numeric(dimension: Dimension) -> bool:
+    return all(isinstance(c, (int, float)) for c in dimension.coords or ("",))
 
 
 def _emitter(signal: SignalInstance) -> Callable[[], None]:

@@ -145,9 +145,9 @@ def test_rgb_frames_have_sample_axis(tmp_path: Path) -> None:
         assert np.array_equal(view[2, 1, ..., 1], frames[5][..., 1])
 
 
-def test_coords_are_names_of_channels_and_positions(tmp_path: Path) -> None:
+def test_coords_grow_with_frames(tmp_path: Path) -> None:
     dims = [
-        Dimension(name="t", count=2, type="time", scale=3.0),
+        Dimension(name="t", count=2, type="time", scale=3.0, translation=1.0),
         Dimension(name="place", type="position", coords=["left", "right"]),
         Dimension(name="c", type="channel", coords=["DAPI", Channel(name="FITC")]),
         *dimensions("")
@@ -155,12 +155,12 @@ def test_coords_are_names_of_channels_and_positions(tmp_path: Path) -> None:
     with open_stream(tmp_path, dims) as stream:
         view = stream.view()
         assert dict(view.coords) == {
-            "t": range(0), "p": [], "c": [], "y": range(6), "x": range(7)
+            "t": [], "p": [], "c": [], "y": range(6), "x": range(7)
         }  # fmt: skip
         for number in range(3):
             stream.append(frame(number))
         assert dict(view.coords) == {
-            "t": range(1), "p": ["left", "right"], "c": ["DAPI", "FITC"], "y": range(6), "x": range(7)
+            "t": [1.0], "p": ["left", "right"], "c": ["DAPI", "FITC"], "y": range(6), "x": range(7)
         }  # fmt: skip
 
 

@@ -55,10 +55,10 @@ def test_open_view_shows_flushed_frames_immediately(
         for number in range(40):
             stream.append(np.full(FRAME, number + 1, np.uint16))
             stream.flush()
-            planes = np.asarray(view).swapaxes(0, 1).reshape(-1, *FRAME)[:, 0, 0]
+            planes = np.asarray(view).reshape(-1, *FRAME)[:, 0, 0]
             written = [*range(1, number + 2), *[0] * (len(planes) - number - 1)]
             assert planes.tolist() == written
-    assert np.asarray(view).shape == (2, 20, *FRAME)
+    assert np.asarray(view).shape == (20, 2, *FRAME)
 
 
 def test_replaced_file_is_reopened(tmp_path: Path) -> None:

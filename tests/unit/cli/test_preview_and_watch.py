@@ -131,10 +131,10 @@ def test_watch_missing_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert not streams.out
 
 
-def test_sheet_numbers_fields_of_view_with_equal_names() -> None:
+def test_sheet_names_wells_and_fields_of_view() -> None:
     for names, labels in (
-        (("f0", "f1", "f0"), ["0: f0", "1: f1", "2: f0"]),
-        (("a", "b", "c"), ["a", "b", "c"]),
+        (("f0", "f1", "f0"), ["A0/f0", "A1/f1", "A2/f0"]),
+        (("a", "b", "c"), ["A0/a", "A1/b", "A2/c"]),
     ):
         wells = [Position(name=n, plate_row="A", plate_column=str(w)) for w, n in enumerate(names)]
         settings = AcquisitionSettings(

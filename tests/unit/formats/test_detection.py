@@ -102,7 +102,7 @@ def test_folder_of_a_set_opens_in_each_metadata_mode(metadata: str, tmp_path: Pa
     for file in list(folder.iterdir()):
         (folder / f"._{file.name}").write_bytes(b"\0\5\x16\7Mac OS X")
     assert first_tiff(folder).name == "run & more_p000.ome.tiff"
-    assert open_dataset(folder).shape == (3, 4, 6)
+    assert open_dataset(folder).shape == (3, 1, 4, 6)
     assert validate(folder).valid
     assert not read_frame_metadata(folder)
     assert main(["info", str(folder)]) == 0

@@ -13,6 +13,7 @@ from ome_writers.formats.ometiff.entry_file import (
     resolve_entry_file,
 )
 from ome_writers.formats.ometiff.first_page import (
+    metadata_file,
     parse_ome_xml,
     read_first_page,
     read_ome_xml,
@@ -29,6 +30,7 @@ __all__ = [
     "entry_file_target",
     "find_entry_file",
     "image_elements",
+    "metadata_file",
     "parse_ome_xml",
     "pixel_sizes",
     "plane_runs",

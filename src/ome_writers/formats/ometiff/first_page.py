@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FirstPage",
+    "metadata_file",
     "parse_ome_xml",
     "read_first_page",
     "read_ome_xml",
@@ -117,6 +118,22 @@ def reject_doctype(text: bytes, file: Path) -> bytes:
             f"{file}: refusing OME-XML with a DOCTYPE or ENTITY declaration. Remove the declaration."
         )
     return text
+
+
+def metadata_file(text: bytes, file: Path) -> Path:
+    """Return the file that contains the OME-XML of a set: `file`, or the one that its `text` only refers to.
+
+    Raises
+    ------
+    UnsupportedError
+        If a BinaryOnly element refers to a file that does not exist.
+    """
+    if b"BinaryOnly" not in text[:4096]:
+        return file
+    pointer = parse_ome_xml(text, file).find("{*}BinaryOnly")
+    if pointer is None:
+        return file
+    return referenced_metadata_file(file.parent, pointer.get("MetadataFile", ""))
 
 
 def referenced_metadata_file(folder: Path, name: str) -> Path:

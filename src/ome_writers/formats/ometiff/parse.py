@@ -19,10 +19,10 @@ from ome_writers.formats.ome_xml.annotations import (
     read_acquisition_annotation,
 )
 from ome_writers.formats.ometiff.first_page import (
+    metadata_file,
     parse_ome_xml,
     read_first_page,
     read_ome_xml,
-    referenced_metadata_file,
 )
 from ome_writers.formats.ometiff.parse_axes import on_planned_axes, stored_dimensions
 from ome_writers.formats.ometiff.parse_optics import (
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from ome_writers.routing import Plan
     from ome_writers.units import UnitKind
 
-__all__ = ["OmeXml", "files", "load_ome_xml", "ome_xml", "parse"]
+__all__ = ["OmeXml", "files", "load_ome_xml", "ome_xml", "parse", "parse_document"]
 
 _COMPRESSIONS = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 50000: "zstd"}
 _AXIS_TYPES: dict[str, AxisType] = {
@@ -89,14 +89,11 @@ def load_ome_xml(path: Path) -> OmeXml:
         If there is no OME-XML, or the file that contains it is missing.
     """
     root = path if path.is_dir() else None
-    file = first = first_tiff(path)
+    first = first_tiff(path)
     page = read_first_page(first, root)
-    xml = parse_ome_xml(page.description, first)
-    pointer = xml.find("{*}BinaryOnly")
-    if pointer is not None:
-        file = referenced_metadata_file(first.parent, pointer.get("MetadataFile", ""))
-        xml = parse_ome_xml(read_ome_xml(file, first.parent), file)
-    return OmeXml(xml, file, first, page.compression)
+    file = metadata_file(page.description, first)
+    text = page.description if file == first else read_ome_xml(file, first.parent)
+    return OmeXml(parse_ome_xml(text, file), file, first, page.compression)
 
 
 def ome_xml(path: Path) -> bytes:
@@ -124,7 +121,11 @@ def parse(path: Path) -> DatasetSpec:
     UnsupportedError
         If it has no OME-XML, or OME-XML without images.
     """
-    source = load_ome_xml(path)
+    return parse_document(load_ome_xml(path), path)
+
+
+def parse_document(source: OmeXml, path: Path) -> DatasetSpec:
+    """Return what an OME-XML of the dataset at `path` contains; see `parse`."""
     xml, facts = source.xml, _current_facts(source)
     elements = image_elements(xml, source.first)
     images = [_parse_image(*each, source) for each in elements]

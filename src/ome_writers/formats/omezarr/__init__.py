@@ -12,6 +12,7 @@ from ome_writers.formats.omezarr.group_metadata import (
 )
 from ome_writers.formats.omezarr.layout import XML_KEY, stored_layout
 from ome_writers.formats.omezarr.metadata import MAX_WINDOW_UPDATES, ZarrMetadata
+from ome_writers.formats.omezarr.parse import parse, recorded_progress
 from ome_writers.formats.omezarr.parse_multiscale import parse_image
 from ome_writers.formats.omezarr.versions import VERSIONS, at_version, scene
 
@@ -25,9 +26,11 @@ __all__ = [
     "image_groups",
     "layout_and_groups",
     "ome_writers_attributes",
+    "parse",
     "parse_image",
     "plan_from_settings",
     "read_json_object",
+    "recorded_progress",
     "scene",
     "stored_layout",
 ]

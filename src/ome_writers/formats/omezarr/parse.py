@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-__all__ = ["ome_xml", "parse"]
+__all__ = ["ome_xml", "parse", "recorded_progress"]
 
 
 def parse(root: Path) -> DatasetSpec:
@@ -70,8 +70,6 @@ def parse(root: Path) -> DatasetSpec:
             with_plan(image, planned) for image, planned in zip(images, plan.images, strict=True)
         ]
         dimensions = own_dimensions(plan, images)
-    frames = own.get("frames")
-    counts = frames if isinstance(frames, dict) else {}
     version = own.get("version")
     return DatasetSpec(
         path=root,
@@ -81,11 +79,7 @@ def parse(root: Path) -> DatasetSpec:
         images=tuple(images),
         dimensions=tuple(dimensions),
         plate=plan.settings.plate if plan else plate,
-        status=_text(own.get("status")),
-        frames_written=_count(counts.get("written")),
-        frames_expected=_count(counts.get("expected")),
-        started=_text(own.get("started")),
-        updated=_text(own.get("updated")),
+        **recorded_progress(own),
         written_by=f"ome-writers {version}" if version else _creator(attributes),
         settings=plan.settings if plan else None,
         metadata=_metadata(attributes),
@@ -96,6 +90,19 @@ def ome_xml(root: Path) -> bytes | None:
     """Return the OME-XML of a collection (bioformats2raw layout); None if there is none."""
     file = root / XML_KEY
     return read_regular(file, Limit.XML, root=root) if file.is_file() else None
+
+
+def recorded_progress(own: Json) -> Json:
+    """Return `DatasetSpec.status`, numbers of frames, start and last flush from our attributes."""
+    frames = own.get("frames")
+    counts = frames if isinstance(frames, dict) else {}
+    return {
+        "status": _text(own.get("status")),
+        "frames_written": _count(counts.get("written")),
+        "frames_expected": _count(counts.get("expected")),
+        "started": _text(own.get("started")),
+        "updated": _text(own.get("updated")),
+    }
 
 
 def _with_wells(
