@@ -1,67 +1,154 @@
-"""Contact sheets as PNG: one row per position and channel, one column per time point."""
+"""Contact sheets: pictures of positions, channels and time points in rows and columns, saved as PNG."""
 
 from __future__ import annotations
 
 import io
-import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from ome_writers.cli.thumbnails import (
+    Color,
+    Display,
+    blend,
+    displays,
+    scale_bar,
+    thumbnail,
+)
 from ome_writers.errors import OutputExistsError
 from ome_writers.storage import atomic_write
-from ome_writers.untrusted import printable
+from ome_writers.units import ome_symbol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from os import PathLike
 
+    import numpy as np
     from numpy.typing import NDArray
 
-    from ome_writers.views import StreamView
+    from ome_writers.settings import Channel
 
-_THUMBNAIL_PX = 160  # width and height
-_GAP_PX = 6
-_MARGIN_PX = 110  # left of the thumbnails: row labels
-_HEADER_PX = 58  # above the thumbnails: title and column labels
+    Label = tuple[str, Color]
+    PlaneReader = Callable[[int, int, int], NDArray[Any]]
+    """Returns the plane of a position, time point and channel, by their numbers."""
+
 _MAX_COLUMNS = 8
-BACKGROUND, INK, FAINT = (17, 19, 24), (238, 240, 244), (150, 156, 168)
-TINTS = ((120, 170, 255), (110, 235, 140), (255, 120, 120), (255, 210, 110))
+_SMALL_PX, _LARGE_PX = 160, 256  # longer side of a picture; large if there are at most eight
+_NAMED_WELL_PX = 60  # wells from this size on contain their name
+_GAP_PX = 6
+_MARGIN_PX = 110  # left of the pictures: row labels
+_HEADER_PX = 58  # above the pictures: title and column labels
+_FOOTER_PX = 30  # below: scale bar and channel names
+BACKGROUND, INK, FAINT, EMPTY = (17, 19, 24), (238, 240, 244), (150, 156, 168), (70, 76, 88)
 
 
 @dataclass(frozen=True)
 class SheetRow:
-    """One row of a sheet.
+    """One row of pictures of shape (y, x, 3), with the labels on its left; None is an empty cell."""
+
+    name: str
+    label: Label
+    pictures: Sequence[NDArray[np.uint8] | None]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The content of a sheet.
 
     Attributes
     ----------
-    name, channel
-        The row's labels.
-    tint
-        Index of its colour, modulo the number of colours.
-    planes
-        One per column, of shape (y, x), or (y, x, 3) for RGB.
+    rows, columns
+        The pictures, and the label of each column.
+    legend
+        Texts below the pictures: names of the channels in their colors.
+    zoom
+        Pixels of a picture per pixel of the dataset.
+    margin_px
+        Width of the labels of the rows.
     """
 
-    name: str
-    channel: str
-    tint: int
-    planes: tuple[NDArray[Any], ...]
+    rows: Sequence[SheetRow]
+    columns: Sequence[Label]
+    legend: Sequence[Label]
+    zoom: float
+    margin_px: int = _MARGIN_PX
+
+
+def contact_sheet(
+    names: Sequence[str],
+    times: Sequence[int],
+    channels: Sequence[Channel],
+    read_plane: PlaneReader,
+    *,
+    max_rows: int | None = None,
+) -> Sheet:
+    """Return the sheet of an image or a collection.
+
+    A row is a channel of a position, below a composite of its channels, and a column a time point. With one time
+    point, a row is a position, and its columns are the composite and the channels.
+    """
+    if not names or not times:
+        return Sheet((), (), (), 1.0)
+    numbers = range(len(channels))
+    groups = [[*numbers]] * (len(channels) > 1) + [[number] for number in numbers]
+    across = len(times) == 1 and len(channels) > 1
+    per_position = 1 if across else len(groups)
+    shown = names if max_rows is None else names[: -(-max_rows // per_position)]
+    pictures = len(shown) * len(times) * len(groups)
+    box = _LARGE_PX if pictures <= _MAX_COLUMNS else _SMALL_PX
+    first = read_plane(0, times[0], 0)
+    planes = [
+        [[thumbnail(read_plane(p, t, c), box) for c in numbers] for t in times]
+        for p in range(len(shown))
+    ]
+    shown_as = displays(channels, [[at[c] for row in planes for at in row] for c in numbers])
+
+    def picture(p: int, t: int, group: Sequence[int]) -> NDArray[np.uint8]:
+        return blend([planes[p][t][c] for c in group], [shown_as[c] for c in group])
+
+    labels = [_label([shown_as[c] for c in group]) for group in groups]
+    if across:
+        rows = [
+            SheetRow(name, ("", INK), [picture(p, 0, group) for group in groups])
+            for p, name in enumerate(shown)
+        ]
+        columns = labels
+    else:
+        rows = [
+            SheetRow(name, label, [picture(p, t, group) for t in range(len(times))])
+            for p, name in enumerate(shown)
+            for group, label in zip(groups, labels, strict=True)
+        ]
+        columns = [(f"t = {t}", FAINT) for t in times]
+    return Sheet(rows[:max_rows], columns, (), box / max(first.shape[:2]))
+
+
+def _label(shown_as: Sequence[Display]) -> Label:
+    (first, *others) = shown_as
+    return ("composite", INK) if others else (first.name, first.color)
+
+
+def sheet_times(times: int) -> list[int]:
+    """Return the time points of the columns: all, or `_MAX_COLUMNS` evenly spaced ones with the first and last."""
+    if times <= _MAX_COLUMNS:
+        return list(range(times))
+    return [round(n * (times - 1) / (_MAX_COLUMNS - 1)) for n in range(_MAX_COLUMNS)]
 
 
 def draw_sheet(
-    rows: Sequence[SheetRow],
-    columns: Sequence[str],
+    sheet: Sheet,
     title: str,
     path: str | PathLike[str],
     *,
+    pixel_size: tuple[float, str] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Save a sheet as a PNG (requires pillow).
 
-    The columns of a row share one contrast range, the 0.1 to 99.9 percentiles, so that they can be compared.
+    Parameters
+    ----------
+    pixel_size
+        Size of a pixel of the dataset and its unit (NGFF name), for the scale bar; None draws none.
 
     Raises
     ------
@@ -70,26 +157,63 @@ def draw_sheet(
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    step = _THUMBNAIL_PX + _GAP_PX
+    drawn = [p for row in sheet.rows for p in row.pictures if p is not None]
+    cell_y = max((p.shape[0] for p in drawn), default=_SMALL_PX)
+    cell_x = max((p.shape[1] for p in drawn), default=_SMALL_PX)
+    step_x, step_y, left = cell_x + _GAP_PX, cell_y + _GAP_PX, sheet.margin_px
     large, small = (ImageFont.load_default(points) for points in (18, 13))
     width = max(
-        _MARGIN_PX + len(columns) * step + _GAP_PX, round(large.getlength(title)) + 4 * _GAP_PX
+        left + len(sheet.columns) * step_x + _GAP_PX, round(large.getlength(title)) + 4 * _GAP_PX
     )
-    sheet = Image.new("RGB", (width, _HEADER_PX + len(rows) * step + _GAP_PX), BACKGROUND)
-    draw = ImageDraw.Draw(sheet)
+    bottom = _HEADER_PX + len(sheet.rows) * step_y
+    picture = Image.new("RGB", (width, bottom + _FOOTER_PX), BACKGROUND)
+    draw = ImageDraw.Draw(picture)
     draw.text((_GAP_PX * 2, _GAP_PX * 2), title, fill=INK, font=large)
-    for n, label in enumerate(columns):
-        draw.text((_MARGIN_PX + n * step, _HEADER_PX - 18), label, fill=FAINT, font=small)
-    for n, row in enumerate(rows):
-        top = _HEADER_PX + n * step
-        tint = TINTS[row.tint % len(TINTS)]
+    for n, (text, color) in enumerate(sheet.columns):
+        draw.text((left + n * step_x, _HEADER_PX - 18), text, fill=_readable(color), font=small)
+    for n, row in enumerate(sheet.rows):
+        top = _HEADER_PX + n * step_y
         draw.text((_GAP_PX * 2, top), row.name[:14], fill=INK, font=small)
-        draw.text((_GAP_PX * 2, top + 18), row.channel[:14], fill=tint, font=small)
-        for column, pixels in enumerate(_colour([_thumbnail(p) for p in row.planes], tint)):
-            sheet.paste(Image.fromarray(pixels), (_MARGIN_PX + column * step, top))
+        draw.text((_GAP_PX * 2, top + 18), row.label[0][:14], _readable(row.label[1]), font=small)
+        for column, pixels in enumerate(row.pictures):
+            at = (left + column * step_x, top)
+            if pixels is None:
+                draw.rectangle((*at, at[0] + cell_x - 1, at[1] + cell_y - 1), outline=EMPTY)
+            else:
+                picture.paste(Image.fromarray(pixels), at)
+            if sheet.legend and cell_x >= _NAMED_WELL_PX:
+                name, fill = (
+                    row.name + sheet.columns[column][0],
+                    INK if pixels is not None else EMPTY,
+                )
+                draw.text(
+                    (at[0] + 4, at[1] + 2),
+                    name,
+                    fill,
+                    font=small,
+                    stroke_width=1,
+                    stroke_fill=BACKGROUND,
+                )
+    x = float(left)
+    if pixel_size is not None:
+        length, bar_px = scale_bar(pixel_size[0] / sheet.zoom, max(cell_x / 2, 40))
+        draw.rectangle((x, bottom + 10, x + bar_px, bottom + 14), fill=INK)
+        unit = ome_symbol(pixel_size[1]) or pixel_size[1]
+        text = f"{length:g} {unit.replace('µ', 'u')}"  # pillow's font does not have a µ
+        draw.text((x + bar_px + 8, bottom + 4), text, fill=INK, font=small)
+        x += bar_px + small.getlength(text) + 32
+    for text, color in sheet.legend:
+        draw.text((x, bottom + 4), text, fill=_readable(color), font=small)
+        x += small.getlength(text) + 16
     content = io.BytesIO()
-    sheet.save(content, format="PNG")
+    picture.save(content, format="PNG")
     _store(content.getvalue(), Path(path), overwrite=overwrite)
+
+
+def _readable(color: Color) -> Color:
+    """Return a color that is bright enough for text on the background: pure blue is not."""
+    red, green, blue = (value + (255 - value) * 2 // 5 for value in color)
+    return (red, green, blue)
 
 
 def refuse_existing(picture: Path, *, overwrite: bool) -> None:
@@ -110,65 +234,3 @@ def _store(content: bytes, picture: Path, *, overwrite: bool) -> None:
     except FileExistsError:  # created by another process after the first check
         refuse_existing(picture, overwrite=False)
         raise
-
-
-def rows_of_view(view: StreamView, *, max_rows: int) -> tuple[list[SheetRow], list[str]]:
-    """Return the rows (up to `max_rows`) and the column labels of a view.
-
-    A row is a position and channel, a column a time point (up to eight, evenly spaced). Along z and every other axis
-    the middle plane is shown.
-    """
-    sizes = dict(zip(view.dims, view.shape, strict=True))
-    coords = view.coords
-    times = sheet_times(sizes.get("t", 1))
-    middle = {dim: size // 2 for dim, size in sizes.items() if dim not in ("p", "t", "c")}
-    pairs = ((p, c) for p in range(sizes.get("p", 1)) for c in range(sizes.get("c", 1)))
-    positions = coords["p"][:max_rows] if "p" in sizes else [""]
-    names = [printable(str(name)) for name in positions]
-    rows = []
-    for p, c in itertools.islice(pairs, max_rows):
-        at = {**middle, "p": p, "c": c}
-        planes = tuple(_plane(view, {**at, "t": t}) for t in times)
-        label = coords["c"][c] if "c" in sizes else ""
-        rows.append(
-            SheetRow(
-                names[p], f"c = {c}" if isinstance(label, int) else printable(str(label)), c, planes
-            )
-        )
-    return rows, [f"t = {t}" for t in times]
-
-
-def sheet_times(times: int) -> list[int]:
-    """Return the time points of the columns: all, or `_MAX_COLUMNS` evenly spaced ones with the first and last."""
-    if times <= _MAX_COLUMNS:
-        return list(range(times))
-    return [round(n * (times - 1) / (_MAX_COLUMNS - 1)) for n in range(_MAX_COLUMNS)]
-
-
-def _plane(view: StreamView, index: dict[str, int]) -> NDArray[Any]:
-    frame = 3 if view.dims[-1] == "s" else 2
-    return view[tuple(index.get(dim, 0) for dim in view.dims[:-frame])]
-
-
-def _thumbnail(plane: NDArray[Any]) -> NDArray[np.float64]:
-    """Return a plane resampled to float64 of shape (_THUMBNAIL_PX, _THUMBNAIL_PX[, 3])."""
-    from PIL import Image
-
-    if plane.ndim == 3:
-        return np.stack([_thumbnail(plane[..., i]) for i in range(3)], axis=-1)
-    real = np.abs(plane) if np.iscomplexobj(plane) else plane
-    floating = Image.fromarray(real.astype(np.float32))
-    small = floating.resize((_THUMBNAIL_PX, _THUMBNAIL_PX), Image.Resampling.BOX)
-    return np.nan_to_num(np.asarray(small, np.float64))
-
-
-def _colour(
-    planes: Sequence[NDArray[np.float64]], tint: tuple[int, int, int]
-) -> list[NDArray[np.uint8]]:
-    """Return planes as uint8 colours (y, x, 3) with a common contrast range."""
-    if not planes:
-        return []
-    low, high = np.percentile(np.stack(planes), (0.1, 99.9))
-    scaled = [np.clip((plane - low) / max(high - low, 1e-9), 0, 1) for plane in planes]
-    colour = np.array(tint, np.float64)
-    return [(p * 255.0 if p.ndim == 3 else p[..., None] * colour).astype(np.uint8) for p in scaled]

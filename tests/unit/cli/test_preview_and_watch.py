@@ -10,15 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ome_writers import (
-    AcquisitionSettings,
-    Dimension,
-    Position,
-    create_stream,
-    dims_from_standard_axes,
-)
+from ome_writers import create_stream
 from ome_writers.cli import main
-from ome_writers.cli.contact_sheet import SheetRow, draw_sheet, rows_of_view
 from support.acquisitions import acquisition
 
 if TYPE_CHECKING:
@@ -129,33 +122,3 @@ def test_watch_missing_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     streams = capsys.readouterr()
     assert "does not exist" in streams.err
     assert not streams.out
-
-
-def test_sheet_names_wells_and_fields_of_view() -> None:
-    for names, labels in (
-        (("f0", "f1", "f0"), ["A0/f0", "A1/f1", "A2/f0"]),
-        (("a", "b", "c"), ["A0/a", "A1/b", "A2/c"]),
-    ):
-        wells = [Position(name=n, plate_row="A", plate_column=str(w)) for w, n in enumerate(names)]
-        settings = AcquisitionSettings(
-            dimensions=[
-                Dimension(name="p", type="position", coords=wells),
-                *dims_from_standard_axes({"y": 4, "x": 6}),
-            ],
-            dtype="uint8",
-        )
-        with create_stream(settings) as stream:
-            for _ in wells:
-                stream.append(np.ones((4, 6), "uint8"))
-            rows, _ = rows_of_view(stream.view(), max_rows=9)
-        assert [row.name for row in rows] == labels
-
-
-def test_sheet_is_as_wide_as_its_title(tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image")
-    row = SheetRow("a", "b", 0, (np.ones((4, 4)),))
-    draw_sheet(
-        [row], ["t = 0"], "a-rather-long-name.ome.zarr   p 6, c 2, y 512, x 512", tmp_path / "x.png"
-    )
-    with image.open(tmp_path / "x.png") as picture:
-        assert picture.width > 400

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from ome_writers.cli.arguments import add_json_option, format_name, output_path, positive_count
 from ome_writers.cli.command import SUCCESS, Command, CommandError
 from ome_writers.cli.console import human_size
-from ome_writers.cli.contact_sheet import SheetRow, draw_sheet, refuse_existing, sheet_times
+from ome_writers.cli.contact_sheet import contact_sheet, draw_sheet, refuse_existing, sheet_times
 from ome_writers.cli.demo.acquisition import acquire, open_microscope
 from ome_writers.cli.demo.third_party_readers import open_with_third_party_reader
 from ome_writers.cli.description import describe
+from ome_writers.formats import read
 from ome_writers.settings import split_suffix
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ome_writers.cli.console import Screen
     from ome_writers.cli.demo.acquisition import Acquisition
     from ome_writers.cli.demo.third_party_readers import ReaderDataset, ReaderImage
+    from ome_writers.dataset import DatasetSpec
 
 DEFAULT = "demo.ome.zarr"
 
@@ -70,7 +72,7 @@ def _run(options: Namespace, screen: Screen) -> int:
         )
     dataset = open_with_third_party_reader(path)
     wrong = dataset.mismatches(acquisition.frames)
-    _draw_contact_sheet(dataset, path.name, picture, overwrite=options.overwrite)
+    _draw_contact_sheet(dataset, read(path), picture, overwrite=options.overwrite)
     result = {
         **_result(path, acquisition, dataset),
         "frames_planned": planned,
@@ -131,25 +133,20 @@ def _show(screen: Screen, result: dict[str, Any]) -> None:
 
 
 def _draw_contact_sheet(
-    dataset: ReaderDataset, name: str, picture: Path, *, overwrite: bool
+    dataset: ReaderDataset, spec: DatasetSpec, picture: Path, *, overwrite: bool
 ) -> None:
     """Save the middle z plane of every position, channel and (up to eight) time points."""
     times = sheet_times(max((_size(image, "t") for image in dataset.images), default=1))
-    rows = [
-        SheetRow(
-            image.name,
-            image.channels[channel] if channel < len(image.channels) else f"c = {channel}",
-            channel,
-            tuple(
-                image.plane({"t": time, "c": channel, "z": _size(image, "z") // 2})
-                for time in times
-            ),
-        )
-        for image in dataset.images
-        for channel in range(_size(image, "c"))
-    ]
-    title = f"{name}, opened with {dataset.reader}"
-    draw_sheet(rows, [f"t = {time}" for time in times], title, picture, overwrite=overwrite)
+    sheet = contact_sheet(
+        [image.name for image in dataset.images],
+        times,
+        spec.images[0].channels,
+        lambda p, t, c: dataset.images[p].plane(
+            {"t": t, "c": c, "z": _size(dataset.images[p], "z") // 2}
+        ),
+    )
+    title = f"{spec.path.name}, opened with {dataset.reader}"
+    draw_sheet(sheet, title, picture, overwrite=overwrite)
 
 
 def _size(image: ReaderImage, axis: str) -> int:

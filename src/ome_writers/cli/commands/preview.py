@@ -33,7 +33,7 @@ def _arguments(parser: ArgumentParser) -> None:
         type=positive_count,
         default=_DEFAULT_ROWS,
         metavar="N",
-        help=f"maximum number of rows, one per position and channel (default: {_DEFAULT_ROWS})",
+        help=f"maximum number of rows of positions and channels (default: {_DEFAULT_ROWS}); a plate is shown whole",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace an existing contact sheet"
@@ -57,24 +57,30 @@ def _run(options: Namespace, screen: Screen) -> int:
 
 def _draw(path: Path, options: Namespace) -> dict[str, Any]:
     """Draw the contact sheet of a dataset; return the ``--json`` content."""
-    from ome_writers.cli.contact_sheet import draw_sheet, refuse_existing, rows_of_view
+    from ome_writers.cli.contact_sheet import draw_sheet, refuse_existing
+    from ome_writers.cli.dataset_sheet import sheet_of_dataset
+    from ome_writers.formats import read
     from ome_writers.views import open_dataset
 
     named = path.resolve() if path.name in ("", "..") else path  # "." has no name
     picture = options.output or named.with_name(split_suffix(named.name)[0] + ".png")
     refuse_existing(picture, overwrite=options.overwrite)
     view = open_dataset(path)
-    rows, columns = rows_of_view(view, max_rows=options.rows)
-    if not rows or not columns:
+    spec = read(path)
+    sheet = sheet_of_dataset(spec, view, max_rows=options.rows)
+    if not sheet.rows or not sheet.columns:
         raise CommandError(f"{path} contains no frames yet")
     axes = ", ".join(f"{dim} {size}" for dim, size in zip(view.dims, view.shape, strict=True))
     title = f"{path.resolve().name}   {axes}   {view.dtype}"
-    draw_sheet(rows, columns, printable(title), picture, overwrite=options.overwrite)
+    image = spec.images[0]
+    size, unit = image.levels[0].scale[-1], image.axes[-1].unit
+    pixel_size = (size, unit) if size and unit else None
+    draw_sheet(sheet, printable(title), picture, pixel_size=pixel_size, overwrite=options.overwrite)
     return {
         "path": str(path),
         "picture": str(picture),
-        "rows": len(rows),
-        "columns": len(columns),
+        "rows": len(sheet.rows),
+        "columns": len(sheet.columns),
     }
 
 

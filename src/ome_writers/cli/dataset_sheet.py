@@ -1,0 +1,98 @@
+"""The contact sheet of a dataset: of its positions and channels, or of the wells of a plate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.cli.contact_sheet import FAINT, INK, Sheet, SheetRow, contact_sheet, sheet_times
+from ome_writers.cli.thumbnails import blend, displays, thumbnail
+from ome_writers.settings import Channel, Position
+from ome_writers.untrusted import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ome_writers.cli.contact_sheet import Label, PlaneReader
+    from ome_writers.dataset import DatasetSpec
+    from ome_writers.views import StreamView
+
+_PLATE_PX, _MIN_WELL_PX, _MAX_WELL_PX = 1300, 24, 128
+
+
+def sheet_of_dataset(spec: DatasetSpec, view: StreamView, *, max_rows: int) -> Sheet:
+    """Return the sheet of a dataset and its pixels; along z and every other axis the middle plane is shown."""
+    sizes = dict(zip(view.dims, view.shape, strict=True))
+    names = {dim.type: dim.name for dim in reversed(spec.dimensions)}
+    time, channel = names.get("time", "t"), names.get("channel", "c")
+    middle = {dim: size // 2 for dim, size in sizes.items()}
+    rank = 3 if view.dims[-1] == "s" else 2
+
+    def read_plane(p: int, t: int, c: int) -> NDArray[Any]:
+        at = {**middle, "p": p, time: t, channel: c}
+        return view[tuple(at[dim] for dim in view.dims[:-rank])]
+
+    axis = spec.position_axis
+    positions = list(spec.dimensions[axis].coords or ()) if axis is not None else [""]
+    positions = positions[: sizes.get("p", 1)]
+    channels = _channels(spec, sizes.get(channel, 1))
+    if rank == 3:
+        channels = [Channel(name="RGB", window=(0, 255) if view.dtype == "uint8" else None)]
+    if spec.plate is not None and sizes.get(time, 1):
+        return _plate_sheet(spec, positions, channels, read_plane)
+    times = sheet_times(sizes.get(time, 1))
+    labels = [_position_name(position) for position in positions]
+    return contact_sheet(labels, times, channels, read_plane, max_rows=max_rows)
+
+
+def _position_name(position: object) -> str:
+    if not isinstance(position, Position):
+        return printable(str(position))
+    well = f"{position.plate_row}{position.plate_column}/" if position.plate_row else ""
+    return printable(well + position.name)
+
+
+def _plate_sheet(
+    spec: DatasetSpec, positions: Sequence[Any], channels: Sequence[Channel], read: PlaneReader
+) -> Sheet:
+    """Return the composite of the first field of view of each well, at the first time point."""
+    plate = spec.plate
+    assert plate is not None
+    box = _PLATE_PX // len(plate.column_names)
+    box = min(max(box, _MIN_WELL_PX), _MAX_WELL_PX)
+    planes: dict[tuple[str, str], list[NDArray[np.float32]]] = {}
+    zoom = 1.0
+    for p, position in enumerate(positions):
+        well = (position.plate_row, position.plate_column)
+        if well not in planes:
+            full = [read(p, 0, c) for c in range(len(channels))]
+            zoom = box / max(full[0].shape[:2])
+            planes[well] = [thumbnail(plane, box) for plane in full]
+    shown_as = displays(channels, [[at[c] for at in planes.values()] for c in range(len(channels))])
+    rows = []
+    for row in plate.row_names:
+        wells = [planes.get((row, column)) for column in plate.column_names]
+        pictures = [blend(well, shown_as) if well else None for well in wells]
+        rows.append(SheetRow(printable(row), ("", INK), pictures))
+    columns = [(printable(name), FAINT) for name in plate.column_names]
+    legend: list[Label] = [(display.name, display.color) for display in shown_as]
+    if len(positions) > len(planes):
+        legend.append(("first field of view of each well", FAINT))
+    return Sheet(rows, columns, legend, zoom, margin_px=40)
+
+
+def _channels(spec: DatasetSpec, count: int) -> list[Channel]:
+    """Return `count` channels of a dataset; the window of each covers those of all images."""
+    channels = list(spec.images[0].channels)[:count]
+    channels += [Channel(name=f"c = {n}") for n in range(len(channels), count)]
+    merged = []
+    for number, channel in enumerate(channels):
+        found = [i.channels[number].window for i in spec.images if number < len(i.channels)]
+        windows = [window for window in found if window is not None]
+        window = None
+        if windows and len(windows) == len(found):
+            window = (min(low for low, _ in windows), max(high for _, high in windows))
+        merged.append(channel.model_copy(update={"window": window}))
+    return merged
