@@ -207,8 +207,9 @@ class DatasetSpec:
 
     @property
     def root(self) -> Path:
-        """The directory that the images' keys are relative to."""
-        return self.path if self.path.is_dir() else self.path.parent
+        """The directory, or the ``.ozx`` file, that the images' keys are relative to."""
+        is_root = self.path.is_dir() or self.path.suffix.lower() == ".ozx"
+        return self.path if is_root else self.path.parent
 
     @property
     def position_axis(self) -> int | None:

@@ -12,7 +12,7 @@ from ome_writers.errors import UnsupportedError
 from ome_writers.formats import read
 from ome_writers.formats.omezarr import VERSIONS, at_version, scene
 from ome_writers.storage import acquire_lock, atomic_write, hold_claim, lock_path
-from ome_writers.untrusted import guard_reader, read_json
+from ome_writers.untrusted import guard_reader, read_json, refuse_archive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +55,7 @@ def convert_ngff_version(path: str | PathLike[str], version: str) -> list[Path]:
     if version not in VERSIONS:
         raise UnsupportedError(f"OME-Zarr {version}: supported are {' and '.join(VERSIONS)}.")
     root = Path(path)
+    refuse_archive(root)
     spec = read(root)
     if spec.format != "ome-zarr":
         raise UnsupportedError(f"{root} is an {spec.format}; only an OME-Zarr has an NGFF version.")

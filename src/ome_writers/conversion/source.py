@@ -96,6 +96,14 @@ class Source:
         camera = "" if self.camera_axis is None else self.spec.images[image].camera
         return (self.frame_shapes[image], self.spec.images[image].levels[0].dtype, camera, *sizes)
 
+    def frame_bytes(self) -> list[int]:
+        """Return the size of each of `indices`."""
+        sizes = [
+            math.prod(shape) * np.dtype(dtype).itemsize
+            for shape, dtype in zip(self.frame_shapes, self.dtypes, strict=True)
+        ]
+        return [sizes[image] for image in self.images().tolist()]
+
     def read(self, index: Sequence[int]) -> NDArray[np.generic]:
         """Return the frame at an acquisition index with shape and dtype of its image, without the padding of views."""
         image = self.address_of(index)[0]

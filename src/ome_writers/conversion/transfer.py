@@ -7,7 +7,7 @@ import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ome_writers.conversion.destination import (
     with_chunks,
     with_image_name,
 )
+from ome_writers.conversion.ozx import compare, is_ozx, pack, unpack
 from ome_writers.conversion.source import index_by_name, select_images
 from ome_writers.conversion.source_detection import (
     CHUNK_CACHE_BYTES,
@@ -25,8 +26,8 @@ from ome_writers.conversion.source_detection import (
     frame_metadata_by_address,
     provenance,
 )
-from ome_writers.errors import WriteError, describe_frames
-from ome_writers.settings import AcquisitionSettings, read_root_path
+from ome_writers.errors import SettingsError, WriteError, describe_frames
+from ome_writers.settings import AcquisitionSettings, inferred_format, read_root_path
 from ome_writers.streaming import create_stream
 from ome_writers.views import open_dataset
 
@@ -96,9 +97,11 @@ def convert(
     Parameters
     ----------
     source
-        An OME-Zarr 0.5 or OME-TIFF (a file, or the folder of a set), written by this library or another.
+        An OME-Zarr 0.5 or 0.6 (a directory, or an ``.ozx`` file) or OME-TIFF (a file, or the folder of a set), written
+        by this library or another.
     destination
-        Path of the new dataset. Its suffix determines the format.
+        Path of the new dataset. Its suffix determines the format. ``.ozx`` (RFC-9) is an OME-Zarr in a single file: it
+        is packed from an OME-Zarr directory, and unpacked to one, as it is stored, without the options below.
     format
         A format, its name or the name of a backend, as in `AcquisitionSettings`.
     compression
@@ -113,8 +116,8 @@ def convert(
     verify
         Whether to read every frame back afterwards and compare it.
     on_frame
-        Called after each frame with the number of frames written so far and the total. With `verify`, it is then called
-        again from 1 with the number of frames compared.
+        Called after each frame with the number of frames written so far and the total; to or from ``.ozx``, after each
+        file. With `verify`, it is then called again from 1 with the number of frames compared.
 
     Raises
     ------
@@ -128,13 +131,30 @@ def convert(
     OutputExistsError
         If `destination` exists, or is `source` itself.
     SettingsError
-        If `destination` is a URL, or if `chunk_shapes` or `shard_shapes` name an unknown axis.
+        If `destination` is a URL, or an ``.ozx`` file that `source` cannot be packed to with these options, or if
+        `chunk_shapes` or `shard_shapes` name an unknown axis.
     WriteError
         If a frame could not be written, or is different when read back (`verify`).
     """
     began = time.perf_counter()
     destination = read_root_path(destination)
     described = describe_source(Path(source))
+    options = (compression, chunk_shapes, shard_shapes, images)
+    plain = format == "auto" and not any(options)
+    if is_ozx(Path(destination)) and (described.spec.format != "ome-zarr" or not plain):
+        raise SettingsError(
+            f"{destination}: an .ozx file contains an OME-Zarr as it is stored. Convert {source} to an .ome.zarr "
+            f"directory with these options first, and that to {destination}."
+        )
+    if (is_ozx(Path(source)) and plain and _is_zarr(destination)) or is_ozx(Path(destination)):
+        return _copy_files(
+            described,
+            Path(destination),
+            began,
+            overwrite=overwrite,
+            verify=verify,
+            on_file=on_frame,
+        )
     numbers = convertible_images(described, images)
     dimensions, read, write = select_images(described, numbers)
     format = AcquisitionSettings(root_path=destination, format=format).format
@@ -160,6 +180,43 @@ def convert(
         frames=len(read) - copied.empty,
         empty=copied.empty,
         pixel_bytes=copied.pixel_bytes,
+        seconds=time.perf_counter() - began,
+        verified=verify,
+    )
+
+
+def _is_zarr(destination: Any) -> bool:
+    return inferred_format(destination)[0]["name"] == "ome-zarr"
+
+
+def _copy_files(
+    source: Source,
+    destination: Path,
+    began: float,
+    *,
+    overwrite: bool,
+    verify: bool,
+    on_file: Callable[[int, int], object] | None,
+) -> Conversion:
+    """Pack an OME-Zarr into an .ozx file, or unpack it."""
+    path, call = source.spec.path, on_file or (lambda *_: None)
+    refuse_overlap(path, destination)
+    if is_ozx(destination):
+        pack(source.spec, destination, overwrite=overwrite, on_file=call)
+    else:
+        unpack(path, destination, on_file=call)
+    if verify:
+        archive, folder = (destination, path) if is_ozx(destination) else (path, destination)
+        compare(archive, folder, on_file=call)
+    count = len(source.indices)
+    written = count if source.written is None else min(source.written, count)
+    return Conversion(
+        source=path,
+        destination=destination,
+        images=len(source.spec.images),
+        frames=written,
+        empty=count - written,
+        pixel_bytes=sum(source.frame_bytes()),
         seconds=time.perf_counter() - began,
         verified=verify,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.ometiff.first_page import read_ome_xml
 from ome_writers.formats.registry import FORMATS
-from ome_writers.untrusted import MAX_IMAGES, check_count
+from ome_writers.untrusted import MAX_IMAGES, check_count, is_archive
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +62,7 @@ def detect_format(path: Path) -> str:
 
 
 def is_omezarr(path: Path) -> bool:
-    if (path / "zarr.json").is_file():
+    if (path / "zarr.json").is_file() or is_archive(path):
         return True
     if any((path / name).is_file() for name in _ZARR_2_FILES):
         raise UnsupportedError(

@@ -22,7 +22,14 @@ from ome_writers.formats.omezarr.group_metadata import (
     read_json_object,
 )
 from ome_writers.units import kind_of, ngff_name, si_value
-from ome_writers.untrusted import MAX_IMAGES, check_count, guard_reader, parse_json, read_lines
+from ome_writers.untrusted import (
+    MAX_IMAGES,
+    check_count,
+    guard_reader,
+    is_archive,
+    parse_json,
+    read_lines,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,6 +97,8 @@ def frame_metadata_by_image(path: str | PathLike[str]) -> list[tuple[str | int, 
                     return read(path)
             if candidates := ome_xml_files(path):
                 return _tiff(candidates[0], path)
+        elif is_archive(path):
+            return _zarr(path)
         elif path.suffix.lower() in (".tif", ".tiff", ".ome"):
             return _tiff(path)
     raise UnsupportedError(f"{path} is not an OME-Zarr 0.5, an OME-TIFF or a scratch store.")

@@ -36,6 +36,8 @@ def _recognizes_nothing(path: Path) -> bool:
 
 
 def _files_below(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        return iter([path])
     return (file for file in path.rglob("*") if file.is_file())
 
 

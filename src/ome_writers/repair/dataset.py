@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ome_writers.errors import OutputLockedError
 from ome_writers.formats import FORMATS, detect_format, resolve_entry_file
 from ome_writers.storage import hold_claim, lock_owner, lock_path
-from ome_writers.untrusted import guard_reader
+from ome_writers.untrusted import guard_reader, refuse_archive
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -69,6 +69,7 @@ def repair(path: str | PathLike[str], *, dry_run: bool = False) -> Repair:
         If it is not a dataset written by this library, or another program has rewritten it. Nothing is changed.
     """
     root = resolve_entry_file(Path(path))
+    refuse_archive(root)
     found = detect_format(root)
     with ExitStack() as stack:
         if not dry_run:

@@ -70,9 +70,16 @@ def read_format(value: Any, root_path: str) -> Any:
     Raises
     ------
     ValueError
-        A string is not the name of a format or backend, or the format is inferred from a path with the suffix of an
-        unsupported format.
+        A string is not the name of a format or backend, the path is an ``.ozx`` file, or the format is inferred
+        from a path with the suffix of an unsupported format.
     """
+    if root_path.lower().endswith(".ozx"):
+        stem = root_path[: -len(".ozx")]
+        raise ValueError(
+            f"root_path {root_path!r}: frames cannot be streamed to an .ozx file. The directory of a ZIP file is at "
+            f"its end, so a crash would leave nothing readable. Write {stem + '.ome.zarr'!r}, and pack it after "
+            f"close(): `ome-writers convert {stem}.ome.zarr {root_path}`."
+        )
     if isinstance(value, str):
         if value == "auto":
             fields, known = inferred_format(root_path)

@@ -18,7 +18,13 @@ from ome_writers.storage.contract import (
     WriteFailure,
 )
 from ome_writers.storage.exclusive_lock import Lock, acquire_lock, hold_claim, remove_attempts
-from ome_writers.storage.files import atomic_write, sync_folder, sync_folders
+from ome_writers.storage.files import (
+    atomic_write,
+    is_temporary,
+    sync_folder,
+    sync_folders,
+    sync_tree,
+)
 from ome_writers.storage.lock_file import (
     LOCK_NAME,
     is_part_of_lock,
@@ -52,6 +58,7 @@ __all__ = [
     "hold_claim",
     "is_part_of_lock",
     "is_running",
+    "is_temporary",
     "lock_content",
     "lock_owner",
     "lock_path",
@@ -63,5 +70,6 @@ __all__ = [
     "sibling_path",
     "sync_folder",
     "sync_folders",
+    "sync_tree",
     "unsupported_reasons",
 ]

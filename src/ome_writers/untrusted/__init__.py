@@ -6,10 +6,12 @@ is allocated for it. Input that fails a check raises `ome_writers.errors.Invalid
 
 from __future__ import annotations
 
+from ome_writers.untrusted.archive import archive_members, is_archive, refuse_archive
 from ome_writers.untrusted.files import (
     Limit,
     guard_reader,
     member,
+    open_range,
     open_regular,
     read_lines,
     read_regular,
@@ -36,13 +38,16 @@ __all__ = [
     "LoopDetector",
     "TiffDirectory",
     "TiffStructure",
+    "archive_members",
     "check_chunk_shape",
     "check_count",
     "check_distinct",
     "check_memory",
     "check_shape",
     "guard_reader",
+    "is_archive",
     "member",
+    "open_range",
     "open_regular",
     "parse_array_metadata",
     "parse_json",
@@ -52,4 +57,5 @@ __all__ = [
     "read_json",
     "read_lines",
     "read_regular",
+    "refuse_archive",
 ]

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import InvalidFileError, OMEWritersError
 from ome_writers.file_sharing import retry_while_open
+from ome_writers.untrusted.archive import ByteRange, byte_range, is_archive, read_member
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Limit", "guard_reader", "member", "open_regular", "read_lines", "read_regular"]
+__all__ = [
+    "Limit",
+    "guard_reader",
+    "member",
+    "open_range",
+    "open_regular",
+    "read_lines",
+    "read_regular",
+]
 
 # O_NONBLOCK: opening a FIFO without a writer must not block. Windows does not have these flags, nor FIFOs in folders.
 _FLAGS = (
@@ -90,14 +99,34 @@ def open_regular(path: Path | str, *, root: Path | None = None) -> int:
     return fd
 
 
+def open_range(path: Path, root: Path) -> tuple[int, ByteRange]:
+    """Open a file of a dataset; return the file descriptor and the byte range of the content.
+
+    The range is the whole file, or, in a dataset that is an ``.ozx`` file, a part of that. See `open_regular`.
+    """
+    if not is_archive(root):
+        fd = open_regular(path, root=root)
+        return fd, ByteRange(0, os.fstat(fd).st_size)
+    fd = open_regular(root)
+    try:
+        return fd, byte_range(root, fd, path.relative_to(root).as_posix())
+    except BaseException:
+        os.close(fd)
+        raise
+
+
 def read_regular(path: Path | str, limit: int, *, root: Path | None = None) -> bytes:
-    """Return the content of a regular file of at most `limit` bytes; see `open_regular`.
+    """Return the content of a regular file, or of a member of an ``.ozx`` file, of at most `limit` bytes.
+
+    See `open_regular`.
 
     Raises
     ------
     InvalidFileError
         If it is not a regular file, larger than `limit`, or outside of `root`.
     """
+    if root is not None and is_archive(root):
+        return read_member(root, path, limit)
     fd = open_regular(path, root=root)
     try:
         size = os.fstat(fd).st_size
@@ -126,6 +155,10 @@ def read_lines(path: Path, *, root: Path | None = None) -> Iterator[bytes]:
     InvalidFileError
         If it is not a regular file inside `root`, or a line is longer than `Limit.JOURNAL_LINE`.
     """
+    if root is not None and is_archive(root):
+        with suppress(FileNotFoundError):
+            yield from read_member(root, path, Limit.XML).splitlines(keepends=True)
+        return
     try:
         fd = open_regular(path, root=root)
     except FileNotFoundError:

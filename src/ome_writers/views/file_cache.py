@@ -8,7 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.untrusted import read_json
+from ome_writers.untrusted import is_archive, read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +74,7 @@ class CachedJsonFile:
         """
         with self._lock:
             try:
-                stat = os.stat(self.path)
+                stat = os.stat(self._root if is_archive(self._root) else self.path)
                 version = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
                 if version != self._version:
                     self._content = read_json(self.path, root=self._root)

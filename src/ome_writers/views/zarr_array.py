@@ -23,7 +23,7 @@ from ome_writers.untrusted import (
     check_count,
     check_memory,
     check_shape,
-    open_regular,
+    open_range,
     parse_array_metadata,
     read_regular,
 )
@@ -174,18 +174,19 @@ class ZarrArray:
                 return None
         path = self._path([i // n for i, n in zip(coordinate, self._counts, strict=True)])
         try:
-            fd = open_regular(path, root=self._root)
+            fd, (start, stored_bytes) = open_range(path, self._root)
         except (FileNotFoundError, NotADirectoryError):
             return None
         try:
-            entries = self._index_format.read(fd)
+            at = self._index_format.offset(stored_bytes)
+            entries = self._index_format.read(fd, start + at if at >= 0 else at)
             inner = [i % n for i, n in zip(coordinate, self._counts, strict=True)]
             offset, size = entries[np.ravel_multi_index(inner, self._counts)].tolist()
             if offset == size == int(EMPTY):
                 return None
-            if offset + size > os.fstat(fd).st_size:
+            if offset + size > stored_bytes:
                 raise OSError("a chunk ends after the end of the shard")
-            stored = read_fully(fd, size, offset)
+            stored = read_fully(fd, size, start + offset)
         finally:
             os.close(fd)
         if len(stored) != size:

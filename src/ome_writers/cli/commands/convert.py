@@ -36,7 +36,7 @@ def _arguments(parser: ArgumentParser) -> None:
         type=output_path,
         metavar="DEST",
         nargs="?",
-        help="NAME.ome.zarr or NAME.ome.tiff (with --ngff: default SOURCE itself)",
+        help="NAME.ome.zarr, NAME.ome.tiff or NAME.ozx (with --ngff: default SOURCE itself)",
     )
     parser.add_argument(
         "--ngff",
@@ -87,18 +87,20 @@ def _run(options: Namespace, screen: Screen) -> int:
     if options.destination is None:
         return _change_version(options, screen)
     format = _format(options)
-    try:
-        parts = split_images(options.path, options.image)
-    except SettingsError as error:
-        raise CommandError(str(error)) from error
+    parts: list[list[int] | None] = [None]
+    if options.image or not _is_copy(options):
+        try:
+            parts = [*split_images(options.path, options.image)]
+        except SettingsError as error:
+            raise CommandError(str(error)) from error
     datasets = []
     for number, images in enumerate(parts):
         destination = options.destination
-        if len(parts) > 1:
+        if images is not None and len(parts) > 1:
             destination = _numbered(destination, number)
             screen.error(
                 f"{options.path}: the images do not fit in one dataset (frame size, pixel size or cameras differ): "
-                f"{_listed(images)} of {sum(map(len, parts))} becomes {destination}"
+                f"{_listed(images)} of {sum(len(p or ()) for p in parts)} becomes {destination}"
             )
         datasets.append(_convert(options, screen, images, destination, format))
     if options.json:
@@ -125,7 +127,7 @@ def _change_version(options: Namespace, screen: Screen) -> int:
 def _convert(
     options: Namespace,
     screen: Screen,
-    images: list[int],
+    images: list[int] | None,
     destination: Path,
     format: OmeZarrFormat | str,
 ) -> dict[str, Any]:
@@ -133,6 +135,7 @@ def _convert(
     from ome_writers.conversion import convert
 
     start = time.perf_counter()
+    unit = "files" if _is_copy(options) else "frames"
     with ExitStack() as stack, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # repeated from the acquisition of SOURCE
         bars: list[Advance] = []
@@ -144,7 +147,7 @@ def _convert(
                 stack.close()  # ends the first bar
                 bars.append(stack.enter_context(screen.progress(next(labels), total)))
                 start = time.perf_counter()
-            bars[-1](f"{done / (time.perf_counter() - start):.0f} frames/s")
+            bars[-1](f"{done / (time.perf_counter() - start):.0f} {unit}/s")
 
         try:
             result = convert(
@@ -183,6 +186,20 @@ def _convert(
     return {**content, "bytes_on_disk": description.bytes_on_disk}
 
 
+def _is_copy(options: Namespace) -> bool:
+    """Return whether the files of an OME-Zarr are packed into an .ozx file, or unpacked."""
+    from ome_writers.conversion import is_ozx
+    from ome_writers.settings import inferred_format
+
+    if is_ozx(options.destination):
+        return True
+    encoded = (
+        options.compression or options.chunk or options.shard or options.engine or options.ngff
+    )
+    to_zarr = inferred_format(str(options.destination))[0]["name"] == "ome-zarr"
+    return is_ozx(options.path) and to_zarr and not encoded and not options.image
+
+
 def _numbered(destination: Path, number: int) -> Path:
     """Return the name of one of several datasets: ``run_0.ome.zarr``."""
     from ome_writers.settings import split_suffix
@@ -203,11 +220,14 @@ def _name_options(message: str) -> str:
 
 def _format(options: Namespace) -> OmeZarrFormat | str:
     """Return the `format` of the settings; raise UsageError if options contradict the suffix of DEST."""
+    from ome_writers.conversion import is_ozx
     from ome_writers.formats import FORMATS
     from ome_writers.settings import FORMAT_NAMES, OmeZarrFormat
 
     destination: Path = options.destination
     engine: str | None = options.engine
+    if is_ozx(destination):  # `convert` refuses any other format than "auto"
+        return engine or ("ome-zarr" if options.ngff else "auto")
     name = format_name(destination)
     row = FORMATS[name]
     if not row.chunked and (options.chunk or options.shard):
@@ -250,6 +270,10 @@ COMMAND = Command(
             "other chunks, in shards",
         ),
         ("ome-writers convert run.ome.zarr --ngff 0.6", "rewrites the metadata only, in place"),
+        (
+            "ome-writers convert run.ome.zarr run.ozx",
+            "packs it into a single file, as it is stored",
+        ),
     ),
     arguments=_arguments,
     run=_run,

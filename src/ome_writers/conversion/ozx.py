@@ -1,0 +1,178 @@
+"""Packing of an OME-Zarr into a single file (``.ozx``), and back. Pixels are copied as they are stored.
+
+Source: https://ngff.openmicroscopy.org/rfc/9/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from zipfile import ZIP_STORED, ZipFile, ZipInfo
+
+from ome_writers.errors import InvalidFileError, OutputExistsError, UnsupportedError, WriteError
+from ome_writers.file_sharing import rename
+from ome_writers.formats import read
+from ome_writers.storage import (
+    LOCK_NAME,
+    is_part_of_lock,
+    is_temporary,
+    sync_folder,
+    sync_tree,
+)
+from ome_writers.untrusted import archive_members, is_archive, member, open_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from ome_writers.dataset import DatasetSpec
+
+__all__ = ["compare", "is_ozx", "pack", "unpack"]
+
+_BLOCK_BYTES = 2**22
+
+
+def is_ozx(path: Path) -> bool:
+    """Return whether a path has the suffix of a single-file OME-Zarr."""
+    return path.suffix.lower() == ".ozx"
+
+
+def pack(
+    spec: DatasetSpec, destination: Path, *, overwrite: bool, on_file: Callable[[int, int], object]
+) -> None:
+    """Write an OME-Zarr into a ZIP file: ZIP64, without compression, ``zarr.json`` files first and breadth-first.
+
+    The file gets its name when it is complete and on disk.
+
+    Raises
+    ------
+    OutputExistsError
+        If `destination` exists, unless `overwrite` and this library wrote it.
+    UnsupportedError
+        If the writer of the dataset was killed.
+    InvalidFileError
+        If the dataset contains a link.
+    """
+    if spec.status == "writing":
+        raise UnsupportedError(
+            f"{spec.path}: the writer was killed (status 'writing'). Run `ome-writers repair {spec.path}` first."
+        )
+    if os.path.lexists(destination) and not (overwrite and _is_own(destination)):
+        raise _exists(destination)
+    names = _files(spec.path)
+    comment = {"version": spec.version, "zipFile": {"centralDirectory": {"jsonFirst": True}}}
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with _complete_or_nothing(destination) as temporary:
+        with ZipFile(temporary, "x", ZIP_STORED, allowZip64=True) as archive:
+            archive.comment = json.dumps({"ome": comment}).encode()
+            for number, name in enumerate(names, 1):
+                path = spec.path / name
+                info = ZipInfo.from_file(path, name, strict_timestamps=False)
+                with (
+                    open(open_regular(path, root=spec.path), "rb") as file,
+                    archive.open(info, "w", force_zip64=True) as target,
+                ):
+                    shutil.copyfileobj(file, target, _BLOCK_BYTES)
+                on_file(number, len(names))
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+
+
+def unpack(source: Path, destination: Path, *, on_file: Callable[[int, int], object]) -> None:
+    """Write the members of a single-file OME-Zarr to a directory, which gets its name when it is complete and on disk.
+
+    Raises
+    ------
+    OutputExistsError
+        If `destination` exists.
+    InvalidFileError
+        If the archive is truncated, has compressed members, or one whose name leads out of the directory.
+    """
+    if os.path.lexists(destination):
+        raise _exists(destination)
+    names = [name for name in archive_members(source) if not name.endswith("/")]
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with _complete_or_nothing(destination) as temporary:
+        temporary.mkdir()
+        with ZipFile(source) as archive:
+            for number, name in enumerate(names, 1):
+                path = member(temporary, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(name) as file, path.open("xb") as target:
+                    shutil.copyfileobj(file, target, _BLOCK_BYTES)
+                on_file(number, len(names))
+        sync_tree(temporary)
+
+
+def compare(archive: Path, folder: Path, *, on_file: Callable[[int, int], object]) -> None:
+    """Raise WriteError if a member of an archive differs from the file below `folder`."""
+    with ZipFile(archive) as file:
+        names = [name for name in file.namelist() if not name.endswith("/")]
+        for number, name in enumerate(names, 1):
+            with file.open(name) as one, open(member(folder, name), "rb") as other:
+                while block := one.read(_BLOCK_BYTES):
+                    if other.read(len(block)) != block:
+                        raise WriteError(f"{archive}: {name} differs from {folder / name}.", [])
+            on_file(number, len(names))
+
+
+@contextmanager
+def _complete_or_nothing(destination: Path) -> Iterator[Path]:
+    """Yield a temporary path, which is renamed to `destination` afterwards, or removed after an error."""
+    name = f".{destination.name}.{os.getpid()}-{threading.get_ident()}.tmp"
+    temporary = destination.with_name(name)
+    try:
+        yield temporary
+        if temporary.is_dir() and os.path.lexists(destination):
+            raise _exists(destination)
+        rename(temporary, destination)
+    except BaseException:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(destination.parent)
+
+
+def _exists(destination: Path) -> OutputExistsError:
+    return OutputExistsError(
+        f"{destination} exists. Choose another name, or remove it; --overwrite (overwrite=True) replaces only an .ozx "
+        f"file of this library."
+    )
+
+
+def _is_own(destination: Path) -> bool:
+    try:
+        return is_archive(destination) and read(destination).status is not None
+    except (InvalidFileError, UnsupportedError):
+        return False
+
+
+def _files(root: Path) -> list[str]:
+    """Return the names of the files of a dataset: ``zarr.json`` first, those of the root before those below it."""
+    found = []
+    for folder, folders, names in os.walk(root):
+        for name in (*folders, *names):
+            if os.path.islink(os.path.join(folder, name)):
+                raise InvalidFileError(
+                    f"{os.path.join(folder, name)} is a symbolic link, which an .ozx file cannot contain. Replace it "
+                    f"with a copy of its target."
+                )
+        below = os.path.relpath(folder, root).replace(os.sep, "/")
+        prefix = "" if below == "." else f"{below}/"
+        found += [
+            prefix + name
+            for name in names
+            if not is_part_of_lock(name, LOCK_NAME) and not is_temporary(name)
+        ]
+    return sorted(found, key=_order)
+
+
+def _order(name: str) -> tuple[bool, int, str]:
+    is_metadata = name == "zarr.json" or name.endswith("/zarr.json")
+    return not is_metadata, name.count("/") if is_metadata else 0, name

@@ -1,0 +1,137 @@
+"""Members of a single-file OME-Zarr (``.ozx``): byte ranges of a ZIP archive without compression.
+
+Source: https://ngff.openmicroscopy.org/rfc/9/
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ome_writers.errors import InvalidFileError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "ByteRange",
+    "archive_members",
+    "byte_range",
+    "is_archive",
+    "read_member",
+    "refuse_archive",
+]
+
+_SUFFIX = ".ozx"
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+_STORED = 0
+_ENCRYPTED = 1
+
+
+class ByteRange(NamedTuple):
+    """Where the content of a member is in the archive, in bytes."""
+
+    offset: int
+    size: int
+
+
+def is_archive(path: Path | str) -> bool:
+    """Return whether a path is a file with the suffix ``.ozx``."""
+    text = os.fspath(path)
+    return text[-len(_SUFFIX) :].lower() == _SUFFIX and os.path.isfile(text)
+
+
+def refuse_archive(path: Path) -> None:
+    """Raise UnsupportedError if a path is an ``.ozx`` file, for operations on the files of a directory."""
+    if is_archive(path):
+        raise UnsupportedError(
+            f"{path}: only a directory can be checked or changed, not an .ozx file. Unpack it first: "
+            f"`ome-writers convert {path} {path.with_suffix('.ome.zarr')}`."
+        )
+
+
+def archive_members(archive: Path | str) -> Mapping[str, ByteRange]:
+    """Return the members of an archive by name; their `offset` is that of the local header. See `byte_range`.
+
+    Raises
+    ------
+    InvalidFileError
+        If the archive is truncated, or a member is compressed or encrypted.
+    """
+    status = os.stat(archive)
+    return _members(os.fspath(archive), status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=16)
+def _members(archive: str, _mtime_ns: int, size: int) -> Mapping[str, ByteRange]:
+    from zipfile import BadZipFile, ZipFile
+
+    try:
+        with ZipFile(archive) as file:
+            infos = file.infolist()
+    except (BadZipFile, ValueError, NotImplementedError, struct.error, OSError) as error:
+        raise InvalidFileError(
+            f"{archive} is truncated or is not a ZIP file. Copy it again from where it was created."
+        ) from error
+    members = {}
+    for info in infos:
+        if info.compress_type != _STORED or info.flag_bits & _ENCRYPTED:
+            raise InvalidFileError(
+                f"{archive}: {info.filename} is compressed or encrypted inside the ZIP file; only stored members are "
+                f"read. Unpack the archive with another program, and open the directory."
+            )
+        if info.header_offset < 0 or info.header_offset + info.file_size > size:
+            raise InvalidFileError(
+                f"{archive}: {info.filename} ends after the end of the file. Copy it again."
+            )
+        members[info.filename] = ByteRange(info.header_offset, info.file_size)
+    return members
+
+
+def byte_range(archive: Path | str, fd: int, name: str) -> ByteRange:
+    """Return the byte range of a member; `fd` is the open archive.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the archive does not have this member. InvalidFileError if the archive is damaged.
+    """
+    found = archive_members(archive).get(name)
+    if found is None:
+        raise FileNotFoundError(f"{archive} does not contain {name}.")
+    with open(fd, "rb", closefd=False) as file:
+        file.seek(found.offset)
+        header = file.read(_LOCAL_HEADER.size)
+    signature, name_bytes, extra_bytes = (
+        _LOCAL_HEADER.unpack(header) if len(header) == _LOCAL_HEADER.size else (b"", 0, 0)
+    )
+    if signature != b"PK\x03\x04":
+        raise InvalidFileError(f"{archive}: {name} has no valid header. Copy the file again.")
+    return ByteRange(found.offset + _LOCAL_HEADER.size + name_bytes + extra_bytes, found.size)
+
+
+def read_member(archive: Path | str, path: Path | str, limit: int) -> bytes:
+    """Return the content of a member of at most `limit` bytes; `path` is its name below the archive's path.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the archive does not have this member.
+    InvalidFileError
+        If the archive is damaged, or the member is larger than `limit`.
+    """
+    name = Path(path).relative_to(archive).as_posix()
+    with open(archive, "rb") as file:
+        offset, size = byte_range(archive, file.fileno(), name)
+        if size > limit:
+            raise InvalidFileError(
+                f"{path} is too large: {size:,} bytes. The limit for this kind of file is {limit:,} bytes."
+            )
+        file.seek(offset)
+        content = file.read(size)
+    if len(content) != size:
+        raise InvalidFileError(f"{archive}: {name} is truncated. Copy the file again.")
+    return content

@@ -1,0 +1,225 @@
+"""Single-file OME-Zarr (``.ozx``, RFC-9): packed, read in place, unpacked; third-party readers read it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
+
+import numpy as np
+import pytest
+import tensorstore
+import tifffile
+from pydantic import ValidationError
+
+import ome_writers
+from ome_writers import (
+    AcquisitionSettings,
+    InvalidFileError,
+    OutputExistsError,
+    OutputLockedError,
+    SettingsError,
+    UnsupportedError,
+    convert,
+    convert_ngff_version,
+    create_stream,
+    dims_from_standard_axes,
+    read,
+    read_frame_metadata,
+    validate,
+)
+from ome_writers.cli import main
+from ome_writers.repair import repair
+from support.acquisitions import IMAGES, LAYOUTS, acquisition
+
+
+def write(settings: AcquisitionSettings) -> Path:
+    """Write a dataset in which frame n has the value n + 1, and return its path."""
+    with create_stream(settings) as stream:
+        for number in range(settings.num_frames or 0):
+            frame = np.full(stream.plan.frame_shape, number + 1, "uint16")
+            stream.append(frame, frame_metadata={"note": f"frame {number}"})
+    return Path(settings.output_path)
+
+
+def sharded(path: Path) -> AcquisitionSettings:
+    """Return settings of an image in compressed shards of several chunks."""
+    dimensions = dims_from_standard_axes({"t": 5, "c": 2, "y": 8, "x": 8})
+    sizes = {"t": (1, 4), "c": (1, 2), "y": (4, 2), "x": (4, 2)}
+    return AcquisitionSettings(
+        root_path=path,
+        dimensions=[
+            dim.model_copy(
+                update={"chunk_size": sizes[dim.name][0], "shard_size_chunks": sizes[dim.name][1]}
+            )
+            for dim in dimensions
+        ],
+        dtype="uint16",
+        compression="zstd",
+    )
+
+
+def files(path: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(path)): f.read_bytes() for f in path.rglob("*") if f.is_file()}
+
+
+def read_with_tensorstore(archive: Path, array: str) -> np.ndarray[Any, Any]:
+    store = {"driver": "zip", "base": {"driver": "file", "path": str(archive)}, "path": f"{array}/"}
+    return np.asarray(
+        tensorstore.open({"driver": "zarr3", "kvstore": store}, open=True).result().read().result()
+    )
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_pack_and_unpack_is_the_identity(layout: str, tmp_path: Path) -> None:
+    source = write(acquisition(layout, tmp_path / "a.ome.zarr"))
+    packed = convert(source, tmp_path / "a.ozx", verify=True)
+    assert (packed.images, packed.frames) == (len(IMAGES[layout]), 6 * len(IMAGES[layout]))
+    back = convert(packed.destination, tmp_path / "b.ome.zarr", verify=True)
+    assert files(back.destination) == files(source)
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["a.ome.zarr", "a.ozx", "b.ome.zarr"]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_archive_follows_rfc_9(layout: str, tmp_path: Path) -> None:
+    """Stored, ZIP64, ``zarr.json`` files first and breadth-first, and a comment that tells so."""
+    source = write(acquisition(layout, tmp_path / "a.ome.zarr"))
+    with ZipFile(convert(source, tmp_path / "a.ozx").destination) as archive:
+        infos, names = archive.infolist(), archive.namelist()
+        assert json.loads(archive.comment) == {
+            "ome": {"version": "0.5", "zipFile": {"centralDirectory": {"jsonFirst": True}}}
+        }
+    assert {info.compress_type for info in infos} == {ZIP_STORED}
+    assert {info.extract_version for info in infos} == {45}
+    assert [info.header_offset for info in infos] == sorted(info.header_offset for info in infos)
+    is_json = [name.endswith("zarr.json") for name in names]
+    assert is_json == sorted(is_json, reverse=True)
+    depths = [name.count("/") for name in names[: sum(is_json)]]
+    assert (names[0], depths) == ("zarr.json", sorted(depths))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_archive_is_read_in_place(layout: str, tmp_path: Path) -> None:
+    source = write(acquisition(layout, tmp_path / "a.ome.zarr"))
+    packed = convert(source, tmp_path / "a.ozx").destination
+    assert replace(read(packed), path=source) == read(source)
+    assert [a.shape for a in read(packed).arrays()] == [a.shape for a in read(source).arrays()]
+    assert read_frame_metadata(packed) == read_frame_metadata(source)
+    expected = np.unique(np.asarray(ome_writers.open(source)))
+    assert np.array_equal(np.unique(np.asarray(ome_writers.open(packed))), expected)
+
+
+def test_shard_in_archive_is_read_in_place(tmp_path: Path) -> None:
+    source = write(sharded(tmp_path / "a.ome.zarr"))
+    packed = convert(source, tmp_path / "a.ozx").destination
+    expected = np.asarray(ome_writers.open(source))
+    assert expected[:, :, 0, 0].tolist() == [[1, 2], [3, 4], [5, 6], [7, 8], [9, 10]]
+    assert np.array_equal(np.asarray(ome_writers.open(packed)), expected)
+    done = convert(packed, tmp_path / "b.ome.tiff", verify=True)
+    assert np.array_equal(tifffile.imread(done.destination), expected)
+
+
+def test_tensorstore_and_zarr_python_read_the_archive(tmp_path: Path) -> None:
+    source = write(sharded(tmp_path / "a.ome.zarr"))
+    packed = convert(source, tmp_path / "a.ozx").destination
+    expected = np.asarray(ome_writers.open(source))
+    assert np.array_equal(read_with_tensorstore(packed, "0"), expected)
+    zarr = pytest.importorskip("zarr", minversion="3", reason="zarr 3 needs Python 3.11")
+    store = zarr.storage.ZipStore(packed, mode="r")
+    group = zarr.open_group(store, mode="r")
+    assert group.attrs["ome"]["version"] == "0.5"
+    assert np.array_equal(group["0"][:], expected)
+    store.close()
+
+
+def test_truncated_archive_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    source = write(sharded(tmp_path / "a.ome.zarr"))
+    packed = convert(source, tmp_path / "a.ozx").destination
+    content = packed.read_bytes()
+    packed.write_bytes(content[: len(content) // 2])
+    for operation in (read, ome_writers.open, lambda path: convert(path, tmp_path / "b.ome.zarr")):
+        with pytest.raises(InvalidFileError, match=r"a\.ozx is truncated or is not a ZIP file"):
+            operation(packed)
+    assert not (tmp_path / "b.ome.zarr").exists()
+
+
+def test_unsafe_archives_are_refused(tmp_path: Path) -> None:
+    """Members that are compressed, or whose names lead out of the directory."""
+    source = write(sharded(tmp_path / "a.ome.zarr"))
+    with ZipFile(tmp_path / "deflated.ozx", "w", ZIP_DEFLATED) as archive:
+        for name, content in files(source).items():
+            archive.writestr(name, content)
+    with pytest.raises(InvalidFileError, match="compressed or encrypted"):
+        read(tmp_path / "deflated.ozx")
+    packed = convert(source, tmp_path / "outside.ozx").destination
+    with ZipFile(packed, "a", ZIP_STORED) as archive:
+        archive.writestr("../evil", b"x")
+    with pytest.raises(InvalidFileError, match="not inside the dataset"):
+        convert(packed, tmp_path / "new" / "b.ome.zarr")
+    assert not (tmp_path / "new" / "evil").exists()
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_streaming_to_an_archive_is_refused(tmp_path: Path) -> None:
+    dimensions = dims_from_standard_axes({"t": 5, "y": 8, "x": 8})
+    with pytest.raises(ValidationError, match=r"directory of a ZIP file is at its end.*convert"):
+        AcquisitionSettings(root_path=tmp_path / "a.ozx", dimensions=dimensions, dtype="uint8")
+
+
+def test_unsuitable_sources_and_options_are_refused(tmp_path: Path) -> None:
+    settings = sharded(tmp_path / "a.ome.zarr")
+    with create_stream(settings) as stream:
+        with pytest.raises(OutputLockedError, match="being written"):
+            convert(tmp_path / "a.ome.zarr", tmp_path / "a.ozx")
+        stream.append(np.ones((8, 8), "uint16"))
+    source = tmp_path / "a.ome.zarr"
+    with pytest.raises(SettingsError, match="as it is stored"):
+        convert(source, tmp_path / "a.ozx", compression="none")
+    tiff = convert(source, tmp_path / "a.ome.tiff").destination
+    with pytest.raises(SettingsError, match="directory .* first"):
+        convert(tiff, tmp_path / "a.ozx")
+    packed = convert(source, tmp_path / "a.ozx").destination
+    with pytest.raises(OutputExistsError, match="exists"):
+        convert(source, packed)
+    before = packed.stat().st_ino
+    assert convert(source, packed, overwrite=True).destination.stat().st_ino != before
+    packed.write_bytes(b"notes")
+    with pytest.raises(OutputExistsError, match="exists"):
+        convert(source, packed, overwrite=True)
+    assert packed.read_bytes() == b"notes"
+
+
+def test_archive_is_not_checked_or_changed_in_place(tmp_path: Path) -> None:
+    source = write(acquisition("single", tmp_path / "a.ome.zarr"))
+    packed = convert(source, tmp_path / "a.ozx").destination
+    for operation in (validate, repair, lambda path: convert_ngff_version(path, "0.6")):
+        with pytest.raises(UnsupportedError, match="Unpack it first"):
+            operation(packed)
+
+
+def test_interrupted_copy_leaves_nothing(tmp_path: Path) -> None:
+    source = write(sharded(tmp_path / "a.ome.zarr"))
+    packed = convert(source, tmp_path / "a.ozx").destination
+    before = sorted(tmp_path.iterdir())
+
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    for path, target in ((source, "b.ozx"), (packed, "b.ome.zarr")):
+        with pytest.raises(KeyboardInterrupt):
+            convert(path, tmp_path / target, on_frame=interrupt)
+        assert sorted(tmp_path.iterdir()) == before
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write(acquisition("plate", tmp_path / "a.ome.zarr"))
+    packed, back = tmp_path / "a.ozx", tmp_path / "b.ome.zarr"
+    assert main(["convert", str(source), str(packed), "--verify"]) == 0
+    assert "files/s" in capsys.readouterr().err
+    assert main(["info", str(packed)]) == 0
+    assert main(["convert", str(packed), str(back), "--json"]) == 0
+    assert files(back) == files(source)
+    assert main(["convert", str(packed), str(tmp_path / "c.ozx"), "--engine", "direct"]) == 1
+    assert "as it is stored" in capsys.readouterr().err
