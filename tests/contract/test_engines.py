@@ -15,6 +15,7 @@ from ome_writers.formats import lay_out
 from ome_writers.routing import arrival_order, resolve
 from ome_writers.storage import ENGINES, ArrayTarget, Options, open_engine
 from ome_writers.storage.files import is_temporary
+from ome_writers.testing import EngineContract
 from support.dataset_readers import read_images, zarr_shapes
 
 if TYPE_CHECKING:
@@ -70,21 +71,13 @@ def shapes(plan: Plan) -> list[tuple[int, ...]]:
     return [image.array.shape for image in plan.images]
 
 
-@pytest.mark.parametrize("row", READY, ids=by_name)
-@pytest.mark.parametrize("chunks", ["frames", "deep", "shards over t"])
-def test_read_returns_planes_from_memory_and_disk(row: Any, chunks: str, tmp_path: Path) -> None:
-    """`read` returns zeros before `write`, and the plane right after it, after a flush and after `close`."""
-    plan, engine = opened(row, Case(order="tzcp", chunks=chunks), tmp_path)
-    for number in range(plan.frames or 0):
-        image, index = plan.router.address(number)
-        assert not engine.read(image, index).any()
-        engine.write(number, image, index, frame(number, "uint16"))
-        assert np.array_equal(engine.read(image, index), frame(number, "uint16"))
-    engine.close(shapes(plan))
-    for number in range(plan.frames or 0):
-        assert np.array_equal(engine.read(*plan.router.address(number)), frame(number, "uint16"))
-    assert not engine.failures
-    assert engine.stats().frames_written == plan.frames
+class TestEngines(EngineContract):
+    """The tests that the engines of other packages pass, too."""
+
+    @pytest.fixture(params=READY, ids=by_name, autouse=True)
+    def _row(self, request: pytest.FixtureRequest) -> None:
+        self.row = request.param
+        self.opens_from_disk = request.param.format != "scratch"
 
 
 @pytest.mark.parametrize("row", SEEN_AT_A_FLUSH, ids=by_name)
@@ -154,21 +147,6 @@ def test_replaced_frame_while_the_first_is_queued(
             assert seen is None or np.array_equal(seen[image][index], frame(serial, "uint16"))
 
 
-@pytest.mark.parametrize("row", IN_ANY_ORDER, ids=by_name)
-@pytest.mark.parametrize("chunks", ["frames", "deep", "shards over t", "deep shards"])
-def test_more_chunks_than_fit_into_memory(row: Any, chunks: str, tmp_path: Path) -> None:
-    """With memory for two planes, an acquisition that visits all shards in turn is stored correctly."""
-    case = Case(layout="collection", order="ztpc", chunks=chunks)
-    plan, engine = opened(row, case, tmp_path, buffer_bytes=SCARCE)
-    fill(plan, engine)
-    for number in range(0, plan.frames or 0, 7):
-        assert np.array_equal(engine.read(*plan.router.address(number)), frame(number, "uint16"))
-    engine.close(shapes(plan))
-    assert not engine.failures
-    for number in range(plan.frames or 0):
-        assert np.array_equal(engine.read(*plan.router.address(number)), frame(number, "uint16"))
-
-
 @pytest.mark.parametrize("row", ZARR, ids=by_name)
 def test_array_shape_grows_at_flush_and_is_exact_after_close(row: Any, tmp_path: Path) -> None:
     plan, engine = opened(row, Case(ending="unbounded", chunks="shards over t"), tmp_path)
@@ -204,20 +182,6 @@ def test_failures_list_exactly_the_missing_frames(
     assert {n for failure in engine.failures for n in failure.frames} == set(
         range(plan.frames or 0)
     )
-
-
-@pytest.mark.parametrize("row", READY, ids=by_name)
-def test_put_works_before_and_after_close(row: Any, tmp_path: Path) -> None:
-    """`put` replaces a metadata file below the root at any time; a second `close` does nothing."""
-    plan, engine = opened(row, Case(), tmp_path)
-    root = lay_out(plan).root
-    engine.put("notes/first.json", b"{}")
-    fill(plan, engine)
-    engine.close(shapes(plan))
-    assert (root / "notes" / "first.json").read_bytes() == b"{}"
-    engine.put("notes/first.json", b"[]")
-    engine.close(shapes(plan))
-    assert (root / "notes" / "first.json").read_bytes() == b"[]"
 
 
 @pytest.mark.parametrize("row", READY, ids=by_name)

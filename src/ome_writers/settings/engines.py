@@ -56,7 +56,7 @@ class EngineRow:
     oldest
         Distribution and oldest supported version, if the engine needs a recent one.
     extra
-        The extra of this distribution that installs the requirements.
+        The extra of this distribution that installs the requirements; None for engines of other packages.
     compressions, dtypes
         Names of the supported compressions and dtypes; `dtypes` None: all.
     max_planes
@@ -107,7 +107,8 @@ class EngineRow:
         if sys.version_info[:2] < self.python:
             wanted = ".".join(map(str, self.python))
             return f"{self.name} needs Python {wanted} or later"
-        command = f"pip install 'ome-writers[{self.extra}]'"
+        packages = f"'ome-writers[{self.extra}]'" if self.extra else " ".join(self.requires)
+        command = f"pip install {packages}"
         if not all(importlib.util.find_spec(name) is not None for name in self.requires):
             return f"{self.name} is not installed: {command}"
         if self.oldest is not None:

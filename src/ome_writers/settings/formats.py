@@ -111,7 +111,12 @@ class OmeZarrFormat(FormatSettings):
     title: ClassVar[str] = "OME-Zarr"
     compressions: ClassVar[tuple[str, ...]] = get_args(ZarrCompression)
     # as NGFF 0.5 requires
-    axis_order: ClassVar[Mapping[str, int]] = {"time": 0, "channel": 1, "other": 2, "space": 3}
+    axis_order: ClassVar[Mapping[str, int] | None] = {
+        "time": 0,
+        "channel": 1,
+        "other": 2,
+        "space": 3,
+    }
     samples_as_channels: ClassVar[bool] = True
 
     name: Literal["ome-zarr"] = "ome-zarr"
@@ -148,9 +153,14 @@ class OmeTiffFormat(FormatSettings):
 
     title: ClassVar[str] = "OME-TIFF"
     compressions: ClassVar[tuple[str, ...]] = get_args(TiffCompression)
-    dtypes: ClassVar[frozenset[str]] = frozenset(PIXEL_TYPES)
+    dtypes: ClassVar[frozenset[str] | None] = frozenset(PIXEL_TYPES)
     # DimensionOrder has every order of t, c and z, but no other axis between them
-    axis_order: ClassVar[Mapping[str, int]] = {"time": 0, "channel": 0, "other": 1, "space": 0}
+    axis_order: ClassVar[Mapping[str, int] | None] = {
+        "time": 0,
+        "channel": 0,
+        "other": 1,
+        "space": 0,
+    }
 
     name: Literal["ome-tiff"] = "ome-tiff"
     backend: str = "auto"
