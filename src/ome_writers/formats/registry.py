@@ -78,6 +78,8 @@ class FormatRow:
         Whether a single image without a position has the name of its file.
     lists_empty_planes
         Whether metadata lists the planes without a frame. If not, their chunks are omitted.
+    ngff_versions
+        The versions of NGFF that it is written in; empty if it is not NGFF.
     """
 
     settings: type[FormatSettings]
@@ -93,6 +95,7 @@ class FormatRow:
     chunked: bool = False
     image_named_after_file: bool = False
     lists_empty_planes: bool = False
+    ngff_versions: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -119,6 +122,7 @@ FORMATS: dict[str, FormatRow] = {
             find_problems=_lazy("ome_writers.repair.omezarr:findings"),
             check=_lazy("ome_writers.validation.omezarr:checks"),
             chunked=True,
+            ngff_versions=("0.5", "0.6"),
         ),
         FormatRow(
             settings=OmeTiffFormat,

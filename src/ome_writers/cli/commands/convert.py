@@ -189,6 +189,7 @@ def _convert(
 def _is_copy(options: Namespace) -> bool:
     """Return whether the files of an OME-Zarr are packed into an .ozx file, or unpacked."""
     from ome_writers.conversion import is_ozx
+    from ome_writers.formats import FORMATS
     from ome_writers.settings import inferred_format
 
     if is_ozx(options.destination):
@@ -196,8 +197,8 @@ def _is_copy(options: Namespace) -> bool:
     encoded = (
         options.compression or options.chunk or options.shard or options.engine or options.ngff
     )
-    to_zarr = inferred_format(str(options.destination))[0]["name"] == "ome-zarr"
-    return is_ozx(options.path) and to_zarr and not encoded and not options.image
+    to_zarr = FORMATS[inferred_format(str(options.destination))[0]["name"]].ngff_versions
+    return is_ozx(options.path) and bool(to_zarr) and not encoded and not options.image
 
 
 def _numbered(destination: Path, number: int) -> Path:
