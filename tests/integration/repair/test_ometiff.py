@@ -23,6 +23,7 @@ from ome_writers import (
     UnsupportedError,
     convert,
     create_stream,
+    read,
     read_frame_metadata,
     validate,
 )
@@ -322,6 +323,35 @@ def test_torn_journal_line_is_skipped(tmp_path: Path, line: int, torn: bytes) ->
     serials = [frame["serial"] for frame in read_frame_metadata(path)]
     assert serials == [number for number in range(6) if number != line]
     assert validate(path).valid
+
+
+WITHOUT_SETTINGS = {
+    "bounded.ome.tiff": [[[1, 2], [3, 4], [5, 0]]],
+    "unbounded.ome.tiff": [[[1, 2], [3, 4], [5, 0]]],
+    "set": [[1, 3, 5], [2, 4]],
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_SETTINGS)
+def test_files_of_earlier_versions_without_settings_are_repaired(name: str, tmp_path: Path) -> None:
+    """Pixels, frame metadata and edits of the OME-XML survive."""
+    shutil.unpack_archive(Path(__file__).parent / "data" / "ometiff_without_settings.zip", tmp_path)
+    path = tmp_path / name
+    assert (read(path).status, read(path).settings) == ("writing", None)
+    assert repair_and_check(path).findings
+    dataset = read(path)
+    assert (dataset.status, dataset.frames_written, dataset.settings) == ("failed", 5, None)
+    expected = WITHOUT_SETTINGS[name]
+    for found, values in zip(images(path), expected, strict=True):
+        assert found[..., 0, 0].tolist() == values
+    serials = [frame["serial"] for frame in read_frame_metadata(path)]
+    assert serials == ([0, 2, 4, 1, 3] if name == "set" else [0, 1, 2, 3, 4])
+    document = path / "set.companion.ome" if path.is_dir() else path
+    text = document.read_bytes()
+    assert b"mine &amp; &lt;yours&gt;" in text
+    assert b'<M K="who">me</M>' in text
+    checked = validate(path)
+    assert checked.valid, checked.findings
 
 
 def test_prerelease_file_with_status_in_map_annotation_is_repaired(tmp_path: Path) -> None:
