@@ -66,7 +66,7 @@ def is_omezarr(path: Path) -> bool:
         return True
     if any((path / name).is_file() for name in _ZARR_2_FILES):
         raise UnsupportedError(
-            f"{path} is a Zarr v2 store (OME-Zarr 0.4 or older). Only OME-Zarr 0.5 (Zarr v3) can be read."
+            f"{path} is a Zarr v2 store (OME-Zarr 0.4 or older). Only OME-Zarr 0.5 and 0.6 (Zarr v3) can be read."
         )
     return False
 

@@ -101,7 +101,7 @@ def frame_metadata_by_image(path: str | PathLike[str]) -> list[tuple[str | int, 
             return _zarr(path)
         elif path.suffix.lower() in (".tif", ".tiff", ".ome"):
             return _tiff(path)
-    raise UnsupportedError(f"{path} is not an OME-Zarr 0.5, an OME-TIFF or a scratch store.")
+    raise UnsupportedError(f"{path} is not an OME-Zarr, an OME-TIFF or a scratch store.")
 
 
 def _zarr(root: Path) -> list[tuple[str | int, Frames]]:

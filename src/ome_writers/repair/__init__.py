@@ -6,7 +6,6 @@ No readable frame is deleted. Any reader opens the dataset without repair, too. 
 from __future__ import annotations
 
 from ome_writers.repair.dataset import Repair, repair
-from ome_writers.repair.omezarr import plan_of
 from ome_writers.storage import Finding
 
-__all__ = ["Finding", "Repair", "plan_of", "repair"]
+__all__ = ["Finding", "Repair", "repair"]

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from ome_writers.formats import Layout, Status
     from ome_writers.routing import ImagePlan, Plan
 
-__all__ = ["findings", "plan_of"]
+__all__ = ["findings"]
 
 
 def findings(root: Path, *, dry_run: bool) -> Iterator[Finding]:
     """Repair an OME-Zarr and yield the findings."""
-    plan = plan_of(root)
+    plan = _plan_of(root)
     layout = stored_layout(plan, root)
     _refuse_rewritten(root, plan, layout)
     return _ZarrRepair(root, plan, layout, dry_run).findings()
@@ -226,7 +226,7 @@ def _refuse_rewritten(root: Path, plan: Plan, layout: Layout) -> None:
             )
 
 
-def plan_of(root: Path) -> Plan:
+def _plan_of(root: Path) -> Plan:
     """Return the plan of a dataset from the settings stored in it."""
     ours = group_attributes(root).get("ome_writers")
     stored = ours.get("settings") if isinstance(ours, dict) else None

@@ -30,7 +30,7 @@ def _dataset_files(path: Path) -> list[Path]:
         first_tiff(path)  # raises if the files are not one set
         return sorted(ome_xml_files(path))
     if path.suffix.lower() not in (*TIFF_SUFFIXES, ".ome"):
-        raise UnsupportedError(f"{path} is neither an OME-Zarr 0.5 nor an OME-TIFF.")
+        raise UnsupportedError(f"{path} is neither an OME-Zarr nor an OME-TIFF.")
     return [path]
 
 

@@ -35,7 +35,7 @@ def image_groups(root: Path) -> list[str]:
     Raises
     ------
     UnsupportedError
-        If `root` is not an OME-Zarr 0.5, or a path in its metadata is outside `root`.
+        If `root` is not an OME-Zarr, or a path in its metadata is outside `root`.
     """
     return layout_and_groups(root)[1]
 
@@ -53,13 +53,11 @@ def layout_and_groups(root: Path) -> tuple[Literal["image", "plate", "collection
         if "bioformats2raw.layout" in ome:
             return "collection", _checked(root, _ome(root / "OME", root)["series"])
     except KeyError as error:
-        raise InvalidFileError(
-            f"{root} is not a valid OME-Zarr 0.5: {error} is missing."
-        ) from error
+        raise InvalidFileError(f"{root} is not a valid OME-Zarr: {error} is missing.") from error
     except (TypeError, AttributeError) as error:
-        raise InvalidFileError(f"{root} is not a valid OME-Zarr 0.5: {error}.") from error
+        raise InvalidFileError(f"{root} is not a valid OME-Zarr: {error}.") from error
     raise UnsupportedError(
-        f"{root} is not an OME-Zarr 0.5 image, collection or plate: its group metadata contains none of the keys "
+        f"{root} is not an OME-Zarr image, collection or plate: its group metadata contains none of the keys "
         f"multiscales, bioformats2raw.layout and plate."
     )
 
