@@ -47,6 +47,13 @@ def sheet_of_dataset(spec: DatasetSpec, view: StreamView, *, max_rows: int) -> S
     return contact_sheet(labels, times, channels, read_plane, max_rows=max_rows)
 
 
+def pixel_size(spec: DatasetSpec) -> tuple[float, str] | None:
+    """Return the width of a pixel of the first image and its unit (NGFF name); None if either is unknown."""
+    image = spec.images[0]
+    size, unit = image.levels[0].scale[-1], image.axes[-1].unit
+    return (size, unit) if size and unit else None
+
+
 def _position_name(position: object) -> str:
     if not isinstance(position, Position):
         return printable(str(position))

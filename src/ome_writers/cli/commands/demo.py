@@ -9,6 +9,7 @@ from ome_writers.cli.arguments import add_json_option, format_name, output_path,
 from ome_writers.cli.command import SUCCESS, Command, CommandError
 from ome_writers.cli.console import human_size
 from ome_writers.cli.contact_sheet import contact_sheet, draw_sheet, refuse_existing, sheet_times
+from ome_writers.cli.dataset_sheet import pixel_size
 from ome_writers.cli.demo.acquisition import acquire, open_microscope
 from ome_writers.cli.demo.third_party_readers import open_with_third_party_reader
 from ome_writers.cli.description import describe
@@ -146,7 +147,7 @@ def _draw_contact_sheet(
         ),
     )
     title = f"{spec.path.name}, opened with {dataset.reader}"
-    draw_sheet(sheet, title, picture, overwrite=overwrite)
+    draw_sheet(sheet, title, picture, pixel_size=pixel_size(spec), overwrite=overwrite)
 
 
 def _size(image: ReaderImage, axis: str) -> int:

@@ -58,7 +58,7 @@ def _run(options: Namespace, screen: Screen) -> int:
 def _draw(path: Path, options: Namespace) -> dict[str, Any]:
     """Draw the contact sheet of a dataset; return the ``--json`` content."""
     from ome_writers.cli.contact_sheet import draw_sheet, refuse_existing
-    from ome_writers.cli.dataset_sheet import sheet_of_dataset
+    from ome_writers.cli.dataset_sheet import pixel_size, sheet_of_dataset
     from ome_writers.formats import read
     from ome_writers.views import open_dataset
 
@@ -72,10 +72,9 @@ def _draw(path: Path, options: Namespace) -> dict[str, Any]:
         raise CommandError(f"{path} contains no frames yet")
     axes = ", ".join(f"{dim} {size}" for dim, size in zip(view.dims, view.shape, strict=True))
     title = f"{path.resolve().name}   {axes}   {view.dtype}"
-    image = spec.images[0]
-    size, unit = image.levels[0].scale[-1], image.axes[-1].unit
-    pixel_size = (size, unit) if size and unit else None
-    draw_sheet(sheet, printable(title), picture, pixel_size=pixel_size, overwrite=options.overwrite)
+    draw_sheet(
+        sheet, printable(title), picture, pixel_size=pixel_size(spec), overwrite=options.overwrite
+    )
     return {
         "path": str(path),
         "picture": str(picture),
