@@ -10,12 +10,10 @@ import numpy as np
 from ome_writers.conversion.source import (
     Source,
     frame_indices,
-    index_by_name,
     nested_loop_indices,
     with_values,
 )
 from ome_writers.formats import FORMATS
-from ome_writers.formats.ome_xml import axis_letters
 from ome_writers.routing import camera_axis, resolve
 from ome_writers.settings import Compression, split_suffix
 from ome_writers.untrusted import MAX_FRAMES, check_count
@@ -66,7 +64,6 @@ def source_of(spec: DatasetSpec, view: StreamView) -> Source:
         frame_shapes=shapes,
         indices=_planned_indices(plan, spec) if plan else _stored_indices(spec),
         address_of=plan.router.address_of if plan else _stored_address(spec),
-        view_index=_view_index(plan, spec, view),
         storage_order=settings.storage_order if settings else "ome",
         compression=compression if compression in get_args(Compression) else None,
         name=_own_name(spec),
@@ -147,20 +144,3 @@ def _extent(plan: Plan, spec: DatasetSpec, axis: int) -> int:
         for planned, image in zip(plan.images, spec.images, strict=True)
     )
     return max(1, extent if count is None else min(extent, count))
-
-
-def _view_index(
-    plan: Plan | None, spec: DatasetSpec, view: StreamView
-) -> Callable[[Sequence[int]], tuple[int, ...]]:
-    """Return a function from the acquisition index of a frame to its index in the view."""
-    if plan is None or view.dims[: len(spec.dimensions)] == view_names(spec.dimensions):
-        return lambda index: index_by_name(view, spec.dimensions, index)
-    letters = [axis_letters(image) for image in plan.images]  # the view has the axes of OME-XML
-
-    def view_index(index: Sequence[int]) -> tuple[int, ...]:
-        image, stored = plan.router.address_of(index)
-        by_name = {letter.lower(): stored[axis] for letter, axis in letters[image].items()}
-        by_name["p"] = image
-        return tuple(by_name.get(name, 0) for name in view.dims if name not in "yxs")
-
-    return view_index

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Source",
     "frame_indices",
-    "index_by_name",
     "nested_loop_indices",
     "select_images",
     "with_values",
@@ -43,13 +42,13 @@ class Source:
     spec
         What the dataset contains. Each of its dimensions has the largest extent of all images.
     view
-        The pixels. The view may lack dimensions of extent 1.
+        The pixels, with the dimensions of `spec`.
     frame_shapes
         By image; a shape is (y, x) or (y, x, samples).
     indices
         Acquisition index of each existing frame, in the order in which frames are written.
-    address_of, view_index
-        Functions that map an acquisition index to an address, and to the index in `view`.
+    address_of
+        Function that maps an acquisition index to an address.
     storage_order, compression
         Values of the settings. `compression` is None for codecs that the settings do not support.
     name
@@ -65,7 +64,6 @@ class Source:
     frame_shapes: Sequence[tuple[int, ...]]
     indices: Indices
     address_of: Callable[[Sequence[int]], Address]
-    view_index: Callable[[Sequence[int]], tuple[int, ...]]
     storage_order: str | list[str] = "ome"
     compression: str | None = None
     name: str = ""
@@ -108,19 +106,10 @@ class Source:
         """Return the frame at an acquisition index with shape and dtype of its image, without the padding of views."""
         image = self.address_of(index)[0]
         shape = self.frame_shapes[image]
-        frame = self.view[self.view_index(index)][: shape[0], : shape[1]]
+        frame = self.view[tuple(index)][: shape[0], : shape[1]]
         if frame.ndim > len(shape):  # a grey image in a dataset with RGB images
             frame = frame[..., 0]
         return np.ascontiguousarray(frame, self.spec.images[image].levels[0].dtype)
-
-
-def index_by_name(
-    view: StreamView, dimensions: Sequence[Dimension], index: Sequence[int]
-) -> tuple[int, ...]:
-    """Return an index along `dimensions` as index of a view, which may lack dimensions of extent 1."""
-    names = ("p" if dim.type == "position" else dim.name for dim in dimensions)
-    by_name = dict(zip(names, index, strict=False))
-    return tuple(by_name[name] for name in view.dims if name in by_name)
 
 
 def nested_loop_indices(counts: Sequence[int]) -> Indices:

@@ -18,7 +18,7 @@ from ome_writers.conversion.destination import (
     with_image_name,
 )
 from ome_writers.conversion.ozx import compare, is_ozx, pack, unpack
-from ome_writers.conversion.source import index_by_name, select_images
+from ome_writers.conversion.source import select_images
 from ome_writers.conversion.source_detection import (
     CHUNK_CACHE_BYTES,
     convertible_images,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.conversion.source import Indices, Source
-    from ome_writers.settings import Dimension, Format
+    from ome_writers.settings import Format
 
 __all__ = ["Conversion", "convert"]
 
@@ -172,7 +172,7 @@ def convert(
 
     copied = _copy(described, read, settings, progress(), with_checksums=verify)
     if verify:
-        _verify(described.spec.path, output, dimensions, write, copied.checksums, progress())
+        _verify(described.spec.path, output, write, copied.checksums, progress())
     return Conversion(
         source=described.spec.path,
         destination=output,
@@ -269,7 +269,6 @@ def _copy(
 def _verify(
     source: Path,
     output: Path,
-    dimensions: Sequence[Dimension],
     indices: Indices,
     checksums: NDArray[np.uint32],
     on_frame: Callable[[], object],
@@ -278,8 +277,7 @@ def _verify(
     view = open_dataset(output, remember=CHUNK_CACHE_BYTES)
     wrong = []
     for number, index in enumerate(indices):
-        frame = view[index_by_name(view, dimensions, index.tolist())]
-        if zlib.crc32(frame.data) != checksums[number]:
+        if zlib.crc32(view[tuple(index.tolist())].data) != checksums[number]:
             wrong.append(number)
         on_frame()
     if wrong:

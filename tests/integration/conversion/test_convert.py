@@ -365,3 +365,26 @@ def test_plate_keeps_empty_wells(tmp_path: Path) -> None:
     ]
     assert [len(plate["rows"]), len(plate["columns"])] == [4, 6]
     assert [well["path"] for well in plate["wells"]] == ["C/4"]
+
+
+@pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
+def test_axes_of_other_names_keep_their_frames_and_metadata(suffix: str, tmp_path: Path) -> None:
+    """OME-XML calls them C or Z; the growing axis comes first there."""
+    settings = AcquisitionSettings(
+        root_path=tmp_path / f"a{suffix}",
+        dimensions=[
+            Dimension(name="t", count=None, type="time"),
+            Dimension(name="angle", count=3, type="other"),
+            Dimension(name="z", count=2),
+            *dims_from_standard_axes({"y": 4, "x": 6}),
+        ],
+        dtype="uint16",
+    )
+    source = write(settings, 12)
+    for number, target in enumerate((".ome.zarr", ".ome.tiff")):
+        done = convert(source, tmp_path / f"{number}{target}", verify=True)
+        view = ome_writers.open(done.destination)
+        assert view.dims == ("t", "angle", "z", "y", "x")
+        assert np.asarray(view)[..., 0, 0].ravel().tolist() == list(range(1, 13))
+        frames = read_frame_metadata(done.destination)
+        assert [frame["note"] for frame in frames] == [f"frame {n}" for n in range(12)]
