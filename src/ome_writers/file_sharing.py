@@ -7,6 +7,7 @@ platforms allow all of it.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from typing import TYPE_CHECKING, TypeVar
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-__all__ = ["remove", "rename", "retry_while_open"]
+__all__ = ["remove", "rename", "retry_while_open", "truncate"]
 
 _IS_MANDATORY = os.name == "nt"
 _OPEN_TIMEOUT_S = 2.0
@@ -54,3 +55,17 @@ def rename(source: Path | str, target: Path | str) -> None:
 def remove(path: Path | str) -> None:
     """Remove a file."""
     retry_while_open(lambda: os.unlink(path))
+
+
+def truncate(fd: int, nbytes: int) -> bool:
+    """Truncate an open file; return False, with the file unchanged, where another process prevents it.
+
+    Windows does not truncate a file that a process has mapped into memory, as ``numpy.memmap`` does.
+    """
+    try:
+        os.ftruncate(fd, nbytes)
+    except OSError as error:
+        if _IS_MANDATORY and error.errno in (errno.EACCES, errno.EINVAL):
+            return False
+        raise
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ome_writers import file_sharing
-from ome_writers.file_sharing import remove, rename, retry_while_open
+from ome_writers.file_sharing import remove, rename, retry_while_open, truncate
 
 READER = """
 import sys, time
@@ -70,6 +71,21 @@ def test_rename_onto_a_directory_fails_at_once(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="folder"):
         rename(tmp_path / "new", tmp_path / "folder")
     assert time.monotonic() - start < 5
+
+
+def test_refused_truncation_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A descriptor that was opened for reading refuses as a mapped file does on Windows."""
+    (tmp_path / "x").write_bytes(b"content")
+    fd = os.open(tmp_path / "x", os.O_RDONLY)
+    try:
+        monkeypatch.setattr(file_sharing, "_IS_MANDATORY", True)
+        assert truncate(fd, 3) is False
+        monkeypatch.setattr(file_sharing, "_IS_MANDATORY", False)
+        with pytest.raises(OSError, match=r"Invalid|denied|Bad file"):
+            truncate(fd, 3)
+    finally:
+        os.close(fd)
+    assert (tmp_path / "x").read_bytes() == b"content"
 
 
 @pytest.mark.parametrize("change", ["replace", "remove"])

@@ -12,6 +12,7 @@ import struct
 import time
 from typing import TYPE_CHECKING
 
+from ome_writers.file_sharing import truncate
 from ome_writers.locks import new_lock
 from ome_writers.storage.file_lease import exclusive_lease
 from ome_writers.storage.positional_io import make_sparse, patch_at, write_at
@@ -201,7 +202,7 @@ class TiffFile:
             with self._handles.use(self.path) as fd:
                 if os.fstat(fd).st_size > end:
                     with exclusive_lease(fd, timeout_s=deadline - time.monotonic()):
-                        os.ftruncate(fd, end)
+                        truncate(fd, end)  # otherwise unreferenced bytes remain
             self._final_pages = None
         self._handles.sync(self.path)
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ome_writers.file_sharing import rename
+from ome_writers.file_sharing import rename, truncate
 from ome_writers.locks import new_lock
 from ome_writers.storage.file_lease import exclusive_lease
 from ome_writers.storage.positional_io import open_new, read_at, read_fully, write_at, write_single
@@ -173,7 +173,6 @@ class Shard:
 
     @property
     def _missing(self) -> int:
-        """Number of expected chunks that have not been written."""
         return max(0, self._expected - int(np.count_nonzero(self._final)))
 
     @property
@@ -277,9 +276,10 @@ class Shard:
             if exclusive or not only_if_unused:
                 write_at(fd, [shard_index.encode(self._index)], end)
                 self._disk.sync_open(fd)
-                os.ftruncate(fd, end + self._shape.index_bytes)
-                self._free_list.start_grace_period()
-                self._index_at, self._dirty, self.complete = end, False, True
+                if truncate(fd, end + self._shape.index_bytes):
+                    self._free_list.start_grace_period()
+                    self._index_at, self._dirty, only_if_unused = end, False, False
+                self.complete = not only_if_unused  # a mapped file keeps its size on Windows
         if self._dirty:
             self._write_index(fd)
 
