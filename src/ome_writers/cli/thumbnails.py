@@ -75,7 +75,7 @@ def _color(channel: Channel) -> Color:
 
 def blend(planes: Sequence[NDArray[np.float32]], shown_as: Sequence[Display]) -> NDArray[np.uint8]:
     """Return the sum of planes in the colors of their channels, shape (y, x, 3); RGB planes keep their colors."""
-    total: NDArray[np.float64] | float = 0.0
+    total: Any = 0.0
     for plane, display in zip(planes, shown_as, strict=True):
         low, high = display.window
         scaled = np.clip((plane - low) / max(high - low, 1e-9), 0, 1)

@@ -76,15 +76,16 @@ def _frame_dimensions(
     dimensions: Sequence[Dimension], image: ImageSpec
 ) -> tuple[Dimension, Dimension]:
     """Return the axes y and x with the pixel size of an image."""
-    y, x = (
-        dim
-        if (dim.scale, dim.unit) == (scale, axis.unit)
-        else with_values(dim, scale=scale, unit=axis.unit)
-        for dim, scale, axis in zip(
-            dimensions[-2:], image.levels[0].scale[-2:], image.axes[-2:], strict=True
+
+    def with_pixel_size(axis: int) -> Dimension:
+        dim, scale, unit = dimensions[axis], image.levels[0].scale[axis], image.axes[axis].unit
+        return (
+            dim
+            if (dim.scale, dim.unit) == (scale, unit)
+            else with_values(dim, scale=scale, unit=unit)
         )
-    )
-    return y, x
+
+    return with_pixel_size(-2), with_pixel_size(-1)
 
 
 def _own_name(spec: DatasetSpec) -> str:

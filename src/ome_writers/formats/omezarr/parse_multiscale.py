@@ -201,12 +201,13 @@ def _compression(codecs: Sequence[Json]) -> str:
 
 def _stage(
     axes: Sequence[AxisSpec], levels: Sequence[LevelSpec]
-) -> tuple[dict[str, float], tuple[LevelSpec, ...]]:
+) -> tuple[dict[str, Any], tuple[LevelSpec, ...]]:
     """Return the stage coordinates of an image, in micrometer, and its levels without them.
 
     In a collection or a plate, the translation of x, y and z at full resolution is the stage position.
     """
-    stage, at = {}, list(levels[0].translation)
+    stage: dict[str, Any] = {}
+    at = list(levels[0].translation)
     for i, axis in enumerate(axes):
         if axis.name in ("x", "y", "z") and at[i]:
             known = axis.unit is None or kind_of(axis.unit) == "space"
