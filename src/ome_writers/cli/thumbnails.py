@@ -82,7 +82,8 @@ def blend(planes: Sequence[NDArray[np.float32]], shown_as: Sequence[Display]) ->
         total = total + (
             scaled * 255.0 if plane.ndim == 3 else scaled[..., None] * np.array(display.color)
         )
-    return np.clip(total, 0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.clip(total, 0, 255).astype(np.uint8)
+    return pixels
 
 
 def scale_bar(pixel_size: float, max_px: float) -> tuple[float, float]:

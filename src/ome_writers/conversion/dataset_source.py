@@ -90,7 +90,7 @@ def _frame_dimensions(
 
 def _own_name(spec: DatasetSpec) -> str:
     """Return the name of a single image, unless it is only that of its file."""
-    if spec.position_axis is not None or len(spec.images) > 1:
+    if spec.position_axis is not None or len(spec.images) != 1:
         return ""
     name = spec.images[0].name
     file = Path(spec.settings.output_path) if spec.settings else spec.path
