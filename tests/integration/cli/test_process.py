@@ -115,10 +115,10 @@ def test_help_loads_no_optional_library() -> None:
 @pytest.mark.skipif(os.name == "nt", reason="a closed pipe raises another error on Windows")
 def test_closed_pipe_prints_no_error(tmp_path: Path) -> None:
     """As in ``| head -1``."""
-    (tmp_path / "zarr.json").write_text(
-        '{"attributes": {"ome": {"version": "0.5", "plate": {"wells": []}}}}'
-    )
-    program = [sys.executable, "-m", "ome_writers", "info", str(tmp_path)]
+    path, frame = tmp_path / "a.ome.zarr", [Dimension(name=name, count=4) for name in "yx"]
+    with create_stream(root_path=path, dimensions=frame, dtype="uint8") as stream:
+        stream.append(np.zeros((4, 4), "uint8"))
+    program = [sys.executable, "-m", "ome_writers", "info", str(path)]
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(program, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60)

@@ -215,7 +215,8 @@ def _show_channels(channels: Sequence[ChannelDescription], screen: Screen) -> No
         "exposure": [_quantity(channel.exposure_ms, "ms") for channel in channels],
     }
     known = {title: cells for title, cells in columns.items() if any(cells)}
-    if len(known) > 1 or len(channels) > 1:
+    default = [channel.name for channel in channels] in ([], ["Channel 0"])
+    if len(known) > 1 or not default:
         screen.table("\nchannels", tuple(known), tuple(zip(*known.values(), strict=True)))
 
 
