@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["compare", "is_ozx", "pack", "unpack"]
 
 _BLOCK_BYTES = 2**22
+# Before 3.11.4, `zipfile` forces ZIP64 with local headers that strict readers refuse (python/cpython#103861).
+# Members and archives that need ZIP64 for their size have it in any case; RFC 9 only recommends it for the others.
+_FORCE_ZIP64 = sys.version_info >= (3, 11, 4)
 
 
 def is_ozx(path: Path) -> bool:
@@ -44,7 +48,7 @@ def is_ozx(path: Path) -> bool:
 def pack(
     spec: DatasetSpec, destination: Path, *, overwrite: bool, on_file: Callable[[int, int], object]
 ) -> None:
-    """Write an OME-Zarr into a ZIP file: ZIP64, without compression, ``zarr.json`` files first and breadth-first.
+    """Write an OME-Zarr into a ZIP file, without compression, ``zarr.json`` files first and breadth-first.
 
     The file gets its name when it is complete and on disk.
 
@@ -74,7 +78,7 @@ def pack(
                 info = ZipInfo.from_file(path, name, strict_timestamps=False)
                 with (
                     open(open_regular(path, root=spec.path), "rb") as file,
-                    archive.open(info, "w", force_zip64=True) as target,
+                    archive.open(info, "w", force_zip64=_FORCE_ZIP64) as target,
                 ):
                     shutil.copyfileobj(file, target, _BLOCK_BYTES)
                 on_file(number, len(names))

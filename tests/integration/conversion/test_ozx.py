@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def test_pack_and_unpack_is_the_identity(layout: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_archive_follows_rfc_9(layout: str, tmp_path: Path) -> None:
-    """Stored, ZIP64, ``zarr.json`` files first and breadth-first, and a comment that tells so."""
+    """Stored, ZIP64 where Python writes it correctly, ``zarr.json`` files first and breadth-first, with the comment."""
     source = write(acquisition(layout, tmp_path / "a.ome.zarr"))
     with ZipFile(convert(source, tmp_path / "a.ozx").destination) as archive:
         infos, names = archive.infolist(), archive.namelist()
@@ -92,7 +93,9 @@ def test_archive_follows_rfc_9(layout: str, tmp_path: Path) -> None:
             "ome": {"version": "0.5", "zipFile": {"centralDirectory": {"jsonFirst": True}}}
         }
     assert {info.compress_type for info in infos} == {ZIP_STORED}
-    assert {info.extract_version for info in infos} == {45}
+    assert {info.extract_version for info in infos} == {
+        45 if sys.version_info >= (3, 11, 4) else 20
+    }
     assert [info.header_offset for info in infos] == sorted(info.header_offset for info in infos)
     is_json = [name.endswith("zarr.json") for name in names]
     assert is_json == sorted(is_json, reverse=True)
