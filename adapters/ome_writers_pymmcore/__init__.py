@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 try:
     from ome_writers_pymmcore.camera_buffer import BufferFrame, frames
     from ome_writers_pymmcore.frame_metadata import engine_facts, tag_facts
-    from ome_writers_pymmcore.microscope import Camera, Microscope, Objective
+    from ome_writers_pymmcore.microscope import Camera, Microscope
     from ome_writers_pymmcore.progress import Counts
     from ome_writers_pymmcore.recording import record
     from ome_writers_pymmcore.writer import MDAWriter
@@ -33,7 +33,6 @@ __all__ = [
     "LendingCore",
     "MDAWriter",
     "Microscope",
-    "Objective",
     "engine_facts",
     "frames",
     "record",

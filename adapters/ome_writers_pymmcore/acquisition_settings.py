@@ -106,6 +106,7 @@ def plan_acquisition(
         derived = add_camera_axis(derived, microscope, camera_per_channel=camera_per_channel)
     derived["dtype"] = camera.dtype
     derived["rgb"] = camera.shape is not None and len(camera.shape) == 3
+    derived["instrument"], derived["acquisition_date"] = microscope.instrument, microscope.began
     return AcquisitionSettings(**{**derived, **user}), index_of
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ome_writers import Detector, Instrument, Objective
 from ome_writers_pymmcore.frame_metadata import parse_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Camera", "Microscope", "Objective"]
+__all__ = ["Camera", "Microscope"]
 
 _TURRET = re.compile(r"objective|nosepiece|turret|revolver", re.I)
 _MAGNIFICATION = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?x\b", re.I)
@@ -31,55 +33,27 @@ _IMMERSION_MEDIA = {
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera and its settings.
+    """A camera, and the format of its frames.
 
     Attributes
     ----------
     label
         Device label in the configuration.
-    model, adapter, library
-        Camera name or description, device name and library of its device adapter.
+    detector
+        Model and settings.
     shape
         (y, x) of a frame, or (y, x, 3) for RGB; None if unknown.
     dtype
         Pixel type, as a numpy name.
-    bits
-        Significant bits per pixel.
-    roi
-        (x, y, width, height); None for the full sensor.
-    binning, gain, offset
-        Property values; None if the camera does not have the property.
-    readout, readout_mhz
-        All readout properties (mode, rate, time) as text, and the rate in MHz.
     pixel_size_um
         Pixel size in micrometers if it differs from that of the microscope.
     """
 
     label: str
-    model: str = ""
-    adapter: str = ""
-    library: str = ""
+    detector: Detector
     shape: tuple[int, ...] | None = None
     dtype: str = ""
-    bits: int | None = None
-    roi: tuple[int, ...] | None = None
-    binning: int | None = None
-    gain: float | None = None
-    offset: float | None = None
-    readout: str = ""
-    readout_mhz: float | None = None
     pixel_size_um: float | None = None
-
-
-@dataclass(frozen=True)
-class Objective:
-    """The objective in the light path, parsed from its label; None where the label lacks the value."""
-
-    label: str
-    turret: str
-    magnification: float | None = None
-    aperture: float | None = None
-    immersion: str | None = None
 
 
 @dataclass(frozen=True)
@@ -98,12 +72,10 @@ class Microscope:
         Label of the selected camera.
     pixel_size_um
         Pixel size in micrometers; 0.0 if the microscope is not calibrated.
-    affine
-        Six coefficients of the transform from camera pixels to stage micrometers; None for the identity.
+    instrument
+        Model and settings of the cameras, objective, pixel size affine and versions of the software.
     began
         Time of the summary.
-    software
-        Component names to versions.
     summary
         The complete summary metadata.
     """
@@ -113,11 +85,8 @@ class Microscope:
     camera_of_channel: Mapping[tuple[str, str], str] = field(default_factory=dict)
     selected: str = ""
     pixel_size_um: float = 0.0
-    affine: tuple[float, ...] | None = None
-    magnification_factor: float = 1.0
-    objective: Objective | None = None
+    instrument: Instrument = field(default_factory=Instrument)
     began: datetime | None = None
-    software: Mapping[str, str] = field(default_factory=dict)
     summary: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -140,18 +109,22 @@ class Microscope:
             if name not in labels and name != selected
         }
         affine = first.get("pixel_size_affine")
-        system = summary.get("system_info") or {}
+        magnification_factor = parse_number(first.get("magnification_factor")) or 1.0
+        instrument = Instrument(
+            model="Micro-Manager",
+            software=_software(summary.get("system_info") or {}),
+            detectors=tuple(camera.detector for camera in cameras),
+            objective=_objective(devices.values(), magnification_factor),
+            pixel_size_affine=tuple(float(v) for v in affine) if affine else None,
+        )
         return cls(
             cameras=cameras,
             others=others,
             camera_of_channel=_camera_presets(summary.get("config_groups") or ()),
             selected=selected,
             pixel_size_um=size,
-            affine=tuple(float(v) for v in affine) if affine else None,
-            magnification_factor=parse_number(first.get("magnification_factor")) or 1.0,
-            objective=_objective(devices.values()),
+            instrument=instrument,
             began=_parse_datetime(summary.get("datetime")),
-            software=_software(system),
             summary=summary,
         )
 
@@ -203,20 +176,24 @@ def _camera(
     rate = _READOUT_RATE.search(readout)
     shape = info.get("plane_shape") or (info.get("height"), info.get("width"))
     roi = info.get("roi")
-    return Camera(
-        label=label,
+    source = (str(device.get(key) or "") for key in ("library", "name"))
+    detector = Detector(
+        name=label or "Camera",
         model=properties.get("CameraName") or str(device.get("description", "")),
-        adapter=str(device.get("name", "")),
-        library=str(device.get("library", "")),
-        shape=tuple(int(n or 0) for n in shape) if all(shape) else None,
-        dtype=_dtype(info.get("dtype"), int(bits[0]) if bits else 16),
-        bits=int(bits[0]) if bits else None,
+        manufacturer="/".join(filter(None, source)),
+        significant_bits=(int(bits[0]) or None) if bits else None,
         roi=tuple(int(n) for n in roi) if roi else None,
         binning=_binning(properties.get("Binning")),
-        gain=parse_number(properties.get("Gain")),
-        offset=parse_number(properties.get("Offset")),
+        gain=_finite(properties.get("Gain")),
+        offset=_finite(properties.get("Offset")),
         readout=readout,
-        readout_mhz=float(rate[1]) if rate else None,
+        readout_mhz=(float(rate[1]) or None) if rate else None,
+    )
+    return Camera(
+        label=label,
+        detector=detector,
+        shape=tuple(int(n or 0) for n in shape) if all(shape) else None,
+        dtype=_dtype(info.get("dtype"), int(bits[0]) if bits else 16),
         pixel_size_um=None if own_size == pixel_size_um else own_size,
     )
 
@@ -224,7 +201,12 @@ def _camera(
 def _binning(text: str | None) -> int | None:
     """Parse ``"2"`` or ``"2x2"``."""
     digits = re.match(r"\d+", text or "")
-    return int(digits[0]) if digits else None
+    return (int(digits[0]) or None) if digits else None
+
+
+def _finite(text: str | None) -> float | None:
+    number = parse_number(text)
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _dtype(name: object, bits: int) -> str:
@@ -235,7 +217,7 @@ def _dtype(name: object, bits: int) -> str:
         return f"uint{8 if bits <= 8 else 16 if bits <= 16 else 32}"
 
 
-def _objective(devices: Any) -> Objective | None:
+def _objective(devices: Any, magnification_factor: float) -> Objective | None:
     """Parse the label of the objective turret; None if no device looks like one."""
     for device in devices:
         if not str(device.get("type", "")).startswith("State"):
@@ -249,11 +231,13 @@ def _objective(devices: Any) -> Objective | None:
         times = _MAGNIFICATION.search(chosen)
         aperture = _APERTURE.search(chosen)
         medium = next((m for word, m in _IMMERSION_MEDIA.items() if word in chosen.lower()), None)
+        magnification = (float(times[1]) or None) if times else None
+        calibrated = magnification and magnification * magnification_factor
         return Objective(
-            label=chosen,
-            turret=label,
-            magnification=float(times[1]) if times else None,
-            aperture=float(aperture[1] or aperture[2]) if aperture else None,
+            model=chosen,
+            magnification=magnification,
+            calibrated_magnification=calibrated if calibrated != magnification else None,
+            lens_na=(float(aperture[1] or aperture[2]) or None) if aperture else None,
             immersion=medium,
         )
     return None

@@ -17,10 +17,10 @@ from ome_writers_pymmcore.camera_buffer import frames
 from ome_writers_pymmcore.cameras import select_cameras
 from ome_writers_pymmcore.frame_metadata import tag_facts
 from ome_writers_pymmcore.microscope import Microscope
-from ome_writers_pymmcore.microscope_metadata import set_display_range, write_microscope_metadata
 from ome_writers_pymmcore.notifications import end_notifications_at_exit
 from ome_writers_pymmcore.progress import Counts, progress_reporter
 from ome_writers_pymmcore.run_output import camera_frame_index
+from ome_writers_pymmcore.summary import write_summary
 
 if TYPE_CHECKING:
     import os
@@ -137,9 +137,8 @@ def record(
         planned = unused_output(planned)
     recording = _Recording(core, microscope, n_frames, duration, interval_ms, timeout)
     with create_stream(planned) as stream, progress_reporter(progress) as report:
-        write_microscope_metadata(stream, microscope)
+        write_summary(stream, summary)
         recording.run(stream, report)
-    set_display_range(stream, microscope)
     counts = recording.counts(written=stream.stats().frames_written)
     if counts.overflowed:
         warnings.warn(

@@ -13,7 +13,7 @@ from ome_writers import FrameShapeError, MetadataError, create_stream
 from ome_writers_pymmcore.acquisition_settings import plan_acquisition, unused_output
 from ome_writers_pymmcore.cameras import CAMERA_AXIS, select_cameras
 from ome_writers_pymmcore.frame_metadata import to_json
-from ome_writers_pymmcore.microscope_metadata import set_display_range, write_microscope_metadata
+from ome_writers_pymmcore.summary import write_summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,9 +101,8 @@ class RunOutput:
                 self._replay_log = None
 
     def close(self) -> None:
-        """Close the stream, then write the metadata that depends on its pixels."""
+        """Close the stream."""
         self.stream.close()
-        set_display_range(self.stream, self._microscope)
 
     def _create(self, microscope: Microscope, camera_per_channel: bool) -> None:
         self._microscope = microscope
@@ -122,7 +121,7 @@ class RunOutput:
         self._root_path = settings.root_path and os.path.join(os.getcwd(), settings.root_path)
         self.stream = create_stream(settings)
         try:
-            write_microscope_metadata(self.stream, microscope)
+            write_summary(self.stream, microscope.summary)
         except BaseException:
             self.stream.close()
             raise

@@ -86,6 +86,7 @@ def destination_settings(
     counts = [dim.count or 1 for dim in dimensions[:-2]]
     needs_schedule = not np.array_equal(write, nested_loop_indices(counts))
     names = tuple(dim.name for dim in dimensions[:-2])
+    settings = source.spec.settings
     codec: Any = compression or (source.compression if same_format else None)
     order: Any = source.storage_order if same_format else "ome"
     try:
@@ -101,6 +102,8 @@ def destination_settings(
             buffer_bytes=_BUFFER_BYTES,
             schedule=Schedule(names, write) if needs_schedule else None,
             rgb=len(source.frame_shapes[image]) == 3,
+            instrument=settings.instrument if settings else None,
+            acquisition_date=settings.acquisition_date if settings else None,
         )
     except ValidationError as error:
         problems = "; ".join(

@@ -30,6 +30,7 @@ from ome_writers.settings.formats import (
     TiffBackendName,
     ZarrBackendName,
 )
+from ome_writers.settings.instrument import Detector, Instrument, Objective
 from ome_writers.settings.paths import foreign_ending, read_root_path
 from ome_writers.settings.plate import Plate, row_name
 from ome_writers.settings.schedule import Schedule
@@ -49,12 +50,15 @@ __all__ = [
     "Compression",
     "Coordinate",
     "DTypeStr",
+    "Detector",
     "Dimension",
     "DimensionList",
     "DimensionType",
     "EngineRow",
     "Format",
     "FormatSettings",
+    "Instrument",
+    "Objective",
     "OmeTiffFormat",
     "OmeZarrFormat",
     "Plate",

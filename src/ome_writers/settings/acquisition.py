@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import (
@@ -25,6 +26,7 @@ from ome_writers.settings.dtypes import read_dtype
 from ome_writers.settings.engines import Compression
 from ome_writers.settings.format_names import read_format
 from ome_writers.settings.formats import Format, ScratchFormat
+from ome_writers.settings.instrument import Instrument
 from ome_writers.settings.model import Model
 from ome_writers.settings.paths import read_root_path
 from ome_writers.settings.plate import Plate
@@ -64,6 +66,8 @@ if TYPE_CHECKING:
         on_incomplete: Literal["trim", "keep"]
         rgb: bool | None
         direct_io: bool
+        instrument: Instrument | Mapping[str, Any] | None
+        acquisition_date: datetime | str | None
 
 
 class AcquisitionSettings(Model):
@@ -104,6 +108,10 @@ class AcquisitionSettings(Model):
         Whether frames are (y, x, 3). None: inferred from the first frame if its dtype is uint8 or uint16.
     direct_io
         Bypass the operating system's page cache, if engine and file system support it.
+    instrument
+        The microscope, its cameras and its objective.
+    acquisition_date
+        When the acquisition began; by default, when the output is created.
     """
 
     root_path: Annotated[str, BeforeValidator(read_root_path)] = ""
@@ -121,6 +129,8 @@ class AcquisitionSettings(Model):
     on_incomplete: Literal["trim", "keep"] = "trim"
     rgb: bool | None = None
     direct_io: bool = False
+    instrument: Instrument | None = None
+    acquisition_date: datetime | None = None
 
     # Type checkers do not know that validators accept more types than the fields have.
     if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ome_writers import Objective
 from ome_writers_pymmcore import Microscope, engine_facts, tag_facts
 
 pytest.importorskip("useq")
@@ -71,29 +72,36 @@ SUMMARY: dict[str, Any] = {
 def test_microscope_of_summary() -> None:
     found = Microscope.of(SUMMARY)
     (camera,) = found.cameras
-    assert (camera.label, camera.model, camera.adapter, camera.library) == (
+    assert (camera.label, camera.shape, camera.dtype) == ("Cam", (100, 200), "uint16")
+    detector = camera.detector
+    assert (detector.name, detector.model, detector.manufacturer) == (
         "Cam",
         "Zyla 4.2",
-        "Zyla",
-        "Andor",
+        "Andor/Zyla",
     )
-    assert (camera.shape, camera.dtype, camera.bits) == ((100, 200), "uint16", 12)
-    assert (camera.binning, camera.gain, camera.offset) == (2, 3.0, 100.5)
-    assert (camera.readout, camera.roi) == (
+    assert detector.significant_bits == 12
+    assert (detector.binning, detector.gain, detector.offset) == (2, 3.0, 100.5)
+    assert (detector.readout, detector.roi) == (
         "ReadoutMode Rolling, PixelReadoutRate 280 MHz - fastest",
         (4, 8, 200, 100),
     )
-    assert camera.readout_mhz == 280
-    objective = found.objective
-    assert objective is not None
-    assert (objective.magnification, objective.aperture, objective.immersion) == (60.0, 1.4, "Oil")
-    assert (found.pixel_size_um, found.magnification_factor) == (0.325, 1.5)
-    assert found.affine == (0.325, 0.0, 1.0, 0.0, -0.325, 2.0)
+    assert detector.readout_mhz == 280
+    instrument = found.instrument
+    assert instrument.detectors == (detector,)
+    assert instrument.objective == Objective(
+        model="Plan Apo 60x/1.40 Oil",
+        magnification=60,
+        calibrated_magnification=90,
+        lens_na=1.4,
+        immersion="Oil",
+    )
+    assert found.pixel_size_um == 0.325
+    assert instrument.pixel_size_affine == (0.325, 0.0, 1.0, 0.0, -0.325, 2.0)
     assert found.began is not None
     assert found.began.astimezone(timezone.utc) == datetime(
         2026, 3, 4, 4, 6, 7, 89000, tzinfo=timezone.utc
     )
-    assert found.software == {
+    assert instrument.software == {
         "pymmcore-plus": "9",
         "MMCore": "12.5.0",
         "device API": "75",
@@ -102,29 +110,11 @@ def test_microscope_of_summary() -> None:
     assert list(found.others) == ["Small"]
 
 
-def test_detector_settings() -> None:
-    ome_types = pytest.importorskip("ome_types", reason="the validator of OME-XML")
-    from ome_writers_pymmcore.microscope_metadata import detector_settings
-
-    (camera,) = Microscope.of(SUMMARY).cameras
-    found = detector_settings(camera, "Detector:0:0")
-    assert (found.binning.value, found.gain, found.offset) == ("2x2", 3, 100.5)
-    assert (found.read_out_rate, found.read_out_rate_unit) == (
-        280,
-        ome_types.model.UnitsFrequency.MEGAHERTZ,
-    )
-
-
 def test_summary_keys_are_optional() -> None:
     """An invalid dtype is replaced by the dtype of the pixel format."""
     found = Microscope.of({"image_infos": [{"camera_label": "C", "height": 4, "width": 5}]})
     assert found.cameras[0].shape == (4, 5)
-    assert (found.objective, found.began, found.affine, found.pixel_size_um) == (
-        None,
-        None,
-        None,
-        0,
-    )
+    assert (found.instrument.objective, found.began, found.pixel_size_um) == (None, None, 0)
     info = {"camera_label": "C", "plane_shape": (4, 5, 3), "dtype": "uint0", "pixel_format": "RGB8"}
     assert Microscope.of({"image_infos": [info]}).cameras[0].dtype == "uint8"
 
@@ -135,7 +125,7 @@ def test_physical_cameras_of_multi_camera_device() -> None:
     device = {"label": "Both", "type": "CameraDevice", "properties": properties}
     found = Microscope.of({"image_infos": [info], "devices": [device, *SUMMARY["devices"]]})
     assert [c.label for c in found.cameras] == ["B", "Cam"]
-    assert [c.model for c in found.cameras] == ["", "Zyla 4.2"]
+    assert [c.detector.model for c in found.cameras] == ["", "Zyla 4.2"]
     assert [c.shape for c in found.cameras] == [(100, 200)] * 2
 
 
@@ -158,9 +148,11 @@ def test_objective_label(
         "type": "StateDevice",
         "properties": [{"name": "Label", "value": label}],
     }
-    found = Microscope.of({"image_infos": [{"camera_label": ""}], "devices": [turret]}).objective
+    found = Microscope.of(
+        {"image_infos": [{"camera_label": ""}], "devices": [turret]}
+    ).instrument.objective
     assert found is not None
-    assert (found.magnification, found.aperture, found.immersion) == (times, aperture, immersion)
+    assert (found.magnification, found.lens_na, found.immersion) == (times, aperture, immersion)
 
 
 def test_engine_facts_of_snapped_frame() -> None:

@@ -12,6 +12,8 @@ from ome_writers import (
     AcquisitionSettings,
     Channel,
     Dimension,
+    Instrument,
+    Objective,
     Plate,
     Position,
     convert,
@@ -28,8 +30,11 @@ if TYPE_CHECKING:
 
 MICROSCOPE = {
     "acquisition_date": "2026-03-01T10:00:00+01:00",
-    "objective": {"label": "Plan Apo", "magnification": 20.0, "aperture": 0.75, "immersion": "Air"},
+    "instrument": Instrument(
+        objective=Objective(model="Plan Apo", magnification=20.0, lens_na=0.75, immersion="Air")
+    ),
 }
+SAMPLE = {"organism": "mouse"}
 CHANNELS = [
     Channel(name="DAPI", color="blue", excitation_wavelength_nm=365, emission_wavelength_nm=450),
     Channel(name="FITC", color="lime", exposure_ms=50),
@@ -43,9 +48,11 @@ def write(path: Path, positions: list[Position] | None = None, **more: Any) -> P
         Dimension(name="c", coords=CHANNELS),
         *dims_from_standard_axes({"y": 8, "x": 8}),
     ]
-    settings = AcquisitionSettings(root_path=path, dimensions=dimensions, dtype="uint16", **more)
+    settings = AcquisitionSettings(
+        root_path=path, dimensions=dimensions, dtype="uint16", **MICROSCOPE, **more
+    )
     with create_stream(settings) as stream:
-        stream.set_global_metadata("microscope", MICROSCOPE)
+        stream.set_global_metadata("sample", SAMPLE)
         for number in range(settings.num_frames or 0):
             metadata = {"delta_t": 2.0 * number, "state": {"lamp": "on"}}
             stream.append(np.full((8, 8), number, np.uint16), frame_metadata=metadata)
@@ -157,7 +164,7 @@ def test_xml_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_metadata_option(tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / f"a{suffix}")
     assert main(["info", str(path), "--metadata"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"microscope": MICROSCOPE}
+    assert json.loads(capsys.readouterr().out) == {"sample": SAMPLE}
 
 
 def test_frames_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,6 +74,8 @@ def test_defaults() -> None:
         "on_incomplete": "trim",
         "rgb": None,
         "direct_io": False,
+        "instrument": None,
+        "acquisition_date": None,
     }
 
 

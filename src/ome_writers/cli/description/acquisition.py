@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ome_writers.errors import OMEWritersError
 from ome_writers.formats import dataset_ome_xml, frame_metadata_by_image
+from ome_writers.settings import Objective
 from ome_writers.untrusted import parse_xml
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from ome_writers.dataset import DatasetSpec
     from ome_writers.settings import Channel
 
-_MICROSCOPE, _CONVERSION = "microscope", "conversion"
-"""Namespaces of global metadata: of the pymmcore adapter, and of `ome_writers.convert`."""
+_CONVERSION = "conversion"
+"""Namespace of the global metadata of `ome_writers.convert`."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,13 @@ class Acquisition:
 
 def describe_acquisition(spec: DatasetSpec) -> Acquisition:
     """Return the circumstances of an acquisition; reads OME-XML and frame metadata where they are needed."""
-    microscope = spec.metadata.get(_MICROSCOPE, {})
-    xml = _xml(spec) if spec.settings is None or not microscope else None
+    settings = spec.settings
+    instrument = settings.instrument if settings else None
+    xml = _xml(spec) if instrument is None else None
     # a converted dataset was created by the conversion, not by the acquisition
     created = None if _CONVERSION in spec.metadata else spec.started or _first_date(xml)
-    started = microscope.get("acquisition_date") or created
+    began = settings.acquisition_date if settings else None
+    started = began.isoformat() if began else created
     updated = spec.updated if created else None
     channels = tuple(map(ChannelDescription.of, spec.images[0].channels))
     duration, exposure = _seconds_between(started, updated), None
@@ -104,7 +107,7 @@ def describe_acquisition(spec: DatasetSpec) -> Acquisition:
     return Acquisition(
         started=str(started) if started else None,
         duration_s=duration,
-        objective=_objective(microscope.get("objective")) or _objective(_lens(xml)),
+        objective=_objective(instrument.objective if instrument else _lens(xml)),
         channels=channels,
         exposure_ms=exposure,
     )
@@ -125,7 +128,7 @@ def _first_date(xml: Element | None) -> str | None:
     return None if xml is None else xml.findtext("{*}Image/{*}AcquisitionDate")
 
 
-def _lens(xml: Element | None) -> dict[str, Any] | None:
+def _lens(xml: Element | None) -> Objective | None:
     """Return the objective that the first image refers to, or the only one."""
     lenses = [] if xml is None else xml.findall("{*}Instrument/{*}Objective")
     settings = None if xml is None else xml.find("{*}Image/{*}ObjectiveSettings")
@@ -133,23 +136,30 @@ def _lens(xml: Element | None) -> dict[str, Any] | None:
         lenses = [lens for lens in lenses if lens.get("ID") == settings.get("ID")]
     if len(lenses) != 1:
         return None
-    words = (lenses[0].get("Manufacturer"), lenses[0].get("Model"))
-    return {
-        "label": " ".join(filter(None, words)),
-        "magnification": lenses[0].get("NominalMagnification"),
-        "aperture": lenses[0].get("LensNA"),
-        "immersion": lenses[0].get("Immersion"),
-    }
+    lens = lenses[0]
+    magnification, aperture = (
+        next(iter(_numbers([dict(lens.items())], name)), None)
+        for name in ("NominalMagnification", "LensNA")
+    )
+    # of any writer: not validated
+    return Objective.model_construct(
+        model=" ".join(filter(None, (lens.get("Manufacturer"), lens.get("Model")))),
+        magnification=magnification,
+        lens_na=aperture,
+        immersion=cast("Any", lens.get("Immersion")),
+    )
 
 
-def _objective(fields: Any) -> str | None:
+def _objective(objective: Objective | None) -> str | None:
     """Return an objective in one line: ``"Nikon 10X S Fluor (10x, NA 0.5, Air)"``."""
-    if not isinstance(fields, dict):
+    if objective is None:
         return None
-    details = [f"{value:g}x" for value in _numbers([fields], "magnification")]
-    details += [f"NA {value:g}" for value in _numbers([fields], "aperture")]
-    details += [str(fields["immersion"])] if fields.get("immersion") else []
-    label, text = str(fields.get("label") or ""), ", ".join(details)
+    details = [
+        f"{objective.magnification:g}x" if objective.magnification else "",
+        f"NA {objective.lens_na:g}" if objective.lens_na else "",
+        objective.immersion or "",
+    ]
+    label, text = objective.model, ", ".join(filter(None, details))
     return f"{label} ({text})" if label and text else label or text or None
 
 

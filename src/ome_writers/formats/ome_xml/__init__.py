@@ -25,6 +25,7 @@ from ome_writers.formats.ome_xml.document import (
     render_body,
 )
 from ome_writers.formats.ome_xml.images import IfdRuns, axis_letters, dimension_order
+from ome_writers.formats.ome_xml.instrument import significant_bits
 from ome_writers.formats.ome_xml.planes import RenderedPlanes, render_planes
 from ome_writers.formats.ome_xml.text import NAMESPACE
 
@@ -49,5 +50,6 @@ __all__ = [
     "render",
     "render_body",
     "render_planes",
+    "significant_bits",
     "strip_progress",
 ]

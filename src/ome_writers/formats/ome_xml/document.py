@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ome_writers.formats.ome_xml.annotations import acquisition_annotation, map_annotation
-from ome_writers.formats.ome_xml.images import IfdRuns, axis_letters, cameras, images
+from ome_writers.formats.ome_xml.images import IfdRuns, axis_letters, images
+from ome_writers.formats.ome_xml.instrument import InstrumentXml
 from ome_writers.formats.ome_xml.planes import RenderedPlanes, render_planes
 from ome_writers.formats.ome_xml.text import open_root, quote_attribute
 from ome_writers.formats.plates import is_plate, plate_layout
@@ -77,7 +78,7 @@ def render_body(
     shapes
         The shape of each image's array.
     began
-        When the acquisition began.
+        When the acquisition began, unless the settings state it.
     pages
         The IFDs of each image's planes; None if the pixels are in another format.
     planes
@@ -88,17 +89,17 @@ def render_body(
         Content of the acquisition annotation.
     """
     start = began.astimezone(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+    if plan.settings.acquisition_date is not None:
+        start = plan.settings.acquisition_date.isoformat()
     head: list[str] = []
     if is_plate(plan):
         head.extend(_plate(plan, began=start))
-    detectors = cameras(plan)
-    if detectors:
-        parts = (
-            f'<Detector ID="{id_}" Model={quote_attribute(n)}/>' for n, id_ in detectors.items()
-        )
-        head.append(f'<Instrument ID="Instrument:0">{"".join(parts)}</Instrument>')
+    instrument = InstrumentXml.of(plan)
+    head.append(instrument.element)
     body = ["".join(head).encode()]
-    body.extend(images(plan, shapes, began=start, detectors=detectors, pages=pages, planes=planes))
+    body.extend(
+        images(plan, shapes, began=start, instrument=instrument, pages=pages, planes=planes)
+    )
     annotations = [] if info is None else [acquisition_annotation(info).encode()]
     annotations += [
         map_annotation(f"Annotation:{i}", namespace, pairs).encode()

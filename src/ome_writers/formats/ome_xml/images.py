@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ome_writers.formats.ome_xml.instrument import significant_bits
 from ome_writers.formats.ome_xml.text import escape_text, quote_attribute
 from ome_writers.settings import PIXEL_TYPES, Channel
 from ome_writers.units import ome_symbol
@@ -14,11 +15,12 @@ from ome_writers.units import ome_symbol
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from ome_writers.formats.ome_xml.instrument import InstrumentXml
     from ome_writers.formats.ome_xml.planes import RenderedPlanes
     from ome_writers.routing import ImagePlan, Plan
     from ome_writers.settings import Dimension
 
-__all__ = ["IfdRuns", "axis_letters", "cameras", "dimension_order", "images"]
+__all__ = ["IfdRuns", "axis_letters", "dimension_order", "images"]
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,6 @@ def dimension_order(plan: ImagePlan) -> str:
     return "XY" + "".join(reversed([*missing, *slow_first]))
 
 
-def cameras(plan: Plan) -> dict[str, str]:
-    """Map the cameras of all channels to Detector IDs."""
-    channels = [c for i in plan.images for d in i.array.dimensions for c in d.coords or ()]
-    names = dict.fromkeys(c.camera for c in channels if isinstance(c, Channel) and c.camera)
-    return {str(name): f"Detector:0:{i}" for i, name in enumerate(names)}
-
-
 @dataclass(frozen=True)
 class _Template:
     """Text that images of the same array plan and shape share; there may be thousands of them.
@@ -93,7 +88,7 @@ def images(
     shapes: Sequence[Sequence[int]],
     *,
     began: str,
-    detectors: Mapping[str, str],
+    instrument: InstrumentXml,
     pages: Sequence[IfdRuns] | None,
     planes: Mapping[int, RenderedPlanes],
 ) -> Iterator[bytes]:
@@ -104,8 +99,7 @@ def images(
     if order:
         description = escape_text(f"Acquisition order, slowest axis first: {order}.")
         begin += f"<Description>{description}</Description>"
-    if detectors:
-        begin += '<InstrumentRef ID="Instrument:0"/>'
+    begin += instrument.references
     default_name = _stem(plan)
     for image in plan.images:
         number, shape = image.number, shapes[image.number]
@@ -117,7 +111,7 @@ def images(
         )
         template = templates.get(key)
         if template is None:
-            template = templates[key] = _template(image, shape, detectors, of_image)
+            template = templates[key] = _template(image, shape, instrument, of_image)
         name = quote_attribute(image.name or default_name)
         label = "" if image.position is None else f"<StageLabel Name={name}{_stage(image)}/>"
         pixels = str(number).join(template.pixels)
@@ -129,14 +123,15 @@ def images(
 
 
 def _template(
-    image: ImagePlan, shape: Sequence[int], detectors: Mapping[str, str], pages: IfdRuns | None
+    image: ImagePlan, shape: Sequence[int], instrument: InstrumentXml, pages: IfdRuns | None
 ) -> _Template:
     axes = axis_letters(image)
     sizes = {c: shape[axes[c]] if c in axes else 1 for c in "TCZ"}
     text = [f'" DimensionOrder="{dimension_order(image)}"']
     text.append(f' Type="{PIXEL_TYPES.get(image.array.dtype.name, "uint16")}"')
     if image.array.dtype.kind in "ui":
-        text.append(f' SignificantBits="{image.array.dtype.itemsize * 8}"')
+        bits = significant_bits(image, instrument.instrument) or image.array.dtype.itemsize * 8
+        text.append(f' SignificantBits="{bits}"')
     if image.array.samples > 1:
         text.append(' Interleaved="true"')
     text.append(f' BigEndian="false" SizeX="{shape[-1]}" SizeY="{shape[-2]}" SizeZ="{sizes["Z"]}"')
@@ -144,7 +139,7 @@ def _template(
     text.extend(_physical_sizes(image.array.dimensions, axes))
     text.append(">")
     pixels = ['<Pixels ID="Pixels:', "".join(text)]
-    for channel in _channels(image, axes, sizes["C"], detectors):
+    for channel in _channels(image, axes, sizes["C"], instrument):
         pixels[-1] += '<Channel ID="Channel:'
         pixels.append(channel)
     return _Template(pixels, list(_tiff_data(image, shape, pages)))
@@ -171,7 +166,7 @@ def _physical_sizes(dimensions: Sequence[Dimension], axes: Mapping[str, int]) ->
 
 
 def _channels(
-    plan: ImagePlan, axes: Mapping[str, int], count: int, detectors: Mapping[str, str]
+    plan: ImagePlan, axes: Mapping[str, int], count: int, instrument: InstrumentXml
 ) -> Iterator[str]:
     """Yield the Channel elements, each beginning after the image number in its ID."""
     coords = (plan.array.dimensions[axes["C"]].coords or ()) if "C" in axes else ()
@@ -180,23 +175,22 @@ def _channels(
         element = f':{i}" SamplesPerPixel="{plan.array.samples}"'
         if coord is not None:
             element += f" Name={quote_attribute(str(getattr(coord, 'name', coord)))}"
-        if not isinstance(coord, Channel):
-            yield element + "/>"
-            continue
-        if coord.fluorophore:
-            element += f" Fluor={quote_attribute(coord.fluorophore)}"
-        for word, length in (
-            ("Excitation", coord.excitation_wavelength_nm),
-            ("Emission", coord.emission_wavelength_nm),
-        ):
-            if length:
-                element += f' {word}Wavelength="{length}" {word}WavelengthUnit="nm"'
-        if coord.color is not None:
-            element += f' Color="{_color(coord)}"'
-        if coord.camera:
-            yield f'{element}><DetectorSettings ID="{detectors[coord.camera]}"/></Channel>'
-        else:
-            yield element + "/>"
+        channel = coord if isinstance(coord, Channel) else None
+        if channel is not None:
+            element += _optics(channel)
+        settings = instrument.detector_settings(plan, channel)
+        yield f"{element}>{settings}</Channel>" if settings else element + "/>"
+
+
+def _optics(channel: Channel) -> str:
+    text = f" Fluor={quote_attribute(channel.fluorophore)}" if channel.fluorophore else ""
+    for word, length in (
+        ("Excitation", channel.excitation_wavelength_nm),
+        ("Emission", channel.emission_wavelength_nm),
+    ):
+        if length:
+            text += f' {word}Wavelength="{length}" {word}WavelengthUnit="nm"'
+    return text + (f' Color="{_color(channel)}"' if channel.color is not None else "")
 
 
 def _color(channel: Channel) -> int:

@@ -15,7 +15,9 @@ from ome_writers.formats.dataset_metadata import (
     new_dataset_id,
 )
 from ome_writers.formats.frame_metadata import EMBED_BYTES, JOURNAL_NAME, latest_entries
+from ome_writers.formats.ome_xml import significant_bits
 from ome_writers.formats.omezarr import ngff
+from ome_writers.formats.omezarr.client_edits import keep_reserved_keys, merge_client_edits
 from ome_writers.formats.omezarr.display_windows import DisplayWindows
 from ome_writers.formats.omezarr.layout import XML_KEY, join_key
 from ome_writers.formats.omezarr.versions import at_version, scene
@@ -36,8 +38,6 @@ __all__ = ["ZarrMetadata"]
 
 MAX_WINDOW_UPDATES = 16
 """Maximum number of images that get new display windows per flush; each rewrites a file."""
-# keys of ``ome_writers`` that clients cannot change
-_RESERVED_KEYS = ("id", "version", "status", "frames", "started", "updated", "extents", "settings")
 
 
 class ZarrMetadata:
@@ -106,7 +106,7 @@ class ZarrMetadata:
                 raise KeyError(f"Unknown path: {path!r}. This dataset has {known}.")
             groups[key] = to_plain_json(attributes)
         for key, attributes in groups.items():
-            _keep_reserved_keys(attributes, self._groups[key])
+            keep_reserved_keys(attributes, self._groups[key])
             self._groups[key] = attributes
             self._dirty.add(key)
         self._globals = {n: v for n, v in self._globals.items() if n in self._groups[""]}
@@ -220,7 +220,9 @@ class ZarrMetadata:
         windows = self._windows.refresh(image.number)
         name = split_suffix(self._layout.output.name)[0]
         interval = self._intervals.get(image.number)
-        return self._versioned(ngff.image(image, shape, windows, name=name, interval=interval))
+        bits = significant_bits(image, self._plan.settings.instrument)
+        ome = ngff.image(image, shape, windows, name=name, interval=interval, bits=bits)
+        return self._versioned(ome)
 
     def _versioned(self, ome: Attributes) -> Attributes:
         return ome if self._version == ngff.VERSION else at_version(ome, self._version)
@@ -230,7 +232,7 @@ class ZarrMetadata:
         path = self._layout.images[image.number]
         fresh = self._image(image)
         attributes = self._groups[path]
-        attributes["ome"] = _merge_client_edits(attributes.get("ome"), self._generated[path], fresh)
+        attributes["ome"] = merge_client_edits(attributes.get("ome"), self._generated[path], fresh)
         self._generated[path] = fresh
         self._dirty.add(path)
 
@@ -270,31 +272,3 @@ class ZarrMetadata:
 def _dump(value: Attributes) -> bytes:
     # errors="replace": lone surrogates, as in paths of other encodings, cannot be encoded in UTF-8
     return json.dumps(value, allow_nan=False, ensure_ascii=False).encode(errors="replace")
-
-
-def _keep_reserved_keys(attributes: Attributes, before: Attributes) -> None:
-    """Copy the reserved keys of ``ome_writers`` from the attributes `before` to those that replace them."""
-    ours = before.get("ome_writers")
-    if ours is not None:
-        theirs = attributes.get("ome_writers")
-        result = {**ours, **theirs} if isinstance(theirs, dict) else dict(ours)
-        result.update({key: ours[key] for key in _RESERVED_KEYS if key in ours})
-        attributes["ome_writers"] = result
-
-
-def _merge_client_edits(current: Any, before: Attributes, fresh: Attributes) -> Attributes:
-    """Return the generated ``ome`` attributes `fresh`, with what a client changed since they were `before`."""
-    if current == before or not isinstance(current, dict):
-        return fresh
-    result = {**fresh, **current}
-    omero = current.get("omero")
-    channels = omero.get("channels") if isinstance(omero, dict) else None
-    if isinstance(channels, list):
-        generated = fresh["omero"]["channels"]
-        for channel, old, new in zip(
-            channels, before["omero"]["channels"], generated, strict=False
-        ):
-            if isinstance(channel, dict) and channel.get("window") == old["window"]:
-                channel["window"] = new["window"]
-        result["omero"] = {**current["omero"], "channels": channels[: len(generated)]}
-    return result

@@ -42,6 +42,7 @@ def image(
     *,
     name: str,
     interval: float | None = None,
+    bits: int | None = None,
 ) -> dict[str, Any]:
     """Return the ``ome`` attributes of an image's group.
 
@@ -57,6 +58,8 @@ def image(
         Default name of the image.
     interval
         Measured mean interval of the time axis in seconds, used if the axis does not have a scale.
+    bits
+        Significant bits of the camera: the range of the display windows.
     """
     dimensions = list(plan.array.dimensions)
     if interval is not None and (axis := _unscaled_time(dimensions)) is not None:
@@ -77,7 +80,7 @@ def image(
     ome["omero"] = {
         "name": plan.name or name,
         "channels": [
-            _omero_channel(channel, windows.get(i), plan.array.dtype)
+            _omero_channel(channel, windows.get(i), plan.array.dtype, bits)
             for i, channel in enumerate(_channels(plan, shape))
         ],
         "rdefs": {"model": "color", "defaultT": 0, "defaultZ": 0},
@@ -196,13 +199,18 @@ def _channels(plan: ImagePlan, shape: Sequence[int]) -> list[Channel]:
 
 
 def _omero_channel(
-    channel: Channel, sampled: tuple[float, float] | None, dtype: np.dtype[np.generic]
+    channel: Channel,
+    sampled: tuple[float, float] | None,
+    dtype: np.dtype[np.generic],
+    bits: int | None,
 ) -> dict[str, Any]:
-    # The full range of the dtype, until data have been sampled.
-    low, high = (_number(v, dtype) for v in sampled) if sampled else _range(dtype)
+    camera = (0, 2**bits - 1) if bits else None
+    # The full range of camera or dtype, until data have been sampled.
+    low, high = (_number(v, dtype) for v in sampled) if sampled else camera or _range(dtype)
     start, end = channel.window or (low, high)
     if end <= start:
         end = start + 1
+    low, high = camera or (low, high)
     return {
         "label": channel.name,
         "color": _color(channel),

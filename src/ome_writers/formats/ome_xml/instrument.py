@@ -1,0 +1,125 @@
+"""The OME-XML elements Instrument, ObjectiveSettings and DetectorSettings, and the significant bits of an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ome_writers.formats.ome_xml.text import quote_attribute
+from ome_writers.settings import Channel, Detector, Instrument
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ome_writers.routing import ImagePlan, Plan
+    from ome_writers.settings import Objective
+
+__all__ = ["InstrumentXml", "significant_bits"]
+
+_BINNINGS = {1: "1x1", 2: "2x2", 4: "4x4", 8: "8x8"}
+_INSTRUMENT_ID, _OBJECTIVE_ID = "Instrument:0", "Objective:0:0"
+
+
+def significant_bits(image: ImagePlan, instrument: Instrument | None) -> int | None:
+    """Return the significant bits of an image's pixels; None if its camera or their number is unknown."""
+    detector = instrument.detector(_camera(image)) if instrument else None
+    if detector is None or detector.significant_bits is None or image.array.dtype.kind not in "ui":
+        return None
+    return min(detector.significant_bits, image.array.dtype.itemsize * 8)
+
+
+def _camera(image: ImagePlan) -> str:
+    return image.camera or next((c.camera for c in _channels(image) if c.camera), "")
+
+
+def _channels(image: ImagePlan) -> list[Channel]:
+    coords = (c for d in image.array.dimensions for c in d.coords or ())
+    return [c for c in coords if isinstance(c, Channel)]
+
+
+@dataclass(frozen=True)
+class InstrumentXml:
+    """Renders the instrument of a plan: that of the settings, or one with the cameras of the channels.
+
+    Attributes
+    ----------
+    instrument
+        The instrument of the settings.
+    detectors
+        Detectors by camera name, in document order.
+    """
+
+    instrument: Instrument
+    detectors: Mapping[str, Detector]
+
+    @classmethod
+    def of(cls, plan: Plan) -> InstrumentXml:
+        instrument = plan.settings.instrument or Instrument()
+        detectors = {detector.name: detector for detector in instrument.detectors}
+        arrays = {id(image.array): image for image in plan.images}
+        for image in arrays.values():
+            for channel in _channels(image):
+                if channel.camera:
+                    detectors.setdefault(channel.camera, Detector(name=channel.camera))
+        return cls(instrument, detectors)
+
+    @property
+    def element(self) -> str:
+        """The Instrument element; empty if nothing is known."""
+        instrument = self.instrument
+        programs = ", ".join(f"{name} {version}" for name, version in instrument.software.items())
+        model = ": ".join(filter(None, (instrument.model, programs)))
+        parts = [f"<Microscope Model={quote_attribute(model)}/>"] if model else []
+        for name, detector in self.detectors.items():
+            maker = _attribute("Manufacturer", detector.manufacturer)
+            label = quote_attribute(detector.model or name)
+            parts.append(f'<Detector{maker} Model={label} ID="{self._detector_id(name)}"/>')
+        if instrument.objective is not None:
+            parts.append(_objective(instrument.objective))
+        return f'<Instrument ID="{_INSTRUMENT_ID}">{"".join(parts)}</Instrument>' if parts else ""
+
+    @property
+    def references(self) -> str:
+        """The elements of an Image that refer to instrument and objective."""
+        if not self.element:
+            return ""
+        objective = (
+            f'<ObjectiveSettings ID="{_OBJECTIVE_ID}"/>' if self.instrument.objective else ""
+        )
+        return f'<InstrumentRef ID="{_INSTRUMENT_ID}"/>{objective}'
+
+    def detector_settings(self, image: ImagePlan, channel: Channel | None) -> str:
+        """Return the DetectorSettings element of a channel; empty if its camera is unknown."""
+        camera = (channel.camera if channel else None) or image.camera
+        detector = self.detectors.get(camera) or self.instrument.detector(camera)
+        if detector is None:
+            return ""
+        binning = _BINNINGS.get(detector.binning, "Other") if detector.binning else None
+        attributes = (
+            _attribute("Offset", detector.offset)
+            + _attribute("Gain", detector.gain)
+            + _attribute("ReadOutRate", detector.readout_mhz)
+            + _attribute("Binning", binning)
+        )
+        return f'<DetectorSettings ID="{self._detector_id(detector.name)}"{attributes}/>'
+
+    def _detector_id(self, name: str) -> str:
+        return f"Detector:0:{list(self.detectors).index(name)}"
+
+
+def _objective(objective: Objective) -> str:
+    return (
+        f'<Objective ID="{_OBJECTIVE_ID}"'
+        + _attribute("Model", objective.model)
+        + _attribute("NominalMagnification", objective.magnification)
+        + _attribute("CalibratedMagnification", objective.calibrated_magnification)
+        + _attribute("LensNA", objective.lens_na)
+        + _attribute("Immersion", objective.immersion)
+        + "/>"
+    )
+
+
+def _attribute(name: str, value: str | float | None) -> str:
+    if value is None or value == "":
+        return ""
+    return f" {name}={quote_attribute(value if isinstance(value, str) else repr(value))}"
