@@ -76,11 +76,28 @@ class Options:
 
 @dataclass(frozen=True)
 class EngineStats:
-    """Progress of an engine."""
+    """Progress of an engine, and its use of memory.
+
+    Attributes
+    ----------
+    frames_written, bytes_written
+        Frames on disk, and their bytes before compression.
+    queue_depth
+        Number of write tasks that wait or run.
+    bytes_copied
+        Bytes of the written frames that `write` copied, because it could not write the caller's memory.
+    bytes_buffered
+        Bytes of `Options.buffer_bytes` in use: buffers that contain frames, and lent ones.
+    bytes_lent
+        Bytes of the buffers that callers are filling; see `LendingEngine`.
+    """
 
     frames_written: int = 0
     bytes_written: int = 0
     queue_depth: int = 0
+    bytes_copied: int = 0
+    bytes_buffered: int = 0
+    bytes_lent: int = 0
 
 
 @dataclass(frozen=True)

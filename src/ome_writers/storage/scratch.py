@@ -146,7 +146,7 @@ class ScratchEngine:
             self.failures.append(WriteFailure(error))
 
     def stats(self) -> EngineStats:
-        return EngineStats(self._frames, self._bytes, 0)
+        return EngineStats(self._frames, self._bytes, bytes_buffered=self._used)
 
     def __del__(self) -> None:
         if hasattr(self, "_handles"):

@@ -34,7 +34,6 @@ Regions._lock                  the list of open regions is used
 Transactions._lock             the list of open transactions is used
 WrittenRegions._lock           the list of written regions is used
 ReadbackCache._lock            the cache is used
-MemoryBudget._lock             the budget is updated
 Block._memory_lock             the memory of a block is read or released
 PageBlock._memory_lock         the memory of a block is read or released
 PageVisibility._lock           the list of completed pages is used
@@ -46,7 +45,7 @@ ScratchEngine._reorder_lock    a temporary file is read or reordered
 ScratchEngine._lock            planes in memory are used
 FileHandles._lock              the list of open files is used
 Disk._lock                     the list of folders to sync is used
-MemoryPool._lock               the list of free buffers is used
+MemoryBudget._lock             the bytes in use or the free buffers are updated
 DirectEngine._stats_lock       counters are updated
 TiffEngine._counter_lock       counters are updated
 Background._dispatch_lock      a worker thread waits for its next task

@@ -214,6 +214,9 @@ class FrameWriter:
             bytes_written=engine.bytes_written,
             queue_depth=engine.queue_depth,
             longest_append=self.longest_append_s,
+            bytes_copied=engine.bytes_copied,
+            bytes_buffered=engine.bytes_buffered,
+            bytes_lent=engine.bytes_lent,
         )
 
     def flush_snapshot(self) -> tuple[list[JournalEntry], Outcome]:

@@ -21,6 +21,13 @@ class StreamStats:
         Number of write tasks that wait for the disk.
     longest_append
         The longest time in seconds that the engine blocked an `append`.
+    bytes_copied
+        Bytes of the frames on disk that `append` copied into the stream's memory. The others were written from the
+        caller's memory, or from that of `OMEStream.frame_buffer`.
+    bytes_buffered
+        Bytes of `buffer_bytes` in use, `bytes_lent` included.
+    bytes_lent
+        Bytes of the frame buffers that callers are filling.
     """
 
     frames_accepted: int
@@ -28,3 +35,6 @@ class StreamStats:
     bytes_written: int
     queue_depth: int
     longest_append: float
+    bytes_copied: int = 0
+    bytes_buffered: int = 0
+    bytes_lent: int = 0

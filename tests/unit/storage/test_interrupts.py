@@ -1,4 +1,4 @@
-"""KeyboardInterrupt in the memory pools does not leave a lock held."""
+"""KeyboardInterrupt in the memory budget does not leave a lock held."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from ome_writers.storage.libraries.memory_budget import MemoryBudget
-from ome_writers.storage.memory_pool import MemoryPool
+from ome_writers.storage.memory_budget import MemoryBudget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,13 +39,12 @@ def interrupted(work: Callable[[], object], moment: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize("memory", [MemoryPool, MemoryBudget])
-def test_interrupt_releases_locks(memory: type[MemoryPool | MemoryBudget]) -> None:
+def test_interrupt_releases_locks() -> None:
     """After an interrupt at any step of `acquire` and `release`, another thread can allocate."""
     moment = 0
     while True:
         moment += 1
-        lender = memory(2**20, lambda: False)
+        lender = MemoryBudget(2**20, lambda: False)
 
         def work(lender: Any = lender) -> None:
             lender.release(lender.acquire(1000))

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.locks import new_lock
 from ome_writers.storage.direct.block import Block
-from ome_writers.storage.direct.lent_buffers import LentBuffers
-from ome_writers.storage.memory_pool import MemoryPool
+from ome_writers.storage.memory_budget import MemoryBudget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,13 +40,15 @@ class Assembly:
         Write the blocks.
     background
         Runs the writes.
-    budget
+    max_bytes
         Maximum bytes of frames in memory.
     on_written
-        Called with the numbers of frames that are on disk, and their bytes.
+        Called with the numbers of frames that are on disk, their bytes, and how many of these were copied.
 
     Attributes
     ----------
+    budget
+        The memory of all blocks and lent frames.
     lock
         Held while a frame is added, or a block is submitted.
     buffered
@@ -58,20 +59,16 @@ class Assembly:
         self,
         arrays: Sequence[StoredArray],
         background: Background,
-        budget: int,
-        on_written: Callable[[Sequence[int], int], None],
+        max_bytes: int,
+        on_written: Callable[[Sequence[int], int, int], None],
     ) -> None:
         self.lock = new_lock()
         self.buffered: list[set[Cell]] = [set() for _ in arrays]
         self._arrays = arrays
         self._background = background
         self._on_written = on_written
-        self._max_block_bytes = min(_SHARD_BLOCK_BYTES, budget // (2 * len(arrays)))
-        self._lent = LentBuffers(budget)
-        self._pool = MemoryPool(
-            budget, self._relieve, lambda: self._lent.nbytes + self._copied_bytes
-        )
-        self._copied_bytes = 0  # of the lent buffer that is being copied into a block
+        self._max_block_bytes = min(_SHARD_BLOCK_BYTES, max_bytes // (2 * len(arrays)))
+        self.budget = MemoryBudget(max_bytes, self._relieve)
         self._open: dict[Key, Block] = {}  # oldest first
         # by array and id: blocks whose frames are in memory
         self._live: list[dict[int, Block]] = [{} for _ in arrays]
@@ -86,7 +83,7 @@ class Assembly:
             and first.grid.column_bytes >= _TINY_FRAME_BYTES
         ):
             nbytes = self._block_capacity(first.grid) * first.grid.column_bytes
-            self._pool.prepare(nbytes, _PREPARED_BYTES // nbytes)
+            self.budget.prepare(nbytes, _PREPARED_BYTES // nbytes)
 
     def add(
         self,
@@ -101,11 +98,9 @@ class Assembly:
         cell, slot = grid.split(index)
         shard, plane = grid.shard(cell) if grid.sharded else (cell, 0)
         by_reference = owned and grid.one_chunk_per_plane and frame.flags.c_contiguous
-        lent = self._lent.pop(frame) if owned and self._lent else None
-        if lent is not None and not by_reference:
-            self._copied_bytes = lent.nbytes
+        lent = self.budget.end_loan(frame) if by_reference else None
         if by_reference and lent is None:
-            self._pool.reserve(frame.nbytes)
+            self.budget.reserve(frame.nbytes)
         key = (array, None if grid.depth == 1 else cell)
         with self.lock:
             block = self._open.get(key)
@@ -119,24 +114,8 @@ class Assembly:
                 self.buffered[array].add(cell)
             if block.full:
                 self._seal(key)
-        if lent is not None and not by_reference:
-            self._copied_bytes = 0
-            self._pool.release(lent)
-
-    def lend(self, array: int) -> NDArray[np.generic]:
-        """Return a writable plane in the pool's memory; see `storage.contract.LendingEngine`."""
-        grid = self._arrays[array].grid
-        with self._lent.detect_deadlock(grid.frame_bytes) as check:
-            buffer = self._pool.acquire(grid.frame_bytes, check)
-        frame: NDArray[np.generic] = buffer.view(grid.dtype).reshape(grid.frame_shape)
-        self._lent.add(frame, buffer)
-        return frame
-
-    def reclaim(self, frame: NDArray[np.generic]) -> None:
-        """Take back a lent plane without writing it; do nothing if it has been written."""
-        buffer = self._lent.pop(frame)
-        if buffer is not None:
-            self._pool.release(buffer)
+        if owned and not by_reference:
+            self.budget.reclaim(frame)
 
     def plane(self, array: int, cell: Cell, slot: int) -> NDArray[np.generic] | None:
         """Return a copy of a plane in memory; None if it is not in memory."""
@@ -176,13 +155,7 @@ class Assembly:
                 self._live[key[0]].pop(id(self._open.pop(key)))
             self.submit_all(partial=False)
             self._background.barrier()
-            self._copied_bytes = 0
-            open_bytes = sum(block.pool_bytes for block in self._open.values())
-            self._pool.set_used(self._lent.nbytes + open_bytes)
-
-    def clear(self) -> None:
-        """Free all memory."""
-        self._pool.clear()
+            self.budget.set_used(sum(block.used_bytes for block in self._open.values()))
 
     def _new_block(self, key: Key, cell: Cell, shard: Cell, by_reference: bool) -> Block:
         """Return an empty block with memory. Blocks while the memory budget is used up."""
@@ -193,7 +166,7 @@ class Assembly:
         if not by_reference:
             if grid.column_bytes < _TINY_FRAME_BYTES:
                 self._background.wait_until_below(_MAX_PENDING_TINY_BLOCKS)
-            block.set_memory(self._pool.acquire(capacity * grid.column_bytes))
+            block.set_memory(self.budget.acquire(capacity * grid.column_bytes))
         if grid.depth > 1:
             if any(b.key == key for b in list(self._live[array].values())):
                 self._background.barrier()  # the partial column is being written
@@ -247,19 +220,20 @@ class Assembly:
             try:
                 self._arrays[array].store(block, slots)
                 written = len(block.frames) if last else count
-                self._on_written(block.frames[:written], block.nbytes)
+                copied = 0 if block.by_reference else written * self._arrays[array].grid.frame_bytes
+                self._on_written(block.frames[:written], block.nbytes, copied)
                 del block.frames[:written]
             finally:
                 if last:
                     self._live[array].pop(id(block), None)
                     self.buffered[array].difference_update(cell for cell, _ in block.entries)
-                    block.release_memory(self._pool)
+                    block.release_memory(self.budget)
 
-    def _relieve(self) -> None:
+    def _relieve(self) -> bool:
         """Submit the oldest open block if no pending write will release memory."""
-        if self._background.depth:
-            return
-        with self.lock:
-            key = next(iter(self._open), None)
-            if key is not None:
-                self._seal(key, final=key[1] is None)
+        if not self._background.depth:
+            with self.lock:
+                key = next(iter(self._open), None)
+                if key is not None:
+                    self._seal(key, final=key[1] is None)
+        return False

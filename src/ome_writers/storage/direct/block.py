@@ -16,7 +16,7 @@ from ome_writers.locks import new_lock
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ome_writers.storage.memory_pool import MemoryPool
+    from ome_writers.storage.memory_budget import MemoryBudget
     from ome_writers.storage.zarr import Cell, Grid
 
     Key = tuple[int, Cell | None]
@@ -120,7 +120,7 @@ class Block:
         frame: NDArray[np.generic],
         buffer: NDArray[np.uint8] | None,
     ) -> None:
-        """Add a plane: a copy, or a reference to `frame`, a view of the pool's `buffer` or of memory from elsewhere."""
+        """Add a plane: a copy, or a reference to `frame`: a view of the budget's `buffer`, or of other memory."""
         column = len(self.entries) if self._grid.depth == 1 else 0
         if isinstance(self.columns, list):
             self.columns[column:] = [frame.reshape(self._grid.column_shape)]
@@ -149,8 +149,8 @@ class Block:
         return len(self.entries) * self._grid.column_bytes
 
     @property
-    def pool_bytes(self) -> int:
-        """Bytes of the pool's budget that the block uses."""
+    def used_bytes(self) -> int:
+        """Bytes of the memory budget that the block uses."""
         return sum(buffer.nbytes for buffer in self._buffers) + self._reserved
 
     @property
@@ -168,13 +168,12 @@ class Block:
                     return self._grid.extract_plane(self.columns[i], slot)
         return None
 
-    def release_memory(self, pool: MemoryPool) -> None:
-        """Return all memory to the pool."""
+    def release_memory(self, budget: MemoryBudget) -> None:
         with self._memory_lock:
             self.columns = []
         buffers, self._buffers = self._buffers, []
         for buffer in buffers:
-            pool.release(buffer)
+            budget.release(buffer)
         if self._reserved:
-            pool.unreserve(self._reserved)
+            budget.unreserve(self._reserved)
             self._reserved = 0

@@ -54,12 +54,13 @@ class DirectEngine:
             self._arrays, self._background, options.buffer_bytes, self._record_written
         )
         self._buffered = self._assembly.buffered
-        self.lend = self._assembly.lend  # see `storage.contract.LendingEngine`
-        self.reclaim = self._assembly.reclaim
+        self._budget = self._assembly.budget
+        self.reclaim = self._budget.reclaim  # see `storage.contract.LendingEngine`
         self._flush_lock = threading.Lock()
         self._stats_lock = threading.Lock()
         self._frames_written = 0
         self._bytes_written = 0
+        self._bytes_copied = 0
         self._unpublished: list[int] = []  # frames on disk that no index or shape includes yet
         self._closed = False
 
@@ -90,6 +91,10 @@ class DirectEngine:
                 self._background.failures.append(WriteFailure(error, (number,)))
                 return
         self._assembly.add(number, array, index, frame, owned)
+
+    def lend(self, array: int) -> NDArray[np.generic]:
+        grid = self._arrays[array].grid
+        return self._budget.lend(grid.frame_shape, grid.dtype)
 
     def recover(self, number: int) -> bool:
         self._assembly.recover()
@@ -125,13 +130,16 @@ class DirectEngine:
             self._publish(shapes, finish=True)
             self._background.close()
             self._disk.close()
-            self._assembly.clear()
+            self._budget.clear()
 
     def stats(self) -> EngineStats:
         return EngineStats(
             self._frames_written + self._write_through.frames,
             self._bytes_written + self._write_through.nbytes,
             self._background.depth,
+            bytes_copied=self._bytes_copied,
+            bytes_buffered=self._budget.used_bytes,
+            bytes_lent=self._budget.lent_bytes,
         )
 
     def _read(self, array: int, cell: Cell, slot: int) -> tuple[NDArray[np.generic], bool]:
@@ -147,12 +155,13 @@ class DirectEngine:
         plane = grid.empty_plane() if column is None else grid.extract_plane(column, slot)
         return plane, False
 
-    def _record_written(self, frames: Sequence[int], nbytes: int) -> None:
+    def _record_written(self, frames: Sequence[int], nbytes: int, copied: int) -> None:
         """Count frames that are on disk (called in the background)."""
         with self._stats_lock:
             self._unpublished += frames
             self._frames_written += len(frames)
             self._bytes_written += nbytes
+            self._bytes_copied += copied
 
     def _publish(self, shapes: Sequence[tuple[int, ...]], *, finish: bool) -> None:
         """Write indexes and array metadata; record an error like that of a worker."""

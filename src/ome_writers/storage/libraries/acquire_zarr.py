@@ -188,7 +188,10 @@ class AcquireEngine:
 
     def stats(self) -> EngineStats:
         """Return the frames and bytes that were given to the library; it has no queue depth."""
-        return EngineStats(self._frames_written, self._bytes_written, 0)
+        written, buffered = self._bytes_written, self._cache.used_bytes
+        return EngineStats(
+            self._frames_written, written, bytes_copied=written, bytes_buffered=buffered
+        )
 
     def _await_shard(self, array: SequentialArray, index: tuple[int, ...]) -> None:
         deadline = time.monotonic() + _READ_TIMEOUT_S

@@ -15,11 +15,11 @@ from ome_writers.storage.background import Background, available_cpus
 from ome_writers.storage.contract import EngineStats, WriteFailure
 from ome_writers.storage.files import atomic_write
 from ome_writers.storage.libraries.library import Library
-from ome_writers.storage.libraries.memory_budget import MemoryBudget
 from ome_writers.storage.libraries.region_grid import RegionGrid
 from ome_writers.storage.libraries.regions import Regions
 from ome_writers.storage.libraries.transactions import Transactions
 from ome_writers.storage.libraries.written_regions import WrittenRegions
+from ome_writers.storage.memory_budget import MemoryBudget
 from ome_writers.storage.zarr import ArrayMetadataWriter, array_metadata
 
 if TYPE_CHECKING:
@@ -160,7 +160,13 @@ class LibraryEngine:
 
     def stats(self) -> EngineStats:
         written = self._library.written
-        return EngineStats(written.frames, written.nbytes, self._library.background.depth)
+        return EngineStats(
+            written.frames,
+            written.nbytes,
+            self._library.background.depth,
+            bytes_copied=written.nbytes,
+            bytes_buffered=self._library.budget.used_bytes,
+        )
 
     def _free_memory(self) -> bool:
         """Evict a region unless one is being stored; return False if the only option is to wait."""

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.storage.background import Background
-    from ome_writers.storage.libraries.memory_budget import MemoryBudget
     from ome_writers.storage.libraries.region_grid import RegionGrid, RegionKey, Selection
     from ome_writers.storage.libraries.written_regions import WrittenRegions
+    from ome_writers.storage.memory_budget import MemoryBudget
 
 __all__ = ["Library", "LibraryArray", "Transaction"]
 

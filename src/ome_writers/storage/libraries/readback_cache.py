@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ome_writers.locks import new_lock
-from ome_writers.storage.libraries.memory_budget import MemoryBudget
+from ome_writers.storage.memory_budget import MemoryBudget
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,6 +54,10 @@ class ReadbackCache:
         with self._lock:
             memory = self._rows[array].planes.get(index) if array in self._rows else None
             return None if memory is None else memory.copy()
+
+    @property
+    def used_bytes(self) -> int:
+        return self._budget.used_bytes
 
     def recover(self) -> None:
         """Correct the memory budget after an exception interrupted `add` or `drop`."""

@@ -16,7 +16,7 @@ from ome_writers.storage.background import Background, available_cpus
 from ome_writers.storage.contract import EngineStats, WriteFailure
 from ome_writers.storage.file_handles import FileHandles
 from ome_writers.storage.files import atomic_write, sync_folder
-from ome_writers.storage.memory_pool import MemoryPool
+from ome_writers.storage.memory_budget import MemoryBudget
 from ome_writers.storage.positional_io import patch_at
 from ome_writers.storage.tiff.codec import get_codec
 from ome_writers.storage.tiff.file import TiffFile
@@ -94,7 +94,7 @@ class TiffEngine:
                 located[array] = (len(self._files), series)
             self._files.append(file)
         self._series = [located[array] for array in range(len(targets))]  # file number, series
-        self._pool = MemoryPool(options.buffer_bytes, self._submit_oldest)
+        self._budget = MemoryBudget(options.buffer_bytes, self._submit_oldest)
         per_file = options.buffer_bytes // (4 * len(self._files))
         self._block_bytes = min(_MAX_BLOCK_BYTES, per_file or 1)
         self._disk_is_fast = True
@@ -106,6 +106,7 @@ class TiffEngine:
         self._pending: list[set[int]] = [set() for _ in self._files]  # pages of these blocks
         self._frames_written = 0
         self._bytes_written = 0
+        self._bytes_copied = 0
         self._counter_lock = threading.Lock()
         self._written: list[_Run] = []  # since the last flush began
         self._unpublished: list[_Run] = []  # lost if the current flush fails
@@ -145,7 +146,7 @@ class TiffEngine:
                 return
         self._pending[file].add(page)
         if owned and frame.flags.c_contiguous and frame.nbytes >= self._block_bytes:
-            self._pool.reserve(frame.nbytes)
+            self._budget.reserve(frame.nbytes)
             block = PageBlock(file, page, series, 1)
             block.use_frame(number, frame)
             with self._lock:
@@ -172,7 +173,7 @@ class TiffEngine:
             self._background.barrier()
             for pages in self._pending:
                 pages.clear()
-            self._pool.set_used(0)
+            self._budget.set_used(0)
         return False
 
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
@@ -237,7 +238,7 @@ class TiffEngine:
                 self._collect_error(partial(sync_folder, self._root))
             self._background.close()
             self._handles.close()
-            self._pool.clear()
+            self._budget.clear()
 
     def truncate(self) -> None:
         with self._flush_lock:
@@ -248,7 +249,13 @@ class TiffEngine:
                 self._collect_error(partial(file.truncate, deadline))
 
     def stats(self) -> EngineStats:
-        return EngineStats(self._frames_written, self._bytes_written, self._background.depth)
+        return EngineStats(
+            self._frames_written,
+            self._bytes_written,
+            self._background.depth,
+            bytes_copied=self._bytes_copied,
+            bytes_buffered=self._budget.used_bytes,
+        )
 
     def _read_memory(self, file: int, page: int) -> NDArray[np.generic] | None:
         for block in reversed(list(self._in_memory[file].values())):
@@ -280,7 +287,7 @@ class TiffEngine:
                 capacity = min(self._block_bytes // stride, adjacent)
         block = PageBlock(file, page, series, capacity)
         self._await_warm_buffer(capacity * stride)
-        block.use_buffer(self._pool.acquire(capacity * stride))
+        block.use_buffer(self._budget.acquire(capacity * stride))
         return block
 
     def _await_warm_buffer(self, nbytes: int) -> None:
@@ -304,14 +311,14 @@ class TiffEngine:
             for key in list(self._open):
                 self._submit(self._open.pop(key))
 
-    def _submit_oldest(self) -> None:
+    def _submit_oldest(self) -> bool:
         """Submit the oldest open block if no other block will return its memory."""
-        if self._background.depth:
-            return
-        with self._lock:
-            key = next(iter(self._open), None)
-            if key is not None:
-                self._submit(self._open.pop(key))
+        if not self._background.depth:
+            with self._lock:
+                key = next(iter(self._open), None)
+                if key is not None:
+                    self._submit(self._open.pop(key))
+        return False
 
     def _store(self, block: PageBlock, series: Series) -> None:
         """Write a block, in a background thread."""
@@ -326,7 +333,7 @@ class TiffEngine:
                 self._pending[block.file].difference_update(
                     range(block.page, block.page + block.count)
                 )
-                block.release(self._pool)
+                block.release(self._budget)
                 self._block_written.notify_all()
 
     def _write_block(self, block: PageBlock, series: Series) -> None:
@@ -338,7 +345,9 @@ class TiffEngine:
             pages.write_planes(block.page, block.buffers(), block.count)
         with self._counter_lock:
             self._frames_written += block.count
-            self._bytes_written += block.count * sum(series.strip_bytes)
+            nbytes = block.count * sum(series.strip_bytes)
+            self._bytes_written += nbytes
+            self._bytes_copied += nbytes if block.copied else 0
             self._written.append(_Run(block.file, block.page, block.frames))
 
     def _await_writes(self) -> None:

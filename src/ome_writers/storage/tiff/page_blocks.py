@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ome_writers.storage.memory_pool import MemoryPool
+    from ome_writers.storage.memory_budget import MemoryBudget
     from ome_writers.storage.tiff.geometry import Series
 
 __all__ = ["PageBlock"]
@@ -75,6 +75,11 @@ class PageBlock:
         self.count = slot + 1
         return self.count >= self.capacity
 
+    @property
+    def copied(self) -> bool:
+        """Whether the frames are copies."""
+        return self._owned is None
+
     def buffers(self) -> list[memoryview | bytes]:
         """Return the bytes to write, planes and gaps, in file order."""
         if self._buffer is not None:
@@ -105,13 +110,12 @@ class PageBlock:
                 return None
             return np.concatenate([view[slot] for _, view in self._strips])
 
-    def release(self, pool: MemoryPool) -> None:
-        """Return the memory to `pool`."""
+    def release(self, budget: MemoryBudget) -> None:
         with self._memory_lock:
             buffer, owned = self._buffer, self._owned
             self._buffer = self._owned = None
             self._strips, self._planes = [], None
         if buffer is not None:
-            pool.release(buffer)
+            budget.release(buffer)
         if owned is not None:
-            pool.unreserve(owned.nbytes)
+            budget.unreserve(owned.nbytes)
