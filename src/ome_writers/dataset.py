@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from ome_writers.untrusted import is_archive
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
@@ -208,8 +210,7 @@ class DatasetSpec:
     @property
     def root(self) -> Path:
         """The directory, or the ``.ozx`` file, that the images' keys are relative to."""
-        is_root = self.path.is_dir() or self.path.suffix.lower() == ".ozx"
-        return self.path if is_root else self.path.parent
+        return self.path if self.path.is_dir() or is_archive(self.path) else self.path.parent
 
     @property
     def position_axis(self) -> int | None:

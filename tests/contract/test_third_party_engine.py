@@ -96,9 +96,9 @@ def _installed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     )
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.delitem(sys.modules, "plane_files", raising=False)
-    engines._third_party_engines.cache_clear()
+    engines._installed_rows.cache_clear()
     yield
-    engines._third_party_engines.cache_clear()
+    engines._installed_rows.cache_clear()
 
 
 class TestPlaneFileEngine(EngineContract):
@@ -134,7 +134,7 @@ def test_dataset_is_readable_without_its_engine(
         for value in (1, 2):
             stream.append(np.full((4, 6), value, "uint16"))
     monkeypatch.setattr(engines, "entry_points", lambda **_: ())
-    engines._third_party_engines.cache_clear()
+    engines._installed_rows.cache_clear()
     with pytest.raises(ValueError, match="Unknown format 'plane-files'"):
         settings(path, format="plane-files")
     spec = ome_writers.read(path)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ome_writers.conversion.ngff_version import convert_ngff_version
-from ome_writers.conversion.ozx import is_ozx
 from ome_writers.conversion.source_detection import split_images
 from ome_writers.conversion.transfer import Conversion, convert
 
-__all__ = ["Conversion", "convert", "convert_ngff_version", "is_ozx", "split_images"]
+__all__ = ["Conversion", "convert", "convert_ngff_version", "split_images"]

@@ -13,7 +13,7 @@ from ome_writers.conversion.source import (
     nested_loop_indices,
     with_values,
 )
-from ome_writers.formats import FORMATS
+from ome_writers.formats import format_row
 from ome_writers.routing import camera_axis, resolve
 from ome_writers.settings import Compression, split_suffix
 from ome_writers.untrusted import MAX_FRAMES, check_count
@@ -57,7 +57,7 @@ def source_of(spec: DatasetSpec, view: StreamView) -> Source:
         shapes = [image.frame_shape for image in plan.images]
         frames = [image.array.dimensions[-2:] for image in plan.images] if camera else []
     # pages are converted uncompressed unless the user chooses a compression
-    compression = spec.images[0].levels[0].compression if FORMATS[spec.format].chunked else None
+    compression = spec.images[0].levels[0].compression if format_row(spec.format).chunked else None
     return Source(
         spec=spec,
         view=view,

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ome_writers.conversion.source import nested_loop_indices, with_values
 from ome_writers.errors import OutputExistsError, SettingsError
-from ome_writers.formats import FORMATS, resolve_entry_file
+from ome_writers.formats import format_row, resolve_entry_file
 from ome_writers.settings import AcquisitionSettings, Dimension, Position, Schedule, split_suffix
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def with_image_name(
     """Add a position for the name of a single image if the destination would name it after its file instead."""
     stem = split_suffix(destination.name)[0]
     if (
-        not FORMATS[format.name].image_named_after_file
+        not format_row(format.name).image_named_after_file
         or source.spec.position_axis is not None
         or source.name in ("", stem)
     ):
@@ -58,7 +58,8 @@ def with_chunks(
             raise SettingsError(
                 f"{what} names {unknown}; the axes of {source.spec.path} are {names}."
             )
-    keep = source.spec.format == format.name and FORMATS[format.name].chunked
+    row = format_row(format.name)
+    keep = row.chunked and format_row(source.spec.format) is row
     return tuple(
         dim
         if dim.type == "position"
@@ -82,7 +83,7 @@ def destination_settings(
     overwrite: bool,
 ) -> AcquisitionSettings:
     """Return settings for frames like those of `image`, appended at the indices `write` in this order."""
-    same_format = source.spec.format == format.name
+    same_format = format_row(source.spec.format) is format_row(format.name)
     counts = [dim.count or 1 for dim in dimensions[:-2]]
     needs_schedule = not np.array_equal(write, nested_loop_indices(counts))
     names = tuple(dim.name for dim in dimensions[:-2])

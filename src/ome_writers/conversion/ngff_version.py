@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats import FORMATS, read
+from ome_writers.formats import format_row, read
 from ome_writers.formats.omezarr import VERSIONS, at_version, scene
 from ome_writers.storage import acquire_lock, atomic_write, hold_claim, lock_path
 from ome_writers.untrusted import guard_reader, read_json, refuse_archive
@@ -57,8 +57,9 @@ def convert_ngff_version(path: str | PathLike[str], version: str) -> list[Path]:
     root = Path(path)
     refuse_archive(root)
     spec = read(root)
-    if not FORMATS[spec.format].ngff_versions:
-        raise UnsupportedError(f"{root} is an {spec.format}; only an OME-Zarr has an NGFF version.")
+    row = format_row(spec.format)
+    if version not in row.ngff_versions:
+        raise UnsupportedError(f"{root} is an {row.title}; only an OME-Zarr has an NGFF version.")
     with hold_claim(root):
         lock = acquire_lock(lock_path(root, folder=True), root)
         try:
@@ -108,7 +109,7 @@ def _convert_root(
     own = attributes.get("ome_writers")
     settings = own.get("settings") if isinstance(own, dict) else None
     format = settings.get("format") if isinstance(settings, dict) else None
-    if isinstance(format, dict) and format.get("name") == "ome-zarr":
+    if isinstance(format, dict):
         format["version"] = version
 
 

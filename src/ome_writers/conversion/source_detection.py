@@ -109,7 +109,7 @@ def frame_metadata_by_address(source: Source) -> dict[Address, dict[str, Any]]:
         return {}
     found: dict[Address, dict[str, Any]] = {}
     with guard_reader(source.spec.path):
-        images = zip(source.spec.images, by_image, strict=True)
+        images = zip(source.spec.images, by_image, strict=bool(by_image))
         for number, (image, (_, frames)) in enumerate(images):
             for frame in frames:
                 index = dict(zip(image.index_axes, frame.pop("storage_index"), strict=True))

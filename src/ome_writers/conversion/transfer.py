@@ -17,7 +17,7 @@ from ome_writers.conversion.destination import (
     with_chunks,
     with_image_name,
 )
-from ome_writers.conversion.ozx import compare, is_ozx, pack, unpack
+from ome_writers.conversion.ozx import compare, pack, unpack
 from ome_writers.conversion.source import select_images
 from ome_writers.conversion.source_detection import (
     CHUNK_CACHE_BYTES,
@@ -27,6 +27,7 @@ from ome_writers.conversion.source_detection import (
     provenance,
 )
 from ome_writers.errors import SettingsError, WriteError, describe_frames
+from ome_writers.formats import archive_format, format_row
 from ome_writers.settings import AcquisitionSettings, inferred_format, read_root_path
 from ome_writers.streaming import create_stream
 from ome_writers.views import open_dataset
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.conversion.source import Indices, Source
-    from ome_writers.settings import Format
+    from ome_writers.settings import FormatSettings
 
 __all__ = ["Conversion", "convert"]
 
@@ -80,7 +81,7 @@ def convert(
     source: str | PathLike[str],
     destination: str | PathLike[str],
     *,
-    format: Format | str = "auto",
+    format: FormatSettings | str | Mapping[str, Any] = "auto",
     compression: str | None = None,
     chunk_shapes: Mapping[str, int] | None = None,
     shard_shapes: Mapping[str, int] | None = None,
@@ -141,12 +142,17 @@ def convert(
     described = describe_source(Path(source))
     options = (compression, chunk_shapes, shard_shapes, images)
     plain = format == "auto" and not any(options)
-    if is_ozx(Path(destination)) and (described.spec.format != "ome-zarr" or not plain):
+    row, archive = format_row(described.spec.format), archive_format(Path(destination))
+    if archive and (archive is not row or not plain):
         raise SettingsError(
-            f"{destination}: an .ozx file contains an OME-Zarr as it is stored. Convert {source} to an .ome.zarr "
-            f"directory with these options first, and that to {destination}."
+            f"{destination}: an {archive.settings.archive_suffix} file contains an {archive.title} as it is stored. "
+            f"Convert {source} to an {archive.settings.suffixes[0]} directory with these options first, and that to "
+            f"{destination}."
         )
-    if (is_ozx(Path(source)) and plain and _is_zarr(destination)) or is_ozx(Path(destination)):
+    unpacks = archive_format(Path(source)) is format_row(
+        inferred_format(str(destination))[0]["name"]
+    )
+    if archive or (unpacks and plain):
         return _copy_files(
             described,
             Path(destination),
@@ -157,11 +163,11 @@ def convert(
         )
     numbers = convertible_images(described, images)
     dimensions, read, write = select_images(described, numbers)
-    format = AcquisitionSettings(root_path=destination, format=format).format
-    dimensions, write = with_image_name(described, dimensions, write, Path(destination), format)
-    dimensions = with_chunks(described, dimensions, format, chunk_shapes or {}, shard_shapes or {})
+    target = AcquisitionSettings(root_path=destination, format=format).format
+    dimensions, write = with_image_name(described, dimensions, write, Path(destination), target)
+    dimensions = with_chunks(described, dimensions, target, chunk_shapes or {}, shard_shapes or {})
     settings = destination_settings(
-        described, numbers[0], dimensions, write, destination, format, compression, overwrite
+        described, numbers[0], dimensions, write, destination, target, compression, overwrite
     )
     output = Path(settings.output_path)
     refuse_overlap(described.spec.path, output)
@@ -185,10 +191,6 @@ def convert(
     )
 
 
-def _is_zarr(destination: Any) -> bool:
-    return inferred_format(destination)[0]["name"] == "ome-zarr"
-
-
 def _copy_files(
     source: Source,
     destination: Path,
@@ -198,15 +200,16 @@ def _copy_files(
     verify: bool,
     on_file: Callable[[int, int], object] | None,
 ) -> Conversion:
-    """Pack an OME-Zarr into an .ozx file, or unpack it."""
+    """Pack a dataset into a single file, or unpack it."""
     path, call = source.spec.path, on_file or (lambda *_: None)
     refuse_overlap(path, destination)
-    if is_ozx(destination):
+    packs = archive_format(destination) is not None
+    if packs:
         pack(source.spec, destination, overwrite=overwrite, on_file=call)
     else:
         unpack(path, destination, on_file=call)
     if verify:
-        archive, folder = (destination, path) if is_ozx(destination) else (path, destination)
+        archive, folder = (destination, path) if packs else (path, destination)
         compare(archive, folder, on_file=call)
     count = len(source.indices)
     written = count if source.written is None else min(source.written, count)

@@ -1,6 +1,6 @@
 """File formats: the metadata of each format, rendered and parsed. Pixels belong to `storage`.
 
-`FORMATS` has a row per format: a new format is one folder and one row.
+`format_rows` has a row per format: a new format is one folder and one row.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ from ome_writers.formats.dataset_metadata import (
     SupportsCarryOver,
     SupportsGrow,
 )
-from ome_writers.formats.dataset_reader import dataset_files, dataset_ome_xml, read
+from ome_writers.formats.dataset_reader import (
+    dataset_files,
+    dataset_ome_xml,
+    frame_metadata_by_image,
+    read,
+    read_frame_metadata,
+)
 from ome_writers.formats.detection import (
     TIFF_SUFFIXES,
     abbreviated_list,
@@ -33,27 +39,18 @@ from ome_writers.formats.frame_metadata import (
     latest_entries,
     truncate_partial_line,
 )
-from ome_writers.formats.frame_metadata_reader import (
-    frame_metadata_by_image,
-    read_dataset_ome_xml,
-    read_frame_metadata,
-)
 from ome_writers.formats.ometiff.entry_file import resolve_entry_file
+from ome_writers.formats.ometiff.ownership import is_own_entry
 from ome_writers.formats.ometiff.parse import OmeXml, load_ome_xml, parse_document
-from ome_writers.formats.ownership import (
-    foreign_files,
-    foreign_files_of_aborted_start,
-    is_own_entry,
-)
+from ome_writers.formats.ownership import foreign_files, foreign_files_of_aborted_start
 from ome_writers.formats.path_names import make_distinct
 from ome_writers.formats.plan_spec import spec_of_plan
-from ome_writers.formats.registry import FORMATS, FormatRow
+from ome_writers.formats.registry import FormatRow, archive_format, format_row, format_rows
 
 if TYPE_CHECKING:
     from ome_writers.routing import Plan
 
 __all__ = [
-    "FORMATS",
     "JOURNAL_NAME",
     "RESERVED_NAMESPACES",
     "TIFF_SUFFIXES",
@@ -69,6 +66,7 @@ __all__ = [
     "SupportsCarryOver",
     "SupportsGrow",
     "abbreviated_list",
+    "archive_format",
     "create_metadata",
     "dataset_files",
     "dataset_ome_xml",
@@ -76,6 +74,8 @@ __all__ = [
     "first_tiff",
     "foreign_files",
     "foreign_files_of_aborted_start",
+    "format_row",
+    "format_rows",
     "frame_metadata_by_image",
     "is_own_entry",
     "latest_entries",
@@ -85,7 +85,6 @@ __all__ = [
     "ome_xml_files",
     "parse_document",
     "read",
-    "read_dataset_ome_xml",
     "read_frame_metadata",
     "resolve_entry_file",
     "spec_of_plan",
@@ -96,9 +95,9 @@ __all__ = [
 
 def lay_out(plan: Plan) -> Layout:
     """Return the keys of the arrays, metadata and journals of `plan`."""
-    return FORMATS[plan.settings.format.name].lay_out(plan)
+    return format_row(plan.settings.format.name).lay_out(plan)
 
 
 def create_metadata(plan: Plan, layout: Layout) -> DatasetMetadata:
     """Return the metadata of a new dataset; its first `render` yields all of it."""
-    return FORMATS[plan.settings.format.name].create_metadata(plan, layout)
+    return format_row(plan.settings.format.name).create_metadata(plan, layout)

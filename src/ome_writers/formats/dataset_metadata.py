@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 from ome_writers.formats.frame_metadata import encode_storage_index
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RESERVED_NAMESPACES",
+    "STATUSES",
     "DatasetMetadata",
     "Layout",
     "Outcome",
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 Status = Literal["writing", "complete", "cancelled", "failed"]
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 RESERVED_NAMESPACES = frozenset({"ome", "ome_writers"})
 """Namespaces of the formats and of this library; global metadata of users cannot have them."""

@@ -1,13 +1,13 @@
-"""`read`: what a dataset contains, in any format, as one model."""
+"""What a dataset contains, in any format, as one model; and the metadata of its frames."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ome_writers.formats.detection import detect_format
 from ome_writers.formats.ometiff.entry_file import resolve_entry_file
-from ome_writers.formats.registry import FORMATS
+from ome_writers.formats.registry import format_row
 from ome_writers.untrusted import guard_reader
 
 if TYPE_CHECKING:
@@ -15,8 +15,15 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from ome_writers.dataset import DatasetSpec
+    from ome_writers.formats.registry import FramesByImage
 
-__all__ = ["dataset_files", "dataset_ome_xml", "read"]
+__all__ = [
+    "dataset_files",
+    "dataset_ome_xml",
+    "frame_metadata_by_image",
+    "read",
+    "read_frame_metadata",
+]
 
 
 def read(path: str | PathLike[str]) -> DatasetSpec:
@@ -36,7 +43,7 @@ def read(path: str | PathLike[str]) -> DatasetSpec:
         If it is of neither format; InvalidFileError if it is damaged, or not safe to read.
     """
     path = resolve_entry_file(Path(path))
-    row = FORMATS[detect_format(path)]
+    row = format_row(detect_format(path))
     with guard_reader(path):
         return row.parse(path)
 
@@ -44,12 +51,53 @@ def read(path: str | PathLike[str]) -> DatasetSpec:
 def dataset_files(path: Path) -> Iterable[Path]:
     """Return the files of a dataset; see `read`."""
     path = resolve_entry_file(path)
-    return FORMATS[detect_format(path)].files(path)
+    return format_row(detect_format(path)).files(path)
 
 
 def dataset_ome_xml(path: Path) -> bytes | None:
     """Return the OME-XML of a dataset, wherever it is stored; None for an OME-Zarr without OME-XML. See `read`."""
     path = resolve_entry_file(path)
     with guard_reader(path):
-        text: bytes | None = FORMATS[detect_format(path)].ome_xml(path)
+        text: bytes | None = format_row(detect_format(path)).ome_xml(path)
         return text
+
+
+def read_frame_metadata(path: str | PathLike[str]) -> list[dict[str, Any]]:
+    """Return the `frame_metadata` of each frame in a dataset that is finished or still being written.
+
+    Parameters
+    ----------
+    path
+        An OME-Zarr (or the group of one image in it), an OME-TIFF (a file, or the folder of a set), or a scratch
+        store.
+
+    Returns
+    -------
+    list of dict
+        One dict per frame with metadata, image by image. ``storage_index`` is its index in the image, in storage order
+        without y and x; in OME-TIFF the three indices of T, C and Z in DimensionOrder, slowest first. In a dataset of
+        several images, ``image`` is the path of the group in OME-Zarr, otherwise the number of the position; it is
+        called ``image_`` if any frame has a key ``image``. For an index that was written twice, the later frame is
+        listed.
+
+    Raises
+    ------
+    FileNotFoundError
+        If `path` does not exist.
+    UnsupportedError
+        If `path` is none of these. InvalidFileError if it is damaged, or not safe to read.
+    """
+    by_image = frame_metadata_by_image(path)
+    if len(by_image) == 1:
+        return by_image[0][1]
+    key = "image"
+    while any(key in frame for _, frames in by_image for frame in frames):
+        key += "_"
+    return [{**frame, key: image} for image, frames in by_image for frame in frames]
+
+
+def frame_metadata_by_image(path: str | PathLike[str]) -> FramesByImage:
+    """Return frame metadata by image: the path of its group in OME-Zarr, otherwise its number."""
+    path = resolve_entry_file(Path(path))
+    with guard_reader(path):
+        return format_row(detect_format(path)).frame_metadata(path)

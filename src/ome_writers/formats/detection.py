@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.ometiff.first_page import read_ome_xml
-from ome_writers.formats.registry import FORMATS
+from ome_writers.formats.registry import format_rows
 from ome_writers.untrusted import MAX_IMAGES, check_count, is_archive
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def detect_format(path: Path) -> str:
         raise InvalidFileError(
             f"{path} is neither a file nor a folder, but a FIFO, a device or the like. Only regular files are opened."
         )
-    for row in FORMATS.values():
+    for row in format_rows().values():
         if row.recognizes(path):
             return row.name
     if path.is_file():

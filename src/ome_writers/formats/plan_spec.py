@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING
 
 from ome_writers.dataset import AxisSpec, DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.formats.dataset_metadata import library_version
-from ome_writers.formats.ome_xml import axis_letters, dimension_order
+from ome_writers.formats.registry import format_row
 from ome_writers.formats.stored_settings import axis_type
 from ome_writers.settings import Channel, split_suffix
 
 if TYPE_CHECKING:
     from ome_writers.dataset import DatasetLayout
     from ome_writers.formats.dataset_metadata import Layout, Outcome
+    from ome_writers.formats.registry import FormatRow
     from ome_writers.routing import ImagePlan, Plan
 
 __all__ = ["layout_of_plan", "spec_of_plan"]
-
-SCHEMA_VERSION = "2016-06"  # of OME-XML
 
 
 def layout_of_plan(plan: Plan) -> DatasetLayout:
@@ -37,16 +36,18 @@ def spec_of_plan(plan: Plan, layout: Layout, outcome: Outcome) -> DatasetSpec:
     outcome
         Status, frames and shapes so far; without shapes, those that are planned.
     """
+    settings = plan.settings.format
+    row = format_row(settings.name)
     shapes = outcome.shapes or tuple(image.array.shape for image in plan.images)
     return DatasetSpec(
         path=layout.root
         if layout.root == layout.output or len(layout.images) > 1
         else layout.output,
-        format=plan.settings.format.name,
-        version=getattr(plan.settings.format, "version", SCHEMA_VERSION),
+        format=settings.name,
+        version=getattr(settings, "version", row.version),
         layout=layout_of_plan(plan),
         images=tuple(
-            _image(image, layout, shape, plan.settings.format.name)
+            _image(image, layout, shape, row)
             for image, shape in zip(plan.images, shapes, strict=True)
         ),
         dimensions=tuple(plan.settings.dimensions),
@@ -60,7 +61,7 @@ def spec_of_plan(plan: Plan, layout: Layout, outcome: Outcome) -> DatasetSpec:
     )
 
 
-def _image(plan: ImagePlan, layout: Layout, shape: tuple[int, ...], format: str) -> ImageSpec:
+def _image(plan: ImagePlan, layout: Layout, shape: tuple[int, ...], row: FormatRow) -> ImageSpec:
     dimensions = plan.array.dimensions
     channel = next((i for i, d in enumerate(dimensions) if d.type == "channel"), None)
     count = 1 if channel is None else shape[channel]
@@ -86,13 +87,5 @@ def _image(plan: ImagePlan, layout: Layout, shape: tuple[int, ...], format: str)
         position=plan.position,
         camera=plan.camera,
         samples=plan.array.samples,
-        index_axes=_index_axes(plan, format),
+        index_axes=row.index_axes(plan),
     )
-
-
-def _index_axes(plan: ImagePlan, format: str) -> tuple[str | None, ...]:
-    names = [dim.name for dim in plan.array.dimensions[:-2]]
-    if format != "ome-tiff":
-        return tuple(names)
-    axes = axis_letters(plan)
-    return tuple(names[axes[c]] if c in axes else None for c in dimension_order(plan)[:1:-1])

@@ -1,4 +1,7 @@
-"""The table of formats: one row each. Other packages ask the row, and never compare the name of a format."""
+"""The table of formats: one row each. Other packages ask the row, and never compare the name of a format.
+
+Formats of other packages are entry points of the group ``ome_writers.formats``.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.settings import OmeTiffFormat, OmeZarrFormat, ScratchFormat
+from ome_writers.settings import OmeTiffFormat, OmeZarrFormat, ScratchFormat, installed_formats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from ome_writers.dataset import DatasetSpec
     from ome_writers.formats.dataset_metadata import DatasetMetadata, Layout
-    from ome_writers.routing import Plan
-    from ome_writers.settings import FormatSettings
+    from ome_writers.routing import ImagePlan, Plan
+    from ome_writers.settings import EngineRow, FormatSettings
 
-__all__ = ["FORMATS", "FormatRow"]
+    OwnedFiles = Callable[[str], object]
+    FramesByImage = Sequence[tuple[str | int, list[dict[str, Any]]]]
+
+__all__ = ["FormatRow", "archive_format", "format_row", "format_rows"]
 
 
 def _lazy(reference: str) -> Callable[..., Any]:
@@ -31,8 +37,12 @@ def _lazy(reference: str) -> Callable[..., Any]:
     return call
 
 
-def _recognizes_nothing(path: Path) -> bool:
-    return False
+def _nothing(*_: object) -> None:
+    return None
+
+
+def _stored_axes(image: ImagePlan) -> tuple[str, ...]:
+    return tuple(dim.name for dim in image.array.dimensions[:-2])
 
 
 def _files_below(path: Path) -> Iterator[Path]:
@@ -59,12 +69,19 @@ class FormatRow:
         Returns the metadata of a new dataset; its first `render` yields all of it.
     recognizes
         Whether a folder or a file is a dataset of this format. It may raise `UnsupportedError` to explain a refusal.
+    owned_files
+        Returns whether a file, by its key, belongs to the dataset at a path; None without proof that this library
+        wrote the dataset. Only what belongs to it is removed by ``overwrite=True``.
+    is_startup_file
+        Whether the creation of a dataset at a path, if it is killed, may have left the file with this key.
     parse
         Returns the `DatasetSpec` of the dataset at a path; see `ome_writers.read`.
     files
         Returns the files of the dataset at a path.
     ome_xml
         Returns the OME-XML of the dataset at a path; None if it does not contain one.
+    frame_metadata
+        Returns number (or key) and frame metadata of each image of the dataset at a path; see `read_frame_metadata`.
     open_source
         Returns the pixels of the dataset at a path, with at most so many bytes of decoded chunks in a cache, at a
         resolution level; see `views.source`.
@@ -72,6 +89,8 @@ class FormatRow:
         Yields the findings of `ome_writers.repair`, which repairs them unless `dry_run`.
     check
         Yields the checks of `ome_writers.validate`.
+    index_axes
+        Returns the names of the axes of ``storage_index`` in the frame metadata of an image.
     chunked
         Whether arrays have chunks and shards. If not, every plane is stored separately.
     image_named_after_file
@@ -80,22 +99,32 @@ class FormatRow:
         Whether metadata lists the planes without a frame. If not, their chunks are omitted.
     ngff_versions
         The versions of NGFF that it is written in; empty if it is not NGFF.
+    version
+        The version of the format, if its settings do not have one.
+    engines
+        The engines that come with a format of another package, in the order of ``"auto"``.
     """
 
     settings: type[FormatSettings]
     lay_out: Callable[[Plan], Layout]
     create_metadata: Callable[[Plan, Layout], DatasetMetadata]
-    recognizes: Callable[[Path], bool] = _recognizes_nothing
+    recognizes: Callable[[Path], bool | None] = _nothing
+    owned_files: Callable[[Path], OwnedFiles | None] = _nothing
+    is_startup_file: Callable[[Path, str], bool | None] = _nothing
     parse: Callable[[Path], DatasetSpec] = _refuse
     files: Callable[[Path], Iterable[Path]] = _files_below
-    ome_xml: Callable[[Path], bytes | None] = _refuse
+    ome_xml: Callable[[Path], bytes | None] = _nothing
+    frame_metadata: Callable[[Path], FramesByImage] = _refuse
     open_source: Callable[[Path, int, int], Any] = _refuse
     find_problems: Callable[..., Iterable[Any]] = _refuse
     check: Callable[[Path], Iterable[Any]] = _refuse
+    index_axes: Callable[[ImagePlan], tuple[str | None, ...]] = _stored_axes
     chunked: bool = False
     image_named_after_file: bool = False
     lists_empty_planes: bool = False
     ngff_versions: tuple[str, ...] = ()
+    version: str = ""
+    engines: tuple[EngineRow, ...] = ()
 
     @property
     def name(self) -> str:
@@ -108,7 +137,7 @@ class FormatRow:
         return self.settings.title
 
 
-FORMATS: dict[str, FormatRow] = {
+_FORMATS: dict[str, FormatRow] = {
     row.name: row
     for row in (
         FormatRow(
@@ -116,8 +145,11 @@ FORMATS: dict[str, FormatRow] = {
             lay_out=_lazy("ome_writers.formats.omezarr.layout:lay_out"),
             create_metadata=_lazy("ome_writers.formats.omezarr.metadata:ZarrMetadata"),
             recognizes=_lazy("ome_writers.formats.detection:is_omezarr"),
+            owned_files=_lazy("ome_writers.formats.omezarr.ownership:owned_files"),
+            is_startup_file=_lazy("ome_writers.formats.omezarr.ownership:is_startup_file"),
             parse=_lazy("ome_writers.formats.omezarr.parse:parse"),
             ome_xml=_lazy("ome_writers.formats.omezarr.parse:ome_xml"),
+            frame_metadata=_lazy("ome_writers.formats.omezarr.parse:read_frames"),
             open_source=_lazy("ome_writers.views.omezarr:open_zarr"),
             find_problems=_lazy("ome_writers.repair.omezarr:findings"),
             check=_lazy("ome_writers.validation.omezarr:checks"),
@@ -129,19 +161,44 @@ FORMATS: dict[str, FormatRow] = {
             lay_out=_lazy("ome_writers.formats.ometiff.layout:lay_out"),
             create_metadata=_lazy("ome_writers.formats.ometiff.metadata:TiffMetadata"),
             recognizes=_lazy("ome_writers.formats.detection:is_ometiff_set"),
+            owned_files=_lazy("ome_writers.formats.ometiff.ownership:owned_files"),
+            is_startup_file=_lazy("ome_writers.formats.ometiff.ownership:is_startup_file"),
             parse=_lazy("ome_writers.formats.ometiff.parse:parse"),
             files=_lazy("ome_writers.formats.ometiff.parse:files"),
             ome_xml=_lazy("ome_writers.formats.ometiff.parse:ome_xml"),
+            frame_metadata=_lazy("ome_writers.formats.ometiff.frame_metadata:read_frames"),
             open_source=_lazy("ome_writers.views.ometiff:open_tiff"),
             find_problems=_lazy("ome_writers.repair.ometiff:findings"),
             check=_lazy("ome_writers.validation.ometiff:checks"),
+            index_axes=_lazy("ome_writers.formats.ometiff.frame_metadata:index_axes"),
             image_named_after_file=True,
             lists_empty_planes=True,
+            version="2016-06",
         ),
         FormatRow(
             settings=ScratchFormat,
             lay_out=_lazy("ome_writers.formats.scratch:lay_out"),
             create_metadata=_lazy("ome_writers.formats.scratch:ScratchMetadata"),
+            recognizes=_lazy("ome_writers.formats.scratch:is_scratch"),
+            owned_files=_lazy("ome_writers.formats.scratch:owned_files"),
+            is_startup_file=_lazy("ome_writers.formats.scratch:is_startup_file"),
+            frame_metadata=_lazy("ome_writers.formats.scratch:read_frames"),
         ),
     )
 }
+
+
+def format_rows() -> dict[str, FormatRow]:
+    """Return the formats by name: of this library, then of installed packages."""
+    return {**_FORMATS, **installed_formats(), **_FORMATS}
+
+
+def format_row(name: str) -> FormatRow:
+    """Return the format with this name."""
+    return _FORMATS.get(name) or format_rows()[name]
+
+
+def archive_format(path: Path) -> FormatRow | None:
+    """Return the format of the single-file archives whose suffix a path has; None if it has another suffix."""
+    suffixes = {row.settings.archive_suffix: row for row in format_rows().values()}
+    return suffixes.get(path.suffix.lower()) if path.suffix else None

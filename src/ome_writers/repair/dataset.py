@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputLockedError
-from ome_writers.formats import FORMATS, detect_format, resolve_entry_file
+from ome_writers.formats import detect_format, format_row, resolve_entry_file
 from ome_writers.storage import hold_claim, lock_owner, lock_path
 from ome_writers.untrusted import guard_reader, refuse_archive
 
@@ -87,4 +87,4 @@ def _findings(root: Path, found: str, *, dry_run: bool) -> tuple[Finding, ...]:
             f"or, if the process no longer exists, remove {lock} first."
         )
     with guard_reader(root):
-        return tuple(FORMATS[found].find_problems(root, dry_run=dry_run))
+        return tuple(format_row(found).find_problems(root, dry_run=dry_run))

@@ -18,6 +18,7 @@ from ome_writers.formats.omezarr import (
     plan_from_settings,
     read_json_object,
     stored_layout,
+    stored_settings,
 )
 from ome_writers.storage import LOCK_NAME, Finding, files, lock_path
 from ome_writers.storage.zarr import ArraySurvey, Survey, array_metadata
@@ -228,9 +229,8 @@ def _refuse_rewritten(root: Path, plan: Plan, layout: Layout) -> None:
 
 def _plan_of(root: Path) -> Plan:
     """Return the plan of a dataset from the settings stored in it."""
-    ours = group_attributes(root).get("ome_writers")
-    stored = ours.get("settings") if isinstance(ours, dict) else None
-    if not isinstance(stored, dict) or stored.get("format", {}).get("name") != "ome-zarr":
+    stored = stored_settings(root)
+    if stored is None:
         if not read_json_object(root / "zarr.json"):
             raise UnsupportedError(
                 f"{root} cannot be repaired: its zarr.json is missing or not valid JSON."

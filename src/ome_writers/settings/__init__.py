@@ -18,17 +18,24 @@ from ome_writers.settings.engines import (
     ZarrCompression,
     engines_of,
     find_engine,
+    installed_formats,
 )
-from ome_writers.settings.format_names import FORMAT_NAMES, SUFFIXES, inferred_format, split_suffix
-from ome_writers.settings.formats import (
+from ome_writers.settings.format_names import (
     BackendName,
     Format,
+    TiffBackendName,
+    ZarrBackendName,
+    format_names,
+    inferred_format,
+)
+from ome_writers.settings.formats import (
     FormatSettings,
     OmeTiffFormat,
     OmeZarrFormat,
     ScratchFormat,
-    TiffBackendName,
-    ZarrBackendName,
+    format_models,
+    format_suffixes,
+    split_suffix,
 )
 from ome_writers.settings.instrument import Detector, Instrument, Objective
 from ome_writers.settings.paths import foreign_ending, read_root_path
@@ -40,9 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENGINES",
-    "FORMAT_NAMES",
     "PIXEL_TYPES",
-    "SUFFIXES",
     "AcquisitionSettings",
     "BackendName",
     "Camera",
@@ -76,7 +81,11 @@ __all__ = [
     "engines_of",
     "find_engine",
     "foreign_ending",
+    "format_models",
+    "format_names",
+    "format_suffixes",
     "inferred_format",
+    "installed_formats",
     "read_root_path",
     "row_name",
     "split_suffix",

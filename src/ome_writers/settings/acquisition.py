@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     FiniteFloat,
     PositiveInt,
+    SerializeAsAny,
     TypeAdapter,
     ValidationInfo,
     field_validator,
@@ -24,8 +25,7 @@ from ome_writers.settings.coordinates import Position
 from ome_writers.settings.dimension import Dimension
 from ome_writers.settings.dtypes import read_dtype
 from ome_writers.settings.engines import Compression
-from ome_writers.settings.format_names import read_format
-from ome_writers.settings.formats import Format, ScratchFormat
+from ome_writers.settings.format_names import Format, read_format
 from ome_writers.settings.instrument import Instrument
 from ome_writers.settings.model import Model
 from ome_writers.settings.paths import read_root_path
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
     from typing_extensions import Self, TypedDict, Unpack
+
+    from ome_writers.settings.formats import FormatSettings
 
 __all__ = ["AcquisitionSettings", "DTypeStr"]
 
@@ -54,7 +56,7 @@ if TYPE_CHECKING:
         root_path: str | os.PathLike[str]
         dimensions: Sequence[Dimension | Mapping[str, Any]]
         dtype: DTypeLike
-        format: Format | str | Mapping[str, Any]
+        format: FormatSettings | str | Mapping[str, Any]
         compression: Compression | None
         storage_order: Literal["acquisition", "ome"] | Sequence[str]
         plate: Plate | Mapping[str, Any] | None
@@ -117,7 +119,9 @@ class AcquisitionSettings(Model):
     root_path: Annotated[str, BeforeValidator(read_root_path)] = ""
     dimensions: tuple[Dimension, ...] = ()
     dtype: DTypeStr = ""
-    format: Format = cast("Format", "auto")
+    format: SerializeAsAny[Format] = cast(
+        "Format", "auto"
+    )  # the union lacks formats of other packages
     compression: Compression | None = None
     storage_order: Literal["acquisition", "ome"] | list[str] = "ome"
     plate: Plate | None = None
@@ -205,7 +209,7 @@ class AcquisitionSettings(Model):
             self._check_axes()
         except ValueError as error:
             raise SettingsError(str(error)) from error
-        if not self.root_path and not isinstance(self.format, ScratchFormat):
+        if not self.root_path and self.format.needs_path:
             raise SettingsError(
                 f"root_path is required for {self.format.name} format: set settings.root_path before "
                 "creating a stream (only format='scratch' does not need it)."

@@ -1,4 +1,4 @@
-"""The table of engines: one row each, capabilities as data. Third-party engines are entry points.
+"""The table of engines: one row each, capabilities as data. Engines of other packages are entry points.
 
 No engine and no library of an engine is imported here.
 """
@@ -6,12 +6,13 @@ No engine and no library of an engine is imported here.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import re
 import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points, version
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from ome_writers.settings.dtypes import PIXEL_TYPES
 
@@ -21,12 +22,13 @@ __all__ = [
     "EngineRow",
     "TiffCompression",
     "ZarrCompression",
+    "engine_rows",
     "engines_of",
     "find_engine",
+    "installed_formats",
 ]
 
-ENTRY_POINT_GROUP = "ome_writers.engines"
-"""Each entry point of this group names an `EngineRow`, and has the name of its engine."""
+_log = logging.getLogger("ome_writers")
 
 ZarrCompression: TypeAlias = Literal["blosc-zstd", "blosc-lz4", "zstd", "gzip", "none"]
 TiffCompression: TypeAlias = Literal["lzw", "deflate", "zstd", "none"]
@@ -208,23 +210,46 @@ ENGINES: dict[str, EngineRow] = {
 
 
 @cache
-def _third_party_engines() -> dict[str, EngineRow]:
-    """Return the engines of installed packages; the names of the engines of this library are not replaced."""
-    rows = {point.name: point.load() for point in entry_points(group=ENTRY_POINT_GROUP)}
-    for name, row in rows.items():
-        if not isinstance(row, EngineRow) or row.name != name:
-            raise TypeError(
-                f"The entry point {name!r} of {ENTRY_POINT_GROUP!r} must be an EngineRow with this name, got {row!r}."
+def _installed_rows(group: str) -> dict[str, Any]:
+    """Return the rows that entry points of other packages name; each has the name of its entry point.
+
+    An entry point that cannot be loaded is logged and skipped: a defective package must not prevent an acquisition.
+    """
+    rows = {}
+    for point in entry_points(group=group):
+        try:
+            row = point.load()
+            if row.name != point.name:
+                raise ValueError(f"its row is called {row.name!r}")
+            rows[point.name] = row
+        except Exception as error:
+            _log.exception(
+                "The entry point %r of %r cannot be used (%s: %s). Update or remove the package %s.",
+                point.name,
+                group,
+                type(error).__name__,
+                error,
+                point.dist.name if point.dist else point.value,
             )
-    return {name: row for name, row in rows.items() if name not in ENGINES}
+    return rows
+
+
+def installed_formats() -> dict[str, Any]:
+    """Return the `ome_writers.formats.FormatRow` of each format of another package, by name."""
+    return _installed_rows("ome_writers.formats")
+
+
+def engine_rows() -> dict[str, EngineRow]:
+    """Return all engines by name, in the order of ``"auto"``: those of this library first."""
+    of_formats = {e.name: e for row in installed_formats().values() for e in row.engines}
+    return {**ENGINES, **of_formats, **_installed_rows("ome_writers.engines"), **ENGINES}
 
 
 def find_engine(name: str) -> EngineRow | None:
     """Return the engine with this name, of this library or of another package; None if there is none."""
-    return ENGINES.get(name) or _third_party_engines().get(name)
+    return ENGINES.get(name) or engine_rows().get(name)
 
 
 def engines_of(format_name: str) -> list[EngineRow]:
-    """Return the engines that write a format, in the order of ``"auto"``: those of this library first."""
-    rows = (*ENGINES.values(), *_third_party_engines().values())
-    return [row for row in rows if row.format == format_name]
+    """Return the engines that write a format, in the order of ``"auto"``."""
+    return [row for row in engine_rows().values() if row.format == format_name]

@@ -1,54 +1,57 @@
-"""Names and suffixes of formats, and inference of the format from a path."""
+"""The field `format` of the settings: its type, the names that it accepts, and its inference from a path."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from ome_writers.settings.engines import ENGINES, find_engine
+from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator
+
+from ome_writers.settings.engines import ENGINES, engine_rows
+from ome_writers.settings.formats import (
+    OmeTiffFormat,
+    OmeZarrFormat,
+    ScratchFormat,
+    format_models,
+    format_suffixes,
+    split_suffix,
+)
 from ome_writers.settings.model import warn_user
 from ome_writers.settings.paths import foreign_ending
 
-__all__ = ["FORMAT_NAMES", "SUFFIXES", "inferred_format", "read_format", "split_suffix"]
+__all__ = [
+    "BackendName",
+    "Format",
+    "TiffBackendName",
+    "ZarrBackendName",
+    "format_names",
+    "inferred_format",
+    "read_format",
+]
 
-SUFFIXES = {
-    ".ome.zarr": "ome-zarr",
-    ".zarr": "ome-zarr",
-    ".ome.tiff": "ome-tiff",
-    ".ome.tif": "ome-tiff",
-    ".tiff": "ome-tiff",
-    ".tif": "ome-tiff",
-}
-"""File name suffix to format name."""
-
-FORMAT_NAMES: dict[str, dict[str, str]] = {
-    "ome-zarr": {"name": "ome-zarr"},
-    "zarr": {"name": "ome-zarr"},
-    "ome-tiff": {"name": "ome-tiff"},
-    "tiff": {"name": "ome-tiff"},
-    "scratch": {"name": "scratch"},
-    "memory": {"name": "scratch"},
-    **{
-        row.name: {"name": row.format, "backend": row.name}
-        for row in ENGINES.values()
-        if row.name != row.format
-    },
-}
-"""The strings that are accepted as a format; names of third-party engines are accepted too."""
+# The names of the engines of this library, for clients that list them. Type checkers accept those of other packages.
+if TYPE_CHECKING:
+    ZarrBackendName: TypeAlias = str
+    TiffBackendName: TypeAlias = str
+    BackendName: TypeAlias = str
+else:
+    ZarrBackendName = Literal[tuple(r.name for r in ENGINES.values() if r.format == "ome-zarr")]
+    TiffBackendName = Literal[tuple(r.name for r in ENGINES.values() if r.format == "ome-tiff")]
+    BackendName = Literal[ZarrBackendName, TiffBackendName]
 
 
-def split_suffix(path: str, also: str = "") -> tuple[str, str]:
-    """Split a path into stem and format suffix.
-
-    `also` is recognized in addition to `SUFFIXES`. A path whose name is only a suffix does not have one.
-    """
-    path = path.rstrip(os.sep + "/")
-    for suffix in sorted({also, *SUFFIXES} - {""}, key=len, reverse=True):
-        if path.lower().endswith(suffix.lower()):
-            stem = path[: -len(suffix)]
-            return (stem, path[len(stem) :]) if os.path.basename(stem) else (path, "")
-    return path, ""
+def format_names() -> dict[str, dict[str, str]]:
+    """Return the strings that are accepted as a format, with the fields that each stands for."""
+    names = {
+        alias: {"name": name}
+        for name, model in format_models().items()
+        for alias in (name, *model.aliases)
+    }
+    engines = {
+        row.name: {"name": row.format, "backend": row.name} for row in engine_rows().values()
+    }
+    return {**names, **engines, **names}
 
 
 def inferred_format(root_path: str) -> tuple[dict[str, str], bool]:
@@ -59,8 +62,8 @@ def inferred_format(root_path: str) -> tuple[dict[str, str], bool]:
     if not root_path:
         return {"name": "scratch"}, True
     suffix = split_suffix(root_path)[1].lower() or os.path.basename(root_path).lower()
-    if suffix in SUFFIXES:
-        return {"name": SUFFIXES[suffix], "suffix": suffix}, True
+    if name := format_suffixes().get(suffix):
+        return {"name": name, "suffix": suffix}, True
     return {"name": "ome-zarr"}, False
 
 
@@ -70,16 +73,17 @@ def read_format(value: Any, root_path: str) -> Any:
     Raises
     ------
     ValueError
-        A string is not the name of a format or backend, the path is an ``.ozx`` file, or the format is inferred
-        from a path with the suffix of an unsupported format.
+        A string is not the name of a format or backend, the path is that of a single-file archive, or the format is
+        inferred from a path with the suffix of an unsupported format.
     """
-    if root_path.lower().endswith(".ozx"):
-        stem = root_path[: -len(".ozx")]
-        raise ValueError(
-            f"root_path {root_path!r}: frames cannot be streamed to an .ozx file. The directory of a ZIP file is at "
-            f"its end, so a crash would leave nothing readable. Write {stem + '.ome.zarr'!r}, and pack it after "
-            f"close(): `ome-writers convert {stem}.ome.zarr {root_path}`."
-        )
+    for model in format_models().values():
+        if model.archive_suffix and root_path.lower().endswith(model.archive_suffix):
+            output = root_path[: -len(model.archive_suffix)] + model.suffixes[0]
+            raise ValueError(
+                f"root_path {root_path!r}: frames cannot be streamed to an {model.archive_suffix} file. The directory "
+                f"of a ZIP file is at its end, so a crash would leave nothing readable. Write {output!r}, and pack it "
+                f"after close(): `ome-writers convert {output} {root_path}`."
+            )
     if isinstance(value, str):
         if value == "auto":
             fields, known = inferred_format(root_path)
@@ -91,7 +95,7 @@ def read_format(value: Any, root_path: str) -> Any:
             if not known:
                 warn_user(
                     f"Output format could not be inferred from root_path {root_path!r}: writing OME-Zarr. "
-                    f"Set format='ome-zarr', or use one of the suffixes {', '.join(SUFFIXES)}."
+                    f"Set format='ome-zarr', or use one of the suffixes {', '.join(format_suffixes())}."
                 )
             return fields
         value = _fields_of(value)
@@ -103,17 +107,31 @@ def read_format(value: Any, root_path: str) -> Any:
     else:
         return value
     suffix = split_suffix(root_path)[1].lower()
-    if "suffix" not in value and suffix and SUFFIXES[suffix] == value.get("name"):
+    if "suffix" not in value and suffix and format_suffixes()[suffix] == value.get("name"):
         value["suffix"] = suffix
     return value
 
 
 def _fields_of(name: Any) -> dict[str, str]:
-    fields = FORMAT_NAMES.get(name) if isinstance(name, str) else None
-    if fields is None and isinstance(name, str) and (row := find_engine(name)) is not None:
-        fields = {"name": row.format, "backend": row.name}
+    fields = format_names().get(name) if isinstance(name, str) else None
     if fields is None:
         raise ValueError(
-            f"Unknown format {name!r}. Use 'auto' or one of: {', '.join(FORMAT_NAMES)}."
+            f"Unknown format {name!r}. Use 'auto' or one of: {', '.join(format_names())}."
         )
-    return dict(fields)
+    return fields
+
+
+def _read_installed(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    """Validate the settings of a format of another package, which the union does not contain."""
+    name = value.get("name") if isinstance(value, Mapping) else getattr(value, "name", None)
+    model = format_models().get(str(name))
+    if model is None or model in (OmeZarrFormat, OmeTiffFormat, ScratchFormat):
+        return handler(value)
+    return model.model_validate(value, context=info.context)
+
+
+Format: TypeAlias = Annotated[
+    OmeZarrFormat | OmeTiffFormat | ScratchFormat,
+    Field(discriminator="name"),
+    WrapValidator(_read_installed),
+]

@@ -4,55 +4,36 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from pydantic import Field, PositiveInt, ValidationInfo, field_validator
+from pydantic import PositiveInt, ValidationInfo, field_validator
 
 from ome_writers.settings.dtypes import PIXEL_TYPES
 from ome_writers.settings.engines import (
-    ENGINES,
     TiffCompression,
     ZarrCompression,
     engines_of,
     find_engine,
+    installed_formats,
 )
-from ome_writers.settings.format_names import split_suffix
 from ome_writers.settings.model import Model
+from ome_writers.untrusted import ARCHIVE_SUFFIX
 
 __all__ = [
-    "BackendName",
-    "Format",
     "FormatSettings",
     "OmeTiffFormat",
     "OmeZarrFormat",
     "ScratchFormat",
-    "TiffBackendName",
-    "ZarrBackendName",
+    "format_models",
+    "format_suffixes",
+    "split_suffix",
 ]
-
-# The names of the engines of this library, for clients that list them. Type checkers accept those of other packages.
-if TYPE_CHECKING:
-    ZarrBackendName: TypeAlias = str
-    TiffBackendName: TypeAlias = str
-    BackendName: TypeAlias = str
-else:
-    ZarrBackendName = Literal[tuple(r.name for r in ENGINES.values() if r.format == "ome-zarr")]
-    TiffBackendName = Literal[tuple(r.name for r in ENGINES.values() if r.format == "ome-tiff")]
-    BackendName = Literal[ZarrBackendName, TiffBackendName]
 
 
 def _check_suffix(suffix: str) -> str:
     if "/" in suffix or "\\" in suffix:
         raise ValueError(f"suffix must not contain a path separator, got {suffix!r}.")
     return suffix
-
-
-def _with_suffix(root_path: str | os.PathLike[str], suffix: str) -> str:
-    root = os.fspath(root_path)
-    stem, found = split_suffix(root, suffix)
-    if not suffix or suffix.lower() in (found.lower(), os.path.basename(stem).lower()):
-        return root.rstrip(os.sep + "/") or root
-    return stem + suffix
 
 
 class FormatSettings(Model):
@@ -62,6 +43,15 @@ class FormatSettings(Model):
     ----------
     title
         Name in messages.
+    suffixes
+        Suffixes of output paths that select the format; the first is the usual one.
+    aliases
+        Further names that select it.
+    archive_suffix
+        Suffix of a single file that a finished dataset can be packed into, which cannot be streamed to; empty if
+        there is none.
+    needs_path
+        Whether `AcquisitionSettings.root_path` is required.
     compressions, dtypes
         The compressions and dtypes that it can represent; `dtypes` None: all.
     axis_order
@@ -71,10 +61,35 @@ class FormatSettings(Model):
     """
 
     title: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    aliases: ClassVar[tuple[str, ...]] = ()
+    archive_suffix: ClassVar[str] = ""
+    needs_path: ClassVar[bool] = True
     compressions: ClassVar[tuple[str, ...]] = ()
     dtypes: ClassVar[frozenset[str] | None] = None
     axis_order: ClassVar[Mapping[str, int] | None] = None
     samples_as_channels: ClassVar[bool] = False
+
+    if TYPE_CHECKING:  # the fields of a subclass: `name` (a Literal), `backend` and `suffix`
+        suffix: str
+
+    def get_output_path(self, root_path: str | os.PathLike[str], *, num_positions: int = 1) -> str:
+        """Return the output path: `root_path` with the suffix of this format.
+
+        The suffix of another format is replaced; ``suffix=""`` keeps the path unchanged.
+        """
+        root = os.fspath(root_path)
+        stem, found = split_suffix(root, self.suffix)
+        if not self.suffix or self.suffix.lower() in (
+            found.lower(),
+            os.path.basename(stem).lower(),
+        ):
+            return root.rstrip(os.sep + "/") or root
+        return stem + self.suffix
+
+    def engine_options(self, root_path: str) -> Mapping[str, Any]:
+        """Return the fields of `storage.Options` that these settings determine."""
+        return {}
 
     _suffix = field_validator("suffix", check_fields=False)(_check_suffix)
 
@@ -109,6 +124,9 @@ class OmeZarrFormat(FormatSettings):
     """
 
     title: ClassVar[str] = "OME-Zarr"
+    suffixes: ClassVar[tuple[str, ...]] = (".ome.zarr", ".zarr")
+    aliases: ClassVar[tuple[str, ...]] = ("zarr",)
+    archive_suffix: ClassVar[str] = ARCHIVE_SUFFIX
     compressions: ClassVar[tuple[str, ...]] = get_args(ZarrCompression)
     # as NGFF 0.5 requires
     axis_order: ClassVar[Mapping[str, int] | None] = {
@@ -123,13 +141,6 @@ class OmeZarrFormat(FormatSettings):
     backend: str = "auto"
     suffix: str = ".ome.zarr"
     version: Literal["0.5", "0.6"] = "0.5"
-
-    def get_output_path(self, root_path: str | os.PathLike[str], *, num_positions: int = 1) -> str:
-        """Return the output path: `root_path` with the suffix of this format.
-
-        The suffix of another format is replaced; ``suffix=""`` keeps the path unchanged.
-        """
-        return _with_suffix(root_path, self.suffix)
 
 
 class OmeTiffFormat(FormatSettings):
@@ -152,6 +163,8 @@ class OmeTiffFormat(FormatSettings):
     """
 
     title: ClassVar[str] = "OME-TIFF"
+    suffixes: ClassVar[tuple[str, ...]] = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
+    aliases: ClassVar[tuple[str, ...]] = ("tiff",)
     compressions: ClassVar[tuple[str, ...]] = get_args(TiffCompression)
     dtypes: ClassVar[frozenset[str] | None] = frozenset(PIXEL_TYPES)
     # DimensionOrder has every order of t, c and z, but no other axis between them
@@ -202,7 +215,7 @@ class OmeTiffFormat(FormatSettings):
         """
         single = {"always": True, "never": False}.get(self.prefer_single_file, num_positions <= 1)
         if single or not self.suffix:
-            return _with_suffix(root_path, self.suffix)
+            return super().get_output_path(root_path)
         return split_suffix(os.fspath(root_path), self.suffix)[0]
 
 
@@ -218,6 +231,8 @@ class ScratchFormat(FormatSettings):
     """
 
     title: ClassVar[str] = "scratch"
+    aliases: ClassVar[tuple[str, ...]] = ("memory",)
+    needs_path: ClassVar[bool] = False
 
     name: Literal["scratch"] = "scratch"
     backend: Literal["scratch"] = "scratch"
@@ -229,7 +244,41 @@ class ScratchFormat(FormatSettings):
         """Return `root_path`."""
         return os.fspath(root_path)
 
+    def engine_options(self, root_path: str) -> Mapping[str, Any]:
+        """Return the limit of memory, and whether more may go to files; with a path, everything goes to files."""
+        memory = 0 if root_path else self.max_memory_bytes
+        return {"memory_bytes": memory, "spill": self.spill_to_disk}
 
-Format: TypeAlias = Annotated[
-    OmeZarrFormat | OmeTiffFormat | ScratchFormat, Field(discriminator="name")
-]
+
+_MODELS: dict[str, type[FormatSettings]] = {
+    str(model.model_fields["name"].default): model
+    for model in (OmeZarrFormat, OmeTiffFormat, ScratchFormat)
+}
+
+
+def format_models() -> dict[str, type[FormatSettings]]:
+    """Return the settings of each format by its name: of this library, then of installed packages."""
+    installed = {name: row.settings for name, row in installed_formats().items()}
+    return {**_MODELS, **installed, **_MODELS}
+
+
+def format_suffixes() -> dict[str, str]:
+    """Return file name suffix to format name; suffixes of this library's formats have precedence."""
+    found: dict[str, str] = {}
+    for name, model in format_models().items():
+        for suffix in model.suffixes:
+            found.setdefault(suffix, name)
+    return found
+
+
+def split_suffix(path: str, also: str = "") -> tuple[str, str]:
+    """Split a path into stem and format suffix.
+
+    `also` is recognized in addition to `format_suffixes`. A path whose name is only a suffix does not have one.
+    """
+    path = path.rstrip(os.sep + "/")
+    for suffix in sorted({also, *format_suffixes()} - {""}, key=len, reverse=True):
+        if path.lower().endswith(suffix.lower()):
+            stem = path[: -len(suffix)]
+            return (stem, path[len(stem) :]) if os.path.basename(stem) else (path, "")
+    return path, ""

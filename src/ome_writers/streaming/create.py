@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 from ome_writers.errors import OMEWritersError, OutputExistsError, SettingsError, WriteError
 from ome_writers.formats import Journal, create_metadata, lay_out
 from ome_writers.routing import arrival_order, resolve
-from ome_writers.settings import AcquisitionSettings, ScratchFormat
+from ome_writers.settings import AcquisitionSettings
 from ome_writers.storage import ArrayTarget, Options, choose, open_engine, sync_folder, sync_folders
 from ome_writers.streaming.output_claim import OutputClaim
 from ome_writers.streaming.recorder import Recorder
@@ -259,13 +259,11 @@ def _open_recorder(
         for key, image in zip(layout.arrays, plan.images, strict=True)
     ]
     durable = settings.durability == "disk"
-    scratch = settings.format if isinstance(settings.format, ScratchFormat) else None
     options = Options(
         settings.buffer_bytes,
         durable=durable,
         direct_io=settings.direct_io,
-        memory_bytes=scratch.max_memory_bytes if scratch and not settings.root_path else 0,
-        spill=scratch is None or scratch.spill_to_disk,
+        **settings.format.engine_options(settings.root_path),
     )
     engine = _open_engine(row, layout, targets, options)
     try:

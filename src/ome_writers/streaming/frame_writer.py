@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats import FORMATS, Outcome, spec_of_plan
+from ome_writers.formats import Outcome, format_row, spec_of_plan
 from ome_writers.routing import Progress
 from ome_writers.storage import LendingEngine
 from ome_writers.streaming.cursor import Cursor
@@ -252,7 +252,7 @@ class FrameWriter:
         written = self.accepted - len(self.recorder.lost_frames)
         windows, now = self._sampler.windows, datetime.now(timezone.utc)
         # OME-Zarr omits the chunks of missing frames; OME-TIFF has to list them, or they would look like black frames.
-        lists_missing = FORMATS[self.plan.settings.format.name].lists_empty_planes
+        lists_missing = format_row(self.plan.settings.format.name).lists_empty_planes
         missing = self._cursor.missing_planes(shapes) if lists_missing else {}
         outcome = Outcome(status, written, tuple(shapes), windows, time=now, empty_planes=missing)
         self.recorder.close_metadata(outcome)

@@ -6,7 +6,12 @@ is allocated for it. Input that fails a check raises `ome_writers.errors.Invalid
 
 from __future__ import annotations
 
-from ome_writers.untrusted.archive import archive_members, is_archive, refuse_archive
+from ome_writers.untrusted.archive import (
+    ARCHIVE_SUFFIX,
+    archive_members,
+    is_archive,
+    refuse_archive,
+)
 from ome_writers.untrusted.files import (
     Limit,
     guard_reader,
@@ -31,6 +36,7 @@ from ome_writers.untrusted.tiff import LoopDetector, TiffDirectory, TiffStructur
 from ome_writers.untrusted.zarr import ArrayMetadata, parse_array_metadata
 
 __all__ = [
+    "ARCHIVE_SUFFIX",
     "MAX_FRAMES",
     "MAX_IMAGES",
     "ArrayMetadata",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "ARCHIVE_SUFFIX",
     "ByteRange",
     "archive_members",
     "byte_range",
@@ -25,7 +26,7 @@ __all__ = [
     "refuse_archive",
 ]
 
-_SUFFIX = ".ozx"
+ARCHIVE_SUFFIX = ".ozx"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _STORED = 0
 _ENCRYPTED = 1
@@ -41,7 +42,7 @@ class ByteRange(NamedTuple):
 def is_archive(path: Path | str) -> bool:
     """Return whether a path is a file with the suffix ``.ozx``."""
     text = os.fspath(path)
-    return text[-len(_SUFFIX) :].lower() == _SUFFIX and os.path.isfile(text)
+    return text.lower().endswith(ARCHIVE_SUFFIX) and os.path.isfile(text)
 
 
 def refuse_archive(path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputLockedError, UnsupportedError
-from ome_writers.formats import FORMATS, detect_format, resolve_entry_file
+from ome_writers.formats import detect_format, format_row, resolve_entry_file
 from ome_writers.repair import repair
 from ome_writers.untrusted import guard_reader, refuse_archive
 from ome_writers.validation.report import Check, Validation
@@ -55,7 +55,7 @@ def validate(path: str | PathLike[str]) -> Validation:
     """
     root = resolve_entry_file(Path(path))
     refuse_archive(root)
-    row = FORMATS[detect_format(root)]
+    row = format_row(detect_format(root))
     return Validation(root, (_check_leftovers(root), *row.check(root)))
 
 

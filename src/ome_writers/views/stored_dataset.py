@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.formats import FORMATS, detect_format, resolve_entry_file
+from ome_writers.formats import detect_format, format_row, resolve_entry_file
 from ome_writers.untrusted import guard_reader
 from ome_writers.views.streamview import StreamView
 
@@ -47,7 +47,7 @@ def open_dataset(path: str | PathLike[str], *, remember: int = 0, level: int = 0
     """
     path = resolve_entry_file(Path(path))
     with guard_reader(path):
-        source = FORMATS[detect_format(path)].open_source(path, remember, level)
+        source = format_row(detect_format(path)).open_source(path, remember, level)
     return StreamView.over(source, reopen=partial(_reopen, str(path.absolute()), remember, level))
 
 

@@ -111,7 +111,7 @@ def test_read_frame_metadata_refuses_other_paths(tmp_path: Path) -> None:
     """A missing path, another folder, another file."""
     with pytest.raises(FileNotFoundError, match="does not exist"):
         read_frame_metadata(tmp_path / "none")
-    with pytest.raises(UnsupportedError, match="is not an OME-Zarr"):
+    with pytest.raises(UnsupportedError, match="contains neither an OME-Zarr"):
         read_frame_metadata(tmp_path)
     (tmp_path / "a.ome.tif").write_bytes(b"no TIFF at all......")
     with pytest.raises(UnsupportedError, match="neither an OME-TIFF"):

@@ -18,15 +18,13 @@ from ome_writers.cli.arguments import (
 )
 from ome_writers.cli.command import FAILURE, SUCCESS, Command
 from ome_writers.errors import EngineMissingError
-from ome_writers.settings import SUFFIXES, engines_of
+from ome_writers.settings import engines_of, format_models
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from ome_writers.advice import Advice, Camera, DiskSpeed
     from ome_writers.cli.console import Screen
-
-_SUFFIXES = {name: suffix for suffix, name in reversed(SUFFIXES.items())}  # the first of each
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -47,7 +45,7 @@ def _arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=tuple(dict.fromkeys(SUFFIXES.values())),
+        choices=[name for name, model in format_models().items() if model.suffixes],
         default="ome-zarr",
         help="the format to propose settings for (default: ome-zarr)",
     )
@@ -93,7 +91,7 @@ def _check_supported(camera: Camera, format: str) -> None:
 
     sizes = {"t": None, "y": camera.height, "x": camera.width}
     settings = AcquisitionSettings(
-        root_path=f"run{_SUFFIXES[format]}",
+        root_path=f"run{format_models()[format].suffixes[0]}",
         dimensions=dims_from_standard_axes(sizes),
         dtype=camera.dtype,
     )
@@ -127,7 +125,7 @@ def _show(screen: Screen, camera: Camera, disk: DiskSpeed, advice: Advice) -> No
 
 
 def _settings(camera: Camera, advice: Advice) -> str:
-    suffix = _SUFFIXES[advice.format]
+    suffix = format_models()[advice.format].suffixes[0]
     count = "None" if camera.frames is None else str(camera.frames)
     shard = "" if advice.shard_chunks is None else f", shard_size_chunks={advice.shard_chunks}"
     first = f'Dimension(name="t", count={count}, chunk_size={advice.chunk_frames}{shard})'

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ome_writers.cli.console import Advance, Screen
-    from ome_writers.settings import OmeZarrFormat
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -129,7 +128,7 @@ def _convert(
     screen: Screen,
     images: list[int] | None,
     destination: Path,
-    format: OmeZarrFormat | str,
+    format: str | dict[str, str],
 ) -> dict[str, Any]:
     """Convert some images into one dataset; return the ``--json`` content."""
     from ome_writers.conversion import convert
@@ -187,18 +186,17 @@ def _convert(
 
 
 def _is_copy(options: Namespace) -> bool:
-    """Return whether the files of an OME-Zarr are packed into an .ozx file, or unpacked."""
-    from ome_writers.conversion import is_ozx
-    from ome_writers.formats import FORMATS
+    """Return whether the files of a dataset are packed into a single file, or unpacked."""
+    from ome_writers.formats import archive_format, format_row
     from ome_writers.settings import inferred_format
 
-    if is_ozx(options.destination):
+    if archive_format(options.destination):
         return True
     encoded = (
         options.compression or options.chunk or options.shard or options.engine or options.ngff
     )
-    to_zarr = FORMATS[inferred_format(str(options.destination))[0]["name"]].ngff_versions
-    return is_ozx(options.path) and bool(to_zarr) and not encoded and not options.image
+    row = format_row(inferred_format(str(options.destination))[0]["name"])
+    return archive_format(options.path) is row and not encoded and not options.image
 
 
 def _numbered(destination: Path, number: int) -> Path:
@@ -219,27 +217,25 @@ def _name_options(message: str) -> str:
     return message.replace("chunk_shapes", "--chunk").replace("shard_shapes", "--shard")
 
 
-def _format(options: Namespace) -> OmeZarrFormat | str:
+def _format(options: Namespace) -> str | dict[str, str]:
     """Return the `format` of the settings; raise UsageError if options contradict the suffix of DEST."""
-    from ome_writers.conversion import is_ozx
-    from ome_writers.formats import FORMATS
-    from ome_writers.settings import FORMAT_NAMES, OmeZarrFormat
+    from ome_writers.formats import archive_format, format_row
+    from ome_writers.settings import find_engine
 
     destination: Path = options.destination
     engine: str | None = options.engine
-    if is_ozx(destination):  # `convert` refuses any other format than "auto"
-        return engine or ("ome-zarr" if options.ngff else "auto")
-    name = format_name(destination)
-    row = FORMATS[name]
+    if archive := archive_format(destination):  # `convert` refuses any other format than "auto"
+        return engine or (archive.name if options.ngff else "auto")
+    row = format_row(format_name(destination))
     if not row.chunked and (options.chunk or options.shard):
         option = "--chunk" if options.chunk else "--shard"
         raise UsageError(f"{option}: {row.title} has neither chunks nor shards; leave it out")
-    if row.settings is not OmeZarrFormat and options.ngff:
+    if options.ngff and options.ngff not in row.ngff_versions:
         raise UsageError(f"--ngff: {row.title} has no NGFF version; leave it out")
-    if engine is not None and FORMAT_NAMES[engine]["name"] != name:
+    if engine is not None and (found := find_engine(engine)) and found.format != row.name:
         raise UsageError(f"--engine: {engine} does not write the format of {destination}")
     if options.ngff:
-        return OmeZarrFormat(backend=engine or "auto", version=options.ngff)
+        return {"name": row.name, "backend": engine or "auto", "version": options.ngff}
     return engine or "auto"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ome_writers.formats import FORMATS, dataset_files, read
+from ome_writers.formats import dataset_files, format_row, read
 from ome_writers.units import ome_symbol
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def describe_spec(spec: DatasetSpec) -> Description:
 def _format(spec: DatasetSpec) -> str:
     """Return the format's title, with a version ("0.5"), but without the date of a schema ("2016-06")."""
     numbered = re.fullmatch(r"\d+\.\d+\S*", spec.version)
-    return FORMATS[spec.format].title + (f" {spec.version}" if numbered else "")
+    return format_row(spec.format).title + (f" {spec.version}" if numbered else "")
 
 
 def _describe_plate(plate: Plate) -> PlateDescription:

@@ -19,7 +19,7 @@ from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_metadata import library_version
 from ome_writers.formats.ome_xml.text import quote_attribute
 from ome_writers.formats.ometiff.first_page import read_ome_xml
-from ome_writers.settings import dtype_of
+from ome_writers.settings import OmeTiffFormat, dtype_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +68,7 @@ def entry_file_target(path: Path) -> Path | None:
 
 def find_entry_file(folder: Path) -> Path | None:
     """Return the path of the entry file beside the folder of a set; None if it does not exist."""
-    names = {f"{folder.name}{suffix}".lower() for suffix in (".ome.tiff", ".ome.tif", *_SUFFIXES)}
+    names = {f"{folder.name}{suffix}".lower() for suffix in OmeTiffFormat.suffixes}
     candidates = (path for path in folder.parent.iterdir() if path.name.lower() in names)
     return next((path for path in sorted(candidates) if entry_file_target(path) == folder), None)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.formats.dataset_metadata import Layout
 from ome_writers.formats.ome_xml import IfdRuns
+from ome_writers.settings import OmeTiffFormat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -187,7 +188,7 @@ def _interleaved(
 def _stem(name: str) -> str:
     """Return the common prefix of a set's file names, without characters that XML cannot represent."""
     name = _NOT_IN_XML.sub("_", name)
-    for suffix in (".ome.tiff", ".ome.tif", ".tiff", ".tif"):
+    for suffix in OmeTiffFormat.suffixes:
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]
     return name

@@ -9,6 +9,7 @@ from ome_writers.formats.omezarr.group_metadata import (
     ome_writers_attributes,
     plan_from_settings,
     read_json_object,
+    stored_settings,
 )
 from ome_writers.formats.omezarr.layout import XML_KEY, stored_layout
 from ome_writers.formats.omezarr.metadata import MAX_WINDOW_UPDATES, ZarrMetadata
@@ -33,4 +34,5 @@ __all__ = [
     "recorded_progress",
     "scene",
     "stored_layout",
+    "stored_settings",
 ]

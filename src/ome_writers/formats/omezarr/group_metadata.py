@@ -25,6 +25,7 @@ __all__ = [
     "ome_writers_attributes",
     "plan_from_settings",
     "read_json_object",
+    "stored_settings",
     "well_fields",
 ]
 
@@ -101,6 +102,14 @@ def ome_writers_attributes(group: Path, root: Path | None = None) -> dict[str, A
     """Return ``attributes.ome_writers`` of a group; empty if it does not exist."""
     ours = group_attributes(group, root).get("ome_writers")
     return ours if isinstance(ours, dict) else {}
+
+
+def stored_settings(root: Path) -> dict[str, Any] | None:
+    """Return the settings that this library stored in an OME-Zarr; None without settings of an OME-Zarr."""
+    settings = ome_writers_attributes(root).get("settings")
+    format_ = settings.get("format") if isinstance(settings, dict) else None
+    is_own = isinstance(format_, dict) and format_.get("name") == "ome-zarr"
+    return settings if is_own else None
 
 
 def _ome(group: Path, root: Path) -> dict[str, Any]:

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 from ome_writers.dataset import DatasetSpec, ImageSpec
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.dataset_metadata import RESERVED_NAMESPACES
-from ome_writers.formats.omezarr.group_metadata import layout_and_groups
+from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest_entries
+from ome_writers.formats.omezarr.group_metadata import (
+    image_groups,
+    layout_and_groups,
+    ome_writers_attributes,
+)
 from ome_writers.formats.omezarr.layout import XML_KEY, stored_layout
 from ome_writers.formats.omezarr.parse_multiscale import parse_image
 from ome_writers.formats.path_names import make_distinct
@@ -21,7 +26,7 @@ from ome_writers.formats.stored_settings import (
     with_plan,
 )
 from ome_writers.settings import Dimension, Plate
-from ome_writers.untrusted import Limit, read_json, read_regular
+from ome_writers.untrusted import Limit, read_json, read_lines, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +37,7 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-__all__ = ["ome_xml", "parse", "recorded_progress"]
+__all__ = ["ome_xml", "parse", "read_frames", "recorded_progress"]
 
 
 def parse(root: Path) -> DatasetSpec:
@@ -204,3 +209,15 @@ def _text(value: object) -> str | None:
 
 def _count(value: object) -> int | None:
     return value if type(value) is int else None
+
+
+def read_frames(root: Path) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return key and frame metadata of each image, from the metadata of its group or its journal."""
+    found: list[tuple[str, list[dict[str, Any]]]] = []
+    for group in image_groups(root):
+        folder = root / group
+        frames = ome_writers_attributes(folder, root).get("frame_metadata")
+        if not isinstance(frames, list):  # in the journal
+            frames = latest_entries(read_lines(folder / JOURNAL_NAME, root=root))
+        found.append((group, [frame for frame in frames if isinstance(frame, dict)]))
+    return found

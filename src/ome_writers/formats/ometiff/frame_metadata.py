@@ -1,0 +1,111 @@
+"""Frame metadata of an OME-TIFF: Plane elements and annotations, or the journals of a dataset that is not closed."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.formats.frame_metadata import latest_entries
+from ome_writers.formats.ome_xml import (
+    axis_letters,
+    dimension_order,
+    read_acquisition_annotation,
+)
+from ome_writers.formats.ome_xml.annotations import parse_value
+from ome_writers.formats.ometiff.parse import load_ome_xml
+from ome_writers.units import kind_of, ngff_name, si_value
+from ome_writers.untrusted import read_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from xml.etree.ElementTree import Element
+
+    from ome_writers.routing import ImagePlan
+    from ome_writers.units import UnitKind
+
+    Frames = list[dict[str, Any]]
+
+__all__ = ["index_axes", "read_frames"]
+
+_PLANE_KEYS = {
+    "DeltaT": "delta_t",
+    "ExposureTime": "exposure_time",
+    "PositionX": "position_x",
+    "PositionY": "position_y",
+    "PositionZ": "position_z",
+}
+
+
+def index_axes(image: ImagePlan) -> tuple[str | None, ...]:
+    """Return the names of the axes T, C and Z in DimensionOrder, slowest first; None for one the image lacks."""
+    axes = axis_letters(image)
+    names = [dim.name for dim in image.array.dimensions]
+    return tuple(names[axes[c]] if c in axes else None for c in dimension_order(image)[:1:-1])
+
+
+def read_frames(path: Path) -> list[tuple[int, Frames]]:
+    """Return number and frame metadata of each image: of a file, or of the set in a folder."""
+    source = load_ome_xml(path)
+    xml = source.xml
+    annotations = {
+        a.get("ID"): a for a in xml.iterfind("{*}StructuredAnnotations/{*}MapAnnotation")
+    }
+    images = xml.findall("{*}Image")
+    axes = str(read_acquisition_annotation(xml).get("axes", ""))
+    found: list[tuple[int, Frames]] = []
+    for number, image in enumerate(images):
+        pixels = image.find("{*}Pixels")
+        if pixels is not None:
+            frames = list(_planes(pixels, annotations)) or _from_journal(
+                source.first, pixels, number, axes
+            )
+            found.append((number, frames))
+    return found
+
+
+def _planes(pixels: Element, annotations: dict[str | None, Element]) -> Iterator[dict[str, Any]]:
+    order = pixels.get("DimensionOrder", "XYZCT")[:1:-1]  # T, C and Z, slowest first
+    for plane in pixels.iterfind("{*}Plane"):
+        index = [int(plane.get(f"The{letter}", 0)) for letter in order]
+        entry: dict[str, Any] = {"storage_index": index}
+        for attribute, key in _PLANE_KEYS.items():
+            if value := plane.get(attribute):
+                unit = plane.get(f"{attribute}Unit")
+                entry[key] = float(value) * (1.0 if unit is None else _factor(attribute, unit))
+        for reference in plane.iterfind("{*}AnnotationRef"):
+            annotation = annotations.get(reference.get("ID"))
+            for pair in annotation.iterfind("{*}Value/{*}M") if annotation is not None else ():
+                entry[pair.get("K", "")] = parse_value(pair.text or "")
+        yield entry
+
+
+@cache
+def _factor(attribute: str, unit: str) -> float:
+    """Return a unit in seconds or micrometers; 1 for other units (``reference frame``)."""
+    kind: UnitKind = "space" if attribute.startswith("Position") else "time"
+    if kind_of(unit) != kind:
+        return 1.0
+    name = ngff_name(unit, kind)
+    standard = {"space": "micrometer", "time": "second"}[kind]
+    return 1.0 if name == standard else si_value(name) / si_value(standard)
+
+
+def _from_journal(file: Path, pixels: Element, number: int, axes: str) -> Frames:
+    """Return the entries of an unfinished image's journal, which is beside its file.
+
+    `axes` are the letters of a storage index in the journal, if not the last ones of the DimensionOrder.
+    """
+    order = pixels.get("DimensionOrder", "XYZCT")[:1:-1]
+    link = pixels.find("{*}TiffData/{*}UUID")
+    name = Path(link.get("FileName", file.name) if link is not None else file.name).name
+    for journal in (f"{name}.jsonl", f".{name}.{number}.jsonl", f".{name}.jsonl"):
+        if (file.parent / journal).is_file():
+            frames = latest_entries(read_lines(file.parent / journal, root=file.parent))
+            for frame in frames:
+                index = frame["storage_index"]
+                # Axes that the image does not have precede the others in DimensionOrder.
+                by_letter = dict(zip(axes or order[3 - len(index) :], index, strict=False))
+                frame["storage_index"] = [by_letter.get(letter, 0) for letter in order]
+            return frames
+    return []

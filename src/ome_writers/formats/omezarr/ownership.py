@@ -1,0 +1,71 @@
+"""Proof that this library wrote an OME-Zarr, and the files that belong to it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ome_writers.formats.dataset_metadata import STATUSES
+from ome_writers.formats.frame_metadata import JOURNAL_NAME
+from ome_writers.formats.omezarr.group_metadata import group_attributes, image_groups
+from ome_writers.formats.omezarr.layout import XML_KEY, join_key
+from ome_writers.formats.ownership import is_proof, is_version_0
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+__all__ = ["is_startup_file", "owned_files"]
+
+_CHUNK = re.compile(r"(?P<array>.*)/c(?:[/.][0-9]+)*", re.DOTALL)
+
+
+def is_startup_file(root: Path, key: str) -> bool:
+    """Whether a stream that was killed during its creation may have left a file; see `FormatRow`."""
+    name = key.rpartition("/")[2]
+    return name in ("zarr.json", JOURNAL_NAME) or key == XML_KEY or bool(_CHUNK.fullmatch(key))
+
+
+def owned_files(root: Path) -> Callable[[str], bool] | None:
+    """Return a predicate for the files of an OME-Zarr of this library; None if it is not one."""
+    if not root.is_dir():
+        return None
+    ours = group_attributes(root).get("ome_writers")
+    info = ours if isinstance(ours, dict) else {}
+    settings = info.get("settings")
+    is_prerelease = (
+        isinstance(settings, dict)
+        and {"root_path", "dimensions", "format"} <= settings.keys()
+        and info.get("status") in STATUSES
+    )
+    if not is_proof(info, without_id=is_prerelease) and not _is_version_0_zarr(root):
+        return None
+    files = {"zarr.json", "OME/zarr.json", XML_KEY}
+    arrays = set()
+    for group in image_groups(root):
+        folders = group.split("/")
+        files |= {join_key("/".join(folders[:n]), "zarr.json") for n in range(len(folders) + 1)}
+        files.add(join_key(group, JOURNAL_NAME))
+        for multiscale in group_attributes(root / group)["ome"]["multiscales"]:
+            arrays |= {join_key(group, level["path"]) for level in multiscale["datasets"]}
+    files |= {f"{array}/zarr.json" for array in arrays}
+
+    def belongs(file: str) -> bool:
+        chunk = _CHUNK.fullmatch(file)
+        return file in files or (chunk is not None and chunk["array"] in arrays)
+
+    return belongs
+
+
+def _is_version_0_zarr(root: Path) -> bool:
+    """Whether each image has the attributes of version 0.3 of this library: version and frame metadata."""
+    if not group_attributes(root):
+        return False
+    infos = [group_attributes(root / group).get("ome_writers") for group in image_groups(root)]
+    return bool(infos) and all(
+        isinstance(each, dict)
+        and isinstance(each.get("version"), str)
+        and is_version_0(each["version"])
+        and isinstance(each.get("frame_metadata"), list)
+        for each in infos
+    )
