@@ -13,8 +13,6 @@ from ome_writers import Channel, Dimension, Schedule, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import useq
-
     from ome_writers_pymmcore.microscope import Camera, Microscope
 
 __all__ = ["CAMERA_AXIS", "add_camera_axis", "select_cameras"]
@@ -24,17 +22,18 @@ CAMERA_AXIS = "cam"
 
 
 def select_cameras(
-    microscope: Microscope, sequence: useq.MDASequence | None, labels: Sequence[str] | None
+    microscope: Microscope, channels: Sequence[tuple[str, str]], labels: Sequence[str] | None
 ) -> tuple[Microscope, bool]:
     """Return the microscope with the cameras that deliver frames, and whether the channel determines the camera.
 
     The cameras are, in this order of precedence: `labels`, the cameras that the presets of the sequence's channels
-    select, the selected camera (or the physical cameras of a multi-camera device).
+    select, the selected camera (or the physical cameras of a multi-camera device). `channels` are the presets, group
+    and name, of the sequence's channels.
     """
     known = {camera.label: camera for camera in microscope.cameras} | dict(microscope.others)
     first = microscope.cameras[0].label
-    channels = sequence.channels if sequence is not None and len(microscope.cameras) == 1 else ()
-    by_channel = [microscope.camera_of_channel.get((c.group, c.config), first) for c in channels]
+    single = len(microscope.cameras) == 1
+    by_channel = [microscope.camera_of_channel.get(c, first) for c in channels if single]
     camera_per_channel = labels is None and any(label != first for label in by_channel)
     selected = dict.fromkeys(by_channel if camera_per_channel else labels or [])
     if not selected:

@@ -117,7 +117,7 @@ def record(
     end_notifications_at_exit(core)
     user = user_settings(output, settings)
     summary = summary_metadata(core, include_property_details=False)
-    microscope, _ = select_cameras(Microscope.of(summary), None, cameras)
+    microscope, _ = select_cameras(Microscope.of(summary), (), cameras)
     planned, _ = plan_acquisition(
         sequence,
         microscope,

@@ -68,6 +68,7 @@ class RunOutput:
         shapes: Mapping[str, Mapping[str, int] | None],
     ) -> None:
         self._sequence = sequence
+        self._presets = [(c.group, c.config) for c in sequence.channels]
         self._user = dict(user)
         self._numbered = numbered
         self._copy = copy
@@ -76,7 +77,7 @@ class RunOutput:
         self._replay_log: list[_Frame] | None = [] if cameras is None else None
         self.replace_lock = threading.Lock()
         self.view_sources: weakref.WeakSet[RebindableViewSource] = weakref.WeakSet()
-        self._create(*select_cameras(microscope, sequence, cameras))
+        self._create(*select_cameras(microscope, self._presets, cameras))
 
     @property
     def may_change(self) -> bool:
@@ -168,7 +169,7 @@ class RunOutput:
         microscope = dataclasses.replace(
             self._microscope, others={**self._microscope.others, **cameras}
         )
-        self._create(*select_cameras(microscope, self._sequence, labels))
+        self._create(*select_cameras(microscope, self._presets, labels))
         for source in self.view_sources:
             source.rebind()
         for earlier in replay:

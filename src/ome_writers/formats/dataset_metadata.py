@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.formats.frame_metadata import Journal
+    from ome_writers.routing import Plan
 
 __all__ = [
     "RESERVED_NAMESPACES",
@@ -188,6 +189,14 @@ class DatasetMetadata(Protocol):
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
         """Attach `metadata` to the whole acquisition, replacing metadata of the same namespace."""
+        ...
+
+    def find_metadata(self, namespace: str) -> Mapping[str, Any] | None:
+        """Return the metadata that a user set for a namespace, also by `update_metadata`; None if there is none."""
+        ...
+
+    def use_plan(self, plan: Plan) -> None:
+        """Describe the same arrays by another plan: other names, other instrument."""
         ...
 
     def update_progress(self, outcome: Outcome) -> Sequence[Patch]:

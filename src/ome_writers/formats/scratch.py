@@ -120,6 +120,14 @@ class ScratchMetadata:
         self._globals[namespace] = to_plain_json(dict(metadata))
         self._dirty = True
 
+    def find_metadata(self, namespace: str) -> Mapping[str, Any] | None:
+        found = self._globals.get(namespace)
+        return found if isinstance(found, dict) else None
+
+    def use_plan(self, plan: Plan) -> None:
+        self._plan = plan
+        self._dirty = True
+
     def update_progress(self, outcome: Outcome) -> tuple[()]:
         self._dirty |= outcome.frames_written != self._outcome.frames_written
         self._outcome = outcome

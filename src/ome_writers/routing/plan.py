@@ -128,6 +128,11 @@ class Plan:
     router: Router
     frames: int | None
 
+    def has_arrays_of(self, other: Plan) -> bool:
+        """Return whether another plan stores every frame at the same index of the same array; names may differ."""
+        mine, theirs = ([_stored_form(i) for i in plan.images] for plan in (self, other))
+        return mine == theirs and self.router == other.router
+
     @cached_property
     def frame_shape(self) -> tuple[int, ...]:
         """The smallest shape that holds a frame of any image: (y, x), or (y, x, samples)."""
@@ -142,3 +147,10 @@ class Plan:
         dtype: np.dtype[np.generic] = np.result_type(*{i.array.dtype for i in self.images})
         little_endian: np.dtype[np.generic] = dtype.newbyteorder("<")
         return little_endian
+
+
+def _stored_form(image: ImagePlan) -> tuple[object, ...]:
+    """Return what an image's pixels depend on."""
+    array = image.array
+    form = (array.shape, array.growing, array.dtype, array.chunks, array.shards, array.compression)
+    return (*form, array.samples, image.planes, image.plane_axis, image.slow_axis)

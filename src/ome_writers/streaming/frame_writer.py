@@ -140,6 +140,10 @@ class FrameWriter:
                 self._sampler.sample(number, image.number, plane_index, plane)
         return written_at
 
+    def use_plan(self, plan: Plan) -> None:
+        """Describe the same arrays by another plan: other names, other instrument."""
+        self.plan, self._images = plan, plan.images
+
     def recover(self) -> None:
         """Restore a consistent state after an exception, such as KeyboardInterrupt, has ended `write`.
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ome_writers.formats import DatasetMetadata, Journal, JournalEntry, Layout, Outcome
+    from ome_writers.routing import Plan
     from ome_writers.storage import Engine
     from ome_writers.streaming.output_claim import OutputClaim
 
@@ -196,6 +197,17 @@ class Recorder:
         with self._metadata_lock:
             self.metadata.set_global_metadata(namespace, metadata)
             self.global_metadata[namespace] = metadata
+            self._write_user_metadata()
+
+    def find_metadata(self, namespace: str) -> Mapping[str, Any] | None:
+        """Return the metadata that the user set for a namespace; None if there is none."""
+        with self._metadata_lock:
+            return self.metadata.find_metadata(namespace)
+
+    def use_plan(self, plan: Plan) -> None:
+        """Describe the same arrays by another plan, in memory and on disk."""
+        with self._metadata_lock:
+            self.metadata.use_plan(plan)
             self._write_user_metadata()
 
     def _write_user_metadata(self) -> None:

@@ -15,12 +15,14 @@ import numpy as np
 
 from ome_writers.errors import StreamClosedError, UnclosedStreamWarning, WriteError
 from ome_writers.locks import is_owned, new_lock, release_locks_of_this_thread
+from ome_writers.routing import resolve
 from ome_writers.streaming import lifecycle
 from ome_writers.streaming.events import Events
 from ome_writers.streaming.first_frame import FirstFrameInference
 from ome_writers.streaming.flush_timer import FlushTimer
 from ome_writers.streaming.frame_writer import FrameWriter
 from ome_writers.streaming.lifecycle import State
+from ome_writers.streaming.metadata_interpreters import interpret
 from ome_writers.streaming.shutdown import (
     RunOnce,
     call_while_alive,
@@ -307,9 +309,13 @@ class OMEStream:
         """
         with self._metadata_lock:
             self._recorder.update_metadata(metadata)
+        self._interpret_metadata()
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
         """Set metadata of the whole acquisition, before or after `close`; replaces earlier metadata of `namespace`.
+
+        If an installed package interprets this namespace (entry point group ``ome_writers.metadata``), the settings are
+        completed by what it finds, such as instrument and camera names.
 
         Raises
         ------
@@ -318,6 +324,7 @@ class OMEStream:
         """
         with self._metadata_lock:
             self._recorder.set_global_metadata(namespace, metadata)
+        self._interpret_metadata()
 
     # ------------------------------------------------------------------ views, events, progress
 
@@ -404,6 +411,20 @@ class OMEStream:
             return render("OMEStream", self.view(dynamic_shape=False))
         except Exception:  # __init__ has failed
             return "<OMEStream, not open>"
+
+    def _interpret_metadata(self) -> None:
+        """Complete the settings by metadata of other programs; see `metadata_interpreters`."""
+        settings = interpret(self.settings, self._recorder.find_metadata)
+        if settings is self.settings:
+            return
+        plan = resolve(settings)
+        if not plan.has_arrays_of(self.plan):
+            return
+        with self._lock:
+            self.settings = settings
+            self._writer.use_plan(plan)
+        with self._metadata_lock:
+            self._recorder.use_plan(plan)
 
     def _infer_from(self, frame: Any, index: Mapping[str, int] | None) -> None:
         """Restart with a new output if the first frame of a camera requires other settings."""

@@ -55,9 +55,7 @@ class TiffMetadata:
         self._layout = layout
         self._files = TiffSet.of(plan, layout)
         self._id = new_dataset_id()
-        # lone surrogates, as in paths of other encodings, cannot be encoded in UTF-8
-        stored = json.dumps(plan.settings.model_dump(mode="json"), ensure_ascii=False)
-        self._settings = json.loads(stored.encode(errors="replace"))
+        self._settings = _stored_settings(plan)
         self._began = datetime.datetime.now(datetime.timezone.utc)
         shapes = tuple(i.array.shape for i in plan.images)
         self._outcome = Outcome("writing", 0, shapes, time=self._began)
@@ -146,6 +144,20 @@ class TiffMetadata:
             edited.annotate(namespace, pairs)
         self._dirty.update(self._files.complete)
 
+    def find_metadata(self, namespace: str) -> Mapping[str, Any] | None:
+        found: Iterator[Mapping[str, Any] | None]
+        found = (edited.find_metadata(namespace) for edited in self._edited.values())
+        return self._globals.get(namespace) or next((each for each in found if each), None)
+
+    def use_plan(self, plan: Plan) -> None:
+        before = self._body(without_planes=True) if self._edited else []
+        self._plan, self._settings = plan, _stored_settings(plan)
+        if self._edited:
+            after = self._body(without_planes=True)
+            for edited in set(self._edited.values()):
+                edited.merge(before, after)
+        self._refresh()
+
     def finish(self, outcome: Outcome, journal: Journal) -> None:
         self._outcome = outcome
         for image in self._plan.images:
@@ -222,6 +234,12 @@ class TiffMetadata:
                 info["growing"] = letter
         info["settings"] = self._settings
         return info
+
+
+def _stored_settings(plan: Plan) -> Any:
+    # lone surrogates, as in paths of other encodings, cannot be encoded in UTF-8
+    stored = json.dumps(plan.settings.model_dump(mode="json"), ensure_ascii=False)
+    return json.loads(stored.encode(errors="replace"))
 
 
 def _runs_of(mask: NDArray[np.bool_], axes: Mapping[str, int]) -> list[list[int]]:

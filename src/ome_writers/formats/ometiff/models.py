@@ -8,8 +8,16 @@ import uuid
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from ome_writers.formats.ome_xml import NAMESPACE, assemble_document, map_annotation, namespace_uri
+from ome_writers.formats.ome_xml import (
+    NAMESPACE,
+    assemble_document,
+    map_annotation,
+    namespace_uri,
+    parse_value,
+)
 from ome_writers.formats.ome_xml.annotations import FRAME_NAMESPACE, OWN_NAMESPACE
+from ome_writers.formats.ometiff.merge_elements import merge_elements
+from ome_writers.formats.ometiff.model_copies import copy_with_uuid, equal_models
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -50,10 +58,10 @@ def document_models(
             models[number] = _model(binary_only[number])
         elif source is not None:
             parsed[source] = parsed.get(source) or _model(source.document(urn))
-            models[number] = _copy_with_uuid(parsed[source], urn)
+            models[number] = copy_with_uuid(parsed[source], urn)
         elif common is not None:
             parsed[None] = parsed.get(None) or _model(common, planes)
-            models[number] = _copy_with_uuid(parsed[None], urn if len(uuids) > 1 else None)
+            models[number] = copy_with_uuid(parsed[None], urn if len(uuids) > 1 else None)
     return models
 
 
@@ -94,7 +102,7 @@ def edit(
     documents: list[tuple[OME, EditedDocument]] = []
     edited = {}
     for number, model in models.items():
-        document = next((d for other, d in documents if _equal(other, model)), None)
+        document = next((d for other, d in documents if equal_models(other, model)), None)
         if document is None:
             document = EditedDocument(model, body, planes)
             documents.append((model, document))
@@ -147,6 +155,20 @@ class EditedDocument:
         xml = map_annotation(f"Annotation:{free}", namespace, pairs)
         annotations.append(ElementTree.fromstring(xml.encode()))
         _sort_annotations(annotations)
+
+    def find_metadata(self, namespace: str) -> dict[str, Any] | None:
+        """Return the entries of the first MapAnnotation of a namespace; None if there is none."""
+        for annotation in self._root.iterfind("StructuredAnnotations/MapAnnotation"):
+            if annotation.get("Namespace") == namespace_uri(namespace):
+                entries = annotation.iterfind("Value/M")
+                return {entry.get("K", ""): parse_value(entry.text or "") for entry in entries}
+        return None
+
+    def merge(self, before: Body, after: Body) -> None:
+        """Apply the differences of two generated documents."""
+        before_root, after_root = (_parse(assemble_document(b, None)) for b in (before, after))
+        merge_elements(self._root, before_root, after_root)
+        self._text = b""
 
     def refresh(self, body: Body, planes: Mapping[int, RenderedPlanes]) -> None:
         """Update sizes, TiffData and frame metadata from generated content."""
@@ -237,53 +259,3 @@ def _model(document: bytes, planes: Mapping[int, RenderedPlanes] = {}) -> OME:
         bulk.planes[f"Image:{number}"] = plane_models(rendered)
     root.set("xmlns", NAMESPACE)
     return bulk.restore_into(from_xml(ElementTree.tostring(root, "utf-8")))
-
-
-def _fields(model: Any) -> list[tuple[str, Any]]:
-    """Return the fields of a model; some classes of ome-types redefine iteration."""
-    return [(name, getattr(model, name)) for name in type(model).model_fields]
-
-
-def _copy_with_uuid(model: OME, uuid: str | None) -> OME:
-    """Return a copy of a model with copied lists of the same elements."""
-    update: dict[str, Any] = {"uuid": uuid}
-    for name, value in _fields(model):
-        if isinstance(value, list):
-            update[name] = list(value)
-    annotations = model.structured_annotations
-    if annotations:
-        lists = {n: list(v) for n, v in _fields(annotations) if isinstance(v, list)}
-        update["structured_annotations"] = annotations.model_copy(update=lists)
-    return model.model_copy(update=update)
-
-
-def _equal(one: OME, other: OME) -> bool:
-    """Whether two models are equal, except for their UUIDs and the IDs of annotations."""
-    for (name, mine), (_, theirs) in zip(_fields(one), _fields(other), strict=True):
-        if name == "uuid":
-            continue
-        if name == "structured_annotations":
-            if not _equal_annotations(mine, theirs):
-                return False
-        elif isinstance(mine, list) and isinstance(theirs, list):
-            if len(mine) != len(theirs) or any(
-                a is not b for a, b in zip(mine, theirs, strict=True)
-            ):
-                return False
-        elif mine != theirs:
-            return False
-    return True
-
-
-def _equal_annotations(one: Any, other: Any) -> bool:
-    if not one or not other:
-        return bool(one) == bool(other)
-    for (_, mine), (_, theirs) in zip(_fields(one), _fields(other), strict=True):
-        if mine is theirs or not isinstance(mine, list):
-            continue
-        if len(mine) != len(theirs):
-            return False
-        for a, b in zip(mine, theirs, strict=True):
-            if a is not b and a.model_dump(exclude={"id"}) != b.model_dump(exclude={"id"}):
-                return False
-    return True

@@ -117,6 +117,20 @@ class ZarrMetadata:
         self._dirty.add("")
         self._render_ome_xml()
 
+    def find_metadata(self, namespace: str) -> Mapping[str, Any] | None:
+        """Return the metadata of a namespace in the first group that has it; pymmcore-plus 0.18 writes each image's."""
+        found = (self._groups[path].get(namespace) for path in ("", *self._layout.images))
+        return next((each for each in found if isinstance(each, dict)), None)
+
+    def use_plan(self, plan: Plan) -> None:
+        self._plan = plan
+        for image in plan.images:
+            self._refresh(image)
+            self._describe_channels(image)
+        self._groups[""]["ome_writers"]["settings"] = plan.settings.model_dump(mode="json")
+        self._dirty.add("")
+        self._render_ome_xml()
+
     def update_progress(self, outcome: Outcome) -> tuple[()]:
         """Record progress in the root group, and widen display windows of at most `MAX_WINDOW_UPDATES` images."""
         before, self._outcome = self._outcome, outcome
@@ -199,9 +213,7 @@ class ZarrMetadata:
             attributes = self._groups.setdefault(path, {})
             attributes["ome"] = self._image(image)
             self._generated[path] = copy.deepcopy(attributes["ome"])
-            channels = ngff.channel_metadata(image, image.array.shape)
-            if channels:
-                attributes["ome_writers"] = {"version": library_version(), "channels": channels}
+            self._describe_channels(image)
         if self._version != ngff.VERSION and "OME" in self._groups:
             positions = [image.position for image in plan.images]
             root["ome"].update(scene(positions, layout.images, self._groups))
@@ -223,6 +235,13 @@ class ZarrMetadata:
         bits = significant_bits(image, self._plan.settings.instrument)
         ome = ngff.image(image, shape, windows, name=name, interval=interval, bits=bits)
         return self._versioned(ome)
+
+    def _describe_channels(self, image: ImagePlan) -> None:
+        channels = ngff.channel_metadata(image, image.array.shape)
+        if channels:
+            attributes = self._groups[self._layout.images[image.number]]
+            ours = attributes.setdefault("ome_writers", {"version": library_version()})
+            ours["channels"] = channels
 
     def _versioned(self, ome: Attributes) -> Attributes:
         return ome if self._version == ngff.VERSION else at_version(ome, self._version)
