@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 import random
-import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,12 +27,8 @@ if TYPE_CHECKING:
 
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "0"))
 SEED = int(os.environ.get("FAULT_SEED", "0")) or random.SystemRandom().randrange(2**31)
-pytestmark = [
-    pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's"),
-    pytest.mark.filterwarnings(
-        "ignore:.*reading array from closed file:UserWarning"
-    ),  # warning of tifffile about sets
-]
+# warning of tifffile about sets
+pytestmark = pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning")
 
 
 def check_files(outcome: Outcome, layout: str, *, every: bool) -> list[str]:

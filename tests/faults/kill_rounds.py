@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ome_writers.repair import repair
 
 WRITER = Path(__file__).with_name("writer.py")
 HEIGHT, WIDTH = 48, 64
@@ -29,6 +31,9 @@ MARGIN = 0.02
 
 STALL = 0.5
 """Seconds without an event after which the machine is assumed not to have scheduled the writer."""
+
+KILLED = 1 if os.name == "nt" else -9
+"""Exit code of a process ended by `subprocess.Popen.kill`: TerminateProcess on Windows, SIGKILL elsewhere."""
 
 STORED = "tcz"  # the order of OME-Zarr
 
@@ -163,13 +168,14 @@ def kill_round(
             time.sleep(draw.uniform(0.0, 1.3 if timed else 0.5))
         finally:
             killed = time.monotonic()
-            child.send_signal(signal.SIGKILL)
+            child.kill()
             child.wait(30)
     figures = Figures(rounds=1, ended=int(child.returncode == 0))
     what = f"{engine}, {layout_name}, {compression}, seed {seed}: "
-    if child.returncode not in (0, -signal.SIGKILL):
+    printed = (folder / "stderr.txt").read_text()
+    if child.returncode not in (0, KILLED) or "Traceback" in printed:
         figures.errors += 1
-        figures.findings.append(what + (folder / "stderr.txt").read_text()[-2000:])
+        figures.findings.append(what + printed[-2000:])
     lines = [
         line.split() for line in journal.read_text().splitlines(keepends=True) if line[-1] == "\n"
     ]
@@ -184,7 +190,19 @@ def kill_round(
         guaranteed = max(guaranteed, sum(accepted < young for accepted in times))
     figures.guaranteed = len(times) if figures.ended else guaranteed
     _check(figures, what, LAYOUTS[layout_name], output, times, killed)
+    remains = repair_remains(output)
+    figures.errors += len(remains)
+    figures.findings += [what + remain for remain in remains]
+    _check(figures, f"{what}after repair, ", LAYOUTS[layout_name], output, times, killed)
     return figures
+
+
+def repair_remains(output: Path) -> list[str]:
+    """Repair a dataset; return what is left: findings that are not solved or found again, locks and temporary files."""
+    remains = [f"repair cannot solve {finding}" for finding in repair(output).unsolved]
+    remains += [f"a second repair finds {finding}" for finding in repair(output).findings]
+    left = [*output.parent.glob(".*"), *output.rglob(".*")]
+    return remains + [f"repair leaves {path.relative_to(output.parent)}" for path in left]
 
 
 def wait_for(journal: Path, sign: bytes, child: subprocess.Popen[Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -19,12 +18,14 @@ from faults.kill_rounds import (
     ALLOWANCE,
     FLUSH_INTERVAL,
     HEIGHT,
+    KILLED,
     MARGIN,
     WIDTH,
     flushed,
     frame,
     longest_flush,
     metadata,
+    repair_remains,
     sign_of_life,
     wait_for,
 )
@@ -111,9 +112,10 @@ def kill_round(folder: Path, name: str, seed: int, *, timed: bool = True) -> Out
         time.sleep(draw.uniform(0, 1.5 if timed else 0.5))
     finally:
         killed = time.monotonic()
-        writer.send_signal(signal.SIGKILL)
+        writer.kill()
         errors = writer.communicate()[1]
-    assert writer.returncode in (0, -signal.SIGKILL), errors.decode()
+    assert writer.returncode in (0, KILLED), errors.decode()
+    assert b"Traceback" not in errors, errors.decode()
     lines = [
         line.split() for line in journal.read_text().splitlines(keepends=True) if line[-1] == "\n"
     ]
@@ -149,6 +151,13 @@ def check(layout: Layout, output: Path, guaranteed: int, accepted: int) -> list[
     serials = {entry.get("serial") for entry in read_frame_metadata(output)}
     lost = [n for n in range(guaranteed) if metadata(n)["serial"] not in serials]
     return findings + [f"the metadata of frame {n} is lost" for n in lost]
+
+
+def findings_after_repair(name: str, outcome: Outcome) -> list[str]:
+    """Repair the files of a killed writer; return what `repair` leaves, and the guarantees that are violated then."""
+    remains = repair_remains(outcome.output)
+    checked = check(LAYOUTS[name], outcome.output, outcome.guaranteed, outcome.accepted)
+    return [*remains, *(f"after repair, {finding}" for finding in checked)]
 
 
 def pixels(output: Path) -> list[np.ndarray[Any, Any]]:

@@ -23,7 +23,7 @@ def main(layout: str, output: str, journal: str, seed: str) -> None:
     """Append all frames of the settings, or 500 if they are unbounded."""
     pause = random.Random(int(seed) + 1).choice([0.0, 0.001, 0.002, 0.004])
     # One write per line: it reaches the kernel completely and survives a kill of this process.
-    accepted = os.open(journal, os.O_WRONLY | os.O_APPEND)
+    accepted = os.open(journal, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
     with create_stream(LAYOUTS[layout].settings(Path(output), FLUSH_INTERVAL)) as stream:
         time_flushes(stream, accepted)
         for number in range(stream.plan.frames or 500):

@@ -70,7 +70,7 @@ def main(engine: str, layout: str, compression: str, output: str, journal: str, 
     draw = random.Random(int(seed) + 1)
     pause = draw.choice([0.0, 0.001, 0.002, 0.004])
     # One write per line: it reaches the kernel completely and survives a kill of this process.
-    accepted = os.open(journal, os.O_WRONLY | os.O_APPEND)
+    accepted = os.open(journal, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
     with create_stream(settings(engine, layout, compression, output)) as stream:
         time_flushes(stream, accepted)
         for number in range(stream.plan.frames or 500):
