@@ -12,13 +12,15 @@ import os
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+from ome_writers.file_sync import sync
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     T = TypeVar("T")
 
-__all__ = ["remove", "rename", "retry_while_open", "truncate"]
+__all__ = ["overwrite", "remove", "rename", "retry_while_open", "truncate"]
 
 _IS_MANDATORY = os.name == "nt"
 _OPEN_TIMEOUT_S = 2.0
@@ -42,14 +44,34 @@ def retry_while_open(operation: Callable[[], T], *, timeout_s: float = _OPEN_TIM
         interval = min(2 * interval, _MAX_INTERVAL_S)
 
 
-def rename(source: Path | str, target: Path | str) -> None:
+def rename(
+    source: Path | str, target: Path | str, *, timeout_s: float = _REPLACE_TIMEOUT_S
+) -> None:
     """Rename a file or directory; replace an existing file."""
-    if os.name != "nt" or os.path.isdir(
-        target
-    ):  # a directory cannot be replaced, however long this waits
+    # a directory cannot be replaced, however long this waits
+    if os.name != "nt" or os.path.isdir(target):
         os.replace(source, target)
         return
-    retry_while_open(lambda: os.replace(source, target), timeout_s=_REPLACE_TIMEOUT_S)
+    retry_while_open(lambda: os.replace(source, target), timeout_s=timeout_s)
+
+
+def overwrite(path: Path, content: bytes, *, durable: bool = False) -> bool:
+    """Overwrite a document that cannot be replaced, because a process keeps it open; return whether it was.
+
+    Only on Windows, where readers usually share a file for writing. The content is padded with spaces to the current
+    size, which XML and JSON allow, and written by one call, before the file is truncated: it is valid after either.
+    """
+    if not _IS_MANDATORY or path.is_symlink():
+        return False
+    try:
+        with open(path, "r+b", buffering=0) as file:
+            file.write(content.ljust(os.fstat(file.fileno()).st_size))
+            truncate(file.fileno(), len(content))
+            if durable:
+                sync(file.fileno())
+    except PermissionError:
+        return False
+    return True
 
 
 def remove(path: Path | str) -> None:

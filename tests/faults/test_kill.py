@@ -65,7 +65,7 @@ HEADER = (
 def test_flushed_frames_survive_kill(
     tmp_path: Path, engine: str, layout: str, compression: str
 ) -> None:
-    """Frames accepted before a completed flush are on disk, bit for bit, with their metadata; `repair` leaves nothing."""
+    """Accepted before a completed flush: on disk bit for bit, with their metadata; `repair` leaves nothing."""
     figures = kill_round(tmp_path, engine, layout, compression, SEED, timed=False)
     assert not figures.findings, "\n".join(figures.findings[:20])
 

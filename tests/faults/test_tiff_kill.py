@@ -1,4 +1,4 @@
-"""A writer of OME-TIFF is killed at a random moment: tifffile opens it, and frames older than the flush interval are correct.
+"""Writers of OME-TIFF are killed: tifffile opens the file, and frames older than the flush interval are correct.
 
 `FAULT_ROUNDS` is the number of rounds of the long version.
 """

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from ome_writers.storage import positional_io
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +41,7 @@ def each_step(look: Callable[[], object]) -> Iterator[None]:
             if getattr(looking, "now", False):
                 return change(*args, **kwargs)
             with lock:
-                if change is originals["ftruncate"]:
+                if change is originals[os, "ftruncate"]:
                     shortened.set()
                     return change(*args, **kwargs)
                 if shortened.is_set():
@@ -50,17 +53,19 @@ def each_step(look: Callable[[], object]) -> Iterator[None]:
 
         return call
 
-    originals = {name: getattr(os, name) for name in _CHANGES if hasattr(os, name)}
+    originals = {(os, name): getattr(os, name) for name in _CHANGES if hasattr(os, name)}
+    if sys.platform == "win32":  # where `os` has no positional writes
+        originals[positional_io, "_pwrite"] = positional_io._pwrite
     look()
-    for name, change in originals.items():
-        setattr(os, name, watched(change))
+    for (module, name), change in originals.items():
+        setattr(module, name, watched(change))
     try:
         yield
         if shortened.is_set():
             look_now()
     finally:
-        for name, change in originals.items():
-            setattr(os, name, change)
+        for (module, name), change in originals.items():
+            setattr(module, name, change)
 
 
 @contextmanager

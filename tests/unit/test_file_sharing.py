@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from ome_writers import file_sharing
-from ome_writers.file_sharing import remove, rename, retry_while_open, truncate
+from ome_writers.file_sharing import overwrite, remove, rename, retry_while_open, truncate
+from ome_writers.storage import atomic_write
 
 READER = """
 import sys, time
@@ -86,6 +88,49 @@ def test_refused_truncation_is_reported(tmp_path: Path, monkeypatch: pytest.Monk
     finally:
         os.close(fd)
     assert (tmp_path / "x").read_bytes() == b"content"
+
+
+@pytest.mark.usefixtures("mandatory")
+@pytest.mark.parametrize("old", [b"{}", b'{"a": 1, "b": [2, 3]}'])
+def test_document_is_overwritten_and_valid_if_it_is_not_truncated(
+    old: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as after a kill between the two calls, or while the file is mapped into memory."""
+    path, new = tmp_path / "zarr.json", b'{"a": 1}'
+    path.write_bytes(old)
+    assert overwrite(path, new, durable=True)
+    assert path.read_bytes() == new
+    path.write_bytes(old)
+    monkeypatch.setattr(os, "ftruncate", lambda fd, nbytes: None)
+    assert overwrite(path, new)
+    assert json.loads(path.read_bytes()) == {"a": 1}
+    assert path.stat().st_size == max(len(old), len(new))
+
+
+@pytest.mark.usefixtures("mandatory")
+@pytest.mark.skipif(sys.platform == "win32", reason="creating links needs a privilege on Windows")
+def test_target_of_a_link_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("target")
+    assert not overwrite(tmp_path / "link", b"new")
+    assert (tmp_path / "target").read_bytes() == b"old"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot replace open files")
+def test_nothing_is_overwritten_where_open_files_can_be_replaced(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"old")
+    assert not overwrite(tmp_path / "x", b"new")
+    assert (tmp_path / "x").read_bytes() == b"old"
+
+
+def test_document_is_updated_while_a_reader_keeps_it_open(tmp_path: Path) -> None:
+    """Whether by replacing it, or by overwriting it on Windows."""
+    path = tmp_path / "zarr.json"
+    path.write_bytes(b"[1, 2, 3]")
+    with path.open("rb"):
+        atomic_write(path, b"[4]", durable=True)
+        assert path.read_bytes() == b"[4]"
+    assert [file.name for file in tmp_path.iterdir()] == ["zarr.json"]
 
 
 @pytest.mark.parametrize("change", ["replace", "remove"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.advice.proposal import Codec
+from ome_writers.file_sync import sync
 from ome_writers.storage.zarr import BLOSC
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _write_stream(path: Path, block: bytes, seconds: float, max_bytes: int) -> t
             if written + len(block) > max(max_bytes, len(block)):
                 break
             written += file.write(block)
-        os.fsync(file.fileno())
+        sync(file.fileno())
     return written, time.perf_counter() - start
 
 

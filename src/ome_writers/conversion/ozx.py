@@ -16,13 +16,12 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from ome_writers.errors import InvalidFileError, OutputExistsError, UnsupportedError, WriteError
 from ome_writers.file_sharing import rename
+from ome_writers.file_sync import sync, sync_folder, sync_tree
 from ome_writers.formats import read
 from ome_writers.storage import (
     LOCK_NAME,
     is_part_of_lock,
     is_temporary,
-    sync_folder,
-    sync_tree,
 )
 from ome_writers.untrusted import archive_members, is_archive, member, open_regular
 
@@ -78,7 +77,7 @@ def pack(
                     shutil.copyfileobj(file, target, _BLOCK_BYTES)
                 on_file(number, len(names))
         with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+            sync(file.fileno())
 
 
 def unpack(source: Path, destination: Path, *, on_file: Callable[[int, int], object]) -> None:

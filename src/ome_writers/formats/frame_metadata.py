@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic_core import PydanticSerializationError, to_json
 
 from ome_writers.errors import InvalidFileError, MetadataError
+from ome_writers.file_sync import sync, sync_folder
 from ome_writers.formats.strict_json import (
     PLAIN_TYPES,
     check_readable,
@@ -196,7 +197,7 @@ class Journal:
                 while remaining:
                     remaining = remaining[file.write(remaining) :]
                 if self._durable:
-                    os.fsync(file.fileno())
+                    sync(file.fileno())
             except OSError:
                 self._torn.add(path)
                 with suppress(OSError):  # keep the original error
@@ -204,7 +205,7 @@ class Journal:
                     self._torn.discard(path)
                 raise
         if self._durable and is_new:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
     def count(self, image: int) -> int:
         """Return the number of frames with metadata."""
@@ -224,7 +225,7 @@ class Journal:
     def discard(self, image: int) -> None:
         self._paths[image].unlink(missing_ok=True)
         if self._durable:
-            _sync_folder(self._paths[image].parent)
+            sync_folder(self._paths[image].parent)
 
 
 def truncate_partial_line(path: Path, *, dry_run: bool) -> bool:
@@ -280,13 +281,3 @@ def _not_a_mapping_error(metadata: object) -> MetadataError:
 
 def _line(address: bytes, encoded: bytes) -> bytes:
     return b"{%s%s\n" % (address, b"}" if encoded == b"{}" else b"," + encoded[1:])
-
-
-def _sync_folder(folder: Path) -> None:
-    """Call fsync on the folder of a new journal; Windows cannot open folders."""
-    if os.name != "nt":
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)

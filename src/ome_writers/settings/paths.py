@@ -76,6 +76,8 @@ def _local(url: str, rest: str, *, windows: bool) -> str:
         host, slash, rest = rest[2:].partition("/")
         rest = slash + rest
     path = unquote(rest)
+    if windows and _DRIVE.match(f"/{host}"):  # file://C:/x, with one slash too few
+        host, path = "", f"/{host}{path}"
     if host.lower() not in ("", "localhost"):
         if not windows:
             raise SettingsError(

@@ -21,9 +21,6 @@ from ome_writers.storage.exclusive_lock import Lock, acquire_lock, hold_claim, r
 from ome_writers.storage.files import (
     atomic_write,
     is_temporary,
-    sync_folder,
-    sync_folders,
-    sync_tree,
 )
 from ome_writers.storage.lock_file import (
     LOCK_NAME,
@@ -68,8 +65,5 @@ __all__ = [
     "read_fully",
     "remove_attempts",
     "sibling_path",
-    "sync_folder",
-    "sync_folders",
-    "sync_tree",
     "unsupported_reasons",
 ]

@@ -1,7 +1,7 @@
 """File access of the direct engine: a bounded number of open files, and direct I/O where it is wanted and possible.
 
 Direct I/O bypasses the page cache, for disks that are faster than a copy into it. It requires page-aligned memory,
-an aligned offset and whole pages; all other writes, and platforms without it, use the page cache.
+an aligned offset and whole pages on Linux; all other writes, and platforms without it, use the page cache.
 """
 
 from __future__ import annotations
@@ -14,9 +14,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ome_writers.file_sync import sync, sync_folder
 from ome_writers.storage.file_handles import FileHandles
-from ome_writers.storage.files import make_folders, sync_folder
-from ome_writers.storage.positional_io import open_new, write_pieces, write_single
+from ome_writers.storage.files import make_folders
+from ome_writers.storage.positional_io import (
+    SUPPORTS_DIRECT_IO,
+    open_new,
+    write_pieces,
+    write_single,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Disk"]
 
 _ALIGNMENT_BYTES = 4096  # a multiple of the sector size of any disk
-_O_DIRECT: int = getattr(os, "O_DIRECT", 0)
 
 
 class Disk:
@@ -48,9 +53,9 @@ class Disk:
     def __init__(self, *, durable: bool = False, direct_io: bool = False) -> None:
         self.durable = durable
         self.direct_io = direct_io
-        self._direct_io_works = direct_io and _O_DIRECT != 0
+        self._direct_io_works = direct_io and SUPPORTS_DIRECT_IO
         self._handles = FileHandles(durable=durable)
-        self._direct_handles = FileHandles(durable=False, flags=_O_DIRECT)  # of the same files
+        self._direct_handles = FileHandles(durable=False, direct_io=True)  # of the same files
         self.use = self._handles.use
         self.sync = self._handles.sync
         self._changed_folders: set[str] = set()  # contain names that are not synced yet
@@ -78,8 +83,8 @@ class Disk:
         """Write a new file."""
         if self._direct_io_works and _are_aligned([content]):
             with self._try_direct_io():
-                return self._create(path, content, _O_DIRECT)
-        return self._create(path, content, 0)
+                return self._create(path, content, direct_io=True)
+        return self._create(path, content, direct_io=False)
 
     def make_folders(self, folder: Path) -> None:
         """Create a directory and its missing parents; `sync_all` syncs their names."""
@@ -102,14 +107,14 @@ class Disk:
     def sync_open(self, fd: int) -> None:
         """Sync an open file, if `durable`."""
         if self.durable:
-            os.fsync(fd)
+            sync(fd)
 
     @contextmanager
-    def use_exclusively(self, path: Path) -> Iterator[int]:
-        """Yield the only descriptor that this process has of a file."""
+    def use_exclusively(self, path: Path) -> Iterator[tuple[int, bool]]:
+        """See `FileHandles.use_exclusively`."""
         self._direct_handles.forget(path)
-        with self._handles.use(path) as fd:
-            yield fd
+        with self._handles.use_exclusively(path) as found:
+            yield found
 
     def forget(self, path: Path) -> None:
         """Close a file that is not expected to be used again."""
@@ -121,14 +126,14 @@ class Disk:
         self._direct_handles.close()
         self._handles.close()
 
-    def _create(self, path: str, content: Piece, flags: int) -> None:
-        fd = open_new(path, flags=flags)
+    def _create(self, path: str, content: Piece, *, direct_io: bool) -> None:
+        fd = open_new(path, direct_io=direct_io)
         try:
             # numpy declares arrays as buffers from Python 3.12 on only
             nbytes = memoryview(content).nbytes  # type: ignore[arg-type]  # see above
             write_single(fd, content, nbytes, 0)
             if self.durable:
-                os.fsync(fd)
+                sync(fd)
         finally:
             os.close(fd)
 
@@ -138,7 +143,7 @@ class Disk:
         try:
             yield
         except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP):
                 raise
             self._direct_io_works = False
 

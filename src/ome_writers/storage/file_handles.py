@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from ome_writers.file_sync import sync
 from ome_writers.locks import new_lock
+from ome_writers.storage.file_lease import POLL_INTERVAL_S, exclusive_lease
 from ome_writers.storage.positional_io import open_file
+
+if sys.platform == "win32":
+    from ome_writers.windows_api import open_exclusively
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,18 +34,19 @@ class FileHandles:
     ----------
     durable
         Whether `sync` and `sync_all` call fsync, or do nothing.
-    flags
-        Additional flags for `os.open`.
+    direct_io
+        Whether writes bypass the page cache, see `positional_io.open_file`.
     """
 
-    def __init__(self, *, durable: bool, flags: int = 0) -> None:
+    def __init__(self, *, durable: bool, direct_io: bool = False) -> None:
         self.durable = durable
-        self._flags = flags
+        self._direct_io = direct_io
         self._max_open = _MAX_OPEN_FILES
         self._lock = new_lock()
         self._open: OrderedDict[Path, int] = OrderedDict()
         self._users: dict[Path, int] = {}
         self._unsynced: set[Path] = set()
+        self._exclusive: set[Path] = set()  # Windows: open, and closed to other processes
 
     @contextmanager
     def use(self, path: Path, *, create: bool = False, writing: bool = True) -> Iterator[int]:
@@ -49,7 +57,7 @@ class FileHandles:
         with self._lock:
             fd = self._open.get(path)
             if fd is None:
-                fd = self._open[path] = open_file(path, create=create, flags=self._flags)
+                fd = self._open[path] = open_file(path, create=create, direct_io=self._direct_io)
             self._open.move_to_end(path)
             self._users[path] = self._users.get(path, 0) + 1
             if self.durable and writing:
@@ -61,13 +69,46 @@ class FileHandles:
                 self._users[path] -= 1
                 if not self._users[path]:
                     del self._users[path]
+                    if path in self._exclusive:
+                        self._exclusive.remove(path)
+                        os.close(self._open.pop(path))
                 self._close_idle(self._max_open)
+
+    @contextmanager
+    def use_exclusively(self, path: Path, *, timeout_s: float = 0.0) -> Iterator[tuple[int, bool]]:
+        """Yield the descriptor of a file, and whether other processes cannot open the file until the end of the block.
+
+        Waits `timeout_s` for other processes to close it. They wait for the end of the block on Linux
+        (`file_lease`), and get a sharing violation on Windows, so keep it short. Elsewhere access is never blocked,
+        and the second value is True.
+        """
+        if sys.platform != "win32":
+            with self.use(path) as fd, exclusive_lease(fd, timeout_s=timeout_s) as exclusive:
+                yield fd, exclusive
+            return
+        deadline = time.monotonic() + timeout_s
+        while not (exclusive := self._reopen_exclusively(path)) and time.monotonic() < deadline:
+            time.sleep(POLL_INTERVAL_S)
+        with self.use(path) as fd:
+            yield fd, exclusive
+
+    def _reopen_exclusively(self, path: Path) -> bool:
+        """Replace the descriptor of a file by one with exclusive access, if nothing else has the file open."""
+        if sys.platform == "win32":
+            with self._lock, suppress(PermissionError):
+                if path not in self._users:
+                    if path in self._open:
+                        os.close(self._open.pop(path))
+                    self._open[path] = open_exclusively(str(path))
+                    self._exclusive.add(path)
+                    return True
+        return False
 
     def sync(self, path: Path) -> None:
         """Sync one file, if `durable`."""
         if self.durable:
             with self.use(path, writing=False) as fd:
-                os.fsync(fd)
+                sync(fd)
             with self._lock:
                 self._unsynced.discard(path)
 
@@ -77,7 +118,7 @@ class FileHandles:
             unsynced, self._unsynced = self._unsynced, set()
         for path in unsynced:
             with self.use(path, writing=False) as fd:
-                os.fsync(fd)
+                sync(fd)
 
     def forget(self, path: Path) -> None:
         """Close a file that is not expected to be used again."""

@@ -1,4 +1,4 @@
-"""Atomic writes, fsync and safe paths on every platform."""
+"""Atomic writes, safe paths and temporary names on every platform."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ome_writers.file_sharing import remove, rename
+from ome_writers.file_sharing import overwrite, remove, rename
+from ome_writers.file_sync import sync, sync_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
 __all__ = [
@@ -19,14 +19,10 @@ __all__ = [
     "is_temporary",
     "make_folders",
     "path_below",
-    "sync_file",
-    "sync_files",
-    "sync_folder",
-    "sync_folders",
-    "sync_tree",
     "temporary_target",
 ]
 
+_REPLACE_TIMEOUT_S = 2.0
 _MAX_NAME_BYTES = 200  # of the target's name in a temporary name: file systems allow 255
 _TEMPORARY = re.compile(
     r"\..+\.tmp"  # `atomic_write`, chunk files of the direct engine, the staging directory for zarr-python
@@ -45,7 +41,8 @@ _TEMPORARY_OF_TARGET = re.compile(
 def atomic_write(path: Path, content: bytes, *, durable: bool = False) -> None:
     """Create or replace the file at `path`: readers see the old content or the new, never a part of it.
 
-    Creates missing parent directories. A symbolic link at `path` is replaced, not followed.
+    Creates missing parent directories. A symbolic link at `path` is replaced, not followed. Windows does not replace a
+    file while it is open: if another process does not close it, it is overwritten, see `file_sharing.overwrite`.
 
     Parameters
     ----------
@@ -68,8 +65,14 @@ def atomic_write(path: Path, content: bytes, *, durable: bool = False) -> None:
             file.write(content)
             if durable:
                 file.flush()
-                os.fsync(file.fileno())
-        rename(temporary, path)
+                sync(file.fileno())
+        try:
+            rename(temporary, path, timeout_s=_REPLACE_TIMEOUT_S)
+        except PermissionError:
+            if not overwrite(path, content, durable=durable):
+                raise
+            with suppress(OSError):  # another program, such as a virus scanner, may read it
+                remove(temporary)
     except BaseException:
         with suppress(OSError):  # keep the original error
             remove(temporary)
@@ -122,56 +125,3 @@ def temporary_target(name: str) -> str | None:
     """
     match = _TEMPORARY_OF_TARGET.fullmatch(name)
     return next((group for group in match.groups() if group), None) if match else None
-
-
-def sync_folder(folder: Path | str) -> None:
-    """Sync the entries of a directory, where the platform supports it."""
-    if os.name == "nt":
-        return  # directories cannot be opened; NTFS journals their entries
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def sync_folders(folder: Path, top: Path) -> None:
-    """Sync the entries of `folder` and of its parents up to `top`."""
-    for each in (folder, *folder.parents):
-        sync_folder(each)
-        if each == top:
-            return
-
-
-def sync_files(files: Iterable[Path], root: Path) -> None:
-    """Sync files, and the entries of their parent directories up to `root`.
-
-    Skips missing files and directories: a chunk of zeros has no file.
-    """
-    folders = {root}
-    for path in files:
-        with suppress(FileNotFoundError):
-            sync_file(path)
-        folder = path.parent
-        while folder not in folders:
-            folders.add(folder)
-            folder = folder.parent
-    for folder in folders:
-        with suppress(FileNotFoundError):
-            sync_folder(folder)
-
-
-def sync_tree(folder: Path) -> None:
-    """Sync every file below `folder`, for libraries that do not sync."""
-    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    sync_files(files, folder)
-
-
-def sync_file(path: Path) -> None:
-    """Sync the content of a file."""
-    # Windows syncs only files that are open for writing
-    fd = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

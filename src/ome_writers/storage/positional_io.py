@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Piece = bytes | memoryview | NDArray[np.generic]
 
 __all__ = [
+    "SUPPORTS_DIRECT_IO",
     "make_sparse",
     "open_file",
     "open_new",
@@ -33,24 +34,39 @@ _FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _MAX_BUFFERS = 512  # below IOV_MAX everywhere
 _HAS_PWRITEV = hasattr(os, "pwritev")  # not on Windows, and on macOS from version 11 on
 if sys.platform == "win32":
-    from ome_writers.windows_files import pread as _pread
-    from ome_writers.windows_files import pwrite as _pwrite
-    from ome_writers.windows_files import set_sparse
+    from ome_writers.windows_api import pread as _pread
+    from ome_writers.windows_api import pwrite as _pwrite
+    from ome_writers.windows_api import set_sparse
 else:
     _pread, _pwrite = os.pread, os.pwrite
 
+# Linux bypasses the page cache with a flag, macOS with a call for the open file; Windows is not supported.
+_O_DIRECT: int = getattr(os, "O_DIRECT", 0)
+if sys.platform == "darwin":
+    from fcntl import F_NOCACHE, fcntl
 
-def open_file(path: Path | str, *, create: bool = False, flags: int = 0) -> int:
-    """Open a file for reading and writing; return its descriptor."""
-    return os.open(path, os.O_RDWR | _FLAGS | flags | (os.O_CREAT if create else 0), 0o666)
+    def _bypass_cache(fd: int) -> None:
+        fcntl(fd, F_NOCACHE, 1)
+
+else:
+    _bypass_cache: Callable[[int], None] | None = None
+SUPPORTS_DIRECT_IO = _O_DIRECT != 0 or _bypass_cache is not None
 
 
-def open_new(path: Path | str, *, flags: int = 0, sparse: bool = False) -> int:
+def open_file(path: Path | str, *, create: bool = False, direct_io: bool = False) -> int:
+    """Open a file for reading and writing; return its descriptor.
+
+    With `direct_io` writes bypass the page cache; OSError with EINVAL or ENOTSUP if the file system cannot do that.
+    """
+    return _open(path, os.O_RDWR | (os.O_CREAT if create else 0), direct_io=direct_io)
+
+
+def open_new(path: Path | str, *, direct_io: bool = False, sparse: bool = False) -> int:
     """Create or truncate a file and open it for writing; return its descriptor.
 
-    With `sparse`, see `make_sparse`.
+    For `direct_io` see `open_file`, for `sparse` see `make_sparse`.
     """
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS | flags, 0o666)
+    fd = _open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, direct_io=direct_io)
     if sparse:
         make_sparse(fd)
     return fd
@@ -122,6 +138,17 @@ def read_fully(fd: int, count: int, offset: int) -> bytes:
         parts.append(part)
         count, offset = count - len(part), offset + len(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _open(path: Path | str, flags: int, *, direct_io: bool) -> int:
+    fd = os.open(path, flags | _FLAGS | (_O_DIRECT if direct_io else 0), 0o666)
+    if direct_io and _bypass_cache is not None:
+        try:
+            _bypass_cache(fd)
+        except OSError:
+            os.close(fd)
+            raise
+    return fd
 
 
 def _write_batch(fd: int, buffers: list[bytes | memoryview], offset: int) -> int:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ome_writers.file_sharing import rename
+from ome_writers.file_sync import sync_tree
 from ome_writers.locks import new_lock
 from ome_writers.storage.contract import EngineStats, WriteFailure
 from ome_writers.storage.file_handles import FileHandles
-from ome_writers.storage.files import atomic_write, sync_tree
+from ome_writers.storage.files import atomic_write
 from ome_writers.storage.positional_io import read_fully, write_at
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from ome_writers.errors import OMEWritersError, OutputExistsError, SettingsError, WriteError
+from ome_writers.file_sync import sync_folder, sync_folders
 from ome_writers.formats import Journal, create_metadata, lay_out
 from ome_writers.routing import arrival_order, resolve
 from ome_writers.settings import AcquisitionSettings
-from ome_writers.storage import ArrayTarget, Options, choose, open_engine, sync_folder, sync_folders
+from ome_writers.storage import ArrayTarget, Options, choose, open_engine
 from ome_writers.streaming.output_claim import OutputClaim
 from ome_writers.streaming.recorder import Recorder
 from ome_writers.streaming.stream import OMEStream

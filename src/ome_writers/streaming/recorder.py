@@ -11,8 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import WriteError, describe_frames
+from ome_writers.file_sync import sync_folder
 from ome_writers.formats import SupportsCarryOver, SupportsGrow
-from ome_writers.storage import PatchingEngine, TruncatingEngine, WriteFailure, sync_folder
+from ome_writers.storage import PatchingEngine, TruncatingEngine, WriteFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

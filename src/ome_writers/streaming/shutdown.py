@@ -1,4 +1,4 @@
-"""Shut down a stream: once, completely, and also after Ctrl-C or at interpreter exit.
+"""Shut down a stream: once, completely, and also after Ctrl-C, at interpreter exit or at the end of a session.
 
 Ctrl-C interrupts the main thread at any point. `run_uninterrupted` therefore runs the work in a thread of its own:
 KeyboardInterrupt interrupts only the wait, and the next caller waits for the same work.
@@ -8,17 +8,31 @@ from __future__ import annotations
 
 import _thread
 import atexit
+import logging
+import sys
 import threading
 import weakref
+from functools import lru_cache
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
+
+if sys.platform == "win32":
+    from ome_writers.windows_api import call_at_console_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["RunOnce", "call_while_alive", "close_at_exit", "run_uninterrupted"]
+__all__ = [
+    "RunOnce",
+    "call_while_alive",
+    "close_at_exit",
+    "keep_open_at_exit",
+    "run_uninterrupted",
+]
 
 T = TypeVar("T")
+
+_log = logging.getLogger("ome_writers")
 
 
 class RunOnce:
@@ -81,8 +95,14 @@ def call_while_alive(method: Callable[[], T], default: T) -> Callable[[], T]:
     return call
 
 
+_closing_at_exit: set[Callable[[], None]] = set()
+
+
 def close_at_exit(close: Callable[[], None]) -> Callable[[], None]:
     """Call the bound method `close` when the interpreter exits, unless its stream was garbage collected before.
+
+    On Windows also when the console window is closed, the user logs off or the machine shuts down; POSIX signals end
+    the process unless the application handles them.
 
     `atexit` callbacks run after Python has joined all non-daemon threads, those of `concurrent.futures` included, so
     frames that such threads append after the end of the main thread are still written. Engines must not use an executor
@@ -90,8 +110,30 @@ def close_at_exit(close: Callable[[], None]) -> Callable[[], None]:
 
     Returns
     -------
-    The registered function, for `atexit.unregister`.
+    The registered function, for `keep_open_at_exit`.
     """
     callback = call_while_alive(close, None)
     atexit.register(callback)
+    _closing_at_exit.add(callback)
+    _handle_console_end()
     return callback
+
+
+def keep_open_at_exit(callback: Callable[[], None]) -> None:
+    """Undo `close_at_exit`."""
+    atexit.unregister(callback)
+    _closing_at_exit.discard(callback)
+
+
+@lru_cache(maxsize=1)
+def _handle_console_end() -> None:
+    if sys.platform == "win32":
+        call_at_console_end(_close_all)
+
+
+def _close_all() -> None:
+    for close in list(_closing_at_exit):
+        try:
+            close()
+        except Exception:  # of a warning that is an error: the other streams must be closed, too
+            _log.exception("A stream could not be closed.")

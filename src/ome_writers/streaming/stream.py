@@ -3,7 +3,6 @@
 # Longer than 300 lines: the one public class of streaming; half of the file is its documentation.
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import threading
@@ -27,6 +26,7 @@ from ome_writers.streaming.shutdown import (
     RunOnce,
     call_while_alive,
     close_at_exit,
+    keep_open_at_exit,
     run_uninterrupted,
 )
 from ome_writers.views import Summary, html_summary, summary_line
@@ -564,7 +564,7 @@ class OMEStream:
             self._close_error = self._recorder.error()
         except Exception as error:
             self._close_error = error
-        atexit.unregister(self._at_exit)
+        keep_open_at_exit(self._at_exit)
 
     def _close_unclosed(self) -> None:
         """Close a stream at garbage collection or interpreter exit, or wait for the thread that is closing it."""

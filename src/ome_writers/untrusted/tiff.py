@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 if sys.platform == "win32":
-    from ome_writers.windows_files import pread as _pread
+    from ome_writers.windows_api import pread as _pread
 else:
     _pread = os.pread
 

@@ -53,9 +53,9 @@ def test_drives_and_colons_are_paths(path: str) -> None:
 @pytest.mark.parametrize("form", ["file://{}", "file://localhost{}", "FILE:{}"])
 def test_file_url_becomes_local_path(tmp_path: Path, form: str) -> None:
     path = tmp_path / "my run.ome.zarr"
-    url = form.format(str(path).replace(" ", "%20"))
+    url = form.format(path.as_uri().removeprefix("file://"))
     settings = AcquisitionSettings(root_path=url, dimensions=AXES, dtype="uint8")
-    assert settings.root_path == str(path)
+    assert Path(settings.root_path) == path
     with create_stream(settings) as stream:
         stream.append(np.ones((4, 4), "uint8"))
     assert open_dataset(path)[...].all()
@@ -67,6 +67,7 @@ def test_file_url_becomes_local_path(tmp_path: Path, form: str) -> None:
     [
         ("file:///C:/data/my%20run.ome.zarr", "C:/data/my run.ome.zarr"),
         ("file:///c|/data/run.ome.zarr", "c:/data/run.ome.zarr"),
+        ("file://C:/data/run.ome.zarr", "C:/data/run.ome.zarr"),  # one slash too few
         ("file:\\C:\\data\\run.ome.zarr", "C:/data/run.ome.zarr"),  # of pathlib
         ("file://server/share/run.ome.zarr", "//server/share/run.ome.zarr"),
         ("file:///data/run.ome.zarr", "/data/run.ome.zarr"),

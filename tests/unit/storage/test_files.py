@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from ome_writers.file_sharing import retry_while_open
-from ome_writers.storage import files
-from ome_writers.storage.files import atomic_write, is_temporary, path_below, sync_files, sync_tree
+from ome_writers.storage.files import atomic_write, is_temporary, path_below
 
 posix = pytest.mark.skipif(os.name == "nt", reason="links and permissions are others there")
 
@@ -110,25 +109,3 @@ def test_temporary_names_are_recognized() -> None:
     ]
     assert [is_temporary(name) for name in temporary] == [True] * 4
     assert [is_temporary(name) for name in others] == [False] * 7
-
-
-def test_sync_files_syncs_files_and_parents_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    atomic_write(tmp_path / "a" / "b" / "c", b"1")
-    atomic_write(tmp_path / "a" / "d", b"2")
-    synced: list[str] = []
-    fsync = os.fsync
-
-    def count(fd: int) -> None:
-        synced.append("folder" if os.path.isdir(f"/proc/self/fd/{fd}") else "file")
-        fsync(fd)
-
-    monkeypatch.setattr(files.os, "fsync", count)
-    sync_files([tmp_path / "a" / "b" / "c", tmp_path / "a" / "d", tmp_path / "none"], tmp_path)
-    assert synced.count("file") == 2
-    if sys.platform == "linux":
-        assert synced.count("folder") == 3
-    synced.clear()
-    sync_tree(tmp_path)
-    assert synced.count("file") == 2

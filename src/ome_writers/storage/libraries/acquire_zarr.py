@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ome_writers.file_sync import sync_tree
 from ome_writers.storage.background import available_cpus
 from ome_writers.storage.contract import EngineStats, WriteFailure
-from ome_writers.storage.files import atomic_write, sync_tree
+from ome_writers.storage.files import atomic_write
 from ome_writers.storage.libraries.file_descriptors import refuse_few_descriptors
 from ome_writers.storage.libraries.openmp import passive_openmp_threads
 from ome_writers.storage.libraries.readback_cache import ReadbackCache

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ome_writers.file_sync import sync_files
 from ome_writers.locks import new_lock
-from ome_writers.storage.files import sync_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

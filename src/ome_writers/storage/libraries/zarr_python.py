@@ -14,7 +14,7 @@ from zarr.core.metadata import ArrayV3Metadata
 from zarr.storage import LocalStore, StorePath
 
 from ome_writers.file_sharing import rename
-from ome_writers.storage.files import sync_file
+from ome_writers.file_sync import sync_file
 from ome_writers.storage.libraries.engine import LibraryEngine
 from ome_writers.storage.libraries.inline_event_loop import EventLoops, InlineArray
 

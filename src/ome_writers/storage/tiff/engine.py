@@ -3,7 +3,6 @@
 # Longer than 300 lines: all methods of the engine contract; files, pages and blocks are in modules of their own.
 from __future__ import annotations
 
-import os
 import threading
 import time
 from functools import partial
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ome_writers.file_sync import sync, sync_folder
 from ome_writers.locks import Condition, new_lock
 from ome_writers.storage.background import Background, available_cpus
 from ome_writers.storage.contract import EngineStats, WriteFailure
 from ome_writers.storage.file_handles import FileHandles
-from ome_writers.storage.files import atomic_write, sync_folder
+from ome_writers.storage.files import atomic_write
 from ome_writers.storage.memory_budget import MemoryBudget
 from ome_writers.storage.positional_io import patch_at
 from ome_writers.storage.tiff.codec import get_codec
@@ -217,7 +217,7 @@ class TiffEngine:
             with (self._root / key).open("r+b", buffering=0) as file:
                 patch_at(file.fileno(), offset, old, new)
                 if self._durable:
-                    os.fsync(file.fileno())
+                    sync(file.fileno())
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
         with self._flush_lock:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from ome_writers.file_sharing import truncate
 from ome_writers.locks import new_lock
-from ome_writers.storage.file_lease import exclusive_lease
 from ome_writers.storage.positional_io import make_sparse, patch_at, write_at
 from ome_writers.storage.tiff.allocator import Allocator, Extent
 from ome_writers.storage.tiff.ifd import HEADER, aligned
@@ -199,10 +198,10 @@ class TiffFile:
                 self._allocator.end = self._truncated_size()
                 self._allocator.drop_retired()
             end = self._allocator.end
-            with self._handles.use(self.path) as fd:
-                if os.fstat(fd).st_size > end:
-                    with exclusive_lease(fd, timeout_s=deadline - time.monotonic()):
-                        truncate(fd, end)  # otherwise unreferenced bytes remain
+            if os.stat(self.path).st_size > end:
+                timeout_s = deadline - time.monotonic()
+                with self._handles.use_exclusively(self.path, timeout_s=timeout_s) as (fd, _):
+                    truncate(fd, end)  # otherwise unreferenced bytes remain
             self._final_pages = None
         self._handles.sync(self.path)
 

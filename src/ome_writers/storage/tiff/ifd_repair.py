@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import UnsupportedError
+from ome_writers.file_sync import sync
 from ome_writers.storage.positional_io import open_file, read_at, write_at
 from ome_writers.storage.tiff.ifd import (
     DESCRIPTION,
@@ -115,7 +116,7 @@ class IfdRepair:
         """End the chain after the first `pages` pages."""
         with self._open() as fd:
             write_at(fd, [bytes(8)], self.pages[pages - 1].next_pointer_at)
-            os.fsync(fd)
+            sync(fd)
         del self.pages[pages:]
 
     def write_description(self, text: bytes) -> None:
@@ -124,9 +125,9 @@ class IfdRepair:
         with self._open() as fd:
             offset = self._free_offset(fd, len(content))
             write_at(fd, [content], offset)
-            os.fsync(fd)
+            sync(fd)
             write_at(fd, [struct.pack("<QQ", len(content), offset)], self._description_field_at())
-            os.fsync(fd)
+            sync(fd)
             os.ftruncate(fd, aligned(offset + len(content)))
 
     @property
@@ -164,9 +165,9 @@ class IfdRepair:
                 following = start + offsets[number + 1] if number + 1 < len(pages) else 0
                 out[offset : offset + len(entries) + 8] = entries + struct.pack("<Q", following)
             write_at(fd, [memoryview(out), content], start)
-            os.fsync(fd)
+            sync(fd)
             write_at(fd, [struct.pack("<Q", start)], 8)
-            os.fsync(fd)
+            sync(fd)
             os.ftruncate(fd, aligned(start + size + len(content)))
 
     @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ome_writers.file_sync import sync
 from ome_writers.storage.contract import Finding
 from ome_writers.storage.positional_io import open_file, read_at, write_at
 from ome_writers.storage.zarr import shard_index
@@ -86,7 +87,7 @@ class ShardRecovery:
             if not dry_run:
                 offset = end if movable else index.offset
                 write_at(fd, [shard_index.encode(index.entries)], offset)
-                os.fsync(fd)
+                sync(fd)
                 if offset + self._index_bytes != size:
                     os.ftruncate(fd, offset + self._index_bytes)
         finally:

@@ -27,7 +27,6 @@ import numpy as np
 
 from ome_writers.file_sharing import rename, truncate
 from ome_writers.locks import new_lock
-from ome_writers.storage.file_lease import exclusive_lease
 from ome_writers.storage.positional_io import open_new, read_at, read_fully, write_at, write_single
 from ome_writers.storage.zarr import shard_index
 from ome_writers.storage.zarr.free_list import FreeList
@@ -187,8 +186,7 @@ class Shard:
         """
         with self._lock:
             if not self.complete:
-                with self._disk.use_exclusively(self.path) as fd:
-                    self._finish(fd, only_if_unused=only_if_unused)
+                self._finish(only_if_unused=only_if_unused)
             return self.complete
 
     def read(self, inner: int) -> bytes | None:
@@ -266,13 +264,14 @@ class Shard:
                 os.unlink(temporary)
             raise
 
-    def _finish(self, fd: int, *, only_if_unused: bool) -> None:
+    def _finish(self, *, only_if_unused: bool) -> None:
         end = max(shard_index.end_of_data(self._index), self._free_list.end_in_use)
         if end + self._shape.index_bytes > self._index_at:  # they overlap: keep the current one
-            self._write_index(fd)
+            with self._disk.use(self.path) as fd:
+                self._write_index(fd)
             self.complete = True
             return
-        with exclusive_lease(fd) as exclusive:
+        with self._disk.use_exclusively(self.path) as (fd, exclusive):
             if exclusive or not only_if_unused:
                 write_at(fd, [shard_index.encode(self._index)], end)
                 self._disk.sync_open(fd)
@@ -280,8 +279,8 @@ class Shard:
                     self._free_list.start_grace_period()
                     self._index_at, self._dirty, only_if_unused = end, False, False
                 self.complete = not only_if_unused  # a mapped file keeps its size on Windows
-        if self._dirty:
-            self._write_index(fd)
+            if self._dirty:
+                self._write_index(fd)
 
     def _load_existing(self) -> None:
         """Open a complete file: its frames are read, or written again."""

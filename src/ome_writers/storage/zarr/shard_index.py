@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ome_writers.storage.files import sync_file, sync_folder
+from ome_writers.file_sync import sync_file, sync_folder
 from ome_writers.storage.positional_io import read_fully
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Functions of the Windows API for open files that Python's `os` has on POSIX only.
+"""Functions of the Windows API that Python does not have: open files, and the end of a console or session.
 
 The module is empty on other platforms.
 """
@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-__all__ = ["pread", "pwrite", "set_sparse"]
+__all__ = ["call_at_console_end", "open_exclusively", "pread", "pwrite", "set_sparse"]
 
 if sys.platform == "win32":
     import ctypes
@@ -18,9 +19,16 @@ if sys.platform == "win32":
     from ctypes import byref, c_void_p, wintypes
     from typing import Any
 
+    if TYPE_CHECKING:
+        from collections.abc import Callable
+
     _MAX_CALL_BYTES = 2**25  # file servers refuse calls of more than 64 MiB
     _ERROR_HANDLE_EOF = 38
     _FSCTL_SET_SPARSE = 0x000900C4
+    _GENERIC_READ_WRITE = 0xC0000000
+    _OPEN_EXISTING = 3
+    _INVALID_HANDLE = c_void_p(-1).value
+    _CONSOLE_ENDS = {2, 5, 6}  # CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT, CTRL_SHUTDOWN_EVENT
 
     class _Overlapped(ctypes.Structure):
         """OVERLAPPED: the offset of a call. On a handle opened by `os.open` the call is synchronous nevertheless."""
@@ -47,6 +55,47 @@ if sys.platform == "win32":
         c_void_p,
         c_void_p,
     )
+
+    _kernel.CreateFileW.restype = wintypes.HANDLE
+    _kernel.CreateFileW.argtypes = (
+        wintypes.LPCWSTR,
+        wintypes.DWORD,
+        wintypes.DWORD,
+        c_void_p,
+        wintypes.DWORD,
+        wintypes.DWORD,
+        wintypes.HANDLE,
+    )
+
+    _HandlerRoutine = ctypes.WINFUNCTYPE(wintypes.BOOL, wintypes.DWORD)
+    _kernel.SetConsoleCtrlHandler.argtypes = (_HandlerRoutine, wintypes.BOOL)
+    _console_handlers: list[Any] = []  # Windows calls them, so they must stay alive
+
+    def call_at_console_end(function: Callable[[], None]) -> None:
+        """Call `function` when the console window is closed, the user logs off or Windows shuts down.
+
+        Windows calls it in a thread of its own, and ends the process when it returns, or after 5 s.
+        """
+
+        def handle(event: int) -> bool:
+            if event in _CONSOLE_ENDS:
+                function()
+            return False  # continue with the next handler; the last one ends the process
+
+        routine = _HandlerRoutine(handle)
+        if _kernel.SetConsoleCtrlHandler(routine, True):
+            _console_handlers.append(routine)
+
+    def open_exclusively(path: str) -> int:
+        """Open an existing file for reading and writing; until it is closed, nothing else can open it.
+
+        Raises PermissionError if it is open already, in this process or in another one.
+        """
+        handle = _kernel.CreateFileW(path, _GENERIC_READ_WRITE, 0, None, _OPEN_EXISTING, 0, None)
+        if handle == _INVALID_HANDLE:
+            error = ctypes.get_last_error()
+            raise OSError(None, ctypes.FormatError(error), path, error)
+        return msvcrt.open_osfhandle(handle, os.O_RDWR | os.O_BINARY | os.O_NOINHERIT)
 
     def pread(fd: int, count: int, offset: int) -> bytes:
         """Return at most `count` bytes from `offset`; fewer at the end of the file, and at most 32 MiB.
