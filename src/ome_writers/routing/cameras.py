@@ -30,11 +30,13 @@ class FrameKind:
     frame: tuple[Dimension, ...]  # y and x
     dtype: str
     rgb: bool
+    separate_image: bool = False
 
     def fits(self, other: FrameKind) -> bool:
         """Return whether frames of both kinds can be stored in one image."""
         frame, other_frame = ([(d.count, d.scale) for d in kind.frame] for kind in (self, other))
-        return (frame, self.dtype, self.rgb) == (other_frame, other.dtype, other.rgb)
+        alike = (frame, self.dtype, self.rgb) == (other_frame, other.dtype, other.rgb)
+        return alike and not self.separate_image
 
 
 def is_camera_axis(dim: Dimension) -> bool:
@@ -78,4 +80,5 @@ def _kind(camera: Camera, settings: AcquisitionSettings) -> FrameKind:
             update.update(scale=camera.pixel_size)
         frame.append(dim.model_copy(update=update) if update else dim)
     rgb = settings.rgb if camera.rgb is None else camera.rgb
-    return FrameKind(camera.name, tuple(frame), camera.dtype or settings.dtype, bool(rgb))
+    dtype = camera.dtype or settings.dtype
+    return FrameKind(camera.name, tuple(frame), dtype, bool(rgb), camera.separate_image)

@@ -146,8 +146,8 @@ class Position(Model):
 class Camera(Model):
     """One of several cameras that record the same events, and the properties of its frames.
 
-    Omitted properties are those of the settings. Cameras with equal frames share an image, as separate channels; others
-    have separate images.
+    Omitted properties are those of the settings. Cameras with equal frames share an image, as separate channels, unless
+    one of them has `separate_image`; others have separate images.
 
     Attributes
     ----------
@@ -159,6 +159,9 @@ class Camera(Model):
         See the fields of the same name in `AcquisitionSettings`.
     pixel_size
         In the unit of y and x; by default, their scale.
+    separate_image
+        Whether each camera has an image of its own even if all frames are equal, for cameras whose number of frames
+        differs.
     """
 
     name: Name
@@ -169,6 +172,7 @@ class Camera(Model):
     )
     rgb: bool | None = None
     pixel_size: Annotated[FiniteFloat, Field(gt=0)] | None = None
+    separate_image: bool = False
 
     # Type checkers do not know that validators accept more types than the fields have.
     if TYPE_CHECKING:
@@ -182,6 +186,7 @@ class Camera(Model):
             dtype: DTypeLike | None = None,
             rgb: bool | None = None,
             pixel_size: float | None = None,
+            separate_image: bool = False,
         ) -> None: ...
 
     _name_alone = model_validator(mode="before")(_name_alone)

@@ -1,0 +1,167 @@
+"""`OMEDataLogic`: where frames come from, and its errors."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("ophyd_async", reason="ophyd-async needs Python 3.11 or later")
+
+import bluesky.plan_stubs as bps
+import bluesky.plans as bp
+from bluesky.utils import FailedStatus, RunEngineInterrupted
+from ophyd_async.core import (
+    StandardDetector,
+    StaticFilenameProvider,
+    StaticPathProvider,
+    init_devices,
+    soft_signal_rw,
+)
+
+import ome_writers
+from adapters.ophyd.detectors import CountingCamera, SoftwareTrigger, detector
+from ome_writers_ophyd import OMEDataLogic, OMEOutput, RunMetadata
+
+if TYPE_CHECKING:
+    from bluesky.run_engine import RunEngine
+    from ophyd_async.core import PathProvider
+
+
+def only_dataset(folder: Path) -> Path:
+    (path,) = (p for p in folder.iterdir() if not p.name.startswith("."))
+    return path
+
+
+class SignalCamera(CountingCamera):
+    """Sets a signal to each frame."""
+
+    signal: Any
+
+    async def acquire(self) -> None:
+        for _ in range(self.number_of_frames):
+            self.frame_number += 1
+            await self.signal.set(np.full(self.shape, self.frame_number, self.dtype))
+
+
+def test_each_update_of_a_signal_is_a_frame(
+    engine: RunEngine, paths: PathProvider, tmp_path: Path
+) -> None:
+    with init_devices():
+        signal = soft_signal_rw(np.ndarray, np.zeros((24, 32), "uint8"))
+        data = OMEDataLogic(paths, frames=signal)
+        camera = SignalCamera(data, (24, 32), "uint8")
+        camera.signal = signal
+        device = StandardDetector(name="camera")
+        device.add_detector_logics(SoftwareTrigger(camera), camera, data)
+    engine(bp.count([device], num=4))
+    frames = np.asarray(ome_writers.open(only_dataset(tmp_path)))
+    assert (frames.shape, frames.dtype) == ((4, 24, 32), "uint8")
+    assert frames[:, 0, 0].tolist() == [1, 2, 3, 4]
+
+
+class ThreadCamera(CountingCamera):
+    """Reads frames into the stream's memory, on a thread of its own."""
+
+    async def acquire(self) -> None:
+        await asyncio.to_thread(self.read_frames)
+
+    def read_frames(self) -> None:
+        for _ in range(self.number_of_frames):
+            with self.data.frame_buffer(frame_metadata={"thread": "camera"}) as frame:
+                frame[...] = self.frame_number
+            self.frame_number += 1
+
+
+def test_camera_thread_reads_into_frame_buffers(
+    engine: RunEngine, paths: PathProvider, tmp_path: Path
+) -> None:
+    with init_devices():
+        data = OMEDataLogic(paths, shape=(24, 32), dtype="uint8")
+        camera = ThreadCamera(data, (24, 32), "uint8")
+        device = StandardDetector(name="camera")
+        device.add_detector_logics(SoftwareTrigger(camera), camera, data)
+    engine(bp.count([device], num=3))
+    path = only_dataset(tmp_path)
+    assert np.asarray(ome_writers.open(path))[:, 5, 6].tolist() == [0, 1, 2]
+    assert [row["thread"] for row in ome_writers.read_frame_metadata(path)] == ["camera"] * 3
+
+
+def test_append_before_prepare_raises(paths: PathProvider) -> None:
+    data = OMEDataLogic(paths, shape=(4, 4))
+    with pytest.raises(RuntimeError, match="detector: not prepared"):
+        asyncio.run(data.append(np.zeros((4, 4), "uint16")))
+
+
+def test_two_detectors_of_one_name_raise(paths: PathProvider) -> None:
+    output = OMEOutput(paths)
+    OMEDataLogic(output, shape=(4, 4))
+    with pytest.raises(ValueError, match="two detectors are named 'detector'"):
+        OMEDataLogic(output, shape=(4, 4))
+
+
+def test_path_of_an_existing_dataset_fails_the_plan(engine: RunEngine, tmp_path: Path) -> None:
+    paths = StaticPathProvider(StaticFilenameProvider("same"), tmp_path)
+    with init_devices():
+        camera = detector(OMEDataLogic(paths, shape=(32, 48)), "camera")
+    engine(bp.count([camera], num=1))
+    with pytest.raises(FailedStatus, match="same.ome.zarr"):
+        engine(bp.count([camera], num=1))
+
+
+def test_frames_of_another_shape_fail_the_plan(
+    engine: RunEngine, paths: PathProvider, tmp_path: Path
+) -> None:
+    """The error of a followed signal is raised when the detector is unstaged."""
+    with init_devices():
+        signal = soft_signal_rw(np.ndarray, np.zeros((24, 32), "uint8"))
+        data = OMEDataLogic(paths, frames=signal)
+        camera = SignalCamera(data, (7, 7), "uint8")
+        camera.signal = signal
+        device = StandardDetector(name="camera")
+        device.add_detector_logics(SoftwareTrigger(camera), camera, data)
+
+    def plan() -> Any:
+        yield from bps.stage(device)
+        status = yield from bps.trigger(device)
+        yield from bps.sleep(0.3)
+        assert not status.done
+        yield from bps.unstage(device, wait=True)
+
+    with pytest.raises(FailedStatus, match=r"\(7, 7\)"):
+        engine(plan())
+
+
+@pytest.mark.parametrize("how", ["abort", "stop", "halt"] * 2)
+def test_interruption_at_a_random_moment_leaves_a_valid_dataset(
+    engine: RunEngine, paths: PathProvider, tmp_path: Path, how: str
+) -> None:
+    output = OMEOutput(paths, run=RunMetadata())
+    with init_devices():
+        camera = detector(OMEDataLogic(output, shape=(32, 48)), "camera")
+
+    def interrupt() -> None:
+        time.sleep(random.uniform(0.05, 0.5))
+        engine.request_pause()
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(RunEngineInterrupted):
+        engine(bp.count([camera], num=None))
+    getattr(engine, how)()
+    deadline = time.monotonic() + 10
+    while output.stream is not None and time.monotonic() < deadline:
+        time.sleep(
+            0.01
+        )  # after halt, the RunEngine itself unstages the detector, and does not wait
+    for path in tmp_path.iterdir():
+        spec = ome_writers.read(path)
+        assert spec.status in ("complete", "failed")
+        frames = np.asarray(ome_writers.open(path))
+        assert frames[:, 0, 0].tolist() == list(range(spec.frames_written or 0))
+        ome_writers.validate(path)
