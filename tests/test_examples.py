@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ome_writers.storage import ENGINES
-from support.codeblocks import skip_where_zarr_python_is_too_old
+from support.codeblocks import skip_where_python_is_too_old
 
 # Micro-Manager's core sometimes crashes during interpreter shutdown, so the process skips it.
 # With an engine name, all other OME-Zarr engines are removed from the registry.
@@ -34,7 +34,7 @@ EXAMPLES_PER_ENGINE = (
 
 def run(example: Path, folder: Path, engine: str = "") -> subprocess.CompletedProcess[str]:
     """Run an example in a separate process."""
-    skip_where_zarr_python_is_too_old(example.read_text(encoding="utf-8"))
+    skip_where_python_is_too_old(example.read_text(encoding="utf-8"))
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", RUN, engine, str(example)],
         cwd=folder,

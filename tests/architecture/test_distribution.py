@@ -25,6 +25,7 @@ EXTRAS = {
     "tifffile",
     "useq",
     "pymmcore",
+    "ophyd",
     "cli",
     "demo",
     "all",
@@ -120,6 +121,7 @@ def test_packages_have_py_typed(repository: Path) -> None:
         "src/ome_writers",
         "adapters/ome_writers_useq",
         "adapters/ome_writers_pymmcore",
+        "adapters/ome_writers_ophyd",
     ):
         assert (repository / package / "py.typed").is_file()
 

@@ -51,7 +51,7 @@ def test_import_loads_no_engine_and_no_adapter() -> None:
     )
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
-    assert not loaded & {*HEAVY, "ome_writers_useq", "ome_writers_pymmcore"}
+    assert not loaded & {*HEAVY, "ome_writers_useq", "ome_writers_pymmcore", "ome_writers_ophyd"}
 
 
 def test_import_time() -> None:

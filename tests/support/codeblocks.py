@@ -49,12 +49,12 @@ def code_blocks(page: Path) -> list[CodeBlock]:
 def run_page(page: Path) -> None:
     """Run a page's Python and command blocks in the current folder.
 
-    A page that loads Micro-Manager's core runs in a separate process without interpreter shutdown, in which the core
-    occasionally crashes.
+    A page that loads Micro-Manager's core or starts bluesky's RunEngine runs in a separate process without interpreter
+    shutdown: there, the core occasionally crashes, and the engine's event loop is still open.
     """
     text = page.read_text(encoding="utf-8")
-    skip_where_zarr_python_is_too_old(text)
-    if "CMMCorePlus()" in text and "PYTEST_CURRENT_TEST" in os.environ:
+    skip_where_python_is_too_old(text)
+    if re.search(r"CMMCorePlus\(\)|RunEngine\(", text) and "PYTEST_CURRENT_TEST" in os.environ:
         _run_in_subprocess(page)
         return
     names: dict[str, Any] = {"__name__": page.stem}
@@ -77,10 +77,10 @@ def _run_in_subprocess(page: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def skip_where_zarr_python_is_too_old(code: str) -> None:
-    """Skip the test whose code imports zarr where zarr-python 3 does not exist (Python 3.10)."""
-    if sys.version_info < (3, 11) and re.search(r"^import zarr$", code, re.M):
-        pytest.skip("zarr-python 3 needs Python 3.11")
+def skip_where_python_is_too_old(code: str) -> None:
+    """Skip the test whose code imports zarr or bluesky on Python 3.10: zarr-python 3 and ophyd-async need 3.11."""
+    if sys.version_info < (3, 11) and (found := re.search(r"^import (zarr|bluesky)\b", code, re.M)):
+        pytest.skip(f"{found[1]} needs Python 3.11")
 
 
 def run_command(command: str) -> str:
