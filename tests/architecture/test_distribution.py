@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.resources
 import re
 import sys
 from importlib.metadata import distribution
@@ -26,6 +27,8 @@ EXTRAS = {
     "useq",
     "pymmcore",
     "ophyd",
+    "napari",
+    "ndv",
     "cli",
     "demo",
     "all",
@@ -57,9 +60,11 @@ def test_extras_of_published_clients_exist() -> None:
 
 
 def test_all_installs_every_extra() -> None:
-    """``all`` requires everything that any other extra requires."""
+    """``all`` requires everything that any other extra requires, except viewers: each has its own GUI toolkit."""
     required = _requirements()
+    viewers = required.pop("napari") | required.pop("ndv")
     assert required["all"] == set().union(*required.values())
+    assert not required["all"] & viewers
 
 
 def test_extra_installs_imports_of_its_engine() -> None:
@@ -116,12 +121,23 @@ def test_readme_is_the_long_description(repository: Path) -> None:
     assert callable(getattr(importlib.import_module(module), function))
 
 
+def test_napari_finds_the_manifest() -> None:
+    (entry,) = (e for e in distribution("ome-writers").entry_points if e.group == "napari.manifest")
+    package, _, name = entry.value.partition(":")
+    manifest = importlib.resources.files(package) / name
+    (command,) = re.findall(r"python_name: (.*)", manifest.read_text(encoding="utf-8"))
+    module, _, function = command.partition(":")
+    assert callable(getattr(importlib.import_module(module), function))
+
+
 def test_packages_have_py_typed(repository: Path) -> None:
     for package in (
         "src/ome_writers",
         "adapters/ome_writers_useq",
         "adapters/ome_writers_pymmcore",
         "adapters/ome_writers_ophyd",
+        "adapters/ome_writers_napari",
+        "adapters/ome_writers_ndv",
     ):
         assert (repository / package / "py.typed").is_file()
 

@@ -53,7 +53,14 @@ REGISTER = (
 
 # Documented, in spite of the underscore.
 PUBLIC = {"_asdict", "_fields", "_make", "_replace", "_exit", "_getframe", "_thread"}
-OURS = {"ome_writers", "ome_writers_useq", "ome_writers_pymmcore", "ome_writers_ophyd"}
+OURS = {
+    "ome_writers",
+    "ome_writers_useq",
+    "ome_writers_pymmcore",
+    "ome_writers_ophyd",
+    "ome_writers_napari",
+    "ome_writers_ndv",
+}
 
 
 def _is_private(name: str) -> bool:

@@ -31,6 +31,7 @@ from ome_writers.cli.commands import (
     preview,
     repair,
     validate,
+    view,
     watch,
 )
 from ome_writers.cli.console import open_screen
@@ -45,6 +46,7 @@ COMMANDS: tuple[Command, ...] = (
     demo.COMMAND,
     info.COMMAND,
     preview.COMMAND,
+    view.COMMAND,
     watch.COMMAND,
     validate.COMMAND,
     repair.COMMAND,

@@ -52,7 +52,7 @@ def test_usage_error_exits_with_2(arguments: list[str], capsys: pytest.CaptureFi
     [
         ("inof", "did you mean `info`?"),
         ("Validate", "did you mean `validate`?"),
-        ("previw", "did you mean `preview`?"),
+        ("previw", "did you mean `preview` or `view`?"),
         ("zzz", "choose from demo, info, preview"),
     ],
 )

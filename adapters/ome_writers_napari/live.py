@@ -1,0 +1,159 @@
+"""Layers that grow while an acquisition runs."""
+
+# napari and Qt are optional
+# pyright: reportMissingImports=false
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ome_writers import OMEStream, StreamView
+from ome_writers_napari.layers import GROWING, LayerSource
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    import napari
+
+__all__ = ["LiveLayers", "add_live", "show"]
+
+_MIN_INTERVAL_S = 0.2
+_MAX_INTERVAL_S = 2.0
+_MAX_SHARE = (
+    0.1  # of the time between two updates that one may take, so that the acquisition keeps its rate
+)
+_running: set[LiveLayers] = set()  # keeps them alive: the application knows only their timers
+
+
+def add_live(
+    viewer: napari.Viewer, source: OMEStream | StreamView | str | PathLike[str]
+) -> LiveLayers:
+    """Add a layer per channel, and update the layers until the acquisition ends.
+
+    Positions share a layer, at their stage coordinates; if these are far apart, each position has its own layers. The
+    time slider follows the newest complete time point, until the user moves it. Contrast limits that the dataset does
+    not define follow the data, until the user changes them.
+
+    Parameters
+    ----------
+    viewer
+        The viewer. The function must be called on the thread of its Qt application.
+    source
+        A stream or the view of one (``mmc.mda.get_view()``), or the path of a dataset, complete or being written by
+        another process.
+
+    Returns
+    -------
+    LiveLayers
+        The layers, and `LiveLayers.stop`.
+    """
+    if isinstance(source, OMEStream):
+        layers = LayerSource(source.view())
+    elif isinstance(source, StreamView):
+        layers = LayerSource(source)
+    else:
+        layers = LayerSource.open(source)
+    return LiveLayers(viewer, layers)
+
+
+def show(path: str | PathLike[str]) -> None:
+    """Open a dataset in a new window, live if it is being written, and return when the window is closed."""
+    import napari
+
+    viewer = napari.Viewer(title=Path(path).resolve().name)
+    add_live(viewer, path)
+    napari.run()
+
+
+class LiveLayers:
+    """The layers of one acquisition in a viewer; `add_live` creates it.
+
+    Attributes
+    ----------
+    layers
+        The napari layers by `ViewerLayer.key`.
+    """
+
+    def __init__(self, viewer: napari.Viewer, source: LayerSource) -> None:
+        from qtpy.QtCore import QTimer
+
+        self.layers: dict[tuple[int, ...], Any] = {}
+        self._viewer = viewer
+        self._source = source
+        self._contrast: dict[tuple[int, ...], tuple[float, float]] = {}
+        self._shape: tuple[int, ...] = ()
+        self._frames: int | None = -1
+        self._step: int | None = None
+        self._timer = QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._poll)
+        _running.add(self)
+        self._poll()
+
+    @property
+    def active(self) -> bool:
+        """Whether the layers are being updated."""
+        return self in _running
+
+    def stop(self) -> None:
+        """Stop updating; the layers stay."""
+        self._timer.stop()
+        _running.discard(self)
+
+    def _poll(self) -> None:
+        start = time.monotonic()
+        growing = (
+            self._source.view.summary().state in GROWING
+        )  # asked first: the last update is complete
+        if self.layers and not any(layer in self._viewer.layers for layer in self.layers.values()):
+            self.stop()
+            return
+        try:
+            self._update()
+        except BaseException:
+            self.stop()
+            raise
+        if growing:
+            pause = (time.monotonic() - start) / _MAX_SHARE
+            self._timer.start(int(1000 * min(max(pause, _MIN_INTERVAL_S), _MAX_INTERVAL_S)))
+        else:
+            self.stop()
+
+    def _update(self) -> None:
+        shape, frames = self._source.view.shape, self._source.view.summary().frames
+        if shape != self._shape:
+            self._shape = shape
+            self._grow()
+        elif frames != self._frames:
+            for layer in self.layers.values():
+                layer.refresh()
+        self._frames = frames
+        self._follow()
+        self._adapt_contrast()
+
+    def _grow(self) -> None:
+        for layer in self._source.layers():
+            shown = self.layers.get(layer.key)
+            if shown is None:
+                self.layers[layer.key] = self._viewer.add_image(layer.data, **layer.options)
+                self._contrast[layer.key] = layer.options["contrast_limits"]
+            elif shown in self._viewer.layers:
+                shown.data = layer.data
+
+    def _follow(self) -> None:
+        """Move the time slider to the newest complete time point, unless the user has moved it."""
+        axis, newest = self._source.newest_time_point()
+        if axis is None or not self.layers:
+            return
+        dims = self._viewer.dims
+        if self._step in (None, dims.current_step[axis]):
+            dims.set_current_step(axis, newest)
+            self._step = dims.current_step[axis]
+
+    def _adapt_contrast(self) -> None:
+        for key, layer in self.layers.items():
+            limits, last = self._source.contrast(key), self._contrast[key]
+            if limits not in (None, last) and tuple(layer.contrast_limits) == tuple(last):
+                layer.contrast_limits = limits
+                self._contrast[key] = limits

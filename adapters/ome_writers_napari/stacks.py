@@ -1,0 +1,155 @@
+"""Arrays that napari slices: the frames of one image and channel, and many images side by side in one plane."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from ome_writers import StreamView
+
+__all__ = ["FrameStack", "IntensityRange", "Mosaic", "Tile"]
+
+_SAMPLES_PER_AXIS = 64
+
+
+class IntensityRange:
+    """Minimum and maximum of the frames of one channel that were shown."""
+
+    def __init__(self) -> None:
+        self.limits: tuple[float, float] | None = None
+
+    def include(self, pixels: NDArray[np.generic]) -> None:
+        """Include a sample of the pixels, unless all are 0 (frames that are not written read as 0)."""
+        rows, columns = (max(1, n // _SAMPLES_PER_AXIS) for n in pixels.shape[-2:])
+        sample = pixels[..., ::rows, ::columns]
+        if not sample.any():
+            return
+        low, high = float(np.nanmin(sample)), float(np.nanmax(sample))
+        if self.limits is not None:
+            low, high = min(low, self.limits[0]), max(high, self.limits[1])
+        self.limits = (low, high)
+
+
+class FrameStack:
+    """Part of a view with some axes at a fixed index, as an array of constant shape.
+
+    Parameters
+    ----------
+    view, shape
+        The view, and its shape at present.
+    fixed
+        Axis of the view to the index on it. The stack has the other axes.
+    intensities
+        Collects the range of the pixels that are read.
+    """
+
+    def __init__(
+        self,
+        view: StreamView,
+        shape: Sequence[int],
+        fixed: Mapping[int, int],
+        intensities: IntensityRange,
+    ) -> None:
+        self._view = view
+        self._fixed = dict(fixed)
+        self._intensities = intensities
+        self.shape = tuple(n for axis, n in enumerate(shape) if axis not in fixed)
+        self.dtype = view.dtype
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, key: Any) -> NDArray[np.generic]:
+        given = iter(_full_key(key, self.ndim))
+        axes = range(self.ndim + len(self._fixed))
+        pixels = self._view[
+            tuple(self._fixed[i] if i in self._fixed else next(given) for i in axes)
+        ]
+        if pixels.ndim > 1 and pixels.size:
+            self._intensities.include(pixels)
+        return pixels
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.generic]:
+        return np.asarray(self[...], dtype=dtype)
+
+
+class Tile(NamedTuple):
+    """A stack, and the row and column of its first pixel in a mosaic."""
+
+    stack: FrameStack
+    row: int
+    column: int
+
+
+class Mosaic:
+    """Several stacks side by side in one plane, as an array; pixels between them are 0, later tiles cover earlier ones.
+
+    Parameters
+    ----------
+    tiles
+        Their stacks have the same shape.
+    size
+        Rows and columns of the plane.
+    step
+        Every step-th pixel of each row and column is in the array.
+    """
+
+    def __init__(self, tiles: Sequence[Tile], size: tuple[int, int], step: int = 1) -> None:
+        self._tiles = tiles
+        self._size = size
+        self._step = step
+        stack = tiles[0].stack
+        self.dtype = stack.dtype
+        self.shape = (*stack.shape[:-2], *(-(-n // step) for n in size))
+        self.ndim = len(self.shape)
+
+    def coarser(self) -> Mosaic:
+        """Return every second pixel."""
+        return Mosaic(self._tiles, self._size, 2 * self._step)
+
+    def __getitem__(self, key: Any) -> NDArray[np.generic]:
+        *outer, rows, columns = _full_key(key, self.ndim)
+        height, width = self.shape[-2:]
+        row_range, column_range = _as_range(rows, height), _as_range(columns, width)
+        extents = [
+            len(range(n)[k])
+            for k, n in zip(outer, self.shape, strict=False)
+            if isinstance(k, slice)
+        ]
+        out = np.zeros((*extents, len(row_range), len(column_range)), self.dtype)
+        for stack, row, column in self._tiles:
+            target_rows, source_rows = self._overlap(row_range, row, stack.shape[-2])
+            target_columns, source_columns = self._overlap(column_range, column, stack.shape[-1])
+            if target_rows.start < target_rows.stop and target_columns.start < target_columns.stop:
+                source = (*outer, source_rows, source_columns)
+                out[..., target_rows, target_columns] = stack[source]
+        index = (Ellipsis, *(slice(None) if isinstance(k, slice) else 0 for k in (rows, columns)))
+        return out[index]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.generic]:
+        return np.asarray(self[...], dtype=dtype)
+
+    def _overlap(self, wanted: range, first: int, extent: int) -> tuple[slice, slice]:
+        """Return the part of `wanted` that a tile covers, and the part of the tile that it shows."""
+        step = self._step
+        start = max(wanted.start, -(-first // step))
+        count = max(0, min(wanted.stop, -(-(first + extent) // step)) - start)
+        target, source = start - wanted.start, start * step - first
+        return slice(target, target + count), slice(source, source + count * step, step)
+
+
+def _full_key(key: Any, ndim: int) -> list[int | slice]:
+    """Return an index or slice of each axis."""
+    keys = list(key) if isinstance(key, tuple) else [key]
+    if Ellipsis in keys:
+        at = keys.index(Ellipsis)
+        keys[at : at + 1] = [slice(None)] * (ndim - len(keys) + 1)
+    return [*keys, *[slice(None)] * (ndim - len(keys))]
+
+
+def _as_range(key: int | slice, extent: int) -> range:
+    return range(extent)[key] if isinstance(key, slice) else range(extent)[key : key + 1 or None]

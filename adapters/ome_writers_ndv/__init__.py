@@ -1,0 +1,166 @@
+"""Show datasets and running acquisitions in ndv, with the names, colors, contrast and scale of the dataset.
+
+Importing this module registers `StreamViewWrapper` with ndv, so that every ndv viewer takes channel axis and scale from
+a `StreamView`. ndv takes colors from its display model only: `imshow` sets them, `display_options` returns them for
+`ndv.imshow` and `ndv.ArrayViewer`.
+"""
+
+# ndv is optional
+# pyright: reportMissingImports=false
+from __future__ import annotations
+
+import math
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ndv
+
+import ome_writers
+from ome_writers import Channel, OMEStream, OMEWritersError, StreamView
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
+    from os import PathLike
+
+__all__ = ["StreamViewWrapper", "create_viewer", "display_options", "imshow", "show"]
+
+_POLL_INTERVAL_MS = 250
+_GROWING = ("open", "writing")
+
+
+class StreamViewWrapper(ndv.DataWrapper[StreamView]):
+    """ndv's access to a `StreamView`."""
+
+    PRIORITY = 10  # before the wrapper of any array
+
+    _current_coords: Mapping[Hashable, Sequence[Any]] | None = None
+
+    @classmethod
+    def supports(cls, obj: Any) -> bool:
+        """Return whether `obj` is a `StreamView`."""
+        return isinstance(obj, StreamView)
+
+    @property
+    def coords(self) -> Mapping[Hashable, Sequence[Any]]:
+        """Coordinates by axis, see `StreamView.coords`."""
+        coords = self._current_coords  # ndv asks for them several times per frame
+        if coords is None or tuple(map(len, coords.values())) != self.data.shape:
+            coords = self._current_coords = dict(self.data.coords)
+        return coords
+
+    def guess_channel_axis(self) -> Hashable | None:
+        """Return the number of the channel axis or of the RGB samples; None without one."""
+        view = self.data
+        if view.dims[-1] == "s":
+            return len(view.dims) - 1
+        return next((i for i, d in enumerate(view.dimensions) if d.type == "channel"), None)
+
+    def axis_scales(self) -> dict[Hashable, float]:
+        """Return the distance between neighbours along each axis of known scale."""
+        named = zip(self.data.dims, self.data.dimensions, strict=False)
+        return {name: abs(d.scale) for name, d in named if d.scale}
+
+
+def display_options(view: StreamView) -> dict[str, Any]:
+    """Return keyword arguments for `ndv.imshow` and `ndv.ArrayViewer` that show all channels in their colors.
+
+    Contrast limits are those of the dataset, if it defines them; otherwise ndv derives them from each frame.
+    """
+    dims = view.dims
+    if dims[-1] == "s":
+        return {"channel_mode": "rgba", "channel_axis": len(dims) - 1, "visible_axes": (-3, -2)}
+    axis = next((i for i, d in enumerate(view.dimensions) if d.type == "channel"), None)
+    if axis is None:
+        return {}
+    windows = _windows(view)
+    luts: dict[int, dict[str, Any]] = {}
+    for i, channel in enumerate(view.dimensions[axis].coords or ()):
+        luts[i] = {"name": str(getattr(channel, "name", channel))}
+        if isinstance(channel, Channel) and channel.color is not None:
+            luts[i]["cmap"] = ["#000000", channel.color.as_hex("long")[:7]]  # without alpha
+        if i in windows:
+            luts[i]["clims"] = windows[i]
+    return {"channel_mode": "composite", "channel_axis": dims[axis], "luts": luts}
+
+
+def create_viewer(
+    source: OMEStream | StreamView | str | PathLike[str], **options: Any
+) -> ndv.ArrayViewer:
+    """Return an ndv viewer that follows the source until the acquisition ends.
+
+    Parameters
+    ----------
+    source
+        A stream or the view of one (``mmc.mda.get_view()``), or the path of a dataset, complete or being written.
+    **options
+        Arguments of `ndv.ArrayViewer`; they replace those of `display_options`.
+    """
+    if isinstance(source, OMEStream):
+        view = source.view()
+    else:
+        view = source if isinstance(source, StreamView) else ome_writers.open(source)
+    viewer = ndv.ArrayViewer(view, **{**display_options(view), **options})
+    _Follower(viewer, view).poll()
+    return viewer
+
+
+def imshow(source: OMEStream | StreamView | str | PathLike[str], **options: Any) -> ndv.ArrayViewer:
+    """Show `create_viewer(source)` and run the application, as `ndv.imshow` does."""
+    viewer = create_viewer(source, **options)
+    viewer.show()
+    ndv.run_app()
+    return viewer
+
+
+def show(path: str | PathLike[str]) -> None:
+    """Open a dataset in a new window, live if it is being written, and return when the window is closed."""
+    imshow(path)
+
+
+class _Follower:
+    """Updates a viewer while its view grows, and moves the time slider to the newest complete time point."""
+
+    def __init__(self, viewer: ndv.ArrayViewer, view: StreamView) -> None:
+        self._viewer = weakref.ref(viewer)
+        self._view = view
+        self._state: object = None
+        self._time = next((d.name for d in view.dimensions if d.type == "time"), None)
+        self._shown: int | None = None
+
+    def poll(self) -> None:
+        viewer = self._viewer()
+        if viewer is None:
+            return
+        summary, shape = self._view.summary(), self._view.shape
+        if self._state not in (None, (shape, summary.frames)):
+            viewer.data_wrapper.dims_changed.emit()
+            viewer.data_wrapper.data_changed.emit()
+        self._state = (shape, summary.frames)
+        growing = summary.state in _GROWING
+        self._follow(viewer, shape, growing=growing)
+        if growing:
+            ndv.call_later(_POLL_INTERVAL_MS, self.poll)
+
+    def _follow(self, viewer: ndv.ArrayViewer, shape: tuple[int, ...], *, growing: bool) -> None:
+        index = viewer.display_model.current_index
+        if self._time is None or self._shown not in (None, index.get(self._time, 0)):
+            return  # the user has moved the slider
+        extents = dict(zip(self._view.dims, shape, strict=True))
+        extent = extents.pop(self._time)
+        frames = math.prod(tuple(extents.values())[: len(self._view.dimensions) - 3])
+        self._shown = max(0, extent - 1 - (growing and frames > 1))
+        if index.get(self._time, 0) != self._shown:
+            index[self._time] = self._shown
+
+
+def _windows(view: StreamView) -> dict[int, tuple[float, float]]:
+    """Return the contrast window of each channel in the metadata of a complete dataset."""
+    summary = view.summary()
+    if not summary.path or summary.state in _GROWING or not Path(summary.path).exists():
+        return {}
+    try:
+        channels = ome_writers.read(summary.path).images[0].channels
+    except OMEWritersError:
+        return {}
+    return {i: c.window for i, c in enumerate(channels) if c.window is not None}
