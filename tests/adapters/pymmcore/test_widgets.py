@@ -35,25 +35,29 @@ PLANS: dict[str, dict[str, Any]] = {
 }
 
 
-def pressed(folder: Path, how: str, plans: dict[str, Any], *names: str) -> list[dict[str, Any]]:
-    """Press Run for each name in a separate window; return the result of each run."""
+def pressed(
+    folder: Path, how: str, plans: list[dict[str, Any]], *names: str, timeout: float = 300
+) -> list[dict[str, Any]]:
+    """Press Run for each name in one window; return the result of each run."""
+    sequences = [useq.MDASequence(**plan).model_dump(mode="json") for plan in plans]
     done = subprocess.run(
         [
             sys.executable,
-            "-W",
-            "error",
+            *(() if how == "gui" else ("-W", "error")),  # pymmcore-gui warns
             WINDOW,
             folder,
             how,
-            useq.MDASequence(**plans).model_dump_json(),
+            json.dumps(sequences),
             *names,
         ],
         capture_output=True,
         text=True,
-        timeout=300,
-        env={**os.environ, "QT_QPA_PLATFORM": "offscreen", "QT_API": "pyqt6"},
+        timeout=timeout,
+        # HOME: pymmcore-gui stores its settings there
+        env={"QT_QPA_PLATFORM": "offscreen", **os.environ, "QT_API": "pyqt6", "HOME": str(folder)},
     )
     assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
@@ -73,7 +77,7 @@ def check_run(folder: Path, number: int, run: dict[str, Any]) -> None:
 def test_run_from_widget(plans: str, how: str, suffix: str, tmp_path: Path) -> None:
     """Each run has its own output with its frames, and the live view shows them; one run is cancelled."""
     names = [f"x.ome.{suffix}", f"x.ome.{suffix}@2", f"y.ome.{suffix}"]
-    runs = pressed(tmp_path, how, PLANS[plans], *names)
+    runs = pressed(tmp_path, how, [PLANS[plans]], *names)
     assert len({run["saved_as"] for run in runs}) == 3
     for number, run in enumerate(runs):
         check_run(tmp_path, number, run)
@@ -83,9 +87,41 @@ def test_run_from_widget(plans: str, how: str, suffix: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("plans", PLANS)
 def test_second_run_with_same_name(plans: str, suffix: str, tmp_path: Path) -> None:
     """The widget detects the existing path and increments the number; both runs are on disk."""
-    runs = pressed(tmp_path, "button", PLANS[plans], *[f"x.ome.{suffix}"] * 3)
+    runs = pressed(tmp_path, "button", [PLANS[plans]], *[f"x.ome.{suffix}"] * 3)
     numbers = [run["saved_as"].removesuffix(f".ome.{suffix}") for run in runs]
     assert len(set(numbers)) == 3
     assert numbers == sorted(numbers)
+    for number, run in enumerate(runs):
+        check_run(tmp_path, number, run)
+
+
+LAYOUTS: list[dict[str, Any]] = [
+    *PLANS.values(),
+    {"channels": TWO, "z_plan": {"range": 2, "step": 1}},
+    {"grid_plan": {"rows": 2, "columns": 1}, "channels": TWO[:1]},
+    {
+        "stage_positions": {
+            "plate": 96,
+            "a1_center_xy": (0, 0),
+            "selected_wells": ([0, 1], [0, 1]),
+        },
+        "channels": TWO[:1],
+    },
+]
+
+
+@pytest.mark.timeout(600)
+def test_consecutive_runs_in_the_window_of_pymmcore_gui(tmp_path: Path) -> None:
+    """40 runs over formats and layouts, several with the same name, without a traceback."""
+    pytest.importorskip("pymmcore_gui", reason="the window itself; it is not published for zarr 3")
+    names = [
+        f"{layout}:{name}.ome.{suffix}"
+        for name in ("x", "x", "y", "x")
+        for suffix in ("zarr", "tiff")
+        for layout in range(len(LAYOUTS))
+    ]
+    assert len(names) == 40
+    runs = pressed(tmp_path, "gui", LAYOUTS, *names, timeout=580)
+    assert len({run["saved_as"] for run in runs}) == 40
     for number, run in enumerate(runs):
         check_run(tmp_path, number, run)

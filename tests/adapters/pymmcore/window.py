@@ -1,8 +1,9 @@
 """Standalone application that presses Run in the acquisition widget of pymmcore-widgets, as a user does.
 
 Started as a script, since a Qt application decides for a whole process which signals pymmcore-plus has. Arguments: a
-folder, ``button`` or ``writer``, the sequence as JSON, and a name to save to for each run; ``name@5`` cancels that run
-at its fifth frame. Prints a line of JSON for each run.
+folder; ``button``, ``writer`` (an `MDAWriter` instead of the saving of the widget) or ``gui`` (the widget in the window
+of pymmcore-gui); the sequences as a JSON array; and a name to save to for each run. ``1:name@5`` is a run of the second
+sequence, cancelled at its fifth frame. Prints a line of JSON for each run.
 """
 
 from __future__ import annotations
@@ -46,26 +47,27 @@ class Run:
 class Window:
     """The widget, and what its core tells in the thread of the window."""
 
-    def __init__(self, folder: Path, sequence: useq.MDASequence) -> None:
+    def __init__(self, folder: Path, how: str) -> None:
         self.folder = folder
-        self.app = QApplication([])
         icon = folder / "icon.svg"  # they are downloaded
         icon.write_text('<svg xmlns="http://www.w3.org/2000/svg"></svg>', encoding="utf-8")
         superqt.iconify.svg_path = lambda *_, **__: icon
+        self.gui = self._main_window() if how == "gui" else None
+        self.app = QApplication.instance() or QApplication([])
         self.core = CMMCorePlus.instance()
         self.core.loadSystemConfiguration()
         for name, value in (("OnCameraCCDXSize", 48), ("OnCameraCCDYSize", 32), ("Mode", "Noise")):
             self.core.setProperty("Camera", name, value)
         self.widget = self._widget()
-        self.widget.setValue(sequence)
         self.run, self.frames, self.view = Run(), [], None
         self.core.mda.events.sequenceStarted.connect(self._started)
         self.core.mda.events.frameReady.connect(self._came)
         self.core.mda.events.sequenceFinished.connect(self._over)
         threading.excepthook = self._failed
 
-    def press(self, how: str, name: str) -> Run:
-        """Run once, saving to `name`, and wait for the end."""
+    def press(self, how: str, sequence: useq.MDASequence, name: str) -> Run:
+        """Run a sequence once, saving to `name`, and wait for the end."""
+        self.widget.setValue(sequence)
         name, _, cancel = name.partition("@")
         self.run, self.frames, self.view = Run(cancel_at=int(cancel or -1)), [], None
         writer = None
@@ -89,14 +91,28 @@ class Window:
                 writer.view(),
                 Path(writer.stream.settings.root_path).name,
             )
+        if self.gui is not None:
+            for _ in range(20):  # the viewer updates 10 ms after each frame
+                time.sleep(0.005)
+                self.app.processEvents()
         if self.view is not None:
             planes = np.asarray(self.view).reshape(-1, 32, 48)
             self.run.seen = all((planes == frame).all((1, 2)).any() for frame in self.frames)
         return self.run
 
+    def _main_window(self) -> Any:
+        from pymmcore_gui import WidgetAction, create_mmgui
+
+        window = create_mmgui(mm_config=False, exec_app=False, install_sentry=False)
+        QApplication.instance().exceptionRaised.connect(self._raised)
+        window.get_widget(WidgetAction.MDA_WIDGET)
+        return window
+
     def _widget(self) -> MDAWidget:
         from pymmcore_widgets import MDAWidget
 
+        if self.gui is not None:
+            return self.gui.findChild(MDAWidget)
         widget = MDAWidget(mmcore=self.core)
         widget.show()
         return widget
@@ -115,19 +131,24 @@ class Window:
     def _over(self, _: useq.MDASequence) -> None:
         self.run.is_over = True
 
+    def _raised(self, error: BaseException) -> None:
+        self.run.error = f"{type(error).__name__}: {error}"
+
     def _failed(self, args: Any) -> None:
         self.run.error = f"{args.exc_type.__name__}: {args.exc_value}"
 
 
 def main() -> None:
     """Press Run as often as names are given."""
-    folder, how, sequence, *names = sys.argv[1:]
-    window = Window(Path(folder), useq.MDASequence.model_validate_json(sequence))
-    for number, name in enumerate(names):
-        run = window.press(how, name)
+    folder, how, text, *names = sys.argv[1:]
+    sequences = [useq.MDASequence.model_validate(each) for each in json.loads(text)]
+    window = Window(Path(folder), how)
+    for number, each in enumerate(names):
+        choice, _, name = each.rpartition(":")
+        run = window.press(how, sequences[int(choice or 0)], name)
         np.savez(window.folder / f"{number}.npz", *window.frames)
         print(json.dumps(asdict(run)), flush=True)
-    window.widget.close()
+    (window.gui or window.widget).close()
     window.core.reset()
     end_notifications(window.core)
 
