@@ -20,7 +20,7 @@ from ophyd_async.core import (
 from ome_writers_ophyd.output import FrameFormat, OMEOutput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
     from ophyd_async.core import PathProvider, StreamableDataProvider
@@ -57,6 +57,21 @@ class OMEDataLogic(DetectorDataLogic):
         Follows the detector's name in the data key.
     """
 
+    _shape: Sequence[int | SignalR[int]]
+    _dtype: str | SignalR[str]
+    _frames: SignalR[Any] | None
+    _frame_metadata: Mapping[str, SignalR[Any]]
+    _name: str
+    _stream: OMEStream | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
+    _accepted = 0  # frames that have an index
+    _stored = 0  # frames that the stream has accepted
+    _error: Exception | None = None
+    _tasks: tuple[asyncio.Task[None], ...] = ()
+    _new_frames: asyncio.Event
+    _written: SignalR[int]
+    _set_written: Callable[[int], None]
+
     def __init__(
         self,
         output: OMEOutput | PathProvider,
@@ -75,14 +90,8 @@ class OMEDataLogic(DetectorDataLogic):
         self._shape, self._dtype, self._frames = shape, dtype, frames
         self._frame_metadata = dict(frame_metadata or {})
         self._name = name
-        self._stream: OMEStream | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._accepted = 0  # frames that have an index
-        self._stored = 0  # frames that the stream has accepted
         self._written, self._set_written = soft_signal_r_and_setter(int)
         self._new_frames = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._error: Exception | None = None
         self.output.add_detector(name, self._frame_format)
 
     async def append(
@@ -137,9 +146,9 @@ class OMEDataLogic(DetectorDataLogic):
         self._stream, self._loop, self._error = stream, asyncio.get_running_loop(), None
         self._accepted = self._stored = 0
         self._set_written(0)
-        self._tasks = [asyncio.create_task(self._report(stream))]
+        self._tasks = (asyncio.create_task(self._report(stream)),)
         if self._frames is not None:
-            self._tasks.append(asyncio.create_task(self._follow(self._frames)))
+            self._tasks += (asyncio.create_task(self._follow(self._frames)),)
         array = self.output.arrays(self._name)[0]
         resource = StreamResourceInfo(
             data_key=datakey_name,
@@ -161,7 +170,7 @@ class OMEDataLogic(DetectorDataLogic):
         Exception
             The error because of which frames of `frames` were not stored.
         """
-        tasks, self._tasks, self._stream = self._tasks, [], None
+        tasks, self._tasks, self._stream = self._tasks, (), None
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

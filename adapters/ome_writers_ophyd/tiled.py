@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["ADAPTERS", "OMEArrayAdapter", "OMEConsolidator", "register"]
 
 
-class OMEConsolidator(consolidators.ConsolidatorBase):  # type: ignore[misc]
+class OMEConsolidator(consolidators.ConsolidatorBase):  # type: ignore[misc]  # tiled has no types here
     """Turns the stream documents of an `OMEDataLogic` into a data source of tiled."""
 
     supported_mimetypes: ClassVar[set[str]] = set(MIMETYPES.values())
@@ -35,16 +35,17 @@ class OMEConsolidator(consolidators.ConsolidatorBase):  # type: ignore[misc]
         parameters = dict(stream_resource["parameters"])
         parameters.pop("join_method", None)  # stated by the class; as a parameter it is deprecated
         super().__init__({**stream_resource, "parameters": parameters}, descriptor)
+        self.parameters = {name: parameters.get(name) for name in ("camera", "index")}
         is_directory = self.mimetype == MIMETYPES["ome-zarr"]
         self.assets = [
             consolidators.Asset(self.uri, is_directory=is_directory, parameter="data_uri", num=None)
         ]
 
     def adapter_parameters(self) -> dict[str, Any]:
-        return {name: self._sres_parameters.get(name) for name in ("camera", "index")}
+        return self.parameters
 
 
-class OMEArrayAdapter(ArrayAdapter):  # type: ignore[misc]
+class OMEArrayAdapter(ArrayAdapter):  # type: ignore[misc]  # tiled has no types here
     """Reads frames with `ome_writers.open`, which follows a growing dataset."""
 
     @classmethod
@@ -59,17 +60,19 @@ class OMEArrayAdapter(ArrayAdapter):  # type: ignore[misc]
         """Return the adapter for a data source of the catalog."""
         path = path_from_uri(data_source.assets[0].data_uri)
         frames = _Frames(ome_writers.open(path), camera, index, data_source.structure)
-        return cls(frames, data_source.structure, metadata=node.metadata_, specs=node.specs)
+        adapter = cls(frames, data_source.structure, metadata=node.metadata_, specs=node.specs)
+        adapter.frames = frames
+        return adapter
 
-    def read(self, slice: NDSlice = NDSlice(...)) -> Any:  # noqa: A002, B008
-        return self._array[tuple(slice) if slice else ()]
+    def read(self, slice: NDSlice = NDSlice(...)) -> Any:  # noqa: A002, B008 # tiled's signature
+        return self.frames[tuple(slice) if slice else ()]
 
     def read_block(
         self,
         block: NDBlock,
-        slice: NDSlice = NDSlice(...),  # noqa: A002, B008
-    ) -> np.ndarray[Any, Any]:
-        frames = self._array[tuple(block.slice_from_chunks(self.structure().chunks))]
+        slice: NDSlice = NDSlice(...),  # noqa: A002, B008 # tiled's signature
+    ) -> Any:
+        frames = self.frames[tuple(block.slice_from_chunks(self.structure().chunks))]
         return frames[tuple(slice)] if slice else frames
 
 

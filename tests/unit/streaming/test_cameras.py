@@ -227,6 +227,20 @@ def test_rejected_frame_before_restart_is_not_replayed(tmp_path: Path) -> None:
     np.testing.assert_array_equal(second.reshape(6, *LARGE)[1:], appended[3::2])
 
 
+def test_separate_image_keeps_equal_cameras_apart(tmp_path: Path) -> None:
+    """Each image is as long as the frames of its camera."""
+    alike = [Camera(name="slow", separate_image=True), Camera(name="fast")]
+    dims = settings(tmp_path, "zarr", alike).dimensions
+    unbounded = [Dimension(name="t", count=None), *dims[-3:]]
+    with create_stream(settings(tmp_path, "zarr", dimensions=unbounded)) as stream:
+        for t in range(6):
+            if t % 3 == 0:
+                stream.append(np.full(SMALL, t, "uint16"), index={"t": t // 3, "cam": 0})
+            stream.append(np.full(SMALL, t, "uint16"), index={"t": t, "cam": 1})
+    spec = ome_writers.read(stream.settings.output_path)
+    assert [(i.name, i.levels[0].shape[0]) for i in spec.images] == [("slow", 2), ("fast", 6)]
+
+
 def test_no_restart_after_every_camera_was_seen(tmp_path: Path) -> None:
     appended = frames()
     with create_stream(settings(tmp_path, "zarr")) as stream:
