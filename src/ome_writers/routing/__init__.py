@@ -5,6 +5,7 @@ from __future__ import annotations
 from ome_writers.routing.arrival_order import arrival_order
 from ome_writers.routing.cameras import camera_axis, cameras_along
 from ome_writers.routing.extents import Progress
+from ome_writers.routing.page_order import PageOrder
 from ome_writers.routing.plan import ArrayPlan, ImagePlan, Plan
 from ome_writers.routing.resolve import resolve
 from ome_writers.routing.router import Address, Router, Step
@@ -13,6 +14,7 @@ __all__ = [
     "Address",
     "ArrayPlan",
     "ImagePlan",
+    "PageOrder",
     "Plan",
     "Progress",
     "Router",

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import re
 import uuid
 from dataclasses import dataclass
-from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ome_writers.formats.dataset_metadata import Layout
 from ome_writers.formats.ome_xml import IfdRuns
+from ome_writers.routing import PageOrder
 from ome_writers.settings import OmeTiffFormat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ome_writers.routing import Plan
+    from ome_writers.routing import ArrayPlan, Plan
 
-__all__ = ["TiffSet", "ifd_runs", "is_set", "lay_out"]
+    _Runs = list[tuple[int, int, int]]
+
+__all__ = ["TiffSet", "ifd_runs", "is_set", "journal_keys", "lay_out"]
 
 _NOT_IN_XML = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
 _MAX_TIFF_DATA = (
@@ -39,15 +42,9 @@ def is_set(plan: Plan) -> bool:
 def lay_out(plan: Plan) -> Layout:
     output = Path(plan.settings.output_path)
     if not is_set(plan):
-        count = len(plan.images)
-        marks = [""] if count == 1 else [f".{i}" for i in range(count)]
-        return Layout(
-            root=output.parent,
-            output=output,
-            arrays=(output.name,) * count,
-            images=(output.name,) * count,
-            journals=tuple(f".{output.name}{mark}.jsonl" for mark in marks),
-        )
+        files = (output.name,) * len(plan.images)
+        journals = journal_keys(files, in_folder=False)
+        return Layout(output.parent, output, files, files, journals)
     digits = max(3, len(str(len(plan.images) - 1)))
     stem, suffix = _stem(output.name), _suffix(plan)
     files = tuple(f"{stem}_p{i:0{digits}d}{suffix}" for i in range(len(plan.images)))
@@ -56,9 +53,17 @@ def lay_out(plan: Plan) -> Layout:
         output=output,
         arrays=files,
         images=files,
-        journals=tuple(f"{file}.jsonl" for file in files),
+        journals=journal_keys(files, in_folder=True),
         entry=_entry(plan, output),
     )
+
+
+def journal_keys(files: Sequence[str], *, in_folder: bool) -> tuple[str, ...]:
+    """Return the key of each image's journal; `files` has the file of each image, `in_folder` is that of a set."""
+    if in_folder:
+        return tuple(f"{file}.jsonl" for file in files)
+    marks = [""] if len(files) == 1 else [f".{i}" for i in range(len(files))]
+    return tuple(f".{file}{mark}.jsonl" for file, mark in zip(files, marks, strict=True))
 
 
 def _entry(plan: Plan, folder: Path) -> str:
@@ -120,6 +125,11 @@ class TiffSet:
     def has_companion(self) -> bool:
         return -1 in self.keys
 
+    @property
+    def renumbers(self) -> bool:
+        """Whether the IFDs of unused planes are removed at the end: only where one file has all metadata."""
+        return self.keys.keys() == {0}
+
 
 def ifd_runs(
     plan: Plan,
@@ -129,60 +139,52 @@ def ifd_runs(
     *,
     writing: bool,
 ) -> list[IfdRuns]:
-    """Return the IFDs of each image's planes.
+    """Return the IFDs of each image's planes, in the order of the TIFF engine (see `PageOrder`).
 
-    The TIFF engine writes IFDs in the same order: image by image, each in storage order. A growing file has all IFDs of
-    one index along the growing axis before those of the next; while it is written, every image has its IFDs there. If
-    the shapes are smaller than planned, the IFDs of a single file are renumbered when its OME-XML is replaced. Those of
-    a set keep their numbers, because several files cannot be replaced atomically.
+    If the shapes are smaller than planned, the IFDs of a single file are renumbered when its OME-XML is replaced. Those
+    of a set keep their numbers, because several files cannot be replaced atomically.
     """
-    if is_set(plan):
-        per_plane = files.has_companion and sum(math.prod(s[:-2]) for s in shapes) <= _MAX_TIFF_DATA
-        renumbered = set(files.keys) == set(files.complete) == {0}
-        pages = []
-        for n, shape in enumerate(shapes):
-            array = plan.images[n].array
-            chain_shape = shape if renumbered or array.growing is not None else array.shape
-            pages.append(
-                IfdRuns(_runs(shape, chain_shape), layout.arrays[n], files.uuids[n], per_plane)
-            )
-        return pages
-    growing = [image.array.growing for image in plan.images]
-    if len(shapes) > 1 and growing[0] is not None:
-        return _interleaved([g or 0 for g in growing], shapes, writing=writing)
-    pages, first = [], 0
-    for shape in shapes:
-        count = math.prod(shape[:-2])
-        pages.append(IfdRuns([(0, first, count)]))
-        first += count
-    return pages
+    renumbered = files.renumbers and not writing
+    in_file: dict[str, list[int]] = {}
+    for number, key in enumerate(layout.arrays):
+        in_file.setdefault(key, []).append(number)
+    cache: dict[tuple[object, ...], list[_Runs]] = {}
+    runs: dict[int, _Runs] = {}
+    for numbers in in_file.values():
+        arrays = [plan.images[n].array for n in numbers]
+        final = [tuple(shapes[n]) for n in numbers]
+        key = (*map(id, arrays), *final)
+        if key not in cache:
+            cache[key] = _runs(arrays, final, renumbered=renumbered)
+        runs.update(zip(numbers, cache[key], strict=True))
+    if not is_set(plan):
+        return [IfdRuns(runs[n]) for n in range(len(shapes))]
+    per_plane = files.has_companion and sum(math.prod(s[:-2]) for s in shapes) <= _MAX_TIFF_DATA
+    return [
+        IfdRuns(runs[n], layout.arrays[n], files.uuids[n], per_plane) for n in range(len(shapes))
+    ]
 
 
-def _runs(shape: Sequence[int], chain_shape: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Return the runs of an image's planes in a file that has IFDs for an array of `chain_shape`."""
-    axes = len(shape) - 2
-    cut = max((axis for axis in range(axes) if shape[axis] != chain_shape[axis]), default=0)
-    steps = [math.prod(chain_shape[axis + 1 : axes]) for axis in range(cut)]
-    count = math.prod(shape[cut:axes])
-    outer = itertools.product(*map(range, shape[:cut]))
-    return [(n * count, sum(map(mul, at, steps)), count) for n, at in enumerate(outer)]
-
-
-def _interleaved(
-    growing: Sequence[int], shapes: Sequence[Sequence[int]], *, writing: bool
-) -> list[IfdRuns]:
-    """Return the IFDs of images that grow in one file; while `writing`, every image has IFDs at each index."""
-    runs: list[list[tuple[int, int, int]]] = [[] for _ in shapes]
-    ifd = 0
-    extents = [shape[axis] for axis, shape in zip(growing, shapes, strict=True)]
-    inner = [math.prod(s[:-2]) // max(1, n) for s, n in zip(shapes, extents, strict=True)]
-    for i in range(max(extents)):
-        for image, count in enumerate(inner):
-            if i < extents[image]:
-                runs[image].append((i * count, ifd, count))
-            if i < extents[image] or writing:
-                ifd += count
-    return [IfdRuns(run) for run in runs]
+def _runs(
+    arrays: Sequence[ArrayPlan], shapes: Sequence[tuple[int, ...]], *, renumbered: bool
+) -> list[_Runs]:
+    """Return the runs of consecutive IFDs of each array in one file."""
+    order = PageOrder(arrays)
+    whole = all(a.growing is not None or a.shape == s for a, s in zip(arrays, shapes, strict=True))
+    if whole and (len(arrays) == 1 or not order.grows):
+        counts = [math.prod(shape[:-2]) for shape in shapes]
+        return [[(0, *run)] for run in zip(order.firsts, counts, strict=True)]
+    kept = order.pages_within(shapes) if renumbered else None
+    found: list[_Runs] = []
+    for number, (array, shape) in enumerate(zip(arrays, shapes, strict=True)):
+        # in DimensionOrder, a growing axis is the slowest
+        pages = np.moveaxis(order.pages(number, shape), array.growing or 0, 0).ravel()
+        if kept is not None:
+            pages = np.searchsorted(kept, pages)
+        starts = np.flatnonzero(np.diff(pages, prepend=-2) != 1)
+        counts = np.diff(starts, append=len(pages)).tolist()
+        found.append(list(zip(starts.tolist(), pages[starts].tolist(), counts, strict=True)))
+    return found
 
 
 def _stem(name: str) -> str:

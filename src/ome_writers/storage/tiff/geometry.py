@@ -1,8 +1,7 @@
 """Offsets of the IFDs and planes of a file: pure arithmetic.
 
-The pages of a file form *rows*: a file of known size is a single row of all pages, image after image in storage order;
-a growing file has one row per index of the growing axis. Rows are allocated in *segments*: first the IFDs of all pages,
-so that a reader follows the chain without seeking across pixels, then the planes, if uncompressed.
+Rows of pages (see `PageOrder`) are allocated in *segments*: first the IFDs of all pages, so that a reader follows the
+chain without seeking across pixels, then the planes, if uncompressed.
 
 The first segment is preceded by the *blank plane*, which is never written. All pages reference it until their own
 pixels are on disk. So a page is blank if its strips precede the second IFD of the file.
@@ -11,13 +10,13 @@ pixels are on disk. So a page is blank if its strips precede the second IFD of t
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import dataclass
 from operator import mul
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ome_writers.routing import PageOrder
 from ome_writers.storage.tiff.ifd import IfdTemplate, PageKind, aligned
 
 if TYPE_CHECKING:
@@ -37,18 +36,18 @@ _MIN_SEGMENT_ROWS, _MAX_SEGMENT_ROWS = 16, 8192  # in between, each segment doub
 class Series:
     """The pages of one array in its file."""
 
-    def __init__(self, plan: ArrayPlan, first: int, base: int, *, contiguous: bool) -> None:
+    def __init__(
+        self, plan: ArrayPlan, order: PageOrder, number: int, base: int, *, contiguous: bool
+    ) -> None:
         self.kind = PageKind.of(plan, contiguous=contiguous)
         self.template = IfdTemplate(self.kind)
         self.growing = plan.growing
-        inner = [1 if i == plan.growing else n for i, n in enumerate(plan.index_shape)]
-        self.first = first  # number of its first page within a row
-        self.count = math.prod(inner)  # pages per row
+        self.first = order.firsts[number]  # number of its first page within a row
+        self.count = order.counts[number]  # pages per row
+        self.steps = order.steps[number]
         self.base = base  # offset of its first plane from the start of a row's planes
         self.compressed = self.kind.compression != "none"
         self.stride = 0 if self.compressed else self.kind.stored_bytes
-        # pages by which a step along each storage axis advances; `Geometry` sets that of the growing axis
-        self.steps = [math.prod(inner[i + 1 :]) for i in range(len(inner))]
         strips = self.kind.strips
         self.strip_bytes = [(b - a) * self.kind.row_bytes for a, b in strips]
         self.strip_starts = [
@@ -92,18 +91,15 @@ class Geometry:
     def __init__(
         self, plans: Sequence[ArrayPlan], *, contiguous: bool, durable: bool = False
     ) -> None:
+        order = PageOrder(plans)
         self.series: list[Series] = []
-        pages = row_bytes = 0
-        for plan in plans:
-            series = Series(plan, pages, row_bytes, contiguous=contiguous)
+        row_bytes = 0
+        for number, plan in enumerate(plans):
+            series = Series(plan, order, number, row_bytes, contiguous=contiguous)
             self.series.append(series)
-            pages += series.count
             row_bytes += series.count * series.stride
-        for series in self.series:
-            if series.growing is not None:
-                series.steps[series.growing] = pages
-        self.grows = any(s.growing is not None for s in self.series)
-        self.pages_per_row = pages
+        self.grows, self.pages_per_row = order.grows, order.pages_per_row
+        self.pages_within = order.pages_within
         self._row_bytes = row_bytes
         tearable = any(s.compressed or len(s.strip_bytes) > 1 for s in self.series)
         self._alignment = _SECTOR_BYTES if durable and tearable else 8
@@ -184,13 +180,3 @@ class Geometry:
             return (segment.first_row + segment.rows) * self.pages_per_row - page
         series = self.series_of(page)
         return series.first + series.count - page % self.pages_per_row
-
-    def pages_within(self, shapes: Sequence[Sequence[int]]) -> NDArray[np.int64]:
-        """Return the sorted page numbers of arrays of these shapes (with y and x)."""
-        numbers = []
-        for series, shape in zip(self.series, shapes, strict=True):
-            pages = np.zeros((), dtype=np.int64)
-            for extent, step in zip(shape[:-2], series.steps, strict=True):
-                pages = pages[..., None] + np.arange(extent, dtype=np.int64) * step
-            numbers.append(series.first + pages.reshape(-1))
-        return np.sort(np.concatenate(numbers))

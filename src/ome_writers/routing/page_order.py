@@ -1,0 +1,65 @@
+"""Order of the pages in a TIFF file: the one rule for the engine, for OME-XML and for repair.
+
+The pages form *rows*: a file of known size is a single row of all pages, array after array in storage order; a growing
+file has a row per index of the growing axis, so that all arrays grow together.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from ome_writers.routing.plan import ArrayPlan
+
+__all__ = ["PageOrder"]
+
+
+class PageOrder:
+    """Page numbers of the planes of all arrays in one file.
+
+    Attributes
+    ----------
+    grows
+        Whether the number of rows is not known in advance.
+    pages_per_row
+        Number of pages in a row.
+    firsts, counts
+        By array: its first page in a row, and its number of pages there.
+    steps
+        By array: number of pages by which a step along each storage axis advances.
+    """
+
+    def __init__(self, arrays: Sequence[ArrayPlan]) -> None:
+        self.grows = any(array.growing is not None for array in arrays)
+        self.pages_per_row = 0
+        self.firsts: list[int] = []
+        self.counts: list[int] = []
+        self.steps: list[list[int]] = []
+        for array in arrays:
+            inner = [1 if i == array.growing else n for i, n in enumerate(array.index_shape)]
+            self.firsts.append(self.pages_per_row)
+            self.counts.append(math.prod(inner))
+            self.steps.append([math.prod(inner[i + 1 :]) for i in range(len(inner))])
+            self.pages_per_row += self.counts[-1]
+        for array, steps in zip(arrays, self.steps, strict=True):
+            if array.growing is not None:
+                steps[array.growing] = self.pages_per_row
+
+    def pages(self, array: int, shape: Sequence[int]) -> NDArray[np.int64]:
+        """Return the page of each plane of an array that has `shape` (with y and x), by storage index."""
+        pages = np.asarray(self.firsts[array], np.int64)
+        for extent, step in zip(shape[:-2], self.steps[array], strict=True):
+            pages = pages[..., None] + np.arange(extent, dtype=np.int64) * step
+        return pages
+
+    def pages_within(self, shapes: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+        """Return the sorted pages of arrays that have these shapes."""
+        pages = [self.pages(array, shape).ravel() for array, shape in enumerate(shapes)]
+        return np.sort(np.concatenate(pages))
