@@ -7,7 +7,6 @@ import re
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.formats.ometiff.first_page import read_ome_xml
 from ome_writers.formats.registry import format_rows
 from ome_writers.untrusted import MAX_IMAGES, check_count, is_archive
 
@@ -113,6 +112,10 @@ def first_tiff(path: Path) -> Path:
 
 def _unlisted(first: Path, others: list[Path], root: Path) -> list[str]:
     """Return the names that the OME-XML of `first` does not list; a BinaryOnly document counts as listing all."""
+    from ome_writers.formats.ometiff.first_page import (
+        read_ome_xml,
+    )  # its package imports this module
+
     text = read_ome_xml(first, root) if others else b""
     if not others or b"<BinaryOnly" in text[:4096]:
         return []

@@ -3,187 +3,131 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ome_writers.formats import latest_entries
-from ome_writers.untrusted import MAX_FRAMES, check_count, read_lines
+import numpy as np
+
+from ome_writers.errors import UnsupportedError
+from ome_writers.formats import Outcome, latest_entries
+from ome_writers.formats.ometiff import ifd_runs
+from ome_writers.routing import PageOrder
+from ome_writers.untrusted import MAX_FRAMES, check_count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping
 
-    from ome_writers.formats.ometiff import RecoveryXml, Run
+    from numpy.typing import NDArray
+
+    from ome_writers.formats import Journal
+    from ome_writers.formats.ometiff import StoredDocument, StoredDocuments
+    from ome_writers.routing import ImagePlan
     from ome_writers.storage.tiff import IfdRepair
 
-__all__ = ["InterruptedAcquisition", "RecoveredPlanes", "planes_of_closed"]
+__all__ = ["kept_ifds", "outcome_of_closed", "survey"]
 
 
-@dataclass(frozen=True)
-class RecoveredPlanes:
-    """Planes of a repaired OME-TIFF.
-
-    Attributes
-    ----------
-    sizes
-        By image: SizeT, SizeC and SizeZ.
-    runs
-        By image: its TiffData, numbered after all IFDs that are not in `ifds` are removed.
-    ifds
-        File name to the sorted numbers of the IFDs to keep.
-    frames
-        Number of frames with pixels or metadata.
-    status
-        Final status of the acquisition.
-    """
-
-    sizes: list[dict[str, int]]
-    runs: Sequence[Sequence[Run]]
-    ifds: dict[str, list[int]]
-    frames: int
-    status: str
-
-
-def planes_of_closed(
-    text: RecoveryXml, chains: Mapping[str, IfdRepair], home: str
-) -> RecoveredPlanes:
-    """Return the planes that OME-XML with a final status describes; parameters as of `InterruptedAcquisition`.
-
-    IFDs between the described ones are kept, so that IFD numbers do not change.
-    """
-    ends = dict.fromkeys(chains, 0)
-    for image in text.images:
-        name = image.file or home
-        ends[name] = max(ends.get(name, 0), *(ifd + count for _, ifd, count in image.runs))
-    ifds = {name: list(range(min(end, len(chains[name].pages)))) for name, end in ends.items()}
-    return RecoveredPlanes(
-        sizes=[image.sizes for image in text.images],
-        runs=[image.runs for image in text.images],
-        ifds=ifds,
-        frames=text.frames_written,
-        status=text.status,
-    )
-
-
-class InterruptedAcquisition:
-    """An acquisition whose OME-XML still has the status ``writing``.
+def survey(stored: StoredDocuments, chains: Mapping[str, IfdRepair], journal: Journal) -> Outcome:
+    """Return what `close` would have recorded of the frames on disk.
 
     Parameters
     ----------
-    text
-        Its OME-XML.
+    stored
+        The documents, none of which has a final status.
     chains
         File name to IFD chain.
-    home
-        Name of the file that contains the OME-XML, for images that do not name their file.
-    journals
-        Image number to the journal of its frame metadata.
+    journal
+        The frame metadata.
     """
-
-    def __init__(
-        self,
-        text: RecoveryXml,
-        chains: Mapping[str, IfdRepair],
-        home: str,
-        journals: Mapping[int, Path],
-    ) -> None:
-        self._text = text
-        self._files = [image.file or home for image in text.images]
-        self._chains = chains
-        self._journals = journals
-
-    def recovered(self) -> RecoveredPlanes:
-        """Return the planes that were written, and the status that follows from their number."""
-        numbers = range(len(self._text.images))
-        ifds = [self._ifds(number) for number in numbers]
-        written = [self._written(number, ifds[number]) for number in numbers]
-        metadata = [self._metadata(number) for number in numbers]
-        frames = sum(
-            max(len(planes), count) for planes, (count, _) in zip(written, metadata, strict=True)
-        )
-        status = "complete" if frames == self._text.frames_expected else "failed"
-        sizes = []
-        for number in numbers:
-            inner = self._planes_per_step(number)
-            from_pixels = written[number][-1] // inner + 1 if written[number] else 0
-            reached = max(metadata[number][1], from_pixels)
-            sizes.append(self._sizes(number, len(ifds[number]), reached, status))
-        kept = [i[: math.prod(size.values())] for i, size in zip(ifds, sizes, strict=True)]
-        by_file: dict[str, list[int]] = {name: [] for name in self._chains}
-        for name, image_ifds in zip(self._files, kept, strict=True):
-            by_file[name].extend(image_ifds)
-        for file_ifds in by_file.values():
-            file_ifds.sort()
-        renumbered = {
-            name: {ifd: i for i, ifd in enumerate(file_ifds)} for name, file_ifds in by_file.items()
-        }
-        runs = [
-            _runs([renumbered[name][ifd] for ifd in image_ifds])
-            for name, image_ifds in zip(self._files, kept, strict=True)
-        ]
-        return RecoveredPlanes(sizes, runs, by_file, frames, status)
-
-    def _slow_axis(self, number: int) -> str:
-        """Return the axis along which an image may be shorter, or longer, than its OME-XML says."""
-        image = self._text.images[number]
-        longer = (letter for letter in image.axes if image.sizes[letter] > 1)
-        return self._text.growing_axis or next(longer, image.axes[-1])
-
-    def _planes_per_step(self, number: int) -> int:
-        """Return the number of planes per index of the slow axis."""
-        image = self._text.images[number]
-        return image.plane_count // image.sizes[self._slow_axis(number)]
-
-    def _ifds(self, number: int) -> list[int]:
-        """Return the IFD number of each plane; of an unbounded image, of all planes in the chain."""
-        image, name = self._text.images[number], self._files[number]
-        if not self._text.growing_axis:
-            check_count(image.plane_count, f"{name}: the number of planes", MAX_FRAMES)
-            ifds = [0] * image.plane_count
-            for plane, ifd, count in image.runs:
-                check_count(plane + count, f"{name}: the last plane", image.plane_count)
-                ifds[plane : plane + count] = range(ifd, ifd + count)
-            return ifds
-        members = [n for n, file in enumerate(self._files) if file == name]
-        per_step = sum(self._planes_per_step(n) for n in members)
-        before = sum(self._planes_per_step(n) for n in members if n < number)
-        inner, steps = self._planes_per_step(number), len(self._chains[name].pages) // per_step
-        return [step * per_step + before + i for step in range(steps) for i in range(inner)]
-
-    def _written(self, number: int, ifds: Sequence[int]) -> list[int]:
-        """Return the planes whose IFDs have pixels."""
-        chain = self._chains[self._files[number]]
-        return [plane for plane, ifd in enumerate(ifds) if chain.has_pixels(ifd)]
-
-    def _metadata(self, number: int) -> tuple[int, int]:
-        """Return the number of frames with metadata, and their extent along the slow axis."""
-        if number not in self._journals:
-            return 0, 0
-        frames = latest_entries(read_lines(self._journals[number]))
-        extent = 0
-        for frame in frames:
-            index = frame["storage_index"]
-            axis = self._text.axis_indices(number, len(index)).get(self._slow_axis(number))
-            extent = max(extent, index[axis] + 1 if axis is not None else 1)
-        return len(frames), extent
-
-    def _sizes(self, number: int, planes: int, reached: int, status: str) -> dict[str, int]:
-        """Return the sizes of an image that has `planes` IFDs and was written up to `reached`."""
-        image, slow = self._text.images[number], self._slow_axis(number)
-        extent = planned = image.sizes[slow]
-        if self._text.growing_axis:
-            extent = min(max(planned, reached), planes // self._planes_per_step(number))
-        elif not self._text.keeps_planned_shape and status != "complete":
-            extent = min(planned, max(1, reached))
-        return {**image.sizes, slow: extent}
+    masks = []
+    for image in stored.plan.images:
+        pages = _pages(stored, image, chains)
+        _refuse_other_ifds(stored, image, pages)
+        mask = np.isin(pages, chains[stored.layout.arrays[image.number]].pages_with_pixels)
+        for entry in latest_entries(journal.lines(image.number)):
+            index = tuple(entry["storage_index"])
+            if len(index) == mask.ndim and all(map(int.__lt__, index, mask.shape)):
+                mask[index] = True
+        masks.append(mask)
+    frames = sum(int(mask.sum()) for mask in masks)
+    complete = frames == stored.plan.frames
+    shapes, empty = [], {}
+    for image, mask in zip(stored.plan.images, masks, strict=True):
+        shapes.append(_final_shape(stored, image, mask, complete=complete))
+        missing = ~mask[tuple(map(slice, shapes[-1][:-2]))]
+        if missing.any():
+            empty[image.number] = missing
+    return Outcome(
+        "complete" if complete else "failed",
+        frames,
+        tuple(shapes),
+        time=stored.updated,
+        empty_planes=empty,
+    )
 
 
-def _runs(ifds: Sequence[int]) -> list[Run]:
-    """Return (first plane, first IFD, number of planes) of each run of consecutive IFDs."""
-    runs: list[Run] = []
-    for plane, ifd in enumerate(ifds):
-        if runs and runs[-1][1] + runs[-1][2] == ifd:
-            runs[-1] = (*runs[-1][:2], runs[-1][2] + 1)
-        else:
-            runs.append((plane, ifd, 1))
-    return runs
+def outcome_of_closed(stored: StoredDocuments, closed: StoredDocument) -> Outcome:
+    """Return what a document with a final status records."""
+    written = closed.facts.get("frames_written")
+    return Outcome(
+        closed.facts["status"],
+        written if isinstance(written, int) else 0,
+        tuple(map(closed.shape, stored.plan.images)),
+        time=stored.updated,
+    )
+
+
+def kept_ifds(stored: StoredDocuments, outcome: Outcome) -> dict[str, list[int]]:
+    """Return file name to the sorted IFDs, in the current chain, that the OME-XML of `outcome` refers to.
+
+    Those between are included if the OME-XML does not renumber them.
+    """
+    plan, layout = stored.plan, stored.layout
+    if stored.closed is None and stored.files.renumbers:
+        order = PageOrder([image.array for image in plan.images])
+        return {layout.arrays[0]: order.pages_within(outcome.shapes).tolist()}
+    runs = ifd_runs(plan, layout, stored.files, outcome.shapes, writing=False)
+    ends = dict.fromkeys(layout.arrays, 0)
+    for name, of_image in zip(layout.arrays, runs, strict=True):
+        ends[name] = max(ends[name], *(ifd + count for _, ifd, count in of_image.runs))
+    return {name: list(range(end)) for name, end in ends.items()}
+
+
+def _pages(
+    stored: StoredDocuments, image: ImagePlan, chains: Mapping[str, IfdRepair]
+) -> NDArray[np.int64]:
+    """Return the IFD of each plane of an image, by storage index; of a growing one, of all planes in the chain."""
+    name = stored.layout.arrays[image.number]
+    members = [i for i, key in enumerate(stored.layout.arrays) if key == name]
+    order = PageOrder([stored.plan.images[member].array for member in members])
+    shape = list(image.array.shape)
+    if image.array.growing is not None:
+        shape[image.array.growing] = len(chains[name].pages) // order.pages_per_row
+    check_count(math.prod(shape[:-2]), f"{name}: the number of planes", MAX_FRAMES)
+    return order.pages(members.index(image.number), shape)
+
+
+def _refuse_other_ifds(stored: StoredDocuments, image: ImagePlan, pages: NDArray[np.int64]) -> None:
+    """Raise UnsupportedError unless the TiffData of an image refer to these IFDs."""
+    in_dimension_order = np.moveaxis(pages, image.array.growing or 0, 0) if pages.ndim else pages
+    expected = in_dimension_order.ravel()
+    for run in stored.latest.plane_runs(image.number):
+        ifds = expected[run.first : run.first + run.planes]
+        if not np.array_equal(ifds, np.arange(run.ifd, run.ifd + len(ifds))):
+            raise UnsupportedError(
+                f"{stored.layout.output} cannot be repaired: the TiffData of image {image.number} refer to other IFDs "
+                f"than this library writes, so another program has rewritten the file. Nothing was changed."
+            )
+
+
+def _final_shape(
+    stored: StoredDocuments, image: ImagePlan, mask: NDArray[np.bool_], *, complete: bool
+) -> tuple[int, ...]:
+    """Return the extents that were written. A growing array is never shrunk below its published shape."""
+    growing = image.array.growing
+    shape, axis = stored.latest.shape(image), image.slow_axis if growing is None else growing
+    keep = complete or stored.plan.settings.on_incomplete == "keep"
+    if axis is None or (growing is None and keep):
+        return shape
+    reached = int(np.nonzero(mask)[axis].max(initial=-1)) + 1
+    extent = min(max(shape[axis], reached), mask.shape[axis]) if growing is not None else reached
+    return (*shape[:axis], max(1, extent), *shape[axis + 1 :])

@@ -1,6 +1,6 @@
 """OME-TIFF metadata: the OME-XML of each file, and which IFD holds which plane. Byte offsets belong to `storage.tiff`.
 
-`metadata` and `models` are imported on first use: `models` needs ome-types.
+`models` is imported on first use: it needs ome-types.
 """
 
 from __future__ import annotations
@@ -19,17 +19,25 @@ from ome_writers.formats.ometiff.first_page import (
     read_ome_xml,
     referenced_metadata_file,
 )
+from ome_writers.formats.ometiff.layout import ifd_runs
+from ome_writers.formats.ometiff.metadata import TiffMetadata
 from ome_writers.formats.ometiff.pixels import PlaneRun, image_elements, pixel_sizes, plane_runs
-from ome_writers.formats.ometiff.recovery_xml import RecoveredImage, RecoveryXml, Run
+from ome_writers.formats.ometiff.stored_documents import (
+    StoredDocument,
+    StoredDocuments,
+    load_documents,
+)
 
 __all__ = [
     "PlaneRun",
-    "RecoveredImage",
-    "RecoveryXml",
-    "Run",
+    "StoredDocument",
+    "StoredDocuments",
+    "TiffMetadata",
     "entry_file_target",
     "find_entry_file",
+    "ifd_runs",
     "image_elements",
+    "load_documents",
     "metadata_file",
     "parse_ome_xml",
     "pixel_sizes",

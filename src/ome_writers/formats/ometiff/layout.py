@@ -153,10 +153,10 @@ def ifd_runs(
     for numbers in in_file.values():
         arrays = [plan.images[n].array for n in numbers]
         final = [tuple(shapes[n]) for n in numbers]
-        key = (*map(id, arrays), *final)
-        if key not in cache:
-            cache[key] = _runs(arrays, final, renumbered=renumbered)
-        runs.update(zip(numbers, cache[key], strict=True))
+        kind = (*map(id, arrays), *final)
+        if kind not in cache:
+            cache[kind] = _runs(arrays, final, renumbered=renumbered)
+        runs.update(zip(numbers, cache[kind], strict=True))
     if not is_set(plan):
         return [IfdRuns(runs[n]) for n in range(len(shapes))]
     per_plane = files.has_companion and sum(math.prod(s[:-2]) for s in shapes) <= _MAX_TIFF_DATA

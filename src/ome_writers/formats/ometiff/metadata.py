@@ -22,10 +22,12 @@ from ome_writers.formats.ome_xml import (
     binary_only,
     render_body,
     render_planes,
+    strip_progress,
 )
 from ome_writers.formats.ome_xml.annotations import render_progress, reserve_progress
 from ome_writers.formats.ometiff.entry_file import render_entry_file
 from ome_writers.formats.ometiff.layout import TiffSet, ifd_runs, is_set
+from ome_writers.formats.ometiff.parse import user_annotations
 from ome_writers.formats.strict_json import to_plain_json
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.frame_metadata import Journal
     from ome_writers.formats.ome_xml import Body, RenderedPlanes
     from ome_writers.formats.ometiff.models import EditedDocument
+    from ome_writers.formats.ometiff.stored_documents import StoredDocuments
     from ome_writers.routing import Plan
 
 __all__ = ["TiffMetadata"]
@@ -55,7 +58,8 @@ class TiffMetadata:
         self._layout = layout
         self._files = TiffSet.of(plan, layout)
         self._id = new_dataset_id()
-        self._settings = _stored_settings(plan)
+        self._settings: dict[str, Any] | None = _stored_settings(plan)
+        self._adopted: dict[str, Any] = {}  # acquisition annotation of an interrupted writer
         self._began = datetime.datetime.now(datetime.timezone.utc)
         shapes = tuple(i.array.shape for i in plan.images)
         self._outcome = Outcome("writing", 0, shapes, time=self._began)
@@ -171,6 +175,35 @@ class TiffMetadata:
     def embedded_journals(self) -> tuple[int, ...]:
         return tuple(self._embedded)
 
+    def adopt(self, stored: StoredDocuments) -> None:
+        """Continue from the documents of an interrupted writer; nothing is rendered until they change.
+
+        A document that differs from the generated one, because a user edited it or another version wrote it, is kept
+        apart from sizes, IFDs and frame metadata.
+        """
+        from ome_writers.formats.ometiff.models import EditedDocument
+
+        latest = stored.latest
+        self._files, self._adopted = stored.files, latest.facts
+        self._id = str(latest.facts.get("id"))
+        self._began = stored.began or self._began
+        self._globals = dict(user_annotations(latest.root))
+        if self._settings != latest.facts.get("settings"):
+            self._settings = None
+        shapes = tuple(map(latest.shape, self._plan.images))
+        frames = latest.facts.get("frames_written", 0)
+        self._outcome = Outcome("writing", frames, shapes, time=stored.updated)
+        body = self._body()
+        edited: dict[int, EditedDocument] = {}  # by id of the content
+        urns = self._files.uuids if is_set(self._plan) else {}
+        for number, text in stored.texts.items():
+            generated = assemble_document(body, urns.get(number))
+            if strip_progress(text) != strip_progress(generated):
+                content = id(stored.documents[number])
+                edited[content] = edited.get(content) or EditedDocument.of_text(text, body)
+                self._edited[number] = edited[content]
+        self._dirty = set()
+
     def _refresh(self) -> None:
         """Update all complete documents."""
         if self._edited:
@@ -222,6 +255,8 @@ class TiffMetadata:
         }
         if coords:
             info["coords"] = coords
+        if "planes_without_frames" in self._adopted:
+            info["planes_without_frames"] = self._adopted["planes_without_frames"]
         if self._outcome.empty_planes:
             info["planes_without_frames"] = {
                 str(number): _runs_of(mask, axis_letters(self._plan.images[number]))
@@ -232,8 +267,9 @@ class TiffMetadata:
             if axis == self._plan.images[0].array.growing:
                 info["axes"] = "".join(sorted(axes, key=lambda c: axes[c]))
                 info["growing"] = letter
-        info["settings"] = self._settings
-        return info
+        if self._settings is not None:
+            info["settings"] = self._settings
+        return {**info, **{k: v for k, v in self._adopted.items() if k not in info}}
 
 
 def _stored_settings(plan: Plan) -> Any:

@@ -104,7 +104,7 @@ def edit(
     for number, model in models.items():
         document = next((d for other, d in documents if equal_models(other, model)), None)
         if document is None:
-            document = EditedDocument(model, body, planes)
+            document = EditedDocument.of_model(model, body, planes)
             documents.append((model, document))
         edited[number] = document
     return edited
@@ -116,23 +116,35 @@ class EditedDocument:
     Plane elements are inserted at rendering, except for images with edited planes; there may be thousands of them.
     """
 
-    def __init__(self, model: OME, body: Body, planes: Mapping[int, RenderedPlanes]) -> None:
+    def __init__(self, root: Element, body: Body, planes: Mapping[int, RenderedPlanes]) -> None:
+        self._mark = f"planes-{uuid.uuid4().hex}-"  # followed by an image number
+        self._text = b""  # rendered with the mark instead of a UUID; empty until needed
+        self._root = root
+        for element in self._root.iter():
+            for name, value in element.items():
+                if not value.isprintable():
+                    element.set(name, " ".join(value.split()))
+        self.refresh(body, planes)
+
+    @classmethod
+    def of_model(
+        cls, model: OME, body: Body, planes: Mapping[int, RenderedPlanes]
+    ) -> EditedDocument:
         from ome_types import to_xml
 
         from ome_writers.formats.ometiff.bulk_elements import strip_unchanged
 
         fresh = _parse(assemble_document(body, None))
-        self._mark = f"planes-{uuid.uuid4().hex}-"  # followed by an image number
-        self._text = b""  # rendered with the mark instead of a UUID; empty until needed
-        self._root = _parse(to_xml(strip_unchanged(model, fresh, planes)).encode())
-        for element in self._root.iter():
-            for name, value in element.items():
-                if not value.isprintable():
-                    element.set(name, " ".join(value.split()))
-        self._update_from(fresh, planes)
+        text = to_xml(strip_unchanged(model, fresh, planes)).encode()
+        return cls(_parse(text), body, planes)
+
+    @classmethod
+    def of_text(cls, text: bytes, body: Body) -> EditedDocument:
+        """Return a document that an earlier writer left on disk."""
+        return cls(_parse(text), body, {})
 
     def document(self, uuid: str) -> bytes:
-        """Return the document of the file with this UUID."""
+        """Return the document of the file with this UUID (empty: without one)."""
         if not self._text:  # the files of a set differ in the UUID only
             root = copy.copy(self._root)
             root.set("xmlns", NAMESPACE)
@@ -140,7 +152,8 @@ class EditedDocument:
             # Without numeric character references, see `text.quote_attribute`.
             self._text = ElementTree.tostring(root, "utf-8", xml_declaration=False)
         marks = re.compile(f"<{self._mark}(\\d+) />".encode())
-        text = self._text.replace(self._mark.encode(), uuid.encode(), 1)
+        identity = f' UUID="{self._mark}"'.encode()
+        text = self._text.replace(identity, f' UUID="{uuid}"'.encode() if uuid else b"", 1)
         text = marks.sub(lambda match: self._planes[int(match[1])].elements, text)
         return b'<?xml version="1.0" encoding="UTF-8"?>\n' + text
 
@@ -172,9 +185,7 @@ class EditedDocument:
 
     def refresh(self, body: Body, planes: Mapping[int, RenderedPlanes]) -> None:
         """Update sizes, TiffData and frame metadata from generated content."""
-        self._update_from(_parse(assemble_document(body, None)), planes)
-
-    def _update_from(self, fresh: Element, planes: Mapping[int, RenderedPlanes]) -> None:
+        fresh = _parse(assemble_document(body, None))
         self._planes, self._text = planes, b""
         by_id = {image.get("ID"): image for image in self._root.iter("Image")}
         numbers = {f"Image:{number}": number for number in planes}

@@ -47,7 +47,16 @@ if TYPE_CHECKING:
     from ome_writers.routing import Plan
     from ome_writers.units import UnitKind
 
-__all__ = ["OmeXml", "files", "load_ome_xml", "ome_xml", "parse", "parse_document"]
+__all__ = [
+    "OmeXml",
+    "files",
+    "load_ome_xml",
+    "ome_xml",
+    "own_plan",
+    "parse",
+    "parse_document",
+    "user_annotations",
+]
 
 _COMPRESSIONS = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 50000: "zstd"}
 _AXIS_TYPES: dict[str, AxisType] = {
@@ -134,7 +143,7 @@ def parse_document(source: OmeXml, path: Path) -> DatasetSpec:
         plate, images = parse_plate(xml, [e.get("ID", "") for e, _ in elements], images)
     images = distinct_positions(images)
     layout: DatasetLayout = "plate" if is_plate else "image" if len(images) == 1 else "collection"
-    plan = _own_plan(facts, len(images))
+    plan = own_plan(facts, len(images))
     if plan is None:
         endless = facts.get("frames_expected", 0) is None
         images, dimensions = stored_dimensions(elements[0][0], images, endless=endless)
@@ -164,7 +173,7 @@ def parse_document(source: OmeXml, path: Path) -> DatasetSpec:
         updated=str(updated) if updated else None,
         written_by=xml.get("Creator"),
         settings=plan.settings if plan else None,
-        metadata=_annotations(xml),
+        metadata=user_annotations(xml),
     )
 
 
@@ -231,7 +240,7 @@ def _step(pixels: Element, axis: str) -> tuple[float | None, str | None]:
     return step, ngff_name(unit, kind)
 
 
-def _own_plan(facts: dict[str, Any], images: int) -> Plan | None:
+def own_plan(facts: dict[str, Any], images: int) -> Plan | None:
     """Return the plan of the settings in our annotation; None where they do not describe these images."""
     try:
         plan = plan_from_settings(facts.get("settings"))
@@ -240,7 +249,7 @@ def _own_plan(facts: dict[str, Any], images: int) -> Plan | None:
     return plan if len(plan.images) == images else None
 
 
-def _annotations(xml: Element) -> dict[str, dict[str, Any]]:
+def user_annotations(xml: Element) -> dict[str, dict[str, Any]]:
     """Return the pairs of each MapAnnotation of the whole acquisition, by namespace."""
     referenced = {element.get("ID") for element in xml.iterfind(".//{*}AnnotationRef")}
     found: dict[str, dict[str, Any]] = {}

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 from ome_writers.errors import UnsupportedError
 from ome_writers.file_sync import sync
 from ome_writers.storage.positional_io import open_file, read_at, write_at
+from ome_writers.storage.tiff.codec import get_codec
 from ome_writers.storage.tiff.ifd import (
+    COMPRESSIONS,
     DESCRIPTION,
     ENTRY_BYTES,
     FIRST_PAGE_TAGS,
@@ -96,9 +98,11 @@ class IfdRepair:
                     f"another program has rewritten the file. Nothing was changed."
                 )
 
-    def has_pixels(self, number: int) -> bool:
-        """Whether a page has strips of its own; blank pages share strips that precede the second IFD."""
-        return number < len(self.pages) and self.pages[number].first_strip >= self._blank_below
+    @property
+    def pages_with_pixels(self) -> list[int]:
+        """Numbers of the pages with strips of their own; blank pages share strips that precede the second IFD."""
+        below = self._blank_below
+        return [n for n, page in enumerate(self.pages) if page.first_strip >= below]
 
     @cached_property
     def _blank_below(self) -> int:
@@ -108,7 +112,8 @@ class IfdRepair:
         with self._open() as fd:
             length, offset = self._read_description_field(fd)
         if offset > first.first_strip:
-            return 0  # the description was moved: its offset no longer bounds the blank plane
+            # the description was moved: its offset no longer bounds the blank plane
+            return 0 if self._has_nonzero_pixels(first) else first.first_strip + 1
         # the blank plane follows the extent that was reserved for the first description
         return aligned(offset + aligned(length, 256), 16) + 1
 
@@ -216,22 +221,41 @@ class IfdRepair:
         entries = read_at(fd, 8 + count * ENTRY_BYTES, offset)
         if len(entries) < 8 + count * ENTRY_BYTES:
             raise OSError(f"{self.path}: the file ends within the IFD at offset {offset}.")
-        end, strips = offset + len(entries) + 8, {}
-        for at in range(8, len(entries), ENTRY_BYTES):
-            tag, type_, number, value = struct.unpack_from("<HHQQ", entries, at)
-            nbytes = _SIZES.get(type_, 1) * number
-            if tag in (STRIP_OFFSETS, STRIP_BYTE_COUNTS):
-                table = entries[at + 12 : at + 20]
-                if nbytes > 8:
-                    if value + nbytes > os.fstat(fd).st_size:
-                        raise OSError(
-                            f"{self.path}: the file ends within the strip table of the IFD at offset {offset}."
-                        )
-                    table = read_at(fd, nbytes, value)
-                strips[tag] = struct.unpack(f"<{len(table) // 8}Q", table)
+        end = offset + len(entries) + 8
+        for tag, nbytes, value, _ in _fields(entries):
             if nbytes > 8 and tag != DESCRIPTION:
                 end = max(end, value + nbytes)
-        offsets = strips.get(STRIP_OFFSETS, (0,))
-        for start, nbytes in zip(offsets, strips.get(STRIP_BYTE_COUNTS, (0,)), strict=False):
-            end = max(end, start + nbytes)
-        return Ifd(offset, entries, offsets[0], end)
+        strips = self._strips(fd, entries, offset)
+        return Ifd(offset, entries, strips[0][0], max(end, *(a + n for a, n in strips)))
+
+    def _strips(self, fd: int, entries: bytes, offset: int) -> list[tuple[int, int]]:
+        """Return offset and byte count of each strip of the IFD at `offset`."""
+        tables: dict[int, tuple[int, ...]] = {}
+        for tag, nbytes, value, inline in _fields(entries):
+            if tag in (STRIP_OFFSETS, STRIP_BYTE_COUNTS):
+                if nbytes > 8 and value + nbytes > os.fstat(fd).st_size:
+                    raise OSError(
+                        f"{self.path}: the file ends within the strip table of the IFD at offset {offset}."
+                    )
+                table = read_at(fd, nbytes, value) if nbytes > 8 else inline
+                tables[tag] = struct.unpack(f"<{len(table) // 8}Q", table)
+        counts = tables.get(STRIP_BYTE_COUNTS, ())
+        return list(zip(tables.get(STRIP_OFFSETS, ()), counts, strict=False)) or [(0, 0)]
+
+    def _has_nonzero_pixels(self, page: Ifd) -> bool:
+        numbers = {number: name for name, number in COMPRESSIONS.items()}
+        compression = next(v & 0xFFFF for tag, _, v, _ in _fields(page.entries) if tag == 259)
+        name = numbers[compression]
+        with self._open() as fd:
+            for offset, nbytes in self._strips(fd, page.entries, page.offset):
+                strip = read_at(fd, nbytes, offset)
+                if any(strip if name == "none" else get_codec(name).decode(strip)):
+                    return True
+        return False
+
+
+def _fields(entries: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Yield tag, number of bytes, and value or offset (as a number and as bytes) of each entry of an IFD."""
+    for at in range(8, len(entries), ENTRY_BYTES):
+        tag, type_, number, value = struct.unpack_from("<HHQQ", entries, at)
+        yield tag, _SIZES.get(type_, 1) * number, value, entries[at + 12 : at + 20]
