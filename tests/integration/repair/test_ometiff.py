@@ -237,6 +237,22 @@ def test_file_without_frames_keeps_one_empty_plane(tmp_path: Path, metadata: boo
     assert validate(path).valid
 
 
+@pytest.mark.parametrize("compression", ["none", "deflate"])
+@pytest.mark.parametrize("frames", [0, 1])
+def test_single_page_with_moved_ome_xml(tmp_path: Path, frames: int, compression: str) -> None:
+    """The OME-XML no longer precedes the pixels, so that its offset does not tell a blank page."""
+    live, killed = tmp_path / "live", tmp_path / "killed"
+    with create_stream(settings(live, {}, compression=compression)) as stream:
+        stream.set_global_metadata("lab", {"notes": "x" * 2000})
+        for _ in range(frames):
+            stream.append(np.ones(FRAME, np.uint16))
+        stream.flush()
+        shutil.copytree(live, killed, ignore=shutil.ignore_patterns("*.lock"))
+    repair_and_check(killed / "x.ome.tiff")
+    assert read(killed / "x.ome.tiff").frames_written == frames
+    assert tifffile.imread(killed / "x.ome.tiff").max() == frames
+
+
 def test_unwritten_channels_are_removed_from_ome_xml(tmp_path: Path) -> None:
     """The channel axis is the slowest."""
     path = write_and_kill(settings(tmp_path, {"c": 3, "t": 4}), 5, 5)

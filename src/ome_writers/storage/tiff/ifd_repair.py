@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import struct
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,16 @@ class Ifd:
     def next_pointer_at(self) -> int:
         """Offset of the next-IFD pointer."""
         return self.offset + len(self.entries)
+
+    @property
+    def values_end(self) -> int:
+        """End of the IFD and of its out-of-line values, the description excepted."""
+        values = (
+            value + nbytes
+            for tag, nbytes, value, _ in _fields(self.entries)
+            if nbytes > 8 and tag != DESCRIPTION
+        )
+        return max((self.next_pointer_at + 8, *values))
 
 
 class IfdRepair:
@@ -111,7 +121,7 @@ class IfdRepair:
         first = self.pages[0]
         with self._open() as fd:
             length, offset = self._read_description_field(fd)
-        if offset > first.first_strip:
+        if offset > aligned(first.values_end, 16):
             # the description was moved: its offset no longer bounds the blank plane
             return 0 if self._has_nonzero_pixels(first) else first.first_strip + 1
         # the blank plane follows the extent that was reserved for the first description
@@ -221,12 +231,10 @@ class IfdRepair:
         entries = read_at(fd, 8 + count * ENTRY_BYTES, offset)
         if len(entries) < 8 + count * ENTRY_BYTES:
             raise OSError(f"{self.path}: the file ends within the IFD at offset {offset}.")
-        end = offset + len(entries) + 8
-        for tag, nbytes, value, _ in _fields(entries):
-            if nbytes > 8 and tag != DESCRIPTION:
-                end = max(end, value + nbytes)
         strips = self._strips(fd, entries, offset)
-        return Ifd(offset, entries, strips[0][0], max(end, *(a + n for a, n in strips)))
+        end = max(start + nbytes for start, nbytes in strips)
+        ifd = Ifd(offset, entries, strips[0][0], end)
+        return replace(ifd, end=max(end, ifd.values_end))
 
     def _strips(self, fd: int, entries: bytes, offset: int) -> list[tuple[int, int]]:
         """Return offset and byte count of each strip of the IFD at `offset`."""
