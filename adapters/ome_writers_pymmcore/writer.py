@@ -8,13 +8,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from ome_writers import FrameShapeError, FrameTypeError, StreamView, UnsupportedError
+from ome_writers import FrameShapeError, FrameTypeError, UnsupportedError
 from ome_writers_pymmcore.acquisition_settings import user_settings
 from ome_writers_pymmcore.frame_metadata import engine_facts
 from ome_writers_pymmcore.microscope import Microscope
 from ome_writers_pymmcore.notifications import end_notifications_at_exit
 from ome_writers_pymmcore.progress import Counts
-from ome_writers_pymmcore.rebindable_view import RebindableViewSource
 from ome_writers_pymmcore.run_output import RunOutput
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from pymmcore_plus import CMMCorePlus
     from typing_extensions import Self
 
-    from ome_writers import AcquisitionSettings, OMEStream
+    from ome_writers import AcquisitionSettings, OMEStream, StreamView
 
 __all__ = ["MDAWriter"]
 
@@ -161,7 +160,7 @@ class MDAWriter:
 
     @property
     def stream(self) -> OMEStream:
-        """The stream of the run. It is replaced by another one if an additional camera joins.
+        """The stream of the run. It restarts if an additional camera joins.
 
         Raises
         ------
@@ -179,11 +178,7 @@ class MDAWriter:
         If an additional camera joins later, the view keeps its axes and shows the first camera; a warning is logged. A
         new view has all cameras.
         """
-        stream, output = self.stream, self._output
-        if output is None or not output.may_change:
-            return stream.view(dynamic_shape=dynamic_shape, strict=strict)
-        source = RebindableViewSource(output)
-        return StreamView.over(source, dynamic_shape=dynamic_shape, strict=strict)
+        return self.stream.view(dynamic_shape=dynamic_shape, strict=strict)
 
     @property
     def progress(self) -> Counts:
@@ -269,7 +264,7 @@ class MDAWriter:
             return
         if self._output is not None:
             try:
-                self._output.close()
+                self._output.stream.close()
             except Exception as error:
                 self._fail(error)
         if self._start_time:

@@ -15,6 +15,7 @@
     ├── MetadataError        (ValueError)           metadata that JSON cannot represent
     ├── EndOfAcquisitionError(IndexError)           more frames than the settings define
     ├── StreamClosedError    (RuntimeError)         append to a closed stream
+    ├── RestartError         (RuntimeError)         frames that other settings cannot store
     └── WriteError           (OSError)              accepted frames are not on disk
 
     UnclosedStreamWarning    (ResourceWarning, UserWarning)
@@ -40,6 +41,7 @@ __all__ = [
     "OMEWritersError",
     "OutputExistsError",
     "OutputLockedError",
+    "RestartError",
     "SettingsError",
     "StreamClosedError",
     "UnclosedStreamWarning",
@@ -103,6 +105,10 @@ class EndOfAcquisitionError(OMEWritersError, IndexError):
 
 class StreamClosedError(OMEWritersError, RuntimeError):
     """A frame was appended to a closed stream."""
+
+
+class RestartError(OMEWritersError, RuntimeError):
+    """A stream cannot be restarted: it has too many frames, or frames that the new settings cannot store."""
 
 
 class WriteError(OMEWritersError, OSError):

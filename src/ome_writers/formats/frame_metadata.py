@@ -153,8 +153,9 @@ class Journal:
         self._counts[image] += 1
 
     @property
-    def has_pending(self) -> bool:
-        return bool(self._pending)
+    def pending(self) -> Sequence[JournalEntry]:
+        """The entries that are not on disk."""
+        return self._pending
 
     def pop_pending(self) -> list[JournalEntry]:
         """Return the entries that are not on disk, and remove them from memory."""

@@ -163,6 +163,21 @@ class Router:
         image, stored = self.project(np.asarray([index], dtype=np.int64))
         return int(image[0]), tuple(stored[0].tolist())
 
+    def index_of(self, address: Address) -> dict[str, int]:
+        """Return the acquisition index of an address, by axis."""
+        image, stored = address
+        rest = [image, *stored]
+        index = dict.fromkeys(self.axes, 0)
+        by_stride = sorted(
+            zip(self.axes, self.counts, self.steps, strict=True), key=lambda axis: -axis[2].stride
+        )
+        for name, count, (axis, stride) in by_stride:
+            column = 0 if axis is None else 1 + axis
+            i = rest[column] // stride
+            index[name] = i if count is None else min(i, count - 1)
+            rest[column] -= index[name] * stride
+        return index
+
     def complete_index(self, index: Mapping[str, int], repeat: int = 0) -> dict[str, int]:
         """Return the full acquisition index for a partial one.
 

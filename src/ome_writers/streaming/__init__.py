@@ -59,8 +59,8 @@ signals._bridge_lock           the Qt bridge is created
 
 from __future__ import annotations
 
+from ome_writers.streaming.coord_update import CoordUpdate
 from ome_writers.streaming.create import create_stream
-from ome_writers.streaming.events import CoordUpdate
 from ome_writers.streaming.stats import StreamStats
 from ome_writers.streaming.stream import OMEStream
 

@@ -99,7 +99,7 @@ def create_stream(settings: AcquisitionSettings | None = None, **fields: Any) ->
     output = _create_output(settings, folder)
     _log_settings_without_effect(output.engine_row, output.plan)
     try:
-        return OMEStream(*output, partial(_replace_output, folder))
+        return OMEStream(output, partial(_create_output, folder=folder))
     except BaseException:
         output.recorder.discard([i.array.shape for i in output.plan.images])
         raise
@@ -116,19 +116,6 @@ def _working_folder(settings: AcquisitionSettings) -> str:
             f"root_path {settings.root_path!r} is relative, and the working folder does not exist "
             f"({type(error).__name__}: {error}). Give an absolute path."
         ) from error
-
-
-def _replace_output(
-    folder: str, settings: AcquisitionSettings, plan: Plan, recorder: Recorder
-) -> _Output | None:
-    """Replace the output of `plan`, including the user's metadata but without frames; None if that is not possible."""
-    if not recorder.can_be_replaced:
-        return None
-    choose(settings.format.backend, resolve(settings))  # raises before the output is discarded
-    recorder.discard([i.array.shape for i in plan.images])
-    output = _create_output(settings, folder)
-    output.recorder.carry_over_metadata(recorder)
-    return output
 
 
 def _create_output(settings: AcquisitionSettings, folder: str) -> _Output:

@@ -11,7 +11,7 @@ import numpy as np
 from ome_writers.errors import EndOfAcquisitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -128,6 +128,17 @@ class Cursor:
                 return True
         return bool(self.explicit) and self._router.address_of(index) in self.explicit
 
+    def runs(self) -> Iterator[tuple[range, range]]:
+        """Iterate over runs of offsets that `append` has passed, each with the skipped offsets after it."""
+        begin = 0
+        for gap in (*self.skipped, range(self.offset, self.offset)):
+            yield range(begin, gap.start), gap
+            begin = gap.stop
+
+    def continue_repeats(self, earlier: Cursor) -> None:
+        """Count the frames with a repeated partial index on from those of an earlier cursor."""
+        self._last_partial = earlier._last_partial
+
     @property
     def complete(self) -> bool:
         """Whether every frame of the acquisition was appended or skipped; looks up every remaining address."""
@@ -146,14 +157,12 @@ class Cursor:
         if not (self.explicit or self.revisits) and planes == self.offset - skipped:
             return {}
         missing = [np.ones(shape[:-2], bool) for shape in shapes]
-        begin = 0
-        for gap in (*self.skipped, range(self.offset, self.offset)):
-            for start in range(begin, gap.start, _BATCH_FRAMES):
-                stop = min(start + _BATCH_FRAMES, gap.start)
+        for run, _ in self.runs():
+            for start in run[::_BATCH_FRAMES]:
+                stop = min(start + _BATCH_FRAMES, run.stop)
                 images, indices = self._router.address_arrays(start, stop)
                 for number in np.unique(images).tolist():
                     missing[number][tuple(indices[images == number].T)] = False
-            begin = gap.stop
         for number, index in self.explicit:
             missing[number][index] = False
         return {number: mask for number, mask in enumerate(missing) if mask.any()}

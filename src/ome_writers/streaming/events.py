@@ -10,26 +10,24 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ome_writers.views import coordinates, guarded_signal_class, log_listener_errors, view_names
+from ome_writers.streaming.coord_update import CoordUpdate, EventAxes
+from ome_writers.views import guarded_signal_class, log_listener_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
     from psygnal import SignalGroup
 
     from ome_writers.routing import Plan
+    from ome_writers.streaming.coord_update import Source
 
-    Source = int | range | Mapping[str, int]
-    """What an event reports: the offset of a frame in acquisition order, the offsets that `skip` has skipped, or the
-    full acquisition index of a frame."""
-
-__all__ = ["CoordUpdate", "Events"]
+__all__ = ["Events"]
 
 QUEUE_FRAMES = 1024
 CLOSE_TIMEOUT_S = 1.0  # time that `close` gives listeners for queued frames
@@ -38,29 +36,6 @@ _POLL_INTERVAL_S = (
 )
 
 EventName = Literal["coords_changed", "coords_expanded"]
-
-
-@dataclass(frozen=True, slots=True)
-class CoordUpdate:
-    """One frame was appended, or a `skip` reached a new extent.
-
-    Attributes
-    ----------
-    max_coords
-        For each dimension the coordinates reached so far: names of channels and positions, otherwise a range. The keys
-        are those of `StreamView.dims`, including y and x.
-    current_indices
-        Index of the frame by dimension (0 for y and x); for a skip, of the last skipped frame.
-    frame_number
-        Number of the frame, counted from 0; skipped frames count.
-    is_high_water_mark
-        Whether a new extent was reached.
-    """
-
-    max_coords: Mapping[str, Sequence[object]]
-    current_indices: Mapping[str, int]
-    frame_number: int
-    is_high_water_mark: bool
 
 
 class Events:
@@ -81,14 +56,13 @@ class Events:
 
     def __init__(self, plan: Plan, extents: Callable[[], Mapping[str, int]]) -> None:
         self.active = False
-        self._router = plan.router
-        self._dimensions = plan.settings.dimensions
-        self._names = view_names(plan.settings.dimensions)
+        self._axes = EventAxes(plan, {})  # of the frames that are written now
+        self._reported = self._axes  # of the latest event
+        self._extents = self._axes.extents  # reported so far
         self._stream_extents = extents
-        self._extents = np.zeros(len(plan.router.axes), dtype=np.int64)  # reported so far
         self._listeners: list[tuple[EventName, Callable[[CoordUpdate], object]]] = []
         self._group: SignalGroup | None = None
-        self._queue: deque[tuple[int, Source]] = deque(maxlen=QUEUE_FRAMES)
+        self._queue: deque[tuple[int, Source, EventAxes]] = deque(maxlen=QUEUE_FRAMES)
         self._enqueued = (
             0  # number of events put into the queue; only the acquisition thread writes it
         )
@@ -120,6 +94,10 @@ class Events:
             self._start()
         return self._group
 
+    def restart(self, plan: Plan, extents: Mapping[str, int]) -> None:
+        """Report the frames from now on with the axes of `plan`, of which `extents` are reached."""
+        self._axes = EventAxes(plan, extents)
+
     def frame_written(self, number: int, source: int | Mapping[str, int]) -> None:
         """Queue the event of frame `number`. Only one thread at a time may call this.
 
@@ -132,7 +110,7 @@ class Events:
         self._enqueue(offsets[-1], offsets)
 
     def _enqueue(self, number: int, source: Source) -> None:
-        self._queue.append((number, source))
+        self._queue.append((number, source, self._axes))
         self._enqueued += 1
         if self._idle:
             self._idle = False
@@ -166,7 +144,8 @@ class Events:
             if self._closing.is_set() or self.active:
                 return
             self.active = True  # first, so that no frame is missing from both extents and queue
-            self._extents = self._current_extents()
+            self._reported = self._axes
+            self._extents = self._reported.to_array(self._stream_extents())
             self._thread = threading.Thread(
                 target=self._run, name="ome-writers-events", daemon=True
             )
@@ -208,9 +187,13 @@ class Events:
             self._dequeued = max(enqueued, self._dequeued + len(batch))
             if overflowed:
                 batch = batch[-1:]
-            indices = self._acquisition_indices([source for _, source in batch])
+            indices = [
+                index
+                for axes, entries in groupby(batch, key=lambda entry: entry[2])
+                for index in axes.indices([source for _, source, _ in entries])
+            ]
             omitted = overflowed
-            for i, (number, source) in enumerate(batch):
+            for i, (number, source, axes) in enumerate(batch):
                 last = i == len(batch) - 1
                 if self._closing.is_set():
                     now_s = time.monotonic()
@@ -220,27 +203,22 @@ class Events:
                     behind = len(self._queue) == QUEUE_FRAMES
                 omitted = omitted or (behind and not last)
                 if last or not omitted:
+                    if axes is not self._reported:  # the first frame after a restart
+                        self._reported, self._extents = axes, axes.extents
                     self._deliver(number, source, indices[i], after_omitted=omitted)
                     omitted = False
-
-    def _acquisition_indices(self, sources: list[Source]) -> NDArray[np.int64]:
-        """Return the acquisition index of each source, shape (n, axes)."""
-        if all(isinstance(source, int) for source in sources):
-            return self._router.acquired(np.asarray(sources, dtype=np.int64))
-        last = [source[-1] if isinstance(source, range) else source for source in sources]
-        indices = (self._router.indices(s) if isinstance(s, int) else s for s in last)
-        return np.asarray([[i[a] for a in self._router.axes] for i in indices], dtype=np.int64)
 
     def _deliver(
         self, number: int, source: Source, index: NDArray[np.int64], *, after_omitted: bool
     ) -> None:
         """Call the listeners for one frame or skip; `after_omitted`: events before it were omitted."""
+        axes = self._reported
         extents = np.maximum(self._extents, index + 1)
         if isinstance(source, range):
-            highest = self._router.max_indices(source.stop)
-            extents = np.maximum(extents, [highest[axis] + 1 for axis in self._router.axes])
+            highest = axes.to_array(axes.router.max_indices(source.stop))
+            extents = np.maximum(extents, highest + 1)
         if after_omitted:
-            extents = np.maximum(extents, self._current_extents())
+            extents = np.maximum(extents, axes.to_array(self._stream_extents()))
         expanded = bool((extents > self._extents).any())
         self._extents = extents
         if isinstance(source, range) and not expanded:
@@ -248,7 +226,7 @@ class Events:
         listeners = [(e, c) for e, c in [*self._listeners] if expanded or e == "coords_changed"]
         if not listeners and self._group is None:
             return
-        update = CoordUpdate(self._coords(), self._view_indices(index), number, expanded)
+        update = axes.update(number, index, extents, expanded=expanded)
         for event, callback in listeners:
             with log_listener_errors(event):
                 callback(update)
@@ -262,22 +240,6 @@ class Events:
     def _emit(self, name: str, *arguments: object) -> None:
         if self._group is not None:
             self._group[name].emit(*arguments)
-
-    def _current_extents(self) -> NDArray[np.int64]:
-        extents = self._stream_extents()
-        return np.asarray([extents.get(a, 0) for a in self._router.axes], dtype=np.int64)
-
-    def _view_indices(self, index: NDArray[np.int64]) -> dict[str, int]:
-        rank = len(self._names) - 2
-        return {
-            **dict(zip(self._names, index.tolist(), strict=False)),
-            **dict.fromkeys(self._names[rank:], 0),
-        }
-
-    def _coords(self) -> dict[str, Sequence[object]]:
-        extents = [*self._extents.tolist(), *(d.count or 0 for d in self._dimensions[-2:])]
-        axes = zip(self._names, self._dimensions, extents, strict=True)
-        return {name: coordinates(dim, extent) for name, dim, extent in axes}
 
 
 def _signal_group() -> SignalGroup:

@@ -1,13 +1,12 @@
 """First-frame inference: infer unspecified camera properties (shape, dtype, RGB) from each camera's first frame.
 
 Clients often know only width, height and dtype of one camera. If the first frame of a camera differs from the
-assumption, the stream restarts: it replaces the output by one with the inferred settings, and replays the frames that
-were appended before.
+assumption, the stream restarts with the inferred settings; see `restart`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,36 +16,18 @@ from ome_writers.settings import AcquisitionSettings, Camera
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ome_writers.routing import Address, ImagePlan, Plan
+    from ome_writers.routing import ImagePlan, Plan
 
-__all__ = ["Action", "FirstFrameInference"]
-
-_MAX_REPLAYED_FRAMES = 64
-
-
-class Action(NamedTuple):
-    """One `append` (with `address`) or one `skip` (with `skipped`).
-
-    `counters` are (offset, accepted) of the cursor before the action. An action that an exception has ended did not
-    change them.
-    """
-
-    counters: tuple[int, int]
-    address: Address | None
-    explicit_index: Mapping[str, int] | None = None
-    encoded: bytes | None = None
-    skipped: int = 0
+__all__ = ["FirstFrameInference", "validated_copy"]
 
 
 class FirstFrameInference:
-    """The cameras whose first frame has not arrived, and the replay log.
+    """The cameras whose first frame has not arrived.
 
     Attributes
     ----------
     active
         Whether the first frame of a camera may still change the settings; checked before each frame.
-    replay_log
-        The actions since the stream was created, while `active`.
     """
 
     def __init__(self, settings: AcquisitionSettings) -> None:
@@ -59,26 +40,12 @@ class FirstFrameInference:
         )
         cameras = range(1 if axis is None or axis.count is None else axis.count)
         self._unseen = set() if specified else {*cameras}
-        self._logged_bytes = 0
-        self._max_bytes = settings.buffer_bytes
         self.active = bool(self._unseen)
-        self.replay_log: list[Action] = []
 
-    def log(self, action: Action, acquired: Mapping[str, int] | None, nbytes: int) -> None:
-        """Add an action to the replay log; `acquired` is the acquisition index of an appended frame."""
-        if acquired is not None:
-            self._unseen.discard(self._camera(acquired))
-        self.replay_log.append(action)
-        self._logged_bytes += nbytes
-        full = len(self.replay_log) >= _MAX_REPLAYED_FRAMES or self._logged_bytes > self._max_bytes
-        if full or not self._unseen:
-            self.active = False
-            self.replay_log.clear()
-
-    def completed(self, counters: tuple[int, int]) -> list[Action]:
-        """Return the actions that were not ended by an exception; `counters` are the cursor's current ones."""
-        after = [*(action.counters for action in self.replay_log[1:]), counters]
-        return [a for a, then in zip(self.replay_log, after, strict=False) if a.counters != then]
+    def frame_received(self, acquired: Mapping[str, int], *, last: bool) -> None:
+        """Record that a frame with this acquisition index is written; `last`: after it, no restart is possible."""
+        self._unseen.discard(self._camera(acquired))
+        self.active = bool(self._unseen) and not last
 
     def settings_for(
         self, frame: Any, acquired: Mapping[str, int], image: ImagePlan, plan: Plan
@@ -98,7 +65,7 @@ class FirstFrameInference:
             rgb and shape[:2] == image.array.frame_shape and dtype == image.array.dtype
         )
         if self._axis is None:
-            return _updated(settings, rgb=True) if only_rgb_differs else None
+            return validated_copy(settings, rgb=True) if only_rgb_differs else None
         if camera == 0 and not only_rgb_differs:
             return None  # the settings specify shape and dtype of the first camera
         axis = camera_axis(settings)
@@ -113,12 +80,13 @@ class FirstFrameInference:
         )
         inferred = axis.model_copy(update={"coords": cameras})
         dimensions = [inferred if d.name == axis.name else d for d in settings.dimensions]
-        return _updated(settings, dimensions=dimensions)
+        return validated_copy(settings, dimensions=dimensions)
 
     def _camera(self, acquired: Mapping[str, int]) -> int:
         return 0 if self._axis is None else acquired[self._axis]
 
 
-def _updated(settings: AcquisitionSettings, **changes: Any) -> AcquisitionSettings:
+def validated_copy(settings: AcquisitionSettings, **changes: Any) -> AcquisitionSettings:
+    """Return settings with some fields changed; also validates settings that `model_copy` has updated."""
     given = {name: getattr(settings, name) for name in settings.model_fields_set}
     return AcquisitionSettings(**{**given, **changes})

@@ -20,21 +20,34 @@ class FlushTimer:
     """
 
     def __init__(self, flush: Callable[[], None], interval_s: float) -> None:
-        self._interval_s = min(interval_s, threading.TIMEOUT_MAX)
-        self._stopped = threading.Event()
-        self._flush = weakref.WeakMethod(flush, lambda _: self._stopped.set())
+        self._wake = threading.Event()
+        self._stopped = False
+        self.set_interval(interval_s)
+        self._flush = weakref.WeakMethod(flush, lambda _: self._end())
         self._thread = threading.Thread(target=self._run, name="ome-writers-flush", daemon=True)
         self._thread.start()
 
+    def set_interval(self, interval_s: float) -> None:
+        """Call `flush` after `interval_s` from now on."""
+        self._interval_s = min(interval_s, threading.TIMEOUT_MAX)
+        self._wake.set()
+
     def stop(self) -> None:
         """End the thread, and wait for a flush in progress."""
-        self._stopped.set()
+        self._end()
         if self._thread is not threading.current_thread():
             self._thread.join()
 
+    def _end(self) -> None:
+        self._stopped = True
+        self._wake.set()
+
     def _run(self) -> None:
-        while not self._stopped.wait(self._interval_s):
-            self._flush_if_alive()
+        while not self._stopped:
+            if self._wake.wait(self._interval_s):
+                self._wake.clear()
+            else:
+                self._flush_if_alive()
 
     def _flush_if_alive(self) -> None:
         flush = self._flush()  # a strong reference, which must not exist while `_run` waits

@@ -1,6 +1,6 @@
 """`FrameWriter`: assigns each frame its address and passes frame and frame metadata on to the engine and the journal.
 
-A restart (see `first_frame`) creates a new output with a new `FrameWriter`.
+A restart (see `restart`) creates a new output with a new `FrameWriter`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from ome_writers.routing import Progress
 from ome_writers.storage import LendingEngine
 from ome_writers.streaming.cursor import Cursor
 from ome_writers.streaming.display_range import DisplayRangeSampler
-from ome_writers.streaming.first_frame import Action
 from ome_writers.streaming.frame_check import as_frame
 from ome_writers.streaming.planes import planes_of, read_frame
 from ome_writers.streaming.stats import StreamStats
@@ -36,28 +35,31 @@ if TYPE_CHECKING:
 
 __all__ = ["FrameWriter"]
 
-ReplayLog = list[tuple[Action, "NDArray[np.generic] | None"]]
-"""The actions on an output with their frames (None for a `skip`)."""
+_MAX_RESTART_FRAMES = 64
 
 
 class FrameWriter:
     """Writes the frames of one output.
 
-    Only one thread at a time may call `write`, `skip`, `recover` and `replay`; the other methods are thread-safe.
+    Only one thread at a time may call `write`, `skip` and `recover`; the other methods are thread-safe.
 
     Parameters
     ----------
     plan, engine_row, recorder
         The output.
     inference
-        Receives every action while it is active.
+        Receives the index of every frame while it is active.
 
     Attributes
     ----------
+    cursor
+        Next address, and what was appended so far.
     lending_engine
         The engine, if it lends memory for frames.
     longest_append_s
         The longest time that the engine blocked `write`.
+    max_restart_frames
+        The number of frames up to which a restart writes them again: what fits into `buffer_bytes`, at most 64.
     revisits
         Whether the acquisition order may reach addresses that have a frame.
     """
@@ -74,7 +76,11 @@ class FrameWriter:
         self._engine_row = engine_row
         self._inference = inference
         self._images = plan.images
-        self._cursor = Cursor(plan)
+        self.cursor = Cursor(plan)
+        first = plan.images[0]
+        fitting = plan.settings.buffer_bytes // (first.planes * first.array.frame_bytes)
+        self.max_restart_frames = max(1, min(_MAX_RESTART_FRAMES, fitting))
+        self._early_metadata: list[JournalEntry] = []  # on disk, while a restart is possible
         self._final_shapes: tuple[tuple[int, ...], ...] = ()
         self._progress = Progress(plan)
         self._sampler = DisplayRangeSampler(plan)
@@ -83,7 +89,7 @@ class FrameWriter:
     @property
     def accepted(self) -> int:
         """Number of accepted frames."""
-        return self._cursor.accepted
+        return self.cursor.accepted
 
     def write(
         self, frame: Any, index: Mapping[str, int] | None, encoded: bytes | None, copy: bool
@@ -97,7 +103,7 @@ class FrameWriter:
         FrameShapeError, FrameTypeError, IndexError, UnsupportedError
             The frame or the index is invalid; the state is unchanged.
         """
-        cursor = self._cursor
+        cursor = self.cursor
         if cursor.pending:
             self.recover()
         acquired = None if index is None else self._complete_index(index)
@@ -110,9 +116,9 @@ class FrameWriter:
         if type(frame) is not np.ndarray or frame.shape != shape or frame.dtype != dtype:
             frame = as_frame(frame, shape, dtype)
         if self._inference.active:
-            action = Action(self._counters(), address, index, encoded)
-            self._inference.log(
-                action, acquired or self.plan.router.indices(cursor.offset), frame.nbytes
+            self._inference.frame_received(
+                acquired or self.plan.router.indices(cursor.offset),
+                last=number >= self.max_restart_frames,
             )
         cursor.pending = True  # until the counters include the frame; see `recover`
         began = perf_counter()
@@ -150,61 +156,48 @@ class FrameWriter:
         All earlier frames are kept. The next frame gets the address of the interrupted one, unless the engine has
         stored that frame and cannot write an address twice.
         """
-        self._cursor.reset_iterator()
-        if self.engine.recover(self._cursor.accepted):
-            self._cursor.advance()
-        self._cursor.pending = False
+        self.cursor.reset_iterator()
+        if self.engine.recover(self.cursor.accepted):
+            self.cursor.advance()
+        self.cursor.pending = False
 
     def skip(self, frames: int) -> range:
         """Skip the next `frames` frames; return their offsets in acquisition order."""
-        first = self._cursor.offset
-        if self._inference.active:
-            self._inference.log(Action(self._counters(), None, skipped=frames), None, 0)
-        self._cursor.skip(frames)
-        return range(first, self._cursor.offset)
+        first = self.cursor.offset
+        self.cursor.skip(frames)
+        return range(first, self.cursor.offset)
 
     def image(self, index: Mapping[str, int] | None) -> ImagePlan:
         """Return the image that the frame at `index` (None: the next frame) belongs to."""
         if index is None:
-            return self._images[self._cursor.require_next()[0]]
+            return self._images[self.cursor.require_next()[0]]
         return self._images[self._address_of(self._complete_index(index))[0]]
 
     def acquisition_index(self, index: Mapping[str, int] | None) -> Mapping[str, int]:
         """Return the full acquisition index for a partial one (None: the next frame)."""
         if index is None:
-            return self.plan.router.indices(self._cursor.offset)
+            return self.plan.router.indices(self.cursor.offset)
         return self._complete_index(index)
 
     def would_replace(self, index: Mapping[str, int] | None) -> bool:
         """Return whether a frame written at `index` (None: the next frame) may replace an earlier one."""
         if index is None:
-            return self._cursor.next_has_frame()
-        return self._cursor.has_frame(list(self._complete_index(index).values()))
+            return self.cursor.next_has_frame()
+        return self.cursor.has_frame(list(self._complete_index(index).values()))
 
-    def replay_log(self) -> ReplayLog:
-        """Return all actions so far with their frames, for `replay` on another output."""
-        return [
-            (action, None if action.address is None else self.read(*action.address))
-            for action in self._inference.completed(self._counters())
-        ]
-
-    def replay(self, log: ReplayLog) -> None:
-        """Repeat the actions on a replaced output."""
-        self._inference.replay_log.clear()
-        for action, frame in log:
-            if frame is None:
-                self.skip(action.skipped)
-            else:
-                self.write(frame, action.explicit_index, action.encoded, copy=False)
+    def frame_metadata(self) -> dict[Address, bytes]:
+        """Return the encoded frame metadata by address, while a restart is possible."""
+        entries = (*self._early_metadata, *self.recorder.journal.pending)
+        return {(image, index): encoded for image, index, encoded in entries}
 
     def extents(self) -> Mapping[str, int]:
         """Return the current extent of each acquisition axis."""
-        self._progress.advance(self._cursor.offset)
+        self._progress.advance(self.cursor.offset)
         return self._progress.extents
 
     def has_frame(self, index: Sequence[int]) -> bool:
         """Return whether there may be a frame at an acquisition index; see `Cursor.has_frame`."""
-        return self._cursor.has_frame(index)
+        return self.cursor.has_frame(index)
 
     def read(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return the frame at a storage index of an image, from memory or disk; zeros if unwritten."""
@@ -225,13 +218,18 @@ class FrameWriter:
 
     def flush_snapshot(self) -> tuple[list[JournalEntry], Outcome]:
         """Return what a flush writes: pending frame metadata, and the current shapes and extents."""
-        if self._cursor.pending:
+        if self.cursor.pending:
             self.recover()
-        self._progress.advance(self._cursor.offset)
+        self._progress.advance(self.cursor.offset)
         shapes, extents = tuple(self._progress.shapes()), self._progress.extents
         windows, now = dict(self._sampler.windows), datetime.now(timezone.utc)
         outcome = Outcome("writing", self.accepted, shapes, windows, extents, now)
-        return self.recorder.journal.pop_pending(), outcome
+        entries = self.recorder.journal.pop_pending()
+        if self.accepted <= self.max_restart_frames:
+            self._early_metadata += entries
+        else:
+            self._early_metadata.clear()
+        return entries, outcome
 
     def spec(self, status: Status) -> DatasetSpec:
         """Return what the output is, with the shapes as of the last flush, or the final ones."""
@@ -241,11 +239,11 @@ class FrameWriter:
 
     def close(self, *, failed: bool) -> None:
         """Write everything that was accepted, and the final metadata. The recorder collects errors."""
-        if self._cursor.pending:
+        if self.cursor.pending:
             self.recover()
-        complete = self._cursor.complete
+        complete = self.cursor.complete
         trim = self.plan.settings.on_incomplete == "trim" and not complete
-        self._progress.advance(self._cursor.offset)
+        self._progress.advance(self.cursor.offset)
         shapes = self._progress.final_shapes(trim=trim)
         self.recorder.close_pixels(shapes)
         self._final_shapes = tuple(shapes)
@@ -257,12 +255,9 @@ class FrameWriter:
         windows, now = self._sampler.windows, datetime.now(timezone.utc)
         # OME-Zarr omits the chunks of missing frames; OME-TIFF has to list them, or they would look like black frames.
         lists_missing = format_row(self.plan.settings.format.name).lists_empty_planes
-        missing = self._cursor.missing_planes(shapes) if lists_missing else {}
+        missing = self.cursor.missing_planes(shapes) if lists_missing else {}
         outcome = Outcome(status, written, tuple(shapes), windows, time=now, empty_planes=missing)
         self.recorder.close_metadata(outcome)
-
-    def _counters(self) -> tuple[int, int]:
-        return self._cursor.offset, self._cursor.accepted
 
     def _complete_index(self, index: Mapping[str, int]) -> dict[str, int]:
         if not self._engine_row.random_access:
@@ -270,7 +265,7 @@ class FrameWriter:
                 f"Backend {self._engine_row.name!r} writes frames in acquisition order only, got index={dict(index)}. "
                 f"Append without index, or use another backend."
             )
-        return self._cursor.complete_index(index)
+        return self.cursor.complete_index(index)
 
     def _address_of(self, acquired: Mapping[str, int]) -> Address:
         return self.plan.router.address_of(list(acquired.values()))

@@ -150,8 +150,8 @@ class Recorder:
             self._run(partial(sync_folder, self._synced_folder))
 
     @property
-    def can_be_replaced(self) -> bool:
-        """Whether the user's metadata can be carried over to another dataset."""
+    def can_carry_over(self) -> bool:
+        """Whether the user's metadata can be carried over completely to another dataset."""
         return not self.metadata_updated or isinstance(self.metadata, SupportsCarryOver)
 
     def discard(self, shapes: Sequence[tuple[int, ...]]) -> None:
@@ -171,9 +171,11 @@ class Recorder:
         self._failures.append(WriteFailure(error, tuple(range(frames))))
 
     def carry_over_metadata(self, replaced: Recorder) -> None:
-        """Apply the user's metadata of a dataset that this one replaces; see `can_be_replaced`."""
+        """Apply the user's metadata of a dataset that this one replaces, as far as the format can."""
         with self._metadata_lock:
-            if replaced.metadata_updated and isinstance(self.metadata, SupportsCarryOver):
+            same_format = type(self.metadata) is type(replaced.metadata)
+            updated = replaced.metadata_updated and same_format
+            if updated and isinstance(self.metadata, SupportsCarryOver):
                 self.metadata.carry_over(replaced.metadata)
                 self.metadata_updated = True
             for namespace, metadata in replaced.global_metadata.items():

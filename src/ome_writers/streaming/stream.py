@@ -8,20 +8,27 @@ import os
 import threading
 import warnings
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 
-from ome_writers.errors import StreamClosedError, UnclosedStreamWarning, WriteError
+from ome_writers.errors import (
+    OMEWritersError,
+    StreamClosedError,
+    UnclosedStreamWarning,
+    WriteError,
+)
 from ome_writers.locks import is_owned, new_lock, release_locks_of_this_thread
 from ome_writers.routing import resolve
 from ome_writers.streaming import lifecycle
 from ome_writers.streaming.events import Events
-from ome_writers.streaming.first_frame import FirstFrameInference
+from ome_writers.streaming.first_frame import FirstFrameInference, validated_copy
 from ome_writers.streaming.flush_timer import FlushTimer
 from ome_writers.streaming.frame_writer import FrameWriter
 from ome_writers.streaming.lifecycle import State
 from ome_writers.streaming.metadata_interpreters import interpret
+from ome_writers.streaming.restart import restart_output
 from ome_writers.streaming.shutdown import (
     RunOnce,
     call_while_alive,
@@ -43,14 +50,10 @@ if TYPE_CHECKING:
     from ome_writers.formats import JournalEntry, Outcome
     from ome_writers.routing import Plan
     from ome_writers.settings import AcquisitionSettings
-    from ome_writers.storage import EngineRow
-    from ome_writers.streaming.events import CoordUpdate
-    from ome_writers.streaming.recorder import Recorder
+    from ome_writers.streaming.coord_update import CoordUpdate
+    from ome_writers.streaming.restart import Output
     from ome_writers.streaming.stats import StreamStats
     from ome_writers.views import StreamView
-
-    Output = tuple[Plan, EngineRow, Recorder]
-    """A created dataset, ready for frames."""
 
 __all__ = ["OMEStream"]
 
@@ -70,20 +73,17 @@ class OMEStream:
     Attributes
     ----------
     settings
-        The current settings: a copy of those passed to `create_stream`, updated if the first frames of the cameras
-        required it.
+        The current settings: a copy of those passed to `create_stream` or `restart`, updated if the first frames of
+        the cameras required it.
     """
 
     def __init__(
-        self,
-        plan: Plan,
-        engine_row: EngineRow,
-        recorder: Recorder,
-        replace_output: Callable[[AcquisitionSettings, Plan, Recorder], Output | None],
+        self, output: Output, create_output: Callable[[AcquisitionSettings], Output]
     ) -> None:
+        plan = output[0]
         self._inference = FirstFrameInference(plan.settings)
-        self._use_output(plan, engine_row, recorder)
-        self._replace_output = replace_output
+        self._use_writer(FrameWriter(*output, self._inference))
+        self._create_output = create_output
         self._events = Events(plan, call_while_alive(self.extents, {}))
         self._state = State.OPEN
         self._failed = False  # whether the acquisition had failed before `close`
@@ -97,11 +97,11 @@ class OMEStream:
         self._flush_timer = FlushTimer(self._flush_periodically, plan.settings.flush_interval)
         self._at_exit = close_at_exit(self._close_unclosed)
 
-    def _use_output(self, plan: Plan, engine_row: EngineRow, recorder: Recorder) -> FrameWriter:
-        self.settings: AcquisitionSettings = plan.settings
-        self._recorder = recorder
-        self._writer = FrameWriter(plan, engine_row, recorder, self._inference)
-        return self._writer
+    def _use_writer(self, writer: FrameWriter) -> None:
+        self.settings: AcquisitionSettings = writer.plan.settings
+        self._writer = writer
+        # Assigned last: `plan` waits while the output of `_recorder` is discarded.
+        self._recorder = writer.recorder
 
     # ------------------------------------------------------------------ frames
 
@@ -225,6 +225,45 @@ class OMEStream:
             offsets = self._writer.skip(frames)
             if self._events.active:
                 self._events.frames_skipped(offsets)
+
+    def restart(self, settings: AcquisitionSettings) -> None:
+        """Replace the output by one with other settings, for properties that become known after `create_stream`.
+
+        Frames that were appended are written again with their metadata, at the same acquisition index by axis name: up
+        to 64 frames, and up to `buffer_bytes`. They are at index 0 of an axis that is new. With more frames, a restart
+        is refused.
+
+        Listeners and signals stay connected; from now on, frames are reported with the new axes. Views keep their axes,
+        read index 0 of an axis that is new, and follow the shape and dtype of the frames. A frame that `frame_buffer`
+        has lent is appended to the new output if it has the right shape and dtype.
+
+        `set_global_metadata` need not be called again, and neither need `update_metadata` for an OME-Zarr. OME-XML is
+        generated again, without the changes of `update_metadata`.
+
+        Parameters
+        ----------
+        settings
+            Complete settings, such as ``stream.settings.model_copy(update={"dtype": "uint8"})``. The stream works on a
+            copy. A relative path refers to the same folder as that of `create_stream`. At the same path, `overwrite`
+            is not required.
+
+        Raises
+        ------
+        RestartError
+            There are too many frames, or the new output cannot store them (RuntimeError); the stream is unchanged.
+        pydantic.ValidationError, SettingsError, EngineMissingError, UnsupportedError, OutputExistsError
+            The settings are refused, as by `create_stream`; the stream is unchanged.
+        WriteError
+            The new output cannot be created (OSError). If it has the same path, nothing is left on disk, the stream has
+            failed, and `frames` lists the lost frames; otherwise the stream is unchanged.
+        """
+        if self._fork_count != lifecycle.fork_count:
+            self._raise_in_child_process()
+        settings = validated_copy(settings.model_copy(deep=True))
+        settings.validate_stream_ready()
+        inference = FirstFrameInference(settings)
+        self._run_uninterrupted(lambda: self._restart(lambda: settings, inference))
+        self._interpret_metadata()
 
     # ------------------------------------------------------------------ flush and close
 
@@ -358,7 +397,10 @@ class OMEStream:
 
     @property
     def plan(self) -> Plan:
-        """Images, arrays and frame order, resolved from the settings."""
+        """Images, arrays and frame order, resolved from the settings. Waits while the stream restarts."""
+        if self._recorder.discarded:
+            with self._lock:
+                pass
         return self._writer.plan
 
     def datasets(self) -> tuple[ArraySpec, ...]:
@@ -418,51 +460,58 @@ class OMEStream:
         if settings is self.settings:
             return
         plan = resolve(settings)
-        if not plan.has_arrays_of(self.plan):
-            return
         with self._lock:
+            if not plan.has_arrays_of(self._writer.plan):
+                return
             self.settings = settings
             self._writer.use_plan(plan)
         with self._metadata_lock:
-            self._recorder.use_plan(plan)
+            if self._writer.plan is plan:  # the stream has not restarted meanwhile
+                self._recorder.use_plan(plan)
 
     def _infer_from(self, frame: Any, index: Mapping[str, int] | None) -> None:
-        """Restart with a new output if the first frame of a camera requires other settings."""
+        """Restart if the first frame of a camera requires other settings."""
         with self._lock:
             if self._state is not _OPEN or self._recorder.failed:
                 return
             settings = self._inferred_settings(frame, index)
         if settings is not None:
-            self._run_uninterrupted(lambda: self._restart(frame, index))
+            inferred = partial(self._inferred_settings, frame, index)
+            self._run_uninterrupted(lambda: self._restart(inferred, self._inference))
 
     def _inferred_settings(
         self, frame: Any, index: Mapping[str, int] | None
     ) -> AcquisitionSettings | None:
+        """Return settings that accept `frame`; None if the current ones do, or if none can without losing metadata."""
         writer = self._writer
+        if not self._inference.active or not self._recorder.can_carry_over:
+            return None
         image, acquired = writer.image(index), writer.acquisition_index(index)
         return self._inference.settings_for(frame, acquired, image, writer.plan)
 
-    def _restart(self, frame: Any, index: Mapping[str, int] | None) -> None:
-        """Replace the output by one with the inferred settings, and replay earlier frames and metadata."""
+    def _restart(
+        self,
+        settings_of: Callable[[], AcquisitionSettings | None],
+        inference: FirstFrameInference,
+    ) -> None:
         with self._restart_lock, self._lock, self._metadata_lock:
-            if self._state is not _OPEN or self._recorder.failed or not self._inference.active:
-                return
-            replaced = self._writer
-            settings = self._inferred_settings(frame, index)
+            if self._state is not _OPEN or self._recorder.failed:
+                self._raise_not_open()
+            settings = settings_of()
             if settings is None:  # another thread has restarted the stream meanwhile
                 return
             try:
-                replay_log = replaced.replay_log()
-                output = self._replace_output(settings, replaced.plan, self._recorder)
+                writer = restart_output(self._writer, settings, self._create_output, inference)
             except Exception as error:
-                if not self._recorder.discarded and not isinstance(error, OSError):
-                    raise  # refused settings: the output is unchanged
-                self._recorder.fail(error, replaced.accepted)
+                refused = isinstance(error, OMEWritersError) or not isinstance(error, OSError)
+                if refused and not self._recorder.discarded:
+                    raise  # the output is unchanged
+                self._recorder.fail(error, self._writer.accepted)
                 self._raise_not_open()
-            if output is not None:
-                writer = self._use_output(*output)
-                writer.longest_append_s = replaced.longest_append_s
-                writer.replay(replay_log)
+            self._inference = inference
+            self._use_writer(writer)
+            self._events.restart(writer.plan, writer.extents())
+            self._flush_timer.set_interval(settings.flush_interval)
 
     def _run_uninterrupted(self, work: Callable[[], object]) -> None:
         """Run `work` so that Ctrl-C, which Python raises in the main thread, cannot end it part-way.
@@ -558,7 +607,7 @@ class OMEStream:
         try:
             self._flush_timer.stop()
             # Flush frame metadata now, so that a crash during close() cannot lose it.
-            if self._recorder.journal.has_pending:
+            if self._recorder.journal.pending:
                 self._recorder.flush(self._flush_snapshot)
             self._writer.close(failed=self._failed)
             self._close_error = self._recorder.error()

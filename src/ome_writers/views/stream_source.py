@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ome_writers.routing import Step
 from ome_writers.views.source import pad_frame, view_names
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ __all__ = ["StreamSource"]
 class StreamSource:
     """`Source` of a stream. The stream has no overhead until a view is read or a listener connects.
 
+    The names of the axes before the samples are those of the stream when the source is created. After a restart the
+    source follows the stream to its new output: an axis that is new there is read at index 0.
+
     Parameters
     ----------
     stream
@@ -39,73 +44,124 @@ class StreamSource:
         dimensions: Sequence[Dimension] = (),
         chunks: tuple[int, ...] = (),
     ) -> None:
-        plan = stream.plan
         self._stream = stream
         self._stored = tuple(dimensions)
         self._chunks = chunks
+        plan = stream.plan
+        self._dimensions = self._stored or tuple(plan.settings.dimensions)
         self._axes = plan.router.axes
         self.rank = len(self._axes)
         self._names = view_names(plan.settings.dimensions)
+        self._projection = _Projection(plan, self._axes)
 
     @property
     def dims(self) -> tuple[str, ...]:
         """Names of the axes. The first frame may decide whether there is an axis of RGB samples."""
-        return (*self._names, "s") if self._samples > 1 else self._names
+        return (*self._names, "s") if self._current.frame_shape[2:] else self._names
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
         """A dtype for the pixels of all images."""
-        return self._plan.dtype
+        return self._current.dtype
 
     @property
-    def _plan(self) -> Plan:
-        return self._stream.plan
-
-    @property
-    def _samples(self) -> int:
-        return (self._plan.frame_shape[2:] or (1,))[0]
+    def _current(self) -> _Projection:
+        plan, projection = self._stream.plan, self._projection
+        if projection.plan is not plan:
+            self._projection = projection = _Projection(plan, self._axes)
+        return projection
 
     def planned(self) -> tuple[int | None, ...]:
-        counts = self._plan.router.counts if not self._stored else self.reached()
-        return (*counts, *self._plan.frame_shape)
+        current = self._current
+        counts = (count for count, _ in current.axes) if not self._stored else self.reached()
+        return (*counts, *current.frame_shape)
 
     def reached(self) -> tuple[int, ...]:
         extents = self._stream.extents()
-        return tuple(extents[name] for name in self._axes)
+        return tuple(extents.get(name, 1) for name in self._axes)
 
     def dimensions(self) -> Sequence[Dimension]:
-        return self._stored or self._plan.settings.dimensions
+        if self._stored:
+            return self._stored
+        current = {dim.name: dim for dim in self._stream.plan.settings.dimensions}
+        return [current.get(dim.name, dim) for dim in self._dimensions]
 
     def chunks(self) -> tuple[int, ...]:
-        image = self._plan.images[0]
+        current = self._current
+        image = current.plan.images[0]
         stored = self._chunks or image.array.shards or image.array.chunks
         along = [image.frames_along(axis, extent) for axis, extent in enumerate(stored)]
-        router = self._plan.router
         chunks = [
             1 if axis is None else min(max(1, along[axis] // stride), count or along[axis])
-            for count, (axis, stride) in zip(router.counts, router.steps, strict=True)
+            for count, (axis, stride) in current.axes
         ]
-        return (*chunks, *stored[-2:], *self._plan.frame_shape[2:])
+        return (*chunks, *stored[-2:], *current.frame_shape[2:])
 
     def plane(self, index: tuple[int, ...]) -> NDArray[np.generic] | None:
         """Return a frame; None outside of the planned shape of its image (ragged acquisitions)."""
-        number, storage_index = 0, [0] * self._plan.router.rank
-        for i, (axis, stride) in zip(index, self._plan.router.steps, strict=True):
+        while True:
+            current = self._current
+            try:
+                plane = self._plane(current, index)
+            except Exception:
+                if self._stream.plan is current.plan:
+                    raise
+            else:
+                if (
+                    self._stream.plan is current.plan
+                ):  # otherwise the stream has restarted meanwhile
+                    return plane
+
+    def _plane(self, current: _Projection, index: tuple[int, ...]) -> NDArray[np.generic] | None:
+        plan, acquired = current.plan, current.acquisition_index(index)
+        number, storage_index = 0, [0] * plan.router.rank
+        for i, (axis, stride) in zip(acquired, plan.router.steps, strict=True):
             if axis is None:
                 number += i * stride
             else:
                 storage_index[axis] += i * stride
-        image = self._plan.images[number]
+        image = plan.images[number]
         extents = image.array.index_shape
         for axis, i in enumerate(image.plane(tuple(storage_index))):
             if i >= extents[axis] and axis != image.array.growing:
                 return None
-        if not self._stream.has_frame(index):
+        if not self._stream.has_frame(acquired):
             return None  # `append` may be storing it right now
-        return pad_frame(self._stream.read(number, tuple(storage_index)), self._plan.frame_shape)
+        return pad_frame(self._stream.read(number, tuple(storage_index)), current.frame_shape)
 
     def watch(self, callback: Callable[[], None]) -> None:
         self._stream.on("coords_expanded", lambda _: callback())
 
     def summary(self) -> Summary:
         return self._stream.summary()
+
+
+class _Projection:
+    """A plan along the axes of a view, at index 0 of its other axes.
+
+    Attributes
+    ----------
+    axes
+        Count and step of each axis of the view; an axis that the plan does not have has one index.
+    frame_shape, dtype
+        For the frames of all images along these axes.
+    """
+
+    def __init__(self, plan: Plan, names: tuple[str, ...]) -> None:
+        router = plan.router
+        axes = dict(zip(router.axes, zip(router.counts, router.steps, strict=True), strict=True))
+        self.plan = plan
+        self.axes = [axes.get(name, (1, Step(None, 0))) for name in names]
+        self._order = [names.index(a) if a in names else None for a in router.axes]
+        if None in self._order:
+            numbers = [0]
+            for count, (axis, stride) in self.axes:
+                if axis is None:
+                    numbers = [n + i * stride for n in numbers for i in range(count or 1)]
+            plan = replace(plan, images=tuple(plan.images[n] for n in numbers))
+        self.frame_shape = plan.frame_shape
+        self.dtype = plan.dtype
+
+    def acquisition_index(self, index: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the index along all axes of the plan."""
+        return tuple(0 if i is None else index[i] for i in self._order)

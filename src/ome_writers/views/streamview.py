@@ -209,8 +209,11 @@ class StreamView:
         if out.size:
             for n, index in enumerate(itertools.product(*indices)):
                 plane = self._source.plane(index)
-                if plane is not None:
-                    out[n] = plane[part]
+                if plane is None:
+                    continue
+                if plane.shape != shape[rank:] != self.shape[rank:]:  # the stream has restarted
+                    return self[key]
+                out[n] = plane[part]
         return out.reshape((*(len(s) for s in selected if not isinstance(s, int)), *part_shape))
 
     def __iter__(self) -> Iterator[NDArray[np.generic]]:

@@ -68,6 +68,13 @@ def test_addresses_agree_with_nested_loops(sizes: dict[str, int], data: st.DataO
 
 
 @given(counts())
+def test_index_of_inverts_address_of(sizes: dict[str, int]) -> None:
+    plan = plan_of(sizes)
+    for index in itertools.product(*map(range, sizes.values())):
+        assert tuple(plan.router.index_of(plan.router.address_of(index)).values()) == index
+
+
+@given(counts())
 def test_iter_addresses_equals_address(sizes: dict[str, int]) -> None:
     plan = plan_of(sizes)
     assert plan.frames is not None
@@ -86,6 +93,12 @@ def test_storage_order_is_a_permutation_of_acquisition_order(order: list[str]) -
         _, stored = plan.router.address_of(index)
         named = dict(zip(order, index, strict=True))
         assert stored == (named["t"], named["c"], named["z"])
+
+
+def test_index_of_along_unbounded_axis() -> None:
+    router = plan_of({"t": None, "p": 3, "c": 2, "cam": 2}).router
+    index = {"t": 1000, "p": 2, "c": 1, "cam": 1}
+    assert router.index_of(router.address_of(list(index.values()))) == index
 
 
 def test_unbounded_axis_has_no_last_address() -> None:

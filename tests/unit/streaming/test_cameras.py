@@ -214,6 +214,16 @@ def test_camera_properties_are_inferred_from_first_frames(
         assert [f["n"] for f in attributes["ome_writers"]["frame_metadata"]] == [0, 2, 4, 6, 8, 10]
 
 
+@SUFFIXES
+def test_partial_index_is_counted_across_the_restart(tmp_path: Path, suffix: str) -> None:
+    """The omitted camera axis advances when the second camera's frame has the same index as the first one's."""
+    appended = frames()
+    with create_stream(settings(tmp_path, suffix)) as stream:
+        for number, frame in enumerate(appended):
+            stream.append(frame, index={"t": number // 4, "c": number // 2 % 2})
+    check(tmp_path, suffix, appended)
+
+
 def test_rejected_frame_before_restart_is_not_replayed(tmp_path: Path) -> None:
     appended = frames()
     with create_stream(settings(tmp_path, "zarr")) as stream:

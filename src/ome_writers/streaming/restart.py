@@ -1,0 +1,148 @@
+"""Restart of a stream: replace its output by one with other settings, and write the frames so far again.
+
+Frames keep their acquisition index by axis name; they are at index 0 of an axis that is new.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.errors import RestartError
+from ome_writers.routing import resolve
+from ome_writers.storage import choose
+from ome_writers.streaming.frame_writer import FrameWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ome_writers.routing import Address, Plan
+    from ome_writers.settings import AcquisitionSettings
+    from ome_writers.storage import EngineRow
+    from ome_writers.streaming.first_frame import FirstFrameInference
+    from ome_writers.streaming.recorder import Recorder
+
+    Output = tuple[Plan, EngineRow, Recorder]
+    """A created dataset, ready for frames."""
+
+    Step = int | tuple[NDArray[np.generic], Mapping[str, int] | None, bytes | None]
+    """A number of frames to skip, or a frame with its explicit index and its encoded metadata."""
+
+__all__ = ["restart_output"]
+
+
+def restart_output(
+    earlier: FrameWriter,
+    settings: AcquisitionSettings,
+    create_output: Callable[[AcquisitionSettings], Output],
+    inference: FirstFrameInference,
+) -> FrameWriter:
+    """Remove the output of `earlier`, and create one with its frames and the user's metadata.
+
+    Settings and frames are checked before anything is removed. An output at another path is created first.
+
+    Raises
+    ------
+    RestartError
+        There are too many frames, or the new output cannot store them.
+    """
+    plan = resolve(settings)
+    steps = _steps(earlier, plan, choose(settings.format.backend, plan))
+    same_path = settings.root_path == earlier.plan.settings.root_path
+    if same_path:
+        _discard(earlier.plan, earlier.recorder)
+    plan, row, recorder = create_output(settings)
+    try:
+        recorder.carry_over_metadata(earlier.recorder)
+        writer = FrameWriter(plan, row, recorder, inference)
+        for step in steps:
+            if isinstance(step, int):
+                writer.skip(step)
+            else:
+                writer.write(*step, copy=False)
+        if not same_path:
+            _discard(earlier.plan, earlier.recorder)
+    except BaseException:
+        _discard(plan, recorder)
+        raise
+    writer.cursor.continue_repeats(earlier.cursor)
+    writer.longest_append_s = earlier.longest_append_s
+    return writer
+
+
+def _discard(plan: Plan, recorder: Recorder) -> None:
+    recorder.discard([image.array.shape for image in plan.images])
+
+
+def _steps(earlier: FrameWriter, plan: Plan, row: EngineRow) -> list[Step]:
+    """Return what writes the frames of `earlier` to an output of `plan`; an address occurs once."""
+    if earlier.accepted > earlier.max_restart_frames:
+        raise _refused(
+            earlier,
+            f"it has {earlier.accepted} frames, of which it would write at most the first "
+            f"{earlier.max_restart_frames} again",
+        )
+    if earlier.cursor.pending:
+        earlier.recover()
+    cursor, router = earlier.cursor, earlier.plan.router
+    steps: list[Step] = []
+    written: set[Address] = set()
+    for run, gap in cursor.runs():
+        for number in run:
+            address, index = router.address(number), _index(earlier, plan, router.indices(number))
+            if index != plan.router.indices(number):
+                raise _refused(earlier, f"frame {number} would not be the next in order at {index}")
+            pixels, encoded = _frame(earlier, plan, address, index)
+            steps.append(1 if address in written else (pixels, None, encoded))
+            written.add(address)
+        if gap:
+            steps.append(len(gap))
+    if plan.frames is not None and cursor.offset > plan.frames:
+        raise _refused(
+            earlier, f"{cursor.offset} frames were appended or skipped, of {plan.frames}"
+        )
+    for address in sorted(cursor.explicit - written):
+        index = _index(earlier, plan, router.index_of(address))
+        if not row.random_access:
+            raise _refused(
+                earlier,
+                f"the frame at {index} was appended with index, which {row.name!r} does not support",
+            )
+        pixels, encoded = _frame(earlier, plan, address, index)
+        steps.append((pixels, index, encoded))
+    return steps
+
+
+def _index(earlier: FrameWriter, plan: Plan, index: Mapping[str, int]) -> dict[str, int]:
+    """Return the acquisition index in `plan` of an earlier frame."""
+    router = plan.router
+    try:
+        return router.complete_index({a: i for a, i in index.items() if i or a in router.axes})
+    except IndexError as error:
+        raise _refused(earlier, f"its frame at {dict(index)} would be lost: {error}") from error
+
+
+def _frame(
+    earlier: FrameWriter, plan: Plan, address: Address, index: Mapping[str, int]
+) -> tuple[NDArray[Any], bytes | None]:
+    """Return an earlier frame and its encoded metadata."""
+    number, stored = address
+    pixels = earlier.read(number, stored)
+    image = plan.images[plan.router.address_of(list(index.values()))[0]]
+    if (pixels.shape, pixels.dtype) != (image.frame_shape, image.array.dtype):
+        raise _refused(
+            earlier,
+            f"its frame at {index} has shape {pixels.shape} and dtype {pixels.dtype}, the settings require "
+            f"{image.frame_shape} and {image.array.dtype}",
+        )
+    plane = earlier.plan.images[number].plane(stored)
+    return pixels, earlier.frame_metadata().get((number, plane))
+
+
+def _refused(earlier: FrameWriter, reason: str) -> RestartError:
+    return RestartError(
+        f"The stream that writes to {earlier.recorder.layout.output} cannot be restarted with these settings: "
+        f"{reason.rstrip('.')}. Restart before the first frame, or close the stream and create another one."
+    )
