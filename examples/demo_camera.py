@@ -28,13 +28,12 @@ def store_copy(image: np.ndarray, event: useq.MDAEvent) -> None:
     delivered.append((dict(event.index), image.copy()))
 
 
-# With several positions, OME-Zarr is a collection of images and OME-TIFF a directory of files.
-for output, path in (("camera.ome.zarr", "camera.ome.zarr"), ("camera.ome.tiff", "camera")):
+# With several positions, OME-Zarr is a collection of images and OME-TIFF a set of files.
+for output in ("camera.ome.zarr", "camera.ome.tiff"):
     delivered.clear()
     core.mda.run(sequence, output=output)
-
-    dataset = ome_writers.open(path)
+    dataset = ome_writers.open(output)
     for index, image in delivered:
         key = tuple(index[axis] for axis in dataset.dims[:-2])
         assert np.array_equal(dataset[key], image)
-    print(f"{path}: {len(delivered)} frames, read back and compared equal")
+    print(f"{output}: {len(delivered)} frames, read back and compared equal")

@@ -1,4 +1,4 @@
-"""Smart (event-driven) microscopy: events come from a queue; frames are stored at the index of their MDAEvent."""
+"""Smart (event-driven) microscopy: a live analysis of each image decides what is acquired next."""
 
 from __future__ import annotations
 
@@ -13,40 +13,27 @@ from ome_writers_pymmcore import MDAWriter
 
 core = CMMCorePlus()
 core.loadSystemConfiguration()
-core.setProperty("Camera", "OnCameraCCDXSize", 128)
-core.setProperty("Camera", "OnCameraCCDYSize", 128)
-
-# Acquire the first channel; where the image is bright, acquire the second one as well.
 events: Queue[useq.MDAEvent | None] = Queue()
-brightness: dict[int, float] = {}
+brightness: list[float] = []
 
 
 @core.mda.events.frameReady.connect
 def decide(image: np.ndarray, event: useq.MDAEvent) -> None:
-    """Put the next event into the queue, or None to end the acquisition."""
+    """Acquire FITC where DAPI is brighter than usual; then go on, or put None to end the run."""
     t, c = event.index["t"], event.index["c"]
-    brightness[t] = float(image[:32, :32].mean())  # of a corner
-    if c == 0 and brightness[t] > np.median(list(brightness.values())):
+    brightness.append(float(image[:32, :32].mean()))
+    if c == 0 and brightness[-1] > np.median(brightness):
         events.put(useq.MDAEvent(index={"t": t, "c": 1}, channel="FITC", exposure=5))
-    elif t < 9:
-        events.put(useq.MDAEvent(index={"t": t + 1, "c": 0}, channel="DAPI", exposure=5))
     else:
-        events.put(None)
+        following = useq.MDAEvent(index={"t": t + 1, "c": 0}, channel="DAPI", exposure=5)
+        events.put(following if t < 9 else None)
 
 
-writer = MDAWriter(
-    "smart.ome.zarr",
-    dimensions=[
-        Dimension(name="t", count=None),
-        Dimension(name="c", coords=["DAPI", "FITC"]),
-        Dimension(name="y", count=128),
-        Dimension(name="x", count=128),
-    ],
-)
+frame = [Dimension(name=name, count=512) for name in "yx"]
+channels = Dimension(name="c", coords=["DAPI", "FITC"])
+writer = MDAWriter("smart.ome.zarr", dimensions=[Dimension(name="t", count=None), channels, *frame])
 events.put(useq.MDAEvent(index={"t": 0, "c": 0}, channel="DAPI", exposure=5))
 core.mda.run(iter(events.get, None), output=writer)
-
 print(writer.result())
 movie = writer.view()
-for c, name in enumerate(("DAPI", "FITC")):
-    print(f"{name}: {''.join('#' if movie[t, c].any() else '.' for t in range(len(movie)))}")
+print("FITC:", "".join("#" if movie[t, 1].any() else "." for t in range(len(movie))))

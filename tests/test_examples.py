@@ -22,6 +22,7 @@ RUN = (
     "runpy.run_path(sys.argv[0], run_name='__main__'); "
     "sys.stdout.flush(); 'pymmcore_plus' in sys.modules and os._exit(0)"
 )
+NO_ICONS = "ignore:Error fetching icon"  # superqt downloads them
 ABORTED = "FATAL: exception not rethrown"
 FOLDER = Path(__file__).parent.parent / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
@@ -36,12 +37,13 @@ def run(example: Path, folder: Path, engine: str = "") -> subprocess.CompletedPr
     """Run an example in a separate process."""
     skip_where_python_is_too_old(example.read_text(encoding="utf-8"))
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", RUN, engine, str(example)],
+        # --close: windows run and close by themselves
+        [sys.executable, "-W", "error", "-W", NO_ICONS, "-c", RUN, engine, str(example), "--close"],
         cwd=folder,
         capture_output=True,
         text=True,
         timeout=100,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={"QT_QPA_PLATFORM": "offscreen", **os.environ, "PYTHONUNBUFFERED": "1"},
     )
 
 
