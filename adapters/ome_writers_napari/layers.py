@@ -156,10 +156,7 @@ class LayerSource:
         return found
 
     def newest_time_point(self) -> tuple[int | None, int]:
-        """Return the number of the time axis of the layers, from the last axis, and the newest complete index on it.
-
-        The last time point is complete when it contains a single frame, or when the acquisition has ended.
-        """
+        """Return the number of the time axis of the layers, from the last axis, and the newest complete index on it."""
         axes = self._axes()
         axis = next((i for i, d in enumerate(axes) if d.type == "time"), None)
         if axis is None:
@@ -167,8 +164,14 @@ class LayerSource:
         extents = dict(zip(self.view.dims, self.view.shape, strict=True))
         extent = extents.pop(axes[axis].name)
         frames = math.prod(tuple(extents.values())[: len(self.view.dimensions) - 3])
-        incomplete = frames > 1 and self.view.summary().state in GROWING
-        return axis - len(axes), max(0, extent - 1 - incomplete)
+        summary = self.view.summary()
+        newest = extent - 1
+        if summary.state in GROWING:
+            if frames * extent == summary.expected:  # a growing OME-TIFF has its planned shape
+                newest = (summary.frames or 0) // frames - 1
+            elif frames > 1:  # the last time point may be incomplete
+                newest -= 1
+        return axis - len(axes), max(0, newest)
 
     @property
     def _has_samples(self) -> bool:

@@ -25,12 +25,13 @@ class IntensityRange:
         self.limits: tuple[float, float] | None = None
 
     def include(self, pixels: NDArray[np.generic]) -> None:
-        """Include a sample of the pixels, unless all are 0 (frames that are not written read as 0)."""
+        """Include a sample of the pixels, except those that are 0: frames that are not written, and padding."""
         rows, columns = (max(1, n // _SAMPLES_PER_AXIS) for n in pixels.shape[-2:])
         sample = pixels[..., ::rows, ::columns]
-        if not sample.any():
+        sample = sample[np.isfinite(sample) & (sample != 0)]
+        if not sample.size:
             return
-        low, high = float(np.nanmin(sample)), float(np.nanmax(sample))
+        low, high = float(sample.min()), float(sample.max())
         if self.limits is not None:
             low, high = min(low, self.limits[0]), max(high, self.limits[1])
         self.limits = (low, high)

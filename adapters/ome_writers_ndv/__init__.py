@@ -65,14 +65,17 @@ class StreamViewWrapper(ndv.DataWrapper[StreamView]):
 def display_options(view: StreamView) -> dict[str, Any]:
     """Return keyword arguments for `ndv.imshow` and `ndv.ArrayViewer` that show all channels in their colors.
 
-    Contrast limits are those of the dataset, if it defines them; otherwise ndv derives them from each frame.
+    Contrast limits are those of the dataset, if it defines them; otherwise ndv derives them from each frame. A z-stack
+    starts at its middle plane.
     """
     dims = view.dims
+    depth = [d for d in view.dimensions[:-2] if d.type == "space"]
+    options: dict[str, Any] = {"current_index": {d.name: ((d.count or 1) - 1) // 2 for d in depth}}
     if dims[-1] == "s":
-        return {"channel_mode": "rgba", "channel_axis": len(dims) - 1, "visible_axes": (-3, -2)}
+        return {**options, "channel_mode": "rgba", "channel_axis": -1, "visible_axes": (-3, -2)}
     axis = next((i for i, d in enumerate(view.dimensions) if d.type == "channel"), None)
     if axis is None:
-        return {}
+        return options
     windows = _windows(view)
     luts: dict[int, dict[str, Any]] = {}
     for i, channel in enumerate(view.dimensions[axis].coords or ()):
@@ -81,7 +84,7 @@ def display_options(view: StreamView) -> dict[str, Any]:
             luts[i]["cmap"] = ["#000000", channel.color.as_hex("long")[:7]]  # without alpha
         if i in windows:
             luts[i]["clims"] = windows[i]
-    return {"channel_mode": "composite", "channel_axis": dims[axis], "luts": luts}
+    return {**options, "channel_mode": "composite", "channel_axis": dims[axis], "luts": luts}
 
 
 def create_viewer(
@@ -137,21 +140,26 @@ class _Follower:
             viewer.data_wrapper.dims_changed.emit()
             viewer.data_wrapper.data_changed.emit()
         self._state = (shape, summary.frames)
-        growing = summary.state in _GROWING
-        self._follow(viewer, shape, growing=growing)
-        if growing:
+        index = viewer.display_model.current_index
+        if self._time is not None and self._shown in (None, index.get(self._time, 0)):
+            self._shown = self._newest_time_point(shape, summary)
+            if index.get(self._time, 0) != self._shown:
+                index[self._time] = self._shown
+        if summary.state in _GROWING:
             ndv.call_later(_POLL_INTERVAL_MS, self.poll)
 
-    def _follow(self, viewer: ndv.ArrayViewer, shape: tuple[int, ...], *, growing: bool) -> None:
-        index = viewer.display_model.current_index
-        if self._time is None or self._shown not in (None, index.get(self._time, 0)):
-            return  # the user has moved the slider
+    def _newest_time_point(self, shape: tuple[int, ...], summary: Any) -> int:
+        """Return the newest complete time point."""
         extents = dict(zip(self._view.dims, shape, strict=True))
-        extent = extents.pop(self._time)
+        extent = extents.pop(str(self._time))
         frames = math.prod(tuple(extents.values())[: len(self._view.dimensions) - 3])
-        self._shown = max(0, extent - 1 - (growing and frames > 1))
-        if index.get(self._time, 0) != self._shown:
-            index[self._time] = self._shown
+        newest = extent - 1
+        if summary.state in _GROWING:
+            if frames * extent == summary.expected:  # a growing OME-TIFF has its planned shape
+                newest = (summary.frames or 0) // frames - 1
+            elif frames > 1:  # the last time point may be incomplete
+                newest -= 1
+        return max(0, newest)
 
 
 def _windows(view: StreamView) -> dict[int, tuple[float, float]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+import ome_writers
 from ome_writers import (
     AcquisitionSettings,
     Channel,
@@ -165,6 +166,18 @@ def test_large_mosaic_is_multiscale(tmp_path: Path) -> None:
     assert [level.shape for level in data] == [(2370, 2370), (1185, 1185)]
     np.testing.assert_array_equal(data[1][...], data[0][...][::2, ::2])
     np.testing.assert_array_equal(data[1][300:700, 100:130], data[0][600:1400, 200:260][::2, ::2])
+
+
+@pytest.mark.parametrize("name", ["ngff-zarr-0.50.ome.zarr", "ome-zarr-py-0.21.ome.zarr"])
+def test_stored_levels_are_the_levels_of_a_layer(repository: Path, name: str) -> None:
+    path = repository / "tests/integration/formats/data" / name
+    spec = ome_writers.read(path).images[0]
+    for data, options in _layers(path).values():
+        assert options["multiscale"]
+        assert len(data) == len(spec.levels) == 2
+        for level, stored in zip(data, spec.levels, strict=True):
+            assert level.shape[-2:] == stored.shape[-2:]
+            assert np.asarray(level).any()
 
 
 def test_other_files_are_not_read(tmp_path: Path) -> None:

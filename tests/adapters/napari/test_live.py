@@ -128,6 +128,27 @@ def test_dataset_of_another_process_is_followed_by_path(
     np.testing.assert_array_equal(viewer.layers["FITC"].data[5, 0], [220] * 12 + [240] * 12)
 
 
+def test_slider_follows_the_frames_of_a_growing_tiff(
+    application: Any, viewer: Any, tmp_path: Path
+) -> None:
+    """Its shape is the planned one from the start."""
+    dimensions = [
+        Dimension(name="t", count=6),
+        Dimension(name="c", coords=["DAPI", "FITC"]),
+        Dimension(name="y", count=8),
+        Dimension(name="x", count=12),
+    ]
+    path = tmp_path / "run.ome.tiff"
+    with create_stream(root_path=path, dimensions=dimensions, dtype="uint16") as stream:
+        _append(stream, range(7))
+        stream.flush()
+        add_live(viewer, path)
+        assert viewer.layers["DAPI"].data.shape == (6, 8, 12)
+        assert viewer.dims.current_step[0] == 2
+        _append(stream, range(7, 12))
+    _process_events_until(application, lambda: viewer.dims.current_step[0] == 5)
+
+
 def test_polling_stops_when_the_layers_are_removed(
     application: Any, viewer: Any, stream: OMEStream
 ) -> None:

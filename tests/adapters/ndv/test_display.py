@@ -59,10 +59,11 @@ def test_display_model_has_the_colors_of_the_dataset(view: ome_writers.StreamVie
     colors = {lut.name: lut.cmap.color_stops[-1].color.hex.upper() for lut in model.luts.values()}
     assert colors == {"DAPI": "#0000FF", "FITC": "#00FF00"}
     assert (model.luts[0].clims.min, model.luts[0].clims.max) == (5, 400)
+    assert model.current_index["z"] == 1
 
 
 def test_view_without_channels_has_no_channel_axis() -> None:
     """Ndv would otherwise take the shortest axis, here the positions."""
     view = ome_writers.StreamView([np.zeros((9, 6, 7)), np.zeros((9, 6, 7))])
-    assert ome_writers_ndv.display_options(view) == {}
+    assert "channel_axis" not in ome_writers_ndv.display_options(view)
     assert ndv.DataWrapper.create(view).guess_channel_axis() is None
