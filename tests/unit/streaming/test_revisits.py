@@ -60,3 +60,28 @@ def test_frame_in_order_replaces_frame_with_index(
     assert view == [1, 4, 5]
     stored = np.asarray(ome_writers.open(tmp_path / f"x.ome.{suffix}"))
     assert stored[:, 0, 0].tolist() == [1, 4, 5]
+
+
+@pytest.mark.parametrize("suffix", ["zarr", "tiff"])
+def test_frames_beside_a_replaced_one_are_kept_when_memory_is_short(
+    suffix: str, tmp_path: Path
+) -> None:
+    """A chunk of two frames leaves and enters memory between replacements, because there is none for both positions."""
+    settings = AcquisitionSettings(
+        root_path=tmp_path / f"x.ome.{suffix}",
+        dimensions=dims_from_standard_axes(
+            {"t": 2, "p": 2, "y": 8, "x": 8}, chunk_shapes={"t": 2} if suffix == "zarr" else None
+        ),
+        dtype="uint16",
+        buffer_bytes=1,
+        flush_interval=1000,
+    )
+    with create_stream(settings) as stream:
+        for number in range(1, 5):
+            stream.append(np.full((8, 8), number, "uint16"))
+        for number in (10, 20, 30):
+            for position in (0, 1):
+                frame = np.full((8, 8), number + position, "uint16")
+                stream.append(frame, index={"t": 0, "p": position})
+        view = stream.view()
+    assert np.asarray(view)[:, :, 0, 0].tolist() == [[30, 31], [3, 4]]

@@ -194,7 +194,7 @@ class Assembly:
         if final:
             block.clear_empty_slots()
         else:
-            self._partial[key] = set(block.slots)
+            self._partial[key] = block.resumable_slots
         block.sealed = (None if final else frozenset(block.slots),)
         self._submit(block, last=True, slots=block.sealed[0])
 

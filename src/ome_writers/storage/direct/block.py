@@ -88,6 +88,11 @@ class Block:
         self._rewriting = not slots
         self._zeroed = True
 
+    @property
+    def resumable_slots(self) -> set[int]:
+        """The filled slots, for `resume`."""
+        return set() if self._rewriting else set(self.slots)
+
     def clear_empty_slots(self) -> None:
         """Set the slots that no frame has filled to the fill value."""
         if self._grid.depth > 1 and not self._zeroed:
