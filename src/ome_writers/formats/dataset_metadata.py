@@ -104,6 +104,8 @@ class Layout:
         Returns the JSON members that identify a frame in a journal line, from image number and storage index.
     temporary_folder
         Removes the temporary folder of a scratch store when it is garbage-collected.
+    levels
+        By image number: the keys of the arrays of its smaller resolution levels.
     """
 
     root: Path
@@ -114,6 +116,7 @@ class Layout:
     entry: str = ""
     encode_address: Callable[[int, tuple[int, ...]], bytes] = encode_storage_index
     temporary_folder: object = None
+    levels: tuple[tuple[str, ...], ...] = ()
 
     @property
     def entry_path(self) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ome_writers.dataset import AxisSpec, DatasetSpec, ImageSpec, LevelSpec
@@ -71,21 +72,43 @@ def _image(plan: ImagePlan, layout: Layout, shape: tuple[int, ...], row: FormatR
         key=layout.images[plan.number],
         name=plan.name or split_suffix(layout.output.name)[0],
         axes=tuple(AxisSpec(d.name, axis_type(d), d.unit if d.scale else None) for d in dimensions),
-        levels=(
-            LevelSpec(
-                key=layout.arrays[plan.number],
-                shape=tuple(shape),
-                dtype=plan.array.dtype.name,
-                chunks=plan.array.chunks,
-                shards=plan.array.shards,
-                compression=plan.array.compression,
-                scale=tuple(d.scale for d in dimensions),
-                translation=tuple(d.translation or 0.0 for d in dimensions),
-            ),
-        ),
+        levels=_levels(plan, layout, shape),
         channels=tuple(c if isinstance(c, Channel) else Channel(name=str(c)) for c in coords),
         position=plan.position,
         camera=plan.camera,
         samples=plan.array.samples,
         index_axes=row.index_axes(plan),
     )
+
+
+def _levels(plan: ImagePlan, layout: Layout, shape: tuple[int, ...]) -> tuple[LevelSpec, ...]:
+    dimensions = plan.array.dimensions
+    scale = [d.scale for d in dimensions]
+    translation = [d.translation or 0.0 for d in dimensions]
+    known = [s or 1.0 for s in scale]
+    full = LevelSpec(
+        key=layout.arrays[plan.number],
+        shape=tuple(shape),
+        dtype=plan.array.dtype.name,
+        chunks=plan.array.chunks,
+        shards=plan.array.shards,
+        compression=plan.array.compression,
+        scale=tuple(scale),
+        translation=tuple(translation),
+    )
+    levels = [full]
+    for key, level in zip(
+        layout.levels[plan.number] if plan.levels else (), plan.levels, strict=True
+    ):
+        factors = zip(scale, level.factors, strict=True)
+        smaller = replace(
+            full,
+            key=key,
+            shape=level.shape(shape),
+            chunks=level.array.chunks,
+            shards=level.array.shards,
+            scale=tuple(None if s is None and f == 1 else f * (s or 1.0) for s, f in factors),
+            translation=tuple(level.translation(translation, known)),
+        )
+        levels.append(smaller)
+    return tuple(levels)

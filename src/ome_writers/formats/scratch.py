@@ -60,6 +60,10 @@ def lay_out(plan: Plan) -> Layout:
         names,
         (JOURNAL_NAME,) * len(names),
         encode_address=_encode_address,
+        levels=tuple(
+            tuple(f"pos_{i.number}.level_{k}.dat" for k in range(1, 1 + len(i.levels)))
+            for i in plan.images
+        ),
         temporary_folder=folder,
     )
 

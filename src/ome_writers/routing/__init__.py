@@ -6,7 +6,7 @@ from ome_writers.routing.arrival_order import arrival_order
 from ome_writers.routing.cameras import camera_axis, cameras_along
 from ome_writers.routing.extents import Progress
 from ome_writers.routing.page_order import PageOrder
-from ome_writers.routing.plan import ArrayPlan, ImagePlan, Plan
+from ome_writers.routing.plan import ArrayPlan, ImagePlan, LevelPlan, Plan
 from ome_writers.routing.resolve import resolve
 from ome_writers.routing.router import Address, Router, Step
 
@@ -14,6 +14,7 @@ __all__ = [
     "Address",
     "ArrayPlan",
     "ImagePlan",
+    "LevelPlan",
     "PageOrder",
     "Plan",
     "Progress",

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ome_writers.routing.router import Router
     from ome_writers.settings import AcquisitionSettings, Dimension, Position
 
-__all__ = ["ArrayPlan", "ImagePlan", "Plan"]
+__all__ = ["ArrayPlan", "ImagePlan", "LevelPlan", "Plan"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,42 @@ class ArrayPlan:
 
 
 @dataclass(frozen=True)
+class LevelPlan:
+    """A resolution level below the full one.
+
+    Attributes
+    ----------
+    array
+        Its array, along the same axes as that of full resolution.
+    factors
+        By storage axis: the distance of its samples, in samples of full resolution.
+    offsets
+        By storage axis: the coordinate of its first sample, in samples of full resolution.
+    """
+
+    array: ArrayPlan
+    factors: tuple[int, ...]
+    offsets: tuple[float, ...]
+
+    @property
+    def pairs_planes(self) -> bool:
+        """Whether it has fewer planes than full resolution."""
+        return any(factor > 1 for factor in self.factors[:-2])
+
+    def shape(self, full: Sequence[int]) -> tuple[int, ...]:
+        """Return its shape, if full resolution has the shape `full`."""
+        return tuple(-(-n // f) for n, f in zip(full, self.factors, strict=True))
+
+    def scale(self, full: Sequence[float]) -> list[float]:
+        """Return the distance of its samples, if that of full resolution is `full`."""
+        return [s * f for s, f in zip(full, self.factors, strict=True)]
+
+    def translation(self, full: Sequence[float], scale: Sequence[float]) -> list[float]:
+        """Return the coordinate of its first sample, from translation and scale of full resolution."""
+        return [t + s * o for t, s, o in zip(full, scale, self.offsets, strict=True)]
+
+
+@dataclass(frozen=True)
 class ImagePlan:
     """One image: an Image of OME-XML, a multiscale of NGFF.
 
@@ -83,6 +121,8 @@ class ImagePlan:
     planes
         Number of consecutive planes per frame along the storage axis `plane_axis`: 3 for RGB in OME-Zarr, where
         samples become channels, otherwise 1.
+    levels
+        The resolution levels below `array`, largest first.
     """
 
     number: int
@@ -93,6 +133,7 @@ class ImagePlan:
     camera: str = ""
     planes: int = 1
     plane_axis: int | None = None
+    levels: tuple[LevelPlan, ...] = ()
 
     @cached_property
     def frame_shape(self) -> tuple[int, ...]:

@@ -11,8 +11,9 @@ import numpy as np
 from ome_writers.errors import UnsupportedError
 from ome_writers.routing.cameras import camera_axis, frame_kinds, is_camera_axis
 from ome_writers.routing.channel_labels import label_of, with_cameras
+from ome_writers.routing.levels import plan_levels
 from ome_writers.routing.limits import refuse_large_chunks, refuse_many_channels, refuse_many_images
-from ome_writers.routing.plan import ArrayPlan, ImagePlan, Plan
+from ome_writers.routing.plan import ArrayPlan, ImagePlan, LevelPlan, Plan
 from ome_writers.routing.router import Router, Step
 from ome_writers.settings import Dimension, Position
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from ome_writers.routing.cameras import FrameKind
     from ome_writers.settings import AcquisitionSettings
+
+    _Array = tuple[ArrayPlan, int | None, tuple[LevelPlan, ...]]
 
 __all__ = ["resolve"]
 
@@ -35,7 +38,8 @@ def resolve(settings: AcquisitionSettings) -> Plan:
     Raises
     ------
     UnsupportedError
-        An unbounded axis cannot be stored as an axis, or a limit of `routing.limits` is exceeded.
+        An unbounded axis cannot be stored as an axis, a limit of `routing.limits` is exceeded, or the resolution
+        levels cannot be computed.
     """
     acquired = settings.dimensions[:-2]
     kinds = frame_kinds(settings)
@@ -199,19 +203,28 @@ def _image_plans(
     one_frame = (
         1,
     ) * router.rank  # for images that the schedule never reaches: no image may be empty
-    arrays: dict[tuple[int, tuple[int, ...] | None], tuple[ArrayPlan, int | None]] = {}
+    arrays: dict[tuple[int, tuple[int, ...] | None], _Array] = {}
     images = []
     for number, (name, position, camera_index) in enumerate(names):
         layout = layouts[camera_index]
         key = (camera_index, None if extents is None else extents.get(number, one_frame))
         if key not in arrays:
             new = _array(settings, layout, key[1])
-            arrays[key] = new, _slow_axis(router, new)
-        array, slow_axis = arrays[key]
+            levels = plan_levels(settings.pyramid, new)
+            arrays[key] = new, _slow_axis(router, new), levels
+        array, slow_axis, levels = arrays[key]
         camera = layout.kind.camera if own_cameras else ""
         images.append(
             ImagePlan(
-                number, name, position, array, slow_axis, camera, layout.planes, layout.plane_axis
+                number,
+                name,
+                position,
+                array,
+                slow_axis,
+                camera,
+                layout.planes,
+                layout.plane_axis,
+                levels,
             )
         )
     return tuple(images)

@@ -40,6 +40,7 @@ from ome_writers.settings.formats import (
 from ome_writers.settings.instrument import Detector, Instrument, Objective
 from ome_writers.settings.paths import foreign_ending, read_root_path
 from ome_writers.settings.plate import Plate, row_name
+from ome_writers.settings.pyramid import Pyramid, PyramidMethod
 from ome_writers.settings.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ __all__ = [
     "Plate",
     "Position",
     "PositionDimension",
+    "Pyramid",
+    "PyramidMethod",
     "Schedule",
     "ScratchFormat",
     "StandardAxis",

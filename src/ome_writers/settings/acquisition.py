@@ -30,6 +30,7 @@ from ome_writers.settings.instrument import Instrument
 from ome_writers.settings.model import Model
 from ome_writers.settings.paths import read_root_path
 from ome_writers.settings.plate import Plate
+from ome_writers.settings.pyramid import Pyramid, PyramidField, PyramidMethod, check_pyramid
 from ome_writers.settings.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
         direct_io: bool
         instrument: Instrument | Mapping[str, Any] | None
         acquisition_date: datetime | str | None
+        pyramid: Pyramid | PyramidMethod | Mapping[str, Any] | bool | None
 
 
 class AcquisitionSettings(Model):
@@ -114,6 +116,9 @@ class AcquisitionSettings(Model):
         The microscope, its cameras and its objective.
     acquisition_date
         When the acquisition began; by default, when the output is created.
+    pyramid
+        Resolution levels to write with each frame: a `Pyramid`, its method, or True for the mean. None: only full
+        resolution.
     """
 
     root_path: Annotated[str, BeforeValidator(read_root_path)] = ""
@@ -135,6 +140,7 @@ class AcquisitionSettings(Model):
     direct_io: bool = False
     instrument: Instrument | None = None
     acquisition_date: datetime | None = None
+    pyramid: PyramidField = None
 
     # Type checkers do not know that validators accept more types than the fields have.
     if TYPE_CHECKING:
@@ -178,6 +184,7 @@ class AcquisitionSettings(Model):
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         consistency.check_compression(self.format, self.format.backend, self.compression)
+        check_pyramid(self.pyramid, self.format)
         if self.dimensions:
             self._check_axes()
         return self
@@ -195,6 +202,7 @@ class AcquisitionSettings(Model):
             fields = read_format("auto", self.root_path)
             self._derive(format=_FORMAT.validate_python(fields))
             consistency.check_compression(self.format, self.format.backend, self.compression)
+            check_pyramid(self.pyramid, self.format)
 
     def validate_stream_ready(self) -> None:
         """Raise SettingsError (a ValueError) if the settings are incomplete.

@@ -58,6 +58,8 @@ class FormatSettings(Model):
         Type of an axis to its rank: ``storage_order="ome"`` sorts by it. None: the order of acquisition is kept.
     samples_as_channels
         Whether the samples of RGB frames are stored as channels instead of as samples of a pixel.
+    pyramid_axes
+        The axes that resolution levels may reduce; empty if the format has no levels.
     """
 
     title: ClassVar[str]
@@ -69,6 +71,7 @@ class FormatSettings(Model):
     dtypes: ClassVar[frozenset[str] | None] = None
     axis_order: ClassVar[Mapping[str, int] | None] = None
     samples_as_channels: ClassVar[bool] = False
+    pyramid_axes: ClassVar[tuple[str, ...]] = ()
 
     if TYPE_CHECKING:  # the fields of a subclass: `name` (a Literal), `backend` and `suffix`
         suffix: str
@@ -136,6 +139,7 @@ class OmeZarrFormat(FormatSettings):
         "space": 3,
     }
     samples_as_channels: ClassVar[bool] = True
+    pyramid_axes: ClassVar[tuple[str, ...]] = ("z", "y", "x")
 
     name: Literal["ome-zarr"] = "ome-zarr"
     backend: str = "auto"
@@ -233,6 +237,7 @@ class ScratchFormat(FormatSettings):
     title: ClassVar[str] = "scratch"
     aliases: ClassVar[tuple[str, ...]] = ("memory",)
     needs_path: ClassVar[bool] = False
+    pyramid_axes: ClassVar[tuple[str, ...]] = ("z", "y", "x")
 
     name: Literal["scratch"] = "scratch"
     backend: Literal["scratch"] = "scratch"

@@ -33,6 +33,7 @@ from ome_writers.storage.lock_file import (
 )
 from ome_writers.storage.positional_io import read_at, read_fully
 from ome_writers.storage.process_identity import is_running
+from ome_writers.storage.pyramid import PyramidEngine, level_targets, waiting_bytes
 from ome_writers.storage.registry import choose, open_engine, unsupported_reasons
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Lock",
     "Options",
     "PatchingEngine",
+    "PyramidEngine",
     "TruncatingEngine",
     "WriteFailure",
     "acquire_lock",
@@ -56,6 +58,7 @@ __all__ = [
     "is_part_of_lock",
     "is_running",
     "is_temporary",
+    "level_targets",
     "lock_content",
     "lock_owner",
     "lock_path",
@@ -66,4 +69,5 @@ __all__ = [
     "remove_attempts",
     "sibling_path",
     "unsupported_reasons",
+    "waiting_bytes",
 ]

@@ -44,6 +44,8 @@ def unsupported_reasons(row: EngineRow, plan: Plan) -> list[str]:
             reasons.append("its library requires a path in valid UTF-8, and root_path is not")
     if not row.growth and any(a.growing is not None for a in arrays):
         reasons.append("unbounded axes are not supported")
+    if not row.random_access and any(i.levels and i.levels[-1].pairs_planes for i in plan.images):
+        reasons.append("levels along z are not supported (set the pyramid's axes to ('y', 'x'))")
     if not row.ragged and plan.router.schedule is not None:
         reasons.append("ragged acquisitions are not supported")
     elif not row.random_access:

@@ -22,6 +22,7 @@ DirectEngine._flush_lock       the engine flushes or closes
 LibraryEngine._flush_lock      the engine flushes or closes
 TiffEngine._flush_lock         the engine flushes or closes
 AcquireEngine._close_lock      the engine flushes or closes
+PyramidEngine._write_lock      a frame, or a plane of a smaller level, is passed to the engine
 Assembly.lock                  planes are added to blocks, or blocks are submitted
 TiffEngine._lock               planes are added to blocks, or blocks are submitted
 Block.store_lock               a block is written

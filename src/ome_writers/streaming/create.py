@@ -15,7 +15,15 @@ from ome_writers.file_sync import sync_folder, sync_folders
 from ome_writers.formats import Journal, create_metadata, lay_out
 from ome_writers.routing import arrival_order, resolve
 from ome_writers.settings import AcquisitionSettings
-from ome_writers.storage import ArrayTarget, Options, choose, open_engine
+from ome_writers.storage import (
+    ArrayTarget,
+    Options,
+    PyramidEngine,
+    choose,
+    level_targets,
+    open_engine,
+    waiting_bytes,
+)
 from ome_writers.streaming.output_claim import OutputClaim
 from ome_writers.streaming.recorder import Recorder
 from ome_writers.streaming.stream import OMEStream
@@ -246,14 +254,24 @@ def _open_recorder(
         ArrayTarget(key, image.array, orders[image.planes])
         for key, image in zip(layout.arrays, plan.images, strict=True)
     ]
+    levels = level_targets(plan.images, targets, layout.levels) if settings.pyramid else []
+    waiting = waiting_bytes(plan.images, settings.buffer_bytes)
     durable = settings.durability == "disk"
     options = Options(
-        settings.buffer_bytes,
+        settings.buffer_bytes - waiting,
         durable=durable,
         direct_io=settings.direct_io,
         **settings.format.engine_options(settings.root_path),
     )
-    engine = _open_engine(row, layout, targets, options)
+    engine = _open_engine(row, layout, [*targets, *levels], options)
+    if levels and settings.pyramid:
+        engine = PyramidEngine(
+            engine,
+            plan.images,
+            settings.pyramid.method,
+            waiting_bytes=waiting,
+            in_order=not row.random_access,
+        )
     try:
         metadata = create_metadata(plan, layout)
         for key, content in metadata.render():

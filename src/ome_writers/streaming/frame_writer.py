@@ -14,7 +14,7 @@ import numpy as np
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import Outcome, format_row, spec_of_plan
 from ome_writers.routing import Progress
-from ome_writers.storage import LendingEngine
+from ome_writers.storage import LendingEngine, PyramidEngine
 from ome_writers.streaming.cursor import Cursor
 from ome_writers.streaming.display_range import DisplayRangeSampler
 from ome_writers.streaming.frame_check import as_frame
@@ -199,9 +199,12 @@ class FrameWriter:
         """Return whether there may be a frame at an acquisition index; see `Cursor.has_frame`."""
         return self.cursor.has_frame(index)
 
-    def read(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
-        """Return the frame at a storage index of an image, from memory or disk; zeros if unwritten."""
-        return read_frame(self.engine, self._images[image], index)
+    def read(self, image: int, index: tuple[int, ...], level: int = 0) -> NDArray[np.generic]:
+        """Return the frame at a storage index of a level, from memory or disk; zeros if unwritten."""
+        array = (
+            self.engine.array_of(image, level) if isinstance(self.engine, PyramidEngine) else image
+        )
+        return read_frame(self.engine, self._images[image], index, array)
 
     def stats(self) -> StreamStats:
         engine = self.engine.stats()

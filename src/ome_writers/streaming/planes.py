@@ -28,9 +28,11 @@ def planes_of(
         yield image.plane(index, sample), np.ascontiguousarray(frame[..., sample])
 
 
-def read_frame(engine: Engine, image: ImagePlan, index: tuple[int, ...]) -> NDArray[np.generic]:
-    """Return the frame at `index` of an image, from memory or disk; zeros if unwritten."""
+def read_frame(
+    engine: Engine, image: ImagePlan, index: tuple[int, ...], array: int
+) -> NDArray[np.generic]:
+    """Return the frame at `index` of an array of an image, from memory or disk; zeros if unwritten."""
     if image.planes == 1:
-        return engine.read(image.number, index)
-    planes = [engine.read(image.number, image.plane(index, s)) for s in range(image.planes)]
+        return engine.read(array, index)
+    planes = [engine.read(array, image.plane(index, s)) for s in range(image.planes)]
     return np.stack(planes, axis=-1)

@@ -367,11 +367,17 @@ class OMEStream:
 
     # ------------------------------------------------------------------ views, events, progress
 
-    def view(self, *, dynamic_shape: bool = True, strict: bool = False) -> StreamView:
-        """Return a read-only array of the whole acquisition, during acquisition and after `close`; see `StreamView`."""
+    def view(
+        self, *, dynamic_shape: bool = True, strict: bool = False, level: int = 0
+    ) -> StreamView:
+        """Return a read-only array of the whole acquisition, during acquisition and after `close`; see `StreamView`.
+
+        `level` is the resolution level (see `AcquisitionSettings.pyramid`). Levels below full resolution follow with a
+        delay of at most two flushes.
+        """
         from ome_writers.views import StreamView
 
-        return StreamView.of(self, dynamic_shape=dynamic_shape, strict=strict)
+        return StreamView.of(self, dynamic_shape=dynamic_shape, strict=strict, level=level)
 
     def on(
         self,
@@ -422,9 +428,9 @@ class OMEStream:
 
     took = has_frame  # earlier name
 
-    def read(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
-        """Return the frame at `index` (storage order) of an image, from memory or disk; zeros if unwritten."""
-        return self._writer.read(image, index)
+    def read(self, image: int, index: tuple[int, ...], level: int = 0) -> NDArray[np.generic]:
+        """Return the frame at `index` (storage order) of a level, from memory or disk; zeros if unwritten."""
+        return self._writer.read(image, index, level)
 
     def stats(self) -> StreamStats:
         """Return progress figures; see `StreamStats`."""

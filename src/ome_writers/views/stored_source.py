@@ -146,8 +146,8 @@ class _StoredStream:
         """Return True: the files do not record which frames were written."""
         return True
 
-    def read(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
-        """Return a frame; zeros where the writer has not stored readable chunks yet."""
+    def read(self, image: int, index: tuple[int, ...], level: int = 0) -> NDArray[np.generic]:
+        """Return a frame at full resolution; zeros where the writer has not stored readable chunks yet."""
         plan = self.plan.images[image]
         planes = [self._plane(image, plan.plane(index, s)) for s in range(plan.planes)]
         return planes[0] if plan.planes == 1 else np.stack(planes, axis=-1)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ome_writers.routing import Step
-from ome_writers.views.source import pad_frame, view_names
+from ome_writers.views.source import pad_frame, plan_at_level, view_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +32,8 @@ class StreamSource:
     ----------
     stream
         The stream, or the files of one.
+    level
+        Resolution level, 0 for full resolution.
     dimensions, chunks
         Of a dataset on disk: its dimensions, and the extents of a shard or chunk in storage order. Its planned
         extents are those of the files.
@@ -41,18 +43,20 @@ class StreamSource:
         self,
         stream: Stream,
         *,
+        level: int = 0,
         dimensions: Sequence[Dimension] = (),
         chunks: tuple[int, ...] = (),
     ) -> None:
         self._stream = stream
+        self._level = level
         self._stored = tuple(dimensions)
         self._chunks = chunks
-        plan = stream.plan
+        plan = plan_at_level(stream.plan, level)
         self._dimensions = self._stored or tuple(plan.settings.dimensions)
         self._axes = plan.router.axes
         self.rank = len(self._axes)
         self._names = view_names(plan.settings.dimensions)
-        self._projection = _Projection(plan, self._axes)
+        self._projection = _Projection(stream.plan, level, self._axes)
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -67,8 +71,8 @@ class StreamSource:
     @property
     def _current(self) -> _Projection:
         plan, projection = self._stream.plan, self._projection
-        if projection.plan is not plan:
-            self._projection = projection = _Projection(plan, self._axes)
+        if projection.stream_plan is not plan:
+            self._projection = projection = _Projection(plan, self._level, self._axes)
         return projection
 
     def planned(self) -> tuple[int | None, ...]:
@@ -78,12 +82,13 @@ class StreamSource:
 
     def reached(self) -> tuple[int, ...]:
         extents = self._stream.extents()
-        return tuple(extents.get(name, 1) for name in self._axes)
+        reached = [extents.get(name, 1) for name in self._axes]
+        return tuple(-(-n // f) for n, f in zip(reached, self._current.factors, strict=True))
 
     def dimensions(self) -> Sequence[Dimension]:
         if self._stored:
             return self._stored
-        current = {dim.name: dim for dim in self._stream.plan.settings.dimensions}
+        current = {dim.name: dim for dim in self._current.plan.settings.dimensions}
         return [current.get(dim.name, dim) for dim in self._dimensions]
 
     def chunks(self) -> tuple[int, ...]:
@@ -104,11 +109,11 @@ class StreamSource:
             try:
                 plane = self._plane(current, index)
             except Exception:
-                if self._stream.plan is current.plan:
+                if self._stream.plan is current.stream_plan:
                     raise
             else:
                 if (
-                    self._stream.plan is current.plan
+                    self._stream.plan is current.stream_plan
                 ):  # otherwise the stream has restarted meanwhile
                     return plane
 
@@ -125,9 +130,10 @@ class StreamSource:
         for axis, i in enumerate(image.plane(tuple(storage_index))):
             if i >= extents[axis] and axis != image.array.growing:
                 return None
-        if not self._stream.has_frame(acquired):
+        if not self._level and not self._stream.has_frame(acquired):
             return None  # `append` may be storing it right now
-        return pad_frame(self._stream.read(number, tuple(storage_index)), current.frame_shape)
+        frame = self._stream.read(number, tuple(storage_index), self._level)
+        return pad_frame(frame, current.frame_shape)
 
     def watch(self, callback: Callable[[], None]) -> None:
         self._stream.on("coords_expanded", lambda _: callback())
@@ -137,21 +143,29 @@ class StreamSource:
 
 
 class _Projection:
-    """A plan along the axes of a view, at index 0 of its other axes.
+    """A level of a plan along the axes of a view, at index 0 of its other axes.
 
     Attributes
     ----------
+    factors
+        By axis of the view: how many indices at full resolution are one at this level.
     axes
         Count and step of each axis of the view; an axis that the plan does not have has one index.
     frame_shape, dtype
         For the frames of all images along these axes.
     """
 
-    def __init__(self, plan: Plan, names: tuple[str, ...]) -> None:
+    def __init__(self, stream_plan: Plan, level: int, names: tuple[str, ...]) -> None:
+        plan = plan_at_level(stream_plan, level)
         router = plan.router
         axes = dict(zip(router.axes, zip(router.counts, router.steps, strict=True), strict=True))
+        self.stream_plan = stream_plan
         self.plan = plan
         self.axes = [axes.get(name, (1, Step(None, 0))) for name in names]
+        by_axis = stream_plan.images[0].levels[level - 1].factors if level else ()
+        self.factors = [
+            by_axis[step.axis] if by_axis and step.axis is not None else 1 for _, step in self.axes
+        ]
         self._order = [names.index(a) if a in names else None for a in router.axes]
         if None in self._order:
             numbers = [0]

@@ -65,7 +65,9 @@ class StreamView:
         self._setup(StackedSource(arrays, position_axis, acquisition_order_perm, dimension_labels))
 
     @classmethod
-    def of(cls, stream: Stream, *, dynamic_shape: bool = True, strict: bool = False) -> Self:
+    def of(
+        cls, stream: Stream, *, dynamic_shape: bool = True, strict: bool = False, level: int = 0
+    ) -> Self:
         """Return a view of a stream.
 
         Parameters
@@ -76,8 +78,16 @@ class StreamView:
             Whether extents start at 0 and grow with the frames; otherwise they are the planned ones.
         strict
             Whether an integer index outside of the shape raises IndexError; otherwise it reads as 0.
+        level
+            Resolution level, 0 for full resolution.
+
+        Raises
+        ------
+        UnsupportedError
+            If the stream does not write this level.
         """
-        return cls.over(StreamSource(stream), dynamic_shape=dynamic_shape, strict=strict)
+        source = StreamSource(stream, level=level)
+        return cls.over(source, dynamic_shape=dynamic_shape, strict=strict)
 
     @classmethod
     def over(

@@ -76,6 +76,7 @@ def test_defaults() -> None:
         "direct_io": False,
         "instrument": None,
         "acquisition_date": None,
+        "pyramid": None,
     }
 
 

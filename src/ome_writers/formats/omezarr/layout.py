@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import Plan
 
-__all__ = ["XML_KEY", "join_key", "lay_out", "stored_layout"]
+__all__ = ["XML_KEY", "join_key", "lay_out", "level_path", "stored_layout"]
 
 XML_KEY = "OME/METADATA.ome.xml"
 """The OME-XML of a collection."""
@@ -39,7 +39,7 @@ def lay_out(plan: Plan) -> Layout:
         images = [""]
     else:
         images = [str(image.number) for image in plan.images]
-    return _with_images(Layout(output, output, (), (), ()), images)
+    return _with_images(Layout(output, output, (), (), ()), plan, images)
 
 
 def stored_layout(plan: Plan, root: Path) -> Layout:
@@ -55,13 +55,22 @@ def stored_layout(plan: Plan, root: Path) -> Layout:
             if len(stored) == len(fields):
                 for (number, _), path in zip(fields, stored, strict=True):
                     images[number] = path
-    return _with_images(layout, images)
+    return _with_images(layout, plan, images)
 
 
-def _with_images(layout: Layout, images: Sequence[str]) -> Layout:
+def level_path(level: int) -> str:
+    """Return the path of a resolution level in the group of its image."""
+    return str(level)
+
+
+def _with_images(layout: Layout, plan: Plan, images: Sequence[str]) -> Layout:
     return replace(
         layout,
-        arrays=tuple(join_key(image, "0") for image in images),
+        arrays=tuple(join_key(image, level_path(0)) for image in images),
+        levels=tuple(
+            tuple(join_key(group, level_path(k)) for k in range(1, 1 + len(image.levels)))
+            for image, group in zip(plan.images, images, strict=True)
+        ),
         images=tuple(images),
         journals=tuple(join_key(image, JOURNAL_NAME) for image in images),
     )

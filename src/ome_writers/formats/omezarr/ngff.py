@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ome_writers.formats.dataset_metadata import library_version
+from ome_writers.formats.omezarr.layout import level_path
 from ome_writers.settings import Channel
 from ome_writers.units import si_value
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from ome_writers.formats.plates import PlateLayout
     from ome_writers.routing import ImagePlan
-    from ome_writers.settings import Dimension, Plate
+    from ome_writers.settings import Dimension, Plate, Pyramid
 
 __all__ = ["VERSION", "channel_metadata", "image", "measured_interval", "plate", "well"]
 
@@ -43,6 +45,7 @@ def image(
     name: str,
     interval: float | None = None,
     bits: int | None = None,
+    pyramid: Pyramid | None = None,
 ) -> dict[str, Any]:
     """Return the ``ome`` attributes of an image's group.
 
@@ -60,21 +63,25 @@ def image(
         Measured mean interval of the time axis in seconds, used if the axis does not have a scale.
     bits
         Significant bits of the camera: the range of the display windows.
+    pyramid
+        How the levels of `plan` were computed.
     """
     dimensions = list(plan.array.dimensions)
     if interval is not None and (axis := _unscaled_time(dimensions)) is not None:
         measured = {"scale": interval, "unit": "second"}
         dimensions[axis] = dimensions[axis].model_copy(update=measured)
-    transformations = [{"type": "scale", "scale": [d.scale or 1.0 for d in dimensions]}]
-    translation = _translations(plan)
-    if any(translation):
-        transformations.append({"type": "translation", "translation": translation})
+    scale, translation = [d.scale or 1.0 for d in dimensions], _translations(plan)
+    datasets = [_dataset(0, scale, translation)]
+    datasets += [
+        _dataset(k, level.scale(scale), level.translation(translation, scale))
+        for k, level in enumerate(plan.levels, start=1)
+    ]
     multiscale: dict[str, Any] = {
         "name": plan.name or name,
         "axes": [_axis(d) for d in dimensions],
-        "datasets": [{"path": "0", "coordinateTransformations": transformations}],
-        "type": "none",
-        "metadata": {"description": "Full resolution only: no pyramid was computed."},
+        "datasets": datasets,
+        "type": pyramid.method if pyramid and plan.levels else "none",
+        "metadata": _pyramid_metadata(pyramid if plan.levels else None),
     }
     ome: dict[str, Any] = {"version": VERSION, "multiscales": [multiscale]}
     ome["omero"] = {
@@ -86,6 +93,24 @@ def image(
         "rdefs": {"model": "color", "defaultT": 0, "defaultZ": 0},
     }
     return ome
+
+
+def _dataset(level: int, scale: list[float], translation: list[float]) -> dict[str, Any]:
+    transformations = [{"type": "scale", "scale": scale}]
+    if any(translation):
+        transformations.append({"type": "translation", "translation": translation})
+    return {"path": level_path(level), "coordinateTransformations": transformations}
+
+
+def _pyramid_metadata(pyramid: Pyramid | None) -> dict[str, Any]:
+    if pyramid is None:
+        return {"description": "Full resolution only: no pyramid was computed."}
+    return {
+        "description": f"Each level halves {', '.join(pyramid.axes)} of the level before, by {pyramid.method}.",
+        "method": "ome_writers.downsampling.downsample",
+        "version": library_version(),
+        "kwargs": {"method": pyramid.method, "axes": list(pyramid.axes)},
+    }
 
 
 def plate(model: Plate, layout: PlateLayout, *, name: str) -> dict[str, Any]:

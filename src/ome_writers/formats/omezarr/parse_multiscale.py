@@ -92,14 +92,14 @@ def parse_image(root: Path, group: str) -> ImageSpec:
 def _with_unknown_scales(
     axes: Sequence[AxisSpec], levels: Sequence[LevelSpec]
 ) -> tuple[LevelSpec, ...]:
-    """Return levels whose scale is None along axes without a unit and with a scale of 1 at every level."""
-    known = [
-        axis.unit is not None or any(level.scale[i] != 1.0 for level in levels)
-        for i, axis in enumerate(axes)
-    ]
+    """Return levels whose scale of 1 is None along axes without a unit and with a scale of 1 at full resolution."""
+    known = [axis.unit is not None or levels[0].scale[i] != 1.0 for i, axis in enumerate(axes)]
     return tuple(
         replace(
-            level, scale=tuple(s if k else None for s, k in zip(level.scale, known, strict=True))
+            level,
+            scale=tuple(
+                s if k or s != 1.0 else None for s, k in zip(level.scale, known, strict=True)
+            ),
         )
         for level in levels
     )

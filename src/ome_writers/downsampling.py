@@ -1,0 +1,190 @@
+"""Reduce planes by two along y and x, and pairs of planes along z: the pixels of a resolution level from its parent's.
+
+A level is a function of the pixels of the level above, and of nothing else, so that writing, `repair` and `validate`
+agree. Axes of odd extent repeat their last sample. In a pair along z, a plane of zeros counts as not written: the other
+plane is reduced alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    Plane = NDArray[Any]
+
+__all__ = ["Method", "downsample", "supports_dtype"]
+
+Method: TypeAlias = Literal["mean", "max", "min", "median", "decimate", "mode"]
+
+_BLOCK_BYTES = 2**18  # of a plane; intermediate results then stay in the cache
+_PACKED = {"u1": (np.uint16, 8), "u2": (np.uint32, 16)}  # two neighbours along x as one integer
+_SORTING_NETWORKS: dict[int, tuple[tuple[int, int], ...]] = {  # Knuth 5.3.4; pairs to put in order
+    1: (),
+    2: ((0, 1),),
+    4: ((0, 1), (2, 3), (0, 2), (1, 3), (1, 2)),
+    8: (
+        *((0, 2), (1, 3), (4, 6), (5, 7), (0, 4), (1, 5), (2, 6), (3, 7), (0, 1), (2, 3)),
+        *((4, 5), (6, 7), (2, 4), (3, 5), (1, 4), (3, 6), (1, 2), (3, 4), (5, 6)),
+    ),
+}
+
+
+def supports_dtype(method: Method, dtype: np.dtype[np.generic]) -> bool:
+    """Return whether a method is defined for a dtype: bool has no mean, complex numbers have no order."""
+    if dtype.kind == "b":
+        return method not in ("mean", "median")
+    return dtype.kind != "c" or method in ("mean", "decimate", "mode")
+
+
+def downsample(planes: Sequence[Plane], method: Method, factors: tuple[int, int]) -> Plane:
+    """Return one plane of the next level.
+
+    Parameters
+    ----------
+    planes
+        One plane, or the two of a pair along z; (y, x) or (y, x, samples), of the same shape and dtype.
+    method
+        ``"mean"`` and ``"median"`` of integers are rounded half to even: half up would add 0.125 grey values per level.
+        ``"decimate"`` keeps the first sample, ``"mode"`` the most frequent one, of equally frequent ones the first.
+    factors
+        1 or 2 along y and x.
+    """
+    written = planes
+    if len(planes) > 1:
+        written = [plane for plane in planes if plane[0].any() or plane.any()] or planes
+    reduce = _METHODS[method]
+    fy, fx = factors
+    height, width = written[0].shape[:2]
+    shape = (-(-height // fy), -(-width // fx), *written[0].shape[2:])
+    out = np.empty(shape, written[0].dtype)
+    rows = max(1, _BLOCK_BYTES // max(1, fy * written[0][0].nbytes))
+    for start in range(0, len(out), rows):
+        block = [
+            _with_edge(plane[fy * start : fy * (start + rows)], factors)
+            for plane in (written[:1] if method == "decimate" else written)
+        ]
+        reduce(block, factors, out[start : start + rows])
+    return out
+
+
+def _with_edge(block: Plane, factors: tuple[int, int]) -> Plane:
+    """Return a block whose extents are multiples of the factors; the last row and column are repeated."""
+    missing = [-n % f for n, f in zip(block.shape, factors, strict=False)]
+    if not any(missing):
+        return block
+    return np.pad(block, [(0, n) for n in missing] + [(0, 0)] * (block.ndim - 2), mode="edge")
+
+
+def _neighbours(block: Sequence[Plane], factors: tuple[int, int]) -> list[Plane]:
+    """Return the samples of each cell, first to last, as arrays of the shape of the result."""
+    fy, fx = factors
+    return [plane[y::fy, x::fx] for plane in block for y in range(fy) for x in range(fx)]
+
+
+def _mean(block: Sequence[Plane], factors: tuple[int, int], out: Plane) -> None:
+    kind = out.dtype.str[1:]
+    packed = kind in _PACKED and factors == (2, 2) and out.ndim == 2
+    if packed and all(plane.flags.c_contiguous for plane in block):
+        dtype, bits = _PACKED[kind]
+        pairs = [plane.view(dtype) for plane in block]
+        total = pairs[0] & (mask := (1 << bits) - 1)
+        for pair in pairs[1:]:
+            total += pair & mask
+        for pair in pairs:
+            total += pair >> bits
+        _divide(total[::2] + total[1::2], 4 * len(block), out)
+        return
+    _mean_of(_neighbours(block, factors), out)
+
+
+def _mean_of(samples: Sequence[Plane], out: Plane) -> None:
+    """Write the mean of a power of two of samples."""
+    count, dtype = len(samples), out.dtype
+    if dtype.kind in "fc":
+        wide = np.result_type(dtype, np.float32 if dtype.itemsize == 2 else np.float64)
+        total = np.zeros(out.shape, wide)
+        for sample in samples:
+            total += np.multiply(sample, 1 / count, dtype=wide)  # exact, and cannot overflow
+        out[...] = total
+    elif (
+        dtype.itemsize == 8
+    ):  # no wider integer: add the quotients, and divide the sum of the remainders
+        bits = count.bit_length() - 1
+        total = sum((sample >> bits for sample in samples), np.zeros(out.shape, dtype))
+        rest = sum((sample & (count - 1) for sample in samples), np.zeros(out.shape, dtype))
+        total += rest >> bits
+        rest &= count - 1
+        out[...] = total + ((rest + (total & 1) + (count // 2 - 1)) >> bits) if bits else total
+    else:
+        total = np.zeros(out.shape, f"{dtype.kind}{2 * dtype.itemsize}")
+        for sample in samples:
+            total += sample
+        _divide(total, count, out)
+
+
+def _divide(total: Plane, count: int, out: Plane) -> None:
+    """Write `total` divided by a power of two, rounded half to even."""
+    bits = count.bit_length() - 1
+    if bits:
+        odd = total >> bits
+        odd &= 1
+        total += odd
+        total += count // 2 - 1
+        total >>= bits
+    out[...] = total
+
+
+def _extreme(choose: Callable[..., Plane]) -> Callable[..., None]:
+    def reduce(block: Sequence[Plane], factors: tuple[int, int], out: Plane) -> None:
+        plane = block[0] if len(block) == 1 else choose(*block)
+        if factors[0] == 2:  # whole rows first: they are contiguous
+            plane = choose(plane[::2], plane[1::2])
+        if factors[1] == 2:
+            choose(plane[:, ::2], plane[:, 1::2], out=out)
+        else:
+            out[...] = plane
+
+    return reduce
+
+
+def _median(block: Sequence[Plane], factors: tuple[int, int], out: Plane) -> None:
+    samples = _neighbours(block, factors)
+    for i, j in _SORTING_NETWORKS[len(samples)]:
+        low = np.minimum(samples[i], samples[j])
+        samples[i], samples[j] = low, np.maximum(samples[i], samples[j])
+    middle = len(samples) // 2
+    _mean_of(samples[max(0, middle - 1) : middle + 1], out)
+
+
+def _mode(block: Sequence[Plane], factors: tuple[int, int], out: Plane) -> None:
+    samples = _neighbours(block, factors)
+    out[...] = samples[0]
+    most = np.zeros(out.shape, np.uint8)
+    for i, sample in enumerate(
+        samples[:-1]
+    ):  # earlier ones are either equal and counted, or different
+        count = np.zeros(out.shape, np.uint8)
+        for other in samples[i + 1 :]:
+            count += sample == other
+        np.copyto(out, sample, where=count > most)
+        np.maximum(most, count, out=most)
+
+
+def _decimate(block: Sequence[Plane], factors: tuple[int, int], out: Plane) -> None:
+    out[...] = _neighbours(block, factors)[0]
+
+
+_METHODS: dict[str, Callable[[Sequence[Plane], tuple[int, int], Plane], None]] = {
+    "mean": _mean,
+    "max": _extreme(np.maximum),
+    "min": _extreme(np.minimum),
+    "median": _median,
+    "decimate": _decimate,
+    "mode": _mode,
+}

@@ -1,0 +1,77 @@
+"""The resolution levels of an array."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ome_writers.downsampling import supports_dtype
+from ome_writers.errors import UnsupportedError
+from ome_writers.routing.plan import ArrayPlan, LevelPlan
+
+if TYPE_CHECKING:
+    from ome_writers.settings import Pyramid
+
+__all__ = ["plan_levels"]
+
+
+def plan_levels(pyramid: Pyramid | None, array: ArrayPlan) -> tuple[LevelPlan, ...]:
+    """Return the levels of an array, largest first.
+
+    Raises
+    ------
+    UnsupportedError
+        The method is not defined for the dtype, or there are more levels than the frame can be halved.
+    """
+    if pyramid is None:
+        return ()
+    if not supports_dtype(pyramid.method, array.dtype):
+        raise UnsupportedError(
+            f"pyramid: method {pyramid.method!r} is not defined for dtype {array.dtype.name!r}. Use 'mode' or "
+            f"'decimate'."
+        )
+    reduced = _reduced_axes(pyramid, array)
+    levels: list[LevelPlan] = []
+    shape, factors = array.shape, [1] * len(array.shape)
+    while len(levels) != pyramid.levels:
+        if max(shape[-2:]) <= (pyramid.smallest if pyramid.levels == "auto" else 1):
+            break
+        for axis in reduced:
+            if shape[axis] > 1 or axis == array.growing:
+                factors[axis] *= 2
+        shape = tuple(
+            -(-n // 2) if axis in reduced and axis != array.growing else n
+            for axis, n in enumerate(shape)
+        )
+        centered = pyramid.method != "decimate"
+        offsets = tuple((f - 1) / 2 if centered else 0.0 for f in factors)
+        levels.append(LevelPlan(_with_shape(array, shape), tuple(factors), offsets))
+    if pyramid.levels not in ("auto", len(levels)):
+        raise UnsupportedError(
+            f"pyramid: a frame of {array.shape[-2]} x {array.shape[-1]} pixels can be halved {len(levels)} times, "
+            f"got levels={pyramid.levels}. Reduce levels, or set levels='auto'."
+        )
+    return tuple(levels)
+
+
+def _reduced_axes(pyramid: Pyramid, array: ArrayPlan) -> list[int]:
+    rank = len(array.shape)
+    depth = [i for i, d in enumerate(array.dimensions[:-2]) if d.type == "space"]
+    return [*(depth if "z" in pyramid.axes else ()), rank - 2, rank - 1]
+
+
+def _with_shape(array: ArrayPlan, shape: tuple[int, ...]) -> ArrayPlan:
+    """Return an array of another shape, with the same chunks and shards, clipped to the shape."""
+    bounded = [(n, axis != array.growing) for axis, n in enumerate(shape)]
+    chunks = tuple(
+        min(c, n) if is_bounded else c
+        for c, (n, is_bounded) in zip(array.chunks, bounded, strict=True)
+    )
+    shards = None
+    if array.shards is not None:
+        counts = [s // c for s, c in zip(array.shards, array.chunks, strict=True)]
+        shards = tuple(
+            c * (min(count, -(-n // c)) if is_bounded else count)
+            for c, count, (n, is_bounded) in zip(chunks, counts, bounded, strict=True)
+        )
+    return replace(array, shape=shape, chunks=chunks, shards=shards)

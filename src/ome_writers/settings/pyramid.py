@@ -1,0 +1,72 @@
+"""`Pyramid`: the resolution levels that are written beside the full resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from pydantic import BeforeValidator, Field, PositiveInt
+
+from ome_writers.settings.model import Model
+
+if TYPE_CHECKING:
+    from ome_writers.settings.formats import FormatSettings
+
+__all__ = ["Pyramid", "PyramidField", "PyramidMethod", "check_pyramid"]
+
+PyramidMethod: TypeAlias = Literal["mean", "max", "min", "median", "decimate", "mode"]
+MAX_LEVELS = 16
+
+
+class Pyramid(Model):
+    """Resolution levels of each image, each half as large as the one before along `axes`.
+
+    A level has ``ceil(n / 2)`` samples along an axis of n; the last sample of an odd axis is repeated. An axis of one
+    sample is not reduced.
+
+    Attributes
+    ----------
+    method
+        How 2 x 2 (x 2) samples become one. Labels and masks need ``"mode"`` or ``"decimate"`` (keeps the first
+        sample); bool has no mean and no median.
+    levels
+        Number of levels in addition to full resolution; ``"auto"``: until y and x have at most `smallest` samples.
+    axes
+        ``("y", "x")``, or ``("z", "y", "x")`` to halve the number of planes along z, too, where there is a z axis.
+    smallest
+        See `levels`.
+    """
+
+    method: PyramidMethod = "mean"
+    levels: Literal["auto"] | Annotated[PositiveInt, Field(le=MAX_LEVELS)] = "auto"
+    axes: tuple[Literal["y"], Literal["x"]] | tuple[Literal["z"], Literal["y"], Literal["x"]] = (
+        "y",
+        "x",
+    )
+    smallest: PositiveInt = 256
+
+
+def _read_pyramid(value: Any) -> Any:
+    """Return the input of a `Pyramid` for a method, True or False."""
+    if isinstance(value, bool):
+        return {} if value else None
+    if isinstance(value, str):
+        return {"method": value}
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+PyramidField: TypeAlias = Annotated[Pyramid | None, BeforeValidator(_read_pyramid)]
+
+
+def check_pyramid(pyramid: Pyramid | None, format_: FormatSettings) -> None:
+    """Raise ValueError unless the format can have these resolution levels."""
+    if pyramid is None or set(pyramid.axes) <= set(format_.pyramid_axes):
+        return
+    if not format_.pyramid_axes:
+        raise ValueError(
+            f"pyramid: resolution levels are not written to {format_.title} yet. Write OME-Zarr, or set pyramid=None."
+        )
+    raise ValueError(
+        f"pyramid: {format_.title} has levels along {' and '.join(format_.pyramid_axes)} only, because a SubIFD "
+        f"belongs to one plane; got axes={pyramid.axes}. Set axes=('y', 'x'), or write OME-Zarr."
+    )
