@@ -45,7 +45,7 @@ def plan_levels(pyramid: Pyramid | None, array: ArrayPlan) -> tuple[LevelPlan, .
         )
         centered = pyramid.method != "decimate"
         offsets = tuple((f - 1) / 2 if centered else 0.0 for f in factors)
-        levels.append(LevelPlan(_with_shape(array, shape), tuple(factors), offsets))
+        levels.append(LevelPlan(_with_shape(array, shape), tuple(factors), offsets, pyramid))
     if pyramid.levels not in ("auto", len(levels)):
         raise UnsupportedError(
             f"pyramid: a frame of {array.shape[-2]} x {array.shape[-1]} pixels can be halved {len(levels)} times, "

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ome_writers.routing.router import Router
-    from ome_writers.settings import AcquisitionSettings, Dimension, Position
+    from ome_writers.settings import AcquisitionSettings, Dimension, Position, Pyramid
 
 __all__ = ["ArrayPlan", "ImagePlan", "LevelPlan", "Plan"]
 
@@ -79,11 +79,14 @@ class LevelPlan:
         By storage axis: the distance of its samples, in samples of full resolution.
     offsets
         By storage axis: the coordinate of its first sample, in samples of full resolution.
+    pyramid
+        How it is computed.
     """
 
     array: ArrayPlan
     factors: tuple[int, ...]
     offsets: tuple[float, ...]
+    pyramid: Pyramid
 
     @property
     def pairs_planes(self) -> bool:

@@ -1,5 +1,6 @@
 """`AcquisitionSettings`: dimensions, dtype, format and output of one acquisition."""
 
+# Longer than 300 lines: the one model of all settings; a third of the file is its documentation and types.
 from __future__ import annotations
 
 import math

@@ -33,8 +33,8 @@ from ome_writers.storage.lock_file import (
 )
 from ome_writers.storage.positional_io import read_at, read_fully
 from ome_writers.storage.process_identity import is_running
-from ome_writers.storage.pyramid import PyramidEngine, level_targets, waiting_bytes
-from ome_writers.storage.registry import choose, open_engine, unsupported_reasons
+from ome_writers.storage.pyramid import PyramidEngine
+from ome_writers.storage.registry import choose, open_engine, open_with_levels, unsupported_reasons
 
 __all__ = [
     "ENGINES",
@@ -58,16 +58,15 @@ __all__ = [
     "is_part_of_lock",
     "is_running",
     "is_temporary",
-    "level_targets",
     "lock_content",
     "lock_owner",
     "lock_path",
     "locked_error",
     "open_engine",
+    "open_with_levels",
     "read_at",
     "read_fully",
     "remove_attempts",
     "sibling_path",
     "unsupported_reasons",
-    "waiting_bytes",
 ]

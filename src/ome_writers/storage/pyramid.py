@@ -12,12 +12,13 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ome_writers.downsampling import downsample
 from ome_writers.locks import new_lock
 from ome_writers.storage.background import Background, available_cpus
-from ome_writers.storage.contract import ArrayTarget, EngineStats, WriteFailure
+from ome_writers.storage.contract import EngineStats, WriteFailure
+from ome_writers.storage.waiting_planes import Waiting, WaitingPlanes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,63 +26,27 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ome_writers.downsampling import Method
     from ome_writers.routing import ArrayPlan, ImagePlan
     from ome_writers.storage.contract import Engine
+    from ome_writers.storage.waiting_planes import Key
 
     Plane = NDArray[np.generic]
-    Key = tuple[int, tuple[int, ...]]
 
-__all__ = ["PyramidEngine", "level_targets", "waiting_bytes"]
+__all__ = ["PyramidEngine"]
 
 _INLINE_BYTES = 2**17  # passing smaller frames to another thread takes longer than reducing them
 
 
-def level_targets(
-    images: Sequence[ImagePlan], targets: Sequence[ArrayTarget], keys: Sequence[Sequence[str]]
-) -> list[ArrayTarget]:
-    """Return the arrays of all levels below full resolution, image by image; `targets` are those of full resolution."""
-    return [
-        ArrayTarget(key, level.array, target.order)
-        for image, target, names in zip(images, targets, keys, strict=True)
-        for key, level in zip(names, image.levels, strict=True)
-    ]
-
-
-def waiting_bytes(images: Sequence[ImagePlan], buffer_bytes: int) -> int:
-    """Return how much of `buffer_bytes` planes that wait for their partner along z may use."""
-    pairs = any(image.levels and image.levels[-1].pairs_planes for image in images)
-    return buffer_bytes // 4 if pairs else 0
-
-
 class _Step(NamedTuple):
-    """From one array of an image to the next smaller one.
+    """From an array, `parent`, to the next smaller one, number `target`.
 
-    Attributes
-    ----------
-    target
-        Number of the smaller array.
-    factors
-        1 or 2 along y and x.
-    axis
-        The index axis whose planes are reduced in pairs; None if there is none.
-    parent
-        The larger array.
+    `factors` are 1 or 2 along y and x. Planes along the index axis `axis`, if it is not None, are reduced in pairs.
     """
 
     target: int
     factors: tuple[int, int]
     axis: int | None
     parent: ArrayPlan
-
-
-class _First(NamedTuple):
-    """Array, index and frame number of the plane of a pair that arrived first, and after how many flushes."""
-
-    source: int
-    plane_index: tuple[int, ...]
-    number: int
-    flush: int
 
 
 class PyramidEngine:
@@ -91,12 +56,8 @@ class PyramidEngine:
 
     Parameters
     ----------
-    engine
-        The engine. It has been opened with the targets of full resolution, followed by `level_targets`.
-    images
-        The images.
-    method
-        How planes are reduced.
+    engine, images
+        The engine, whose arrays are those of full resolution, followed by those of all levels, image by image.
     waiting_bytes
         Maximum memory for planes that wait for their partner along z; further ones are read back from the engine.
     in_order
@@ -107,26 +68,20 @@ class PyramidEngine:
         self,
         engine: Engine,
         images: Sequence[ImagePlan],
-        method: Method,
         *,
-        waiting_bytes: int = 0,
-        in_order: bool = False,
+        waiting_bytes: int,
+        in_order: bool,
     ) -> None:
         self._engine = engine
         self._images = tuple(images)
-        self._method = method
-        self._waiting_bytes = waiting_bytes
+        self._method = next(i.levels[0].pyramid.method for i in images if i.levels)
         self._in_order = in_order
         self._first_level: list[int] = []  # by image: number of the array of its first level
         self._steps: dict[int, _Step] = {}  # by number of the larger array
         for image in images:
             self._first_level.append(len(images) + len(self._steps))
             self._add_steps(image)
-        # by target array and index: planes that wait for their partner, and the pixels of the latest of them;
-        # only used by the one worker
-        self._waiting: dict[Key, _First] = {}
-        self._held: dict[Key, Plane] = {}
-        self._held_bytes = 0
+        self._waiting = WaitingPlanes(waiting_bytes, engine.read)  # only used by the one worker
         self._flushes = 0
         pairs = any(step.axis is not None for step in self._steps.values())
         self._inline = not pairs
@@ -135,9 +90,7 @@ class PyramidEngine:
         self._write_lock = new_lock()  # held while the engine is written to
         self._planes = [0, 0]  # passed to the engine: at full resolution, at all other levels
         self._closed = False
-        self.failures: Sequence[WriteFailure] = _Failures(
-            engine.failures, self._background.failures
-        )
+        self.failures = _Failures(engine.failures, self._background.failures)
         for name in ("lend", "reclaim", "patch", "truncate"):  # optional parts of the contract
             with suppress(AttributeError):
                 setattr(self, name, getattr(engine, name))
@@ -159,12 +112,12 @@ class PyramidEngine:
         elif self._inline and frame.nbytes <= _INLINE_BYTES:
             if self._in_order:
                 self._write(number, array, index, frame, owned)
-            self._run(number, partial(self._reduce, number, array, index, frame))
+            self._run(partial(self._reduce, number, array, index, frame))
             if not self._in_order:
                 self._write(number, array, index, frame, owned)
         else:
             reduced: SimpleQueue[None] = SimpleQueue()
-            add = partial(self._add_frame, number, array, index, frame, reduced, owned)
+            add = partial(self._add_frame, number, array, index, frame, reduced)
             if self._in_order:  # an interrupted frame must not have a level, but no pixels
                 self._write(number, array, index, frame, owned)
                 self._submit(add)
@@ -209,8 +162,6 @@ class PyramidEngine:
         full, others = self._planes
         return replace(stats, frames_written=stats.frames_written * full // ((full + others) or 1))
 
-    # ------------------------------------------------------------------ planning
-
     def _add_steps(self, image: ImagePlan) -> None:
         parent, before = image.array, (1,) * len(image.array.shape)
         for k, level in enumerate(image.levels):
@@ -229,8 +180,6 @@ class PyramidEngine:
         ]
         return [*shapes, *levels]
 
-    # ------------------------------------------------------------------ writing
-
     def _write(
         self, number: int, array: int, index: tuple[int, ...], frame: Plane, owned: bool
     ) -> None:
@@ -242,13 +191,11 @@ class PyramidEngine:
         self._background.wait_until_below(2 * self._workers)
         self._background.submit(task)
 
-    def _run(self, number: int, reduce: Callable[[], object]) -> None:
+    def _run(self, reduce: Callable[[], object]) -> None:
         try:
             reduce()
         except Exception as error:
-            self._background.failures.append(WriteFailure(error, (_level_number(number),)))
-
-    # ------------------------------------------------------------------ in the workers
+            self._background.failures.append(WriteFailure(error))
 
     def _add_frame(
         self,
@@ -257,14 +204,13 @@ class PyramidEngine:
         index: tuple[int, ...],
         frame: Plane,
         reduced: SimpleQueue[None],
-        owned: bool,
     ) -> None:
         """Reduce a frame; `reduced` gets an item when the frame itself is not needed any more."""
         try:
             if self._steps[array].axis is not None:
                 frame = frame.copy()
                 reduced.put(None)
-            self._run(number, partial(self._reduce, number, array, index, frame, reduced))
+            self._run(partial(self._reduce, number, array, index, frame, reduced))
         finally:
             reduced.put(None)
 
@@ -280,7 +226,7 @@ class PyramidEngine:
         while (step := self._steps.get(source)) is not None:
             planes: Iterable[Plane] = (plane,)
             if step.axis is not None:
-                pair = self._pair(step, _First(source, index, number, self._flushes), plane)
+                pair = self._pair(step, Waiting(source, index, number, self._flushes), plane)
                 if pair is None:
                     return
                 planes, index = pair
@@ -291,7 +237,7 @@ class PyramidEngine:
             self._write(_level_number(number), source, index, plane, owned=True)
 
     def _pair(
-        self, step: _Step, new: _First, plane: Plane
+        self, step: _Step, new: Waiting, plane: Plane
     ) -> tuple[tuple[Plane, ...], tuple[int, ...]] | None:
         """Return the planes of a pair in order, and the index of the result; None if one plane has to wait."""
         axis = step.axis
@@ -302,85 +248,50 @@ class PyramidEngine:
             return (plane,), key[1]
         first = self._waiting.get(key)
         if first is None or first.plane_index == new.plane_index:
-            self._pop(key)
-            self._wait(key, new, plane)
+            self._waiting.add(key, new, plane)
             return None
-        return self._ordered(i, plane, self._pop(key)), key[1]
-
-    def _ordered(self, i: int, plane: Plane, other: Plane | None) -> tuple[Plane, ...]:
-        assert other is not None
-        return (other, plane) if i % 2 else (plane, other)
-
-    def _wait(self, key: Key, first: _First, plane: Plane) -> None:
-        self._waiting[key] = first
-        self._held[key] = plane
-        self._held_bytes += plane.nbytes
-        while self._held_bytes > self._waiting_bytes:
-            self._held_bytes -= self._held.pop(next(iter(self._held))).nbytes
-
-    def _pop(self, key: Key) -> Plane | None:
-        """Return the waiting plane of a pair, which does not wait any more; None if there is none."""
-        first = self._waiting.pop(key, None)
-        if first is None:
-            return None
-        plane = self._held.pop(key, None)
-        if plane is None:
-            return self._engine.read(first.source, first.plane_index)
-        self._held_bytes -= plane.nbytes
-        return plane
+        _, other = self._waiting.pop(key)
+        return ((other, plane) if i % 2 else (plane, other)), key[1]
 
     def _finish_pair(self, key: Key) -> None:
         """Reduce a plane with what is stored of its partner."""
-        first = self._waiting[key]
-        plane = self._pop(key)
+        first, plane = self._waiting.pop(key)
         step = self._steps[first.source]
         axis = step.axis
         assert axis is not None
         i = first.plane_index[axis]
         partner = (*first.plane_index[:axis], i ^ 1, *first.plane_index[axis + 1 :])
-        pair = self._ordered(i ^ 1, self._engine.read(first.source, partner), plane)
+        other = self._engine.read(first.source, partner)
+        pair = (other, plane) if i % 2 else (plane, other)
         plane = downsample(pair, self._method, step.factors)
         self._write(_level_number(first.number), *key, plane, owned=True)
         self._reduce(first.number, *key, plane)
 
-    def _finish_pairs(self, keys: Iterable[Key]) -> None:
-        for key in keys:
-            if key in self._waiting:
-                self._run(self._waiting[key].number, partial(self._finish_pair, key))
-
     def _finish_old_pairs(self) -> None:
         """Reduce the planes that have been waiting since before the previous flush."""
         self._flushes += 1
-        old = [k for k, first in self._waiting.items() if first.flush < self._flushes - 1]
-        self._finish_pairs(old)
+        for key, first in self._waiting.items():
+            if first.flush < self._flushes - 1 and self._waiting.get(key) is first:
+                self._run(partial(self._finish_pair, key))
 
     def _finish_all_pairs(self) -> None:
-        while self._waiting:  # the largest level first: its array has the smallest number
-            self._finish_pairs([min(self._waiting, key=lambda key: key[0])])
+        while waiting := self._waiting.items():
+            key, _ = min(waiting)  # the largest level first: its array has the smallest number
+            self._run(partial(self._finish_pair, key))
 
 
 class _Failures(Sequence[WriteFailure]):
     """Failures of the engine, followed by those of the reduction; without the numbers of planes of smaller levels."""
 
-    def __init__(self, engine: Sequence[WriteFailure], levels: Sequence[WriteFailure]) -> None:
-        self._parts = (engine, levels)
+    def __init__(self, *parts: Sequence[WriteFailure]) -> None:
+        self._parts = parts
 
     def __len__(self) -> int:
-        return len(self._parts[0]) + len(self._parts[1])
+        return sum(map(len, self._parts))
 
-    @overload
-    def __getitem__(self, i: int) -> WriteFailure: ...
-
-    @overload
-    def __getitem__(self, i: slice) -> list[WriteFailure]: ...
-
-    def __getitem__(self, i: int | slice) -> WriteFailure | list[WriteFailure]:
-        found = [
-            replace(failure, frames=tuple(n for n in failure.frames if n >= 0))
-            for part in self._parts
-            for failure in part
-        ]
-        return found[i]
+    def __getitem__(self, i: Any) -> Any:
+        found = [failure for part in self._parts for failure in part]
+        return [replace(f, frames=tuple(n for n in f.frames if n >= 0)) for f in found][i]
 
 
 def _level_number(number: int) -> int:

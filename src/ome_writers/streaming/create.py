@@ -18,11 +18,9 @@ from ome_writers.settings import AcquisitionSettings
 from ome_writers.storage import (
     ArrayTarget,
     Options,
-    PyramidEngine,
     choose,
-    level_targets,
     open_engine,
-    waiting_bytes,
+    open_with_levels,
 )
 from ome_writers.streaming.output_claim import OutputClaim
 from ome_writers.streaming.recorder import Recorder
@@ -254,24 +252,18 @@ def _open_recorder(
         ArrayTarget(key, image.array, orders[image.planes])
         for key, image in zip(layout.arrays, plan.images, strict=True)
     ]
-    levels = level_targets(plan.images, targets, layout.levels) if settings.pyramid else []
-    waiting = waiting_bytes(plan.images, settings.buffer_bytes)
     durable = settings.durability == "disk"
     options = Options(
-        settings.buffer_bytes - waiting,
+        settings.buffer_bytes,
         durable=durable,
         direct_io=settings.direct_io,
         **settings.format.engine_options(settings.root_path),
     )
-    engine = _open_engine(row, layout, [*targets, *levels], options)
-    if levels and settings.pyramid:
-        engine = PyramidEngine(
-            engine,
-            plan.images,
-            settings.pyramid.method,
-            waiting_bytes=waiting,
-            in_order=not row.random_access,
-        )
+    opener = partial(_open_engine, row, layout)
+    in_order = not row.random_access
+    engine = open_with_levels(
+        opener, plan.images, targets, layout.levels, options, in_order=in_order
+    )
     try:
         metadata = create_metadata(plan, layout)
         for key, content in metadata.render():

@@ -80,11 +80,6 @@ class StreamView:
             Whether an integer index outside of the shape raises IndexError; otherwise it reads as 0.
         level
             Resolution level, 0 for full resolution.
-
-        Raises
-        ------
-        UnsupportedError
-            If the stream does not write this level.
         """
         source = StreamSource(stream, level=level)
         return cls.over(source, dynamic_shape=dynamic_shape, strict=strict)

@@ -233,15 +233,7 @@ class ZarrMetadata:
         name = split_suffix(self._layout.output.name)[0]
         interval = self._intervals.get(image.number)
         bits = significant_bits(image, self._plan.settings.instrument)
-        ome = ngff.image(
-            image,
-            shape,
-            windows,
-            name=name,
-            interval=interval,
-            bits=bits,
-            pyramid=self._plan.settings.pyramid,
-        )
+        ome = ngff.image(image, shape, windows, name=name, interval=interval, bits=bits)
         return self._versioned(ome)
 
     def _describe_channels(self, image: ImagePlan) -> None:

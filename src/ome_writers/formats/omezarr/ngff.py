@@ -45,7 +45,6 @@ def image(
     name: str,
     interval: float | None = None,
     bits: int | None = None,
-    pyramid: Pyramid | None = None,
 ) -> dict[str, Any]:
     """Return the ``ome`` attributes of an image's group.
 
@@ -63,8 +62,6 @@ def image(
         Measured mean interval of the time axis in seconds, used if the axis does not have a scale.
     bits
         Significant bits of the camera: the range of the display windows.
-    pyramid
-        How the levels of `plan` were computed.
     """
     dimensions = list(plan.array.dimensions)
     if interval is not None and (axis := _unscaled_time(dimensions)) is not None:
@@ -80,8 +77,8 @@ def image(
         "name": plan.name or name,
         "axes": [_axis(d) for d in dimensions],
         "datasets": datasets,
-        "type": pyramid.method if pyramid and plan.levels else "none",
-        "metadata": _pyramid_metadata(pyramid if plan.levels else None),
+        "type": plan.levels[0].pyramid.method if plan.levels else "none",
+        "metadata": _pyramid_metadata(plan.levels[0].pyramid if plan.levels else None),
     }
     ome: dict[str, Any] = {"version": VERSION, "multiscales": [multiscale]}
     ome["omero"] = {
