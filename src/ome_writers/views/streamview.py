@@ -68,18 +68,14 @@ class StreamView:
     def of(
         cls, stream: Stream, *, dynamic_shape: bool = True, strict: bool = False, level: int = 0
     ) -> Self:
-        """Return a view of a stream.
+        """Return a view of a stream, at a resolution level.
 
         Parameters
         ----------
-        stream
-            The stream.
         dynamic_shape
             Whether extents start at 0 and grow with the frames; otherwise they are the planned ones.
         strict
             Whether an integer index outside of the shape raises IndexError; otherwise it reads as 0.
-        level
-            Resolution level, 0 for full resolution.
         """
         source = StreamSource(stream, level=level)
         return cls.over(source, dynamic_shape=dynamic_shape, strict=strict)
