@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 from ome_writers import FrameShapeError, MetadataError, create_stream
 from ome_writers_pymmcore.acquisition_settings import plan_acquisition, unused_output
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["RunOutput", "camera_frame_index"]
 
 _log = logging.getLogger("ome_writers")
-
-
-class _Frame(NamedTuple):
-    image: NDArray[np.generic]
-    event_index: dict[str, int]
-    camera: str
-    metadata: Mapping[str, Any]
 
 
 class RunOutput:
@@ -59,9 +53,9 @@ class RunOutput:
         self._user = user
         self._copy = copy
         self._shapes = shapes
-        self._received: dict[str, int] = {}
+        self._received: Counter[str] = Counter()  # frames by camera
         self._cameras_named = cameras is not None
-        self._first_index: dict[str, int] | None = None  # index of the first event
+        self._first_event: dict[str, int] | None = None  # its index, without the camera axis
         settings = self._plan(*select_cameras(microscope, self._presets, cameras))
         if numbered and settings.root_path:
             settings = unused_output(settings)
@@ -80,10 +74,26 @@ class RunOutput:
         metadata: Mapping[str, Any],
     ) -> None:
         """Write a frame at the index of its event."""
-        frame = _Frame(image, {str(axis): int(i) for axis, i in index.items()}, camera, metadata)
-        if camera in self._microscope.others and self._needs_camera_axis(frame):
-            self._add_camera(frame)
-        self._write(frame)
+        index = {str(axis): int(i) for axis, i in index.items()}
+        event = {axis: i for axis, i in index.items() if axis != CAMERA_AXIS}
+        self._first_event = event if self._first_event is None else self._first_event
+        if camera in self._microscope.others and self._needs_camera_axis(camera, index):
+            labels = [*self._labels, camera]
+            if self._cameras_named or event != self._first_event:
+                raise FrameShapeError(
+                    f"Camera {camera!r}: unexpected first frame at event {index}, after the first event. "
+                    f"Name the cameras of the run: MDAWriter(..., cameras={labels})."
+                )
+            self._restart(labels)
+        acquired = self._acquisition_index(index, camera)
+        if not self._copy:
+            image.setflags(write=False)
+        try:
+            self.stream.append(image, index=acquired, copy=self._copy, frame_metadata=metadata)
+        except MetadataError:  # the event's metadata may contain any object: store it as text
+            metadata = to_json(metadata)
+            self.stream.append(image, index=acquired, copy=self._copy, frame_metadata=metadata)
+        self._received[camera] += 1
 
     def _plan(self, microscope: Microscope, camera_per_channel: bool) -> AcquisitionSettings:
         """Return the settings for the cameras of `microscope`."""
@@ -96,70 +106,43 @@ class RunOutput:
         )
         self._microscope = microscope
         self._labels = [camera.label for camera in microscope.cameras]
-        self._received = {label: self._received.get(label, 0) for label in self._labels}
         self._axes = [d.name for d in settings.dimensions]
         return settings
 
-    def _needs_camera_axis(self, frame: _Frame) -> bool:
-        """Whether the frame of an additional camera cannot be stored as a frame of the first camera."""
-        first, other = self._microscope.cameras[0], self._microscope.others[frame.camera]
-        return CAMERA_AXIS in frame.event_index or (other.shape, other.dtype) != (
-            first.shape,
-            first.dtype,
-        )
+    def _needs_camera_axis(self, camera: str, index: Mapping[str, int]) -> bool:
+        """Whether a frame of an additional camera cannot be stored as a frame of the first camera."""
+        first, other = self._microscope.cameras[0], self._microscope.others[camera]
+        same_format = (other.shape, other.dtype) == (first.shape, first.dtype)
+        return CAMERA_AXIS in index or not same_format
 
-    def _add_camera(self, frame: _Frame) -> None:
-        """Restart the stream with the camera of `frame` as an additional one."""
-        labels = [*self._labels, frame.camera]
-        first_event = self._first_index in (None, _camera_independent_index(frame))
-        if self._cameras_named or not first_event:
-            raise FrameShapeError(
-                f"Camera {frame.camera!r}: unexpected first frame at event {frame.event_index}, after the first event. "
-                f"Name the cameras of the run: MDAWriter(..., cameras={labels})."
-            )
-        cameras = {camera.label: camera for camera in self._microscope.cameras}
-        microscope = dataclasses.replace(
-            self._microscope, others={**self._microscope.others, **cameras}
-        )
+    def _restart(self, labels: list[str]) -> None:
+        """Restart the stream with the cameras `labels`, of which the last one is new."""
+        known = {camera.label: camera for camera in self._microscope.cameras}
+        others = {**self._microscope.others, **known}
+        microscope = dataclasses.replace(self._microscope, others=others)
         settings = self._plan(*select_cameras(microscope, self._presets, labels))
         settings.root_path = self.stream.settings.root_path
         self.stream.restart(settings)
         _log.warning(
             "Camera %r joined the run, and its output was created again. Existing views continue to show %r only: "
             "create a new view, or name the cameras before the run: MDAWriter(..., cameras=%s).",
-            frame.camera,
+            labels[-1],
             labels[0],
             labels,
         )
 
-    def _write(self, frame: _Frame) -> None:
-        index = self._acquisition_index(frame)
-        if not self._copy:
-            frame.image.setflags(write=False)
-        try:
-            self.stream.append(
-                frame.image, index=index, copy=self._copy, frame_metadata=frame.metadata
-            )
-        except MetadataError:  # the event's metadata may contain any object: store it as text
-            metadata = to_json(frame.metadata)
-            self.stream.append(frame.image, index=index, copy=self._copy, frame_metadata=metadata)
-        if frame.camera in self._received:
-            self._received[frame.camera] += 1
-        if self._first_index is None:
-            self._first_index = _camera_independent_index(frame)
-
-    def _acquisition_index(self, frame: _Frame) -> dict[str, int] | None:
-        """Return the acquisition index of a frame; None to store it in order of arrival."""
-        index = dict(frame.event_index)
-        if frame.camera in self._labels:  # the label takes precedence over the event's camera index
+    def _acquisition_index(self, index: Mapping[str, int], camera: str) -> dict[str, int] | None:
+        """Return the acquisition index of an event's frame; None to store it in order of arrival."""
+        index = dict(index)
+        if camera in self._labels:  # the label takes precedence over the event's camera index
             index.pop(CAMERA_AXIS, None)
             if CAMERA_AXIS in self._axes:
-                index[CAMERA_AXIS] = self._labels.index(frame.camera)
+                index[CAMERA_AXIS] = self._labels.index(camera)
         if self._index_of is not None:
             return self._index_of(index)
         if len(self._labels) == 1 or CAMERA_AXIS not in index:
             return None
-        number = self._received[frame.camera]
+        number = self._received[camera]
         return camera_frame_index(self.stream, number, index[CAMERA_AXIS], len(self._labels))
 
 
@@ -168,8 +151,3 @@ def camera_frame_index(
 ) -> dict[str, int]:
     """Return the acquisition index of frame `number` of a camera, for frames stored in order of arrival."""
     return {**stream.plan.router.indices(number * n_cameras), CAMERA_AXIS: camera}
-
-
-def _camera_independent_index(frame: _Frame) -> dict[str, int]:
-    """Return the event index without the camera axis."""
-    return {axis: i for axis, i in frame.event_index.items() if axis != CAMERA_AXIS}

@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from ome_writers.errors import OMEWritersError, OutputExistsError, SettingsError, WriteError
 from ome_writers.file_sync import sync_folder, sync_folders
@@ -23,7 +23,7 @@ from ome_writers.storage import (
     open_with_levels,
 )
 from ome_writers.streaming.output_claim import OutputClaim
-from ome_writers.streaming.recorder import Recorder
+from ome_writers.streaming.recorder import Output, Recorder
 from ome_writers.streaming.stream import OMEStream
 
 if TYPE_CHECKING:
@@ -39,14 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["create_stream"]
 
 _log = logging.getLogger("ome_writers")
-
-
-class _Output(NamedTuple):
-    """A created dataset, ready for frames."""
-
-    plan: Plan
-    engine_row: EngineRow
-    recorder: Recorder
 
 
 @overload
@@ -107,7 +99,7 @@ def create_stream(settings: AcquisitionSettings | None = None, **fields: Any) ->
     try:
         return OMEStream(output, partial(_create_output, folder=folder))
     except BaseException:
-        output.recorder.discard([i.array.shape for i in output.plan.images])
+        output.recorder.discard(output.plan)
         raise
 
 
@@ -124,7 +116,7 @@ def _working_folder(settings: AcquisitionSettings) -> str:
         ) from error
 
 
-def _create_output(settings: AcquisitionSettings, folder: str) -> _Output:
+def _create_output(settings: AcquisitionSettings, folder: str) -> Output:
     plan = resolve(settings)
     layout = lay_out(plan)
     if settings.root_path:
@@ -149,7 +141,7 @@ def _create_output(settings: AcquisitionSettings, folder: str) -> _Output:
                 OSError
             ):  # syncs removals only: of the claim file and the replaced dataset
                 sync_folder(layout.output.parent)
-    return _Output(plan, row, recorder)
+    return Output(plan, row, recorder)
 
 
 def _log_settings_without_effect(row: EngineRow, plan: Plan) -> None:

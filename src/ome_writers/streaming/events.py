@@ -31,9 +31,7 @@ __all__ = ["Events"]
 
 QUEUE_FRAMES = 1024
 CLOSE_TIMEOUT_S = 1.0  # time that `close` gives listeners for queued frames
-_POLL_INTERVAL_S = (
-    0.005  # the queue is polled: waking a thread for each frame would slow the camera down
-)
+_POLL_INTERVAL_S = 0.005  # waking a thread for each frame would slow the camera down
 
 EventName = Literal["coords_changed", "coords_expanded"]
 
@@ -63,18 +61,14 @@ class Events:
         self._listeners: list[tuple[EventName, Callable[[CoordUpdate], object]]] = []
         self._group: SignalGroup | None = None
         self._queue: deque[tuple[int, Source, EventAxes]] = deque(maxlen=QUEUE_FRAMES)
-        self._enqueued = (
-            0  # number of events put into the queue; only the acquisition thread writes it
-        )
+        self._enqueued = 0  # events put into the queue; only the acquisition thread writes it
         self._dequeued = 0
         self._start_lock = threading.Lock()
         self._wake = threading.Event()
         self._idle = True
         self._closing = threading.Event()
         self._error: BaseException | None = None
-        self._has_failed = (
-            False  # `failed` is emitted once, although `append` and `close` raise the same error
-        )
+        self._has_failed = False  # `append` and `close` raise the same error: emit it once
         self._thread: threading.Thread | None = None
 
     def on(self, event: EventName, callback: Callable[[CoordUpdate], object]) -> None:
@@ -167,9 +161,7 @@ class Events:
         """Return when there is something to deliver."""
         if self._closing.wait(_POLL_INTERVAL_S):
             return
-        self._idle = (
-            True  # before the queue is checked, so that a frame in between wakes this thread
-        )
+        self._idle = True  # before the queue is checked: a frame in between wakes this thread
         if self._queue or self._error is not None or self._closing.is_set():
             self._idle = False
             return

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ome_writers.errors import WriteError, describe_frames
 from ome_writers.file_sync import sync_folder
@@ -21,10 +21,18 @@ if TYPE_CHECKING:
 
     from ome_writers.formats import DatasetMetadata, Journal, JournalEntry, Layout, Outcome
     from ome_writers.routing import Plan
-    from ome_writers.storage import Engine
+    from ome_writers.storage import Engine, EngineRow
     from ome_writers.streaming.output_claim import OutputClaim
 
-__all__ = ["Recorder"]
+__all__ = ["Output", "Recorder"]
+
+
+class Output(NamedTuple):
+    """A created dataset, ready for frames."""
+
+    plan: Plan
+    engine_row: EngineRow
+    recorder: Recorder
 
 
 class Recorder:
@@ -154,12 +162,12 @@ class Recorder:
         """Whether the user's metadata can be carried over completely to another dataset."""
         return not self.metadata_updated or isinstance(self.metadata, SupportsCarryOver)
 
-    def discard(self, shapes: Sequence[tuple[int, ...]]) -> None:
+    def discard(self, plan: Plan) -> None:
         """Remove the output."""
         with self._flush_lock, self._metadata_lock:
             self.discarded = True
-            self.engine.close(shapes)
-            for image in range(len(shapes)):
+            self.engine.close([image.array.shape for image in plan.images])
+            for image in range(len(plan.images)):
                 with suppress(OSError):  # a journal beside the output; remove the output anyway
                     self.journal.discard(image)
             claim, self._claim = self._claim, None

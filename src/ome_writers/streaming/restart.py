@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from ome_writers.settings import AcquisitionSettings
     from ome_writers.storage import EngineRow
     from ome_writers.streaming.first_frame import FirstFrameInference
-    from ome_writers.streaming.recorder import Recorder
-
-    Output = tuple[Plan, EngineRow, Recorder]
-    """A created dataset, ready for frames."""
+    from ome_writers.streaming.recorder import Output
 
     Step = int | tuple[NDArray[np.generic], Mapping[str, int] | None, bytes | None]
     """A number of frames to skip, or a frame with its explicit index and its encoded metadata."""
@@ -49,10 +46,17 @@ def restart_output(
         There are too many frames, or the new output cannot store them.
     """
     plan = resolve(settings)
-    steps = _steps(earlier, plan, choose(settings.format.backend, plan))
+    row = choose(settings.format.backend, plan)
+    try:
+        steps = _steps(earlier, plan, row)
+    except RestartError as error:
+        raise RestartError(
+            f"The stream that writes to {earlier.recorder.layout.output} cannot be restarted with these settings: "
+            f"{error} Restart before the first frame, or close the stream and create another one."
+        ) from error
     same_path = settings.root_path == earlier.plan.settings.root_path
     if same_path:
-        _discard(earlier.plan, earlier.recorder)
+        earlier.recorder.discard(earlier.plan)
     plan, row, recorder = create_output(settings)
     try:
         recorder.carry_over_metadata(earlier.recorder)
@@ -63,86 +67,65 @@ def restart_output(
             else:
                 writer.write(*step, copy=False)
         if not same_path:
-            _discard(earlier.plan, earlier.recorder)
+            earlier.recorder.discard(earlier.plan)
     except BaseException:
-        _discard(plan, recorder)
+        recorder.discard(plan)
         raise
     writer.cursor.continue_repeats(earlier.cursor)
     writer.longest_append_s = earlier.longest_append_s
     return writer
 
 
-def _discard(plan: Plan, recorder: Recorder) -> None:
-    recorder.discard([image.array.shape for image in plan.images])
-
-
 def _steps(earlier: FrameWriter, plan: Plan, row: EngineRow) -> list[Step]:
     """Return what writes the frames of `earlier` to an output of `plan`; an address occurs once."""
     if earlier.accepted > earlier.max_restart_frames:
-        raise _refused(
-            earlier,
+        raise RestartError(
             f"it has {earlier.accepted} frames, of which it would write at most the first "
-            f"{earlier.max_restart_frames} again",
+            f"{earlier.max_restart_frames} again."
         )
     if earlier.cursor.pending:
         earlier.recover()
-    cursor, router = earlier.cursor, earlier.plan.router
+    cursor = earlier.cursor
     steps: list[Step] = []
     written: set[Address] = set()
     for run, gap in cursor.runs():
         for number in run:
-            address, index = router.address(number), _index(earlier, plan, router.indices(number))
+            address = earlier.plan.router.address(number)
+            index, pixels, encoded = _frame(earlier, plan, address)
             if index != plan.router.indices(number):
-                raise _refused(earlier, f"frame {number} would not be the next in order at {index}")
-            pixels, encoded = _frame(earlier, plan, address, index)
+                raise RestartError(f"frame {number} would not be the next in order at {index}.")
             steps.append(1 if address in written else (pixels, None, encoded))
             written.add(address)
         if gap:
             steps.append(len(gap))
     if plan.frames is not None and cursor.offset > plan.frames:
-        raise _refused(
-            earlier, f"{cursor.offset} frames were appended or skipped, of {plan.frames}"
-        )
+        raise RestartError(f"{cursor.offset} frames were appended or skipped, of {plan.frames}.")
     for address in sorted(cursor.explicit - written):
-        index = _index(earlier, plan, router.index_of(address))
+        index, pixels, encoded = _frame(earlier, plan, address)
         if not row.random_access:
-            raise _refused(
-                earlier,
-                f"the frame at {index} was appended with index, which {row.name!r} does not support",
+            raise RestartError(
+                f"the frame at {index} was appended with index, which {row.name!r} does not support."
             )
-        pixels, encoded = _frame(earlier, plan, address, index)
         steps.append((pixels, index, encoded))
     return steps
 
 
-def _index(earlier: FrameWriter, plan: Plan, index: Mapping[str, int]) -> dict[str, int]:
-    """Return the acquisition index in `plan` of an earlier frame."""
-    router = plan.router
-    try:
-        return router.complete_index({a: i for a, i in index.items() if i or a in router.axes})
-    except IndexError as error:
-        raise _refused(earlier, f"its frame at {dict(index)} would be lost: {error}") from error
-
-
 def _frame(
-    earlier: FrameWriter, plan: Plan, address: Address, index: Mapping[str, int]
-) -> tuple[NDArray[Any], bytes | None]:
-    """Return an earlier frame and its encoded metadata."""
+    earlier: FrameWriter, plan: Plan, address: Address
+) -> tuple[dict[str, int], NDArray[Any], bytes | None]:
+    """Return the acquisition index in `plan`, the pixels and the encoded metadata of an earlier frame."""
     number, stored = address
+    router, acquired = plan.router, earlier.plan.router.index_of(address)
+    try:
+        index = router.complete_index({a: i for a, i in acquired.items() if i or a in router.axes})
+    except IndexError as error:
+        raise RestartError(f"its frame at {acquired} would be lost: {error}") from error
     pixels = earlier.read(number, stored)
-    image = plan.images[plan.router.address_of(list(index.values()))[0]]
+    image = plan.images[router.address_of(list(index.values()))[0]]
     if (pixels.shape, pixels.dtype) != (image.frame_shape, image.array.dtype):
-        raise _refused(
-            earlier,
+        raise RestartError(
             f"its frame at {index} has shape {pixels.shape} and dtype {pixels.dtype}, the settings require "
-            f"{image.frame_shape} and {image.array.dtype}",
+            f"{image.frame_shape} and {image.array.dtype}."
         )
     plane = earlier.plan.images[number].plane(stored)
-    return pixels, earlier.frame_metadata().get((number, plane))
-
-
-def _refused(earlier: FrameWriter, reason: str) -> RestartError:
-    return RestartError(
-        f"The stream that writes to {earlier.recorder.layout.output} cannot be restarted with these settings: "
-        f"{reason.rstrip('.')}. Restart before the first frame, or close the stream and create another one."
-    )
+    return index, pixels, earlier.frame_metadata().get((number, plane))

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from ome_writers.routing import Plan
     from ome_writers.settings import AcquisitionSettings
     from ome_writers.streaming.coord_update import CoordUpdate
-    from ome_writers.streaming.restart import Output
+    from ome_writers.streaming.recorder import Output
     from ome_writers.streaming.stats import StreamStats
     from ome_writers.views import StreamView
 
@@ -578,7 +578,7 @@ class OMEStream:
     def _discard(self) -> None:
         """Remove the output and close the stream, for callers that must not leave an incomplete dataset."""
         with self._restart_lock:
-            self._recorder.discard([image.array.shape for image in self._writer.plan.images])
+            self._recorder.discard(self._writer.plan)
         self._close(failed=True)
 
     def _close(self, *, failed: bool, interruptible: bool = True) -> None:
