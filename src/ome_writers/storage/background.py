@@ -131,7 +131,13 @@ class Background:
             if following is None:
                 return
             while following is not None:
-                following = self._run(*following)
+                number, task = following
+                try:
+                    task.run()
+                except BaseException as error:  # recorded; the stream raises it to the caller
+                    self.failures.append(WriteFailure(error, tuple(task.frames)))
+                following = self._end(number, task.serial_key)
+                del task  # and its memory, while this thread waits for the next one
 
     def _next_task(self) -> tuple[int, _Task] | None:
         """Wait for the next task that may run now and return it; None when the pool is closed."""
@@ -155,15 +161,8 @@ class Background:
                     self._waiting[item.serial_key] = deque()
             return numbered
 
-    def _run(self, number: int, task: _Task) -> tuple[int, _Task] | None:
-        """Run a task; return the next one with its serial key, which the same thread runs."""
-        try:
-            task.run()
-        except BaseException as error:  # recorded; the stream raises it to the caller
-            self.failures.append(WriteFailure(error, tuple(task.frames)))
-        return self._end(number, task.serial_key)
-
     def _end(self, number: int, serial_key: Hashable | None) -> tuple[int, _Task] | None:
+        """Note the end of a task; return the next one with its serial key, which the same thread runs."""
         following = None
         with self._lock:
             self._pending.discard(number)

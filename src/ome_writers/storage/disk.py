@@ -19,8 +19,9 @@ from ome_writers.storage.file_handles import FileHandles
 from ome_writers.storage.files import make_folders
 from ome_writers.storage.positional_io import (
     SUPPORTS_DIRECT_IO,
+    adjacent_runs,
     open_new,
-    write_pieces,
+    write_at,
     write_single,
 )
 
@@ -68,23 +69,42 @@ class Disk:
         offsets: NDArray[np.int64],
         sizes: NDArray[np.int64],
     ) -> None:
-        """Write pieces into an existing file; see `positional_io.write_pieces`."""
+        """Write pieces of `sizes` bytes at `offsets` into an existing file; adjacent pieces share a system call.
+
+        `parts` contains either each piece, or a single buffer with all pieces side by side.
+        """
+        runs = adjacent_runs(parts, offsets, sizes)
+        aligned = self._direct_io_works and _are_aligned(parts)
         with self._handles.use(path) as fd:
-            if (
-                self._direct_io_works
-                and _are_aligned(parts)
-                and not (offsets % _ALIGNMENT_BYTES).any()
-            ):
-                with self._try_direct_io(), self._direct_handles.use(path) as direct_fd:
-                    return write_pieces(direct_fd, parts, offsets, sizes)
-            return write_pieces(fd, parts, offsets, sizes)
+            if aligned and not (offsets % _ALIGNMENT_BYTES).any():
+                try:
+                    with self._direct_handles.use(path) as direct_fd:
+                        for offset, buffers in runs:
+                            write_at(direct_fd, buffers, offset)
+                    return
+                except OSError as error:
+                    self._disable_direct_io(error)
+            for offset, buffers in runs:
+                write_at(fd, buffers, offset)
 
     def create(self, path: str, content: Piece) -> None:
         """Write a new file."""
-        if self._direct_io_works and _are_aligned([content]):
-            with self._try_direct_io():
-                return self._create(path, content, direct_io=True)
-        return self._create(path, content, direct_io=False)
+        direct = self._direct_io_works and _are_aligned([content])
+        try:
+            fd = open_new(path, direct_io=direct)
+            try:
+                # numpy declares arrays as buffers from Python 3.12 on only
+                nbytes = memoryview(content).nbytes  # type: ignore[arg-type]  # see above
+                write_single(fd, content, nbytes, 0)
+                if self.durable:
+                    sync(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            if not direct:
+                raise
+            self._disable_direct_io(error)
+            self.create(path, content)
 
     def make_folders(self, folder: Path) -> None:
         """Create a directory and its missing parents; `sync_all` syncs their names."""
@@ -126,26 +146,11 @@ class Disk:
         self._direct_handles.close()
         self._handles.close()
 
-    def _create(self, path: str, content: Piece, *, direct_io: bool) -> None:
-        fd = open_new(path, direct_io=direct_io)
-        try:
-            # numpy declares arrays as buffers from Python 3.12 on only
-            nbytes = memoryview(content).nbytes  # type: ignore[arg-type]  # see above
-            write_single(fd, content, nbytes, 0)
-            if self.durable:
-                sync(fd)
-        finally:
-            os.close(fd)
-
-    @contextmanager
-    def _try_direct_io(self) -> Iterator[None]:
-        """Continue after the block, and disable direct I/O, if the file system does not support it."""
-        try:
-            yield
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP):
-                raise
-            self._direct_io_works = False
+    def _disable_direct_io(self, error: OSError) -> None:
+        """Raise `error`, unless it means that the file system does not support direct I/O."""
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP):
+            raise error
+        self._direct_io_works = False
 
 
 def _are_aligned(parts: Sequence[Piece]) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SUPPORTS_DIRECT_IO",
+    "adjacent_runs",
     "make_sparse",
     "open_file",
     "open_new",
@@ -26,7 +27,6 @@ __all__ = [
     "read_at",
     "read_fully",
     "write_at",
-    "write_pieces",
     "write_single",
 ]
 
@@ -85,28 +85,34 @@ def make_sparse(fd: int) -> None:
 def write_at(fd: int, buffers: Sequence[bytes | memoryview], offset: int) -> None:
     """Write all bytes of `buffers` consecutively at `offset`; OSError if they cannot all be written."""
     for first in range(0, len(buffers), _MAX_BUFFERS):
-        offset = _write_batch(fd, list(buffers[first : first + _MAX_BUFFERS]), offset)
+        batch = list(buffers[first : first + _MAX_BUFFERS])
+        while batch:
+            # without pwritev, one system call per buffer
+            written = (
+                os.pwritev(fd, batch, offset) if _HAS_PWRITEV else _pwrite(fd, batch[0], offset)
+            )
+            offset += written
+            while batch and written >= len(batch[0]):
+                written -= len(batch.pop(0))
+            if written:
+                batch[0] = memoryview(batch[0])[written:]
 
 
-def write_pieces(
-    fd: int,
-    parts: Sequence[bytes | memoryview],
-    offsets: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-) -> None:
-    """Write pieces of `sizes` bytes at `offsets`; adjacent pieces share a system call.
+def adjacent_runs(
+    parts: Sequence[bytes | memoryview], offsets: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> list[tuple[int, Sequence[bytes | memoryview]]]:
+    """Return offset and pieces of each `write_at` that writes pieces of `sizes` bytes at `offsets`.
 
     `parts` contains either each piece, or a single buffer with all pieces side by side.
     """
     breaks = np.flatnonzero(offsets[1:] != offsets[:-1] + sizes[:-1]) + 1
     if not len(breaks):
-        write_at(fd, parts, int(offsets[0]))
-        return
+        return [(int(offsets[0]), parts)]
     if len(parts) != len(sizes):
         ends = np.cumsum([0, *sizes]).tolist()
         parts = [parts[0][a:b] for a, b in itertools.pairwise(ends)]
-    for first, last in itertools.pairwise([0, *breaks.tolist(), len(parts)]):
-        write_at(fd, parts[first:last], int(offsets[first]))
+    runs = itertools.pairwise([0, *breaks.tolist(), len(parts)])
+    return [(int(offsets[first]), parts[first:last]) for first, last in runs]
 
 
 def write_single(fd: int, buffer: Piece, nbytes: int, offset: int) -> None:
@@ -149,18 +155,3 @@ def _open(path: Path | str, flags: int, *, direct_io: bool) -> int:
             os.close(fd)
             raise
     return fd
-
-
-def _write_batch(fd: int, buffers: list[bytes | memoryview], offset: int) -> int:
-    """Write `buffers`, in one system call if possible; return the offset of their end."""
-    while buffers:
-        # without it, one system call per buffer
-        written = (
-            os.pwritev(fd, buffers, offset) if _HAS_PWRITEV else _pwrite(fd, buffers[0], offset)
-        )
-        offset += written
-        while buffers and written >= len(buffers[0]):
-            written -= len(buffers.pop(0))
-        if written:
-            buffers[0] = memoryview(buffers[0])[written:]
-    return offset

@@ -13,6 +13,7 @@ import pytest
 
 from ome_writers.storage import positional_io
 from ome_writers.storage.positional_io import (
+    adjacent_runs,
     make_sparse,
     open_file,
     open_new,
@@ -20,7 +21,6 @@ from ome_writers.storage.positional_io import (
     read_at,
     read_fully,
     write_at,
-    write_pieces,
     write_single,
 )
 
@@ -53,7 +53,10 @@ def test_buffers_are_written_consecutively(tmp_path: Path) -> None:
 def test_pieces_are_written_at_their_offsets(tmp_path: Path) -> None:
     fd = open_file(tmp_path / "x", create=True)
     try:
-        write_pieces(fd, [b"abcdef"], np.array([0, 2, 10]), np.array([2, 1, 3]))
+        runs = adjacent_runs([b"abcdef"], np.array([0, 2, 10]), np.array([2, 1, 3]))
+        assert runs == [(0, [b"ab", b"c"]), (10, [b"def"])]
+        for offset, buffers in runs:
+            write_at(fd, buffers, offset)
         assert read_fully(fd, 100, 0) == b"abc" + bytes(7) + b"def"
     finally:
         os.close(fd)

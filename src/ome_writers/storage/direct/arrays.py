@@ -13,7 +13,6 @@ from ome_writers.storage.file_lease import POLL_INTERVAL_S
 from ome_writers.storage.zarr import ChunkFiles, Codec, Grid, Shard, ShardShape
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -58,11 +57,12 @@ class StoredArray:
     identity
         Whether chunks are stored uncompressed.
     can_write_through
-        Whether a frame can be written by itself, because it is a complete chunk.
+        Whether it can be faster to write a frame by itself, which is a complete chunk: always, or while the workers
+        are behind.
     prefers_write_through
-        Whether writing a frame by itself takes less time than copying and submitting it.
+        Whether writing a frame by itself always takes less time than copying and submitting it.
     uncompressed_shards
-        Whether uncompressed chunks are stored in shards, so that concurrent writes go to the same file.
+        Whether uncompressed chunks are stored in shards, so that concurrent writes would go to the same file.
     """
 
     def __init__(self, folder: Path, plan: ArrayPlan, disk: Disk) -> None:
@@ -80,22 +80,21 @@ class StoredArray:
         self._lock = new_lock()
         self.identity = self._codec.identity
         self.uncompressed_shards = self.grid.sharded and self.identity
-        self.can_write_through = (
+        possible = (
             self.grid.one_chunk_per_plane
             and not disk.direct_io
             and not (self.grid.sharded and disk.durable)
         )
         min_bytes = _MIN_WRITE_THROUGH_BYTES if self.uncompressed_shards else 0
         self.prefers_write_through = (
-            self.can_write_through
+            possible
             and self.identity
             and min_bytes <= self.grid.frame_bytes <= _MAX_WRITE_THROUGH_BYTES
         )
+        self.can_write_through = self.prefers_write_through or (
+            possible and not self.uncompressed_shards
+        )
         self._current: _CurrentShard | None = None
-
-    def serial_key(self, shard: Cell) -> Cell | None:
-        """Return the key of blocks that are written sequentially: their shard, if chunks are uncompressed."""
-        return shard if self.uncompressed_shards else None
 
     def store(self, block: Block, slots: frozenset[int] | None = None) -> None:
         """Encode and write the columns of a block: with only these slots, or None if the block is sealed."""
@@ -106,8 +105,28 @@ class StoredArray:
                     key = (*cell, *divmod(tile, self.grid.tiles[1]))
                     self._files.write(key, self._codec.encode(column[tile]))
             return
+        planes = np.asarray([plane for _, plane in block.entries], np.int64)
+        first = planes[:, np.newaxis] * self.grid.plane_chunks
+        single_write = slots is None and self.identity and len(self.grid.parts) == 1
+        memory = block.memory if single_write else None
         for part in self.grid.parts:
-            self._store_part(block, columns, part, final=slots is None)
+            inner = (first + part.inner).reshape(-1)
+            if memory is not None:
+                chunks: list[bytes | memoryview] = [memory]
+                sizes = np.full(len(inner), self.grid.chunk_bytes, np.int64)
+            else:
+                chunks = [
+                    self._codec.encode(column[tile])
+                    for _, column in zip(block.entries, columns, strict=False)
+                    for tile in part.tiles
+                ]
+                sizes = np.fromiter(map(len, chunks), np.int64, len(chunks))
+            key = (*block.shard, *part.yx)
+            shard = self._acquire(key, part)
+            try:
+                shard.write_chunks(inner, sizes, chunks, final=slots is None)
+            finally:
+                self._release(key, shard)
 
     def write_frame(self, cell: Cell, frame: NDArray[np.generic]) -> int:
         """Encode and write a contiguous frame that is a chunk; return the bytes written.
@@ -175,37 +194,6 @@ class StoredArray:
                 while not shard.finish(only_if_unused=time.monotonic() < deadline):
                     time.sleep(POLL_INTERVAL_S)
             self._shards.clear()
-
-    def _store_part(
-        self,
-        block: Block,
-        columns: Sequence[NDArray[np.generic]] | NDArray[np.generic],
-        part: ShardPart,
-        *,
-        final: bool,
-    ) -> None:
-        """Write the tiles of a block's columns that are in one shard."""
-        planes = np.asarray([plane for _, plane in block.entries], np.int64)
-        first = planes[:, np.newaxis] * self.grid.plane_chunks
-        inner = (first + part.inner).reshape(-1)
-        single_write = final and self.identity and len(self.grid.parts) == 1
-        memory = block.memory if single_write else None
-        if memory is not None:
-            parts: list[bytes | memoryview] = [memory]
-            sizes = np.full(len(inner), self.grid.chunk_bytes, np.int64)
-        else:
-            parts = [
-                self._codec.encode(column[tile])
-                for _, column in zip(block.entries, columns, strict=False)
-                for tile in part.tiles
-            ]
-            sizes = np.fromiter(map(len, parts), np.int64, len(parts))
-        key = (*block.shard, *part.yx)
-        shard = self._acquire(key, part)
-        try:
-            shard.write_chunks(inner, sizes, parts, final=final)
-        finally:
-            self._release(key, shard)
 
     def _acquire(self, key: Cell, part: ShardPart) -> Shard:
         """Return a shard for writing chunks; it is not finished before `_release`."""

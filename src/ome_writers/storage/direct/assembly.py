@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ome_writers.locks import new_lock
@@ -105,7 +106,7 @@ class Assembly:
         with self.lock:
             block = self._open.get(key)
             if block is not None and not block.accepts(shard, by_reference=by_reference):
-                self._seal(key)
+                self._submit(block)
                 block = None
             if block is None:
                 block = self._new_block(key, cell, shard, by_reference)
@@ -113,7 +114,7 @@ class Assembly:
             if grid.depth == 1:
                 self.buffered[array].add(cell)
             if block.full:
-                self._seal(key)
+                self._submit(block)
         if owned and not by_reference:
             self.budget.reclaim(frame)
 
@@ -125,17 +126,15 @@ class Assembly:
                 return plane
         return None
 
-    def submit_all(self, *, partial: bool, last: bool = False) -> None:
-        """Submit all open blocks; those of several planes per chunk only with `partial`, and they stay open.
+    def submit_all(self, *, incomplete: bool, last: bool = False) -> None:
+        """Submit all open blocks; those of several planes per chunk only if `incomplete`, and they stay open.
 
         With `last`, no more frames follow, and no block stays open.
         """
         with self.lock:
-            for key, block in list(self._open.items()):
-                if key[1] is None or last:
-                    self._seal(key)
-                elif partial:
-                    self._submit(block, last=False, slots=frozenset(block.slots))
+            for block in list(self._open.values()):
+                if block.key[1] is None or last or incomplete:
+                    self._submit(block, last=last or block.key[1] is None)
 
     def recover(self) -> None:
         """Restore a consistent state after an exception in `add`, and write all blocks of single planes."""
@@ -145,7 +144,7 @@ class Assembly:
                 if id(block) in open_ids:
                     continue
                 if block.sealed is not None:
-                    self._submit(block, last=True, slots=block.sealed[0])
+                    self._submit(block)
                 elif block.entries:
                     self._partial.pop(block.key, None)
                     self._open[block.key] = block
@@ -153,7 +152,7 @@ class Assembly:
                     self._live[block.key[0]].pop(id(block))
             for key in [key for key, block in self._open.items() if not block.entries]:
                 self._live[key[0]].pop(id(self._open.pop(key)))
-            self.submit_all(partial=False)
+            self.submit_all(incomplete=False)
             self._background.barrier()
             self.budget.set_used(sum(block.used_bytes for block in self._open.values()))
 
@@ -185,29 +184,25 @@ class Assembly:
         capacity = max(1, self._max_block_bytes // grid.column_bytes)
         return min(capacity, grid.shard_planes if grid.sharded else _MAX_FILES_PER_BLOCK)
 
-    def _seal(self, key: Key, *, final: bool = True) -> None:
-        """Submit an open block, which accepts no more frames. Not `final`: its column will be resumed.
+    def _submit(self, block: Block, *, last: bool = True, resume: bool = False) -> None:
+        """Submit a block in its current state. If this is the `last` time, it accepts no more frames.
 
-        After an exception in this method `recover` submits sealed blocks, and reopens others.
+        With `resume` its column will get more frames, in another block. After an exception in this method `recover`
+        submits sealed blocks, and reopens others.
         """
-        block = self._open.pop(key)
-        if final:
-            block.clear_empty_slots()
-        else:
-            self._partial[key] = block.resumable_slots
-        block.sealed = (None if final else frozenset(block.slots),)
-        self._submit(block, last=True, slots=block.sealed[0])
-
-    def _submit(self, block: Block, *, last: bool, slots: frozenset[int] | None) -> None:
-        """Submit a block in its current state, with these slots; None: all."""
-        count = len(block.frames)
-        frames = block.frames if last else tuple(block.frames)
+        if last and block.sealed is None:
+            del self._open[block.key]
+            if resume:
+                self._partial[block.key] = block.resumable_slots
+            else:
+                block.clear_empty_slots()
+            block.sealed = (frozenset(block.slots) if resume else None,)
+        slots = frozenset(block.slots) if block.sealed is None else block.sealed[0]
         array = block.key[0]
-        serial_key = self._arrays[array].serial_key(block.shard)
         self._background.submit(
-            lambda: self._store(block, count, slots, last),
-            frames,
-            None if serial_key is None else (array, serial_key),
+            partial(self._store, block, len(block.frames), slots, last),
+            block.frames if last else tuple(block.frames),
+            (array, block.shard) if self._arrays[array].uncompressed_shards else None,
         )
 
     def _store(self, block: Block, count: int, slots: frozenset[int] | None, last: bool) -> None:
@@ -233,7 +228,7 @@ class Assembly:
         """Submit the oldest open block if no pending write will release memory."""
         if not self._background.depth:
             with self.lock:
-                key = next(iter(self._open), None)
-                if key is not None:
-                    self._seal(key, final=key[1] is None)
+                block = next(iter(self._open.values()), None)
+                if block is not None:
+                    self._submit(block, resume=block.key[1] is not None)
         return False

@@ -133,6 +133,8 @@ class Block:
                 self._reserved += frame.nbytes
             else:
                 self._buffers.append(buffer)
+        elif self._grid.one_chunk_per_plane:
+            self.columns[column] = frame
         else:
             self._grid.insert_plane(frame, self.columns[column], slot)
         if self._grid.depth > 1:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DirectEngine", "open_engine"]
 
+# With so many pending blocks, large frames are written through as well: the workers are behind.
+_MIN_QUEUE_DEPTH = 3
 _MAX_OPTIMISTIC_READS = 4  # then a reader blocks the writer
 _TRUNCATE_TIMEOUT_S = 1.0  # for other processes to close a file that `close` truncates
 
@@ -49,7 +51,7 @@ class DirectEngine:
         )
         self._array_metadata.write([t.plan.shape for t in targets])
         self._background = Background(available_cpus(), name="ome-writers-direct")
-        self._write_through = WriteThrough(self._background)
+        self._write_through = WriteThrough()
         self._assembly = Assembly(
             self._arrays, self._background, options.buffer_bytes, self._record_written
         )
@@ -80,9 +82,13 @@ class DirectEngine:
         buffered = self._buffered[array]
         if buffered and stored.grid.split(index)[0] in buffered:
             # Otherwise the earlier frame could overwrite this one.
-            self._assembly.submit_all(partial=False)
+            self._assembly.submit_all(incomplete=False)
             self._background.barrier()
-        if stored.can_write_through and not owned:
+        if (
+            stored.can_write_through
+            and not owned
+            and (stored.prefers_write_through or self._background.depth >= _MIN_QUEUE_DEPTH)
+        ):
             try:
                 if self._write_through.write(stored, index, frame):
                     self._unpublished.append(number)
@@ -102,7 +108,7 @@ class DirectEngine:
 
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
         with self._flush_lock:
-            self._assembly.submit_all(partial=True)
+            self._assembly.submit_all(incomplete=True)
             self._background.barrier()
             self._publish(shapes, finish=False)
 
@@ -125,7 +131,7 @@ class DirectEngine:
             if self._closed:
                 return
             self._closed = True
-            self._assembly.submit_all(partial=True, last=True)
+            self._assembly.submit_all(incomplete=True, last=True)
             self._background.barrier()
             self._publish(shapes, finish=True)
             self._background.close()

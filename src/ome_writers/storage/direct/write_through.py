@@ -15,12 +15,10 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ome_writers.storage.background import Background
     from ome_writers.storage.direct.arrays import StoredArray
 
 __all__ = ["WriteThrough"]
 
-_MIN_QUEUE_DEPTH = 3  # of pending blocks, for large frames: then the caller's thread writes as well
 _MAX_LATENCY_S = 0.01  # beyond the expected time: a busy machine may suspend a thread that long
 _EXPECTED_BYTES_PER_S = 500e6  # while the page cache has space
 # The back-off doubles when a slow write soon follows another one.
@@ -39,22 +37,17 @@ class WriteThrough:
         Time (`time.perf_counter`) before which no frame is written, after a slow write.
     """
 
-    def __init__(self, background: Background) -> None:
+    def __init__(self) -> None:
         self.frames = 0
         self.nbytes = 0
         self.retry_at = -_MAX_BACKOFF_S
-        self._background = background
         self._backoff_s = _MIN_BACKOFF_S
         self._current: StoredArray | None = None  # the only array with a current shard
 
     def write(
         self, stored: StoredArray, index: tuple[int, ...], frame: NDArray[np.generic]
     ) -> bool:
-        """Write a frame; return False, without any effect, if write-through is not the fastest way now."""
-        if not stored.prefers_write_through and (
-            stored.uncompressed_shards or self._background.depth < _MIN_QUEUE_DEPTH
-        ):
-            return False
+        """Write a frame; return False, without any effect, while the disk is slow."""
         start = perf_counter()
         if start < self.retry_at:
             return False

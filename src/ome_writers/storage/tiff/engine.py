@@ -304,7 +304,7 @@ class TiffEngine:
     def _submit(self, block: PageBlock) -> None:
         series = self._files[block.file].geometry.series_of(block.page)
         serial_key = None if series.compressed else block.file
-        self._background.submit(lambda: self._store(block, series), block.frames, serial_key)
+        self._background.submit(partial(self._store, block, series), block.frames, serial_key)
 
     def _submit_open(self) -> None:
         with self._lock:

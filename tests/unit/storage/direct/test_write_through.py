@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 from ome_writers import AcquisitionSettings, Dimension, create_stream
-from ome_writers.storage.background import Background
 from ome_writers.storage.direct.write_through import WriteThrough
 
 
 def test_slow_writes_double_the_backoff(monkeypatch: Any) -> None:
     now = 100.0
     monkeypatch.setattr("ome_writers.storage.direct.write_through.perf_counter", lambda: now)
-    write_through = WriteThrough(Background(1))
+    write_through = WriteThrough()
     write_through.record_latency(0.001, 1000)
     assert write_through.retry_at <= now
     write_through.record_latency(0.05, 1000)
@@ -31,7 +30,7 @@ def test_slow_writes_double_the_backoff(monkeypatch: Any) -> None:
 
 def test_large_write_is_not_slow() -> None:
     """The expected time of the bytes does not count."""
-    write_through = WriteThrough(Background(1))
+    write_through = WriteThrough()
     write_through.record_latency(0.05, 100_000_000)
     assert write_through.retry_at < 0
 
