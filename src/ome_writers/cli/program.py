@@ -87,7 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
     path = getattr(options, "path", None)
     try:
-        return command.run(options, screen)
+        from ome_writers.formats.ometiff import parse_once  # not needed for --help
+
+        with parse_once():
+            return command.run(options, screen)
     except BrokenPipeError:
         # The reader has closed the pipe (`| head`). Redirect stdout, so that the flush at exit does not raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

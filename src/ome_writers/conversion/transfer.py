@@ -28,6 +28,7 @@ from ome_writers.conversion.source_detection import (
 )
 from ome_writers.errors import SettingsError, WriteError, describe_frames
 from ome_writers.formats import archive_format, format_row
+from ome_writers.formats.ometiff import parse_once
 from ome_writers.settings import AcquisitionSettings, inferred_format, read_root_path
 from ome_writers.streaming import create_stream
 from ome_writers.views import open_dataset
@@ -77,6 +78,7 @@ class Conversion:
     verified: bool
 
 
+@parse_once()
 def convert(
     source: str | PathLike[str],
     destination: str | PathLike[str],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputLockedError, UnsupportedError
 from ome_writers.formats import detect_format, format_row, resolve_entry_file
+from ome_writers.formats.ometiff import parse_once
 from ome_writers.repair import repair
 from ome_writers.untrusted import guard_reader, refuse_archive
 from ome_writers.validation.report import Check, Validation
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
 
+@parse_once()
 def validate(path: str | PathLike[str]) -> Validation:
     """Check the consistency of a dataset without changing it.
 

@@ -65,11 +65,10 @@ class _TiffSet:
         self._folder = self._source.first.parent
         self._files: dict[str, TiffPages] = {}
         self._lock = threading.Lock()
-        self._text: bytes | None = None
-        self._spec: DatasetSpec
-        self._runs: list[tuple[PlaneRun, ...]] = []
+        self._text = self._source.text
+        self._spec: DatasetSpec = parse_document(self._source, path)
+        self._runs: list[tuple[PlaneRun, ...]] = _runs(self._source)
         self._metadata_changes: dict[Path, tuple[ChangeDetector, bytes]] = {}
-        self.spec()
 
     def file(self, name: str) -> TiffPages:
         """Return a file of the set; the first one for an empty name."""
@@ -90,17 +89,17 @@ class _TiffSet:
         """Return what the current OME-XML contains, and where the planes of each image are."""
         file, text = self._current_text()
         with self._lock:
-            if text != self._text and strip_progress(text) == strip_progress(self._text or b""):
+            if text != self._text and strip_progress(text) == strip_progress(self._text):
                 # only the number of frames changed: no need to parse it again
                 self._text = text
                 self._spec = replace(self._spec, frames_written=frames_written_in(text))
             if text != self._text:
                 try:
-                    source = self._source._replace(xml=parse_ome_xml(text, file), file=file)
+                    source = self._source._replace(
+                        xml=parse_ome_xml(text, file), text=text, file=file
+                    )
                     self._spec, self._runs = parse_document(source, self._path), _runs(source)
                 except UnsupportedError:
-                    if self._text is None:
-                        raise
                     return self._spec, self._runs  # the description is being replaced
                 self._text = text
                 for pages in self._files.values():

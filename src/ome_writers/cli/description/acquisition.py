@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ome_writers.errors import OMEWritersError
 from ome_writers.formats import dataset_ome_xml, frame_metadata_by_image
+from ome_writers.formats.ometiff import parse_ome_xml
 from ome_writers.settings import Objective
-from ome_writers.untrusted import parse_xml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -116,7 +116,7 @@ def describe_acquisition(spec: DatasetSpec) -> Acquisition:
 def _xml(spec: DatasetSpec) -> Element | None:
     try:
         text = dataset_ome_xml(spec.path)
-        return parse_xml(text, spec.path) if text else None
+        return parse_ome_xml(text, spec.path) if text else None
     except (
         OMEWritersError,
         OSError,

@@ -15,6 +15,7 @@ from ome_writers.formats.ometiff.entry_file import (
 from ome_writers.formats.ometiff.first_page import (
     metadata_file,
     parse_ome_xml,
+    parse_once,
     read_first_page,
     read_ome_xml,
     referenced_metadata_file,
@@ -40,6 +41,7 @@ __all__ = [
     "load_documents",
     "metadata_file",
     "parse_ome_xml",
+    "parse_once",
     "pixel_sizes",
     "plane_runs",
     "read_first_page",

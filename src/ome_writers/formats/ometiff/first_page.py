@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
@@ -16,6 +19,7 @@ from ome_writers.untrusted import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from xml.etree.ElementTree import Element
 
@@ -23,6 +27,7 @@ __all__ = [
     "FirstPage",
     "metadata_file",
     "parse_ome_xml",
+    "parse_once",
     "read_first_page",
     "read_ome_xml",
     "read_software",
@@ -30,6 +35,8 @@ __all__ = [
     "reject_doctype",
 ]
 
+_MAX_PARSED = 8  # documents of one operation in memory
+_parsed: ContextVar[dict[bytes, Element] | None] = ContextVar("parsed", default=None)
 _COMPRESSION, _DESCRIPTION, _SOFTWARE = 259, 270, 305
 
 
@@ -100,15 +107,36 @@ def read_ome_xml(file: Path, root: Path | None = None) -> bytes:
     return read_first_page(file, root).description
 
 
+@contextmanager
+def parse_once() -> Iterator[None]:
+    """Within this context, `parse_ome_xml` parses equal documents once; nobody may change the returned elements."""
+    if _parsed.get() is not None:
+        yield
+        return
+    token = _parsed.set({})
+    try:
+        yield
+    finally:
+        _parsed.reset(token)
+
+
 def parse_ome_xml(text: bytes, file: Path) -> Element:
     """Parse the OME-XML of `file`; InvalidFileError if it is not XML, as in a TIFF of another program."""
+    parsed = _parsed.get()
+    if parsed is not None and text in parsed:
+        return parsed[text]
     try:
-        return parse_xml(text, file)
+        root = parse_xml(text, file)
     except InvalidFileError as error:
         excerpt = repr(text[:40].decode("latin-1")) + ("..." if len(text) > 40 else "")
         raise InvalidFileError(
             f"{file} is not an OME-TIFF: its ImageDescription {excerpt} is not OME-XML ({error})"
         ) from None
+    if parsed is not None:
+        if len(parsed) >= _MAX_PARSED:
+            del parsed[next(iter(parsed))]
+        parsed[text] = root
+    return root
 
 
 def reject_doctype(text: bytes, file: Path) -> bytes:
@@ -128,12 +156,15 @@ def metadata_file(text: bytes, file: Path) -> Path:
     UnsupportedError
         If a BinaryOnly element refers to a file that does not exist.
     """
-    if b"BinaryOnly" not in text[:4096]:
-        return file
+    target = _binary_only_target(text, file) if b"BinaryOnly" in text[:4096] else None
+    return file if target is None else referenced_metadata_file(file.parent, target)
+
+
+@lru_cache(maxsize=64)  # views ask for each plane
+def _binary_only_target(text: bytes, file: Path) -> str | None:
+    """Return the name of the file that a BinaryOnly element refers to; None without one."""
     pointer = parse_ome_xml(text, file).find("{*}BinaryOnly")
-    if pointer is None:
-        return file
-    return referenced_metadata_file(file.parent, pointer.get("MetadataFile", ""))
+    return None if pointer is None else pointer.get("MetadataFile", "")
 
 
 def referenced_metadata_file(folder: Path, name: str) -> Path:

@@ -73,8 +73,8 @@ class OmeXml(NamedTuple):
 
     Attributes
     ----------
-    xml
-        The root element; of a companion or master file if the first file only points to it.
+    xml, text
+        The root element, and the text; of a companion or master file if the first file only points to it.
     file
         The file that contains it.
     first
@@ -84,6 +84,7 @@ class OmeXml(NamedTuple):
     """
 
     xml: Element
+    text: bytes
     file: Path
     first: Path
     compression: int
@@ -102,13 +103,12 @@ def load_ome_xml(path: Path) -> OmeXml:
     page = read_first_page(first, root)
     file = metadata_file(page.description, first)
     text = page.description if file == first else read_ome_xml(file, first.parent)
-    return OmeXml(parse_ome_xml(text, file), file, first, page.compression)
+    return OmeXml(parse_ome_xml(text, file), text, file, first, page.compression)
 
 
 def ome_xml(path: Path) -> bytes:
     """Return the OME-XML of a file, or of the set in a folder, as text."""
-    source = load_ome_xml(path)
-    return read_ome_xml(source.file, source.file.parent)
+    return load_ome_xml(path).text
 
 
 def files(path: Path) -> set[Path]:
