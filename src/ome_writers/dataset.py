@@ -182,7 +182,8 @@ class DatasetSpec:
     frames_written, frames_expected
         Numbers of frames, None if unknown. While the status is "writing", as of the last flush.
     started, updated
-        Time at which the dataset was created, and of the last flush, in ISO 8601; None if unknown.
+        Time at which the acquisition began (without `AcquisitionSettings.acquisition_date`, when the dataset was
+        created), and of the last flush, in ISO 8601; None if unknown.
     written_by
         Program and version, None if unknown.
     settings

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ome_writers.conversion.source import nested_loop_indices, with_values
 from ome_writers.errors import OutputExistsError, SettingsError
@@ -18,9 +19,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ome_writers.conversion.source import Indices, Source
+    from ome_writers.dataset import DatasetSpec
     from ome_writers.settings import Format
 
-__all__ = ["destination_settings", "refuse_overlap", "with_chunks", "with_image_name"]
+__all__ = ["NAMESPACE", "destination_settings", "refuse_overlap", "with_chunks", "with_image_name"]
+
+NAMESPACE = "conversion"
+"""Namespace of the global metadata that describe the source."""
 
 _BUFFER_BYTES = 64 * 2**20  # enough for reading and writing to overlap
 
@@ -104,7 +109,7 @@ def destination_settings(
             schedule=Schedule(names, write) if needs_schedule else None,
             rgb=len(source.frame_shapes[image]) == 3,
             instrument=settings.instrument if settings else None,
-            acquisition_date=settings.acquisition_date if settings else None,
+            acquisition_date=_acquisition_date(source.spec),
         )
     except ValidationError as error:
         problems = "; ".join(
@@ -113,6 +118,18 @@ def destination_settings(
         raise SettingsError(
             f"{source.spec.path} cannot be written to {destination}: {problems}"
         ) from error
+
+
+def _acquisition_date(spec: DatasetSpec) -> datetime | None:
+    """Return when the acquisition began; None if unknown, as after an earlier conversion, or not a time."""
+    if spec.settings is not None and spec.settings.acquisition_date is not None:
+        return spec.settings.acquisition_date
+    if spec.started is None or NAMESPACE in spec.metadata:
+        return None
+    try:
+        return TypeAdapter(datetime).validate_python(spec.started)
+    except ValidationError:
+        return None
 
 
 def refuse_overlap(source: Path, output: Path) -> None:

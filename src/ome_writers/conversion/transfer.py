@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ome_writers.conversion.destination import (
+    NAMESPACE,
     destination_settings,
     refuse_overlap,
     with_chunks,
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
     from ome_writers.settings import FormatSettings
 
 __all__ = ["Conversion", "convert"]
-
-NAMESPACE = "conversion"
-"""Namespace of the global metadata that describe the source."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from ome_writers import (
     read_frame_metadata,
     validate,
 )
+from ome_writers.cli.description import parse_time
 from ome_writers.repair import repair
 from support.acquisitions import IMAGES, LAYOUTS, acquisition
 
@@ -388,3 +389,40 @@ def test_axes_of_other_names_keep_their_frames_and_metadata(suffix: str, tmp_pat
         assert np.asarray(view)[..., 0, 0].ravel().tolist() == list(range(1, 13))
         frames = read_frame_metadata(done.destination)
         assert [frame["note"] for frame in frames] == [f"frame {n}" for n in range(12)]
+
+
+@pytest.mark.parametrize("suffixes", [(".ome.zarr", ".ome.tiff"), (".ome.tiff", ".ome.zarr")])
+@pytest.mark.parametrize("date", [None, "2020-02-03T04:05:06Z"])
+def test_start_of_acquisition_is_kept(
+    suffixes: tuple[str, str], date: str | None, tmp_path: Path
+) -> None:
+    """Also through a second conversion, back to the first format."""
+    there, back = suffixes
+    dimensions = dims_from_standard_axes({"t": 2, "y": 4, "x": 6})
+    source = write(
+        AcquisitionSettings(
+            root_path=tmp_path / f"a{there}",
+            dimensions=dimensions,
+            dtype="uint8",
+            acquisition_date=date,
+        )
+    )
+    expected = parse_time(ome_writers.read(source).started)
+    assert date is None or expected == parse_time(date)
+    time.sleep(1.1)  # the conversion starts in another second
+    convert(source, tmp_path / f"b{back}")
+    convert(tmp_path / f"b{back}", tmp_path / f"c{there}")
+    for name in (f"b{back}", f"c{there}"):
+        assert parse_time(ome_writers.read(tmp_path / name).started) == expected
+
+
+@pytest.mark.parametrize(("date", "kept"), [("2020-02-03T04:05:06", True), ("yesterday", False)])
+def test_start_of_acquisition_of_another_program(date: str, kept: bool, tmp_path: Path) -> None:
+    source = tmp_path / "a.ome.tiff"
+    tifffile.imwrite(source, np.zeros((2, 4, 6), "uint8"), metadata={"axes": "TYX"})
+    text = tifffile.tiffcomment(source)
+    dated = f"<AcquisitionDate>{date}</AcquisitionDate><Pixels"
+    tifffile.tiffcomment(source, text.replace("<Pixels", dated).encode())
+    convert(source, tmp_path / "b.ome.zarr")
+    started = ome_writers.read(tmp_path / "b.ome.zarr").started
+    assert (started == date) == kept

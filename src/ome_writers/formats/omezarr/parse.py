@@ -101,11 +101,13 @@ def recorded_progress(own: Json) -> Json:
     """Return `DatasetSpec.status`, numbers of frames, start and last flush from our attributes."""
     frames = own.get("frames")
     counts = frames if isinstance(frames, dict) else {}
+    settings = own.get("settings")
+    began = settings.get("acquisition_date") if isinstance(settings, dict) else None
     return {
         "status": _text(own.get("status")),
         "frames_written": _count(counts.get("written")),
         "frames_expected": _count(counts.get("expected")),
-        "started": _text(own.get("started")),
+        "started": _text(began) or _text(own.get("started")),
         "updated": _text(own.get("updated")),
     }
 
