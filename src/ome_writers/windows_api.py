@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-__all__ = ["call_at_console_end", "open_exclusively", "pread", "pwrite", "set_sparse"]
+__all__ = [
+    "are_long_paths_enabled",
+    "call_at_console_end",
+    "open_exclusively",
+    "pread",
+    "pwrite",
+    "set_sparse",
+]
 
 if sys.platform == "win32":
     import ctypes
@@ -85,6 +92,13 @@ if sys.platform == "win32":
         routine = _HandlerRoutine(handle)
         if _kernel.SetConsoleCtrlHandler(routine, True):
             _console_handlers.append(routine)
+
+    def are_long_paths_enabled() -> bool:
+        """Return whether paths of more than 259 characters are possible without an extended prefix."""
+        try:
+            return bool(ctypes.WinDLL("ntdll").RtlAreLongPathsEnabled() & 0xFF)  # a BOOLEAN
+        except AttributeError:  # before Windows 10, version 1607
+            return False
 
     def open_exclusively(path: str) -> int:
         """Open an existing file for reading and writing; until it is closed, nothing else can open it.

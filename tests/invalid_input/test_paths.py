@@ -96,7 +96,9 @@ def test_directory_without_permission(tmp_path: Path, engine: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["🔬 and more", "trail. ", "..", "a'b\"c", "CON", "%20", "#?&"])
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not allow these names")
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows has other names, see the tests of path_names"
+)
 def test_unusual_valid_name(tmp_path: Path, engine: str, name: str) -> None:
     """The name is used unchanged, and nothing is created beside it."""
     suffix = SUFFIXES[ENGINES[engine].format]
@@ -108,5 +110,49 @@ def test_unusual_valid_name(tmp_path: Path, engine: str, name: str) -> None:
         for number in range(3):
             stream.append(frame(number))
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    read = read_images(stream.plan, [stream.plan.images[0].array.shape])[0]
+    assert np.array_equal(read, [frame(n) for n in range(3)])
+
+
+@pytest.mark.skipif(sys.platform != "win32", reason="valid names on other platforms")
+@pytest.mark.parametrize("name", ["NUL", "con", "a:b", "what?", "a|b", "..\\x. \\run"])
+def test_name_that_windows_cannot_store(tmp_path: Path, engine: str, name: str) -> None:
+    """Windows would discard the frames, or store them in a hidden stream."""
+    path = f"{tmp_path}\\inner\\{name}{SUFFIXES[ENGINES[engine].format]}"
+    check_refused(
+        path, tmp_path, engine, SettingsError, "cannot be used on Windows.*Choose another"
+    )
+
+
+@pytest.mark.skipif(
+    sys.platform != "win32", reason="other platforms limit paths to 4,096 characters"
+)
+def test_extended_path_of_more_than_260_characters(tmp_path: Path, engine: str) -> None:
+    if ENGINES[engine].format == "ome-zarr" and engine != "direct":
+        pytest.skip("the libraries of other engines do not open extended paths")
+    folder = Path(f"\\\\?\\{tmp_path}") / ("x" * 120) / ("y" * 120)
+    path = folder / f"run{SUFFIXES[ENGINES[engine].format]}"
+    with create_stream(settings(tmp_path, engine, root_path=path)) as stream:
+        for number in range(3):
+            stream.append(frame(number))
+    read = read_images(stream.plan, [stream.plan.images[0].array.shape])[0]
+    assert np.array_equal(read, [frame(n) for n in range(3)])
+
+
+def test_name_that_differs_in_case(tmp_path: Path, engine: str) -> None:
+    """Windows and macOS do not distinguish the names: the first dataset is kept."""
+    (tmp_path / "probe").touch()
+    if not (tmp_path / "PROBE").exists():
+        pytest.skip("the file system of the temporary folder distinguishes case")
+    suffix = SUFFIXES[ENGINES[engine].format]
+    with create_stream(settings(tmp_path, engine, root_path=tmp_path / f"run{suffix}")) as stream:
+        for overwrite in (False, True):
+            again = settings(
+                tmp_path, engine, root_path=tmp_path / f"RUN{suffix}", overwrite=overwrite
+            )
+            with pytest.raises(OSError, match="RUN.*(exists|being written)"):
+                create_stream(again)
+        for number in range(3):
+            stream.append(frame(number))
     read = read_images(stream.plan, [stream.plan.images[0].array.shape])[0]
     assert np.array_equal(read, [frame(n) for n in range(3)])

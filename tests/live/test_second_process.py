@@ -23,8 +23,8 @@ LIVE = [
     if row.live and row.missing_requirement() is None and row.format in SUFFIXES
 ]
 
-POLL = """
-import json, sys, time
+POLL = '''
+import json, os, re, sys, time
 from pathlib import Path
 import numpy as np
 
@@ -39,45 +39,59 @@ def frame(number):
 def open_ours():
     import ome_writers
     view = ome_writers.open(path)
-    while True:
-        yield np.asarray(view)
+    return lambda: np.asarray(view)
 
 
 def reopen_ours():
     import ome_writers
-    while True:
-        yield np.asarray(ome_writers.open(path))
+    return lambda: np.asarray(ome_writers.open(path))
 
 
 def open_zarr():
     import zarr
-    while True:
-        yield zarr.open_array(str(path / "0"), mode="r")[:]
+    return lambda: zarr.open_array(str(path / "0"), mode="r")[:]
 
 
 def open_tensorstore():
     import tensorstore
-    store = {"driver": "file", "path": str(path / "0")}
-    while True:
-        yield tensorstore.open({"driver": "zarr3", "kvstore": store}, read=True, open=True).result().read().result()
+    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": str(path / "0")}}
+    return lambda: tensorstore.open(spec, read=True, open=True).result().read().result()
 
 
 def open_tifffile():
     import tifffile
-    while True:
+
+    def read_file():
         with tifffile.TiffFile(path) as file:
-            yield file.series[0].asarray()
+            return file.series[0].asarray()
+
+    return read_file
+
+
+def again_where_denied(read):
+    """Return a function that repeats `read` while Windows denies access to a file that is being replaced."""
+    def repeat():
+        for attempt in range(20):
+            try:
+                return read()
+            except Exception as error:
+                if attempt == 19 or not re.search("denied|sharing violation|used by another", str(error), re.I):
+                    raise
+                time.sleep(0.02)
+    return repeat
 
 
 polls = partly = seen_before = 0
 last = reported = False
-planes = {"ours": open_ours, "ours reopened": reopen_ours, "zarr": open_zarr,
-          "tensorstore": open_tensorstore, "tifffile": open_tifffile}[reader]()
-next(planes)  # imports the libraries
+read = {"ours": open_ours, "ours reopened": reopen_ours, "zarr": open_zarr,
+        "tensorstore": open_tensorstore, "tifffile": open_tifffile}[reader]()
+if os.name == "nt" and "ours" not in reader:
+    read = again_where_denied(read)
+read()
 print("ready", flush=True)
 while not last:
     last = stop.exists()
-    seen = np.asarray(next(planes)).reshape(-1, HEIGHT, WIDTH)
+    seen = np.asarray(read()).reshape(-1, HEIGHT, WIDTH)
     count = 0
     for number, plane in enumerate(seen):
         if not plane.any():
@@ -93,7 +107,7 @@ while not last:
         print("partly", flush=True)
     time.sleep(0.03)
 print(json.dumps({"polls": polls, "partly": partly, "last": seen_before}))
-"""
+'''
 
 
 def frame(number: int) -> np.ndarray:

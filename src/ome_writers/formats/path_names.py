@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["alphanumeric_component", "make_distinct", "path_component"]
+__all__ = [
+    "alphanumeric_component",
+    "invalid_on_windows",
+    "make_distinct",
+    "path_component",
+]
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff<>:"/\\|?*]')
 _RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
@@ -17,6 +23,8 @@ _RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
 }
 # File systems allow 255 bytes; the rest is for the numbers of `make_distinct` and affixes of temporary files.
 _MAX_BYTES = 200
+_INVALID_ON_WINDOWS = re.compile(r'[\x00-\x1f<>:"|?*]')
+_MAX_WINDOWS_PATH = 259  # characters, unless long paths are enabled
 
 
 def path_component(name: str) -> str:
@@ -49,6 +57,40 @@ def alphanumeric_component(name: str, default: str) -> str:
     """
     safe = re.sub("[^A-Za-z0-9]", "", name)[:_MAX_BYTES]
     return f"{default}{safe}" if not safe or safe.upper() in _RESERVED else safe
+
+
+def invalid_on_windows(path: str, *, longest_key: int = 0) -> str:
+    """Return why Windows cannot store a dataset at this path, or would store it somewhere else; "" if it can.
+
+    Device names and colons are not errors there: ``NUL.ome.tiff`` discards what is written to it, and ``a:b.ome.tiff``
+    is a stream that is hidden in the file ``a``.
+
+    Parameters
+    ----------
+    path
+        The absolute path as given by the user.
+    longest_key
+        Number of characters below `path` that must fit into a path of 259 characters; 0 if paths may be longer.
+
+    Examples
+    --------
+    >>> invalid_on_windows("C:/data/NUL.ome.tiff"), invalid_on_windows("//server/share/run.ome.zarr")
+    ("'NUL.ome.tiff' is the name of a device", '')
+    """
+    parts = PureWindowsPath(path)
+    for name in parts.parts[1 if parts.anchor else 0 :]:
+        if name == "..":
+            continue
+        if match := _INVALID_ON_WINDOWS.search(name):
+            return f"{name!r} contains {match[0]!r}"
+        if name.endswith((".", " ")):
+            return f"{name!r} ends with a dot or a space, which Windows removes"
+        if name.split(".")[0].rstrip(" ").upper() in _RESERVED:
+            return f"{name!r} is the name of a device"
+    length = len(str(parts)) + longest_key
+    if longest_key and length > _MAX_WINDOWS_PATH and not parts.drive.startswith("\\\\?\\"):
+        return f"its files have paths of up to {length} characters, and long paths are not enabled"
+    return ""
 
 
 def make_distinct(names: Iterable[str], *, separator: str = "_") -> list[str]:

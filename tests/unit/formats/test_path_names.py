@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ome_writers.formats.path_names import alphanumeric_component, make_distinct, path_component
+from ome_writers.formats.path_names import (
+    alphanumeric_component,
+    invalid_on_windows,
+    make_distinct,
+    path_component,
+)
 
 ANY = st.text(max_size=400) | st.sampled_from(
     [
@@ -63,3 +68,45 @@ def test_make_distinct_on_case_insensitive_file_systems(names: list[str]) -> Non
 
 def test_make_distinct_avoids_later_names() -> None:
     assert make_distinct(["a", "a", "a_1"]) == ["a", "a_2", "a_1"]
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("C:/data/CON.ome.zarr", "'CON.ome.zarr' is the name of a device"),
+        ("C:/data/nul.ome.tiff", "'nul.ome.tiff' is the name of a device"),
+        ("C:/lpt1/run.ome.tiff", "'lpt1' is the name of a device"),
+        ("C:/data/a:b.ome.tiff", "'a:b.ome.tiff' contains ':'"),
+        ("C:/data/what?.ome.zarr", "'what?.ome.zarr' contains '?'"),
+        ("C:/data/tab\t.ome.zarr", "contains '\\t'"),
+        ("C:/data./run.ome.zarr", "'data.' ends with a dot or a space"),
+        ("C:/data/run ", "'run ' ends with a dot or a space"),
+        (
+            "//server/share/" + "x" * 230,
+            "paths of up to 265 characters, and long paths are not enabled",
+        ),
+    ],
+)
+def test_path_that_windows_cannot_store(path: str, reason: str) -> None:
+    assert reason in invalid_on_windows(path, longest_key=20)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "C:/data/run.ome.zarr",
+        "//server/share/run.ome.zarr",
+        "C:/data/../run.ome.zarr",
+        "C:\\data\\console.ome.tiff",
+        "C:/data/é 🔬 #%&'+,;=@[]{}~.ome.zarr",
+        "C:/" + "x" * 236,
+        "\\\\?\\C:\\" + "x" * 400,
+    ],
+)
+def test_path_that_windows_can_store(path: str) -> None:
+    """Drives, network shares, and extended paths of any length."""
+    assert invalid_on_windows(path, longest_key=20) == ""
+
+
+def test_length_is_not_limited_if_long_paths_are_enabled() -> None:
+    assert invalid_on_windows("C:/" + "x" * 400) == ""

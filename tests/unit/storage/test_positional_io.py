@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,30 +124,41 @@ def test_threads_write_to_one_file_and_to_many(files: int, tmp_path: Path) -> No
             assert stored[at : at + BLOCK_BYTES] == expected
 
 
-@pytest.mark.skipif(os.name != "nt", reason="POSIX refuses positional writes to a pipe")
-def test_a_blocked_write_does_not_block_other_files(tmp_path: Path) -> None:
-    """There is no lock of the process: one thread waits in a write while another one writes a file."""
-    reading, writing = os.pipe()
-    entered = threading.Event()
+@pytest.mark.parametrize("files", [1, THREADS])
+def test_all_threads_are_in_the_system_call_at_once(
+    files: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No lock surrounds the calls, neither of the process nor of a file: no call begins before all 16 are reached."""
+    barrier = threading.Barrier(THREADS, timeout=60)
 
-    def fill() -> None:
-        entered.set()
-        write_at(writing, [bytes(2**20)], 0)
+    def together(call: Callable[..., int]) -> Callable[..., int]:
+        def wait_and_call(*arguments: Any) -> int:
+            barrier.wait()
+            return call(*arguments)
 
-    thread = threading.Thread(target=fill)
-    thread.start()
+        return wait_and_call
+
+    if sys.platform == "win32":
+        from ome_writers import windows_api
+
+        kernel = windows_api._kernel
+        monkeypatch.setattr(kernel, "WriteFile", together(kernel.WriteFile))
+    elif hasattr(os, "pwritev"):
+        monkeypatch.setattr(os, "pwritev", together(os.pwritev))
+    else:
+        monkeypatch.setattr(positional_io, "_pwrite", together(os.pwrite))
+    fds = [open_file(tmp_path / str(n), create=True) for n in range(files)]
     try:
-        entered.wait()
-        fd = open_new(tmp_path / "x")
-        for number in range(100):
-            write_at(fd, [b"x"], number)
-        os.close(fd)
-        assert thread.is_alive()
+        with ThreadPoolExecutor(THREADS) as pool:
+            writes = [
+                pool.submit(write_at, fds[n % files], [bytes([n]) * BLOCK_BYTES], n * BLOCK_BYTES)
+                for n in range(THREADS)
+            ]
+        for write in writes:
+            write.result()
     finally:
-        drained = 0
-        while drained < 2**20:
-            drained += len(os.read(reading, 2**16))
-        thread.join()
-        os.close(reading)
-        os.close(writing)
-    assert (tmp_path / "x").read_bytes() == b"x" * 100
+        for fd in fds:
+            os.close(fd)
+    for n in range(THREADS):
+        stored = (tmp_path / str(n % files)).read_bytes()
+        assert stored[n * BLOCK_BYTES : (n + 1) * BLOCK_BYTES] == bytes([n]) * BLOCK_BYTES
