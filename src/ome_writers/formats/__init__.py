@@ -43,7 +43,7 @@ from ome_writers.formats.ometiff.entry_file import resolve_entry_file
 from ome_writers.formats.ometiff.ownership import is_own_entry
 from ome_writers.formats.ometiff.parse import OmeXml, load_ome_xml, parse_document
 from ome_writers.formats.ownership import foreign_files, foreign_files_of_aborted_start
-from ome_writers.formats.path_names import invalid_on_windows, make_distinct
+from ome_writers.formats.path_names import check_output_path, make_distinct
 from ome_writers.formats.plan_spec import spec_of_plan
 from ome_writers.formats.registry import FormatRow, archive_format, format_row, format_rows
 
@@ -67,6 +67,7 @@ __all__ = [
     "SupportsGrow",
     "abbreviated_list",
     "archive_format",
+    "check_output_path",
     "create_metadata",
     "dataset_files",
     "dataset_ome_xml",
@@ -77,7 +78,6 @@ __all__ = [
     "format_row",
     "format_rows",
     "frame_metadata_by_image",
-    "invalid_on_windows",
     "is_own_entry",
     "latest_entries",
     "lay_out",

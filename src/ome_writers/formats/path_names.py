@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING
+
+from ome_writers.errors import SettingsError
+
+if sys.platform == "win32":
+    from ome_writers.windows_api import are_long_paths_enabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
     "alphanumeric_component",
+    "check_output_path",
     "invalid_on_windows",
     "make_distinct",
     "path_component",
@@ -25,6 +32,7 @@ _RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
 _MAX_BYTES = 200
 _INVALID_ON_WINDOWS = re.compile(r'[\x00-\x1f<>:"|?*]')
 _MAX_WINDOWS_PATH = 259  # characters, unless long paths are enabled
+_CHUNK_NAME_LENGTH = 40  # below an array, and of temporary files
 
 
 def path_component(name: str) -> str:
@@ -57,6 +65,19 @@ def alphanumeric_component(name: str, default: str) -> str:
     """
     safe = re.sub("[^A-Za-z0-9]", "", name)[:_MAX_BYTES]
     return f"{default}{safe}" if not safe or safe.upper() in _RESERVED else safe
+
+
+def check_output_path(path: str, keys: Iterable[str]) -> None:
+    """Raise SettingsError if Windows would not store a dataset with these keys at an absolute path."""
+    if sys.platform == "win32":
+        longest_key = max(map(len, keys), default=0) + _CHUNK_NAME_LENGTH
+        problem = invalid_on_windows(
+            path, longest_key=0 if are_long_paths_enabled() else longest_key
+        )
+        if problem:
+            raise SettingsError(
+                f"{path} cannot be used on Windows: {problem}. Choose another root_path."
+            )
 
 
 def invalid_on_windows(path: str, *, longest_key: int = 0) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import sys
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from ome_writers.errors import OMEWritersError, OutputExistsError, SettingsError, WriteError
 from ome_writers.file_sync import sync_folder, sync_folders
-from ome_writers.formats import Journal, create_metadata, invalid_on_windows, lay_out
+from ome_writers.formats import Journal, check_output_path, create_metadata, lay_out
 from ome_writers.routing import arrival_order, resolve
 from ome_writers.settings import AcquisitionSettings
 from ome_writers.storage import (
@@ -27,9 +26,6 @@ from ome_writers.streaming.output_claim import OutputClaim
 from ome_writers.streaming.recorder import Output, Recorder
 from ome_writers.streaming.stream import OMEStream
 
-if sys.platform == "win32":
-    from ome_writers.windows_api import are_long_paths_enabled
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -42,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["create_stream"]
 
-_CHUNK_NAME_LENGTH = 40  # and of temporary files
 _log = logging.getLogger("ome_writers")
 
 
@@ -181,7 +176,7 @@ def _existing_parent(output: Path) -> Path:
 def _absolute(layout: Layout, settings: AcquisitionSettings, folder: str) -> Layout:
     """Return the layout with an absolute path without ``..``; a symbolic link as its last part is not resolved."""
     path = os.path.join(folder, layout.output)
-    _check_on_windows(path, layout, settings)
+    check_output_path(path, (*layout.arrays, *layout.journals))
     try:
         os.fsencode(path)
         parent, name = os.path.split(path)
@@ -199,18 +194,6 @@ def _absolute(layout: Layout, settings: AcquisitionSettings, folder: str) -> Lay
     output = Path(os.path.abspath(path))
     root = output if layout.root == layout.output else output.parent
     return dataclasses.replace(layout, root=root, output=output)
-
-
-def _check_on_windows(path: str, layout: Layout, settings: AcquisitionSettings) -> None:
-    """Raise SettingsError if Windows would not store the output at `path`."""
-    if sys.platform == "win32":
-        keys = (*layout.arrays, *layout.journals)
-        longest_key = 0 if are_long_paths_enabled() else max(map(len, keys)) + _CHUNK_NAME_LENGTH
-        problem = invalid_on_windows(path, longest_key=longest_key)
-        if problem:
-            raise SettingsError(
-                f"root_path {settings.root_path!r} cannot be used on Windows: {problem}. Choose another root_path."
-            )
 
 
 def _claim(layout: Layout, settings: AcquisitionSettings) -> OutputClaim:
