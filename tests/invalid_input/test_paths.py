@@ -124,21 +124,6 @@ def test_name_that_windows_cannot_store(tmp_path: Path, engine: str, name: str) 
     )
 
 
-@pytest.mark.skipif(
-    sys.platform != "win32", reason="other platforms limit paths to 4,096 characters"
-)
-def test_extended_path_of_more_than_260_characters(tmp_path: Path, engine: str) -> None:
-    if ENGINES[engine].format == "ome-zarr" and engine != "direct":
-        pytest.skip("the libraries of other engines do not open extended paths")
-    folder = Path(f"\\\\?\\{tmp_path}") / ("x" * 120) / ("y" * 120)
-    path = folder / f"run{SUFFIXES[ENGINES[engine].format]}"
-    with create_stream(settings(tmp_path, engine, root_path=path)) as stream:
-        for number in range(3):
-            stream.append(frame(number))
-    read = read_images(stream.plan, [stream.plan.images[0].array.shape])[0]
-    assert np.array_equal(read, [frame(n) for n in range(3)])
-
-
 def test_name_that_differs_in_case(tmp_path: Path, engine: str) -> None:
     """Windows and macOS do not distinguish the names: the first dataset is kept."""
     (tmp_path / "probe").touch()

@@ -99,6 +99,8 @@ def invalid_on_windows(path: str, *, longest_key: int = 0) -> str:
     ("'NUL.ome.tiff' is the name of a device", '')
     """
     parts = PureWindowsPath(path)
+    if parts.drive.startswith(("\\\\?\\", "\\\\.\\")):
+        return "extended and device paths are not supported; for long paths, enable long paths in Windows"
     for name in parts.parts[1 if parts.anchor else 0 :]:
         if name == "..":
             continue
@@ -109,7 +111,7 @@ def invalid_on_windows(path: str, *, longest_key: int = 0) -> str:
         if name.split(".")[0].rstrip(" ").upper() in _RESERVED:
             return f"{name!r} is the name of a device"
     length = len(str(parts)) + longest_key
-    if longest_key and length > _MAX_WINDOWS_PATH and not parts.drive.startswith("\\\\?\\"):
+    if longest_key and length > _MAX_WINDOWS_PATH:
         return f"its files have paths of up to {length} characters, and long paths are not enabled"
     return ""
 
