@@ -5,39 +5,36 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.errors import UnsupportedError
 from ome_writers.formats import Journal, Outcome, latest_entries, truncate_partial_line
 from ome_writers.formats.omezarr import (
     XML_KEY,
     ZarrMetadata,
     group_attributes,
-    plan_from_settings,
     read_json_object,
     stored_layout,
-    stored_settings,
 )
+from ome_writers.repair.stored_plan import refuse_rewritten, stored_plan
 from ome_writers.storage import LOCK_NAME, Finding, files, lock_path
+from ome_writers.storage.direct import StoredLevel
 from ome_writers.storage.zarr import ArraySurvey, Survey, array_metadata
-from ome_writers.untrusted import check_shape, parse_array_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ome_writers.formats import Layout, Status
-    from ome_writers.routing import ImagePlan, Plan
+    from ome_writers.routing import ArrayPlan, ImagePlan, Plan
 
 __all__ = ["findings"]
 
 
 def findings(root: Path, *, dry_run: bool) -> Iterator[Finding]:
     """Repair an OME-Zarr and yield the findings."""
-    plan = _plan_of(root)
+    plan = stored_plan(root)
     layout = stored_layout(plan, root)
-    _refuse_rewritten(root, plan, layout)
+    refuse_rewritten(root, plan, layout)
     return _ZarrRepair(root, plan, layout, dry_run).findings()
 
 
@@ -61,6 +58,9 @@ class _ZarrRepair:
             growing = image.array.growing is not None
             survey = array.survey(_axis(image), _channel(image), complete=growing)
             surveys.append(survey)
+            for smaller, level in zip(self._layout.levels[image.number], image.levels, strict=True):
+                level_array = ArraySurvey(files.path_below(self._root, smaller), level.array)
+                yield from level_array.recover(dry_run=self._dry_run, truncate=self._writing)
             metadata = read_json_object(self._root / key / "zarr.json")
             shapes.append(tuple(metadata.get("shape", image.array.shape)))
         for key in self._layout.journals:
@@ -75,6 +75,8 @@ class _ZarrRepair:
             ]
             shapes = [self._final_shape(i, shapes[i.number], surveys) for i in self._plan.images]
         yield from self._update_arrays(shapes)
+        if self._writing:
+            yield from self._complete_levels(shapes)
         yield from self._update_groups(surveys, shapes, journal)
         yield from self._remove_leftovers()
 
@@ -107,11 +109,11 @@ class _ZarrRepair:
 
     def _update_arrays(self, shapes: list[tuple[int, ...]]) -> Iterator[Finding]:
         """Write array metadata that are missing or have another shape."""
-        for image, key, shape in zip(self._plan.images, self._layout.arrays, shapes, strict=True):
+        for key, array, shape in self._arrays(shapes):
             path = self._root / key / "zarr.json"
             metadata = read_json_object(path)
             if not metadata:
-                metadata = array_metadata(image.array, shape)
+                metadata = array_metadata(array, shape)
                 what = "array metadata missing: written"
             elif tuple(metadata["shape"]) == shape:
                 continue
@@ -121,6 +123,27 @@ class _ZarrRepair:
                 metadata["shape"] = list(shape)
             self._put(f"{key}/zarr.json", json.dumps(metadata).encode())
             yield Finding(path, what)
+
+    def _arrays(
+        self, shapes: list[tuple[int, ...]]
+    ) -> Iterator[tuple[str, ArrayPlan, tuple[int, ...]]]:
+        """Yield key, plan and shape of the arrays of all levels; `shapes` are those of full resolution."""
+        for image, shape in zip(self._plan.images, shapes, strict=True):
+            yield self._layout.arrays[image.number], image.array, shape
+            for key, level in zip(self._layout.levels[image.number], image.levels, strict=True):
+                yield key, level.array, level.shape(shape)
+
+    def _complete_levels(self, shapes: list[tuple[int, ...]]) -> Iterator[Finding]:
+        """Compute the planes of smaller levels that were not written, or without the second plane of a pair."""
+        for image, shape in zip(self._plan.images, shapes, strict=True):
+            keys = [self._layout.arrays[image.number], *self._layout.levels[image.number]]
+            for k in range(1, len(keys)):
+                level = StoredLevel(self._root, image, k, keys, shape)
+                missing = level.differences(missing_only=True)
+                count = sum(1 for _ in missing) if self._dry_run else level.write(missing)
+                if count:
+                    what = f"resolution level without {count} planes: computed"
+                    yield Finding(self._root / keys[k], what)
 
     def _update_groups(
         self, surveys: list[Survey], shapes: list[tuple[int, ...]], journal: Journal
@@ -183,7 +206,9 @@ class _ZarrRepair:
         target = files.temporary_target(path.name)
         if target is None or path.is_symlink() or path.is_dir() != (target == "stage"):
             return False
-        arrays = {self._root / key for key in self._layout.arrays}
+        arrays = {
+            self._root / key for keys in (self._layout.arrays, *self._layout.levels) for key in keys
+        }
         if target == "stage" or target.isdigit():
             chunks = {array / "c" for array in arrays}
             return path.parent in arrays or not chunks.isdisjoint((path.parent, *path.parents))
@@ -202,63 +227,6 @@ class _ZarrRepair:
             shutil.rmtree(path)
         else:
             path.unlink()
-
-
-def _refuse_rewritten(root: Path, plan: Plan, layout: Layout) -> None:
-    """Raise UnsupportedError if chunks, data type or shape of an array differ from the stored settings."""
-    for image, key in zip(plan.images, layout.arrays, strict=True):
-        metadata = read_json_object(root / key / "zarr.json", root)
-        if not metadata:
-            continue  # missing or truncated: written again from the settings
-        planned, stored = image.array, parse_array_metadata(metadata, f"{root}/{key}")
-        check_shape(stored.shape, f"{root}/{key}", axes=len(planned.shape))
-        differs = []
-        if (stored.chunks, stored.shards) != (planned.chunks, planned.shards):
-            differs.append("chunks")
-        if stored.data_type != planned.dtype.name:
-            differs.append("data type")
-        fixed = [axis for axis in range(len(planned.shape)) if axis != planned.growing]
-        if any(stored.shape[axis] > planned.shape[axis] for axis in fixed):
-            differs.append("shape")
-        if differs:
-            raise UnsupportedError(
-                f"{root} cannot be repaired: {' and '.join(differs)} in {key}/zarr.json differ from the settings that "
-                f"the dataset was written with. Another program has rewritten it. Nothing was changed."
-            )
-
-
-def _plan_of(root: Path) -> Plan:
-    """Return the plan of a dataset from the settings stored in it."""
-    stored = stored_settings(root)
-    if stored is None:
-        if not read_json_object(root / "zarr.json"):
-            raise UnsupportedError(
-                f"{root} cannot be repaired: its zarr.json is missing or not valid JSON."
-            )
-        raise UnsupportedError(
-            f"{root} was not written by this library and cannot be repaired: its zarr.json does not have settings."
-        )
-    try:
-        plan = plan_from_settings(stored)
-    except UnsupportedError as error:
-        raise UnsupportedError(
-            f"{root} was written by another version of this library, whose settings are not supported: {error}"
-        ) from error
-    return _with_stored_shards(root, plan)
-
-
-def _with_stored_shards(root: Path, plan: Plan) -> Plan:
-    """Return the plan with shards that the settings do not have: acquire-zarr writes every chunk in a shard."""
-    images = []
-    for image, key in zip(plan.images, stored_layout(plan, root).arrays, strict=True):
-        chunks = image.array.chunks
-        metadata = read_json_object(root / key / "zarr.json")
-        if image.array.shards is None and metadata:
-            stored = parse_array_metadata(metadata, f"{root}/{key}")
-            if stored.chunks == stored.shards == chunks:
-                image = replace(image, array=replace(image.array, shards=chunks))
-        images.append(image)
-    return replace(plan, images=tuple(images))
 
 
 def _axis(image: ImagePlan) -> int | None:

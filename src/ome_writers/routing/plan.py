@@ -138,6 +138,11 @@ class ImagePlan:
     plane_axis: int | None = None
     levels: tuple[LevelPlan, ...] = ()
 
+    @property
+    def arrays(self) -> tuple[ArrayPlan, ...]:
+        """The arrays of all levels, full resolution first."""
+        return self.array, *(level.array for level in self.levels)
+
     @cached_property
     def frame_shape(self) -> tuple[int, ...]:
         """(y, x), or (y, x, samples)."""

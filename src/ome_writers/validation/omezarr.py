@@ -19,6 +19,7 @@ from ome_writers.formats.omezarr import (
 )
 from ome_writers.routing import resolve
 from ome_writers.settings import find_engine
+from ome_writers.storage.direct import StoredLevel
 from ome_writers.storage.zarr import ArraySurvey
 from ome_writers.untrusted import guard_reader, parse_array_metadata, read_json, read_lines
 from ome_writers.validation.report import Check, Finding
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ome_writers.dataset import DatasetSpec, ImageSpec
+    from ome_writers.routing import ImagePlan
     from ome_writers.settings import AcquisitionSettings
 
 _METADATA_FILES = {"zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata"}
@@ -207,6 +209,8 @@ def _chunks(dataset: DatasetSpec, settings: AcquisitionSettings) -> Iterator[Fin
     # while it is written, there may be more chunks than the shape includes
     writing = dataset.status == "writing"
     for planned, image in zip(resolve(settings).images, dataset.images, strict=True):
+        if not writing:
+            yield from _levels(dataset.path, planned, image)
         level = image.levels[0]
         grid = tuple(math.ceil(n / c) for n, c in zip(level.shape, level.chunks, strict=True))
         # acquire-zarr writes shards that the settings do not have
@@ -217,6 +221,28 @@ def _chunks(dataset: DatasetSpec, settings: AcquisitionSettings) -> Iterator[Fin
         if settings.format.backend == "auto" or (row is not None and not row.omits_zeros):
             folder = dataset.path / image.key
             yield from _missing_frames(folder, dataset.path, level.chunks, survey)
+
+
+def _levels(root: Path, planned: ImagePlan, image: ImageSpec) -> Iterator[Finding]:
+    """Yield levels that are not the reduction of the level before."""
+    if len(image.levels) <= len(planned.levels):
+        yield Finding(root / image.key, "resolution levels are missing", solved=False)
+        return
+    stored = [  # acquire-zarr writes shards that the settings do not have
+        replace(plan, chunks=level.chunks, shards=level.shards)
+        for plan, level in zip(planned.arrays, image.levels, strict=False)
+    ]
+    levels = tuple(
+        replace(each, array=array) for each, array in zip(planned.levels, stored[1:], strict=True)
+    )
+    planned = replace(planned, array=stored[0], levels=levels)
+    keys = [level.key for level in image.levels]
+    for k in range(1, len(stored)):
+        level = StoredLevel(root, planned, k, keys, image.shape)
+        wrong = [index for index, _ in islice(level.differences(missing_only=False), _MAX_FINDINGS)]
+        if wrong:
+            what = f"{len(wrong)} planes are not the reduction of level {keys[k - 1]}, the first at index {wrong[0]}"
+            yield Finding(root / keys[k], what, solved=False)
 
 
 def _missing_frames(

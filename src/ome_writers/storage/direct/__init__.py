@@ -8,5 +8,6 @@ blocks: `write_through` writes them to their file immediately.
 from __future__ import annotations
 
 from ome_writers.storage.direct.engine import DirectEngine, open_engine
+from ome_writers.storage.direct.stored_level import StoredLevel
 
-__all__ = ["DirectEngine", "open_engine"]
+__all__ = ["DirectEngine", "StoredLevel", "open_engine"]

@@ -1,0 +1,128 @@
+"""Planes of a resolution level on disk: those that its parent implies and it lacks, or has otherwise."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ome_writers.downsampling import downsample
+from ome_writers.storage.contract import ArrayTarget, Options
+from ome_writers.storage.direct.arrays import StoredArray
+from ome_writers.storage.direct.engine import DirectEngine
+from ome_writers.storage.disk import Disk
+from ome_writers.storage.zarr import ArraySurvey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ome_writers.routing import ArrayPlan, ImagePlan
+
+    Plane = NDArray[np.generic]
+    Index = tuple[int, ...]
+
+__all__ = ["StoredLevel"]
+
+_BATCH_PLANES = 64  # in memory at the same time
+
+
+class StoredLevel:
+    """A level of an OME-Zarr that is not being written.
+
+    Parameters
+    ----------
+    root
+        The dataset.
+    image, level
+        The image, and the number of the level, at least 1.
+    keys
+        The keys of the image's arrays, full resolution first.
+    shape
+        The shape on disk at full resolution.
+    """
+
+    def __init__(
+        self, root: Path, image: ImagePlan, level: int, keys: Sequence[str], shape: Sequence[int]
+    ) -> None:
+        plans = image.arrays
+        factors = [(1,) * len(shape), *(each.factors for each in image.levels)]
+        chosen = image.levels[level - 1]
+        self._root = root
+        self._key = keys[level]
+        self._plan = replace(chosen.array, shape=chosen.shape(shape), growing=None)
+        self._parent = _Planes(root / keys[level - 1], plans[level - 1])
+        self._parent_shape = tuple(
+            -(-n // f) for n, f in zip(shape, factors[level - 1], strict=True)
+        )
+        self._own = _Planes(root / self._key, chosen.array)
+        self._step = [b // a for a, b in zip(factors[level - 1], chosen.factors, strict=True)]
+        self._method = chosen.pyramid.method
+
+    def differences(self, *, missing_only: bool) -> Iterator[tuple[Index, Plane]]:
+        """Yield index and reduced pixels of each plane that is not what its parent implies.
+
+        With `missing_only`, complete chunks of one plane are not compared. Planes of pairs along z are always compared:
+        the second plane of a pair may not have been included.
+        """
+        compare_all = not missing_only or any(f > 1 for f in self._step[:-2])
+        chunks = self._plan.chunks[:-2]
+        present = (
+            set()
+            if compare_all
+            else ArraySurvey(self._root / self._key, self._plan).complete_cells()
+        )
+        for index in np.ndindex(*self._plan.index_shape):
+            if index in present and all(c == 1 for c in chunks):
+                continue
+            expected = self._reduced(index)
+            if not np.array_equal(
+                expected, self._own.read(index), equal_nan=expected.dtype.kind == "f"
+            ):
+                yield index, expected
+
+    def write(self, planes: Iterable[tuple[Index, Plane]]) -> int:
+        """Write planes, and return their number."""
+        planes, count = iter(planes), 0
+        while batch := list(itertools.islice(planes, _BATCH_PLANES)):
+            target = ArrayTarget(self._key, self._plan)
+            engine = DirectEngine(self._root, [target], Options(durable=True))
+            try:
+                for number, (index, plane) in enumerate(batch):
+                    engine.write(number, 0, index, plane, owned=True)
+            finally:
+                engine.close([self._plan.shape])
+            if engine.failures:
+                raise engine.failures[0].error
+            count += len(batch)
+        return count
+
+    def _reduced(self, index: Index) -> Plane:
+        pairs = [range(f * i, f * i + f) for i, f in zip(index, self._step, strict=False)]
+        inside = (
+            each
+            for each in np.ndindex(*map(len, pairs))
+            if all(p[k] < n for p, k, n in zip(pairs, each, self._parent_shape, strict=False))
+        )
+        planes = [
+            self._parent.read(tuple(p[k] for p, k in zip(pairs, each, strict=True)))
+            for each in inside
+        ]
+        return downsample(planes, self._method, (self._step[-2], self._step[-1]))
+
+
+class _Planes:
+    """Reads planes of an array in files of this library."""
+
+    def __init__(self, folder: Path, plan: ArrayPlan) -> None:
+        self._array = StoredArray(folder, plan, Disk(durable=False, direct_io=False))
+
+    def read(self, index: Index) -> Plane:
+        grid = self._array.grid
+        cell, slot = grid.split(index)
+        column = self._array.load(cell)
+        return grid.empty_plane() if column is None else grid.extract_plane(column, slot)
