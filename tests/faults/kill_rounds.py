@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ome_writers import validate
 from ome_writers.repair import repair
 
 WRITER = Path(__file__).with_name("writer.py")
@@ -44,7 +45,7 @@ class Layout:
 
     `axes` maps each axis, in acquisition order, to (count, chunk, chunks per shard); a count of 0 is unbounded.
     `yx_chunk` is the chunk in y and x, `yx_shard` the chunks per shard there. `memory` is the number of frames in the
-    writer's buffer.
+    writer's buffer. `pyramid` are the settings of the resolution levels.
     """
 
     axes: dict[str, tuple[int, int, int]]
@@ -52,6 +53,7 @@ class Layout:
     sharded: bool = False
     yx_shard: tuple[int, int] = (1, 1)
     memory: int = 40_000
+    pyramid: dict[str, Any] | None = None
 
 
 LAYOUTS = {
@@ -74,6 +76,13 @@ LAYOUTS = {
     "transposed": Layout({"z": (5, 1, 1), "t": (50, 1, 1), "c": (2, 1, 1)}),
     "transposed, shards of chunks over t and z": Layout(
         {"z": (5, 2, 2), "c": (2, 1, 2), "t": (50, 4, 4)}, sharded=True
+    ),
+    "levels": Layout({"t": (500, 1, 16)}, sharded=True, pyramid={"levels": 2}),
+    "levels, chunks over t": Layout({"t": (0, 4, 1)}, pyramid={"levels": 2, "method": "max"}),
+    "levels along z, two positions": Layout(
+        {"t": (60, 1, 8), "p": (2, 1, 1), "z": (5, 1, 1)},
+        sharded=True,
+        pyramid={"levels": 2, "axes": ("z", "y", "x")},
     ),
 }
 COMPRESSIONS = ("none", "blosc-lz4", "zstd")
@@ -191,6 +200,8 @@ def kill_round(
     figures.guaranteed = len(times) if figures.ended else guaranteed
     _check(figures, what, LAYOUTS[layout_name], output, times, killed)
     remains = repair_remains(output)
+    if LAYOUTS[layout_name].pyramid:  # compares each level with the one above
+        remains += [str(finding) for check in validate(output).checks for finding in check.findings]
     figures.errors += len(remains)
     figures.findings += [what + remain for remain in remains]
     _check(figures, f"{what}after repair, ", LAYOUTS[layout_name], output, times, killed)

@@ -28,6 +28,7 @@ OFTEN = [
     ("direct", "shards", "none"),
     ("tensorstore", "unbounded", "none"),
     ("zarr-python", "chunks over t and z", "blosc-lz4"),
+    ("direct", "levels along z, two positions", "zstd"),
 ]
 """Of `SHORT`, what the normal tests have."""
 
@@ -39,6 +40,9 @@ SHORT = [
     ("direct", "three positions, shards", "zstd"),
     ("direct", "unbounded, shards of chunks over t", "none"),
     ("direct", "transposed", "blosc-lz4"),
+    ("direct", "levels", "none"),
+    ("direct", "levels along z, two positions", "zstd"),
+    ("tensorstore", "levels, chunks over t", "zstd"),
     ("tensorstore", "shards of chunks over t and z", "zstd"),
     ("tensorstore", "unbounded", "none"),
     ("tensorstore", "frame chunks, little memory", "none"),

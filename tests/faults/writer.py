@@ -45,6 +45,7 @@ def settings(engine: str, layout_name: str, compression: str, output: str) -> Ac
         compression=compression,
         buffer_bytes=layout.memory * HEIGHT * WIDTH * 2,
         flush_interval=FLUSH_INTERVAL,
+        pyramid=layout.pyramid,
     )
 
 
