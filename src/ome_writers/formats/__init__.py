@@ -16,6 +16,7 @@ from ome_writers.formats.dataset_metadata import (
     Status,
     SupportsCarryOver,
     SupportsGrow,
+    check_global_metadata,
 )
 from ome_writers.formats.dataset_reader import (
     dataset_files,
@@ -24,14 +25,7 @@ from ome_writers.formats.dataset_reader import (
     read,
     read_frame_metadata,
 )
-from ome_writers.formats.detection import (
-    TIFF_SUFFIXES,
-    abbreviated_list,
-    detect_format,
-    first_tiff,
-    ome_xml_files,
-    tiff_files,
-)
+from ome_writers.formats.detection import abbreviated_list, detect_format
 from ome_writers.formats.frame_metadata import (
     JOURNAL_NAME,
     Journal,
@@ -46,6 +40,7 @@ from ome_writers.formats.ownership import foreign_files, foreign_files_of_aborte
 from ome_writers.formats.path_names import check_output_path, make_distinct
 from ome_writers.formats.plan_spec import spec_of_plan
 from ome_writers.formats.registry import FormatRow, archive_format, format_row, format_rows
+from ome_writers.formats.stored_settings import plan_from_settings
 
 if TYPE_CHECKING:
     from ome_writers.routing import Plan
@@ -53,7 +48,6 @@ if TYPE_CHECKING:
 __all__ = [
     "JOURNAL_NAME",
     "RESERVED_NAMESPACES",
-    "TIFF_SUFFIXES",
     "DatasetMetadata",
     "FormatRow",
     "Journal",
@@ -67,12 +61,12 @@ __all__ = [
     "SupportsGrow",
     "abbreviated_list",
     "archive_format",
+    "check_global_metadata",
     "check_output_path",
     "create_metadata",
     "dataset_files",
     "dataset_ome_xml",
     "detect_format",
-    "first_tiff",
     "foreign_files",
     "foreign_files_of_aborted_start",
     "format_row",
@@ -83,13 +77,12 @@ __all__ = [
     "lay_out",
     "load_ome_xml",
     "make_distinct",
-    "ome_xml_files",
     "parse_document",
+    "plan_from_settings",
     "read",
     "read_frame_metadata",
     "resolve_entry_file",
     "spec_of_plan",
-    "tiff_files",
     "truncate_partial_line",
 ]
 

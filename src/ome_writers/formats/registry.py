@@ -76,6 +76,9 @@ class FormatRow:
         Whether the creation of a dataset at a path, if it is killed, may have left the file with this key.
     parse
         Returns the `DatasetSpec` of the dataset at a path; see `ome_writers.read`.
+    file_datasets
+        Returns one file per dataset among the files of a directory, and files of the same kind that are not datasets;
+        None if a dataset of this format is a directory.
     files
         Returns the files of the dataset at a path.
     ome_xml
@@ -112,6 +115,7 @@ class FormatRow:
     owned_files: Callable[[Path], OwnedFiles | None] = _nothing
     is_startup_file: Callable[[Path, str], bool | None] = _nothing
     parse: Callable[[Path], DatasetSpec] = _refuse
+    file_datasets: Callable[[Path], tuple[list[Path], list[Path]]] | None = None
     files: Callable[[Path], Iterable[Path]] = _files_below
     ome_xml: Callable[[Path], bytes | None] = _nothing
     frame_metadata: Callable[[Path], FramesByImage] = _refuse
@@ -130,6 +134,11 @@ class FormatRow:
     def name(self) -> str:
         """The name that users type."""
         return str(self.settings.model_fields["name"].default)
+
+    @property
+    def readable(self) -> bool:
+        """Whether `ome_writers.read` supports it; not so the scratch format."""
+        return self.parse is not _refuse
 
     @property
     def title(self) -> str:
@@ -160,10 +169,11 @@ _FORMATS: dict[str, FormatRow] = {
             settings=OmeTiffFormat,
             lay_out=_lazy("ome_writers.formats.ometiff.layout:lay_out"),
             create_metadata=_lazy("ome_writers.formats.ometiff.metadata:TiffMetadata"),
-            recognizes=_lazy("ome_writers.formats.detection:is_ometiff_set"),
+            recognizes=_lazy("ome_writers.formats.ometiff.file_sets:is_ometiff_set"),
             owned_files=_lazy("ome_writers.formats.ometiff.ownership:owned_files"),
             is_startup_file=_lazy("ome_writers.formats.ometiff.ownership:is_startup_file"),
             parse=_lazy("ome_writers.formats.ometiff.parse:parse"),
+            file_datasets=_lazy("ome_writers.formats.ometiff.file_sets:tiff_datasets"),
             files=_lazy("ome_writers.formats.ometiff.parse:files"),
             ome_xml=_lazy("ome_writers.formats.ometiff.parse:ome_xml"),
             frame_metadata=_lazy("ome_writers.formats.ometiff.frame_metadata:read_frames"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ome_writers.formats import Journal, ome_xml_files
+from ome_writers.formats import Journal
 from ome_writers.formats.ometiff import (
     TiffMetadata,
     find_entry_file,
     load_documents,
+    ome_xml_files,
     read_ome_xml,
     render_entry_file,
     render_entry_xml,

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapVa
 
 from ome_writers.settings.engines import ENGINES, engine_rows
 from ome_writers.settings.formats import (
+    OWN_MODELS,
     OmeTiffFormat,
     OmeZarrFormat,
     ScratchFormat,
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
     TiffBackendName: TypeAlias = str
     BackendName: TypeAlias = str
 else:
-    ZarrBackendName = Literal[tuple(r.name for r in ENGINES.values() if r.format == "ome-zarr")]
-    TiffBackendName = Literal[tuple(r.name for r in ENGINES.values() if r.format == "ome-tiff")]
+    ZarrBackendName, TiffBackendName, _ = (
+        Literal[tuple(row.name for row in ENGINES.values() if row.format == name)]
+        for name in OWN_MODELS
+    )
     BackendName = Literal[ZarrBackendName, TiffBackendName]
 
 
@@ -125,7 +128,7 @@ def _read_installed(value: Any, handler: ValidatorFunctionWrapHandler, info: Val
     """Validate the settings of a format of another package, which the union does not contain."""
     name = value.get("name") if isinstance(value, Mapping) else getattr(value, "name", None)
     model = format_models().get(str(name))
-    if model is None or model in (OmeZarrFormat, OmeTiffFormat, ScratchFormat):
+    if model is None or model in OWN_MODELS.values():
         return handler(value)
     return model.model_validate(value, context=info.context)
 

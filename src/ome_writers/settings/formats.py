@@ -20,6 +20,7 @@ from ome_writers.settings.model import Model
 from ome_writers.untrusted import ARCHIVE_SUFFIX
 
 __all__ = [
+    "OWN_MODELS",
     "FormatSettings",
     "OmeTiffFormat",
     "OmeZarrFormat",
@@ -255,16 +256,17 @@ class ScratchFormat(FormatSettings):
         return {"memory_bytes": memory, "spill": self.spill_to_disk}
 
 
-_MODELS: dict[str, type[FormatSettings]] = {
+OWN_MODELS: dict[str, type[FormatSettings]] = {
     str(model.model_fields["name"].default): model
     for model in (OmeZarrFormat, OmeTiffFormat, ScratchFormat)
 }
+"""The settings of the formats of this library, by name."""
 
 
 def format_models() -> dict[str, type[FormatSettings]]:
     """Return the settings of each format by its name: of this library, then of installed packages."""
     installed = {name: row.settings for name, row in installed_formats().items()}
-    return {**_MODELS, **installed, **_MODELS}
+    return {**OWN_MODELS, **installed, **OWN_MODELS}
 
 
 def format_suffixes() -> dict[str, str]:

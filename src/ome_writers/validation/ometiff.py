@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats import TIFF_SUFFIXES, first_tiff, ome_xml_files
 from ome_writers.formats.ometiff import (
+    TIFF_SUFFIXES,
+    first_tiff,
     image_elements,
+    ome_xml_files,
     parse_ome_xml,
     pixel_sizes,
     plane_runs,

@@ -8,11 +8,13 @@ from ome_writers.views.stored_dataset import open_dataset
 
 # The public name is `open`, as in h5py, tifffile and zarr; inside the package it would hide the builtin.
 from ome_writers.views.stored_dataset import open_dataset as open  # noqa: A004 # see above
+from ome_writers.views.stored_source import StoredPixels, open_stored
 from ome_writers.views.streamview import StreamView
 from ome_writers.views.summary import Summary, html_summary, summary_line
 
 __all__ = [
     "Source",
+    "StoredPixels",
     "Stream",
     "StreamView",
     "Summary",
@@ -23,6 +25,7 @@ __all__ = [
     "log_listener_errors",
     "open",
     "open_dataset",
+    "open_stored",
     "summary_line",
     "view_names",
 ]

@@ -18,7 +18,8 @@ from ome_writers import (
     validate,
 )
 from ome_writers.cli import main
-from ome_writers.formats.detection import detect_format, first_tiff
+from ome_writers.formats.detection import detect_format
+from ome_writers.formats.ometiff import first_tiff
 from ome_writers.views import open_dataset
 
 

@@ -12,6 +12,7 @@ from ome_writers.formats.ometiff.entry_file import (
     render_entry_xml,
     resolve_entry_file,
 )
+from ome_writers.formats.ometiff.file_sets import TIFF_SUFFIXES, first_tiff, ome_xml_files
 from ome_writers.formats.ometiff.first_page import (
     metadata_file,
     parse_ome_xml,
@@ -30,16 +31,19 @@ from ome_writers.formats.ometiff.stored_documents import (
 )
 
 __all__ = [
+    "TIFF_SUFFIXES",
     "PlaneRun",
     "StoredDocument",
     "StoredDocuments",
     "TiffMetadata",
     "entry_file_target",
     "find_entry_file",
+    "first_tiff",
     "ifd_runs",
     "image_elements",
     "load_documents",
     "metadata_file",
+    "ome_xml_files",
     "parse_ome_xml",
     "parse_once",
     "pixel_sizes",

@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_metadata import STATUSES
-from ome_writers.formats.detection import ome_xml_files
 from ome_writers.formats.ome_xml import read_acquisition_annotation
 from ome_writers.formats.ometiff.entry_file import entry_file_target
+from ome_writers.formats.ometiff.file_sets import ome_xml_files
 from ome_writers.formats.ometiff.first_page import parse_ome_xml, read_ome_xml, read_software
 from ome_writers.formats.ownership import is_proof
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ome_writers.dataset import AxisSpec, DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.detection import first_tiff
 from ome_writers.formats.ome_xml.annotations import (
     FRAME_NAMESPACE,
     OWN_NAMESPACE,
     parse_value,
     read_acquisition_annotation,
 )
+from ome_writers.formats.ometiff.file_sets import first_tiff
 from ome_writers.formats.ometiff.first_page import (
     metadata_file,
     parse_ome_xml,

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_metadata import Layout
-from ome_writers.formats.detection import ome_xml_files
 from ome_writers.formats.ome_xml import (
     axis_letters,
     dimension_order,
     read_acquisition_annotation,
     strip_progress,
 )
+from ome_writers.formats.ometiff.file_sets import ome_xml_files
 from ome_writers.formats.ometiff.first_page import parse_ome_xml, read_ome_xml
 from ome_writers.formats.ometiff.layout import TiffSet, is_set, journal_keys
 from ome_writers.formats.ometiff.parse import own_plan

@@ -1,0 +1,115 @@
+"""Which TIFF files of a folder form a dataset, and which of them contain its OME-XML."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import TYPE_CHECKING
+
+from ome_writers.errors import UnsupportedError
+from ome_writers.formats.detection import abbreviated_list
+from ome_writers.formats.ometiff.entry_file import resolve_entry_file
+from ome_writers.formats.ometiff.first_page import read_ome_xml
+from ome_writers.untrusted import MAX_IMAGES, check_count
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "TIFF_SUFFIXES",
+    "first_tiff",
+    "is_ometiff_set",
+    "ome_xml_files",
+    "tiff_datasets",
+    "tiff_files",
+]
+
+TIFF_SUFFIXES = (".tif", ".tiff")
+_FILE_NAME = re.compile(rb'(?:FileName|MetadataFile)="([^"]*)"')
+_OME_XML = re.compile(rb"<(?:\w+:)?OME\b")
+_OME_TIFF = re.compile(r"\.ome\.tiff?$", re.IGNORECASE)
+
+
+def is_ometiff_set(path: Path) -> bool:
+    return path.is_dir() and bool(tiff_files(path))
+
+
+def ome_xml_files(folder: Path) -> list[Path]:
+    """Return the files of a set that may contain its OME-XML: companion files first, then TIFF files."""
+    return [*_files_ending_with(folder, (".companion.ome",)), *tiff_files(folder)]
+
+
+def tiff_files(folder: Path) -> list[Path]:
+    """Return the TIFF files in a folder, sorted by name, without hidden ones (macOS writes ``._run.ome.tiff``)."""
+    return _files_ending_with(folder, TIFF_SUFFIXES)
+
+
+def _files_ending_with(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    files = (f for f in folder.iterdir() if f.name.lower().endswith(suffixes))
+    return sorted(f for f in files if not f.name.startswith("."))
+
+
+def first_tiff(path: Path) -> Path:
+    """Return the file to read OME-XML from: `path` itself, or the first file of the set in the folder `path`.
+
+    Raises
+    ------
+    UnsupportedError
+        If the TIFF files in the folder are not one set.
+    """
+    if not path.is_dir():
+        return path
+    first, *others = tiff_files(path)
+    check_count(len(others) + 1, f"{path}: the number of TIFF files", MAX_IMAGES)
+    # Check twice: a writer may be replacing the OME-XML at this moment.
+    if _unlisted(first, others, path) and (unlisted := _unlisted(first, others, path)):
+        raise UnsupportedError(
+            f"The TIFF files in {path} are not one set: the OME-XML of {first.name} does not list "
+            f"{abbreviated_list(unlisted)}. Pass the path of one file."
+        )
+    return first
+
+
+def _unlisted(first: Path, others: list[Path], root: Path) -> list[str]:
+    """Return the names that the OME-XML of `first` does not list; a BinaryOnly document counts as listing all."""
+    text = read_ome_xml(first, root) if others else b""
+    if not others or b"<BinaryOnly" in text[:4096]:
+        return []
+    file_names = set(re.findall(rb'FileName="([^"]*)"', text))
+    listed = {html.unescape(name.decode(errors="replace")) for name in file_names}
+    return [f.name for f in others if f.name not in listed]
+
+
+def tiff_datasets(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return one file per OME-TIFF dataset, and the TIFF files without OME-XML."""
+    datasets: list[Path] = []
+    others: list[Path] = []
+    members: set[str] = set()
+    for file in tiff_files(folder):
+        if file.name in members or not file.is_file() or resolve_entry_file(file) != file:
+            continue
+        names = _members(file)
+        if names is None and not _OME_TIFF.search(file.name):
+            others.append(file)
+        else:  # a damaged file too: describing it reports the error
+            datasets.append(file)
+            members |= names or set()
+    return datasets, others
+
+
+def _members(file: Path) -> set[str] | None:
+    """Return the file names in the OME-XML of a TIFF file and of its companion; None without OME-XML."""
+    try:
+        text = read_ome_xml(file)
+        names = _file_names(text)
+        for name in tuple(names):
+            companion = file.parent / name
+            if name.lower().endswith(".ome") and companion.is_file():
+                names |= _file_names(read_ome_xml(companion))
+    except (UnsupportedError, OSError):
+        return None
+    return names if _OME_XML.search(text) else None
+
+
+def _file_names(text: bytes) -> set[str]:
+    return {html.unescape(name.decode(errors="replace")) for name in _FILE_NAME.findall(text)}

@@ -1,0 +1,42 @@
+"""Only the packages of the formats distinguish formats: all others ask the row (`ome_writers.formats.FormatRow`)."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ome_writers.settings import format_models
+from support.sources import CORE, name_of, parse, source_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MODELS = {model.__name__ for model in format_models().values()}
+SUFFIXES = {suffix for model in format_models().values() for suffix in model.suffixes}
+# "scratch", which has no suffix, is also the word for outputs in memory in pymmcore-plus.
+NAMES = {name for name, model in format_models().items() if model.suffixes}
+TEXTS = {*NAMES, *SUFFIXES, ".ozx"}
+
+
+def _is_comparison(node: ast.AST) -> bool:
+    if isinstance(node, ast.Compare | ast.MatchValue):
+        return True
+    called = getattr(node, "func", None)
+    name = getattr(called, "id", getattr(called, "attr", None))
+    return name in ("isinstance", "issubclass", "endswith", "removesuffix", "fullmatch", "glob")
+
+
+def _format_comparisons(path: Path) -> Iterator[int]:
+    for node in filter(_is_comparison, ast.walk(parse(path))):
+        for part in ast.walk(node):
+            if getattr(part, "id", None) in MODELS or getattr(part, "value", None) in TEXTS:
+                yield part.lineno
+
+
+@pytest.mark.parametrize("path", source_files(), ids=name_of)
+def test_only_formats_compare_names_suffixes_and_settings(path: Path) -> None:
+    if CORE / "formats" not in path.parents:
+        assert not list(_format_comparisons(path))
