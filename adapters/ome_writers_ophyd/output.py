@@ -164,9 +164,9 @@ class OMEOutput:
         ``index``: the index of each point of the plan, if frames are not stored in order along ``t``.
         """
         assert self.stream is not None
-        root, is_zarr = Path(self.stream.settings.output_path), "ome-zarr" in self.mimetype
+        root = Path(self.stream.settings.output_path)
         datasets = [
-            a.path.relative_to(root).as_posix() if is_zarr else a.image
+            a.path.relative_to(root).as_posix() if a.path.is_dir() else a.image
             for a in self.arrays(detector)
         ]
         names = list(self._detectors)
@@ -202,7 +202,7 @@ class OMEOutput:
         path = self._path_provider(datakey_name)
         self._directory_uri = path.directory_uri
         fields = {"format": "ome-zarr", **self._settings}
-        suffix = ".ome.tiff" if "tiff" in str(fields["format"]).lower() else ".ome.zarr"
+        suffix = AcquisitionSettings(root_path=".ome.zarr", format=fields["format"]).format.suffix
         root = Path(path.directory_path) / f"{path.filename}{suffix}"
         return AcquisitionSettings(
             root_path=root, dimensions=dimensions, dtype=formats[0].dtype, **fields

@@ -30,9 +30,12 @@ def _is_comparison(node: ast.AST) -> bool:
 
 
 def _format_comparisons(path: Path) -> Iterator[int]:
+    """Yield the lines of comparisons; a lookup in a table by name is not one."""
     for node in filter(_is_comparison, ast.walk(parse(path))):
+        keys = [part.slice for part in ast.walk(node) if isinstance(part, ast.Subscript)]
         for part in ast.walk(node):
-            if getattr(part, "id", None) in MODELS or getattr(part, "value", None) in TEXTS:
+            named = getattr(part, "id", None) in MODELS
+            if (named or getattr(part, "value", None) in TEXTS) and part not in keys:
                 yield part.lineno
 
 
