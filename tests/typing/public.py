@@ -65,6 +65,7 @@ with create_stream(settings) as stream:
     assert_type(stream, OMEStream)
     stream.append(np.zeros((8, 8), np.uint16), frame_metadata={"delta_t": 0.5})
     stream.skip(frames=1)
+    stream.restart(settings.model_copy(update={"dtype": "uint8"}))
     assert_type(stream.closed, bool)
     assert_type(stream.view(), StreamView)
 

@@ -22,7 +22,7 @@ from ome_writers.streaming.planes import planes_of, read_frame
 from ome_writers.streaming.stats import StreamStats
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -194,10 +194,6 @@ class FrameWriter:
         """Return the current extent of each acquisition axis."""
         self._progress.advance(self.cursor.offset)
         return self._progress.extents
-
-    def has_frame(self, index: Sequence[int]) -> bool:
-        """Return whether there may be a frame at an acquisition index; see `Cursor.has_frame`."""
-        return self.cursor.has_frame(index)
 
     def read(self, image: int, index: tuple[int, ...], level: int = 0) -> NDArray[np.generic]:
         """Return the frame at a storage index of a level, from memory or disk; zeros if unwritten."""

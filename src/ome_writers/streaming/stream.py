@@ -58,9 +58,7 @@ if TYPE_CHECKING:
 __all__ = ["OMEStream"]
 
 _log = logging.getLogger("ome_writers")
-_OPEN = (
-    State.OPEN
-)  # before Python 3.12, looking up a member of an enum is slower than taking a lock
+_OPEN = State.OPEN  # before Python 3.12, looking up an enum member is slower than taking a lock
 
 
 class OMEStream:
@@ -148,7 +146,7 @@ class OMEStream:
             if self._inference.active:
                 self._infer_from(frame, index)
             if self._fork_count != lifecycle.fork_count:
-                self._raise_in_child_process()
+                self._refuse_child_process()
             encoded = None
             if frame_metadata is not None:
                 encoded = self._recorder.journal.encode(frame_metadata)
@@ -188,8 +186,7 @@ class OMEStream:
         FrameBufferError
             All of `buffer_bytes` is lent to threads that wait for more.
         """
-        if self._fork_count != lifecycle.fork_count:
-            self._raise_in_child_process()
+        self._refuse_child_process()
         with self._lock:
             if self._state is not _OPEN or self._recorder.failed:
                 self._raise_not_open()
@@ -217,8 +214,7 @@ class OMEStream:
         EndOfAcquisitionError
             Fewer than `frames` frames remain (IndexError); the stream is unchanged.
         """
-        if self._fork_count != lifecycle.fork_count:
-            self._raise_in_child_process()
+        self._refuse_child_process()
         with self._lock:
             if self._state is not _OPEN:
                 self._raise_not_open()
@@ -257,8 +253,7 @@ class OMEStream:
             The new output cannot be created (OSError). If it has the same path, nothing is left on disk, the stream has
             failed, and `frames` lists the lost frames; otherwise the stream is unchanged.
         """
-        if self._fork_count != lifecycle.fork_count:
-            self._raise_in_child_process()
+        self._refuse_child_process()
         settings = validated_copy(settings.model_copy(deep=True))
         settings.validate_stream_ready()
         inference = FirstFrameInference(settings)
@@ -424,9 +419,7 @@ class OMEStream:
 
     def has_frame(self, index: tuple[int, ...]) -> bool:
         """Return whether a frame was appended at an acquisition index; False while `append` is still storing it."""
-        return self._writer.has_frame(index)
-
-    took = has_frame  # earlier name
+        return self._writer.cursor.has_frame(index)
 
     def read(self, image: int, index: tuple[int, ...], level: int = 0) -> NDArray[np.generic]:
         """Return the frame at `index` (storage order) of a level, from memory or disk; zeros if unwritten."""
@@ -552,12 +545,13 @@ class OMEStream:
         self._events.failed(error)
         raise error
 
-    def _raise_in_child_process(self) -> NoReturn:
+    def _refuse_child_process(self) -> None:
         """Refuse a forked child: it has no threads to write with, and may have inherited locked locks."""
-        raise StreamClosedError(
-            f"The stream belongs to process {self._pid}; the child that was forked from it "
-            f"({os.getpid()}) cannot write to it. Create a stream after the fork, with another path."
-        )
+        if self._fork_count != lifecycle.fork_count:
+            raise StreamClosedError(
+                f"The stream belongs to process {self._pid}; the child that was forked from it "
+                f"({os.getpid()}) cannot write to it. Create a stream after the fork, with another path."
+            )
 
     def _flush_periodically(self) -> None:
         if self._fork_count == lifecycle.fork_count and self._state is not State.CLOSED:
@@ -565,8 +559,7 @@ class OMEStream:
                 self._flush()
 
     def _flush(self) -> None:
-        if self._fork_count != lifecycle.fork_count:
-            self._raise_in_child_process()
+        self._refuse_child_process()
         with self._restart_lock:
             self._recorder.flush(self._flush_snapshot)
         self._recorder.check_output_exists(self._writer.accepted)

@@ -85,7 +85,9 @@ class Stream(Protocol):
     """The part of a stream that a view uses. `extents` and `summary` never wait for the disk."""
 
     @property
-    def plan(self) -> Plan: ...
+    def plan(self) -> Plan:
+        """Images, axes and frame order. Another object after a restart, for which it waits."""
+        ...
 
     def extents(self) -> Mapping[str, int]:
         """Return the extent reached so far of each acquisition axis."""
