@@ -22,6 +22,7 @@ from ome_writers.errors import (
     StreamClosedError,
     UnclosedStreamWarning,
     UnsupportedError,
+    UploadError,
     WriteError,
 )
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ome_writers.conversion import Conversion, convert, convert_ngff_version
     from ome_writers.dataset import ArraySpec, AxisSpec, DatasetSpec, ImageSpec, LevelSpec
     from ome_writers.formats import read, read_frame_metadata
+    from ome_writers.mirroring import Upload, mirror
     from ome_writers.settings import (
         AcquisitionSettings,
         Camera,
@@ -102,6 +104,8 @@ __all__ = [
     "StreamView",
     "UnclosedStreamWarning",
     "UnsupportedError",
+    "Upload",
+    "UploadError",
     "WriteError",
     "__version__",
     "convert",
@@ -109,6 +113,7 @@ __all__ = [
     "create_stream",
     "dims_from_standard_axes",
     "dims_from_useq",
+    "mirror",
     "read",
     "read_frame_metadata",
     "useq_to_acquisition_settings",
@@ -148,6 +153,7 @@ _MODULE_OF = {
     ),
     **dict.fromkeys(("read", "read_frame_metadata"), "ome_writers.formats"),
     "validate": "ome_writers.validation",
+    **dict.fromkeys(("Upload", "mirror"), "ome_writers.mirroring"),
     **dict.fromkeys(("StreamView", "open"), "ome_writers.views"),
     **dict.fromkeys(
         ("AcquisitionSettingsDict", "dims_from_useq", "useq_to_acquisition_settings"),

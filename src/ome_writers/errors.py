@@ -16,6 +16,7 @@
     ├── EndOfAcquisitionError(IndexError)           more frames than the settings define
     ├── StreamClosedError    (RuntimeError)         append to a closed stream
     ├── RestartError         (RuntimeError)         frames that other settings cannot store
+    ├── UploadError          (OSError)              files that an object store has refused
     └── WriteError           (OSError)              accepted frames are not on disk
 
     UnclosedStreamWarning    (ResourceWarning, UserWarning)
@@ -105,6 +106,10 @@ class EndOfAcquisitionError(OMEWritersError, IndexError):
 
 class StreamClosedError(OMEWritersError, RuntimeError):
     """A frame was appended to a closed stream."""
+
+
+class UploadError(OMEWritersError, OSError):
+    """Files of a dataset could not be copied to an object store, or differ there."""
 
 
 class RestartError(OMEWritersError, RuntimeError):

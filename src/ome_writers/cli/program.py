@@ -30,6 +30,7 @@ from ome_writers.cli.commands import (
     info,
     preview,
     repair,
+    upload,
     validate,
     view,
     watch,
@@ -53,6 +54,7 @@ COMMANDS: tuple[Command, ...] = (
     advise.COMMAND,
     bench.COMMAND,
     convert.COMMAND,
+    upload.COMMAND,
     completion.COMMAND,
 )
 

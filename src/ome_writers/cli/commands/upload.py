@@ -1,0 +1,113 @@
+"""``ome-writers upload``: copies a dataset to an object store, also while it is written."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from ome_writers.cli.arguments import (
+    add_dataset_argument,
+    add_json_option,
+    positive,
+    positive_count,
+)
+from ome_writers.cli.command import SUCCESS, Command
+from ome_writers.cli.console import human_size, size_in_files
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from ome_writers.cli.console import Screen
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    add_dataset_argument(parser)
+    parser.add_argument("url", metavar="URL", help="s3://BUCKET/PREFIX, gs://, az:// or file://")
+    parser.add_argument(
+        "--follow", action="store_true", help="upload until the writer has closed the dataset"
+    )
+    parser.add_argument(
+        "--delete-after",
+        action="store_true",
+        help="remove PATH when every file was found in the store with its size",
+    )
+    parser.add_argument(
+        "--workers",
+        type=positive_count,
+        default=4,
+        metavar="N",
+        help="requests at a time (default: 4)",
+    )
+    parser.add_argument(
+        "--limit",
+        type=positive,
+        metavar="MB/S",
+        help="limit of the bandwidth in megabytes per second",
+    )
+    parser.add_argument(
+        "--endpoint", metavar="URL", help="of a store that is compatible with S3, such as MinIO"
+    )
+    add_json_option(parser)
+
+
+def _run(options: Namespace, screen: Screen) -> int:
+    from ome_writers.mirroring import mirror
+
+    store = {}
+    if options.endpoint is not None:
+        store["endpoint"] = options.endpoint
+        if options.endpoint.startswith("http://"):
+            store["client_options"] = {"allow_http": True}
+    with ExitStack() as stack:
+        relabel = stack.enter_context(screen.spinner("Uploading"))
+
+        def on_file(done: int, planned: int) -> None:
+            relabel(f"{done} of {planned} files")
+
+        result = mirror(
+            options.path,
+            options.url,
+            follow=options.follow,
+            delete=options.delete_after,
+            workers=options.workers,
+            bytes_per_second=options.limit and options.limit * 1e6,
+            storage_options=store,
+            on_file=on_file,
+        )
+    if options.json:
+        screen.json({**asdict(result), "path": str(result.path)})
+    else:
+        sent = f"{human_size(result.uploaded_bytes)} in {result.uploaded_files} files"
+        rows = {
+            "from": str(result.path),
+            "status": result.status or "unknown",
+            "size": size_in_files(result.bytes, result.files),
+            "sent": f"{sent}, {result.seconds:.1f} s",
+        }
+        screen.fields(result.url, rows)
+    return SUCCESS
+
+
+COMMAND = Command(
+    name="upload",
+    summary="Copy a dataset to an object store, also while it is written",
+    examples=(
+        (
+            "ome-writers upload run.ome.zarr s3://bucket/run.ome.zarr",
+            "credentials: the environment",
+        ),
+        (
+            "ome-writers upload run.ome.zarr s3://bucket/run.ome.zarr --follow",
+            "while it is written",
+        ),
+        (
+            "ome-writers upload run.ome.zarr s3://bucket/run --endpoint http://localhost:9000",
+            "another store than AWS",
+        ),
+    ),
+    arguments=_arguments,
+    run=_run,
+    interrupted="interrupted; run it again to send the remaining files",
+    failure="the store has refused files; run it again to send the remaining ones",
+)
