@@ -30,6 +30,7 @@ EXTRAS = {
     "napari",
     "ndv",
     "cli",
+    "cloud",
     "demo",
     "all",
 }

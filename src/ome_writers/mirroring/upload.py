@@ -7,24 +7,31 @@ documents, the one of the root last. So the documents in the store describe only
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ome_writers.errors import SettingsError, UnsupportedError, UploadError
 from ome_writers.formats import read, resolve_entry_file
+from ome_writers.mirroring.dataset_files import (
+    DatasetFile,
+    is_document,
+    is_tiff,
+    read_unchanged,
+    scan,
+    stat,
+)
 from ome_writers.mirroring.upload_journal import StoredObject, UploadJournal, journal_path
-from ome_writers.storage import is_temporary, lock_owner, lock_path
+from ome_writers.storage import lock_owner, lock_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    import os
+    from collections.abc import Callable, Mapping
 
 __all__ = ["Upload", "mirror"]
 
@@ -35,8 +42,6 @@ _PART_BYTES = 16 * 2**20
 _MAX_ATTEMPTS = (
     5  # of rounds in which a request failed; each request is tried again by obstore, too
 )
-_MAX_READS = 5  # of a file that is being written
-_TIMESTAMP_RESOLUTION_S = 0.02  # two writes within this time may leave the same modification time
 
 
 @dataclass(frozen=True)
@@ -65,13 +70,6 @@ class Upload:
     uploaded_bytes: int
     status: str | None
     seconds: float
-
-
-class _File(NamedTuple):
-    key: str
-    path: Path
-    size: int
-    mtime_ns: int
 
 
 def mirror(
@@ -167,10 +165,10 @@ class _Uploader:
         self.journal = UploadJournal(journal_path(source), url)
 
     def run(self, *, follow: bool, interval: float, delete: bool) -> Upload:
-        attempts = 0
+        attempts, lock = 0, lock_path(self._source, folder=self._source.is_dir())
         while True:
             status = read(self._source).status
-            is_growing = status == "writing" and self._has_writer()
+            is_growing = status == "writing" and lock_owner(lock) is not None
             try:
                 self._round(is_growing=is_growing)
             except UploadError:
@@ -183,7 +181,7 @@ class _Uploader:
             if not (follow and is_growing):
                 break
             time.sleep(interval)
-        files = list(self._scan())
+        files = list(scan(self._source))
         self._remove_surplus({file.key for file in files})
         if delete:
             self._delete_source(files, status)
@@ -198,16 +196,14 @@ class _Uploader:
             seconds=time.monotonic() - self._start,
         )
 
-    def _has_writer(self) -> bool:
-        lock = lock_path(self._source, folder=self._source.is_dir())
-        return lock_owner(lock) is not None
-
     def _round(self, *, is_growing: bool) -> None:
         """Upload what has changed, but no TIFF file that grows, and no file that changes while it is read."""
-        documents = [(file, file.path.read_bytes()) for file in self._scan() if _is_document(file)]
+        documents = [
+            (file, file.path.read_bytes()) for file in scan(self._source) if is_document(file)
+        ]
         documents = [(file, data) for file, data in documents if self._has_changed(file)]
-        files = [f for f in self._scan() if not _is_document(f) and self._has_changed(f)]
-        changed = [f for f in files if not (is_growing and _is_tiff(f))]
+        files = [f for f in scan(self._source) if not is_document(f) and self._has_changed(f)]
+        changed = [f for f in files if not (is_growing and is_tiff(f))]
         is_complete = len(changed) == len(files)
         self._planned = self._files + len(changed) + len(documents)
         errors: list[Exception] = []
@@ -230,7 +226,7 @@ class _Uploader:
                 f"{self._source}: the metadata could not be sent to {self._url}: {errors[0]}. Run the upload again."
             ) from errors[0]
 
-    def _try(self, errors: list[Exception], file: _File, data: bytes | None) -> bool:
+    def _try(self, errors: list[Exception], file: DatasetFile, data: bytes | None) -> bool:
         """Send a file; return False if it changed meanwhile, or after an error, which is added to `errors`."""
         try:
             return self._send(file, data)
@@ -238,10 +234,10 @@ class _Uploader:
             errors.append(error)
             return False
 
-    def _send(self, file: _File, data: bytes | None) -> bool:
+    def _send(self, file: DatasetFile, data: bytes | None) -> bool:
         if data is None and file.size <= _SINGLE_REQUEST_BYTES:
             try:
-                file, data = _read_unchanged(file)
+                file, data = read_unchanged(file)
             except FileNotFoundError:  # removed by the writer
                 data = None
             if data is None:
@@ -249,14 +245,15 @@ class _Uploader:
         if data is not None:
             etag = self._obstore.put(self._store, file.key, data, use_multipart=False)["e_tag"]
             etag = (etag or "").strip('"')
-            if _is_md5(etag) and etag != hashlib.md5(data, usedforsecurity=False).hexdigest():
+            is_md5 = len(etag) == 32 and all(c in "0123456789abcdef" for c in etag)
+            if is_md5 and etag != hashlib.md5(data, usedforsecurity=False).hexdigest():
                 raise UploadError(f"{file.key}: the store returned checksum {etag} for other data")
         else:
             with file.path.open("rb") as stream:
                 result = self._obstore.put(self._store, file.key, stream, chunk_size=_PART_BYTES)
             etag = (result["e_tag"] or "").strip('"')
             size = self._obstore.head(self._store, file.key)["size"]
-            if size != file.size or _stat(file.path) != file[2:]:
+            if size != file.size or stat(file.path) != file[2:]:
                 return False  # the file has grown
         self._count(file.size)
         self.journal.add(StoredObject(file.key, file.size, file.mtime_ns, etag))
@@ -273,24 +270,9 @@ class _Uploader:
                 earliest = self._start + self._bytes / self._bytes_per_second
                 time.sleep(max(0.0, earliest - time.monotonic()))
 
-    def _has_changed(self, file: _File) -> bool:
+    def _has_changed(self, file: DatasetFile) -> bool:
         stored = self.journal.get(file.key)
         return stored is None or (stored.size, stored.mtime_ns) != (file.size, file.mtime_ns)
-
-    def _scan(self) -> Iterator[_File]:
-        """Yield the files of the dataset, without locks and temporary files."""
-        if not self._source.is_dir():
-            yield _File(self._source.name, self._source, *_stat(self._source))
-            return
-        for folder, folders, names in os.walk(self._source):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(names):
-                path = Path(folder, name)
-                if name.startswith(".") or is_temporary(name) or path.is_symlink():
-                    continue
-                with suppress(FileNotFoundError):
-                    key = path.relative_to(self._source).as_posix()
-                    yield _File(key, path, *_stat(path))
 
     def _remove_surplus(self, keys: set[str]) -> None:
         """Delete objects of files that no longer exist, such as journals and chunks beyond the final shape."""
@@ -298,7 +280,7 @@ class _Uploader:
             self._obstore.delete(self._store, key)
             self.journal.add(StoredObject(key, -1, 0))
 
-    def _delete_source(self, files: list[_File], status: str | None) -> None:
+    def _delete_source(self, files: list[DatasetFile], status: str | None) -> None:
         if status == "writing":
             raise UploadError(
                 f"{self._source} is not removed: its status is 'writing'. Run `ome-writers repair`, then upload again."
@@ -307,7 +289,7 @@ class _Uploader:
         for batch in self._obstore.list(self._store):
             sizes.update({str(item["path"]): item["size"] for item in batch})
         missing = [file.key for file in files if sizes.get(file.key) != file.size]
-        if missing or any(map(self._has_changed, self._scan())):
+        if missing or any(map(self._has_changed, scan(self._source))):
             raise UploadError(
                 f"{self._source} is not removed: {len(missing)} objects at {self._url} are missing or incomplete, such "
                 f"as {missing[:3]}. Run the upload again."
@@ -318,34 +300,3 @@ class _Uploader:
             self._source.unlink()
         self.journal.close()
         self.journal.path.unlink()
-
-
-def _stat(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns
-
-
-def _read_unchanged(file: _File) -> tuple[_File, bytes | None]:
-    """Return a file and its content between two writes; None instead of the content if it is written all the time."""
-    for _ in range(_MAX_READS):
-        size, mtime_ns = _stat(file.path)
-        if time.time_ns() - mtime_ns > _TIMESTAMP_RESOLUTION_S * 1e9:
-            data = file.path.read_bytes()
-            if _stat(file.path) == (size, mtime_ns) and len(data) == size:
-                return file._replace(size=size, mtime_ns=mtime_ns), data
-        time.sleep(_TIMESTAMP_RESOLUTION_S)
-    return file, None
-
-
-def _is_document(file: _File) -> bool:
-    return file.path.name in ("zarr.json", ".zattrs", ".zgroup") or file.key.endswith(
-        (".ome.xml", ".companion.ome")
-    )
-
-
-def _is_tiff(file: _File) -> bool:
-    return file.path.suffix.lower() in (".tif", ".tiff")
-
-
-def _is_md5(etag: str) -> bool:
-    return len(etag) == 32 and all(c in "0123456789abcdef" for c in etag)

@@ -6,12 +6,12 @@ import json
 import threading
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ome_writers.storage import sibling_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 __all__ = ["StoredObject", "UploadJournal", "journal_path"]
@@ -53,7 +53,7 @@ class UploadJournal:
         for entry in self._objects.values():
             self._write(asdict(entry))
 
-    def _read(self) -> Iterator[dict[str, object]]:
+    def _read(self) -> Iterator[dict[str, Any]]:
         with suppress(FileNotFoundError), self.path.open(encoding="utf-8") as file:
             for line in file:
                 with suppress(json.JSONDecodeError):
@@ -82,6 +82,6 @@ class UploadJournal:
         if entry.size < 0:
             del self._objects[entry.key]
 
-    def _write(self, line: dict[str, object]) -> None:
+    def _write(self, line: Mapping[str, object]) -> None:
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()

@@ -177,7 +177,7 @@ def test_bandwidth_is_limited(tmp_path: Path) -> None:
             "contains credentials",
         ),
         (lambda p, u: (p / "none", u), FileNotFoundError, "none"),
-        (lambda p, u: (p.parent, u), UnsupportedError, "not a"),
+        (lambda p, u: (p.parent, u), UnsupportedError, "neither an OME-Zarr nor"),
     ],
 )
 def test_invalid_arguments_raise(

@@ -31,7 +31,7 @@ AXES = dims_from_standard_axes({"t": 1, "y": 4, "x": 4})
 )
 def test_url_raises(url: str | PurePath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=r"is a URL.*local path.*upload the dataset after close"):
+    with pytest.raises(ValueError, match=r"is a URL.*local path.*ome-writers upload"):
         AcquisitionSettings(root_path=url, dimensions=AXES, dtype="uint8")
     settings = AcquisitionSettings(root_path="x.ome.zarr")
     with pytest.raises(ValueError, match="is a URL"):

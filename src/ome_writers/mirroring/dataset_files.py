@@ -1,0 +1,72 @@
+"""The files of a dataset, and their content between two writes."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ome_writers.storage import is_temporary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["DatasetFile", "is_document", "is_tiff", "read_unchanged", "scan", "stat"]
+
+_MAX_READS = 5  # of a file that is being written
+_TIMESTAMP_RESOLUTION_S = 0.02  # two writes within this time may leave the same modification time
+
+
+class DatasetFile(NamedTuple):
+    """A file, its key in the store, and its size and modification time when it was found."""
+
+    key: str
+    path: Path
+    size: int
+    mtime_ns: int
+
+
+def scan(dataset: Path) -> Iterator[DatasetFile]:
+    """Yield the files of a dataset, without locks, temporary files and links."""
+    if not dataset.is_dir():
+        yield DatasetFile(dataset.name, dataset, *stat(dataset))
+        return
+    for folder, folders, names in os.walk(dataset):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(folder, name)
+            if name.startswith(".") or is_temporary(name) or path.is_symlink():
+                continue
+            with suppress(FileNotFoundError):
+                yield DatasetFile(path.relative_to(dataset).as_posix(), path, *stat(path))
+
+
+def stat(path: Path) -> tuple[int, int]:
+    """Return size and modification time."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def read_unchanged(file: DatasetFile) -> tuple[DatasetFile, bytes | None]:
+    """Return a file and its content between two writes; None instead of the content if it is written all the time."""
+    for _ in range(_MAX_READS):
+        size, mtime_ns = stat(file.path)
+        if time.time_ns() - mtime_ns > _TIMESTAMP_RESOLUTION_S * 1e9:
+            data = file.path.read_bytes()
+            if stat(file.path) == (size, mtime_ns) and len(data) == size:
+                return file._replace(size=size, mtime_ns=mtime_ns), data
+        time.sleep(_TIMESTAMP_RESOLUTION_S)
+    return file, None
+
+
+def is_document(file: DatasetFile) -> bool:
+    """Whether a file contains metadata of the dataset."""
+    return file.path.name in ("zarr.json", ".zattrs", ".zgroup") or file.key.endswith(
+        (".ome.xml", ".companion.ome")
+    )
+
+
+def is_tiff(file: DatasetFile) -> bool:
+    return file.path.suffix.lower() in (".tif", ".tiff")
