@@ -7,6 +7,7 @@ documents, the one of the root last. So the documents in the store describe only
 from __future__ import annotations
 
 import hashlib
+import itertools
 import shutil
 import threading
 import time
@@ -285,18 +286,14 @@ class _Uploader:
             raise UploadError(
                 f"{self._source} is not removed: its status is 'writing'. Run `ome-writers repair`, then upload again."
             )
-        sizes = {}
-        for batch in self._obstore.list(self._store):
-            sizes.update({str(item["path"]): item["size"] for item in batch})
+        stored = itertools.chain.from_iterable(self._obstore.list(self._store))
+        sizes = {str(item["path"]): item["size"] for item in stored}
         missing = [file.key for file in files if sizes.get(file.key) != file.size]
         if missing or any(map(self._has_changed, scan(self._source))):
             raise UploadError(
                 f"{self._source} is not removed: {len(missing)} objects at {self._url} are missing or incomplete, such "
                 f"as {missing[:3]}. Run the upload again."
             )
-        if self._source.is_dir():
-            shutil.rmtree(self._source)
-        else:
-            self._source.unlink()
+        (shutil.rmtree if self._source.is_dir() else Path.unlink)(self._source)
         self.journal.close()
         self.journal.path.unlink()

@@ -421,6 +421,8 @@ class OMEStream:
         """Return whether a frame was appended at an acquisition index; False while `append` is still storing it."""
         return self._writer.cursor.has_frame(index)
 
+    took = has_frame  # earlier name
+
     def read(self, image: int, index: tuple[int, ...], level: int = 0) -> NDArray[np.generic]:
         """Return the frame at `index` (storage order) of a level, from memory or disk; zeros if unwritten."""
         return self._writer.read(image, index, level)
