@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ome_writers import Camera as CameraCoordinate
 from ome_writers import Channel, Dimension, Schedule, SettingsError
 
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
 
     from ome_writers_pymmcore.microscope import Camera, Microscope
 
-__all__ = ["CAMERA_AXIS", "add_camera_axis", "select_cameras"]
+__all__ = ["CAMERA_AXIS", "add_camera_axis", "select_cameras", "set_channel_cameras"]
 
 CAMERA_AXIS = "cam"
 """Axis name, in event indices and settings, of the cameras that each deliver a frame per event."""
@@ -45,7 +43,12 @@ def select_cameras(
         )
     cameras = tuple(known[label] for label in selected)
     others = {label: camera for label, camera in known.items() if label not in selected}
-    return dataclasses.replace(microscope, cameras=cameras, others=others), camera_per_channel
+    detectors = tuple(camera.detector for camera in cameras)
+    instrument = microscope.instrument.model_copy(update={"detectors": detectors})
+    selection = dataclasses.replace(
+        microscope, cameras=cameras, others=others, instrument=instrument
+    )
+    return selection, camera_per_channel
 
 
 def add_camera_axis(
@@ -58,7 +61,7 @@ def add_camera_axis(
     """
     cameras, camera_of_channel = microscope.cameras, microscope.camera_of_channel
     dimensions = [
-        _set_channel_cameras(dim, cameras, camera_of_channel) for dim in settings["dimensions"]
+        set_channel_cameras(dim, cameras, camera_of_channel) for dim in settings["dimensions"]
     ]
     has_schedule = camera_per_channel and any(d.type == "channel" and d.coords for d in dimensions)
     same_format = len({(c.shape, c.dtype, c.pixel_size_um) for c in cameras}) == 1
@@ -70,7 +73,14 @@ def add_camera_axis(
     axis = Dimension(name=CAMERA_AXIS, type="other", coords=coords)
     extended = {**settings, "dimensions": [*dimensions[:-2], axis, *dimensions[-2:]]}
     if has_schedule:
-        extended["schedule"] = _camera_schedule(dimensions, settings.get("schedule"), labels)
+        channel = next(d for d in dimensions if d.type == "channel")
+        used = [getattr(c, "camera", None) for c in channel.coords or ()]
+        extended["schedule"] = Schedule.with_cameras(
+            dimensions,
+            settings.get("schedule"),
+            [labels.index(camera) if camera else 0 for camera in used],
+            CAMERA_AXIS,
+        )
     return extended
 
 
@@ -86,7 +96,7 @@ def _coordinate(camera: Camera) -> CameraCoordinate:
     )
 
 
-def _set_channel_cameras(
+def set_channel_cameras(
     dim: Dimension,
     cameras: Sequence[Camera],
     camera_of_channel: Mapping[tuple[str, str], str],
@@ -101,22 +111,3 @@ def _set_channel_cameras(
             coord = coord.model_copy(update={"camera": camera})
         coords.append(coord)
     return dim.model_copy(update={"coords": coords}) if coords else dim
-
-
-def _camera_schedule(
-    dimensions: Sequence[Dimension], schedule: Schedule | None, labels: Sequence[str]
-) -> Schedule:
-    """Return a schedule in which each channel is recorded by its own camera."""
-    channel = next(d for d in dimensions if d.type == "channel")
-    camera_index = [
-        labels.index(c.camera) if isinstance(c, Channel) and c.camera else 0
-        for c in channel.coords or ()
-    ]
-    if schedule is not None and channel.name in schedule.axes:
-        column = schedule.axes.index(channel.name)
-        rows = np.array([[*row, camera_index[row[column]]] for row in schedule.indices.tolist()])
-        return Schedule((*schedule.axes, CAMERA_AXIS), rows)
-    outer = list(dimensions[: list(dimensions).index(channel)])
-    unbounded = [d.name for d in outer if d.count is None]
-    rows = np.array([[*(0 for _ in unbounded), c, camera] for c, camera in enumerate(camera_index)])
-    return Schedule((*unbounded, channel.name, CAMERA_AXIS), rows)

@@ -12,7 +12,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ome_writers import AcquisitionSettings, Camera, Channel, Dimension
-from ome_writers_pymmcore.cameras import CAMERA_AXIS, add_camera_axis, select_cameras
+from ome_writers_pymmcore.cameras import (
+    CAMERA_AXIS,
+    add_camera_axis,
+    select_cameras,
+    set_channel_cameras,
+)
 from ome_writers_pymmcore.frame_metadata import to_json
 from ome_writers_pymmcore.microscope import Microscope
 
@@ -51,19 +56,28 @@ def complete_settings(
     microscope, camera_per_channel = select_cameras(
         Microscope.of(summary), [(c.group or "", c.name) for c in channels], None
     )
+    first = microscope.cameras[0]
     update: dict[str, Any] = {"instrument": microscope.instrument}
     if settings.acquisition_date is None:
         update["acquisition_date"] = microscope.began
     if settings.rgb is None:
-        update["rgb"] = len(microscope.cameras[0].shape or ()) == 3
+        update["rgb"] = len(first.shape or ()) == 3
     present = next((d for d in settings.dimensions if d.name == CAMERA_AXIS), None)
     if present is None:
-        fields = {"dimensions": settings.dimensions, "schedule": settings.schedule}
+        *outer, y, x = settings.dimensions
+        if camera_per_channel and first.shape is not None:
+            # The sink assumes the frames of the camera that was selected before the run.
+            y, x = y.with_count(first.shape[0]), x.with_count(first.shape[1])
+            update["dtype"] = first.dtype
+        fields = {"dimensions": [*outer, y, x], "schedule": settings.schedule}
         update |= add_camera_axis(fields, microscope, camera_per_channel=camera_per_channel)
     else:
         labels = [camera.label for camera in microscope.cameras]
         update["dimensions"] = [
-            _with_labels(dim, labels) if dim is present else dim for dim in settings.dimensions
+            _with_labels(dim, labels)
+            if dim is present
+            else set_channel_cameras(dim, microscope.cameras, microscope.camera_of_channel)
+            for dim in settings.dimensions
         ]
     given = {name: getattr(settings, name) for name in settings.model_fields_set}
     return AcquisitionSettings(**{**given, **update})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ome_writers.routing.arrival_order import arrival_order
-from ome_writers.routing.cameras import camera_axis, cameras_along
+from ome_writers.routing.cameras import camera_axis, camera_name, cameras_along
 from ome_writers.routing.extents import Progress
 from ome_writers.routing.page_order import PageOrder
 from ome_writers.routing.plan import ArrayPlan, ImagePlan, LevelPlan, Plan
@@ -22,6 +22,7 @@ __all__ = [
     "Step",
     "arrival_order",
     "camera_axis",
+    "camera_name",
     "cameras_along",
     "resolve",
 ]

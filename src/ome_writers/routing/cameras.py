@@ -72,13 +72,10 @@ def frame_kinds(settings: AcquisitionSettings) -> tuple[FrameKind, ...]:
 def _kind(camera: Camera, settings: AcquisitionSettings) -> FrameKind:
     frame = []
     for dim, count in zip(settings.frame_dimensions, (camera.height, camera.width), strict=True):
-        whole = dim.chunk_size == dim.count
-        update: dict[str, object] = {}
-        if count is not None and count != dim.count:
-            update.update(count=count, coords=None, chunk_size=count if whole else dim.chunk_size)
+        dim = dim.with_count(count)
         if camera.pixel_size is not None:
-            update.update(scale=camera.pixel_size)
-        frame.append(dim.model_copy(update=update) if update else dim)
+            dim = dim.model_copy(update={"scale": camera.pixel_size})
+        frame.append(dim)
     rgb = settings.rgb if camera.rgb is None else camera.rgb
     dtype = camera.dtype or settings.dtype
     return FrameKind(camera.name, tuple(frame), dtype, bool(rgb), camera.separate_image)

@@ -158,6 +158,13 @@ class Dimension(Model):
             vars(self)["unit"] = units.ngff_name(self.unit, kind)
         return self
 
+    def with_count(self, count: int | None) -> Dimension:
+        """Return an axis of another extent (None: unchanged); a chunk of the whole extent stays one."""
+        if count in (None, self.count):
+            return self
+        chunk = count if self.chunk_size == self.count else self.chunk_size
+        return self.model_copy(update={"count": count, "chunk_size": chunk, "coords": None})
+
 
 def _type_of_objects(coords: Sequence[Coordinate] | None) -> DimensionType | None:
     """Return the axis type that Channel, Camera or Position objects in coords imply."""

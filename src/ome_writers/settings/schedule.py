@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
 
+    from ome_writers.settings.dimension import Dimension
+
 __all__ = ["Schedule"]
 
 
@@ -74,6 +76,39 @@ class Schedule:
         indices.flags.writeable = False
         object.__setattr__(self, "axes", axes)
         object.__setattr__(self, "indices", indices)
+
+    @classmethod
+    def with_cameras(
+        cls,
+        dimensions: Sequence[Dimension],
+        schedule: Schedule | None,
+        camera_of_channel: Sequence[int],
+        axis: str,
+    ) -> Schedule:
+        """Return a schedule in which each channel is recorded by one camera of a camera axis.
+
+        Parameters
+        ----------
+        dimensions
+            The dimensions without the camera axis; one has type ``channel``.
+        schedule
+            Their schedule; None for nested loops.
+        camera_of_channel
+            Index of the camera that records each channel.
+        axis
+            Name of the camera axis.
+        """
+        channel = next(d for d in dimensions if d.type == "channel")
+        if schedule is not None and channel.name in schedule.axes:
+            axes, rows = schedule.axes, schedule.indices
+        else:
+            loops = list(dimensions[: list(dimensions).index(channel) + 1])
+            # If the first axis is unbounded, the rows are one cycle.
+            counts = [d.count or 1 for d in loops]
+            axes = tuple(d.name for d in loops)
+            rows = np.indices(counts, dtype=np.int32).reshape(len(counts), -1).T
+        cameras = np.asarray(camera_of_channel)[rows[:, axes.index(channel.name)]]
+        return cls((*axes, axis), np.column_stack([rows, cameras]))
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -1,7 +1,8 @@
 """First-frame inference: infer unspecified camera properties (shape, dtype, RGB) from each camera's first frame.
 
 Clients often know only width, height and dtype of one camera. If the first frame of a camera differs from the
-assumption, the stream restarts with the inferred settings; see `restart`.
+assumption, the stream restarts with the inferred settings; see `restart`. Without a camera axis, a channel that stands
+for a preset of a config group (`Channel.group`) may have a camera of its own: presets can select the camera.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ome_writers.routing import camera_axis, cameras_along
-from ome_writers.settings import AcquisitionSettings, Camera
+from ome_writers.routing import camera_axis, camera_name, cameras_along
+from ome_writers.settings import AcquisitionSettings, Camera, Channel, Dimension, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,31 +32,38 @@ class FirstFrameInference:
     """
 
     def __init__(self, settings: AcquisitionSettings) -> None:
-        axis = camera_axis(settings)
+        self.use_settings(settings)
+
+    def use_settings(self, settings: AcquisitionSettings) -> None:
+        """Start again for settings; no frame has been written."""
+        cameras = camera_axis(settings)
+        channels = _channels_of_presets(settings) if cameras is None else None
+        axis = cameras or channels
         self._axis = None if axis is None else axis.name
+        self._by_channel = channels is not None
         specified = (
             settings.rgb is not None
             if axis is None
             else any(isinstance(c, Camera) for c in axis.coords or ())
         )
-        cameras = range(1 if axis is None or axis.count is None else axis.count)
-        self._unseen = set() if specified else {*cameras}
+        count = 1 if axis is None or axis.count is None else axis.count
+        self._unseen = set() if specified else {*range(count)}
         self.active = bool(self._unseen)
 
     def frame_received(self, acquired: Mapping[str, int], *, last: bool) -> None:
         """Record that a frame with this acquisition index is written; `last`: after it, no restart is possible."""
-        self._unseen.discard(self._camera(acquired))
+        self._unseen.discard(self._number(acquired))
         self.active = bool(self._unseen) and not last
 
     def settings_for(
         self, frame: Any, acquired: Mapping[str, int], image: ImagePlan, plan: Plan
     ) -> AcquisitionSettings | None:
         """Return settings that accept `frame`; None if the current ones do, or if none can."""
-        camera = self._camera(acquired)
+        number = self._number(acquired)
         shape: tuple[int, ...] = getattr(frame, "shape", ())
         dtype = getattr(frame, "dtype", None)
         fits = shape == image.frame_shape and dtype == image.array.dtype
-        if camera not in self._unseen or dtype is None or fits:
+        if number not in self._unseen or dtype is None or fits:
             return None
         settings = plan.settings
         rgb = settings.rgb is None and dtype in (np.uint8, np.uint16) and shape[2:] == (3,)
@@ -64,26 +72,87 @@ class FirstFrameInference:
         only_rgb_differs = (
             rgb and shape[:2] == image.array.frame_shape and dtype == image.array.dtype
         )
-        if self._axis is None:
+        if self._axis is None or (self._by_channel and only_rgb_differs):
             return validated_copy(settings, rgb=True) if only_rgb_differs else None
-        if camera == 0 and not only_rgb_differs:
+        if number == 0 and not self._by_channel and not only_rgb_differs:
             return None  # the settings specify shape and dtype of the first camera
         axis = camera_axis(settings)
+        height, width = shape[:2]
+        name = "" if axis is None or self._by_channel else cameras_along(axis)[number].name
+        camera = Camera(
+            name=name or camera_name(0), height=height, width=width, dtype=np.dtype(dtype), rgb=rgb
+        )
+        if self._by_channel:
+            return _with_camera_of_channel(settings, number, camera)
         assert axis is not None
         cameras = cameras_along(axis)
-        cameras[camera] = Camera(
-            name=cameras[camera].name,
-            height=frame.shape[0],
-            width=frame.shape[1],
-            dtype=np.dtype(dtype),
-            rgb=rgb,
-        )
+        cameras[number] = camera
         inferred = axis.model_copy(update={"coords": cameras})
         dimensions = [inferred if d.name == axis.name else d for d in settings.dimensions]
         return validated_copy(settings, dimensions=dimensions)
 
-    def _camera(self, acquired: Mapping[str, int]) -> int:
+    def _number(self, acquired: Mapping[str, int]) -> int:
+        """Return the number of the camera, or of the channel that may have one of its own."""
         return 0 if self._axis is None else acquired[self._axis]
+
+
+def _channels_of_presets(settings: AcquisitionSettings) -> Dimension | None:
+    """Return the channel axis if a preset of its channels may select a camera that the settings do not know."""
+    if settings.rgb is not None or settings.instrument is not None:
+        return None
+    return next(
+        (
+            dim
+            for dim in settings.dimensions
+            if any(isinstance(c, Channel) and c.group and not c.camera for c in dim.coords or ())
+        ),
+        None,
+    )
+
+
+def _with_camera_of_channel(
+    settings: AcquisitionSettings, channel: int, camera: Camera
+) -> AcquisitionSettings:
+    """Return settings in which `camera` records a channel, and the others keep theirs."""
+    axis = camera_axis(settings)
+    dimensions = [d for d in settings.dimensions if d is not axis]
+    channels = next(d for d in dimensions if d.type == "channel")
+    first = Camera(
+        name=camera.name,
+        height=dimensions[-2].count,
+        width=dimensions[-1].count,
+        dtype=settings.dtype,
+        rgb=False,
+    )
+    used = [first] * (channels.count or 1)
+    schedule = settings.schedule
+    if axis is not None and schedule is not None:
+        cameras = cameras_along(axis)
+        columns = [schedule.axes.index(name) for name in (channels.name, axis.name)]
+        for number, index in schedule.indices[:, columns].tolist():
+            used[number] = cameras[index].model_copy(update={"name": camera.name})
+        rows = schedule.indices[:, [i for i in range(len(schedule.axes)) if i != columns[1]]]
+        schedule = Schedule([n for n in schedule.axes if n != axis.name], rows)
+    used[channel] = camera
+    distinct = [c for i, c in enumerate(used) if c not in used[:i]]
+    y, x = dimensions[-2:]
+    frame = [y.with_count(distinct[0].height), x.with_count(distinct[0].width)]
+    if len(distinct) == 1:  # a single channel
+        return validated_copy(
+            settings,
+            dimensions=[*dimensions[:-2], *frame],
+            dtype=camera.dtype,
+            rgb=camera.rgb or None,
+        )
+    names = [c.model_copy(update={"name": camera_name(i)}) for i, c in enumerate(distinct)]
+    new_axis = Dimension(name="cam", type="other", coords=names)
+    numbers = [distinct.index(c) for c in used]
+    return validated_copy(
+        settings,
+        dimensions=[*dimensions[:-2], new_axis, *frame],
+        dtype=distinct[0].dtype,
+        schedule=Schedule.with_cameras(dimensions, schedule, numbers, new_axis.name),
+    )
 
 
 def validated_copy(settings: AcquisitionSettings, **changes: Any) -> AcquisitionSettings:

@@ -461,11 +461,22 @@ class OMEStream:
         if settings is self.settings:
             return
         plan = resolve(settings)
+        if not plan.has_arrays_of(self._writer.plan):
+            if self._writer.accepted == 0 and self._state is _OPEN:
+                self.restart(settings)
+                return
+            # Too late for other arrays: describe the instrument only.
+            fields = ("instrument", "acquisition_date")
+            described = {name: getattr(settings, name) for name in fields}
+            settings = self.settings.model_copy(update=described)
+            plan = resolve(settings)
         with self._lock:
-            if not plan.has_arrays_of(self._writer.plan):
+            if not plan.has_arrays_of(self._writer.plan):  # the stream has restarted meanwhile
                 return
             self.settings = settings
             self._writer.use_plan(plan)
+            if self._writer.accepted == 0:
+                self._inference.use_settings(settings)
         with self._metadata_lock:
             if self._writer.plan is plan:  # the stream has not restarted meanwhile
                 self._recorder.use_plan(plan)

@@ -7,9 +7,12 @@ import re
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
-from adapters.pymmcore.stored import SUFFIXES, attributes
+import ome_writers
+from adapters.pymmcore.acquisitions import delivered
+from adapters.pymmcore.stored import SUFFIXES, attributes, read
 from ome_writers_pymmcore import MDAWriter
 
 pytest.importorskip("useq")
@@ -21,6 +24,7 @@ import useq
 from pymmcore_plus.mda._sink import OmeWritersSink, _serialize_summary_meta
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from xml.etree.ElementTree import Element
 
@@ -182,3 +186,86 @@ def test_documents_of_path_and_writer_are_equal(
     for name, document in expected.items():
         assert found[name] == document
     assert "DemoCamera-MultiMode" in str(found)
+
+
+@pytest.fixture
+def two_cameras(demo_core: CMMCorePlus) -> Iterator[CMMCorePlus]:
+    """Return the core with presets that select a large camera of 16 bits, and a small one of 8 bits."""
+    core = demo_core
+    core.mda.engine.use_hardware_sequencing = False
+    core.loadDevice("Narrow", "DemoCamera", "DCam")
+    core.initializeDevice("Narrow")
+    for name, value in (("OnCameraCCDXSize", 20), ("OnCameraCCDYSize", 32), ("Mode", "Noise")):
+        core.setProperty("Narrow", name, value)
+    core.setProperty("Narrow", "PixelType", "8bit")
+    core.defineConfig("Look", "wide", "Core", "Camera", "Camera")
+    core.defineConfig("Look", "narrow", "Core", "Camera", "Narrow")
+    yield core
+    core.setCameraDevice("Camera")
+    core.deleteConfigGroup("Look")
+    core.unloadDevice("Narrow")
+
+
+@SUFFIXES
+@pytest.mark.parametrize("order", ["tcz", "tzc", "ctz"])
+@pytest.mark.parametrize("presets", [("wide", "narrow"), ("narrow", "wide"), ("narrow",)])
+def test_presets_that_select_cameras_of_different_format(
+    two_cameras: CMMCorePlus,
+    client: str,
+    suffix: str,
+    order: str,
+    presets: tuple[str, ...],
+    tmp_path: Path,
+) -> None:
+    """Each camera has an image with its frames, named after it, as with `MDAWriter`."""
+    core = two_cameras
+    channels: Any = [{"group": "Look", "config": name, "exposure": 1} for name in presets]
+    sequence = useq.MDASequence(time_plan=TIME, channels=channels, z_plan=STACK, axis_order=order)
+    by_path, by_writer = (tmp_path / way / f"run.ome.{suffix}" for way in ("path", "writer"))
+    core.setCameraDevice("Camera")
+    with delivered(core) as frames:
+        core.mda.run(sequence, output=by_path)
+    assert len(frames) == 6 * len(presets)
+    images = [np.squeeze(image.pixels) for image in read(by_path)]
+    shapes = {"wide": (32, 48), "narrow": (32, 20)}
+    assert [image.shape[-2:] for image in images] == [shapes[name] for name in presets]
+    dtypes = {"wide": np.uint16, "narrow": np.uint8}
+    assert [image.dtype for image in images] == [dtypes[name] for name in presets]
+    for index, frame in frames:
+        image = images[index["c"]]
+        stored = image.reshape(2, -1, 3, *image.shape[-2:])
+        np.testing.assert_array_equal(
+            stored[index["t"], min(index["c"], stored.shape[1] - 1), index["z"]], frame
+        )
+    core.setCameraDevice("Camera")
+    writer = MDAWriter(by_writer, core=core)
+    core.mda.run(sequence, output=writer)
+    writer.result()
+    assert documents(by_path) == documents(by_writer)
+
+
+@SUFFIXES
+def test_labels_of_a_multi_camera_device(
+    two_cameras: CMMCorePlus, client: str, suffix: str, tmp_path: Path
+) -> None:
+    """The channels have the labels of the cameras."""
+    core = two_cameras
+    core.setProperty("Narrow", "OnCameraCCDXSize", 48)
+    core.setProperty("Narrow", "PixelType", "16bit")
+    core.loadDevice("Both", "Utilities", "Multi Camera")
+    core.initializeDevice("Both")
+    core.setProperty("Both", "Physical Camera 1", "Camera")
+    core.setProperty("Both", "Physical Camera 2", "Narrow")
+    core.setCameraDevice("Both")
+    by_path, by_writer = (tmp_path / way / f"run.ome.{suffix}" for way in ("path", "writer"))
+    sequence = useq.MDASequence(time_plan=TIME)
+    try:
+        core.mda.run(sequence, output=by_path)
+        writer = MDAWriter(by_writer, core=core)
+        core.mda.run(sequence, output=writer)
+        writer.result()
+    finally:
+        core.unloadDevice("Both")
+    channels = ome_writers.read(by_path).images[0].channels
+    assert [channel.name for channel in channels] == ["Camera", "Narrow"]
+    assert documents(by_path) == documents(by_writer)
