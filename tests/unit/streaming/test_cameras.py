@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 
 import ome_writers
-from ome_writers import AcquisitionSettings, Camera, Dimension, create_stream, validate
+from ome_writers import (
+    AcquisitionSettings,
+    Camera,
+    Channel,
+    Dimension,
+    FrameShapeError,
+    create_stream,
+    validate,
+)
 
 tensorstore = pytest.importorskip("tensorstore", reason="the independent reader")
 tifffile = pytest.importorskip("tifffile", reason="the independent reader")
@@ -297,3 +305,38 @@ def test_inserted_channel_axis_has_unique_name(tmp_path: Path, suffix: str, kind
     )
     assert sorted(np.ravel([image[..., 0, 0] for image in images]).tolist()) == [1, 2, 3, 4]
     assert validate(asked.output_path).valid
+
+
+def preset_channels(*names: str, group: str | None = "Look") -> list[Dimension]:
+    coords = [Channel(name=name, group=group) for name in names]
+    frame = [Dimension(name=axis, count=count) for axis, count in (("y", 8), ("x", 10))]
+    return [Dimension(name="t", count=2), Dimension(name="c", coords=coords), *frame]
+
+
+@SUFFIXES
+def test_presets_of_different_frame_format_have_an_image_each(tmp_path: Path, suffix: str) -> None:
+    """The first frame of a channel that stands for a preset may be of another camera."""
+    path = tmp_path / f"x.ome.{suffix}"
+    shapes = [(8, 10), (4, 6), (8, 10), (4, 8)]
+    dimensions = preset_channels("a", "b", "c", "d")
+    with create_stream(root_path=path, dimensions=dimensions, dtype="uint16") as stream:
+        for number in range(8):
+            stream.append(np.full(shapes[number % 4], number + 1, np.uint16))
+    images = ome_writers.read(path).images
+    assert [image.shape[-2:] for image in images] == [(8, 10), (4, 6), (4, 8)]
+    view = ome_writers.open(path)
+    assert view.dims == ("t", "c", "cam", "y", "x")
+    for number, camera in enumerate((0, 1, 0, 2) * 2):
+        t, c = divmod(number, 4)
+        height, width = shapes[c]
+        assert (view[t, c, camera, :height, :width] == number + 1).all()
+
+
+def test_wrong_shape_of_a_plain_channel_is_refused(tmp_path: Path) -> None:
+    dimensions = preset_channels("a", "b", group=None)
+    with create_stream(
+        root_path=tmp_path / "x.ome.zarr", dimensions=dimensions, dtype="uint16"
+    ) as stream:
+        stream.append(np.ones((8, 10), np.uint16))
+        with pytest.raises(FrameShapeError):
+            stream.append(np.ones((4, 6), np.uint16))
