@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["LiveLayers", "add_live", "show"]
 
 _MIN_INTERVAL_S = 0.2
-_MAX_INTERVAL_S = 2.0
-_MAX_SHARE = (
-    0.1  # of the time between two updates that one may take, so that the acquisition keeps its rate
-)
+_MAX_INTERVAL_S = 5.0
+_MAX_CPU_SHARE = 0.05  # of one core, so that an acquisition in the same process keeps its rate
 _running: set[LiveLayers] = set()  # keeps them alive: the application knows only their timers
 
 
@@ -102,21 +100,26 @@ class LiveLayers:
         _running.discard(self)
 
     def _poll(self) -> None:
-        start = time.monotonic()
+        start, cpu_start = time.monotonic(), time.thread_time()
         growing = (
             self._source.view.summary().state in GROWING
         )  # asked first: the last update is complete
         if self.layers and not any(layer in self._viewer.layers for layer in self.layers.values()):
             self.stop()
             return
+        known = len(self.layers)
         try:
             self._update()
         except BaseException:
             self.stop()
             raise
         if growing:
-            pause = (time.monotonic() - start) / _MAX_SHARE
-            self._timer.start(int(1000 * min(max(pause, _MIN_INTERVAL_S), _MAX_INTERVAL_S)))
+            pause = _MIN_INTERVAL_S
+            if len(self.layers) == known:  # adding a layer takes much longer than updating it
+                # after a slow read, the window reacts for as long as it was blocked
+                busy = (time.thread_time() - cpu_start) / _MAX_CPU_SHARE
+                pause = max(pause, min(max(time.monotonic() - start, busy), _MAX_INTERVAL_S))
+            self._timer.start(int(1000 * pause))
         else:
             self.stop()
 
