@@ -30,6 +30,7 @@ ARCHIVE_SUFFIX = ".ozx"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _STORED = 0
 _ENCRYPTED = 1
+_MAX_END_BYTES = 22 + 2**16  # end of the central directory, with the longest comment
 
 
 class ByteRange(NamedTuple):
@@ -73,6 +74,12 @@ def _members(archive: str, _mtime_ns: int, size: int) -> Mapping[str, ByteRange]
     try:
         with ZipFile(archive) as file:
             infos = file.infolist()
+            assert file.fp is not None
+            file.fp.seek(max(0, size - _MAX_END_BYTES))
+            end = file.fp.read()
+            (stated,) = struct.unpack_from("<H", end, end.rfind(b"PK\5\6") + 20)
+            if stated > len(file.comment):
+                raise BadZipFile("the comment is truncated")  # zipfile does not check its length
     except (BadZipFile, ValueError, NotImplementedError, struct.error, OSError) as error:
         raise InvalidFileError(
             f"{archive} is truncated or is not a ZIP file. Copy it again from where it was created."

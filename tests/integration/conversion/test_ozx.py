@@ -137,11 +137,37 @@ def test_tensorstore_and_zarr_python_read_the_archive(tmp_path: Path) -> None:
     store.close()
 
 
-def test_truncated_archive_is_refused_in_one_sentence(tmp_path: Path) -> None:
+def test_bioio_reads_the_archive(tmp_path: Path) -> None:
+    bioio_ome_zarr = pytest.importorskip("bioio_ome_zarr", reason="3.8.1 or later reads .ozx")
+    source = write(sharded(tmp_path / "a.ome.zarr"))
+    packed = convert(source, tmp_path / "a.ozx").destination
+    found = bioio_ome_zarr.Reader(str(packed)).get_image_data("TCYX")
+    assert np.array_equal(found, np.asarray(ome_writers.open(source)))
+
+
+def test_ngff_zarr_reads_the_archive(tmp_path: Path) -> None:
+    ngff_zarr = pytest.importorskip("ngff_zarr", reason="reads .ozx with zarr 3")
+    source = write(sharded(tmp_path / "a.ome.zarr"))
+    packed = convert(source, tmp_path / "a.ozx").destination
+    image = ngff_zarr.from_ngff_zarr(str(packed)).images[0]
+    assert tuple(image.dims) == ("t", "c", "y", "x")
+    assert np.array_equal(image.data.compute(), np.asarray(ome_writers.open(source)))
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.99])
+def test_truncated_archive_is_refused_in_one_sentence(
+    kept: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = write(sharded(tmp_path / "a.ome.zarr"))
     packed = convert(source, tmp_path / "a.ozx").destination
     content = packed.read_bytes()
-    packed.write_bytes(content[: len(content) // 2])
+    packed.write_bytes(content[: int(len(content) * kept)])
+    for command in ("info", "validate", "preview"):
+        capsys.readouterr()
+        assert main([command, str(packed)]) == 1
+        errors = capsys.readouterr().err.strip().splitlines()
+        assert len(errors) == 1, errors
+        assert "a.ozx" in errors[0]
     for operation in (read, ome_writers.open, lambda path: convert(path, tmp_path / "b.ome.zarr")):
         with pytest.raises(InvalidFileError, match=r"a\.ozx is truncated or is not a ZIP file"):
             operation(packed)

@@ -247,10 +247,17 @@ def test_dask_computes_in_other_processes(tmp_path: Path) -> None:
 
 
 def test_distributed_computes_a_maximum(tmp_path: Path) -> None:
+    """In four processes, each of which opens the dataset; a task reads a whole shard."""
     distributed = pytest.importorskip("distributed", reason="a cluster of four processes")
-    lazy = ome_writers.open(sharded(tmp_path)).to_dask()
+    view = ome_writers.open(sharded(tmp_path))
+    lazy = view.to_dask()
+    assert lazy.chunksize == (4, 6, 8)
     with (
-        distributed.LocalCluster(n_workers=4, threads_per_worker=1, dashboard_address=None) as c,
-        distributed.Client(c),
+        distributed.LocalCluster(
+            n_workers=4, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
     ):
-        assert lazy.max().compute() == 19
+        assert lazy.max().compute() == np.asarray(view).max() == 19
+        largest = client.compute(lazy.map_blocks(np.max, keepdims=True)).result()
+        assert largest.ravel().tolist() == [3, 7, 11, 15, 19]  # five tasks, one for each shard
