@@ -1,4 +1,4 @@
-"""File leases while a file is truncated and other processes read it."""
+"""Exclusive access while a file is truncated and other processes read it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ome_writers.storage.file_handles import FileHandles
 from ome_writers.storage.file_lease import exclusive_lease
 
-pytestmark = pytest.mark.skipif(
+on_linux = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="other systems have no file leases"
 )
 
@@ -23,6 +24,7 @@ with open(sys.argv[1], "rb") as file:
 """
 
 
+@on_linux
 def test_lease_is_refused_while_a_reader_has_the_file_open(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"abc")
@@ -46,6 +48,7 @@ def test_lease_is_refused_while_a_reader_has_the_file_open(tmp_path: Path) -> No
         os.close(fd)
 
 
+@on_linux
 def test_lease_blocks_new_readers(tmp_path: Path) -> None:
     """A process that opens the file waits for the end of the lease; the kernel's signal has no effect."""
     path = tmp_path / "x"
@@ -62,3 +65,47 @@ def test_lease_blocks_new_readers(tmp_path: Path) -> None:
     assert out == b"open\n"
     assert reader.returncode == 0
     os.close(fd)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS cannot tell who has a file open")
+def test_exclusive_use_waits_for_other_processes(tmp_path: Path) -> None:
+    """Within the process, the file is used as before."""
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    handles = FileHandles(durable=False)
+    with handles.use_exclusively(path) as (fd, exclusive), handles.use(path) as same:
+        assert exclusive
+        assert same == fd
+    reader = subprocess.Popen(
+        [sys.executable, "-c", READER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert reader.stdout is not None
+        reader.stdout.readline()
+        with handles.use_exclusively(path, timeout_s=0.1) as (fd, exclusive):
+            assert not exclusive
+            os.ftruncate(fd, 2)
+        reader.communicate(b"\n", timeout=60)
+        with handles.use_exclusively(path, timeout_s=60) as (fd, exclusive):
+            assert exclusive
+            os.ftruncate(fd, 1)
+    finally:
+        reader.kill()
+        reader.communicate()
+        handles.close()
+    assert path.read_bytes() == b"a"
+
+
+@pytest.mark.skipif(sys.platform != "win32", reason="others wait, or are not blocked")
+def test_exclusive_use_denies_access_on_windows(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    handles = FileHandles(durable=False)
+    with handles.use(path), handles.use_exclusively(path) as (_, exclusive):
+        assert not exclusive, "this process uses it"
+    with handles.use_exclusively(path) as (_, exclusive):
+        assert exclusive
+        with pytest.raises(PermissionError):
+            path.read_bytes()
+    assert path.read_bytes() == b"abc"
+    handles.close()
