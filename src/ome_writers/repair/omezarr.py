@@ -134,15 +134,16 @@ class _ZarrRepair:
                 yield key, level.array, level.shape(shape)
 
     def _complete_levels(self, shapes: list[tuple[int, ...]]) -> Iterator[Finding]:
-        """Compute the planes of smaller levels that were not written, or without the second plane of a pair."""
+        """Compute the planes of smaller levels that level 0 has and they lack, or the other way round."""
         for image, shape in zip(self._plan.images, shapes, strict=True):
             keys = [self._layout.arrays[image.number], *self._layout.levels[image.number]]
+            count = 0
             for k in range(1, len(keys)):
                 level = StoredLevel(self._root, image, k, keys, shape)
-                missing = level.differences(missing_only=True)
+                missing = level.differences(missing_only=not count)
                 count = sum(1 for _ in missing) if self._dry_run else level.write(missing)
                 if count:
-                    what = f"resolution level without {count} planes: computed"
+                    what = f"{count} planes of this resolution level were not the reduction of the one above: computed"
                     yield Finding(self._root / keys[k], what)
 
     def _update_groups(

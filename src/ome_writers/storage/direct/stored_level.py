@@ -66,23 +66,16 @@ class StoredLevel:
     def differences(self, *, missing_only: bool) -> Iterator[tuple[Index, Plane]]:
         """Yield index and reduced pixels of each plane that is not what its parent implies.
 
-        With `missing_only`, complete chunks of one plane are not compared. Planes of pairs along z are always compared:
-        the second plane of a pair may not have been included.
+        With `missing_only`, planes are not compared if they and their parent are complete chunks of one plane. Pairs
+        along z are always compared: the second plane may not have been included.
         """
         compare_all = not missing_only or any(f > 1 for f in self._step[:-2])
-        chunks = self._plan.chunks[:-2]
-        present = (
-            set()
-            if compare_all
-            else ArraySurvey(self._root / self._key, self._plan).complete_cells()
-        )
+        present: set[Index] = set() if compare_all else self._own.cells() & self._parent.cells()
         for index in np.ndindex(*self._plan.index_shape):
-            if index in present and all(c == 1 for c in chunks):
+            if index in present:
                 continue
-            expected = self._reduced(index)
-            if not np.array_equal(
-                expected, self._own.read(index), equal_nan=expected.dtype.kind == "f"
-            ):
+            expected, stored = self._reduced(index), self._own.read(index)
+            if not np.array_equal(expected, stored, equal_nan=expected.dtype.kind == "f"):
                 yield index, expected
 
     def write(self, planes: Iterable[tuple[Index, Plane]]) -> int:
@@ -119,7 +112,14 @@ class _Planes:
     """Reads planes of an array in files of this library."""
 
     def __init__(self, folder: Path, plan: ArrayPlan) -> None:
+        self._folder, self._plan = folder, plan
         self._array = StoredArray(folder, plan, Disk(durable=False, direct_io=False))
+
+    def cells(self) -> set[Index]:
+        """Return the indices of the complete chunks; empty if chunks contain several planes."""
+        if any(chunk > 1 for chunk in self._plan.chunks[:-2]):
+            return set()
+        return ArraySurvey(self._folder, self._plan).complete_cells()
 
     def read(self, index: Index) -> Plane:
         grid = self._array.grid
