@@ -27,7 +27,7 @@ from ome_writers.errors import (
 )
 
 if TYPE_CHECKING:
-    from ome_writers.conversion import Conversion, convert, convert_ngff_version
+    from ome_writers.conversion import Conversion, add_pyramid, convert, convert_ngff_version
     from ome_writers.dataset import ArraySpec, AxisSpec, DatasetSpec, ImageSpec, LevelSpec
     from ome_writers.formats import read, read_frame_metadata
     from ome_writers.mirroring import Upload, mirror
@@ -108,6 +108,7 @@ __all__ = [
     "UploadError",
     "WriteError",
     "__version__",
+    "add_pyramid",
     "convert",
     "convert_ngff_version",
     "create_stream",
@@ -147,7 +148,9 @@ _MODULE_OF = {
         "ome_writers.settings",
     ),
     **dict.fromkeys(("CoordUpdate", "OMEStream", "create_stream"), "ome_writers.streaming"),
-    **dict.fromkeys(("Conversion", "convert", "convert_ngff_version"), "ome_writers.conversion"),
+    **dict.fromkeys(
+        ("Conversion", "add_pyramid", "convert", "convert_ngff_version"), "ome_writers.conversion"
+    ),
     **dict.fromkeys(
         ("ArraySpec", "AxisSpec", "DatasetSpec", "ImageSpec", "LevelSpec"), "ome_writers.dataset"
     ),

@@ -29,6 +29,7 @@ from ome_writers.cli.commands import (
     demo,
     info,
     preview,
+    pyramid,
     repair,
     upload,
     validate,
@@ -54,6 +55,7 @@ COMMANDS: tuple[Command, ...] = (
     advise.COMMAND,
     bench.COMMAND,
     convert.COMMAND,
+    pyramid.COMMAND,
     upload.COMMAND,
     completion.COMMAND,
 )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ome_writers.conversion.source import Indices, Source
     from ome_writers.dataset import DatasetSpec
-    from ome_writers.settings import Format
+    from ome_writers.settings import Format, Pyramid, PyramidMethod
 
 __all__ = ["NAMESPACE", "destination_settings", "refuse_overlap", "with_chunks", "with_image_name"]
 
@@ -86,6 +86,7 @@ def destination_settings(
     format: Format,
     compression: str | None,
     overwrite: bool,
+    pyramid: Pyramid | PyramidMethod | None,
 ) -> AcquisitionSettings:
     """Return settings for frames like those of `image`, appended at the indices `write` in this order."""
     same_format = format_row(source.spec.format) is format_row(format.name)
@@ -105,6 +106,7 @@ def destination_settings(
             storage_order=order,
             plate=source.spec.plate,
             overwrite=overwrite,
+            pyramid=pyramid,
             buffer_bytes=_BUFFER_BYTES,
             schedule=Schedule(names, write) if needs_schedule else None,
             rgb=len(source.frame_shapes[image]) == 3,

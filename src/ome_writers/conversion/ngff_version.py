@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-__all__ = ["convert_ngff_version"]
+__all__ = ["convert_ngff_version", "edit_in_place", "replace_json"]
 
 
 def convert_ngff_version(path: str | PathLike[str], version: str) -> list[Path]:
@@ -54,24 +54,39 @@ def convert_ngff_version(path: str | PathLike[str], version: str) -> list[Path]:
     """
     if version not in VERSIONS:
         raise UnsupportedError(f"OME-Zarr {version}: supported are {' and '.join(VERSIONS)}.")
+    with edit_in_place(path) as spec:
+        if version not in format_row(spec.format).ngff_versions:
+            title = format_row(spec.format).title
+            raise UnsupportedError(f"{path} is an {title}; only an OME-Zarr has an NGFF version.")
+        with guard_reader(spec.path):
+            for _ in _changed_groups(spec, version):
+                pass  # raises before anything is changed
+            return [replace_json(file, group) for file, group in _changed_groups(spec, version)]
+
+
+@contextmanager
+def edit_in_place(path: str | PathLike[str]) -> Iterator[DatasetSpec]:
+    """Keep other processes from writing a dataset.
+
+    Raises
+    ------
+    OutputLockedError
+        If a running process is writing it.
+    UnsupportedError
+        If its writer was killed.
+    """
     root = Path(path)
     refuse_archive(root)
-    spec = read(root)
-    row = format_row(spec.format)
-    if version not in row.ngff_versions:
-        raise UnsupportedError(f"{root} is an {row.title}; only an OME-Zarr has an NGFF version.")
+    read(root)  # raises a better message than the lock
     with hold_claim(root):
-        lock = acquire_lock(lock_path(root, folder=True), root)
+        lock = acquire_lock(lock_path(root, folder=root.is_dir()), root)
         try:
             spec = read(root)
             if spec.status == "writing":
                 raise UnsupportedError(
                     f"{root}: the writer was killed (status 'writing'). Run `ome-writers repair {root}` first."
                 )
-            with guard_reader(root):
-                for _ in _changed_groups(spec, version):
-                    pass  # raises before anything is changed
-                return [_replace(file, group) for file, group in _changed_groups(spec, version)]
+            yield spec
         finally:
             lock.release(restore=True)
 
@@ -148,7 +163,7 @@ def _is_array(folder: Path) -> bool:
     return False
 
 
-def _replace(file: Path, group: Json) -> Path:
+def replace_json(file: Path, group: Json) -> Path:
     content = json.dumps(group, allow_nan=False, ensure_ascii=False)
     atomic_write(file, content.encode(errors="replace"), durable=True)
     return file

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.conversion.source import Indices, Source
-    from ome_writers.settings import FormatSettings
+    from ome_writers.settings import FormatSettings, Pyramid, PyramidMethod
 
 __all__ = ["Conversion", "convert"]
 
@@ -88,12 +88,13 @@ def convert(
     images: Sequence[int] | None = None,
     overwrite: bool = False,
     verify: bool = False,
+    pyramid: Pyramid | PyramidMethod | None = None,
     on_frame: Callable[[int, int], object] | None = None,
 ) -> Conversion:
     """Convert a dataset to another format, chunk shape or compression.
 
     Names, pixel sizes, channels with colours and wavelengths, positions, plates, frame metadata and global metadata are
-    converted, too. Only the first resolution level is read.
+    converted, too. Only the first resolution level is read; see `pyramid`.
 
     Parameters
     ----------
@@ -116,6 +117,8 @@ def convert(
         Whether an existing dataset of this library may be replaced.
     verify
         Whether to read every frame back afterwards and compare it.
+    pyramid
+        Resolution levels to write, as in `AcquisitionSettings`.
     on_frame
         Called after each frame with the number of frames written so far and the total; to or from ``.ozx``, after each
         file. With `verify`, it is then called again from 1 with the number of frames compared.
@@ -140,7 +143,7 @@ def convert(
     began = time.perf_counter()
     destination = read_root_path(destination)
     described = describe_source(Path(source))
-    options = (compression, chunk_shapes, shard_shapes, images)
+    options = (compression, chunk_shapes, shard_shapes, images, pyramid)
     plain = format == "auto" and not any(options)
     row, archive = format_row(described.spec.format), archive_format(Path(destination))
     if archive and (archive is not row or not plain):
@@ -167,7 +170,15 @@ def convert(
     dimensions, write = with_image_name(described, dimensions, write, Path(destination), target)
     dimensions = with_chunks(described, dimensions, target, chunk_shapes or {}, shard_shapes or {})
     settings = destination_settings(
-        described, numbers[0], dimensions, write, destination, target, compression, overwrite
+        described,
+        numbers[0],
+        dimensions,
+        write,
+        destination,
+        target,
+        compression,
+        overwrite,
+        pyramid,
     )
     output = Path(settings.output_path)
     refuse_overlap(described.spec.path, output)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ome_writers.routing.arrival_order import arrival_order
 from ome_writers.routing.cameras import camera_axis, camera_name, cameras_along
 from ome_writers.routing.extents import Progress
+from ome_writers.routing.levels import plan_levels
 from ome_writers.routing.page_order import PageOrder
 from ome_writers.routing.plan import ArrayPlan, ImagePlan, LevelPlan, Plan
 from ome_writers.routing.resolve import resolve
@@ -24,5 +25,6 @@ __all__ = [
     "camera_axis",
     "camera_name",
     "cameras_along",
+    "plan_levels",
     "resolve",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ome_writers.views.omezarr import open_array
 from ome_writers.views.signals import call_on_gui_thread, guarded_signal_class, log_listener_errors
 from ome_writers.views.source import Source, Stream, coordinates, view_names
 from ome_writers.views.stored_dataset import open_dataset
@@ -24,6 +25,7 @@ __all__ = [
     "html_summary",
     "log_listener_errors",
     "open",
+    "open_array",
     "open_dataset",
     "open_stored",
     "summary_line",

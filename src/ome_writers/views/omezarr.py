@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ome_writers.dataset import DatasetSpec
     from ome_writers.views.source import Source
 
-__all__ = ["open_zarr"]
+__all__ = ["open_array", "open_zarr"]
 
 
 def open_zarr(path: Path, cache_bytes: int = 0, level: int = 0) -> Source:
@@ -32,6 +32,21 @@ def open_zarr(path: Path, cache_bytes: int = 0, level: int = 0) -> Source:
         If it is not an OME-Zarr 0.5 or 0.6, does not have this level, or no installed reader supports it.
     """
     return open_stored(_ZarrPixels(path, cache_bytes), level)
+
+
+def open_array(root: Path, key: str, cache_bytes: int) -> Any:
+    """Open an array with `ZarrArray`, or with zarr-python (if installed) where that does not support it."""
+    folder = member(root, key)
+    try:
+        return ZarrArray(folder, root, cache_bytes)
+    except InvalidFileError:
+        raise
+    except UnsupportedError:
+        try:
+            return open_with_zarr_python(folder, root)
+        except ImportError:
+            pass
+        raise
 
 
 class _ZarrPixels:
@@ -46,19 +61,8 @@ class _ZarrPixels:
         return replace(self._spec, **recorded_progress(self._own_attributes()))
 
     def array(self, image: int, level: int) -> Any:
-        """Open an array with `ZarrArray`, or with zarr-python (if installed) where that does not support it."""
-        root = self._spec.path
-        folder = member(root, self._spec.images[image].levels[level].key)
-        try:
-            return ZarrArray(folder, root, self._cache_bytes)
-        except InvalidFileError:
-            raise
-        except UnsupportedError:
-            try:
-                return open_with_zarr_python(folder, root)
-            except ImportError:
-                pass
-            raise
+        key = self._spec.images[image].levels[level].key
+        return open_array(self._spec.path, key, self._cache_bytes)
 
     def extents(self) -> Mapping[str, Any]:
         extents = self._own_attributes().get("extents")

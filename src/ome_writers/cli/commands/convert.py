@@ -18,6 +18,7 @@ from ome_writers.cli.arguments import (
 from ome_writers.cli.command import SUCCESS, Command, CommandError, UsageError
 from ome_writers.cli.console import human_size, size_in_files
 from ome_writers.cli.description import describe
+from ome_writers.downsampling import Method
 from ome_writers.errors import SettingsError
 from ome_writers.settings import BackendName, Compression
 
@@ -50,6 +51,11 @@ def _arguments(parser: ArgumentParser) -> None:
         choices=get_args(Compression),
         help="for OME-Zarr: none, blosc-zstd, blosc-lz4, zstd, gzip; for OME-TIFF: none, lzw, deflate, "
         "zstd (default: that of SOURCE from Zarr to Zarr, else none)",
+    )
+    parser.add_argument(
+        "--pyramid",
+        choices=get_args(Method),
+        help="write resolution levels, computed by this method (default: none)",
     )
     parser.add_argument(
         "--chunk",
@@ -159,6 +165,7 @@ def _convert(
                 images=images,
                 overwrite=options.overwrite,
                 verify=options.verify,
+                pyramid=options.pyramid,
                 on_frame=on_frame,
             )
         except SettingsError as error:
@@ -193,7 +200,12 @@ def _is_copy(options: Namespace) -> bool:
     if archive_format(options.destination):
         return True
     encoded = (
-        options.compression or options.chunk or options.shard or options.engine or options.ngff
+        options.compression
+        or options.chunk
+        or options.shard
+        or options.engine
+        or options.ngff
+        or options.pyramid
     )
     row = format_row(inferred_format(str(options.destination))[0]["name"])
     return archive_format(options.path) is row and not encoded and not options.image

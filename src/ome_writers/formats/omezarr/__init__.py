@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ome_writers.formats.omezarr.added_levels import with_levels
 from ome_writers.formats.omezarr.group_metadata import (
     group_attributes,
     image_groups,
@@ -35,4 +36,5 @@ __all__ = [
     "scene",
     "stored_layout",
     "stored_settings",
+    "with_levels",
 ]

@@ -19,10 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from ome_writers.formats.plates import PlateLayout
-    from ome_writers.routing import ImagePlan
-    from ome_writers.settings import Dimension, Plate, Pyramid
+    from ome_writers.routing import ImagePlan, LevelPlan
+    from ome_writers.settings import Dimension, Plate
 
-__all__ = ["VERSION", "channel_metadata", "image", "measured_interval", "plate", "well"]
+__all__ = [
+    "VERSION",
+    "channel_metadata",
+    "image",
+    "level_entry",
+    "measured_interval",
+    "plate",
+    "pyramid_fields",
+    "well",
+]
 
 VERSION = "0.5"
 _WHITE = "FFFFFF"
@@ -68,17 +77,16 @@ def image(
         measured = {"scale": interval, "unit": "second"}
         dimensions[axis] = dimensions[axis].model_copy(update=measured)
     scale, translation = [d.scale or 1.0 for d in dimensions], _translations(plan)
-    datasets = [_dataset(0, scale, translation)]
+    datasets = [level_entry(0, scale, translation)]
     datasets += [
-        _dataset(k, level.scale(scale), level.translation(translation, scale))
+        level_entry(k, level.scale(scale), level.translation(translation, scale))
         for k, level in enumerate(plan.levels, start=1)
     ]
     multiscale: dict[str, Any] = {
         "name": plan.name or name,
         "axes": [_axis(d) for d in dimensions],
         "datasets": datasets,
-        "type": plan.levels[0].pyramid.method if plan.levels else "none",
-        "metadata": _pyramid_metadata(plan.levels[0].pyramid if plan.levels else None),
+        **pyramid_fields(plan.levels),
     }
     ome: dict[str, Any] = {"version": VERSION, "multiscales": [multiscale]}
     ome["omero"] = {
@@ -92,22 +100,28 @@ def image(
     return ome
 
 
-def _dataset(level: int, scale: list[float], translation: list[float]) -> dict[str, Any]:
+def level_entry(level: int, scale: list[float], translation: list[float]) -> dict[str, Any]:
+    """Return the entry of a resolution level in ``datasets``."""
     transformations = [{"type": "scale", "scale": scale}]
     if any(translation):
         transformations.append({"type": "translation", "translation": translation})
     return {"path": level_path(level), "coordinateTransformations": transformations}
 
 
-def _pyramid_metadata(pyramid: Pyramid | None) -> dict[str, Any]:
-    if pyramid is None:
-        return {"description": "Full resolution only: no pyramid was computed."}
-    return {
-        "description": f"Each level halves {', '.join(pyramid.axes)} of the level before, by {pyramid.method}.",
+def pyramid_fields(levels: Sequence[LevelPlan]) -> dict[str, Any]:
+    """Return ``type`` and ``metadata`` of a multiscale: how its levels were computed."""
+    if not levels:
+        metadata = {"description": "Full resolution only: no pyramid was computed."}
+        return {"type": "none", "metadata": metadata}
+    pyramid = levels[0].pyramid
+    axes = ", ".join(pyramid.axes)
+    described = {
+        "description": f"Each level halves {axes} of the level before, by {pyramid.method}.",
         "method": "ome_writers.downsampling.downsample",
         "version": library_version(),
         "kwargs": {"method": pyramid.method, "axes": list(pyramid.axes)},
     }
+    return {"type": pyramid.method, "metadata": described}
 
 
 def plate(model: Plate, layout: PlateLayout, *, name: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-__all__ = ["VERSIONS", "at_version", "scene"]
+__all__ = ["VERSIONS", "at_version", "level_at_version", "scene"]
 
 VERSIONS = ("0.5", "0.6")
 _INTRINSIC = "physical"
@@ -93,7 +93,9 @@ def _to_06(multiscale: Json) -> Json:
                 {"name": _INTRINSIC, "axes": [_axis_06(axis) for axis in axes]}
             ]
         elif key == "datasets":
-            found["datasets"] = [_level_06(level, common, len(axes)) for level in value]
+            found["datasets"] = [
+                level_at_version(level, len(axes), {"name": _INTRINSIC}, common) for level in value
+            ]
         elif key not in ("version", "coordinateTransformations"):
             found[key] = value
     return found
@@ -103,10 +105,11 @@ def _axis_06(axis: Json) -> Json:
     return {**axis, "discrete": axis.get("type") == "channel"}
 
 
-def _level_06(level: Json, common: Sequence[Json], axes: int) -> Json:
+def level_at_version(level: Json, axes: int, output: Json, common: Sequence[Json] = ()) -> Json:
+    """Return a level of 0.5 in 0.6: one transformation to the coordinate system `output`, which includes `common`."""
     own = level.get("coordinateTransformations") or ()
     scale, translation = compose((*own, *common), axes, level["path"])
-    ends = {"input": {"path": level["path"]}, "output": {"name": _INTRINSIC}}
+    ends = {"input": {"path": level["path"]}, "output": output}
     one: Json = {"type": "scale", "scale": scale, **ends}
     if any(translation):
         steps = [

@@ -1,0 +1,72 @@
+"""``ome-writers pyramid``: adds resolution levels to an OME-Zarr in place."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, get_args
+
+from ome_writers.cli.arguments import add_json_option
+from ome_writers.cli.command import Command
+from ome_writers.cli.datasets import Result, add_datasets_argument, process_datasets
+from ome_writers.downsampling import Method
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from pathlib import Path
+
+    from ome_writers.cli.console import Relabel, Screen
+
+_REPORT_INTERVAL_S = 1.0
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    add_datasets_argument(parser)
+    parser.add_argument(
+        "--method", choices=get_args(Method), default="mean", help="how samples are combined (mean)"
+    )
+    parser.add_argument(
+        "--levels", type=int, metavar="N", help="levels below full resolution (default: automatic)"
+    )
+    parser.add_argument("--z", action="store_true", help="halve the number of planes along z, too")
+    add_json_option(parser)
+
+
+def _run(options: Namespace, screen: Screen) -> int:
+    from ome_writers.conversion import add_pyramid
+    from ome_writers.settings import Pyramid
+
+    pyramid = Pyramid(
+        method=options.method,
+        levels="auto" if options.levels is None else options.levels,
+        axes=("z", "y", "x") if options.z else ("y", "x"),
+    )
+
+    def process(path: Path, relabel: Relabel) -> Result:
+        reported = time.monotonic()
+
+        def show(done: int, total: int) -> None:
+            nonlocal reported
+            if time.monotonic() - reported > _REPORT_INTERVAL_S:
+                reported = time.monotonic()
+                relabel(f"Reducing {path}: {done} of {total} planes")
+
+        images = add_pyramid(path, pyramid, on_plane=show)
+        what = f"levels added to {len(images)} images" if images else "nothing to add"
+        return Result({"path": str(path), "images": images}, lambda: screen.line(f"{path}: {what}"))
+
+    return process_datasets(options, screen, "Reducing", process)
+
+
+COMMAND = Command(
+    name="pyramid",
+    summary="Add resolution levels to an OME-Zarr in place",
+    examples=(
+        ("ome-writers pyramid run.ome.zarr", "means of 2 x 2 pixels, until 256 pixels are left"),
+        ("ome-writers pyramid run.ome.zarr --method max --levels 3", "three levels of maxima"),
+        ("ome-writers pyramid *.ome.zarr --z", "several datasets, also along z"),
+    ),
+    arguments=_arguments,
+    run=_run,
+    interrupted="interrupted; run it again to finish",
+    failure="a level could not be written, or a dataset cannot be read; the others are still processed",
+)
