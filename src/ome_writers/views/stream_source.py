@@ -104,7 +104,7 @@ class StreamSource:
 
     def plane(self, index: tuple[int, ...]) -> NDArray[np.generic] | None:
         """Return a frame; None outside of the planned shape of its image (ragged acquisitions)."""
-        while True:
+        while True:  # again if the stream has restarted meanwhile
             current = self._current
             try:
                 plane = self._plane(current, index)
@@ -112,9 +112,7 @@ class StreamSource:
                 if self._stream.plan is current.stream_plan:
                     raise
             else:
-                if (
-                    self._stream.plan is current.stream_plan
-                ):  # otherwise the stream has restarted meanwhile
+                if self._stream.plan is current.stream_plan:
                     return plane
 
     def _plane(self, current: _Projection, index: tuple[int, ...]) -> NDArray[np.generic] | None:

@@ -110,6 +110,29 @@ def test_view_created_before_a_camera_joins(
     assert "show 'Wide' only" in caplog.text
 
 
+@SUFFIXES
+def test_numbered_output_keeps_its_name_when_a_camera_joins(
+    core: UniMMCore, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative to the working folder at the start of the run; the existing dataset is unchanged."""
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    core.mda.set_engine(TurnsEngine(core, LABELS))
+    sequence = useq.MDASequence(time_plan={"interval": 0, "loops": 2})
+    core.mda.run(sequence, output=MDAWriter(f"x.ome.{suffix}", core=core))
+    before = [image.pixels for image in read(tmp_path / f"x.ome.{suffix}")]
+    writer = MDAWriter(f"x.ome.{suffix}", core=core, numbered=True).attach(core)
+    core.mda.events.sequenceStarted.connect(lambda *_: monkeypatch.chdir(tmp_path / "other"))
+    core.mda.run(sequence)
+    assert writer.result().written == 4
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
+        ["other", f"x.ome.{suffix}", f"x_1.ome.{suffix}"]
+    )
+    assert len(read(tmp_path / f"x_1.ome.{suffix}")) == 2
+    for image, pixels in zip(read(tmp_path / f"x.ome.{suffix}"), before, strict=True):
+        np.testing.assert_array_equal(image.pixels, pixels)
+
+
 def test_iterator_of_events_with_two_cameras(core: UniMMCore, tmp_path: Path) -> None:
     """Without a sequence, the frames of each camera are counted separately."""
     core.mda.set_engine(TurnsEngine(core, LABELS))

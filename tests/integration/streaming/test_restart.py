@@ -18,6 +18,7 @@ from ome_writers import (
     Dimension,
     FrameShapeError,
     OutputExistsError,
+    Pyramid,
     RestartError,
     SettingsError,
     StreamClosedError,
@@ -302,6 +303,20 @@ def test_restart_in_another_format(tmp_path: Path) -> None:
     assert names(tmp_path) == ["run.ome.tiff"]
     assert [entry["n"] for entry in read_frame_metadata(tmp_path / "run.ome.tiff")] == [0, 1]
     assert b"who" in (tmp_path / "run.ome.tiff").read_bytes()
+
+
+def test_restart_with_resolution_levels(tmp_path: Path) -> None:
+    """Frames that are written again are in every level."""
+    asked = settings(tmp_path, "direct")
+    with create_stream(asked) as stream:
+        for n in range(2):
+            stream.append(frame(n + 1))
+        stream.restart(settings(tmp_path, "direct", pyramid=Pyramid(levels=1)))
+        for n in range(2, 6):
+            stream.append(frame(n + 1))
+    small = open_dataset(tmp_path / "run.ome.zarr", level=1)
+    assert small.shape == (6, 4, 3)
+    assert small[:, 0, 0].tolist() == stored_values(tmp_path / "run.ome.zarr") == [*range(1, 7)]
 
 
 @BOTH_FORMATS
