@@ -137,5 +137,6 @@ class TiffPages:
         self._loops = LoopDetector(self.path)
 
     def __del__(self) -> None:
-        if getattr(self, "_raw", None) is not None:
-            self._reset()
+        raw = getattr(self, "_raw", None)
+        if raw is not None:
+            raw.close()

@@ -224,9 +224,9 @@ def test_indexing_reads_only_selected_frames(tmp_path: Path) -> None:
             has_frame = staticmethod(stream.has_frame)
 
             @staticmethod
-            def read(image: int, index: tuple[int, ...]) -> np.ndarray:
+            def read(image: int, index: tuple[int, ...], level: int) -> np.ndarray:
                 reads.append(index)
-                return read(image, index)
+                return read(image, index, level)
 
         view = type(stream.view()).of(Counting())
         view[1:3, 0, 2:4]
