@@ -6,13 +6,13 @@ import os
 import time
 from collections import deque
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ome_writers.cli.arguments import add_dataset_argument, positive
 from ome_writers.cli.command import SUCCESS, Command, CommandError
 from ome_writers.cli.console import human_size
-from ome_writers.cli.description import describe, writer_has_ended
+from ome_writers.cli.description import describe, seconds_between, writer_has_ended
 from ome_writers.formats import resolve_entry_file
 
 if TYPE_CHECKING:
@@ -71,20 +71,8 @@ class DatasetMonitor:
         if self.first is None or description.status != "writing":
             return 0.0
         frames = (description.frames_written or 0) - (self.first.frames_written or 0)
-        seconds = _seconds_between(self.first.updated, description.updated)
-        return frames / seconds if seconds > 0 else 0.0
-
-
-def _seconds_between(first: str | None, last: str | None) -> float:
-    """Return the seconds between two ISO 8601 times of the writer's clock; 0 if one is unknown."""
-    try:
-        # fromisoformat does not accept "Z" before Python 3.11
-        begin, end = (
-            datetime.fromisoformat((t or "").replace("Z", "+00:00")) for t in (first, last)
-        )
-        return (end - begin).total_seconds()
-    except (ValueError, TypeError):
-        return 0.0
+        seconds = seconds_between(self.first.updated, description.updated)
+        return frames / seconds if seconds else 0.0
 
 
 def _bytes_on_disk(path: Path) -> int:

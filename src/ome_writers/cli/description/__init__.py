@@ -9,6 +9,7 @@ from ome_writers.cli.description.acquisition import (
     ChannelDescription,
     describe_acquisition,
     parse_time,
+    seconds_between,
 )
 from ome_writers.cli.description.description import (
     Description,
@@ -37,6 +38,7 @@ __all__ = [
     "list_datasets",
     "parse_time",
     "plate_map",
+    "seconds_between",
     "writer_has_ended",
 ]
 

@@ -95,7 +95,7 @@ def describe_acquisition(spec: DatasetSpec) -> Acquisition:
     started = began.isoformat() if began else created
     updated = spec.updated if created else None
     channels = tuple(map(ChannelDescription.of, spec.images[0].channels))
-    duration, exposure = _seconds_between(started, updated), None
+    duration, exposure = seconds_between(started, updated), None
     stated = any(channel.exposure_ms is not None for channel in channels)
     if duration is None or not stated:
         frames = [frame for _, frames in frame_metadata_by_image(spec.path) for frame in frames]
@@ -184,7 +184,8 @@ def parse_time(text: object) -> datetime | None:
     return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
 
 
-def _seconds_between(first: object, last: object) -> float | None:
+def seconds_between(first: object, last: object) -> float | None:
+    """Return the seconds between two ISO 8601 times; None if one is unknown, or the second is earlier."""
     begin, end = parse_time(first), parse_time(last)
     if begin is None or end is None or end < begin:
         return None

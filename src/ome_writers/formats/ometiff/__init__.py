@@ -19,7 +19,6 @@ from ome_writers.formats.ometiff.first_page import (
     parse_once,
     read_first_page,
     read_ome_xml,
-    referenced_metadata_file,
 )
 from ome_writers.formats.ometiff.layout import ifd_runs
 from ome_writers.formats.ometiff.metadata import TiffMetadata
@@ -50,7 +49,6 @@ __all__ = [
     "plane_runs",
     "read_first_page",
     "read_ome_xml",
-    "referenced_metadata_file",
     "render_entry_file",
     "render_entry_xml",
     "resolve_entry_file",

@@ -31,7 +31,6 @@ __all__ = [
     "read_first_page",
     "read_ome_xml",
     "read_software",
-    "referenced_metadata_file",
     "reject_doctype",
 ]
 
@@ -157,7 +156,14 @@ def metadata_file(text: bytes, file: Path) -> Path:
         If a BinaryOnly element refers to a file that does not exist.
     """
     target = _binary_only_target(text, file) if b"BinaryOnly" in text[:4096] else None
-    return file if target is None else referenced_metadata_file(file.parent, target)
+    if target is None:
+        return file
+    path = member(file.parent, target) if target else file.parent
+    if path.parent != file.parent or not path.is_file():
+        raise UnsupportedError(
+            f"The OME-XML of {file.parent} is in the file {target!r}, which does not exist. Copy it to the folder."
+        )
+    return path
 
 
 @lru_cache(maxsize=64)  # views ask for each plane
@@ -165,13 +171,3 @@ def _binary_only_target(text: bytes, file: Path) -> str | None:
     """Return the name of the file that a BinaryOnly element refers to; None without one."""
     pointer = parse_ome_xml(text, file).find("{*}BinaryOnly")
     return None if pointer is None else pointer.get("MetadataFile", "")
-
-
-def referenced_metadata_file(folder: Path, name: str) -> Path:
-    """Return the file in `folder` that a BinaryOnly element refers to; UnsupportedError if it does not exist."""
-    path = member(folder, name) if name else folder
-    if path.parent != folder or not path.is_file():
-        raise UnsupportedError(
-            f"The OME-XML of {folder} is in the file {name!r}, which does not exist. Copy it to the folder."
-        )
-    return path
