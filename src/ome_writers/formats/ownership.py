@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.registry import format_rows
+from ome_writers.settings import temporary_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,11 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["foreign_files", "foreign_files_of_aborted_start", "is_proof", "is_version_0"]
 
-_TEMPORARY = (
-    re.compile(r"\.(?P<target>.+?)(?:\.[0-9]+-[0-9]+)?\.tmp", re.DOTALL),
-    re.compile(r"(?P<target>.+)\.__lock", re.DOTALL),
-    re.compile(r"(?P<target>.+)\.[0-9a-f]{32}\.partial", re.DOTALL),
-)
+_TEMPORARY = re.compile(r"\.(?P<target>.+?)\.[0-9]+-[0-9]+\.tmp", re.DOTALL)  # of metadata
 _VERSION_0 = re.compile(r"0\.[0-9]+\.[0-9]+.*")
 _STAGING_FOLDER = "/.stage.tmp/"  # where a library assembles what it moves into the dataset
 _SYSTEM_FILES = {".DS_Store", "Thumbs.db", "desktop.ini"}
@@ -88,8 +85,9 @@ def _foreign(
         if _STAGING_FOLDER in f"/{file}":
             return known(f"/{file}".replace(_STAGING_FOLDER, "/", 1)[1:])
         name = file[file.rfind("/") + 1 :]
-        targets = (match["target"] for each in _TEMPORARY if (match := each.fullmatch(name)))
-        is_temporary = any(belongs(file[: len(file) - len(name)] + target) for target in targets)
+        own, folder = _TEMPORARY.fullmatch(name), file[: len(file) - len(name)]
+        targets = [own["target"]] if own else temporary_targets(name)
+        is_temporary = any(belongs(folder + target) for target in targets)
         return is_temporary or name in _SYSTEM_FILES
 
     return sorted(file for file in _files(folder) if not known(file))

@@ -19,6 +19,7 @@ from ome_writers.settings.engines import (
     engines_of,
     find_engine,
     installed_formats,
+    temporary_targets,
 )
 from ome_writers.settings.format_names import (
     BackendName,
@@ -92,4 +93,5 @@ __all__ = [
     "read_root_path",
     "row_name",
     "split_suffix",
+    "temporary_targets",
 ]

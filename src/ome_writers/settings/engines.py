@@ -26,6 +26,7 @@ __all__ = [
     "engines_of",
     "find_engine",
     "installed_formats",
+    "temporary_targets",
 ]
 
 _log = logging.getLogger("ome_writers")
@@ -40,6 +41,10 @@ _ZARR_CODECS = frozenset(get_args(ZarrCompression))
 _ACQUIRE_DTYPES = frozenset(
     {f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
     | {"float32", "float64"}
+)
+_ZARR_PYTHON_NAMES = (
+    r"(?P<target>[0-9]+|zarr\.json)\.[0-9a-f]{32}\.partial",
+    r"\.(?P<target>stage)\.tmp",  # where it assembles what is moved into the dataset
 )
 
 
@@ -81,6 +86,9 @@ class EngineRow:
         Whether another process can read correct pixels while it writes.
     survives_kill, survives_power_loss
         Whether flushed data survives ``kill -9``, and power loss with ``durability="disk"``.
+    temporary_names
+        Regular expressions for the names of its temporary files and directories, which `repair` removes; the group
+        ``target`` is the final name.
     """
 
     name: str
@@ -103,6 +111,7 @@ class EngineRow:
     live: bool = True
     survives_kill: bool = True
     survives_power_loss: bool = True
+    temporary_names: tuple[str, ...] = ()
 
     def missing_requirement(self) -> str | None:
         """Return what to install before this engine can be used; None if nothing is missing."""
@@ -131,6 +140,7 @@ ENGINES: dict[str, EngineRow] = {
             requires=(),
             extra=None,
             compressions=_ZARR_CODECS,
+            temporary_names=(r"\.(?P<target>[0-9]+)\.tmp",),  # chunks and shards
         ),
         EngineRow(
             name="tensorstore",
@@ -141,6 +151,7 @@ ENGINES: dict[str, EngineRow] = {
             any_path=False,
             compressions=_ZARR_CODECS,
             omits_zeros=True,
+            temporary_names=(r"(?P<target>[0-9]+|zarr\.json)\.__lock",),
         ),
         EngineRow(
             name="acquire-zarr",
@@ -170,6 +181,7 @@ ENGINES: dict[str, EngineRow] = {
             oldest=("zarr", (3, 1)),
             python=(3, 11),
             omits_zeros=True,
+            temporary_names=_ZARR_PYTHON_NAMES,
         ),
         EngineRow(
             name="zarr-python",
@@ -181,6 +193,7 @@ ENGINES: dict[str, EngineRow] = {
             oldest=("zarr", (3, 1)),
             python=(3, 11),
             omits_zeros=True,
+            temporary_names=_ZARR_PYTHON_NAMES,
         ),
         EngineRow(
             name="tifffile",
@@ -204,6 +217,7 @@ ENGINES: dict[str, EngineRow] = {
             live=False,
             survives_kill=False,
             survives_power_loss=False,
+            temporary_names=(r"\.(?P<target>pos_[0-9]+(\.level_[0-9]+)?\.dat)\.tmp",),
         ),
     )
 }
@@ -243,6 +257,18 @@ def engine_rows() -> dict[str, EngineRow]:
     """Return all engines by name, in the order of ``"auto"``: those of this library first."""
     of_formats = {e.name: e for row in installed_formats().values() for e in row.engines}
     return {**ENGINES, **of_formats, **_installed_rows("ome_writers.engines"), **ENGINES}
+
+
+def temporary_targets(name: str) -> list[str]:
+    """Return the final names of files for which an engine uses this temporary name; empty for other names."""
+    matches = (pattern.fullmatch(name) for pattern in _temporary_patterns())
+    return [match["target"] for match in matches if match]
+
+
+@cache
+def _temporary_patterns() -> list[re.Pattern[str]]:
+    names = {name for row in engine_rows().values() for name in row.temporary_names}
+    return [re.compile(name, re.DOTALL) for name in sorted(names)]
 
 
 def find_engine(name: str) -> EngineRow | None:

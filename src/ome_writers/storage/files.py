@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.file_sharing import overwrite, remove, rename
 from ome_writers.file_sync import sync, sync_folder
+from ome_writers.settings import temporary_targets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,18 +25,7 @@ __all__ = [
 
 _REPLACE_TIMEOUT_S = 2.0
 _MAX_NAME_BYTES = 200  # of the target's name in a temporary name: file systems allow 255
-_TEMPORARY = re.compile(
-    r"\..+\.tmp"  # `atomic_write`, chunk files of the direct engine, the staging directory for zarr-python
-    r"|.+\.__lock"  # tensorstore
-    r"|.+\.[0-9a-f]{32}\.partial"  # zarr-python
-)
-_TEMPORARY_OF_TARGET = re.compile(
-    r"\.(.+)\.[0-9]+-[0-9]+\.tmp"  # `atomic_write`: process and thread
-    r"|\.([0-9]+)\.tmp"  # chunks and shards of the direct engine
-    r"|([0-9]+|zarr\.json)\.__lock"  # tensorstore
-    r"|([0-9]+|zarr\.json)\.[0-9a-f]{32}\.partial"  # zarr-python
-    r"|\.(stage)\.tmp"  # the staging directory for zarr-python
-)
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9]+-[0-9]+\.tmp", re.DOTALL)  # process and thread
 
 
 def atomic_write(path: Path, content: bytes, *, durable: bool = False) -> None:
@@ -115,13 +105,13 @@ def path_below(root: Path, key: str) -> Path:
 
 def is_temporary(name: str) -> bool:
     """Whether a file or directory of this name is temporary: useless once its writer has ended."""
-    return _TEMPORARY.fullmatch(name) is not None
+    return temporary_target(name) is not None
 
 
 def temporary_target(name: str) -> str | None:
-    """Return the final name of the file with this temporary name; None if no engine uses such a name.
+    """Return the final name of the file with this temporary name, of `atomic_write` or an engine; None for others.
 
     A number is the name of a chunk or shard. The caller checks the directory: other software may use the same name.
     """
-    match = _TEMPORARY_OF_TARGET.fullmatch(name)
-    return next((group for group in match.groups() if group), None) if match else None
+    own = _TEMPORARY.fullmatch(name)
+    return own[1] if own else next(iter(temporary_targets(name)), None)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ome_writers.file_sharing import retry_while_open
-from ome_writers.storage.files import atomic_write, is_temporary, path_below
+from ome_writers.storage.files import atomic_write, is_temporary, path_below, temporary_target
 
 posix = pytest.mark.skipif(os.name == "nt", reason="links and permissions are others there")
 
@@ -95,17 +95,24 @@ def test_key_through_symlink_raises(tmp_path: Path) -> None:
     assert path_below(tmp_path, "a/zarr.json") == tmp_path / "a" / "zarr.json"
 
 
-def test_temporary_names_are_recognized() -> None:
-    """Temporary files of `atomic_write` and of all engines, and no other names."""
-    temporary = [".zarr.json.12-34.tmp", ".0.tmp", "0.__lock", f"0.{'a1' * 16}.partial"]
-    others = [
-        "zarr.json",
-        "0",
-        "c",
-        "a.tmp",
-        ".ome-writers.lock",
-        "frame_metadata.jsonl",
-        "x.partial",
-    ]
-    assert [is_temporary(name) for name in temporary] == [True] * 4
-    assert [is_temporary(name) for name in others] == [False] * 7
+TEMPORARY = {
+    ".zarr.json.12-34.tmp": "zarr.json",
+    ".0.tmp": "0",
+    "0.__lock": "0",
+    f"zarr.json.{'a1' * 16}.partial": "zarr.json",
+    ".stage.tmp": "stage",
+    ".pos_0.level_1.dat.tmp": "pos_0.level_1.dat",
+}
+
+
+@pytest.mark.parametrize("name", TEMPORARY)
+def test_temporary_names_are_recognized(name: str) -> None:
+    """Those of `atomic_write` and of all engines."""
+    assert temporary_target(name) == TEMPORARY[name]
+    assert is_temporary(name)
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "0", "c", "a.tmp", ".x.tmp", "y.__lock"])
+def test_other_names_are_not_temporary(name: str) -> None:
+    assert temporary_target(name) is None
+    assert not is_temporary(name)
