@@ -32,7 +32,8 @@ PLAIN_TYPES = frozenset({str, int, float, bool, type(None)})
 
 _BYTES_TYPES = (bytes, bytearray, memoryview)
 _HUGE_NUMBER = re.compile(rb"[0-9]{309}")  # more digits than the largest float
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]|[0-9]{309,}')
+_HUGE_NUMBERS = re.compile(rb"[0-9]{309,}")
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 def to_strict_json(value: Any) -> bytes:
@@ -65,15 +66,14 @@ def check_readable(encoded: bytes) -> None:
     """
     brackets = encoded.count(b"[") + encoded.count(b"{")
     if brackets <= MAX_DEPTH and not _HUGE_NUMBER.search(encoded):
-        return  # the common case, without tokenizing
-    depth = 0
-    for token in _TOKEN.finditer(encoded):
-        first = token[0][:1]
-        if first.isdigit() and int(token[0][:400]) > _MAX_INTEGER:
-            raise ValueError("a number is beyond the range of a float (1.8e308)")
-        depth += (first in b"[{") - (first in b"]}")
-        if depth > MAX_DEPTH:
-            raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
+        return  # the common case, without looking at strings
+    without_strings = _STRING.sub(b"", encoded)
+    if any(int(n[:400]) > _MAX_INTEGER for n in _HUGE_NUMBERS.findall(without_strings)):
+        raise ValueError("a number is beyond the range of a float (1.8e308)")
+    characters = np.frombuffer(without_strings, np.uint8)
+    opening, closing = (np.isin(characters, list(each)) for each in (b"[{", b"]}"))
+    if np.cumsum(opening.astype(np.int32) - closing).max(initial=0) > MAX_DEPTH:
+        raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
 
 
 def to_plain_json(metadata: Any) -> dict[str, Any]:
