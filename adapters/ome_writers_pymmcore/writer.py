@@ -54,9 +54,8 @@ class MDAWriter:
         If the output exists, write to the next unused name (``x_1.ome.zarr``) instead of raising an error.
     copy
         Whether to copy each frame. By default the stream keeps a reference and the array becomes read-only, so that
-        other listeners cannot change it before it is written. Measured with 40 MiB of frames to OME-Zarr: no frame of
-        the demo camera or of a Python camera of a `LendingCore` is copied; every frame of a Python camera of a plain
-        `UniMMCore` is copied once. To OME-TIFF, frames of 2 MiB are copied once.
+        other listeners cannot change it before it is written. Measured with frames of 1 MiB: none is copied to write
+        OME-Zarr, each is copied once to write OME-TIFF.
     chunk_shapes, shard_shapes
         Axis name to chunk size (pixels) and shard size (chunks).
     **settings
