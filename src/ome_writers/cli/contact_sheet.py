@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     """Returns the plane of a position, time point and channel, by their numbers."""
 
 _MAX_COLUMNS = 8
-_SMALL_PX, _LARGE_PX = 160, 256  # longer side of a picture; large if there are at most eight
+_SMALL_PX, LARGE_PX = 160, 256  # longer side of a picture; large if there are at most eight
 _NAMED_WELL_PX = 60  # wells from this size on contain their name
 _GAP_PX = 6
 _MARGIN_PX = 110  # left of the pictures: row labels
@@ -95,7 +95,7 @@ def contact_sheet(
     per_position = 1 if across else len(groups)
     shown = names if max_rows is None else names[: -(-max_rows // per_position)]
     pictures = len(shown) * len(times) * len(groups)
-    box = _LARGE_PX if pictures <= _MAX_COLUMNS else _SMALL_PX
+    box = LARGE_PX if pictures <= _MAX_COLUMNS else _SMALL_PX
     first = read_plane(0, times[0], 0)
     planes = [
         [[thumbnail(read_plane(p, t, c), box) for c in numbers] for t in times]

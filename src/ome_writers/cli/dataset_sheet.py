@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.cli.contact_sheet import FAINT, INK, Sheet, SheetRow, contact_sheet, sheet_times
+from ome_writers.cli.contact_sheet import (
+    FAINT,
+    INK,
+    LARGE_PX,
+    Sheet,
+    SheetRow,
+    contact_sheet,
+    sheet_times,
+)
 from ome_writers.cli.thumbnails import blend, displays, thumbnail
 from ome_writers.settings import Channel, Position
 from ome_writers.untrusted import printable
@@ -47,10 +55,17 @@ def sheet_of_dataset(spec: DatasetSpec, view: StreamView, *, max_rows: int) -> S
     return contact_sheet(labels, times, channels, read_plane, max_rows=max_rows)
 
 
-def pixel_size(spec: DatasetSpec) -> tuple[float, str] | None:
+def sufficient_level(spec: DatasetSpec) -> int:
+    """Return the smallest resolution level that has at least as many pixels as a large picture."""
+    levels = range(min(len(image.levels) for image in spec.images))
+    large = [k for k in levels if all(max(i.levels[k].shape[-2:]) >= LARGE_PX for i in spec.images)]
+    return max(large, default=0)
+
+
+def pixel_size(spec: DatasetSpec, level: int = 0) -> tuple[float, str] | None:
     """Return the width of a pixel of the first image and its unit (NGFF name); None if either is unknown."""
     image = spec.images[0]
-    size, unit = image.levels[0].scale[-1], image.axes[-1].unit
+    size, unit = image.levels[level].scale[-1], image.axes[-1].unit
     return (size, unit) if size and unit else None
 
 

@@ -94,7 +94,7 @@ def convert(
     """Convert a dataset to another format, chunk shape or compression.
 
     Names, pixel sizes, channels with colours and wavelengths, positions, plates, frame metadata and global metadata are
-    converted, too. Only the first resolution level is read; see `pyramid`.
+    converted, too. Only the first resolution level is read.
 
     Parameters
     ----------
@@ -113,12 +113,10 @@ def convert(
         value of the source, otherwise one chunk per frame.
     images
         Zero-based numbers of the images to convert. None: all.
-    overwrite
-        Whether an existing dataset of this library may be replaced.
+    overwrite, pyramid
+        As in `AcquisitionSettings`.
     verify
         Whether to read every frame back afterwards and compare it.
-    pyramid
-        Resolution levels to write, as in `AcquisitionSettings`.
     on_frame
         Called after each frame with the number of frames written so far and the total; to or from ``.ozx``, after each
         file. With `verify`, it is then called again from 1 with the number of frames compared.

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ome_writers import create_stream
+from ome_writers import Dimension, create_stream, read
 from ome_writers.cli import main
+from ome_writers.cli.dataset_sheet import pixel_size, sufficient_level
 from support.acquisitions import acquisition
 
 if TYPE_CHECKING:
@@ -122,3 +123,22 @@ def test_watch_missing_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     streams = capsys.readouterr()
     assert "does not exist" in streams.err
     assert not streams.out
+
+
+def test_preview_reads_the_smallest_sufficient_level(tmp_path: Path) -> None:
+    """Pictures have up to 256 pixels: level 1 of 600 x 400 is read, with its pixel size."""
+    path = tmp_path / "run.ome.zarr"
+    dimensions = [
+        Dimension(name="y", count=400, scale=0.5, unit="micrometer"),
+        Dimension(name="x", count=600, scale=0.5, unit="micrometer"),
+    ]
+    with create_stream(
+        root_path=path, dimensions=dimensions, dtype="uint16", pyramid={"levels": 3}
+    ) as stream:
+        stream.append(np.arange(240_000, dtype="uint16").reshape(400, 600))
+    spec = read(path)
+    level = sufficient_level(spec)
+    assert (level, spec.images[0].levels[level].shape) == (1, (200, 300))
+    assert pixel_size(spec, level) == (1.0, "micrometer")
+    assert main(["preview", str(path)]) == 0
+    assert (tmp_path / "run.png").exists()

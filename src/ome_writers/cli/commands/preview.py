@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ome_writers.cli.arguments import add_json_option, positive_count
 from ome_writers.cli.command import Command, CommandError, UsageError, require
 from ome_writers.cli.datasets import Result, add_datasets_argument, is_several, process_datasets
+from ome_writers.errors import UnsupportedError
 from ome_writers.settings import split_suffix
 from ome_writers.untrusted import printable
 
@@ -58,7 +59,7 @@ def _run(options: Namespace, screen: Screen) -> int:
 def _draw(path: Path, options: Namespace) -> dict[str, Any]:
     """Draw the contact sheet of a dataset; return the ``--json`` content."""
     from ome_writers.cli.contact_sheet import draw_sheet, refuse_existing
-    from ome_writers.cli.dataset_sheet import pixel_size, sheet_of_dataset
+    from ome_writers.cli.dataset_sheet import pixel_size, sheet_of_dataset, sufficient_level
     from ome_writers.formats import read
     from ome_writers.views import open_dataset
 
@@ -67,13 +68,22 @@ def _draw(path: Path, options: Namespace) -> dict[str, Any]:
     refuse_existing(picture, overwrite=options.overwrite)
     view = open_dataset(path)
     spec = read(path)
-    sheet = sheet_of_dataset(spec, view, max_rows=options.rows)
+    level, shown = sufficient_level(spec), view
+    try:
+        shown = open_dataset(path, level=level)
+    except UnsupportedError:  # levels of cameras that share the channel axis
+        level = 0
+    sheet = sheet_of_dataset(spec, shown, max_rows=options.rows)
     if not sheet.rows or not sheet.columns:
         raise CommandError(f"{path} contains no frames yet")
     axes = ", ".join(f"{dim} {size}" for dim, size in zip(view.dims, view.shape, strict=True))
     title = f"{path.resolve().name}   {axes}   {view.dtype}"
     draw_sheet(
-        sheet, printable(title), picture, pixel_size=pixel_size(spec), overwrite=options.overwrite
+        sheet,
+        printable(title),
+        picture,
+        pixel_size=pixel_size(spec, level),
+        overwrite=options.overwrite,
     )
     return {
         "path": str(path),
