@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ome_writers.formats.ometiff import TIFF_SUFFIXES
 from ome_writers.storage import is_temporary
 
 if TYPE_CHECKING:
@@ -69,4 +70,4 @@ def is_document(file: DatasetFile) -> bool:
 
 
 def is_tiff(file: DatasetFile) -> bool:
-    return file.path.suffix.lower() in (".tif", ".tiff")
+    return file.path.suffix.lower() in TIFF_SUFFIXES
