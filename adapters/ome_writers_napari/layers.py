@@ -241,6 +241,7 @@ class LayerSource:
             "name": " ".join(names),
             "colormap": color,
             "blending": "additive" if several else "translucent",
+            "projection_mode": "none",  # read the frame of the slider only; the default is the mean of a slice
             "scale": [d.scale or 1.0 for d in axes],
             "axis_labels": [d.name for d in axes],
             "units": [(d.scale and d.unit) or "pixel" for d in axes],

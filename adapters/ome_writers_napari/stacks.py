@@ -65,11 +65,19 @@ class FrameStack:
         self.ndim = len(self.shape)
 
     def __getitem__(self, key: Any) -> NDArray[np.generic]:
-        given = iter(_full_key(key, self.ndim))
+        keys = _full_key(key, self.ndim)
+        given = iter(keys)
         axes = range(self.ndim + len(self._fixed))
-        pixels = self._view[
-            tuple(self._fixed[i] if i in self._fixed else next(given) for i in axes)
-        ]
+        index = tuple(self._fixed[i] if i in self._fixed else next(given) for i in axes)
+        try:
+            pixels = self._view[index]
+        except (
+            IndexError
+        ):  # before its first flush, a growing OME-Zarr has its planned shape, and afterwards less
+            extents = zip(keys, self.shape, strict=True)
+            return np.zeros(
+                [len(range(n)[k]) for k, n in extents if isinstance(k, slice)], self.dtype
+            )
         if pixels.ndim > 1 and pixels.size:
             self._intensities.include(pixels)
         return pixels

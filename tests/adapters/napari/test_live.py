@@ -128,6 +128,19 @@ def test_dataset_of_another_process_is_followed_by_path(
     np.testing.assert_array_equal(viewer.layers["FITC"].data[5, 0], [220] * 12 + [240] * 12)
 
 
+def test_dataset_is_opened_before_its_first_flush(
+    application: Any, viewer: Any, stream: OMEStream, tmp_path: Path
+) -> None:
+    """Until then, the shape on disk is the planned one."""
+    add_live(viewer, tmp_path / "run.ome.zarr")
+    _append(stream, range(8))
+    stream.flush()
+    _process_events_until(
+        application, lambda: viewer.layers and viewer.layers["DAPI"].data.shape[0] == 2
+    )
+    assert viewer.dims.current_step[0] <= 1
+
+
 def test_slider_follows_the_frames_of_a_growing_tiff(
     application: Any, viewer: Any, tmp_path: Path
 ) -> None:
