@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 POLL = '''
 """Reads lines {"arrays": [[path, path of the expected], ...], "tile": [y, x], "stop": path}; prints a JSON result."""
-import json, os, sys
+import json, os, re, sys, time
 import numpy as np
 
 READERS = sys.argv[1].split()
@@ -70,6 +70,19 @@ def count_planes(seen, whole, tile):
     return complete
 
 
+def read_again(read, path):
+    """A shard index may just be moving: the next read must succeed. Windows denies access to replaced files longer."""
+    for attempt in range(20):
+        try:
+            return read(path)
+        except Exception as error:
+            denied = os.name == "nt" and re.search("denied|sharing violation|used by another", str(error), re.I)
+            if attempt and (attempt == 19 or not denied):
+                raise
+            if denied:
+                time.sleep(0.02)
+
+
 for line in sys.stdin:
     task = json.loads(line)
     wholes = {path: np.load(expected) for path, expected in task["arrays"]}
@@ -83,10 +96,7 @@ for line in sys.stdin:
             for reader in READERS:
                 read = globals()["by_" + reader]
                 try:
-                    try:
-                        seen = read(path)
-                    except Exception:  # a shard index may just be moving: the next read must succeed
-                        seen = read(path)
+                    seen = read_again(read, path)
                     count = count_planes(seen, whole, task["tile"])
                     assert count >= seen_before[reader, path], f"{count} planes, before {seen_before[reader, path]}"
                     seen_before[reader, path] = count
