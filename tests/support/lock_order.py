@@ -53,6 +53,12 @@ class _RecordedLock:
         return getattr(self._lock, name)
 
 
+def _code(method: Any) -> Any:
+    """Return the code of a method, of whatever kind; None for anything else."""
+    function = getattr(method, "__func__", getattr(method, "fget", method))
+    return getattr(function, "__code__", None)
+
+
 @contextmanager
 def recorded_lock_pairs() -> Iterator[set[tuple[str, str]]]:
     """Yield a set that receives (held lock, acquired lock) of all locks that are created inside the block."""
@@ -70,7 +76,11 @@ def recorded_lock_pairs() -> Iterator[set[tuple[str, str]]]:
             owner, attribute = frame.f_locals.get("self"), ASSIGNED.search(line)
             if owner is None or attribute is None:
                 return factory()
-            name = f"{type(owner).__name__}.{attribute[1]}"
+            code = frame.f_code
+            created_in = next(
+                c for c in type(owner).__mro__ if _code(vars(c).get(code.co_name)) is code
+            )
+            name = f"{created_in.__name__}.{attribute[1]}"
             return _RecordedLock(factory(), name, pairs, held)
 
         return create

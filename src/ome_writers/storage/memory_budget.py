@@ -139,9 +139,9 @@ class MemoryBudget:
             self.used_bytes = nbytes + self.lent_bytes
         self._released.notify_all()
 
-    def wait_while(self, condition: Callable[[], bool]) -> None:
-        """Wait until `condition` is false; it is checked at each release."""
-        self._released.wait_for(lambda: not condition())
+    def wait_while(self, condition: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        """Wait until `condition` is false; it is checked at each release. Return False after a timeout."""
+        return self._released.wait_for(lambda: not condition(), timeout_s)
 
     def clear(self) -> None:
         """Free the memory that is kept for reuse."""

@@ -23,20 +23,14 @@ LibraryEngine._flush_lock      the engine flushes or closes
 TiffEngine._flush_lock         the engine flushes or closes
 AcquireEngine._close_lock      the engine flushes or closes
 PyramidEngine._write_lock      a frame, or a plane of a smaller level, is passed to the engine
-Assembly.lock                  planes are added to blocks, or blocks are submitted
-TiffEngine._lock               planes are added to blocks, or blocks are submitted
-Block.store_lock               a block is written
-PageBlock.write_lock           a block is written
-_Region.store_lock             a library writes a region
-_Region.fill_lock              a plane is copied into a region
-_Region.lock                   planes are added to a transaction, or it is committed
+WriteBuffer.lock               planes are added to units, or units are submitted
+Unit.store_lock                a unit is written
+Region.fill_lock               a plane is copied into a region
+TransactionRegion._lock        planes are added to a transaction or read from it, or it is sealed
 Library._file_locks            the file of a region is read or replaced
-Regions._lock                  the list of open regions is used
-Transactions._lock             the list of open transactions is used
 WrittenRegions._lock           the list of written regions is used
 ReadbackCache._lock            the cache is used
-Block._memory_lock             the memory of a block is read or released
-PageBlock._memory_lock         the memory of a block is read or released
+Unit._memory_lock              the memory of a unit is read or released
 PageVisibility._lock           the list of completed pages is used
 StoredArray._lock              files of an array are opened or completed
 Shard._write_lock              a shard file is written
@@ -49,8 +43,7 @@ UploadJournal._lock            a line of the journal of an upload is written
 _Uploader._lock                files of an upload are counted
 Disk._lock                     the list of folders to sync is used
 MemoryBudget._lock             the bytes in use or the free buffers are updated
-DirectEngine._stats_lock       counters are updated
-TiffEngine._counter_lock       counters are updated
+WriteBuffer._counter_lock      counters are updated
 Background._dispatch_lock      a worker thread waits for its next task
 Background._lock               the list of tasks is used
 _TiffSet._lock                 a view opens an OME-TIFF file

@@ -1,8 +1,8 @@
 """The direct engine: writes Zarr v3 at the speed of the disk.
 
-`engine` receives a frame, `assembly` copies it into a `block` of adjacent planes and submits the full block to a
-background thread, and `arrays` encodes the chunks and writes them to files (`storage.zarr`). Small frames bypass the
-blocks: `write_through` writes them to their file immediately.
+`engine` copies a frame into a `block` of adjacent planes and submits the full block to a background thread
+(`storage.write_buffer`), and `arrays` encodes the chunks and writes them to files (`storage.zarr`). Small frames bypass
+the blocks: `write_through` writes them to their file immediately.
 """
 
 from __future__ import annotations

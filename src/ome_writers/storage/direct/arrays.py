@@ -61,6 +61,8 @@ class StoredArray:
         are behind.
     prefers_write_through
         Whether writing a frame by itself always takes less time than copying and submitting it.
+    partial_columns
+        The filled slots of columns that were written before they were full, and are not in memory.
     uncompressed_shards
         Whether uncompressed chunks are stored in shards, so that concurrent writes would go to the same file.
     """
@@ -94,9 +96,10 @@ class StoredArray:
         self.can_write_through = self.prefers_write_through or (
             possible and not self.uncompressed_shards
         )
+        self.partial_columns: dict[Cell, set[int]] = {}
         self._current: _CurrentShard | None = None
 
-    def store(self, block: Block, slots: frozenset[int] | None = None) -> None:
+    def store(self, block: Block, slots: frozenset[int] | None) -> None:
         """Encode and write the columns of a block: with only these slots, or None if the block is sealed."""
         columns = block.columns if slots is None else block.snapshot(slots)
         if not self.grid.sharded:
@@ -160,6 +163,13 @@ class StoredArray:
         shard = self._acquire((*outer, *self.grid.parts[0].yx), self.grid.parts[0])
         file = ExitStack()
         return _CurrentShard(outer, shard, file, file.enter_context(self._disk.use(shard.path)))
+
+    def load_plane(self, cell: Cell, slot: int) -> NDArray[np.generic]:
+        """Return a plane from disk; zeros if it was not written."""
+        column = self.load(cell)
+        if column is None:
+            return self.grid.empty_plane()
+        return self.grid.extract_plane(column, slot)
 
     def load(self, cell: Cell) -> NDArray[np.generic] | None:
         """Return the column of `cell` from disk; None if nothing of it was written."""

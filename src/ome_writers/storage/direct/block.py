@@ -6,31 +6,26 @@ span several planes, a block is one column, which stays open until its last plan
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ome_writers.locks import new_lock
+from ome_writers.storage.write_buffer import Unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ome_writers.storage.memory_budget import MemoryBudget
-    from ome_writers.storage.zarr import Cell, Grid
-
-    Key = tuple[int, Cell | None]
+    from ome_writers.storage.direct.arrays import StoredArray
+    from ome_writers.storage.zarr import Cell
 
 __all__ = ["Block"]
 
 
-class Block:
-    """Columns on their way to the disk.
+class Block(Unit):
+    """Columns on their way to the disk; see `write_buffer.Unit`.
 
     Attributes
     ----------
-    key
-        The array and, where chunks span several planes, the cell.
     shard
         The shard of all columns (index axes only).
     capacity
@@ -40,36 +35,37 @@ class Block:
         is not read or written.
     columns
         The columns, shape (n, tiles, depth, chunk y, chunk x): the block's own memory, or a list of referenced planes.
-    by_reference
-        Whether `columns` contains references to owned or lent frames instead of copies.
-    frames
-        Numbers of the frames that are not on disk yet.
     slots
         The filled slots of a column that spans several planes.
-    sealed
-        Set when the block accepts no more frames: the slots to write, None for all of them.
     """
 
     def __init__(
-        self, key: Key, grid: Grid, shard: Cell, capacity: int, *, by_reference: bool
+        self,
+        array: int,
+        sink: StoredArray,
+        cell: Cell,
+        shard: Cell,
+        capacity: int,
+        *,
+        by_reference: bool,
     ) -> None:
-        self.key = key
+        super().__init__(
+            array,
+            sink,
+            (array, shard) if sink.uncompressed_shards else None,
+            by_reference=by_reference,
+            resumable=sink.grid.depth > 1,
+        )
         self.shard = shard
         self.capacity = capacity
-        self.by_reference = by_reference
         self.entries: list[tuple[Cell, int]] = []
-        self.frames: list[int] = []
         self.slots: set[int] = set()
-        self.sealed: tuple[frozenset[int] | None] | None = None
         self.columns: NDArray[np.generic] | list[NDArray[np.generic]] = []
-        self.store_lock = threading.Lock()  # held while the columns are written
-        self.stored = False
-        self._memory_lock = new_lock()  # held while the memory is read, or freed
-        self._grid = grid
+        self._grid = sink.grid
+        self._cell = cell
         self._rewriting = False  # whether the column was full before, and frames are written again
         self._zeroed = False  # whether empty slots contain the fill value
-        self._buffers: list[NDArray[np.uint8]] = []
-        self._reserved = 0
+        self._partial_columns = sink.partial_columns
 
     def set_memory(self, buffer: NDArray[np.uint8]) -> None:
         """Set the memory for copies of frames: `capacity` columns."""
@@ -88,16 +84,27 @@ class Block:
         self._rewriting = not slots
         self._zeroed = True
 
-    @property
-    def resumable_slots(self) -> set[int]:
-        """The filled slots, for `resume`."""
-        return set() if self._rewriting else set(self.slots)
+    def seal(self, *, resume: bool) -> None:
+        """Accept no more frames. With `resume` another block will load the column and continue it."""
+        if resume:
+            self._partial_columns[self._cell] = set() if self._rewriting else set(self.slots)
+        elif self.resumable:
+            self._partial_columns.pop(self._cell, None)
+            if not self._zeroed:
+                for slot in set(range(self._grid.depth)) - self.slots:
+                    self.columns[0][:, slot] = 0
+        super().seal(resume=resume)
 
-    def clear_empty_slots(self) -> None:
-        """Set the slots that no frame has filled to the fill value."""
-        if self._grid.depth > 1 and not self._zeroed:
-            for slot in set(range(self._grid.depth)) - self.slots:
-                self.columns[0][:, slot] = 0
+    def filled_slots(self) -> frozenset[int]:
+        return frozenset(self.slots)
+
+    @property
+    def key(self) -> tuple[int, Cell | None]:
+        """The array and, where chunks span several planes, the cell."""
+        return self.group, self._cell if self.resumable else None
+
+    def addresses(self) -> list[Cell]:
+        return [cell for cell, _ in self.entries]
 
     def snapshot(self, slots: set[int] | frozenset[int]) -> list[NDArray[np.generic]]:
         """Return a copy of a column that is still being filled, with only these slots."""
@@ -130,7 +137,7 @@ class Block:
         if isinstance(self.columns, list):
             self.columns[column:] = [frame.reshape(self._grid.column_shape)]
             if buffer is None:
-                self._reserved += frame.nbytes
+                self._reserved_bytes += frame.nbytes
             else:
                 self._buffers.append(buffer)
         elif self._grid.one_chunk_per_plane:
@@ -156,11 +163,6 @@ class Block:
         return len(self.entries) * self._grid.column_bytes
 
     @property
-    def used_bytes(self) -> int:
-        """Bytes of the memory budget that the block uses."""
-        return sum(buffer.nbytes for buffer in self._buffers) + self._reserved
-
-    @property
     def memory(self) -> memoryview | None:
         """All columns as contiguous bytes; None if they are not contiguous."""
         if self.by_reference:
@@ -175,12 +177,5 @@ class Block:
                     return self._grid.extract_plane(self.columns[i], slot)
         return None
 
-    def release_memory(self, budget: MemoryBudget) -> None:
-        with self._memory_lock:
-            self.columns = []
-        buffers, self._buffers = self._buffers, []
-        for buffer in buffers:
-            budget.release(buffer)
-        if self._reserved:
-            budget.unreserve(self._reserved)
-            self._reserved = 0
+    def _drop_planes(self) -> None:
+        self.columns = []

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
-from ome_writers.storage.background import Background, available_cpus
-from ome_writers.storage.contract import EngineStats, WriteFailure
+from ome_writers.storage.contract import WriteFailure
 from ome_writers.storage.direct.arrays import StoredArray
-from ome_writers.storage.direct.assembly import Assembly
+from ome_writers.storage.direct.block import Block
 from ome_writers.storage.direct.write_through import WriteThrough
 from ome_writers.storage.disk import Disk
 from ome_writers.storage.files import atomic_write
+from ome_writers.storage.write_buffer import WriteBuffer
 from ome_writers.storage.zarr import ArrayMetadataWriter
 
 if TYPE_CHECKING:
@@ -22,14 +24,22 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ome_writers.storage.contract import ArrayTarget, Options
-    from ome_writers.storage.zarr import Cell
+    from ome_writers.storage.contract import ArrayTarget, EngineStats, Options
+    from ome_writers.storage.zarr import Cell, Grid
 
 __all__ = ["DirectEngine", "open_engine"]
 
 # With so many pending blocks, large frames are written through as well: the workers are behind.
 _MIN_QUEUE_DEPTH = 3
-_MAX_OPTIMISTIC_READS = 4  # then a reader blocks the writer
+# Large enough that submitting a block costs little compared to writing it.
+_SHARD_BLOCK_BYTES = 4 * 2**20
+_MAX_FILES_PER_BLOCK = 8  # chunk files
+# Allocated before the first frame of a long acquisition: cameras start with a burst.
+_PREPARED_BYTES = 64 * 2**20
+# Below this size of a frame the interpreter is the bottleneck, not the disk; then fewer blocks may be pending.
+_TINY_FRAME_BYTES = 2**12
+_MAX_PENDING_TINY_BLOCKS = 32
+
 _TRUNCATE_TIMEOUT_S = 1.0  # for other processes to close a file that `close` truncates
 
 
@@ -50,21 +60,26 @@ class DirectEngine:
             root, [(t.key, t.plan) for t in targets], durable=options.durable
         )
         self._array_metadata.write([t.plan.shape for t in targets])
-        self._background = Background(available_cpus(), name="ome-writers-direct")
         self._write_through = WriteThrough()
-        self._assembly = Assembly(
-            self._arrays, self._background, options.buffer_bytes, self._record_written
+        self._buffer: WriteBuffer[Block] = WriteBuffer(
+            len(targets), options.buffer_bytes, "ome-writers-direct"
         )
-        self._buffered = self._assembly.buffered
-        self._budget = self._assembly.budget
-        self.reclaim = self._budget.reclaim  # see `storage.contract.LendingEngine`
+        self._background = self._buffer.background
+        share = options.buffer_bytes // (2 * len(targets))
+        self._max_block_bytes = min(_SHARD_BLOCK_BYTES, share)
+        self.reclaim = self._buffer.budget.reclaim  # see `storage.contract.LendingEngine`
         self._flush_lock = threading.Lock()
-        self._stats_lock = threading.Lock()
-        self._frames_written = 0
-        self._bytes_written = 0
-        self._bytes_copied = 0
-        self._unpublished: list[int] = []  # frames on disk that no index or shape includes yet
+        self._written_through: list[int] = []  # frames that no index or shape includes yet
         self._closed = False
+        first = self._arrays[0]
+        long = first.grid.nbytes > _PREPARED_BYTES
+        if (
+            long
+            and not first.prefers_write_through
+            and first.grid.column_bytes >= _TINY_FRAME_BYTES
+        ):
+            nbytes = self._block_capacity(first.grid) * first.grid.column_bytes
+            self._buffer.budget.prepare(nbytes, _PREPARED_BYTES // nbytes)
 
     @property
     def failures(self) -> Sequence[WriteFailure]:
@@ -79,11 +94,10 @@ class DirectEngine:
         owned: bool = False,
     ) -> None:
         stored = self._arrays[array]
-        buffered = self._buffered[array]
+        buffered = self._buffer.addresses[array]
         if buffered and stored.grid.split(index)[0] in buffered:
             # Otherwise the earlier frame could overwrite this one.
-            self._assembly.submit_all(incomplete=False)
-            self._background.barrier()
+            self._buffer.write_all(resumable=False)
         if (
             stored.can_write_through
             and not owned
@@ -91,37 +105,55 @@ class DirectEngine:
         ):
             try:
                 if self._write_through.write(stored, index, frame):
-                    self._unpublished.append(number)
+                    self._written_through.append(number)
                     return
             except Exception as error:
                 self._background.failures.append(WriteFailure(error, (number,)))
                 return
-        self._assembly.add(number, array, index, frame, owned)
+        buffer = self._buffer
+        grid = stored.grid
+        cell, slot = grid.split(index)
+        shard, plane = grid.shard(cell) if grid.sharded else (cell, 0)
+        by_reference = owned and grid.one_chunk_per_plane and frame.flags.c_contiguous
+        lent = buffer.budget.end_loan(frame) if by_reference else None
+        if by_reference and lent is None:
+            buffer.budget.reserve(frame.nbytes)
+        with buffer.lock:
+            block = buffer.open.get((array, None if grid.depth == 1 else cell))
+            if block is not None and not block.accepts(shard, by_reference=by_reference):
+                buffer.submit(block)
+                block = None
+            if block is None:
+                block = self._new_block(array, cell, shard, by_reference)
+            block.add(number, cell, plane, slot, frame, lent)
+            if grid.depth == 1:
+                buffer.addresses[array].add(cell)
+            if block.full:
+                buffer.submit(block)
+        if owned and not by_reference:
+            buffer.budget.reclaim(frame)
 
     def lend(self, array: int) -> NDArray[np.generic]:
         grid = self._arrays[array].grid
-        return self._budget.lend(grid.frame_shape, grid.dtype)
+        return self._buffer.budget.lend(grid.frame_shape, grid.dtype)
 
     def recover(self, number: int) -> bool:
-        self._assembly.recover()
+        self._buffer.recover()
         return False
 
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
         with self._flush_lock:
-            self._assembly.submit_all(incomplete=True)
-            self._background.barrier()
+            self._buffer.write_all()
             self._publish(shapes, finish=False)
 
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
-        cell, slot = self._arrays[array].grid.split(index)
-        for _ in range(_MAX_OPTIMISTIC_READS):
-            written = self._frames_written + self._write_through.frames
-            plane, in_memory = self._read(array, cell, slot)
-            # If no frame was written meanwhile, none was read while it was partially on disk.
-            if in_memory or written == self._frames_written + self._write_through.frames:
-                return plane
-        with self._assembly.lock:  # blocks new frames
-            return self._read(array, cell, slot)[0]
+        stored = self._arrays[array]
+        cell, slot = stored.grid.split(index)
+        return self._buffer.read(
+            partial(self._buffer.plane, array, cell, slot),
+            partial(stored.load_plane, cell, slot),
+            lambda: self._buffer.frames_written + self._write_through.frames,
+        )
 
     def put(self, key: str, content: bytes) -> None:
         atomic_write(self._root / key, content, durable=self._durable)
@@ -131,48 +163,51 @@ class DirectEngine:
             if self._closed:
                 return
             self._closed = True
-            self._assembly.submit_all(incomplete=True, last=True)
-            self._background.barrier()
+            self._buffer.write_all(last=True)
             self._publish(shapes, finish=True)
             self._background.close()
             self._disk.close()
-            self._budget.clear()
+            self._buffer.budget.clear()
 
     def stats(self) -> EngineStats:
-        return EngineStats(
-            self._frames_written + self._write_through.frames,
-            self._bytes_written + self._write_through.nbytes,
-            self._background.depth,
-            bytes_copied=self._bytes_copied,
-            bytes_buffered=self._budget.used_bytes,
-            bytes_lent=self._budget.lent_bytes,
+        stats, direct = self._buffer.stats(), self._write_through
+        return dataclasses.replace(
+            stats,
+            frames_written=stats.frames_written + direct.frames,
+            bytes_written=stats.bytes_written + direct.nbytes,
         )
 
-    def _read(self, array: int, cell: Cell, slot: int) -> tuple[NDArray[np.generic], bool]:
-        """Return a plane, and whether it was in memory and is therefore certain to be complete."""
-        column = None
-        plane = self._assembly.plane(array, cell, slot)
-        if plane is None:
-            column = self._arrays[array].load(cell)
-            plane = self._assembly.plane(array, cell, slot)  # it may have been added meanwhile
-        if plane is not None:
-            return plane, True
-        grid = self._arrays[array].grid
-        plane = grid.empty_plane() if column is None else grid.extract_plane(column, slot)
-        return plane, False
+    def _new_block(self, array: int, cell: Cell, shard: Cell, by_reference: bool) -> Block:
+        """Return an empty block with memory. Blocks while the memory budget is used up."""
+        buffer, stored = self._buffer, self._arrays[array]
+        grid = stored.grid
+        capacity = self._block_capacity(grid)
+        block = Block(array, stored, cell, shard, capacity, by_reference=by_reference)
+        if not by_reference:
+            if grid.column_bytes < _TINY_FRAME_BYTES:
+                buffer.background.wait_until_below(_MAX_PENDING_TINY_BLOCKS)
+            block.set_memory(buffer.budget.acquire(capacity * grid.column_bytes))
+        if grid.depth > 1:
+            if buffer.is_in_memory(array, block.key):
+                buffer.background.barrier()  # the partial column is being written
+            column = stored.load(cell)
+            if column is not None:
+                block.resume(column, stored.partial_columns.get(cell, set()))
+        buffer.add(block)
+        stored.partial_columns.pop(cell, None)
+        return block
 
-    def _record_written(self, frames: Sequence[int], nbytes: int, copied: int) -> None:
-        """Count frames that are on disk (called in the background)."""
-        with self._stats_lock:
-            self._unpublished += frames
-            self._frames_written += len(frames)
-            self._bytes_written += nbytes
-            self._bytes_copied += copied
+    def _block_capacity(self, grid: Grid) -> int:
+        """Return the maximum number of columns in a block."""
+        if grid.depth > 1:
+            return 1
+        capacity = max(1, self._max_block_bytes // grid.column_bytes)
+        return min(capacity, grid.shard_planes if grid.sharded else _MAX_FILES_PER_BLOCK)
 
     def _publish(self, shapes: Sequence[tuple[int, ...]], *, finish: bool) -> None:
         """Write indexes and array metadata; record an error like that of a worker."""
-        with self._stats_lock:
-            frames, self._unpublished = self._unpublished, []
+        frames, self._written_through = self._written_through, []
+        frames += [number for _, stored in self._buffer.pop_stored() for number in stored]
         try:
             deadline = time.monotonic() + _TRUNCATE_TIMEOUT_S
             for array in self._arrays:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ome_writers.storage.background import Background, available_cpus
-from ome_writers.storage.contract import EngineStats, WriteFailure
+from ome_writers.storage.background import available_cpus
+from ome_writers.storage.contract import WriteFailure
 from ome_writers.storage.files import atomic_write
 from ome_writers.storage.libraries.library import Library
 from ome_writers.storage.libraries.region_grid import RegionGrid
-from ome_writers.storage.libraries.regions import Regions
-from ome_writers.storage.libraries.transactions import Transactions
+from ome_writers.storage.libraries.regions import Region, RegionSink
+from ome_writers.storage.libraries.transactions import TransactionRegion, TransactionSink
 from ome_writers.storage.libraries.written_regions import WrittenRegions
-from ome_writers.storage.memory_budget import MemoryBudget
+from ome_writers.storage.write_buffer import WriteBuffer
 from ome_writers.storage.zarr import ArrayMetadataWriter, array_metadata
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ome_writers.storage.contract import ArrayTarget, Options
+    from ome_writers.storage.contract import ArrayTarget, EngineStats, Options
     from ome_writers.storage.libraries.library import LibraryArray
+    from ome_writers.storage.libraries.region_grid import RegionKey
 
 __all__ = ["LibraryEngine"]
 
@@ -77,25 +78,23 @@ class LibraryEngine:
             ],
             grids,
             WrittenRegions(root, [t.key for t in targets], grids, durable=durable),
-            MemoryBudget(options.buffer_bytes, self._free_memory),
-            Background(available_cpus(), name="ome-writers-library"),
+            WriteBuffer(len(targets), options.buffer_bytes, "ome-writers-library"),
         )
-        self._regions = Regions(self._library)
-        self._transactions = Transactions(self._library)
-        self._assemblers = [
-            self._transactions
-            if array.begin and grid.plan.frame_bytes >= _MIN_TRANSACTION_BYTES
-            else self._regions
+        self._buffer = self._library.buffer
+        self._region_sink = RegionSink(self._library)
+        self._transaction_sink = TransactionSink(self._library)
+        self._has_transactions = [
+            array.begin is not None and grid.plan.frame_bytes >= _MIN_TRANSACTION_BYTES
             for array, grid in zip(self._library.arrays, grids, strict=True)
         ]
-        if self._assemblers[0] is self._regions:
+        if not self._has_transactions[0]:
             # one region that is being filled, and those that are stored meanwhile
             pieces = min(grids[0].count, available_cpus() + 1)
-            self._library.budget.prepare(grids[0].region_bytes, pieces)
+            self._buffer.budget.prepare(grids[0].region_bytes, pieces)
 
     @property
     def failures(self) -> Sequence[WriteFailure]:
-        return self._library.background.failures
+        return self._buffer.background.failures
 
     def write(
         self,
@@ -106,23 +105,21 @@ class LibraryEngine:
         owned: bool = False,
     ) -> None:
         self._array_metadata.add_frame(number, array, index)
+        origin, slot = self._library.grids[array].split(index)
+        key = (array, origin)
         try:
-            self._assemblers[array].write(number, array, index, frame)
-        except Exception as error:  # of the library, on writing or on reading an evicted region
-            self._library.background.failures.append(WriteFailure(error, (number,)))
+            with self._buffer.lock:
+                self._add(key, slot, number, frame)
+        except Exception as error:  # of the library, on writing or on reading an incomplete region
+            self._buffer.background.failures.append(WriteFailure(error, (number,)))
 
     def recover(self, number: int) -> bool:
-        self._regions.recover()
-        self._transactions.recover()
-        self._library.background.barrier()
-        self._library.budget.set_used(self._regions.used_bytes + self._transactions.used_bytes)
+        self._buffer.recover()
         return False
 
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
         with self._flush_lock:
-            self._regions.flush()
-            self._transactions.flush()
-            self._library.background.barrier()
+            self._buffer.write_all()
             self._publish(shapes)
 
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
@@ -132,7 +129,10 @@ class LibraryEngine:
         if all(0 <= i < n for i, n in zip(index, grid.bounds, strict=True)):
             origin, slot = grid.split(index)
             key = (array, origin)
-            plane = self._assemblers[array].read(key, slot)
+            plane = self._buffer.plane(array, key, slot)
+            if plane is None and self._has_transactions[array]:
+                # cannot be read while it is committed
+                self._buffer.budget.wait_while(lambda: self._is_committing(key))
             if plane is None and key in self._library.written:
                 with self._library.file_lock(key):
                     plane = self._library.arrays[array].load(grid.select(index, index))
@@ -148,31 +148,56 @@ class LibraryEngine:
             if self._closed:
                 return
             self._closed = True
-            for assembler in (self._regions, self._transactions):
-                while assembler.evict_oldest():
-                    pass
-            self._library.background.barrier()
+            self._buffer.write_all(last=True)
             for array in self._library.arrays:
                 array.close()
             self._publish(shapes)
-            self._library.background.close()
-            self._library.budget.clear()
+            self._buffer.background.close()
+            self._buffer.budget.clear()
 
     def stats(self) -> EngineStats:
-        written = self._library.written
-        return EngineStats(
-            written.frames,
-            written.nbytes,
-            self._library.background.depth,
-            bytes_copied=written.nbytes,
-            bytes_buffered=self._library.budget.used_bytes,
-        )
+        return self._buffer.stats()
 
-    def _free_memory(self) -> bool:
-        """Evict a region unless one is being stored; return False if the only option is to wait."""
-        if self._regions.storing or self._transactions.storing:
-            return False
-        return self._regions.evict_oldest() or self._transactions.evict_oldest()
+    def _add(self, key: RegionKey, slot: int, number: int, frame: NDArray[np.generic]) -> None:
+        """Add a plane to its region, and submit that if it is full."""
+        buffer = self._buffer
+        reserved = frame.nbytes if self._has_transactions[key[0]] else 0
+        if reserved:
+            buffer.budget.reserve(reserved)
+        try:
+            region = buffer.open.get(key) or self._begin(key)
+            region.add(number, slot, frame)
+        except Exception:
+            buffer.budget.unreserve(reserved)
+            raise
+        if region.full:
+            buffer.submit(region)
+        elif len(buffer.open) > 1:  # least recently used first
+            buffer.open[key] = buffer.open.pop(key)
+
+    def _begin(self, key: RegionKey) -> Region | TransactionRegion:
+        """Open a region, with its planes on disk if there are any; blocks while memory is short."""
+        array, origin = key
+        planes = self._library.grids[array].planes(origin)
+        begin = self._library.arrays[array].begin
+        region: Region | TransactionRegion
+        if begin is not None and self._has_transactions[array]:
+            region = TransactionRegion(key, self._transaction_sink, begin(planes))
+        else:
+            budget = self._buffer.budget
+            budget.wait_while(lambda: self._buffer.is_in_memory(array, key))  # until it is stored
+            nbytes = planes * self._library.grids[array].plan.frame_bytes
+            region = Region(key, self._region_sink, budget.acquire(nbytes))
+            try:
+                region.resume()
+            except BaseException:
+                region.release(budget)
+                raise
+        self._buffer.add(region)
+        return region
+
+    def _is_committing(self, key: RegionKey) -> bool:
+        return self._buffer.is_in_memory(key[0], key) and key not in self._buffer.open
 
     def _publish(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Sync files if durable, then write the array metadata; errors are appended to `failures`."""
@@ -181,6 +206,6 @@ class LibraryEngine:
             self._array_metadata.write(shapes)
         except OSError as error:
             frames = self._array_metadata.unpublished_frames(shapes)
-            self._library.background.failures.append(
+            self._buffer.background.failures.append(
                 WriteFailure(error, frames, repairable=bool(frames))
             )

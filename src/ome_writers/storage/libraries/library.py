@@ -1,4 +1,4 @@
-"""What an engine needs from a library, and the state that its assemblers share."""
+"""What an engine needs from a library, and the state that its sinks share."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ome_writers.storage.background import Background
     from ome_writers.storage.libraries.region_grid import RegionGrid, RegionKey, Selection
+    from ome_writers.storage.libraries.regions import Region
+    from ome_writers.storage.libraries.transactions import TransactionRegion
     from ome_writers.storage.libraries.written_regions import WrittenRegions
-    from ome_writers.storage.memory_budget import MemoryBudget
+    from ome_writers.storage.write_buffer import WriteBuffer
 
 __all__ = ["Library", "LibraryArray", "Transaction"]
 
@@ -59,13 +60,12 @@ class Transaction(Protocol):
 
 @dataclass(frozen=True)
 class Library:
-    """The arrays of one engine, with the resources that its assemblers share."""
+    """The arrays of one engine, with the resources that its sinks share."""
 
     arrays: Sequence[LibraryArray]
     grids: Sequence[RegionGrid]
     written: WrittenRegions
-    budget: MemoryBudget
-    background: Background
+    buffer: WriteBuffer[Region | TransactionRegion]
     _file_locks: Sequence[threading.Lock] = field(
         default_factory=lambda: [threading.Lock() for _ in range(_FILE_LOCKS)]
     )

@@ -1,4 +1,4 @@
-"""Which regions an engine has written, how many bytes, and which files must be synced."""
+"""Which regions an engine has written, and which files must be synced."""
 
 from __future__ import annotations
 
@@ -22,8 +22,6 @@ class WrittenRegions:
     def __init__(
         self, root: Path, keys: Sequence[str], grids: Sequence[RegionGrid], *, durable: bool
     ) -> None:
-        self.frames = 0  # on disk
-        self.nbytes = 0  # given to the library
         self._root = root
         self._keys = keys
         self._grids = grids
@@ -32,19 +30,17 @@ class WrittenRegions:
         self._unsynced: list[tuple[int, Selection]] = []
         self._lock = new_lock()
 
-    def add_bytes(self, array: int, selection: Selection, nbytes: int) -> None:
+    def add_files(self, array: int, selection: Selection) -> None:
         """Record that a part of an array is in its files."""
-        with self._lock:
-            self.nbytes += nbytes
-            if self._durable:
+        if self._durable:
+            with self._lock:
                 self._unsynced.append((array, selection))
 
-    def add_region(self, key: RegionKey, frames: int) -> None:
-        """Record that a region is in its files, with `frames` frames that were not before."""
+    def add(self, key: RegionKey) -> None:
+        """Record that planes of a region are in its files."""
         array, origin = key
         number, written = self._grids[array].number(origin), self._written[array]
         with self._lock:
-            self.frames += frames
             written.extend(bytes(max(0, number + 1 - len(written))))
             written[number] = 1
 

@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ome_writers.file_sync import sync, sync_folder
-from ome_writers.locks import Condition, new_lock
-from ome_writers.storage.background import Background, available_cpus
-from ome_writers.storage.contract import EngineStats, WriteFailure
+from ome_writers.storage.contract import WriteFailure
 from ome_writers.storage.file_handles import FileHandles
 from ome_writers.storage.files import atomic_write
-from ome_writers.storage.memory_budget import MemoryBudget
 from ome_writers.storage.positional_io import patch_at
 from ome_writers.storage.tiff.codec import get_codec
 from ome_writers.storage.tiff.file import TiffFile
 from ome_writers.storage.tiff.geometry import Geometry
 from ome_writers.storage.tiff.ifd_encoder import IfdEncoder
 from ome_writers.storage.tiff.page_blocks import PageBlock
+from ome_writers.storage.write_buffer import WriteBuffer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,12 +28,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ome_writers.storage.contract import ArrayTarget, Options
+    from ome_writers.storage.contract import ArrayTarget, EngineStats, Options
     from ome_writers.storage.tiff.geometry import Series
 
 __all__ = ["TiffEngine", "open_engine"]
 
-_MAX_UNLOCKED_READS = 4  # before a reader blocks the writer
 _MAX_BLOCK_BYTES = 8 * 2**20  # waking a thread takes as long as writing a dozen small frames
 _READ_GRACE_S = 0.1  # for readers to read a page that they have found
 _TRUNCATE_TIMEOUT_S = 1.0  # for other processes to close a file that `truncate` cuts
@@ -94,24 +91,16 @@ class TiffEngine:
                 located[array] = (len(self._files), series)
             self._files.append(file)
         self._series = [located[array] for array in range(len(targets))]  # file number, series
-        self._budget = MemoryBudget(options.buffer_bytes, self._submit_oldest)
+        self._buffer: WriteBuffer[PageBlock] = WriteBuffer(
+            len(self._files), options.buffer_bytes, "ome-writers-tiff"
+        )
+        self._background = self._buffer.background
         per_file = options.buffer_bytes // (4 * len(self._files))
         self._block_bytes = min(_MAX_BLOCK_BYTES, per_file or 1)
         self._disk_is_fast = True
-        self._block_written = Condition()
-        self._lock = new_lock()
         self._flush_lock = threading.Lock()
-        self._open: dict[tuple[int, int], PageBlock] = {}  # by file and next page, oldest first
-        self._in_memory: list[dict[int, PageBlock]] = [{} for _ in self._files]  # open or submitted
-        self._pending: list[set[int]] = [set() for _ in self._files]  # pages of these blocks
-        self._frames_written = 0
-        self._bytes_written = 0
-        self._bytes_copied = 0
-        self._counter_lock = threading.Lock()
-        self._written: list[_Run] = []  # since the last flush began
         self._unpublished: list[_Run] = []  # lost if the current flush fails
         self._closed = False
-        self._background = Background(available_cpus(), name="ome-writers-tiff")
 
     @property
     def failures(self) -> Sequence[WriteFailure]:
@@ -127,16 +116,17 @@ class TiffEngine:
     ) -> None:
         file, series = self._series[array]
         page = series.page(index)
-        if page in self._pending[file]:  # an earlier frame of this page must be written first
-            self._await_writes()
-        with self._lock:
-            block = self._open.pop((file, page), None)
+        buffer = self._buffer
+        if page in buffer.addresses[file]:  # an earlier frame of this page must be written first
+            buffer.write_all()
+        with buffer.lock:
+            block = buffer.open.pop((file, page), None)
             if block is not None:
-                self._pending[file].add(page)
+                buffer.addresses[file].add(page)
                 if block.add(number, frame):
-                    self._submit(block)
+                    buffer.submit(block)
                 else:
-                    self._open[file, page + 1] = block
+                    buffer.open[file, page + 1] = block
                 return
         if not self._files[file].has_page(page):
             try:
@@ -144,36 +134,26 @@ class TiffEngine:
             except OSError as error:  # reported like that of a background thread
                 self._background.failures.append(WriteFailure(error, (number,)))
                 return
-        self._pending[file].add(page)
         if owned and frame.flags.c_contiguous and frame.nbytes >= self._block_bytes:
-            self._budget.reserve(frame.nbytes)
-            block = PageBlock(file, page, series, 1)
-            block.use_frame(number, frame)
-            with self._lock:
-                self._in_memory[file][id(block)] = block
-                self._submit(block)
-            return
-        block = self._new_block(file, page, series, frame.nbytes)
-        with self._lock:
-            self._in_memory[file][id(block)] = block
-            if block.add(number, frame):
-                self._submit(block)
+            buffer.budget.reserve(frame.nbytes)
+            block = PageBlock(file, page, series, 1, self._files[file].pages, by_reference=True)
+        else:
+            owned = False
+            block = self._new_block(file, page, series, frame.nbytes)
+        with buffer.lock:
+            buffer.add(block)
+            buffer.addresses[file].add(page)
+            full = block.use_frame(number, frame) if owned else block.add(number, frame)
+            del buffer.open[file, page]
+            if full:
+                buffer.submit(block)
             else:
-                self._open[file, page + 1] = block
+                buffer.open[file, page + 1] = block
 
     def recover(self, number: int) -> bool:
-        with self._lock:
-            self._open.clear()
-            for blocks in self._in_memory:
-                for block in list(blocks.values()):
-                    if block.count:
-                        self._submit(block)
-                    else:
-                        del blocks[id(block)]
-            self._background.barrier()
-            for pages in self._pending:
-                pages.clear()
-            self._budget.set_used(0)
+        self._buffer.recover()
+        for pages in self._buffer.addresses:
+            pages.clear()
         return False
 
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
@@ -189,20 +169,11 @@ class TiffEngine:
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         file, series = self._series[array]
         page = series.page(index)
-        for _ in range(_MAX_UNLOCKED_READS):
-            written = self._frames_written
-            plane = self._read_memory(file, page)
-            if plane is not None:
-                return plane
-            stored = self._read_file(file, series, page)
-            plane = self._read_memory(file, page)
-            if plane is not None:
-                return plane
-            if written == self._frames_written:
-                return stored  # nothing was written meanwhile, so it is not a partly written frame
-        with self._lock:  # no frame is added meanwhile
-            plane = self._read_memory(file, page)
-            return self._read_file(file, series, page) if plane is None else plane
+        return self._buffer.read(
+            partial(self._buffer.plane, file, page),
+            partial(self._read_file, file, series, page),
+            lambda: self._buffer.frames_written,
+        )
 
     def put(self, key: str, content: bytes) -> None:
         if key in self._file_numbers:
@@ -224,7 +195,7 @@ class TiffEngine:
             if self._closed:
                 return
             self._closed = True
-            self._submit_open()
+            self._buffer.submit_open(last=True)
             for file in self._files:  # while the last frames are being written
                 self._collect_error(file.pages.publish_completed)
             self._drain()
@@ -238,7 +209,7 @@ class TiffEngine:
                 self._collect_error(partial(sync_folder, self._root))
             self._background.close()
             self._handles.close()
-            self._budget.clear()
+            self._buffer.budget.clear()
 
     def truncate(self) -> None:
         with self._flush_lock:
@@ -249,20 +220,7 @@ class TiffEngine:
                 self._collect_error(partial(file.truncate, deadline))
 
     def stats(self) -> EngineStats:
-        return EngineStats(
-            self._frames_written,
-            self._bytes_written,
-            self._background.depth,
-            bytes_copied=self._bytes_copied,
-            bytes_buffered=self._budget.used_bytes,
-        )
-
-    def _read_memory(self, file: int, page: int) -> NDArray[np.generic] | None:
-        for block in reversed(list(self._in_memory[file].values())):
-            plane = block.copy_plane(page)
-            if plane is not None:
-                return plane
-        return None
+        return self._buffer.stats()
 
     def _read_file(self, file: int, series: Series, page: int) -> NDArray[np.generic]:
         kind = series.kind
@@ -285,9 +243,9 @@ class TiffEngine:
             if stride < self._block_bytes:
                 adjacent = self._files[file].geometry.adjacent_pages(page)
                 capacity = min(self._block_bytes // stride, adjacent)
-        block = PageBlock(file, page, series, capacity)
+        block = PageBlock(file, page, series, capacity, self._files[file].pages)
         self._await_warm_buffer(capacity * stride)
-        block.use_buffer(self._budget.acquire(capacity * stride))
+        block.use_buffer(self._buffer.budget.acquire(capacity * stride))
         return block
 
     def _await_warm_buffer(self, nbytes: int) -> None:
@@ -295,71 +253,17 @@ class TiffEngine:
         if self._background.depth <= _MAX_WARM_BLOCKS:
             self._disk_is_fast = True
         elif self._disk_is_fast:
-            written = self._frames_written
-            self._disk_is_fast = self._block_written.wait_for(
-                lambda: self._frames_written != written,
+            written = self._buffer.frames_written
+            self._disk_is_fast = self._buffer.budget.wait_while(
+                lambda: self._buffer.frames_written == written,
                 max(_MAX_BUFFER_WAIT_S, nbytes / _MIN_DISK_BYTES_PER_S),
             )
 
-    def _submit(self, block: PageBlock) -> None:
-        series = self._files[block.file].geometry.series_of(block.page)
-        serial_key = None if series.compressed else block.file
-        self._background.submit(partial(self._store, block, series), block.frames, serial_key)
-
-    def _submit_open(self) -> None:
-        with self._lock:
-            for key in list(self._open):
-                self._submit(self._open.pop(key))
-
-    def _submit_oldest(self) -> bool:
-        """Submit the oldest open block if no other block will return its memory."""
-        if not self._background.depth:
-            with self._lock:
-                key = next(iter(self._open), None)
-                if key is not None:
-                    self._submit(self._open.pop(key))
-        return False
-
-    def _store(self, block: PageBlock, series: Series) -> None:
-        """Write a block, in a background thread."""
-        with block.write_lock:
-            if block.written:
-                return  # `recover` submitted it again
-            block.written = True
-            try:
-                self._write_block(block, series)
-            finally:
-                self._in_memory[block.file].pop(id(block), None)
-                self._pending[block.file].difference_update(
-                    range(block.page, block.page + block.count)
-                )
-                block.release(self._budget)
-                self._block_written.notify_all()
-
-    def _write_block(self, block: PageBlock, series: Series) -> None:
-        pages = self._files[block.file].pages
-        if series.compressed:
-            encode = get_codec(series.kind.compression).encode
-            pages.write_strips(block.page, [encode(strip) for strip in block.strips()])
-        else:
-            pages.write_planes(block.page, block.buffers(), block.count)
-        with self._counter_lock:
-            self._frames_written += block.count
-            nbytes = block.count * sum(series.strip_bytes)
-            self._bytes_written += nbytes
-            self._bytes_copied += nbytes if block.copied else 0
-            self._written.append(_Run(block.file, block.page, block.frames))
-
-    def _await_writes(self) -> None:
-        self._submit_open()
-        self._background.barrier()
-
     def _drain(self) -> None:
         """Wait until all frames are on disk, and note that they are not published yet."""
-        self._await_writes()
-        with self._counter_lock:
-            self._unpublished += self._written
-            self._written.clear()
+        self._buffer.write_all()
+        for block, frames in self._buffer.pop_stored():
+            self._unpublished.append(_Run(block.group, block.page, frames))
 
     def _publish(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Make all frames on disk visible: first their IFDs, then the chains of growing files."""

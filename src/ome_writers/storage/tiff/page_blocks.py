@@ -2,66 +2,88 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ome_writers.storage.write_buffer import Unit
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ome_writers.storage.memory_budget import MemoryBudget
     from ome_writers.storage.tiff.geometry import Series
+    from ome_writers.storage.tiff.page_store import PageStore
 
 __all__ = ["PageBlock"]
 
 
-class PageBlock:
-    """Frames for adjacent pages of one series, on their way to disk."""
+class PageBlock(Unit):
+    """Frames for adjacent pages of one series, on their way to disk; see `write_buffer.Unit`.
 
-    def __init__(self, file: int, page: int, series: Series, capacity: int) -> None:
-        self.file = file  # number of the file
-        self.page = page  # number of the first page in it
+    `group` is the number of the file.
+    """
+
+    def __init__(
+        self,
+        file: int,
+        page: int,
+        series: Series,
+        capacity: int,
+        sink: PageStore,
+        *,
+        by_reference: bool = False,
+    ) -> None:
+        serial_key = None if series.compressed else file
+        super().__init__(file, sink, serial_key, by_reference=by_reference)
+        self.page = page  # number of the first page in the file
+        self.series = series
         self.capacity = capacity  # pages
         self.count = 0  # filled pages
-        self.frames: list[int] = []  # frame numbers of these
-        self.write_lock = threading.Lock()
-        self.written = False
-        self._series = series
-        self._buffer: NDArray[np.uint8] | None = None
         # views of the buffer: the planes of all pages, or of each strip if there are gaps between strips
         self._planes: NDArray[np.generic] | None = None
         self._strips: list[tuple[slice, NDArray[np.generic]]] = []
         self._owned: NDArray[np.generic] | None = None
-        self._memory_lock = threading.Lock()  # of reading from memory, and of releasing it
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """The file, and the next page."""
+        return self.group, self.page + self.count
+
+    @property
+    def nbytes(self) -> int:
+        return self.count * sum(self.series.strip_bytes)
+
+    def addresses(self) -> range:
+        return range(self.page, self.page + self.count)
 
     def use_buffer(self, buffer: NDArray[np.uint8]) -> None:
         """Copy frames into `buffer`, which has the size of `capacity` stored planes."""
-        kind = self._series.kind
+        kind = self.series.kind
         stride = len(buffer) // self.capacity
-        self._buffer = buffer
+        self._buffers = [buffer]
         inner = [kind.dtype.itemsize]
         for extent in reversed(kind.shape[1:]):
             inner.insert(0, inner[0] * extent)
-        compressed = self._series.compressed
+        compressed = self.series.compressed
         strips = [(0, kind.shape[0])] if compressed else kind.strips
         for i, (top, bottom) in enumerate(strips):
             view: NDArray[np.generic] = np.ndarray(
                 (self.capacity, bottom - top, *kind.shape[1:]),
                 kind.dtype,
                 buffer,
-                0 if compressed else self._series.strip_starts[i],
+                0 if compressed else self.series.strip_starts[i],
                 (stride, *inner),
             )
             self._strips.append((slice(top, bottom), view))
         if len(strips) == 1:
             self._planes = self._strips[0][1]
 
-    def use_frame(self, number: int, frame: NDArray[np.generic]) -> None:
+    def use_frame(self, number: int, frame: NDArray[np.generic]) -> bool:
         """Refer to a frame that the caller does not change any more, instead of copying it."""
-        self._owned = frame
+        self._owned, self._reserved_bytes = frame, frame.nbytes
         self.frames.append(number)
         self.count = 1
+        return True
 
     def add(self, number: int, frame: NDArray[np.generic]) -> bool:
         """Copy the frame of the next page; return whether the block is full."""
@@ -75,29 +97,24 @@ class PageBlock:
         self.count = slot + 1
         return self.count >= self.capacity
 
-    @property
-    def copied(self) -> bool:
-        """Whether the frames are copies."""
-        return self._owned is None
-
     def buffers(self) -> list[memoryview | bytes]:
         """Return the bytes to write, planes and gaps, in file order."""
-        if self._buffer is not None:
-            stride = len(self._buffer) // self.capacity
-            return [self._buffer.data[: self.count * stride]]
+        if self._buffers:
+            stride = len(self._buffers[0]) // self.capacity
+            return [self._buffers[0].data[: self.count * stride]]
         buffers: list[memoryview | bytes] = []
         for strip in self.strips():
-            buffers += [strip, bytes(self._series.kind.gap)]
+            buffers += [strip, bytes(self.series.kind.gap)]
         return buffers[:-1]
 
     def strips(self) -> list[memoryview]:
         """Return the bytes of each strip of the first page."""
         frame = self._strips[0][1][0] if self._owned is None else self._owned
         flat = frame.reshape(-1).view(np.uint8).data
-        row = self._series.kind.row_bytes
-        return [flat[top * row : bottom * row] for top, bottom in self._series.kind.strips]
+        row = self.series.kind.row_bytes
+        return [flat[top * row : bottom * row] for top, bottom in self.series.kind.strips]
 
-    def copy_plane(self, page: int) -> NDArray[np.generic] | None:
+    def plane(self, page: int) -> NDArray[np.generic] | None:
         """Return a copy of the frame of a page; None if it is not in this block."""
         slot = page - self.page
         with self._memory_lock:
@@ -110,12 +127,5 @@ class PageBlock:
                 return None
             return np.concatenate([view[slot] for _, view in self._strips])
 
-    def release(self, budget: MemoryBudget) -> None:
-        with self._memory_lock:
-            buffer, owned = self._buffer, self._owned
-            self._buffer = self._owned = None
-            self._strips, self._planes = [], None
-        if buffer is not None:
-            budget.release(buffer)
-        if owned is not None:
-            budget.unreserve(owned.nbytes)
+    def _drop_planes(self) -> None:
+        self._owned, self._planes, self._strips = None, None, []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ome_writers.storage.positional_io import read_at, read_fully, write_at
+from ome_writers.storage.tiff.codec import get_codec
 from ome_writers.storage.tiff.ifd import HEADER
 from ome_writers.storage.tiff.page_visibility import PageVisibility
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ome_writers.storage.tiff.geometry import Geometry
     from ome_writers.storage.tiff.ifd import IfdTemplate
     from ome_writers.storage.tiff.ifd_encoder import IfdEncoder
+    from ome_writers.storage.tiff.page_blocks import PageBlock
     from ome_writers.storage.tiff.sparse_file import Preallocation
 
 __all__ = ["PageStore"]
@@ -69,6 +71,14 @@ class PageStore:
         at = self._ifd_offset(page) + self._template(page).next_pointer_at
         with self._handles.use(self._path) as fd:
             write_at(fd, [struct.pack("<Q", offset)], at)
+
+    def store(self, block: PageBlock, slots: frozenset[int] | None = None) -> None:
+        """Encode and write all pages of a block."""
+        if block.series.compressed:
+            encode = get_codec(block.series.kind.compression).encode
+            self.write_strips(block.page, [encode(strip) for strip in block.strips()])
+        else:
+            self.write_planes(block.page, block.buffers(), block.count)
 
     def write_planes(
         self, page: int, buffers: Sequence[memoryview | bytes], count: int = 1
