@@ -37,9 +37,8 @@ def axes_of_plan(start: Mapping[str, Any], axis_of: Mapping[str, str]) -> PlanAx
         groups = [motors if lateral else motors[:1]]
     else:
         groups = [[motor] for motor in motors if motor not in lateral]
-        groups = sorted(
-            [*groups, *([lateral] if lateral else [])], key=lambda g: motors.index(g[0])
-        )
+        groups += [lateral] if lateral else []
+        groups.sort(key=lambda group: motors.index(group[0]))
     dimensions, columns = [], []
     for group in groups:
         values = [tuple(point[motor] for motor in group) for point in points]

@@ -4,6 +4,9 @@
 ``adapters_by_mimetype``. A detector's frames are an array of shape (collection, y, x).
 """
 
+# pyright: reportMissingImports=false
+# tiled is not installed where types are checked.
+
 from __future__ import annotations
 
 import importlib

@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -22,7 +22,7 @@ _TURRET = re.compile(r"objective|nosepiece|turret|revolver", re.I)
 _MAGNIFICATION = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?x\b", re.I)
 _APERTURE = re.compile(r"(?:\bNA\s*=?\s*|/)(\d?\.\d+)|\b(\d?\.\d+)\s*NA\b", re.I)
 _READOUT_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*MHz", re.I)
-_IMMERSION_MEDIA = {
+_IMMERSION_MEDIA: dict[str, Literal["Oil", "Water", "Glycerol", "Other", "Air"]] = {
     "oil": "Oil",
     "water": "Water",
     "glyc": "Glycerol",
@@ -175,14 +175,14 @@ def _camera(
     readout = ", ".join(f"{key} {value}" for key, value in properties.items() if "Readout" in key)
     rate = _READOUT_RATE.search(readout)
     shape = info.get("plane_shape") or (info.get("height"), info.get("width"))
-    roi = info.get("roi")
+    x, y, width, height = info.get("roi") or (0, 0, 0, 0)
     source = (str(device.get(key) or "") for key in ("library", "name"))
     detector = Detector(
         name=label or "Camera",
         model=properties.get("CameraName") or str(device.get("description", "")),
         manufacturer="/".join(filter(None, source)),
         significant_bits=(int(bits[0]) or None) if bits else None,
-        roi=tuple(int(n) for n in roi) if roi else None,
+        roi=(int(x), int(y), int(width), int(height)) if info.get("roi") else None,
         binning=_binning(properties.get("Binning")),
         gain=_finite(properties.get("Gain")),
         offset=_finite(properties.get("Offset")),

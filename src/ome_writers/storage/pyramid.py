@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.routing import ArrayPlan, ImagePlan
+    from ome_writers.settings import PyramidMethod
     from ome_writers.storage.contract import Engine
     from ome_writers.storage.waiting_planes import Key
 
@@ -74,7 +75,7 @@ class PyramidEngine:
     ) -> None:
         self._engine = engine
         self._images = tuple(images)
-        self._method = next(i.levels[0].pyramid.method for i in images if i.levels)
+        self._method: PyramidMethod = next(i.levels[0].pyramid.method for i in images if i.levels)
         self._in_order = in_order
         self._first_level: list[int] = []  # by image: number of the array of its first level
         self._steps: dict[int, _Step] = {}  # by number of the larger array

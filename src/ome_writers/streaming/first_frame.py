@@ -77,7 +77,7 @@ class FirstFrameInference:
         if number == 0 and not self._by_channel and not only_rgb_differs:
             return None  # the settings specify shape and dtype of the first camera
         axis = camera_axis(settings)
-        height, width = shape[:2]
+        height, width = shape[0], shape[1]
         name = "" if axis is None or self._by_channel else cameras_along(axis)[number].name
         camera = Camera(
             name=name or camera_name(0), height=height, width=width, dtype=np.dtype(dtype), rgb=rgb

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.routing import ArrayPlan, ImagePlan
+    from ome_writers.settings import PyramidMethod
 
     Plane = NDArray[np.generic]
     Index = tuple[int, ...]
@@ -61,7 +62,7 @@ class StoredLevel:
         )
         self._own = _Planes(root / self._key, chosen.array)
         self._step = [b // a for a, b in zip(factors[level - 1], chosen.factors, strict=True)]
-        self._method = chosen.pyramid.method
+        self._method: PyramidMethod = chosen.pyramid.method
 
     def differences(self, *, missing_only: bool) -> Iterator[tuple[Index, Plane]]:
         """Yield index and reduced pixels of each plane that is not what its parent implies.
