@@ -60,7 +60,7 @@ class FirstFrameInference:
     ) -> AcquisitionSettings | None:
         """Return settings that accept `frame`; None if the current ones do, or if none can."""
         number = self._number(acquired)
-        shape: tuple[int, ...] = getattr(frame, "shape", ())
+        shape: Any = getattr(frame, "shape", ())
         dtype = getattr(frame, "dtype", None)
         fits = shape == image.frame_shape and dtype == image.array.dtype
         if number not in self._unseen or dtype is None or fits:
@@ -77,7 +77,7 @@ class FirstFrameInference:
         if number == 0 and not self._by_channel and not only_rgb_differs:
             return None  # the settings specify shape and dtype of the first camera
         axis = camera_axis(settings)
-        height, width = shape[0], shape[1]
+        height, width = shape[:2]
         name = "" if axis is None or self._by_channel else cameras_along(axis)[number].name
         camera = Camera(
             name=name or camera_name(0), height=height, width=width, dtype=np.dtype(dtype), rgb=rgb
