@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
 
@@ -232,7 +232,7 @@ def _objective(devices: Any, magnification_factor: float) -> Objective | None:
         times = _MAGNIFICATION.search(chosen)
         aperture = _APERTURE.search(chosen)
         media = (m for word, m in _IMMERSION_MEDIA.items() if word in chosen.lower())
-        medium: _Immersion | None = next(media, None)
+        medium = cast("_Immersion | None", next(media, None))
         magnification = (float(times[1]) or None) if times else None
         calibrated = magnification and magnification * magnification_factor
         return Objective(

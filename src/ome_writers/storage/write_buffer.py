@@ -31,7 +31,7 @@ _MAX_OPTIMISTIC_READS = 4  # then a reader blocks the writer
 class Sink(Protocol):
     """Writes units to disk; thread-safe for units with different serial keys."""
 
-    def store(self, unit: Any, slots: frozenset[int] | None) -> None:
+    def store(self, unit: Any, slots: frozenset[int] | None, /) -> None:
         """Write the planes of a unit in these slots, or all that it will ever have if `slots` is None."""
         ...
 

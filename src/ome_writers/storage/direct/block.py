@@ -169,7 +169,9 @@ class Block(Unit):
             return None
         return self._buffers[0].data[: self.nbytes]
 
-    def plane(self, cell: Cell, slot: int) -> NDArray[np.generic] | None:
+    def plane(  # pyright: ignore[reportIncompatibleMethodOverride] # each kind has its own address
+        self, cell: Cell, slot: int
+    ) -> NDArray[np.generic] | None:
         """Return a copy of a plane; None if the block does not contain it."""
         with self._memory_lock:
             for i in reversed(range(min(len(self.entries), len(self.columns)))):

@@ -93,7 +93,9 @@ class Region(Unit):
     def addresses(self) -> tuple[()]:
         return ()  # planes are replaced in memory
 
-    def plane(self, key: RegionKey, slot: int) -> NDArray[np.generic] | None:
+    def plane(  # pyright: ignore[reportIncompatibleMethodOverride] # each kind has its own address
+        self, key: RegionKey, slot: int
+    ) -> NDArray[np.generic] | None:
         if key != self.key:
             return None
         with self._memory_lock:

@@ -62,7 +62,9 @@ class TransactionRegion(Unit):
     def addresses(self) -> tuple[()]:
         return ()  # planes are replaced in the transaction
 
-    def plane(self, key: RegionKey, slot: int) -> NDArray[np.generic] | None:
+    def plane(  # pyright: ignore[reportIncompatibleMethodOverride] # each kind has its own address
+        self, key: RegionKey, slot: int
+    ) -> NDArray[np.generic] | None:
         if key != self.key:
             return None
         with self._lock:

@@ -114,7 +114,9 @@ class PageBlock(Unit):
         row = self.series.kind.row_bytes
         return [flat[top * row : bottom * row] for top, bottom in self.series.kind.strips]
 
-    def plane(self, page: int) -> NDArray[np.generic] | None:
+    def plane(  # pyright: ignore[reportIncompatibleMethodOverride] # each kind has its own address
+        self, page: int
+    ) -> NDArray[np.generic] | None:
         """Return a copy of the frame of a page; None if it is not in this block."""
         slot = page - self.page
         with self._memory_lock:
