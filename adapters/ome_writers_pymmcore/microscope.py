@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -22,8 +22,7 @@ _TURRET = re.compile(r"objective|nosepiece|turret|revolver", re.I)
 _MAGNIFICATION = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?x\b", re.I)
 _APERTURE = re.compile(r"(?:\bNA\s*=?\s*|/)(\d?\.\d+)|\b(\d?\.\d+)\s*NA\b", re.I)
 _READOUT_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*MHz", re.I)
-_Immersion: TypeAlias = Literal["Oil", "Water", "Glycerol", "Other", "Air"]
-_IMMERSION_MEDIA: dict[str, _Immersion] = {
+_IMMERSION_MEDIA: dict[str, Literal["Oil", "Water", "Glycerol", "Other", "Air"]] = {
     "oil": "Oil",
     "water": "Water",
     "glyc": "Glycerol",
@@ -231,8 +230,8 @@ def _objective(devices: Any, magnification_factor: float) -> Objective | None:
             return None
         times = _MAGNIFICATION.search(chosen)
         aperture = _APERTURE.search(chosen)
-        media = (m for word, m in _IMMERSION_MEDIA.items() if word in chosen.lower())
-        medium = cast("_Immersion | None", next(media, None))
+        words = [word for word in _IMMERSION_MEDIA if word in chosen.lower()]
+        medium = _IMMERSION_MEDIA[words[0]] if words else None
         magnification = (float(times[1]) or None) if times else None
         calibrated = magnification and magnification * magnification_factor
         return Objective(
