@@ -13,9 +13,10 @@ import pytest
 
 from ome_writers import AcquisitionSettings, Dimension, create_stream
 from ome_writers.routing import resolve
+from ome_writers.storage.direct.arrays import StoredArray
 from ome_writers.storage.direct.block import Block
 from ome_writers.storage.disk import Disk
-from ome_writers.storage.zarr import Codec, Grid, Shard, ShardShape
+from ome_writers.storage.zarr import Codec, Shard, ShardShape
 
 CHUNKS = 8
 FRAME = (32, 48)
@@ -164,8 +165,10 @@ def test_finish_keeps_extents_in_their_grace_period(tmp_path: Path, in_place: bo
 
 def test_snapshot_contains_only_recorded_slots(tmp_path: Path) -> None:
     """A flush does not write a plane that is being copied."""
-    grid = Grid(resolve(settings(tmp_path / "x.ome.zarr", "none")).images[0].array)
-    block = Block(0, grid, (0,), 1, by_reference=False)
+    plan = resolve(settings(tmp_path / "x.ome.zarr", "none")).images[0].array
+    stored = StoredArray(tmp_path, plan, Disk(durable=False, direct_io=False))
+    grid = stored.grid
+    block = Block(0, stored, (0,), (0,), 1, by_reference=False)
     block.set_memory(np.empty(grid.column_bytes, np.uint8))
     block.add(0, (0,), 0, 0, frame(0), None)
     grid.insert_plane(frame(1), block.columns[0], 1)  # not noted yet
