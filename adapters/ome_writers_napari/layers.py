@@ -35,22 +35,13 @@ _OVERVIEW_PIXELS = 2048  # longer side of the smallest level of a mosaic
 
 
 class ViewerLayer(NamedTuple):
-    """One image layer.
+    """One image layer."""
 
-    Attributes
-    ----------
-    key
-        Image number (-1 if the layer shows all images), and the index on each channel axis. The same layer has the same
-        key at any time.
-    levels
-        Arrays, full resolution first.
-    options
-        Keyword arguments of `napari.layers.Image`.
-    """
-
+    # Image number (-1 if the layer shows all images), and the index on each channel axis. The same layer has the same
+    # key at any time.
     key: tuple[int, ...]
-    levels: list[Any]
-    options: dict[str, Any]
+    levels: list[Any]  # arrays, full resolution first
+    options: dict[str, Any]  # keyword arguments of `napari.layers.Image`
 
     @property
     def data(self) -> Any:
@@ -61,14 +52,8 @@ class ViewerLayer(NamedTuple):
 class LayerSource:
     """The layers of a view at any time.
 
-    Parameters
-    ----------
-    view
-        View of a stream or of a dataset.
-    levels
-        Views of the further resolution levels.
-    windows
-        Channel index to contrast window, from the metadata of the dataset.
+    `levels` are the views of further resolution levels, and `windows` maps channel indices to the contrast windows of
+    the metadata.
     """
 
     def __init__(

@@ -19,24 +19,13 @@ _MAX_EMPTY = (
 
 
 class PlaneLayout(NamedTuple):
-    """Offsets in pixels.
+    """Offsets in pixels."""
 
-    Attributes
-    ----------
-    origin
-        Stage coordinates (y, x) of offset 0 in micrometers; 0 where they are unknown.
-    offsets
-        Row and column of each image's first pixel.
-    size
-        Rows and columns of the plane.
-    is_dense
-        Whether the images cover a good part of the plane.
-    """
-
+    # stage coordinates (y, x) of offset 0 in micrometers; 0 where they are unknown
     origin: tuple[float, float]
-    offsets: tuple[tuple[float, float], ...]
-    size: tuple[int, int]
-    is_dense: bool
+    offsets: tuple[tuple[float, float], ...]  # row and column of each image's first pixel
+    size: tuple[int, int]  # rows and columns of the plane
+    is_dense: bool  # whether the images cover a good part of the plane
 
 
 def plane_layout(
@@ -47,14 +36,7 @@ def plane_layout(
     Wells of a plate are next to each other, by row and column; rows and columns without an image are left out. The
     fields of a well, and positions without a plate, are at their stage coordinates, or in a grid if these are unknown.
 
-    Parameters
-    ----------
-    positions
-        A position per image.
-    frame
-        Rows and columns of an image.
-    pixel_size
-        Height and width of a pixel in micrometers; None if unknown.
+    `frame` is (rows, columns), and `pixel_size` (height, width) in micrometers, None if unknown.
     """
     if any(p.plate_row is None for p in positions):
         return _by_coordinates(positions, frame, pixel_size) or _grid(positions, frame)

@@ -40,14 +40,8 @@ class IntensityRange:
 class FrameStack:
     """Part of a view with some axes at a fixed index, as an array of constant shape.
 
-    Parameters
-    ----------
-    view, shape
-        The view, and its shape at present.
-    fixed
-        Axis of the view to the index on it. The stack has the other axes.
-    intensities
-        Collects the range of the pixels that are read.
+    `fixed` maps axes of the view to the index on them; the stack has the other axes. `intensities` collects the range
+    of the pixels that are read.
     """
 
     def __init__(
@@ -97,14 +91,8 @@ class Tile(NamedTuple):
 class Mosaic:
     """Several stacks side by side in one plane, as an array; pixels between them are 0, later tiles cover earlier ones.
 
-    Parameters
-    ----------
-    tiles
-        Their stacks have the same shape.
-    size
-        Rows and columns of the plane.
-    step
-        Every step-th pixel of each row and column is in the array.
+    The stacks of the tiles have the same shape. `size` is (rows, columns) of the plane; the array has every `step`-th
+    pixel of each row and column.
     """
 
     def __init__(self, tiles: Sequence[Tile], size: tuple[int, int], step: int = 1) -> None:

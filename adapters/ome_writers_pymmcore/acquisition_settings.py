@@ -63,10 +63,7 @@ def plan_acquisition(
     along one time axis of `n_frames` (None: unbounded). The `user` settings take precedence; with ``dimensions`` among
     them, events are addressed by those axis names.
 
-    Raises
-    ------
-    ome_writers.UnsupportedError
-        If the sequence cannot be represented.
+    Raises ome_writers.UnsupportedError if the sequence cannot be represented.
     """
     camera = microscope.cameras[0]
     height, width = _frame_shape(camera)

@@ -28,37 +28,22 @@ __all__ = ["AcquisitionAxes", "acquisition_axes"]
 
 @dataclass(frozen=True, eq=False)
 class AcquisitionAxes:
-    """The axes of an acquisition.
-
-    Attributes
-    ----------
-    parsed
-        The sequence.
-    names
-        The axes of ``"tpcz"``, slowest first; ``p`` counts stage positions and grid points together.
-    sizes
-        Extent of each axis over all positions; None for an unbounded time axis.
-    pairs
-        Event indices (p, g) of each item of the position axis; -1 for an index that events do not have.
-    channels
-        Items of the channel axis.
-    channel_table
-        Index on the channel axis by (position, event index ``c``), shape (n_positions or 1, n_channels); -1 for none.
-    frame_indices
-        Acquisition index of each frame, shape (n_frames, n_axes), one cycle if unbounded; None for nested loops over
-        `names`.
-    n_duplicates
-        Number of frames whose index an earlier frame already has.
-    """
+    """The axes of an acquisition."""
 
     parsed: ParsedSequence
+    # the axes of `"tpcz"`, slowest first; `p` counts stage positions and grid points together
     names: tuple[str, ...]
+    # extent of each axis over all positions; None for an unbounded time axis
     sizes: Mapping[str, int | None]
+    # event indices (p, g) of each item of the position axis; -1 for an index that events do not have
     pairs: list[tuple[int, int]]
-    channels: list[useq.Channel]
+    channels: list[useq.Channel]  # items of the channel axis
+    # index on the channel axis by (position, event index `c`), shape (n_positions or 1, n_channels); -1 for none
     channel_table: npt.NDArray[np.int32]
+    # acquisition index of each frame, shape (n_frames, n_axes), one cycle if unbounded; None for nested loops over
+    # `names`
     frame_indices: npt.NDArray[np.int32] | None = None
-    n_duplicates: int = 0
+    n_duplicates: int = 0  # number of frames whose index an earlier frame already has
 
     def time_plan(self) -> AxisPlan:
         """Return the planned times that all positions have in common."""
@@ -100,10 +85,7 @@ class AcquisitionAxes:
 def acquisition_axes(seq: useq.MDASequence) -> AcquisitionAxes:
     """Determine the axes of the acquisition that a sequence defines.
 
-    Raises
-    ------
-    UnsupportedError
-        If the sequence does not acquire an image, or an unbounded time axis is not outermost.
+    Raises UnsupportedError if the sequence does not acquire an image, or an unbounded time axis is not outermost.
     """
     parsed = parse_sequence(seq)
     channels, table = channel_axis(parsed)

@@ -23,24 +23,13 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, eq=False)
 class AxisPlan:
-    """The planned values of one axis.
+    """The planned values of one axis."""
 
-    Attributes
-    ----------
-    count
-        Number of values, None for an unbounded plan.
-    step
-        Distance between neighbours (positive), None if it is unknown or varies.
-    values
-        Seconds from the start, or micrometers, in the order of the index; shape (count,), empty if unbounded.
-    is_relative
-        Whether z values are offsets from the position's z.
-    """
-
-    count: int | None
-    step: float | None
+    count: int | None  # number of values, None for an unbounded plan
+    step: float | None  # distance between neighbours (positive), None if it is unknown or varies
+    # seconds from the start, or micrometers, in the order of the index; shape (count,), empty if unbounded
     values: npt.NDArray[np.float64]
-    is_relative: bool = True
+    is_relative: bool = True  # whether z values are offsets from the position's z
 
 
 def parse_time_plan(plan: object) -> AxisPlan:
@@ -48,10 +37,7 @@ def parse_time_plan(plan: object) -> AxisPlan:
 
     A phase with a duration and an interval of zero ("as fast as possible") is unbounded.
 
-    Raises
-    ------
-    UnsupportedError
-        If useq itself cannot iterate the plan (a duration with a single loop).
+    Raises UnsupportedError if useq itself cannot iterate the plan (a duration with a single loop).
     """
     phases = plan.phases if isinstance(plan, useq.MultiPhaseTimePlan) else [plan]
     if any(isinstance(p, useq.TIntervalDuration) and not p.interval for p in phases):

@@ -27,12 +27,8 @@ def channel_axis(parsed: ParsedSequence) -> tuple[list[useq.Channel], npt.NDArra
     Channels with the same group, config and camera are the same item. The channels of the sequence are first, followed
     by those of sub-sequences.
 
-    Returns
-    -------
-    channels
-        Items of the axis.
-    table
-        Index on the axis by (position, event index ``c``), shape (n_positions or 1, n_channels); -1 for none.
+    The table contains the index on the axis by (position, event index ``c``), shape (n_positions or 1, n_channels); -1
+    for none.
     """
     channels: list[useq.Channel] = []
     index_of: dict[tuple[str, str, str | None, int], int] = {}

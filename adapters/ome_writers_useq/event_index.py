@@ -48,15 +48,9 @@ class EventPlaces:
     def __call__(self, index: Mapping[str, int]) -> dict[str, int]:
         """Return the acquisition index of an event.
 
-        Parameters
-        ----------
-        index
-            The event index. Axes that the sequence does not have (such as ``cam``) are passed through.
+        Axes that the sequence does not have (such as ``cam``) are passed through.
 
-        Raises
-        ------
-        ValueError
-            If the sequence does not acquire a frame at this index.
+        Raises ValueError if the sequence does not acquire a frame at this index.
         """
         remaining = {str(axis): int(number) for axis, number in index.items()}
         p, g = remaining.pop("p", -1), remaining.pop("g", -1)

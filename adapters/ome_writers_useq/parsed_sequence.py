@@ -20,32 +20,18 @@ __all__ = ["ParsedSequence", "SequenceLoops", "parse_sequence"]
 
 @dataclass(frozen=True, eq=False)
 class SequenceLoops:
-    """The nested loops of one sequence, without the sub-sequences of its positions.
+    """The nested loops of one sequence, without the sub-sequences of its positions."""
 
-    Attributes
-    ----------
-    order
-        The iterated axes of ``"tpgcz"``, outermost first.
-    sizes
-        Number of items on each axis of `order`. An unbounded time axis counts one cycle: the smallest number of time
-        points after which the pattern of skipped channels repeats.
-    time_plan, z_plan
-        The plans of ``t`` and ``z``; None if the axis is not iterated.
-    points
-        Grid points, in the order of ``g``.
-    channels
-        Channels, in the order of ``c``.
-    middle
-        The z index at which a channel with ``do_stack=False`` is acquired.
-    """
-
-    order: str
+    order: str  # the iterated axes of `"tpgcz"`, outermost first
+    # Number of items on each axis of `order`. An unbounded time axis counts one cycle: the smallest number of time
+    # points after which the pattern of skipped channels repeats.
     sizes: dict[str, int]
+    # the plans of `t` and `z`; None if the axis is not iterated
     time_plan: AxisPlan | None
     z_plan: AxisPlan | None
-    points: tuple[Point, ...]
-    channels: tuple[useq.Channel, ...]
-    middle: int | None
+    points: tuple[Point, ...]  # grid points, in the order of `g`
+    channels: tuple[useq.Channel, ...]  # channels, in the order of `c`
+    middle: int | None  # the z index at which a channel with `do_stack=False` is acquired
 
     @property
     def is_unbounded(self) -> bool:
@@ -54,24 +40,14 @@ class SequenceLoops:
 
 @dataclass(frozen=True, eq=False)
 class ParsedSequence:
-    """A sequence with the sub-sequences of its positions.
-
-    Attributes
-    ----------
-    sequence
-        The sequence.
-    top
-        The loops of the sequence itself.
-    positions
-        Stage positions in the order of ``p``; empty if ``p`` is not iterated.
-    subsequences
-        Loops of each position's sub-sequence, which useq iterates instead of one event of the top level; None if
-        the position does not have one.
-    """
+    """A sequence with the sub-sequences of its positions."""
 
     sequence: useq.MDASequence
     top: SequenceLoops
+    # stage positions in the order of `p`; empty if `p` is not iterated
     positions: tuple[Point, ...]
+    # loops of each position's sub-sequence, which useq iterates instead of one event of the top level; None if the
+    # position does not have one
     subsequences: tuple[SequenceLoops | None, ...]
 
     def points_of(self, p: int) -> tuple[Point, ...]:
@@ -88,10 +64,7 @@ class ParsedSequence:
 def parse_sequence(seq: useq.MDASequence) -> ParsedSequence:
     """Parse a sequence without iterating its events and without changing it.
 
-    Raises
-    ------
-    UnsupportedError
-        If a sub-sequence is unbounded, or useq itself cannot iterate the sequence.
+    Raises UnsupportedError if a sub-sequence is unbounded, or useq itself cannot iterate the sequence.
     """
     has_positions = "p" in seq.axis_order and bool(seq.stage_positions)
     # Iterating a WellPlatePlan returns the same objects that the events are made from.

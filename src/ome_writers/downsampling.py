@@ -43,17 +43,11 @@ def supports_dtype(method: Method, dtype: np.dtype[np.generic]) -> bool:
 
 
 def downsample(planes: Sequence[Plane], method: Method, factors: tuple[int, int]) -> Plane:
-    """Return one plane of the next level.
+    """Return one plane of the next level from one plane, or from the two of a pair along z.
 
-    Parameters
-    ----------
-    planes
-        One plane, or the two of a pair along z; (y, x) or (y, x, samples), of the same shape and dtype.
-    method
-        ``"mean"`` and ``"median"`` of integers are rounded half to even: half up would add 0.125 grey values per level.
-        ``"decimate"`` keeps the first sample, ``"mode"`` the most frequent one, of equally frequent ones the first.
-    factors
-        1 or 2 along y and x.
+    Planes are (y, x) or (y, x, samples), and `factors` 1 or 2 along y and x. ``"mean"`` and ``"median"`` of integers
+    are rounded half to even: half up would add 0.125 grey values per level. ``"decimate"`` keeps the first sample,
+    ``"mode"`` the most frequent one, of equally frequent ones the first.
     """
     written = planes
     if len(planes) > 1:

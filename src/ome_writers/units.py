@@ -145,10 +145,7 @@ def kind_of(text: str) -> UnitKind | None:
 def ngff_name(text: str, kind: UnitKind) -> str:
     """Return the NGFF name of a unit in any accepted spelling.
 
-    Raises
-    ------
-    ValueError
-        `text` is not a unit of this kind.
+    Raises ValueError if `text` is not a unit of this kind.
 
     Examples
     --------

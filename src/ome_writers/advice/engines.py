@@ -31,33 +31,18 @@ _DISTINCT_FRAMES = 4
 
 @dataclass(frozen=True)
 class EngineSpeed:
-    """The measured speed of an engine.
-
-    Attributes
-    ----------
-    engine, format
-        Their names.
-    refusal
-        The reason if it was not measured (not installed, or unsupported settings), otherwise None.
-    frames
-        Number of frames written.
-    seconds
-        From the first `append` to the end of `close`.
-    bytes_per_second, frames_per_second
-        Of uncompressed pixels.
-    longest_append
-        Longest duration of an `append` in seconds, which the camera's buffer must bridge.
-    bytes_on_disk
-        Size of the dataset.
-    """
+    """The measured speed of an engine."""
 
     engine: str
     format: str
+    # the reason if it was not measured (not installed, or unsupported settings), otherwise None
     refusal: str | None = None
     frames: int = 0
-    seconds: float = 0.0
+    seconds: float = 0.0  # from the first `append` to the end of `close`
+    # of uncompressed pixels
     bytes_per_second: float = 0.0
     frames_per_second: float = 0.0
+    # longest duration of an `append` in seconds, which the camera's buffer must bridge
     longest_append: float = 0.0
     bytes_on_disk: int = 0
 

@@ -27,43 +27,21 @@ _CODEC_FRAME_PX = 1024  # width and height: larger frames have the same rate
 
 @dataclass(frozen=True)
 class DiskSpeed:
-    """The measured speed of a disk.
-
-    Attributes
-    ----------
-    path
-        The directory.
-    bytes_per_second
-        Of a sequential write including its fsync.
-    files_per_second
-        New files of 4 KiB, each closed and renamed, like chunks.
-    free
-        Free bytes.
-    written
-        Bytes written for the measurement.
-    """
+    """The measured speed of a disk."""
 
     path: str
-    bytes_per_second: float
-    files_per_second: float
-    free: int
-    written: int
+    bytes_per_second: float  # of a sequential write including its fsync
+    files_per_second: float  # new files of 4 KiB, each closed and renamed, like chunks
+    free: int  # free bytes
+    written: int  # bytes written for the measurement
 
 
 def measure_disk(folder: Path, seconds: float = 3.0) -> DiskSpeed:
     """Measure a disk with temporary files.
 
-    Parameters
-    ----------
-    folder
-        An existing directory on the disk.
-    seconds
-        Duration of the sequential write without its fsync.
+    `seconds` is the duration of the sequential write without its fsync.
 
-    Raises
-    ------
-    OSError
-        If the directory is not writable or the disk is full.
+    Raises OSError if the directory is not writable or the disk is full.
     """
     free = shutil.disk_usage(folder).free
     # random bytes: file systems that compress or store holes would look faster with zeros

@@ -27,53 +27,28 @@ Load = Literal["easy", "tight", "too much"]
 
 @dataclass(frozen=True)
 class Codec:
-    """A compression, measured on one core with a camera-like frame.
-
-    Attributes
-    ----------
-    name
-        As in the settings.
-    bytes_per_second
-        Of uncompressed pixels.
-    ratio
-        Uncompressed to compressed size.
-    """
+    """A compression, measured on one core with a camera-like frame."""
 
     name: str
-    bytes_per_second: float
-    ratio: float
+    bytes_per_second: float  # of uncompressed pixels
+    ratio: float  # uncompressed to compressed size
 
 
 @dataclass(frozen=True)
 class Advice:
-    """Proposed settings with reasons.
+    """Proposed settings with reasons."""
 
-    Attributes
-    ----------
-    load
-        Whether the disk keeps up.
-    share
-        Used share of the disk's write speed; above 1 it does not keep up.
-    format, engine, compression, buffer_bytes
-        As in the settings.
-    chunk_frames, tile
-        Chunk size in frames and in pixels (y, x).
-    shard_chunks
-        Chunks per shard along the first axis; None without shards.
-    reasons
-        Setting to a sentence with numbers.
-    """
-
-    load: Load
-    share: float
+    load: Load  # whether the disk keeps up
+    share: float  # used share of the disk's write speed; above 1 it does not keep up
     format: str
     engine: str
     compression: str
+    # chunk size in frames and in pixels (y, x)
     chunk_frames: int
     tile: tuple[int, int]
-    shard_chunks: int | None
+    shard_chunks: int | None  # chunks per shard along the first axis; None without shards
     buffer_bytes: int
-    reasons: dict[str, str]
+    reasons: dict[str, str]  # setting to a sentence with numbers
 
 
 def advise(
@@ -87,18 +62,8 @@ def advise(
 ) -> Advice:
     """Propose settings.
 
-    Parameters
-    ----------
-    camera, disk
-        The source and the measured destination.
-    format
-        Output format.
-    codecs
-        Measured compressions, proposed only if the disk is too slow without.
-    cores
-        Number of cores; one is reserved for the camera.
-    memory
-        Memory of the machine in bytes.
+    `codecs` are proposed only if the disk is too slow without. One of the `cores` is reserved for the camera. `memory`
+    is that of the machine, in bytes.
     """
     reasons: dict[str, str] = {}
     compression, written = _compression(camera, disk, codecs, max(1, cores - 1), reasons)

@@ -24,32 +24,18 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class Command:
-    """One row of the table of commands.
+    """One row of the table of commands."""
 
-    Attributes
-    ----------
-    name
-        The word after ``ome-writers``.
-    summary
-        One sentence without a full stop, for ``ome-writers --help``.
-    examples
-        Command lines that run as they are, each with its purpose.
-    arguments
-        Adds the command's arguments to its parser.
-    run
-        Runs the command and returns the exit status. It imports slow and optional modules itself.
-    interrupted
-        The message after Ctrl-C: the state of the output.
-    failure
-        The meaning of exit status 1, for ``COMMAND --help``.
-    """
-
-    name: str
-    summary: str
+    name: str  # the word after `ome-writers`
+    summary: str  # one sentence without a full stop, for `ome-writers --help`
+    # command lines that run as they are, each with its purpose
     examples: tuple[tuple[str, str], ...]
-    arguments: Callable[[ArgumentParser], None]
+    arguments: Callable[[ArgumentParser], None]  # adds the command's arguments to its parser
+    # Runs the command and returns the exit status. It imports slow and optional modules itself.
     run: Callable[[Namespace, Screen], int]
+    # the message after Ctrl-C: the state of the output
     interrupted: str = "interrupted; nothing was changed"
+    # the meaning of exit status 1, for `COMMAND --help`
     failure: str = "failure; one sentence on stderr gives the reason"
 
 
@@ -75,17 +61,9 @@ def error_sentence(error: BaseException, path: Path | None) -> str:
 def require(command: str, extra: str, libraries: Mapping[str, str]) -> None:
     """Check that libraries are installed, before the command starts.
 
-    Parameters
-    ----------
-    command, extra
-        The command, and the extra of ome-writers that installs the libraries.
-    libraries
-        Import name to distribution name.
+    `libraries` maps import names to distributions, which the extra `extra` installs.
 
-    Raises
-    ------
-    MissingExtraError
-        If one is not installed.
+    Raises MissingExtraError if one is not installed.
     """
     for module, library in libraries.items():
         try:

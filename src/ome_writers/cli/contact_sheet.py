@@ -53,25 +53,14 @@ class SheetRow:
 
 @dataclass(frozen=True)
 class Sheet:
-    """The content of a sheet.
+    """The content of a sheet."""
 
-    Attributes
-    ----------
-    rows, columns
-        The pictures, and the label of each column.
-    legend
-        Texts below the pictures: names of the channels in their colors.
-    zoom
-        Pixels of a picture per pixel of the dataset.
-    margin_px
-        Width of the labels of the rows.
-    """
-
+    # the pictures, and the label of each column
     rows: Sequence[SheetRow]
     columns: Sequence[Label]
-    legend: Sequence[Label]
-    zoom: float
-    margin_px: int = _MARGIN_PX
+    legend: Sequence[Label]  # texts below the pictures: names of the channels in their colors
+    zoom: float  # pixels of a picture per pixel of the dataset
+    margin_px: int = _MARGIN_PX  # width of the labels of the rows
 
 
 def contact_sheet(
@@ -145,15 +134,9 @@ def draw_sheet(
 ) -> None:
     """Save a sheet as a PNG (requires pillow).
 
-    Parameters
-    ----------
-    pixel_size
-        Size of a pixel of the dataset and its unit (NGFF name), for the scale bar; None draws none.
+    `pixel_size`, for the scale bar, is that of the dataset with its unit (NGFF name).
 
-    Raises
-    ------
-    OutputExistsError
-        If `path` exists and `overwrite` is False.
+    Raises OutputExistsError if `path` exists and `overwrite` is False.
     """
     from PIL import Image, ImageDraw, ImageFont
 

@@ -28,21 +28,11 @@ _MAX_FINDING_ROWS = 50
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a command for one dataset.
+    """The result of a command for one dataset."""
 
-    Attributes
-    ----------
-    content
-        The object that ``--json`` prints.
-    show
-        Prints the same for a person.
-    ok
-        Whether the exit status may be 0.
-    """
-
-    content: Mapping[str, Any]
-    show: Callable[[], None]
-    ok: bool = True
+    content: Mapping[str, Any]  # the object that `--json` prints
+    show: Callable[[], None]  # prints the same for a person
+    ok: bool = True  # whether the exit status may be 0
 
 
 def add_datasets_argument(parser: ArgumentParser) -> None:
@@ -69,16 +59,7 @@ def process_datasets(
 
     A dataset that cannot be processed is reported on stderr; the remaining ones are still processed.
 
-    Parameters
-    ----------
-    options
-        With `paths` and `json`.
-    screen
-        Where results are shown.
-    verb
-        The label of the progress display: ``"Checking"``.
-    process
-        Processes one dataset without printing; it may relabel the progress display.
+    `verb` labels the progress display ("Checking"); `process` processes one dataset without printing.
     """
     several = is_several(options.paths)
     paths = _expand(options.paths)

@@ -62,17 +62,9 @@ COMMANDS: tuple[Command, ...] = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command.
+    """Run one command, by default that in ``sys.argv``.
 
-    Parameters
-    ----------
-    arguments
-        The words after the program's name; None means ``sys.argv[1:]``.
-
-    Returns
-    -------
-    int
-        The exit status: 0 success, 1 failure, 2 usage error, 130 Ctrl-C.
+    Returns the exit status: 0 success, 1 failure, 2 usage error, 130 Ctrl-C.
     """
     parser = build_parser()
     try:

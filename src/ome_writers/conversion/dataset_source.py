@@ -37,12 +37,7 @@ def source_of(spec: DatasetSpec, view: StreamView) -> Source:
     The settings of a dataset of this library determine the order of frames and the addresses; other datasets are read
     in the order of their dimensions.
 
-    Parameters
-    ----------
-    spec
-        The dataset. Only the first level of each image is converted.
-    view
-        Its pixels.
+    Only the first level of each image is converted.
     """
     settings = spec.settings
     plan = resolve(settings) if settings else None

@@ -68,12 +68,7 @@ def convert_ngff_version(path: str | PathLike[str], version: str) -> list[Path]:
 def edit_in_place(path: str | PathLike[str]) -> Iterator[DatasetSpec]:
     """Keep other processes from writing a dataset.
 
-    Raises
-    ------
-    OutputLockedError
-        If a running process is writing it.
-    UnsupportedError
-        If its writer was killed.
+    Raises OutputLockedError if a running process is writing it, and UnsupportedError if its writer was killed.
     """
     root = Path(path)
     refuse_archive(root)

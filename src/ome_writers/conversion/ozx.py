@@ -46,14 +46,8 @@ def pack(
 
     The file gets its name when it is complete and on disk.
 
-    Raises
-    ------
-    OutputExistsError
-        If `destination` exists, unless `overwrite` and this library wrote it.
-    UnsupportedError
-        If the writer of the dataset was killed.
-    InvalidFileError
-        If the dataset contains a link.
+    Raises OutputExistsError if `destination` exists, unless `overwrite` and this library wrote it; UnsupportedError if
+    the writer of the dataset was killed; InvalidFileError if the dataset contains a link.
     """
     if spec.status == "writing":
         raise UnsupportedError(
@@ -83,12 +77,8 @@ def pack(
 def unpack(source: Path, destination: Path, *, on_file: Callable[[int, int], object]) -> None:
     """Write the members of a single-file OME-Zarr to a directory, which gets its name when it is complete and on disk.
 
-    Raises
-    ------
-    OutputExistsError
-        If `destination` exists.
-    InvalidFileError
-        If the archive is truncated, has compressed members, or one whose name leads out of the directory.
+    Raises OutputExistsError if `destination` exists, and InvalidFileError if the archive is truncated, has compressed
+    members, or one whose name leads out of the directory.
     """
     if os.path.lexists(destination):
         raise _exists(destination)

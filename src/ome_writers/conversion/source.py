@@ -115,10 +115,7 @@ class Source:
 def nested_loop_indices(counts: Sequence[int]) -> Indices:
     """Return the indices of nested loops, the last axis the fastest.
 
-    Raises
-    ------
-    InvalidFileError
-        If there are more than `MAX_FRAMES`.
+    Raises InvalidFileError if there are more than `MAX_FRAMES`.
     """
     check_count(math.prod(counts), "the number of frames to convert", MAX_FRAMES)
     grid: Indices = np.indices(tuple(counts), np.int64).reshape(len(counts), math.prod(counts)).T

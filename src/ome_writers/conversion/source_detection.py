@@ -51,10 +51,7 @@ def describe_source(path: Path) -> Source:
 def convertible_images(source: Source, images: Sequence[int] | None) -> list[int]:
     """Return the sorted numbers of the images to convert.
 
-    Raises
-    ------
-    UnsupportedError
-        If an image does not exist, or a single dataset cannot contain all of them.
+    Raises UnsupportedError if an image does not exist, or a single dataset cannot contain all of them.
     """
     numbers = _image_numbers(source, images)
     groups = _by_frame_type(source, numbers)

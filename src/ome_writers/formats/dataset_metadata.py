@@ -60,12 +60,7 @@ def new_dataset_id() -> str:
 def check_global_metadata(namespace: object, metadata: object) -> None:
     """Validate the arguments of `set_global_metadata`.
 
-    Raises
-    ------
-    ValueError
-        If the namespace is not a string, empty, or reserved.
-    TypeError
-        If the metadata is not a mapping.
+    Raises ValueError if the namespace is not a string, empty, or reserved; TypeError if the metadata is not a mapping.
     """
     if not isinstance(namespace, str) or not namespace:
         raise ValueError(f"The namespace must be a non-empty string, got {namespace!r}.")
@@ -82,40 +77,25 @@ def check_global_metadata(namespace: object, metadata: object) -> None:
 
 @dataclass(frozen=True)
 class Layout:
-    """Keys of an acquisition's arrays, images and journals below `root`.
+    """Keys of an acquisition's arrays, images and journals below `root`."""
 
-    Attributes
-    ----------
-    root
-        The folder that all keys are relative to: the store (OME-Zarr), the folder of a set, or the parent of a single
-        OME-TIFF file.
-    output
-        `AcquisitionSettings.output_path`.
-    arrays
-        Key of each image's array, by image number (see `storage.ArrayTarget.key`).
-    images
-        Key of each image, by image number: the path of its group in OME-Zarr (``""`` for the root group), the file
-        name in OME-TIFF.
-    journals
-        Key of each image's frame metadata journal, by image number.
-    entry
-        Key of the entry file beside a set's folder, as in ``../run.ome.tiff``; empty if there is none.
-    encode_address
-        Returns the JSON members that identify a frame in a journal line, from image number and storage index.
-    temporary_folder
-        Removes the temporary folder of a scratch store when it is garbage-collected.
-    levels
-        By image number: the keys of the arrays of its smaller resolution levels.
-    """
-
+    # the folder that all keys are relative to: the store (OME-Zarr), the folder of a set, or the parent of a single
+    # OME-TIFF file
     root: Path
-    output: Path
+    output: Path  # `AcquisitionSettings.output_path`
+    # key of each image's array, by image number (see `storage.ArrayTarget.key`)
     arrays: tuple[str, ...]
+    # key of each image, by image number: the path of its group in OME-Zarr (`""` for the root group), the file name in
+    # OME-TIFF
     images: tuple[str, ...]
-    journals: tuple[str, ...]
+    journals: tuple[str, ...]  # key of each image's frame metadata journal, by image number
+    # key of the entry file beside a set's folder, as in `../run.ome.tiff`; empty if there is none
     entry: str = ""
+    # returns the JSON members that identify a frame in a journal line, from image number and storage index
     encode_address: Callable[[int, tuple[int, ...]], bytes] = encode_storage_index
+    # removes the temporary folder of a scratch store when it is garbage-collected
     temporary_folder: object = None
+    # by image number: the keys of the arrays of its smaller resolution levels
     levels: tuple[tuple[str, ...], ...] = ()
 
     @property
@@ -126,33 +106,20 @@ class Layout:
 
 @dataclass(frozen=True)
 class Outcome:
-    """State of a running acquisition, or result of a finished one.
+    """State of a running acquisition, or result of a finished one."""
 
-    Attributes
-    ----------
-    status
-        ``"writing"`` until `close`; ``"cancelled"`` if fewer frames were appended than planned.
-    frames_written
-        Number of appended frames, without skipped ones.
-    shapes
-        The shape of each image's array, in storage order, including y and x.
-    windows
-        (image number, channel number) to the (smallest, largest) sampled value.
-    extents
-        Extent of each acquisition axis so far; empty after `close`.
-    time
-        When this state was recorded.
-    empty_planes
-        Image number to a mask of its planes, in storage order: True for planes without a frame. Only for a closed
-        OME-TIFF, and only images that have such planes.
-    """
-
+    # `"writing"` until `close`; `"cancelled"` if fewer frames were appended than planned
     status: Status
-    frames_written: int = 0
+    frames_written: int = 0  # number of appended frames, without skipped ones
+    # the shape of each image's array, in storage order, including y and x
     shapes: tuple[tuple[int, ...], ...] = ()
+    # (image number, channel number) to the (smallest, largest) sampled value
     windows: Mapping[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
+    # extent of each acquisition axis so far; empty after `close`
     extents: Mapping[str, int] = field(default_factory=dict)
-    time: datetime | None = None
+    time: datetime | None = None  # when this state was recorded
+    # Image number to a mask of its planes, in storage order: True for planes without a frame. Only for a closed
+    # OME-TIFF, and only images that have such planes.
     empty_planes: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict)
 
     @property

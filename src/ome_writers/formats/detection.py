@@ -25,12 +25,8 @@ _MAX_LISTED_NAMES = 3
 def detect_format(path: Path) -> str:
     """Return the name of the format of the dataset at `path`; a file that no format recognizes is taken for a TIFF.
 
-    Raises
-    ------
-    FileNotFoundError
-        If `path` does not exist.
-    UnsupportedError
-        If it is a folder that contains neither format; InvalidFileError if it is neither a file nor a folder.
+    Raises FileNotFoundError if `path` does not exist, and UnsupportedError if it is a folder that contains neither
+    format; InvalidFileError if it is neither a file nor a folder.
     """
     if not path.exists():
         folder = path.with_name(re.sub(r"(\.ome)?\.tiff?$", "", path.name, flags=re.IGNORECASE))

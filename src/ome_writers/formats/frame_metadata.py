@@ -67,16 +67,7 @@ class Journal:
 
     Entries are in memory from `record` to `pop_pending`, and on disk after `write`.
 
-    Parameters
-    ----------
-    root
-        The folder that the keys are relative to.
-    keys
-        Key of each image's file. A file is created with its first line.
-    durable
-        Whether `write` calls fsync.
-    encode_address
-        See `Layout.encode_address`.
+    A file is created with its first line; with `durable`, `write` calls fsync. See `Layout.encode_address`.
     """
 
     def __init__(
@@ -111,11 +102,8 @@ class Journal:
 
         Values are converted as by `to_strict_json`.
 
-        Raises
-        ------
-        MetadataError
-            If a key is not a string or is reserved, a value cannot be represented in JSON, is nested more than 128
-            levels deep, or is a number beyond the range of a float; or if the JSON is too long.
+        Raises MetadataError if a key is not a string or is reserved, a value cannot be represented in JSON, is nested
+        more than 128 levels deep, or is a number beyond the range of a float; or if the JSON is too long.
         """
         try:
             "".join(metadata)  # the fastest check that all keys are strings
@@ -165,10 +153,7 @@ class Journal:
     def write(self, entries: Iterable[JournalEntry]) -> None:
         """Append a line per entry to the images' files.
 
-        Raises
-        ------
-        OSError
-            If lines could not be written; their entries are pending again.
+        Raises OSError if lines could not be written; their entries are pending again.
         """
         by_image: dict[int, list[JournalEntry]] = {}
         for entry in entries:

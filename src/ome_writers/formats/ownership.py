@@ -30,20 +30,10 @@ _PARSE_ERRORS += (AttributeError, LookupError, TypeError, ValueError)
 
 
 def foreign_files(path: Path, is_lock: Callable[[str], bool]) -> list[str] | None:
-    """Return the files at `path` that do not provably belong to a dataset of this library.
+    """Return the files at `path`, relative to it, that do not provably belong to a dataset of this library.
 
-    Parameters
-    ----------
-    path
-        A file or a folder. A symbolic link is not followed.
-    is_lock
-        Whether a name in the folder is the name of a lock file.
-
-    Returns
-    -------
-    list of str or None
-        Paths of the foreign files relative to `path`; empty if all files may be removed. None if there is no proof of
-        a dataset of this library.
+    None if there is no proof of such a dataset. A symbolic link at `path` is not followed. `is_lock` recognizes the
+    names of lock files.
     """
     if path.is_symlink():
         return None

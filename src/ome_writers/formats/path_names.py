@@ -86,12 +86,8 @@ def invalid_on_windows(path: str, *, longest_key: int = 0) -> str:
     Device names and colons are not errors there: ``NUL.ome.tiff`` discards what is written to it, and ``a:b.ome.tiff``
     is a stream that is hidden in the file ``a``.
 
-    Parameters
-    ----------
-    path
-        The absolute path as given by the user.
-    longest_key
-        Number of characters below `path` that must fit into a path of 259 characters; 0 if paths may be longer.
+    `longest_key` is the number of characters below `path` that must fit into a path of 259 characters; 0 if paths may
+    be longer.
 
     Examples
     --------

@@ -30,12 +30,7 @@ def layout_of_plan(plan: Plan) -> DatasetLayout:
 def spec_of_plan(plan: Plan, layout: Layout, outcome: Outcome) -> DatasetSpec:
     """Return what the dataset of a plan is.
 
-    Parameters
-    ----------
-    plan, layout
-        What is written, and where.
-    outcome
-        Status, frames and shapes so far; without shapes, those that are planned.
+    Without shapes in `outcome`, they are those that are planned.
     """
     settings = plan.settings.format
     row = format_row(settings.name)

@@ -19,18 +19,12 @@ __all__ = ["PlateLayout", "is_plate", "plate_layout"]
 
 @dataclass(frozen=True)
 class PlateLayout:
-    """Rows, columns and wells of a plate, with their path components.
+    """Rows, columns and wells of a plate, with their path components."""
 
-    Attributes
-    ----------
-    rows, columns
-        Name to path component, in the plate's order.
-    fields
-        (row name, column name) to the fields of view of the well: image number and path component.
-    """
-
+    # name to path component, in the plate's order
     rows: dict[str, str]
     columns: dict[str, str]
+    # (row name, column name) to the fields of view of the well: image number and path component
     fields: dict[tuple[str, str], list[tuple[int, str]]]
 
 

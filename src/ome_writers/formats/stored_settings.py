@@ -28,10 +28,7 @@ _MAX_COORDS = 2**20  # as many as an image may have channels
 def plan_from_settings(settings: Any) -> Plan:
     """Return the plan of the settings that a dataset contains, as JSON.
 
-    Raises
-    ------
-    UnsupportedError
-        If there are none, or another version wrote them.
+    Raises UnsupportedError if there are none, or another version wrote them.
     """
     dimensions = settings.get("dimensions") if isinstance(settings, dict) else None
     for dim in dimensions if isinstance(dimensions, list) else ():

@@ -42,11 +42,8 @@ def to_strict_json(value: Any) -> bytes:
     Converts numpy scalars and arrays, paths, dates, sets, dataclasses and pydantic models. Complex numbers become
     ``[real, imaginary]``, NaN and infinity null.
 
-    Raises
-    ------
-    TypeError, ValueError, RecursionError
-        If a value cannot be represented in JSON (such as bytes), a key is not a string, a container contains itself,
-        or `check_readable` fails.
+    Raises TypeError, ValueError, RecursionError if a value cannot be represented in JSON (such as bytes), a key is not
+    a string, a container contains itself, or `check_readable` fails.
     """
     encoded = to_json(_checked(value), fallback=_convert, inf_nan_mode="null")
     check_readable(encoded)
@@ -59,10 +56,8 @@ def check_readable(encoded: bytes) -> None:
     Readers that store numbers as floats turn larger ones into infinity or reject the whole document. Every parser
     limits nesting.
 
-    Raises
-    ------
-    ValueError
-        If it is nested more than `MAX_DEPTH` levels deep, or contains a number beyond the range of a float.
+    Raises ValueError if it is nested more than `MAX_DEPTH` levels deep, or contains a number beyond the range of a
+    float.
     """
     brackets = encoded.count(b"[") + encoded.count(b"{")
     if brackets <= MAX_DEPTH and not _HUGE_NUMBER.search(encoded):

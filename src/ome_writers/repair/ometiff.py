@@ -28,13 +28,7 @@ _COMPANION = ".companion.ome"
 
 
 def findings(root: Path, *, dry_run: bool) -> Iterator[Finding]:
-    """Repair an OME-TIFF and yield the findings.
-
-    Raises
-    ------
-    UnsupportedError
-        If it was not written by this library.
-    """
+    """Repair an OME-TIFF and yield the findings; raise UnsupportedError if it was not written by this library."""
     return _TiffRepair(root, dry_run).findings()
 
 

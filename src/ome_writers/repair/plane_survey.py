@@ -29,14 +29,7 @@ __all__ = ["kept_ifds", "outcome_of_closed", "survey"]
 def survey(stored: StoredDocuments, chains: Mapping[str, IfdRepair], journal: Journal) -> Outcome:
     """Return what `close` would have recorded of the frames on disk.
 
-    Parameters
-    ----------
-    stored
-        The documents, none of which has a final status.
-    chains
-        File name to IFD chain.
-    journal
-        The frame metadata.
+    None of the `stored` documents has a final status; `chains` maps file names to IFD chains.
     """
     masks = []
     for image in stored.plan.images:

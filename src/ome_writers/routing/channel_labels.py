@@ -30,16 +30,9 @@ def with_cameras(
 ) -> Dimension:
     """Return a channel axis that includes cameras and RGB samples.
 
-    Parameters
-    ----------
-    channel
-        The channel axis, returned unchanged if it is unbounded.
-    folded
-        The camera axes to include: ``DAPI / Camera-1``.
-    planes
-        3 if the samples of a frame become channels: ``DAPI / Red``.
-    camera
-        The camera that records all these channels, or ``""``.
+    An unbounded channel axis is returned unchanged. `folded` are the camera axes to include (``DAPI / Camera-1``), and
+    `planes` is 3 if the samples of a frame become channels (``DAPI / Red``). `camera` records all these channels,
+    unless it is empty.
     """
     if channel.count is None or (not folded and planes == 1 and (not camera or not channel.coords)):
         return channel

@@ -18,10 +18,8 @@ __all__ = ["plan_levels"]
 def plan_levels(pyramid: Pyramid | None, array: ArrayPlan) -> tuple[LevelPlan, ...]:
     """Return the levels of an array, largest first.
 
-    Raises
-    ------
-    UnsupportedError
-        The method is not defined for the dtype, or there are more levels than the frame can be halved.
+    Raises UnsupportedError if the method is not defined for the dtype, or there are more levels than the frame can be
+    halved.
     """
     if pyramid is None:
         return ()

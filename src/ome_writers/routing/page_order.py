@@ -22,25 +22,16 @@ __all__ = ["PageOrder"]
 
 
 class PageOrder:
-    """Page numbers of the planes of all arrays in one file.
-
-    Attributes
-    ----------
-    grows
-        Whether the number of rows is not known in advance.
-    pages_per_row
-        Number of pages in a row.
-    firsts, counts
-        By array: its first page in a row, and its number of pages there.
-    steps
-        By array: number of pages by which a step along each storage axis advances.
-    """
+    """Page numbers of the planes of all arrays in one file."""
 
     def __init__(self, arrays: Sequence[ArrayPlan]) -> None:
+        # whether the number of rows is not known in advance
         self.grows = any(array.growing is not None for array in arrays)
-        self.pages_per_row = 0
+        self.pages_per_row = 0  # number of pages in a row
+        # by array: its first page in a row, and its number of pages there
         self.firsts: list[int] = []
         self.counts: list[int] = []
+        # by array: number of pages by which a step along each storage axis advances
         self.steps: list[list[int]] = []
         for array in arrays:
             inner = [1 if i == array.growing else n for i, n in enumerate(array.index_shape)]

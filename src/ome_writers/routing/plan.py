@@ -20,36 +20,17 @@ __all__ = ["ArrayPlan", "ImagePlan", "LevelPlan", "Plan"]
 
 @dataclass(frozen=True)
 class ArrayPlan:
-    """One array on disk, in storage order.
+    """One array on disk, in storage order."""
 
-    Attributes
-    ----------
-    dimensions
-        The axes in storage order; the last two are y and x.
-    shape
-        Planned extent of each axis, in pixels; the unbounded axis starts at 1.
-    growing
-        The unbounded axis, or None.
-    dtype
-        Little-endian dtype of a sample.
-    chunks
-        Shape of a chunk, in pixels.
-    shards
-        Shape of a shard, in pixels (a multiple of `chunks`), or None without sharding.
-    compression
-        ``"none"`` or the codec's name, as in the settings.
-    samples
-        Interleaved samples per pixel: 3 for RGB in OME-TIFF, otherwise 1.
-    """
-
-    dimensions: tuple[Dimension, ...]
-    shape: tuple[int, ...]
-    growing: int | None
-    dtype: np.dtype[np.generic]
-    chunks: tuple[int, ...]
+    dimensions: tuple[Dimension, ...]  # the axes in storage order; the last two are y and x
+    shape: tuple[int, ...]  # planned extent of each axis, in pixels; the unbounded axis starts at 1
+    growing: int | None  # the unbounded axis, or None
+    dtype: np.dtype[np.generic]  # little-endian dtype of a sample
+    chunks: tuple[int, ...]  # shape of a chunk, in pixels
+    # shape of a shard, in pixels (a multiple of `chunks`), or None without sharding
     shards: tuple[int, ...] | None
-    compression: str
-    samples: int = 1
+    compression: str  # `"none"` or the codec's name, as in the settings
+    samples: int = 1  # interleaved samples per pixel: 3 for RGB in OME-TIFF, otherwise 1
 
     @property
     def frame_shape(self) -> tuple[int, int]:
@@ -69,24 +50,14 @@ class ArrayPlan:
 
 @dataclass(frozen=True)
 class LevelPlan:
-    """A resolution level below the full one.
+    """A resolution level below the full one."""
 
-    Attributes
-    ----------
-    array
-        Its array, along the same axes as that of full resolution.
-    factors
-        By storage axis: the distance of its samples, in samples of full resolution.
-    offsets
-        By storage axis: the coordinate of its first sample, in samples of full resolution.
-    pyramid
-        How it is computed.
-    """
-
-    array: ArrayPlan
+    array: ArrayPlan  # its array, along the same axes as that of full resolution
+    # by storage axis: the distance of its samples, in samples of full resolution
     factors: tuple[int, ...]
+    # by storage axis: the coordinate of its first sample, in samples of full resolution
     offsets: tuple[float, ...]
-    pyramid: Pyramid
+    pyramid: Pyramid  # how it is computed
 
     @property
     def pairs_planes(self) -> bool:
@@ -108,35 +79,21 @@ class LevelPlan:
 
 @dataclass(frozen=True)
 class ImagePlan:
-    """One image: an Image of OME-XML, a multiscale of NGFF.
-
-    Attributes
-    ----------
-    number, name, position
-        Number in the collection, name, and stage position.
-    array
-        The array of its pixels.
-    slow_axis
-        The storage axis that acquisition advances slowest; incomplete acquisitions are trimmed along it. None if the
-        image is a single plane.
-    camera
-        Name of the camera, if each camera has separate images.
-    planes
-        Number of consecutive planes per frame along the storage axis `plane_axis`: 3 for RGB in OME-Zarr, where
-        samples become channels, otherwise 1.
-    levels
-        The resolution levels below `array`, largest first.
-    """
+    """One image: an Image of OME-XML, a multiscale of NGFF."""
 
     number: int
     name: str
     position: Position | None
     array: ArrayPlan
+    # The storage axis that acquisition advances slowest; incomplete acquisitions are trimmed along it. None if the
+    # image is a single plane.
     slow_axis: int | None
-    camera: str = ""
+    camera: str = ""  # name of the camera, if each camera has separate images
+    # number of consecutive planes per frame along the storage axis `plane_axis`: 3 for RGB in OME-Zarr, where samples
+    # become channels, otherwise 1
     planes: int = 1
     plane_axis: int | None = None
-    levels: tuple[LevelPlan, ...] = ()
+    levels: tuple[LevelPlan, ...] = ()  # the resolution levels below `array`, largest first
 
     @property
     def arrays(self) -> tuple[ArrayPlan, ...]:

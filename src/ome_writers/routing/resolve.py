@@ -35,11 +35,8 @@ def resolve(settings: AcquisitionSettings) -> Plan:
     are folded into the channel axis, or become separate images if their frames differ. The indices of any other surplus
     axis become images of the collection. RGB samples become channels in OME-Zarr, and samples in OME-TIFF.
 
-    Raises
-    ------
-    UnsupportedError
-        An unbounded axis cannot be stored as an axis, a limit of `routing.limits` is exceeded, or the resolution
-        levels cannot be computed.
+    Raises UnsupportedError if an unbounded axis cannot be stored as an axis, a limit of `routing.limits` is exceeded,
+    or the resolution levels cannot be computed.
     """
     acquired = settings.dimensions[:-2]
     kinds = frame_kinds(settings)

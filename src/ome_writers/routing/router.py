@@ -46,30 +46,17 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Router:
-    """Maps frame numbers and acquisition indices to addresses.
+    """Maps frame numbers and acquisition indices to addresses."""
 
-    Attributes
-    ----------
-    axes
-        Names of the acquisition axes (with position, without y and x), slowest first.
-    counts
-        Their extents; only the first may be None (unbounded).
-    steps
-        One `Step` per axis.
-    rank
-        Number of storage axes without y and x.
-    schedule
-        The frame order of a ragged acquisition; None for nested loops over `counts`.
-    period
-        Number of frames of one cycle: all frames, or if unbounded, the frames after which the order repeats further
-        along the first axis.
-    """
-
+    # names of the acquisition axes (with position, without y and x), slowest first
     axes: tuple[str, ...]
-    counts: tuple[int | None, ...]
+    counts: tuple[int | None, ...]  # their extents; only the first may be None (unbounded)
     steps: tuple[Step, ...]
-    rank: int
+    rank: int  # number of storage axes without y and x
+    # the frame order of a ragged acquisition; None for nested loops over `counts`
     schedule: Schedule | None = None
+    # number of frames of one cycle: all frames, or if unbounded, the frames after which the order repeats further along
+    # the first axis
     period: int = field(init=False, repr=False, compare=False, default=1)
 
     def __post_init__(self) -> None:
@@ -83,13 +70,7 @@ class Router:
         return None if self.counts and self.counts[0] is None else self.period
 
     def address(self, number: int) -> Address:
-        """Return the address of frame `number`.
-
-        Raises
-        ------
-        EndOfAcquisitionError
-            There is no frame with this number.
-        """
+        """Return the address of frame `number`; raise EndOfAcquisitionError if there is no frame with this number."""
         if number < 0 or (self.frames is not None and number >= self.frames):
             raise EndOfAcquisitionError(
                 f"Frame {number} is outside the acquisition of {self.frames} frames."
@@ -183,10 +164,7 @@ class Router:
 
         Omitted axes advance in order with `repeat`, the number of earlier frames with the same partial index.
 
-        Raises
-        ------
-        IndexError
-            An axis is unknown, or an index is out of range.
+        Raises IndexError if an axis is unknown, or an index is out of range.
         """
         unknown = set(index) - set(self.axes)
         if unknown:

@@ -33,10 +33,7 @@ __all__ = [
 def check_dimensions(dimensions: tuple[Dimension, ...]) -> tuple[Dimension, ...]:
     """Return the dimensions of an acquisition with types and chunk sizes filled in.
 
-    Raises
-    ------
-    ValueError
-        The dimensions are inconsistent.
+    Raises ValueError if the dimensions are inconsistent.
     """
     others = [d for d in dimensions if d.type != "position"]
     if len(dimensions) - len(others) > 1:
@@ -129,10 +126,7 @@ def check_compression(format_: FormatSettings, backend: str, compression: str | 
 def check_plate(plate: Plate, dimensions: Sequence[Dimension]) -> None:
     """Check that every position has a well; warn about wells that the plate does not have.
 
-    Raises
-    ------
-    ValueError
-        There are no positions, or some do not have a well.
+    Raises ValueError if there are no positions, or some do not have a well.
     """
     axis = next((d for d in dimensions if d.type == "position"), None)
     if axis is None:
@@ -159,10 +153,7 @@ def check_plate(plate: Plate, dimensions: Sequence[Dimension]) -> None:
 def check_schedule(schedule: Schedule, dimensions: Sequence[Dimension]) -> None:
     """Check that a schedule matches the dimensions.
 
-    Raises
-    ------
-    ValueError
-        The schedule has an unknown axis, or an index that is out of range.
+    Raises ValueError if the schedule has an unknown axis, or an index that is out of range.
     """
     counts = {d.name: d.count for d in dimensions[:-2]}
     unknown = [name for name in schedule.axes if name not in counts]

@@ -199,10 +199,7 @@ Coord = TypeVar("Coord", Channel, Position, Camera)
 def as_channels(coords: Iterable[Coordinate]) -> list[Channel]:
     """Return the coords of a channel axis as channels.
 
-    Raises
-    ------
-    ValueError
-        A coord is neither a channel nor a name, or a name is not unique.
+    Raises ValueError if a coord is neither a channel nor a name, or a name is not unique.
     """
     channels = _instances(Channel, coords, "channel")
     _check_unique((c.name for c in channels), "Channel names must be unique.")
@@ -212,10 +209,8 @@ def as_channels(coords: Iterable[Coordinate]) -> list[Channel]:
 def as_positions(coords: Iterable[Coordinate]) -> list[Position]:
     """Return the coords of a position axis as positions.
 
-    Raises
-    ------
-    ValueError
-        A coord is neither a position nor a name, or a name is not unique within its well and grid cell.
+    Raises ValueError if a coord is neither a position nor a name, or a name is not unique within its well and grid
+    cell.
     """
     positions = _instances(Position, coords, "position")
     _check_unique_in_groups(positions)
@@ -225,10 +220,7 @@ def as_positions(coords: Iterable[Coordinate]) -> list[Position]:
 def as_cameras(coords: Iterable[Coordinate]) -> list[Camera]:
     """Return the coords of a camera axis, at least one of which is a `Camera`, as cameras.
 
-    Raises
-    ------
-    ValueError
-        A coord is neither a camera nor a name, or a name is not unique.
+    Raises ValueError if a coord is neither a camera nor a name, or a name is not unique.
     """
     cameras = _instances(Camera, coords, "camera")
     _check_unique((c.name for c in cameras), "Camera names must be unique.")

@@ -28,10 +28,7 @@ _DTYPES = {pixel_type: dtype for dtype, pixel_type in PIXEL_TYPES.items()}
 def read_dtype(value: Any) -> str:
     """Return the numpy name of a dtype; ``""`` for None or an empty string.
 
-    Raises
-    ------
-    ValueError
-        `value` is not a dtype, or no format supports it.
+    Raises ValueError if `value` is not a dtype, or no format supports it.
     """
     if value is None or (isinstance(value, str) and value == ""):
         return ""

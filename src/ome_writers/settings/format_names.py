@@ -73,11 +73,8 @@ def inferred_format(root_path: str) -> tuple[dict[str, str], bool]:
 def read_format(value: Any, root_path: str) -> Any:
     """Convert a format, a name or a mapping to the input of a format model.
 
-    Raises
-    ------
-    ValueError
-        A string is not the name of a format or backend, the path is that of a single-file archive, or the format is
-        inferred from a path with the suffix of an unsupported format.
+    Raises ValueError if a string is not the name of a format or backend, the path is that of a single-file archive, or
+    the format is inferred from a path with the suffix of an unsupported format.
     """
     for model in format_models().values():
         if model.archive_suffix and root_path.lower().endswith(model.archive_suffix):

@@ -31,17 +31,9 @@ _FOREIGN_ENDINGS = re.compile(
 def read_root_path(value: Any, *, windows: bool = os.name == "nt") -> Any:
     """Return a root path as a string; a ``file://`` URL becomes a local path, other types are returned unchanged.
 
-    Parameters
-    ----------
-    value
-        A str or `os.PathLike`.
-    windows
-        Whether to accept drives and network shares.
+    `windows` is whether to accept drives and network shares.
 
-    Raises
-    ------
-    SettingsError
-        The path is a URL with another scheme or host, or the root of a file system.
+    Raises SettingsError if the path is a URL with another scheme or host, or the root of a file system.
     """
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(path, str):

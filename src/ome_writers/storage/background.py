@@ -44,18 +44,6 @@ class Background:
     Tasks start in the order of `submit`, which blocks while 4,096 are pending. Tasks with the same serial key never
     run concurrently: two threads that write to one file would only wait for each other in the kernel.
 
-    Parameters
-    ----------
-    workers
-        Number of threads.
-    name
-        Prefix of the thread names.
-
-    Attributes
-    ----------
-    failures
-        The errors of failed tasks, with the numbers of the frames that were lost. Other tasks still run.
-
     Notes
     -----
     A task is submitted by a single call of C code, `SimpleQueue.put`, so that after a KeyboardInterrupt in `submit`
@@ -63,6 +51,7 @@ class Background:
     """
 
     def __init__(self, workers: int, *, name: str = "ome-writers") -> None:
+        # The errors of failed tasks, with the numbers of the frames that were lost. Other tasks still run.
         self.failures: list[WriteFailure] = []
         self._queue: SimpleQueue[_Task | _Barrier | None] = SimpleQueue()
         self._dispatch_lock = threading.Lock()  # held by the worker that waits for the next task

@@ -33,71 +33,43 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ArrayTarget:
-    """One array and the key under which it is stored.
+    """One array and the key under which it is stored."""
 
-    Attributes
-    ----------
-    key
-        A ``/``-separated path below the root of the output: the array's node in a Zarr hierarchy, or the name of an
-        OME-TIFF file. Targets with the same key are the series of one file, in order. Never points outside the root.
-    plan
-        Shape, dtype, chunks and compression.
-    order
-        The index axes, slowest first, if planes arrive in the order of nested loops over them; otherwise None.
-    """
-
+    # A `/`-separated path below the root of the output: the array's node in a Zarr hierarchy, or the name of an
+    # OME-TIFF file. Targets with the same key are the series of one file, in order. Never points outside the root.
     key: str
-    plan: ArrayPlan
+    plan: ArrayPlan  # shape, dtype, chunks and compression
+    # the index axes, slowest first, if planes arrive in the order of nested loops over them; otherwise None
     order: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to write, for all arrays alike.
+    """How to write, for all arrays alike."""
 
-    Attributes
-    ----------
-    buffer_bytes
-        Maximum memory, in bytes, for frames that are not on disk yet.
-    durable
-        Whether flushed data must survive power loss (fsync), and not only the death of the process.
-    direct_io
-        Whether to bypass the page cache where the platform and the engine can.
-    memory_bytes, spill
-        Scratch engine only: maximum bytes in memory (0: everything in files), and whether the rest may go to files.
-    """
-
-    buffer_bytes: int = 256 * 2**20
+    buffer_bytes: int = 256 * 2**20  # maximum memory, in bytes, for frames that are not on disk yet
+    # whether flushed data must survive power loss (fsync), and not only the death of the process
     durable: bool = False
+    # whether to bypass the page cache where the platform and the engine can
     direct_io: bool = False
+    # scratch engine only: maximum bytes in memory (0: everything in files), and whether the rest may go to files
     memory_bytes: int = 0
     spill: bool = True
 
 
 @dataclass(frozen=True)
 class EngineStats:
-    """Progress of an engine, and its use of memory.
+    """Progress of an engine, and its use of memory."""
 
-    Attributes
-    ----------
-    frames_written, bytes_written
-        Frames on disk, and their bytes before compression.
-    queue_depth
-        Number of write tasks that wait or run.
-    bytes_copied
-        Bytes of the written frames that `write` copied, because it could not write the caller's memory.
-    bytes_buffered
-        Bytes of `Options.buffer_bytes` in use: buffers that contain frames, and lent ones.
-    bytes_lent
-        Bytes of the buffers that callers are filling; see `LendingEngine`.
-    """
-
+    # frames on disk, and their bytes before compression
     frames_written: int = 0
     bytes_written: int = 0
-    queue_depth: int = 0
+    queue_depth: int = 0  # number of write tasks that wait or run
+    # bytes of the written frames that `write` copied, because it could not write the caller's memory
     bytes_copied: int = 0
+    # bytes of `Options.buffer_bytes` in use: buffers that contain frames, and lent ones
     bytes_buffered: int = 0
-    bytes_lent: int = 0
+    bytes_lent: int = 0  # bytes of the buffers that callers are filling; see `LendingEngine`
 
 
 @dataclass(frozen=True)
@@ -219,10 +191,7 @@ class PatchingEngine(Engine, Protocol):
     def patch(self, key: str, offset: int, old: bytes, new: bytes) -> None:
         """Overwrite `old` at `offset` with `new`; do nothing if other bytes are there.
 
-        Raises
-        ------
-        OSError
-            If the file cannot be read or written.
+        Raises OSError if the file cannot be read or written.
         """
         ...
 

@@ -39,24 +39,15 @@ _ALIGNMENT_BYTES = 4096  # a multiple of the sector size of any disk
 
 
 class Disk:
-    """Writes files; thread-safe.
-
-    Attributes
-    ----------
-    durable
-        Whether new files and `sync` call fsync.
-    direct_io
-        Whether writes bypass the page cache where possible.
-    use, sync
-        See `FileHandles`.
-    """
+    """Writes files; thread-safe."""
 
     def __init__(self, *, durable: bool = False, direct_io: bool = False) -> None:
-        self.durable = durable
-        self.direct_io = direct_io
+        self.durable = durable  # whether new files and `sync` call fsync
+        self.direct_io = direct_io  # whether writes bypass the page cache where possible
         self._direct_io_works = direct_io and SUPPORTS_DIRECT_IO
         self._handles = FileHandles(durable=durable)
         self._direct_handles = FileHandles(durable=False, direct_io=True)  # of the same files
+        # see `FileHandles`
         self.use = self._handles.use
         self.sync = self._handles.sync
         self._changed_folders: set[str] = set()  # contain names that are not synced yet

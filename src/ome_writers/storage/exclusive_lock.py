@@ -35,18 +35,10 @@ _PARTIAL_WRITE_WAIT_S = 0.02
 
 @dataclass(frozen=True)
 class Lock:
-    """A lock held by this process.
-
-    Attributes
-    ----------
-    path
-        The lock file.
-    replaced
-        The content of the stale lock that it replaced; None if there was none.
-    """
+    """A lock held by this process."""
 
     path: Path
-    replaced: bytes | None
+    replaced: bytes | None  # the content of the stale lock that it replaced; None if there was none
 
     def release(self, *, restore: bool = False) -> None:
         """Remove the lock; with `restore`, put back the stale lock that it replaced, for the next process."""
@@ -61,12 +53,8 @@ class Lock:
 def acquire_lock(lock: Path, output: Path) -> Lock:
     """Acquire a lock, in place of a stale one if necessary. Of several concurrent attempts, one succeeds.
 
-    Raises
-    ------
-    OutputLockedError
-        If another process, or another thread, holds it.
-    FileNotFoundError
-        If the directory of the lock does not exist.
+    Raises OutputLockedError if another process, or another thread, holds it; FileNotFoundError if the directory of the
+    lock does not exist.
     """
     replaced = None
     for _ in range(_MAX_ATTEMPTS):
@@ -87,12 +75,7 @@ def acquire_lock(lock: Path, output: Path) -> Lock:
 def hold_claim(output: Path) -> Iterator[Lock]:
     """Hold the claim on an output path.
 
-    Raises
-    ------
-    OutputLockedError
-        If another process holds it.
-    OSError
-        If the claim cannot be written.
+    Raises OutputLockedError if another process holds it, and OSError if the claim cannot be written.
     """
     claim = acquire_lock(sibling_path(output, "claim"), output)
     try:

@@ -30,12 +30,8 @@ _MAX_OPEN_FILES = 128
 class FileHandles:
     """Keeps the most recently used files open; thread-safe.
 
-    Parameters
-    ----------
-    durable
-        Whether `sync` and `sync_all` call fsync, or do nothing.
-    direct_io
-        Whether writes bypass the page cache, see `positional_io.open_file`.
+    If `durable`, `sync` and `sync_all` call fsync. If `direct_io`, writes bypass the page cache, see
+    `positional_io.open_file`.
     """
 
     def __init__(self, *, durable: bool, direct_io: bool = False) -> None:

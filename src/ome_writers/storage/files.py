@@ -34,17 +34,9 @@ def atomic_write(path: Path, content: bytes, *, durable: bool = False) -> None:
     Creates missing parent directories. A symbolic link at `path` is replaced, not followed. Windows does not replace a
     file while it is open: if another process does not close it, it is overwritten, see `file_sharing.overwrite`.
 
-    Parameters
-    ----------
-    path, content
-        The file and its complete content.
-    durable
-        Whether the file survives power loss when this returns.
+    If `durable`, the file survives power loss when this returns.
 
-    Raises
-    ------
-    OSError
-        If the file could not be written. The old file is unchanged, and no temporary file is left.
+    Raises OSError if the file could not be written. The old file is unchanged, and no temporary file is left.
     """
     changed = {path.parent, *make_folders(path.parent)}
     stem = path.name.encode()[:_MAX_NAME_BYTES].decode(errors="ignore")
@@ -86,10 +78,7 @@ def make_folders(folder: Path) -> list[Path]:
 def path_below(root: Path, key: str) -> Path:
     """Return the path of the ``/``-separated `key` below `root`.
 
-    Raises
-    ------
-    PermissionError
-        If the key leads out of `root`, or through a symbolic link.
+    Raises PermissionError if the key leads out of `root`, or through a symbolic link.
     """
     path = root
     for name in key.split("/"):

@@ -123,10 +123,7 @@ def read_lock_and_owner(lock: Path) -> tuple[bytes | None, LockOwner | None]:
 def read_lock(lock: Path) -> bytes | None:
     """Return the content of a lock; None if there is no lock.
 
-    Raises
-    ------
-    OSError, InvalidFileError
-        If it cannot be read, or is not a regular file.
+    Raises OSError, InvalidFileError if it cannot be read, or is not a regular file.
     """
     try:
         if lock.is_symlink():  # raises where the name or the path is too long

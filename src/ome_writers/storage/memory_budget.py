@@ -39,14 +39,10 @@ class MemoryBudget:
     A buffer is used by the engine (`acquire`), or lent to a caller that fills it (`lend`). Released buffers are kept
     for reuse.
 
-    Parameters
-    ----------
-    max_bytes
-        Maximum bytes in use or kept for reuse. If nothing but lent buffers is in use, one more buffer is always
-        granted, however large.
-    free_memory
-        Called, without any lock held, when the budget is used up. It should cause a buffer to be released soon, and
-        must not wait for that. It returns True to be called again at once if there is still too little memory.
+    `max_bytes` bounds the bytes in use or kept for reuse; but if nothing but lent buffers is in use, one more buffer is
+    always granted, however large. `free_memory` is called without any lock when the budget is used up. It should cause
+    a buffer to be released soon without waiting for that, and return True to be called again at once if there is still
+    too little memory.
     """
 
     def __init__(self, max_bytes: int, free_memory: Callable[[], bool]) -> None:
@@ -105,10 +101,7 @@ class MemoryBudget:
     def lend(self, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
         """Return a frame for the caller to fill. Blocks while the budget is used up.
 
-        Raises
-        ------
-        FrameBufferError
-            If all memory is lent to threads that wait for more of it.
+        Raises FrameBufferError if all memory is lent to threads that wait for more of it.
         """
         nbytes = math.prod(shape) * dtype.itemsize
         thread = threading.get_ident()

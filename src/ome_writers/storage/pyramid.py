@@ -55,14 +55,9 @@ class PyramidEngine:
 
     Implements `storage.contract.Engine` for arrays 0 to n-1; `read` also returns planes of the other arrays.
 
-    Parameters
-    ----------
-    engine, images
-        The engine, whose arrays are those of full resolution, followed by those of all levels, image by image.
-    waiting_bytes
-        Maximum memory for planes that wait for their partner along z; further ones are read back from the engine.
-    in_order
-        Whether the engine accepts planes in order only; then no level may be reduced along z.
+    The arrays of `engine` are those of full resolution, followed by those of all levels, image by image. Planes that
+    wait for their partner along z use at most `waiting_bytes`; further ones are read back from the engine. If it
+    accepts planes `in_order` only, no level may be reduced along z.
     """
 
     def __init__(

@@ -101,13 +101,9 @@ def _unsupported_dtype(plan: Plan, dtype: str) -> str:
 def choose(backend: str, plan: Plan) -> EngineRow:
     """Return the engine for `plan`: the one named `backend`, or with ``"auto"`` the first that supports it.
 
-    Raises
-    ------
-    EngineMissingError
-        If `backend` is unknown, or its library is not installed.
-    UnsupportedError
-        If the engine, or with ``"auto"`` every engine of the format, does not support `plan`. The message lists the
-        reasons for each engine.
+    Raises EngineMissingError if `backend` is unknown, or its library is not installed; UnsupportedError if the engine,
+    or with ``"auto"`` every engine of the format, does not support `plan`. The message lists the reasons for each
+    engine.
     """
     name = plan.settings.format.name
     rows = engines_of(name)
@@ -156,18 +152,9 @@ def open_with_levels(
 ) -> Engine:
     """Open an engine for images with their levels; without levels, for full resolution only.
 
-    Parameters
-    ----------
-    opener
-        Opens the engine.
-    images, targets
-        The images, and their arrays at full resolution.
-    keys
-        By image: the keys of the arrays of its levels.
-    options
-        Of the engine. Planes that wait for their partner along z use up to a quarter of `buffer_bytes`.
-    in_order
-        Whether the engine accepts planes in order only.
+    `targets` are the arrays of the images at full resolution, `keys` those of their levels. Planes that wait for their
+    partner along z use up to a quarter of `buffer_bytes`. `in_order` states that the engine accepts planes in order
+    only.
     """
     if not any(image.levels for image in images):
         return opener(targets, options)

@@ -82,10 +82,7 @@ class ScratchEngine:
     ) -> None:
         """Store one plane; see `storage.contract.Engine.write`.
 
-        Raises
-        ------
-        MemoryError
-            If the memory limit is reached and `Options.spill` is False.
+        Raises MemoryError if the memory limit is reached and `Options.spill` is False.
         """
         plane = self._plane(array, index)
         planes = self._memory[array]

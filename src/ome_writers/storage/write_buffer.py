@@ -37,25 +37,7 @@ class Sink(Protocol):
 
 
 class Unit(ABC):
-    """Planes that are written at once. Subclasses define how they are arranged in memory.
-
-    Attributes
-    ----------
-    group
-        Number of the array or file.
-    sink, serial_key
-        Writes the unit; units with the same key are written one after the other.
-    by_reference
-        Whether the planes are references to memory of callers, or lent to them, instead of copies.
-    resumable
-        Whether a flush writes a part of the unit, which then accepts more planes.
-    frames
-        Numbers of the frames that are not on disk yet.
-    sealed
-        Set when the unit accepts no more planes: the slots to write, None for all of them.
-    stored
-        Whether the unit was written for the last time.
-    """
+    """Planes that are written at once. Subclasses define how they are arranged in memory."""
 
     def __init__(
         self,
@@ -66,14 +48,18 @@ class Unit(ABC):
         by_reference: bool,
         resumable: bool = False,
     ) -> None:
-        self.group = group
+        self.group = group  # number of the array or file
+        # writes the unit; units with the same key are written one after the other
         self.sink = sink
         self.serial_key = serial_key
+        # whether the planes are references to memory of callers, or lent to them, instead of copies
         self.by_reference = by_reference
+        # whether a flush writes a part of the unit, which then accepts more planes
         self.resumable = resumable
-        self.frames: list[int] = []
+        self.frames: list[int] = []  # numbers of the frames that are not on disk yet
+        # set when the unit accepts no more planes: the slots to write, None for all of them
         self.sealed: tuple[frozenset[int] | None] | None = None
-        self.stored = False
+        self.stored = False  # whether the unit was written for the last time
         self.store_lock = threading.Lock()  # held while the unit is written
         self._memory_lock = new_lock()  # held while the memory is read, or released
         self._buffers: list[NDArray[np.uint8]] = []
@@ -131,35 +117,18 @@ U = TypeVar("U", bound=Unit)
 class WriteBuffer(Generic[U]):
     """The units of an engine that are being filled or written.
 
-    Parameters
-    ----------
-    groups
-        Number of arrays, or files.
-    max_bytes
-        Maximum bytes of planes in memory.
-    name
-        Prefix of the thread names.
-
-    Attributes
-    ----------
-    budget, background
-        The memory of all units, and the threads that write them.
-    lock
-        Held while a plane is added to a unit, or a unit is submitted.
-    open
-        The units that accept planes, by key, oldest first.
-    addresses
-        By group: the addresses that must not be written again before the unit that contains them is on disk.
-    frames_written, bytes_written, bytes_copied
-        See `EngineStats`.
+    `groups` is the number of arrays, or files.
     """
 
     def __init__(self, groups: int, max_bytes: int, name: str) -> None:
+        # the memory of all units, and the threads that write them
         self.budget = MemoryBudget(max_bytes, self._submit_oldest)
         self.background = Background(available_cpus(), name=name)
-        self.lock = new_lock()
-        self.open: dict[Hashable, U] = {}
+        self.lock = new_lock()  # held while a plane is added to a unit, or a unit is submitted
+        self.open: dict[Hashable, U] = {}  # the units that accept planes, by key, oldest first
+        # by group: the addresses that must not be written again before the unit that contains them is on disk
         self.addresses: list[set[Hashable]] = [set() for _ in range(groups)]
+        # see `EngineStats`
         self.frames_written = 0
         self.bytes_written = 0
         self.bytes_copied = 0

@@ -47,18 +47,13 @@ class CoordUpdate:
 
 
 class EventAxes:
-    """The axes of the frames of one plan.
-
-    Attributes
-    ----------
-    extents
-        Extent of each acquisition axis when the stream started, or restarted, with this plan.
-    """
+    """The axes of the frames of one plan."""
 
     def __init__(self, plan: Plan, extents: Mapping[str, int]) -> None:
         self.router = plan.router
         self._dimensions = plan.settings.dimensions
         self._names = view_names(self._dimensions)
+        # extent of each acquisition axis when the stream started, or restarted, with this plan
         self.extents = self.to_array(extents)
 
     def to_array(self, values: Mapping[str, int]) -> NDArray[np.int64]:

@@ -30,36 +30,24 @@ class Cursor:
     """Counts the frames of one acquisition.
 
     Each method changes its counters in a single statement, so that KeyboardInterrupt cannot leave them inconsistent.
-
-    Attributes
-    ----------
-    accepted
-        Number of accepted frames.
-    offset
-        Number of frames of the acquisition order that `append` or `skip` have passed.
-    next_address
-        Address of the frame at `offset`; None at the end of the acquisition.
-    pending
-        True from before the engine receives a frame until the counters include it. If it is True when the next frame
-        arrives, an exception has ended the call; see `FrameWriter.recover`.
-    explicit
-        Addresses of the frames that were appended with an explicit index.
-    skipped
-        Ranges of offsets without frames.
-    revisits
-        Whether the acquisition order itself contains an address twice.
     """
 
     def __init__(self, plan: Plan) -> None:
-        self.accepted = 0
+        self.accepted = 0  # number of accepted frames
+        # number of frames of the acquisition order that `append` or `skip` have passed
         self.offset = 0
+        # True from before the engine receives a frame until the counters include it. If it is True when the next frame
+        # arrives, an exception has ended the call; see `FrameWriter.recover`.
         self.pending = False
+        # addresses of the frames that were appended with an explicit index
         self.explicit: set[Address] = set()
-        self.skipped: list[range] = []
+        self.skipped: list[range] = []  # ranges of offsets without frames
+        # whether the acquisition order itself contains an address twice
         self.revisits = plan.router.revisits
         self._router = plan.router
         self._total = plan.frames
         self._addresses = plan.router.iter_addresses()
+        # address of the frame at `offset`; None at the end of the acquisition
         self.next_address = next(self._addresses, None)
         self._last_partial: tuple[frozenset[tuple[str, int]], int] | None = None
         self._visited: set[Address] = set()  # addresses filled in order; only if the order revisits

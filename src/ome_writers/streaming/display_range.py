@@ -18,19 +18,13 @@ _PIXELS_PER_FRAME = 4096
 
 
 class DisplayRangeSampler:
-    """Minimum and maximum per image and channel.
-
-    Attributes
-    ----------
-    next_frame
-        Number of the next frame to sample. The interval grows with the number of frames: a million frames are sampled
-        about 100 times.
-    windows
-        (image number, channel index) to (minimum, maximum).
-    """
+    """Minimum and maximum per image and channel."""
 
     def __init__(self, plan: Plan) -> None:
+        # Number of the next frame to sample. The interval grows with the number of frames: a million frames are sampled
+        # about 100 times.
         self.next_frame = 0
+        # (image number, channel index) to (minimum, maximum)
         self.windows: dict[tuple[int, int], tuple[float, float]] = {}
         dimensions = plan.images[0].array.dimensions  # all images have the same axes
         self._channel_axis = next(

@@ -39,20 +39,11 @@ EventName = Literal["coords_changed", "coords_expanded"]
 class Events:
     """The listeners of one stream, and the thread that calls them.
 
-    Parameters
-    ----------
-    plan
-        The plan of the stream.
-    extents
-        Returns the current extent of each acquisition axis. It must not keep the stream alive.
-
-    Attributes
-    ----------
-    active
-        Whether there are listeners; the stream checks this before it calls `frame_written`.
+    `extents` returns the current extent of each acquisition axis, and must not keep the stream alive.
     """
 
     def __init__(self, plan: Plan, extents: Callable[[], Mapping[str, int]]) -> None:
+        # whether there are listeners; the stream checks this before it calls `frame_written`
         self.active = False
         self._axes = EventAxes(plan, {})  # of the frames that are written now
         self._reported = self._axes  # of the latest event

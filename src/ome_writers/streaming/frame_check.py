@@ -19,12 +19,8 @@ def as_frame(
     Accepts arrays, memoryviews, and objects with ``__array__`` or the buffer protocol. Big-endian arrays are
     byte-swapped.
 
-    Raises
-    ------
-    FrameTypeError
-        If `value` is not a numeric array, is masked, or has another dtype.
-    FrameShapeError
-        If it has another shape.
+    Raises FrameTypeError if `value` is not a numeric array, is masked, or has another dtype; FrameShapeError if it has
+    another shape.
     """
     if isinstance(value, np.ma.MaskedArray):
         raise FrameTypeError(

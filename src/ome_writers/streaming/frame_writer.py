@@ -43,25 +43,7 @@ class FrameWriter:
 
     Only one thread at a time may call `write`, `skip` and `recover`; the other methods are thread-safe.
 
-    Parameters
-    ----------
-    plan, engine_row, recorder
-        The output.
-    inference
-        Receives the index of every frame while it is active.
-
-    Attributes
-    ----------
-    cursor
-        Next address, and what was appended so far.
-    lending_engine
-        The engine, if it lends memory for frames.
-    longest_append_s
-        The longest time that the engine blocked `write`.
-    max_restart_frames
-        The number of frames up to which a restart writes them again: what fits into `buffer_bytes`, at most 64.
-    revisits
-        Whether the acquisition order may reach addresses that have a frame.
+    `inference` receives the index of every frame while it is active.
     """
 
     def __init__(
@@ -70,15 +52,18 @@ class FrameWriter:
         self.plan = plan
         self.recorder = recorder
         self.engine = recorder.engine
+        # the engine, if it lends memory for frames
         self.lending_engine = self.engine if isinstance(self.engine, LendingEngine) else None
+        # whether the acquisition order may reach addresses that have a frame
         self.revisits = plan.router.revisits
-        self.longest_append_s = 0.0
+        self.longest_append_s = 0.0  # the longest time that the engine blocked `write`
         self._engine_row = engine_row
         self._inference = inference
         self._images = plan.images
-        self.cursor = Cursor(plan)
+        self.cursor = Cursor(plan)  # next address, and what was appended so far
         first = plan.images[0]
         fitting = plan.settings.buffer_bytes // (first.planes * first.array.frame_bytes)
+        # the number of frames up to which a restart writes them again: what fits into `buffer_bytes`, at most 64
         self.max_restart_frames = max(1, min(_MAX_RESTART_FRAMES, fitting))
         self._early_metadata: list[JournalEntry] = []  # on disk, while a restart is possible
         self._final_shapes: tuple[tuple[int, ...], ...] = ()
@@ -98,10 +83,8 @@ class FrameWriter:
 
         `encoded` is the frame metadata.
 
-        Raises
-        ------
-        FrameShapeError, FrameTypeError, IndexError, UnsupportedError
-            The frame or the index is invalid; the state is unchanged.
+        Raises FrameShapeError, FrameTypeError, IndexError, UnsupportedError if the frame or the index is invalid; the
+        state is unchanged.
         """
         cursor = self.cursor
         if cursor.pending:

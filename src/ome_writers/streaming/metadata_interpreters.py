@@ -41,10 +41,7 @@ def interpret(
 
     Metadata must not cost frames: errors of an interpreter are logged.
 
-    Parameters
-    ----------
-    find_metadata
-        Returns the metadata of a namespace; None if there is none.
+    `find_metadata` returns the metadata of a namespace, None if there is none.
     """
     for namespace, entry in _interpreters().items():
         try:

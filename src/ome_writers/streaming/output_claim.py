@@ -48,21 +48,10 @@ _log = logging.getLogger("ome_writers")
 
 
 class OutputClaim:
-    """A claim on an output path.
+    """A claim on an output path; `overwrite` permits to replace an earlier dataset of this library.
 
-    Parameters
-    ----------
-    layout
-        The files of the dataset.
-    overwrite
-        Whether an earlier dataset of this library may be replaced.
-
-    Raises
-    ------
-    OutputLockedError
-        Another stream is writing there, or is being created.
-    OutputExistsError
-        The path contains something that may not be replaced; it is unchanged.
+    Raises OutputLockedError if another stream is writing there, or is being created; OutputExistsError if the path
+    contains something that may not be replaced; it is unchanged.
     """
 
     def __init__(self, layout: Layout, *, overwrite: bool) -> None:

@@ -38,25 +38,8 @@ class Output(NamedTuple):
 class Recorder:
     """Owns engine, metadata, journal and output claim of one dataset. Thread-safe.
 
-    Parameters
-    ----------
-    layout
-        Where arrays, metadata and journals are.
-    engine, metadata, journal
-        Writers of pixels, metadata and frame metadata.
-    claim
-        The claim on the output path; None if there is no path (scratch in memory).
-    synced_folder
-        The folder to sync after the lock file was removed; None without ``durability="disk"``.
-
-    Attributes
-    ----------
-    discarded
-        Whether the output was removed; nothing is written any more.
-    global_metadata
-        By namespace, as set by the user.
-    metadata_updated
-        Whether the user has replaced metadata with `update_metadata`.
+    `claim` is None for scratch in memory. `synced_folder` is synced after the lock file was removed; it is None without
+    ``durability="disk"``.
     """
 
     def __init__(
@@ -71,8 +54,9 @@ class Recorder:
         self.engine = engine
         self.journal = journal
         self.metadata = metadata
-        self.discarded = False
-        self.global_metadata: dict[str, Mapping[str, Any]] = {}
+        self.discarded = False  # whether the output was removed; nothing is written any more
+        self.global_metadata: dict[str, Mapping[str, Any]] = {}  # by namespace, as set by the user
+        # whether the user has replaced metadata with `update_metadata`
         self.metadata_updated = False
         self.layout = layout
         self._engine_failures = engine.failures  # always the same list: checked for each frame

@@ -40,10 +40,7 @@ def restart_output(
 
     Settings and frames are checked before anything is removed. An output at another path is created first.
 
-    Raises
-    ------
-    RestartError
-        There are too many frames, or the new output cannot store them.
+    Raises RestartError if there are too many frames, or the new output cannot store them.
     """
     plan = resolve(settings)
     row = choose(settings.format.backend, plan)

@@ -108,9 +108,7 @@ def close_at_exit(close: Callable[[], None]) -> Callable[[], None]:
     frames that such threads append after the end of the main thread are still written. Engines must not use an executor
     of `concurrent.futures` here: executors refuse work at this point.
 
-    Returns
-    -------
-    The registered function, for `keep_open_at_exit`.
+    Returns the registered function, for `keep_open_at_exit`.
     """
     callback = call_while_alive(close, None)
     atexit.register(callback)

@@ -58,10 +58,7 @@ def refuse_archive(path: Path) -> None:
 def archive_members(archive: Path | str) -> Mapping[str, ByteRange]:
     """Return the members of an archive by name; their `offset` is that of the local header. See `byte_range`.
 
-    Raises
-    ------
-    InvalidFileError
-        If the archive is truncated, or a member is compressed or encrypted.
+    Raises InvalidFileError if the archive is truncated, or a member is compressed or encrypted.
     """
     status = os.stat(archive)
     return _members(os.fspath(archive), status.st_mtime_ns, status.st_size)
@@ -102,10 +99,7 @@ def _members(archive: str, _mtime_ns: int, size: int) -> Mapping[str, ByteRange]
 def byte_range(archive: Path | str, fd: int, name: str) -> ByteRange:
     """Return the byte range of a member; `fd` is the open archive.
 
-    Raises
-    ------
-    FileNotFoundError
-        If the archive does not have this member. InvalidFileError if the archive is damaged.
+    Raises FileNotFoundError if the archive does not have this member; InvalidFileError if the archive is damaged.
     """
     found = archive_members(archive).get(name)
     if found is None:
@@ -124,12 +118,8 @@ def byte_range(archive: Path | str, fd: int, name: str) -> ByteRange:
 def read_member(archive: Path | str, path: Path | str, limit: int) -> bytes:
     """Return the content of a member of at most `limit` bytes; `path` is its name below the archive's path.
 
-    Raises
-    ------
-    FileNotFoundError
-        If the archive does not have this member.
-    InvalidFileError
-        If the archive is damaged, or the member is larger than `limit`.
+    Raises FileNotFoundError if the archive does not have this member, and InvalidFileError if the archive is damaged,
+    or the member is larger than `limit`.
     """
     name = Path(path).relative_to(archive).as_posix()
     with open(archive, "rb") as file:

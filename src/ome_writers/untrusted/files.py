@@ -56,10 +56,7 @@ class Limit(IntEnum):
 def member(root: Path, key: object) -> Path:
     """Return the path of the ``/``-separated `key` below `root`.
 
-    Raises
-    ------
-    InvalidFileError
-        If `key` is not a relative path inside `root`, or a symbolic link leads out of `root`.
+    Raises InvalidFileError if `key` is not a relative path inside `root`, or a symbolic link leads out of `root`.
     """
     parts = key.split("/") if isinstance(key, str) else [""]
     forbidden = "\\\0:" if os.name == "nt" else "\\\0"
@@ -78,12 +75,8 @@ def open_regular(path: Path | str, *, root: Path | None = None) -> int:
 
     Links in `path` must not lead out of `root`, the folder of the dataset. `root` is None for a path given by the user.
 
-    Raises
-    ------
-    InvalidFileError
-        If it is not a regular file, or a link leads out of `root`.
-    OSError
-        If it cannot be opened, for instance because it does not exist.
+    Raises InvalidFileError if it is not a regular file, or a link leads out of `root`; OSError if it cannot be opened,
+    for instance because it does not exist.
     """
     if root is not None:
         _refuse_outside(path, root)
@@ -120,10 +113,7 @@ def read_regular(path: Path | str, limit: int, *, root: Path | None = None) -> b
 
     See `open_regular`.
 
-    Raises
-    ------
-    InvalidFileError
-        If it is not a regular file, larger than `limit`, or outside of `root`.
+    Raises InvalidFileError if it is not a regular file, larger than `limit`, or outside of `root`.
     """
     if root is not None and is_archive(root):
         return read_member(root, path, limit)
@@ -150,10 +140,7 @@ def read_lines(path: Path, *, root: Path | None = None) -> Iterator[bytes]:
 
     A journal that does not exist has no lines.
 
-    Raises
-    ------
-    InvalidFileError
-        If it is not a regular file inside `root`, or a line is longer than `Limit.JOURNAL_LINE`.
+    Raises InvalidFileError if it is not a regular file inside `root`, or a line is longer than `Limit.JOURNAL_LINE`.
     """
     if root is not None and is_archive(root):
         with suppress(FileNotFoundError):

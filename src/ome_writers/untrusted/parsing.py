@@ -28,12 +28,8 @@ def parse_json(text: bytes, name: object, *, strict: bool = False) -> Any:
 
     `strict` also refuses NaN and Infinity, which the JSON specification does not allow.
 
-    Raises
-    ------
-    InvalidFileError
-        If the text is too large, has too many values or is nested too deeply.
-    ValueError
-        If the text is not JSON.
+    Raises InvalidFileError if the text is too large, has too many values or is nested too deeply; ValueError if the
+    text is not JSON.
     """
     values = text.count(b",") + text.count(b"[") + text.count(b"{")
     if len(text) > Limit.JSON or values > _MAX_JSON_VALUES:
@@ -63,12 +59,8 @@ def _is_json_with_nan(text: bytes) -> bool:
 def read_json(path: Path, *, root: Path | None = None, strict: bool = False) -> dict[str, Any]:
     """Return the JSON object in a file. See `open_regular` for `root`, `parse_json` for `strict`.
 
-    Raises
-    ------
-    FileNotFoundError
-        If the file does not exist.
-    InvalidFileError
-        If it is not a regular file inside `root`, or does not contain a JSON object.
+    Raises FileNotFoundError if the file does not exist, and InvalidFileError if it is not a regular file inside `root`,
+    or does not contain a JSON object.
     """
     text = read_regular(path, Limit.JSON, root=root)
     try:
@@ -87,11 +79,8 @@ def read_json(path: Path, *, root: Path | None = None, strict: bool = False) -> 
 def parse_xml(text: bytes, name: object) -> Element:
     """Return the root element of an OME-XML document.
 
-    Raises
-    ------
-    InvalidFileError
-        If it is not well-formed, has a DOCTYPE declaration (which could define entities), is nested more than 100
-        levels deep, or would need more memory than is available.
+    Raises InvalidFileError if it is not well-formed, has a DOCTYPE declaration (which could define entities), is nested
+    more than 100 levels deep, or would need more memory than is available.
     """
     if len(text) > Limit.XML:
         raise InvalidFileError(

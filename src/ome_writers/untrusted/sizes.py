@@ -34,10 +34,7 @@ _MAX_EXTENT = 2**63 - 1
 def check_shape(shape: Any, name: object, *, axes: int | None = None) -> tuple[int, ...]:
     """Return a shape as a tuple. `name` begins the error message; without `axes`, 2 to 32 axes are allowed.
 
-    Raises
-    ------
-    InvalidFileError
-        If it is not a list of `axes` integers from 0 to 2**63 - 1.
+    Raises InvalidFileError if it is not a list of `axes` integers from 0 to 2**63 - 1.
     """
     if not isinstance(shape, (list, tuple)):
         raise InvalidFileError(
@@ -57,10 +54,7 @@ def check_shape(shape: Any, name: object, *, axes: int | None = None) -> tuple[i
 def check_chunk_shape(chunk: Any, name: object, *, axes: int) -> tuple[int, ...]:
     """Return the shape of chunks or shards; see `check_shape`.
 
-    Raises
-    ------
-    InvalidFileError
-        If it is not a list of `axes` integers greater than 0.
+    Raises InvalidFileError if it is not a list of `axes` integers greater than 0.
     """
     shape = check_shape(chunk, name, axes=axes)
     if 0 in shape:
@@ -71,10 +65,7 @@ def check_chunk_shape(chunk: Any, name: object, *, axes: int) -> tuple[int, ...]
 def check_count(count: Any, name: object, maximum: int = _MAX_EXTENT, *, minimum: int = 0) -> int:
     """Return a count, given as an integer or as text.
 
-    Raises
-    ------
-    InvalidFileError
-        If it is not an integer from `minimum` to `maximum`.
+    Raises InvalidFileError if it is not an integer from `minimum` to `maximum`.
     """
     try:
         number = int(count) if isinstance(count, str) else count
@@ -97,10 +88,7 @@ def check_distinct(paths: Collection[str], name: object) -> None:
 def check_memory(nbytes: int | Iterable[int], name: object) -> int:
     """Return a size in bytes, given as a number or as extents and item size.
 
-    Raises
-    ------
-    InvalidFileError
-        If it is more than half of the memory available to this process.
+    Raises InvalidFileError if it is more than half of the memory available to this process.
     """
     total = nbytes if isinstance(nbytes, int) else math.prod(nbytes)
     limit = _memory_bytes() // 2

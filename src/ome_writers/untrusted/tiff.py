@@ -59,10 +59,7 @@ class TiffDirectory(NamedTuple):
 class TiffStructure:
     """Header and IFD chain of an open TIFF file; `name` is its name in errors. The caller closes `fd`.
 
-    Raises
-    ------
-    InvalidFileError
-        If it is not a TIFF file.
+    Raises InvalidFileError if it is not a TIFF file.
     """
 
     def __init__(self, fd: int, name: object) -> None:
@@ -87,10 +84,7 @@ class TiffStructure:
     def directory(self, offset: int) -> TiffDirectory:
         """Return the IFD at an offset.
 
-        Raises
-        ------
-        InvalidFileError
-            If the IFD, or the values of an entry, are not inside the file.
+        Raises InvalidFileError if the IFD, or the values of an entry, are not inside the file.
         """
         count_bytes, entry_bytes = (8, 20) if self._big else (2, 12)
         inline = struct.calcsize(self._word)
@@ -119,10 +113,7 @@ class TiffStructure:
     def next_directory(self, offset: int) -> int:
         """Return the offset of the next IFD (0 for none) without reading the entries of the one at `offset`.
 
-        Raises
-        ------
-        InvalidFileError
-            If the IFD is not inside the file.
+        Raises InvalidFileError if the IFD is not inside the file.
         """
         count_bytes, entry_bytes = (8, 20) if self._big else (2, 12)
         number = int.from_bytes(self._read(offset, count_bytes), self._byteorder)
@@ -134,10 +125,7 @@ class TiffStructure:
     def directories(self) -> Iterator[TiffDirectory]:
         """Iterate over the IFD chain of the file.
 
-        Raises
-        ------
-        InvalidFileError
-            If an IFD is not inside the file, or the chain is a loop.
+        Raises InvalidFileError if an IFD is not inside the file, or the chain is a loop.
         """
         offset = self.first
         loops = LoopDetector(self._name)

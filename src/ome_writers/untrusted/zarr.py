@@ -22,43 +22,24 @@ _MAX_CHUNKS_PER_SHARD = 2**24  # 16 bytes each in the index
 
 @dataclass(frozen=True)
 class ArrayMetadata:
-    """Metadata of one array.
+    """Metadata of one array."""
 
-    Attributes
-    ----------
-    shape, chunks
-        Shape of the array and of a chunk; with shards, of an inner chunk.
-    shards
-        Shape of a shard; None without sharding.
-    data_type, fill_value
-        As in the file, unchecked.
-    codecs
-        Name and configuration of each codec of a chunk, in the order of encoding.
-    shard_codecs
-        Codecs of a whole shard, after the sharding codec.
-    index_codecs
-        Names of the codecs of the shard index; empty without sharding.
-    index_at_start
-        Whether the index is at the start of a shard.
-    v2_keys
-        Whether the chunk keys have no ``c`` in front.
-    separator
-        ``"/"`` or ``"."``, between the numbers of a chunk key.
-    dimension_names
-        Names of the axes; None if the metadata has none.
-    """
-
+    # shape of the array and of a chunk; with shards, of an inner chunk
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
-    shards: tuple[int, ...] | None
+    shards: tuple[int, ...] | None  # shape of a shard; None without sharding
+    # as in the file, unchecked
     data_type: Any
     fill_value: Any
+    # name and configuration of each codec of a chunk, in the order of encoding
     codecs: tuple[Json, ...]
-    shard_codecs: tuple[Json, ...] = ()
+    shard_codecs: tuple[Json, ...] = ()  # codecs of a whole shard, after the sharding codec
+    # names of the codecs of the shard index; empty without sharding
     index_codecs: tuple[str, ...] = ()
-    index_at_start: bool = False
-    v2_keys: bool = False
-    separator: str = "/"
+    index_at_start: bool = False  # whether the index is at the start of a shard
+    v2_keys: bool = False  # whether the chunk keys have no `c` in front
+    separator: str = "/"  # `"/"` or `"."`, between the numbers of a chunk key
+    # names of the axes; None if the metadata has none
     dimension_names: tuple[str | None, ...] | None = None
 
     @property
@@ -71,12 +52,8 @@ class ArrayMetadata:
 def parse_array_metadata(metadata: Json, name: object) -> ArrayMetadata:
     """Return the parsed content of a ``zarr.json``; `name` begins the error messages.
 
-    Raises
-    ------
-    UnsupportedError
-        If the chunk grid is not regular.
-    InvalidFileError
-        If it is not the metadata of an array, or contains invalid numbers.
+    Raises UnsupportedError if the chunk grid is not regular, and InvalidFileError if it is not the metadata of an
+    array, or contains invalid numbers.
     """
     try:
         return _parse(metadata, name)

@@ -67,10 +67,7 @@ class CachedJsonFile:
     def read(self) -> dict[str, Any]:
         """Return the content, which is shared and must not be modified.
 
-        Raises
-        ------
-        OSError, ValueError
-            If the file cannot be read and has not been read before.
+        Raises OSError, ValueError if the file cannot be read and has not been read before.
         """
         with self._lock:
             try:

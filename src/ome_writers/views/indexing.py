@@ -13,12 +13,8 @@ __all__ = ["normalize_index", "select_indices"]
 def normalize_index(key: Any, ndim: int) -> list[int | slice]:
     """Return an integer or slice for each of `ndim` axes.
 
-    Raises
-    ------
-    IndexError
-        If there are too many indices, or more than one Ellipsis.
-    TypeError
-        If an index is not an integer, slice or Ellipsis.
+    Raises IndexError if there are too many indices, or more than one Ellipsis; TypeError if an index is not an integer,
+    slice or Ellipsis.
     """
     keys = list(key) if isinstance(key, tuple) else [key]
     dots = [i for i, k in enumerate(keys) if k is Ellipsis]
@@ -45,10 +41,7 @@ def select_indices(
     extent `planned`; on an unbounded axis (None) only if it also starts after it. A viewer that reads ``i:i + 1``
     therefore gets one plane whether frame i was written or not.
 
-    Raises
-    ------
-    IndexError
-        If an integer is outside of `reached` (`strict`), or outside of both `reached` and `planned`.
+    Raises IndexError if an integer is outside of `reached` (`strict`), or outside of both `reached` and `planned`.
     """
     if isinstance(key, slice):
         return _slice_range(key, reached, planned)

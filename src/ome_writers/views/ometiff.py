@@ -45,12 +45,8 @@ __all__ = ["open_tiff"]
 def open_tiff(path: Path, cache_bytes: int = 0, level: int = 0) -> Source:
     """Return the images of an OME-TIFF file, or of the set in a folder. Nothing is cached.
 
-    Raises
-    ------
-    UnsupportedError
-        If it is not an OME-TIFF, or does not have this level.
-    EngineMissingError
-        If tifffile is not installed.
+    Raises UnsupportedError if it is not an OME-TIFF, or does not have this level; EngineMissingError if tifffile is not
+    installed.
     """
     return open_stored(_TiffSet(path), level)
 

@@ -26,10 +26,8 @@ __all__ = ["open_array", "open_zarr"]
 def open_zarr(path: Path, cache_bytes: int = 0, level: int = 0) -> Source:
     """Return the images of an OME-Zarr, with a cache of decoded chunks of `cache_bytes`.
 
-    Raises
-    ------
-    UnsupportedError
-        If it is not an OME-Zarr 0.5 or 0.6, does not have this level, or no installed reader supports it.
+    Raises UnsupportedError if it is not an OME-Zarr 0.5 or 0.6, does not have this level, or no installed reader
+    supports it.
     """
     return open_stored(_ZarrPixels(path, cache_bytes), level)
 

@@ -138,10 +138,7 @@ def coordinates(dimension: Dimension, extent: int) -> Sequence[Any]:
 def plan_at_level(plan: Plan, level: int) -> Plan:
     """Return a plan as if the arrays of a resolution level were those of full resolution.
 
-    Raises
-    ------
-    UnsupportedError
-        An image does not have this level.
+    Raises UnsupportedError if an image does not have this level.
     """
     levels = min(len(image.levels) for image in plan.images)
     if not 0 <= level <= levels:

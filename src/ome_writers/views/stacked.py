@@ -22,24 +22,11 @@ __all__ = ["StackedSource"]
 class StackedSource:
     """`Source` of array-likes in storage order. Shapes are read at each access, so arrays may grow.
 
-    Parameters
-    ----------
-    arrays
-        One array per image. The view has the largest extent of each axis and reads 0 outside of smaller arrays.
-    position_axis
-        Index of the image axis in acquisition order; None: only the first array.
-    permutation
-        For each acquisition axis, without the position axis, the storage axis.
-    labels
-        Names of all axes in acquisition order.
-    dimensions
-        Coordinates, scale and unit of the axes in acquisition order, without that of the samples.
-    chunks
-        Extents of a shard or chunk of the arrays, in storage order; by default, a frame.
-    samples
-        Whether frames have a last axis of RGB samples.
-    summary
-        Returns path, state and numbers of frames.
+    There is one array per image: the view has the largest extent of each axis and reads 0 outside of smaller arrays.
+    `position_axis` is the image axis in acquisition order; without one, only the first array is shown. `permutation`
+    maps the other acquisition axes to storage axes; `labels` and `dimensions` are in acquisition order, without a
+    dimension for the samples; `chunks` are extents in storage order, by default a frame. `summary` returns path, state
+    and numbers of frames.
     """
 
     def __init__(

@@ -46,10 +46,7 @@ class StoredPixels(Protocol):
 def open_stored(pixels: StoredPixels, level: int = 0) -> Source:
     """Return the images of a dataset at a resolution level, with the axes of `DatasetSpec.dimensions`.
 
-    Raises
-    ------
-    UnsupportedError
-        If an image does not have this level.
+    Raises UnsupportedError if an image does not have this level.
     """
     spec = pixels.spec()
     _check_level(spec, level)

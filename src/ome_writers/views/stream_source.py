@@ -28,15 +28,8 @@ class StreamSource:
     The names of the axes before the samples are those of the stream when the source is created. After a restart the
     source follows the stream to its new output: an axis that is new there is read at index 0.
 
-    Parameters
-    ----------
-    stream
-        The stream, or the files of one.
-    level
-        Resolution level, 0 for full resolution.
-    dimensions, chunks
-        Of a dataset on disk: its dimensions, and the extents of a shard or chunk in storage order. Its planned
-        extents are those of the files.
+    `stream` may be the files of one. `dimensions` and `chunks` (a shard or chunk in storage order) are for a dataset on
+    disk, whose planned extents are those of the files.
     """
 
     def __init__(
@@ -141,17 +134,7 @@ class StreamSource:
 
 
 class _Projection:
-    """A level of a plan along the axes of a view, at index 0 of its other axes.
-
-    Attributes
-    ----------
-    factors
-        By axis of the view: how many indices at full resolution are one at this level.
-    axes
-        Count and step of each axis of the view; an axis that the plan does not have has one index.
-    frame_shape, dtype
-        For the frames of all images along these axes.
-    """
+    """A level of a plan along the axes of a view, at index 0 of its other axes."""
 
     def __init__(self, stream_plan: Plan, level: int, names: tuple[str, ...]) -> None:
         plan = plan_at_level(stream_plan, level)
@@ -159,8 +142,10 @@ class _Projection:
         axes = dict(zip(router.axes, zip(router.counts, router.steps, strict=True), strict=True))
         self.stream_plan = stream_plan
         self.plan = plan
+        # count and step of each axis of the view; an axis that the plan does not have has one index
         self.axes = [axes.get(name, (1, Step(None, 0))) for name in names]
         by_axis = stream_plan.images[0].levels[level - 1].factors if level else ()
+        # by axis of the view: how many indices at full resolution are one at this level
         self.factors = [
             by_axis[step.axis] if by_axis and step.axis is not None else 1 for _, step in self.axes
         ]
@@ -171,6 +156,7 @@ class _Projection:
                 if axis is None:
                     numbers = [n + i * stride for n in numbers for i in range(count or 1)]
             plan = replace(plan, images=tuple(plan.images[n] for n in numbers))
+        # for the frames of all images along these axes
         self.frame_shape = plan.frame_shape
         self.dtype = plan.dtype
 

@@ -190,10 +190,7 @@ class StreamView:
 
         A slice may stop after the extent reached so far, up to the planned extent; it reads as 0 there.
 
-        Raises
-        ------
-        IndexError
-            If an integer is outside of the shape (``strict=True``), or outside of the planned extent.
+        Raises IndexError if an integer is outside of the shape (``strict=True``), or outside of the planned extent.
         """
         rank, shape, planned = self._source.rank, self.shape, self._source.planned()
         keys = normalize_index(key, len(shape))

@@ -31,10 +31,7 @@ class TiffPages:
     offsets of IFDs are cached; they are valid until the ImageDescription changes. `root` is the folder of the set,
     which links in `path` must not lead out of.
 
-    Raises
-    ------
-    EngineMissingError
-        If tifffile is not installed.
+    Raises EngineMissingError if tifffile is not installed.
     """
 
     def __init__(self, path: Path, root: Path | None = None) -> None:

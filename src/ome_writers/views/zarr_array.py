@@ -55,22 +55,11 @@ class TornChunkError(OSError):
 class ZarrArray:
     """An array read plane by plane: ``array[t, c, z]`` is the plane (y, x).
 
-    Parameters
-    ----------
-    folder
-        Folder of the array's ``zarr.json``.
-    root
-        Folder of the dataset; no file outside of it is opened.
-    cache_bytes
-        Size of the cache of decoded chunks, used if a chunk contains several planes. Only for arrays that are not
-        being written.
+    No file outside of `root` is opened. `cache_bytes` is for decoded chunks of several planes, of arrays that are not
+    being written.
 
-    Raises
-    ------
-    UnsupportedError
-        If the codec, chunk grid or data type is not supported.
-    InvalidFileError
-        If the array metadata are inconsistent or contain invalid numbers.
+    Raises UnsupportedError if the codec, chunk grid or data type is not supported; InvalidFileError if the array
+    metadata are inconsistent or contain invalid numbers.
     """
 
     def __init__(self, folder: Path, root: Path, cache_bytes: int = 0) -> None:
@@ -119,10 +108,7 @@ class ZarrArray:
     def __getitem__(self, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return the plane at `index`, one integer per axis before y and x.
 
-        Raises
-        ------
-        TornChunkError
-            If a chunk exists but cannot be read.
+        Raises TornChunkError if a chunk exists but cannot be read.
         """
         *_, height, width = self.shape
         cy, cx = self._chunk[-2:]

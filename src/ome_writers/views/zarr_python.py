@@ -29,12 +29,7 @@ _READER = "zarr-python"
 def open_with_zarr_python(folder: Path, root: Path) -> GuardedArray:
     """Return the array in `folder` of the dataset `root`.
 
-    Raises
-    ------
-    ImportError
-        If zarr-python 3 is not installed.
-    InvalidFileError
-        If zarr-python cannot read it either.
+    Raises ImportError if zarr-python 3 is not installed, and InvalidFileError if zarr-python cannot read it either.
     """
     from zarr import open_array
     from zarr.storage import LocalStore

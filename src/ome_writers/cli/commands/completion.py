@@ -18,17 +18,10 @@ SHELLS = ("bash", "zsh", "fish")
 
 @dataclass(frozen=True)
 class Words:
-    """The completions of a command.
+    """The completions of a command."""
 
-    Attributes
-    ----------
-    options
-        Its options, with dashes.
-    values
-        Option to its choices; the key "" is the positional argument.
-    """
-
-    options: tuple[str, ...]
+    options: tuple[str, ...]  # its options, with dashes
+    # option to its choices; the key "" is the positional argument
     values: Mapping[str, tuple[str, ...]]
 
 

@@ -25,18 +25,10 @@ LIBRARIES = {"pymmcore_plus": "pymmcore-plus", "useq": "useq-schema", "PIL": "pi
 
 @dataclass(frozen=True)
 class DeliveredFrame:
-    """One frame as the camera delivered it.
+    """One frame as the camera delivered it."""
 
-    Attributes
-    ----------
-    index
-        Index of its event: axis name (t, p, c, z) to number.
-    checksum
-        CRC-32 of its pixels in C order.
-    """
-
-    index: Mapping[str, int]
-    checksum: int
+    index: Mapping[str, int]  # index of its event: axis name (t, p, c, z) to number
+    checksum: int  # CRC-32 of its pixels in C order
 
 
 @dataclass(frozen=True)
@@ -69,17 +61,9 @@ class Microscope:
 
 
 def open_microscope(timepoints: int) -> Microscope:
-    """Load Micro-Manager's demo configuration.
+    """Load Micro-Manager's demo configuration, to record two positions, two channels and five z planes per time point.
 
-    Parameters
-    ----------
-    timepoints
-        Number of time points of two positions, two channels and five z planes.
-
-    Raises
-    ------
-    MissingExtraError
-        If pymmcore-plus, the demo camera's device adapters or pillow are not installed.
+    Raises MissingExtraError if pymmcore-plus, the demo camera's device adapters or pillow are not installed.
     """
     # Only errors may interrupt the progress bar; pymmcore-plus reads the variable when it is imported.
     os.environ.setdefault("PYMM_LOG_LEVEL", "ERROR")
@@ -115,18 +99,9 @@ def open_microscope(timepoints: int) -> Microscope:
 def acquire(
     microscope: Microscope, output: Path, *, overwrite: bool, on_frame: Callable[[int, float], None]
 ) -> Acquisition:
-    """Run the sequence and record the checksum of each delivered frame.
+    """Run the sequence, with `output` as for any user of ``mmc.mda.run``, and record the checksum of each frame.
 
-    Parameters
-    ----------
-    microscope
-        The loaded demo microscope.
-    output
-        Passed to ``mmc.mda.run`` unchanged.
-    overwrite
-        Replace an existing output if this library wrote it.
-    on_frame
-        Called after each frame with the number of frames and the elapsed seconds.
+    `on_frame` is called after each frame with the number of frames and the elapsed seconds.
     """
     core, frames = microscope.core, list[DeliveredFrame]()
     start = time.perf_counter()

@@ -22,24 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReaderImage:
-    """One image as the reader returns it.
-
-    Attributes
-    ----------
-    name
-        Name in the metadata.
-    axes
-        Axis names in storage order, y and x last.
-    channels
-        Channel names.
-    pixels
-        An array with ``shape``, ``dtype`` and ``[index]``: numpy's, or the reader's lazy one.
-    """
+    """One image as the reader returns it."""
 
     name: str
-    axes: tuple[str, ...]
+    axes: tuple[str, ...]  # axis names in storage order, y and x last
     channels: tuple[str, ...]
-    pixels: Any
+    pixels: Any  # an array with `shape`, `dtype` and `[index]`: numpy's, or the reader's lazy one
 
     def plane(self, index: Mapping[str, int]) -> np.ndarray:
         """Read the (y, x) plane at `index`; missing axes count as 0."""
@@ -72,12 +60,7 @@ class ReaderDataset:
 def open_with_third_party_reader(path: Path) -> ReaderDataset:
     """Open OME-Zarr with zarr-python 3, otherwise with tensorstore; OME-TIFF with tifffile.
 
-    Raises
-    ------
-    CommandError
-        If `path` is neither format.
-    MissingExtraError
-        If no reader is installed.
+    Raises CommandError if `path` is neither format, and MissingExtraError if no reader is installed.
     """
     if (path / "zarr.json").is_file():
         return _read_zarr(path)

@@ -25,26 +25,16 @@ _CONVERSION = "conversion"
 
 @dataclass(frozen=True)
 class ChannelDescription:
-    """One channel; None is unknown.
+    """One channel; None is unknown."""
 
-    Attributes
-    ----------
-    name, fluorophore
-        As in the metadata.
-    color
-        ``"#0000ff"``.
-    excitation_nm, emission_nm
-        Wavelengths.
-    exposure_ms
-        Planned exposure time.
-    """
-
+    # as in the metadata
     name: str
-    color: str | None = None
+    color: str | None = None  # `"#0000ff"`
+    # wavelengths
     excitation_nm: int | None = None
     emission_nm: int | None = None
     fluorophore: str | None = None
-    exposure_ms: float | None = None
+    exposure_ms: float | None = None  # planned exposure time
 
     @classmethod
     def of(cls, channel: Channel) -> ChannelDescription:
@@ -61,26 +51,13 @@ class ChannelDescription:
 
 @dataclass(frozen=True)
 class Acquisition:
-    """Circumstances of an acquisition; None is unknown.
+    """Circumstances of an acquisition; None is unknown."""
 
-    Attributes
-    ----------
-    started
-        Time of the first frame or of the creation of the dataset, ISO 8601.
-    duration_s
-        Seconds between start and last frame.
-    objective
-        Model, magnification, numerical aperture and immersion in one line.
-    channels
-        Of the first image.
-    exposure_ms
-        Shortest and longest exposure time of the frames; None if the channels state it.
-    """
-
-    started: str | None
-    duration_s: float | None
-    objective: str | None
-    channels: tuple[ChannelDescription, ...]
+    started: str | None  # time of the first frame or of the creation of the dataset, ISO 8601
+    duration_s: float | None  # seconds between start and last frame
+    objective: str | None  # model, magnification, numerical aperture and immersion in one line
+    channels: tuple[ChannelDescription, ...]  # of the first image
+    # shortest and longest exposure time of the frames; None if the channels state it
     exposure_ms: tuple[float, float] | None
 
 

@@ -22,24 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of an image.
+    """One axis of an image."""
 
-    Attributes
-    ----------
-    name
-        t, c, z, y, x or another.
-    size
-        Number of indices.
-    scale
-        Distance of adjacent indices in `unit`; None if unknown.
-    unit
-        NGFF name of the unit, in both formats; None if unknown.
-    """
-
-    name: str
+    name: str  # t, c, z, y, x or another
     size: int
-    scale: float | None = None
-    unit: str | None = None
+    scale: float | None = None  # distance of adjacent indices in `unit`; None if unknown
+    unit: str | None = None  # NGFF name of the unit, in both formats; None if unknown
 
     @property
     def step(self) -> str:
@@ -54,36 +42,17 @@ class Axis:
 
 @dataclass(frozen=True)
 class ImageDescription:
-    """One image of a dataset.
+    """One image of a dataset."""
 
-    Attributes
-    ----------
-    path
-        Path of the Zarr group, or name of the TIFF file.
-    name
-        Name in the metadata.
-    axes
-        In storage order.
-    dtype
-        numpy name of the pixel type.
-    channels
-        Channel names.
-    storage
-        Chunks, shards and compression: ``"chunks 1x1x512x512, blosc-zstd"``.
-    position
-        Stage coordinates in micrometer, by ``x``, ``y`` and ``z``, as far as they are known.
-    well
-        Row and column of the well, None if it is not in a plate.
-    """
-
-    path: str
+    path: str  # path of the Zarr group, or name of the TIFF file
     name: str
-    axes: tuple[Axis, ...]
-    dtype: str
+    axes: tuple[Axis, ...]  # in storage order
+    dtype: str  # numpy name of the pixel type
     channels: tuple[str, ...]
-    storage: str
+    storage: str  # chunks, shards and compression: `"chunks 1x1x512x512, blosc-zstd"`
+    # stage coordinates in micrometer, by `x`, `y` and `z`, as far as they are known
     position: dict[str, float] = field(default_factory=dict)
-    well: tuple[str, str] | None = None
+    well: tuple[str, str] | None = None  # row and column of the well, None if it is not in a plate
 
     @property
     def shape(self) -> str:
@@ -104,46 +73,24 @@ class PlateDescription:
 
 @dataclass(frozen=True)
 class Description:
-    """One dataset.
-
-    Attributes
-    ----------
-    path
-        The path that was opened.
-    format
-        "OME-Zarr 0.5", "OME-TIFF" ...
-    layout
-        "image", "collection", "plate" ...
-    status
-        ``writing``, ``complete``, ``cancelled`` or ``failed``; None if unknown.
-    frames_written, frames_expected
-        Numbers of frames, None if unknown. While the dataset is written: as of the last flush.
-    written_by
-        Program and version; None if unknown.
-    files, bytes_on_disk
-        Of all files of the dataset.
-    images
-        In the order of the metadata.
-    updated
-        Time of the last update of `frames_written`, ISO 8601; None if unknown.
-    bytes_raw
-        Size of the pixels that were written, without compression.
-    plate
-        Rows and columns of the plate; None if it is not a plate.
-    """
+    """One dataset."""
 
     path: str
-    format: str
-    layout: str
-    status: str | None
+    format: str  # "OME-Zarr 0.5", "OME-TIFF" ...
+    layout: str  # "image", "collection", "plate" ...
+    status: str | None  # `writing`, `complete`, `cancelled` or `failed`; None if unknown
+    # Numbers of frames, None if unknown. While the dataset is written: as of the last flush.
     frames_written: int | None
     frames_expected: int | None
-    written_by: str | None
+    written_by: str | None  # program and version; None if unknown
+    # of all files of the dataset
     files: int
     bytes_on_disk: int
-    images: tuple[ImageDescription, ...]
+    images: tuple[ImageDescription, ...]  # in the order of the metadata
+    # time of the last update of `frames_written`, ISO 8601; None if unknown
     updated: str | None = None
-    bytes_raw: int = 0
+    bytes_raw: int = 0  # size of the pixels that were written, without compression
+    # rows and columns of the plate; None if it is not a plate
     plate: PlateDescription | None = None
 
     @property
@@ -161,12 +108,7 @@ class Description:
 def describe(path: Path) -> Description:
     """Describe an OME-Zarr, an OME-TIFF, or a directory with a set of OME-TIFF files.
 
-    Raises
-    ------
-    FileNotFoundError
-        If `path` does not exist.
-    UnsupportedError
-        If it is none of these.
+    Raises FileNotFoundError if `path` does not exist, and UnsupportedError if it is none of these.
     """
     return describe_spec(read(path))
 

@@ -14,21 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FolderContent:
-    """The direct content of a directory.
+    """The direct content of a directory."""
 
-    Attributes
-    ----------
-    datasets
-        Of any format and version: OME-Zarr, OME-TIFF files, directories with a set of OME-TIFF files; sorted by name.
-    folders
-        Directories that are not datasets, but contain some.
-    others
-        TIFF files without OME-XML.
-    """
-
+    # of any format and version: OME-Zarr, OME-TIFF files, directories with a set of OME-TIFF files; sorted by name
     datasets: tuple[Path, ...]
-    folders: tuple[Path, ...]
-    others: tuple[Path, ...]
+    folders: tuple[Path, ...]  # directories that are not datasets, but contain some
+    others: tuple[Path, ...]  # TIFF files without OME-XML
 
 
 def list_datasets(folder: Path) -> FolderContent | None:

@@ -37,16 +37,7 @@ def render(
 ) -> bytes:
     """Return the OME-XML of an acquisition whose pixels are in another format (MetadataOnly).
 
-    Parameters
-    ----------
-    plan, outcome
-        The acquisition and its state.
-    frames
-        The frame metadata; None while frames arrive.
-    began
-        When the acquisition began.
-    metadata
-        Global metadata by namespace: a MapAnnotation each.
+    `frames` is None while frames arrive. Each namespace of `metadata` becomes a MapAnnotation.
     """
     planes = {}
     if frames is not None:
@@ -71,22 +62,8 @@ def render_body(
 ) -> Body:
     """Return the content of the root element.
 
-    Parameters
-    ----------
-    plan
-        The acquisition.
-    shapes
-        The shape of each image's array.
-    began
-        When the acquisition began, unless the settings state it.
-    pages
-        The IFDs of each image's planes; None if the pixels are in another format.
-    planes
-        Image number to its Plane elements.
-    metadata
-        Global metadata by namespace: a MapAnnotation each.
-    info
-        Content of the acquisition annotation.
+    `began` counts unless the settings state a time. `pages` are the IFDs of each image's planes, None if the pixels are
+    in another format. Each namespace of `metadata` becomes a MapAnnotation, `info` the acquisition annotation.
     """
     start = began.astimezone(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
     if plan.settings.acquisition_date is not None:

@@ -25,21 +25,14 @@ __all__ = ["IfdRuns", "axis_letters", "dimension_order", "images"]
 
 @dataclass(frozen=True)
 class IfdRuns:
-    """The IFDs of an image's planes.
+    """The IFDs of an image's planes."""
 
-    Attributes
-    ----------
-    runs
-        (first plane, first IFD, number of planes) of consecutive IFDs; planes are counted in storage order.
-    file, uuid
-        Name and UUID of the file; None for the file that contains the document.
-    one_element_per_plane
-        Whether to write a TiffData element per plane; some readers of sets (viv) require it.
-    """
-
+    # (first plane, first IFD, number of planes) of consecutive IFDs; planes are counted in storage order
     runs: Sequence[tuple[int, int, int]]
+    # name and UUID of the file; None for the file that contains the document
     file: str | None = None
     uuid: str | None = None
+    # whether to write a TiffData element per plane; some readers of sets (viv) require it
     one_element_per_plane: bool = False
 
 
@@ -69,18 +62,11 @@ def dimension_order(plan: ImagePlan) -> str:
 
 @dataclass(frozen=True)
 class _Template:
-    """Text that images of the same array plan and shape share; there may be thousands of them.
+    """Text that images of the same array plan and shape share; there may be thousands of them."""
 
-    Attributes
-    ----------
-    pixels
-        The Pixels element up to its first TiffData; to be joined with the image number.
-    tiff_data
-        The TiffData elements; to be joined with the end of each element.
-    """
-
+    # the Pixels element up to its first TiffData; to be joined with the image number
     pixels: list[str]
-    tiff_data: list[str]
+    tiff_data: list[str]  # the TiffData elements; to be joined with the end of each element
 
 
 def images(

@@ -39,18 +39,10 @@ def _channels(image: ImagePlan) -> list[Channel]:
 
 @dataclass(frozen=True)
 class InstrumentXml:
-    """Renders the instrument of a plan: that of the settings, or one with the cameras of the channels.
+    """Renders the instrument of a plan: that of the settings, or one with the cameras of the channels."""
 
-    Attributes
-    ----------
-    instrument
-        The instrument of the settings.
-    detectors
-        Detectors by camera name, in document order.
-    """
-
-    instrument: Instrument
-    detectors: Mapping[str, Detector]
+    instrument: Instrument  # the instrument of the settings
+    detectors: Mapping[str, Detector]  # detectors by camera name, in document order
 
     @classmethod
     def of(cls, plan: Plan) -> InstrumentXml:

@@ -68,14 +68,8 @@ def render_planes(
 ) -> RenderedPlanes:
     """Return the planes of an image.
 
-    Parameters
-    ----------
-    image
-        Number of the image.
-    lines
-        Returns the lines of the image's journal. Of several lines with the same storage index the last is used.
-    axes
-        T, C and Z to storage axes; see `axis_letters`.
+    `lines` returns the lines of the image's journal: of several with the same storage index, the last is used. `axes`
+    maps T, C and Z to storage axes; see `axis_letters`.
     """
     last = {line.partition(b"]")[0]: number for number, line in enumerate(lines())}
     elements, annotations = bytearray(), bytearray()

@@ -122,12 +122,7 @@ def strip_unchanged(
 ) -> model.OME:
     """Return a model without TiffData, and without planes and annotations that the user did not change.
 
-    Parameters
-    ----------
-    document
-        The generated document, without namespace and planes.
-    planes
-        Image number to its generated planes.
+    `document` is the generated one, without namespace and planes.
     """
     generated = {
         f"Image:{number}": _values_by_index(rendered) for number, rendered in planes.items()

@@ -52,10 +52,7 @@ def _files_ending_with(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
 def first_tiff(path: Path) -> Path:
     """Return the file to read OME-XML from: `path` itself, or the first file of the set in the folder `path`.
 
-    Raises
-    ------
-    UnsupportedError
-        If the TIFF files in the folder are not one set.
+    Raises UnsupportedError if the TIFF files in the folder are not one set.
     """
     if not path.is_dir():
         return path

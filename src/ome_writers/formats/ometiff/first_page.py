@@ -40,30 +40,18 @@ _COMPRESSION, _DESCRIPTION, _SOFTWARE = 259, 270, 305
 
 
 class FirstPage(NamedTuple):
-    """Values of a TIFF's first IFD, read together.
+    """Values of a TIFF's first IFD, read together."""
 
-    Attributes
-    ----------
-    offset
-        File offset of the IFD.
-    description
-        Its ImageDescription, encoded.
-    compression
-        Its Compression tag; 1 means uncompressed.
-    """
-
-    offset: int
-    description: bytes
-    compression: int
+    offset: int  # file offset of the IFD
+    description: bytes  # its ImageDescription, encoded
+    compression: int  # its Compression tag; 1 means uncompressed
 
 
 def read_first_page(file: Path, root: Path | None = None) -> FirstPage:
     """Read the first IFD of a TIFF; symbolic links may not lead out of `root`, the folder of its set.
 
-    Raises
-    ------
-    UnsupportedError
-        If it is not a TIFF, is truncated, or does not have a description, or the description has a DOCTYPE.
+    Raises UnsupportedError if it is not a TIFF, is truncated, or does not have a description, or the description has a
+    DOCTYPE.
     """
     fd = open_regular(file, root=root)
     try:
@@ -96,10 +84,7 @@ def read_software(file: Path) -> bytes:
 def read_ome_xml(file: Path, root: Path | None = None) -> bytes:
     """Return the OME-XML of a file: the content of a companion file, or the ImageDescription of a TIFF.
 
-    Raises
-    ------
-    UnsupportedError
-        If there is none, or it has a DOCTYPE.
+    Raises UnsupportedError if there is none, or it has a DOCTYPE.
     """
     if file.suffix.lower() == ".ome":
         return reject_doctype(read_regular(file, Limit.XML, root=root), file)
@@ -150,10 +135,7 @@ def reject_doctype(text: bytes, file: Path) -> bytes:
 def metadata_file(text: bytes, file: Path) -> Path:
     """Return the file that contains the OME-XML of a set: `file`, or the one that its `text` only refers to.
 
-    Raises
-    ------
-    UnsupportedError
-        If a BinaryOnly element refers to a file that does not exist.
+    Raises UnsupportedError if a BinaryOnly element refers to a file that does not exist.
     """
     target = _binary_only_target(text, file) if b"BinaryOnly" in text[:4096] else None
     if target is None:

@@ -79,23 +79,13 @@ def _entry(plan: Plan, folder: Path) -> str:
 
 @dataclass(frozen=True)
 class TiffSet:
-    """The OME-XML documents of an OME-TIFF, each in a file.
+    """The OME-XML documents of an OME-TIFF, each in a file."""
 
-    Attributes
-    ----------
-    keys
-        Document number to key: the number of the (first) image for a TIFF file, -1 for a companion file.
-    uuids
-        Document number to the UUID of the file.
-    complete
-        Numbers of the documents with all metadata.
-    binary_only
-        Numbers of the documents that only refer to the first of `complete`.
-    """
-
+    # document number to key: the number of the (first) image for a TIFF file, -1 for a companion file
     keys: dict[int, str]
-    uuids: dict[int, str]
-    complete: tuple[int, ...]
+    uuids: dict[int, str]  # document number to the UUID of the file
+    complete: tuple[int, ...]  # numbers of the documents with all metadata
+    # numbers of the documents that only refer to the first of `complete`
     binary_only: tuple[int, ...]
 
     @classmethod

@@ -128,10 +128,7 @@ class TiffMetadata:
     def update_metadata(self, metadata: Any) -> None:
         """Replace documents by edited models of `get_metadata`; BinaryOnly documents stay.
 
-        Raises
-        ------
-        TypeError
-            If `metadata` is not a dict of position number to model. KeyError if a position does not exist.
+        Raises TypeError if `metadata` is not a dict of position number to model; KeyError if a position does not exist.
         """
         from ome_writers.formats.ometiff.models import check_models, edit
 

@@ -41,14 +41,8 @@ def document_models(
 ) -> dict[int, OME]:
     """Return the model of each document; models with the same content share its elements.
 
-    Parameters
-    ----------
-    uuids
-        Document number to UUID.
-    common
-        The document, without planes, of all numbers that are neither in `edited` nor in `binary_only`.
-    planes
-        Image number to the planes of the common document.
+    `common` is the document, without planes, of all numbers that are neither in `edited` nor in `binary_only`; `planes`
+    are its planes by image number.
     """
     parsed: dict[EditedDocument | None, OME] = {}
     models = {}
@@ -92,12 +86,7 @@ def edit(
 ) -> dict[int, EditedDocument]:
     """Return the edited document of each model; equal models share one.
 
-    Parameters
-    ----------
-    body
-        The generated content, without planes; the source of sizes and TiffData.
-    planes
-        Image number to its generated planes.
+    `body` is the generated content, without the `planes` of each image; sizes and TiffData are taken from it.
     """
     documents: list[tuple[OME, EditedDocument]] = []
     edited = {}

@@ -69,34 +69,20 @@ _AXIS_TYPES: dict[str, AxisType] = {
 
 
 class OmeXml(NamedTuple):
-    """The OME-XML of a dataset.
+    """The OME-XML of a dataset."""
 
-    Attributes
-    ----------
-    xml, text
-        The root element, and the text; of a companion or master file if the first file only points to it.
-    file
-        The file that contains it.
-    first
-        The first TIFF file of the dataset.
-    compression
-        TIFF's number for the compression of the first page.
-    """
-
+    # the root element, and the text; of a companion or master file if the first file only points to it
     xml: Element
     text: bytes
-    file: Path
-    first: Path
-    compression: int
+    file: Path  # the file that contains it
+    first: Path  # the first TIFF file of the dataset
+    compression: int  # TIFF's number for the compression of the first page
 
 
 def load_ome_xml(path: Path) -> OmeXml:
     """Return the OME-XML of a file, or of the set in a folder; a BinaryOnly element is followed.
 
-    Raises
-    ------
-    UnsupportedError
-        If there is no OME-XML, or the file that contains it is missing.
+    Raises UnsupportedError if there is no OME-XML, or the file that contains it is missing.
     """
     root = path if path.is_dir() else None
     first = first_tiff(path)
@@ -125,10 +111,7 @@ def files(path: Path) -> set[Path]:
 def parse(path: Path) -> DatasetSpec:
     """Return what the OME-XML of an OME-TIFF contains: of a file, or of the set in a folder.
 
-    Raises
-    ------
-    UnsupportedError
-        If it has no OME-XML, or OME-XML without images.
+    Raises UnsupportedError if it has no OME-XML, or OME-XML without images.
     """
     return parse_document(load_ome_xml(path), path)
 

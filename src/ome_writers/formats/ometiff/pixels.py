@@ -24,24 +24,13 @@ _MAX_SAMPLES = 2**16 - 1  # TIFF stores SamplesPerPixel in 16 bits
 
 
 class PixelSizes(NamedTuple):
-    """Sizes of an image.
+    """Sizes of an image."""
 
-    Attributes
-    ----------
-    axes
-        T, C and Z, slowest first.
-    sizes
-        Extents along these, and X and Y; C is the number of channels, not of samples.
-    samples
-        Samples per pixel.
-    dtype
-        Data type of a sample.
-    """
-
-    axes: str
+    axes: str  # T, C and Z, slowest first
+    # extents along these, and X and Y; C is the number of channels, not of samples
     sizes: dict[str, int]
-    samples: int
-    dtype: np.dtype[np.generic]
+    samples: int  # samples per pixel
+    dtype: np.dtype[np.generic]  # data type of a sample
 
 
 class PlaneRun(NamedTuple):
@@ -70,10 +59,7 @@ def image_elements(xml: Element, file: Path) -> list[tuple[Element, Element]]:
 def pixel_sizes(pixels: Element, file: Path) -> PixelSizes:
     """Return the sizes of an image.
 
-    Raises
-    ------
-    InvalidFileError
-        If a size is not a positive integer, or a plane does not fit into memory.
+    Raises InvalidFileError if a size is not a positive integer, or a plane does not fit into memory.
     """
     order = pixels.get("DimensionOrder", "XYZCT")
     if sorted(order) != sorted("XYZCT"):
@@ -103,10 +89,7 @@ def pixel_sizes(pixels: Element, file: Path) -> PixelSizes:
 def plane_runs(pixels: Element, sizes: PixelSizes, file: Path) -> Iterator[PlaneRun]:
     """Yield the planes and IFDs of each TiffData element; planes are numbered along `axes`, the last the fastest.
 
-    Raises
-    ------
-    InvalidFileError
-        If an attribute is not a non-negative integer.
+    Raises InvalidFileError if an attribute is not a non-negative integer.
     """
     total = 1
     for axis in sizes.axes:

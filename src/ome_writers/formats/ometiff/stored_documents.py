@@ -78,22 +78,13 @@ class StoredDocument:
 
 @dataclass(frozen=True)
 class StoredDocuments:
-    """The documents of an OME-TIFF.
-
-    Attributes
-    ----------
-    plan, layout
-        The acquisition, and where its files are now.
-    files
-        The files and their UUIDs (empty if they do not have one).
-    texts, documents
-        Document number to the text with all metadata, and to its content. Texts that differ only in the UUID have the
-        same content.
-    """
+    """The documents of an OME-TIFF."""
 
     plan: Plan
     layout: Layout
-    files: TiffSet
+    files: TiffSet  # the files and their UUIDs (empty if they do not have one)
+    # Document number to the text with all metadata, and to its content. Texts that differ only in the UUID have the
+    # same content.
     texts: Mapping[int, bytes]
     documents: Mapping[int, StoredDocument]
 
@@ -121,10 +112,7 @@ class StoredDocuments:
 def load_documents(root: Path) -> StoredDocuments:
     """Return the documents of an OME-TIFF, a file or the folder of a set.
 
-    Raises
-    ------
-    UnsupportedError
-        If it was not written by this library, or is one file of a set.
+    Raises UnsupportedError if it was not written by this library, or is one file of a set.
     """
     in_folder = root.is_dir()
     folder = root if in_folder else root.parent

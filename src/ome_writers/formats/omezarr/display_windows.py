@@ -33,13 +33,7 @@ class DisplayWindows:
         self._outdated: list[int] = []
 
     def update(self, sampled: Mapping[tuple[int, int], Range]) -> list[int]:
-        """Record sampled ranges; return the images whose windows are much too narrow, those with sampled frames first.
-
-        Parameters
-        ----------
-        sampled
-            (image number, channel number) to the range of the frames sampled so far.
-        """
+        """Record sampled ranges; return the images whose windows are much too narrow, sampled images first."""
         if sampled != self._sampled:
             self._sampled = dict(sampled)
             self._outdated = list(range(len(self._current)))

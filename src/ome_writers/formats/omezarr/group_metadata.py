@@ -33,10 +33,7 @@ __all__ = [
 def image_groups(root: Path) -> list[str]:
     """Return the paths of all image groups below `root`, in acquisition order; ``""`` is `root` itself.
 
-    Raises
-    ------
-    UnsupportedError
-        If `root` is not an OME-Zarr, or a path in its metadata is outside `root`.
+    Raises UnsupportedError if `root` is not an OME-Zarr, or a path in its metadata is outside `root`.
     """
     return layout_and_groups(root)[1]
 
@@ -66,10 +63,8 @@ def layout_and_groups(root: Path) -> tuple[Literal["image", "plate", "collection
 def well_fields(root: Path, well: str) -> list[str]:
     """Return the paths of the images in the metadata of a well.
 
-    Raises
-    ------
-    KeyError, TypeError
-        If the group metadata is missing or is not that of a well. InvalidFileError if a path is outside `root`.
+    Raises KeyError, TypeError if the group metadata is missing or is not that of a well; InvalidFileError if a path is
+    outside `root`.
     """
     images = _ome(member(root, well), root)["well"]["images"]
     return _checked(root, [f"{well}/{image['path']}" for image in images])
@@ -78,10 +73,7 @@ def well_fields(root: Path, well: str) -> list[str]:
 def read_json_object(path: Path, root: Path | None = None) -> dict[str, Any]:
     """Return the JSON object in a file; empty if the file is missing or is not a JSON object.
 
-    Raises
-    ------
-    InvalidFileError
-        If it is not a regular file inside `root`, too large, or nested too deeply.
+    Raises InvalidFileError if it is not a regular file inside `root`, too large, or nested too deeply.
     """
     try:
         content = parse_json(read_regular(path, Limit.JSON, root=root), path)

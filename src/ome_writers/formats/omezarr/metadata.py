@@ -83,14 +83,8 @@ class ZarrMetadata:
     def update_metadata(self, metadata: Any) -> None:
         """Replace attributes of groups, by path. Reserved keys of ``ome_writers`` stay.
 
-        Raises
-        ------
-        KeyError
-            If a path is not a group of this dataset.
-        TypeError
-            If `metadata` is not a dict of paths to dicts.
-        MetadataError
-            If a value cannot be represented in JSON.
+        Raises KeyError if a path is not a group of this dataset; TypeError if `metadata` is not a dict of paths to
+        dicts; MetadataError if a value cannot be represented in JSON.
         """
         if not isinstance(metadata, dict) or not all(
             isinstance(v, dict) for v in metadata.values()

@@ -57,20 +57,8 @@ def image(
 ) -> dict[str, Any]:
     """Return the ``ome`` attributes of an image's group.
 
-    Parameters
-    ----------
-    plan
-        The image.
-    shape
-        The current shape of its array.
-    windows
-        Channel number to the sampled range of the data.
-    name
-        Default name of the image.
-    interval
-        Measured mean interval of the time axis in seconds, used if the axis does not have a scale.
-    bits
-        Significant bits of the camera: the range of the display windows.
+    `windows` maps channel numbers to sampled ranges. `interval` is the measured one of the time axis in seconds, for an
+    axis without scale. `bits` are the significant bits of the camera: the range of the display windows.
     """
     dimensions = list(plan.array.dimensions)
     if interval is not None and (axis := _unscaled_time(dimensions)) is not None:

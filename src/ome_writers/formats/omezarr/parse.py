@@ -46,12 +46,8 @@ def parse(root: Path) -> DatasetSpec:
     The order of acquisition, frame counts and settings are known of datasets that ome-writers wrote; otherwise the
     dimensions are those of the stored arrays, behind the axis ``p`` of the images.
 
-    Raises
-    ------
-    UnsupportedError
-        If it is of another version, or its images have different axes.
-    InvalidFileError
-        If a file is missing or is not what the specification requires.
+    Raises UnsupportedError if it is of another version, or its images have different axes; InvalidFileError if a file
+    is missing or is not what the specification requires.
     """
     attributes = read_json(root / "zarr.json", root=root).get("attributes")
     ome = attributes.get("ome") if isinstance(attributes, dict) else None

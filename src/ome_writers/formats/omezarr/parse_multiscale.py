@@ -161,10 +161,7 @@ def compose(
 ) -> tuple[list[float], list[float]]:
     """Return scale and translation of transformations that are applied one after the other.
 
-    Raises
-    ------
-    UnsupportedError
-        If one is not an identity, a scale, a translation or a sequence of these.
+    Raises UnsupportedError if one is not an identity, a scale, a translation or a sequence of these.
     """
     scale, translation = [1.0] * axes, [0.0] * axes
     for each in transformations:

@@ -28,10 +28,7 @@ _STAGE = "stage"
 def at_version(ome: Json, version: str) -> Json:
     """Return the ``ome`` attributes of any group as another version has them.
 
-    Raises
-    ------
-    UnsupportedError
-        If a level has a transformation other than scales and translations.
+    Raises UnsupportedError if a level has a transformation other than scales and translations.
     """
     found = copy.deepcopy(ome)
     found["version"] = version
@@ -53,13 +50,6 @@ def scene(
 
     The translation of each image's levels contains the stage position already, so that readers without scenes place
     the images, too.
-
-    Parameters
-    ----------
-    stages, groups
-        The position of each image, and the path of its group.
-    attributes
-        Attributes of the groups by path, in version 0.6.
     """
     if all(stage is None or stage.x_coord is stage.y_coord is None for stage in stages):
         return {}

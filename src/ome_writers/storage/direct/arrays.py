@@ -43,28 +43,7 @@ class _CurrentShard(NamedTuple):
 class StoredArray:
     """The chunks of one array, as files or in shards; thread-safe.
 
-    Parameters
-    ----------
-    folder
-        The array's node in the hierarchy; chunks are in ``c`` below it.
-    plan
-        The array.
-    disk
-        Writes its files.
-
-    Attributes
-    ----------
-    identity
-        Whether chunks are stored uncompressed.
-    can_write_through
-        Whether it can be faster to write a frame by itself, which is a complete chunk: always, or while the workers
-        are behind.
-    prefers_write_through
-        Whether writing a frame by itself always takes less time than copying and submitting it.
-    partial_columns
-        The filled slots of columns that were written before they were full, and are not in memory.
-    uncompressed_shards
-        Whether uncompressed chunks are stored in shards, so that concurrent writes would go to the same file.
+    Chunks are in ``c`` below `folder`, the array's node in the hierarchy.
     """
 
     def __init__(self, folder: Path, plan: ArrayPlan, disk: Disk) -> None:
@@ -80,7 +59,8 @@ class StoredArray:
         )
         self._shards: dict[Cell, Shard] = {}
         self._lock = new_lock()
-        self.identity = self._codec.identity
+        self.identity = self._codec.identity  # whether chunks are stored uncompressed
+        # whether uncompressed chunks are stored in shards, so that concurrent writes would go to the same file
         self.uncompressed_shards = self.grid.sharded and self.identity
         possible = (
             self.grid.one_chunk_per_plane
@@ -88,14 +68,18 @@ class StoredArray:
             and not (self.grid.sharded and disk.durable)
         )
         min_bytes = _MIN_WRITE_THROUGH_BYTES if self.uncompressed_shards else 0
+        # whether writing a frame by itself always takes less time than copying and submitting it
         self.prefers_write_through = (
             possible
             and self.identity
             and min_bytes <= self.grid.frame_bytes <= _MAX_WRITE_THROUGH_BYTES
         )
+        # whether it can be faster to write a frame by itself, which is a complete chunk: always, or while the workers
+        # are behind
         self.can_write_through = self.prefers_write_through or (
             possible and not self.uncompressed_shards
         )
+        # the filled slots of columns that were written before they were full, and are not in memory
         self.partial_columns: dict[Cell, set[int]] = {}
         self._current: _CurrentShard | None = None
 

@@ -22,22 +22,7 @@ __all__ = ["Block"]
 
 
 class Block(Unit):
-    """Columns on their way to the disk; see `write_buffer.Unit`.
-
-    Attributes
-    ----------
-    shard
-        The shard of all columns (index axes only).
-    capacity
-        Maximum number of columns.
-    entries
-        For each column its cell, and the number of the cell's plane of chunks in the shard. A column without an entry
-        is not read or written.
-    columns
-        The columns, shape (n, tiles, depth, chunk y, chunk x): the block's own memory, or a list of referenced planes.
-    slots
-        The filled slots of a column that spans several planes.
-    """
+    """Columns on their way to the disk; see `write_buffer.Unit`."""
 
     def __init__(
         self,
@@ -56,10 +41,13 @@ class Block(Unit):
             by_reference=by_reference,
             resumable=sink.grid.depth > 1,
         )
-        self.shard = shard
-        self.capacity = capacity
+        self.shard = shard  # the shard of all columns (index axes only)
+        self.capacity = capacity  # maximum number of columns
+        # For each column its cell, and the number of the cell's plane of chunks in the shard. A column without an entry
+        # is not read or written.
         self.entries: list[tuple[Cell, int]] = []
-        self.slots: set[int] = set()
+        self.slots: set[int] = set()  # the filled slots of a column that spans several planes
+        # the columns, shape (n, tiles, depth, chunk y, chunk x): the block's own memory, or a list of referenced planes
         self.columns: NDArray[np.generic] | list[NDArray[np.generic]] = []
         self._grid = sink.grid
         self._cell = cell

@@ -35,16 +35,7 @@ _BATCH_PLANES = 64  # in memory at the same time
 class StoredLevel:
     """A level of an OME-Zarr that is not being written.
 
-    Parameters
-    ----------
-    root
-        The dataset.
-    image, level
-        The image, and the number of the level, at least 1.
-    keys
-        The keys of the image's arrays, full resolution first.
-    shape
-        The shape on disk at full resolution.
+    `keys` are those of the image's arrays, full resolution first, and `shape` is that on disk at full resolution.
     """
 
     def __init__(

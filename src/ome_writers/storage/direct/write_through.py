@@ -27,19 +27,13 @@ _MAX_BACKOFF_S = 10.0
 
 
 class WriteThrough:
-    """Writes frames that are complete chunks while the disk is as fast as memory; for one thread at a time.
-
-    Attributes
-    ----------
-    frames, nbytes
-        Number of frames written, and their bytes.
-    retry_at
-        Time (`time.perf_counter`) before which no frame is written, after a slow write.
-    """
+    """Writes frames that are complete chunks while the disk is as fast as memory; for one thread at a time."""
 
     def __init__(self) -> None:
+        # number of frames written, and their bytes
         self.frames = 0
         self.nbytes = 0
+        # time (`time.perf_counter`) before which no frame is written, after a slow write
         self.retry_at = -_MAX_BACKOFF_S
         self._backoff_s = _MIN_BACKOFF_S
         self._current: StoredArray | None = None  # the only array with a current shard

@@ -40,13 +40,8 @@ _MIN_TRANSACTION_BYTES = 512 * 2**10  # per plane, for a transaction to be as fa
 class LibraryEngine:
     """An engine on a library's arrays; see `storage.contract.Engine`.
 
-    Parameters
-    ----------
-    root, targets, options
-        As for every engine.
-    open_array
-        Opens an array of the library, given its directory, its array metadata and its regions. The growing axis of that
-        metadata has the extent `region_grid.UNBOUNDED_EXTENT`, so that the library never resizes the array.
+    `open_array` opens an array of the library, given its directory, its array metadata and its regions. The growing
+    axis of that metadata has the extent `region_grid.UNBOUNDED_EXTENT`, so that the library never resizes the array.
 
     Notes
     -----

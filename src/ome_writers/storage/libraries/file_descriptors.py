@@ -22,10 +22,7 @@ _RESERVED_DESCRIPTORS = 16  # for metadata, and files that the application opens
 def refuse_few_descriptors(plans: Sequence[ArrayPlan]) -> None:
     """Check that this process may open as many files as the library keeps open for these arrays.
 
-    Raises
-    ------
-    UnsupportedError
-        If not.
+    Raises UnsupportedError if not.
     """
     if sys.platform == "win32":
         return  # no such limit

@@ -109,16 +109,11 @@ class Region(Unit):
 
 
 class RegionSink:
-    """Gives regions to a library; see `write_buffer.Sink`.
-
-    Attributes
-    ----------
-    incomplete
-        The slots of the regions that were written before they were complete, and are not in memory.
-    """
+    """Gives regions to a library; see `write_buffer.Sink`."""
 
     def __init__(self, library: Library) -> None:
         self.library = library
+        # the slots of the regions that were written before they were complete, and are not in memory
         self.incomplete: dict[RegionKey, bytearray] = {}
 
     def store(self, region: Region, slots: frozenset[int] | None) -> None:

@@ -64,17 +64,7 @@ def array_metadata(plan: ArrayPlan, shape: Sequence[int]) -> dict[str, Any]:
 
 
 class ArrayMetadataWriter:
-    """Writes the ``zarr.json`` of each array of a dataset when its shape changes.
-
-    Parameters
-    ----------
-    root
-        The directory of the dataset.
-    arrays
-        Key and plan of each array.
-    durable
-        Whether to sync each file after writing.
-    """
+    """Writes the ``zarr.json`` of each array of a dataset when its shape changes."""
 
     def __init__(
         self, root: Path, arrays: Sequence[tuple[str, ArrayPlan]], *, durable: bool

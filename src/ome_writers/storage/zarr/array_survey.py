@@ -31,20 +31,11 @@ __all__ = ["ArraySurvey", "Survey"]
 
 @dataclass
 class Survey:
-    """How far an array was filled.
+    """How far an array was filled."""
 
-    Attributes
-    ----------
-    extent
-        Filled extent along the requested axis; 0 if there are no chunks.
-    planes
-        Approximate number of planes: exact if each chunk contains one.
-    windows
-        By channel number: (smallest, largest) value in a few of its chunks.
-    """
-
-    extent: int = 0
-    planes: int = 0
+    extent: int = 0  # filled extent along the requested axis; 0 if there are no chunks
+    planes: int = 0  # approximate number of planes: exact if each chunk contains one
+    # by channel number: (smallest, largest) value in a few of its chunks
     windows: dict[int, tuple[float, float]] = field(default_factory=dict)
 
 
@@ -58,15 +49,7 @@ class _Chunk(NamedTuple):
 
 
 class ArraySurvey:
-    """The chunks of one array on disk.
-
-    Parameters
-    ----------
-    folder
-        The array's node in the hierarchy.
-    plan
-        The planned array.
-    """
+    """The chunks of one array on disk."""
 
     def __init__(self, folder: Path, plan: ArrayPlan) -> None:
         self._folder = folder / "c"

@@ -21,15 +21,7 @@ _MAX_CACHED_FOLDERS = 4096
 
 
 class ChunkFiles:
-    """The chunk files of one array.
-
-    Parameters
-    ----------
-    folder
-        The directory of the array's chunks (``<array>/c``).
-    disk
-        Writes the files.
-    """
+    """The chunk files of one array, below `folder` (``<array>/c``)."""
 
     def __init__(self, folder: str, disk: Disk) -> None:
         self._folder = folder

@@ -18,20 +18,11 @@ Cell = tuple[int, ...]
 
 
 class ShardPart(NamedTuple):
-    """The tiles of a plane that are in the same shard.
+    """The tiles of a plane that are in the same shard."""
 
-    Attributes
-    ----------
-    yx
-        The coordinate of the shard along y and x.
-    tiles
-        Numbers of the tiles, row by row over the plane.
-    inner
-        For each tile, the number of its chunk within a plane of chunks of the shard.
-    """
-
-    yx: tuple[int, int]
-    tiles: tuple[int, ...]
+    yx: tuple[int, int]  # the coordinate of the shard along y and x
+    tiles: tuple[int, ...]  # numbers of the tiles, row by row over the plane
+    # for each tile, the number of its chunk within a plane of chunks of the shard
     inner: tuple[int, ...]
 
 
@@ -40,15 +31,6 @@ class Grid:
 
     All chunks of a plane have the same coordinate along the index axes, its *cell*. The chunks of a cell form a
     *column*, an array of shape (tiles, depth, chunk y, chunk x), with a *slot* for each of its `depth` planes.
-
-    Attributes
-    ----------
-    one_chunk_per_plane
-        Whether each plane is exactly one chunk.
-    padded
-        Whether chunks extend beyond the planes.
-    nbytes
-        Size of the complete array; infinite if it has an unbounded axis.
     """
 
     def __init__(self, plan: ArrayPlan) -> None:
@@ -64,10 +46,13 @@ class Grid:
         self.column_shape = (math.prod(self.tiles), self.depth, cy, cx)
         self.chunk_bytes = self.depth * cy * cx * plan.dtype.itemsize
         self.column_bytes = self.column_shape[0] * self.chunk_bytes
+        # whether each plane is exactly one chunk
         self.one_chunk_per_plane = self.depth == math.prod(self.tiles) == 1 and (cy, cx) == (y, x)
+        # whether chunks extend beyond the planes
         self.padded = self.tiles[0] * cy != y or self.tiles[1] * cx != x
         self.frame_shape = (y, x)
         self.frame_bytes = y * x * plan.dtype.itemsize
+        # size of the complete array; infinite if it has an unbounded axis
         self.nbytes = (
             math.inf if plan.growing is not None else math.prod(plan.shape) * plan.dtype.itemsize
         )

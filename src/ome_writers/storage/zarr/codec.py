@@ -16,15 +16,7 @@ __all__ = ["Codec", "decompress"]
 
 
 class Codec:
-    """The codec of one array.
-
-    Parameters
-    ----------
-    compression
-        ``"none"``, ``"blosc-zstd"``, ``"blosc-lz4"``, ``"zstd"`` or ``"gzip"``.
-    dtype
-        Of the samples: Blosc shuffles by its size.
-    """
+    """The codec of one array, by the name in the settings; Blosc shuffles by the size of the samples."""
 
     def __init__(self, compression: str, dtype: np.dtype[np.generic]) -> None:
         self._codec = _numcodec(compression)
@@ -55,10 +47,8 @@ class Codec:
 def decompress(codec: str, stored: bytes, max_bytes: int) -> bytes:
     """Decode a chunk with a Zarr codec: "blosc", "zstd" or "gzip".
 
-    Raises
-    ------
-    ValueError, RuntimeError, OSError
-        If it cannot be decoded, or would have more than `max_bytes` bytes: checked before memory is allocated.
+    Raises ValueError, RuntimeError, OSError if it cannot be decoded, or would have more than `max_bytes` bytes: checked
+    before memory is allocated.
     """
     if codec == "gzip":
         return _decompress_gzip(stored, max_bytes)

@@ -17,10 +17,7 @@ _GRACE_PERIOD_S = 2.0  # for a reader, from reading the index to having read the
 class FreeList:
     """The extents of one shard that are allocated apart from its other chunks.
 
-    Parameters
-    ----------
-    extent_bytes
-        Size of an extent: the maximum size of a stored chunk.
+    Each has `extent_bytes`, the maximum size of a stored chunk.
     """
 
     def __init__(self, extent_bytes: int) -> None:

@@ -49,49 +49,27 @@ _GROWTH_EXTENTS = 16  # added to a file at a time
 
 
 class ShardShape:
-    """Properties shared by the shards of one array.
-
-    Attributes
-    ----------
-    chunks
-        Number of chunks in a shard, and of entries in its index.
-    max_chunk_bytes
-        Maximum size of a stored chunk.
-    in_place
-        Whether every full chunk has the same size, so that it can be overwritten in place.
-    """
+    """Properties shared by the shards of one array."""
 
     def __init__(self, chunks: int, max_chunk_bytes: int, *, in_place: bool) -> None:
-        self.chunks = chunks
-        self.max_chunk_bytes = max_chunk_bytes
+        self.chunks = chunks  # number of chunks in a shard, and of entries in its index
+        self.max_chunk_bytes = max_chunk_bytes  # maximum size of a stored chunk
+        # whether every full chunk has the same size, so that it can be overwritten in place
         self.in_place = in_place
         self.index_format = ShardIndexFormat(chunks)
         self.index_bytes = self.index_format.nbytes
 
 
 class Shard:
-    """One shard file.
+    """One shard file in an existing directory.
 
-    Parameters
-    ----------
-    path, shape
-        The file, whose directory exists, and its `ShardShape`.
-    expected
-        Number of chunks in a complete acquisition.
-    disk
-        Opens and writes the file.
-
-    Attributes
-    ----------
-    complete
-        Whether the file has its final size.
-    users
-        Number of threads that are adding chunks, counted by the owner of the shard.
+    `expected` is the number of chunks in a complete acquisition.
     """
 
     def __init__(self, path: Path, shape: ShardShape, expected: int, disk: Disk) -> None:
         self.path = path
-        self.complete = False
+        self.complete = False  # whether the file has its final size
+        # number of threads that are adding chunks, counted by the owner of the shard
         self.users = 0
         self._shape = shape
         self._disk = disk

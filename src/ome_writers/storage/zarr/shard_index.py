@@ -43,21 +43,11 @@ class TornIndexError(OSError):
 
 
 class ShardIndexFormat(NamedTuple):
-    """The encoding of the shard indexes of an array. The defaults are those of the arrays that ome-writers writes.
+    """The encoding of the shard indexes of an array. The defaults are those of the arrays that ome-writers writes."""
 
-    Attributes
-    ----------
-    chunks
-        Number of chunks in a shard, and of entries in its index.
-    at_start
-        Whether the index is at the start of the file, instead of its end.
-    checksum
-        Whether a CRC-32C follows the entries.
-    """
-
-    chunks: int
-    at_start: bool = False
-    checksum: bool = True
+    chunks: int  # number of chunks in a shard, and of entries in its index
+    at_start: bool = False  # whether the index is at the start of the file, instead of its end
+    checksum: bool = True  # whether a CRC-32C follows the entries
 
     @property
     def nbytes(self) -> int:
@@ -74,19 +64,9 @@ class ShardIndexFormat(NamedTuple):
     ) -> NDArray[np.uint64]:
         """Return (offset, size) of each chunk, shape (chunks, 2), from the index of an open shard.
 
-        Parameters
-        ----------
-        fd
-            The open file.
-        offset
-            Offset of the index; by default, where readers look for it.
-        verify
-            Whether to compare the checksum.
+        `offset` is that of the index; by default, where readers look for it.
 
-        Raises
-        ------
-        TornIndexError
-            If the file ends before the index does, or the checksum does not match.
+        Raises TornIndexError if the file ends before the index does, or the checksum does not match.
         """
         if offset is None:
             offset = self.offset(os.fstat(fd).st_size)

@@ -31,15 +31,7 @@ _MIN_HOLE_BYTES = 512  # fewer zeros may well be data
 
 
 class ShardReader:
-    """The shards of one array, read plane by plane.
-
-    Parameters
-    ----------
-    folder
-        The array's node; its shards are in ``c`` below it.
-    plan
-        The array; it has shards, with their index at the end.
-    """
+    """The shards of one array, with their index at the end, read plane by plane."""
 
     def __init__(self, folder: Path, plan: ArrayPlan) -> None:
         self._folder = str(folder / "c")
