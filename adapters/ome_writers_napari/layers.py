@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ome_writers import DatasetSpec, Dimension, StreamView
     from ome_writers_napari.layouts import PlaneLayout
 
-__all__ = ["GROWING", "LayerSource", "ViewerLayer"]
-
 GROWING = ("open", "writing")
 """States of a stream, and of a dataset on disk, to which frames are added."""
 

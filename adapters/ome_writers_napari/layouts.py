@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from ome_writers import Position
 
-__all__ = ["PlaneLayout", "plane_layout"]
-
 _GAP = 0.05  # between images of unknown coordinates, and between wells; share of their extent
 _MAX_EMPTY = (
     16  # area of a plane relative to the area of its images, beyond which most of it is empty

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     import napari
 
-__all__ = ["LiveLayers", "add_live", "show"]
-
 _MIN_INTERVAL_S = 0.2
 _MAX_INTERVAL_S = 5.0
 _MAX_CPU_SHARE = 0.05  # of one core, so that an acquisition in the same process keeps its rate

@@ -11,8 +11,6 @@ from ome_writers_napari.layers import LayerSource
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["get_reader"]
-
 
 def get_reader(
     path: str | Sequence[str],

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from ome_writers import StreamView
 
-__all__ = ["FrameStack", "IntensityRange", "Mosaic", "Tile"]
-
 _SAMPLES_PER_AXIS = 64
 
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from ome_writers import OMEStream
 
-__all__ = ["OMEDataLogic"]
-
 _log = logging.getLogger(__name__)
 
 

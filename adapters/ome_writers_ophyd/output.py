@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ome_writers_ophyd.plan_axes import PlanAxes
     from ome_writers_ophyd.run_metadata import RunMetadata
 
-__all__ = ["CAMERA_AXIS", "MIMETYPES", "FrameFormat", "OMEOutput"]
-
 #: Media types in StreamResource documents, by name of the format.
 MIMETYPES = {"ome-zarr": "application/x-ome-zarr", "ome-tiff": "application/x-ome-tiff"}
 

@@ -12,8 +12,6 @@ from ome_writers import Dimension, Position
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["PlanAxes", "axes_of_plan"]
-
 
 @dataclass(frozen=True)
 class PlanAxes:

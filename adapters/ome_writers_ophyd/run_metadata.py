@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from ome_writers import OMEStream
 
-__all__ = ["RunMetadata"]
-
 NAMESPACE = "bluesky"
 
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from event_model.documents import EventDescriptor, StreamResource
     from tiled.ndslice import NDBlock
 
-__all__ = ["ADAPTERS", "OMEArrayAdapter", "OMEConsolidator", "register"]
-
 
 class OMEConsolidator(consolidators.ConsolidatorBase):  # type: ignore[misc]  # tiled has no types here
     """Turns the stream documents of an `OMEDataLogic` into a data source of tiled."""

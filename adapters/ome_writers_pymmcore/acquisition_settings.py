@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     IndexOf = Callable[[Mapping[str, int]], dict[str, int]]
 
-__all__ = ["AcquisitionPlan", "plan_acquisition", "unused_output", "user_settings"]
-
 AcquisitionPlan = tuple[AcquisitionSettings, "IndexOf | None"]
 """Settings, and a function from event index to acquisition index; None: frames are stored in order of arrival."""
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pymmcore_plus import CMMCorePlus
 
-__all__ = ["BufferFrame", "frames"]
-
 _POLL_INTERVAL_S = 0.0005
 
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from ome_writers_pymmcore.microscope import Camera, Microscope
 
-__all__ = ["CAMERA_AXIS", "add_camera_axis", "select_cameras", "set_channel_cameras"]
-
 CAMERA_AXIS = "cam"
 """Axis name, in event indices and settings, of the cameras that each deliver a frame per event."""
 

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import useq
 
-__all__ = ["engine_facts", "parse_number", "tag_facts", "to_json"]
-
 _COPIED_KEYS = (
     "camera_device",
     "camera_metadata",

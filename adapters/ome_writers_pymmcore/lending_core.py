@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from ome_writers import OMEStream
 
-__all__ = ["FrameQueue", "LendingCore"]
-
 _MIB = 2**20
 _DEFAULT_SIZE_MIB = 1000
 

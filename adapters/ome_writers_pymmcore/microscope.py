@@ -16,8 +16,6 @@ from ome_writers_pymmcore.frame_metadata import parse_number
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Camera", "Microscope"]
-
 _TURRET = re.compile(r"objective|nosepiece|turret|revolver", re.I)
 _MAGNIFICATION = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?x\b", re.I)
 _APERTURE = re.compile(r"(?:\bNA\s*=?\s*|/)(\d?\.\d+)|\b(\d?\.\d+)\s*NA\b", re.I)

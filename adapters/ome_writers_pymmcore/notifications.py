@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pymmcore_plus import CMMCorePlus
 
-__all__ = ["end_notifications", "end_notifications_at_exit"]
-
 _registered: weakref.WeakSet[CMMCorePlus] = weakref.WeakSet()
 
 

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Counts", "progress_reporter"]
-
 _REPORT_INTERVAL_S = 0.1
 _BAR_WIDTH = 24
 

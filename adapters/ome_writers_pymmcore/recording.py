@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from ome_writers import AcquisitionSettings, OMEStream
 
-__all__ = ["record"]
-
 _MAX_FRAMES = 2**31 - 1  # limit of startSequenceAcquisition
 _POLL_INTERVAL_S = 0.01
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ome_writers import AcquisitionSettings, OMEStream
     from ome_writers_pymmcore.microscope import Microscope
 
-__all__ = ["RunOutput", "camera_frame_index"]
-
 _log = logging.getLogger("ome_writers")
 
 

@@ -24,8 +24,6 @@ from ome_writers_pymmcore.microscope import Microscope
 if TYPE_CHECKING:
     from ome_writers import OMEStream
 
-__all__ = ["complete_settings", "write_summary"]
-
 _NAMESPACE = "pymmcore_plus"  # as the sink of pymmcore-plus writes it
 
 

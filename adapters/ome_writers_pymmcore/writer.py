@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from ome_writers import AcquisitionSettings, OMEStream, StreamView
 
-__all__ = ["MDAWriter"]
-
 _log = logging.getLogger("ome_writers")
 _SIGNALS = ("sequenceStarted", "frameReady", "sequenceCanceled", "sequenceFinished")
 

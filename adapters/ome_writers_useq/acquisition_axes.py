@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from ome_writers_useq.parsed_sequence import ParsedSequence, SequenceLoops
 
-__all__ = ["AcquisitionAxes", "acquisition_axes"]
-
 
 @dataclass(frozen=True, eq=False)
 class AcquisitionAxes:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["AxisPlan", "parse_time_plan", "parse_z_plan", "shared_plan"]
-
 _MICROSECOND = timedelta(microseconds=1)
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from ome_writers_useq.parsed_sequence import ParsedSequence
 
-__all__ = ["channel_axis", "channel_colour", "channel_indices", "convert_channels"]
-
 
 def channel_axis(parsed: ParsedSequence) -> tuple[list[useq.Channel], npt.NDArray[np.int32]]:
     """Merge the channels of all positions into one axis.

@@ -24,13 +24,6 @@ if TYPE_CHECKING:
     from ome_writers_useq.acquisition_axes import AcquisitionAxes
     from ome_writers_useq.dimensions import UnitTuple
 
-__all__ = [
-    "AcquisitionSettingsDict",
-    "build_positions",
-    "dims_from_useq",
-    "useq_to_acquisition_settings",
-]
-
 
 class _RequiredSettings(TypedDict):
     dimensions: list[Dimension]

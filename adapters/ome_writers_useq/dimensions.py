@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     UnitTuple = tuple[float | None, str]
 
-__all__ = ["FrameGeometry", "build_dimensions"]
-
 
 @dataclass(frozen=True)
 class FrameGeometry:

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import useq
 
-__all__ = ["EventPlaces"]
-
 
 class EventPlaces:
     """Maps event indices of a sequence to acquisition indices.

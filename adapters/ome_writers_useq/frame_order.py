@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     Indices = npt.NDArray[np.int32]
 
-__all__ = ["AXES", "event_indices", "is_nested_loops"]
-
 AXES = "tpgcz"
 """The axes of useq: columns of the index arrays."""
 

@@ -15,8 +15,6 @@ import useq
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Point", "grid_points"]
-
 Point: TypeAlias = useq.AbsolutePosition | useq.RelativePosition
 """A stage position or a grid point."""
 

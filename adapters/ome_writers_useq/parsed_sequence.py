@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from ome_writers_useq.grid_points import Point
 
-__all__ = ["ParsedSequence", "SequenceLoops", "parse_sequence"]
-
 
 @dataclass(frozen=True, eq=False)
 class SequenceLoops:

@@ -11,8 +11,6 @@ from ome_writers import Plate
 if TYPE_CHECKING:
     from ome_writers_useq.grid_points import Point
 
-__all__ = ["plate_from_useq", "row_name", "well_of"]
-
 
 def plate_from_useq(seq: useq.MDASequence) -> Plate | None:
     """Return the plate of a sequence, None if it does not have one.

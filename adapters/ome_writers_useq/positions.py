@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ome_writers_useq.grid_points import Point
     from ome_writers_useq.parsed_sequence import ParsedSequence
 
-__all__ = ["convert_positions", "nested_loop_pairs"]
-
 
 def nested_loop_pairs(parsed: ParsedSequence) -> list[tuple[int, int]]:
     """Return the event indices (p, g) that nested loops visit, in order; -1 for an index that events do not have."""

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     Plane = NDArray[Any]
 
-__all__ = ["Method", "downsample", "supports_dtype"]
-
 Method: TypeAlias = Literal["mean", "max", "min", "median", "decimate", "mode"]
 
 _BLOCK_BYTES = 2**18  # of a plane; intermediate results then stay in the cache

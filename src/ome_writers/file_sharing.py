@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-__all__ = ["overwrite", "remove", "rename", "retry_while_open", "truncate"]
-
 _IS_MANDATORY = os.name == "nt"
 _OPEN_TIMEOUT_S = 2.0
 _REPLACE_TIMEOUT_S = 10.0

@@ -21,8 +21,6 @@ if sys.platform == "darwin":
 else:
     _flush_drive: Callable[[int], None] | None = None
 
-__all__ = ["sync", "sync_file", "sync_files", "sync_folder", "sync_folders", "sync_tree"]
-
 # errors of file systems, such as network drives, that cannot flush the cache of the drive
 _NOT_SUPPORTED = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY}
 

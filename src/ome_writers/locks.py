@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from _thread import RLock as Lock
     from collections.abc import Callable
 
-__all__ = ["Condition", "is_owned", "new_lock", "release_locks_of_this_thread"]
-
 _locks: dict[int, weakref.ref[Lock]] = {}
 
 

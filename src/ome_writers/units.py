@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-__all__ = ["LENGTHS", "TIMES", "UnitKind", "kind_of", "ngff_name", "ome_symbol", "si_value"]
-
 UnitKind: TypeAlias = Literal["space", "time"]
 
 LENGTHS: dict[str, tuple[str, float]] = {

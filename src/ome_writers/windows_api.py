@@ -11,15 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-__all__ = [
-    "are_long_paths_enabled",
-    "call_at_console_end",
-    "open_exclusively",
-    "pread",
-    "pwrite",
-    "set_sparse",
-]
-
 if sys.platform == "win32":
     import ctypes
     import msvcrt

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from ome_writers.settings import Dimension
     from ome_writers.views import StreamView
 
-__all__ = ["source_of"]
-
 
 def source_of(spec: DatasetSpec, view: StreamView) -> Source:
     """Return the source of a conversion.

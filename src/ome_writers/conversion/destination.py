@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ome_writers.dataset import DatasetSpec
     from ome_writers.settings import Format, Pyramid, PyramidMethod
 
-__all__ = ["NAMESPACE", "destination_settings", "refuse_overlap", "with_chunks", "with_image_name"]
-
 NAMESPACE = "conversion"
 """Namespace of the global metadata that describe the source."""
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-__all__ = ["convert_ngff_version", "edit_in_place", "replace_json"]
-
 
 def convert_ngff_version(path: str | PathLike[str], version: str) -> list[Path]:
     """Rewrite the metadata of an OME-Zarr as OME-Zarr 0.5 or 0.6, in place; pixels are not touched.

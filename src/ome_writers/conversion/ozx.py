@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from ome_writers.dataset import DatasetSpec
 
-__all__ = ["compare", "pack", "unpack"]
-
 _BLOCK_BYTES = 2**22
 # Before 3.11.4, `zipfile` forces ZIP64 with local headers that strict readers refuse (python/cpython#103861).
 # Members and archives that need ZIP64 for their size have it in any case; RFC 9 only recommends it for the others.

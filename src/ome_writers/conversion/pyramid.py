@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from ome_writers.settings import PyramidMethod
     from ome_writers.storage import Engine, WriteFailure
 
-__all__ = ["add_pyramid"]
-
 _STAGE = ".ome-writers.pyramid"
 """Folder in the group of an image whose levels are being computed."""
 _CACHE_BYTES = 256 * 2**20  # of decoded chunks that contain several planes

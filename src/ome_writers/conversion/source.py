@@ -24,14 +24,6 @@ if TYPE_CHECKING:
     Address = tuple[int, tuple[int, ...]]
     """Image number, and storage index along the axes of the image without y and x."""
 
-__all__ = [
-    "Source",
-    "frame_indices",
-    "nested_loop_indices",
-    "select_images",
-    "with_values",
-]
-
 
 @dataclass(frozen=True)
 class Source:

@@ -18,15 +18,6 @@ if TYPE_CHECKING:
 
     from ome_writers.conversion.source import Address, Source
 
-__all__ = [
-    "CHUNK_CACHE_BYTES",
-    "convertible_images",
-    "describe_source",
-    "frame_metadata_by_address",
-    "provenance",
-    "split_images",
-]
-
 CHUNK_CACHE_BYTES = 128 * 2**20
 """Size of the cache of decoded chunks, for chunks that contain several frames."""
 

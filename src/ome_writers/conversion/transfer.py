@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from ome_writers.conversion.source import Indices, Source
     from ome_writers.settings import FormatSettings, Pyramid, PyramidMethod
 
-__all__ = ["Conversion", "convert"]
-
 
 @dataclass(frozen=True)
 class Conversion:

@@ -25,21 +25,6 @@ if TYPE_CHECKING:
     from ome_writers.formats.frame_metadata import Journal
     from ome_writers.routing import Plan
 
-__all__ = [
-    "RESERVED_NAMESPACES",
-    "STATUSES",
-    "DatasetMetadata",
-    "Layout",
-    "Outcome",
-    "Patch",
-    "Status",
-    "SupportsCarryOver",
-    "SupportsGrow",
-    "check_global_metadata",
-    "library_version",
-    "new_dataset_id",
-]
-
 Status = Literal["writing", "complete", "cancelled", "failed"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 

@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from ome_writers.dataset import DatasetSpec
     from ome_writers.formats.registry import FramesByImage
 
-__all__ = [
-    "dataset_files",
-    "dataset_ome_xml",
-    "frame_metadata_by_image",
-    "read",
-    "read_frame_metadata",
-]
-
 
 def read(path: str | PathLike[str]) -> DatasetSpec:
     """Return images, levels, axes, channels, positions and status of a dataset; no pixel is read.

@@ -12,12 +12,6 @@ from ome_writers.untrusted import is_archive
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = [
-    "abbreviated_list",
-    "detect_format",
-    "is_omezarr",
-]
-
 _ZARR_2_FILES = (".zattrs", ".zgroup", ".zarray")
 _MAX_LISTED_NAMES = 3
 

@@ -22,17 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = [
-    "EMBED_BYTES",
-    "JOURNAL_NAME",
-    "FrameMetadataSource",
-    "Journal",
-    "JournalEntry",
-    "encode_storage_index",
-    "latest_entries",
-    "truncate_partial_line",
-]
-
 JournalEntry = tuple[int, tuple[int, ...], bytes]
 """Image number, storage index, and the frame metadata as JSON."""
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["foreign_files", "foreign_files_of_aborted_start", "is_proof", "is_version_0"]
-
 _TEMPORARY = re.compile(r"\.(?P<target>.+?)\.[0-9]+-[0-9]+\.tmp", re.DOTALL)  # of metadata
 _VERSION_0 = re.compile(r"0\.[0-9]+\.[0-9]+.*")
 _STAGING_FOLDER = "/.stage.tmp/"  # where a library assembles what it moves into the dataset

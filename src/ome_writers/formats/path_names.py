@@ -16,14 +16,6 @@ if sys.platform == "win32":
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = [
-    "alphanumeric_component",
-    "check_output_path",
-    "invalid_on_windows",
-    "make_distinct",
-    "path_component",
-]
-
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff<>:"/\\|?*]')
 _RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
     f"{port}{digit}" for port in ("COM", "LPT") for digit in "0123456789¹²³"

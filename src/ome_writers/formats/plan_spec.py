@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ome_writers.formats.registry import FormatRow
     from ome_writers.routing import ImagePlan, Plan
 
-__all__ = ["layout_of_plan", "spec_of_plan"]
-
 
 def layout_of_plan(plan: Plan) -> DatasetLayout:
     """Return whether a plan is of one image, a collection of positions, or a plate."""

@@ -14,8 +14,6 @@ from ome_writers.formats.path_names import alphanumeric_component, make_distinct
 if TYPE_CHECKING:
     from ome_writers.routing import ImagePlan, Plan
 
-__all__ = ["PlateLayout", "is_plate", "plate_layout"]
-
 
 @dataclass(frozen=True)
 class PlateLayout:

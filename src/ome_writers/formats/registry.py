@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     OwnedFiles = Callable[[str], object]
     FramesByImage = Sequence[tuple[str | int, list[dict[str, Any]]]]
 
-__all__ = ["FormatRow", "archive_format", "format_row", "format_rows"]
-
 
 def _lazy(reference: str) -> Callable[..., Any]:
     """Return a callable that imports ``module:name`` at its first call."""

@@ -31,15 +31,6 @@ if TYPE_CHECKING:
     from ome_writers.formats.frame_metadata import Journal
     from ome_writers.routing import Plan
 
-__all__ = [
-    "ScratchMetadata",
-    "is_scratch",
-    "is_startup_file",
-    "lay_out",
-    "owned_files",
-    "read_frames",
-]
-
 MANIFEST = "manifest.json"
 _ARRAY = re.compile(r"pos_[0-9]+\.dat")
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-__all__ = ["axis_type", "own_dimensions", "plan_from_settings", "with_plan"]
-
 _MAX_COORDS = 2**20  # as many as an image may have channels
 
 

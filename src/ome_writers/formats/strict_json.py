@@ -14,15 +14,6 @@ from pydantic_core import from_json, to_json
 
 from ome_writers.errors import MetadataError
 
-__all__ = [
-    "MAX_DEPTH",
-    "PLAIN_TYPES",
-    "check_readable",
-    "offending_key",
-    "to_plain_json",
-    "to_strict_json",
-]
-
 MAX_DEPTH = 128
 """Maximum nesting of user metadata. Some readers fail near 200 levels; the enclosing document uses a few."""
 _MAX_INTEGER = int(sys.float_info.max)

@@ -14,8 +14,6 @@ from ome_writers.storage import is_temporary
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DatasetFile", "is_document", "is_tiff", "read_unchanged", "scan", "stat"]
-
 _MAX_READS = 5  # of a file that is being written
 _TIMESTAMP_RESOLUTION_S = 0.02  # two writes within this time may leave the same modification time
 

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
 
-__all__ = ["Upload", "mirror"]
-
 _SINGLE_REQUEST_BYTES = (
     128 * 2**20
 )  # larger files are sent in parts, which a killed upload leaves in the store

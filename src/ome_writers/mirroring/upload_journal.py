@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["StoredObject", "UploadJournal", "journal_path"]
-
 
 def journal_path(dataset: Path) -> Path:
     """Return the path of a dataset's upload journal."""

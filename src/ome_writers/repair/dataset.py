@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from ome_writers.storage import Finding
 
-__all__ = ["Repair", "repair"]
-
 
 @dataclass(frozen=True)
 class Repair:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ome_writers.formats import Layout, Status
     from ome_writers.routing import ArrayPlan, ImagePlan, Plan
 
-__all__ = ["findings"]
-
 
 def findings(root: Path, *, dry_run: bool) -> Iterator[Finding]:
     """Repair an OME-Zarr and yield the findings."""

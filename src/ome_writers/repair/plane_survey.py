@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ome_writers.routing import ImagePlan
     from ome_writers.storage.tiff import IfdRepair
 
-__all__ = ["kept_ifds", "outcome_of_closed", "survey"]
-
 
 def survey(stored: StoredDocuments, chains: Mapping[str, IfdRepair], journal: Journal) -> Outcome:
     """Return what `close` would have recorded of the frames on disk.

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import UnsupportedError
+from ome_writers.formats import plan_from_settings
 from ome_writers.formats.omezarr import (
-    plan_from_settings,
     read_json_object,
     stored_layout,
     stored_settings,
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from ome_writers.formats import Layout
     from ome_writers.routing import Plan
-
-__all__ = ["refuse_rewritten", "stored_plan"]
 
 
 def refuse_rewritten(root: Path, plan: Plan, layout: Layout) -> None:

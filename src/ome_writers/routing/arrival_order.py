@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ome_writers.routing.plan import ImagePlan, Plan
 
-__all__ = ["arrival_order"]
-
 
 def arrival_order(plan: Plan, image: ImagePlan) -> tuple[int, ...] | None:
     """Return the index axes of an image's array in the order of nested loops, slowest first.

@@ -10,15 +10,6 @@ from ome_writers.settings import Camera
 if TYPE_CHECKING:
     from ome_writers.settings import AcquisitionSettings, Dimension
 
-__all__ = [
-    "FrameKind",
-    "camera_axis",
-    "camera_name",
-    "cameras_along",
-    "frame_kinds",
-    "is_camera_axis",
-]
-
 _NAMES = frozenset({"cam", "camera"})
 
 

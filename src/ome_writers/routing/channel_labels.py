@@ -10,8 +10,6 @@ from ome_writers.settings import Channel, Dimension
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["label_of", "with_cameras"]
-
 _RGB = {"Red": "#FF0000", "Green": "#00FF00", "Blue": "#0000FF"}
 
 

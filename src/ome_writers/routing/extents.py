@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from ome_writers.routing.plan import Plan
 
-__all__ = ["Progress"]
-
 
 _BATCH_FRAMES = 65_536  # frames whose indices are in memory at the same time
 

@@ -12,8 +12,6 @@ from ome_writers.routing.plan import ArrayPlan, LevelPlan
 if TYPE_CHECKING:
     from ome_writers.settings import Pyramid
 
-__all__ = ["plan_levels"]
-
 
 def plan_levels(pyramid: Pyramid | None, array: ArrayPlan) -> tuple[LevelPlan, ...]:
     """Return the levels of an array, largest first.

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from ome_writers.settings import Dimension
 
-__all__ = ["refuse_large_chunks", "refuse_many_channels", "refuse_many_images"]
-
 MAX_CHUNK_BYTES = 2**34
 MAX_CHUNKS_PER_SHARD = 2**24  # the shard index has 16 bytes per chunk
 MAX_CHANNELS = 2**20  # each has an entry in the metadata

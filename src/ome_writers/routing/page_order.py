@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from ome_writers.routing.plan import ArrayPlan
 
-__all__ = ["PageOrder"]
-
 
 class PageOrder:
     """Page numbers of the planes of all arrays in one file."""

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from ome_writers.routing.router import Router
     from ome_writers.settings import AcquisitionSettings, Dimension, Position, Pyramid
 
-__all__ = ["ArrayPlan", "ImagePlan", "LevelPlan", "Plan"]
-
 
 @dataclass(frozen=True)
 class ArrayPlan:

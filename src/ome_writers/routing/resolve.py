@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     _Array = tuple[ArrayPlan, int | None, tuple[LevelPlan, ...]]
 
-__all__ = ["resolve"]
-
 
 def resolve(settings: AcquisitionSettings) -> Plan:
     """Resolve complete settings to a plan.

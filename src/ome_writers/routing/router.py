@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from ome_writers.settings import Schedule
 
-__all__ = ["Address", "Router", "Step"]
-
 _BATCH_FRAMES = (
     1024  # `iter_addresses` computes this many addresses at once, so that the cost per frame is low
 )

@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
     from ome_writers.settings.formats import FormatSettings
 
-__all__ = ["AcquisitionSettings", "DTypeStr"]
-
 
 DTypeStr: TypeAlias = Annotated[str, BeforeValidator(read_dtype)]
 _FORMAT: TypeAdapter[Format] = TypeAdapter(Format)

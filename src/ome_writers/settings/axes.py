@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from ome_writers.settings.coordinates import Channel, Position
     from ome_writers.settings.dimension import Dimension
 
-__all__ = ["STANDARD_TYPES", "DimensionType", "StandardAxis"]
-
 DimensionType: TypeAlias = Literal["space", "time", "channel", "position", "other"]
 
 STANDARD_TYPES: dict[str, DimensionType] = {

@@ -21,14 +21,6 @@ if TYPE_CHECKING:
     from ome_writers.settings.plate import Plate
     from ome_writers.settings.schedule import Schedule
 
-__all__ = [
-    "DimensionList",
-    "check_compression",
-    "check_dimensions",
-    "check_plate",
-    "check_schedule",
-]
-
 
 def check_dimensions(dimensions: tuple[Dimension, ...]) -> tuple[Dimension, ...]:
     """Return the dimensions of an acquisition with types and chunk sizes filled in.

@@ -24,17 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
     from typing_extensions import Self
 
-__all__ = [
-    "Camera",
-    "Channel",
-    "Coordinate",
-    "Name",
-    "Position",
-    "as_cameras",
-    "as_channels",
-    "as_positions",
-]
-
 Name: TypeAlias = Annotated[str, Field(min_length=1)]
 
 

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-__all__ = ["Dimension", "PositionDimension", "dims_from_standard_axes"]
-
 _MAX_POSITIONS = 10**6  # each is an image with separate metadata
 Count: TypeAlias = Annotated[int, Field(gt=0, le=2**31 - 1)]  # the range of PositiveInt in OME-XML
 

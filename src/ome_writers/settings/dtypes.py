@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["PIXEL_TYPES", "dtype_of", "read_dtype"]
-
 PIXEL_TYPES = {
     "int8": "int8",
     "int16": "int16",

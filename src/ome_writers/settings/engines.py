@@ -16,19 +16,6 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from ome_writers.settings.dtypes import PIXEL_TYPES
 
-__all__ = [
-    "ENGINES",
-    "Compression",
-    "EngineRow",
-    "TiffCompression",
-    "ZarrCompression",
-    "engine_rows",
-    "engines_of",
-    "find_engine",
-    "installed_formats",
-    "temporary_targets",
-]
-
 _log = logging.getLogger("ome_writers")
 
 ZarrCompression: TypeAlias = Literal["blosc-zstd", "blosc-lz4", "zstd", "gzip", "none"]

@@ -21,16 +21,6 @@ from ome_writers.settings.formats import (
 from ome_writers.settings.model import warn_user
 from ome_writers.settings.paths import foreign_ending
 
-__all__ = [
-    "BackendName",
-    "Format",
-    "TiffBackendName",
-    "ZarrBackendName",
-    "format_names",
-    "inferred_format",
-    "read_format",
-]
-
 # The names of the engines of this library, for clients that list them. Type checkers accept those of other packages.
 if TYPE_CHECKING:
     ZarrBackendName: TypeAlias = str

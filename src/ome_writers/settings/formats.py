@@ -19,17 +19,6 @@ from ome_writers.settings.engines import (
 from ome_writers.settings.model import Model
 from ome_writers.untrusted import ARCHIVE_SUFFIX
 
-__all__ = [
-    "OWN_MODELS",
-    "FormatSettings",
-    "OmeTiffFormat",
-    "OmeZarrFormat",
-    "ScratchFormat",
-    "format_models",
-    "format_suffixes",
-    "split_suffix",
-]
-
 
 def _check_suffix(suffix: str) -> str:
     if "/" in suffix or "\\" in suffix:

@@ -9,8 +9,6 @@ from pydantic import Field, FiniteFloat, PositiveInt
 from ome_writers.settings.coordinates import Name
 from ome_writers.settings.model import Model
 
-__all__ = ["Detector", "Instrument", "Objective"]
-
 
 class Detector(Model):
     """A camera and its settings.

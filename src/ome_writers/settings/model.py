@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Model", "warn_user"]
-
 
 class Model(BaseModel):
     """A pydantic model that forbids unknown fields and validates assignments.

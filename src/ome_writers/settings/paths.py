@@ -9,8 +9,6 @@ from urllib.parse import unquote
 
 from ome_writers.errors import SettingsError
 
-__all__ = ["foreign_ending", "read_root_path"]
-
 # At least two characters: one is a Windows drive. `pathlib` collapses "//" to "/"; then only known schemes are URLs.
 _URL = re.compile(r"[^/\\]{2,}?://")
 _REMOTE = (

@@ -14,8 +14,6 @@ from ome_writers.settings.model import Model
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Plate", "row_name"]
-
 _STANDARD: dict[int, tuple[int, int]] = {
     6: (2, 3),
     12: (3, 4),

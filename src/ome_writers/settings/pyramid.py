@@ -12,8 +12,6 @@ from ome_writers.settings.model import Model
 if TYPE_CHECKING:
     from ome_writers.settings.formats import FormatSettings
 
-__all__ = ["Pyramid", "PyramidField", "PyramidMethod", "check_pyramid"]
-
 PyramidMethod: TypeAlias = Literal["mean", "max", "min", "median", "decimate", "mode"]
 MAX_LEVELS = 16
 

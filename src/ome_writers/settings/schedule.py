@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from ome_writers.settings.dimension import Dimension
 
-__all__ = ["Schedule"]
-
 
 @dataclass(frozen=True, eq=False)
 class Schedule:

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 
     from ome_writers.settings.dimension import Dimension
 
-__all__ = ["check_order", "permutation", "stored"]
-
 
 def check_order(order: Sequence[str], names: Sequence[str]) -> None:
     """Raise ValueError unless `order` is a permutation of `names` that keeps the last two."""

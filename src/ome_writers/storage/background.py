@@ -14,8 +14,6 @@ from ome_writers.storage.contract import WriteFailure
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
-__all__ = ["Background", "available_cpus"]
-
 _MAX_PENDING_TASKS = 4096
 
 

@@ -18,18 +18,6 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import ArrayPlan
 
-__all__ = [
-    "ArrayTarget",
-    "Engine",
-    "EngineStats",
-    "Finding",
-    "LendingEngine",
-    "Options",
-    "PatchingEngine",
-    "TruncatingEngine",
-    "WriteFailure",
-]
-
 
 @dataclass(frozen=True)
 class ArrayTarget:

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from ome_writers.storage.positional_io import Piece
 
-__all__ = ["Disk"]
-
 _ALIGNMENT_BYTES = 4096  # a multiple of the sector size of any disk
 
 

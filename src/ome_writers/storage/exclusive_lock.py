@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Lock", "acquire_lock", "hold_claim", "remove_attempts"]
-
 _MAX_ATTEMPTS = 20
 _PARTIAL_WRITE_WAIT_S = 0.02
 

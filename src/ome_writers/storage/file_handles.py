@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["FileHandles"]
-
 _MAX_OPEN_FILES = 128
 
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 if sys.platform == "linux":
     import fcntl
 
-__all__ = ["POLL_INTERVAL_S", "exclusive_lease"]
-
 POLL_INTERVAL_S = 0.001
 _SUPPORTED = sys.platform == "linux" and hasattr(fcntl, "F_SETLEASE") and hasattr(fcntl, "F_SETSIG")
 

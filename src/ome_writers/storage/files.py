@@ -15,14 +15,6 @@ from ome_writers.settings import temporary_targets
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = [
-    "atomic_write",
-    "is_temporary",
-    "make_folders",
-    "path_below",
-    "temporary_target",
-]
-
 _REPLACE_TIMEOUT_S = 2.0
 _MAX_NAME_BYTES = 200  # of the target's name in a temporary name: file systems allow 255
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9]+-[0-9]+\.tmp", re.DOTALL)  # process and thread

@@ -22,20 +22,6 @@ from ome_writers.untrusted import Limit, parse_json, read_regular
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = [
-    "LOCK_NAME",
-    "LockOwner",
-    "attempt_pid",
-    "is_part_of_lock",
-    "lock_content",
-    "lock_owner",
-    "lock_path",
-    "locked_error",
-    "read_lock",
-    "read_lock_and_owner",
-    "sibling_path",
-]
-
 LOCK_NAME = ".ome-writers.lock"
 
 _MAX_NAME_BYTES = 150  # of the output's name in the name of a lock: file systems allow 255

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["MemoryBudget"]
-
 _POLL_INTERVAL_S = 0.02  # while memory is short; a release wakes waiting threads earlier
 # Above this many bytes in use, `acquire` waits briefly for a buffer to be released: a reused buffer is warm in the
 # cache, and new memory costs a page fault per page.

@@ -17,19 +17,6 @@ if TYPE_CHECKING:
 
     Piece = bytes | memoryview | NDArray[np.generic]
 
-__all__ = [
-    "SUPPORTS_DIRECT_IO",
-    "adjacent_runs",
-    "make_sparse",
-    "open_file",
-    "open_new",
-    "patch_at",
-    "read_at",
-    "read_fully",
-    "write_at",
-    "write_single",
-]
-
 _FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _MAX_BUFFERS = 512  # below IOV_MAX everywhere
 _HAS_PWRITEV = hasattr(os, "pwritev")  # not on Windows, and on macOS from version 11 on

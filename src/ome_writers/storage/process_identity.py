@@ -12,8 +12,6 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["is_running", "process_start"]
-
 _MAX_PID = 2**32 if os.name == "nt" else 2**31
 
 # Windows API

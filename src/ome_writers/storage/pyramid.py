@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     Plane = NDArray[np.generic]
 
-__all__ = ["PyramidEngine"]
-
 _INLINE_BYTES = 2**17  # passing smaller frames to another thread takes longer than reducing them
 
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ome_writers.settings import EngineRow
     from ome_writers.storage.contract import Engine, Options
 
-__all__ = ["choose", "open_engine", "open_with_levels", "unsupported_reasons"]
-
 _MAX_BLOSC_BYTES = 2**31 - 1 - 16  # the header stores sizes as int32, including itself
 
 

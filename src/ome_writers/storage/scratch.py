@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from ome_writers.storage.contract import ArrayTarget, Options
 
-__all__ = ["ScratchEngine", "open_engine"]
-
 
 def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> ScratchEngine:
     """Return an engine for `targets`; it creates files below `root` when they are needed."""

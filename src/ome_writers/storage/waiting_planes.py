@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     Key = tuple[int, tuple[int, ...]]
     """Array and index of the plane that a pair becomes."""
 
-__all__ = ["Waiting", "WaitingPlanes"]
-
 
 class Waiting(NamedTuple):
     """Array, index and frame number of a plane, and after how many flushes it arrived."""

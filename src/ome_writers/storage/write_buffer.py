@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     Plane = NDArray[np.generic]
 
-__all__ = ["Unit", "WriteBuffer"]
-
 _MAX_OPTIMISTIC_READS = 4  # then a reader blocks the writer
 
 

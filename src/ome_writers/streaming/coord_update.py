@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     """What an event reports: the offset of a frame in acquisition order, the offsets that `skip` has skipped, or the
     full acquisition index of a frame."""
 
-__all__ = ["CoordUpdate", "EventAxes"]
-
 
 @dataclass(frozen=True, slots=True)
 class CoordUpdate:

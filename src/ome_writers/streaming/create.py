@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from ome_writers.settings import SettingsFields
     from ome_writers.storage import Engine, EngineRow
 
-__all__ = ["create_stream"]
-
 _log = logging.getLogger("ome_writers")
 
 

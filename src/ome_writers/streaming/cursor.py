@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import Address, Plan
 
-__all__ = ["Cursor"]
-
 _BATCH_FRAMES = 65_536  # frames whose indices are in memory at the same time
 _ADVICE = (
     "Check your AcquisitionSettings.dimensions. If you need to write an unbounded number of frames, "

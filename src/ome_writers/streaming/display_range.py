@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import Plan
 
-__all__ = ["DisplayRangeSampler"]
-
 _PIXELS_PER_FRAME = 4096
 
 

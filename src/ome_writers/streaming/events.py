@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ome_writers.routing import Plan
     from ome_writers.streaming.coord_update import Source
 
-__all__ = ["Events"]
-
 QUEUE_FRAMES = 1024
 CLOSE_TIMEOUT_S = 1.0  # time that `close` gives listeners for queued frames
 _POLL_INTERVAL_S = 0.005  # waking a thread for each frame would slow the camera down

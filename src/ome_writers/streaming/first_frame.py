@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import ImagePlan, Plan
 
-__all__ = ["FirstFrameInference", "validated_copy"]
-
 
 class FirstFrameInference:
     """The cameras whose first frame has not arrived.

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FlushTimer"]
-
 
 class FlushTimer:
     """Calls the bound method `flush` every `interval_s` seconds until `stop`.

@@ -8,8 +8,6 @@ import numpy as np
 
 from ome_writers.errors import FrameShapeError, FrameTypeError
 
-__all__ = ["as_frame"]
-
 
 def as_frame(
     value: Any, shape: tuple[int, ...], dtype: np.dtype[np.generic]

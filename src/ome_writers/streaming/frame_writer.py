@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from ome_writers.streaming.first_frame import FirstFrameInference
     from ome_writers.streaming.recorder import Recorder
 
-__all__ = ["FrameWriter"]
-
 _MAX_RESTART_FRAMES = 64
 
 

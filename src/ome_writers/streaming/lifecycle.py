@@ -14,8 +14,6 @@ from __future__ import annotations
 import os
 from enum import Enum
 
-__all__ = ["State", "fork_count"]
-
 
 class State(Enum):
     OPEN = "open"

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     Interpreter = Callable[[AcquisitionSettings, Mapping[str, Any]], AcquisitionSettings]
     """Returns settings completed by metadata of its namespace; the same object if there is nothing to add."""
 
-__all__ = ["ENTRY_POINT_GROUP", "interpret"]
-
 ENTRY_POINT_GROUP = "ome_writers.metadata"
 """Each entry point of this group names an `Interpreter`, and has the name of its namespace."""
 

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
     from ome_writers.formats import Layout
 
-__all__ = ["OutputClaim"]
-
 _MAX_CLAIM_ATTEMPTS = 20
 _MAX_LISTED_FILES = 5
 _log = logging.getLogger("ome_writers")

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from ome_writers.routing import ImagePlan
     from ome_writers.storage import Engine
 
-__all__ = ["planes_of", "read_frame"]
-
 
 def planes_of(
     frame: NDArray[np.generic], index: tuple[int, ...], image: ImagePlan

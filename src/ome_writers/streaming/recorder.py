@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ome_writers.storage import Engine, EngineRow
     from ome_writers.streaming.output_claim import OutputClaim
 
-__all__ = ["Output", "Recorder"]
-
 
 class Output(NamedTuple):
     """A created dataset, ready for frames."""

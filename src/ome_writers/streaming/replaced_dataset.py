@@ -22,8 +22,6 @@ from ome_writers.storage import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["free_name", "is_half_removed", "is_mark", "left_aside", "remove", "remove_aside"]
-
 _MARK = ".ome-writers.replaced"
 """File in a folder that was moved aside and is being removed: proves that the rest of it may be removed, too."""
 _MAX_ASIDE = 1000

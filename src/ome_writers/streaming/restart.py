@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     Step = int | tuple[NDArray[np.generic], Mapping[str, int] | None, bytes | None]
     """A number of frames to skip, or a frame with its explicit index and its encoded metadata."""
 
-__all__ = ["restart_output"]
-
 
 def restart_output(
     earlier: FrameWriter,

@@ -22,14 +22,6 @@ if sys.platform == "win32":
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = [
-    "RunOnce",
-    "call_while_alive",
-    "close_at_exit",
-    "keep_open_at_exit",
-    "run_uninterrupted",
-]
-
 T = TypeVar("T")
 
 _log = logging.getLogger("ome_writers")

@@ -55,8 +55,6 @@ if TYPE_CHECKING:
     from ome_writers.streaming.stats import StreamStats
     from ome_writers.views import StreamView
 
-__all__ = ["OMEStream"]
-
 _log = logging.getLogger("ome_writers")
 _OPEN = State.OPEN  # before Python 3.12, looking up an enum member is slower than taking a lock
 

@@ -16,16 +16,6 @@ from ome_writers.errors import InvalidFileError, UnsupportedError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "ARCHIVE_SUFFIX",
-    "ByteRange",
-    "archive_members",
-    "byte_range",
-    "is_archive",
-    "read_member",
-    "refuse_archive",
-]
-
 ARCHIVE_SUFFIX = ".ozx"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _STORED = 0

@@ -16,16 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = [
-    "Limit",
-    "guard_reader",
-    "member",
-    "open_range",
-    "open_regular",
-    "read_lines",
-    "read_regular",
-]
-
 # O_NONBLOCK: opening a FIFO without a writer must not block. Windows does not have these flags, nor FIFOs in folders.
 _FLAGS = (
     os.O_RDONLY

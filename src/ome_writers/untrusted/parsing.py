@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from xml.etree.ElementTree import Element
 
-__all__ = ["parse_json", "parse_xml", "read_json"]
-
 _MAX_JSON_VALUES = 8_000_000
 _MAX_XML_DEPTH = 100
 _ELEMENT_BYTES, _ATTRIBUTE_BYTES = 120, 120  # measured memory, including strings of typical length

@@ -13,16 +13,6 @@ from ome_writers.errors import InvalidFileError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-__all__ = [
-    "MAX_FRAMES",
-    "MAX_IMAGES",
-    "check_chunk_shape",
-    "check_count",
-    "check_distinct",
-    "check_memory",
-    "check_shape",
-]
-
 MAX_IMAGES = 100_000
 """Maximum number of images in a dataset, for writing and reading."""
 MAX_FRAMES = 20_000_000

@@ -6,8 +6,6 @@ import json
 import re
 from typing import Any
 
-__all__ = ["printable", "printable_json"]
-
 # C0 (including ESC, which starts CSI and OSC sequences), DEL, C1, line and paragraph separators, bidirectional marks
 # and overrides, surrogates (which cannot be encoded), and the byte order mark
 _UNSAFE = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff"

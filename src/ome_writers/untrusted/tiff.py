@@ -26,8 +26,6 @@ if sys.platform == "win32":
 else:
     _pread = os.pread
 
-__all__ = ["LoopDetector", "TiffDirectory", "TiffEntry", "TiffStructure"]
-
 _WIDTH, _LENGTH, _BITS, _SAMPLES = 256, 257, 258, 277
 _OFFSETS, _BYTE_COUNTS = (273, 324), (279, 325)  # of strips, of tiles
 _TABLES = frozenset((*_OFFSETS, *_BYTE_COUNTS))

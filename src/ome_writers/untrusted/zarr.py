@@ -15,8 +15,6 @@ from ome_writers.untrusted.sizes import check_chunk_shape, check_count, check_sh
 if TYPE_CHECKING:
     Json = dict[str, Any]
 
-__all__ = ["ArrayMetadata", "parse_array_metadata"]
-
 _MAX_CHUNKS_PER_SHARD = 2**24  # 16 bytes each in the index
 
 

@@ -17,8 +17,9 @@ from ome_writers.formats.ometiff import (
     plane_runs,
     read_ome_xml,
 )
+from ome_writers.storage import Finding
 from ome_writers.untrusted import TiffStructure, open_regular
-from ome_writers.validation.report import Check, Finding
+from ome_writers.validation.report import Check
 from ome_writers.validation.validators import run_ome_types
 
 if TYPE_CHECKING:

@@ -19,10 +19,11 @@ from ome_writers.formats.omezarr import (
 )
 from ome_writers.routing import resolve
 from ome_writers.settings import find_engine
+from ome_writers.storage import Finding
 from ome_writers.storage.direct import StoredLevel
 from ome_writers.storage.zarr import ArraySurvey
 from ome_writers.untrusted import guard_reader, parse_array_metadata, read_json, read_lines
-from ome_writers.validation.report import Check, Finding
+from ome_writers.validation.report import Check
 from ome_writers.validation.validators import run_ome_zarr_models, run_yaozarrs
 
 if TYPE_CHECKING:

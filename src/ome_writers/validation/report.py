@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ome_writers.storage import Finding
-
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Check", "Finding", "Validation"]
+    from ome_writers.storage import Finding
 
 
 @dataclass(frozen=True)

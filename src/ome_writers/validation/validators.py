@@ -7,7 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from ome_writers.validation.report import Check, Finding
+from ome_writers.storage import Finding
+from ome_writers.validation.report import Check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -13,8 +13,6 @@ from ome_writers.untrusted import is_archive, read_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["CachedJsonFile", "ChangeDetector"]
-
 _TIMESTAMP_RESOLUTION_S = 3.0  # the coarsest timestamps (FAT) have a resolution of two seconds
 _WRITING_STATUS = re.compile(rb'"status"(?::"|>"?)writing\b')
 

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["normalize_index", "select_indices"]
-
 
 def normalize_index(key: Any, ndim: int) -> list[int | slice]:
     """Return an integer or slice for each of `ndim` axes.

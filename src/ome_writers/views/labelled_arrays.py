@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ome_writers.settings import Dimension
     from ome_writers.views.streamview import StreamView
 
-__all__ = ["to_dask", "to_xarray"]
-
 
 def to_dask(view: StreamView, stored: Sequence[int], chunks: Any = None) -> Any:
     """Return `view.to_dask(chunks)`; `stored` are the extents of a shard, along all axes."""

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from ome_writers.dataset import DatasetSpec, ImageSpec
     from ome_writers.views.source import Source
 
-__all__ = ["open_tiff"]
-
 
 def open_tiff(path: Path, cache_bytes: int = 0, level: int = 0) -> Source:
     """Return the images of an OME-TIFF file, or of the set in a folder. Nothing is cached.

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ome_writers.dataset import DatasetSpec
     from ome_writers.views.source import Source
 
-__all__ = ["open_array", "open_zarr"]
-
 
 def open_zarr(path: Path, cache_bytes: int = 0, level: int = 0) -> Source:
     """Return the images of an OME-Zarr, with a cache of decoded chunks of `cache_bytes`.

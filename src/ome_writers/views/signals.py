@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from psygnal import SignalInstance
 
-__all__ = ["call_on_gui_thread", "guarded_signal_class", "log_listener_errors"]
-
 _BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
 _log = logging.getLogger("ome_writers")
 _bridge_lock = threading.Lock()

@@ -20,16 +20,6 @@ if TYPE_CHECKING:
     from ome_writers.settings import Dimension
     from ome_writers.views.summary import Summary
 
-__all__ = [
-    "Source",
-    "Stream",
-    "coordinates",
-    "pad_frame",
-    "physical_coords",
-    "plan_at_level",
-    "view_names",
-]
-
 
 class Source(Protocol):
     """Source of the planes of a view. All methods may be called from any thread.

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from ome_writers.settings import Dimension
 
-__all__ = ["StackedSource"]
-
 
 class StackedSource:
     """`Source` of array-likes in storage order. Shapes are read at each access, so arrays may grow.

@@ -14,8 +14,6 @@ from ome_writers.views.streamview import StreamView
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["open_dataset"]
-
 
 def open_dataset(path: str | PathLike[str], *, remember: int = 0, level: int = 0) -> StreamView:
     """Open an OME-Zarr, an OME-TIFF file, or a folder with a set of OME-TIFF files as a read-only view.

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ome_writers.settings import Dimension
     from ome_writers.views.source import Source
 
-__all__ = ["StoredPixels", "open_stored"]
-
 
 class StoredPixels(Protocol):
     """What a format provides of a dataset on disk. All methods may be called from any thread."""

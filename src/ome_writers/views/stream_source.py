@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ome_writers.views.source import Stream
     from ome_writers.views.summary import Summary
 
-__all__ = ["StreamSource"]
-
 
 class StreamSource:
     """`Source` of a stream. The stream has no overhead until a view is read or a listener connects.

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from ome_writers.views.source import Source, Stream
     from ome_writers.views.summary import Summary
 
-__all__ = ["StreamView"]
-
 
 class StreamView:
     """A read-only array of the whole acquisition, live and after close.

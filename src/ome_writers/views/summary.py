@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from ome_writers.views.streamview import StreamView
 
-__all__ = ["Summary", "html_summary", "summary_line"]
-
 _THUMBNAIL_PIXELS = 128  # longer side
 _THUMBNAIL_TIMEOUT_S = 1.0  # a slow disk: no thumbnail
 _MAX_CHANNEL_NAMES = 6

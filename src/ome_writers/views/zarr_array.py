@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     Decoder = Callable[[bytes, int], bytes]
     """Decodes bytes; refuses results larger than the given size."""
 
-__all__ = ["TornChunkError", "ZarrArray"]
-
 _MAX_READ_RETRIES = 20
 _RETRY_INTERVAL_S = 0.005
 _MAX_CHUNKS_PER_PLANE = 2**17  # each is one file to open

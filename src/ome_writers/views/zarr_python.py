@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["open_with_zarr_python"]
-
 _READER = "zarr-python"
 
 

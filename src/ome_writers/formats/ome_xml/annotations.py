@@ -15,21 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from xml.etree.ElementTree import Element
 
-__all__ = [
-    "FRAME_NAMESPACE",
-    "OWN_NAMESPACE",
-    "acquisition_annotation",
-    "frames_written_in",
-    "map_annotation",
-    "namespace_uri",
-    "parse_acquisition_annotation",
-    "parse_value",
-    "read_acquisition_annotation",
-    "render_progress",
-    "reserve_progress",
-    "strip_progress",
-]
-
 OWN_NAMESPACE = "ome_writers"
 """Namespace of the acquisition annotation: id, version, status, frame counts, ..."""
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ome_writers.formats.frame_metadata import FrameMetadataSource
     from ome_writers.routing import ImagePlan, Plan
 
-__all__ = ["Body", "assemble_document", "binary_only", "render", "render_body"]
-
 Body: TypeAlias = "list[bytes]"
 """The content of the root element in pieces: the same in every file of a set."""
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ome_writers.routing import ImagePlan, Plan
     from ome_writers.settings import Dimension
 
-__all__ = ["IfdRuns", "axis_letters", "dimension_order", "images"]
-
 
 @dataclass(frozen=True)
 class IfdRuns:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from ome_writers.routing import ImagePlan, Plan
     from ome_writers.settings import Objective
 
-__all__ = ["InstrumentXml", "significant_bits"]
-
 _BINNINGS = {1: "1x1", 2: "2x2", 4: "4x4", 8: "8x8"}
 _INSTRUMENT_ID, _OBJECTIVE_ID = "Instrument:0", "Objective:0:0"
 

@@ -14,8 +14,6 @@ from ome_writers.formats.ome_xml.annotations import FRAME_NAMESPACE, map_annotat
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-__all__ = ["RenderedPlanes", "render_planes"]
-
 _ATTRIBUTES = {
     "delta_t": ("DeltaT", "s"),
     "exposure_time": ("ExposureTime", "s"),

@@ -7,8 +7,6 @@ from functools import lru_cache
 
 from ome_writers.formats.dataset_metadata import library_version
 
-__all__ = ["NAMESPACE", "escape_text", "open_root", "quote_attribute"]
-
 NAMESPACE = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 # Characters that XML forbids. (A pattern of the allowed ones takes ten milliseconds to compile.)
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     Attributes = Mapping[str, tuple[str, Callable[[str], Any]]]
 
-__all__ = ["BulkElements", "extract_bulk_elements", "plane_models", "strip_unchanged"]
-
 _LENGTHS = {unit.value: unit for unit in model.UnitsLength}
 _TIMES = {unit.value: unit for unit in model.UnitsTime}
 

@@ -24,14 +24,6 @@ from ome_writers.settings import OmeTiffFormat, dtype_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = [
-    "entry_file_target",
-    "find_entry_file",
-    "render_entry_file",
-    "render_entry_xml",
-    "resolve_entry_file",
-]
-
 _SUFFIXES = (".tiff", ".tif")
 _ROOT_UUID = re.compile(rb'(<OME\b[^>]*?\bUUID=")([^"]*)')
 _PIXELS = re.compile(rb"<Pixels\b[^>]*>")

@@ -15,15 +15,6 @@ from ome_writers.untrusted import MAX_IMAGES, check_count
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = [
-    "TIFF_SUFFIXES",
-    "first_tiff",
-    "is_ometiff_set",
-    "ome_xml_files",
-    "tiff_datasets",
-    "tiff_files",
-]
-
 TIFF_SUFFIXES = (".tif", ".tiff")
 _FILE_NAME = re.compile(rb'(?:FileName|MetadataFile)="([^"]*)"')
 _OME_XML = re.compile(rb"<(?:\w+:)?OME\b")

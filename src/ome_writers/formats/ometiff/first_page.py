@@ -23,17 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from xml.etree.ElementTree import Element
 
-__all__ = [
-    "FirstPage",
-    "metadata_file",
-    "parse_ome_xml",
-    "parse_once",
-    "read_first_page",
-    "read_ome_xml",
-    "read_software",
-    "reject_doctype",
-]
-
 _MAX_PARSED = 8  # documents of one operation in memory
 _parsed: ContextVar[dict[bytes, Element] | None] = ContextVar("parsed", default=None)
 _COMPRESSION, _DESCRIPTION, _SOFTWARE = 259, 270, 305

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     Frames = list[dict[str, Any]]
 
-__all__ = ["index_axes", "read_frames"]
-
 _PLANE_KEYS = {
     "DeltaT": "delta_t",
     "ExposureTime": "exposure_time",

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     _Runs = list[tuple[int, int, int]]
 
-__all__ = ["TiffSet", "ifd_runs", "is_set", "journal_keys", "lay_out"]
-
 _NOT_IN_XML = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
 _MAX_TIFF_DATA = (
     100_000  # planes with a TiffData element each in a companion file; above, an element per run

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     Key = tuple[str, str | None, int]
 
-__all__ = ["merge_elements"]
-
 # Elements that are kept up to date by other means.
 _EXCLUDED = frozenset({"Plane", "TiffData", "StructuredAnnotations"})
 

@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from ome_writers.formats.ometiff.stored_documents import StoredDocuments
     from ome_writers.routing import Plan
 
-__all__ = ["TiffMetadata"]
-
 
 class TiffMetadata:
     """Implements `DatasetMetadata` and `SupportsGrow`.

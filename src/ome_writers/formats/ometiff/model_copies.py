@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ome_types.model import OME
 
-__all__ = ["copy_with_uuid", "equal_models"]
-
 
 def _fields(model: Any) -> list[tuple[str, Any]]:
     """Return the fields of a model; some classes of ome-types redefine iteration."""

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from ome_writers.formats.ome_xml import Body, RenderedPlanes
 
-__all__ = ["EditedDocument", "check_models", "document_models", "edit"]
-
 _SIZES = ("DimensionOrder", "Type", "SizeX", "SizeY", "SizeZ", "SizeC", "SizeT")
 
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from xml.etree.ElementTree import Element
 
-__all__ = ["is_own_entry", "is_startup_file", "owned_files"]
-
 _SET_MEMBER = re.compile(r"[^/]+_p[0-9]{3,}\.ome\.tiff?", re.IGNORECASE)
 _BIGTIFF_HEADER = b"II+\0\x08\0\0\0"
 

@@ -47,17 +47,6 @@ if TYPE_CHECKING:
     from ome_writers.routing import Plan
     from ome_writers.units import UnitKind
 
-__all__ = [
-    "OmeXml",
-    "files",
-    "load_ome_xml",
-    "ome_xml",
-    "own_plan",
-    "parse",
-    "parse_document",
-    "user_annotations",
-]
-
 _COMPRESSIONS = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 50000: "zstd"}
 _AXIS_TYPES: dict[str, AxisType] = {
     "t": "time",

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ome_writers.dataset import ImageSpec
     from ome_writers.routing import ImagePlan
 
-__all__ = ["on_planned_axes", "stored_dimensions"]
-
 
 def on_planned_axes(image: ImageSpec, planned: ImagePlan) -> ImageSpec:
     """Return an image on the axes of its plan, which OME-XML calls T, C and Z whatever they are."""

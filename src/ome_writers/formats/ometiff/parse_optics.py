@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from ome_writers.dataset import ImageSpec
 
-__all__ = ["distinct_positions", "parse_channels", "parse_plate", "parse_position"]
-
 _MAX_CHANNELS = 2**20  # as in settings
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from xml.etree.ElementTree import Element
 
-__all__ = ["PixelSizes", "PlaneRun", "image_elements", "pixel_sizes", "plane_runs"]
-
 _MAX_SAMPLES = 2**16 - 1  # TIFF stores SamplesPerPixel in 16 bits
 
 

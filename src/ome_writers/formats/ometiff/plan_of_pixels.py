@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ome_writers.routing import Plan
     from ome_writers.settings import DimensionType
 
-__all__ = ["plan_of_pixels"]
-
 _TYPES: dict[str, DimensionType] = {"T": "time", "C": "channel", "Z": "space"}
 
 

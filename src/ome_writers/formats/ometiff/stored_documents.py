@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from ome_writers.formats.ometiff.pixels import PixelSizes, PlaneRun
     from ome_writers.routing import ImagePlan, Plan
 
-__all__ = ["StoredDocument", "StoredDocuments", "load_documents"]
-
 _ROOT_UUID = re.compile(rb'(<OME\b[^>]*?\bUUID=")([^"]*)')
 
 

@@ -8,7 +8,6 @@ from ome_writers.formats.omezarr.group_metadata import (
     image_groups,
     layout_and_groups,
     ome_writers_attributes,
-    plan_from_settings,
     read_json_object,
     stored_settings,
 )
@@ -30,7 +29,6 @@ __all__ = [
     "ome_writers_attributes",
     "parse",
     "parse_image",
-    "plan_from_settings",
     "read_json_object",
     "recorded_progress",
     "scene",

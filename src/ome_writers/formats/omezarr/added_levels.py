@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-__all__ = ["with_levels"]
-
 
 def with_levels(ome: Json, levels: Sequence[LevelPlan]) -> Json:
     """Return the ``ome`` attributes of an image of any version with its full resolution and these levels."""

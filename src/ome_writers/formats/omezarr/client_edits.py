@@ -6,8 +6,6 @@ from typing import Any
 
 Attributes = dict[str, Any]
 
-__all__ = ["keep_reserved_keys", "merge_client_edits"]
-
 # keys of ``ome_writers`` that clients cannot change
 _RESERVED_KEYS = ("id", "version", "status", "frames", "started", "updated", "extents", "settings")
 

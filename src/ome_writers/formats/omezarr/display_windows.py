@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     Range = tuple[float, float]
     """Smallest and largest value."""
 
-__all__ = ["DisplayWindows"]
-
 MIN_WIDENING = 1.5
 """A display window is outdated if the range of the data is this many times as wide."""
 

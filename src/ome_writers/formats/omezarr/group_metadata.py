@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.formats.stored_settings import plan_from_settings
 from ome_writers.untrusted import (
     Limit,
     check_distinct,
@@ -16,18 +15,6 @@ from ome_writers.untrusted import (
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-__all__ = [
-    "group_attributes",
-    "image_groups",
-    "layout_and_groups",
-    "ome_writers_attributes",
-    "plan_from_settings",
-    "read_json_object",
-    "stored_settings",
-    "well_fields",
-]
 
 
 def image_groups(root: Path) -> list[str]:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import Plan
 
-__all__ = ["XML_KEY", "join_key", "lay_out", "level_path", "stored_layout"]
-
 XML_KEY = "OME/METADATA.ome.xml"
 """The OME-XML of a collection."""
 

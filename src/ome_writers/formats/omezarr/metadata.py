@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     Attributes = dict[str, Any]
 
-__all__ = ["ZarrMetadata"]
-
 MAX_WINDOW_UPDATES = 16
 """Maximum number of images that get new display windows per flush; each rewrites a file."""
 

@@ -22,17 +22,6 @@ if TYPE_CHECKING:
     from ome_writers.routing import ImagePlan, LevelPlan
     from ome_writers.settings import Dimension, Plate
 
-__all__ = [
-    "VERSION",
-    "channel_metadata",
-    "image",
-    "level_entry",
-    "measured_interval",
-    "plate",
-    "pyramid_fields",
-    "well",
-]
-
 VERSION = "0.5"
 _WHITE = "FFFFFF"
 _MICROMETERS = {

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-__all__ = ["ome_xml", "parse", "read_frames", "recorded_progress"]
-
 
 def parse(root: Path) -> DatasetSpec:
     """Return what the metadata of an OME-Zarr contains.

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-__all__ = ["channels_of", "compose", "parse_image"]
-
 _AXIS_TYPES = ("space", "time", "channel")
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-__all__ = ["VERSIONS", "at_version", "level_at_version", "scene"]
-
 VERSIONS = ("0.5", "0.6")
 _INTRINSIC = "physical"
 _STAGE = "stage"

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ome_writers.storage.positional_io import Piece
     from ome_writers.storage.zarr import Cell, ShardPart
 
-__all__ = ["StoredArray"]
-
 # Larger frames benefit from a second core; smaller ones in the same shard benefit from a shared write.
 _MAX_WRITE_THROUGH_BYTES = 2**18
 _MIN_WRITE_THROUGH_BYTES = 2**12

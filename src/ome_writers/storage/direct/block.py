@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ome_writers.storage.direct.arrays import StoredArray
     from ome_writers.storage.zarr import Cell
 
-__all__ = ["Block"]
-
 
 class Block(Unit):
     """Columns on their way to the disk; see `write_buffer.Unit`."""

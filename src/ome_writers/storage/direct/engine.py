@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ome_writers.storage.contract import ArrayTarget, EngineStats, Options
     from ome_writers.storage.zarr import Cell, Grid
 
-__all__ = ["DirectEngine", "open_engine"]
-
 # With so many pending blocks, large frames are written through as well: the workers are behind.
 _MIN_QUEUE_DEPTH = 3
 # Large enough that submitting a block costs little compared to writing it.

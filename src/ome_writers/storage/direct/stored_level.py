@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     Plane = NDArray[np.generic]
     Index = tuple[int, ...]
 
-__all__ = ["StoredLevel"]
-
 _BATCH_PLANES = 64  # in memory at the same time
 
 

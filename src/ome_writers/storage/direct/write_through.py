@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from ome_writers.storage.direct.arrays import StoredArray
 
-__all__ = ["WriteThrough"]
-
 _MAX_LATENCY_S = 0.01  # beyond the expected time: a busy machine may suspend a thread that long
 _EXPECTED_BYTES_PER_S = 500e6  # while the page cache has space
 # The back-off doubles when a slow write soon follows another one.

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from ome_writers.routing import ArrayPlan
     from ome_writers.storage.contract import ArrayTarget, Options
 
-__all__ = ["AcquireEngine", "open_engine"]
-
 _READ_TIMEOUT_S = 10.0  # for the library to write a shard that it has all planes of
 _POLL_INTERVAL_S = 0.002
 

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from ome_writers.storage.libraries.library import LibraryArray
     from ome_writers.storage.libraries.region_grid import RegionKey
 
-__all__ = ["LibraryEngine"]
-
 _MIN_TRANSACTION_BYTES = 512 * 2**10  # per plane, for a transaction to be as fast as a second copy
 
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import ArrayPlan
 
-__all__ = ["refuse_few_descriptors"]
-
 _RESERVED_DESCRIPTORS = 16  # for metadata, and files that the application opens meanwhile
 
 

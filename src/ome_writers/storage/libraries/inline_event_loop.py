@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from ome_writers.storage.libraries.region_grid import Selection
 
-__all__ = ["EventLoops", "InlineArray"]
-
 
 class _InlineExecutor(ThreadPoolExecutor):
     """Calls each function immediately. Event loops require a ThreadPoolExecutor; this one has no threads."""

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ome_writers.storage.libraries.written_regions import WrittenRegions
     from ome_writers.storage.write_buffer import WriteBuffer
 
-__all__ = ["Library", "LibraryArray", "Transaction"]
-
 _FILE_LOCKS = 64  # files that can be read and replaced at the same time
 
 

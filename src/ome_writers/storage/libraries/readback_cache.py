@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     Index = tuple[int, ...]
 
-__all__ = ["ReadbackCache"]
-
 
 class _ShardRow(NamedTuple):
     number: int

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import ArrayPlan
 
-__all__ = ["UNBOUNDED_EXTENT", "Origin", "RegionGrid", "RegionKey", "Selection"]
-
 UNBOUNDED_EXTENT = 2**40
 """Extent of a growing axis in the array metadata that a library gets; that on disk has the actual extent."""
 

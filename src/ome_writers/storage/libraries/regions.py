@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ome_writers.storage.libraries.library import Library
     from ome_writers.storage.libraries.region_grid import RegionKey
 
-__all__ = ["Region", "RegionSink"]
-
 EMPTY, DIRTY, STORED = 0, 1, 2
 """State of a slot: no plane, a plane in memory only, a plane in memory and on disk."""
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from ome_writers.storage.contract import ArrayTarget
 
-__all__ = ["SequentialArray"]
-
 
 class SequentialArray:
     """One array. A plane's *ordinal* is its number in the order of the array's planes."""

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ome_writers.storage.contract import ArrayTarget, Options
     from ome_writers.storage.libraries.region_grid import RegionGrid, Selection
 
-__all__ = ["open_engine"]
-
 
 def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> LibraryEngine:
     """Create the arrays of `targets` below `root` and return the engine that fills them."""

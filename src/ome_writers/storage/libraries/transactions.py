@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ome_writers.storage.libraries.library import Library, Transaction
     from ome_writers.storage.libraries.region_grid import RegionKey
 
-__all__ = ["TransactionRegion", "TransactionSink"]
-
 
 class TransactionRegion(Unit):
     """A region whose planes are in a transaction."""

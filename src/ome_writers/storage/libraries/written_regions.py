@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from ome_writers.storage.libraries.region_grid import RegionGrid, RegionKey, Selection
 
-__all__ = ["WrittenRegions"]
-
 
 class WrittenRegions:
     """Records what is on disk; thread-safe. `keys` are the keys of the arrays below `root`."""

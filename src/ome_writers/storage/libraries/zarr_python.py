@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     Pipeline = Callable[[ArrayV3Metadata, LocalStore], Any]
 
-__all__ = ["open_engine", "open_zarrs_engine"]
-
 STAGE = ".stage.tmp"
 """Directory beside an array's chunks in which the library writes files until they are complete. `repair` uses the name
 too."""

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from ome_writers.storage.tiff.ifd import aligned
 
-__all__ = ["Allocator", "Extent"]
-
 _REUSE_GRACE_S = 1.0  # within which a reader that has found a description has read it
 
 

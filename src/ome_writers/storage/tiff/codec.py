@@ -13,8 +13,6 @@ from ome_writers.errors import EngineMissingError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Codec", "encode_zeros", "get_codec"]
-
 _ZSTD_LEVEL = 3
 _DEFLATE_LEVEL = 3  # higher levels take twice the time to save 1 % of camera noise
 

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from ome_writers.storage.contract import ArrayTarget, EngineStats, Options
     from ome_writers.storage.tiff.geometry import Series
 
-__all__ = ["TiffEngine", "open_engine"]
-
 _MAX_BLOCK_BYTES = 8 * 2**20  # waking a thread takes as long as writing a dozen small frames
 _READ_GRACE_S = 0.1  # for readers to read a page that they have found
 _TRUNCATE_TIMEOUT_S = 1.0  # for other processes to close a file that `truncate` cuts

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from ome_writers.storage.tiff.geometry import Segment
     from ome_writers.storage.tiff.ifd_encoder import IfdEncoder
 
-__all__ = ["TiffFile"]
-
 
 class TiffFile:
     """The header, ImageDescription and IFD chain of one file; its `pages` have the pixels.

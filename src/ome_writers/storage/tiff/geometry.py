@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import ArrayPlan
 
-__all__ = ["Geometry", "Segment", "Series"]
-
 _SECTOR_BYTES = 512  # the unit that a disk writes atomically when the power fails
 _MAX_SEGMENT_BYTES = 64 * 2**20  # of planes, allocated in advance
 _MIN_SEGMENT_ROWS, _MAX_SEGMENT_ROWS = 16, 8192  # in between, each segment doubles the file

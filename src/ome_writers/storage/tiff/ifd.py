@@ -26,21 +26,6 @@ if TYPE_CHECKING:
     from ome_writers.routing import ArrayPlan
     from ome_writers.settings import Dimension
 
-__all__ = [
-    "COMPRESSIONS",
-    "DESCRIPTION",
-    "ENTRY_BYTES",
-    "FIRST_PAGE_TAGS",
-    "HEADER",
-    "IFDS_PER_BATCH",
-    "PAGE_TAGS",
-    "STRIP_BYTE_COUNTS",
-    "STRIP_OFFSETS",
-    "IfdTemplate",
-    "PageKind",
-    "aligned",
-]
-
 HEADER = struct.pack("<2sHHHQ", b"II", 43, 8, 0, 16)
 """Little-endian BigTIFF with 8-byte offsets; the first IFD follows immediately."""
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ome_writers.storage.tiff.geometry import Geometry
     from ome_writers.storage.tiff.ifd import IfdTemplate
 
-__all__ = ["IfdChainCopy"]
-
 
 @dataclass(frozen=True)
 class IfdChainCopy:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from ome_writers.storage.tiff.geometry import Geometry, Segment, Series
 
-__all__ = ["Head", "IfdEncoder"]
-
 _MAX_CACHED_BYTES = 2**20  # of a first segment's IFDs, kept for other files with the same start
 
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from ome_writers.storage.tiff.geometry import Series
     from ome_writers.storage.tiff.page_store import PageStore
 
-__all__ = ["PageBlock"]
-
 
 class PageBlock(Unit):
     """Frames for adjacent pages of one series, on their way to disk; see `write_buffer.Unit`.

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from ome_writers.storage.tiff.page_blocks import PageBlock
     from ome_writers.storage.tiff.sparse_file import Preallocation
 
-__all__ = ["PageStore"]
-
 
 class PageStore:
     """Reads and writes the pages of one file; thread-safe. `lock` guards `allocator` and `preallocation`."""

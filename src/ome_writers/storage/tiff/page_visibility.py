@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     Runs = Sequence[tuple[int, int]]
 
-__all__ = ["PageVisibility"]
-
 
 class PageVisibility:
     """The visibility of the uncompressed pages of one file; thread-safe."""

@@ -10,8 +10,6 @@ from ome_writers.storage.positional_io import write_at
 if TYPE_CHECKING:
     from ome_writers.storage.tiff.allocator import Allocator
 
-__all__ = ["Preallocation", "extend_file"]
-
 _MIN_PREALLOCATION, _MAX_PREALLOCATION = 2**20, 64 * 2**20  # bytes; in between, double the file
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import ArrayPlan
 
-__all__ = ["BLOSC", "GZIP_LEVEL", "ZSTD_LEVEL", "ArrayMetadataWriter", "array_metadata"]
-
 # Codec and level. For camera frames, level 3 of Blosc's zstd takes 2 to 8 times as long as level 1, at the same ratio.
 BLOSC = {"blosc-zstd": ("zstd", 1), "blosc-lz4": ("lz4", 5)}
 ZSTD_LEVEL = 3

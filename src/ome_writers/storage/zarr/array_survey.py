@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import ArrayPlan
 
-__all__ = ["ArraySurvey", "Survey"]
-
 
 @dataclass
 class Survey:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from ome_writers.storage.disk import Disk
     from ome_writers.storage.positional_io import Piece
 
-__all__ = ["ChunkFiles"]
-
 _MAX_CACHED_FOLDERS = 4096
 
 

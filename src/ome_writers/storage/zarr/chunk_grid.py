@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import ArrayPlan
 
-__all__ = ["Cell", "Grid", "ShardPart"]
-
 Cell = tuple[int, ...]
 
 

@@ -12,8 +12,6 @@ from ome_writers.storage.zarr.array_metadata import BLOSC, GZIP_LEVEL, ZSTD_LEVE
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Codec", "decompress"]
-
 
 class Codec:
     """The codec of one array, by the name in the settings; Blosc shuffles by the size of the samples."""

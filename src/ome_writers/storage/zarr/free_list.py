@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 import time
 
-__all__ = ["FreeList"]
-
 _GRACE_PERIOD_S = 2.0  # for a reader, from reading the index to having read the chunk
 
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import ArrayPlan
 
-__all__ = ["RecoveredIndex", "ShardRecovery"]
-
 
 class RecoveredIndex(NamedTuple):
     """A shard's index, its offset in the file, and whether readers find it as it is."""

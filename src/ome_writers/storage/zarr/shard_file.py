@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
     Indices = NDArray[np.int64]
 
-__all__ = ["Shard", "ShardShape"]
-
 _GROWTH_EXTENTS = 16  # added to a file at a time
 
 

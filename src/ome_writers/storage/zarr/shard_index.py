@@ -20,18 +20,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = [
-    "EMPTY",
-    "ShardIndexFormat",
-    "TornIndexError",
-    "align_index",
-    "backup",
-    "empty_index",
-    "encode",
-    "end_of_data",
-    "temporary_path",
-]
-
 EMPTY = np.uint64(2**64 - 1)
 """Offset and size of a missing chunk."""
 

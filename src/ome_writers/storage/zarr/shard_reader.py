@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from ome_writers.routing import ArrayPlan
 
-__all__ = ["ShardReader"]
-
 _BLOCK_BYTES = 4096  # allocation unit of file systems
 _MIN_HOLE_BYTES = 512  # fewer zeros may well be data
 
