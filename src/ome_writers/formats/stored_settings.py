@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 _MAX_COORDS = 2**20  # as many as an image may have channels
 
 
+_NOT_STORED = {"mirror"}  # where a dataset is copied to must not apply to what is derived from it
+
+
+def stored_settings(settings: AcquisitionSettings) -> Json:
+    """Return settings as JSON, as a dataset contains them."""
+    return settings.model_dump(mode="json", exclude=_NOT_STORED)
+
+
 def plan_from_settings(settings: Any) -> Plan:
     """Return the plan of the settings that a dataset contains, as JSON.
 
@@ -33,6 +41,8 @@ def plan_from_settings(settings: Any) -> Plan:
         if isinstance(dim, dict) and isinstance(dim.get("coords"), list):
             limit = MAX_IMAGES if dim.get("type") == "position" else _MAX_COORDS
             check_count(len(dim["coords"]), "settings: the number of coords", limit)
+    if isinstance(settings, dict):
+        settings = {name: value for name, value in settings.items() if name not in _NOT_STORED}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the warnings were issued when the dataset was written

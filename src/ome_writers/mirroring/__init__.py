@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ome_writers.mirroring.stream_mirror import StreamMirror
 from ome_writers.mirroring.upload import Upload, mirror
 
-__all__ = ["Upload", "mirror"]
+__all__ = ["StreamMirror", "Upload", "mirror"]

@@ -27,13 +27,14 @@ class DatasetFile(NamedTuple):
     mtime_ns: int
 
 
-def scan(dataset: Path) -> Iterator[DatasetFile]:
-    """Yield the files of a dataset, without locks, temporary files and links."""
+def scan(dataset: Path, *, chunks: bool = True) -> Iterator[DatasetFile]:
+    """Yield the files of a dataset, without locks, temporary files and links; without `chunks`, skip their folders."""
     if not dataset.is_dir():
         yield DatasetFile(dataset.name, dataset, *stat(dataset))
         return
     for folder, folders, names in os.walk(dataset):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        skipped = () if chunks or "zarr.json" not in names else ("c",)
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and n not in skipped)
         for name in sorted(names):
             path = Path(folder, name)
             if name.startswith(".") or is_temporary(name) or path.is_symlink():

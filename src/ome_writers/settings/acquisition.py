@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     FiniteFloat,
@@ -21,6 +22,7 @@ from pydantic import (
 )
 
 from ome_writers.errors import SettingsError
+from ome_writers.object_store import check_store_url
 from ome_writers.settings import consistency, storage_order
 from ome_writers.settings.coordinates import Position
 from ome_writers.settings.dimension import Dimension
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
         instrument: Instrument | Mapping[str, Any] | None
         acquisition_date: datetime | str | None
         pyramid: Pyramid | PyramidMethod | Mapping[str, Any] | bool | None
+        mirror: str | None
 
 
 class AcquisitionSettings(Model):
@@ -118,6 +121,9 @@ class AcquisitionSettings(Model):
     pyramid
         Resolution levels to write with each frame: a `Pyramid`, its method, or True for the mean. None: only full
         resolution.
+    mirror
+        URL of an object store to upload the dataset to while it is written, such as ``"s3://bucket/run.ome.zarr"``; see
+        `ome_writers.mirror`. It must not contain credentials. It is not stored in the dataset.
     """
 
     root_path: Annotated[str, BeforeValidator(read_root_path)] = ""
@@ -140,6 +146,7 @@ class AcquisitionSettings(Model):
     instrument: Instrument | None = None
     acquisition_date: datetime | None = None
     pyramid: PyramidField = None
+    mirror: Annotated[str, AfterValidator(check_store_url)] | None = None
 
     # Type checkers do not know that validators accept more types than the fields have.
     if TYPE_CHECKING:
@@ -220,6 +227,10 @@ class AcquisitionSettings(Model):
             raise SettingsError(
                 f"root_path is required for {self.format.name} format: set settings.root_path before "
                 "creating a stream (only format='scratch' does not need it)."
+            )
+        if self.mirror is not None and not self.format.needs_path:
+            raise SettingsError(
+                f"A {self.format.name} store cannot be mirrored: it is temporary. Write OME-Zarr or OME-TIFF."
             )
 
     def _known_dimensions(self, name: str) -> tuple[Dimension, ...]:

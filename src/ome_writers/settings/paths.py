@@ -41,8 +41,8 @@ def read_root_path(value: Any, *, windows: bool = os.name == "nt") -> Any:
         if scheme.lower() != "file":
             hint = " For frames in memory, use format='scratch'." if scheme == "memory" else ""
             raise SettingsError(
-                f"root_path {path!r} is a URL, and ome-writers writes to local paths only. Write to a local path, and "
-                f"copy it meanwhile or afterwards with ome_writers.mirror() or `ome-writers upload`.{hint}"
+                f"root_path {path!r} is a URL, and ome-writers writes to local paths only. Write to a local path with "
+                f"mirror={path!r}, which uploads the dataset meanwhile, or run `ome-writers upload` later.{hint}"
             )
         path = _local(path, rest, windows=windows)
     if path and not path.strip("/\\" if windows else "/"):

@@ -6,6 +6,7 @@ Other packages import from here, from `storage.zarr` and from `storage.tiff`.
 from __future__ import annotations
 
 from ome_writers.settings import ENGINES, EngineRow
+from ome_writers.storage.background import Background
 from ome_writers.storage.contract import (
     ArrayTarget,
     Engine,
@@ -40,6 +41,7 @@ __all__ = [
     "ENGINES",
     "LOCK_NAME",
     "ArrayTarget",
+    "Background",
     "Engine",
     "EngineRow",
     "EngineStats",

@@ -40,7 +40,7 @@ ScratchEngine._reorder_lock    a temporary file is read or reordered
 ScratchEngine._lock            planes in memory are used
 FileHandles._lock              the list of open files is used
 UploadJournal._lock            a line of the journal of an upload is written
-_Uploader._lock                files of an upload are counted
+StoreCopy._lock                files of an upload are counted
 Disk._lock                     the list of folders to sync is used
 MemoryBudget._lock             the bytes in use or the free buffers are updated
 WriteBuffer._counter_lock      counters are updated

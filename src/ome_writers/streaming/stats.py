@@ -26,6 +26,8 @@ class StreamStats:
         Bytes of `buffer_bytes` in use, `bytes_lent` included.
     bytes_lent
         Bytes of the frame buffers that callers are filling.
+    files_mirrored, bytes_mirrored
+        Number and bytes of the files sent to the mirror, with those that were sent again because they had grown.
     """
 
     frames_accepted: int
@@ -36,3 +38,5 @@ class StreamStats:
     bytes_copied: int = 0
     bytes_buffered: int = 0
     bytes_lent: int = 0
+    files_mirrored: int = 0
+    bytes_mirrored: int = 0

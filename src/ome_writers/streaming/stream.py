@@ -3,6 +3,7 @@
 # Longer than 300 lines: the one public class of streaming; half of the file is its documentation.
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import threading
@@ -17,9 +18,11 @@ from ome_writers.errors import (
     OMEWritersError,
     StreamClosedError,
     UnclosedStreamWarning,
+    UploadError,
     WriteError,
 )
 from ome_writers.locks import is_owned, new_lock, release_locks_of_this_thread
+from ome_writers.mirroring import StreamMirror
 from ome_writers.routing import resolve
 from ome_writers.streaming import lifecycle
 from ome_writers.streaming.events import Events
@@ -78,6 +81,7 @@ class OMEStream:
     ) -> None:
         plan = output[0]
         self._inference = FirstFrameInference(plan.settings)
+        self._mirror: StreamMirror | None = None
         self._use_writer(FrameWriter(*output, self._inference))
         self._create_output = create_output
         self._events = Events(plan, call_while_alive(self.extents, {}))
@@ -96,8 +100,19 @@ class OMEStream:
     def _use_writer(self, writer: FrameWriter) -> None:
         self.settings: AcquisitionSettings = writer.plan.settings
         self._writer = writer
+        self._mirror = self._start_mirror(writer)
         # Assigned last: `plan` waits while the output of `_recorder` is discarded.
         self._recorder = writer.recorder
+
+    def _start_mirror(self, writer: FrameWriter) -> StreamMirror | None:
+        replaced = self._mirror
+        if replaced is not None:
+            replaced.discard()
+        settings, output = writer.plan.settings, writer.recorder.layout.output
+        if settings.mirror is None:
+            return None
+        overwrite = settings.overwrite
+        return StreamMirror(output, settings.mirror, overwrite=overwrite, replaces=replaced)
 
     # ------------------------------------------------------------------ frames
 
@@ -274,7 +289,7 @@ class OMEStream:
             raise error
 
     def close(self) -> None:
-        """Return when everything that was accepted is durable, or raise.
+        """Return when everything that was accepted is durable, and in the store of a mirror, or raise.
 
         A second call does nothing after a success, raises again after a failure, and waits while another thread closes
         the stream. Ctrl-C interrupts the wait, not the work: the next call waits again, and so does Python at exit.
@@ -283,6 +298,8 @@ class OMEStream:
         ------
         WriteError
             Frames are not on disk; its `frames` lists them.
+        UploadError
+            The dataset is complete on disk, and its mirror is not (OSError).
         """
         self._close(failed=False)
         if self._close_error is not None:
@@ -427,7 +444,11 @@ class OMEStream:
 
     def stats(self) -> StreamStats:
         """Return progress figures; see `StreamStats`."""
-        return self._writer.stats()
+        stats = self._writer.stats()
+        if self._mirror is None:
+            return stats
+        files, sent = self._mirror.sent
+        return dataclasses.replace(stats, files_mirrored=files, bytes_mirrored=sent)
 
     def summary(self) -> Summary:
         """Return path, state and numbers of frames, for display; never waits for the disk."""
@@ -583,6 +604,8 @@ class OMEStream:
         """Remove the output and close the stream, for callers that must not leave an incomplete dataset."""
         with self._restart_lock:
             self._recorder.discard(self._writer.plan)
+            if self._mirror is not None:
+                self._mirror.discard()
         self._close(failed=True)
 
     def _close(self, *, failed: bool, interruptible: bool = True) -> None:
@@ -621,6 +644,10 @@ class OMEStream:
                 self._recorder.flush(self._flush_snapshot)
             self._writer.close(failed=self._failed)
             self._close_error = self._recorder.error()
+            if self._mirror is not None:
+                self._mirror.finish()
+        except UploadError as error:  # the dataset on this disk may be complete
+            self._close_error = self._close_error or error
         except Exception as error:
             self._close_error = error
         keep_open_at_exit(self._at_exit)

@@ -16,7 +16,6 @@ import ome_writers
 from ome_writers import (
     AcquisitionSettings,
     Dimension,
-    SettingsError,
     UnsupportedError,
     UploadError,
     create_stream,
@@ -173,7 +172,7 @@ def test_bandwidth_is_limited(tmp_path: Path) -> None:
     [
         (
             lambda p, u: (p, u.replace("file://", "s3://key:secret@")),
-            SettingsError,
+            UnsupportedError,
             "contains credentials",
         ),
         (lambda p, u: (p / "none", u), FileNotFoundError, "none"),

@@ -77,6 +77,7 @@ def test_defaults() -> None:
         "instrument": None,
         "acquisition_date": None,
         "pyramid": None,
+        "mirror": None,
     }
 
 

@@ -54,11 +54,6 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(options: Namespace, screen: Screen) -> int:
     from ome_writers.mirroring import mirror
 
-    store = {}
-    if options.endpoint is not None:
-        store["endpoint"] = options.endpoint
-        if options.endpoint.startswith("http://"):
-            store["client_options"] = {"allow_http": True}
     with ExitStack() as stack:
         relabel = stack.enter_context(screen.spinner("Uploading"))
 
@@ -72,7 +67,7 @@ def _run(options: Namespace, screen: Screen) -> int:
             delete=options.delete_after,
             workers=options.workers,
             bytes_per_second=options.limit and options.limit * 1e6,
-            storage_options=store,
+            storage_options=options.endpoint and {"endpoint": options.endpoint},
             on_file=on_file,
         )
     if options.json:

@@ -28,6 +28,7 @@ from ome_writers.formats.ome_xml.annotations import render_progress, reserve_pro
 from ome_writers.formats.ometiff.entry_file import render_entry_file
 from ome_writers.formats.ometiff.layout import TiffSet, ifd_runs, is_set
 from ome_writers.formats.ometiff.parse import user_annotations
+from ome_writers.formats.stored_settings import stored_settings
 from ome_writers.formats.strict_json import to_plain_json
 
 if TYPE_CHECKING:
@@ -269,7 +270,7 @@ class TiffMetadata:
 
 def _stored_settings(plan: Plan) -> Any:
     # lone surrogates, as in paths of other encodings, cannot be encoded in UTF-8
-    stored = json.dumps(plan.settings.model_dump(mode="json"), ensure_ascii=False)
+    stored = json.dumps(stored_settings(plan.settings), ensure_ascii=False)
     return json.loads(stored.encode(errors="replace"))
 
 

@@ -22,6 +22,7 @@ from ome_writers.formats.omezarr.display_windows import DisplayWindows
 from ome_writers.formats.omezarr.layout import XML_KEY, join_key
 from ome_writers.formats.omezarr.versions import at_version, scene
 from ome_writers.formats.plates import is_plate, plate_layout
+from ome_writers.formats.stored_settings import stored_settings
 from ome_writers.formats.strict_json import to_plain_json
 from ome_writers.settings import split_suffix
 
@@ -119,7 +120,7 @@ class ZarrMetadata:
         for image in plan.images:
             self._refresh(image)
             self._describe_channels(image)
-        self._groups[""]["ome_writers"]["settings"] = plan.settings.model_dump(mode="json")
+        self._groups[""]["ome_writers"]["settings"] = stored_settings(plan.settings)
         self._dirty.add("")
         self._render_ome_xml()
 
@@ -214,7 +215,7 @@ class ZarrMetadata:
             "started": self._began.strftime("%Y-%m-%dT%H:%M:%SZ"),
             **self._status(),
             **root.get("ome_writers", {}),
-            "settings": plan.settings.model_dump(mode="json"),
+            "settings": stored_settings(plan.settings),
         }
         self._dirty = set(self._groups)
         self._render_ome_xml()

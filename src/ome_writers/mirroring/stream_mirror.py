@@ -1,0 +1,111 @@
+"""`StreamMirror`: uploads the dataset that a stream writes, in the background."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from ome_writers.errors import UploadError
+from ome_writers.mirroring.store_copy import StoreCopy
+from ome_writers.mirroring.uploader import Uploader
+from ome_writers.object_store import without_secrets
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_log = logging.getLogger("ome_writers")
+
+
+class StreamMirror:
+    """Uploads a dataset that this process writes, in threads of its own. Only `finish` waits for the network.
+
+    Parameters
+    ----------
+    dataset, url
+        The dataset, which exists, and the URL of its copy.
+    overwrite
+        Whether an earlier copy, which was uploaded from the same path, may be replaced.
+    replaces
+        The mirror of a dataset that this one replaces; `discard` was called.
+    """
+
+    def __init__(
+        self, dataset: Path, url: str, *, overwrite: bool, replaces: StreamMirror | None = None
+    ) -> None:
+        self._dataset, self._url = dataset, url
+        self._replace = overwrite or replaces is not None
+        self._replaced = replaces
+        self._copy: StoreCopy | None = None
+        self._uploader: Uploader | None = None
+        self._closing = threading.Event()
+        self._discarded = False
+        self._error: Exception | None = None
+        self.thread = threading.Thread(target=self._run, name="ome-writers-mirror", daemon=True)
+        self.thread.start()
+
+    @property
+    def sent(self) -> tuple[int, int]:
+        """Number and bytes of the files sent, with those that were sent again because they had grown."""
+        copy = self._copy
+        return (0, 0) if copy is None else (copy.files, copy.bytes)
+
+    def finish(self) -> None:
+        """Return when the dataset, which its writer has closed, is complete in the store.
+
+        Raises
+        ------
+        UploadError
+            The store has refused files.
+        """
+        self._closing.set()
+        self.thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def discard(self) -> None:
+        """Stop, because the dataset is removed, and remove its copy. Returns at once."""
+        self._discarded = True
+        if self._uploader is not None:
+            self._uploader.stop()
+        self._closing.set()
+
+    def _run(self) -> None:
+        try:
+            if self._replaced is not None:
+                self._replaced.thread.join()
+                self._replaced = None
+            self._copy = StoreCopy(self._dataset, self._url)
+            try:
+                self._upload(self._copy)
+            finally:
+                self._copy.journal.close()
+            if self._discarded:
+                self._copy.journal.path.unlink()
+        except UploadError as error:
+            self._error = error
+        except Exception as error:
+            self._error = UploadError(
+                f"{self._dataset} could not be uploaded to {self._url}: {type(error).__name__}: "
+                f"{without_secrets(error)}. The dataset on this disk is not affected. Run `ome-writers upload`."
+            )
+        if self._error is not None and not self._closing.is_set():
+            _log.error("%s", self._error)  # `close` raises it, perhaps much later
+
+    def _upload(self, copy: StoreCopy) -> None:
+        self._uploader = Uploader(self._dataset, copy)
+        try:
+            if not self._discarded:
+                self._uploader.run(
+                    lambda: not self._closing.is_set(),
+                    wait=self._closing.wait,
+                    endures_errors=True,
+                    replace=self._replace,
+                )
+        except OSError:
+            if not self._discarded:
+                raise
+        finally:
+            self._uploader.close()
+        if self._discarded:
+            copy.delete(copy.journal.keys())

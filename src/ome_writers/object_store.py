@@ -1,0 +1,98 @@
+"""Object stores by URL, through obstore: for mirrors and for reading remote datasets."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from ome_writers.errors import SettingsError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SCHEMES = ("s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss", "https", "http", "file")
+_REQUEST_TIMEOUT = "300s"  # obstore's 30 s are too short for a large object over a slow connection
+_RETRY = {"max_retries": 10, "retry_timeout": timedelta(seconds=30)}
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+_SECRET_VARIABLE = re.compile(r"(AWS|AZURE|GOOGLE)_.*(KEY|SECRET|TOKEN|SAS|PASSWORD)")
+_SECRET_OPTION = re.compile(r"key|secret|token|sas|password|credential", re.IGNORECASE)
+_MIN_SECRET_CHARACTERS = 6
+
+
+def check_store_url(url: str) -> str:
+    """Return the URL of a folder of an object store, without a ``/`` at its end.
+
+    Raises
+    ------
+    SettingsError
+        If the scheme is unknown.
+    UnsupportedError
+        If the URL contains credentials. It is not a ValueError, since pydantic's error would contain the URL.
+    """
+    parts = urlsplit(url)
+    known = f"{parts.scheme}://..." if parts.scheme in _SCHEMES else "The URL"
+    if parts.username is not None or parts.query or parts.fragment:
+        raise UnsupportedError(
+            f"{known} contains credentials or a query, which would be stored. Remove everything between '//' and '@', "
+            f"and after '?'; credentials are taken from the environment, or from storage_options."
+        )
+    if parts.scheme not in _SCHEMES or not (parts.netloc or parts.scheme == "file"):
+        raise SettingsError(
+            f"{url!r} is not the URL of an object store. Write s3://BUCKET/PREFIX, gs://, az://, https:// or file://."
+        )
+    return url.rstrip("/")
+
+
+def open_store(url: str, options: Mapping[str, Any] | None = None) -> Any:
+    """Return the obstore store whose keys are relative to `url`. No request is sent.
+
+    Parameters
+    ----------
+    url
+        See `check_store_url`. The folder of a ``file://`` URL is created.
+    options
+        See `obstore.store.from_url`.
+
+    Raises
+    ------
+    UnsupportedError
+        If obstore is not installed. SettingsError if the URL or the options are invalid.
+    """
+    try:
+        from obstore.exceptions import BaseError
+        from obstore.store import from_url
+    except ModuleNotFoundError as error:
+        raise UnsupportedError(
+            f"{url.partition(':')[0]}:// URLs need obstore: pip install 'ome-writers[cloud]'"
+        ) from error
+    url = check_store_url(url)
+    given = dict(options or {})
+    if url.startswith("file:"):
+        Path(url2pathname(urlsplit(url).path)).mkdir(parents=True, exist_ok=True)
+    endpoint = given.get("endpoint") or next(filter(None, map(os.environ.get, _ENDPOINTS)), url)
+    plain = str(endpoint).startswith("http://")  # refused by obstore unless allowed
+    client = {"timeout": _REQUEST_TIMEOUT, **({"allow_http": True} if plain else {})}
+    given["client_options"] = {**client, **given.get("client_options", {})}
+    given.setdefault("retry_config", dict(_RETRY))
+    try:
+        return from_url(url, **given)
+    except (BaseError, ValueError, TypeError) as error:
+        raise SettingsError(
+            f"{url}: {without_secrets(error, options)}. Correct the URL, the environment or storage_options."
+        ) from None
+
+
+def without_secrets(error: BaseException, options: Mapping[str, Any] | None = None) -> str:
+    """Return the first line of an error message, without queries of URLs and without values of credentials."""
+    text = re.sub(r"\?[^\s\"']*", "", (str(error).splitlines() or [""])[0]).rstrip(". ")
+    secrets: list[Any] = [v for k, v in os.environ.items() if _SECRET_VARIABLE.match(k)]
+    secrets += [v for k, v in (options or {}).items() if _SECRET_OPTION.search(k)]
+    for secret in secrets:
+        if isinstance(secret, str) and len(secret) >= _MIN_SECRET_CHARACTERS:
+            text = text.replace(secret, "***")
+    return text
