@@ -1,4 +1,4 @@
-"""Functions of the Windows API that Python does not have: open files, and the end of a console or session.
+"""Functions of the Windows API that Python does not have: open files, processes, and the end of a console.
 
 The module is empty on other platforms.
 """
@@ -21,10 +21,13 @@ if sys.platform == "win32":
         from collections.abc import Callable
 
     _MAX_CALL_BYTES = 2**25  # file servers refuse calls of more than 64 MiB
+    _ERROR_ACCESS_DENIED = 5
     _ERROR_HANDLE_EOF = 38
     _FSCTL_SET_SPARSE = 0x000900C4
     _GENERIC_READ_WRITE = 0xC0000000
     _OPEN_EXISTING = 3
+    _PROCESS_QUERY_LIMITED_INFORMATION = 0x1000
+    _STILL_ACTIVE = 259
     _INVALID_HANDLE = c_void_p(-1).value
     _CONSOLE_ENDS = {2, 5, 6}  # CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT, CTRL_SHUTDOWN_EVENT
 
@@ -64,6 +67,12 @@ if sys.platform == "win32":
         wintypes.DWORD,
         wintypes.HANDLE,
     )
+
+    _kernel.OpenProcess.restype = wintypes.HANDLE
+    _kernel.OpenProcess.argtypes = (wintypes.DWORD, wintypes.BOOL, wintypes.DWORD)
+    _kernel.CloseHandle.argtypes = (wintypes.HANDLE,)
+    _kernel.GetExitCodeProcess.argtypes = (wintypes.HANDLE, c_void_p)
+    _kernel.GetProcessTimes.argtypes = (wintypes.HANDLE, *[c_void_p] * 4)
 
     _HandlerRoutine = ctypes.WINFUNCTYPE(wintypes.BOOL, wintypes.DWORD)
     _kernel.SetConsoleCtrlHandler.argtypes = (_HandlerRoutine, wintypes.BOOL)
@@ -131,6 +140,26 @@ if sys.platform == "win32":
                 raise ctypes.WinError(error)
             written += done
         return written
+
+    def process_creation_time(pid: int) -> str | None:
+        """Return the creation time of a process, in units of 100 ns since 1601.
+
+        Empty for a process of another user, which this one may not query; None if there is no such process.
+        """
+        handle = _kernel.OpenProcess(_PROCESS_QUERY_LIMITED_INFORMATION, False, pid)
+        if not handle:
+            return "" if ctypes.get_last_error() == _ERROR_ACCESS_DENIED else None
+        try:
+            # an ended process continues to exist while another process, such as its parent, has a handle
+            code = wintypes.DWORD()
+            if _kernel.GetExitCodeProcess(handle, byref(code)) and code.value != _STILL_ACTIVE:
+                return None
+            created, *others = (wintypes.FILETIME() for _ in range(4))
+            if not _kernel.GetProcessTimes(handle, byref(created), *map(byref, others)):
+                return ""
+            return str(created.dwHighDateTime << 32 | created.dwLowDateTime)
+        finally:
+            _kernel.CloseHandle(handle)
 
     def set_sparse(fd: int) -> bool:
         """Mark a file as sparse; return whether the file system supports it."""

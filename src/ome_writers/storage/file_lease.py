@@ -49,15 +49,15 @@ def exclusive_lease(fd: int, *, timeout_s: float = 0.0) -> Iterator[bool]:
 
 def _acquire(fd: int) -> bool | None:
     """Return True if the lease was acquired, False if the file is in use, None if leases are not supported."""
-    if sys.platform != "linux" or not _SUPPORTED:
-        return None
-    try:
-        # The kernel announces other opens with a signal: choose one that is ignored by default.
-        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-    except OSError as error:
-        return False if error.errno == errno.EAGAIN else None
-    return True
+    if sys.platform == "linux" and _SUPPORTED:
+        try:
+            # The kernel announces other opens with a signal: choose one that is ignored by default.
+            fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        except OSError as error:
+            return False if error.errno == errno.EAGAIN else None
+        return True
+    return None
 
 
 def _release(fd: int) -> None:

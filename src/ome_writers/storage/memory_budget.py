@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -208,10 +209,10 @@ def _allocate(nbytes: int) -> NDArray[np.uint8]:
     """Return new page-aligned memory, in huge pages where available: they halve the cost of its first use."""
     if nbytes < _MIN_MAPPED_BYTES:
         return np.empty(nbytes, np.uint8)
-    if not hasattr(mmap, "MAP_PRIVATE"):
+    if sys.platform == "win32":
         return np.frombuffer(mmap.mmap(-1, nbytes), np.uint8)
     memory = mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
+    if sys.platform == "linux" and hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):  # not supported by this kernel
             memory.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(memory, np.uint8)

@@ -76,7 +76,9 @@ def write_at(fd: int, buffers: Sequence[bytes | memoryview], offset: int) -> Non
         while batch:
             # without pwritev, one system call per buffer
             written = (
-                os.pwritev(fd, batch, offset) if _HAS_PWRITEV else _pwrite(fd, batch[0], offset)
+                os.pwritev(fd, batch, offset)  # type: ignore[attr-defined, unused-ignore]  # not on Windows
+                if _HAS_PWRITEV
+                else _pwrite(fd, batch[0], offset)
             )
             offset += written
             while batch and written >= len(batch[0]):
@@ -105,7 +107,7 @@ def adjacent_runs(
 def write_single(fd: int, buffer: Piece, nbytes: int, offset: int) -> None:
     """Write one contiguous buffer of `nbytes`, in any format, at `offset`: the fast path for small frames."""
     # numpy declares arrays as buffers from Python 3.12 on only
-    if _pwrite(fd, buffer, offset) != nbytes:  # type: ignore[arg-type]  # see above
+    if _pwrite(fd, buffer, offset) != nbytes:  # type: ignore[arg-type, unused-ignore]  # see above
         # Incomplete: write all of it again, which repeats the same bytes.
         write_at(fd, [np.frombuffer(buffer, np.uint8).data], offset)
 

@@ -12,12 +12,10 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-_MAX_PID = 2**32 if os.name == "nt" else 2**31
+if sys.platform == "win32":
+    from ome_writers.windows_api import process_creation_time
 
-# Windows API
-_PROCESS_QUERY_LIMITED_INFORMATION = 0x1000
-_ERROR_ACCESS_DENIED = 5
-_STILL_ACTIVE = 259
+_MAX_PID = 2**32 if os.name == "nt" else 2**31
 
 
 def is_running(pid: int, start: str = "") -> bool:
@@ -46,8 +44,8 @@ def _find(pid: int) -> str | None:
     """Return the start time of a process, empty if unknown; None if there is no such process."""
     if not 0 < pid < _MAX_PID:
         return None
-    if os.name == "nt":
-        return _find_on_windows(pid)
+    if sys.platform == "win32":
+        return process_creation_time(pid)
     return _find_on_linux(pid) if sys.platform == "linux" else _find_with_ps(pid)
 
 
@@ -95,31 +93,3 @@ def _exists(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _find_on_windows(pid: int) -> str | None:
-    """Return the creation time, in units of 100 ns since 1601."""
-    import ctypes
-    from ctypes import byref, wintypes
-
-    kernel = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined]  # Windows only
-    kernel.OpenProcess.restype = wintypes.HANDLE
-    kernel.OpenProcess.argtypes = (wintypes.DWORD, wintypes.BOOL, wintypes.DWORD)
-    kernel.CloseHandle.argtypes = (wintypes.HANDLE,)
-    kernel.GetExitCodeProcess.argtypes = (wintypes.HANDLE, ctypes.c_void_p)
-    kernel.GetProcessTimes.argtypes = (wintypes.HANDLE, *[ctypes.c_void_p] * 4)
-    handle = kernel.OpenProcess(_PROCESS_QUERY_LIMITED_INFORMATION, False, pid)
-    if not handle:  # also for a process of another user, which this one may not query
-        denied = ctypes.get_last_error() == _ERROR_ACCESS_DENIED  # type: ignore[attr-defined]  # Windows only
-        return "" if denied else None
-    try:
-        # an ended process continues to exist while another process, such as its parent, has a handle
-        code = wintypes.DWORD()
-        if kernel.GetExitCodeProcess(handle, byref(code)) and code.value != _STILL_ACTIVE:
-            return None
-        created, *others = (wintypes.FILETIME() for _ in range(4))
-        if not kernel.GetProcessTimes(handle, byref(created), *map(byref, others)):
-            return ""
-        return str(created.dwHighDateTime << 32 | created.dwLowDateTime)
-    finally:
-        kernel.CloseHandle(handle)

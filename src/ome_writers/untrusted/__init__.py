@@ -30,6 +30,7 @@ from ome_writers.untrusted.sizes import (
     check_distinct,
     check_memory,
     check_shape,
+    memory_bytes,
 )
 from ome_writers.untrusted.text import printable, printable_json
 from ome_writers.untrusted.tiff import LoopDetector, TiffDirectory, TiffStructure
@@ -53,6 +54,7 @@ __all__ = [
     "guard_reader",
     "is_archive",
     "member",
+    "memory_bytes",
     "open_range",
     "open_regular",
     "parse_array_metadata",

@@ -81,7 +81,7 @@ def check_memory(nbytes: int | Iterable[int], name: object) -> int:
     Raises InvalidFileError if it is more than half of the memory available to this process.
     """
     total = nbytes if isinstance(nbytes, int) else math.prod(nbytes)
-    limit = _memory_bytes() // 2
+    limit = memory_bytes() // 2
     if total > limit:
         raise InvalidFileError(
             f"{name} would need {_gib(total)} of memory; the limit on this machine is {_gib(limit)}."
@@ -107,7 +107,7 @@ def _physical_bytes() -> int:
         return 2**33
 
 
-def _memory_bytes() -> int:
+def memory_bytes() -> int:
     """Return the machine's memory, or the limit set by ``ulimit -v`` if that is less."""
     physical = _physical_bytes()
     if sys.platform != "win32":

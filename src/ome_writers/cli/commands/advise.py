@@ -19,6 +19,7 @@ from ome_writers.cli.arguments import (
 from ome_writers.cli.command import FAILURE, SUCCESS, Command
 from ome_writers.errors import EngineMissingError
 from ome_writers.settings import engines_of, format_models
+from ome_writers.untrusted import memory_bytes
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -67,7 +68,7 @@ def _run(options: Namespace, screen: Screen) -> int:
         format=options.format,
         codecs=measure_codecs(camera, engines_of(options.format)[0].compressions),
         cores=os.cpu_count() or 1,
-        memory=_memory(),
+        memory=memory_bytes(),
     )
     if options.json:
         screen.json(_content(camera, disk, advice))
@@ -145,14 +146,6 @@ settings = AcquisitionSettings(
     buffer_bytes={advice.buffer_bytes},
 )
 """
-
-
-def _memory() -> int:
-    """Return the machine's memory in bytes; 4 GiB where it is unknown (Windows)."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return 4 * 1024**3
 
 
 COMMAND = Command(
