@@ -1,13 +1,65 @@
-"""Merges what a client changed with `update_metadata` into generated attributes."""
+"""Checks and merges the attributes that a client passes to `update_metadata`."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.formats.dataset_metadata import RESERVED_NAMESPACES
+from ome_writers.formats.strict_json import to_plain_json
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 Attributes = dict[str, Any]
 
 # keys of ``ome_writers`` that clients cannot change
 _RESERVED_KEYS = ("id", "version", "status", "frames", "started", "updated", "extents", "settings")
+
+
+def plain_groups(metadata: Any, known: Collection[str]) -> dict[str, Attributes]:
+    """Return the attributes of each group as plain JSON, by path; ``"."`` is the root.
+
+    A value in several groups, as the summary that pymmcore-plus 0.18 attaches to every image, is converted once.
+
+    Raises
+    ------
+    KeyError
+        If a path is not one of `known`.
+    TypeError
+        If `metadata` is not a dict of paths to dicts.
+    MetadataError
+        If a value cannot be represented in JSON.
+    """
+    if not isinstance(metadata, dict) or not all(isinstance(v, dict) for v in metadata.values()):
+        raise TypeError(
+            "Expected dict[str, dict]: group path to attributes, as get_metadata() returns it."
+        )
+    groups = {}
+    converted: dict[tuple[str, int], Attributes] = {}  # by key and id of the value
+    for path, attributes in metadata.items():
+        key = "" if path == "." else path
+        if key not in known:
+            paths = ", ".join(repr(p or ".") for p in list(known)[:20])
+            raise KeyError(f"Unknown path: {path!r}. This dataset has {paths}.")
+        groups[key] = _plain_attributes(attributes, converted)
+    return groups
+
+
+def _plain_attributes(
+    attributes: Attributes, converted: dict[tuple[str, int], Attributes]
+) -> Attributes:
+    namespaces = {
+        name: value
+        for name, value in attributes.items()
+        if name not in RESERVED_NAMESPACES and isinstance(value, dict)
+    }
+    plain = to_plain_json({**attributes, **{name: {} for name in namespaces}})
+    for name, values in namespaces.items():
+        for key, value in values.items():
+            if (key, id(value)) not in converted:
+                converted[key, id(value)] = to_plain_json({key: value})
+            plain[name] |= converted[key, id(value)]
+    return plain
 
 
 def keep_reserved_keys(attributes: Attributes, before: Attributes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,11 @@ from ome_writers.formats.dataset_metadata import (
 from ome_writers.formats.frame_metadata import EMBED_BYTES, JOURNAL_NAME, latest_entries
 from ome_writers.formats.ome_xml import significant_bits
 from ome_writers.formats.omezarr import ngff
-from ome_writers.formats.omezarr.client_edits import keep_reserved_keys, merge_client_edits
+from ome_writers.formats.omezarr.client_edits import (
+    keep_reserved_keys,
+    merge_client_edits,
+    plain_groups,
+)
 from ome_writers.formats.omezarr.display_windows import DisplayWindows
 from ome_writers.formats.omezarr.layout import XML_KEY, join_key
 from ome_writers.formats.omezarr.versions import at_version, scene
@@ -77,7 +80,7 @@ class ZarrMetadata:
 
     def get_metadata(self) -> dict[str, Attributes]:
         """Return a copy of the attributes of each image group by path; ``"."`` is the root."""
-        return {path or ".": copy.deepcopy(self._groups[path]) for path in self._layout.images}
+        return {path or ".": _copied(self._groups[path]) for path in self._layout.images}
 
     def update_metadata(self, metadata: Any) -> None:
         """Replace attributes of groups, by path. Reserved keys of ``ome_writers`` stay.
@@ -85,20 +88,7 @@ class ZarrMetadata:
         Raises KeyError if a path is not a group of this dataset; TypeError if `metadata` is not a dict of paths to
         dicts; MetadataError if a value cannot be represented in JSON.
         """
-        if not isinstance(metadata, dict) or not all(
-            isinstance(v, dict) for v in metadata.values()
-        ):
-            raise TypeError(
-                "Expected dict[str, dict]: group path to attributes, as get_metadata() returns it."
-            )
-        groups = {}
-        for path, attributes in metadata.items():
-            key = "" if path == "." else path
-            if key not in self._groups:
-                known = ", ".join(repr(p or ".") for p in list(self._groups)[:20])
-                raise KeyError(f"Unknown path: {path!r}. This dataset has {known}.")
-            groups[key] = to_plain_json(attributes)
-        for key, attributes in groups.items():
+        for key, attributes in plain_groups(metadata, self._groups).items():
             keep_reserved_keys(attributes, self._groups[key])
             self._groups[key] = attributes
             self._dirty.add(key)
@@ -205,7 +195,7 @@ class ZarrMetadata:
         for image, path in zip(plan.images, layout.images, strict=True):
             attributes = self._groups.setdefault(path, {})
             attributes["ome"] = self._image(image)
-            self._generated[path] = copy.deepcopy(attributes["ome"])
+            self._generated[path] = _copied(attributes["ome"])
             self._describe_channels(image)
         if self._version != ngff.VERSION and "OME" in self._groups:
             positions = [image.position for image in plan.images]
@@ -279,6 +269,11 @@ class ZarrMetadata:
                 self._plan, self._outcome, frames, began=self._began, metadata=self._globals
             )
             self._dirty.add(XML_KEY)
+
+
+def _copied(attributes: Attributes) -> Attributes:
+    copied: Attributes = json.loads(json.dumps(attributes))  # a third of the time of deepcopy
+    return copied
 
 
 def _dump(value: Attributes) -> bytes:

@@ -206,6 +206,32 @@ def test_client_edits_survive_close(tmp_path: Path) -> None:
     assert current["ome_writers"]["frame_metadata"][0]["delta_t"] == 0.0
 
 
+def test_value_attached_to_every_image_is_converted_once() -> None:
+    """pymmcore-plus 0.18 attaches one summary to each image; 24 conversions delayed the first frame by 0.2 s."""
+
+    class Summary(dict[str, Any]):
+        conversions = 0
+
+        def items(self) -> Any:
+            Summary.conversions += 1
+            return super().items()
+
+    summary = Summary(a=np.arange(2))
+    _, documents = opened("collection")
+    metadata = documents.get_metadata()
+    assert len(metadata) > 1
+    for path, group in metadata.items():
+        group["client"] = {"summary": summary, "path": path}
+    documents.update_metadata(metadata)
+    assert Summary.conversions == 1
+    updated = documents.get_metadata()
+    assert [group["client"] for group in updated.values()] == [
+        {"summary": {"a": [0, 1]}, "path": path} for path in metadata
+    ]
+    next(iter(updated.values()))["client"]["summary"].clear()
+    assert documents.get_metadata() != updated
+
+
 def test_client_cannot_change_status_and_settings() -> None:
     _, documents = opened("single")
     before = attributes(documents)["ome_writers"]
