@@ -12,7 +12,7 @@ from ome_writers.conversion.ngff_version import edit_in_place, replace_json
 from ome_writers.errors import OutputExistsError, UnsupportedError, WriteError
 from ome_writers.file_sharing import rename
 from ome_writers.formats import format_row
-from ome_writers.formats.omezarr import with_levels
+from ome_writers.formats.omezarr import level_path, with_levels
 from ome_writers.routing import ArrayPlan, ImagePlan, plan_levels, resolve
 from ome_writers.settings import Dimension, Pyramid, ZarrCompression
 from ome_writers.storage import ArrayTarget, EngineStats, Options, open_with_levels
@@ -134,7 +134,7 @@ def _prepare(group: Path, image: ImageSpec, plan: ImagePlan) -> Path:
     """Return the folder for new levels, and remove what an interrupted run has left."""
     stage = group / _STAGE
     for k in range(1, len(plan.levels) + 1):
-        folder = group / str(k)
+        folder = group / level_path(k)
         if not folder.exists():
             continue
         if not stage.exists():
@@ -159,10 +159,9 @@ def _write_levels(
     def opener(targets: Sequence[ArrayTarget], options: Options) -> Engine:
         return _LevelsOnly(DirectEngine(stage, targets[1:], options), source)
 
-    keys = [str(k) for k in range(1, len(plan.levels) + 1)]
-    targets = [ArrayTarget("0", plan.array)]
+    targets = [ArrayTarget(level_path(k), array) for k, array in enumerate(plan.arrays)]
     options = Options(durable=True)
-    engine = open_with_levels(opener, [plan], targets, [keys], options, in_order=False)
+    engine = open_with_levels(opener, [plan], targets, options, in_order=False)
     try:
         for index in np.ndindex(*plan.array.index_shape):
             plane = np.asarray(source[index])
@@ -172,7 +171,7 @@ def _write_levels(
             if on_plane is not None:
                 on_plane(done, total)
     finally:
-        engine.close([plan.array.shape])
+        engine.close([array.shape for array in plan.arrays])
     if engine.failures:
         error = engine.failures[0].error
         raise WriteError(
@@ -186,7 +185,7 @@ def _publish(group: Path, plan: ImagePlan) -> None:
     """Move the levels into the group of an image, and list them in its metadata."""
     stage = group / _STAGE
     for k in range(1, len(plan.levels) + 1):
-        rename(stage / str(k), group / str(k))
+        rename(stage / level_path(k), group / level_path(k))
     content = read_json(group / "zarr.json", root=group)
     content["attributes"]["ome"] = with_levels(content["attributes"]["ome"], plan.levels)
     replace_json(group / "zarr.json", content)

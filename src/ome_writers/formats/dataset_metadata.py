@@ -88,6 +88,10 @@ class Layout:
         """Path of the entry file, the only path outside `output` that a dataset occupies; None if there is none."""
         return self.root.with_name(self.entry.removeprefix("../")) if self.entry else None
 
+    def array_keys(self, image: int) -> tuple[str, ...]:
+        """Return the keys of the arrays of an image, full resolution first."""
+        return self.arrays[image], *(self.levels[image] if self.levels else ())
+
 
 @dataclass(frozen=True)
 class Outcome:

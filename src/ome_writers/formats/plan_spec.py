@@ -90,9 +90,7 @@ def _levels(plan: ImagePlan, layout: Layout, shape: tuple[int, ...]) -> tuple[Le
         translation=tuple(translation),
     )
     levels = [full]
-    for key, level in zip(
-        layout.levels[plan.number] if plan.levels else (), plan.levels, strict=True
-    ):
+    for key, level in zip(layout.array_keys(plan.number)[1:], plan.levels, strict=True):
         factors = zip(scale, level.factors, strict=True)
         smaller = replace(
             full,

@@ -127,14 +127,13 @@ class _ZarrRepair:
     ) -> Iterator[tuple[str, ArrayPlan, tuple[int, ...]]]:
         """Yield key, plan and shape of the arrays of all levels; `shapes` are those of full resolution."""
         for image, shape in zip(self._plan.images, shapes, strict=True):
-            yield self._layout.arrays[image.number], image.array, shape
-            for key, level in zip(self._layout.levels[image.number], image.levels, strict=True):
-                yield key, level.array, level.shape(shape)
+            keys = self._layout.array_keys(image.number)
+            yield from zip(keys, image.arrays, image.array_shapes(shape), strict=True)
 
     def _complete_levels(self, shapes: list[tuple[int, ...]]) -> Iterator[Finding]:
         """Compute the planes of smaller levels that level 0 has and they lack, or the other way round."""
         for image, shape in zip(self._plan.images, shapes, strict=True):
-            keys = [self._layout.arrays[image.number], *self._layout.levels[image.number]]
+            keys = self._layout.array_keys(image.number)
             count = 0
             for k in range(1, len(keys)):
                 level = StoredLevel(self._root, image, k, keys, shape)

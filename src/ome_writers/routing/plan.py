@@ -92,11 +92,16 @@ class ImagePlan:
     planes: int = 1
     plane_axis: int | None = None
     levels: tuple[LevelPlan, ...] = ()  # the resolution levels below `array`, largest first
+    first_array: int = 0  # number of `array` for an engine; those of the levels follow
 
     @property
     def arrays(self) -> tuple[ArrayPlan, ...]:
         """The arrays of all levels, full resolution first."""
         return self.array, *(level.array for level in self.levels)
+
+    def array_shapes(self, full: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """Return the shapes of all levels, if full resolution has the shape `full`."""
+        return [full, *(level.shape(full) for level in self.levels)]
 
     @cached_property
     def frame_shape(self) -> tuple[int, ...]:

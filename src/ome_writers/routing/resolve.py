@@ -199,7 +199,7 @@ def _image_plans(
         1,
     ) * router.rank  # for images that the schedule never reaches: no image may be empty
     arrays: dict[tuple[int, tuple[int, ...] | None], _Array] = {}
-    images = []
+    images: list[ImagePlan] = []
     for number, (name, position, camera_index) in enumerate(names):
         layout = layouts[camera_index]
         key = (camera_index, None if extents is None else extents.get(number, one_frame))
@@ -220,6 +220,7 @@ def _image_plans(
                 layout.planes,
                 layout.plane_axis,
                 levels,
+                images[-1].first_array + len(images[-1].arrays) if images else 0,
             )
         )
     return tuple(images)

@@ -34,8 +34,9 @@ from ome_writers.storage.lock_file import (
 )
 from ome_writers.storage.positional_io import read_at, read_fully
 from ome_writers.storage.process_identity import is_running
-from ome_writers.storage.pyramid import PyramidEngine
-from ome_writers.storage.registry import choose, open_engine, open_with_levels, unsupported_reasons
+from ome_writers.storage.pyramid import open_with_levels
+from ome_writers.storage.registry import choose, open_engine, unsupported_reasons
+from ome_writers.storage.stages import Stage, StagedEngine, run_stages
 
 __all__ = [
     "ENGINES",
@@ -50,7 +51,8 @@ __all__ = [
     "Lock",
     "Options",
     "PatchingEngine",
-    "PyramidEngine",
+    "Stage",
+    "StagedEngine",
     "TruncatingEngine",
     "WriteFailure",
     "acquire_lock",
@@ -69,6 +71,7 @@ __all__ = [
     "read_at",
     "read_fully",
     "remove_attempts",
+    "run_stages",
     "sibling_path",
     "unsupported_reasons",
 ]

@@ -5,22 +5,19 @@ from __future__ import annotations
 import importlib
 import math
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import EngineMissingError, UnsupportedError
 from ome_writers.routing import arrival_order
 from ome_writers.settings import engines_of, find_engine
-from ome_writers.storage.contract import ArrayTarget
-from ome_writers.storage.pyramid import PyramidEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from ome_writers.routing import ArrayPlan, ImagePlan, Plan
+    from ome_writers.routing import ArrayPlan, Plan
     from ome_writers.settings import EngineRow
-    from ome_writers.storage.contract import Engine, Options
+    from ome_writers.storage.contract import ArrayTarget, Engine, Options
 
 _MAX_BLOSC_BYTES = 2**31 - 1 - 16  # the header stores sizes as int32, including itself
 
@@ -137,32 +134,3 @@ def open_engine(
     module = importlib.import_module(row.module)
     engine: Engine = getattr(module, row.opener)(root, targets, options)
     return engine
-
-
-def open_with_levels(
-    opener: Callable[[Sequence[ArrayTarget], Options], Engine],
-    images: Sequence[ImagePlan],
-    targets: Sequence[ArrayTarget],
-    keys: Sequence[Sequence[str]],
-    options: Options,
-    *,
-    in_order: bool,
-) -> Engine:
-    """Open an engine for images with their levels; without levels, for full resolution only.
-
-    `targets` are the arrays of the images at full resolution, `keys` those of their levels. Planes that wait for their
-    partner along z use up to a quarter of `buffer_bytes`. `in_order` states that the engine accepts planes in order
-    only.
-    """
-    if not any(image.levels for image in images):
-        return opener(targets, options)
-    levels = [
-        ArrayTarget(key, level.array, target.order)
-        for image, target, names in zip(images, targets, keys, strict=True)
-        for key, level in zip(names, image.levels, strict=True)
-    ]
-    pairs = any(image.levels and image.levels[-1].pairs_planes for image in images)
-    waiting_bytes = options.buffer_bytes // 4 if pairs else 0
-    options = replace(options, buffer_bytes=options.buffer_bytes - waiting_bytes)
-    engine = opener([*targets, *levels], options)
-    return PyramidEngine(engine, images, waiting_bytes=waiting_bytes, in_order=in_order)

@@ -22,7 +22,7 @@ DirectEngine._flush_lock       the engine flushes or closes
 LibraryEngine._flush_lock      the engine flushes or closes
 TiffEngine._flush_lock         the engine flushes or closes
 AcquireEngine._close_lock      the engine flushes or closes
-PyramidEngine._write_lock      a frame, or a plane of a smaller level, is passed to the engine
+StagedEngine._write_lock       a frame, or a plane derived from it, is passed to the engine
 WriteBuffer.lock               planes are added to units, or units are submitted
 Unit.store_lock                a unit is written
 Region.fill_lock               a plane is copied into a region

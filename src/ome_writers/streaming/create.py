@@ -98,7 +98,7 @@ def create_stream(settings: AcquisitionSettings | None = None, **fields: Any) ->
     try:
         return OMEStream(output, partial(_create_output, folder=folder))
     except BaseException:
-        output.recorder.discard(output.plan)
+        output.recorder.discard()
         raise
 
 
@@ -243,8 +243,9 @@ def _open_recorder(
         n: arrival_order(plan, image) for n, image in {i.planes: i for i in plan.images}.items()
     }
     targets = [
-        ArrayTarget(key, image.array, orders[image.planes])
-        for key, image in zip(layout.arrays, plan.images, strict=True)
+        ArrayTarget(key, array, orders[image.planes])
+        for image in plan.images
+        for key, array in zip(layout.array_keys(image.number), image.arrays, strict=True)
     ]
     durable = settings.durability == "disk"
     options = Options(
@@ -255,9 +256,7 @@ def _open_recorder(
     )
     opener = partial(_open_engine, row, layout)
     in_order = not row.random_access
-    engine = open_with_levels(
-        opener, plan.images, targets, layout.levels, options, in_order=in_order
-    )
+    engine = open_with_levels(opener, plan.images, targets, options, in_order=in_order)
     try:
         metadata = create_metadata(plan, layout)
         for key, content in metadata.render():
@@ -270,7 +269,7 @@ def _open_recorder(
             layout.root, layout.journals, durable=durable, encode_address=layout.encode_address
         )
         synced_folder = layout.root if durable and claim is not None else None
-        return Recorder(layout, engine, metadata, journal, claim, synced_folder)
+        return Recorder(plan, layout, engine, metadata, journal, claim, synced_folder)
     except BaseException:
         engine.close([t.plan.shape for t in targets])
         raise

@@ -8,34 +8,36 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from ome_writers.routing import Plan
+    from ome_writers.routing import Address, ImagePlan
 
-_PIXELS_PER_FRAME = 4096
+_PIXELS_PER_PLANE = 4096
 
 
-class DisplayRangeSampler:
-    """Minimum and maximum per image and channel."""
+class DisplayRange:
+    """Minimum and maximum per image and channel, of a subset of the pixels of each plane; see `storage.Stage`."""
 
-    def __init__(self, plan: Plan) -> None:
-        # Number of the next frame to sample. The interval grows with the number of frames: a million frames are sampled
-        # about 100 times.
-        self.next_frame = 0
+    memory_bytes = 0
+
+    def __init__(self, images: Sequence[ImagePlan]) -> None:
         # (image number, channel index) to (minimum, maximum)
         self.windows: dict[tuple[int, int], tuple[float, float]] = {}
-        dimensions = plan.images[0].array.dimensions  # all images have the same axes
+        self._numbers = {image.first_array: image.number for image in images}
+        dimensions = images[0].array.dimensions  # all images have the same axes
         self._channel_axis = next(
             (i for i, d in enumerate(dimensions) if d.type == "channel"), None
         )
 
-    def sample(
-        self, number: int, image: int, index: tuple[int, ...], frame: NDArray[np.generic]
-    ) -> None:
-        """Include the range of frame `number`, from a subset of its pixels."""
-        self.next_frame = number + 1 + number // 8
-        step = max(1, math.isqrt(frame.shape[0] * frame.shape[1] // _PIXELS_PER_FRAME))
-        pixels = frame[::step, ::step]
+    def __call__(
+        self, address: Address, plane: NDArray[np.generic]
+    ) -> tuple[tuple[Address, NDArray[np.generic]]]:
+        """Return the plane as it is."""
+        array, index = address
+        step = max(1, math.isqrt(plane.shape[0] * plane.shape[1] // _PIXELS_PER_PLANE))
+        pixels = plane[::step, ::step]
         if pixels.dtype.kind == "c":
             with np.errstate(over="ignore"):
                 pixels = np.abs(pixels)
@@ -43,9 +45,10 @@ class DisplayRangeSampler:
             pixels = pixels.view(np.uint8)
         if pixels.dtype.kind == "f":
             pixels = pixels[np.isfinite(pixels)]
-        if not pixels.size:
-            return
-        low, high = float(pixels.min()), float(pixels.max())
-        key = (image, 0 if self._channel_axis is None else index[self._channel_axis])
-        earlier = self.windows.get(key, (low, high))
-        self.windows[key] = (min(low, earlier[0]), max(high, earlier[1]))
+        if pixels.size:
+            low, high = float(pixels.min()), float(pixels.max())
+            channel = 0 if self._channel_axis is None else index[self._channel_axis]
+            key = (self._numbers[array], channel)
+            earlier = self.windows.get(key, (low, high))
+            self.windows[key] = (min(low, earlier[0]), max(high, earlier[1]))
+        return ((address, plane),)

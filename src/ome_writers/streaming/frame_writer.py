@@ -14,11 +14,11 @@ import numpy as np
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import Outcome, format_row, spec_of_plan
 from ome_writers.routing import Progress
-from ome_writers.storage import LendingEngine, PyramidEngine
+from ome_writers.storage import LendingEngine, run_stages
 from ome_writers.streaming.cursor import Cursor
-from ome_writers.streaming.display_range import DisplayRangeSampler
+from ome_writers.streaming.display_range import DisplayRange
 from ome_writers.streaming.frame_check import as_frame
-from ome_writers.streaming.planes import planes_of, read_frame
+from ome_writers.streaming.planes import SplitSamples, read_frame
 from ome_writers.streaming.stats import StreamStats
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ome_writers.dataset import DatasetSpec
     from ome_writers.formats import JournalEntry, Status
     from ome_writers.routing import Address, ImagePlan, Plan
-    from ome_writers.storage import EngineRow
+    from ome_writers.storage import EngineRow, Stage
     from ome_writers.streaming.first_frame import FirstFrameInference
     from ome_writers.streaming.recorder import Recorder
 
@@ -66,7 +66,9 @@ class FrameWriter:
         self._early_metadata: list[JournalEntry] = []  # on disk, while a restart is possible
         self._final_shapes: tuple[tuple[int, ...], ...] = ()
         self._progress = Progress(plan)
-        self._sampler = DisplayRangeSampler(plan)
+        self._split_samples = SplitSamples(plan.images)
+        self._display_range = DisplayRange(plan.images)
+        self._next_sampled = 0  # number of the next frame whose intensity range is sampled
         self._accepted_planes = 0
 
     @property
@@ -103,11 +105,10 @@ class FrameWriter:
             )
         cursor.pending = True  # until the counters include the frame; see `recover`
         began = perf_counter()
-        if image.planes == 1:
-            self.engine.write(number, image.number, stored, frame, not copy)
+        if image.planes == 1 and number < self._next_sampled:
+            self.engine.write(number, image.first_array, stored, frame, not copy)
         else:
-            for plane_index, plane in planes_of(frame, stored, image):
-                self.engine.write(number, image.number, plane_index, plane, True)
+            self._write_staged(number, image, stored, frame, not copy)
         duration = perf_counter() - began
         if duration > self.longest_append_s:
             self.longest_append_s = duration
@@ -122,9 +123,6 @@ class FrameWriter:
             self._progress.include(acquired, address)
             cursor.count_explicit(index, address)
             written_at = acquired
-        if number >= self._sampler.next_frame:
-            for plane_index, plane in planes_of(frame, stored, image):
-                self._sampler.sample(number, image.number, plane_index, plane)
         return written_at
 
     def use_plan(self, plan: Plan) -> None:
@@ -178,10 +176,7 @@ class FrameWriter:
 
     def read(self, image: int, index: tuple[int, ...], level: int = 0) -> NDArray[np.generic]:
         """Return the frame at a storage index of a level, from memory or disk; zeros if unwritten."""
-        array = (
-            self.engine.array_of(image, level) if isinstance(self.engine, PyramidEngine) else image
-        )
-        return read_frame(self.engine, self._images[image], index, array)
+        return read_frame(self.engine, self._images[image], index, level)
 
     def stats(self) -> StreamStats:
         engine = self.engine.stats()
@@ -202,7 +197,7 @@ class FrameWriter:
             self.recover()
         self._progress.advance(self.cursor.offset)
         shapes, extents = tuple(self._progress.shapes()), self._progress.extents
-        windows, now = dict(self._sampler.windows), datetime.now(timezone.utc)
+        windows, now = dict(self._display_range.windows), datetime.now(timezone.utc)
         outcome = Outcome("writing", self.accepted, shapes, windows, extents, now)
         entries = self.recorder.journal.pop_pending()
         if self.accepted <= self.max_restart_frames:
@@ -232,12 +227,29 @@ class FrameWriter:
         if failed or self.recorder.failed:
             status = "failed"
         written = self.accepted - len(self.recorder.lost_frames)
-        windows, now = self._sampler.windows, datetime.now(timezone.utc)
+        windows, now = self._display_range.windows, datetime.now(timezone.utc)
         # OME-Zarr omits the chunks of missing frames; OME-TIFF has to list them, or they would look like black frames.
         lists_missing = format_row(self.plan.settings.format.name).lists_empty_planes
         missing = self.cursor.missing_planes(shapes) if lists_missing else {}
         outcome = Outcome(status, written, tuple(shapes), windows, time=now, empty_planes=missing)
         self.recorder.close_metadata(outcome)
+
+    def _write_staged(
+        self,
+        number: int,
+        image: ImagePlan,
+        index: tuple[int, ...],
+        frame: NDArray[np.generic],
+        owned: bool,
+    ) -> None:
+        """Write the planes of a frame; sample its intensity range about 100 times per million frames."""
+        stages: list[Stage] = [] if image.planes == 1 else [self._split_samples]
+        if number >= self._next_sampled:
+            self._next_sampled = number + 1 + number // 8
+            stages.append(self._display_range)
+        for (array, stored), plane in run_stages(stages, (image.first_array, index), frame):
+            new = not np.may_share_memory(plane, frame)
+            self.engine.write(number, array, stored, plane, owned or new)
 
     def _complete_index(self, index: Mapping[str, int]) -> dict[str, int]:
         if not self._engine_row.random_access:

@@ -42,6 +42,7 @@ class Recorder:
 
     def __init__(
         self,
+        plan: Plan,
         layout: Layout,
         engine: Engine,
         metadata: DatasetMetadata,
@@ -57,6 +58,7 @@ class Recorder:
         # whether the user has replaced metadata with `update_metadata`
         self.metadata_updated = False
         self.layout = layout
+        self._images = plan.images
         self._engine_failures = engine.failures  # always the same list: checked for each frame
         self._failures: list[WriteFailure] = []
         self._claim = claim
@@ -101,7 +103,7 @@ class Recorder:
         """Write to disk what `snapshot` returns: frame metadata, and the current shapes and extents."""
         with self._flush_lock:
             frame_metadata, outcome = snapshot()
-            self._run(lambda: self.engine.flush(outcome.shapes))
+            self._run(lambda: self.engine.flush(self._array_shapes(outcome.shapes)))
             if not self.failed:  # otherwise some of these frames are not on disk
                 self._write_progress(outcome)
             self._run(lambda: self._write_shapes(outcome.shapes))
@@ -121,7 +123,7 @@ class Recorder:
     def close_pixels(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Write all pixels and frame metadata, and give the arrays their final shapes."""
         with self._flush_lock:
-            self._run(lambda: self.engine.close(shapes))
+            self._run(lambda: self.engine.close(self._array_shapes(shapes)))
             self._run(lambda: self.journal.write(self.journal.pop_pending()))
 
     def close_metadata(self, outcome: Outcome) -> None:
@@ -144,12 +146,12 @@ class Recorder:
         """Whether the user's metadata can be carried over completely to another dataset."""
         return not self.metadata_updated or isinstance(self.metadata, SupportsCarryOver)
 
-    def discard(self, plan: Plan) -> None:
+    def discard(self) -> None:
         """Remove the output."""
         with self._flush_lock, self._metadata_lock:
             self.discarded = True
-            self.engine.close([image.array.shape for image in plan.images])
-            for image in range(len(plan.images)):
+            self.engine.close(self._array_shapes([image.array.shape for image in self._images]))
+            for image in range(len(self._images)):
                 with suppress(OSError):  # a journal beside the output; remove the output anyway
                     self.journal.discard(image)
             claim, self._claim = self._claim, None
@@ -202,6 +204,11 @@ class Recorder:
         with self._metadata_lock:
             self.metadata.use_plan(plan)
             self._write_user_metadata()
+
+    def _array_shapes(self, shapes: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        """Return the shapes of all arrays, from those of full resolution."""
+        pairs = zip(self._images, shapes, strict=True)
+        return [each for image, shape in pairs for each in image.array_shapes(shape)]
 
     def _write_user_metadata(self) -> None:
         try:

@@ -51,7 +51,7 @@ def restart_output(
         ) from error
     same_path = settings.root_path == earlier.plan.settings.root_path
     if same_path:
-        earlier.recorder.discard(earlier.plan)
+        earlier.recorder.discard()
     plan, row, recorder = create_output(settings)
     try:
         recorder.carry_over_metadata(earlier.recorder)
@@ -62,9 +62,9 @@ def restart_output(
             else:
                 writer.write(*step, copy=False)
         if not same_path:
-            earlier.recorder.discard(earlier.plan)
+            earlier.recorder.discard()
     except BaseException:
-        recorder.discard(plan)
+        recorder.discard()
         raise
     writer.cursor.continue_repeats(earlier.cursor)
     writer.longest_append_s = earlier.longest_append_s

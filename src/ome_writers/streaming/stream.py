@@ -206,7 +206,7 @@ class OMEStream:
             image = self._writer.image(index)
         lender = self._writer.lending_engine if image.planes == 1 else None
         shape, dtype = image.frame_shape, image.array.dtype
-        frame = np.empty(shape, dtype) if lender is None else lender.lend(image.number)
+        frame = np.empty(shape, dtype) if lender is None else lender.lend(image.first_array)
         try:
             yield frame
             self.append(frame, index=index, copy=False, frame_metadata=frame_metadata)
@@ -603,7 +603,7 @@ class OMEStream:
     def _discard(self) -> None:
         """Remove the output and close the stream, for callers that must not leave an incomplete dataset."""
         with self._restart_lock:
-            self._recorder.discard(self._writer.plan)
+            self._recorder.discard()
             if self._mirror is not None:
                 self._mirror.discard()
         self._close(failed=True)

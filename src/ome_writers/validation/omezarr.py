@@ -220,8 +220,7 @@ def _chunks(dataset: DatasetSpec, settings: AcquisitionSettings) -> Iterator[Fin
         yield from survey.check(None if writing else grid)
         row = find_engine(settings.format.backend)
         if settings.format.backend == "auto" or (row is not None and not row.omits_zeros):
-            folder = dataset.path / image.key
-            yield from _missing_frames(folder, dataset.path, level.chunks, survey)
+            yield from _missing_frames(dataset.path, image, survey)
 
 
 def _levels(root: Path, planned: ImagePlan, image: ImageSpec) -> Iterator[Finding]:
@@ -246,10 +245,9 @@ def _levels(root: Path, planned: ImagePlan, image: ImageSpec) -> Iterator[Findin
             yield Finding(root / keys[k], what, solved=False)
 
 
-def _missing_frames(
-    folder: Path, root: Path, chunks: tuple[int, ...], survey: ArraySurvey
-) -> Iterator[Finding]:
+def _missing_frames(root: Path, image: ImageSpec, survey: ArraySurvey) -> Iterator[Finding]:
     """Yield frames with frame metadata but without a chunk."""
+    folder, level = root / image.key, image.levels[0]
     frames = ome_writers_attributes(folder, root).get("frame_metadata")
     if not isinstance(frames, list):
         frames = latest_entries(read_lines(folder / JOURNAL_NAME, root=root))
@@ -260,8 +258,8 @@ def _missing_frames(
         index
         for index in (frame.get("storage_index") for frame in frames)
         if isinstance(index, list)
-        and tuple(i // n for i, n in zip(index, chunks, strict=False)) not in stored
+        and tuple(i // n for i, n in zip(index, level.chunks, strict=False)) not in stored
     ]
     if missing:
         what = f"{len(missing)} acquired frames have no pixels, the first at index {missing[0]}"
-        yield Finding(folder / "0", what, solved=False)
+        yield Finding(root / level.key, what, solved=False)

@@ -60,6 +60,16 @@ def test_rgb_is_inferred_from_first_frame(tmp_path: Path, suffix: str, dtype: st
     np.testing.assert_array_equal(stored(tmp_path, suffix), frames)
 
 
+def test_planar_rgb_memory_may_be_reused(tmp_path: Path) -> None:
+    """Each sample of such a frame is contiguous in the caller's memory."""
+    memory = np.empty((3, 8, 6), "uint8")
+    with create_stream(settings(tmp_path, rgb=True)) as stream:
+        for colours in COLOURS:
+            memory[...] = np.moveaxis(colours, -1, 0)
+            stream.append(np.moveaxis(memory, 0, -1))
+    np.testing.assert_array_equal(stored(tmp_path, "zarr"), COLOURS)
+
+
 @SUFFIXES
 def test_skipped_frames_are_replayed_in_restart(tmp_path: Path, suffix: str) -> None:
     with create_stream(settings(tmp_path, suffix)) as stream:

@@ -11,7 +11,7 @@ from ome_writers.formats.omezarr.group_metadata import (
     read_json_object,
     stored_settings,
 )
-from ome_writers.formats.omezarr.layout import XML_KEY, stored_layout
+from ome_writers.formats.omezarr.layout import XML_KEY, level_path, stored_layout
 from ome_writers.formats.omezarr.metadata import MAX_WINDOW_UPDATES, ZarrMetadata
 from ome_writers.formats.omezarr.parse import parse, recorded_progress
 from ome_writers.formats.omezarr.parse_multiscale import parse_image
@@ -26,6 +26,7 @@ __all__ = [
     "group_attributes",
     "image_groups",
     "layout_and_groups",
+    "level_path",
     "ome_writers_attributes",
     "parse",
     "parse_image",

@@ -1,0 +1,204 @@
+"""Stages between `append` and the engine: callables that turn a plane into the planes that are stored.
+
+`run_stages` runs them in the caller's thread. `StagedEngine` runs a stage that takes longer than a write in workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from itertools import chain, starmap
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+
+from ome_writers.locks import new_lock
+from ome_writers.storage.background import Background, available_cpus
+from ome_writers.storage.contract import EngineStats, LendingEngine, WriteFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+
+    from ome_writers.routing import Address
+    from ome_writers.storage.contract import Engine
+
+    Plane = NDArray[np.generic]
+    Planes = Iterable[tuple[Address, Plane]]
+
+T = TypeVar("T")
+
+_INLINE_BYTES = 2**17  # passing smaller frames to another thread takes longer than most stages
+_DERIVED = -1  # number of a plane whose loss loses no frame
+
+
+class Stage(Protocol):
+    """Turns a plane into any number of planes. Stages that keep planes are called by one thread at a time."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """Maximum memory for planes that the stage keeps between calls; a part of `Options.buffer_bytes`."""
+        ...
+
+    def __call__(self, address: Address, plane: Plane, /) -> Planes:
+        """Yield address (array, index) and pixels of each plane. After the second one `plane` is not read any more."""
+        ...
+
+
+@runtime_checkable
+class KeepingStage(Stage, Protocol):
+    """A stage that keeps planes until others arrive."""
+
+    def flush(self, *, last: bool) -> Planes:
+        """Yield what follows from planes kept since before the previous flush; from all planes if it is the `last`."""
+        ...
+
+
+def run_stages(stages: Iterable[Stage], address: Address, plane: Plane) -> Planes:
+    """Return the planes that the last of `stages` yields. They are computed while they are iterated over."""
+    planes: Planes = [(address, plane)]
+    for stage in stages:
+        planes = chain.from_iterable(starmap(stage, planes))
+    return planes
+
+
+class StagedEngine:
+    """Writes what a stage yields for each frame; see `storage.contract.Engine`.
+
+    The thread of `append` writes the first plane, which counts as the frame. Meanwhile a worker computes and writes the
+    following ones, which are derived from it.
+    `in_order` states that the engine accepts planes in order only.
+    """
+
+    def __init__(self, engine: Engine, stage: Stage, *, in_order: bool = False) -> None:
+        self._engine = engine
+        self._stage = stage
+        self._in_order = in_order
+        self._keeps_planes = stage.memory_bytes > 0
+        self._workers = 1 if self._keeps_planes or in_order else available_cpus()
+        self._background = Background(self._workers, name="ome-writers-stage")
+        self._write_lock = new_lock()  # held while the engine is written to
+        self._planes = [0, 0]  # passed to the engine: frames, and planes derived from them
+        self._closed = False
+        self.failures = _Failures(engine.failures, self._background.failures)
+        for name in ("lend", "reclaim", "patch", "truncate"):  # optional parts of the contract
+            with suppress(AttributeError):
+                setattr(self, name, getattr(engine, name))
+
+    def write(
+        self,
+        number: int,
+        array: int,
+        index: tuple[int, ...],
+        frame: Plane,
+        owned: bool = False,
+    ) -> None:
+        planes = iter(self._stage((array, index), frame))
+        address, first = next(planes)
+        new = not np.may_share_memory(first, frame)
+        write = partial(self._write, number, address, first, owned or new)
+        if not self._keeps_planes and frame.nbytes <= _INLINE_BYTES:
+            derived = self._run(lambda: list(planes)) or ()
+            write()
+            self._run(partial(self._write_derived, derived))
+        else:
+            self._write_in_parallel(write, planes, owned=owned)
+        if owned and new and isinstance(self._engine, LendingEngine):
+            self._engine.reclaim(frame)
+
+    def recover(self, number: int) -> bool:
+        self._background.barrier()
+        with self._write_lock:
+            return self._engine.recover(number)
+
+    def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        self._flush_stage(last=False)
+        self._background.barrier()
+        self._engine.flush(shapes)
+
+    def read(self, array: int, index: tuple[int, ...]) -> Plane:
+        return self._engine.read(array, index)
+
+    def put(self, key: str, content: bytes) -> None:
+        self._engine.put(key, content)
+
+    def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        if self._closed:
+            return
+        self._flush_stage(last=True)
+        self._closed = True
+        self._background.close()
+        self._engine.close(shapes)
+
+    def stats(self) -> EngineStats:
+        """Return the progress in frames, and the bytes of all planes."""
+        stats = self._engine.stats()
+        frames, derived = self._planes
+        written = stats.frames_written * frames // ((frames + derived) or 1)
+        return replace(stats, frames_written=written)
+
+    def _write(self, number: int, address: Address, plane: Plane, owned: bool) -> None:
+        with self._write_lock:
+            self._engine.write(number, *address, plane, owned)
+            self._planes[number == _DERIVED] += 1
+
+    def _write_in_parallel(
+        self, write: Callable[[], object], planes: Planes, *, owned: bool
+    ) -> None:
+        """Write a frame while a worker writes what is derived from it."""
+        frame_unused: SimpleQueue[None] = SimpleQueue()
+        task = partial(self._write_derived, planes, frame_unused)
+        if self._in_order:  # an interrupted frame must not have derived planes, but no pixels
+            write()
+        self._submit(task)
+        if owned:  # the engine may reuse a lent buffer as soon as it has written it
+            frame_unused.get()
+        if not self._in_order:
+            write()
+        if not owned:
+            frame_unused.get()
+
+    def _submit(self, task: Callable[[], object]) -> None:
+        self._background.wait_until_below(2 * self._workers)
+        self._background.submit(task)
+
+    def _run(self, step: Callable[[], T]) -> T | None:
+        try:
+            return step()
+        except Exception as error:
+            self._background.failures.append(WriteFailure(error))
+            return None
+
+    def _write_derived(self, planes: Planes, frame_unused: SimpleQueue[None] | None = None) -> None:
+        """Write planes; `frame_unused` gets an item when the frame is not needed any more to compute them."""
+        try:
+            for address, plane in planes:
+                if frame_unused is not None:
+                    frame_unused.put(None)
+                self._write(_DERIVED, address, plane, owned=True)
+        finally:
+            if frame_unused is not None:
+                frame_unused.put(None)
+
+    def _flush_stage(self, *, last: bool) -> None:
+        stage = self._stage
+        if self._keeps_planes and isinstance(stage, KeepingStage) and not self._closed:
+            self._submit(lambda: self._write_derived(stage.flush(last=last)))
+
+
+class _Failures(Sequence[WriteFailure]):
+    """Failures of the engine, followed by those of the stage; without the numbers of derived planes."""
+
+    def __init__(self, *parts: Sequence[WriteFailure]) -> None:
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def __getitem__(self, i: Any) -> Any:
+        found = [failure for part in self._parts for failure in part]
+        return [replace(f, frames=tuple(n for n in f.frames if n != _DERIVED)) for f in found][i]
