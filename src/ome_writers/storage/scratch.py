@@ -6,30 +6,27 @@ output path each image is a file ``pos_N.dat`` for ``numpy.memmap``; ``manifest.
 
 from __future__ import annotations
 
-import math
-import os
+import dataclasses
 import warnings
-from operator import mul
+from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ome_writers.file_sharing import rename
-from ome_writers.file_sync import sync_tree
-from ome_writers.locks import new_lock
-from ome_writers.storage.contract import EngineStats, WriteFailure
-from ome_writers.storage.file_handles import FileHandles
+from ome_writers.storage.contract import WriteFailure
+from ome_writers.storage.disk import Disk
 from ome_writers.storage.files import atomic_write
-from ome_writers.storage.positional_io import read_fully, write_at
+from ome_writers.storage.scratch_sinks import MemorySink, PlaneRun, RawFileSink
+from ome_writers.storage.write_buffer import WriteBuffer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
-    from ome_writers.storage.contract import ArrayTarget, Options
+    from ome_writers.storage.contract import ArrayTarget, EngineStats, Options
+
+_MAX_RUN_BYTES = 2**20  # submitting more planes at once costs little compared to copying them
 
 
 def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> ScratchEngine:
@@ -38,37 +35,27 @@ def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) ->
 
 
 class ScratchEngine:
-    """Stores planes by number; see `storage.contract.Engine`.
-
-    Planes are numbered in C order, with the growing axis slowest, so that no plane moves while the array grows.
-    `close` reorders the file of an array whose final shape has another C order.
-    """
+    """Keeps planes in memory, and writes those beyond a limit to files; see `storage.contract.Engine`."""
 
     def __init__(self, root: Path, targets: Sequence[ArrayTarget], options: Options) -> None:
         self._root = root
-        self._targets = tuple(targets)
         self._options = options
-        self._memory: list[dict[int, NDArray[np.generic]]] = [{} for _ in targets]
-        self._used = 0
-        self._limit = options.memory_bytes
-        self._spilling = self._limit == 0
-        self._strides = [_strides(t.plan.index_shape, t.plan.growing) for t in targets]
-        self._bounds = [
-            tuple(math.inf if i == t.plan.growing else n for i, n in enumerate(t.plan.index_shape))
-            for t in targets
-        ]
-        self._reorder_lock = new_lock()  # held while a file is read, or replaced by a reordered one
-        self._files: set[int] = set()  # the arrays that have one
-        self._handles = FileHandles(durable=False)
-        self._lock = new_lock()
-        self._frames = 0
-        self._bytes = 0
+        self._disk = Disk(durable=options.durable)
+        self._memory = [MemorySink() for _ in targets]
+        self._files = [RawFileSink(root / t.key, t.plan, self._disk) for t in targets]
+        self._buffer: WriteBuffer[PlaneRun] = WriteBuffer(
+            len(targets), options.buffer_bytes, "ome-writers-scratch"
+        )
+        self._memory_bytes = 0  # of the planes for memory, written or not
+        self._spilling = options.memory_bytes == 0
         self._closed = False
-        self.failures: list[WriteFailure] = []
         if self._spilling:
-            for array in range(len(targets)):
-                with self._file(array):
-                    pass
+            for file in self._files:
+                file.create()
+
+    @property
+    def failures(self) -> Sequence[WriteFailure]:
+        return self._buffer.background.failures
 
     def write(
         self,
@@ -80,47 +67,46 @@ class ScratchEngine:
     ) -> None:
         """Store one plane; see `storage.contract.Engine.write`.
 
-        Raises MemoryError if the memory limit is reached and `Options.spill` is False.
+        Raises
+        ------
+        MemoryError
+            If the memory limit is reached and `Options.spill` is False.
         """
-        plane = self._plane(array, index)
-        planes = self._memory[array]
-        if not self._spilling and plane not in planes and self._used + frame.nbytes > self._limit:
-            self._spill()
-        if self._spilling and plane not in planes:
-            data = np.ascontiguousarray(frame).reshape(-1).view(np.uint8).data
-            with self._file(array) as fd:
-                write_at(fd, [data], plane * frame.nbytes)
-        else:
-            used = self._used if plane in planes else self._used + frame.nbytes
-            # one statement, which KeyboardInterrupt cannot split
-            planes[plane], self._used = frame if owned else frame.copy(), used
-        self._frames += 1
-        self._bytes += frame.nbytes
+        buffer = self._buffer
+        if index in buffer.addresses[array]:
+            buffer.write_all()
+        sink = self._sink(array, index, frame.nbytes)
+        reserved_bytes = 0 if sink is self._memory[array] else frame.nbytes
+        if reserved_bytes:
+            buffer.budget.reserve(reserved_bytes)
+        plane = frame if owned else frame.copy()
+        with buffer.lock:
+            run = buffer.open.get((array, id(sink), owned))
+            if run is None:
+                run = PlaneRun(array, sink, by_reference=owned)
+                buffer.add(run)
+            run.add(number, index, plane, reserved_bytes)
+            buffer.addresses[array].add(index)
+            if run.nbytes >= _MAX_RUN_BYTES:
+                buffer.submit(run)
 
     def recover(self, number: int) -> bool:
-        """Do nothing: an exception in `write` leaves a consistent state."""
+        self._buffer.recover()
+        kept = (plane for sink in self._memory for plane in sink.planes.values())
+        self._memory_bytes = sum(plane.nbytes for plane in kept)
         return False
 
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Sync all files, if `Options.durable`."""
-        if self._options.durable and self._files:
-            sync_tree(self._root)
+        self._buffer.write_all()
+        self._collect_error(self._disk.sync_all)
 
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
-        plan = self._targets[array].plan
-        shape = plan.frame_shape if plan.samples == 1 else (*plan.frame_shape, plan.samples)
-        with self._reorder_lock:
-            in_memory = self._memory[array].get(self._plane(array, index))
-            if in_memory is not None:
-                copied: NDArray[np.generic] = in_memory.copy()
-                return copied
-            with self._lock:
-                has_file = array in self._files
-            inside = all(i < n for i, n in zip(index, self._bounds[array], strict=True))
-            stored = self._read_file(array, index) if has_file and inside else b""
-        stored = stored.ljust(plan.frame_bytes, b"\0")
-        found: NDArray[np.generic] = np.frombuffer(stored, plan.dtype).reshape(shape).copy()
-        return found
+        def load() -> NDArray[np.generic]:
+            plane = self._memory[array].load(index)
+            return self._files[array].load(index) if plane is None else plane
+
+        in_buffer = partial(self._buffer.plane, array, index)
+        return self._buffer.read(in_buffer, load, lambda: self._buffer.frames_written)
 
     def put(self, key: str, content: bytes) -> None:
         """Replace a metadata file; do nothing while all frames are in memory."""
@@ -132,92 +118,46 @@ class ScratchEngine:
         if self._closed:
             return
         self._closed = True
-        try:
-            for array, shape in enumerate(shapes):
-                # a temporary file beside frames in memory has no other readers
-                if array in self._files and not self._options.memory_bytes:
-                    self._finish(array, shape[:-2])
-            self.flush(shapes)
-        except OSError as error:
-            self.failures.append(WriteFailure(error))
+        self._buffer.write_all(last=True)
+        if not self._options.memory_bytes:  # files beside frames in memory have no other readers
+            for file, shape in zip(self._files, shapes, strict=True):
+                self._collect_error(partial(file.finish, shape[:-2]))
+        self._collect_error(self._disk.sync_all)
+        self._buffer.background.close()
+        self._disk.close()
 
     def stats(self) -> EngineStats:
-        return EngineStats(self._frames, self._bytes, bytes_buffered=self._used)
+        stats = self._buffer.stats()
+        return dataclasses.replace(stats, bytes_buffered=stats.bytes_buffered + self._memory_bytes)
 
-    def __del__(self) -> None:
-        if hasattr(self, "_handles"):
-            self._handles.close()
-
-    def _plane(self, array: int, index: Sequence[int]) -> int:
-        return sum(map(mul, index, self._strides[array]))
-
-    def _read_file(self, array: int, index: Sequence[int]) -> bytes:
-        """Return the bytes of a plane in the file; fewer, or none, past the end of the file."""
-        nbytes = self._targets[array].plan.frame_bytes
-        with self._file(array) as fd:
-            return read_fully(fd, nbytes, self._plane(array, index) * nbytes)
-
-    def _finish(self, array: int, shape: tuple[int, ...]) -> None:
-        """Truncate a file to an array of `shape` (without y and x), and reorder its planes if necessary."""
-        nbytes = self._targets[array].plan.frame_bytes
-        strides = _strides(shape, None)
-        in_order = all(
-            n == 1 or new == old
-            for n, new, old in zip(shape, strides, self._strides[array], strict=True)
-        )
-        if in_order:
-            with self._file(array) as fd:
-                os.ftruncate(fd, math.prod(shape) * nbytes)
-            self._bounds[array] = shape
-            return
-        path = self._root / self._targets[array].key
-        reordered = path.with_name(f".{path.name}.tmp")
-        try:
-            with self._handles.use(reordered, create=True) as fd:
-                os.ftruncate(fd, 0)
-                for plane, index in enumerate(np.ndindex(*shape)):
-                    stored = self._read_file(array, index)
-                    if stored.strip(b"\0"):
-                        write_at(fd, [stored], plane * nbytes)
-                os.ftruncate(fd, math.prod(shape) * nbytes)
-        finally:
-            self._handles.forget(reordered)
-        with self._reorder_lock:
-            self._handles.forget(path)
-            rename(reordered, path)
-            self._strides[array], self._bounds[array] = strides, shape
+    def _sink(self, array: int, index: tuple[int, ...], nbytes: int) -> MemorySink | RawFileSink:
+        memory = self._memory[array]
+        if index in memory.planes:
+            return memory
+        if not self._spilling and self._memory_bytes + nbytes > self._options.memory_bytes:
+            self._spill()
+        if self._spilling:
+            return self._files[array]
+        self._memory_bytes += nbytes
+        return memory
 
     def _spill(self) -> None:
+        limit = self._options.memory_bytes
         if not self._options.spill:
             raise MemoryError(
-                f"The scratch format keeps {self._limit:,} bytes in memory (max_memory_bytes), and "
-                f"spill_to_disk is False. Increase the limit or set spill_to_disk=True."
+                f"The scratch format keeps {limit:,} bytes in memory (max_memory_bytes), and spill_to_disk is False. "
+                f"Increase the limit or set spill_to_disk=True."
             )
         self._spilling = True
         warnings.warn(
-            f"The scratch format has reached max_memory_bytes={self._limit:,}; further frames go to {self._root}, "
-            f"which is removed with the stream.",
+            f"The scratch format has reached max_memory_bytes={limit:,}; further frames go to {self._root}, which is "
+            f"removed with the stream.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
-    def _file(self, array: int) -> AbstractContextManager[int]:
-        """Yield the descriptor of an array's file; create the file on first use."""
-        path = self._root / self._targets[array].key
-        with self._lock:
-            if array not in self._files:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with self._handles.use(path, create=True):
-                    self._files.add(array)
-        return self._handles.use(path)
-
-
-def _strides(shape: Sequence[int], growing: int | None) -> tuple[int, ...]:
-    """Return by how much a step along each axis changes the number of a plane."""
-    order = sorted(range(len(shape)), key=lambda axis: axis != growing)
-    strides = [0] * len(shape)
-    stride = 1
-    for axis in reversed(order):
-        strides[axis] = stride
-        stride *= shape[axis]
-    return tuple(strides)
+    def _collect_error(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except OSError as error:
+            self._buffer.background.failures.append(WriteFailure(error))

@@ -36,8 +36,7 @@ StoredArray._lock              files of an array are opened or completed
 Shard._write_lock              a shard file is written
 Shard._lock                    the index of a shard is used
 TiffFile._lock                 allocator, IFD chain or description of a file is used
-ScratchEngine._reorder_lock    a temporary file is read or reordered
-ScratchEngine._lock            planes in memory are used
+RawFileSink._lock              a scratch file is created, read or replaced
 FileHandles._lock              the list of open files is used
 UploadJournal._lock            a line of the journal of an upload is written
 StoreCopy._lock                files of an upload are counted
