@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 Method: TypeAlias = Literal["mean", "max", "min", "median", "decimate", "mode"]
 
 _BLOCK_BYTES = 2**18  # of a plane; intermediate results then stay in the cache
-_PACKED = {"u1": (np.uint16, 8), "u2": (np.uint32, 16)}  # two neighbours along x as one integer
+_Packed: TypeAlias = type[np.unsignedinteger[Any]]  # two neighbours along x as one integer
+_PACKED: dict[str, tuple[_Packed, int]] = {"u1": (np.uint16, 8), "u2": (np.uint32, 16)}
 _SORTING_NETWORKS: dict[int, tuple[tuple[int, int], ...]] = {  # Knuth 5.3.4; pairs to put in order
     1: (),
     2: ((0, 1),),
@@ -83,16 +84,30 @@ def _mean(block: Sequence[Plane], factors: tuple[int, int], out: Plane) -> None:
     kind = out.dtype.str[1:]
     packed = kind in _PACKED and factors == (2, 2) and out.ndim == 2
     if packed and all(plane.flags.c_contiguous for plane in block):
-        dtype, bits = _PACKED[kind]
-        pairs = [plane.view(dtype) for plane in block]
-        total = pairs[0] & (mask := (1 << bits) - 1)
+        _round_mean(_packed_sum(block, *_PACKED[kind]), 4 * len(block), out)
+    else:
+        _mean_of(_neighbours(block, factors), out)
+
+
+def _packed_sum(block: Sequence[Plane], dtype: _Packed, bits: int) -> Plane:
+    """Return the sums of 2 x 2 samples of `bits`."""
+    pairs = [plane.view(dtype) for plane in block]
+    mask = (1 << bits) - 1
+    if max(plane.max() for plane in block) <= mask // (2 * len(block)):
+        rows = pairs[0][::2] + pairs[0][1::2]  # no sum is carried into its neighbour
         for pair in pairs[1:]:
-            total += pair & mask
-        for pair in pairs:
-            total += pair >> bits
-        _divide(total[::2] + total[1::2], 4 * len(block), out)
-        return
-    _mean_of(_neighbours(block, factors), out)
+            rows += pair[::2]
+            rows += pair[1::2]
+        total: Plane = rows & mask
+        rows >>= bits
+        total += rows
+        return total
+    total = pairs[0] & mask
+    for pair in pairs[1:]:
+        total += pair & mask
+    for pair in pairs:
+        total += pair >> bits
+    return total[::2] + total[1::2]
 
 
 def _mean_of(samples: Sequence[Plane], out: Plane) -> None:
@@ -117,11 +132,17 @@ def _mean_of(samples: Sequence[Plane], out: Plane) -> None:
         total = np.zeros(out.shape, f"{dtype.kind}{2 * dtype.itemsize}")
         for sample in samples:
             total += sample
-        _divide(total, count, out)
+        _round_mean(total, count, out)
 
 
-def _divide(total: Plane, count: int, out: Plane) -> None:
-    """Write `total` divided by a power of two, rounded half to even."""
+def _round_mean(total: Plane, count: int, out: Plane) -> None:
+    """Write `total` divided by `count`, a power of two, rounded half to even."""
+    if total.itemsize == 4:
+        # The float32 numbers of this size are the multiples of `count`, so that the addition rounds.
+        rounded = total.view(np.int32).astype(np.float32)
+        rounded += np.float32(1.5 * 2**23 * count)
+        out[...] = rounded.view(np.uint32)  # the last bits of the mantissa are the quotient
+        return
     bits = count.bit_length() - 1
     if bits:
         odd = total >> bits
