@@ -24,7 +24,9 @@ once, in a new process; the table shows medians over the rounds. Frames are Pois
 uint16) in a ring of buffers that are overwritten as soon as append returns; generating them is not
 timed. Afterwards some frames are read back and compared. "vs limit" is the speed relative to a plain
 write to the same disk (1.00 = the disk's limit), "vs best peer" relative to the fastest peer (marked
-with a star). Workloads about creation, memory and latency compare the first column instead.
+with a star). The limit of resolution levels (P1 to P3) is the same run without levels; that of levels
+added later (P4) is reading the dataset once and writing a third as many bytes. Workloads about
+creation, memory and latency compare the first column instead.
 """
 
 

@@ -22,6 +22,7 @@ _COMPARED_FIGURE = {
     "memory": "growth_mib",
     "latency": "p50_us",
     "camera": "us_per_frame",
+    "add-levels": "us_per_frame",
 }
 
 

@@ -91,6 +91,10 @@ def supports(competitor: Competitor, workload: Workload) -> bool:
         return workload.limit != "none"
     if workload.ours_only and competitor.side == "peer":
         return False
+    if workload.measure == "add-levels":
+        return competitor.name == "direct"
+    if workload.pyramid and competitor.side == "peer":
+        return competitor.name == "peer-acquire-zarr" and workload.format == "zarr"
     if competitor.name.startswith("peer-") and (workload.layout != "single" or workload.metadata):
         return False  # a library alone writes the pixels of one array
     if workload.measure == "camera" and competitor.name not in demo_camera.NAMES:

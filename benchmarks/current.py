@@ -65,10 +65,16 @@ def acquisition(workload: Workload, folder: Path, backend: str | None) -> Any:
         dimensions=dimensions,
         dtype="uint16",
         compression=workload.compression,
+        **({"pyramid": omew.Pyramid(axes=workload.pyramid)} if workload.pyramid else {}),
         plate=omew.Plate.from_standard_wells(1536) if workload.layout == "plate" else None,
         format=_format(workload, backend),
         overwrite=True,
     )
+
+
+def add_levels(folder: Path) -> None:
+    """Add resolution levels to the dataset of `open_writer`."""
+    omew.add_pyramid(folder / "out.ome.zarr")
 
 
 def _dimension(workload: Workload, axis: Any) -> Any:

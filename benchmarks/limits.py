@@ -1,4 +1,7 @@
-"""The hardware limits: plain programs that write the same bytes to the same disk, without order, index or metadata."""
+"""The limits: plain programs that write the same bytes to the same disk, without order, index or metadata.
+
+Resolution levels are compared with the same acquisition without levels.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import multiprocessing
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +36,11 @@ def open_writer(workload: Workload, folder: Path, variant: str | None = None) ->
         return _one_file(workload, folder)
     if workload.limit == "memcpy":
         return _memcpy(workload)
+    if workload.limit == "no-levels":
+        from benchmarks import current
+
+        engine = "direct" if workload.format == "zarr" else "tifffile"
+        return current.open_writer(replace(workload, pyramid=()), folder, engine)
     raise RefusedError(f"{workload.id} has no limit")
 
 
@@ -62,6 +71,21 @@ def run(workload: Workload, folder: Path) -> Timing:
     if workload.limit == "file-per-frame":
         return _files(workload, folder)
     return Timing(_codec(workload), None)
+
+
+def read_and_write(workload: Workload, folder: Path) -> None:
+    """Read every file below `folder` once, and write a third as many bytes to one file."""
+    frame = memoryview(bytearray(workload.frame_bytes))
+    unwritten = 0
+    with (folder / "levels.raw").open("xb", buffering=0) as target:
+        for path in sorted(folder.rglob("*")):
+            if path.is_dir() or path.name == "levels.raw":
+                continue
+            with path.open("rb", buffering=0) as source:
+                while count := source.readinto(frame):
+                    unwritten += count / 3
+                    if unwritten >= len(frame):
+                        unwritten -= target.write(frame)
 
 
 def parallel(workload: Workload) -> bool:

@@ -14,6 +14,7 @@ _COLUMNS = {
     "create": ("create_s", "us_per_frame", "close_s", "growth_mib"),
     "memory": ("growth_mib", "mb_per_s", "us_per_frame"),
     "latency": ("p50_us", "p99_us", "p99_9_us", "max_us", "frames_late", "growth_mib"),
+    "add-levels": ("us_per_frame", "mb_per_s", "growth_mib"),
     "camera": ("us_per_frame", "frames_per_s", "dropped", "seconds"),
 }
 HEADINGS = {

@@ -75,7 +75,7 @@ def run_contest(
     entries = tuple(Entry(c) for c in competitors if supports(c, workload))
     folder.mkdir(parents=True, exist_ok=True)
     medium = environments.medium(folder)
-    needed = workload.frames * workload.frame_bytes * 1.1
+    needed = workload.frames * workload.frame_bytes * (1.5 if workload.pyramid else 1.1)
     if (free := shutil.disk_usage(folder).free) < needed:
         reason = f"needs {needed / 1e9:.1f} GB on {medium}, {free / 1e9:.1f} GB are free"
         return Contest(workload, medium, entries, reason)

@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ def measure(workload: Workload, competitor: Competitor, folder: Path) -> dict[st
         from benchmarks import demo_camera
 
         return demo_camera.measure(workload, competitor, folder)
+    if workload.measure == "add-levels":
+        return _add_levels(workload, competitor, folder)
     try:
         module = importlib.import_module(competitor.module)
     except ImportError as error:
@@ -81,6 +84,26 @@ def _run_writer(
     figures["check"] = "ok" if writer.read is None else check(workload, camera, writer.read)
     if (rate := workload.bytes_per_second) and figures["mb_per_s"] * 1e6 > 1.2 * rate:
         figures["check"] = "NOT THROTTLED: its writes bypass throttle.c"
+    return figures
+
+
+def _add_levels(workload: Workload, competitor: Competitor, folder: Path) -> dict[str, Any]:
+    """Add levels to a complete dataset, or read it once and write as many bytes."""
+    from benchmarks import current, limits
+
+    camera = Camera(workload)
+    writer = current.open_writer(replace(workload, pyramid=()), folder, "direct")
+    _plain(workload, camera, writer)
+    writer.close()
+    idle = memory.reset_peak()
+    start = time.perf_counter()
+    if competitor.name == "limit":
+        limits.read_and_write(workload, folder)
+    else:
+        current.add_levels(folder)
+    figures: dict[str, Any] = _speed(workload, time.perf_counter() - start)
+    figures["growth_mib"] = max(0, memory.peak() - idle) / memory.MIB
+    figures["check"] = check(workload, camera, writer.read)
     return figures
 
 

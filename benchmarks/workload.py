@@ -10,8 +10,17 @@ Format = Literal["zarr", "tiff"]
 Compression = Literal["blosc-lz4", "blosc-zstd", "zstd"]
 Layout = Literal["single", "collection", "plate"]
 TiffMetadata = Literal["redundant", "master-tiff", "companion-file"]
-Limit = Literal["one-file", "file-per-frame", "codec", "memcpy", "no-output", "none"]
-Measure = Literal["throughput", "create", "memory", "latency", "camera"]
+Limit = Literal[
+    "one-file",
+    "file-per-frame",
+    "codec",
+    "memcpy",
+    "no-output",
+    "no-levels",
+    "read-and-write",
+    "none",
+]
+Measure = Literal["throughput", "create", "memory", "latency", "camera", "add-levels"]
 
 BYTES_PER_PIXEL = 2
 
@@ -84,6 +93,8 @@ class Workload:
         Length of the first axis in `--quick` runs.
     memory_limit
         Growth in bytes at which a competitor is stopped; None for no limit.
+    pyramid
+        Axes along which resolution levels of means are written; empty without levels.
     max_rounds
         Upper bound of the rounds, for runs of minutes whose figure is not a time.
     """
@@ -100,6 +111,7 @@ class Workload:
     layout: Layout = "single"
     tiff_metadata: TiffMetadata = "redundant"
     metadata: bool = False
+    pyramid: tuple[str, ...] = ()
     measure: Measure = "throughput"
     limit: Limit = "one-file"
     targets: tuple[Target, ...] = ()

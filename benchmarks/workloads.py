@@ -1,4 +1,4 @@
-"""The table of the workloads W1-W12 with their targets."""
+"""The table of the workloads W1-W12, and P1-P4 with resolution levels, with their targets."""
 
 from __future__ import annotations
 
@@ -61,6 +61,15 @@ POSITIONS = Workload(
     bounds=(Bound("create_s", 2.0),),
     quick=24,
 )
+TILES = replace(
+    LARGE,
+    id="W4-sharded",
+    title="150 frames of 2048x2048 in chunks of 512x512, shards of 10 frames",
+    axes=(Axis("t", 150, shard=10),),
+    tile=(512, 512),
+    targets=(Target("limit", 0.8), Target(ANY_PEER, 2.0)),
+    quick=20,
+)
 TIFF = Workload(
     id="W9",
     title="OME-TIFF, 150 frames of 2048x2048",
@@ -117,15 +126,7 @@ WORKLOADS: tuple[Workload, ...] = (
         tile=(512, 512),
         targets=(Target("limit", 0.8), Target(ANY_PEER, 1.0)),
     ),
-    replace(
-        LARGE,
-        id="W4-sharded",
-        title="150 frames of 2048x2048 in chunks of 512x512, shards of 10 frames",
-        axes=(Axis("t", 150, shard=10),),
-        tile=(512, 512),
-        targets=(Target("limit", 0.8), Target(ANY_PEER, 2.0)),
-        quick=20,
-    ),
+    TILES,
     replace(
         CODEC,
         id="W5-lz4",
@@ -269,6 +270,52 @@ WORKLOADS: tuple[Workload, ...] = (
         format="tiff",
         targets=(Target("limit", 0.7), Target(ANY_PEER, 1.0)),
         quick=20,
+    ),
+    replace(
+        LARGE,
+        id="P1",
+        title="W2 with resolution levels of means",
+        pyramid=("y", "x"),
+        limit="no-levels",
+        targets=(Target("limit", 1 / 1.35), Target(ACQUIRE, 3.0)),
+    ),
+    replace(
+        TILES,
+        id="P2",
+        title="W4-sharded with resolution levels of means",
+        pyramid=("y", "x"),
+        limit="no-levels",
+        targets=(Target("limit", 1 / 1.5),),
+    ),
+    replace(
+        TILES,
+        id="P2-z",
+        title="5 stacks of 30 frames of 2048x2048 in chunks of 512x512, with levels along z, y and x",
+        axes=(Axis("t", 5, shard=1), Axis("z", 30, shard=10)),
+        pyramid=("z", "y", "x"),
+        limit="no-levels",
+        targets=(Target("limit", 1 / 1.5),),
+        quick=1,
+    ),
+    replace(
+        TIFF,
+        id="P3",
+        title="W9 with resolution levels of means",
+        pyramid=("y", "x"),
+        limit="no-levels",
+        targets=(Target("limit", 1 / 1.4),),
+    ),
+    replace(
+        LARGE,
+        id="P4",
+        title="add_pyramid: levels of means of 1,200 frames of 2048x2048",
+        axes=(Axis("t", 1200, shard=25),),
+        pyramid=("y", "x"),
+        measure="add-levels",
+        limit="read-and-write",
+        targets=(Target("limit", 1 / 1.5),),
+        bounds=(Bound("growth_mib", 1e9 / 2**20),),
+        max_rounds=3,
     ),
 )
 

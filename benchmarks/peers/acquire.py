@@ -27,16 +27,19 @@ _ZSTD_CODEC: Any = getattr(aqz.CompressionCodec, "ZSTD", None)
 
 
 def open_writer(workload: Workload, folder: Path, variant: str | None = None) -> Writer:
-    """Return a writer of one plain array."""
-    path = folder / "array.zarr"
+    """Return a writer of one array, with its levels if there are any."""
+    store = folder / "array.zarr"
+    path = store / "0" if workload.pyramid else store
     array = aqz.ArraySettings(dimensions=_dimensions(workload), data_type=np.uint16)
     compression = _compression(workload)
     if compression is not None:
         array.compression = compression
     if workload.stored is not None:
         array.storage_dimension_order = [*workload.stored, "y", "x"]
+    if workload.pyramid:
+        array.downsampling_method = aqz.DownsamplingMethod.MEAN
     stream = aqz.ZarrStream(
-        aqz.StreamSettings(store_path=str(path), arrays=[array], overwrite=True)
+        aqz.StreamSettings(store_path=str(store), arrays=[array], overwrite=True)
     )
     return Writer(
         stream.append, stream.close, lambda n: zarr_frame(path, workload.storage_index(n))

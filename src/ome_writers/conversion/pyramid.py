@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -21,7 +22,8 @@ from ome_writers.untrusted import read_json
 from ome_writers.views import open_array
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
     from os import PathLike
     from pathlib import Path
 
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from ome_writers.dataset import DatasetSpec, ImageSpec
     from ome_writers.settings import PyramidMethod
     from ome_writers.storage import Engine, WriteFailure
+
+    Plane = NDArray[np.generic]
+    Index = tuple[int, ...]
 
 _STAGE = ".ome-writers.pyramid"
 """Folder in the group of an image whose levels are being computed."""
@@ -163,9 +168,8 @@ def _write_levels(
     options = Options(durable=True)
     engine = open_with_levels(opener, [plan], targets, options, in_order=False)
     try:
-        for index in np.ndindex(*plan.array.index_shape):
-            plane = np.asarray(source[index])
-            if plane.any():  # planes that were not written have no chunk
+        for index, plane in _planes(source, plan.array.index_shape):
+            if plane[0].any() or plane.any():  # planes that were not written have no chunk
                 engine.write(done, 0, index, plane, owned=True)
             done += 1
             if on_plane is not None:
@@ -179,6 +183,22 @@ def _write_levels(
             f"or repair the disk, then repeat it."
         ) from error
     return done
+
+
+def _planes(source: Any, index_shape: Sequence[int]) -> Iterator[tuple[Index, Plane]]:
+    """Yield all planes in order; the next one is being read meanwhile."""
+
+    def read(index: Index) -> tuple[Index, Plane]:
+        return index, np.asarray(source[index])
+
+    with ThreadPoolExecutor(1, "ome-writers-read") as reader:
+        pending: Future[tuple[Index, Plane]] | None = None
+        for index in np.ndindex(*index_shape):
+            previous, pending = pending, reader.submit(read, index)
+            if previous is not None:
+                yield previous.result()
+        if pending is not None:
+            yield pending.result()
 
 
 def _publish(group: Path, plan: ImagePlan) -> None:
@@ -213,14 +233,14 @@ class _LevelsOnly:
         self,
         number: int,
         array: int,
-        index: tuple[int, ...],
-        frame: NDArray[np.generic],
+        index: Index,
+        frame: Plane,
         owned: bool = False,
     ) -> None:
         if array:
             self._engine.write(number, array - 1, index, frame, owned)
 
-    def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
+    def read(self, array: int, index: Index) -> Plane:
         return self._engine.read(array - 1, index) if array else np.asarray(self._source[index])
 
     def recover(self, number: int) -> bool:

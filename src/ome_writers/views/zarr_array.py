@@ -110,14 +110,16 @@ class ZarrArray:
         """
         *_, height, width = self.shape
         cy, cx = self._chunk[-2:]
-        out = np.full((height, width), self._fill, self.dtype.newbyteorder("="))
+        out = np.empty((height, width), self.dtype.newbyteorder("="))
         cell = tuple(i // c for i, c in zip(index, self._chunk, strict=False))
         inside = tuple(i % c for i, c in zip(index, self._chunk, strict=False))
         for row in range(math.ceil(height / cy)):
             for column in range(math.ceil(width / cx)):
                 chunk = self._cached_chunk((*cell, row, column))
-                if chunk is not None:
-                    part = out[row * cy : (row + 1) * cy, column * cx : (column + 1) * cx]
+                part = out[row * cy : (row + 1) * cy, column * cx : (column + 1) * cx]
+                if chunk is None:
+                    part[...] = self._fill
+                else:
                     part[...] = chunk[inside][: part.shape[0], : part.shape[1]]
         return out
 
