@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from ome_writers.advice.camera import Camera
 from ome_writers.advice.engines import EngineSpeed, measure_engine
-from ome_writers.advice.measurements import DiskSpeed, measure_codecs, measure_disk
-from ome_writers.advice.proposal import Advice, Codec, Load, advise
+from ome_writers.advice.measurements import (
+    DiskSpeed,
+    measure_codecs,
+    measure_disk,
+    measure_levels,
+)
+from ome_writers.advice.proposal import Advice, Codec, Levels, Load, advise
 
 __all__ = [
     "Advice",
@@ -13,9 +18,11 @@ __all__ = [
     "Codec",
     "DiskSpeed",
     "EngineSpeed",
+    "Levels",
     "Load",
     "advise",
     "measure_codecs",
     "measure_disk",
     "measure_engine",
+    "measure_levels",
 ]

@@ -1,4 +1,4 @@
-"""Measurements of a disk (with temporary files) and of the codecs (on one core)."""
+"""Measurements of a disk (with temporary files), and of codecs and resolution levels (on one core)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.advice.proposal import Codec
+from ome_writers.advice.proposal import Codec, Levels
+from ome_writers.downsampling import downsample
 from ome_writers.file_sync import sync
+from ome_writers.settings import Pyramid
 from ome_writers.storage.zarr import BLOSC
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from ome_writers.advice.camera import Camera
+    from ome_writers.settings import PyramidMethod
 
 _WRITE_BYTES = 8 * 1024**2
 _MIN_STREAM_BYTES = 64 * 1024**2  # a shorter stream measures the disk's cache
-_CODEC_SECONDS = 0.3
+_CORE_SECONDS = 0.3  # for each measurement on one core
 _CODEC_FRAME_PX = 1024  # width and height: larger frames have the same rate
 
 
@@ -64,11 +67,25 @@ def measure_codecs(camera: Camera, compressions: Collection[str]) -> tuple[Codec
             continue
         codec = Blosc(cname=cname, clevel=level, shuffle=SHUFFLE)
         size, rounds, start = 0, 0, time.perf_counter()
-        while (elapsed := time.perf_counter() - start) < _CODEC_SECONDS or not rounds:
+        while (elapsed := time.perf_counter() - start) < _CORE_SECONDS or not rounds:
             size = len(codec.encode(frame))
             rounds += 1
         codecs.append(Codec(name, rounds * frame.nbytes / elapsed, frame.nbytes / size))
     return tuple(codecs)
+
+
+def measure_levels(camera: Camera, method: PyramidMethod) -> Levels:
+    """Reduce a camera-like frame along y and x to all levels, on one core."""
+    frame = camera.simulated_frame()
+    nbytes, rounds, start = 0, 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < _CORE_SECONDS or not rounds:
+        nbytes, level = 0, frame
+        while max(level.shape) > Pyramid().smallest:
+            height, width = (2 if n > 1 else 1 for n in level.shape)
+            level = downsample([level], method, (height, width))
+            nbytes += level.nbytes
+        rounds += 1
+    return Levels(method, nbytes / frame.nbytes, rounds * frame.nbytes / elapsed)
 
 
 def _write_stream(path: Path, block: bytes, seconds: float, max_bytes: int) -> tuple[int, float]:

@@ -35,6 +35,15 @@ class Codec:
 
 
 @dataclass(frozen=True)
+class Levels:
+    """The resolution levels of a frame, measured on one core."""
+
+    method: str
+    size: float  # bytes of all levels relative to those of the frame
+    bytes_per_second: float  # of pixels at full resolution that one core reduces to all levels
+
+
+@dataclass(frozen=True)
 class Advice:
     """Proposed settings with reasons."""
 
@@ -57,16 +66,22 @@ def advise(
     *,
     format: str = "ome-zarr",
     codecs: tuple[Codec, ...] = (),
+    levels: Levels | None = None,
     cores: int = 1,
     memory: int = 4 * 1024**3,
 ) -> Advice:
     """Propose settings.
 
-    `codecs` are proposed only if the disk is too slow without. One of the `cores` is reserved for the camera. `memory`
-    is that of the machine, in bytes.
+    `codecs` are proposed only if the disk is too slow without. `levels` are written, too. One of the `cores` is
+    reserved for the camera. `memory` is that of the machine, in bytes.
     """
     reasons: dict[str, str] = {}
-    compression, written = _compression(camera, disk, codecs, max(1, cores - 1), reasons)
+    free_cores, reducing, rate = max(1, cores - 1), 0.0, camera.rate
+    if levels is not None:
+        rate *= 1 + levels.size
+        reducing = camera.rate / levels.bytes_per_second
+        reasons["pyramid"] = _levels_reason(camera, levels, free_cores)
+    compression, written = _compression(rate, disk, codecs, free_cores - reducing, reasons)
     engine = engines_of(format)[0]
     chunk_frames, tile = _chunks(camera, reasons) if engine.sharding else _pages(camera, reasons)
     shard_chunks = None
@@ -75,6 +90,8 @@ def advise(
     buffer_bytes = _buffer(camera, memory, reasons)
     share = written / disk.bytes_per_second
     load: Load = "easy" if share <= _SAFE_LOAD else "tight" if share <= 1 else "too much"
+    if reducing > free_cores:
+        load = "too much"
     if camera.seconds and written * camera.seconds > disk.free:
         load = "too much"
         reasons["space"] = (
@@ -96,36 +113,47 @@ def advise(
 
 
 def _compression(
-    camera: Camera,
+    rate: float,
     disk: DiskSpeed,
     codecs: tuple[Codec, ...],
-    cores: int,
+    cores: float,
     reasons: dict[str, str],
 ) -> tuple[str, float]:
-    """Return the compression and the compressed bytes per second."""
-    plain = camera.rate / disk.bytes_per_second
+    """Return the compression of `rate` bytes per second, and the compressed bytes per second."""
+    plain = rate / disk.bytes_per_second
     if plain <= _SAFE_LOAD:
         reasons["compression"] = (
-            f"none: {_size(camera.rate)}/s is {plain:.0%} of the disk's write speed, "
+            f"none: {_size(rate)}/s is {plain:.0%} of the disk's write speed, "
             f"{_size(disk.bytes_per_second)}/s"
         )
-        return "none", camera.rate
-    able = [c for c in codecs if c.bytes_per_second * cores >= camera.rate and c.ratio > 1.05]
+        return "none", rate
+    able = [c for c in codecs if c.bytes_per_second * cores >= rate and c.ratio > 1.05]
     if not able:
         reasons["compression"] = (
-            f"none: {_size(camera.rate)}/s is {plain:.0%} of the disk's write speed, but no "
-            f"compression keeps up on {cores} core(s)"
+            f"none: {_size(rate)}/s is {plain:.0%} of the disk's write speed, but no "
+            f"compression keeps up on {max(0, cores):.2g} core(s)"
             + "".join(f"; {c.name}: {_size(c.bytes_per_second)}/s per core" for c in codecs)
         )
-        return "none", camera.rate
+        return "none", rate
     best = max(able, key=lambda codec: codec.ratio)
-    written = camera.rate / best.ratio
+    written = rate / best.ratio
     reasons["compression"] = (
         f"{best.name}: {written / disk.bytes_per_second:.0%} of the disk's write speed instead of {plain:.0%}; "
         f"a camera-like frame is compressed {best.ratio:.1f} times, at "
         f"{_size(best.bytes_per_second)}/s per core"
     )
     return best.name, written
+
+
+def _levels_reason(camera: Camera, levels: Levels, cores: int) -> str:
+    needed = camera.rate / levels.bytes_per_second
+    reason = (
+        f"{levels.method}: {levels.size:.0%} more bytes ({_size(levels.size * camera.rate)}/s), and {needed:.2f} of "
+        f"{cores} free core(s): one reduces {_size(levels.bytes_per_second)}/s; no memory besides the buffer"
+    )
+    if needed > cores:
+        reason += ". Too slow: add the levels afterwards with `ome-writers pyramid`"
+    return reason
 
 
 def _pages(camera: Camera, reasons: dict[str, str]) -> tuple[int, tuple[int, int]]:

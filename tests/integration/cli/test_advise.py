@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ome_writers import AcquisitionSettings, create_stream
-from ome_writers.advice import Camera, measure_codecs, measure_disk
+from ome_writers.advice import Camera, measure_codecs, measure_disk, measure_levels
 from ome_writers.cli import main
 
 if TYPE_CHECKING:
@@ -30,6 +30,26 @@ def test_codecs_are_measured_on_realistic_frame() -> None:
     }
     assert set(names) == {"blosc-lz4", "blosc-zstd"}
     assert 1 < names["blosc-zstd"].ratio < 10
+
+
+def test_levels_are_measured() -> None:
+    levels = measure_levels(Camera(1000, 600), "mean")
+    assert levels.size == (500 * 300 + 250 * 150) / (1000 * 600)
+    assert levels.bytes_per_second > 0
+
+
+def test_settings_with_levels_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["advise", "--frame", "400x300", "--fps", "1", "--duration", "2"]
+    assert main([*arguments, "--seconds", "0.05", "--pyramid", "max", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert "25% more bytes" in document["advice"]["reasons"]["pyramid"]
+    names: dict[str, Any] = {}
+    exec(document["settings"], names)
+    assert names["settings"].pyramid.method == "max"
+    create_stream(names["settings"]).close()
 
 
 @pytest.mark.parametrize("format", ["ome-zarr", "ome-tiff"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ome_writers.advice import Camera, Codec, DiskSpeed, advise
+from ome_writers.advice import Camera, Codec, DiskSpeed, Levels, advise
 
 FAST = DiskSpeed(".", 2e9, 50_000, 10**12, 1)
 SLOW = DiskSpeed(".", 100e6, 200, 10**12, 1)
@@ -29,6 +29,29 @@ def test_load_is_too_much_if_no_compression_keeps_up() -> None:
     advice = advise(Camera(2048, 2048, fps=1000), SLOW, codecs=(LZ4,))
     assert advice.load == "too much"
     assert advice.share > 1
+
+
+def test_levels_cost_bytes_and_cores() -> None:
+    """50 MB/s: with a third more the slow disk needs a compression; the reduction leaves less for it."""
+    camera, mean = Camera(1000, 1000, fps=25), Levels("mean", 1 / 3, 500e6)
+    assert advise(camera, SLOW, codecs=(ZSTD,)).compression == "none"
+    advice = advise(camera, SLOW, codecs=(ZSTD,), levels=mean)
+    assert (advice.compression, advice.share) == ("blosc-zstd", pytest.approx(1 / 3))
+    assert advice.reasons["pyramid"].startswith(
+        "mean: 33% more bytes (16.7 MB/s), and 0.10 of 1 free core(s): one reduces 500 MB/s"
+    )
+    slow = Levels("mode", 1 / 3, 60e6)
+    assert advise(camera, SLOW, codecs=(ZSTD,), levels=slow).compression == "none"
+
+
+def test_load_is_too_much_if_levels_do_not_keep_up() -> None:
+    camera, slow = Camera(1000, 1000, fps=100), Levels("mode", 1 / 3, 60e6)
+    assert advise(camera, FAST, levels=slow, cores=8).load == "easy"
+    advice = advise(camera, FAST, levels=slow, cores=4)
+    assert advice.load == "too much"
+    assert advice.reasons["pyramid"].endswith(
+        "add the levels afterwards with `ome-writers pyramid`"
+    )
 
 
 def test_load_is_too_much_if_disk_fills_up() -> None:

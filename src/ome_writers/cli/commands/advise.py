@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from ome_writers.cli.arguments import (
     add_disk_option,
@@ -17,6 +17,7 @@ from ome_writers.cli.arguments import (
     writable_directory,
 )
 from ome_writers.cli.command import FAILURE, SUCCESS, Command
+from ome_writers.downsampling import Method
 from ome_writers.errors import EngineMissingError
 from ome_writers.settings import engines_of, format_models
 from ome_writers.untrusted import memory_bytes
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from ome_writers.advice import Advice, Camera, DiskSpeed
     from ome_writers.cli.console import Screen
+    from ome_writers.settings import PyramidMethod
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -50,16 +52,21 @@ def _arguments(parser: ArgumentParser) -> None:
         default="ome-zarr",
         help="the format to propose settings for (default: ome-zarr)",
     )
+    parser.add_argument(
+        "--pyramid",
+        choices=get_args(Method),
+        help="resolution levels computed by this method, and what they cost (default: none)",
+    )
     add_json_option(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:
-    from ome_writers.advice import Camera, advise, measure_codecs, measure_disk
+    from ome_writers.advice import Camera, advise, measure_codecs, measure_disk, measure_levels
 
     height, width = options.frame
     dtype, folder = camera_dtype(options.dtype), writable_directory(options.disk)
     camera = Camera(height, width, dtype, options.fps, options.duration)
-    _check_supported(camera, options.format)
+    _check_supported(camera, options.format, options.pyramid)
     with screen.spinner(f"Writing to {folder.resolve()} for {options.seconds:g} s"):
         disk = measure_disk(folder, options.seconds)
     advice = advise(
@@ -67,16 +74,18 @@ def _run(options: Namespace, screen: Screen) -> int:
         disk,
         format=options.format,
         codecs=measure_codecs(camera, engines_of(options.format)[0].compressions),
+        levels=measure_levels(camera, options.pyramid) if options.pyramid else None,
         cores=os.cpu_count() or 1,
         memory=memory_bytes(),
     )
     if options.json:
-        screen.json(_content(camera, disk, advice))
+        screen.json(_content(camera, disk, advice, options.pyramid))
     else:
-        _show(screen, camera, disk, advice)
+        _show(screen, camera, disk, advice, options.pyramid)
     if advice.load == "too much":
         screen.error(
             advice.reasons.get("space")
+            or (advice.share <= 1 and advice.reasons["pyramid"])
             or f"the camera delivers {advice.share:.1f} times the write speed of this disk; "
             "use a faster disk, a lower frame rate or smaller frames"
         )
@@ -84,7 +93,7 @@ def _run(options: Namespace, screen: Screen) -> int:
     return SUCCESS
 
 
-def _check_supported(camera: Camera, format: str) -> None:
+def _check_supported(camera: Camera, format: str, pyramid: PyramidMethod | None) -> None:
     """Raise the error that a stream would raise for such frames, before the measurement."""
     from ome_writers.routing import resolve
     from ome_writers.settings import AcquisitionSettings, dims_from_standard_axes
@@ -95,21 +104,26 @@ def _check_supported(camera: Camera, format: str) -> None:
         root_path=f"run{format_models()[format].suffixes[0]}",
         dimensions=dims_from_standard_axes(sizes),
         dtype=camera.dtype,
+        pyramid=pyramid,
     )
     with suppress(EngineMissingError):  # its library may be installed later
         choose("auto", resolve(settings))
 
 
-def _content(camera: Camera, disk: DiskSpeed, advice: Advice) -> dict[str, Any]:
+def _content(
+    camera: Camera, disk: DiskSpeed, advice: Advice, pyramid: PyramidMethod | None
+) -> dict[str, Any]:
     return {
         "camera": {**asdict(camera), "bytes_per_second": camera.rate},
         "disk": asdict(disk),
         "advice": asdict(advice),
-        "settings": _settings(camera, advice),
+        "settings": _settings(camera, advice, pyramid),
     }
 
 
-def _show(screen: Screen, camera: Camera, disk: DiskSpeed, advice: Advice) -> None:
+def _show(
+    screen: Screen, camera: Camera, disk: DiskSpeed, advice: Advice, pyramid: PyramidMethod | None
+) -> None:
     screen.fields(
         str(Path(disk.path).resolve()),
         {
@@ -122,15 +136,16 @@ def _show(screen: Screen, camera: Camera, disk: DiskSpeed, advice: Advice) -> No
     proposal = {"format": f"{advice.format}, engine {advice.engine}", **advice.reasons}
     screen.fields("\nproposal and reasons", proposal)
     screen.line("\nsettings in Python:\n")
-    screen.line(_settings(camera, advice))
+    screen.line(_settings(camera, advice, pyramid))
 
 
-def _settings(camera: Camera, advice: Advice) -> str:
+def _settings(camera: Camera, advice: Advice, pyramid: PyramidMethod | None) -> str:
     suffix = format_models()[advice.format].suffixes[0]
     count = "None" if camera.frames is None else str(camera.frames)
     shard = "" if advice.shard_chunks is None else f", shard_size_chunks={advice.shard_chunks}"
     first = f'Dimension(name="t", count={count}, chunk_size={advice.chunk_frames}{shard})'
     y, x = advice.tile
+    levels = "" if pyramid is None else f'\n    pyramid="{pyramid}",'
     return f"""\
 from ome_writers import AcquisitionSettings, Dimension
 
@@ -142,7 +157,7 @@ settings = AcquisitionSettings(
         Dimension(name="x", count={camera.width}, chunk_size={x}),
     ],
     dtype="{camera.dtype}",
-    compression="{advice.compression}",
+    compression="{advice.compression}",{levels}
     buffer_bytes={advice.buffer_bytes},
 )
 """
