@@ -279,3 +279,20 @@ def test_watch_estimates_remaining_time(name: str, tmp_path: Path) -> None:
     assert 0.2 < speed < 18  # 9 frames in half a second or more
     hours, minutes, seconds = map(int, shown["time left"].removeprefix("about ").split(":"))
     assert hours * 3600 + minutes * 60 + seconds == pytest.approx(90 / speed, rel=0.2, abs=1)
+
+
+def test_watch_counts_bytes_less_often_than_it_reads_progress(tmp_path: Path) -> None:
+    """Counting visits every file: with a file per frame, it would slow down the acquisition."""
+    path = tmp_path / "run.ome.zarr"
+    monitor = DatasetMonitor(time.monotonic())
+    with create_stream(settings(path, {"t": 100})) as stream:
+        stream.append(frame(200))
+        stream.flush()
+        monitor.poll(path)
+        counted, monitor.next_count_s = monitor.bytes_on_disk, time.monotonic() + 60
+        stream.append(frame(200))
+        stream.flush()
+        assert monitor.poll(path)[1]["frames"] == "2 of 100 frames"
+        assert monitor.bytes_on_disk == counted > 0
+    monitor.poll(path)  # the dataset is complete: its size is final
+    assert monitor.bytes_on_disk > counted

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from ome_writers.cli.arguments import add_dataset_argument, positive
 from ome_writers.cli.command import SUCCESS, Command, CommandError
 from ome_writers.cli.console import human_size
-from ome_writers.cli.description import describe, seconds_between, writer_has_ended
-from ome_writers.formats import resolve_entry_file
+from ome_writers.cli.description import describe, describe_spec, seconds_between, writer_has_ended
+from ome_writers.formats import read, resolve_entry_file
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from ome_writers.cli.description import Description
 
 _POLL_INTERVAL_S = 0.5
-_MAX_POLLING_SHARE = 0.1  # of the time: a poll of a dataset of a million files takes long
+# of the time, so that the acquisition keeps its rate
+_MAX_POLLING_SHARE = 0.05  # a poll reads the metadata of every image
+_MAX_COUNTING_SHARE = 0.02  # counting the bytes visits every file, of which there may be a million
 
 
 @dataclass
@@ -34,19 +36,27 @@ class DatasetMonitor:
     start_s: float
     bytes_on_disk: int = 0
     bytes_per_second: float = 0.0
-    last_poll_s: float = 0.0
+    last_count_s: float = 0.0
+    next_count_s: float = 0.0
     first: Description | None = None  # the first one with a frame
 
     def poll(self, path: Path) -> tuple[Description, Mapping[str, str]]:
         """Return the description of the dataset and the fields to show."""
-        description = describe(path)
-        size, now = _bytes_on_disk(path), time.monotonic()
-        if self.last_poll_s:
-            self.bytes_per_second = max(0.0, (size - self.bytes_on_disk) / (now - self.last_poll_s))
-        self.bytes_on_disk, self.last_poll_s = size, now
+        description = describe_spec(read(path), count_files=False)
+        if time.monotonic() >= self.next_count_s or description.status != "writing":
+            self._count_bytes(path)
         if self.first is None and description.frames_written:
             self.first = description
         return description, self._fields(description)
+
+    def _count_bytes(self, path: Path) -> None:
+        start = time.monotonic()
+        size, now = _bytes_on_disk(path), time.monotonic()
+        if self.last_count_s:
+            grown = size - self.bytes_on_disk
+            self.bytes_per_second = max(0.0, grown / (now - self.last_count_s))
+        self.bytes_on_disk, self.last_count_s = size, now
+        self.next_count_s = now + (now - start) / _MAX_COUNTING_SHARE
 
     def _fields(self, description: Description) -> Mapping[str, str]:
         first = description.images[0]
@@ -78,9 +88,9 @@ class DatasetMonitor:
 def _bytes_on_disk(path: Path) -> int:
     """Return the bytes that a dataset occupies, without the holes of sparse files."""
     path = resolve_entry_file(path)
-    files = path.rglob("*") if path.is_dir() else (path,)
+    folders = os.walk(path) if path.is_dir() else [("", (), (str(path),))]
     total = 0
-    for file in files:
+    for file in (os.path.join(folder, name) for folder, _, names in folders for name in names):
         try:
             stat = os.stat(file)
         except OSError:
@@ -107,8 +117,8 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(options: Namespace, screen: Screen) -> int:
     polls = _poll_until_finished(options.path, options.interval)
     if options.json:
-        ((last, _),) = deque(polls, maxlen=1)
-        screen.json(last.to_json())
+        deque(polls, maxlen=0)
+        screen.json(describe(options.path).to_json())
         return SUCCESS
     _, fields = next(polls)  # raises before any output if it is not a dataset
     with screen.live(str(options.path)) as show:

@@ -113,9 +113,9 @@ def describe(path: Path) -> Description:
     return describe_spec(read(path))
 
 
-def describe_spec(spec: DatasetSpec) -> Description:
-    """Describe a dataset that has been parsed; its files are counted."""
-    files, size = _measure(dataset_files(spec.path))
+def describe_spec(spec: DatasetSpec, *, count_files: bool = True) -> Description:
+    """Describe a dataset that has been parsed; without `count_files`, `files` and `bytes_on_disk` are 0."""
+    files, size = _measure(dataset_files(spec.path) if count_files else ())
     return Description(
         path=str(spec.path),
         format=_format(spec),
