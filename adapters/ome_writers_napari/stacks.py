@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -55,6 +56,7 @@ class FrameStack:
         self.shape = tuple(n for axis, n in enumerate(shape) if axis not in fixed)
         self.dtype = view.dtype
         self.ndim = len(self.shape)
+        self.size = math.prod(self.shape)
 
     def __getitem__(self, key: Any) -> NDArray[np.generic]:
         keys = _full_key(key, self.ndim)
@@ -101,6 +103,7 @@ class Mosaic:
         self.dtype = stack.dtype
         self.shape = (*stack.shape[:-2], *(-(-n // step) for n in size))
         self.ndim = len(self.shape)
+        self.size = math.prod(self.shape)
 
     def coarser(self) -> Mosaic:
         """Return every second pixel."""

@@ -188,3 +188,25 @@ def test_manifest_opens_a_dataset(viewer: Any, stream: OMEStream, tmp_path: Path
     viewer.open(tmp_path / "run.ome.zarr", plugin="ome-writers")
     assert [layer.name for layer in viewer.layers] == ["DAPI", "FITC"]
     assert viewer.layers["DAPI"].data.shape == (6, 8, 24)
+
+
+def test_grid_wider_than_a_screen_is_a_multiscale_layer(viewer: Any, tmp_path: Path) -> None:
+    settings = AcquisitionSettings(
+        root_path=tmp_path / "grid.ome.zarr",
+        dimensions=[
+            Dimension(
+                name="p",
+                coords=[Position(name=f"{i}", x_coord=600 * i, y_coord=0) for i in range(4)],
+            ),
+            Dimension(name="y", count=600, scale=1, unit="micrometer"),
+            Dimension(name="x", count=600, scale=1, unit="micrometer"),
+        ],
+        dtype="uint8",
+    )
+    with create_stream(settings) as stream:
+        for _ in range(4):
+            stream.append(np.ones((600, 600), "uint8"))
+    add_live(viewer, settings.root_path).stop()
+    (layer,) = viewer.layers
+    assert layer.multiscale
+    assert [level.shape for level in layer.data] == [(600, 2400), (300, 1200)]
