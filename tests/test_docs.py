@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,10 @@ def test_backend_table_matches_the_registry() -> None:
     """To fix a difference, paste the new table into the page."""
     page = (DOCS / "reference/engines.md").read_text(encoding="utf-8")
     assert f"-->\n{abilities.table()}\n<!--" in page, abilities.table()
+
+
+def test_throughput_chart_shows_the_tables() -> None:
+    """To fix a difference, run ``python docs/pictures/throughput_chart.py``."""
+    chart = runpy.run_path(str(DOCS / "pictures/throughput_chart.py"))
+    drawn = chart["draw"](chart["PAGE"].read_text(encoding="utf-8"))
+    assert chart["PICTURE"].read_text(encoding="utf-8") == drawn
