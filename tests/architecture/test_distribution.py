@@ -105,8 +105,8 @@ def test_extra_installs_imports_of_validate(extra: str, repository: Path) -> Non
     assert {*needed, "ome-types[lxml]", "yaozarrs[io]"} <= installed
 
 
-def test_readme_lists_every_extra(repository: Path) -> None:
-    text = (repository / "README.md").read_text(encoding="utf-8")
+def test_installation_page_lists_every_extra(repository: Path) -> None:
+    text = (repository / "docs/how-to/installation.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`[^|]+`) \|", text, re.M)
     assert {name for row in rows for name in re.findall("`([^`]+)`", row)} == EXTRAS
 
