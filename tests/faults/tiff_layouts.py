@@ -29,19 +29,21 @@ from faults.kill_rounds import (
     sign_of_life,
     wait_for,
 )
-from ome_writers import AcquisitionSettings, Dimension, read_frame_metadata
+from ome_writers import AcquisitionSettings, Dimension, read, read_frame_metadata, validate
+from ome_writers import open as open_dataset
 
 WRITER = Path(__file__).with_name("tiff_writer.py")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Axes in acquisition order with their counts (0 is unbounded), and the settings of the format."""
+    """Axes in acquisition order with their counts (0 is unbounded), and the settings of format and pyramid."""
 
     axes: dict[str, int]
     compression: str = "none"
     order: list[str] | None = None
     format: dict[str, str] = field(default_factory=dict)
+    pyramid: dict[str, Any] | None = None
 
     def settings(self, output: Path, flush_interval: float = 1.0) -> AcquisitionSettings:
         """Return the settings."""
@@ -58,6 +60,7 @@ class Layout:
             compression=self.compression,
             storage_order=[*self.order, "y", "x"] if self.order else "ome",
             flush_interval=flush_interval,
+            pyramid=self.pyramid,
         )
 
     def address(self, number: int) -> tuple[int, dict[str, int]]:
@@ -84,6 +87,18 @@ LAYOUTS = {
     "unbounded positions": Layout({"t": 0, "p": 2}),
     "unbounded positions in one file": Layout(
         {"t": 0, "p": 2}, format={"prefer_single_file": "always"}
+    ),
+    "levels": Layout({"t": 250, "c": 2}, pyramid={"levels": 2}),
+    "levels, unbounded, compressed": Layout({"t": 0, "z": 3}, "zstd", pyramid={"levels": 3}),
+    "levels, positions, companion": Layout(
+        {"t": 160, "p": 3},
+        format={"multi_file_metadata": "companion-file"},
+        pyramid={"levels": 2, "method": "max"},
+    ),
+    "levels, unbounded positions in one file": Layout(
+        {"t": 0, "p": 2},
+        format={"prefer_single_file": "always"},
+        pyramid={"levels": 1, "method": "decimate"},
     ),
 }
 
@@ -148,14 +163,34 @@ def check(layout: Layout, output: Path, guaranteed: int, accepted: int) -> list[
             findings.append(f"frame {number} of {guaranteed} guaranteed is lost")
         elif not right and found.any():
             findings.append(f"frame {number} is wrong")
+    if layout.pyramid:
+        findings += wrong_levels(output)
     serials = {entry.get("serial") for entry in read_frame_metadata(output)}
     lost = [n for n in range(guaranteed) if metadata(n)["serial"] not in serials]
     return findings + [f"the metadata of frame {n} is lost" for n in lost]
 
 
+def wrong_levels(output: Path) -> list[str]:
+    """Return the resolution levels with pixels where full resolution has none, as read by `open`."""
+    full = np.asarray(open_dataset(output))
+    blank = ~full.any(axis=(-2, -1))
+    found = []
+    for k, level in enumerate(read(output).images[0].levels[1:], start=1):
+        view = np.asarray(open_dataset(output, level=k))
+        if view.shape[-2:] != level.shape[-2:]:
+            found.append(f"level {k} has the shape {view.shape}")
+        elif view[blank].any():
+            found.append(f"level {k} has planes without a frame")
+    return found
+
+
 def findings_after_repair(name: str, outcome: Outcome) -> list[str]:
     """Repair the files of a killed writer; return what `repair` leaves, and the guarantees that are violated then."""
     remains = repair_remains(outcome.output)
+    if LAYOUTS[name].pyramid:  # compares each level with the one above
+        checks = validate(outcome.output).checks
+        assert "levels" in [check.name for check in checks]
+        remains += [str(finding) for check in checks for finding in check.findings]
     checked = check(LAYOUTS[name], outcome.output, outcome.guaranteed, outcome.accepted)
     return [*remains, *(f"after repair, {finding}" for finding in checked)]
 

@@ -17,11 +17,7 @@ import ome_writers as omew
 from ome_writers import Dimension, Pyramid, UnsupportedError
 from ome_writers.storage import ENGINES
 
-READY = [
-    name
-    for name, row in ENGINES.items()
-    if row.missing_requirement() is None and row.format != "ome-tiff"
-]
+READY = [name for name, row in ENGINES.items() if row.missing_requirement() is None]
 COUNTS = {"t": 3, "c": 2, "z": 5, "p": 2}
 
 
@@ -36,7 +32,16 @@ def reduced(level: np.ndarray[Any, Any], z_axis: int | None) -> np.ndarray[Any, 
         counts = [pair.any(axis=(-2, -1), keepdims=True).sum(axis=0) for pair in pairs]
         sums = [pair.sum(axis=0) / np.maximum(n, 1) for pair, n in zip(pairs, counts, strict=True)]
         means = np.moveaxis(np.stack(sums), 0, z_axis)
-    return np.rint(means).astype(level.dtype)
+    return means if level.dtype.kind == "f" else np.rint(means).astype(level.dtype)
+
+
+def most_frequent(level: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return the most frequent of 2 x 2 samples, of equally frequent ones the first."""
+    edge = [(0, 0)] * (level.ndim - 2) + [(0, n % 2) for n in level.shape[-2:]]
+    padded = np.pad(level, edge, mode="edge")
+    samples = np.stack([padded[..., y::2, x::2] for y in (0, 1) for x in (0, 1)])
+    counts = (samples[:, None] == samples[None]).sum(axis=1)
+    return np.take_along_axis(samples, counts.argmax(axis=0)[None], axis=0)[0]
 
 
 @settings(deadline=None, max_examples=max(8, settings.default.max_examples // 8))
@@ -46,8 +51,14 @@ def test_levels_equal_the_reduction_of_the_level_above(engine: str, data: st.Dat
     row = ENGINES[engine]
     order = data.draw(st.sampled_from(("z", "tz", "zc", "pzc", "ztc", "tc")))
     size = data.draw(st.sampled_from(((24, 17), (1, 40), (64, 64))))
+    is_tiff = row.format == "ome-tiff"
+    kinds = ("uint16", "float32", "labels", "rgb" if is_tiff else "bool")
+    pixels = data.draw(st.sampled_from(kinds))
+    method: Any = "mode" if pixels in ("labels", "bool") else "mean"
     axes = data.draw(st.sampled_from((("y", "x"), ("z", "y", "x"))))
-    unbounded = data.draw(st.booleans()) and row.format == "ome-zarr"
+    if is_tiff or method == "mode":
+        axes = ("y", "x")
+    unbounded = data.draw(st.booleans()) and row.format != "scratch"
     chunk = data.draw(st.sampled_from((None, 1, 2)))
     dimensions = [
         Dimension(
@@ -66,12 +77,19 @@ def test_levels_equal_the_reduction_of_the_level_above(engine: str, data: st.Dat
     again = data.draw(st.lists(st.sampled_from(steps), max_size=4)) if row.random_access else []
     skipped = data.draw(st.sets(st.sampled_from(steps), max_size=3))
     folder = Path(tempfile.mkdtemp())
+    dtype = np.dtype("uint8" if pixels in ("rgb", "labels") else pixels)
+    values = (0, 3) if method == "mode" else (1, 200)
     options: dict[str, Any] = {
-        "root_path": folder / ("run.ome.zarr" if row.format == "ome-zarr" else "run"),
+        "root_path": folder
+        / {"ome-zarr": "run.ome.zarr", "ome-tiff": "run.ome.tiff"}.get(row.format, "run"),
         "dimensions": [*dimensions, *frame],
-        "dtype": "uint16",
+        "dtype": dtype.name,
+        "rgb": pixels == "rgb",
         "format": engine,
-        "pyramid": Pyramid(axes=axes, levels=min(3, (max(size) - 1).bit_length())),
+        "compression": data.draw(st.sampled_from((None, "zstd")))
+        if row.format != "scratch"
+        else None,
+        "pyramid": Pyramid(method=method, axes=axes, levels=min(3, (max(size) - 1).bit_length())),
         "flush_interval": data.draw(st.sampled_from((0.02, 60))),
         "buffer_bytes": data.draw(st.sampled_from((1, 2**28))),
     }
@@ -89,14 +107,23 @@ def test_levels_equal_the_reduction_of_the_level_above(engine: str, data: st.Dat
                 stream.skip()
                 continue
             index = dict(zip(order, step, strict=True)) if row.random_access else None
-            stream.append(rng.integers(1, 2**16, size).astype("uint16"), index=index)
+            shape = (*size, 3) if pixels == "rgb" else size
+            frame_data = rng.integers(*values, shape)
+            stream.append(frame_data.astype(dtype), index=index)
     z_axis = order.find("z") if "z" in axes and "z" in order else None
     count = len(stream.plan.images[0].levels)
-    opened = row.format == "ome-zarr"
+    opened = row.format != "scratch"
     levels = [
         np.asarray(omew.open(options["root_path"], level=k) if opened else stream.view(level=k))
         for k in range(count + 1)
     ]
+    if pixels == "rgb":
+        levels = [np.moveaxis(level, -1, 0) for level in levels]
     for parent, level in itertools.pairwise(levels):
-        np.testing.assert_array_equal(level, reduced(parent, z_axis))
+        expected = most_frequent(parent) if method == "mode" else reduced(parent, z_axis)
+        np.testing.assert_allclose(level, expected, rtol=1e-6)
+    if is_tiff:
+        assert not [
+            f for check in omew.validate(options["root_path"]).checks for f in check.findings
+        ]
     shutil.rmtree(folder)

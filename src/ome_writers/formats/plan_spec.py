@@ -12,6 +12,8 @@ from ome_writers.formats.stored_settings import axis_type
 from ome_writers.settings import Channel, split_suffix
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ome_writers.dataset import DatasetLayout
     from ome_writers.formats.dataset_metadata import Layout, Outcome
     from ome_writers.formats.registry import FormatRow
@@ -76,9 +78,6 @@ def _image(plan: ImagePlan, layout: Layout, shape: tuple[int, ...], row: FormatR
 
 def _levels(plan: ImagePlan, layout: Layout, shape: tuple[int, ...]) -> tuple[LevelSpec, ...]:
     dimensions = plan.array.dimensions
-    scale = [d.scale for d in dimensions]
-    translation = [d.translation or 0.0 for d in dimensions]
-    known = [s or 1.0 for s in scale]
     full = LevelSpec(
         key=layout.arrays[plan.number],
         shape=tuple(shape),
@@ -86,20 +85,32 @@ def _levels(plan: ImagePlan, layout: Layout, shape: tuple[int, ...]) -> tuple[Le
         chunks=plan.array.chunks,
         shards=plan.array.shards,
         compression=plan.array.compression,
-        scale=tuple(scale),
-        translation=tuple(translation),
+        scale=tuple(d.scale for d in dimensions),
+        translation=tuple(d.translation or 0.0 for d in dimensions),
     )
-    levels = [full]
-    for key, level in zip(layout.array_keys(plan.number)[1:], plan.levels, strict=True):
-        factors = zip(scale, level.factors, strict=True)
-        smaller = replace(
-            full,
+    keys = layout.array_keys(plan.number)[1:]
+    smaller = (
+        replace(
+            reduced_level(full, level.shape(shape), level.factors, level.offsets),
             key=key,
-            shape=level.shape(shape),
             chunks=level.array.chunks,
             shards=level.array.shards,
-            scale=tuple(None if s is None and f == 1 else f * (s or 1.0) for s, f in factors),
-            translation=tuple(level.translation(translation, known)),
         )
-        levels.append(smaller)
-    return tuple(levels)
+        for key, level in zip(keys, plan.levels, strict=True)
+    )
+    return (full, *smaller)
+
+
+def reduced_level(
+    full: LevelSpec, shape: tuple[int, ...], factors: Sequence[float], offsets: Sequence[float]
+) -> LevelSpec:
+    """Return a level of the array `full`, with chunks clipped to its shape; see `LevelPlan`."""
+    steps = zip(full.scale, factors, strict=True)
+    origins = zip(full.translation, full.scale, offsets, strict=True)
+    return replace(
+        full,
+        shape=shape,
+        chunks=tuple(map(min, full.chunks, shape)),
+        scale=tuple(None if s is None and f == 1 else f * (s or 1.0) for s, f in steps),
+        translation=tuple(t + (s or 1.0) * o for t, s, o in origins),
+    )

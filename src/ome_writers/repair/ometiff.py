@@ -8,6 +8,7 @@ from ome_writers.formats import Journal
 from ome_writers.formats.ometiff import (
     TiffMetadata,
     find_entry_file,
+    ifd_runs,
     load_documents,
     ome_xml_files,
     read_ome_xml,
@@ -16,11 +17,13 @@ from ome_writers.formats.ometiff import (
 )
 from ome_writers.repair.plane_survey import kept_ifds, outcome_of_closed, survey
 from ome_writers.storage import LOCK_NAME, Finding, files, lock_path
-from ome_writers.storage.tiff import IfdRepair
+from ome_writers.storage.tiff import IfdRepair, StoredLevels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from ome_writers.formats import Outcome
 
 _COMPANION = ".companion.ome"
 
@@ -127,6 +130,26 @@ class _TiffRepair:
         if not self._dry_run:
             for name in chains.keys() - unfinished.keys():
                 chains[name].trim_trailing_bytes()
+        yield from self._complete_levels(outcome, kept)
+
+    def _complete_levels(self, outcome: Outcome, kept: dict[str, list[int]]) -> Iterator[Finding]:
+        """Compute the planes of resolution levels that are not the reduction of the level above."""
+        stored = self._stored
+        runs = ifd_runs(stored.plan, stored.layout, stored.files, outcome.shapes, writing=False)
+        for image, of_image in zip(stored.plan.images, runs, strict=True):
+            if not image.levels:
+                continue
+            path = self._path(stored.layout.arrays[image.number])
+            pages = of_image.pages()
+            if self._dry_run:  # the chain has all pages still
+                pages = [kept[path.name][page] for page in pages]
+            contiguous = len(kept) == 1
+            levels = StoredLevels(IfdRepair(path), image, pages, contiguous=contiguous)
+            wrong = levels.differences()
+            count = sum(1 for _ in wrong) if self._dry_run else levels.write(wrong)
+            if count:
+                what = f"{count} planes of resolution levels were not the reduction of the level above: computed"
+                yield Finding(path, what)
 
     def _update_entry_file(self, rendered: dict[str, bytes]) -> Iterator[Finding]:
         entry = find_entry_file(self._root) if self._root.is_dir() else None

@@ -168,6 +168,7 @@ class OmeTiffFormat(FormatSettings):
         "other": 1,
         "space": 0,
     }
+    pyramid_axes: ClassVar[tuple[str, ...]] = ("y", "x")
 
     name: Literal["ome-tiff"] = "ome-tiff"
     backend: str = "auto"

@@ -24,11 +24,15 @@ class ArrayTarget:
     """One array and the key under which it is stored."""
 
     # A `/`-separated path below the root of the output: the array's node in a Zarr hierarchy, or the name of an
-    # OME-TIFF file. Targets with the same key are the series of one file, in order. Never points outside the root.
+    # OME-TIFF file. Targets with the same key are the series of one file, in order, and their resolution levels. Never
+    # points outside the root.
     key: str
     plan: ArrayPlan  # shape, dtype, chunks and compression
     # the index axes, slowest first, if planes arrive in the order of nested loops over them; otherwise None
     order: tuple[int, ...] | None = None
+    level: int = (
+        0  # number of the resolution level; the levels of an array follow it, largest first
+    )
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def unsupported_reasons(row: EngineRow, plan: Plan) -> list[str]:
     dtypes = {a.dtype.name for a in arrays} - (row.dtypes or {a.dtype.name for a in arrays})
     reasons += [_unsupported_dtype(plan, name) for name in sorted(dtypes)]
     reasons += _too_large_for_blosc(arrays)
-    pages = sum(math.prod(a.index_shape) for a in arrays)
+    pages = sum(math.prod(i.array.index_shape) * (1 + len(i.levels)) for i in plan.images)
     if row.max_planes is not None and pages > row.max_planes:
         reasons.append(f"at most {row.max_planes} planes are supported, got {pages}")
     if plan.settings.durability == "disk" and not row.survives_power_loss:

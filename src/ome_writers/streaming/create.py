@@ -243,9 +243,11 @@ def _open_recorder(
         n: arrival_order(plan, image) for n, image in {i.planes: i for i in plan.images}.items()
     }
     targets = [
-        ArrayTarget(key, array, orders[image.planes])
+        ArrayTarget(key, array, orders[image.planes], level)
         for image in plan.images
-        for key, array in zip(layout.array_keys(image.number), image.arrays, strict=True)
+        for level, (key, array) in enumerate(
+            zip(layout.array_keys(image.number), image.arrays, strict=True)
+        )
     ]
     durable = settings.durability == "disk"
     options = Options(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,9 @@ from ome_writers.errors import UnsupportedError
 from ome_writers.formats.ometiff import (
     TIFF_SUFFIXES,
     first_tiff,
+    ifd_runs,
     image_elements,
+    load_documents,
     ome_xml_files,
     parse_ome_xml,
     pixel_sizes,
@@ -18,6 +21,7 @@ from ome_writers.formats.ometiff import (
     read_ome_xml,
 )
 from ome_writers.storage import Finding
+from ome_writers.storage.tiff import IfdRepair, StoredLevels
 from ome_writers.untrusted import TiffStructure, open_regular
 from ome_writers.validation.report import Check
 from ome_writers.validation.validators import run_ome_types
@@ -25,6 +29,10 @@ from ome_writers.validation.validators import run_ome_types
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from xml.etree.ElementTree import Element
+
+    from ome_writers.formats.ometiff import StoredDocuments
+
+_MAX_FINDINGS = 10_000
 
 
 def _dataset_files(path: Path) -> list[Path]:
@@ -60,7 +68,37 @@ def checks(path: Path) -> Iterator[Check]:
     else:
         tiffs = [f for f in files if f.suffix.lower() in TIFF_SUFFIXES]
         yield Check("pages", tuple(x for f in tiffs for x in _pages(f, root, documents)))
+    with suppress(UnsupportedError):  # another program wrote it
+        yield from _check_levels(load_documents(path))
     yield run_ome_types(texts)
+
+
+def _check_levels(stored: StoredDocuments) -> Iterator[Check]:
+    """Yield a check that each resolution level is the reduction of the level above."""
+    if not any(image.levels for image in stored.plan.images):
+        return
+    if stored.closed is None:
+        yield Check("levels", skipped="the dataset is being written")
+        return
+    shapes = [stored.closed.shape(image) for image in stored.plan.images]
+    runs = ifd_runs(stored.plan, stored.layout, stored.files, shapes, writing=False)
+    yield Check("levels", tuple(_levels(stored, [run.pages() for run in runs])))
+
+
+def _levels(stored: StoredDocuments, pages: Sequence[Sequence[int]]) -> Iterator[Finding]:
+    layout = stored.layout
+    for image, of_image in zip(stored.plan.images, pages, strict=True):
+        if not image.levels:
+            continue
+        file = layout.root / layout.arrays[image.number]
+        contiguous = len(set(layout.arrays)) == 1
+        levels = StoredLevels(IfdRepair(file), image, of_image, contiguous=contiguous)
+        wrong = [each for each, _ in islice(levels.differences(), _MAX_FINDINGS)]
+        if wrong:
+            what = f"{len(wrong)} planes of resolution levels are not the reduction of the level above, the first: "
+            yield Finding(
+                file, f"{what}level {wrong[0].level} of page {wrong[0].page}", solved=False
+            )
 
 
 def _links(file: Path, xml: Element) -> Iterator[Finding]:

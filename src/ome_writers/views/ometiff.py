@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ome_writers.dataset import DatasetSpec, ImageSpec
+    from ome_writers.dataset import DatasetSpec
     from ome_writers.views.source import Source
 
 
@@ -101,7 +101,7 @@ class _TiffSet:
             return self._spec, self._runs
 
     def array(self, image: int, level: int) -> _TiffArray:
-        return _TiffArray(self, image)
+        return _TiffArray(self, image, level)
 
     def extents(self) -> Mapping[str, Any]:
         """Return nothing: the sizes in the OME-XML grow with the acquisition."""
@@ -126,19 +126,19 @@ class _TiffSet:
 class _TiffArray:
     """One image: ``array[t, c, z]`` is the plane (y, x) or (y, x, samples)."""
 
-    def __init__(self, files: _TiffSet, number: int) -> None:
+    def __init__(self, files: _TiffSet, number: int, level: int) -> None:
         self._files = files
         self._number = number
+        self._level = level
         self.dtype = np.dtype(files.spec().images[number].levels[0].dtype)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        image = self._files.spec().images[self._number]
-        return _shape(image)
+        return self._shape_in(self._files.spec())
 
     def __getitem__(self, index: tuple[int, ...]) -> NDArray[np.generic]:
         spec, runs = self._files.current()
-        shape, places = _shape(spec.images[self._number]), runs[self._number]
+        shape, places = self._shape_in(spec), runs[self._number]
         plane = 0
         for i, size in zip(index, shape, strict=False):
             plane = plane * size + i
@@ -147,12 +147,13 @@ class _TiffArray:
         if run >= 0:
             first, count, name, ifd = places[run]
             if plane < first + count:
-                page = self._files.file(name).page(ifd + plane - first)
+                page = self._files.file(name).page(ifd + plane - first, self._level)
         return np.zeros(shape[len(index) :], self.dtype) if page is None else page
 
-
-def _shape(image: ImageSpec) -> tuple[int, ...]:
-    return (*image.shape, image.samples) if image.samples > 1 else image.shape
+    def _shape_in(self, spec: DatasetSpec) -> tuple[int, ...]:
+        image = spec.images[self._number]
+        shape = image.levels[self._level].shape
+        return (*shape, image.samples) if image.samples > 1 else shape
 
 
 def _runs(source: OmeXml) -> list[tuple[PlaneRun, ...]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from ome_writers.errors import EngineMissingError
+from ome_writers.errors import EngineMissingError, InvalidFileError
 from ome_writers.formats.ometiff import read_first_page
 from ome_writers.untrusted import LoopDetector, TiffStructure, guard_reader, open_regular
 from ome_writers.views.file_cache import ChangeDetector
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+
+_SUB_IFDS = 330  # tag with the offsets of the IFDs of a page's resolution levels
 _IFD_READ_AHEAD_BYTES = 2**16  # bytes after the start of an IFD that tifffile expects to exist
 
 
@@ -57,21 +59,35 @@ class TiffPages:
         """Return the current ImageDescription of the first page."""
         with self._lock:
             if self._changes.may_have_changed():
-                root, text, _ = read_first_page(self.path, self._folder)
+                root, text, *_ = read_first_page(self.path, self._folder)
                 if text != self._text or root != self._root:
                     self._text, self._root = text, root
                     self._reset()
                 self._changes.mark_read(text)
             return self._text
 
-    def page(self, number: int) -> NDArray[np.generic] | None:
-        """Return the pixels of page `number`, (y, x) or (y, x, samples); None if it is not written yet."""
+    def page(self, number: int, level: int = 0) -> NDArray[np.generic] | None:
+        """Return the pixels of page `number`, (y, x) or (y, x, samples); None if it is not written yet.
+
+        Raises
+        ------
+        InvalidFileError
+            If the page does not have this resolution level, or the file is damaged.
+        """
         with self._lock:
             offset = self._ifd_offset(number)
             if offset is None:
                 return None
             tiff = TiffStructure(self._open().fileno(), self.path)
             directory = tiff.directory(offset)
+            if level:
+                offsets = tiff.integers(directory.entries.get(_SUB_IFDS))
+                if len(offsets) < level:
+                    raise InvalidFileError(
+                        f"{self.path}: page {number} has {len(offsets)} resolution levels, level {level} is needed."
+                    )
+                offset = int(offsets[level - 1])
+                directory = tiff.directory(offset)
             with guard_reader(self.path, "tifffile"):
                 page = self._parse(number, offset)
                 if not page.dataoffsets or not all(page.databytecounts):

@@ -48,9 +48,10 @@ def test_invalid_values_are_refused(value: Any) -> None:
         AcquisitionSettings(pyramid=value)
 
 
-def test_ome_tiff_is_refused() -> None:
-    with pytest.raises(ValidationError, match=r"OME-TIFF.*Write OME-Zarr"):
-        settings(64, 64, root_path="run.ome.tiff", pyramid="mean")
+def test_z_levels_of_ome_tiff_are_refused() -> None:
+    pyramid = Pyramid(axes=("z", "y", "x"))
+    with pytest.raises(ValidationError, match=r"OME-TIFF.*a SubIFD belongs to one plane"):
+        settings(64, 64, root_path="run.ome.tiff", pyramid=pyramid)
 
 
 def test_auto_halves_until_y_and_x_are_small() -> None:

@@ -33,6 +33,10 @@ class IfdRuns:
     # whether to write a TiffData element per plane; some readers of sets (viv) require it
     one_element_per_plane: bool = False
 
+    def pages(self) -> list[int]:
+        """Return the IFD of each plane, in the order of `runs`."""
+        return [ifd + i for _, ifd, count in self.runs for i in range(count)]
+
 
 def axis_letters(plan: ImagePlan) -> dict[str, int]:
     """Map T, C and Z to storage axes; an axis of another type gets a free letter."""

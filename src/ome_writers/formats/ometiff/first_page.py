@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from pathlib import Path
     from xml.etree.ElementTree import Element
 
+    from ome_writers.untrusted import TiffDirectory
+
 _MAX_PARSED = 8  # documents of one operation in memory
 _parsed: ContextVar[dict[bytes, Element] | None] = ContextVar("parsed", default=None)
-_COMPRESSION, _DESCRIPTION, _SOFTWARE = 259, 270, 305
+_WIDTH, _LENGTH, _COMPRESSION, _DESCRIPTION, _SOFTWARE, _SUB_IFDS = 256, 257, 259, 270, 305, 330
+_MAX_LEVELS = 64
 
 
 class FirstPage(NamedTuple):
@@ -34,6 +37,9 @@ class FirstPage(NamedTuple):
     offset: int  # file offset of the IFD
     description: bytes  # its ImageDescription, encoded
     compression: int  # its Compression tag; 1 means uncompressed
+    levels: tuple[
+        tuple[int, int], ...
+    ] = ()  # height and width of its resolution levels, largest first
 
 
 def read_first_page(file: Path, root: Path | None = None) -> FirstPage:
@@ -53,10 +59,22 @@ def read_first_page(file: Path, root: Path | None = None) -> FirstPage:
                 f"{file} does not contain OME-XML: its first IFD does not have an ImageDescription."
             )
         description = tiff.content(entry).rstrip(b"\0")
+        levels = tuple(_level_shapes(tiff, page))
     finally:
         os.close(fd)
     reject_doctype(description, file)
-    return FirstPage(page.offset, description, int(compressions[0]) if len(compressions) else 1)
+    compression = int(compressions[0]) if len(compressions) else 1
+    return FirstPage(page.offset, description, compression, levels)
+
+
+def _level_shapes(tiff: TiffStructure, page: TiffDirectory) -> Iterator[tuple[int, int]]:
+    """Yield height and width of the resolution levels of a page."""
+    for offset in tiff.integers(page.entries.get(_SUB_IFDS))[:_MAX_LEVELS].tolist():
+        entries = tiff.directory(offset).entries
+        shape = [tiff.integers(entries.get(tag)) for tag in (_LENGTH, _WIDTH)]
+        if not all(len(extent) and extent[0] for extent in shape):
+            return
+        yield int(shape[0][0]), int(shape[1][0])
 
 
 def read_software(file: Path) -> bytes:

@@ -42,7 +42,8 @@ def lay_out(plan: Plan) -> Layout:
     if not is_set(plan):
         files = (output.name,) * len(plan.images)
         journals = journal_keys(files, in_folder=False)
-        return Layout(output.parent, output, files, files, journals)
+        levels = _level_keys(plan, files)
+        return Layout(output.parent, output, files, files, journals, levels=levels)
     digits = max(3, len(str(len(plan.images) - 1)))
     stem, suffix = _stem(output.name), _suffix(plan)
     files = tuple(f"{stem}_p{i:0{digits}d}{suffix}" for i in range(len(plan.images)))
@@ -53,6 +54,14 @@ def lay_out(plan: Plan) -> Layout:
         images=files,
         journals=journal_keys(files, in_folder=True),
         entry=_entry(plan, output),
+        levels=_level_keys(plan, files),
+    )
+
+
+def _level_keys(plan: Plan, files: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Return the keys of each image's resolution levels: SubIFDs, in the same file."""
+    return tuple(
+        (file,) * len(image.levels) for image, file in zip(plan.images, files, strict=True)
     )
 
 

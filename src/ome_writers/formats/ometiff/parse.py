@@ -25,6 +25,7 @@ from ome_writers.formats.ometiff.first_page import (
     read_ome_xml,
 )
 from ome_writers.formats.ometiff.parse_axes import on_planned_axes, stored_dimensions
+from ome_writers.formats.ometiff.parse_levels import with_levels_of_page, with_planned_levels
 from ome_writers.formats.ometiff.parse_optics import (
     distinct_positions,
     parse_channels,
@@ -66,6 +67,9 @@ class OmeXml(NamedTuple):
     file: Path  # the file that contains it
     first: Path  # the first TIFF file of the dataset
     compression: int  # TIFF's number for the compression of the first page
+    levels: tuple[
+        tuple[int, int], ...
+    ] = ()  # height and width of the first page's resolution levels, largest first
 
 
 def load_ome_xml(path: Path) -> OmeXml:
@@ -78,7 +82,7 @@ def load_ome_xml(path: Path) -> OmeXml:
     page = read_first_page(first, root)
     file = metadata_file(page.description, first)
     text = page.description if file == first else read_ome_xml(file, first.parent)
-    return OmeXml(parse_ome_xml(text, file), text, file, first, page.compression)
+    return OmeXml(parse_ome_xml(text, file), text, file, first, page.compression, page.levels)
 
 
 def ome_xml(path: Path) -> bytes:
@@ -119,9 +123,10 @@ def parse_document(source: OmeXml, path: Path) -> DatasetSpec:
     if plan is None:
         endless = facts.get("frames_expected", 0) is None
         images, dimensions = stored_dimensions(elements[0][0], images, endless=endless)
+        images = [with_levels_of_page(image, images[0], source.levels) for image in images]
     else:
         images = [
-            with_plan(on_planned_axes(image, planned), planned)
+            with_plan(with_planned_levels(on_planned_axes(image, planned), planned), planned)
             for image, planned in zip(images, plan.images, strict=True)
         ]
         dimensions = own_dimensions(plan, images)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from ome_writers.storage.contract import ArrayTarget, EngineStats, Options
     from ome_writers.storage.tiff.geometry import Series
+    from ome_writers.storage.tiff.page_store import PageStore
 
 _MAX_BLOCK_BYTES = 8 * 2**20  # waking a thread takes as long as writing a dozen small frames
 _READ_GRACE_S = 0.1  # for readers to read a page that they have found
@@ -44,7 +45,7 @@ _MIN_DISK_BYTES_PER_S = 1e9
 class _Run(NamedTuple):
     """Frames on adjacent pages of a file, from `page` on."""
 
-    file: int
+    file: TiffFile
     page: int
     frames: list[int]
 
@@ -54,13 +55,20 @@ class _Run(NamedTuple):
         return _Run(self.file, self.page + skipped, self.frames[skipped:])
 
 
+class _Pages(NamedTuple):
+    """The pages of a file at one resolution level."""
+
+    file: TiffFile
+    store: PageStore
+
+
 def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> TiffEngine:
     """Return the engine for the files of `targets`, which the first description or frame of each creates."""
     return TiffEngine(root, targets, options)
 
 
 class TiffEngine:
-    """Writes BigTIFF files; see `storage.contract.Engine`.
+    """Writes BigTIFF files, resolution levels as SubIFDs; see `storage.contract.Engine`.
 
     Adjacent uncompressed frames are written together; compressed ones are appended one by one.
     """
@@ -70,31 +78,42 @@ class TiffEngine:
         self._durable = options.durable
         self._handles = FileHandles(durable=options.durable)
         self._files: list[TiffFile] = []
-        self._arrays: dict[str, list[int]] = {}  # by key of their file
+        self._arrays: dict[str, list[int]] = {}  # those of full resolution, by key of their file
+        levels: dict[int, list[int]] = {}  # by array of full resolution
         for array, target in enumerate(targets):
-            self._arrays.setdefault(target.key, []).append(array)
+            if target.level:
+                levels.setdefault(array - target.level, []).append(array)
+            else:
+                self._arrays.setdefault(target.key, []).append(array)
         self._file_numbers = {key: number for number, key in enumerate(self._arrays)}
         located: dict[int, tuple[int, Series]] = {}
         encoders: dict[tuple[int, ...], IfdEncoder] = {}
+        self._pages: list[_Pages] = []  # by group of the write buffer
         for key, arrays in self._arrays.items():
             plans = [targets[array].plan for array in arrays]
-            ids = tuple(map(id, plans))
+            reduced = [[targets[level].plan for level in levels.get(a, ())] for a in arrays]
+            ids = tuple(id(plan) for each in (plans, *reduced) for plan in each)
             if ids not in encoders:
                 # tifffile maps contiguous pages of other files of a set onto the file that it opened
                 contiguous = len(self._arrays) == 1
-                geometry = Geometry(plans, contiguous=contiguous, durable=options.durable)
-                encoders[ids] = IfdEncoder(geometry)
+                encoders[ids] = IfdEncoder(
+                    Geometry.of(plans, reduced, contiguous=contiguous, durable=options.durable)
+                )
             file = TiffFile(root / key, encoders[ids], self._handles)
-            for array, series in zip(arrays, file.geometry.series, strict=True):
-                located[array] = (len(self._files), series)
+            for k, store in enumerate(file.stores):
+                for series in store.geometry.series:
+                    array = arrays[series.number]
+                    array = levels[array][k - 1] if k else array
+                    located[array] = (len(self._pages), series)
+                self._pages.append(_Pages(file, store))
             self._files.append(file)
-        self._series = [located[array] for array in range(len(targets))]  # file number, series
+        self._series = [located[array] for array in range(len(targets))]  # group, series
         self._buffer: WriteBuffer[PageBlock] = WriteBuffer(
-            len(self._files), options.buffer_bytes, "ome-writers-tiff"
+            len(self._pages), options.buffer_bytes, "ome-writers-tiff"
         )
         self._background = self._buffer.background
-        per_file = options.buffer_bytes // (4 * len(self._files))
-        self._block_bytes = min(_MAX_BLOCK_BYTES, per_file or 1)
+        per_group = options.buffer_bytes // (4 * len(self._pages))
+        self._block_bytes = min(_MAX_BLOCK_BYTES, per_group or 1)
         self._disk_is_fast = True
         self._flush_lock = threading.Lock()
         self._unpublished: list[_Run] = []  # lost if the current flush fails
@@ -112,41 +131,42 @@ class TiffEngine:
         frame: NDArray[np.generic],
         owned: bool = False,
     ) -> None:
-        file, series = self._series[array]
+        group, series = self._series[array]
         page = series.page(index)
         buffer = self._buffer
-        if page in buffer.addresses[file]:  # an earlier frame of this page must be written first
+        if page in buffer.addresses[group]:  # an earlier frame of this page must be written first
             buffer.write_all()
         with buffer.lock:
-            block = buffer.open.pop((file, page), None)
+            block = buffer.open.pop((group, page), None)
             if block is not None:
-                buffer.addresses[file].add(page)
+                buffer.addresses[group].add(page)
                 if block.add(number, frame):
                     buffer.submit(block)
                 else:
-                    buffer.open[file, page + 1] = block
+                    buffer.open[group, page + 1] = block
                 return
-        if not self._files[file].has_page(page):
+        file, store = self._pages[group]
+        if not file.has_page(page):
             try:
-                self._files[file].allocate_page(page)
+                file.allocate_page(page)
             except OSError as error:  # reported like that of a background thread
                 self._background.failures.append(WriteFailure(error, (number,)))
                 return
         if owned and frame.flags.c_contiguous and frame.nbytes >= self._block_bytes:
             buffer.budget.reserve(frame.nbytes)
-            block = PageBlock(file, page, series, 1, self._files[file].pages, by_reference=True)
+            block = PageBlock(group, page, series, 1, store, by_reference=True)
         else:
             owned = False
-            block = self._new_block(file, page, series, frame.nbytes)
+            block = self._new_block(group, page, series, frame.nbytes)
         with buffer.lock:
             buffer.add(block)
-            buffer.addresses[file].add(page)
+            buffer.addresses[group].add(page)
             full = block.use_frame(number, frame) if owned else block.add(number, frame)
-            del buffer.open[file, page]
+            del buffer.open[group, page]
             if full:
                 buffer.submit(block)
             else:
-                buffer.open[file, page + 1] = block
+                buffer.open[group, page + 1] = block
 
     def recover(self, number: int) -> bool:
         self._buffer.recover()
@@ -161,15 +181,15 @@ class TiffEngine:
             self._publish(shapes)
             self._collect_error(self._handles.sync_all)
             if len(self.failures) == errors:
-                runs = (r.after(self._files[r.file].chained_pages) for r in self._unpublished)
+                runs = (run.after(run.file.chained_pages) for run in self._unpublished)
                 self._unpublished = [run for run in runs if run.frames]
 
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
-        file, series = self._series[array]
+        group, series = self._series[array]
         page = series.page(index)
         return self._buffer.read(
-            partial(self._buffer.plane, file, page),
-            partial(self._read_file, file, series, page),
+            partial(self._buffer.plane, group, page),
+            partial(self._read_file, self._pages[group], series, page),
             lambda: self._buffer.frames_written,
         )
 
@@ -195,7 +215,7 @@ class TiffEngine:
             self._closed = True
             self._buffer.submit_open(last=True)
             for file in self._files:  # while the last frames are being written
-                self._collect_error(file.pages.publish_completed)
+                self._collect_error(file.publish_completed)
             self._drain()
             self._publish(shapes)
             single_file = len(self._files) == 1
@@ -220,28 +240,29 @@ class TiffEngine:
     def stats(self) -> EngineStats:
         return self._buffer.stats()
 
-    def _read_file(self, file: int, series: Series, page: int) -> NDArray[np.generic]:
+    def _read_file(self, pages: _Pages, series: Series, page: int) -> NDArray[np.generic]:
         kind = series.kind
         out = np.zeros(kind.shape, kind.dtype)
-        if not self._files[file].has_page(page):
+        if not pages.file.has_page(page):
             return out
         flat, start = out.reshape(-1).view(np.uint8), 0
-        strips = self._files[file].pages.read_strips(page)
+        strips = pages.store.read_strips(page)
         for strip, nbytes in zip(strips, series.strip_bytes, strict=True):
             raw = get_codec(kind.compression).decode(strip)[:nbytes] if series.compressed else strip
             flat[start : start + len(raw)] = np.frombuffer(raw, np.uint8)
             start += nbytes
         return out
 
-    def _new_block(self, file: int, page: int, series: Series, nbytes: int) -> PageBlock:
+    def _new_block(self, group: int, page: int, series: Series, nbytes: int) -> PageBlock:
         """Return an empty block with a buffer; blocks while the memory budget is used up."""
         capacity, stride = 1, nbytes
+        store = self._pages[group].store
         if not series.compressed:
             stride = series.stride
             if stride < self._block_bytes:
-                adjacent = self._files[file].geometry.adjacent_pages(page)
+                adjacent = store.geometry.adjacent_pages(page)
                 capacity = min(self._block_bytes // stride, adjacent)
-        block = PageBlock(file, page, series, capacity, self._files[file].pages)
+        block = PageBlock(group, page, series, capacity, store)
         self._await_warm_buffer(capacity * stride)
         block.use_buffer(self._buffer.budget.acquire(capacity * stride))
         return block
@@ -261,13 +282,13 @@ class TiffEngine:
         """Wait until all frames are on disk, and note that they are not published yet."""
         self._buffer.write_all()
         for block, frames in self._buffer.pop_stored():
-            self._unpublished.append(_Run(block.group, block.page, frames))
+            self._unpublished.append(_Run(self._pages[block.group].file, block.page, frames))
 
     def _publish(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Make all frames on disk visible: first their IFDs, then the chains of growing files."""
         for file, arrays in zip(self._files, self._arrays.values(), strict=True):
             self._collect_error(file.ensure_created)
-            self._collect_error(file.pages.publish_completed)
+            self._collect_error(file.publish_completed)
             if file.geometry.grows:
                 axes = ((shapes[array], self._series[array][1].growing) for array in arrays)
                 rows = max(shape[axis] for shape, axis in axes if axis is not None)

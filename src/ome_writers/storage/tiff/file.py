@@ -29,12 +29,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.storage.file_handles import FileHandles
-    from ome_writers.storage.tiff.geometry import Segment
     from ome_writers.storage.tiff.ifd_encoder import IfdEncoder
 
 
 class TiffFile:
-    """The header, ImageDescription and IFD chain of one file; its `pages` have the pixels.
+    """The header, ImageDescription and IFD chain of one file; its `pages` and their `levels` have the pixels.
 
     The file is created by the first `write_description`, which then precedes the IFDs, or by the first access to a
     page.
@@ -50,15 +49,13 @@ class TiffFile:
         self._lock = new_lock()  # of all that follows
         self._allocator = Allocator()
         self._preallocation = Preallocation(self._allocator, enabled=self.geometry.grows)
-        self.pages = PageStore(
-            path,
-            handles,
-            encoder,
-            self.geometry,
-            self._allocator,
-            self._preallocation,
-            self._lock,
-        )
+        self.stores = [
+            PageStore(path, handles, *part, self._allocator, self._preallocation, self._lock)
+            for part in zip(
+                (encoder, *encoder.levels), (self.geometry, *self.geometry.levels), strict=True
+            )
+        ]
+        self.pages, *self.levels = self.stores
         self._first_ifd = len(HEADER)
         self._created = False
         self._last_page: int | None = None  # set by `finish`
@@ -128,11 +125,12 @@ class TiffFile:
             while page >= self.geometry.rows * self.geometry.pages_per_row:
                 segment = self.geometry.next_segment(self._allocator.end)
                 with self._handles.use(self.path) as fd:
-                    self._write_blank_ifds(fd, segment)
+                    for offset, ifds in self._encoder.blank_ifds(segment, self._capacity):
+                        write_at(fd, [ifds], offset)
                     self._allocator.end = segment.end
                     self._preallocation.extend(fd)
                 # last, so that an exception before does not leave a half-written segment in use
-                self.geometry.segments.append(segment)
+                self.geometry.append_segment(segment)
 
     def extend_chain(self, rows: int) -> None:
         """Extend the chain to `rows` rows, unless it already has as many."""
@@ -150,6 +148,11 @@ class TiffFile:
             self.pages.link(visible * per_row - 1, visible * per_row)
             self.pages.chained_rows = rows
 
+    def publish_completed(self) -> None:
+        """Make all pages visible that were written since the last call, at full resolution first."""
+        for store in self.stores:
+            store.publish_completed()
+
     # ------------------------------------------------------------------ final shapes
 
     def finish(self, shapes: Sequence[Sequence[int]], *, single_file: bool) -> None:
@@ -163,7 +166,8 @@ class TiffFile:
         if not self._created:
             return
         try:
-            self.pages.publish_remaining(pages)
+            for store in self.stores:
+                store.publish_remaining(pages)
         finally:  # the next description refers to these pages, even if they could not be published
             with self._lock:
                 self._preallocation.enabled = False
@@ -214,7 +218,7 @@ class TiffFile:
         """Whether only unused planes follow the last final page."""
         assert self._last_page is not None
         geometry = self.geometry
-        if geometry.series_of(self._last_page).compressed or self.pages.has_relocated:
+        if any(store.appends for store in self.stores):
             return False
         return geometry.segment_of(self._last_page) is geometry.segments[-1]
 
@@ -253,7 +257,8 @@ class TiffFile:
         description_offset = len(HEADER) + self._first.nbytes
         self._capacity = aligned(len(description or b""), 256)
         head = self._encoder.head(self._capacity)
-        self.geometry.segments[:] = [head.segment]  # an exception may have ended an earlier attempt
+        self.geometry.clear_segments()  # an exception may have ended an earlier attempt
+        self.geometry.append_segment(head.segment)
         self._allocator.reset(Extent(description_offset, self._capacity), head.segment.end)
         self.pages.chained_rows = 1
         parts = [head.start, bytes(self._capacity)]
@@ -268,10 +273,8 @@ class TiffFile:
             if os.fstat(fd).st_size:
                 os.ftruncate(fd, 0)
             write_at(fd, [*parts, head.blank_strips], 0)
-            if head.ifds is None:
-                self._write_blank_ifds(fd, head.segment, skip=1)
-            elif head.ifds:
-                write_at(fd, [head.ifds], head.segment.ifds + self.geometry.ifd_stride)
+            for offset, ifds in head.ifds or self._encoder.blank_ifds(head.segment, self._capacity):
+                write_at(fd, [ifds], offset)
             extend_file(fd, head.segment.end)
             self._preallocation.file_bytes = head.segment.end
             self._preallocation.extend(fd)
@@ -279,14 +282,6 @@ class TiffFile:
             self.pages.link(self.geometry.pages_per_row - 1, None)
         self._handles.sync(self.path)
         self._created = True
-
-    def _write_blank_ifds(self, fd: int, segment: Segment, *, skip: int = 0) -> None:
-        """Write the IFDs of a segment except the first `skip`."""
-        offset = segment.ifds
-        skipped = skip * self.geometry.ifd_stride
-        for ifds in self._encoder.blank_ifds(segment, self._capacity):
-            write_at(fd, [memoryview(ifds)[skipped:]], offset + skipped)
-            offset, skipped = offset + len(ifds), 0
 
     def _write_numbers(self, at: int, *numbers: int) -> None:
         """Write adjacent 8-byte numbers with one write."""

@@ -1,7 +1,8 @@
 """Offsets of the IFDs and planes of a file: pure arithmetic.
 
 Rows of pages (see `PageOrder`) are allocated in *segments*: first the IFDs of all pages, so that a reader follows the
-chain without seeking across pixels, then the planes, if uncompressed.
+chain without seeking across pixels, then the planes, if uncompressed. Between the two are the IFDs, then the planes, of
+resolution levels, so that the file can be cut after any plane of full resolution.
 
 The first segment is preceded by the *blank plane*, which is never written. All pages reference it until their own
 pixels are on disk. So a page is blank if its strips precede the second IFD of the file.
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ome_writers.routing import PageOrder
-from ome_writers.storage.tiff.ifd import IfdTemplate, PageKind, aligned
+from ome_writers.storage.tiff.ifd import PageKind, aligned
+from ome_writers.storage.tiff.ifd_template import IfdTemplate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,16 +36,15 @@ _MIN_SEGMENT_ROWS, _MAX_SEGMENT_ROWS = 16, 8192  # in between, each segment doub
 class Series:
     """The pages of one array in its file."""
 
-    def __init__(
-        self, plan: ArrayPlan, order: PageOrder, number: int, base: int, *, contiguous: bool
-    ) -> None:
-        self.kind = PageKind.of(plan, contiguous=contiguous)
+    def __init__(self, plan: ArrayPlan, kind: PageKind, order: PageOrder, number: int) -> None:
+        self.kind = kind
+        self.number = number  # of its array of full resolution in the file
         self.template = IfdTemplate(self.kind)
         self.growing = plan.growing
         self.first = order.firsts[number]  # number of its first page within a row
         self.count = order.counts[number]  # pages per row
         self.steps = order.steps[number]
-        self.base = base  # offset of its first plane from the start of a row's planes
+        self.base = 0  # offset of its first plane from the start of a row's planes
         self.compressed = self.kind.compression != "none"
         self.stride = 0 if self.compressed else self.kind.stored_bytes
         strips = self.kind.strips
@@ -70,46 +71,92 @@ class Segment:
     blank_plane: int  # offset of the file's blank plane
     planes: int  # offset of the first plane
     end: int
+    levels: tuple[Segment, ...] = ()  # the same rows of each resolution level
 
 
 class Geometry:
-    """All offsets in one file.
+    """All offsets of one file, or of a resolution level of its pages. A page has the same number at all levels.
 
-    Parameters
+    Attributes
     ----------
-    plans
-        The arrays in the file.
-    contiguous
-        Whether uncompressed pages are contiguous; see `PageKind.of`.
-    durable
-        Whether power loss must not tear the strip offsets and byte counts of an IFD. If these are more than one 8-byte
-        number, each IFD then begins at a disk sector.
+    series
+        The arrays in the file; of a level, those that have it.
+    levels
+        The resolution levels, largest first; none of a level.
+    row_bytes
+        Size of the uncompressed planes of a row.
     """
 
     def __init__(
-        self, plans: Sequence[ArrayPlan], *, contiguous: bool, durable: bool = False
+        self,
+        series: Sequence[Series],
+        order: PageOrder,
+        alignment: int,
+        levels: Sequence[Geometry] = (),
     ) -> None:
-        order = PageOrder(plans)
-        self.series: list[Series] = []
-        row_bytes = 0
-        for number, plan in enumerate(plans):
-            series = Series(plan, order, number, row_bytes, contiguous=contiguous)
-            self.series.append(series)
-            row_bytes += series.count * series.stride
+        self.series = list(series)
+        self.levels = list(levels)
         self.grows, self.pages_per_row = order.grows, order.pages_per_row
         self.pages_within = order.pages_within
-        self._row_bytes = row_bytes
-        tearable = any(s.compressed or len(s.strip_bytes) > 1 for s in self.series)
-        self._alignment = _SECTOR_BYTES if durable and tearable else 8
-        self.ifd_stride = aligned(max(s.template.nbytes for s in self.series), self._alignment)
+        self.row_bytes = 0
+        for each in series:
+            each.base = self.row_bytes
+            self.row_bytes += each.count * each.stride
+        self._alignment = alignment
+        self.ifd_stride = aligned(max(s.template.nbytes for s in series), alignment)
         self.segments: list[Segment] = []
-        self._firsts = np.array([s.first for s in self.series])
+        self._firsts = np.array([s.first for s in series])
+
+    @classmethod
+    def of(
+        cls,
+        plans: Sequence[ArrayPlan],
+        levels: Sequence[Sequence[ArrayPlan]],
+        *,
+        contiguous: bool,
+        durable: bool,
+    ) -> Geometry:
+        """Return the offsets of a file.
+
+        Parameters
+        ----------
+        plans, levels
+            The arrays in the file, and the resolution levels of each.
+        contiguous
+            Whether uncompressed pages are contiguous; see `PageKind.of`.
+        durable
+            Whether power loss must not tear the strip offsets and byte counts of an IFD. If these are more than one
+            8-byte number, each IFD then begins at a disk sector.
+        """
+        order = PageOrder(plans)
+        by_level: list[list[Series]] = [[] for _ in range(1 + max(map(len, levels)))]
+        for number, (plan, smaller) in enumerate(zip(plans, levels, strict=True)):
+            kind = PageKind.of(plan, contiguous=contiguous, levels=len(smaller))
+            by_level[0].append(Series(plan, kind, order, number))
+            for series, level in zip(by_level[1:], smaller, strict=False):
+                kind = PageKind.of(level, contiguous=contiguous, full=plan)
+                series.append(Series(level, kind, order, number))
+        tearable = any(s.compressed or len(s.strip_bytes) > 1 for part in by_level for s in part)
+        alignment = _SECTOR_BYTES if durable and tearable else 8
+        return cls(
+            by_level[0], order, alignment, [cls(part, order, alignment) for part in by_level[1:]]
+        )
 
     def without_segments(self) -> Geometry:
         """Return a copy for another file with the same kind of arrays."""
         twin = copy.copy(self)
         twin.segments = []
+        twin.levels = [level.without_segments() for level in self.levels]
         return twin
+
+    def append_segment(self, segment: Segment) -> None:
+        for level, part in zip(self.levels, segment.levels, strict=True):
+            level.append_segment(part)
+        self.segments.append(segment)
+
+    def clear_segments(self) -> None:
+        for geometry in (self, *self.levels):
+            geometry.segments.clear()
 
     @property
     def rows(self) -> int:
@@ -117,13 +164,14 @@ class Geometry:
         return self.segments[-1].first_row + self.segments[-1].rows if self.segments else 0
 
     def next_segment(self, offset: int, *, skip_first: bool = False) -> Segment:
-        """Return the next segment, from `offset` on; the caller appends it to `segments` when it is on disk.
+        """Return the next segment, from `offset` on; the caller calls `append_segment` when it is on disk.
 
         With `skip_first`, the IFD of the first page is elsewhere.
         """
         rows = 1
         if self.grows:
-            per_row = self._row_bytes or self.ifd_stride * self.pages_per_row * 64
+            row_bytes = self.row_bytes + sum(level.row_bytes for level in self.levels)
+            per_row = row_bytes or self.ifd_stride * self.pages_per_row * 64
             max_rows = min(_MAX_SEGMENT_BYTES // max(1, per_row), _MAX_SEGMENT_ROWS)
             rows = max(1, min(max_rows, max(_MIN_SEGMENT_ROWS, self.rows)))
         if self.segments:
@@ -132,9 +180,19 @@ class Geometry:
             blank_plane = aligned(offset, 16)
             offset = blank_plane + max(series.stride for series in self.series)
         ifds = aligned(offset, self._alignment) - (self.ifd_stride if skip_first else 0)
-        planes = aligned(ifds + rows * self.pages_per_row * self.ifd_stride, 16)
-        end = planes + rows * self._row_bytes
-        return Segment(self.rows, rows, ifds, blank_plane, planes, end)
+        end = ifds + rows * self.pages_per_row * self.ifd_stride
+        level_ifds = []
+        for level in self.levels:
+            level_ifds.append(end)
+            end += rows * self.pages_per_row * level.ifd_stride
+        parts = []
+        for level, start in zip(self.levels, level_ifds, strict=True):
+            planes = aligned(end, 16)
+            end = planes + rows * level.row_bytes
+            parts.append(Segment(self.rows, rows, start, blank_plane, planes, end))
+        planes = aligned(end, 16)
+        end = planes + rows * self.row_bytes
+        return Segment(self.rows, rows, ifds, blank_plane, planes, end, tuple(parts))
 
     def segment_of(self, page: int) -> Segment:
         row = page // self.pages_per_row
@@ -144,6 +202,14 @@ class Geometry:
                     return segment
         return self.segments[0]
 
+    def pages_of_series(self, pages: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return those of `pages` that exist at this level."""
+        within = pages % self.pages_per_row
+        ends = np.array([s.first + s.count for s in self.series])
+        series = np.searchsorted(self._firsts, within, side="right") - 1
+        exists: NDArray[np.int64] = pages[(series >= 0) & (within < ends[series])]
+        return exists
+
     def series_of(self, page: int) -> Series:
         if len(self.series) == 1:
             return self.series[0]
@@ -151,7 +217,7 @@ class Geometry:
         return self.series[int(np.searchsorted(self._firsts, within, side="right")) - 1]
 
     def ifd_offset(self, page: int) -> int:
-        """Return the offset of a page's IFD; not valid for the file's first page."""
+        """Return the offset of a page's IFD; not valid for the file's first page at full resolution."""
         segment = self.segment_of(page)
         return segment.ifds + (page - segment.first_row * self.pages_per_row) * self.ifd_stride
 
@@ -159,7 +225,7 @@ class Geometry:
         """Return the offset of an uncompressed page's pixels."""
         segment, series = self.segment_of(page), self.series_of(page)
         row, within = divmod(page, self.pages_per_row)
-        start = segment.planes + (row - segment.first_row) * self._row_bytes
+        start = segment.planes + (row - segment.first_row) * self.row_bytes
         return start + series.base + (within - series.first) * series.stride
 
     def plane_offsets(
@@ -167,13 +233,13 @@ class Geometry:
     ) -> NDArray[np.int64]:
         """Return the offsets of the pixels of uncompressed pages of one segment and series."""
         rows, within = np.divmod(pages, self.pages_per_row)
-        start = segment.planes + (rows - segment.first_row) * self._row_bytes
+        start = segment.planes + (rows - segment.first_row) * self.row_bytes
         offsets: NDArray[np.int64] = start + series.base + (within - series.first) * series.stride
         return offsets
 
     def adjacent_pages(self, page: int) -> int:
         """Return how many pages from `page` on have adjacent planes of the same series."""
-        if len(self.series) == 1:
+        if self.series[0].count == self.pages_per_row:
             segment = self.segment_of(page)
             return (segment.first_row + segment.rows) * self.pages_per_row - page
         series = self.series_of(page)

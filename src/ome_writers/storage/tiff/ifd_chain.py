@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ome_writers.storage.positional_io import read_at
-from ome_writers.storage.tiff.ifd import HEADER, IFDS_PER_BATCH, aligned
+from ome_writers.storage.tiff.ifd import HEADER, aligned
+from ome_writers.storage.tiff.ifd_template import IFDS_PER_BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ome_writers.storage.tiff.geometry import Geometry
-    from ome_writers.storage.tiff.ifd import IfdTemplate
+    from ome_writers.storage.tiff.ifd_template import IfdTemplate
 
 
 @dataclass(frozen=True)
 class IfdChainCopy:
     """Copies the IFDs of some pages into a chain of their own.
 
-    Only entries and next-IFD pointers are copied; the entries still reference the original strip tables.
+    Only entries and next-IFD pointers are copied; the entries still reference the original tables and SubIFDs.
     """
 
     geometry: Geometry
@@ -33,7 +34,7 @@ class IfdChainCopy:
 
     @property
     def _step(self) -> int:
-        return aligned(self.geometry.series[0].template.next_pointer_at + 8)
+        return aligned(max(s.template.next_pointer_at for s in self.geometry.series) + 8)
 
     @property
     def _first_step(self) -> int:
@@ -56,7 +57,6 @@ class IfdChainCopy:
         entries = bytearray(read_at(fd, first.next_pointer_at, len(HEADER)))
         struct.pack_into("<QQ", entries, first.description_at, *description)
         yield offset, bytes(entries) + struct.pack("<Q", following if len(others) else 0)
-        next_at = self.geometry.series[0].template.next_pointer_at
         for segment in self.geometry.segments:
             begin = segment.first_row * self.geometry.pages_per_row
             end = begin + segment.rows * self.geometry.pages_per_row
@@ -68,8 +68,18 @@ class IfdChainCopy:
                 pointers = following - np.arange(len(pages) - 1, -1, -1, dtype="<i8") * self._step
                 if pages[-1] == self.pages[-1]:
                     pointers[-1] = 0
-                out[:, next_at : next_at + 8] = pointers.view(np.uint8).reshape(-1, 8)
+                self._link(out, pages, pointers)
                 yield following - len(pages) * self._step, out.tobytes()
+
+    def _link(
+        self, ifds: NDArray[np.uint8], pages: NDArray[np.int64], pointers: NDArray[np.int64]
+    ) -> None:
+        """Set the next-IFD pointers."""
+        within = pages % self.geometry.pages_per_row
+        for series in self.geometry.series:
+            chosen = (within >= series.first) & (within < series.first + series.count)
+            at = series.template.next_pointer_at
+            ifds[chosen, at : at + 8] = pointers[chosen].view(np.uint8).reshape(-1, 8)
 
     def _read_ifds(self, fd: int, pages: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the IFDs of pages of one segment, shape (pages, bytes)."""

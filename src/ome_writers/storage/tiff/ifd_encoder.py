@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ome_writers.storage.tiff.codec import encode_zeros
-from ome_writers.storage.tiff.ifd import HEADER, IFDS_PER_BATCH, IfdTemplate
+from ome_writers.storage.tiff.ifd import HEADER
+from ome_writers.storage.tiff.ifd_template import IFDS_PER_BATCH, IfdTemplate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,15 +30,29 @@ class Head:
     start: bytes  # header and first IFD; the extent reserved for the ImageDescription follows
     blank_strips: bytes  # for compressed series, the encoded strips of blank planes
     segment: Segment
-    ifds: bytes | None  # of that segment without the first; None if too large to cache
+    ifds: list[tuple[int, bytes]] | None  # see `blank_ifds`; None if too large to cache
 
 
 class IfdEncoder:
-    """Encodes the IFDs of files that contain the same kind of arrays."""
+    """Encodes the IFDs of files that contain the same kind of arrays, at one resolution level.
 
-    def __init__(self, geometry: Geometry) -> None:
+    Attributes
+    ----------
+    first
+        The IFD of the first page at full resolution.
+    is_level
+        Whether it is a reduced resolution, whose IFDs are not chained.
+    levels
+        The encoders of the resolution levels; none of a level.
+    """
+
+    def __init__(self, geometry: Geometry, full: IfdEncoder | None = None) -> None:
         self.geometry = geometry
-        self.first = IfdTemplate(geometry.series[0].kind, first=True, software=_software())
+        self.first: IfdTemplate = (
+            IfdTemplate(geometry.series[0].kind, first=True, software=_software())
+            if full is None
+            else full.first
+        )
         # a compressed blank page references strips of zeros, an uncompressed one the blank plane
         self._blank_strips = [
             [encode_zeros(series.kind.compression, nbytes) for nbytes in series.strip_bytes]
@@ -45,6 +60,13 @@ class IfdEncoder:
             else None
             for series in geometry.series
         ]
+        self.is_level = full is not None
+        self._blank_strips_at = len(HEADER) + self.first.nbytes  # without the reserved extent
+        if full is not None:
+            self._blank_strips_at += sum(len(e.blank_strips()) for e in (full, *full.levels))
+        self.levels: list[IfdEncoder] = []
+        for level in geometry.levels:
+            self.levels.append(IfdEncoder(level, self))
         self._heads: dict[int, Head] = {}
 
     def head(self, capacity: int) -> Head:
@@ -53,8 +75,25 @@ class IfdEncoder:
             self._heads[capacity] = self._make_head(capacity)
         return self._heads[capacity]
 
-    def blank_ifds(self, segment: Segment, capacity: int) -> Iterator[bytes]:
-        """Yield the IFDs of a segment in file order, chained to each other; all pages are blank."""
+    def blank_strips(self) -> bytes:
+        """Return the encoded strips of the blank planes of compressed series."""
+        return b"".join(strip for strips in self._blank_strips for strip in strips or ())
+
+    def blank_ifds(self, segment: Segment, capacity: int) -> Iterator[tuple[int, bytes]]:
+        """Yield offset and bytes of runs of IFDs: of all levels in a segment, without the first page of the file.
+
+        All pages are blank.
+        """
+        at, skipped = segment.ifds, 0 if self.is_level or segment.first_row else 1
+        for first_page, ifds in self._blank_runs(segment, capacity):
+            skip = 0 if first_page else skipped * self.geometry.ifd_stride
+            if len(ifds) > skip:
+                yield at + first_page * self.geometry.ifd_stride + skip, ifds[skip:]
+        for level, part in zip(self.levels, segment.levels, strict=True):
+            yield from level.blank_ifds(part, capacity)
+
+    def _blank_runs(self, segment: Segment, capacity: int) -> Iterator[tuple[int, bytes]]:
+        """Yield runs of IFDs, and the number of the first page of each within the segment."""
         per_row = self.geometry.pages_per_row
         blanks = self._locate_blank_strips(segment, capacity)
         first = segment.first_row * per_row
@@ -63,7 +102,8 @@ class IfdEncoder:
                 for begin in range(0, series.count, IFDS_PER_BATCH):
                     within = np.arange(begin, min(begin + IFDS_PER_BATCH, series.count))
                     pages = first + series.first + within
-                    yield self._encode(segment, series, pages, *blank).tobytes()
+                    ifds = self._encode(segment, series, pages, *blank)
+                    yield series.first + begin, ifds.tobytes()
             return
         step = max(1, IFDS_PER_BATCH // per_row)
         stop = segment.first_row + segment.rows
@@ -76,7 +116,7 @@ class IfdEncoder:
                 out[:, series.first : series.first + series.count] = ifds.reshape(
                     len(rows), series.count, -1
                 )
-            yield out.tobytes()
+            yield (begin - segment.first_row) * per_row, out.tobytes()
 
     def plane_ifds(self, segment: Segment, series: Series, pages: NDArray[np.int64]) -> bytes:
         """Return IFDs, referencing the planes, of uncompressed pages of one segment and series."""
@@ -97,16 +137,27 @@ class IfdEncoder:
         first = segment.first_row * self.geometry.pages_per_row
         offsets = segment.ifds + (pages - first) * stride
         last = first + segment.rows * self.geometry.pages_per_row - 1
-        following = np.where(pages < last, offsets + stride, 0)
+        following = np.where((pages < last) & (not self.is_level), offsets + stride, 0)
         strips = np.broadcast_to(np.asarray(strip_offsets), (len(pages), len(strip_bytes)))
-        return series.template.encode(offsets, following, strips, strip_bytes, stride)
+        levels = self._level_offsets(segment, series, pages)
+        return series.template.encode(offsets, following, strips, strip_bytes, stride, levels)
+
+    def _level_offsets(
+        self, segment: Segment, series: Series, pages: NDArray[np.int64]
+    ) -> list[NDArray[np.int64]]:
+        """Return the offsets of the IFDs of each resolution level."""
+        within = pages - segment.first_row * self.geometry.pages_per_row
+        levels = zip(segment.levels, self.geometry.levels, strict=True)
+        return [part.ifds + within * level.ifd_stride for part, level in levels][
+            : series.kind.levels
+        ]
 
     def _locate_blank_strips(
         self, segment: Segment, capacity: int
     ) -> list[tuple[list[int], list[int]]]:
         """Return strip offsets and byte counts of blank pages, per series."""
         located = []
-        offset = len(HEADER) + self.first.nbytes + capacity
+        offset = self._blank_strips_at + capacity
         for series, strips in zip(self.geometry.series, self._blank_strips, strict=True):
             if strips is None:
                 starts = [segment.blank_plane + start for start in series.strip_starts]
@@ -119,20 +170,23 @@ class IfdEncoder:
 
     def _make_head(self, capacity: int) -> Head:
         geometry = self.geometry.without_segments()
-        blank_strips = b"".join(strip for strips in self._blank_strips for strip in strips or ())
-        description = len(HEADER) + self.first.nbytes
-        offset = description + capacity + len(blank_strips)
+        blank_strips = b"".join(each.blank_strips() for each in (self, *self.levels))
+        offset = self._blank_strips_at + capacity + len(blank_strips)
         segment = geometry.next_segment(offset, skip_first=True)
-        geometry.segments.append(segment)
+        geometry.append_segment(segment)
         pages = segment.rows * geometry.pages_per_row
         strips, counts = self._locate_blank_strips(segment, capacity)[0]
         following = geometry.ifd_offset(1) if pages > 1 else 0
         first = self.first.encode(
-            np.array([len(HEADER)]), np.array([following]), np.array([strips]), counts
+            np.array([len(HEADER)]),
+            np.array([following]),
+            np.array([strips]),
+            counts,
+            level_offsets=self._level_offsets(segment, geometry.series[0], np.array([0])),
         )
         ifds = None
         if pages * geometry.ifd_stride <= _MAX_CACHED_BYTES:
-            ifds = b"".join(self.blank_ifds(segment, capacity))[geometry.ifd_stride :]
+            ifds = list(self.blank_ifds(segment, capacity))
         return Head(HEADER + first.tobytes(), blank_strips, segment, ifds)
 
 

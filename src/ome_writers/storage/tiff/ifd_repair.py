@@ -23,30 +23,35 @@ from ome_writers.storage.tiff.ifd import (
     ENTRY_BYTES,
     FIRST_PAGE_TAGS,
     HEADER,
+    LEVEL_TAGS,
     PAGE_TAGS,
     STRIP_BYTE_COUNTS,
     STRIP_OFFSETS,
+    SUB_IFDS,
+    SUBFILE_TYPE,
     aligned,
 )
-from ome_writers.untrusted import LoopDetector
+from ome_writers.untrusted import LoopDetector, open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 # bytes per value, by field type
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8, 17: 8}
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+_SIZES |= {16: 8, 17: 8, 18: 8}
 _MAX_ENTRIES = 4096
 
 
 @dataclass(frozen=True)
 class Ifd:
-    """The IFD of one page."""
+    """The IFD of one page, or of a resolution level of it."""
 
     offset: int
     entries: bytes  # entry count and entries, without next-IFD pointer and out-of-line values
-    first_strip: int  # offset
+    strips: tuple[tuple[int, int], ...]  # offset and byte count; not empty
     end: int  # of all bytes that the IFD references, the description excepted
+    levels: tuple[Ifd, ...] = ()
 
     @property
     def next_pointer_at(self) -> int:
@@ -99,8 +104,9 @@ class IfdRepair:
             If a page has other tags, because another program has rewritten the file.
         """
         for number, page in enumerate(self.pages):
-            tags = [entry[:2] for entry in struct.iter_unpack("<HHQQ", page.entries[8:])]
-            if tags != (FIRST_PAGE_TAGS if number == 0 else PAGE_TAGS):
+            expected = [FIRST_PAGE_TAGS if number == 0 else PAGE_TAGS]
+            expected += [LEVEL_TAGS] * len(page.levels)
+            if [_tags(ifd) for ifd in (page, *page.levels)] != expected:
                 raise UnsupportedError(
                     f"{self.path} cannot be repaired: page {number} has other TIFF tags than this library writes, so "
                     f"another program has rewritten the file. Nothing was changed."
@@ -110,7 +116,7 @@ class IfdRepair:
     def pages_with_pixels(self) -> list[int]:
         """Numbers of the pages with strips of their own; blank pages share strips that precede the second IFD."""
         below = self._blank_below
-        return [n for n, page in enumerate(self.pages) if page.first_strip >= below]
+        return [n for n, page in enumerate(self.pages) if page.strips[0][0] >= below]
 
     @cached_property
     def _blank_below(self) -> int:
@@ -121,13 +127,13 @@ class IfdRepair:
             length, offset = self._read_description_field(fd)
         if offset > aligned(first.values_end, 16):
             # the description was moved: its offset no longer bounds the blank plane
-            return 0 if self._has_nonzero_pixels(first) else first.first_strip + 1
+            return 0 if self._has_nonzero_pixels(first) else first.strips[0][0] + 1
         # the blank plane follows the extent that was reserved for the first description
         return aligned(offset + aligned(length, 256), 16) + 1
 
     def truncate_chain(self, pages: int) -> None:
         """End the chain after the first `pages` pages."""
-        with self._open() as fd:
+        with self._open(writing=True) as fd:
             write_at(fd, [bytes(8)], self.pages[pages - 1].next_pointer_at)
             sync(fd)
         del self.pages[pages:]
@@ -135,7 +141,7 @@ class IfdRepair:
     def write_description(self, text: bytes) -> None:
         """Replace the ImageDescription by `text` and truncate unreferenced trailing bytes."""
         content = text + b"\0"
-        with self._open() as fd:
+        with self._open(writing=True) as fd:
             offset = self._free_offset(fd, len(content))
             write_at(fd, [content], offset)
             sync(fd)
@@ -151,7 +157,7 @@ class IfdRepair:
 
     def trim_trailing_bytes(self) -> None:
         """Truncate the file after the last byte that a page or the description references."""
-        with self._open() as fd:
+        with self._open(writing=True) as fd:
             end = self._referenced_end(fd)
             if end < os.fstat(fd).st_size:
                 os.ftruncate(fd, end)
@@ -167,7 +173,7 @@ class IfdRepair:
         for page in pages:
             offsets.append(size)
             size += aligned(len(page.entries) + 8)
-        with self._open() as fd:
+        with self._open(writing=True) as fd:
             start = self._free_offset(fd, size + len(content), pages)
             out = bytearray(size)
             for number, (page, offset) in enumerate(zip(pages, offsets, strict=True)):
@@ -184,8 +190,8 @@ class IfdRepair:
             os.ftruncate(fd, aligned(start + size + len(content)))
 
     @contextmanager
-    def _open(self) -> Iterator[int]:
-        fd = open_file(self.path)
+    def _open(self, *, writing: bool = False) -> Iterator[int]:
+        fd = open_file(self.path) if writing else open_regular(self.path)
         try:
             yield fd
         finally:
@@ -230,9 +236,19 @@ class IfdRepair:
         if len(entries) < 8 + count * ENTRY_BYTES:
             raise OSError(f"{self.path}: the file ends within the IFD at offset {offset}.")
         strips = self._strips(fd, entries, offset)
-        end = max(start + nbytes for start, nbytes in strips)
-        ifd = Ifd(offset, entries, strips[0][0], end)
-        return replace(ifd, end=max(end, ifd.values_end))
+        levels = tuple(self._read_ifd(fd, level) for level in self._levels(fd, entries))
+        ends = [start + nbytes for start, nbytes in strips]
+        ifd = Ifd(offset, entries, tuple(strips), max(ends), levels)
+        return replace(ifd, end=max(*ends, ifd.values_end, *(level.end for level in levels)))
+
+    def _levels(self, fd: int, entries: bytes) -> list[int]:
+        """Return the offsets of the IFDs of the resolution levels of a page; a level does not have levels."""
+        fields = {field[0]: field for field in _fields(entries)}
+        if SUB_IFDS not in fields or SUBFILE_TYPE in fields:
+            return []
+        _, nbytes, value, inline = fields[SUB_IFDS]
+        table = read_at(fd, nbytes, value) if nbytes > 8 else inline
+        return list(struct.unpack(f"<{len(table) // 8}Q", table))
 
     def _strips(self, fd: int, entries: bytes, offset: int) -> list[tuple[int, int]]:
         """Return offset and byte count of each strip of the IFD at `offset`."""
@@ -253,11 +269,17 @@ class IfdRepair:
         compression = next(v & 0xFFFF for tag, _, v, _ in _fields(page.entries) if tag == 259)
         name = numbers[compression]
         with self._open() as fd:
-            for offset, nbytes in self._strips(fd, page.entries, page.offset):
+            for offset, nbytes in page.strips:
                 strip = read_at(fd, nbytes, offset)
                 if any(strip if name == "none" else get_codec(name).decode(strip)):
                     return True
         return False
+
+
+def _tags(ifd: Ifd) -> list[tuple[int, int]]:
+    """Return tags and field types of an IFD, without that of the resolution levels."""
+    tags = [entry[:2] for entry in struct.iter_unpack("<HHQQ", ifd.entries[8:])]
+    return [(tag, type_) for tag, type_ in tags if tag != SUB_IFDS]
 
 
 def _fields(entries: bytes) -> Iterator[tuple[int, int, int, bytes]]:

@@ -1,4 +1,4 @@
-"""Planes, strips and IFD pointers of the pages of one file.
+"""Planes, strips and IFD pointers of the pages of one file, at one resolution level.
 
 Pixels are written before the IFD that references them, so that readers see either a blank page or a whole frame. A
 frame that replaces another is written elsewhere, so that the other one is intact until the IFD is updated.
@@ -26,14 +26,17 @@ if TYPE_CHECKING:
     from ome_writers.storage.file_handles import FileHandles
     from ome_writers.storage.tiff.allocator import Allocator
     from ome_writers.storage.tiff.geometry import Geometry
-    from ome_writers.storage.tiff.ifd import IfdTemplate
     from ome_writers.storage.tiff.ifd_encoder import IfdEncoder
+    from ome_writers.storage.tiff.ifd_template import IfdTemplate
     from ome_writers.storage.tiff.page_blocks import PageBlock
     from ome_writers.storage.tiff.sparse_file import Preallocation
 
 
 class PageStore:
-    """Reads and writes the pages of one file; thread-safe. `lock` guards `allocator` and `preallocation`."""
+    """Reads and writes the pages of one file at one resolution level; thread-safe.
+
+    `lock` guards `allocator` and `preallocation`.
+    """
 
     def __init__(
         self,
@@ -49,7 +52,8 @@ class PageStore:
         self._path = path
         self._handles = handles
         self._first = encoder.first
-        self._geometry = geometry
+        self._is_level = encoder.is_level
+        self.geometry = geometry
         self._allocator = allocator
         self._preallocation = preallocation
         self._lock = lock
@@ -59,13 +63,13 @@ class PageStore:
         self._unpublished_strips: dict[int, list[tuple[int, int]]] = {}
 
     @property
-    def has_relocated(self) -> bool:
-        """Whether planes were written more than once, and so are not in their segments."""
-        return bool(self._relocated)
+    def appends(self) -> bool:
+        """Whether planes are not in their segments: compressed ones, and those that were written more than once."""
+        return bool(self._relocated) or any(series.compressed for series in self.geometry.series)
 
     def link(self, page: int, following: int | None) -> None:
         """Set the next-IFD pointer of a page, to 0 if `following` is None, with one write of 8 bytes."""
-        offset = 0 if following is None else self._geometry.ifd_offset(following)
+        offset = 0 if following is None else self.geometry.ifd_offset(following)
         at = self._ifd_offset(page) + self._template(page).next_pointer_at
         with self._handles.use(self._path) as fd:
             write_at(fd, [struct.pack("<Q", offset)], at)
@@ -85,7 +89,7 @@ class PageStore:
         pages = range(page, page + count)
         relocated = self._relocated and not self._relocated.keys().isdisjoint(pages)
         replaces = relocated or self._visibility.is_published(page, count)
-        offset, stride = self._geometry.plane_offset(page), self._geometry.series_of(page).stride
+        offset, stride = self.geometry.plane_offset(page), self.geometry.series_of(page).stride
         if replaces:
             with self._lock:
                 offset = self._allocator.allocate(count * stride)
@@ -134,11 +138,13 @@ class PageStore:
 
     def publish_remaining(self, pages: NDArray[np.int64]) -> None:
         """Make those of `pages` (sorted) visible that are not, with or without a frame."""
+        if self._is_level:
+            pages = self.geometry.pages_of_series(pages)
         self._publish(self._visibility.publishable(pages))
 
     def read_strips(self, page: int) -> list[bytes]:
         """Return the encoded strips of a page, published or not; shorter or empty where the file ends."""
-        series = self._geometry.series_of(page)
+        series = self.geometry.series_of(page)
         with self._handles.use(self._path, writing=False) as fd:
             if not series.compressed:
                 plane = self._plane_offset(page)
@@ -162,12 +168,13 @@ class PageStore:
             raise
 
     def _write_ifds(self, pages: NDArray[np.int64]) -> None:
-        geometry = self._geometry
+        geometry = self.geometry
         per_row = geometry.pages_per_row
         # IFDs whose next-IFD pointer or plane does not follow from the page number are patched one by one
-        patched = {(s.first_row + s.rows) * per_row - 1 for s in geometry.segments}
-        patched |= {0, self.chained_rows * per_row - 1}
-        patched |= self._relocated.copy().keys()
+        patched = set(self._relocated.copy())
+        if not self._is_level:
+            patched |= {(s.first_row + s.rows) * per_row - 1 for s in geometry.segments}
+            patched |= {0, self.chained_rows * per_row - 1}
         exclude = np.isin(pages, list(patched))
         self._handles.sync(self._path)  # pixels before the IFDs that reference them
         with self._handles.use(self._path) as fd:
@@ -187,10 +194,12 @@ class PageStore:
         write_at(fd, [template.encode_strips(current, offsets, counts)], at)
 
     def _plane_offset(self, page: int) -> int:
-        return self._relocated.get(page) or self._geometry.plane_offset(page)
+        return self._relocated.get(page) or self.geometry.plane_offset(page)
 
     def _template(self, page: int) -> IfdTemplate:
-        return self._first if page == 0 else self._geometry.series_of(page).template
+        is_first = page == 0 and not self._is_level
+        return self._first if is_first else self.geometry.series_of(page).template
 
     def _ifd_offset(self, page: int) -> int:
-        return len(HEADER) if page == 0 else self._geometry.ifd_offset(page)
+        is_first = page == 0 and not self._is_level
+        return len(HEADER) if is_first else self.geometry.ifd_offset(page)

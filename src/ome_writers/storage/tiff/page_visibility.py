@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ome_writers.storage.tiff.ifd import IFDS_PER_BATCH
+from ome_writers.storage.tiff.ifd_template import IFDS_PER_BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

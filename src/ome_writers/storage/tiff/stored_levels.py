@@ -1,0 +1,129 @@
+"""Resolution levels in a file that no writer has open: planes that are not the reduction of the level above."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ome_writers.downsampling import downsample
+from ome_writers.file_sync import sync
+from ome_writers.storage.positional_io import open_file, read_at, read_fully, write_at
+from ome_writers.storage.tiff.codec import get_codec
+from ome_writers.storage.tiff.ifd import PageKind, aligned
+from ome_writers.storage.tiff.ifd_template import IfdTemplate
+from ome_writers.untrusted import open_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ome_writers.routing import ImagePlan
+    from ome_writers.storage.tiff.ifd_repair import Ifd, IfdRepair
+
+    Plane = NDArray[np.generic]
+
+
+class StoredLevel(NamedTuple):
+    """A resolution level, at least 1, of a page in the chain."""
+
+    page: int
+    level: int
+
+
+class StoredLevels:
+    """The resolution levels of one image in a file of this library.
+
+    Parameters
+    ----------
+    chain
+        The IFD chain of the file.
+    image
+        The image, which has levels.
+    pages
+        Numbers of its pages in the chain.
+    contiguous
+        Whether uncompressed pages are contiguous; see `PageKind.of`.
+    """
+
+    def __init__(
+        self, chain: IfdRepair, image: ImagePlan, pages: Sequence[int], *, contiguous: bool
+    ) -> None:
+        self._path: Path = chain.path
+        self._ifds = [(page, chain.pages[page]) for page in pages if page < len(chain.pages)]
+        count = len(image.levels)
+        full = PageKind.of(image.array, contiguous=contiguous, levels=count)
+        self._levels = image.levels
+        self._kinds = [full] + [
+            PageKind.of(level.array, contiguous=contiguous, full=image.array)
+            for level in image.levels
+        ]
+
+    def differences(self) -> Iterator[tuple[StoredLevel, Plane]]:
+        """Yield each plane that is not what full resolution implies, with the pixels that it should have."""
+        fd = open_regular(self._path)
+        try:
+            for page, ifd in self._ifds:
+                plane = self._read(fd, 0, ifd)
+                before: tuple[int, ...] = (1, 1)
+                for k, level in enumerate(self._levels, start=1):
+                    factors = level.factors[-2:]
+                    fy, fx = (f // b for f, b in zip(factors, before, strict=True))
+                    plane, before = downsample((plane,), level.pyramid.method, (fy, fx)), factors
+                    stored = self._read(fd, k, ifd.levels[k - 1]) if k <= len(ifd.levels) else None
+                    if stored is None or not np.array_equal(
+                        plane, stored, equal_nan=plane.dtype.kind == "f"
+                    ):
+                        yield StoredLevel(page, k), plane
+        finally:
+            os.close(fd)
+
+    def write(self, planes: Iterable[tuple[StoredLevel, Plane]]) -> int:
+        """Append planes to the file, then make their IFDs refer to them; return their number."""
+        ifds, moved = dict(self._ifds), []
+        fd = open_file(self._path)
+        try:
+            for (page, k), plane in planes:
+                moved.append((ifds[page].levels[k - 1], k, self._append(fd, k, plane)))
+            sync(fd)
+            templates = [IfdTemplate(kind) for kind in self._kinds]
+            for ifd, k, strips in moved:
+                at, span = ifd.offset + templates[k].strips_at, templates[k].strips_span
+                offsets, counts = zip(*strips, strict=True)
+                encoded = templates[k].encode_strips(read_at(fd, span, at), offsets, counts)
+                write_at(fd, [encoded], at)
+            sync(fd)
+        finally:
+            os.close(fd)
+        return len(moved)
+
+    def _read(self, fd: int, k: int, ifd: Ifd) -> Plane:
+        kind = self._kinds[k]
+        out = np.zeros(kind.shape, kind.dtype)
+        flat = out.reshape(-1).view(np.uint8)
+        for (top, bottom), (offset, nbytes) in zip(kind.strips, ifd.strips, strict=True):
+            strip = read_fully(fd, nbytes, offset)
+            if kind.compression != "none":
+                strip = get_codec(kind.compression).decode(strip)
+            rows = strip[: (bottom - top) * kind.row_bytes]  # a decoded strip may have padding
+            begin = top * kind.row_bytes
+            flat[begin : begin + len(rows)] = np.frombuffer(rows, np.uint8)
+        return out
+
+    def _append(self, fd: int, k: int, plane: Plane) -> list[tuple[int, int]]:
+        """Write a plane at the end of the file; return offset and byte count of each strip."""
+        kind = self._kinds[k]
+        flat = plane.reshape(-1).view(np.uint8).data
+        found: list[tuple[int, int]] = []
+        for top, bottom in kind.strips:
+            strip = flat[top * kind.row_bytes : bottom * kind.row_bytes]
+            content = (
+                strip if kind.compression == "none" else get_codec(kind.compression).encode(strip)
+            )
+            offset = aligned(os.fstat(fd).st_size) + (kind.gap if found else 0)
+            write_at(fd, [content], offset)
+            found.append((offset, len(content)))
+        return found
