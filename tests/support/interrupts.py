@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
-import shutil
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,6 @@ from ome_writers import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from types import FrameType
 
     from ome_writers import OMEStream
@@ -106,10 +106,8 @@ def interrupt_close(form: str, folder: Path, line: int) -> Interrupted:
 
 def _begin(form: str, folder: Path) -> tuple[OMEStream, Path]:
     suffix = {"tifffile": ".ome.tiff", "scratch": ""}.get(form.split("-")[0], ".ome.zarr")
-    path = folder / f"x{suffix}"
-    if path.is_dir():
-        shutil.rmtree(path)
-    path.unlink(missing_ok=True)
+    # not the same path again: an interrupt can leave a file open, which Windows does not remove
+    path = Path(tempfile.mkdtemp(dir=folder)) / f"x{suffix}"
     settings = AcquisitionSettings(
         root_path=str(path), dtype="uint16", flush_interval=60, **FORMS[form]
     )
