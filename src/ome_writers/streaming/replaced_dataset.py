@@ -6,8 +6,10 @@ import os
 import re
 import shutil
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
+from ome_writers import file_sharing
 from ome_writers.errors import OutputExistsError
 from ome_writers.formats import foreign_files
 from ome_writers.storage import (
@@ -89,15 +91,15 @@ def remove_aside(aside: Path) -> None:
 
 
 def remove(path: Path, *, last: str) -> None:
-    """Remove a file or a folder, the file called `last` after all others."""
+    """Remove a file or a folder, the file called `last` after all others. Files may be open for a moment."""
     if not path.is_dir() or path.is_symlink():
-        path.unlink()
+        file_sharing.remove(path)
         return
     with os.scandir(path) as entries:
         for entry in list(entries):
             if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path)
+                file_sharing.retry_while_open(partial(shutil.rmtree, entry.path))
             elif entry.name != last:
-                os.unlink(entry.path)
+                file_sharing.remove(entry.path)
     (path / last).unlink(missing_ok=True)
     path.rmdir()

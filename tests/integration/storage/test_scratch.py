@@ -167,7 +167,6 @@ def test_many_positions_use_few_file_descriptors(tmp_path: Path) -> None:
         for i in range(600):
             stream.append(frame(i))
         assert len(os.listdir("/proc/self/fd")) - before < 200
-    assert (
-        len(os.listdir("/proc/self/fd")) <= before
-    )  # Windows cannot move a dataset with open files
+    # Windows cannot move a dataset with open files
+    assert len(os.listdir("/proc/self/fd")) <= before
     assert all(stream.read(p, (1,))[0, 0] == 300 + p for p in range(300))
