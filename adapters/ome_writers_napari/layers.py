@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 import ome_writers
-from ome_writers import Camera, Channel, Position, UnsupportedError
+from ome_writers import (
+    Camera,
+    Channel,
+    DatasetSpec,
+    Dimension,
+    Position,
+    StreamView,
+    UnsupportedError,
+)
 from ome_writers_napari.layouts import plane_layout
 from ome_writers_napari.stacks import FrameStack, IntensityRange, Mosaic, Tile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from os import PathLike
-
-    from ome_writers import DatasetSpec, Dimension, StreamView
     from ome_writers_napari.layouts import PlaneLayout
 
 GROWING = ("open", "writing")

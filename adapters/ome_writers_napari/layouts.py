@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ome_writers import Position
+from ome_writers import Position
 
 _GAP = 0.05  # between images of unknown coordinates, and between wells; share of their extent
 _MAX_EMPTY = (

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,6 @@ from ome_writers import OMEStream, StreamView
 from ome_writers_napari.layers import GROWING, LayerSource
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     import napari
 
 _MIN_INTERVAL_S = 0.2

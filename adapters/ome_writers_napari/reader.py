@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import ome_writers
 from ome_writers import OMEWritersError
 from ome_writers_napari.layers import LayerSource
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 
 def get_reader(

@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import math
 import weakref
+from collections.abc import Hashable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ndv
 
 import ome_writers
 from ome_writers import Channel, OMEStream, OMEWritersError, StreamView
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
-    from os import PathLike
 
 __all__ = ["StreamViewWrapper", "create_viewer", "display_options", "imshow", "show"]
 

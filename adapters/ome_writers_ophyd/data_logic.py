@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from ophyd_async.core import (
     DetectorDataLogic,
     SignalR,
@@ -17,15 +19,12 @@ from ophyd_async.core import (
     soft_signal_r_and_setter,
 )
 
+from ome_writers import OMEStream
 from ome_writers_ophyd.output import FrameFormat, OMEOutput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from numpy.typing import ArrayLike, NDArray
     from ophyd_async.core import PathProvider, StreamableDataProvider
 
-    from ome_writers import OMEStream
 
 _log = logging.getLogger(__name__)
 

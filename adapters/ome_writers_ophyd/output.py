@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ome_writers import AcquisitionSettings, Camera, Dimension, create_stream
+from ome_writers import AcquisitionSettings, ArraySpec, Camera, Dimension, OMEStream, create_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
     from ophyd_async.core import PathProvider
 
-    from ome_writers import ArraySpec, OMEStream
     from ome_writers_ophyd.plan_axes import PlanAxes
     from ome_writers_ophyd.run_metadata import RunMetadata
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from event_model import NumpyEncoder
 
+from ome_writers import OMEStream
 from ome_writers_ophyd.plan_axes import PlanAxes, axes_of_plan
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ome_writers import OMEStream
 
 NAMESPACE = "bluesky"
 

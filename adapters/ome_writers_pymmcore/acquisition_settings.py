@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,6 @@ from ome_writers_pymmcore.cameras import add_camera_axis
 from ome_writers_useq import EventPlaces, useq_to_acquisition_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     import useq
 
     from ome_writers_pymmcore.microscope import Camera, Microscope

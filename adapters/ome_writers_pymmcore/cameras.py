@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ome_writers import Camera as CameraCoordinate
 from ome_writers import Channel, Dimension, Schedule, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from ome_writers_pymmcore.microscope import Camera, Microscope
 
 CAMERA_AXIS = "cam"

@@ -5,21 +5,17 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 from pymmcore_plus.experimental.unicore import UniMMCore
 
+from ome_writers import OMEStream
 from ome_writers_pymmcore.frame_metadata import tag_facts
 from ome_writers_pymmcore.notifications import end_notifications_at_exit
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from numpy.typing import DTypeLike, NDArray
-
-    from ome_writers import OMEStream
 
 _MIB = 2**20
 _DEFAULT_SIZE_MIB = 1000

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from ome_writers import Detector, Instrument, Objective
 from ome_writers_pymmcore.frame_metadata import parse_number
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 _TURRET = re.compile(r"objective|nosepiece|turret|revolver", re.I)
 _MAGNIFICATION = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?x\b", re.I)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from ome_writers import SettingsError, create_stream
+from ome_writers import AcquisitionSettings, OMEStream, SettingsError, create_stream
 from ome_writers_pymmcore.acquisition_settings import (
     plan_acquisition,
     unused_output,
@@ -23,13 +25,9 @@ from ome_writers_pymmcore.run_output import camera_frame_index
 from ome_writers_pymmcore.summary import write_summary
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Mapping, Sequence
-
     import useq
     from pymmcore_plus import CMMCorePlus
 
-    from ome_writers import AcquisitionSettings, OMEStream
 
 _MAX_FRAMES = 2**31 - 1  # limit of startSequenceAcquisition
 _POLL_INTERVAL_S = 0.01

@@ -5,22 +5,27 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ome_writers import FrameShapeError, MetadataError, create_stream
+import numpy as np
+from numpy.typing import NDArray
+
+from ome_writers import (
+    AcquisitionSettings,
+    FrameShapeError,
+    MetadataError,
+    OMEStream,
+    create_stream,
+)
 from ome_writers_pymmcore.acquisition_settings import plan_acquisition, unused_output
 from ome_writers_pymmcore.cameras import CAMERA_AXIS, select_cameras
 from ome_writers_pymmcore.frame_metadata import to_json
 from ome_writers_pymmcore.summary import write_summary
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import numpy as np
     import useq
-    from numpy.typing import NDArray
 
-    from ome_writers import AcquisitionSettings, OMEStream
     from ome_writers_pymmcore.microscope import Microscope
 
 _log = logging.getLogger("ome_writers")

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ome_writers import AcquisitionSettings, Camera, Channel, Dimension
+from ome_writers import AcquisitionSettings, Camera, Channel, Dimension, OMEStream
 from ome_writers_pymmcore.cameras import (
     CAMERA_AXIS,
     add_camera_axis,
@@ -20,9 +20,6 @@ from ome_writers_pymmcore.cameras import (
 )
 from ome_writers_pymmcore.frame_metadata import to_json
 from ome_writers_pymmcore.microscope import Microscope
-
-if TYPE_CHECKING:
-    from ome_writers import OMEStream
 
 _NAMESPACE = "pymmcore_plus"  # as the sink of pymmcore-plus writes it
 

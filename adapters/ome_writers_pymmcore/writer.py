@@ -4,11 +4,23 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ome_writers import FrameShapeError, FrameTypeError, UnsupportedError
+import numpy as np
+from numpy.typing import NDArray
+
+from ome_writers import (
+    AcquisitionSettings,
+    FrameShapeError,
+    FrameTypeError,
+    OMEStream,
+    StreamView,
+    UnsupportedError,
+)
 from ome_writers_pymmcore.acquisition_settings import user_settings
 from ome_writers_pymmcore.frame_metadata import engine_facts
 from ome_writers_pymmcore.microscope import Microscope
@@ -17,16 +29,10 @@ from ome_writers_pymmcore.progress import Counts
 from ome_writers_pymmcore.run_output import RunOutput
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Mapping, Sequence
-
-    import numpy as np
     import useq
-    from numpy.typing import NDArray
     from pymmcore_plus import CMMCorePlus
     from typing_extensions import Self
 
-    from ome_writers import AcquisitionSettings, OMEStream, StreamView
 
 _log = logging.getLogger("ome_writers")
 _SIGNALS = ("sequenceStarted", "frameReady", "sequenceCanceled", "sequenceFinished")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from ome_writers import UnsupportedError
 from ome_writers_useq.axis_plans import AxisPlan, shared_plan
@@ -16,9 +18,6 @@ from ome_writers_useq.parsed_sequence import parse_sequence
 from ome_writers_useq.positions import nested_loop_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    import numpy.typing as npt
     import useq
 
     from ome_writers_useq.parsed_sequence import ParsedSequence, SequenceLoops

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
+import numpy.typing as npt
 import useq
 
-from ome_writers import Dimension, Plate, Schedule, SettingsError, UnsupportedError
+from ome_writers import Dimension, Plate, Position, Schedule, SettingsError, UnsupportedError
 from ome_writers_useq.acquisition_axes import acquisition_axes
 from ome_writers_useq.dimensions import FrameGeometry, build_dimensions
 from ome_writers_useq.parsed_sequence import parse_sequence
@@ -16,11 +18,6 @@ from ome_writers_useq.plates import plate_from_useq
 from ome_writers_useq.positions import convert_positions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import numpy.typing as npt
-
-    from ome_writers import Position
     from ome_writers_useq.acquisition_axes import AcquisitionAxes
     from ome_writers_useq.dimensions import UnitTuple
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,6 @@ from ome_writers_useq.channels import convert_channels
 from ome_writers_useq.positions import convert_positions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ome_writers_useq.acquisition_axes import AcquisitionAxes
     from ome_writers_useq.axis_plans import AxisPlan
 

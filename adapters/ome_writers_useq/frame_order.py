@@ -14,13 +14,12 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import useq
 
 from ome_writers import UnsupportedError
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from ome_writers_useq.parsed_sequence import ParsedSequence, SequenceLoops
 
     Indices = npt.NDArray[np.int32]

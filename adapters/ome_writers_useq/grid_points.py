@@ -8,12 +8,10 @@ may still be set after the conversion.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import useq
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Point: TypeAlias = useq.AbsolutePosition | useq.RelativePosition
 """A stage position or a grid point."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import useq
@@ -11,8 +12,6 @@ from ome_writers import Position
 from ome_writers_useq.plates import row_name, well_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
     from ome_writers_useq.grid_points import Point
     from ome_writers_useq.parsed_sequence import ParsedSequence
 

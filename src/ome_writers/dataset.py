@@ -6,16 +6,13 @@ Every format parses to this model (`ome_writers.read`), and a running stream des
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
+from ome_writers.settings import AcquisitionSettings, Channel, Dimension, Plate, Position
 from ome_writers.untrusted import is_archive
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from ome_writers.settings import AcquisitionSettings, Channel, Dimension, Plate, Position
 
 __all__ = ["ArraySpec", "AxisSpec", "DatasetSpec", "ImageSpec", "LevelSpec"]
 

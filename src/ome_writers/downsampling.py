@@ -7,15 +7,13 @@ plane is reduced alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
-
     Plane = NDArray[Any]
 
 Method: TypeAlias = Literal["mean", "max", "min", "median", "decimate", "mode"]

@@ -26,10 +26,7 @@ Each error is also the builtin exception that callers would expect.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from collections.abc import Iterable
 
 __all__ = [
     "EndOfAcquisitionError",

@@ -10,14 +10,13 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ome_writers.file_sync import sync
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     T = TypeVar("T")
 
 _IS_MANDATORY = os.name == "nt"

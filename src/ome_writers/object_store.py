@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from ome_writers.errors import SettingsError, UnsupportedError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _SCHEMES = ("s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss", "https", "http", "file")
 _REQUEST_TIMEOUT = "300s"  # obstore's 30 s are too short for a large object over a slow connection
@@ -73,6 +70,8 @@ def open_store(url: str, options: Mapping[str, Any] | None = None) -> Any:
     url = check_store_url(url)
     given = dict(options or {})
     if url.startswith("file:"):
+        from urllib.request import url2pathname  # loads ssl and http.client
+
         Path(url2pathname(urlsplit(url).path)).mkdir(parents=True, exist_ok=True)
     endpoint = given.get("endpoint") or next(filter(None, map(os.environ.get, _ENDPOINTS)), url)
     plain = str(endpoint).startswith("http://")  # refused by obstore unless allowed

@@ -12,23 +12,20 @@ under the name of the engine, and tests it with::
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 import ome_writers
 from ome_writers.formats import lay_out
-from ome_writers.routing import arrival_order, resolve
+from ome_writers.routing import Plan, arrival_order, resolve
 from ome_writers.settings import AcquisitionSettings, Dimension, Position
 from ome_writers.storage import ArrayTarget, Options, open_engine, unsupported_reasons
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from ome_writers.routing import Plan
     from ome_writers.storage import Engine, EngineRow
 
 __all__ = ["EngineContract"]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ome_writers.errors import UnsupportedError
@@ -17,11 +20,6 @@ from ome_writers.storage import ENGINES
 from ome_writers.streaming import create_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
-
     from ome_writers.advice.camera import Camera
 
 _TRIAL_BYTES = 32 * 2**20  # for loading the library and estimating the number of frames

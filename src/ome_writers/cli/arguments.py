@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from argparse import ArgumentParser
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ome_writers.cli.command import CommandError, UsageError
 from ome_writers.errors import SettingsError
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser
 
 
 def add_dataset_argument(parser: ArgumentParser, metavar: str = "PATH") -> None:

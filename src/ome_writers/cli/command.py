@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OMEWritersError
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
     from ome_writers.cli.console import Screen
 
 SUCCESS = 0

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ome_writers.untrusted import printable_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
-
     Advance = Callable[[str], None]
     """Called once per step with a short status ("212 frames/s")."""
     Show = Callable[[Mapping[str, str]], None]

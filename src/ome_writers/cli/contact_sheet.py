@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.cli.thumbnails import (
     Color,
@@ -16,18 +21,11 @@ from ome_writers.cli.thumbnails import (
     thumbnail,
 )
 from ome_writers.errors import OutputExistsError
+from ome_writers.settings import Channel
 from ome_writers.storage import atomic_write
 from ome_writers.units import ome_symbol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from os import PathLike
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from ome_writers.settings import Channel
-
     Label = tuple[str, Color]
     PlaneReader = Callable[[int, int, int], NDArray[Any]]
     """Returns the plane of a position, time point and channel, by their numbers."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.cli.contact_sheet import (
     FAINT,
@@ -14,17 +18,12 @@ from ome_writers.cli.contact_sheet import (
     sheet_times,
 )
 from ome_writers.cli.thumbnails import blend, displays, thumbnail
+from ome_writers.dataset import DatasetSpec
 from ome_writers.settings import Channel, Position
 from ome_writers.untrusted import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
-
     from ome_writers.cli.contact_sheet import Label, PlaneReader
-    from ome_writers.dataset import DatasetSpec
     from ome_writers.views import StreamView
 
 _PLATE_PX, _MIN_WELL_PX, _MAX_WELL_PX = 1300, 24, 128

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import glob
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +19,6 @@ from ome_writers.cli.command import (
 )
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
     from ome_writers.cli.console import Relabel, Screen
     from ome_writers.repair import Finding
 

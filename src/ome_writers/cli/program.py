@@ -7,9 +7,10 @@ import io
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from ome_writers.cli.command import (
     FAILURE,
@@ -40,9 +41,6 @@ from ome_writers.cli.console import open_screen
 from ome_writers.cli.safe_console import SafeScreen
 from ome_writers.errors import OMEWritersError
 from ome_writers.untrusted import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 COMMANDS: tuple[Command, ...] = (
     demo.COMMAND,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -13,19 +14,15 @@ from ome_writers.conversion.source import (
     nested_loop_indices,
     with_values,
 )
+from ome_writers.dataset import DatasetSpec, ImageSpec
 from ome_writers.formats import format_row
-from ome_writers.routing import camera_axis, resolve
-from ome_writers.settings import Compression, split_suffix
+from ome_writers.routing import Plan, camera_axis, resolve
+from ome_writers.settings import Compression, Dimension, split_suffix
 from ome_writers.untrusted import MAX_FRAMES, check_count
 from ome_writers.views import view_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from ome_writers.conversion.source import Address, Indices
-    from ome_writers.dataset import DatasetSpec, ImageSpec
-    from ome_writers.routing import Plan
-    from ome_writers.settings import Dimension
     from ome_writers.views import StreamView
 
 

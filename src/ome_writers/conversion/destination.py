@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from ome_writers.conversion.source import nested_loop_indices, with_values
+from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import OutputExistsError, SettingsError
 from ome_writers.formats import format_row, resolve_entry_file
-from ome_writers.settings import AcquisitionSettings, Dimension, Position, Schedule, split_suffix
+from ome_writers.settings import (
+    AcquisitionSettings,
+    Dimension,
+    Format,
+    Position,
+    Pyramid,
+    PyramidMethod,
+    Schedule,
+    split_suffix,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from os import PathLike
-    from pathlib import Path
-
     from ome_writers.conversion.source import Indices, Source
-    from ome_writers.dataset import DatasetSpec
-    from ome_writers.settings import Format, Pyramid, PyramidMethod
 
 NAMESPACE = "conversion"
 """Namespace of the global metadata that describe the source."""

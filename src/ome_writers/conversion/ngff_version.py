@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import format_row, read
 from ome_writers.formats.omezarr import VERSIONS, at_version, scene
@@ -15,11 +18,6 @@ from ome_writers.storage import acquire_lock, atomic_write, hold_claim, lock_pat
 from ome_writers.untrusted import guard_reader, read_json, refuse_archive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from os import PathLike
-
-    from ome_writers.dataset import DatasetSpec
-
     Json = dict[str, Any]
 
 

@@ -10,10 +10,12 @@ import os
 import shutil
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
+from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import InvalidFileError, OutputExistsError, UnsupportedError, WriteError
 from ome_writers.file_sharing import rename
 from ome_writers.file_sync import sync, sync_folder, sync_tree
@@ -24,12 +26,6 @@ from ome_writers.storage import (
     is_temporary,
 )
 from ome_writers.untrusted import archive_members, is_archive, member, open_regular
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from ome_writers.dataset import DatasetSpec
 
 _BLOCK_BYTES = 2**22
 # Before 3.11.4, `zipfile` forces ZIP64 with local headers that strict readers refuse (python/cpython#103861).

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.conversion.ngff_version import edit_in_place, replace_json
+from ome_writers.dataset import DatasetSpec, ImageSpec
 from ome_writers.errors import OutputExistsError, UnsupportedError, WriteError
 from ome_writers.file_sharing import rename
 from ome_writers.formats import format_row
 from ome_writers.formats.omezarr import level_path, with_levels
 from ome_writers.routing import ArrayPlan, ImagePlan, plan_levels, resolve
-from ome_writers.settings import Dimension, Pyramid, ZarrCompression
+from ome_writers.settings import Dimension, Pyramid, PyramidMethod, ZarrCompression
 from ome_writers.storage import ArrayTarget, EngineStats, Options, open_with_levels
 from ome_writers.storage.direct import DirectEngine
 from ome_writers.untrusted import read_json
 from ome_writers.views import open_array
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
-    from os import PathLike
-    from pathlib import Path
 
-    from numpy.typing import NDArray
-
-    from ome_writers.dataset import DatasetSpec, ImageSpec
-    from ome_writers.settings import PyramidMethod
     from ome_writers.storage import Engine, WriteFailure
 
     Plane = NDArray[np.generic]

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ome_writers.dataset import DatasetSpec
 from ome_writers.settings import Dimension, Position
 from ome_writers.untrusted import MAX_FRAMES, check_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from ome_writers.dataset import DatasetSpec
     from ome_writers.views import StreamView
 
     Indices = NDArray[np.int64]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.conversion.dataset_source import source_of
@@ -13,9 +15,6 @@ from ome_writers.untrusted import guard_reader
 from ome_writers.views import open_dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from ome_writers.conversion.source import Address, Source
 
 CHUNK_CACHE_BYTES = 128 * 2**20

@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import time
 import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.conversion.destination import (
     NAMESPACE,
@@ -30,18 +33,19 @@ from ome_writers.conversion.source_detection import (
 from ome_writers.errors import SettingsError, WriteError, describe_frames
 from ome_writers.formats import archive_format, format_row
 from ome_writers.formats.ometiff import parse_once
-from ome_writers.settings import AcquisitionSettings, inferred_format, read_root_path
+from ome_writers.settings import (
+    AcquisitionSettings,
+    FormatSettings,
+    Pyramid,
+    PyramidMethod,
+    inferred_format,
+    read_root_path,
+)
 from ome_writers.streaming import create_stream
 from ome_writers.views import open_dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from os import PathLike
-
-    from numpy.typing import NDArray
-
     from ome_writers.conversion.source import Indices, Source
-    from ome_writers.settings import FormatSettings, Pyramid, PyramidMethod
 
 
 @dataclass(frozen=True)

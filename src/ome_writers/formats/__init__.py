@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ome_writers.formats.dataset_metadata import (
     RESERVED_NAMESPACES,
     DatasetMetadata,
@@ -41,9 +39,7 @@ from ome_writers.formats.path_names import check_output_path, make_distinct
 from ome_writers.formats.plan_spec import spec_of_plan
 from ome_writers.formats.registry import FormatRow, archive_format, format_row, format_rows
 from ome_writers.formats.stored_settings import plan_from_settings
-
-if TYPE_CHECKING:
-    from ome_writers.routing import Plan
+from ome_writers.routing import Plan
 
 __all__ = [
     "JOURNAL_NAME",

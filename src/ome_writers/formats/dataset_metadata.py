@@ -6,24 +6,22 @@ The metadata in memory is the source of truth. It is rendered to bytes on demand
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ome_writers.formats.frame_metadata import encode_storage_index
+from ome_writers.routing import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
-
     from ome_writers.formats.frame_metadata import Journal
-    from ome_writers.routing import Plan
 
 Status = Literal["writing", "complete", "cancelled", "failed"]
 STATUSES: tuple[Status, ...] = get_args(Status)

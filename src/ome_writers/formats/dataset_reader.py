@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ome_writers.dataset import DatasetSpec
 from ome_writers.formats.detection import detect_format
 from ome_writers.formats.ometiff.entry_file import resolve_entry_file
 from ome_writers.formats.registry import format_row
 from ome_writers.untrusted import guard_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from os import PathLike
-
-    from ome_writers.dataset import DatasetSpec
     from ome_writers.formats.registry import FramesByImage
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.registry import format_rows
 from ome_writers.untrusted import is_archive
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _ZARR_2_FILES = (".zattrs", ".zgroup", ".zarray")
 _MAX_LISTED_NAMES = 3

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -17,10 +19,6 @@ from ome_writers.formats.strict_json import (
     to_strict_json,
 )
 from ome_writers.untrusted import Limit, parse_json, read_lines
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
 JournalEntry = tuple[int, tuple[int, ...], bytes]
 """Image number, storage index, and the frame metadata as JSON."""

@@ -9,15 +9,13 @@ from __future__ import annotations
 import os
 import re
 import uuid
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.registry import format_rows
 from ome_writers.settings import temporary_targets
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 _TEMPORARY = re.compile(r"\.(?P<target>.+?)\.[0-9]+-[0-9]+\.tmp", re.DOTALL)  # of metadata
 _VERSION_0 = re.compile(r"0\.[0-9]+\.[0-9]+.*")

@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
+from collections.abc import Iterable
 from pathlib import PureWindowsPath
-from typing import TYPE_CHECKING
 
 from ome_writers.errors import SettingsError
 
 if sys.platform == "win32":
     from ome_writers.windows_api import are_long_paths_enabled
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff<>:"/\\|?*]')
 _RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ome_writers.dataset import AxisSpec, DatasetSpec, ImageSpec, LevelSpec
+from ome_writers.dataset import AxisSpec, DatasetLayout, DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.formats.dataset_metadata import library_version
 from ome_writers.formats.registry import format_row
 from ome_writers.formats.stored_settings import axis_type
+from ome_writers.routing import ImagePlan, Plan
 from ome_writers.settings import Channel, split_suffix
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ome_writers.dataset import DatasetLayout
     from ome_writers.formats.dataset_metadata import Layout, Outcome
     from ome_writers.formats.registry import FormatRow
-    from ome_writers.routing import ImagePlan, Plan
 
 
 def layout_of_plan(plan: Plan) -> DatasetLayout:

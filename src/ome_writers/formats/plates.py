@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ome_writers.formats.path_names import alphanumeric_component, make_distinct
-
-if TYPE_CHECKING:
-    from ome_writers.routing import ImagePlan, Plan
+from ome_writers.routing import ImagePlan, Plan
 
 
 @dataclass(frozen=True)

@@ -6,20 +6,25 @@ Formats of other packages are entry points of the group ``ome_writers.formats``.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import UnsupportedError
-from ome_writers.settings import OmeTiffFormat, OmeZarrFormat, ScratchFormat, installed_formats
+from ome_writers.routing import ImagePlan, Plan
+from ome_writers.settings import (
+    EngineRow,
+    FormatSettings,
+    OmeTiffFormat,
+    OmeZarrFormat,
+    ScratchFormat,
+    installed_formats,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
-
-    from ome_writers.dataset import DatasetSpec
     from ome_writers.formats.dataset_metadata import DatasetMetadata, Layout
-    from ome_writers.routing import ImagePlan, Plan
-    from ome_writers.settings import EngineRow, FormatSettings
 
     OwnedFiles = Callable[[str], object]
     FramesByImage = Sequence[tuple[str | int, list[dict[str, Any]]]]

@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 import weakref
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +25,11 @@ from ome_writers.formats.omezarr.group_metadata import read_json_object
 from ome_writers.formats.ownership import is_proof, is_version_0
 from ome_writers.formats.stored_settings import stored_settings
 from ome_writers.formats.strict_json import to_plain_json
+from ome_writers.routing import Plan
 from ome_writers.untrusted import MAX_IMAGES, check_count, parse_json, read_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from ome_writers.formats.frame_metadata import Journal
-    from ome_writers.routing import Plan
 
 MANIFEST = "manifest.json"
 _ARRAY = re.compile(r"pos_[0-9]+\.dat")

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ome_writers.dataset import AxisType, ImageSpec
 from ome_writers.errors import UnsupportedError
-from ome_writers.routing import resolve
-from ome_writers.settings import AcquisitionSettings, Channel
+from ome_writers.routing import ImagePlan, Plan, resolve
+from ome_writers.settings import AcquisitionSettings, Channel, Dimension
 from ome_writers.untrusted import MAX_IMAGES, check_count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ome_writers.dataset import AxisType, ImageSpec
-    from ome_writers.routing import ImagePlan, Plan
-    from ome_writers.settings import Dimension
-
     Json = dict[str, Any]
 
 _MAX_COORDS = 2**20  # as many as an image may have channels

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ome_writers.formats.ometiff import TIFF_SUFFIXES
 from ome_writers.storage import is_temporary
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _MAX_READS = 5  # of a file that is being written
 _TIMESTAMP_RESOLUTION_S = 0.02  # two writes within this time may leave the same modification time

@@ -6,17 +6,15 @@ import hashlib
 import itertools
 import threading
 import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from ome_writers.errors import UploadError
 from ome_writers.mirroring.dataset_files import DatasetFile, read_unchanged, stat
 from ome_writers.mirroring.upload_journal import StoredObject, UploadJournal, journal_path
 from ome_writers.object_store import open_store, without_secrets
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
 _SINGLE_REQUEST_BYTES = (
     128 * 2**20

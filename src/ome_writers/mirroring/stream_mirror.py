@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from ome_writers.errors import UploadError
 from ome_writers.mirroring.store_copy import StoreCopy
 from ome_writers.mirroring.uploader import Uploader
 from ome_writers.object_store import without_secrets
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _log = logging.getLogger("ome_writers")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,9 +20,6 @@ from ome_writers.object_store import check_store_url
 from ome_writers.storage import lock_owner, lock_path
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Mapping
-
     from ome_writers.mirroring.dataset_files import DatasetFile
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Collection
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import UploadError
@@ -16,9 +18,6 @@ from ome_writers.mirroring.dataset_files import DatasetFile, is_document, is_tif
 from ome_writers.storage import Background
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-    from pathlib import Path
-
     from ome_writers.mirroring.store_copy import StoreCopy
 
 _log = logging.getLogger("ome_writers")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,6 @@ from ome_writers.storage import hold_claim, lock_owner, lock_path
 from ome_writers.untrusted import guard_reader, refuse_archive
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     from ome_writers.storage import Finding
 
 

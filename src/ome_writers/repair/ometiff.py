@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.formats import Journal
@@ -20,9 +22,6 @@ from ome_writers.storage import LOCK_NAME, Finding, files, lock_path
 from ome_writers.storage.tiff import IfdRepair, StoredLevels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from ome_writers.formats import Outcome
 
 _COMPANION = ".companion.ome"

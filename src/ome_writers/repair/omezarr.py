@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,13 @@ from ome_writers.formats.omezarr import (
     stored_layout,
 )
 from ome_writers.repair.stored_plan import refuse_rewritten, stored_plan
+from ome_writers.routing import ArrayPlan, ImagePlan, Plan
 from ome_writers.storage import LOCK_NAME, Finding, files, lock_path
 from ome_writers.storage.direct import StoredLevel
 from ome_writers.storage.zarr import ArraySurvey, Survey, array_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ome_writers.formats import Layout, Status
-    from ome_writers.routing import ArrayPlan, ImagePlan, Plan
 
 
 def findings(root: Path, *, dry_run: bool) -> Iterator[Finding]:

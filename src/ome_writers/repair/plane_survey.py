@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import Outcome, latest_entries
 from ome_writers.formats.ometiff import ifd_runs
-from ome_writers.routing import PageOrder
+from ome_writers.routing import ImagePlan, PageOrder
 from ome_writers.untrusted import MAX_FRAMES, check_count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-
     from ome_writers.formats import Journal
     from ome_writers.formats.ometiff import StoredDocument, StoredDocuments
-    from ome_writers.routing import ImagePlan
     from ome_writers.storage.tiff import IfdRepair
 
 

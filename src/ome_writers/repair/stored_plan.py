@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import UnsupportedError
@@ -12,13 +13,11 @@ from ome_writers.formats.omezarr import (
     stored_layout,
     stored_settings,
 )
+from ome_writers.routing import Plan
 from ome_writers.untrusted import check_shape, parse_array_metadata
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ome_writers.formats import Layout
-    from ome_writers.routing import Plan
 
 
 def refuse_rewritten(root: Path, plan: Plan, layout: Layout) -> None:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from ome_writers.settings import Camera
-
-if TYPE_CHECKING:
-    from ome_writers.settings import AcquisitionSettings, Dimension
+from ome_writers.settings import AcquisitionSettings, Camera, Dimension
 
 _NAMES = frozenset({"cam", "camera"})
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from ome_writers.routing.cameras import camera_name, is_camera_axis
 from ome_writers.settings import Channel, Dimension
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _RGB = {"Red": "#FF0000", "Green": "#00FF00", "Blue": "#0000FF"}
 

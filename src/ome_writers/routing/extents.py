@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,8 +10,6 @@ import numpy as np
 from ome_writers.locks import new_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ome_writers.routing.plan import Plan
 
 

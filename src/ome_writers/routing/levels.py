@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ome_writers.downsampling import supports_dtype
 from ome_writers.errors import UnsupportedError
 from ome_writers.routing.plan import ArrayPlan, LevelPlan
-
-if TYPE_CHECKING:
-    from ome_writers.settings import Pyramid
+from ome_writers.settings import Pyramid
 
 
 def plan_levels(pyramid: Pyramid | None, array: ArrayPlan) -> tuple[LevelPlan, ...]:

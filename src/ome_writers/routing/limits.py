@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.routing.cameras import is_camera_axis
+from ome_writers.settings import Dimension
 from ome_writers.untrusted import MAX_IMAGES
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
-
-    from ome_writers.settings import Dimension
 
 MAX_CHUNK_BYTES = 2**34
 MAX_CHUNKS_PER_SHARD = 2**24  # the shard index has 16 bytes per chunk

@@ -7,15 +7,13 @@ file has a row per index of the growing axis, so that all arrays grow together.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
     from ome_writers.routing.plan import ArrayPlan
 
 

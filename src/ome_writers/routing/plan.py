@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from ome_writers.settings import AcquisitionSettings, Dimension, Position, Pyramid
 
+if TYPE_CHECKING:
     from ome_writers.routing.router import Router
-    from ome_writers.settings import AcquisitionSettings, Dimension, Position, Pyramid
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,10 @@ from ome_writers.routing.levels import plan_levels
 from ome_writers.routing.limits import refuse_large_chunks, refuse_many_channels, refuse_many_images
 from ome_writers.routing.plan import ArrayPlan, ImagePlan, LevelPlan, Plan
 from ome_writers.routing.router import Router, Step
-from ome_writers.settings import Dimension, Position
+from ome_writers.settings import AcquisitionSettings, Dimension, Position
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ome_writers.routing.cameras import FrameKind
-    from ome_writers.settings import AcquisitionSettings
 
     _Array = tuple[ArrayPlan, int | None, tuple[LevelPlan, ...]]
 

@@ -7,21 +7,17 @@ covers permuted axes, cameras folded into channels, and axes whose indices becom
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.errors import EndOfAcquisitionError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from ome_writers.settings import Schedule
+from ome_writers.settings import Schedule
 
 _BATCH_FRAMES = (
     1024  # `iter_addresses` computes this many addresses at once, so that the cost per frame is low

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from ome_writers.settings.acquisition import AcquisitionSettings, DTypeStr
+from ome_writers.settings.acquisition import AcquisitionSettings, DTypeStr, SettingsFields
 from ome_writers.settings.axes import DimensionType, StandardAxis
 from ome_writers.settings.consistency import DimensionList
 from ome_writers.settings.coordinates import Camera, Channel, Coordinate, Position
@@ -44,9 +42,6 @@ from ome_writers.settings.plate import Plate, row_name
 from ome_writers.settings.pyramid import Pyramid, PyramidMethod
 from ome_writers.settings.schedule import Schedule
 
-if TYPE_CHECKING:
-    from ome_writers.settings.acquisition import SettingsFields as SettingsFields
-
 __all__ = [
     "ENGINES",
     "PIXEL_TYPES",
@@ -75,6 +70,7 @@ __all__ = [
     "PyramidMethod",
     "Schedule",
     "ScratchFormat",
+    "SettingsFields",
     "StandardAxis",
     "TiffBackendName",
     "TiffCompression",

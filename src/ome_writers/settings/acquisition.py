@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypedDict, cast
 
+from numpy.typing import DTypeLike
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -37,11 +39,7 @@ from ome_writers.settings.pyramid import Pyramid, PyramidField, PyramidMethod, c
 from ome_writers.settings.schedule import Schedule
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Sequence
-
-    from numpy.typing import DTypeLike
-    from typing_extensions import Self, TypedDict, Unpack
+    from typing_extensions import Self, Unpack
 
     from ome_writers.settings.formats import FormatSettings
 
@@ -50,30 +48,28 @@ DTypeStr: TypeAlias = Annotated[str, BeforeValidator(read_dtype)]
 _FORMAT: TypeAdapter[Format] = TypeAdapter(Format)
 
 
-if TYPE_CHECKING:
+class SettingsFields(TypedDict, total=False):
+    """Types that the fields of `AcquisitionSettings` accept before validation."""
 
-    class SettingsFields(TypedDict, total=False):
-        """Types that the fields of `AcquisitionSettings` accept before validation."""
-
-        root_path: str | os.PathLike[str]
-        dimensions: Sequence[Dimension | Mapping[str, Any]]
-        dtype: DTypeLike
-        format: FormatSettings | str | Mapping[str, Any]
-        compression: Compression | None
-        storage_order: Literal["acquisition", "ome"] | Sequence[str]
-        plate: Plate | Mapping[str, Any] | None
-        overwrite: bool
-        schedule: Schedule | Mapping[str, Any] | None
-        buffer_bytes: int
-        durability: Literal["process", "disk"]
-        flush_interval: float
-        on_incomplete: Literal["trim", "keep"]
-        rgb: bool | None
-        direct_io: bool
-        instrument: Instrument | Mapping[str, Any] | None
-        acquisition_date: datetime | str | None
-        pyramid: Pyramid | PyramidMethod | Mapping[str, Any] | bool | None
-        mirror: str | None
+    root_path: str | os.PathLike[str]
+    dimensions: Sequence[Dimension | Mapping[str, Any]]
+    dtype: DTypeLike
+    format: FormatSettings | str | Mapping[str, Any]
+    compression: Compression | None
+    storage_order: Literal["acquisition", "ome"] | Sequence[str]
+    plate: Plate | Mapping[str, Any] | None
+    overwrite: bool
+    schedule: Schedule | Mapping[str, Any] | None
+    buffer_bytes: int
+    durability: Literal["process", "disk"]
+    flush_interval: float
+    on_incomplete: Literal["trim", "keep"]
+    rgb: bool | None
+    direct_io: bool
+    instrument: Instrument | Mapping[str, Any] | None
+    acquisition_date: datetime | str | None
+    pyramid: Pyramid | PyramidMethod | Mapping[str, Any] | bool | None
+    mirror: str | None
 
 
 class AcquisitionSettings(Model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from annotated_types import MinLen
@@ -15,8 +16,6 @@ from ome_writers.settings.engines import find_engine
 from ome_writers.settings.model import warn_user
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ome_writers.settings.formats import FormatSettings
     from ome_writers.settings.plate import Plate
     from ome_writers.settings.schedule import Schedule

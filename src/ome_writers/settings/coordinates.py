@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
+from numpy.typing import DTypeLike
 from pydantic import (
     BeforeValidator,
     Field,
@@ -19,9 +21,6 @@ from ome_writers.settings.dtypes import read_dtype
 from ome_writers.settings.model import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from numpy.typing import DTypeLike
     from typing_extensions import Self
 
 Name: TypeAlias = Annotated[str, Field(min_length=1)]

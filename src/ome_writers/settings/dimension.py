@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, SupportsIndex, TypeAlias
 
+from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from ome_writers import units
@@ -29,9 +30,6 @@ from ome_writers.settings.coordinates import (
 from ome_writers.settings.model import Model, warn_user
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
     from typing_extensions import Self
 
 _MAX_POSITIONS = 10**6  # each is an image with separate metadata

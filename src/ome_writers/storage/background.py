@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
+from collections.abc import Callable, Hashable, Iterable
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ome_writers.locks import Condition
 from ome_writers.storage.contract import WriteFailure
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
 
 _MAX_PENDING_TASKS = 4096
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.file_sync import sync, sync_folder
 from ome_writers.storage.file_handles import FileHandles
@@ -26,11 +29,6 @@ from ome_writers.storage.positional_io import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
     from ome_writers.storage.positional_io import Piece
 
 _ALIGNMENT_BYTES = 4096  # a multiple of the sector size of any disk

@@ -6,9 +6,10 @@ import hashlib
 import os
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from ome_writers.errors import OutputLockedError
 from ome_writers.file_sharing import remove, retry_while_open
@@ -22,10 +23,6 @@ from ome_writers.storage.lock_file import (
     sibling_path,
 )
 from ome_writers.storage.process_identity import is_running
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 _MAX_ATTEMPTS = 20
 _PARTIAL_WRITE_WAIT_S = 0.02

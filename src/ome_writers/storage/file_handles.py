@@ -6,9 +6,10 @@ import os
 import sys
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from ome_writers.file_sync import sync
 from ome_writers.locks import new_lock
@@ -18,9 +19,6 @@ from ome_writers.storage.positional_io import open_file
 if sys.platform == "win32":
     from ome_writers.windows_api import open_exclusively
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 _MAX_OPEN_FILES = 128
 

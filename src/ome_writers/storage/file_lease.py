@@ -12,11 +12,8 @@ import errno
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 if sys.platform == "linux":
     import fcntl

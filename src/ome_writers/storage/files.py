@@ -6,14 +6,11 @@ import os
 import re
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from ome_writers.file_sharing import overwrite, remove, rename
 from ome_writers.file_sync import sync, sync_folder
 from ome_writers.settings import temporary_targets
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _REPLACE_TIMEOUT_S = 2.0
 _MAX_NAME_BYTES = 200  # of the target's name in a temporary name: file systems allow 255

@@ -13,14 +13,12 @@ import json
 import os
 import re
 import socket
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from ome_writers.errors import InvalidFileError, OutputLockedError
 from ome_writers.storage.process_identity import is_running, process_start
 from ome_writers.untrusted import Limit, parse_json, read_regular
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LOCK_NAME = ".ome-writers.lock"
 

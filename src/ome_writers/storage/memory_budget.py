@@ -7,18 +7,14 @@ import mmap
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.errors import FrameBufferError
 from ome_writers.locks import Condition, new_lock
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
 
 _POLL_INTERVAL_S = 0.02  # while memory is short; a release wakes waiting threads earlier
 # Above this many bytes in use, `acquire` waits briefly for a buffer to be released: a reused buffer is warm in the

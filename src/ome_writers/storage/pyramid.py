@@ -6,21 +6,20 @@ reduced with what the engine has stored of its partner, which may be zeros; a pa
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ome_writers.downsampling import downsample
+from ome_writers.routing import Address, ArrayPlan, ImagePlan
+from ome_writers.settings import PyramidMethod
 from ome_writers.storage.stages import StagedEngine
 from ome_writers.storage.waiting_planes import Waiting, WaitingPlanes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from ome_writers.routing import Address, ArrayPlan, ImagePlan
-    from ome_writers.settings import PyramidMethod
     from ome_writers.storage.contract import ArrayTarget, Engine, Options
 
     Plane = NDArray[np.generic]

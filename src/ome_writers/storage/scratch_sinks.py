@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.file_sharing import rename
 from ome_writers.locks import new_lock
+from ome_writers.routing import ArrayPlan
 from ome_writers.storage.positional_io import read_fully, write_at
 from ome_writers.storage.write_buffer import Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from ome_writers.routing import ArrayPlan
     from ome_writers.storage.disk import Disk
 
     Plane = NDArray[np.generic]

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -14,17 +14,14 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.locks import new_lock
+from ome_writers.routing import Address
 from ome_writers.storage.background import Background, available_cpus
 from ome_writers.storage.contract import EngineStats, LendingEngine, WriteFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from numpy.typing import NDArray
-
-    from ome_writers.routing import Address
     from ome_writers.storage.contract import Engine
 
     Plane = NDArray[np.generic]

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.locks import new_lock
 from ome_writers.storage.background import Background, available_cpus
@@ -16,11 +20,6 @@ from ome_writers.storage.contract import EngineStats
 from ome_writers.storage.memory_budget import MemoryBudget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
-
-    import numpy as np
-    from numpy.typing import NDArray
-
     Plane = NDArray[np.generic]
 
 _MAX_OPTIMISTIC_READS = 4  # then a reader blocks the writer

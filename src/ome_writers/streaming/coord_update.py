@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ome_writers.routing import Plan
 from ome_writers.views import coordinates, view_names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from ome_writers.routing import Plan
-
     Source = int | range | Mapping[str, int]
     """What an event reports: the offset of a frame in acquisition order, the offsets that `skip` has skipped, or the
     full acquisition index of a frame."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -14,8 +15,8 @@ from ome_writers.errors import OMEWritersError, OutputExistsError, SettingsError
 from ome_writers.file_sync import sync_folder, sync_folders
 from ome_writers.formats import Journal, check_output_path, create_metadata, lay_out
 from ome_writers.object_store import open_store
-from ome_writers.routing import arrival_order, resolve
-from ome_writers.settings import AcquisitionSettings
+from ome_writers.routing import Plan, arrival_order, resolve
+from ome_writers.settings import AcquisitionSettings, SettingsFields
 from ome_writers.storage import (
     ArrayTarget,
     Options,
@@ -28,13 +29,9 @@ from ome_writers.streaming.recorder import Output, Recorder
 from ome_writers.streaming.stream import OMEStream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from typing_extensions import Unpack
 
     from ome_writers.formats import Layout
-    from ome_writers.routing import Plan
-    from ome_writers.settings import SettingsFields
     from ome_writers.storage import Engine, EngineRow
 
 _log = logging.getLogger("ome_writers")

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.errors import EndOfAcquisitionError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from ome_writers.routing import Address, Plan
+from ome_writers.routing import Address, Plan
 
 _BATCH_FRAMES = 65_536  # frames whose indices are in memory at the same time
 _ADVICE = (

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from ome_writers.routing import Address, ImagePlan
+from ome_writers.routing import Address, ImagePlan
 
 _PIXELS_PER_PLANE = 4096
 

@@ -10,21 +10,20 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ome_writers.routing import Plan
 from ome_writers.streaming.coord_update import CoordUpdate, EventAxes
 from ome_writers.views import guarded_signal_class, log_listener_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from numpy.typing import NDArray
     from psygnal import SignalGroup
 
-    from ome_writers.routing import Plan
     from ome_writers.streaming.coord_update import Source
 
 QUEUE_FRAMES = 1024

@@ -7,17 +7,13 @@ for a preset of a config group (`Channel.group`) may have a camera of its own: p
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from ome_writers.routing import camera_axis, camera_name, cameras_along
+from ome_writers.routing import ImagePlan, Plan, camera_axis, camera_name, cameras_along
 from ome_writers.settings import AcquisitionSettings, Camera, Channel, Dimension, Schedule
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ome_writers.routing import ImagePlan, Plan
 
 
 class FirstFrameInference:

@@ -5,15 +5,18 @@ A restart (see `restart`) creates a new output with a new `FrameWriter`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import Outcome, format_row, spec_of_plan
-from ome_writers.routing import Progress
+from ome_writers.routing import Address, ImagePlan, Plan, Progress
 from ome_writers.storage import LendingEngine, run_stages
 from ome_writers.streaming.cursor import Cursor
 from ome_writers.streaming.display_range import DisplayRange
@@ -22,13 +25,7 @@ from ome_writers.streaming.planes import SplitSamples, read_frame
 from ome_writers.streaming.stats import StreamStats
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-
-    from ome_writers.dataset import DatasetSpec
     from ome_writers.formats import JournalEntry, Status
-    from ome_writers.routing import Address, ImagePlan, Plan
     from ome_writers.storage import EngineRow, Stage
     from ome_writers.streaming.first_frame import FirstFrameInference
     from ome_writers.streaming.recorder import Recorder

@@ -7,15 +7,15 @@ the program's metadata names an `Interpreter` for its namespace.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from importlib.metadata import EntryPoint
+from ome_writers.settings import AcquisitionSettings
 
-    from ome_writers.settings import AcquisitionSettings
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
     Interpreter = Callable[[AcquisitionSettings, Mapping[str, Any]], AcquisitionSettings]
     """Returns settings completed by metadata of its namespace; the same object if there is nothing to add."""

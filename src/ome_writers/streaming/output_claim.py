@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputExistsError
@@ -36,8 +37,6 @@ from ome_writers.streaming.replaced_dataset import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ome_writers.formats import Layout
 
 _MAX_CLAIM_ATTEMPTS = 20

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
+
+from ome_writers.routing import Address, ImagePlan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    from ome_writers.routing import Address, ImagePlan
     from ome_writers.storage import Engine
 
     Plane = NDArray[np.generic]

@@ -6,21 +6,20 @@ An error in one step is kept and the following steps still run, so that as much 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ome_writers.errors import WriteError, describe_frames
 from ome_writers.file_sync import sync_folder
 from ome_writers.formats import SupportsCarryOver, SupportsGrow
+from ome_writers.routing import Plan
 from ome_writers.storage import PatchingEngine, TruncatingEngine, WriteFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-
     from ome_writers.formats import DatasetMetadata, Journal, JournalEntry, Layout, Outcome
-    from ome_writers.routing import Plan
     from ome_writers.storage import Engine, EngineRow
     from ome_writers.streaming.output_claim import OutputClaim
 

@@ -7,7 +7,7 @@ import re
 import shutil
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from ome_writers import file_sharing
 from ome_writers.errors import OutputExistsError
@@ -20,9 +20,6 @@ from ome_writers.storage import (
     remove_attempts,
     sibling_path,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _MARK = ".ome-writers.replaced"
 """File in a folder that was moved aside and is being removed: proves that the rest of it may be removed, too."""

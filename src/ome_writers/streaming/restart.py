@@ -5,21 +5,19 @@ Frames keep their acquisition index by axis name; they are at index 0 of an axis
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ome_writers.errors import RestartError
-from ome_writers.routing import resolve
+from ome_writers.routing import Address, Plan, resolve
+from ome_writers.settings import AcquisitionSettings
 from ome_writers.storage import choose
 from ome_writers.streaming.frame_writer import FrameWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from ome_writers.routing import Address, Plan
-    from ome_writers.settings import AcquisitionSettings
     from ome_writers.storage import EngineRow
     from ome_writers.streaming.first_frame import FirstFrameInference
     from ome_writers.streaming.recorder import Output

@@ -12,15 +12,14 @@ import logging
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from functools import lru_cache
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 if sys.platform == "win32":
     from ome_writers.windows_api import call_at_console_end
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 T = TypeVar("T")
 

@@ -8,12 +8,16 @@ import logging
 import os
 import threading
 import warnings
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from functools import partial
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ome_writers.dataset import ArraySpec
 from ome_writers.errors import (
     OMEWritersError,
     StreamClosedError,
@@ -23,7 +27,8 @@ from ome_writers.errors import (
 )
 from ome_writers.locks import is_owned, new_lock, release_locks_of_this_thread
 from ome_writers.mirroring import StreamMirror
-from ome_writers.routing import resolve
+from ome_writers.routing import Plan, resolve
+from ome_writers.settings import AcquisitionSettings
 from ome_writers.streaming import lifecycle
 from ome_writers.streaming.events import Events
 from ome_writers.streaming.first_frame import FirstFrameInference, validated_copy
@@ -42,17 +47,10 @@ from ome_writers.streaming.shutdown import (
 from ome_writers.views import Summary, html_summary, summary_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, MutableMapping
-    from types import TracebackType
-
-    from numpy.typing import NDArray
     from psygnal import SignalGroup
     from typing_extensions import Self
 
-    from ome_writers.dataset import ArraySpec
     from ome_writers.formats import JournalEntry, Outcome
-    from ome_writers.routing import Plan
-    from ome_writers.settings import AcquisitionSettings
     from ome_writers.streaming.coord_update import CoordUpdate
     from ome_writers.streaming.recorder import Output
     from ome_writers.streaming.stats import StreamStats

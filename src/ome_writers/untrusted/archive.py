@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 ARCHIVE_SUFFIX = ".ozx"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")

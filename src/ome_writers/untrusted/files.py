@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from ome_writers.errors import InvalidFileError, OMEWritersError
 from ome_writers.file_sharing import retry_while_open
 from ome_writers.untrusted.archive import ByteRange, byte_range, is_archive, read_member
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 # O_NONBLOCK: opening a FIFO without a writer must not block. Windows does not have these flags, nor FIFOs in folders.
 _FLAGS = (

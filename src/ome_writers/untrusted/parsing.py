@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -12,7 +13,6 @@ from ome_writers.untrusted.files import Limit, read_regular
 from ome_writers.untrusted.sizes import check_memory
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from xml.etree.ElementTree import Element
 
 _MAX_JSON_VALUES = 8_000_000

@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 import os
 import sys
+from collections.abc import Collection, Iterable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ome_writers.errors import InvalidFileError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
 
 MAX_IMAGES = 100_000
 """Maximum number of images in a dataset, for writing and reading."""

@@ -8,18 +8,15 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.errors import InvalidFileError
 from ome_writers.untrusted.files import Limit
 from ome_writers.untrusted.sizes import check_count, check_memory
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
 
 if sys.platform == "win32":
     from ome_writers.windows_api import pread as _pread

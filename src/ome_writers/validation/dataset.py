@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputLockedError, UnsupportedError
 from ome_writers.formats import detect_format, format_row, resolve_entry_file
@@ -12,9 +12,6 @@ from ome_writers.formats.ometiff import parse_once
 from ome_writers.repair import repair
 from ome_writers.untrusted import guard_reader, refuse_archive
 from ome_writers.validation.report import Check, Validation
-
-if TYPE_CHECKING:
-    from os import PathLike
 
 
 @parse_once()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -27,7 +28,6 @@ from ome_writers.validation.report import Check
 from ome_writers.validation.validators import run_ome_types
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from xml.etree.ElementTree import Element
 
     from ome_writers.formats.ometiff import StoredDocuments

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ome_writers.dataset import DatasetSpec, ImageSpec
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats import JOURNAL_NAME, latest_entries, read
 from ome_writers.formats.omezarr import (
@@ -17,21 +19,14 @@ from ome_writers.formats.omezarr import (
     ome_writers_attributes,
     parse_image,
 )
-from ome_writers.routing import resolve
-from ome_writers.settings import find_engine
+from ome_writers.routing import ImagePlan, resolve
+from ome_writers.settings import AcquisitionSettings, find_engine
 from ome_writers.storage import Finding
 from ome_writers.storage.direct import StoredLevel
 from ome_writers.storage.zarr import ArraySurvey
 from ome_writers.untrusted import guard_reader, parse_array_metadata, read_json, read_lines
 from ome_writers.validation.report import Check
 from ome_writers.validation.validators import run_ome_zarr_models, run_yaozarrs
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from ome_writers.dataset import DatasetSpec, ImageSpec
-    from ome_writers.routing import ImagePlan
-    from ome_writers.settings import AcquisitionSettings
 
 _METADATA_FILES = {"zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata"}
 _MAX_FINDINGS = 10_000

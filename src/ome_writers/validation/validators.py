@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from ome_writers.storage import Finding
 from ome_writers.validation.report import Check
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
 
 _REQUIREMENTS = {"ome-types": "'ome-types[lxml]'"}
 """What to install for validation where the library's name is not enough."""

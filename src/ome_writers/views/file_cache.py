@@ -6,12 +6,10 @@ import os
 import re
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from ome_writers.untrusted import is_archive, read_json
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _TIMESTAMP_RESOLUTION_S = 3.0  # the coarsest timestamps (FAT) have a resolution of two seconds
 _WRITING_STATUS = re.compile(rb'"status"(?::"|>"?)writing\b')

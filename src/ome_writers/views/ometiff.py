@@ -8,11 +8,15 @@ from __future__ import annotations
 import bisect
 import math
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import OmeXml, load_ome_xml, parse_document
 from ome_writers.formats.ome_xml import frames_written_in, strip_progress
@@ -31,12 +35,6 @@ from ome_writers.views.stored_source import open_stored
 from ome_writers.views.tiff_pages import TiffPages
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from ome_writers.dataset import DatasetSpec
     from ome_writers.views.source import Source
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.omezarr import parse, recorded_progress
 from ome_writers.untrusted import member
@@ -14,10 +17,6 @@ from ome_writers.views.zarr_array import ZarrArray
 from ome_writers.views.zarr_python import open_with_zarr_python
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from ome_writers.dataset import DatasetSpec
     from ome_writers.views.source import Source
 
 

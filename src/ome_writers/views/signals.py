@@ -9,12 +9,11 @@ import functools
 import logging
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from psygnal import SignalInstance
 
 _BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.dataset import physical_coordinates
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import make_distinct
+from ome_writers.routing import Plan
+from ome_writers.settings import Dimension
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from ome_writers.routing import Plan
-    from ome_writers.settings import Dimension
     from ome_writers.views.summary import Summary
 
 

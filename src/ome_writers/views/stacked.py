@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ome_writers.settings import Dimension
 from ome_writers.views.source import pad_frame
 from ome_writers.views.summary import Summary
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
-
-    from ome_writers.settings import Dimension
 
 
 class StackedSource:

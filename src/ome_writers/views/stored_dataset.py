@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache, partial
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ome_writers.formats import detect_format, format_row, resolve_entry_file
 from ome_writers.untrusted import guard_reader
 from ome_writers.views.streamview import StreamView
-
-if TYPE_CHECKING:
-    from os import PathLike
 
 
 def open_dataset(path: str | PathLike[str], *, remember: int = 0, level: int = 0) -> StreamView:

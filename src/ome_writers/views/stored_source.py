@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import UnsupportedError
-from ome_writers.routing import resolve
+from ome_writers.routing import Plan, resolve
+from ome_writers.settings import Dimension
 from ome_writers.views.source import view_names
 from ome_writers.views.stacked import StackedSource
 from ome_writers.views.stream_source import StreamSource
@@ -15,13 +19,6 @@ from ome_writers.views.summary import Summary
 from ome_writers.views.zarr_array import TornChunkError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from ome_writers.dataset import DatasetSpec
-    from ome_writers.routing import Plan
-    from ome_writers.settings import Dimension
     from ome_writers.views.source import Source
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ome_writers.routing import Step
+import numpy as np
+from numpy.typing import NDArray
+
+from ome_writers.routing import Plan, Step
+from ome_writers.settings import Dimension
 from ome_writers.views.source import pad_frame, plan_at_level, view_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from ome_writers.routing import Plan
-    from ome_writers.settings import Dimension
     from ome_writers.views.source import Stream
     from ome_writers.views.summary import Summary
 

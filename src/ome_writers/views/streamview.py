@@ -6,10 +6,13 @@ import itertools
 import math
 import threading
 import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ome_writers.settings import Dimension
 from ome_writers.untrusted import check_memory
 from ome_writers.views.indexing import normalize_index, select_indices
 from ome_writers.views.signals import call_on_gui_thread, guarded_signal_class
@@ -19,14 +22,11 @@ from ome_writers.views.stream_source import StreamSource
 from ome_writers.views.summary import html_summary, summary_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
     from functools import partial
 
-    from numpy.typing import NDArray
     from psygnal import SignalInstance
     from typing_extensions import Self
 
-    from ome_writers.settings import Dimension
     from ome_writers.views.source import Source, Stream
     from ome_writers.views.summary import Summary
 

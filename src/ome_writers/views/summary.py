@@ -5,18 +5,16 @@ from __future__ import annotations
 import base64
 import io
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
     from ome_writers.views.streamview import StreamView
 
 _THUMBNAIL_PIXELS = 128  # longer side

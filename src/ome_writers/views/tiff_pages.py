@@ -5,20 +5,16 @@ from __future__ import annotations
 import os
 import threading
 from array import array
-from typing import TYPE_CHECKING, Any, BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.errors import EngineMissingError, InvalidFileError
 from ome_writers.formats.ometiff import read_first_page
 from ome_writers.untrusted import LoopDetector, TiffStructure, guard_reader, open_regular
 from ome_writers.views.file_cache import ChangeDetector
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
 
 _SUB_IFDS = 330  # tag with the offsets of the IFDs of a page's resolution levels
 _IFD_READ_AHEAD_BYTES = 2**16  # bytes after the start of an IFD that tifffile expects to exist

@@ -12,14 +12,18 @@ import math
 import os
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.storage import read_fully
 from ome_writers.storage.zarr import EMPTY, ShardIndexFormat, decompress
 from ome_writers.untrusted import (
+    ArrayMetadata,
     check_count,
     check_memory,
     check_shape,
@@ -30,13 +34,6 @@ from ome_writers.untrusted import (
 from ome_writers.views.file_cache import CachedJsonFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from ome_writers.untrusted import ArrayMetadata
-
     Decoder = Callable[[bytes, int], bytes]
     """Decodes bytes; refuses results larger than the given size."""
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.errors import InvalidFileError
 from ome_writers.untrusted import (
@@ -14,12 +18,6 @@ from ome_writers.untrusted import (
     open_regular,
     read_json,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
 
 _READER = "zarr-python"
 

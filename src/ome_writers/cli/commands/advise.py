@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from argparse import ArgumentParser, Namespace
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -19,15 +20,12 @@ from ome_writers.cli.arguments import (
 from ome_writers.cli.command import FAILURE, SUCCESS, Command
 from ome_writers.downsampling import Method
 from ome_writers.errors import EngineMissingError
-from ome_writers.settings import engines_of, format_models
+from ome_writers.settings import PyramidMethod, engines_of, format_models
 from ome_writers.untrusted import memory_bytes
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-
     from ome_writers.advice import Advice, Camera, DiskSpeed
     from ome_writers.cli.console import Screen
-    from ome_writers.settings import PyramidMethod
 
 
 def _arguments(parser: ArgumentParser) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from ome_writers.cli.arguments import (
@@ -17,9 +19,6 @@ from ome_writers.cli.command import FAILURE, SUCCESS, Command
 from ome_writers.settings import BackendName, Compression
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-    from pathlib import Path
-
     from ome_writers.advice import Camera, EngineSpeed
     from ome_writers.cli.console import Screen
 

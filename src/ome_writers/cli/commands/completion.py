@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from argparse import Action, ArgumentParser, Namespace
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ome_writers.cli.command import SUCCESS, Command
 
 if TYPE_CHECKING:
-    from argparse import Action, ArgumentParser, Namespace
-    from collections.abc import Collection, Iterator, Mapping
-
     from ome_writers.cli.console import Screen
 
 SHELLS = ("bash", "zsh", "fish")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
+from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from ome_writers.cli.arguments import (
@@ -23,9 +25,6 @@ from ome_writers.errors import SettingsError
 from ome_writers.settings import BackendName, Compression
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-    from pathlib import Path
-
     from ome_writers.cli.console import Advance, Screen
 
 

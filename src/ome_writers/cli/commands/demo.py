@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +14,14 @@ from ome_writers.cli.dataset_sheet import pixel_size
 from ome_writers.cli.demo.acquisition import acquire, open_microscope
 from ome_writers.cli.demo.third_party_readers import open_with_third_party_reader
 from ome_writers.cli.description import describe
+from ome_writers.dataset import DatasetSpec
 from ome_writers.formats import read
 from ome_writers.settings import split_suffix
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-
     from ome_writers.cli.console import Screen
     from ome_writers.cli.demo.acquisition import Acquisition
     from ome_writers.cli.demo.third_party_readers import ReaderDataset, ReaderImage
-    from ome_writers.dataset import DatasetSpec
 
 DEFAULT = "demo.ome.zarr"
 

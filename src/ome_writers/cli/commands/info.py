@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.cli.arguments import add_json_option
@@ -24,10 +27,6 @@ from ome_writers.errors import OMEWritersError
 from ome_writers.formats import abbreviated_list, dataset_ome_xml, read, read_frame_metadata
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from ome_writers.cli.console import Relabel, Screen
     from ome_writers.cli.description import (
         Acquisition,

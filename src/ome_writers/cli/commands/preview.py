@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,6 @@ from ome_writers.settings import split_suffix
 from ome_writers.untrusted import printable
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-
     from ome_writers.cli.console import Relabel, Screen
 
 _DEFAULT_ROWS = 24

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from ome_writers.cli.arguments import add_json_option
@@ -11,9 +13,6 @@ from ome_writers.cli.datasets import Result, add_datasets_argument, process_data
 from ome_writers.downsampling import Method
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-    from pathlib import Path
-
     from ome_writers.cli.console import Relabel, Screen
 
 _REPORT_INTERVAL_S = 1.0

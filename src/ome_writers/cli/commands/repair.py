@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.cli.arguments import add_json_option
@@ -16,9 +18,6 @@ from ome_writers.cli.datasets import (
 )
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-    from pathlib import Path
-
     from ome_writers.cli.console import Relabel, Screen
     from ome_writers.repair import Repair
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -16,8 +17,6 @@ from ome_writers.cli.command import SUCCESS, Command
 from ome_writers.cli.console import human_size, size_in_files
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-
     from ome_writers.cli.console import Screen
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from argparse import ArgumentParser, Namespace
 from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.cli.arguments import add_dataset_argument, positive
@@ -16,10 +19,6 @@ from ome_writers.cli.description import describe, describe_spec, seconds_between
 from ome_writers.formats import read, resolve_entry_file
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
     from ome_writers.cli.console import Screen
     from ome_writers.cli.description import Description
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import time
 import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ome_writers.cli.command import MissingExtraError, require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    import numpy as np
     from pymmcore_plus import CMMCorePlus
     from useq import MDAEvent, MDASequence
 

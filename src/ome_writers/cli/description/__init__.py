@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from ome_writers.cli.description.acquisition import (
     Acquisition,
@@ -21,9 +21,6 @@ from ome_writers.cli.description.folder import FolderContent, list_datasets
 from ome_writers.cli.description.plate_map import group_images, plate_map
 from ome_writers.formats import resolve_entry_file
 from ome_writers.storage import lock_owner, lock_path
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = [
     "Acquisition",

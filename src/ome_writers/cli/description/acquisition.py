@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, cast
 
+from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import OMEWritersError
 from ome_writers.formats import dataset_ome_xml, frame_metadata_by_image
 from ome_writers.formats.ometiff import parse_ome_xml
-from ome_writers.settings import Objective
+from ome_writers.settings import Channel, Objective
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from xml.etree.ElementTree import Element
 
-    from ome_writers.dataset import DatasetSpec
-    from ome_writers.settings import Channel
 
 _CONVERSION = "conversion"
 """Namespace of the global metadata of `ome_writers.convert`."""

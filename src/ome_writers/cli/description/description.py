@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ome_writers.dataset import DatasetSpec, ImageSpec
 from ome_writers.formats import dataset_files, format_row, read
+from ome_writers.settings import Plate
 from ome_writers.units import ome_symbol
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from ome_writers.dataset import DatasetSpec, ImageSpec
-    from ome_writers.settings import Plate
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
@@ -12,7 +13,6 @@ from ome_writers.formats.ome_xml.text import escape_text, quote_attribute
 from ome_writers.formats.strict_json import to_strict_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from xml.etree.ElementTree import Element
 
 OWN_NAMESPACE = "ome_writers"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -12,14 +13,12 @@ from ome_writers.formats.ome_xml.instrument import InstrumentXml
 from ome_writers.formats.ome_xml.planes import RenderedPlanes, render_planes
 from ome_writers.formats.ome_xml.text import open_root, quote_attribute
 from ome_writers.formats.plates import is_plate, plate_layout
+from ome_writers.routing import ImagePlan, Plan
 from ome_writers.settings import row_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from ome_writers.formats.dataset_metadata import Outcome
     from ome_writers.formats.frame_metadata import FrameMetadataSource
-    from ome_writers.routing import ImagePlan, Plan
 
 Body: TypeAlias = "list[bytes]"
 """The content of the root element in pieces: the same in every file of a set."""

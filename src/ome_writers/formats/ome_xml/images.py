@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.formats.ome_xml.instrument import significant_bits
 from ome_writers.formats.ome_xml.text import escape_text, quote_attribute
-from ome_writers.settings import PIXEL_TYPES, Channel
+from ome_writers.routing import ImagePlan, Plan
+from ome_writers.settings import PIXEL_TYPES, Channel, Dimension
 from ome_writers.units import ome_symbol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from ome_writers.formats.ome_xml.instrument import InstrumentXml
     from ome_writers.formats.ome_xml.planes import RenderedPlanes
-    from ome_writers.routing import ImagePlan, Plan
-    from ome_writers.settings import Dimension
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ome_writers.formats.ome_xml.text import quote_attribute
-from ome_writers.settings import Channel, Detector, Instrument
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ome_writers.routing import ImagePlan, Plan
-    from ome_writers.settings import Objective
+from ome_writers.routing import ImagePlan, Plan
+from ome_writers.settings import Channel, Detector, Instrument, Objective
 
 _BINNINGS = {1: "1x1", 2: "2x2", 4: "4x4", 8: "8x8"}
 _INSTRUMENT_ID, _OBJECTIVE_ID = "Instrument:0", "Objective:0:0"

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from pydantic_core import from_json
 
 from ome_writers.formats.ome_xml.annotations import FRAME_NAMESPACE, map_annotation
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _ATTRIBUTES = {
     "delta_t": ("DeltaT", "s"),

@@ -6,6 +6,7 @@ ome-types parses it, and converted to models here. Elements that a user did not 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ome_types import model
@@ -13,7 +14,6 @@ from ome_types import model
 from ome_writers.formats.ome_xml import FRAME_NAMESPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
     from xml.etree.ElementTree import Element
 
     from ome_writers.formats.ome_xml import RenderedPlanes

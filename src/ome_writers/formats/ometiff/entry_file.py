@@ -11,7 +11,7 @@ import re
 import struct
 import uuid
 import zlib
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
@@ -20,9 +20,6 @@ from ome_writers.formats.dataset_metadata import library_version
 from ome_writers.formats.ome_xml.text import quote_attribute
 from ome_writers.formats.ometiff.first_page import read_ome_xml
 from ome_writers.settings import OmeTiffFormat, dtype_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _SUFFIXES = (".tiff", ".tif")
 _ROOT_UUID = re.compile(rb'(<OME\b[^>]*?\bUUID=")([^"]*)')

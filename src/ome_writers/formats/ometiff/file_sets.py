@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import html
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.detection import abbreviated_list
 from ome_writers.formats.ometiff.entry_file import resolve_entry_file
 from ome_writers.formats.ometiff.first_page import read_ome_xml
 from ome_writers.untrusted import MAX_IMAGES, check_count
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 _FILE_NAME = re.compile(rb'(?:FileName|MetadataFile)="([^"]*)"')

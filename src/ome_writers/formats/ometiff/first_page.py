@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.untrusted import (
     Limit,
+    TiffDirectory,
     TiffStructure,
     member,
     open_regular,
@@ -19,11 +22,8 @@ from ome_writers.untrusted import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
     from xml.etree.ElementTree import Element
 
-    from ome_writers.untrusted import TiffDirectory
 
 _MAX_PARSED = 8  # documents of one operation in memory
 _parsed: ContextVar[dict[bytes, Element] | None] = ContextVar("parsed", default=None)

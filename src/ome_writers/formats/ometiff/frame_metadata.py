@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +15,12 @@ from ome_writers.formats.ome_xml import (
 )
 from ome_writers.formats.ome_xml.annotations import parse_value
 from ome_writers.formats.ometiff.parse import load_ome_xml
-from ome_writers.units import kind_of, ngff_name, si_value
+from ome_writers.routing import ImagePlan
+from ome_writers.units import UnitKind, kind_of, ngff_name, si_value
 from ome_writers.untrusted import read_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from xml.etree.ElementTree import Element
-
-    from ome_writers.routing import ImagePlan
-    from ome_writers.units import UnitKind
 
     Frames = list[dict[str, Any]]
 

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,14 +15,10 @@ import numpy as np
 
 from ome_writers.formats.dataset_metadata import Layout
 from ome_writers.formats.ome_xml import IfdRuns
-from ome_writers.routing import PageOrder
+from ome_writers.routing import ArrayPlan, PageOrder, Plan
 from ome_writers.settings import OmeTiffFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ome_writers.routing import ArrayPlan, Plan
-
     _Runs = list[tuple[int, int, int]]
 
 _NOT_IN_XML = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")

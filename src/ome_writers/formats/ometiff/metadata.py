@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.formats.dataset_metadata import (
     Outcome,
@@ -30,11 +32,9 @@ from ome_writers.formats.ometiff.layout import TiffSet, ifd_runs, is_set
 from ome_writers.formats.ometiff.parse import user_annotations
 from ome_writers.formats.stored_settings import stored_settings
 from ome_writers.formats.strict_json import to_plain_json
+from ome_writers.routing import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from numpy.typing import NDArray
     from ome_types.model import OME
 
     from ome_writers.formats.dataset_metadata import Layout, Patch
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from ome_writers.formats.ome_xml import Body, RenderedPlanes
     from ome_writers.formats.ometiff.models import EditedDocument
     from ome_writers.formats.ometiff.stored_documents import StoredDocuments
-    from ome_writers.routing import Plan
 
 
 class TiffMetadata:

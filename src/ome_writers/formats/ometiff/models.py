@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import uuid
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -20,7 +21,6 @@ from ome_writers.formats.ometiff.merge_elements import merge_elements
 from ome_writers.formats.ometiff.model_copies import copy_with_uuid, equal_models
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
     from xml.etree.ElementTree import Element
 
     from ome_types.model import OME

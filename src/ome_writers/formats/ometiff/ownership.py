@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -17,8 +19,6 @@ from ome_writers.formats.ometiff.first_page import parse_ome_xml, read_ome_xml, 
 from ome_writers.formats.ownership import is_proof
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
     from xml.etree.ElementTree import Element
 
 _SET_MEMBER = re.compile(r"[^/]+_p[0-9]{3,}\.ome\.tiff?", re.IGNORECASE)

@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ome_writers.dataset import AxisSpec, DatasetSpec, ImageSpec, LevelSpec
+from ome_writers.dataset import AxisSpec, AxisType, DatasetLayout, DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.ome_xml.annotations import (
     FRAME_NAMESPACE,
@@ -39,14 +39,12 @@ from ome_writers.formats.stored_settings import (
     plan_from_settings,
     with_plan,
 )
-from ome_writers.units import kind_of, ngff_name
+from ome_writers.routing import Plan
+from ome_writers.units import UnitKind, kind_of, ngff_name
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-    from ome_writers.dataset import AxisType, DatasetLayout
-    from ome_writers.routing import Plan
-    from ome_writers.units import UnitKind
 
 _COMPRESSIONS = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 50000: "zstd"}
 _AXIS_TYPES: dict[str, AxisType] = {

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.dataset import AxisSpec
+from ome_writers.dataset import AxisSpec, ImageSpec
 from ome_writers.formats.ome_xml.images import axis_letters
 from ome_writers.formats.stored_settings import axis_type
+from ome_writers.routing import ImagePlan
 from ome_writers.settings import Dimension
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from xml.etree.ElementTree import Element
-
-    from ome_writers.dataset import ImageSpec
-    from ome_writers.routing import ImagePlan
 
 
 def on_planned_axes(image: ImageSpec, planned: ImagePlan) -> ImageSpec:

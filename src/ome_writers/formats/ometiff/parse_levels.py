@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from ome_writers.dataset import ImageSpec
 from ome_writers.formats.plan_spec import reduced_level
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ome_writers.dataset import ImageSpec
-    from ome_writers.routing import ImagePlan
+from ome_writers.routing import ImagePlan
 
 
 def with_planned_levels(image: ImageSpec, planned: ImagePlan) -> ImageSpec:

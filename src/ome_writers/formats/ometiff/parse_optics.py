@@ -5,19 +5,19 @@ Source: https://www.openmicroscopy.org/Schemas/OME/2016-06/ome.xsd
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ome_writers.dataset import ImageSpec
 from ome_writers.formats.path_names import make_distinct
 from ome_writers.settings import Channel, Plate, Position, row_name
 from ome_writers.units import kind_of, ngff_name, si_value
 from ome_writers.untrusted import MAX_IMAGES, check_count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from xml.etree.ElementTree import Element
 
-    from ome_writers.dataset import ImageSpec
 
 _MAX_CHANNELS = 2**20  # as in settings
 

@@ -5,6 +5,8 @@ Source: https://www.openmicroscopy.org/Schemas/OME/2016-06/ome.xsd
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,8 +16,6 @@ from ome_writers.settings import PIXEL_TYPES, dtype_of
 from ome_writers.untrusted import MAX_IMAGES, check_count, check_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
     from xml.etree.ElementTree import Element
 
 _MAX_SAMPLES = 2**16 - 1  # TIFF stores SamplesPerPixel in 16 bits

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.formats.frame_metadata import latest_entries
-from ome_writers.routing import ArrayPlan, ImagePlan, resolve
-from ome_writers.settings import AcquisitionSettings, Dimension, OmeTiffFormat
+from ome_writers.routing import ArrayPlan, ImagePlan, Plan, resolve
+from ome_writers.settings import AcquisitionSettings, Dimension, DimensionType, OmeTiffFormat
 from ome_writers.untrusted import read_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ome_writers.formats.dataset_metadata import Layout
     from ome_writers.formats.ometiff.pixels import PixelSizes
-    from ome_writers.routing import Plan
-    from ome_writers.settings import DimensionType
 
 _TYPES: dict[str, DimensionType] = {"T": "time", "C": "channel", "Z": "space"}
 

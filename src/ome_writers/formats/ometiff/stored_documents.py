@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -23,12 +24,10 @@ from ome_writers.formats.ometiff.layout import TiffSet, is_set, journal_keys
 from ome_writers.formats.ometiff.parse import own_plan
 from ome_writers.formats.ometiff.pixels import image_elements, pixel_sizes, plane_runs
 from ome_writers.formats.ometiff.plan_of_pixels import plan_of_pixels
+from ome_writers.routing import ImagePlan, Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from ome_writers.formats.ometiff.pixels import PixelSizes, PlaneRun
-    from ome_writers.routing import ImagePlan, Plan
 
 _ROOT_UUID = re.compile(rb'(<OME\b[^>]*?\bUUID=")([^"]*)')
 

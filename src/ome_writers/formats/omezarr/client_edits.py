@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import Any
 
 from ome_writers.formats.dataset_metadata import RESERVED_NAMESPACES
 from ome_writers.formats.strict_json import to_plain_json
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 Attributes = dict[str, Any]
 

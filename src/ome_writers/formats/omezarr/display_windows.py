@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from ome_writers.routing import ImagePlan
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from ome_writers.routing import ImagePlan
-
     Range = tuple[float, float]
     """Smallest and largest value."""
 

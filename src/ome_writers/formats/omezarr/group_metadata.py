@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.untrusted import (
@@ -12,9 +13,6 @@ from ome_writers.untrusted import (
     parse_json,
     read_regular,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def image_groups(root: Path) -> list[str]:

@@ -5,21 +5,17 @@ Source: https://ngff.openmicroscopy.org/0.5/
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_metadata import Layout
 from ome_writers.formats.frame_metadata import JOURNAL_NAME
 from ome_writers.formats.omezarr.group_metadata import well_fields
 from ome_writers.formats.plates import is_plate, plate_layout
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ome_writers.routing import Plan
+from ome_writers.routing import Plan
 
 XML_KEY = "OME/METADATA.ome.xml"
 """The OME-XML of a collection."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +28,12 @@ from ome_writers.formats.omezarr.versions import at_version, scene
 from ome_writers.formats.plates import is_plate, plate_layout
 from ome_writers.formats.stored_settings import stored_settings
 from ome_writers.formats.strict_json import to_plain_json
+from ome_writers.routing import ImagePlan, Plan
 from ome_writers.settings import split_suffix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
     from ome_writers.formats.dataset_metadata import Layout
     from ome_writers.formats.frame_metadata import Journal
-    from ome_writers.routing import ImagePlan, Plan
 
     Attributes = dict[str, Any]
 

@@ -6,21 +6,19 @@ Source: https://ngff.openmicroscopy.org/0.5/
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ome_writers.formats.dataset_metadata import library_version
 from ome_writers.formats.omezarr.layout import level_path
-from ome_writers.settings import Channel
+from ome_writers.routing import ImagePlan, LevelPlan
+from ome_writers.settings import Channel, Dimension, Plate
 from ome_writers.units import si_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     from ome_writers.formats.plates import PlateLayout
-    from ome_writers.routing import ImagePlan, LevelPlan
-    from ome_writers.settings import Dimension, Plate
 
 VERSION = "0.5"
 _WHITE = "FFFFFF"

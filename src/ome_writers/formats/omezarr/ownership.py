@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 from ome_writers.formats.dataset_metadata import STATUSES
 from ome_writers.formats.frame_metadata import JOURNAL_NAME
 from ome_writers.formats.omezarr.group_metadata import group_attributes, image_groups
 from ome_writers.formats.omezarr.layout import XML_KEY, join_key
 from ome_writers.formats.ownership import is_proof, is_version_0
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 _CHUNK = re.compile(r"(?P<array>.*)/c(?:[/.][0-9]+)*", re.DOTALL)
 

@@ -5,7 +5,9 @@ Sources: https://ngff.openmicroscopy.org/0.5/ and, for 0.6, RFC-5 (https://ngff.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.dataset import DatasetSpec, ImageSpec
@@ -25,16 +27,11 @@ from ome_writers.formats.stored_settings import (
     plan_from_settings,
     with_plan,
 )
+from ome_writers.routing import Plan
 from ome_writers.settings import Dimension, Plate
 from ome_writers.untrusted import Limit, read_json, read_lines, read_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from ome_writers.dataset import ImageSpec
-    from ome_writers.routing import Plan
-
     Json = dict[str, Any]
 
 

@@ -6,7 +6,9 @@ Sources: https://ngff.openmicroscopy.org/0.5/ and, for 0.6, RFC-5 (https://ngff.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.dataset import AxisSpec, ImageSpec, LevelSpec
@@ -18,9 +20,6 @@ from ome_writers.units import kind_of, ngff_name, si_value
 from ome_writers.untrusted import member, parse_array_metadata, read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     Json = dict[str, Any]
 
 _AXIS_TYPES = ("space", "time", "channel")

@@ -7,15 +7,13 @@ level exactly one transformation with input and output, and drops the versions i
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.formats.omezarr.parse_multiscale import compose
+from ome_writers.settings import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from ome_writers.settings import Position
-
     Json = dict[str, Any]
 
 VERSIONS = ("0.5", "0.6")

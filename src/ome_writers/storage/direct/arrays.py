@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.locks import new_lock
+from ome_writers.routing import ArrayPlan
 from ome_writers.storage.file_lease import POLL_INTERVAL_S
 from ome_writers.storage.zarr import ChunkFiles, Codec, Grid, Shard, ShardShape
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from ome_writers.routing import ArrayPlan
     from ome_writers.storage.direct.block import Block
     from ome_writers.storage.disk import Disk
     from ome_writers.storage.positional_io import Piece

@@ -5,8 +5,13 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.storage.contract import WriteFailure
 from ome_writers.storage.direct.arrays import StoredArray
@@ -18,12 +23,6 @@ from ome_writers.storage.write_buffer import WriteBuffer
 from ome_writers.storage.zarr import ArrayMetadataWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
-
     from ome_writers.storage.contract import ArrayTarget, EngineStats, Options
     from ome_writers.storage.zarr import Cell, Grid
 

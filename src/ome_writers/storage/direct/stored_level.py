@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.downsampling import downsample
+from ome_writers.routing import ArrayPlan, ImagePlan
+from ome_writers.settings import PyramidMethod
 from ome_writers.storage.contract import ArrayTarget, Options
 from ome_writers.storage.direct.arrays import StoredArray
 from ome_writers.storage.direct.engine import DirectEngine
@@ -16,14 +21,6 @@ from ome_writers.storage.disk import Disk
 from ome_writers.storage.zarr import ArraySurvey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from ome_writers.routing import ArrayPlan, ImagePlan
-    from ome_writers.settings import PyramidMethod
-
     Plane = NDArray[np.generic]
     Index = tuple[int, ...]
 

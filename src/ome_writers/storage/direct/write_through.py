@@ -11,10 +11,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from ome_writers.storage.direct.arrays import StoredArray
 
 _MAX_LATENCY_S = 0.01  # beyond the expected time: a busy machine may suspend a thread that long

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, repeat
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.file_sync import sync_tree
+from ome_writers.routing import ArrayPlan
 from ome_writers.storage.background import available_cpus
 from ome_writers.storage.contract import EngineStats, WriteFailure
 from ome_writers.storage.files import atomic_write
@@ -29,12 +33,6 @@ with passive_openmp_threads():
     import acquire_zarr as az
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from ome_writers.routing import ArrayPlan
     from ome_writers.storage.contract import ArrayTarget, Options
 
 _READ_TIMEOUT_S = 10.0  # for the library to write a shard that it has all planes of

@@ -7,9 +7,12 @@ first: in the library's memory if it has transactions (`transactions`), otherwis
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.storage.background import available_cpus
 from ome_writers.storage.contract import WriteFailure
@@ -23,11 +26,6 @@ from ome_writers.storage.write_buffer import WriteBuffer
 from ome_writers.storage.zarr import ArrayMetadataWriter, array_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
     from ome_writers.storage.contract import ArrayTarget, EngineStats, Options
     from ome_writers.storage.libraries.library import LibraryArray
     from ome_writers.storage.libraries.region_grid import RegionKey

@@ -5,14 +5,10 @@ from __future__ import annotations
 import math
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from ome_writers.errors import UnsupportedError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ome_writers.routing import ArrayPlan
+from ome_writers.routing import ArrayPlan
 
 _RESERVED_DESCRIPTORS = 16  # for metadata, and files that the application opens meanwhile
 

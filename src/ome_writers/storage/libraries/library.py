@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
-
     from ome_writers.storage.libraries.region_grid import RegionGrid, RegionKey, Selection
     from ome_writers.storage.libraries.regions import Region
     from ome_writers.storage.libraries.transactions import TransactionRegion

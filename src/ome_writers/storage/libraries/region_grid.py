@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from ome_writers.routing import ArrayPlan
+from ome_writers.routing import ArrayPlan
 
 UNBOUNDED_EXTENT = 2**40
 """Extent of a growing axis in the array metadata that a library gets; that on disk has the actual extent."""

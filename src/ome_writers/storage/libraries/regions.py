@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ome_writers.locks import new_lock
 from ome_writers.storage.write_buffer import Unit
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from ome_writers.storage.libraries.library import Library
     from ome_writers.storage.libraries.region_grid import RegionKey
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from array import array as number_array
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.storage.zarr import ShardReader
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ome_writers.storage.contract import ArrayTarget
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorstore
+from numpy.typing import NDArray
 
 from ome_writers.storage.libraries.engine import LibraryEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
     from ome_writers.storage.contract import ArrayTarget, Options
     from ome_writers.storage.libraries.region_grid import RegionGrid, Selection
 

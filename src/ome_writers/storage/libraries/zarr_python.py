@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 from zarr.core.codec_pipeline import BatchedCodecPipeline
 from zarr.core.metadata import ArrayV3Metadata
 from zarr.storage import LocalStore, StorePath
@@ -19,11 +22,6 @@ from ome_writers.storage.libraries.engine import LibraryEngine
 from ome_writers.storage.libraries.inline_event_loop import EventLoops, InlineArray
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
     from ome_writers.storage.contract import ArrayTarget, Options
     from ome_writers.storage.libraries.region_grid import RegionGrid, Selection
 

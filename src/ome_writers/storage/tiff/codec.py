@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ome_writers.errors import EngineMissingError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _ZSTD_LEVEL = 3
 _DEFLATE_LEVEL = 3  # higher levels take twice the time to save 1 % of camera noise

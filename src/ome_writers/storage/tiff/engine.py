@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.file_sync import sync, sync_folder
 from ome_writers.storage.contract import WriteFailure
@@ -23,11 +26,6 @@ from ome_writers.storage.tiff.page_blocks import PageBlock
 from ome_writers.storage.write_buffer import WriteBuffer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
     from ome_writers.storage.contract import ArrayTarget, EngineStats, Options
     from ome_writers.storage.tiff.geometry import Series
     from ome_writers.storage.tiff.page_store import PageStore

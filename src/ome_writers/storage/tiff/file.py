@@ -10,7 +10,12 @@ from __future__ import annotations
 import os
 import struct
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.file_sharing import truncate
 from ome_writers.locks import new_lock
@@ -22,12 +27,6 @@ from ome_writers.storage.tiff.page_store import PageStore
 from ome_writers.storage.tiff.sparse_file import Preallocation, extend_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
-
     from ome_writers.storage.file_handles import FileHandles
     from ome_writers.storage.tiff.ifd_encoder import IfdEncoder
 

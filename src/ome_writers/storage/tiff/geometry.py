@@ -11,22 +11,16 @@ pixels are on disk. So a page is blank if its strips precede the second IFD of t
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import mul
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ome_writers.routing import PageOrder
+from ome_writers.routing import ArrayPlan, PageOrder
 from ome_writers.storage.tiff.ifd import PageKind, aligned
 from ome_writers.storage.tiff.ifd_template import IfdTemplate
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from ome_writers.routing import ArrayPlan
 
 _SECTOR_BYTES = 512  # the unit that a disk writes atomically when the power fails
 _MAX_SEGMENT_BYTES = 64 * 2**20  # of planes, allocated in advance

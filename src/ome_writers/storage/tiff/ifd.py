@@ -7,19 +7,15 @@ entries, version 43).
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from ome_writers.routing import ArrayPlan
+from ome_writers.settings import Dimension
 from ome_writers.units import si_value
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
-
-    from ome_writers.routing import ArrayPlan
-    from ome_writers.settings import Dimension
 
 HEADER = struct.pack("<2sHHHQ", b"II", 43, 8, 0, 16)
 """Little-endian BigTIFF with 8-byte offsets; the first IFD follows immediately."""

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.storage.positional_io import read_at
 from ome_writers.storage.tiff.ifd import HEADER, aligned
 from ome_writers.storage.tiff.ifd_template import IFDS_PER_BATCH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
     from ome_writers.storage.tiff.geometry import Geometry
     from ome_writers.storage.tiff.ifd_template import IfdTemplate
 

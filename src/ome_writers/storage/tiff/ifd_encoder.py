@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.storage.tiff.codec import encode_zeros
 from ome_writers.storage.tiff.ifd import HEADER
 from ome_writers.storage.tiff.ifd_template import IFDS_PER_BATCH, IfdTemplate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
-
     from ome_writers.storage.tiff.geometry import Geometry, Segment, Series
 
 _MAX_CACHED_BYTES = 2**20  # of a first segment's IFDs, kept for other files with the same start

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.file_sync import sync
@@ -32,10 +33,6 @@ from ome_writers.storage.tiff.ifd import (
     aligned,
 )
 from ome_writers.untrusted import LoopDetector, open_regular
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 # bytes per value, by field type
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}

@@ -9,9 +9,11 @@ because it has the ImageDescription and Software tags.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.storage.tiff.ifd import (
     ASCII,
@@ -25,10 +27,6 @@ from ome_writers.storage.tiff.ifd import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
     from ome_writers.storage.tiff.ifd import PageKind
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.storage.write_buffer import Unit
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from ome_writers.storage.tiff.geometry import Series
     from ome_writers.storage.tiff.page_store import PageStore
 

@@ -7,9 +7,12 @@ frame that replaces another is written elsewhere, so that the other one is intac
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.storage.positional_io import read_at, read_fully, write_at
 from ome_writers.storage.tiff.codec import get_codec
@@ -18,10 +21,6 @@ from ome_writers.storage.tiff.page_visibility import PageVisibility
 
 if TYPE_CHECKING:
     from _thread import RLock
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from ome_writers.storage.file_handles import FileHandles
     from ome_writers.storage.tiff.allocator import Allocator

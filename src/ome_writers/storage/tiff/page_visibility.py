@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.storage.tiff.ifd_template import IFDS_PER_BATCH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
-
     from ome_writers.storage.tiff.geometry import Geometry, Segment, Series
     from ome_writers.storage.tiff.ifd_encoder import IfdEncoder
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.downsampling import downsample
 from ome_writers.file_sync import sync
+from ome_writers.routing import ImagePlan
 from ome_writers.storage.positional_io import open_file, read_at, read_fully, write_at
 from ome_writers.storage.tiff.codec import get_codec
 from ome_writers.storage.tiff.ifd import PageKind, aligned
@@ -16,12 +20,6 @@ from ome_writers.storage.tiff.ifd_template import IfdTemplate
 from ome_writers.untrusted import open_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from ome_writers.routing import ImagePlan
     from ome_writers.storage.tiff.ifd_repair import Ifd, IfdRepair
 
     Plane = NDArray[np.generic]

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+from ome_writers.routing import ArrayPlan
 from ome_writers.storage.files import atomic_write
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from ome_writers.routing import ArrayPlan
 
 # Codec and level. For camera frames, level 3 of Blosc's zstd takes 2 to 8 times as long as level 1, at the same ratio.
 BLOSC = {"blosc-zstd": ("zstd", 1), "blosc-lz4": ("lz4", 5)}

@@ -7,24 +7,20 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ome_writers.routing import ArrayPlan
 from ome_writers.storage.contract import Finding
 from ome_writers.storage.zarr.chunk_grid import Grid
 from ome_writers.storage.zarr.recovery import ShardRecovery
 from ome_writers.storage.zarr.shard_index import EMPTY
 from ome_writers.untrusted import open_regular
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from ome_writers.routing import ArrayPlan
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +11,6 @@ from typing import TYPE_CHECKING
 from ome_writers.file_sharing import rename
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ome_writers.storage.disk import Disk
     from ome_writers.storage.positional_io import Piece
 

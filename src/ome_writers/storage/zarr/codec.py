@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.storage.zarr.array_metadata import BLOSC, GZIP_LEVEL, ZSTD_LEVEL
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 class Codec:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.file_sync import sync
+from ome_writers.routing import ArrayPlan
 from ome_writers.storage.contract import Finding
 from ome_writers.storage.positional_io import open_file, read_at, write_at
 from ome_writers.storage.zarr import shard_index
@@ -19,14 +23,6 @@ from ome_writers.storage.zarr.chunk_grid import Grid
 from ome_writers.storage.zarr.codec import Codec
 from ome_writers.storage.zarr.shard_index import EMPTY, ShardIndexFormat, TornIndexError
 from ome_writers.untrusted import open_regular
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from ome_writers.routing import ArrayPlan
 
 
 class RecoveredIndex(NamedTuple):

@@ -20,10 +20,13 @@ moves to a new end of the file, a copy of it is in a temporary file beside the s
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.file_sharing import rename, truncate
 from ome_writers.locks import new_lock
@@ -33,11 +36,6 @@ from ome_writers.storage.zarr.free_list import FreeList
 from ome_writers.storage.zarr.shard_index import EMPTY, ShardIndexFormat, TornIndexError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
     from ome_writers.storage.disk import Disk
     from ome_writers.storage.positional_io import Piece
 

@@ -6,23 +6,18 @@ Source: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/i
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ome_writers.routing import ArrayPlan
 from ome_writers.storage.zarr import shard_index
 from ome_writers.storage.zarr.chunk_grid import Grid
 from ome_writers.storage.zarr.codec import Codec
 from ome_writers.storage.zarr.shard_index import EMPTY, ShardIndexFormat
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from ome_writers.routing import ArrayPlan
 
 _BLOCK_BYTES = 4096  # allocation unit of file systems
 _MIN_HOLE_BYTES = 512  # fewer zeros may well be data
