@@ -24,12 +24,8 @@ _MIN_SECRET_CHARACTERS = 6
 def check_store_url(url: str) -> str:
     """Return the URL of a folder of an object store, without a ``/`` at its end.
 
-    Raises
-    ------
-    SettingsError
-        If the scheme is unknown.
-    UnsupportedError
-        If the URL contains credentials. It is not a ValueError, since pydantic's error would contain the URL.
+    Raises SettingsError if the scheme is unknown, and UnsupportedError if the URL contains credentials. It is not a
+    ValueError, since pydantic's error would contain the URL.
     """
     parts = urlsplit(url)
     known = f"{parts.scheme}://..." if parts.scheme in _SCHEMES else "The URL"
@@ -48,17 +44,9 @@ def check_store_url(url: str) -> str:
 def open_store(url: str, options: Mapping[str, Any] | None = None) -> Any:
     """Return the obstore store whose keys are relative to `url`. No request is sent.
 
-    Parameters
-    ----------
-    url
-        See `check_store_url`. The folder of a ``file://`` URL is created.
-    options
-        See `obstore.store.from_url`.
+    The folder of a ``file://`` URL is created. See `check_store_url`, and `obstore.store.from_url` for `options`.
 
-    Raises
-    ------
-    UnsupportedError
-        If obstore is not installed. SettingsError if the URL or the options are invalid.
+    Raises UnsupportedError if obstore is not installed; SettingsError if the URL or the options are invalid.
     """
     try:
         from obstore.exceptions import BaseError

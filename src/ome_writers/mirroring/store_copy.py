@@ -26,19 +26,7 @@ _MAX_PARTS = 9000  # S3 allows 10,000
 class StoreCopy:
     """The objects below a URL, and the journal that lists which of them are copies of which files. Thread-safe.
 
-    Parameters
-    ----------
-    source, url
-        The dataset, and the URL of its copy.
-    options
-        See `open_store`.
-    bytes_per_second
-        Limit of the bandwidth.
-
-    Attributes
-    ----------
-    files, bytes
-        Number and size of the files sent, with those that were sent again.
+    `bytes_per_second` limits the bandwidth; see `open_store` for `options`.
     """
 
     def __init__(
@@ -48,6 +36,7 @@ class StoreCopy:
         options: Mapping[str, Any] | None = None,
         bytes_per_second: float | None = None,
     ) -> None:
+        # number and size of the files sent, with those that were sent again
         self.files = self.bytes = 0
         self.url = url
         self.journal = UploadJournal(journal_path(source), url)

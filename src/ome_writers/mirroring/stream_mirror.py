@@ -17,14 +17,8 @@ _log = logging.getLogger("ome_writers")
 class StreamMirror:
     """Uploads a dataset that this process writes, in threads of its own. Only `finish` waits for the network.
 
-    Parameters
-    ----------
-    dataset, url
-        The dataset, which exists, and the URL of its copy.
-    overwrite
-        Whether an earlier copy, which was uploaded from the same path, may be replaced.
-    replaces
-        The mirror of a dataset that this one replaces; `discard` was called.
+    With `overwrite`, an earlier copy that was uploaded from the same path may be replaced. `replaces` is the mirror of
+    a dataset that this one replaces, whose `discard` was called.
     """
 
     def __init__(
@@ -50,10 +44,7 @@ class StreamMirror:
     def finish(self) -> None:
         """Return when the dataset, which its writer has closed, is complete in the store.
 
-        Raises
-        ------
-        UploadError
-            The store has refused files.
+        Raises UploadError if the store has refused files.
         """
         self._closing.set()
         self.thread.join()

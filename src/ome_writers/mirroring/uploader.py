@@ -71,6 +71,9 @@ class Uploader:
     ) -> None:
         """Upload what has changed, in rounds, until the dataset no longer grows and is complete in the store.
 
+        Raises UploadError if there is an earlier copy, the store has refused files in several rounds, or files change
+        although the writer has closed the dataset.
+
         Parameters
         ----------
         is_growing
@@ -85,12 +88,6 @@ class Uploader:
             Whether to continue in spite of errors while the dataset grows, even if no file could be sent yet.
         replace
             For a dataset that was not uploaded before: whether an earlier copy may be removed. None: continue it.
-
-        Raises
-        ------
-        UploadError
-            There is an earlier copy, the store has refused files in several rounds, or files change although the
-            writer has closed the dataset.
         """
         attempts = 0
         while not self._stopped:

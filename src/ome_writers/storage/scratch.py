@@ -66,10 +66,7 @@ class ScratchEngine:
     ) -> None:
         """Store one plane; see `storage.contract.Engine.write`.
 
-        Raises
-        ------
-        MemoryError
-            If the memory limit is reached and `Options.spill` is False.
+        Raises MemoryError if the memory limit is reached and `Options.spill` is False.
         """
         buffer = self._buffer
         if index in buffer.addresses[array]:

@@ -65,10 +65,7 @@ class TiffPages:
     def page(self, number: int, level: int = 0) -> NDArray[np.generic] | None:
         """Return the pixels of page `number`, (y, x) or (y, x, samples); None if it is not written yet.
 
-        Raises
-        ------
-        InvalidFileError
-            If the page does not have this resolution level, or the file is damaged.
+        Raises InvalidFileError if the page does not have this resolution level, or the file is damaged.
         """
         with self._lock:
             offset = self._ifd_offset(number)

@@ -19,14 +19,8 @@ def plain_groups(metadata: Any, known: Collection[str]) -> dict[str, Attributes]
 
     A value in several groups, as the summary that pymmcore-plus 0.18 attaches to every image, is converted once.
 
-    Raises
-    ------
-    KeyError
-        If a path is not one of `known`.
-    TypeError
-        If `metadata` is not a dict of paths to dicts.
-    MetadataError
-        If a value cannot be represented in JSON.
+    Raises KeyError if a path is not one of `known`; TypeError if `metadata` is not a dict of paths to dicts;
+    MetadataError if a value cannot be represented in JSON.
     """
     if not isinstance(metadata, dict) or not all(isinstance(v, dict) for v in metadata.values()):
         raise TypeError(

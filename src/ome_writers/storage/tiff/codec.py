@@ -24,13 +24,7 @@ class Codec(NamedTuple):
 
 @cache
 def get_codec(compression: str) -> Codec:
-    """Return the codec for a compression of the settings.
-
-    Raises
-    ------
-    EngineMissingError
-        If its library is not installed.
-    """
+    """Return the codec for a compression of the settings; raise EngineMissingError if its library is not installed."""
     if compression == "deflate":
         return Codec(lambda strip: zlib.compress(strip, _DEFLATE_LEVEL), zlib.decompress)
     if compression == "zstd":

@@ -69,17 +69,7 @@ class Segment:
 
 
 class Geometry:
-    """All offsets of one file, or of a resolution level of its pages. A page has the same number at all levels.
-
-    Attributes
-    ----------
-    series
-        The arrays in the file; of a level, those that have it.
-    levels
-        The resolution levels, largest first; none of a level.
-    row_bytes
-        Size of the uncompressed planes of a row.
-    """
+    """All offsets of one file, or of a resolution level of its pages. A page has the same number at all levels."""
 
     def __init__(
         self,
@@ -88,11 +78,11 @@ class Geometry:
         alignment: int,
         levels: Sequence[Geometry] = (),
     ) -> None:
-        self.series = list(series)
-        self.levels = list(levels)
+        self.series = list(series)  # the arrays in the file; of a level, those that have it
+        self.levels = list(levels)  # the resolution levels, largest first; none of a level
         self.grows, self.pages_per_row = order.grows, order.pages_per_row
         self.pages_within = order.pages_within
-        self.row_bytes = 0
+        self.row_bytes = 0  # size of the uncompressed planes of a row
         for each in series:
             each.base = self.row_bytes
             self.row_bytes += each.count * each.stride

@@ -32,20 +32,11 @@ class Head:
 
 
 class IfdEncoder:
-    """Encodes the IFDs of files that contain the same kind of arrays, at one resolution level.
-
-    Attributes
-    ----------
-    first
-        The IFD of the first page at full resolution.
-    is_level
-        Whether it is a reduced resolution, whose IFDs are not chained.
-    levels
-        The encoders of the resolution levels; none of a level.
-    """
+    """Encodes the IFDs of files that contain the same kind of arrays, at one resolution level."""
 
     def __init__(self, geometry: Geometry, full: IfdEncoder | None = None) -> None:
         self.geometry = geometry
+        # the IFD of the first page at full resolution
         self.first: IfdTemplate = (
             IfdTemplate(geometry.series[0].kind, first=True, software=_software())
             if full is None
@@ -58,11 +49,12 @@ class IfdEncoder:
             else None
             for series in geometry.series
         ]
+        # whether it is a reduced resolution, whose IFDs are not chained
         self.is_level = full is not None
         self._blank_strips_at = len(HEADER) + self.first.nbytes  # without the reserved extent
         if full is not None:
             self._blank_strips_at += sum(len(e.blank_strips()) for e in (full, *full.levels))
-        self.levels: list[IfdEncoder] = []
+        self.levels: list[IfdEncoder] = []  # the encoders of the resolution levels; none of a level
         for level in geometry.levels:
             self.levels.append(IfdEncoder(level, self))
         self._heads: dict[int, Head] = {}

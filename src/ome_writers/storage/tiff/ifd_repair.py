@@ -69,10 +69,7 @@ class Ifd:
 class IfdRepair:
     """The IFD chain of a BigTIFF file that this library wrote.
 
-    Raises
-    ------
-    OSError
-        If the file cannot be read, is not a little-endian BigTIFF, or its chain is damaged.
+    Raises OSError if the file cannot be read, is not a little-endian BigTIFF, or its chain is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -95,10 +92,7 @@ class IfdRepair:
     def refuse_foreign(self) -> None:
         """Check that every page has exactly the tags that this library writes.
 
-        Raises
-        ------
-        UnsupportedError
-            If a page has other tags, because another program has rewritten the file.
+        Raises UnsupportedError if a page has other tags, because another program has rewritten the file.
         """
         for number, page in enumerate(self.pages):
             expected = [FIRST_PAGE_TAGS if number == 0 else PAGE_TAGS]

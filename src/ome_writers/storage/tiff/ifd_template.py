@@ -39,18 +39,6 @@ class IfdTemplate:
 
     With `first` it is for the first page of a file, which has the ImageDescription and Software tags; `software` is the
     NUL-terminated value of the latter.
-
-    Attributes
-    ----------
-    nbytes
-        Size of the encoded IFD.
-    next_pointer_at
-        Position of the next-IFD pointer within the IFD.
-    strips_at, strips_span
-        Position and size of the bytes that contain all strip offsets and byte counts. They are replaced by one write,
-        so that readers never see a mixture of old and new values.
-    description_at
-        Position of count and offset of the ImageDescription, which are adjacent.
     """
 
     def __init__(self, kind: PageKind, *, first: bool = False, software: bytes = b"") -> None:
@@ -59,16 +47,20 @@ class IfdTemplate:
             entries += [(DESCRIPTION, ASCII, 1, b""), (SOFTWARE, ASCII, len(software), b"")]
         entries.sort()
         at = {tag: 8 + i * ENTRY_BYTES for i, (tag, *_) in enumerate(entries)}
+        # position of the next-IFD pointer within the IFD
         self.next_pointer_at = 8 + len(entries) * ENTRY_BYTES
         self._tables = aligned(self.next_pointer_at + 8)
         self._strip_count = len(kind.strips)
         self._software = software if first else b""
         self._levels_at = self._tables + (16 * self._strip_count if self._strip_count > 1 else 0)
         self._software_at = self._levels_at + (8 * kind.levels if kind.levels > 1 else 0)
-        self.nbytes = aligned(self._software_at + len(self._software))
+        self.nbytes = aligned(self._software_at + len(self._software))  # size of the encoded IFD
+        # position of count and offset of the ImageDescription, which are adjacent
         self.description_at = at.get(DESCRIPTION, 0) + 4
         self._values = {tag: at[tag] + 12 for tag in at}
         if self._strip_count == 1:
+            # Position and size of the bytes that contain all strip offsets and byte counts. They are replaced by one
+            # write, so that readers never see a mixture of old and new values.
             self.strips_at = self._values[STRIP_OFFSETS]
             self.strips_span = self._values[STRIP_BYTE_COUNTS] + 8 - self.strips_at
         else:
