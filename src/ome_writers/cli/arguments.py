@@ -9,7 +9,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 from ome_writers.cli.command import CommandError, UsageError
-from ome_writers.errors import SettingsError
+from ome_writers.errors import OMEWritersError, SettingsError
 
 
 def add_dataset_argument(parser: ArgumentParser, metavar: str = "PATH") -> None:
@@ -18,7 +18,7 @@ def add_dataset_argument(parser: ArgumentParser, metavar: str = "PATH") -> None:
         "path",
         type=dataset_path,
         metavar=metavar,
-        help="an OME-Zarr directory, an OME-TIFF file or its directory",
+        help="an OME-Zarr directory or its URL, an OME-TIFF file or its directory",
     )
 
 
@@ -53,8 +53,13 @@ def add_disk_option(parser: ArgumentParser) -> None:
 
 
 def dataset_path(text: str) -> Path:
-    """Return a path; refuse an empty one (an unset shell variable), which would be the current directory."""
-    return Path(nonempty(text))
+    """Return a path or URL; refuse an empty one (an unset shell variable), which would be the current directory."""
+    from ome_writers.untrusted import path_or_url
+
+    try:
+        return path_or_url(nonempty(text))
+    except OMEWritersError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def nonempty(text: str) -> str:

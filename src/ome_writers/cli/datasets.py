@@ -41,7 +41,7 @@ def add_datasets_argument(parser: ArgumentParser) -> None:
         type=nonempty,
         nargs="+",
         metavar="PATH",
-        help="an OME-Zarr directory, an OME-TIFF file or its directory; "
+        help="an OME-Zarr directory or its URL, an OME-TIFF file or its directory; "
         "several of them, or patterns such as '*.ome.zarr'",
     )
 
@@ -117,14 +117,16 @@ def _expand(arguments: Sequence[str]) -> list[Path]:
 
     An existing name is a path even if it contains pattern characters. A pattern without a match is a CommandError.
     """
+    from ome_writers.untrusted import path_or_url
+
     found: dict[Path, None] = {}
     for text in arguments:
         paths = sorted(glob.glob(text, recursive=True)) if _is_pattern(text) else [text]
         if not paths:
             raise CommandError(f"{text}: no file or directory matches this pattern")
-        found.update(dict.fromkeys(map(Path, paths)))
+        found.update(dict.fromkeys(map(path_or_url, paths)))
     return list(found)
 
 
 def _is_pattern(text: str) -> bool:
-    return glob.has_magic(text) and not Path(text).exists()
+    return "://" not in text and glob.has_magic(text) and not Path(text).exists()

@@ -6,7 +6,7 @@ import itertools
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,7 +31,7 @@ from ome_writers.conversion.source_detection import (
     provenance,
 )
 from ome_writers.errors import SettingsError, WriteError, describe_frames
-from ome_writers.formats import archive_format, format_row
+from ome_writers.formats import archive_format, format_row, local_copy
 from ome_writers.formats.ometiff import parse_once
 from ome_writers.settings import (
     AcquisitionSettings,
@@ -42,6 +42,7 @@ from ome_writers.settings import (
     read_root_path,
 )
 from ome_writers.streaming import create_stream
+from ome_writers.untrusted import path_or_url
 from ome_writers.views import open_dataset
 
 if TYPE_CHECKING:
@@ -142,7 +143,8 @@ def convert(
     """
     began = time.perf_counter()
     destination = read_root_path(destination)
-    described = describe_source(Path(source))
+    source = path_or_url(source)
+    described = describe_source(source)
     options = (compression, chunk_shapes, shard_shapes, images, pyramid)
     plain = format == "auto" and not any(options)
     row, archive = format_row(described.spec.format), archive_format(Path(destination))
@@ -152,9 +154,7 @@ def convert(
             f"Convert {source} to an {archive.settings.suffixes[0]} directory with these options first, and that to "
             f"{destination}."
         )
-    unpacks = archive_format(Path(source)) is format_row(
-        inferred_format(str(destination))[0]["name"]
-    )
+    unpacks = archive_format(source) is format_row(inferred_format(str(destination))[0]["name"])
     if archive or (unpacks and plain):
         return _copy_files(
             described,
@@ -215,13 +215,15 @@ def _copy_files(
     path, call = source.spec.path, on_file or (lambda *_: None)
     refuse_overlap(path, destination)
     packs = archive_format(destination) is not None
-    if packs:
-        pack(source.spec, destination, overwrite=overwrite, on_file=call)
-    else:
-        unpack(path, destination, on_file=call)
-    if verify:
-        archive, folder = (destination, path) if packs else (path, destination)
-        compare(archive, folder, on_file=call)
+    with local_copy(path) as local:
+        if packs:
+            spec = replace(source.spec, path=local)
+            pack(spec, destination, overwrite=overwrite, on_file=call)
+        else:
+            unpack(local, destination, on_file=call)
+        if verify:
+            archive, folder = (destination, local) if packs else (local, destination)
+            compare(archive, folder, on_file=call)
     count = len(source.indices)
     written = count if source.written is None else min(source.written, count)
     return Conversion(

@@ -20,6 +20,7 @@ from ome_writers.formats.dataset_reader import (
     dataset_files,
     dataset_ome_xml,
     frame_metadata_by_image,
+    local_copy,
     read,
     read_frame_metadata,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "latest_entries",
     "lay_out",
     "load_ome_xml",
+    "local_copy",
     "make_distinct",
     "parse_document",
     "plan_from_settings",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.dataset import DatasetSpec
+from ome_writers.errors import UnsupportedError
 from ome_writers.formats.detection import detect_format
 from ome_writers.formats.ometiff.entry_file import resolve_entry_file
 from ome_writers.formats.registry import format_row
-from ome_writers.untrusted import guard_reader
+from ome_writers.untrusted import guard_reader, is_remote, member, path_or_url
 
 if TYPE_CHECKING:
     from ome_writers.formats.registry import FramesByImage
@@ -24,7 +28,8 @@ def read(path: str | PathLike[str]) -> DatasetSpec:
     ----------
     path
         An OME-Zarr 0.5 or 0.6 (a directory or an ``.ozx`` file), an OME-TIFF file or a folder with the files of one
-        OME-TIFF, of any program, also while it is being written.
+        OME-TIFF, of any program, also while it is being written. An OME-Zarr may also be at a URL: ``s3://``,
+        ``gs://``, ``az://`` or ``https://``, with credentials from the environment.
 
     Raises
     ------
@@ -33,10 +38,33 @@ def read(path: str | PathLike[str]) -> DatasetSpec:
     UnsupportedError
         If it is of neither format; InvalidFileError if it is damaged, or not safe to read.
     """
-    path = resolve_entry_file(Path(path))
+    path = resolve_entry_file(path_or_url(path))
     row = format_row(detect_format(path))
     with guard_reader(path):
         return row.parse(path)
+
+
+@contextmanager
+def local_copy(path: Path) -> Iterator[Path]:
+    """Yield a dataset on this disk: `path` itself, or a temporary copy of a remote OME-Zarr.
+
+    Raises UnsupportedError if this disk does not have enough space for the copy.
+    """
+    if not is_remote(path):
+        yield path
+        return
+    with TemporaryDirectory(prefix="ome-writers-") as folder:
+        copy = Path(folder, path.name)
+        objects = [path] if path.is_file() else list(path.rglob("*"))
+        size, free = sum(item.stat().st_size for item in objects), shutil.disk_usage(folder).free
+        if size > free:
+            raise UnsupportedError(
+                f"{path} has {size:,} bytes, and {folder} has space for {free:,}: it cannot be copied to this disk. "
+                f"Set TMPDIR to a larger one."
+            )
+        for item in objects:
+            item.download(copy if item is path else member(copy, item.relative_to(path).as_posix()))
+        yield copy
 
 
 def dataset_files(path: Path) -> Iterable[Path]:
@@ -89,6 +117,6 @@ def read_frame_metadata(path: str | PathLike[str]) -> list[dict[str, Any]]:
 
 def frame_metadata_by_image(path: str | PathLike[str]) -> FramesByImage:
     """Return frame metadata by image: the path of its group in OME-Zarr, otherwise its number."""
-    path = resolve_entry_file(Path(path))
+    path = resolve_entry_file(path_or_url(path))
     with guard_reader(path):
         return format_row(detect_format(path)).frame_metadata(path)

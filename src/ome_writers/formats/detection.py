@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.registry import format_rows
-from ome_writers.untrusted import is_archive
+from ome_writers.untrusted import is_archive, is_remote
 
 _ZARR_2_FILES = (".zattrs", ".zgroup", ".zarray")
 _MAX_LISTED_NAMES = 3
@@ -19,6 +19,15 @@ def detect_format(path: Path) -> str:
     Raises FileNotFoundError if `path` does not exist, and UnsupportedError if it is a folder that contains neither
     format; InvalidFileError if it is neither a file nor a folder.
     """
+    remote = bool(is_remote(path))
+    if remote and is_omezarr(path):
+        return "ome-zarr"
+    if remote:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist, or is not an OME-Zarr.")
+        raise UnsupportedError(
+            f"{path} is not an OME-Zarr, and other files are only read from this disk. Copy it to this disk first."
+        )
     if not path.exists():
         folder = path.with_name(re.sub(r"(\.ome)?\.tiff?$", "", path.name, flags=re.IGNORECASE))
         if folder != path and folder.is_dir():

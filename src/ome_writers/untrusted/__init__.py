@@ -22,6 +22,7 @@ from ome_writers.untrusted.files import (
     read_regular,
 )
 from ome_writers.untrusted.parsing import parse_json, parse_xml, read_json
+from ome_writers.untrusted.remote import is_remote, path_or_url
 from ome_writers.untrusted.sizes import (
     MAX_FRAMES,
     MAX_IMAGES,
@@ -53,6 +54,7 @@ __all__ = [
     "check_shape",
     "guard_reader",
     "is_archive",
+    "is_remote",
     "member",
     "memory_bytes",
     "open_range",
@@ -60,6 +62,7 @@ __all__ = [
     "parse_array_metadata",
     "parse_json",
     "parse_xml",
+    "path_or_url",
     "printable",
     "printable_json",
     "read_json",

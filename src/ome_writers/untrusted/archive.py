@@ -5,19 +5,22 @@ Source: https://ngff.openmicroscopy.org/rfc/9/
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
+from ome_writers.untrusted.remote import is_remote, path_or_url
 
 ARCHIVE_SUFFIX = ".ozx"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _STORED = 0
 _ENCRYPTED = 1
+_REMOTE_BUFFER_BYTES = 2**16
 _MAX_END_BYTES = 22 + 2**16  # end of the central directory, with the longest comment
 
 
@@ -30,8 +33,9 @@ class ByteRange(NamedTuple):
 
 def is_archive(path: Path | str) -> bool:
     """Return whether a path is a file with the suffix ``.ozx``."""
-    text = os.fspath(path)
-    return text.lower().endswith(ARCHIVE_SUFFIX) and os.path.isfile(text)
+    if not os.fspath(path).lower().endswith(ARCHIVE_SUFFIX):
+        return False
+    return path.is_file() if is_remote(path) else os.path.isfile(path)
 
 
 def refuse_archive(path: Path) -> None:
@@ -48,16 +52,23 @@ def archive_members(archive: Path | str) -> Mapping[str, ByteRange]:
 
     Raises InvalidFileError if the archive is truncated, or a member is compressed or encrypted.
     """
-    status = os.stat(archive)
-    return _members(os.fspath(archive), status.st_mtime_ns, status.st_size)
+    status = archive.stat() if is_remote(archive) else os.stat(archive)
+    return _members(archive, status.st_mtime_ns, status.st_size)
+
+
+def open_archive(archive: Path | str) -> BinaryIO:
+    """Open an archive for reading, on this disk or at a URL."""
+    if is_remote(archive):
+        return io.BufferedReader(archive.open_raw(), _REMOTE_BUFFER_BYTES)
+    return open(archive, "rb")
 
 
 @lru_cache(maxsize=16)
-def _members(archive: str, _mtime_ns: int, size: int) -> Mapping[str, ByteRange]:
+def _members(archive: Path | str, _mtime_ns: int, size: int) -> Mapping[str, ByteRange]:
     from zipfile import BadZipFile, ZipFile
 
     try:
-        with ZipFile(archive) as file:
+        with open_archive(archive) as opened, ZipFile(opened) as file:
             infos = file.infolist()
             assert file.fp is not None
             file.fp.seek(max(0, size - _MAX_END_BYTES))
@@ -84,17 +95,16 @@ def _members(archive: str, _mtime_ns: int, size: int) -> Mapping[str, ByteRange]
     return members
 
 
-def byte_range(archive: Path | str, fd: int, name: str) -> ByteRange:
-    """Return the byte range of a member; `fd` is the open archive.
+def byte_range(archive: Path | str, file: BinaryIO, name: str) -> ByteRange:
+    """Return the byte range of a member; `file` is the open archive.
 
     Raises FileNotFoundError if the archive does not have this member; InvalidFileError if the archive is damaged.
     """
     found = archive_members(archive).get(name)
     if found is None:
         raise FileNotFoundError(f"{archive} does not contain {name}.")
-    with open(fd, "rb", closefd=False) as file:
-        file.seek(found.offset)
-        header = file.read(_LOCAL_HEADER.size)
+    file.seek(found.offset)
+    header = file.read(_LOCAL_HEADER.size)
     signature, name_bytes, extra_bytes = (
         _LOCAL_HEADER.unpack(header) if len(header) == _LOCAL_HEADER.size else (b"", 0, 0)
     )
@@ -109,9 +119,9 @@ def read_member(archive: Path | str, path: Path | str, limit: int) -> bytes:
     Raises FileNotFoundError if the archive does not have this member, and InvalidFileError if the archive is damaged,
     or the member is larger than `limit`.
     """
-    name = Path(path).relative_to(archive).as_posix()
-    with open(archive, "rb") as file:
-        offset, size = byte_range(archive, file.fileno(), name)
+    name = path_or_url(path).relative_to(archive).as_posix()
+    with open_archive(archive) as file:
+        offset, size = byte_range(archive, file, name)
         if size > limit:
             raise InvalidFileError(
                 f"{path} is too large: {size:,} bytes. The limit for this kind of file is {limit:,} bytes."

@@ -8,10 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
+from typing import BinaryIO, cast
 
-from ome_writers.errors import InvalidFileError, OMEWritersError
+from ome_writers.errors import InvalidFileError, OMEWritersError, UnsupportedError
 from ome_writers.file_sharing import retry_while_open
-from ome_writers.untrusted.archive import ByteRange, byte_range, is_archive, read_member
+from ome_writers.untrusted.archive import (
+    ByteRange,
+    byte_range,
+    is_archive,
+    open_archive,
+    read_member,
+)
+from ome_writers.untrusted.remote import is_remote
 
 # O_NONBLOCK: opening a FIFO without a writer must not block. Windows does not have these flags, nor FIFOs in folders.
 _FLAGS = (
@@ -53,18 +61,24 @@ def member(root: Path, key: object) -> Path:
             f"Correct the metadata."
         )
     path = root.joinpath(*parts)
-    _refuse_outside(path, root)
+    if not is_remote(path):
+        _refuse_outside(path, root)
     return path
 
 
 def open_regular(path: Path | str, *, root: Path | None = None) -> int:
-    """Open a regular file for reading and return its file descriptor, which the caller closes.
+    """Open a regular file on this disk for reading and return its file descriptor, which the caller closes.
 
     Links in `path` must not lead out of `root`, the folder of the dataset. `root` is None for a path given by the user.
 
     Raises InvalidFileError if it is not a regular file, or a link leads out of `root`; OSError if it cannot be opened,
     for instance because it does not exist.
     """
+    if is_remote(path):
+        raise UnsupportedError(
+            f"{path}: of remote datasets, only an OME-Zarr with codecs that ome-writers reads can be read. Copy the "
+            f"dataset to this disk."
+        )
     if root is not None:
         _refuse_outside(path, root)
     _refuse_special(
@@ -79,20 +93,21 @@ def open_regular(path: Path | str, *, root: Path | None = None) -> int:
     return fd
 
 
-def open_range(path: Path, root: Path) -> tuple[int, ByteRange]:
-    """Open a file of a dataset; return the file descriptor and the byte range of the content.
+@contextmanager
+def open_range(path: Path, root: Path) -> Iterator[tuple[BinaryIO, ByteRange]]:
+    """Open a file of a dataset, on this disk or remote; yield it with the byte range of the content.
 
     The range is the whole file, or, in a dataset that is an ``.ozx`` file, a part of that. See `open_regular`.
     """
-    if not is_archive(root):
-        fd = open_regular(path, root=root)
-        return fd, ByteRange(0, os.fstat(fd).st_size)
-    fd = open_regular(root)
-    try:
-        return fd, byte_range(root, fd, path.relative_to(root).as_posix())
-    except BaseException:
-        os.close(fd)
-        raise
+    if is_archive(root):
+        with open_archive(root) as file:
+            yield file, byte_range(root, file, path.relative_to(root).as_posix())
+    elif is_remote(path):
+        with path.open_raw() as remote:
+            yield cast("BinaryIO", remote), ByteRange(0, path.stat().st_size)
+    else:
+        with open(open_regular(path, root=root), "rb") as file:
+            yield file, ByteRange(0, os.fstat(file.fileno()).st_size)
 
 
 def read_regular(path: Path | str, limit: int, *, root: Path | None = None) -> bytes:
@@ -104,6 +119,8 @@ def read_regular(path: Path | str, limit: int, *, root: Path | None = None) -> b
     """
     if root is not None and is_archive(root):
         return read_member(root, path, limit)
+    if is_remote(path):
+        return path.read(limit)
     fd = open_regular(path, root=root)
     try:
         size = os.fstat(fd).st_size
@@ -129,9 +146,11 @@ def read_lines(path: Path, *, root: Path | None = None) -> Iterator[bytes]:
 
     Raises InvalidFileError if it is not a regular file inside `root`, or a line is longer than `Limit.JOURNAL_LINE`.
     """
-    if root is not None and is_archive(root):
+    if is_remote(path) or (root is not None and is_archive(root)):
         with suppress(FileNotFoundError):
-            yield from read_member(root, path, Limit.XML).splitlines(keepends=True)
+            for line in read_regular(path, Limit.XML, root=root).splitlines(keepends=True):
+                if line.endswith(b"\n"):
+                    yield line
         return
     try:
         fd = open_regular(path, root=root)

@@ -7,10 +7,10 @@ from os import PathLike
 from pathlib import Path
 
 from ome_writers.errors import OutputLockedError, UnsupportedError
-from ome_writers.formats import detect_format, format_row, resolve_entry_file
+from ome_writers.formats import detect_format, format_row, local_copy, resolve_entry_file
 from ome_writers.formats.ometiff import parse_once
 from ome_writers.repair import repair
-from ome_writers.untrusted import guard_reader, refuse_archive
+from ome_writers.untrusted import guard_reader, path_or_url, refuse_archive
 from ome_writers.validation.report import Check, Validation
 
 
@@ -52,10 +52,25 @@ def validate(path: str | PathLike[str]) -> Validation:
     ...     validate(path).valid
     True
     """
-    root = resolve_entry_file(Path(path))
+    root = resolve_entry_file(path_or_url(path))
     refuse_archive(root)
     row = format_row(detect_format(root))
-    return Validation(root, (_check_leftovers(root), *row.check(root)))
+    with local_copy(root) as local:
+        checks = (_check_leftovers(local), *row.check(local))
+    if local != root:
+        checks = tuple(_with_root(check, local, root) for check in checks)
+    return Validation(root, checks)
+
+
+def _with_root(check: Check, local: Path, root: Path) -> Check:
+    """Return the check of a copy with the paths of its original."""
+
+    def original(path: Path) -> Path:
+        return root.joinpath(*path.relative_to(local).parts)
+
+    findings = tuple(replace(f, path=original(f.path)) for f in check.findings)
+    skipped = check.skipped and check.skipped.replace(str(local), str(root))
+    return replace(check, findings=findings, skipped=skipped)
 
 
 def _check_leftovers(root: Path) -> Check:

@@ -67,7 +67,7 @@ class CachedJsonFile:
         """
         with self._lock:
             try:
-                stat = os.stat(self._root if is_archive(self._root) else self.path)
+                stat = (self._root if is_archive(self._root) else self.path).stat()
                 version = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
                 if version != self._version:
                     self._content = read_json(self.path, root=self._root)

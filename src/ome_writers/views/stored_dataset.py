@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache, partial
 from os import PathLike
-from pathlib import Path
 
 from ome_writers.formats import detect_format, format_row, resolve_entry_file
-from ome_writers.untrusted import guard_reader
+from ome_writers.untrusted import guard_reader, path_or_url
 from ome_writers.views.streamview import StreamView
 
 
@@ -40,7 +38,7 @@ def open_dataset(path: str | PathLike[str], *, remember: int = 0, level: int = 0
     UnsupportedError
         If it is not a supported dataset, does not have this level, or no installed reader supports it.
     """
-    path = resolve_entry_file(Path(path))
+    path = resolve_entry_file(path_or_url(path))
     with guard_reader(path):
         source = format_row(detect_format(path)).open_source(path, remember, level)
     return StreamView.over(source, reopen=partial(_reopen, str(path.absolute()), remember, level))
@@ -48,7 +46,7 @@ def open_dataset(path: str | PathLike[str], *, remember: int = 0, level: int = 0
 
 def _reopen(path: str, remember: int, level: int) -> StreamView:
     """Open a dataset that was pickled as its path. The tasks of one process share the view."""
-    stat = os.stat(path)
+    stat = path_or_url(path).stat()
     return _opened(path, remember, level, (stat.st_dev, stat.st_ino, stat.st_mtime_ns))
 
 

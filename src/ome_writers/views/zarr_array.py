@@ -9,24 +9,24 @@ file meanwhile, the file is read again.
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.storage import read_fully
 from ome_writers.storage.zarr import EMPTY, ShardIndexFormat, decompress
 from ome_writers.untrusted import (
     ArrayMetadata,
     check_count,
     check_memory,
     check_shape,
+    is_archive,
+    is_remote,
     open_range,
     parse_array_metadata,
     read_regular,
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 _MAX_READ_RETRIES = 20
 _RETRY_INTERVAL_S = 0.005
 _MAX_CHUNKS_PER_PLANE = 2**17  # each is one file to open
+_MAX_KEPT_INDEXES = 256
+_MAX_KEPT_INDEX_BYTES = 2**20
 _MAX_CODEC_OVERHEAD_BYTES = 2**20  # of chunks that cannot be compressed
 
 
@@ -83,6 +85,7 @@ class ZarrArray:
         self._max_stored_bytes = 2 * nbytes + _MAX_CODEC_OVERHEAD_BYTES
         several_planes = math.prod(self._chunk[:-2]) > 1
         self._max_cached_chunks = cache_bytes // nbytes if several_planes else 0
+        self._remote_indexes: dict[Path, tuple[int, NDArray[np.uint64]]] = {}
         self._cache: OrderedDict[tuple[int, ...], NDArray[np.generic] | None] = OrderedDict()
         self._fill = _fill_value(metadata.fill_value, self.dtype)
         self._v2_keys, self._separator = metadata.v2_keys, metadata.separator
@@ -157,24 +160,44 @@ class ZarrArray:
                 return None
         path = self._path([i // n for i, n in zip(coordinate, self._counts, strict=True)])
         try:
-            fd, (start, stored_bytes) = open_range(path, self._root)
+            with open_range(path, self._root) as (file, (start, stored_bytes)):
+                entries = self._index(path, file, start, stored_bytes)
+                inner = [i % n for i, n in zip(coordinate, self._counts, strict=True)]
+                offset, size = entries[np.ravel_multi_index(inner, self._counts)].tolist()
+                if offset == size == int(EMPTY):
+                    return None
+                if offset + size > stored_bytes or size > self._max_stored_bytes:
+                    raise OSError(
+                        f"a chunk of {size} bytes at {offset} does not fit into the shard"
+                    )
+                file.seek(start + offset)
+                stored = file.read(size)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        try:
-            at = self._index_format.offset(stored_bytes)
-            entries = self._index_format.read(fd, start + at if at >= 0 else at)
-            inner = [i % n for i, n in zip(coordinate, self._counts, strict=True)]
-            offset, size = entries[np.ravel_multi_index(inner, self._counts)].tolist()
-            if offset == size == int(EMPTY):
-                return None
-            if offset + size > stored_bytes:
-                raise OSError("a chunk ends after the end of the shard")
-            stored = read_fully(fd, size, start + offset)
-        finally:
-            os.close(fd)
         if len(stored) != size:
             raise OSError("a chunk is truncated")
         return stored
+
+    def _index(
+        self, path: Path, file: BinaryIO, start: int, stored_bytes: int
+    ) -> NDArray[np.uint64]:
+        """Return the index of a shard; that of a remote shard is kept until the shard changes."""
+        assert self._index_format is not None
+        stored = self._root if is_archive(self._root) else path
+        version = stored.stat().st_ino if is_remote(stored) else None
+        known, entries = self._remote_indexes.get(path, (None, None))
+        if entries is not None and known == version:
+            return entries
+        at = self._index_format.offset(stored_bytes)
+        if at < 0:
+            raise OSError("the shard is shorter than its index")
+        file.seek(start + at)
+        entries = self._index_format.decode(file.read(self._index_format.nbytes))
+        if version is not None and self._index_format.nbytes <= _MAX_KEPT_INDEX_BYTES:
+            if len(self._remote_indexes) >= _MAX_KEPT_INDEXES:
+                self._remote_indexes.clear()
+            self._remote_indexes[path] = version, entries
+        return entries
 
     def _decode(self, stored: bytes) -> NDArray[np.generic]:
         for decode in self._decoders:

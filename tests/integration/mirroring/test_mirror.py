@@ -199,33 +199,11 @@ def test_command_upload(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert files(tmp_path / "store") == files(path)
 
 
-@pytest.fixture(scope="module")
-def s3() -> Any:
-    """Return the storage options of a server that speaks S3."""
-    server = pytest.importorskip("moto.server", reason="moto is not installed")
-    thread = server.ThreadedMotoServer(port=0)
-    thread.start()
-    host, port = thread.get_host_and_port()
-    options = {
-        "endpoint": f"http://{host}:{port}",
-        "access_key_id": "AKIATEST",
-        "secret_access_key": "geheim-123",
-        "region": "us-east-1",
-        "client_options": {"allow_http": True},
-    }
-    import urllib.request
-
-    request = urllib.request.Request(f"http://{host}:{port}/bucket", method="PUT")
-    urllib.request.urlopen(request).close()
-    yield options
-    thread.stop()
-
-
-def test_s3(s3: dict[str, Any], tmp_path: Path) -> None:
+def test_s3(s3_options: dict[str, Any], tmp_path: Path) -> None:
     path = write(tmp_path / "a.ome.zarr")
-    result = mirror(path, "s3://bucket/runs/a.ome.zarr", storage_options=s3)
+    result = mirror(path, "s3://bucket/runs/a.ome.zarr", storage_options=s3_options)
     assert result.uploaded_files == result.files
-    store = obstore.store.from_url("s3://bucket/runs/a.ome.zarr", **s3)
+    store = obstore.store.from_url("s3://bucket/runs/a.ome.zarr", **s3_options)
     stored = {str(item["path"]) for batch in obstore.list(store) for item in batch}
     content = files(path)
     assert stored == set(content)
@@ -235,6 +213,6 @@ def test_s3(s3: dict[str, Any], tmp_path: Path) -> None:
         mirror(
             path,
             "s3://none/x",
-            storage_options={**s3, "retry_config": {"max_retries": 0}},
+            storage_options={**s3_options, "retry_config": {"max_retries": 0}},
             interval=0,
         )

@@ -1,0 +1,280 @@
+"""Objects of a remote dataset: an OME-Zarr at a URL of an object store or of a web server, read by range requests."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import time
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from urllib.parse import unquote
+
+from ome_writers.errors import InvalidFileError
+from ome_writers.object_store import check_store_url, open_store, without_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TypeGuard
+
+    from obstore import GetOptions
+    from typing_extensions import Buffer
+
+_URL = re.compile(r"(s3a?|gs|az|adl|azure|abfss?|https?)://", re.IGNORECASE)
+_STATUS_LIFETIME_S = 1.0
+
+
+class ObjectStatus(NamedTuple):
+    """Size and version of an object, named as by `os.stat`."""
+
+    st_size: int
+    st_mtime_ns: int
+    st_ino: int  # differs between two versions of an object
+    e_tag: str | None
+    st_dev: int = 0
+
+
+class _Store:
+    """The objects below a URL. Sizes and versions are requested again after a second."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.objects = open_store(url)
+        self._status: dict[str, tuple[float, ObjectStatus]] = {}
+
+    def status(self, key: str) -> ObjectStatus:
+        expires, status = self._status.get(key, (0.0, None))
+        if status is None or time.monotonic() > expires:
+            from obstore import head
+
+            with self.errors(key):
+                found = head(self.objects, key)
+            status = _status(found)
+            self._status = {k: v for k, v in self._status.items() if v[0] > time.monotonic()}
+            self._status[key] = (time.monotonic() + _STATUS_LIFETIME_S, status)
+        return status
+
+    def forget(self, key: str) -> None:
+        self._status.pop(key, None)
+
+    @contextmanager
+    def errors(self, key: str) -> Iterator[None]:
+        """Convert errors of the store to OSError, without credentials."""
+        from obstore.exceptions import BaseError
+
+        url = f"{self.url}/{key}"
+        try:
+            yield
+        except FileNotFoundError:
+            missing = FileNotFoundError(f"{url} does not exist.")
+            missing.errno = errno.ENOENT
+            raise missing from None
+        except (BaseError, OSError) as error:
+            raise OSError(
+                f"{url} cannot be read: {without_secrets(error)}. Check the URL, the network and the credentials; "
+                f"AWS_SKIP_SIGNATURE=true reads public buckets."
+            ) from None
+
+
+def _status(item: Any) -> ObjectStatus:
+    mtime_ns = int(item["last_modified"].timestamp() * 1e9)
+    return ObjectStatus(
+        item["size"], mtime_ns, hash((item["e_tag"], item["version"])), item["e_tag"]
+    )
+
+
+class RemotePath:
+    """The part of `pathlib.Path` that readers of an OME-Zarr use, for a URL. A folder is a Zarr group or array."""
+
+    def __init__(self, store: _Store, key: str) -> None:
+        self._store, self._key = store, PurePosixPath(key)
+
+    @property
+    def key(self) -> str:
+        return self._key.as_posix().removeprefix(".")
+
+    @property
+    def name(self) -> str:
+        return self._key.name
+
+    @property
+    def suffix(self) -> str:
+        return self._key.suffix
+
+    @property
+    def parent(self) -> RemotePath:
+        return RemotePath(self._store, self._key.parent.as_posix())
+
+    def with_name(self, name: str) -> RemotePath:
+        return self.parent / name
+
+    def joinpath(self, *parts: str) -> RemotePath:
+        return RemotePath(self._store, self._key.joinpath(*parts).as_posix())
+
+    def __truediv__(self, part: str) -> RemotePath:
+        return self.joinpath(part)
+
+    def relative_to(self, other: RemotePath) -> PurePosixPath:
+        return self._key.relative_to(other._key)
+
+    @property
+    def parents(self) -> tuple[RemotePath, ...]:
+        return tuple(RemotePath(self._store, key.as_posix()) for key in self._key.parents)
+
+    def absolute(self) -> RemotePath:
+        return self
+
+    resolve = absolute
+
+    def as_uri(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        return f"{self._store.url}/{self.key}".rstrip("/")
+
+    __fspath__ = __str__
+
+    def __repr__(self) -> str:
+        return f"RemotePath({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RemotePath) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def __reduce__(self) -> Any:
+        return path_or_url, (str(self),)
+
+    def stat(self) -> ObjectStatus:
+        """Return the status of an object, or that of the metadata of a folder."""
+        return self._store.status(self.key if self.is_file() else (self / "zarr.json").key)
+
+    def is_file(self) -> bool:
+        try:
+            self._store.status(self.key)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def is_symlink(self) -> bool:
+        return False
+
+    def is_dir(self) -> bool:
+        return (self / "zarr.json").is_file()
+
+    def exists(self) -> bool:
+        return self.is_dir() or self.is_file()
+
+    def rglob(self, _pattern: str) -> Iterator[RemotePath]:
+        """Yield all objects below this path."""
+        from obstore import list as list_objects
+
+        with self._store.errors(self.key):
+            for batch in list_objects(self._store.objects, prefix=self.key or None):
+                for item in batch:
+                    yield _ListedPath(self._store, str(item["path"]), _status(item))
+
+    def open_raw(self) -> RemoteFile:
+        return RemoteFile(self._store, self.key)
+
+    def download(self, target: Path) -> None:
+        """Write the content to a new file on this disk."""
+        from obstore import get
+
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self._store.errors(self.key), target.open("xb") as file:
+            for block in get(self._store.objects, self.key).stream():
+                file.write(block)
+
+    def read(self, limit: int) -> bytes:
+        """Return the content; raise InvalidFileError before it is transferred if it is larger than `limit`."""
+        from obstore import get
+
+        with self._store.errors(self.key):
+            response = get(self._store.objects, self.key)
+            size = response.meta["size"]
+            if size > limit:
+                raise InvalidFileError(
+                    f"{self} is too large: {size:,} bytes. The limit for this kind of file is {limit:,} bytes."
+                )
+            return bytes(response.bytes())
+
+
+class _ListedPath(RemotePath):
+    """An object whose size is known from the list of objects."""
+
+    def __init__(self, store: _Store, key: str, status: ObjectStatus) -> None:
+        super().__init__(store, key)
+        self._status = status
+
+    def stat(self) -> ObjectStatus:
+        return self._status
+
+
+class RemoteFile(io.RawIOBase):
+    """One version of an object as a binary file; each `read` is one range request."""
+
+    def __init__(self, store: _Store, key: str) -> None:
+        self._store, self._key = store, key
+        self._version = store.status(key)
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._version.st_size}
+        self._position = max(0, start[whence] + offset)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: Buffer) -> int:
+        from obstore import get
+
+        target = memoryview(buffer).cast("B")
+        end = min(self._position + len(target), self._version.st_size)
+        if end <= self._position:
+            return 0
+        # With If-Match, index and chunks of a shard that is replaced meanwhile are not mixed.
+        options: GetOptions = {"range": (self._position, end)}
+        if self._version.e_tag:
+            options["if_match"] = self._version.e_tag
+        try:
+            with self._store.errors(self._key):
+                data = bytes(get(self._store.objects, self._key, options=options).bytes())
+        except OSError:
+            self._store.forget(self._key)
+            raise
+        target[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+
+def is_remote(path: object) -> TypeGuard[RemotePath]:
+    """Return whether a path, which is annotated as a `pathlib.Path`, is a `RemotePath`."""
+    return isinstance(path, RemotePath)
+
+
+def path_or_url(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a dataset; a `RemotePath`, which readers use like a `Path`, for a URL of an object store.
+
+    Raises UnsupportedError if obstore is not installed, SettingsError if the URL is invalid.
+    """
+    if isinstance(path, RemotePath):
+        return cast("Path", path)
+    if not isinstance(path, str) or not _URL.match(path):
+        return Path(path)
+    parent, _, name = check_store_url(path).rpartition("/")
+    if parent.endswith(":/"):  # the dataset is a whole bucket
+        parent, name = f"{parent}/{name}".replace(":///", "://"), ""
+    if path.lower().startswith("http"):
+        name = unquote(name)
+    return cast("Path", RemotePath(_Store(parent), name))

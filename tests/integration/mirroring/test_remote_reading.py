@@ -1,0 +1,211 @@
+"""Reading functions take the URL of an OME-Zarr, and return what they return for the same dataset on this disk."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import threading
+from dataclasses import replace
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import ome_writers
+from ome_writers import (
+    Dimension,
+    InvalidFileError,
+    UnsupportedError,
+    convert,
+    create_stream,
+    mirror,
+    read_frame_metadata,
+    validate,
+)
+from ome_writers.cli import main
+from support.acquisitions import LAYOUTS, acquisition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+obstore = pytest.importorskip("obstore", reason="obstore is not installed")
+
+
+def write(path: Path, layout: str = "image", **fields: Any) -> Path:
+    with create_stream(acquisition(layout, path).model_copy(update=fields)) as stream:
+        shape = stream.plan.images[0].frame_shape
+        for t in range(1000):
+            try:
+                stream.append(
+                    np.full(shape, t + 1, stream.settings.dtype), frame_metadata={"number": t}
+                )
+            except IndexError:
+                break
+    return path
+
+
+@pytest.fixture
+def uploaded(tmp_path: Path, s3: str, request: pytest.FixtureRequest) -> tuple[Path, str]:
+    """A dataset and the URL of its copy."""
+    path = write(tmp_path / "a.ome.zarr")
+    url = f"{s3}/{request.node.name}/a.ome.zarr"
+    mirror(path, url)
+    return path, url
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_pixels_and_model_equal_those_on_disk(layout: str, tmp_path: Path, s3: str) -> None:
+    path, url = write(tmp_path / "a.ome.zarr", layout), f"{s3}/{layout}/a.ome.zarr"
+    mirror(path, url)
+    local, remote = ome_writers.read(path), ome_writers.read(url)
+    assert str(remote.path) == url
+    assert replace(remote, path=local.path) == local
+    view = ome_writers.open(url)
+    assert view.dims == ome_writers.open(path).dims
+    assert np.array_equal(np.asarray(view), np.asarray(ome_writers.open(path)))
+    assert read_frame_metadata(url) == read_frame_metadata(path)
+
+
+def test_view_is_pickled_as_its_url(uploaded: tuple[Path, str]) -> None:
+    pickled = pickle.dumps(ome_writers.open(uploaded[1]))
+    assert b"geheim" not in pickled
+    assert np.array_equal(
+        np.asarray(pickle.loads(pickled)), np.asarray(ome_writers.open(uploaded[0]))
+    )
+
+
+def test_open_view_reads_frames_that_arrive_later(
+    tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those in a shard whose index was read before."""
+    monkeypatch.setattr("ome_writers.untrusted.remote._STATUS_LIFETIME_S", 0.0)
+    path, url = tmp_path / "a.ome.zarr", f"{s3}/growing/a.ome.zarr"
+    dimensions = [
+        Dimension(name="t", count=None, type="time", chunk_size=1, shard_size_chunks=50),
+        Dimension(name="y", count=32),
+        Dimension(name="x", count=32),
+    ]
+    with create_stream(root_path=path, dimensions=dimensions, dtype="uint16") as stream:
+        view = None
+        for t in range(3):
+            stream.append(np.full((32, 32), t + 1, "uint16"))
+            stream.flush()
+            mirror(path, url)
+            view = ome_writers.open(url) if view is None else view
+            assert (np.asarray(view)[:, 0, 0] == np.arange(t + 1) + 1).all()
+    assert view is not None
+    assert view.shape == (3, 32, 32)
+
+
+def test_commands_take_urls(
+    uploaded: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, url = uploaded
+    for command in ("info", "validate"):
+        printed = []
+        for dataset in (str(path), url):
+            assert main([command, dataset, "--json"]) == 0
+            printed.append(json.loads(capsys.readouterr().out.replace(url, str(path))))
+        assert printed[0] == printed[1]
+    assert main(["preview", url, "--output", str(tmp_path / "preview.png")]) == 0
+    assert (tmp_path / "preview.png").read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
+    assert main(["convert", url, str(tmp_path / "b.ome.tiff"), "--verify"]) == 0
+    copied = np.asarray(ome_writers.open(tmp_path / "b.ome.tiff"))
+    assert np.array_equal(copied, np.asarray(ome_writers.open(path)))
+
+
+def test_validate_finds_a_damaged_object(uploaded: tuple[Path, str], s3: str) -> None:
+    path, url = uploaded
+    shard = next(p for p in path.rglob("c/**/*") if p.is_file()).relative_to(path).as_posix()
+    obstore.put(obstore.store.from_url(url, client_options={"allow_http": True}), shard, b"damaged")
+    findings = validate(url).findings
+    assert f"{url}/{shard}" in map(str, (finding.path for finding in findings))
+
+
+def test_single_file_archive(tmp_path: Path, s3: str) -> None:
+    path = write(tmp_path / "a.ome.zarr")
+    convert(path, tmp_path / "a.ozx")
+    mirror(tmp_path / "a.ozx", f"{s3}/archives")
+    url = f"{s3}/archives/a.ozx"
+    assert np.array_equal(np.asarray(ome_writers.open(url)), np.asarray(ome_writers.open(path)))
+    convert(url, tmp_path / "b.ome.zarr", verify=True)
+    assert ome_writers.read(tmp_path / "b.ome.zarr").status == "complete"
+
+
+class _RangeHandler(SimpleHTTPRequestHandler):
+    """Serves files of a folder, with the range requests that web servers have and `http.server` lacks."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            self.send_error(404)
+            return
+        content, total = path.read_bytes(), path.stat().st_size
+        self.send_response(206 if "Range" in self.headers else 200)
+        if wanted := self.headers.get("Range"):
+            first, last = wanted.removeprefix("bytes=").split("-")
+            content = content[int(first) : int(last) + 1]
+            self.send_header(
+                "Content-Range", f"bytes {first}-{int(first) + len(content) - 1}/{total}"
+            )
+        self.send_header("Last-Modified", self.date_time_string(path.stat().st_mtime))
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), lambda *args: _RangeHandler(*args, directory=str(tmp_path))
+    )
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_web_server(tmp_path: Path, web: str) -> None:
+    path = write(tmp_path / "a b.ome.zarr")
+    view = ome_writers.open(f"{web}/a%20b.ome.zarr")
+    assert np.array_equal(np.asarray(view), np.asarray(ome_writers.open(path)))
+
+
+def test_what_cannot_be_read_is_refused(
+    uploaded: tuple[Path, str], tmp_path: Path, s3: str
+) -> None:
+    path, url = uploaded
+    with pytest.raises(FileNotFoundError, match="s3://bucket/none does not exist"):
+        ome_writers.open(f"{s3}/none")
+    convert(path, tmp_path / "a.ome.tiff")
+    mirror(tmp_path / "a.ome.tiff", f"{s3}/tiff")
+    for function in (ome_writers.open, ome_writers.read, validate):
+        with pytest.raises(UnsupportedError, match="Copy it to this disk"):
+            function(f"{s3}/tiff/a_p000.ome.tiff")
+    with pytest.raises(UnsupportedError, match="contains credentials"):
+        ome_writers.open("s3://key:geheim@bucket/a.ome.zarr")
+    store = obstore.store.from_url(url, client_options={"allow_http": True})
+    obstore.put(store, "zarr.json", b" " * (64 * 2**20 + 1))
+    with pytest.raises(InvalidFileError, match="too large"):
+        ome_writers.open(url)
+
+
+def test_wrong_credentials_are_not_printed(
+    uploaded: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr("ome_writers.object_store._RETRY", {"max_retries": 0})
+    with pytest.raises(OSError, match=r"cannot be read.*network") as raised:
+        ome_writers.open(uploaded[1])
+    assert "geheim" not in str(raised.value)
