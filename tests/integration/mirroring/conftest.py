@@ -32,6 +32,7 @@ def s3_options(s3_endpoint: str) -> dict[str, Any]:
         "access_key_id": "AKIATEST",
         "secret_access_key": "geheim-123",
         "region": "us-east-1",
+        "client_options": {"allow_http": True},
     }
 
 
