@@ -26,8 +26,8 @@ def validate(path: str | PathLike[str]) -> Validation:
     Parameters
     ----------
     path
-        An OME-Zarr 0.5 or 0.6 or its URL, or an OME-TIFF: a file, or the directory of a set. For datasets of other writers, the
-        checks that need this library's metadata are skipped.
+        An OME-Zarr 0.5 or 0.6 or its URL, or an OME-TIFF: a file, or the directory of a set. For datasets of other
+        writers, the checks that need this library's metadata are skipped.
 
     Returns
     -------
