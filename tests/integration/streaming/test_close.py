@@ -108,7 +108,9 @@ def test_close_in_callback(tmp_path: Path) -> None:
     assert ow.validate(tmp_path / "run.ome.zarr").valid
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows sends no Ctrl-C to a single process")
+@pytest.mark.skipif(
+    os.name == "nt", reason="Ctrl-C during close: Windows sends it to no single process"
+)
 @pytest.mark.parametrize("engine", ["direct", "zarr-python", "tifffile"])
 def test_ctrl_c_does_not_stop_close(tmp_path: Path, engine: str) -> None:
     """All frames are on disk, although the process exits at once."""

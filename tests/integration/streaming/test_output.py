@@ -131,7 +131,9 @@ def test_overwrite_replaces_empty_file_of_killed_start(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["x.ome.tiff"]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="limits of a process are POSIX's")
+@pytest.mark.skipif(
+    os.name == "nt", reason="creation on a full disk: Windows has no limit of file sizes"
+)
 @pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
 def test_full_disk_at_creation_leaves_nothing(tmp_path: Path, suffix: str) -> None:
     if suffix == ".ome.tiff":
@@ -154,7 +156,8 @@ except WriteError as error:
 
 
 @pytest.mark.skipif(
-    os.name == "nt" or os.geteuid() == 0, reason="every folder lets root, and Windows, look in"
+    os.name == "nt" or os.geteuid() == 0,
+    reason="folders without list permission: root, and Windows, list them",
 )
 def test_overwrite_in_folder_without_list_permission(tmp_path: Path) -> None:
     above = tmp_path / "above"
@@ -275,7 +278,10 @@ def test_overwrite_refuses_foreign_ome_zarr(tmp_path: Path, other: str) -> None:
     assert (path / "zarr.json").is_file()
 
 
-@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names are Unicode there")
+@pytest.mark.skipif(
+    os.name == "nt" or sys.platform == "darwin",
+    reason="paths in another encoding than Unicode: impossible there",
+)
 def test_root_path_that_is_not_utf8(tmp_path: Path) -> None:
     for name in (b"caf\xe9.ome.zarr", b"caf\xe9.ome.tiff"):
         path = tmp_path / os.fsdecode(name)
@@ -289,7 +295,7 @@ def test_root_path_that_is_not_utf8(tmp_path: Path) -> None:
         assert ow.open(asked.output_path)[:, 0, 0].tolist() == [1, 2]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="such characters are in no name there")
+@pytest.mark.skipif(os.name == "nt", reason="control characters in names: Windows refuses them")
 def test_file_names_in_ome_xml_are_valid_xml(tmp_path: Path) -> None:
     pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
     axes = dims_from_standard_axes({"p": 2, "y": 4, "x": 4})
@@ -303,7 +309,10 @@ def test_file_names_in_ome_xml_are_valid_xml(tmp_path: Path) -> None:
     assert ow.open(asked.output_path)[:, 0, 0].tolist() == [1, 2]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="what cannot be removed cannot be moved aside there")
+@pytest.mark.skipif(
+    os.name == "nt",
+    reason="a replaced dataset that cannot be removed: Windows does not move it aside either",
+)
 def test_replaced_dataset_that_cannot_be_removed_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -129,7 +128,6 @@ def test_info_of_any_file_of_a_set_shows_frame_count(
             assert len(opened.series) == (1 if mode == "companion-file" else 3)
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 @pytest.mark.parametrize("name", FORMATS)
 def test_info_of_killed_dataset_shows_frame_count(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

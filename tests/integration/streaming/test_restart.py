@@ -335,7 +335,10 @@ def test_restart_of_a_collection(tmp_path: Path, engine: str) -> None:
     assert validate(output).valid
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the folder of an open file cannot be removed")
+@pytest.mark.skipif(
+    sys.platform == "win32",
+    reason="output removed during a run: Windows does not remove open files",
+)
 @BOTH_FORMATS
 def test_failed_restart(tmp_path: Path, engine: str) -> None:
     """If the output cannot be created again, every call lists the lost frames, and nothing is left on disk."""

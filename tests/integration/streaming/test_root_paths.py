@@ -116,7 +116,10 @@ def test_root_path_with_parent_folder_and_symlink(
     assert names(tmp_path / "real" / "inner") == set()
 
 
-@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names are Unicode there")
+@pytest.mark.skipif(
+    os.name == "nt" or sys.platform == "darwin",
+    reason="paths in another encoding than Unicode: impossible there",
+)
 @pytest.mark.parametrize("engine", READY)
 def test_root_path_that_is_not_utf8_per_engine(tmp_path: Path, engine: str) -> None:
     """An engine writes it, or raises an error with its name; ``auto`` selects one that can."""
@@ -144,7 +147,7 @@ def test_error_of_library_at_creation_is_write_error(tmp_path: Path) -> None:
     assert names(tmp_path) == set()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows does not remove a working folder")
+@pytest.mark.skipif(os.name == "nt", reason="a removed working folder: Windows does not remove it")
 def test_removed_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative root_path raises; an absolute one works."""
     (tmp_path / "gone").mkdir()

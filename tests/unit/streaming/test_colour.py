@@ -158,7 +158,10 @@ def test_restart_keeps_metadata_of_concurrent_thread(tmp_path: Path) -> None:
     np.testing.assert_array_equal(stored(tmp_path, "zarr"), COLOURS)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the folder of an open file cannot be removed")
+@pytest.mark.skipif(
+    sys.platform == "win32",
+    reason="output removed during a run: Windows does not remove open files",
+)
 @SUFFIXES
 @pytest.mark.parametrize("appended", [0, 1])
 def test_failed_restart_lists_lost_frames(tmp_path: Path, suffix: str, appended: int) -> None:
