@@ -50,7 +50,7 @@ def frame(number: int, dtype: Any = "uint16") -> np.ndarray[Any, Any]:
 def contents(folder: Path) -> dict[str, bytes | None]:
     """Return all paths below a directory, with the bytes of files."""
     return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
     }
 

@@ -71,4 +71,5 @@ def _tiff(path: Path, image: ImagePlan, shape: Any) -> NDArray[Any]:
 
 
 def _scratch(path: Path, image: ImagePlan, shape: Any) -> NDArray[Any]:
-    return np.asarray(np.memmap(path, image.array.dtype, "r", shape=shape or image.array.shape))
+    mapped = np.memmap(path, image.array.dtype, "r", shape=shape or image.array.shape)
+    return np.array(mapped)  # a copy: Windows does not remove mapped files
