@@ -47,7 +47,7 @@ def package_version(name: str) -> str:
     return str(json.loads(manifest.read_bytes())["version"]) if manifest.is_file() else ""
 
 
-def _read(library: str, sample: Sample) -> Images:
+def _read(library: str, sample: Sample, level: int = 0) -> Images:
     """Read every image in node, which prints one JSON line per image: shape, and pixels in base64."""
     folder = _installed()
     if sample.format == "zarr":
@@ -57,7 +57,7 @@ def _read(library: str, sample: Sample) -> Images:
     else:
         companions = sorted(sample.path.glob("*.companion.ome")) if sample.path.is_dir() else []
         targets = [str((companions or sample.files)[0])]
-    command = ["node", "read.mjs", library, *targets]
+    command = ["node", "read.mjs", library, str(level), *targets]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
     if done.returncode:
         raise RuntimeError(done.stderr.strip()[:300])
@@ -73,7 +73,14 @@ def _read(library: str, sample: Sample) -> Images:
 
 
 def _reader(name: str, format: str, limits: dict[str, str] | None = None) -> Reader:
-    return Reader(name, format, lambda sample: _read(f"{name} {format}", sample), limits or {})
+    task = f"{name} {format}"
+    return Reader(
+        name,
+        format,
+        lambda sample: _read(task, sample),
+        limits or {},
+        lambda sample, level: _read(task, sample, level)[0],
+    )
 
 
 ONE_IMAGE = (

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from readers.verdict import Reader
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from readers.samples import Sample
     from readers.verdict import Images
 
@@ -20,6 +22,12 @@ def _zarr_python(sample: Sample) -> Images:
     return [np.asarray(root[f"{path}/0".lstrip("/")][...]) for path in sample.images]
 
 
+def _zarr_python_level(sample: Sample, level: int) -> Any:
+    import zarr
+
+    return np.asarray(zarr.open_group(sample.path, mode="r")[str(level)][...])
+
+
 def _zarrs(sample: Sample) -> Images:
     import zarr
 
@@ -27,29 +35,39 @@ def _zarrs(sample: Sample) -> Images:
         return _zarr_python(sample)
 
 
+def _zarrs_level(sample: Sample, level: int) -> Any:
+    import zarr
+
+    with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
+        return _zarr_python_level(sample, level)
+
+
 def _tensorstore(sample: Sample) -> Images:
+    return [_tensorstore_array(sample.path / path / "0") for path in sample.images]
+
+
+def _tensorstore_array(path: Path) -> Any:
     import tensorstore
 
-    found = []
-    for path in sample.images:
-        store = {"driver": "file", "path": str(sample.path / path / "0")}
-        array = tensorstore.open({"driver": "zarr3", "kvstore": store}, open=True).result()
-        found.append(np.asarray(array.read().result()))
-    return found
+    store = {"driver": "file", "path": str(path)}
+    array = tensorstore.open({"driver": "zarr3", "kvstore": store}, open=True).result()
+    return np.asarray(array.read().result())
 
 
 def _ome_zarr_py(sample: Sample) -> Images:
+    if sample.plate:
+        assert _ome_zarr_py_levels(sample.path), "the plate has no picture"
+    return [np.asarray(_ome_zarr_py_levels(sample.path / path)[0]) for path in sample.images]
+
+
+def _ome_zarr_py_levels(path: Path) -> Any:
+    """Return the levels of the first image, full resolution first."""
     from ome_zarr.io import parse_url
     from ome_zarr.reader import Reader as Nodes
 
-    def nodes(path: str) -> list[np.ndarray]:
-        location = parse_url(sample.path / path, mode="r")
-        assert location is not None, f"no OME-Zarr at {path!r}"
-        return [node.data[0] for node in Nodes(location)() if node.data]
-
-    if sample.plate:
-        assert nodes(""), "the plate has no picture"
-    return [np.asarray(nodes(path)[0]) for path in sample.images]
+    location = parse_url(path, mode="r")
+    assert location is not None, f"no OME-Zarr at {path}"
+    return next(node.data for node in Nodes(location)() if node.data)
 
 
 def _ome_zarr_models(sample: Sample) -> Images:
@@ -78,6 +96,12 @@ def _ngff_zarr(sample: Sample) -> Images:
     ]
 
 
+def _ngff_zarr_level(sample: Sample, level: int) -> Any:
+    import ngff_zarr
+
+    return np.asarray(ngff_zarr.from_ngff_zarr(str(sample.path)).images[level].data)
+
+
 def _iohub(sample: Sample) -> Images:
     from iohub import open_ome_zarr
 
@@ -91,6 +115,13 @@ def _iohub(sample: Sample) -> Images:
     return found
 
 
+def _iohub_level(sample: Sample, level: int) -> Any:
+    from iohub import open_ome_zarr
+
+    with open_ome_zarr(sample.path, mode="r") as position:
+        return np.asarray(position[str(level)][...])
+
+
 def _bioio(sample: Sample) -> Images:
     from bioio_ome_zarr import Reader as BioReader
 
@@ -100,13 +131,22 @@ def _bioio(sample: Sample) -> Images:
     ]
 
 
+def _bioio_level(sample: Sample, level: int) -> Any:
+    from bioio_ome_zarr import Reader as BioReader
+
+    reader = BioReader(str(sample.path))
+    reader.set_resolution_level(level)
+    return np.asarray(reader.get_image_data("TCZYX"))
+
+
 def _dask(sample: Sample) -> Images:
+    return [_dask_array(sample, f"{path}/0".lstrip("/")) for path in sample.images]
+
+
+def _dask_array(sample: Sample, key: str) -> Any:
     import dask.array
 
-    return [
-        dask.array.from_zarr(str(sample.path), component=f"{path}/0".lstrip("/")).compute()
-        for path in sample.images
-    ]
+    return dask.array.from_zarr(str(sample.path), component=key).compute()
 
 
 def _xarray(sample: Sample) -> Images:
@@ -132,6 +172,14 @@ def _ngio(sample: Sample) -> Images:
     return found
 
 
+def _ngio_level(sample: Sample, level: int) -> Any:
+    import ngio
+
+    image = ngio.open_ome_zarr_container(str(sample.path), mode="r").get_image(path=str(level))
+    assert (image.pixel_size.y, image.pixel_size.z) == (0.25 * 2**level, 0.5), "wrong pixel size"
+    return image.get_as_numpy()
+
+
 def _napari(sample: Sample) -> Images:
     """Open what a user drops on the window: the root, or a field of view of a plate."""
     from napari_ome_zarr import napari_get_reader
@@ -147,18 +195,27 @@ def _napari(sample: Sample) -> Images:
     return found
 
 
+def _napari_level(sample: Sample, level: int) -> Any:
+    from napari_ome_zarr import napari_get_reader
+
+    ((data, *_),) = napari_get_reader(str(sample.path))(str(sample.path))
+    return np.asarray(data[level])
+
+
 READERS = (
-    Reader("zarr-python", "zarr", _zarr_python, {}),
-    Reader("tensorstore", "zarr", _tensorstore, {}),
-    Reader("zarrs", "zarr", _zarrs, {}),
-    Reader("ome-zarr-py", "zarr", _ome_zarr_py, {}),
+    Reader("zarr-python", "zarr", _zarr_python, {}, _zarr_python_level),
+    Reader(
+        "tensorstore", "zarr", _tensorstore, {}, lambda s, k: _tensorstore_array(s.path / str(k))
+    ),
+    Reader("zarrs", "zarr", _zarrs, {}, _zarrs_level),
+    Reader("ome-zarr-py", "zarr", _ome_zarr_py, {}, lambda s, k: _ome_zarr_py_levels(s.path)[k]),
     Reader("ome-zarr-models", "zarr", _ome_zarr_models, {}),
     Reader("yaozarrs", "zarr", _yaozarrs, {}),
-    Reader("ngff-zarr", "zarr", _ngff_zarr, {}),
-    Reader("iohub", "zarr", _iohub, {}),
-    Reader("bioio-ome-zarr", "zarr", _bioio, {}),
-    Reader("dask", "zarr", _dask, {}),
+    Reader("ngff-zarr", "zarr", _ngff_zarr, {}, _ngff_zarr_level),
+    Reader("iohub", "zarr", _iohub, {}, _iohub_level),
+    Reader("bioio-ome-zarr", "zarr", _bioio, {}, _bioio_level),
+    Reader("dask", "zarr", _dask, {}, lambda s, k: _dask_array(s, str(k))),
     Reader("xarray", "zarr", _xarray, {}),
-    Reader("ngio", "zarr", _ngio, {}),
-    Reader("napari-ome-zarr", "zarr", _napari, {}),
+    Reader("ngio", "zarr", _ngio, {}, _ngio_level),
+    Reader("napari-ome-zarr", "zarr", _napari, {}, _napari_level),
 )

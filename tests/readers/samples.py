@@ -35,6 +35,8 @@ class Sample:
         Path of each image's group (OME-Zarr) or its number (OME-TIFF) to its pixels (t, c, z, y, x).
     plate
         Whether it is a plate.
+    levels
+        Pixels of the resolution levels of the only image, largest first, without full resolution.
     stream
         The stream that is still writing it; None after `close`.
     """
@@ -44,6 +46,7 @@ class Sample:
     path: Path
     images: dict[str, np.ndarray[Any, Any]]
     plate: bool = False
+    levels: tuple[np.ndarray[Any, Any], ...] = ()
     stream: OMEStream | None = field(default=None, repr=False)
 
     @property
@@ -66,6 +69,7 @@ class Recipe:
     unbounded: bool = False
     frames: int | None = None
     closed: bool = True
+    levels: int = 0
     options: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> Sample:
@@ -95,7 +99,13 @@ class Recipe:
             stream.flush()
         path = folder / settings.output_path
         return Sample(
-            self.name, self.format, path, images, self.plate, None if self.closed else stream
+            self.name,
+            self.format,
+            path,
+            images,
+            self.plate,
+            tuple(_reduced(next(iter(images.values())), k + 1) for k in range(self.levels)),
+            None if self.closed else stream,
         )
 
     def _settings(self, path: Path) -> AcquisitionSettings:
@@ -137,9 +147,18 @@ class Recipe:
             plate=Plate(name="screen", row_names=["A", "B"], column_names=["1", "2"])
             if self.plate
             else None,
+            pyramid={"levels": self.levels} if self.levels else None,
             overwrite=True,
             **({"format": {"name": "ome-tiff", **self.options}} if self.options else {}),
         )
+
+
+def _reduced(pixels: np.ndarray[Any, Any], times: int) -> np.ndarray[Any, Any]:
+    """Return the means of 2 x 2 pixels, rounded half to even, of the means ..."""
+    for _ in range(times):
+        cells = pixels.reshape(*pixels.shape[:-2], pixels.shape[-2] // 2, 2, -1, 2)
+        pixels = np.rint(cells.mean(axis=(-3, -1))).astype(pixels.dtype)
+    return pixels
 
 
 def _tiff(name: str, **more: Any) -> Recipe:
@@ -158,6 +177,9 @@ RECIPES = (
     Recipe("cancelled", frames=8),
     Recipe("writing", frames=8, closed=False),
     Recipe("writing shards", shard=3, compression="zstd", frames=8, closed=False),
+    Recipe("levels", levels=2),
+    Recipe("levels in shards", levels=2, shard=3, compression="zstd"),
+    Recipe("writing levels", levels=2, frames=8, closed=False),
     _tiff("single"),
     _tiff("zstd", compression="zstd"),
     _tiff("deflate", compression="deflate"),

@@ -33,17 +33,23 @@ class Reader:
         Returns the pixels of every image, in order; an empty list if it only validates.
     limits
         Names of samples to what this reader does not support, in one sentence, with the reason.
+    read_level
+        Returns the pixels of a resolution level, at least 1, of the only image.
     """
 
     name: str
     format: str
     read: Callable[[Sample], Images]
     limits: Mapping[str, str]
+    read_level: Callable[[Sample, int], np.ndarray[Any, Any]] | None = None
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result: ``ok``, ``valid`` (no pixels compared), ``limit``, ``skip`` or ``FAIL``, with the reason."""
+    """The result: ``ok``, ``valid`` (no pixels compared), ``limit``, ``skip`` or ``FAIL``, with the reason.
+
+    ``full`` means that only full resolution was compared, of a sample with resolution levels.
+    """
 
     word: str
     reason: str = ""
@@ -53,14 +59,16 @@ def judge(reader: Reader, sample: Sample) -> Verdict:
     """Open a sample with a reader, and compare every pixel."""
     limit = reader.limits.get(sample.name)
     try:
-        images = reader.read(sample)
+        images = list(reader.read(sample))
+        if images and reader.read_level is not None:
+            images += [reader.read_level(sample, k + 1) for k in range(len(sample.levels))]
     except Unavailable as reason:
         return Verdict("skip", str(reason))
     except Exception as error:  # readers may raise any exception
         return _failed(limit, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
     if not images:
         return Verdict("valid")
-    wanted = list(sample.images.values())
+    wanted = [*sample.images.values(), *(sample.levels if reader.read_level else ())]
     if len(images) != len(wanted):
         return _failed(limit, f"found {len(images)} images, there are {len(wanted)}")
     for number, (found, right) in enumerate(zip(images, wanted, strict=True)):
@@ -70,7 +78,7 @@ def judge(reader: Reader, sample: Sample) -> Verdict:
             return _failed(limit, f"image {number} has wrong pixels")
     if limit:
         return Verdict("FAIL", f"it reads this now: take away the limit {limit!r}")
-    return Verdict("ok")
+    return Verdict("full" if sample.levels and reader.read_level is None else "ok")
 
 
 def _failed(limit: str | None, reason: str) -> Verdict:

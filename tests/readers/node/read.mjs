@@ -1,10 +1,10 @@
-// node read.mjs "LIBRARY FORMAT" TARGET...: prints one line of JSON per image: {shape, pixels: base64}.
+// node read.mjs "LIBRARY FORMAT" LEVEL TARGET...: prints one line of JSON per image: {shape, pixels: base64}.
 // The viewers' loaders accept only URLs, so a local server provides the files.
 import http from "node:http";
 import fs from "node:fs";
 import path from "node:path";
 
-const [task, ...targets] = process.argv.slice(2);
+const [task, level, ...targets] = process.argv.slice(2);
 console.log = (...words) => console.error(...words); // libraries log to the console; stdout is for the result
 
 function show(shape, planes) {
@@ -70,7 +70,7 @@ const tasks = {
     const zarr = await import("zarrita");
     for (const target of targets) {
       const group = await zarr.open(new zarr.FetchStore(web(target)), { kind: "group" });
-      const array = await zarr.open(group.resolve("0"), { kind: "array" });
+      const array = await zarr.open(group.resolve(level), { kind: "array" });
       const { data, shape } = await zarr.get(array);
       show(shape, [data]);
     }
@@ -79,7 +79,7 @@ const tasks = {
     const omezarr = await import("ome-zarr.js");
     for (const target of targets) {
       // its array belongs to its own copy of zarrita: read its chunks, which are planes here
-      const { arr } = await omezarr.getMultiscaleWithArray(web(target), 0);
+      const { arr } = await omezarr.getMultiscaleWithArray(web(target), Number(level));
       const places = arr.shape.map((size, axis) => Math.ceil(size / arr.chunks[axis]));
       if (arr.chunks.some((size, axis) => size !== (axis < arr.shape.length - 2 ? 1 : arr.shape[axis])))
         throw Error(`expected chunks of one plane, found ${arr.chunks}`);
@@ -96,14 +96,14 @@ const tasks = {
     const { loadOmeZarr } = await import("@vivjs/loaders");
     for (const target of targets) {
       const { data } = await loadOmeZarr(web(target), { type: "multiscales" });
-      await rasters(data[0]);
+      await rasters(data[level]);
     }
   },
   async "viv tiff"() {
     const { DOMParser } = await import("@xmldom/xmldom"); // browsers have one built in
     globalThis.DOMParser = DOMParser;
     const { loadOmeTiff } = await import("@vivjs/loaders");
-    for (const image of await loadOmeTiff(web(targets[0]), { images: "all" })) await rasters(image.data[0]);
+    for (const image of await loadOmeTiff(web(targets[0]), { images: "all" })) await rasters(image.data[level]);
   },
   async "geotiff.js tiff"() {
     const { fromUrl } = await import("geotiff");
