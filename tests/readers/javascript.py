@@ -79,7 +79,7 @@ def _reader(name: str, format: str, limits: dict[str, str] | None = None) -> Rea
         format,
         lambda sample: _read(task, sample),
         limits or {},
-        lambda sample, level: _read(task, sample, level)[0],
+        None if name == "geotiff.js" else lambda sample, level: _read(task, sample, level)[0],
     )
 
 

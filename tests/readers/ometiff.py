@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,6 +39,13 @@ def _tifffile(sample: Sample) -> Images:
             assert np.array_equal(one.squeeze(), right.squeeze()), f"{path.name}: wrong pixels"
         whole = found
     return alone if whole is None else whole
+
+
+def _tifffile_level(sample: Sample, level: int) -> Any:
+    import tifffile
+
+    with tifffile.TiffFile(sample.path) as file:
+        return file.series[0].levels[level].asarray()
 
 
 def _ome_types(sample: Sample) -> Images:
@@ -104,6 +111,12 @@ def _bioformats(sample: Sample) -> Images:
     return [series.pixels for series in read(sample.files[0])]
 
 
+def _bioformats_level(sample: Sample, level: int) -> Any:
+    from support.bioformats import read
+
+    return read(sample.path, level)[0].pixels
+
+
 def _tiffinfo(sample: Sample) -> Images:
     program = shutil.which("tiffinfo")
     if program is None:
@@ -121,10 +134,10 @@ NO_COMPANION = (
 )
 
 READERS = (
-    Reader("tifffile", "tiff", _tifffile, {}),
+    Reader("tifffile", "tiff", _tifffile, {}, _tifffile_level),
     Reader("ome-types", "tiff", _ome_types, {}),
     Reader("bioio-ome-tiff", "tiff", _bioio_ome_tiff, {"companion": NO_COMPANION}),
     Reader("bioio-tifffile", "tiff", _bioio_tifffile, {"companion": NO_COMPANION}),
-    Reader("Bio-Formats", "tiff", _bioformats, {}),
+    Reader("Bio-Formats", "tiff", _bioformats, {}, _bioformats_level),
     Reader("tiffinfo", "tiff", _tiffinfo, {}),
 )

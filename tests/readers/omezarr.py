@@ -202,6 +202,12 @@ def _napari_level(sample: Sample, level: int) -> Any:
     return np.asarray(data[level])
 
 
+XARRAY = (
+    "the levels of an image are one group, and xarray does not accept variables whose dimensions have one name and "
+    "several sizes: open one with xarray.open_zarr(path, drop_variables=['1', '2'], consolidated=False), or with "
+    "`ome_writers.open(path, level=1).to_xarray()`"
+)
+
 READERS = (
     Reader("zarr-python", "zarr", _zarr_python, {}, _zarr_python_level),
     Reader(
@@ -215,7 +221,12 @@ READERS = (
     Reader("iohub", "zarr", _iohub, {}, _iohub_level),
     Reader("bioio-ome-zarr", "zarr", _bioio, {}, _bioio_level),
     Reader("dask", "zarr", _dask, {}, lambda s, k: _dask_array(s, str(k))),
-    Reader("xarray", "zarr", _xarray, {}),
+    Reader(
+        "xarray",
+        "zarr",
+        _xarray,
+        dict.fromkeys(("levels", "levels in shards", "writing levels"), XARRAY),
+    ),
     Reader("ngio", "zarr", _ngio, {}, _ngio_level),
     Reader("napari-ome-zarr", "zarr", _napari, {}, _napari_level),
 )

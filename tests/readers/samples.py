@@ -191,6 +191,9 @@ RECIPES = (
     _tiff("unbounded", unbounded=True),
     _tiff("cancelled", frames=8),
     _tiff("writing", frames=8, closed=False),
+    _tiff("levels", levels=2),
+    _tiff("levels deflate", levels=2, compression="deflate"),
+    _tiff("writing levels", levels=2, frames=8, closed=False),
 )
 
 

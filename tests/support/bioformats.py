@@ -22,8 +22,8 @@ class Series:
     facts: dict[str, Any]
 
 
-def read(path: Path) -> list[Series]:
-    """Return all images that Bio-Formats reads from `path`."""
+def read(path: Path, level: int = 0) -> list[Series]:
+    """Return all images that Bio-Formats reads from `path`, at a resolution level."""
     from jpype import JClass
 
     service = JClass("loci.common.services.ServiceFactory")().getInstance(
@@ -33,15 +33,17 @@ def read(path: Path) -> list[Series]:
     reader = JClass("loci.formats.ImageReader")()
     reader.setMetadataStore(store)
     reader.setGroupFiles(True)
+    reader.setFlattenedResolutions(False)  # a level is not an image
     try:
         reader.setId(str(path))
-        return [_series(reader, store, number) for number in range(reader.getSeriesCount())]
+        return [_series(reader, store, number, level) for number in range(reader.getSeriesCount())]
     finally:
         reader.close()
 
 
-def _series(reader: Any, store: Any, number: int) -> Series:
+def _series(reader: Any, store: Any, number: int, level: int) -> Series:
     reader.setSeries(number)
+    reader.setResolution(level)
     dtype = np.dtype(_DTYPES[reader.getPixelType()]).newbyteorder(
         "<" if reader.isLittleEndian() else ">"
     )
