@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 class PageBlock(Unit):
     """Frames for adjacent pages of one series, on their way to disk; see `write_buffer.Unit`.
 
-    `group` is the number of the file.
+    `group` is the number of a resolution level of a file.
     """
 
     def __init__(
         self,
-        file: int,
+        group: int,
         page: int,
         series: Series,
         capacity: int,
@@ -30,8 +30,8 @@ class PageBlock(Unit):
         *,
         by_reference: bool = False,
     ) -> None:
-        serial_key = None if series.compressed else file
-        super().__init__(file, sink, serial_key, by_reference=by_reference)
+        serial_key = None if series.compressed else sink.path
+        super().__init__(group, sink, serial_key, by_reference=by_reference)
         self.page = page  # number of the first page in the file
         self.series = series
         self.capacity = capacity  # pages
@@ -43,7 +43,7 @@ class PageBlock(Unit):
 
     @property
     def key(self) -> tuple[int, int]:
-        """The file, and the next page."""
+        """The group, and the next page."""
         return self.group, self.page + self.count
 
     @property

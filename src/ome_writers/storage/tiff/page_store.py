@@ -48,7 +48,7 @@ class PageStore:
         lock: RLock,
     ) -> None:
         self.chained_rows = 0  # rows that the IFD chain contains
-        self._path = path
+        self.path = path
         self._handles = handles
         self._first = encoder.first
         self._is_level = encoder.is_level
@@ -70,7 +70,7 @@ class PageStore:
         """Set the next-IFD pointer of a page, to 0 if `following` is None, with one write of 8 bytes."""
         offset = 0 if following is None else self.geometry.ifd_offset(following)
         at = self._ifd_offset(page) + self._template(page).next_pointer_at
-        with self._handles.use(self._path) as fd:
+        with self._handles.use(self.path) as fd:
             write_at(fd, [struct.pack("<Q", offset)], at)
 
     def store(self, block: PageBlock, slots: frozenset[int] | None = None) -> None:
@@ -93,7 +93,7 @@ class PageStore:
             with self._lock:
                 offset = self._allocator.allocate(count * stride)
         try:
-            with self._handles.use(self._path) as fd:
+            with self._handles.use(self.path) as fd:
                 write_at(fd, buffers, offset)
         except OSError:
             self._visibility.mark_damaged(page, count)
@@ -109,7 +109,7 @@ class PageStore:
         With durable files `publish_completed` references them, after it has synced the strips.
         """
         counts = [len(s) for s in strips]
-        with self._handles.use(self._path) as fd:
+        with self._handles.use(self.path) as fd:
             with self._lock:
                 offset = self._allocator.allocate(sum(counts))
                 self._preallocation.extend(fd)
@@ -127,8 +127,8 @@ class PageStore:
         if not self._unpublished_strips:
             return
         unpublished = list(self._unpublished_strips.items())
-        self._handles.sync(self._path)
-        with self._handles.use(self._path) as fd:
+        self._handles.sync(self.path)
+        with self._handles.use(self.path) as fd:
             for page, strips in unpublished:
                 self._reference(fd, page, *zip(*strips, strict=True))
                 with self._lock:
@@ -144,7 +144,7 @@ class PageStore:
     def read_strips(self, page: int) -> list[bytes]:
         """Return the encoded strips of a page, published or not; shorter or empty where the file ends."""
         series = self.geometry.series_of(page)
-        with self._handles.use(self._path, writing=False) as fd:
+        with self._handles.use(self.path, writing=False) as fd:
             if not series.compressed:
                 plane = self._plane_offset(page)
                 parts = zip(series.strip_bytes, series.strip_starts, strict=True)
@@ -175,8 +175,8 @@ class PageStore:
             patched |= {(s.first_row + s.rows) * per_row - 1 for s in geometry.segments}
             patched |= {0, self.chained_rows * per_row - 1}
         exclude = np.isin(pages, list(patched))
-        self._handles.sync(self._path)  # pixels before the IFDs that reference them
-        with self._handles.use(self._path) as fd:
+        self._handles.sync(self.path)  # pixels before the IFDs that reference them
+        with self._handles.use(self.path) as fd:
             for offset, ifds in self._visibility.encode_ifds(pages, exclude):
                 write_at(fd, [ifds], offset)
             for page in pages[exclude].tolist():
