@@ -22,7 +22,7 @@ from ome_writers.formats.omezarr import level_path, with_levels
 from ome_writers.routing import ArrayPlan, ImagePlan, plan_levels, resolve
 from ome_writers.settings import Dimension, Pyramid, PyramidMethod, ZarrCompression
 from ome_writers.storage import ArrayTarget, EngineStats, Options, open_with_levels
-from ome_writers.storage.direct import DirectEngine
+from ome_writers.storage.direct import open_engine
 from ome_writers.untrusted import read_json
 from ome_writers.views import open_array
 
@@ -160,7 +160,7 @@ def _write_levels(
     stage = spec.path / image.key / _STAGE
 
     def opener(targets: Sequence[ArrayTarget], options: Options) -> Engine:
-        return _LevelsOnly(DirectEngine(stage, targets[1:], options), source)
+        return _LevelsOnly(open_engine(stage, targets[1:], options), source)
 
     targets = [ArrayTarget(level_path(k), array) for k, array in enumerate(plan.arrays)]
     options = Options(durable=True)

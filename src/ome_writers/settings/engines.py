@@ -63,6 +63,8 @@ class EngineRow:
         Whether planes may be written in any order, and twice.
     growth
         Whether arrays may have an unbounded axis.
+    needs_files
+        Whether it needs local files. If not, `opener` accepts a `storage.Store` instead of the path of the root.
     sharding
         Whether it writes chunks and shards. If not, `chunk_size` and `shard_size_chunks` have no effect.
     ragged
@@ -92,6 +94,7 @@ class EngineRow:
     any_path: bool = True
     random_access: bool = True
     growth: bool = True
+    needs_files: bool = True
     sharding: bool = True
     ragged: bool = True
     omits_zeros: bool = False
@@ -127,6 +130,7 @@ ENGINES: dict[str, EngineRow] = {
             requires=(),
             extra=None,
             compressions=_ZARR_CODECS,
+            needs_files=False,
             temporary_names=(r"\.(?P<target>[0-9]+)\.tmp",),  # chunks and shards
         ),
         EngineRow(

@@ -37,6 +37,7 @@ from ome_writers.storage.process_identity import is_running
 from ome_writers.storage.pyramid import open_with_levels
 from ome_writers.storage.registry import choose, open_engine, unsupported_reasons
 from ome_writers.storage.stages import Stage, StagedEngine, run_stages
+from ome_writers.storage.store import LocalStore, MemoryStore, Store, SupportsFiles
 
 __all__ = [
     "ENGINES",
@@ -48,11 +49,15 @@ __all__ = [
     "EngineStats",
     "Finding",
     "LendingEngine",
+    "LocalStore",
     "Lock",
+    "MemoryStore",
     "Options",
     "PatchingEngine",
     "Stage",
     "StagedEngine",
+    "Store",
+    "SupportsFiles",
     "TruncatingEngine",
     "WriteFailure",
     "acquire_lock",

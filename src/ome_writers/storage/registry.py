@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ome_writers.errors import EngineMissingError, UnsupportedError
 from ome_writers.routing import ArrayPlan, Plan, arrival_order
 from ome_writers.settings import EngineRow, engines_of, find_engine
+from ome_writers.storage.store import Store, local_path
 
 if TYPE_CHECKING:
     from ome_writers.storage.contract import ArrayTarget, Engine, Options
@@ -122,12 +123,19 @@ def choose(backend: str, plan: Plan) -> EngineRow:
 
 
 def open_engine(
-    row: EngineRow, root: Path, targets: Sequence[ArrayTarget], options: Options
+    row: EngineRow, root: Path | Store, targets: Sequence[ArrayTarget], options: Options
 ) -> Engine:
-    """Import the engine of `row` and create the arrays of `targets` below `root`.
+    """Import the engine of `row` and create the arrays of `targets` below a directory, or in a store.
 
-    When this returns, every array exists on disk, can be opened by other readers, and reads as zeros.
+    When this returns, every array exists, can be opened by other readers, and reads as zeros.
+
+    Raises
+    ------
+    UnsupportedError
+        The engine, or an array with shards, needs files, and the store has none.
     """
+    if row.needs_files and isinstance(root, Store):
+        root = local_path(root, "", f"Backend {row.name!r}")
     module = importlib.import_module(row.module)
     engine: Engine = getattr(module, row.opener)(root, targets, options)
     return engine

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ome_writers.storage.contract import WriteFailure
 from ome_writers.storage.disk import Disk
-from ome_writers.storage.files import atomic_write
 from ome_writers.storage.scratch_sinks import MemorySink, PlaneRun, RawFileSink
+from ome_writers.storage.store import LocalStore
 from ome_writers.storage.write_buffer import WriteBuffer
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class ScratchEngine:
     def __init__(self, root: Path, targets: Sequence[ArrayTarget], options: Options) -> None:
         self._root = root
         self._options = options
+        self._store = LocalStore(root, durable=options.durable)
         self._disk = Disk(durable=options.durable)
         self._memory = [MemorySink() for _ in targets]
         self._files = [RawFileSink(root / t.key, t.plan, self._disk) for t in targets]
@@ -107,7 +108,7 @@ class ScratchEngine:
     def put(self, key: str, content: bytes) -> None:
         """Replace a metadata file; do nothing while all frames are in memory."""
         if self._spilling:
-            atomic_write(self._root / key, content, durable=self._options.durable)
+            self._store.put(key, content)
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Give each file its final shape. Frames in memory stay there for views."""

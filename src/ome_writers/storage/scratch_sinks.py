@@ -19,6 +19,7 @@ from ome_writers.storage.write_buffer import Unit
 
 if TYPE_CHECKING:
     from ome_writers.storage.disk import Disk
+    from ome_writers.storage.write_buffer import Sink
 
     Plane = NDArray[np.generic]
     Index = tuple[int, ...]
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 class PlaneRun(Unit):
     """Planes of one array, in order of arrival; see `write_buffer.Unit`."""
 
-    def __init__(self, array: int, sink: MemorySink | RawFileSink, *, by_reference: bool) -> None:
+    def __init__(self, array: int, sink: Sink, *, by_reference: bool) -> None:
         super().__init__(array, sink, array, by_reference=by_reference)
         self.planes: dict[Index, Plane] = {}
         self._nbytes = 0

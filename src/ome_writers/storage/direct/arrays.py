@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from ome_writers.locks import new_lock
 from ome_writers.routing import ArrayPlan
 from ome_writers.storage.file_lease import POLL_INTERVAL_S
-from ome_writers.storage.zarr import ChunkFiles, Codec, Grid, Shard, ShardShape
+from ome_writers.storage.store import SupportsFiles, local_path
+from ome_writers.storage.zarr import ChunkFiles, ChunkKeys, Codec, Grid, Shard, ShardShape
 
 if TYPE_CHECKING:
     from ome_writers.storage.direct.block import Block
     from ome_writers.storage.disk import Disk
     from ome_writers.storage.positional_io import Piece
+    from ome_writers.storage.store import Store
     from ome_writers.storage.zarr import Cell, ShardPart
 
 # Larger frames benefit from a second core; smaller ones in the same shard benefit from a shared write.
@@ -37,17 +39,16 @@ class _CurrentShard(NamedTuple):
 
 
 class StoredArray:
-    """The chunks of one array, as files or in shards; thread-safe.
+    """The chunks of one array, each as a value of `store` or in shards, below ``c``; thread-safe."""
 
-    Chunks are in ``c`` below `folder`, the array's node in the hierarchy.
-    """
-
-    def __init__(self, folder: Path, plan: ArrayPlan, disk: Disk) -> None:
+    def __init__(self, store: Store, key: str, plan: ArrayPlan, disk: Disk) -> None:
         self.grid = Grid(plan)
         self._codec = Codec(plan.compression, plan.dtype)
-        self._folder = folder / "c"
         self._disk = disk
-        self._files = ChunkFiles(str(self._folder), disk)
+        self._chunks: ChunkFiles | ChunkKeys = ChunkKeys(store, f"{key}/c")
+        if self.grid.sharded or isinstance(store, SupportsFiles):
+            self._folder = local_path(store, f"{key}/c", f"Array {key!r} with shards")
+            self._chunks = ChunkFiles(str(self._folder), disk)
         self._shape = ShardShape(
             self.grid.shard_chunks,
             self._codec.max_encoded_bytes(self.grid.chunk_bytes),
@@ -86,7 +87,7 @@ class StoredArray:
             for (cell, _), column in zip(block.entries, columns, strict=False):
                 for tile in range(len(column)):
                     key = (*cell, *divmod(tile, self.grid.tiles[1]))
-                    self._files.write(key, self._codec.encode(column[tile]))
+                    self._chunks.write(key, self._codec.encode(column[tile]))
             return
         planes = np.asarray([plane for _, plane in block.entries], np.int64)
         first = planes[:, np.newaxis] * self.grid.plane_chunks
@@ -122,7 +123,7 @@ class StoredArray:
             chunk = self._codec.encode(frame)
             nbytes = len(chunk)
         if not self.grid.sharded:
-            self._files.write((*cell, 0, 0), chunk)
+            self._chunks.write((*cell, 0, 0), chunk)
             return nbytes
         outer, plane = self.grid.shard(cell)
         current = self._current
@@ -220,7 +221,7 @@ class StoredArray:
         if not self.grid.sharded:
             across = self.grid.tiles[1]
             tiles = range(self.grid.column_shape[0])
-            return [(tile, self._files.read((*cell, *divmod(tile, across)))) for tile in tiles]
+            return [(tile, self._chunks.read((*cell, *divmod(tile, across)))) for tile in tiles]
         outer, plane = self.grid.shard(cell)
         found: list[tuple[int, bytes | None]] = []
         for part in self.grid.parts:

@@ -18,7 +18,7 @@ from ome_writers.storage.direct.arrays import StoredArray
 from ome_writers.storage.direct.block import Block
 from ome_writers.storage.direct.write_through import WriteThrough
 from ome_writers.storage.disk import Disk
-from ome_writers.storage.files import atomic_write
+from ome_writers.storage.store import LocalStore, Store
 from ome_writers.storage.write_buffer import WriteBuffer
 from ome_writers.storage.zarr import ArrayMetadataWriter
 
@@ -40,22 +40,22 @@ _MAX_PENDING_TINY_BLOCKS = 32
 _TRUNCATE_TIMEOUT_S = 1.0  # for other processes to close a file that `close` truncates
 
 
-def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> DirectEngine:
-    """Create the arrays of `targets` below `root` and return their engine."""
-    return DirectEngine(root, targets, options)
+def open_engine(
+    root: Path | Store, targets: Sequence[ArrayTarget], options: Options
+) -> DirectEngine:
+    """Create the arrays of `targets` below `root` and return their engine. Shards need a store of files."""
+    store = root if isinstance(root, Store) else LocalStore(root, durable=options.durable)
+    return DirectEngine(store, targets, options)
 
 
 class DirectEngine:
-    """Writes Zarr v3 chunks and shards directly to local files; see `storage.contract.Engine`."""
+    """Writes Zarr v3 chunks and shards without a library; see `storage.contract.Engine`."""
 
-    def __init__(self, root: Path, targets: Sequence[ArrayTarget], options: Options) -> None:
-        self._root = root
-        self._durable = options.durable
+    def __init__(self, store: Store, targets: Sequence[ArrayTarget], options: Options) -> None:
+        self.put = store.put
         self._disk = Disk(durable=options.durable, direct_io=options.direct_io)
-        self._arrays = [StoredArray(root / t.key, t.plan, self._disk) for t in targets]
-        self._array_metadata = ArrayMetadataWriter(
-            root, [(t.key, t.plan) for t in targets], durable=options.durable
-        )
+        self._arrays = [StoredArray(store, t.key, t.plan, self._disk) for t in targets]
+        self._array_metadata = ArrayMetadataWriter(store.put, [(t.key, t.plan) for t in targets])
         self._array_metadata.write([t.plan.shape for t in targets])
         self._write_through = WriteThrough()
         self._buffer: WriteBuffer[Block] = WriteBuffer(
@@ -151,9 +151,6 @@ class DirectEngine:
             partial(stored.load_plane, cell, slot),
             lambda: self._buffer.frames_written + self._write_through.frames,
         )
-
-    def put(self, key: str, content: bytes) -> None:
-        atomic_write(self._root / key, content, durable=self._durable)
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
         with self._flush_lock:

@@ -16,8 +16,9 @@ from ome_writers.routing import ArrayPlan, ImagePlan
 from ome_writers.settings import PyramidMethod
 from ome_writers.storage.contract import ArrayTarget, Options
 from ome_writers.storage.direct.arrays import StoredArray
-from ome_writers.storage.direct.engine import DirectEngine
+from ome_writers.storage.direct.engine import open_engine
 from ome_writers.storage.disk import Disk
+from ome_writers.storage.store import LocalStore
 from ome_writers.storage.zarr import ArraySurvey
 
 if TYPE_CHECKING:
@@ -42,11 +43,11 @@ class StoredLevel:
         self._root = root
         self._key = keys[level]
         self._plan = replace(chosen.array, shape=chosen.shape(shape), growing=None)
-        self._parent = _Planes(root / keys[level - 1], plans[level - 1])
+        self._parent = _Planes(root, keys[level - 1], plans[level - 1])
         self._parent_shape = tuple(
             -(-n // f) for n, f in zip(shape, factors[level - 1], strict=True)
         )
-        self._own = _Planes(root / self._key, chosen.array)
+        self._own = _Planes(root, self._key, chosen.array)
         self._step = [b // a for a, b in zip(factors[level - 1], chosen.factors, strict=True)]
         self._method: PyramidMethod = chosen.pyramid.method
 
@@ -70,7 +71,7 @@ class StoredLevel:
         planes, count = iter(planes), 0
         while batch := list(itertools.islice(planes, _BATCH_PLANES)):
             target = ArrayTarget(self._key, self._plan)
-            engine = DirectEngine(self._root, [target], Options(durable=True))
+            engine = open_engine(self._root, [target], Options(durable=True))
             try:
                 for number, (index, plane) in enumerate(batch):
                     engine.write(number, 0, index, plane, owned=True)
@@ -98,9 +99,9 @@ class StoredLevel:
 class _Planes:
     """Reads planes of an array in files of this library."""
 
-    def __init__(self, folder: Path, plan: ArrayPlan) -> None:
-        self._folder, self._plan = folder, plan
-        self._array = StoredArray(folder, plan, Disk(durable=False, direct_io=False))
+    def __init__(self, root: Path, key: str, plan: ArrayPlan) -> None:
+        self._folder, self._plan = root / key, plan
+        self._array = StoredArray(LocalStore(root), key, plan, Disk(durable=False, direct_io=False))
 
     def cells(self) -> set[Index]:
         """Return the indices of the complete chunks; empty if chunks contain several planes."""

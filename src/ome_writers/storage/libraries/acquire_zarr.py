@@ -22,11 +22,11 @@ from ome_writers.file_sync import sync_tree
 from ome_writers.routing import ArrayPlan
 from ome_writers.storage.background import available_cpus
 from ome_writers.storage.contract import EngineStats, WriteFailure
-from ome_writers.storage.files import atomic_write
 from ome_writers.storage.libraries.file_descriptors import refuse_few_descriptors
 from ome_writers.storage.libraries.openmp import passive_openmp_threads
 from ome_writers.storage.libraries.readback_cache import ReadbackCache
 from ome_writers.storage.libraries.sequential import SequentialArray
+from ome_writers.storage.store import LocalStore
 from ome_writers.storage.zarr import BLOSC, ZSTD_LEVEL, ArrayMetadataWriter
 
 with passive_openmp_threads():
@@ -72,8 +72,9 @@ class AcquireEngine:
         self._closed = False
         self._library_failed = False
         self.failures: list[WriteFailure] = []
+        self._store = LocalStore(root, durable=options.durable)
         self._array_metadata = ArrayMetadataWriter(
-            root, [(array.key, array.plan) for array in self._arrays], durable=options.durable
+            self._store.put, [(array.key, array.plan) for array in self._arrays]
         )
         self._array_metadata.write([target.plan.shape for target in targets])
         # an array with a key costs the library group metadata above it for each row of chunks
@@ -157,7 +158,7 @@ class AcquireEngine:
     def put(self, key: str, content: bytes) -> None:
         if not self._closed:
             self._metadata[key] = content
-        atomic_write(self._root / key, content, durable=self._durable)
+        self._store.put(key, content)
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
         with self._close_lock:
@@ -174,7 +175,7 @@ class AcquireEngine:
             self._write_array_metadata(shapes)
             try:
                 for key, content in self._metadata.items():
-                    atomic_write(self._root / key, content, durable=self._durable)
+                    self._store.put(key, content)
                 if self._durable:
                     for array in self._arrays:
                         sync_tree(self._root / array.key)

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from ome_writers.storage.background import available_cpus
 from ome_writers.storage.contract import WriteFailure
-from ome_writers.storage.files import atomic_write
 from ome_writers.storage.libraries.library import Library
 from ome_writers.storage.libraries.region_grid import RegionGrid
 from ome_writers.storage.libraries.regions import Region, RegionSink
 from ome_writers.storage.libraries.transactions import TransactionRegion, TransactionSink
 from ome_writers.storage.libraries.written_regions import WrittenRegions
+from ome_writers.storage.store import LocalStore
 from ome_writers.storage.write_buffer import WriteBuffer
 from ome_writers.storage.zarr import ArrayMetadataWriter, array_metadata
 
@@ -52,12 +52,9 @@ class LibraryEngine:
         options: Options,
         open_array: Callable[[Path, dict[str, Any], RegionGrid], LibraryArray],
     ) -> None:
-        self._root = root
-        durable = options.durable
-        self._durable = durable
-        self._array_metadata = ArrayMetadataWriter(
-            root, [(t.key, t.plan) for t in targets], durable=durable
-        )
+        store = LocalStore(root, durable=options.durable)
+        self.put = store.put
+        self._array_metadata = ArrayMetadataWriter(store.put, [(t.key, t.plan) for t in targets])
         self._flush_lock = threading.Lock()
         self._closed = False
         self._array_metadata.write([t.plan.shape for t in targets])
@@ -68,7 +65,7 @@ class LibraryEngine:
                 for target, grid in zip(targets, grids, strict=True)
             ],
             grids,
-            WrittenRegions(root, [t.key for t in targets], grids, durable=durable),
+            WrittenRegions(root, [t.key for t in targets], grids, durable=options.durable),
             WriteBuffer(len(targets), options.buffer_bytes, "ome-writers-library"),
         )
         self._buffer = self._library.buffer
@@ -130,9 +127,6 @@ class LibraryEngine:
         if plane is None:
             return np.zeros(plan.frame_shape, plan.dtype)
         return plane.reshape(plan.frame_shape)
-
-    def put(self, key: str, content: bytes) -> None:
-        atomic_write(self._root / key, content, durable=self._durable)
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
         with self._flush_lock:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from ome_writers.file_sync import sync, sync_folder
 from ome_writers.storage.contract import WriteFailure
 from ome_writers.storage.file_handles import FileHandles
-from ome_writers.storage.files import atomic_write
 from ome_writers.storage.positional_io import patch_at
+from ome_writers.storage.store import LocalStore
 from ome_writers.storage.tiff.codec import get_codec
 from ome_writers.storage.tiff.file import TiffFile
 from ome_writers.storage.tiff.geometry import Geometry
@@ -74,6 +74,7 @@ class TiffEngine:
     def __init__(self, root: Path, targets: Sequence[ArrayTarget], options: Options) -> None:
         self._root = root
         self._durable = options.durable
+        self._store = LocalStore(root, durable=options.durable)
         self._handles = FileHandles(durable=options.durable)
         self._files: list[TiffFile] = []
         self._arrays: dict[str, list[int]] = {}  # those of full resolution, by key of their file
@@ -195,7 +196,7 @@ class TiffEngine:
         if key in self._file_numbers:
             self._files[self._file_numbers[key]].write_description(content)
         else:
-            atomic_write(self._root / key, content, durable=self._durable)
+            self._store.put(key, content)
 
     def patch(self, key: str, offset: int, old: bytes, new: bytes) -> None:
         if key in self._file_numbers:

@@ -1,4 +1,4 @@
-"""Zarr v3 arrays on a local disk, independent of engines and frames.
+"""Zarr v3 arrays, independent of engines and frames.
 
 `chunk_grid` maps planes to chunks and shards, `codec` encodes chunks, and `chunk_files` and `shard_file` (with
 `shard_index` and `free_list`) write chunks so that readers never see a partial one. `array_metadata` writes
@@ -16,7 +16,7 @@ from ome_writers.storage.zarr.array_metadata import (
     array_metadata,
 )
 from ome_writers.storage.zarr.array_survey import ArraySurvey, Survey
-from ome_writers.storage.zarr.chunk_files import ChunkFiles
+from ome_writers.storage.zarr.chunk_files import ChunkFiles, ChunkKeys
 from ome_writers.storage.zarr.chunk_grid import Cell, Grid, ShardPart
 from ome_writers.storage.zarr.codec import Codec, decompress
 from ome_writers.storage.zarr.recovery import ShardRecovery
@@ -32,6 +32,7 @@ __all__ = [
     "ArraySurvey",
     "Cell",
     "ChunkFiles",
+    "ChunkKeys",
     "Codec",
     "Grid",
     "Shard",

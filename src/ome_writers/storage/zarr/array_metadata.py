@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ome_writers.routing import ArrayPlan
-from ome_writers.storage.files import atomic_write
 
 # Codec and level. For camera frames, level 3 of Blosc's zstd takes 2 to 8 times as long as level 1, at the same ratio.
 BLOSC = {"blosc-zstd": ("zstd", 1), "blosc-lz4": ("lz4", 5)}
@@ -62,11 +60,10 @@ class ArrayMetadataWriter:
     """Writes the ``zarr.json`` of each array of a dataset when its shape changes."""
 
     def __init__(
-        self, root: Path, arrays: Sequence[tuple[str, ArrayPlan]], *, durable: bool
+        self, put: Callable[[str, bytes], object], arrays: Sequence[tuple[str, ArrayPlan]]
     ) -> None:
-        self._root = root
+        self._put = put
         self._arrays = arrays
-        self._durable = durable
         self._growing = [plan.growing for _, plan in arrays]
         self._written: list[tuple[int, ...] | None] = [None] * len(arrays)  # shapes
         self._extents = [0] * len(arrays)  # of the written shapes, along growing axes
@@ -92,7 +89,7 @@ class ArrayMetadataWriter:
         for i, ((key, plan), shape) in enumerate(zip(self._arrays, shapes, strict=True)):
             if self._written[i] != shape:
                 content = json.dumps(array_metadata(plan, shape)).encode()
-                atomic_write(self._root / key / "zarr.json", content, durable=self._durable)
+                self._put(f"{key}/zarr.json", content)
                 self._written[i] = shape
                 self._extents[i] = shape[self._growing[i] or 0]
         for _ in range(len(self._unpublished)):

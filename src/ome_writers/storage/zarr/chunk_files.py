@@ -1,4 +1,4 @@
-"""Chunks in separate files: each is created atomically, by rename."""
+"""Each chunk by itself: a file that is created atomically, by rename, or a value of a store."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ome_writers.file_sharing import rename
 
 if TYPE_CHECKING:
     from ome_writers.storage.disk import Disk
     from ome_writers.storage.positional_io import Piece
+    from ome_writers.storage.store import Store
 
 _MAX_CACHED_FOLDERS = 4096
 
@@ -64,3 +67,20 @@ class ChunkFiles:
                     os.mkdir(folder)
                     self._disk.mark_changed(parent)
                 self._existing.add(folder)
+
+
+class ChunkKeys:
+    """The chunks of one array in a store that replaces whole values."""
+
+    def __init__(self, store: Store, prefix: str) -> None:
+        self._store = store
+        self._prefix = prefix
+
+    def write(self, key: Sequence[int], stored: Piece) -> None:
+        self._store.put(self._key(key), np.frombuffer(stored, np.uint8).tobytes())
+
+    def read(self, key: Sequence[int]) -> bytes | None:
+        return self._store.get(self._key(key))
+
+    def _key(self, key: Sequence[int]) -> str:
+        return "/".join((self._prefix, *map(str, key)))
