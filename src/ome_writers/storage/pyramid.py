@@ -17,12 +17,60 @@ from ome_writers.downsampling import downsample
 from ome_writers.routing import Address, ArrayPlan, ImagePlan
 from ome_writers.settings import PyramidMethod
 from ome_writers.storage.stages import StagedEngine
-from ome_writers.storage.waiting_planes import Waiting, WaitingPlanes
 
 if TYPE_CHECKING:
     from ome_writers.storage.contract import ArrayTarget, Engine, Options
 
     Plane = NDArray[np.generic]
+
+
+class _Waiting(NamedTuple):
+    """Array and index of a plane, and after how many flushes it arrived."""
+
+    source: int
+    plane_index: tuple[int, ...]
+    flush: int
+
+
+class _WaitingPlanes:
+    """At most one plane of each pair, by the address of the plane that the pair becomes.
+
+    Pixels that exceed `max_bytes` are dropped, oldest first, and read back.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._planes: dict[Address, _Waiting] = {}
+        self._pixels: dict[Address, Plane] = {}
+        self._nbytes = 0
+
+    def get(self, target: Address) -> _Waiting | None:
+        return self._planes.get(target)
+
+    def items(self) -> list[tuple[Address, _Waiting]]:
+        return list(self._planes.items())
+
+    def add(self, target: Address, waiting: _Waiting, plane: Plane) -> None:
+        """Add a plane, in place of an earlier one of the same pair."""
+        self._drop(target)
+        self._planes[target] = waiting
+        self._pixels[target] = plane
+        self._nbytes += plane.nbytes
+        while self._nbytes > self._max_bytes:
+            self._drop(next(iter(self._pixels)))
+
+    def pop(
+        self, target: Address, read: Callable[[int, tuple[int, ...]], Plane]
+    ) -> tuple[_Waiting, Plane]:
+        waiting = self._planes.pop(target)
+        plane = self._drop(target)
+        return waiting, read(waiting.source, waiting.plane_index) if plane is None else plane
+
+    def _drop(self, target: Address) -> Plane | None:
+        """Return the pixels of a plane, which are not in memory any more."""
+        plane = self._pixels.pop(target, None)
+        self._nbytes -= 0 if plane is None else plane.nbytes
+        return plane
 
 
 class _Step(NamedTuple):
@@ -53,7 +101,7 @@ class Downsampling:
             self._add_steps(image)
         pairs = any(step.axis is not None for step in self._steps.values())
         self.memory_bytes = max(1, buffer_bytes // 4) if pairs else 0
-        self._waiting = WaitingPlanes(self.memory_bytes)
+        self._waiting = _WaitingPlanes(self.memory_bytes)
         self._flushes = 0
 
     def __call__(self, address: Address, plane: Plane) -> Iterator[tuple[Address, Plane]]:
@@ -96,7 +144,7 @@ class Downsampling:
                 if axis == step.parent.growing or i ^ 1 < step.parent.shape[axis]:
                     first = self._waiting.get(address)
                     if first is None or first.plane_index == index:
-                        waiting = Waiting(address[0] - 1, index, self._flushes)
+                        waiting = _Waiting(address[0] - 1, index, self._flushes)
                         self._waiting.add(address, waiting, plane.copy())
                         return
                     _, other = self._waiting.pop(address, self.read)

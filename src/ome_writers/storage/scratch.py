@@ -46,16 +46,13 @@ class ScratchEngine:
         self._buffer: WriteBuffer[PlaneRun] = WriteBuffer(
             len(targets), options.buffer_bytes, "ome-writers-scratch"
         )
+        self.failures = self._buffer.background.failures
         self._memory_bytes = 0  # of the planes for memory, written or not
         self._spilling = options.memory_bytes == 0
         self._closed = False
         if self._spilling:
             for file in self._files:
                 file.create()
-
-    @property
-    def failures(self) -> Sequence[WriteFailure]:
-        return self._buffer.background.failures
 
     def write(
         self,

@@ -19,9 +19,8 @@ from ome_writers.formats import Outcome, format_row, spec_of_plan
 from ome_writers.routing import Address, ImagePlan, Plan, Progress
 from ome_writers.storage import LendingEngine, run_stages
 from ome_writers.streaming.cursor import Cursor
-from ome_writers.streaming.display_range import DisplayRange
 from ome_writers.streaming.frame_check import as_frame
-from ome_writers.streaming.planes import SplitSamples, read_frame
+from ome_writers.streaming.stages import DisplayRange, SplitSamples, read_frame
 from ome_writers.streaming.stats import StreamStats
 
 if TYPE_CHECKING:

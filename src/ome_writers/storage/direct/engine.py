@@ -62,6 +62,7 @@ class DirectEngine:
             len(targets), options.buffer_bytes, "ome-writers-direct"
         )
         self._background = self._buffer.background
+        self.failures = self._background.failures
         share = options.buffer_bytes // (2 * len(targets))
         self._max_block_bytes = min(_SHARD_BLOCK_BYTES, share)
         self.reclaim = self._buffer.budget.reclaim  # see `storage.contract.LendingEngine`
@@ -77,10 +78,6 @@ class DirectEngine:
         ):
             nbytes = self._block_capacity(first.grid) * first.grid.column_bytes
             self._buffer.budget.prepare(nbytes, _PREPARED_BYTES // nbytes)
-
-    @property
-    def failures(self) -> Sequence[WriteFailure]:
-        return self._background.failures
 
     def write(
         self,

@@ -26,7 +26,7 @@ from ome_writers.storage.write_buffer import WriteBuffer
 from ome_writers.storage.zarr import ArrayMetadataWriter, array_metadata
 
 if TYPE_CHECKING:
-    from ome_writers.storage.contract import ArrayTarget, EngineStats, Options
+    from ome_writers.storage.contract import ArrayTarget, Options
     from ome_writers.storage.libraries.library import LibraryArray
     from ome_writers.storage.libraries.region_grid import RegionKey
 
@@ -69,6 +69,8 @@ class LibraryEngine:
             WriteBuffer(len(targets), options.buffer_bytes, "ome-writers-library"),
         )
         self._buffer = self._library.buffer
+        self.failures = self._buffer.background.failures
+        self.stats = self._buffer.stats
         self._region_sink = RegionSink(self._library)
         self._transaction_sink = TransactionSink(self._library)
         self._has_transactions = [
@@ -79,10 +81,6 @@ class LibraryEngine:
             # one region that is being filled, and those that are stored meanwhile
             pieces = min(grids[0].count, available_cpus() + 1)
             self._buffer.budget.prepare(grids[0].region_bytes, pieces)
-
-    @property
-    def failures(self) -> Sequence[WriteFailure]:
-        return self._buffer.background.failures
 
     def write(
         self,
@@ -139,9 +137,6 @@ class LibraryEngine:
             self._publish(shapes)
             self._buffer.background.close()
             self._buffer.budget.clear()
-
-    def stats(self) -> EngineStats:
-        return self._buffer.stats()
 
     def _add(self, key: RegionKey, slot: int, number: int, frame: NDArray[np.generic]) -> None:
         """Add a plane to its region, and submit that if it is full."""

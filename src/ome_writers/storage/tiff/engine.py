@@ -26,7 +26,7 @@ from ome_writers.storage.tiff.page_blocks import PageBlock
 from ome_writers.storage.write_buffer import WriteBuffer
 
 if TYPE_CHECKING:
-    from ome_writers.storage.contract import ArrayTarget, EngineStats, Options
+    from ome_writers.storage.contract import ArrayTarget, Options
     from ome_writers.storage.tiff.geometry import Series
     from ome_writers.storage.tiff.page_store import PageStore
 
@@ -111,16 +111,14 @@ class TiffEngine:
             len(self._pages), options.buffer_bytes, "ome-writers-tiff"
         )
         self._background = self._buffer.background
+        self.failures = self._background.failures
+        self.stats = self._buffer.stats
         per_group = options.buffer_bytes // (4 * len(self._pages))
         self._block_bytes = min(_MAX_BLOCK_BYTES, per_group or 1)
         self._disk_is_fast = True
         self._flush_lock = threading.Lock()
         self._unpublished: list[_Run] = []  # lost if the current flush fails
         self._closed = False
-
-    @property
-    def failures(self) -> Sequence[WriteFailure]:
-        return self._background.failures
 
     def write(
         self,
@@ -235,9 +233,6 @@ class TiffEngine:
             deadline = time.monotonic() + _TRUNCATE_TIMEOUT_S
             for file in self._files:
                 self._collect_error(partial(file.truncate, deadline))
-
-    def stats(self) -> EngineStats:
-        return self._buffer.stats()
 
     def _read_file(self, pages: _Pages, series: Series, page: int) -> NDArray[np.generic]:
         kind = series.kind
