@@ -69,6 +69,8 @@ def _template(kind: str) -> Path:
         more["compression"] = {"blosc": "blosc-zstd"}.get(kind, kind)
     if kind in ("tiff-lzw", "tiff-deflate"):
         more["compression"] = kind.removeprefix("tiff-")
+    if kind == "tiff-levels":
+        more["pyramid"] = {"levels": 1}
     if kind == "tiff-set-companion":
         more["format"] = {"name": "ome-tiff", "multi_file_metadata": "companion-file"}
     if kind == "scratch":
@@ -879,6 +881,36 @@ _add("own-tiff writing", _own_tiff("tiff", b"", b"", writing=True))
 _add("own-tiff bad-lzw", lambda f: _garbled(_copy("tiff-lzw", f)))
 _add("own-tiff bad-deflate", lambda f: _garbled(_copy("tiff-deflate", f)))
 _add("own-tiff wild-planes", _own_tiff("tiff", b'PlaneCount="4"', b'PlaneCount="9"', writing=True))
+
+
+def _own_levels(entry: bytes, *, writing: bool) -> Builder:
+    """Return a file of this library whose pages have another SubIFDs entry."""
+
+    def builder(folder: Path) -> Path:
+        path = _own_tiff("tiff-levels", b"", b"", writing=writing)(folder)
+        content = bytearray(path.read_bytes())
+        at = content.find(_SUB_IFD)
+        while at >= 0:
+            content[at : at + 20] = entry
+            at = content.find(_SUB_IFD, at + 20)
+        path.write_bytes(content)
+        return path
+
+    return builder
+
+
+_SUB_IFD = struct.pack("<HHQ", 330, 18, 1)
+for _name, _entry in {
+    "ring": (330, 18, 1, 16),
+    "beyond-the-end": (330, 18, 1, 2**50),
+    "2**40": (330, 18, 2**40, 16),
+    "of-text": (330, 2, 17, 16),
+}.items():
+    for _writing in (False, True):
+        _add(
+            f"own-tiff levels-{_name}{' writing' if _writing else ''}",
+            _own_levels(struct.pack("<HHQQ", *_entry), writing=_writing),
+        )
 
 
 def _garbled(path: Path) -> Path:

@@ -68,7 +68,9 @@ def checks(path: Path) -> Iterator[Check]:
     else:
         tiffs = [f for f in files if f.suffix.lower() in TIFF_SUFFIXES]
         yield Check("pages", tuple(x for f in tiffs for x in _pages(f, root, documents)))
-    with suppress(UnsupportedError):  # another program wrote it
+    with suppress(
+        UnsupportedError, OSError
+    ):  # another program wrote it, or it is damaged: see above
         yield from _check_levels(load_documents(path))
     yield run_ome_types(texts)
 
@@ -92,8 +94,12 @@ def _levels(stored: StoredDocuments, pages: Sequence[Sequence[int]]) -> Iterator
             continue
         file = layout.root / layout.arrays[image.number]
         contiguous = len(set(layout.arrays)) == 1
-        levels = StoredLevels(IfdRepair(file), image, of_image, contiguous=contiguous)
-        wrong = [each for each, _ in islice(levels.differences(), _MAX_FINDINGS)]
+        try:
+            levels = StoredLevels(IfdRepair(file), image, of_image, contiguous=contiguous)
+            wrong = [each for each, _ in islice(levels.differences(), _MAX_FINDINGS)]
+        except (UnsupportedError, OSError) as error:
+            yield Finding(file, f"levels cannot be read: {error}", solved=False)
+            continue
         if wrong:
             what = f"{len(wrong)} planes of resolution levels are not the reduction of the level above, the first: "
             yield Finding(

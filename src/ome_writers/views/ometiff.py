@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.dataset import DatasetSpec
-from ome_writers.errors import UnsupportedError
+from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats import OmeXml, load_ome_xml, parse_document
 from ome_writers.formats.ome_xml import frames_written_in, strip_progress
 from ome_writers.formats.ometiff import (
@@ -146,7 +146,14 @@ class _TiffArray:
             first, count, name, ifd = places[run]
             if plane < first + count:
                 page = self._files.file(name).page(ifd + plane - first, self._level)
-        return np.zeros(shape[len(index) :], self.dtype) if page is None else page
+        if page is None:
+            return np.zeros(shape[len(index) :], self.dtype)
+        if self._level and page.shape != shape[len(index) :]:
+            raise InvalidFileError(
+                f"{spec.path}: level {self._level} of plane {plane} has shape {page.shape}, expected "
+                f"{shape[len(index) :]}. Open level 0."
+            )
+        return page
 
     def _shape_in(self, spec: DatasetSpec) -> tuple[int, ...]:
         image = spec.images[self._number]

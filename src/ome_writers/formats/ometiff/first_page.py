@@ -70,7 +70,10 @@ def read_first_page(file: Path, root: Path | None = None) -> FirstPage:
 def _level_shapes(tiff: TiffStructure, page: TiffDirectory) -> Iterator[tuple[int, int]]:
     """Yield height and width of the resolution levels of a page."""
     for offset in tiff.integers(page.entries.get(_SUB_IFDS))[:_MAX_LEVELS].tolist():
-        entries = tiff.directory(offset).entries
+        try:
+            entries = tiff.directory(offset).entries
+        except InvalidFileError:  # full resolution may be readable nevertheless
+            return
         shape = [tiff.integers(entries.get(tag)) for tag in (_LENGTH, _WIDTH)]
         if not all(len(extent) and extent[0] for extent in shape):
             return

@@ -29,7 +29,6 @@ from ome_writers.storage.tiff.ifd import (
     STRIP_BYTE_COUNTS,
     STRIP_OFFSETS,
     SUB_IFDS,
-    SUBFILE_TYPE,
     aligned,
 )
 from ome_writers.untrusted import LoopDetector, open_regular
@@ -38,6 +37,7 @@ from ome_writers.untrusted import LoopDetector, open_regular
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _SIZES |= {16: 8, 17: 8, 18: 8}
 _MAX_ENTRIES = 4096
+_MAX_LEVELS = 64
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ class IfdRepair:
                 return first.offset + at + 4
         raise OSError(f"{self.path}: the first page has no ImageDescription.")
 
-    def _read_ifd(self, fd: int, offset: int) -> Ifd:
+    def _read_ifd(self, fd: int, offset: int, *, is_level: bool = False) -> Ifd:
         (count,) = struct.unpack("<Q", read_at(fd, 8, offset).ljust(8, b"\xff"))
         if count > _MAX_ENTRIES:
             raise OSError(
@@ -227,19 +227,24 @@ class IfdRepair:
         if len(entries) < 8 + count * ENTRY_BYTES:
             raise OSError(f"{self.path}: the file ends within the IFD at offset {offset}.")
         strips = self._strips(fd, entries, offset)
-        levels = tuple(self._read_ifd(fd, level) for level in self._levels(fd, entries))
+        offsets = [] if is_level else self._level_offsets(fd, entries, offset)
+        levels = tuple(self._read_ifd(fd, level, is_level=True) for level in offsets)
         ends = [start + nbytes for start, nbytes in strips]
         ifd = Ifd(offset, entries, tuple(strips), max(ends), levels)
         return replace(ifd, end=max(*ends, ifd.values_end, *(level.end for level in levels)))
 
-    def _levels(self, fd: int, entries: bytes) -> list[int]:
-        """Return the offsets of the IFDs of the resolution levels of a page; a level does not have levels."""
+    def _level_offsets(self, fd: int, entries: bytes, offset: int) -> list[int]:
+        """Return the offsets of the IFDs of the resolution levels of the page whose IFD is at `offset`."""
         fields = {field[0]: field for field in _fields(entries)}
-        if SUB_IFDS not in fields or SUBFILE_TYPE in fields:
+        if SUB_IFDS not in fields:
             return []
         _, nbytes, value, inline = fields[SUB_IFDS]
+        if nbytes > 8 * _MAX_LEVELS:
+            raise OSError(
+                f"{self.path}: the IFD at offset {offset} has {nbytes // 8} SubIFDs, more than {_MAX_LEVELS}."
+            )
         table = read_at(fd, nbytes, value) if nbytes > 8 else inline
-        return list(struct.unpack(f"<{len(table) // 8}Q", table))
+        return list(struct.unpack_from(f"<{len(table) // 8}Q", table))
 
     def _strips(self, fd: int, entries: bytes, offset: int) -> list[tuple[int, int]]:
         """Return offset and byte count of each strip of the IFD at `offset`."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.downsampling import downsample
+from ome_writers.errors import UnsupportedError
 from ome_writers.file_sync import sync
 from ome_writers.routing import ImagePlan
 from ome_writers.storage.positional_io import open_file, read_at, read_fully, write_at
@@ -45,6 +46,11 @@ class StoredLevels:
         Numbers of its pages in the chain.
     contiguous
         Whether uncompressed pages are contiguous; see `PageKind.of`.
+
+    Raises
+    ------
+    UnsupportedError
+        If a page does not have all levels, because another program has rewritten the file.
     """
 
     def __init__(
@@ -53,6 +59,12 @@ class StoredLevels:
         self._path: Path = chain.path
         self._ifds = [(page, chain.pages[page]) for page in pages if page < len(chain.pages)]
         count = len(image.levels)
+        for page, ifd in self._ifds:
+            if len(ifd.levels) != count:
+                raise UnsupportedError(
+                    f"{chain.path}: page {page} has {len(ifd.levels)} resolution levels instead of {count}, so another "
+                    f"program has rewritten the file."
+                )
         full = PageKind.of(image.array, contiguous=contiguous, levels=count)
         self._levels = image.levels
         self._kinds = [full] + [
@@ -61,17 +73,22 @@ class StoredLevels:
         ]
 
     def differences(self) -> Iterator[tuple[StoredLevel, Plane]]:
-        """Yield each plane that is not what full resolution implies, with the pixels that it should have."""
+        """Yield each plane that is not what full resolution implies, with the pixels that it should have.
+
+        Levels of pages that cannot be decoded at full resolution are left out.
+        """
         fd = open_regular(self._path)
         try:
             for page, ifd in self._ifds:
                 plane = self._read(fd, 0, ifd)
                 before: tuple[int, ...] = (1, 1)
                 for k, level in enumerate(self._levels, start=1):
+                    if plane is None:
+                        break
                     factors = level.factors[-2:]
                     fy, fx = (f // b for f, b in zip(factors, before, strict=True))
                     plane, before = downsample((plane,), level.pyramid.method, (fy, fx)), factors
-                    stored = self._read(fd, k, ifd.levels[k - 1]) if k <= len(ifd.levels) else None
+                    stored = self._read(fd, k, ifd.levels[k - 1])
                     if stored is None or not np.array_equal(
                         plane, stored, equal_nan=plane.dtype.kind == "f"
                     ):
@@ -98,14 +115,21 @@ class StoredLevels:
             os.close(fd)
         return len(moved)
 
-    def _read(self, fd: int, k: int, ifd: Ifd) -> Plane:
+    def _read(self, fd: int, k: int, ifd: Ifd) -> Plane | None:
+        """Return the plane of an IFD; None if it cannot be decoded."""
         kind = self._kinds[k]
+        size = os.fstat(fd).st_size
+        if len(ifd.strips) != len(kind.strips) or any(a + n > size for a, n in ifd.strips):
+            return None
         out = np.zeros(kind.shape, kind.dtype)
         flat = out.reshape(-1).view(np.uint8)
         for (top, bottom), (offset, nbytes) in zip(kind.strips, ifd.strips, strict=True):
             strip = read_fully(fd, nbytes, offset)
             if kind.compression != "none":
-                strip = get_codec(kind.compression).decode(strip)
+                try:
+                    strip = get_codec(kind.compression).decode(strip)
+                except Exception:  # each codec has its own error classes
+                    return None
             rows = strip[: (bottom - top) * kind.row_bytes]  # a decoded strip may have padding
             begin = top * kind.row_bytes
             flat[begin : begin + len(rows)] = np.frombuffer(rows, np.uint8)
