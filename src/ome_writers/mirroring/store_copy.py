@@ -7,7 +7,7 @@ import itertools
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from ome_writers.mirroring.dataset_files import DatasetFile, read_unchanged, sta
 from ome_writers.mirroring.upload_journal import StoredObject, UploadJournal, journal_path
 from ome_writers.object_store import open_store, without_secrets
 
-_SINGLE_REQUEST_BYTES = (
-    128 * 2**20
-)  # a killed upload of a larger file leaves its parts in the store
+# Larger files are sent in parts: slower to some servers, and a killed upload leaves the parts in the store.
+_SINGLE_REQUEST_BYTES = 512 * 2**20
+_LARGE_BYTES = 64 * 2**20
+_MAX_LARGE_FILES = 2  # in memory at a time
 _MIN_PART_BYTES = 16 * 2**20
 _MAX_PARTS = 9000  # S3 allows 10,000
 
@@ -46,6 +47,7 @@ class StoreCopy:
         self._bytes_per_second = bytes_per_second
         self._start = time.monotonic()
         self._lock = threading.Lock()
+        self._large_files = threading.BoundedSemaphore(_MAX_LARGE_FILES)
         self._etag_is_md5 = True
 
     def has_changed(self, file: DatasetFile) -> bool:
@@ -55,6 +57,10 @@ class StoreCopy:
 
     def send(self, file: DatasetFile, data: bytes | None = None) -> bool:
         """Send a file, or `data` as its content; return whether that was its content before and after."""
+        with self._large_files if file.size > _LARGE_BYTES else nullcontext():
+            return self._send(file, data)
+
+    def _send(self, file: DatasetFile, data: bytes | None) -> bool:
         from obstore import head, put
 
         if data is None and file.size <= _SINGLE_REQUEST_BYTES:
