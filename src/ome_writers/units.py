@@ -11,61 +11,57 @@ from typing import Literal, TypeAlias
 
 UnitKind: TypeAlias = Literal["space", "time"]
 
-LENGTHS: dict[str, tuple[str, float]] = {
-    "angstrom": ("Å", 1e-10),
-    "attometer": ("am", 1e-18),
-    "centimeter": ("cm", 1e-2),
-    "decimeter": ("dm", 1e-1),
-    "exameter": ("Em", 1e18),
-    "femtometer": ("fm", 1e-15),
-    "foot": ("ft", 0.3048),
-    "gigameter": ("Gm", 1e9),
-    "hectometer": ("hm", 1e2),
-    "inch": ("in", 0.0254),
-    "kilometer": ("km", 1e3),
-    "megameter": ("Mm", 1e6),
-    "meter": ("m", 1.0),
-    "micrometer": ("µm", 1e-6),
-    "mile": ("mi", 1609.344),
-    "millimeter": ("mm", 1e-3),
-    "nanometer": ("nm", 1e-9),
-    "parsec": ("pc", 3.0856775814913673e16),
-    "petameter": ("Pm", 1e15),
-    "picometer": ("pm", 1e-12),
-    "terameter": ("Tm", 1e12),
-    "yard": ("yd", 0.9144),
-    "yoctometer": ("ym", 1e-24),
-    "yottameter": ("Ym", 1e24),
-    "zeptometer": ("zm", 1e-21),
-    "zettameter": ("Zm", 1e21),
+_PREFIXES: dict[str, tuple[str, float]] = {
+    "yocto": ("y", 1e-24),
+    "zepto": ("z", 1e-21),
+    "atto": ("a", 1e-18),
+    "femto": ("f", 1e-15),
+    "pico": ("p", 1e-12),
+    "nano": ("n", 1e-9),
+    "micro": ("µ", 1e-6),
+    "milli": ("m", 1e-3),
+    "centi": ("c", 1e-2),
+    "deci": ("d", 1e-1),
+    "": ("", 1.0),
+    "hecto": ("h", 1e2),
+    "kilo": ("k", 1e3),
+    "mega": ("M", 1e6),
+    "giga": ("G", 1e9),
+    "tera": ("T", 1e12),
+    "peta": ("P", 1e15),
+    "exa": ("E", 1e18),
+    "zetta": ("Z", 1e21),
+    "yotta": ("Y", 1e24),
 }
+
+
+def _with_si_units(
+    others: dict[str, tuple[str, float]], name: str, symbol: str
+) -> dict[str, tuple[str, float]]:
+    """Return units by name, in alphabetical order: `others`, and an SI unit with all of its prefixes."""
+    si = {
+        f"{prefix}{name}": (letter + symbol, size) for prefix, (letter, size) in _PREFIXES.items()
+    }
+    return dict(sorted({**others, **si}.items()))
+
+
+LENGTHS: dict[str, tuple[str, float]] = _with_si_units(
+    {
+        "angstrom": ("Å", 1e-10),
+        "foot": ("ft", 0.3048),
+        "inch": ("in", 0.0254),
+        "mile": ("mi", 1609.344),
+        "parsec": ("pc", 3.0856775814913673e16),
+        "yard": ("yd", 0.9144),
+    },
+    "meter",
+    "m",
+)
 """NGFF name of a unit of length to OME-XML symbol and size in meters."""
 
-TIMES: dict[str, tuple[str, float]] = {
-    "attosecond": ("as", 1e-18),
-    "centisecond": ("cs", 1e-2),
-    "day": ("d", 86400.0),
-    "decisecond": ("ds", 1e-1),
-    "exasecond": ("Es", 1e18),
-    "femtosecond": ("fs", 1e-15),
-    "gigasecond": ("Gs", 1e9),
-    "hectosecond": ("hs", 1e2),
-    "hour": ("h", 3600.0),
-    "kilosecond": ("ks", 1e3),
-    "megasecond": ("Ms", 1e6),
-    "microsecond": ("µs", 1e-6),
-    "millisecond": ("ms", 1e-3),
-    "minute": ("min", 60.0),
-    "nanosecond": ("ns", 1e-9),
-    "petasecond": ("Ps", 1e15),
-    "picosecond": ("ps", 1e-12),
-    "second": ("s", 1.0),
-    "terasecond": ("Ts", 1e12),
-    "yoctosecond": ("ys", 1e-24),
-    "yottasecond": ("Ys", 1e24),
-    "zeptosecond": ("zs", 1e-21),
-    "zettasecond": ("Zs", 1e21),
-}
+TIMES: dict[str, tuple[str, float]] = _with_si_units(
+    {"day": ("d", 86400.0), "hour": ("h", 3600.0), "minute": ("min", 60.0)}, "second", "s"
+)
 """NGFF name of a unit of time to OME-XML symbol and size in seconds."""
 
 _TABLES: dict[UnitKind, dict[str, tuple[str, float]]] = {"space": LENGTHS, "time": TIMES}

@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns the exit status: 0 success, 1 failure, 2 usage error, 130 Ctrl-C.
     """
-    parser = build_parser()
+    parser, _ = parsers()
     try:
         _refuse_unknown_command(parser, sys.argv[1:] if arguments is None else arguments)
         options, unknown = parser.parse_known_args(arguments)
@@ -132,17 +132,8 @@ class CommandParser(argparse.ArgumentParser):
         return tuple(self._actions)
 
 
-def build_parser() -> CommandParser:
-    """Return the parser of the whole command line."""
-    return _parsers()[0]
-
-
-def command_parsers() -> dict[str, CommandParser]:
-    """Return the parser of each command, by its name."""
-    return _parsers()[1]
-
-
-def _parsers() -> tuple[CommandParser, dict[str, CommandParser]]:
+def parsers() -> tuple[CommandParser, dict[str, CommandParser]]:
+    """Return the parser of the whole command line, and that of each command by its name."""
     from ome_writers import __version__
 
     parser = CommandParser(

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ome_writers.formats.dataset_metadata import (
-    RESERVED_NAMESPACES,
+    STATUSES,
     DatasetMetadata,
     Layout,
     Outcome,
@@ -44,7 +44,7 @@ from ome_writers.routing import Plan
 
 __all__ = [
     "JOURNAL_NAME",
-    "RESERVED_NAMESPACES",
+    "STATUSES",
     "DatasetMetadata",
     "FormatRow",
     "Journal",

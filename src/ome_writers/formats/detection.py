@@ -10,7 +10,6 @@ from ome_writers.formats.registry import format_rows
 from ome_writers.untrusted import is_archive, is_remote
 
 _ZARR_2_FILES = (".zattrs", ".zgroup", ".zarray")
-_MAX_LISTED_NAMES = 3
 
 
 def detect_format(path: Path) -> str:
@@ -59,7 +58,6 @@ def is_omezarr(path: Path) -> bool:
     return False
 
 
-def abbreviated_list(names: list[str]) -> str:
+def abbreviated_list(names: list[str], most: int = 3) -> str:
     """Return the first names and the number of the others, for a message."""
-    more = f" and {len(names) - _MAX_LISTED_NAMES} more" if len(names) > _MAX_LISTED_NAMES else ""
-    return ", ".join(names[:_MAX_LISTED_NAMES]) + more
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ome_writers.settings.acquisition import AcquisitionSettings, DTypeStr, SettingsFields
 from ome_writers.settings.axes import DimensionType, StandardAxis
 from ome_writers.settings.consistency import DimensionList
-from ome_writers.settings.coordinates import Camera, Channel, Coordinate, Position
+from ome_writers.settings.coordinates import Camera, Channel, Position
 from ome_writers.settings.dimension import Dimension, PositionDimension, dims_from_standard_axes
 from ome_writers.settings.dtypes import PIXEL_TYPES, dtype_of
 from ome_writers.settings.engines import (
@@ -24,7 +24,6 @@ from ome_writers.settings.format_names import (
     Format,
     TiffBackendName,
     ZarrBackendName,
-    format_names,
     inferred_format,
 )
 from ome_writers.settings.formats import (
@@ -33,7 +32,6 @@ from ome_writers.settings.formats import (
     OmeZarrFormat,
     ScratchFormat,
     format_models,
-    format_suffixes,
     split_suffix,
 )
 from ome_writers.settings.instrument import Detector, Instrument, Objective
@@ -50,7 +48,6 @@ __all__ = [
     "Camera",
     "Channel",
     "Compression",
-    "Coordinate",
     "DTypeStr",
     "Detector",
     "Dimension",
@@ -82,8 +79,6 @@ __all__ = [
     "find_engine",
     "foreign_ending",
     "format_models",
-    "format_names",
-    "format_suffixes",
     "inferred_format",
     "installed_formats",
     "read_root_path",

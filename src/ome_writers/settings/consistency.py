@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -10,7 +9,7 @@ from annotated_types import MinLen
 from pydantic import AfterValidator
 
 from ome_writers.settings.axes import STANDARD_TYPES
-from ome_writers.settings.coordinates import Position
+from ome_writers.settings.coordinates import Position, duplicates
 from ome_writers.settings.dimension import Dimension
 from ome_writers.settings.engines import find_engine
 from ome_writers.settings.model import warn_user
@@ -33,9 +32,8 @@ def check_dimensions(dimensions: tuple[Dimension, ...]) -> tuple[Dimension, ...]
         raise ValueError("Only the first dimension may be unbounded (count=None).")
     if len(others) < 2:
         raise ValueError("At least 2 non-position dimensions are required (usually Y and X).")
-    duplicates = [n for n, times in Counter(d.name for d in dimensions).items() if times > 1]
-    if duplicates:
-        raise ValueError(f"Dimension names must be unique, duplicates: {duplicates}")
+    if repeated := duplicates(d.name for d in dimensions):
+        raise ValueError(f"Dimension names must be unique, duplicates: {repeated}")
     index = _with_one_axis_per_type(dimensions[:-2])
     frame = tuple(_spatial(d) for d in dimensions[-2:])
     typed = [d for d in (*index, *frame) if d.type in ("time", "channel", "space")]

@@ -234,10 +234,14 @@ def _instances(model: type[Coord], coords: Iterable[Coordinate], axis: str) -> l
     return instances
 
 
+def duplicates(names: Iterable[str]) -> list[str]:
+    """Return the names that occur more than once."""
+    return [name for name, times in Counter(names).items() if times > 1]
+
+
 def _check_unique(names: Iterable[str], message: str) -> None:
-    duplicates = [name for name, times in Counter(names).items() if times > 1]
-    if duplicates:
-        raise ValueError(f"{message} Duplicates: {duplicates}")
+    if repeated := duplicates(names):
+        raise ValueError(f"{message} Duplicates: {repeated}")
 
 
 def _check_unique_in_groups(positions: Sequence[Position]) -> None:

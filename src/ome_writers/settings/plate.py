@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from pydantic import field_validator
 
-from ome_writers.settings.coordinates import Name
+from ome_writers.settings.coordinates import Name, duplicates
 from ome_writers.settings.model import Model
 
 if TYPE_CHECKING:
@@ -43,9 +42,8 @@ class Plate(Model):
     @field_validator("row_names", "column_names", mode="after")
     @classmethod
     def _distinct(cls, names: list[str]) -> list[str]:
-        duplicates = [name for name, times in Counter(names).items() if times > 1]
-        if duplicates:
-            raise ValueError(f"Row names and column names must be unique, duplicates: {duplicates}")
+        if repeated := duplicates(names):
+            raise ValueError(f"Row names and column names must be unique, duplicates: {repeated}")
         return names
 
     @classmethod

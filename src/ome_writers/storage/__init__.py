@@ -32,7 +32,7 @@ from ome_writers.storage.lock_file import (
     locked_error,
     sibling_path,
 )
-from ome_writers.storage.positional_io import read_at, read_fully
+from ome_writers.storage.positional_io import read_fully
 from ome_writers.storage.process_identity import is_running
 from ome_writers.storage.pyramid import open_with_levels
 from ome_writers.storage.registry import choose, open_engine, unsupported_reasons
@@ -73,7 +73,6 @@ __all__ = [
     "locked_error",
     "open_engine",
     "open_with_levels",
-    "read_at",
     "read_fully",
     "remove_attempts",
     "run_stages",

@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputExistsError
 from ome_writers.file_sharing import rename
-from ome_writers.formats import foreign_files, foreign_files_of_aborted_start, is_own_entry
+from ome_writers.formats import (
+    abbreviated_list,
+    foreign_files,
+    foreign_files_of_aborted_start,
+    is_own_entry,
+)
 from ome_writers.formats.ometiff import entry_file_target
 from ome_writers.storage import (
     LOCK_NAME,
@@ -258,9 +263,7 @@ def _refuse_if_locked(lock: Path, path: Path) -> None:
 
 
 def _foreign_files_reason(foreign: list[str]) -> str:
-    listed = ", ".join(map(repr, foreign[:_MAX_LISTED_FILES]))
-    more = len(foreign) - _MAX_LISTED_FILES
-    listed += f" and {more} more" if more > 0 else ""
+    listed = abbreviated_list(list(map(repr, foreign)), _MAX_LISTED_FILES)
     return (
         f" and contains files that are not part of the dataset that this library wrote ({listed}); "
         f"overwrite=True does not remove them"

@@ -26,7 +26,6 @@ from ome_writers.untrusted.remote import is_remote, path_or_url
 from ome_writers.untrusted.sizes import (
     MAX_FRAMES,
     MAX_IMAGES,
-    check_chunk_shape,
     check_count,
     check_distinct,
     check_memory,
@@ -47,7 +46,6 @@ __all__ = [
     "TiffDirectory",
     "TiffStructure",
     "archive_members",
-    "check_chunk_shape",
     "check_count",
     "check_distinct",
     "check_memory",

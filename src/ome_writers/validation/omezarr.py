@@ -12,7 +12,7 @@ from typing import Any
 
 from ome_writers.dataset import DatasetSpec, ImageSpec
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.formats import JOURNAL_NAME, latest_entries, read
+from ome_writers.formats import JOURNAL_NAME, STATUSES, latest_entries, read
 from ome_writers.formats.omezarr import (
     group_attributes,
     layout_and_groups,
@@ -30,7 +30,6 @@ from ome_writers.validation.validators import run_ome_zarr_models, run_yaozarrs
 
 _METADATA_FILES = {"zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata"}
 _MAX_FINDINGS = 10_000
-_STATUSES = ("writing", "complete", "cancelled", "failed")
 
 
 def checks(root: Path) -> Iterator[Check]:
@@ -97,7 +96,7 @@ def _metadata(dataset: DatasetSpec) -> Iterator[Finding]:
     """Yield inconsistencies of group and array metadata."""
     status, root = dataset.status, dataset.path
     is_root = "settings" in ome_writers_attributes(root)  # an image of a dataset has neither
-    if (is_root or status is not None) and status not in _STATUSES:
+    if (is_root or status is not None) and status not in STATUSES:
         yield Finding(root / "zarr.json", f"unknown status {status!r}", solved=False)
     for image in dataset.images:
         path = root / image.key / "zarr.json"

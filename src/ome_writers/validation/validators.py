@@ -19,51 +19,47 @@ _MAX_MESSAGE_LENGTH = 300
 def run_yaozarrs(root: Path, version: str) -> Check:
     """Validate the metadata and arrays of an OME-Zarr of a version with yaozarrs."""
 
-    def validate() -> None:
+    def validate(path: str) -> None:
         import yaozarrs
 
-        yaozarrs.validate_zarr_store(str(root))
+        yaozarrs.validate_zarr_store(path)
 
-    return _run("yaozarrs", [(root, validate)], ome_zarr=version)
+    return _run("yaozarrs", validate, [(root, str(root))], ome_zarr=version)
 
 
 def run_ome_zarr_models(root: Path, groups: Iterable[str], version: str) -> Check:
     """Open `groups` with ome-zarr-models: the root of a plate or image, or the images of a collection."""
 
-    def validator(group: Path) -> Callable[[], None]:
-        def validate() -> None:
-            import zarr
-            from ome_zarr_models import open_ome_zarr
+    def validate(path: str) -> None:
+        import zarr
+        from ome_zarr_models import open_ome_zarr
 
-            open_ome_zarr(zarr.open_group(str(group), mode="r"))
+        open_ome_zarr(zarr.open_group(path, mode="r"))
 
-        return validate
-
-    validators = [(root / group, validator(root / group)) for group in groups]
-    return _run("ome-zarr-models", validators, ome_zarr=version)
+    paths = [root / group for group in groups]
+    return _run("ome-zarr-models", validate, [(p, str(p)) for p in paths], ome_zarr=version)
 
 
 def run_ome_types(documents: Iterable[tuple[Path, str]]) -> Check:
     """Validate pairs of a file and its OME-XML against the OME schema with ome-types."""
 
-    def validator(xml: str) -> Callable[[], None]:
-        def validate() -> None:
-            from ome_types import validate_xml
+    def validate(xml: str) -> None:
+        from ome_types import validate_xml
 
-            validate_xml(xml)
+        validate_xml(xml)
 
-        return validate
-
-    validators = [(file, validator(xml)) for file, xml in documents]
-    if not validators:
-        return Check("ome-types", skipped="no OME-XML")
-    return _run("ome-types", validators)
+    found = list(documents)
+    return _run("ome-types", validate, found) if found else Check("ome-types", skipped="no OME-XML")
 
 
 def _run(
-    library: str, validators: list[tuple[Path, Callable[[], None]]], *, ome_zarr: str = ""
+    library: str,
+    validate: Callable[[str], None],
+    items: Iterable[tuple[Path, str]],
+    *,
+    ome_zarr: str = "",
 ) -> Check:
-    """Run the validators of a library, or skip them where it does not know the version of OME-Zarr."""
+    """Validate each file or group with a library, or skip this where it does not know the version of OME-Zarr."""
     try:
         name = f"{library} {version(library)}"
     except PackageNotFoundError:
@@ -76,11 +72,11 @@ def _run(
     except ImportError as error:
         return Check(name, skipped=f"import failed: {error}")
     findings = []
-    for path, validate in validators:
+    for path, item in items:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # recommendations are not findings
-                validate()
+                validate(item)
         except ImportError as error:
             return Check(name, skipped=f"import failed: {error}")
         except Exception as error:  # each validator has its own error classes

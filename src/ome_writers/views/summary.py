@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ome_writers.formats import abbreviated_list
+from ome_writers.untrusted import printable
 
 if TYPE_CHECKING:
     from ome_writers.views.streamview import StreamView
@@ -69,10 +72,10 @@ def summary_line(kind: str, view: StreamView) -> str:
     try:
         summary = view.summary()
         axes = ", ".join(
-            f"{_printable(dim)}: {n}" for dim, n in zip(view.dims, view.shape, strict=True)
+            f"{printable(dim)}: {n}" for dim, n in zip(view.dims, view.shape, strict=True)
         )
         where = repr(summary.path) if summary.path else ""
-        known = ", ".join(filter(None, (_printable(summary.state), summary.count)))
+        known = ", ".join(filter(None, (printable(summary.state), summary.count)))
         parts = (where, f"{known}," if known else "", f"({axes})", str(view.dtype))
         return f"<{kind} {' '.join(filter(None, parts))}>"
     except Exception as error:
@@ -103,7 +106,7 @@ def _html(kind: str, view: StreamView) -> str:
     }
     cells = "".join(
         f'<tr><th style="text-align:left;padding:1px 10px 1px 0">{escape(name)}</th>'
-        f'<td style="text-align:left">{escape(_printable(value))}</td></tr>'
+        f'<td style="text-align:left">{escape(printable(value))}</td></tr>'
         for name, value in rows.items()
         if value
     )
@@ -159,14 +162,7 @@ def _size(shape: Sequence[int], dtype: np.dtype[np.generic]) -> str:
 
 def _channels(view: StreamView) -> str:
     names = [name for name in view.coords.get("c", ()) if isinstance(name, str)]
-    more = f" and {len(names) - _MAX_CHANNEL_NAMES} more" if len(names) > _MAX_CHANNEL_NAMES else ""
-    return ", ".join(names[:_MAX_CHANNEL_NAMES]) + more
-
-
-def _printable(text: Any) -> str:
-    """Return text from a file with control characters escaped."""
-    text = str(text)
-    return text if text.isprintable() else repr(text)[1:-1]
+    return abbreviated_list(names, _MAX_CHANNEL_NAMES)
 
 
 def _thumbnail(view: StreamView) -> tuple[str, int, bytes]:
@@ -201,7 +197,11 @@ def _draw_thumbnail(view: StreamView) -> tuple[str, int, bytes]:
     width = _THUMBNAIL_PIXELS * image.width // max(image.size)
     coords = view.coords
     names = ((dim, coords[dim][i] if dim in coords else i) for dim, i in index.items())
-    return ", ".join(f"{dim} = {_printable(name)}" for dim, name in names), width, file.getvalue()
+    return (
+        ", ".join(f"{dim} = {printable(str(name))}" for dim, name in names),
+        width,
+        file.getvalue(),
+    )
 
 
 def _thumbnail_index(view: StreamView) -> dict[str, int] | None:

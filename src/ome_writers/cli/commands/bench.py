@@ -76,7 +76,8 @@ def _run(options: Namespace, screen: Screen) -> int:
                 durability=options.durability,
             )
             speeds.append(speed)
-            advance(f"{engine}: {_rate(speed)}")
+            rate = f"{speed.frames_per_second:.0f} frames/s"
+            advance(f"{engine}: {'not measured' if speed.refusal else rate}")
     speeds.sort(key=lambda speed: -speed.bytes_per_second)
     if options.json:
         screen.json(
@@ -140,10 +141,6 @@ def _as_json(speed: EngineSpeed, camera: Camera) -> dict[str, object]:
 
 def _keeps_up(speed: EngineSpeed, camera: Camera) -> bool:
     return speed.frames_per_second >= camera.fps
-
-
-def _rate(speed: EngineSpeed) -> str:
-    return "not measured" if speed.refusal else f"{speed.frames_per_second:.0f} frames/s"
 
 
 COMMAND = Command(

@@ -94,9 +94,10 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, screen: Screen) -> int:
-    from ome_writers.cli.program import command_parsers
+    from ome_writers.cli.program import parsers
 
-    commands = {name: _words(parser.actions) for name, parser in command_parsers().items()}
+    _, of_commands = parsers()
+    commands = {name: _words(parser.actions) for name, parser in of_commands.items()}
     print(script(options.shell, commands), flush=True)
     return SUCCESS
 

@@ -168,7 +168,9 @@ def _convert(
                 on_frame=on_frame,
             )
         except SettingsError as error:
-            raise CommandError(_name_options(str(error))) from error
+            # the library names its arguments; here they are options
+            message = str(error).replace("chunk_shapes", "--chunk")
+            raise CommandError(message.replace("shard_shapes", "--shard")) from error
     description = describe(result.destination)
     if not options.json:
         rows = {
@@ -221,11 +223,6 @@ def _numbered(destination: Path, number: int) -> Path:
 def _listed(images: list[int]) -> str:
     shown = ", ".join(map(str, images[:5])) + (", ..." if len(images) > 5 else "")
     return f"image {shown}" if len(images) == 1 else f"images {shown}"
-
-
-def _name_options(message: str) -> str:
-    """Replace the library's argument names in a message with the options' names."""
-    return message.replace("chunk_shapes", "--chunk").replace("shard_shapes", "--shard")
 
 
 def _format(options: Namespace) -> str | dict[str, str]:

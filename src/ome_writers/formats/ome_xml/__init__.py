@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from ome_writers.formats.ome_xml.annotations import (
     FRAME_NAMESPACE,
-    OWN_NAMESPACE,
-    acquisition_annotation,
     frames_written_in,
     map_annotation,
     namespace_uri,
-    parse_acquisition_annotation,
     parse_value,
     read_acquisition_annotation,
     strip_progress,
@@ -32,11 +29,9 @@ from ome_writers.formats.ome_xml.text import NAMESPACE
 __all__ = [
     "FRAME_NAMESPACE",
     "NAMESPACE",
-    "OWN_NAMESPACE",
     "Body",
     "IfdRuns",
     "RenderedPlanes",
-    "acquisition_annotation",
     "assemble_document",
     "axis_letters",
     "binary_only",
@@ -44,7 +39,6 @@ __all__ = [
     "frames_written_in",
     "map_annotation",
     "namespace_uri",
-    "parse_acquisition_annotation",
     "parse_value",
     "read_acquisition_annotation",
     "render",

@@ -10,7 +10,6 @@ from ome_writers.formats.ometiff.entry_file import (
     find_entry_file,
     render_entry_file,
     render_entry_xml,
-    resolve_entry_file,
 )
 from ome_writers.formats.ometiff.file_sets import TIFF_SUFFIXES, first_tiff, ome_xml_files
 from ome_writers.formats.ometiff.first_page import (
@@ -51,5 +50,4 @@ __all__ = [
     "read_ome_xml",
     "render_entry_file",
     "render_entry_xml",
-    "resolve_entry_file",
 ]

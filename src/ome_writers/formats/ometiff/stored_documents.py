@@ -141,7 +141,8 @@ def load_documents(root: Path) -> StoredDocuments:
             )
     layout = Layout(folder, root, files, files, journal_keys(files, in_folder=in_folder))
     plan = own_plan(latest.facts, len(files))
-    if plan is None or is_set(plan) != in_folder or not _describes(plan, latest):
+    # the document may be shorter than the plan
+    if plan is None or is_set(plan) != in_folder or not all(map(_fits, plan.images, latest.sizes)):
         plan = plan_of_pixels(latest.sizes, latest.facts, layout)
     keys = {number: name for name, number in numbers.items()}
     uuids = {number: _uuid(texts.get(name, b"")) for name, number in numbers.items()}
@@ -170,11 +171,6 @@ def _time(text: object) -> datetime | None:
 def _uuid(text: bytes) -> str:
     found = _ROOT_UUID.search(text)
     return found[2].decode() if found else ""
-
-
-def _describes(plan: Plan, document: StoredDocument) -> bool:
-    """Return whether the images of a plan are those of a document, which may be shorter."""
-    return all(map(_fits, plan.images, document.sizes))
 
 
 def _fits(image: ImagePlan, found: PixelSizes) -> bool:

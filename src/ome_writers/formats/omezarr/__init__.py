@@ -5,7 +5,6 @@ from __future__ import annotations
 from ome_writers.formats.omezarr.added_levels import with_levels
 from ome_writers.formats.omezarr.group_metadata import (
     group_attributes,
-    image_groups,
     layout_and_groups,
     ome_writers_attributes,
     read_json_object,
@@ -24,7 +23,6 @@ __all__ = [
     "ZarrMetadata",
     "at_version",
     "group_attributes",
-    "image_groups",
     "layout_and_groups",
     "level_path",
     "ome_writers_attributes",
