@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,11 +20,8 @@ from ome_writers import (
     StreamView,
     UnsupportedError,
 )
-from ome_writers_napari.layouts import plane_layout
+from ome_writers_napari.layouts import PlaneLayout, plane_layout
 from ome_writers_napari.stacks import FrameStack, IntensityRange, Mosaic, Tile
-
-if TYPE_CHECKING:
-    from ome_writers_napari.layouts import PlaneLayout
 
 GROWING = ("open", "writing")
 """States of a stream, and of a dataset on disk, to which frames are added."""

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import useq
 
 from ome_writers import Plate
-
-if TYPE_CHECKING:
-    from ome_writers_useq.grid_points import Point
+from ome_writers_useq.grid_points import Point
 
 
 def plate_from_useq(seq: useq.MDASequence) -> Plate | None:

@@ -8,13 +8,12 @@ plane is reduced alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    Plane = NDArray[Any]
+Plane = NDArray[Any]
 
 Method: TypeAlias = Literal["mean", "max", "min", "median", "decimate", "mode"]
 

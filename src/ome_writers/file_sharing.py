@@ -12,12 +12,11 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from ome_writers.file_sync import sync
 
-if TYPE_CHECKING:
-    T = TypeVar("T")
+T = TypeVar("T")
 
 _IS_MANDATORY = os.name == "nt"
 _OPEN_TIMEOUT_S = 2.0

@@ -8,19 +8,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from ome_writers.advice.camera import Camera
 from ome_writers.errors import UnsupportedError
 from ome_writers.settings import AcquisitionSettings, Dimension
 from ome_writers.storage import ENGINES
 from ome_writers.streaming import create_stream
-
-if TYPE_CHECKING:
-    from ome_writers.advice.camera import Camera
 
 _TRIAL_BYTES = 32 * 2**20  # for loading the library and estimating the number of frames
 _MIN_FRAMES = 4

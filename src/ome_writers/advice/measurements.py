@@ -9,16 +9,13 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ome_writers.advice.camera import Camera
 from ome_writers.advice.proposal import Codec, Levels
 from ome_writers.downsampling import downsample
 from ome_writers.file_sync import sync
 from ome_writers.settings import Pyramid, PyramidMethod
 from ome_writers.storage.zarr import BLOSC
-
-if TYPE_CHECKING:
-    from ome_writers.advice.camera import Camera
 
 _WRITE_BYTES = 8 * 1024**2
 _MIN_STREAM_BYTES = 64 * 1024**2  # a shorter stream measures the disk's cache

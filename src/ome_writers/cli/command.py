@@ -7,12 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ome_writers.cli.console import Screen
 from ome_writers.errors import OMEWritersError
-
-if TYPE_CHECKING:
-    from ome_writers.cli.console import Screen
 
 SUCCESS = 0
 FAILURE = 1

@@ -9,17 +9,16 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from ome_writers.untrusted import printable_json
 
-if TYPE_CHECKING:
-    Advance = Callable[[str], None]
-    """Called once per step with a short status ("212 frames/s")."""
-    Show = Callable[[Mapping[str, str]], None]
-    """Called with the current names and values."""
-    Relabel = Callable[[str], None]
-    """Called with a new label for a progress display."""
+Advance = Callable[[str], None]
+"""Called once per step with a short status ("212 frames/s")."""
+Show = Callable[[Mapping[str, str]], None]
+"""Called with the current names and values."""
+Relabel = Callable[[str], None]
+"""Called with a new label for a progress display."""
 
 
 class Screen(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,9 @@ from ome_writers.settings import Channel
 from ome_writers.storage import atomic_write
 from ome_writers.units import ome_symbol
 
-if TYPE_CHECKING:
-    Label = tuple[str, Color]
-    PlaneReader = Callable[[int, int, int], NDArray[Any]]
-    """Returns the plane of a position, time point and channel, by their numbers."""
+Label = tuple[str, Color]
+PlaneReader = Callable[[int, int, int], NDArray[Any]]
+"""Returns the plane of a position, time point and channel, by their numbers."""
 
 _MAX_COLUMNS = 8
 _SMALL_PX, LARGE_PX = 160, 256  # longer side of a picture; large if there are at most eight

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ome_writers.cli.console import Advance, Relabel, Screen, Show
 from ome_writers.untrusted import printable
-
-if TYPE_CHECKING:
-    from ome_writers.cli.console import Advance, Relabel, Screen, Show
 
 
 class SafeScreen:

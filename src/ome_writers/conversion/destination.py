@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from ome_writers.conversion.source import nested_loop_indices, with_values
+from ome_writers.conversion.source import Indices, Source, nested_loop_indices, with_values
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import OutputExistsError, SettingsError
 from ome_writers.formats import format_row, resolve_entry_file
@@ -25,9 +25,6 @@ from ome_writers.settings import (
     Schedule,
     split_suffix,
 )
-
-if TYPE_CHECKING:
-    from ome_writers.conversion.source import Indices, Source
 
 NAMESPACE = "conversion"
 """Namespace of the global metadata that describe the source."""

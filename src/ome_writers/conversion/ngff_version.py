@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import UnsupportedError
@@ -17,8 +17,7 @@ from ome_writers.formats.omezarr import VERSIONS, at_version, scene
 from ome_writers.storage import acquire_lock, atomic_write, hold_claim, lock_path
 from ome_writers.untrusted import guard_reader, read_json, refuse_archive
 
-if TYPE_CHECKING:
-    Json = dict[str, Any]
+Json = dict[str, Any]
 
 
 def convert_ngff_version(path: str | PathLike[str], version: str) -> list[Path]:

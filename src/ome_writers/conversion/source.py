@@ -17,10 +17,11 @@ from ome_writers.untrusted import MAX_FRAMES, check_count
 if TYPE_CHECKING:
     from ome_writers.views import StreamView
 
-    Indices = NDArray[np.int64]
-    """Acquisition indices, shape (frames, axes without y and x)."""
-    Address = tuple[int, tuple[int, ...]]
-    """Image number, and storage index along the axes of the image without y and x."""
+
+Indices = NDArray[np.int64]
+"""Acquisition indices, shape (frames, axes without y and x)."""
+Address = tuple[int, tuple[int, ...]]
+"""Image number, and storage index along the axes of the image without y and x."""
 
 
 @dataclass(frozen=True)

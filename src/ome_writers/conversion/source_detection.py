@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ome_writers.conversion.dataset_source import source_of
+from ome_writers.conversion.source import Address, Source
 from ome_writers.errors import InvalidFileError, OutputLockedError, UnsupportedError
 from ome_writers.formats import frame_metadata_by_image, read, resolve_entry_file
 from ome_writers.storage import lock_owner, lock_path
 from ome_writers.untrusted import guard_reader
 from ome_writers.views import open_dataset
-
-if TYPE_CHECKING:
-    from ome_writers.conversion.source import Address, Source
 
 CHUNK_CACHE_BYTES = 128 * 2**20
 """Size of the cache of decoded chunks, for chunks that contain several frames."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from ome_writers.conversion.destination import (
     with_image_name,
 )
 from ome_writers.conversion.ozx import compare, pack, unpack
-from ome_writers.conversion.source import select_images
+from ome_writers.conversion.source import Indices, Source, select_images
 from ome_writers.conversion.source_detection import (
     CHUNK_CACHE_BYTES,
     convertible_images,
@@ -44,9 +44,6 @@ from ome_writers.settings import (
 from ome_writers.streaming import create_stream
 from ome_writers.untrusted import path_or_url
 from ome_writers.views import open_dataset
-
-if TYPE_CHECKING:
-    from ome_writers.conversion.source import Indices, Source
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,14 @@ from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.detection import detect_format
 from ome_writers.formats.ometiff.entry_file import resolve_entry_file
-from ome_writers.formats.registry import format_row
+from ome_writers.formats.registry import FramesByImage, format_row
 from ome_writers.untrusted import guard_reader, is_remote, member, path_or_url
-
-if TYPE_CHECKING:
-    from ome_writers.formats.registry import FramesByImage
 
 
 def read(path: str | PathLike[str]) -> DatasetSpec:

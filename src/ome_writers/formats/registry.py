@@ -26,8 +26,9 @@ from ome_writers.settings import (
 if TYPE_CHECKING:
     from ome_writers.formats.dataset_metadata import DatasetMetadata, Layout
 
-    OwnedFiles = Callable[[str], object]
-    FramesByImage = Sequence[tuple[str | int, list[dict[str, Any]]]]
+
+OwnedFiles = Callable[[str], object]
+FramesByImage = Sequence[tuple[str | int, list[dict[str, Any]]]]
 
 
 def _lazy(reference: str) -> Callable[..., Any]:

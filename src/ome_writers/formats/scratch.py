@@ -10,7 +10,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ome_writers.formats.dataset_metadata import (
     STATUSES,
@@ -20,16 +20,13 @@ from ome_writers.formats.dataset_metadata import (
     library_version,
     new_dataset_id,
 )
-from ome_writers.formats.frame_metadata import JOURNAL_NAME
+from ome_writers.formats.frame_metadata import JOURNAL_NAME, Journal
 from ome_writers.formats.omezarr.group_metadata import read_json_object
 from ome_writers.formats.ownership import is_proof, is_version_0
 from ome_writers.formats.stored_settings import stored_settings
 from ome_writers.formats.strict_json import to_plain_json
 from ome_writers.routing import Plan
 from ome_writers.untrusted import MAX_IMAGES, check_count, parse_json, read_lines
-
-if TYPE_CHECKING:
-    from ome_writers.formats.frame_metadata import Journal
 
 MANIFEST = "manifest.json"
 _ARRAY = re.compile(r"pos_[0-9]+\.dat")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ome_writers.dataset import AxisType, ImageSpec
 from ome_writers.errors import UnsupportedError
@@ -13,8 +13,7 @@ from ome_writers.routing import ImagePlan, Plan, resolve
 from ome_writers.settings import AcquisitionSettings, Channel, Dimension
 from ome_writers.untrusted import MAX_IMAGES, check_count
 
-if TYPE_CHECKING:
-    Json = dict[str, Any]
+Json = dict[str, Any]
 
 _MAX_COORDS = 2**20  # as many as an image may have channels
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ome_writers.routing.plan import ImagePlan, Plan
+from ome_writers.routing.plan import ImagePlan, Plan
 
 
 def arrival_order(plan: Plan, image: ImagePlan) -> tuple[int, ...] | None:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ome_writers.locks import new_lock
-
-if TYPE_CHECKING:
-    from ome_writers.routing.plan import Plan
-
+from ome_writers.routing.plan import Plan
 
 _BATCH_FRAMES = 65_536  # frames whose indices are in memory at the same time
 

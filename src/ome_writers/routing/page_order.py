@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from ome_writers.routing.plan import ArrayPlan
+from ome_writers.routing.plan import ArrayPlan
 
 
 class PageOrder:

@@ -6,14 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ome_writers.routing.router import Router
 from ome_writers.settings import AcquisitionSettings, Dimension, Position, Pyramid
-
-if TYPE_CHECKING:
-    from ome_writers.routing.router import Router
 
 
 @dataclass(frozen=True)

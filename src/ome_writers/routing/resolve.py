@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.routing.cameras import camera_axis, frame_kinds, is_camera_axis
+from ome_writers.routing.cameras import FrameKind, camera_axis, frame_kinds, is_camera_axis
 from ome_writers.routing.channel_labels import label_of, with_cameras
 from ome_writers.routing.levels import plan_levels
 from ome_writers.routing.limits import refuse_large_chunks, refuse_many_channels, refuse_many_images
@@ -18,10 +17,7 @@ from ome_writers.routing.plan import ArrayPlan, ImagePlan, LevelPlan, Plan
 from ome_writers.routing.router import Router, Step
 from ome_writers.settings import AcquisitionSettings, Dimension, Position
 
-if TYPE_CHECKING:
-    from ome_writers.routing.cameras import FrameKind
-
-    _Array = tuple[ArrayPlan, int | None, tuple[LevelPlan, ...]]
+_Array = tuple[ArrayPlan, int | None, tuple[LevelPlan, ...]]
 
 
 def resolve(settings: AcquisitionSettings) -> Plan:

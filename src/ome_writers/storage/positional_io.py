@@ -7,13 +7,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    Piece = bytes | memoryview | NDArray[np.generic]
+Piece = bytes | memoryview | NDArray[np.generic]
 
 _FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _MAX_BUFFERS = 512  # below IOV_MAX everywhere

@@ -9,7 +9,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,7 @@ from ome_writers.storage.background import Background, available_cpus
 from ome_writers.storage.contract import EngineStats
 from ome_writers.storage.memory_budget import MemoryBudget
 
-if TYPE_CHECKING:
-    Plane = NDArray[np.generic]
+Plane = NDArray[np.generic]
 
 _MAX_OPTIMISTIC_READS = 4  # then a reader blocks the writer
 

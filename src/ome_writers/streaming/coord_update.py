@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +11,9 @@ from numpy.typing import NDArray
 from ome_writers.routing import Plan
 from ome_writers.views import coordinates, view_names
 
-if TYPE_CHECKING:
-    Source = int | range | Mapping[str, int]
-    """What an event reports: the offset of a frame in acquisition order, the offsets that `skip` has skipped, or the
-    full acquisition index of a frame."""
+Source = int | range | Mapping[str, int]
+"""What an event reports: the offset of a frame in acquisition order, the offsets that `skip` has skipped, or the
+full acquisition index of a frame."""
 
 
 @dataclass(frozen=True, slots=True)

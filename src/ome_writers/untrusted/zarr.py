@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.untrusted.sizes import check_chunk_shape, check_count, check_shape
 
-if TYPE_CHECKING:
-    Json = dict[str, Any]
+Json = dict[str, Any]
 
 _MAX_CHUNKS_PER_SHARD = 2**24  # 16 bytes each in the index
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.settings import Dimension, split_suffix
-
-if TYPE_CHECKING:
-    from ome_writers.views.streamview import StreamView
+from ome_writers.views.streamview import StreamView
 
 
 def to_dask(view: StreamView, stored: Sequence[int], chunks: Any = None) -> Any:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +31,9 @@ from ome_writers.formats.ometiff import (
 )
 from ome_writers.untrusted import member
 from ome_writers.views.file_cache import ChangeDetector
+from ome_writers.views.source import Source
 from ome_writers.views.stored_source import open_stored
 from ome_writers.views.tiff_pages import TiffPages
-
-if TYPE_CHECKING:
-    from ome_writers.views.source import Source
 
 
 def open_tiff(path: Path, cache_bytes: int = 0, level: int = 0) -> Source:

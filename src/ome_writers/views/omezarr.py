@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.omezarr import parse, recorded_progress
 from ome_writers.untrusted import member
 from ome_writers.views.file_cache import CachedJsonFile
+from ome_writers.views.source import Source
 from ome_writers.views.stored_source import open_stored
 from ome_writers.views.zarr_array import ZarrArray
 from ome_writers.views.zarr_python import open_with_zarr_python
-
-if TYPE_CHECKING:
-    from ome_writers.views.source import Source
 
 
 def open_zarr(path: Path, cache_bytes: int = 0, level: int = 0) -> Source:

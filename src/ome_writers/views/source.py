@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,7 @@ from ome_writers.errors import UnsupportedError
 from ome_writers.formats import make_distinct
 from ome_writers.routing import Plan
 from ome_writers.settings import Dimension
-
-if TYPE_CHECKING:
-    from ome_writers.views.summary import Summary
+from ome_writers.views.summary import Summary
 
 
 class Source(Protocol):

@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +33,8 @@ from ome_writers.untrusted import (
 )
 from ome_writers.views.file_cache import CachedJsonFile
 
-if TYPE_CHECKING:
-    Decoder = Callable[[bytes, int], bytes]
-    """Decodes bytes; refuses results larger than the given size."""
+Decoder = Callable[[bytes, int], bytes]
+"""Decodes bytes; refuses results larger than the given size."""
 
 _MAX_READ_RETRIES = 20
 _RETRY_INTERVAL_S = 0.005

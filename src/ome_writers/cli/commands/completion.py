@@ -5,12 +5,9 @@ from __future__ import annotations
 from argparse import Action, ArgumentParser, Namespace
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ome_writers.cli.command import SUCCESS, Command
-
-if TYPE_CHECKING:
-    from ome_writers.cli.console import Screen
+from ome_writers.cli.console import Screen
 
 SHELLS = ("bash", "zsh", "fish")
 

@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from ome_writers.cli.arguments import (
     add_dataset_argument,
@@ -18,14 +18,11 @@ from ome_writers.cli.arguments import (
     output_path,
 )
 from ome_writers.cli.command import SUCCESS, Command, CommandError, UsageError
-from ome_writers.cli.console import human_size, size_in_files
+from ome_writers.cli.console import Advance, Screen, human_size, size_in_files
 from ome_writers.cli.description import describe
 from ome_writers.downsampling import Method
 from ome_writers.errors import SettingsError
 from ome_writers.settings import BackendName, Compression
-
-if TYPE_CHECKING:
-    from ome_writers.cli.console import Advance, Screen
 
 
 def _arguments(parser: ArgumentParser) -> None:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ome_writers.cli.arguments import add_json_option, format_name, output_path, positive_count
 from ome_writers.cli.command import SUCCESS, Command, CommandError
-from ome_writers.cli.console import human_size
+from ome_writers.cli.console import Screen, human_size
 from ome_writers.cli.contact_sheet import contact_sheet, draw_sheet, refuse_existing, sheet_times
 from ome_writers.cli.dataset_sheet import pixel_size
-from ome_writers.cli.demo.acquisition import acquire, open_microscope
-from ome_writers.cli.demo.third_party_readers import open_with_third_party_reader
+from ome_writers.cli.demo.acquisition import Acquisition, acquire, open_microscope
+from ome_writers.cli.demo.third_party_readers import (
+    ReaderDataset,
+    ReaderImage,
+    open_with_third_party_reader,
+)
 from ome_writers.cli.description import describe
 from ome_writers.dataset import DatasetSpec
 from ome_writers.formats import read
 from ome_writers.settings import split_suffix
-
-if TYPE_CHECKING:
-    from ome_writers.cli.console import Screen
-    from ome_writers.cli.demo.acquisition import Acquisition
-    from ome_writers.cli.demo.third_party_readers import ReaderDataset, ReaderImage
 
 DEFAULT = "demo.ome.zarr"
 

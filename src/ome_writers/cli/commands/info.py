@@ -7,13 +7,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ome_writers.cli.arguments import add_json_option
 from ome_writers.cli.command import Command, CommandError, error_sentence
-from ome_writers.cli.console import human_size, size_in_files
+from ome_writers.cli.console import Relabel, Screen, human_size, size_in_files
 from ome_writers.cli.datasets import Result, add_datasets_argument, process_datasets
 from ome_writers.cli.description import (
+    Acquisition,
+    ChannelDescription,
+    Description,
+    FolderContent,
+    ImageDescription,
     describe,
     describe_acquisition,
     describe_spec,
@@ -25,16 +30,6 @@ from ome_writers.cli.description import (
 )
 from ome_writers.errors import OMEWritersError
 from ome_writers.formats import abbreviated_list, dataset_ome_xml, read, read_frame_metadata
-
-if TYPE_CHECKING:
-    from ome_writers.cli.console import Relabel, Screen
-    from ome_writers.cli.description import (
-        Acquisition,
-        ChannelDescription,
-        Description,
-        FolderContent,
-        ImageDescription,
-    )
 
 MAX_IMAGE_ROWS = 12
 MAX_FRAME_ROWS = 50

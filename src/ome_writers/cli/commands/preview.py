@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ome_writers.cli.arguments import add_json_option, positive_count
 from ome_writers.cli.command import Command, CommandError, UsageError, require
+from ome_writers.cli.console import Relabel, Screen
 from ome_writers.cli.datasets import Result, add_datasets_argument, is_several, process_datasets
 from ome_writers.errors import UnsupportedError
 from ome_writers.settings import split_suffix
 from ome_writers.untrusted import printable
-
-if TYPE_CHECKING:
-    from ome_writers.cli.console import Relabel, Screen
 
 _DEFAULT_ROWS = 24
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from ome_writers.cli.arguments import add_json_option
 from ome_writers.cli.command import Command
+from ome_writers.cli.console import Relabel, Screen
 from ome_writers.cli.datasets import Result, add_datasets_argument, process_datasets
 from ome_writers.downsampling import Method
-
-if TYPE_CHECKING:
-    from ome_writers.cli.console import Relabel, Screen
 
 _REPORT_INTERVAL_S = 1.0
 

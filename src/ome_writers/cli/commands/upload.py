@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from ome_writers.cli.arguments import (
     add_dataset_argument,
@@ -14,10 +13,7 @@ from ome_writers.cli.arguments import (
     positive_count,
 )
 from ome_writers.cli.command import SUCCESS, Command
-from ome_writers.cli.console import human_size, size_in_files
-
-if TYPE_CHECKING:
-    from ome_writers.cli.console import Screen
+from ome_writers.cli.console import Screen, human_size, size_in_files
 
 
 def _arguments(parser: ArgumentParser) -> None:

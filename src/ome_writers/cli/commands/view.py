@@ -5,13 +5,10 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 from ome_writers.cli.arguments import add_dataset_argument
 from ome_writers.cli.command import SUCCESS, Command, CommandError, require
-
-if TYPE_CHECKING:
-    from ome_writers.cli.console import Screen
+from ome_writers.cli.console import Screen
 
 _ADAPTERS = {"napari": "ome_writers_napari", "ndv": "ome_writers_ndv"}
 

@@ -10,17 +10,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ome_writers.cli.arguments import add_dataset_argument, positive
 from ome_writers.cli.command import SUCCESS, Command, CommandError
-from ome_writers.cli.console import human_size
-from ome_writers.cli.description import describe, describe_spec, seconds_between, writer_has_ended
+from ome_writers.cli.console import Screen, human_size
+from ome_writers.cli.description import (
+    Description,
+    describe,
+    describe_spec,
+    seconds_between,
+    writer_has_ended,
+)
 from ome_writers.formats import read, resolve_entry_file
-
-if TYPE_CHECKING:
-    from ome_writers.cli.console import Screen
-    from ome_writers.cli.description import Description
 
 _POLL_INTERVAL_S = 0.5
 # of the time, so that the acquisition keeps its rate

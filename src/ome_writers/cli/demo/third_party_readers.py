@@ -8,15 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 
 from ome_writers.cli.command import CommandError, MissingExtraError
-
-if TYPE_CHECKING:
-    from ome_writers.cli.demo.acquisition import DeliveredFrame
+from ome_writers.cli.demo.acquisition import DeliveredFrame
 
 
 @dataclass(frozen=True)

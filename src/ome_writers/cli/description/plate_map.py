@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ome_writers.cli.description.description import (
-        Description,
-        ImageDescription,
-        PlateDescription,
-    )
+from ome_writers.cli.description.description import Description, ImageDescription, PlateDescription
 
 _MAX_WIDTH = 76
 _MAX_NAMED_WELLS = 3

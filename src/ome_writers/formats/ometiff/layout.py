@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,8 +17,7 @@ from ome_writers.formats.ome_xml import IfdRuns
 from ome_writers.routing import ArrayPlan, PageOrder, Plan
 from ome_writers.settings import OmeTiffFormat
 
-if TYPE_CHECKING:
-    _Runs = list[tuple[int, int, int]]
+_Runs = list[tuple[int, int, int]]
 
 _NOT_IN_XML = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
 _MAX_TIFF_DATA = (

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_metadata import Layout
@@ -22,12 +22,15 @@ from ome_writers.formats.ometiff.file_sets import ome_xml_files
 from ome_writers.formats.ometiff.first_page import parse_ome_xml, read_ome_xml
 from ome_writers.formats.ometiff.layout import TiffSet, is_set, journal_keys
 from ome_writers.formats.ometiff.parse import own_plan
-from ome_writers.formats.ometiff.pixels import image_elements, pixel_sizes, plane_runs
+from ome_writers.formats.ometiff.pixels import (
+    PixelSizes,
+    PlaneRun,
+    image_elements,
+    pixel_sizes,
+    plane_runs,
+)
 from ome_writers.formats.ometiff.plan_of_pixels import plan_of_pixels
 from ome_writers.routing import ImagePlan, Plan
-
-if TYPE_CHECKING:
-    from ome_writers.formats.ometiff.pixels import PixelSizes, PlaneRun
 
 _ROOT_UUID = re.compile(rb'(<OME\b[^>]*?\bUUID=")([^"]*)')
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ome_writers.formats.omezarr.ngff import level_entry, pyramid_fields
 from ome_writers.formats.omezarr.parse_multiscale import compose
 from ome_writers.formats.omezarr.versions import level_at_version
 from ome_writers.routing import LevelPlan
 
-if TYPE_CHECKING:
-    Json = dict[str, Any]
+Json = dict[str, Any]
 
 
 def with_levels(ome: Json, levels: Sequence[LevelPlan]) -> Json:

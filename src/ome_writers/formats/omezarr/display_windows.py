@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from ome_writers.routing import ImagePlan
 
-if TYPE_CHECKING:
-    Range = tuple[float, float]
-    """Smallest and largest value."""
+Range = tuple[float, float]
+"""Smallest and largest value."""
 
 MIN_WIDENING = 1.5
 """A display window is outdated if the range of the data is this many times as wide."""

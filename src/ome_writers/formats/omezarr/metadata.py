@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ome_writers.formats.dataset_metadata import (
     RESERVED_NAMESPACES,
+    Layout,
     Outcome,
     check_global_metadata,
     library_version,
     new_dataset_id,
 )
-from ome_writers.formats.frame_metadata import EMBED_BYTES, JOURNAL_NAME, latest_entries
+from ome_writers.formats.frame_metadata import EMBED_BYTES, JOURNAL_NAME, Journal, latest_entries
 from ome_writers.formats.ome_xml import significant_bits
 from ome_writers.formats.omezarr import ngff
 from ome_writers.formats.omezarr.client_edits import (
@@ -31,11 +32,7 @@ from ome_writers.formats.strict_json import to_plain_json
 from ome_writers.routing import ImagePlan, Plan
 from ome_writers.settings import split_suffix
 
-if TYPE_CHECKING:
-    from ome_writers.formats.dataset_metadata import Layout
-    from ome_writers.formats.frame_metadata import Journal
-
-    Attributes = dict[str, Any]
+Attributes = dict[str, Any]
 
 MAX_WINDOW_UPDATES = 16
 """Maximum number of images that get new display windows per flush; each rewrites a file."""

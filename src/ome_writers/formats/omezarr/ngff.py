@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ome_writers.formats.dataset_metadata import library_version
 from ome_writers.formats.omezarr.layout import level_path
+from ome_writers.formats.plates import PlateLayout
 from ome_writers.routing import ImagePlan, LevelPlan
 from ome_writers.settings import Channel, Dimension, Plate
 from ome_writers.units import si_value
-
-if TYPE_CHECKING:
-    from ome_writers.formats.plates import PlateLayout
 
 VERSION = "0.5"
 _WHITE = "FFFFFF"

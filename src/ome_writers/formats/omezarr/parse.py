@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ome_writers.dataset import DatasetSpec, ImageSpec
 from ome_writers.errors import InvalidFileError, UnsupportedError
@@ -31,8 +31,7 @@ from ome_writers.routing import Plan
 from ome_writers.settings import Dimension, Plate
 from ome_writers.untrusted import Limit, read_json, read_lines, read_regular
 
-if TYPE_CHECKING:
-    Json = dict[str, Any]
+Json = dict[str, Any]
 
 
 def parse(root: Path) -> DatasetSpec:

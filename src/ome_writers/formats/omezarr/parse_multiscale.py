@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ome_writers.dataset import AxisSpec, ImageSpec, LevelSpec
 from ome_writers.errors import InvalidFileError, UnsupportedError
@@ -19,8 +19,7 @@ from ome_writers.settings import Channel, Position
 from ome_writers.units import kind_of, ngff_name, si_value
 from ome_writers.untrusted import member, parse_array_metadata, read_json
 
-if TYPE_CHECKING:
-    Json = dict[str, Any]
+Json = dict[str, Any]
 
 _AXIS_TYPES = ("space", "time", "channel")
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ome_writers.formats.omezarr.parse_multiscale import compose
 from ome_writers.settings import Position
 
-if TYPE_CHECKING:
-    Json = dict[str, Any]
+Json = dict[str, Any]
 
 VERSIONS = ("0.5", "0.6")
 _INTRINSIC = "physical"

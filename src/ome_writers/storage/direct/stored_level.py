@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +20,8 @@ from ome_writers.storage.disk import Disk
 from ome_writers.storage.store import LocalStore
 from ome_writers.storage.zarr import ArraySurvey
 
-if TYPE_CHECKING:
-    Plane = NDArray[np.generic]
-    Index = tuple[int, ...]
+Plane = NDArray[np.generic]
+Index = tuple[int, ...]
 
 _BATCH_PLANES = 64  # in memory at the same time
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from ome_writers.locks import new_lock
 from ome_writers.storage.memory_budget import MemoryBudget
 
-if TYPE_CHECKING:
-    Index = tuple[int, ...]
+Index = tuple[int, ...]
 
 
 class _ShardRow(NamedTuple):
