@@ -48,9 +48,11 @@ def open_stored(pixels: StoredPixels, level: int = 0) -> Source:
     arrays = [pixels.array(number, level) for number in range(len(spec.images))]
     stored = spec.images[0].levels[level]
     chunks = stored.shards or stored.chunks
-    if spec.settings is not None and level == 0:
-        stream = _StoredStream(resolve(spec.settings), pixels, arrays)
-        return StreamSource(stream, dimensions=spec.dimensions, chunks=chunks)
+    plan = None if spec.settings is None else resolve(spec.settings)
+    if plan is not None and all(len(image.levels) >= level for image in plan.images):
+        full = [pixels.array(n, 0) for n in range(len(spec.images))] if level else arrays
+        stream = _StoredStream(plan, pixels, full, arrays)
+        return StreamSource(stream, level=level, dimensions=_at_level(spec, level), chunks=chunks)
     first = spec.images[0]
     dimensions = [d for d in spec.dimensions if d.type != "position"]
     axis = spec.position_axis
@@ -107,9 +109,12 @@ def _summary(pixels: StoredPixels) -> Summary:
 class _StoredStream:
     """Files that a stream has written or is writing; implements `views.source.Stream`."""
 
-    def __init__(self, plan: Plan, pixels: StoredPixels, arrays: Sequence[Any]) -> None:
+    def __init__(
+        self, plan: Plan, pixels: StoredPixels, full: Sequence[Any], arrays: Sequence[Any]
+    ) -> None:
         self.plan = plan
         self._pixels = pixels
+        self._full = full
         self._arrays = arrays
 
     def extents(self) -> Mapping[str, int]:
@@ -119,7 +124,7 @@ class _StoredStream:
                 image.frames_along(axis, extent)
                 for axis, extent in enumerate(array.shape[: len(image.array.index_shape)])
             ]
-            for image, array in zip(self.plan.images, self._arrays, strict=True)
+            for image, array in zip(self.plan.images, self._full, strict=True)
         ]
         hull = [max(extents) for extents in zip(*shapes, strict=True)]
         router = self.plan.router
@@ -139,7 +144,7 @@ class _StoredStream:
         return True
 
     def read(self, image: int, index: tuple[int, ...], level: int = 0) -> NDArray[np.generic]:
-        """Return a frame at full resolution; zeros where the writer has not stored readable chunks yet."""
+        """Return a frame at the resolution of `arrays`; zeros where the writer has not stored readable chunks yet."""
         plan = self.plan.images[image]
         planes = [self._plane(image, plan.plane(index, s)) for s in range(plan.planes)]
         return planes[0] if plan.planes == 1 else np.stack(planes, axis=-1)

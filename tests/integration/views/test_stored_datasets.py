@@ -12,11 +12,13 @@ import pytest
 import ome_writers
 from ome_writers import (
     AcquisitionSettings,
+    Camera,
     Channel,
     Dimension,
     OMEStream,
     Plate,
     Position,
+    Pyramid,
     UnsupportedError,
     create_stream,
 )
@@ -261,3 +263,33 @@ def test_distributed_computes_a_maximum(tmp_path: Path) -> None:
         assert lazy.max().compute() == np.asarray(view).max() == 19
         largest = client.compute(lazy.map_blocks(np.max, keepdims=True)).result()
         assert largest.ravel().tolist() == [3, 7, 11, 15, 19]  # five tasks, one for each shard
+
+
+@pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
+@pytest.mark.parametrize("own_images", [False, True])
+def test_levels_have_the_axes_of_the_acquisition(
+    tmp_path: Path, suffix: str, own_images: bool
+) -> None:
+    """Cameras share the axis of the channels, or have images of their own."""
+    path = tmp_path / f"run{suffix}"
+    cameras = [Camera(name="a"), Camera(name="b", height=9) if own_images else Camera(name="b")]
+    dimensions = [
+        Dimension(name="t", count=3),
+        Dimension(name="cam", coords=cameras),
+        Dimension(name="c", count=2),
+        Dimension(name="y", count=20, scale=0.5, unit="micrometer"),
+        Dimension(name="x", count=30, scale=0.5, unit="micrometer"),
+    ]
+    rng = np.random.default_rng(0)
+    with create_stream(
+        root_path=path, dimensions=dimensions, dtype="uint16", pyramid=Pyramid(levels=2)
+    ) as stream:
+        for _, camera, _ in np.ndindex(3, 2, 2):
+            height = cameras[camera].height or 20
+            stream.append(rng.integers(1, 999, (height, 30)).astype("uint16"))
+        expected = [np.asarray(stream.view(level=k)) for k in range(3)]
+    for k in range(3):
+        view = ome_writers.open(path, level=k)
+        assert view.dims == ("t", "cam", "c", "y", "x")
+        np.testing.assert_array_equal(view, expected[k])
+    assert ome_writers.open(path, level=1).coords["x"][:2] == [0.25, 1.25]

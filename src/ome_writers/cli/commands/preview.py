@@ -68,7 +68,7 @@ def _draw(path: Path, options: Namespace) -> dict[str, Any]:
     level, shown = sufficient_level(spec), view
     try:
         shown = open_dataset(path, level=level)
-    except UnsupportedError:  # levels of cameras that share the channel axis
+    except UnsupportedError:  # levels of another program, of cameras on the channel axis
         level = 0
     sheet = sheet_of_dataset(spec, shown, max_rows=options.rows)
     if not sheet.rows or not sheet.columns:
