@@ -12,13 +12,15 @@ from ome_writers.cli.command import CommandError, UsageError
 from ome_writers.errors import OMEWritersError, SettingsError
 
 
-def add_dataset_argument(parser: ArgumentParser, metavar: str = "PATH") -> None:
-    """Add the path of one dataset."""
+def add_dataset_argument(
+    parser: ArgumentParser, metavar: str = "PATH", *, remote: bool = False
+) -> None:
+    """Add the path of one dataset; `remote`: or its URL."""
     parser.add_argument(
         "path",
         type=dataset_path,
         metavar=metavar,
-        help="an OME-Zarr directory or its URL, an OME-TIFF file or its directory",
+        help=f"an OME-Zarr directory{' or its URL' * remote}, an OME-TIFF file or its directory",
     )
 
 

@@ -34,14 +34,14 @@ class Result:
     ok: bool = True  # whether the exit status may be 0
 
 
-def add_datasets_argument(parser: ArgumentParser) -> None:
-    """Add the paths or patterns of one or more datasets."""
+def add_datasets_argument(parser: ArgumentParser, *, remote: bool = False) -> None:
+    """Add the paths or patterns of one or more datasets; `remote`: or their URLs."""
     parser.add_argument(
         "paths",
         type=nonempty,
         nargs="+",
         metavar="PATH",
-        help="an OME-Zarr directory or its URL, an OME-TIFF file or its directory; "
+        help=f"an OME-Zarr directory{' or its URL' * remote}, an OME-TIFF file or its directory; "
         "several of them, or patterns such as '*.ome.zarr'",
     )
 

@@ -15,7 +15,7 @@ from ome_writers.errors import UnsupportedError
 from ome_writers.formats import format_row, read
 from ome_writers.formats.omezarr import VERSIONS, at_version, scene
 from ome_writers.storage import acquire_lock, atomic_write, hold_claim, lock_path
-from ome_writers.untrusted import guard_reader, read_json, refuse_archive
+from ome_writers.untrusted import guard_reader, local_path, read_json, refuse_archive
 
 Json = dict[str, Any]
 
@@ -65,7 +65,7 @@ def edit_in_place(path: str | PathLike[str]) -> Iterator[DatasetSpec]:
 
     Raises OutputLockedError if a running process is writing it, and UnsupportedError if its writer was killed.
     """
-    root = Path(path)
+    root = local_path(path)
     refuse_archive(root)
     read(root)  # raises a better message than the lock
     with hold_claim(root):

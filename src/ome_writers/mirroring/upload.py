@@ -18,6 +18,7 @@ from ome_writers.mirroring.store_copy import StoreCopy
 from ome_writers.mirroring.uploader import Uploader
 from ome_writers.object_store import check_store_url
 from ome_writers.storage import lock_owner, lock_path
+from ome_writers.untrusted import local_path
 
 if TYPE_CHECKING:
     from ome_writers.mirroring.dataset_files import DatasetFile
@@ -99,7 +100,7 @@ def mirror(
     UnsupportedError
         It is not a dataset, or obstore is not installed.
     """
-    source = resolve_entry_file(Path(path))
+    source = resolve_entry_file(local_path(path))
     read(source)  # refuses what is not a dataset, before anything is sent
     copy = StoreCopy(source, check_store_url(url), storage_options, bytes_per_second)
     uploader = Uploader(source, copy, workers, on_file)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ome_writers.errors import OutputLockedError
 from ome_writers.formats import detect_format, format_row, resolve_entry_file
 from ome_writers.storage import hold_claim, lock_owner, lock_path
-from ome_writers.untrusted import guard_reader, refuse_archive
+from ome_writers.untrusted import guard_reader, local_path, refuse_archive
 
 if TYPE_CHECKING:
     from ome_writers.storage import Finding
@@ -65,7 +65,7 @@ def repair(path: str | PathLike[str], *, dry_run: bool = False) -> Repair:
     UnsupportedError
         If it is not a dataset written by this library, or another program has rewritten it. Nothing is changed.
     """
-    root = resolve_entry_file(Path(path))
+    root = resolve_entry_file(local_path(path))
     refuse_archive(root)
     found = detect_format(root)
     with ExitStack() as stack:

@@ -22,7 +22,7 @@ from ome_writers.untrusted.files import (
     read_regular,
 )
 from ome_writers.untrusted.parsing import parse_json, parse_xml, read_json
-from ome_writers.untrusted.remote import is_remote, path_or_url
+from ome_writers.untrusted.remote import is_remote, local_path, path_or_url
 from ome_writers.untrusted.sizes import (
     MAX_FRAMES,
     MAX_IMAGES,
@@ -53,6 +53,7 @@ __all__ = [
     "guard_reader",
     "is_archive",
     "is_remote",
+    "local_path",
     "member",
     "memory_bytes",
     "open_range",

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import unquote
 
-from ome_writers.errors import InvalidFileError
+from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.object_store import check_store_url, open_store, without_secrets
 
 if TYPE_CHECKING:
@@ -278,3 +278,12 @@ def path_or_url(path: str | os.PathLike[str]) -> Path:
     if path.lower().startswith("http"):
         name = unquote(name)
     return cast("Path", RemotePath(_Store(parent), name))
+
+
+def local_path(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a dataset on this disk; raise UnsupportedError for a URL."""
+    if _URL.match(os.fspath(path)):
+        raise UnsupportedError(
+            f"{path}: remote datasets are only read. Change the dataset on this disk, and upload it again."
+        )
+    return Path(path)

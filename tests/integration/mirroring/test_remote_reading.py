@@ -25,6 +25,8 @@ from ome_writers import (
     validate,
 )
 from ome_writers.cli import main
+from ome_writers.conversion import convert_ngff_version
+from ome_writers.repair import repair
 from support.acquisitions import LAYOUTS, acquisition
 
 if TYPE_CHECKING:
@@ -193,6 +195,10 @@ def test_what_cannot_be_read_is_refused(
     for function in (ome_writers.open, ome_writers.read, validate):
         with pytest.raises(UnsupportedError, match="Copy it to this disk"):
             function(f"{s3}/tiff/a_p000.ome.tiff")
+    changes: list[Any] = [repair, lambda p: convert_ngff_version(p, "0.6"), lambda p: mirror(p, s3)]
+    for change in changes:
+        with pytest.raises(UnsupportedError, match="remote datasets are only read"):
+            change(url)
     with pytest.raises(UnsupportedError, match="contains credentials"):
         ome_writers.open("s3://key:geheim@bucket/a.ome.zarr")
     store = obstore.store.from_url(url, client_options={"allow_http": True})

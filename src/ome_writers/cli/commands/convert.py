@@ -26,7 +26,7 @@ from ome_writers.settings import BackendName, Compression
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    add_dataset_argument(parser, "SOURCE")
+    add_dataset_argument(parser, "SOURCE", remote=True)
     parser.add_argument(
         "destination",
         type=output_path,

@@ -36,7 +36,7 @@ MAX_FRAME_ROWS = 50
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    add_datasets_argument(parser)
+    add_datasets_argument(parser, remote=True)
     parser.add_argument(
         "--all",
         action="store_true",

@@ -18,7 +18,7 @@ _DEFAULT_ROWS = 24
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    add_datasets_argument(parser)
+    add_datasets_argument(parser, remote=True)
     parser.add_argument(
         "-o",
         "--output",

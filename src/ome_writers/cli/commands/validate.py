@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    add_datasets_argument(parser)
+    add_datasets_argument(parser, remote=True)
     add_json_option(parser)
 
 
