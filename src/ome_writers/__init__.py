@@ -27,7 +27,7 @@ from ome_writers.errors import (
 )
 
 if TYPE_CHECKING:
-    from ome_writers.conversion import Conversion, add_pyramid, convert, convert_ngff_version
+    from ome_writers.conversion import Conversion, add_pyramid, convert, convert_ngff_version, edit
     from ome_writers.dataset import ArraySpec, AxisSpec, DatasetSpec, ImageSpec, LevelSpec
     from ome_writers.formats import read, read_frame_metadata
     from ome_writers.mirroring import Upload, mirror
@@ -114,6 +114,7 @@ __all__ = [
     "create_stream",
     "dims_from_standard_axes",
     "dims_from_useq",
+    "edit",
     "mirror",
     "read",
     "read_frame_metadata",
@@ -149,7 +150,8 @@ _MODULE_OF = {
     ),
     **dict.fromkeys(("CoordUpdate", "OMEStream", "create_stream"), "ome_writers.streaming"),
     **dict.fromkeys(
-        ("Conversion", "add_pyramid", "convert", "convert_ngff_version"), "ome_writers.conversion"
+        ("Conversion", "add_pyramid", "convert", "convert_ngff_version", "edit"),
+        "ome_writers.conversion",
     ),
     **dict.fromkeys(
         ("ArraySpec", "AxisSpec", "DatasetSpec", "ImageSpec", "LevelSpec"), "ome_writers.dataset"

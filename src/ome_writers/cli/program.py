@@ -28,6 +28,7 @@ from ome_writers.cli.commands import (
     completion,
     convert,
     demo,
+    edit,
     info,
     preview,
     pyramid,
@@ -54,6 +55,7 @@ COMMANDS: tuple[Command, ...] = (
     bench.COMMAND,
     convert.COMMAND,
     pyramid.COMMAND,
+    edit.COMMAND,
     upload.COMMAND,
     completion.COMMAND,
 )

@@ -94,7 +94,7 @@ def _changed_groups(spec: DatasetSpec, version: str) -> Iterator[tuple[Path, Jso
         before = json.dumps(group)
         key = folder.relative_to(spec.path).as_posix()
         if version == "0.5":
-            _refuse_further_systems(ome, file)
+            refuse_further_systems(ome, file)
         attributes["ome"] = at_version(ome, version)
         if key in {image.key for image in spec.images}:
             converted[key] = {"ome": attributes["ome"]}
@@ -118,7 +118,7 @@ def _convert_root(
         format["version"] = version
 
 
-def _refuse_further_systems(ome: Json, file: Path) -> None:
+def refuse_further_systems(ome: Json, file: Path) -> None:
     """Raise UnsupportedError if 0.5 cannot express the coordinate systems of a group."""
     own_scene = ome.get("scene")
     steps = own_scene.get("coordinateTransformations", []) if isinstance(own_scene, dict) else []

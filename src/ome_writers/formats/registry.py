@@ -55,8 +55,10 @@ def _files_below(path: Path) -> Iterator[Path]:
     return (file for file in path.rglob("*") if file.is_file())
 
 
-def _refuse(path: Path, *_: object, **__: object) -> Any:
-    raise UnsupportedError(f"{path}: its format does not support this operation.")
+def _refuse(path: Path | DatasetSpec, *_: object, **__: object) -> Any:
+    raise UnsupportedError(
+        f"{getattr(path, 'path', path)}: its format does not support this operation."
+    )
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ class FormatRow:
         Yields the findings of `ome_writers.repair`, which repairs them unless `dry_run`.
     check
         Yields the checks of `ome_writers.validate`.
+    edit
+        Changes metadata of a dataset in place, and returns the changed files; see `ome_writers.edit`.
     index_axes
         Returns the names of the axes of ``storage_index`` in the frame metadata of an image.
     chunked
@@ -126,6 +130,7 @@ class FormatRow:
     open_source: Callable[[Path, int, int], Any] = _refuse
     find_problems: Callable[..., Iterable[Any]] = _refuse
     check: Callable[[Path], Iterable[Any]] = _refuse
+    edit: Callable[[DatasetSpec, Any], Iterable[Path]] = _refuse
     index_axes: Callable[[ImagePlan], tuple[str | None, ...]] = _stored_axes
     chunked: bool = False
     image_named_after_file: bool = False
@@ -166,6 +171,7 @@ _FORMATS: dict[str, FormatRow] = {
             open_source=_lazy("ome_writers.views.omezarr:open_zarr"),
             find_problems=_lazy("ome_writers.repair.omezarr:findings"),
             check=_lazy("ome_writers.validation.omezarr:checks"),
+            edit=_lazy("ome_writers.conversion.metadata_edit:edit_omezarr"),
             chunked=True,
             ngff_versions=("0.5", "0.6"),
         ),
@@ -184,6 +190,7 @@ _FORMATS: dict[str, FormatRow] = {
             open_source=_lazy("ome_writers.views.ometiff:open_tiff"),
             find_problems=_lazy("ome_writers.repair.ometiff:findings"),
             check=_lazy("ome_writers.validation.ometiff:checks"),
+            edit=_lazy("ome_writers.conversion.metadata_edit:edit_ometiff"),
             index_axes=_lazy("ome_writers.formats.ometiff.frame_metadata:index_axes"),
             image_named_after_file=True,
             lists_empty_planes=True,

@@ -21,7 +21,12 @@ from ome_writers.formats.ome_xml.document import (
     render,
     render_body,
 )
-from ome_writers.formats.ome_xml.images import IfdRuns, axis_letters, dimension_order
+from ome_writers.formats.ome_xml.images import (
+    IfdRuns,
+    axis_letters,
+    dimension_order,
+    ome_color,
+)
 from ome_writers.formats.ome_xml.instrument import significant_bits
 from ome_writers.formats.ome_xml.planes import RenderedPlanes, render_planes
 from ome_writers.formats.ome_xml.text import NAMESPACE
@@ -39,6 +44,7 @@ __all__ = [
     "frames_written_in",
     "map_annotation",
     "namespace_uri",
+    "ome_color",
     "parse_value",
     "read_acquisition_annotation",
     "render",

@@ -176,10 +176,10 @@ def _optics(channel: Channel) -> str:
     ):
         if length:
             text += f' {word}Wavelength="{length}" {word}WavelengthUnit="nm"'
-    return text + (f' Color="{_color(channel)}"' if channel.color is not None else "")
+    return text + (f' Color="{ome_color(channel)}"' if channel.color is not None else "")
 
 
-def _color(channel: Channel) -> int:
+def ome_color(channel: Channel) -> int:
     """Return a colour as signed 32-bit RGBA."""
     assert channel.color is not None
     red, green, blue, *alpha = channel.color.as_rgb_tuple(alpha=True)

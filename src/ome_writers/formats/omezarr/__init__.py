@@ -12,8 +12,9 @@ from ome_writers.formats.omezarr.group_metadata import (
 )
 from ome_writers.formats.omezarr.layout import XML_KEY, level_path, stored_layout
 from ome_writers.formats.omezarr.metadata import MAX_WINDOW_UPDATES, ZarrMetadata
+from ome_writers.formats.omezarr.ngff import ngff_color
 from ome_writers.formats.omezarr.parse import parse, recorded_progress
-from ome_writers.formats.omezarr.parse_multiscale import parse_image
+from ome_writers.formats.omezarr.parse_multiscale import compose, parse_image
 from ome_writers.formats.omezarr.versions import VERSIONS, at_version, scene
 
 __all__ = [
@@ -22,9 +23,11 @@ __all__ = [
     "XML_KEY",
     "ZarrMetadata",
     "at_version",
+    "compose",
     "group_attributes",
     "layout_and_groups",
     "level_path",
+    "ngff_color",
     "ome_writers_attributes",
     "parse",
     "parse_image",

@@ -222,7 +222,7 @@ def _omero_channel(
     low, high = camera or (low, high)
     return {
         "label": channel.name,
-        "color": _color(channel),
+        "color": ngff_color(channel),
         "active": True,
         "coefficient": 1,
         "family": "linear",
@@ -235,7 +235,7 @@ def _number(value: float, dtype: np.dtype[np.generic]) -> float:
     return int(value) if dtype.kind in "biu" else float(value)
 
 
-def _color(channel: Channel) -> str:
+def ngff_color(channel: Channel) -> str:
     if channel.color is None:
         return _WHITE
     red, green, blue = channel.color.as_rgb_tuple(alpha=False)[:3]

@@ -1,0 +1,296 @@
+"""`edit`: correct pixel size, names, colors and display windows of a dataset in place."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+from pydantic import ValidationError
+
+from ome_writers.conversion.ngff_version import edit_in_place, refuse_further_systems, replace_json
+from ome_writers.errors import UnsupportedError
+from ome_writers.formats import format_row
+from ome_writers.formats.ome_xml import OWN_NAMESPACE, ome_color, read_acquisition_annotation
+from ome_writers.formats.ometiff import (
+    find_entry_file,
+    image_elements,
+    ome_xml_files,
+    parse_ome_xml,
+    read_ome_xml,
+    render_entry_file,
+    resolve_entry_file,
+)
+from ome_writers.formats.omezarr import XML_KEY, at_version, compose, ngff_color
+from ome_writers.settings import Channel
+from ome_writers.storage import atomic_write
+from ome_writers.storage.tiff import IfdRepair
+from ome_writers.untrusted import Limit, guard_reader, read_json, read_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from os import PathLike
+
+    from ome_writers.dataset import DatasetSpec
+
+    Json = dict[str, Any]
+
+_UNITS = {
+    "t": ("second", "s"),
+    "z": ("micrometer", "µm"),
+    "y": ("micrometer", "µm"),
+    "x": ("micrometer", "µm"),
+}
+_CHANNEL_FIELDS = ("name", "color", "window")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What `edit` changes.
+
+    Attributes
+    ----------
+    scale
+        Axis to its new step, in micrometers or seconds.
+    names
+        Number of an image to its new name.
+    channels
+        Number of a channel to the new channel, and the fields that change.
+    """
+
+    scale: Mapping[str, float]
+    names: Mapping[int, str]
+    channels: Mapping[int, tuple[Channel, frozenset[str]]]
+
+
+def edit(
+    path: str | PathLike[str],
+    *,
+    scale: Mapping[str, float] | None = None,
+    names: Mapping[int | str, str] | None = None,
+    channels: Mapping[int | str, Mapping[str, Any]] | None = None,
+) -> list[Path]:
+    """Correct the metadata of a dataset in place; pixels are not touched.
+
+    Each file changes atomically. If the edit is interrupted, repeat it.
+
+    Parameters
+    ----------
+    path
+        An OME-Zarr of any program, or an OME-TIFF of this library.
+    scale
+        Step of ``x``, ``y`` and ``z`` in micrometers, of ``t`` in seconds. Resolution levels keep their relation to
+        the full resolution, and stage positions stay.
+    names
+        New names of images, by number or present name.
+    channels
+        By number or present name: ``name``, ``color`` (as `Channel.color` takes it) and ``window`` (low, high). They
+        apply to every image.
+
+    Returns
+    -------
+    list of Path
+        The files that were changed.
+
+    Raises
+    ------
+    OutputLockedError
+        If a running process is writing the dataset.
+    UnsupportedError
+        If the dataset does not have such an axis, image or channel, its writer was killed, or its format has no place
+        for a value. Nothing is changed.
+    """
+    root = resolve_entry_file(Path(path))
+    with edit_in_place(root) as spec, guard_reader(root):
+        changes = _checked(spec, scale or {}, names or {}, channels or {})
+        return list(format_row(spec.format).edit(spec, changes))
+
+
+def _checked(
+    spec: DatasetSpec,
+    scale: Mapping[str, float],
+    names: Mapping[int | str, str],
+    channels: Mapping[int | str, Mapping[str, Any]],
+) -> Changes:
+    first = spec.images[0]
+    for axis, step in scale.items():
+        if axis not in _UNITS or axis not in first.dims or not 0 < step < float("inf"):
+            axes = ", ".join(name for name in first.dims if name in _UNITS)
+            raise UnsupportedError(
+                f"{spec.path}: scale {axis}={step}. Give a positive number for one of the axes {axes}."
+            )
+    new = {}
+    for key, fields in channels.items():
+        number = _number(key, [channel.name for channel in first.channels], spec, "channel")
+        unknown = fields.keys() - set(_CHANNEL_FIELDS)
+        if unknown:
+            raise UnsupportedError(
+                f"{spec.path}: channel {key}: {', '.join(sorted(unknown))} cannot be edited, only "
+                f"{', '.join(_CHANNEL_FIELDS)}."
+            )
+        try:
+            channel = Channel.model_validate({"name": first.channels[number].name, **fields})
+        except ValidationError as error:
+            raise UnsupportedError(
+                f"{spec.path}: channel {key}: {error.errors()[0]['msg']}"
+            ) from None
+        new[number] = (channel, frozenset(fields))
+    images = [image.name for image in spec.images]
+    renamed = {_number(key, images, spec, "image"): name for key, name in names.items()}
+    if not all(renamed.values()):
+        raise UnsupportedError(f"{spec.path}: the name of an image may not be empty.")
+    return Changes(scale, renamed, new)
+
+
+def _number(key: int | str, names: list[str], spec: DatasetSpec, what: str) -> int:
+    number = names.index(key) if key in names else int(key) if str(key).isdecimal() else -1
+    if not 0 <= number < len(names):
+        known = ", ".join(f"{i} ({name})" for i, name in enumerate(names[:20]))
+        raise UnsupportedError(f"{spec.path} has no {what} {key!r}. It has {known}.")
+    return number
+
+
+def edit_omezarr(spec: DatasetSpec, changes: Changes) -> list[Path]:
+    """Edit the group of each image, then the OME-XML of a collection, then the settings in the root group."""
+    root = spec.path
+    groups: dict[Path, Json] = {}
+    for number, image in enumerate(spec.images):
+        file = root / image.key / "zarr.json"
+        groups[file] = group = read_json(file, root=root)
+        ome, version = group["attributes"]["ome"], spec.version
+        refuse_further_systems(ome, file)
+        found = at_version(ome, "0.5")
+        _edit_multiscale(found["multiscales"][0], changes, number)
+        if changes.channels:
+            _edit_omero(found, changes, file)
+        kept = {"scene": ome["scene"]} if "scene" in ome else {}
+        group["attributes"]["ome"] = {**at_version(found, version), **kept}
+    top = root / "zarr.json"
+    last = groups.pop(top, None) or read_json(top, root=root)
+    _edit_settings(last["attributes"].get("ome_writers"), changes)
+    changed = [replace_json(file, group) for file, group in groups.items()]
+    xml = root / XML_KEY
+    if xml.is_file():
+        text = read_regular(xml, Limit.XML, root=root)
+        atomic_write(xml, _edited_xml(text, xml, changes), durable=True)
+        changed.append(xml)
+    return [*changed, replace_json(top, last)]
+
+
+def _edit_multiscale(multiscale: Json, changes: Changes, image: int) -> None:
+    if image in changes.names:
+        multiscale["name"] = changes.names[image]
+    axes = [axis["name"] for axis in multiscale["axes"]]
+    common = multiscale.pop("coordinateTransformations", ()) if changes.scale else ()
+    origin: list[float] = []
+    ratios: list[float] = []
+    for level in multiscale["datasets"] if changes.scale else ():
+        steps = (*level["coordinateTransformations"], *common)
+        scale, translation = compose(steps, len(axes), level["path"])
+        if not origin:
+            origin = translation
+            ratios = [changes.scale.get(n, s) / s for n, s in zip(axes, scale, strict=True)]
+        scale = [s * ratio for s, ratio in zip(scale, ratios, strict=True)]
+        moved = [o + (t - o) * r for o, t, r in zip(origin, translation, ratios, strict=True)]
+        level["coordinateTransformations"] = [{"type": "scale", "scale": scale}]
+        if any(moved):
+            level["coordinateTransformations"].append({"type": "translation", "translation": moved})
+    for axis in multiscale["axes"]:
+        if axis["name"] in changes.scale:
+            axis["unit"] = _UNITS[axis["name"]][0]
+
+
+def _edit_omero(ome: Json, changes: Changes, file: Path) -> None:
+    entries = ome.get("omero", {}).get("channels", [])
+    for number, (channel, fields) in changes.channels.items():
+        if number >= len(entries):
+            raise UnsupportedError(f"{file}: its `omero` block does not have channel {number}.")
+        entry = entries[number]
+        if "name" in fields:
+            entry["label"] = channel.name
+        if "color" in fields:
+            entry["color"] = ngff_color(channel)
+        if "window" in fields and channel.window is not None:
+            entry["window"] = {
+                **entry.get("window", {}),
+                **dict(zip(("start", "end"), channel.window, strict=True)),
+            }
+
+
+def edit_ometiff(spec: DatasetSpec, changes: Changes) -> list[Path]:
+    """Edit the OME-XML in each file that contains all of it, then that of the entry file."""
+    path = spec.path
+    in_folder = path.is_dir()
+    texts: dict[Path, bytes] = {}
+    for file in ome_xml_files(path) if in_folder else [path]:
+        text = read_ome_xml(file, path if in_folder else None)
+        if b"<BinaryOnly" not in text[:4096]:
+            texts[file] = _edited_xml(text, file, changes)
+    if not in_folder and (not texts or b"<UUID FileName=" in texts[path]):
+        raise UnsupportedError(
+            f"{path} is one file of a set: edit the folder {path.parent} instead."
+        )
+    chains = {file: IfdRepair(file) for file in texts if file.suffix.lower() != ".ome"}
+    for chain in chains.values():
+        chain.refuse_foreign()
+    for file, text in texts.items():
+        if file in chains:
+            chains[file].write_description(text)
+        else:
+            atomic_write(file, text, durable=True)
+    entry = find_entry_file(path) if in_folder else None
+    if entry is not None:
+        source = min(texts, key=lambda file: (file in chains, file.name))  # a companion file first
+        atomic_write(entry, render_entry_file(texts[source], path.name), durable=True)
+    return [*texts, *([entry] if entry else ())]
+
+
+def _edited_xml(text: bytes, file: Path, changes: Changes) -> bytes:
+    xml = parse_ome_xml(text, file)
+    facts = read_acquisition_annotation(xml)
+    if file.suffix.lower() != ".xml" and "status" not in facts:
+        raise UnsupportedError(
+            f"{file} was not written by this library. Convert it with `ome-writers convert`, and edit the copy."
+        )
+    for number, (image, pixels) in enumerate(image_elements(xml, file)):
+        if number in changes.names:
+            image.set("Name", changes.names[number])
+        for axis, step in changes.scale.items():
+            attribute = "TimeIncrement" if axis == "t" else f"PhysicalSize{axis.upper()}"
+            pixels.set(attribute, repr(float(step)))
+            pixels.set(f"{attribute}Unit", _UNITS[axis][1])
+        elements = pixels.findall("{*}Channel")
+        for channel_number, (channel, fields) in changes.channels.items():
+            if "name" in fields:
+                elements[channel_number].set("Name", channel.name)
+            if "color" in fields and channel.color is not None:
+                elements[channel_number].set("Color", str(ome_color(channel)))
+    for annotation in xml.iterfind("{*}StructuredAnnotations/*"):
+        value = annotation.find("{*}Value")
+        if annotation.get("Namespace") == OWN_NAMESPACE and value is not None and facts:
+            _edit_settings(facts, changes)
+            value.text = json.dumps(facts, allow_nan=False)
+    # tostring's own default_namespace refuses attributes without a namespace
+    ElementTree.register_namespace("", xml.tag.rpartition("}")[0][1:])
+    edited: bytes = ElementTree.tostring(xml, "utf-8", xml_declaration=True)
+    return edited
+
+
+def _edit_settings(own: Any, changes: Changes) -> None:
+    """Change the stored settings, which contain what the format has no field for."""
+    settings = own.get("settings") if isinstance(own, dict) else None
+    dimensions = settings.get("dimensions") if isinstance(settings, dict) else None
+    for dimension in dimensions or ():
+        name, coords = dimension.get("name"), dimension.get("coords")
+        if name in changes.scale:
+            dimension.update(scale=changes.scale[name], unit=_UNITS[name][0])
+        if dimension.get("type") != "channel" or not coords:
+            continue
+        for number, (channel, fields) in changes.channels.items():
+            if number < len(coords):
+                before = (
+                    coords[number] if isinstance(coords[number], dict) else {"name": coords[number]}
+                )
+                coords[number] = {**before, **channel.model_dump(mode="json", include=set(fields))}

@@ -1,0 +1,164 @@
+"""`edit` of both formats, read back by this library and by others; pixels stay."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ome_types
+import pytest
+import tifffile
+
+import ome_writers
+from ome_writers import (
+    AcquisitionSettings,
+    Channel,
+    Dimension,
+    OmeTiffFormat,
+    OmeZarrFormat,
+    UnsupportedError,
+    create_stream,
+    edit,
+    validate,
+)
+from ome_writers.cli import main
+
+FORMATS: dict[str, dict[str, Any]] = {
+    "run.ome.zarr": {},
+    "levels.ome.zarr": {"pyramid": "mean"},
+    "six.ome.zarr": {"format": OmeZarrFormat(version="0.6")},
+    "run.ome.tiff": {},
+    "master.ome.tiff": {"format": OmeTiffFormat(multi_file_metadata="master-tiff")},
+    "companion.ome.tiff": {"format": OmeTiffFormat(multi_file_metadata="companion-file")},
+    "one.ome.tiff": {"format": OmeTiffFormat(prefer_single_file="always")},
+}
+
+
+def _write(path: Path, positions: int = 2, **more: Any) -> np.ndarray:
+    settings = AcquisitionSettings(
+        root_path=path,
+        dimensions=[
+            Dimension(name="p", coords=[f"P{i}" for i in range(positions)]),
+            Dimension(name="t", count=2, scale=3, unit="second"),
+            Dimension(name="c", coords=[Channel(name="DAPI", color="blue"), "FITC"]),
+            Dimension(name="y", count=300, scale=0.5, unit="micrometer"),
+            Dimension(name="x", count=320, scale=0.5, unit="micrometer"),
+        ],
+        dtype="uint16",
+        **more,
+    )
+    frames = np.random.default_rng(1).integers(1, 4000, (4 * positions, 300, 320), "uint16")
+    with create_stream(settings) as stream:
+        for frame in frames:
+            stream.append(frame)
+    return frames
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_edit_changes_metadata_and_no_pixel(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    frames = _write(path, **FORMATS[name])
+    changed = edit(
+        path,
+        scale={"x": 0.1, "y": 0.2, "t": 7},
+        names={"P0": "control"},
+        channels={"DAPI": {"name": "Höchst", "color": "#ff8000"}, 1: {"window": (10, 900)}},
+    )
+    assert changed
+    spec = ome_writers.read(path)
+    first, second = spec.images
+    assert (first.name, second.name) == ("control", "P1")
+    for image in spec.images:
+        dapi, fitc = image.channels
+        assert dapi.name == "Höchst"
+        assert dapi.color.as_hex("long") == "#ff8000"
+        assert (fitc.name, fitc.window) == ("FITC", (10, 900))
+        scale = dict(zip(image.dims, image.levels[0].scale, strict=True))
+        assert (scale["t"], scale["y"], scale["x"]) == (7, 0.2, 0.1)
+    view = ome_writers.open(path)
+    np.testing.assert_array_equal(np.asarray(view[...]).reshape(frames.shape), frames)
+    steps = {d.name: (d.scale, d.unit) for d in view.dimensions}
+    assert steps["x"] == (0.1, "micrometer")
+    assert validate(path).valid
+
+
+def test_levels_keep_their_relation_to_full_resolution(tmp_path: Path) -> None:
+    path = tmp_path / "levels.ome.zarr"
+    _write(path, 1, pyramid="mean")
+    before = ome_writers.read(path).images[0].levels
+    assert len(before) > 1
+    edit(path, scale={"x": 0.25})
+    for old, new in zip(before, ome_writers.read(path).images[0].levels, strict=True):
+        assert new.scale[-1] == old.scale[-1] / 2
+        assert new.translation[-1] == old.translation[-1] / 2
+        assert new.scale[:-1] == old.scale[:-1]
+
+
+@pytest.mark.parametrize("name", ["run.ome.tiff", "companion.ome.tiff"])
+def test_tifffile_and_ome_types_read_the_edit(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    frames = _write(path, **FORMATS[name])
+    edit(path, scale={"x": 0.1}, channels={0: {"name": "nuclei", "color": "red"}})
+    edit(path, scale={"x": 0.125})
+    np.testing.assert_array_equal(tifffile.imread(path, series=1).reshape(4, 300, 320), frames[4:])
+    ome = ome_types.from_tiff(
+        tmp_path / path.name.split(".")[0] / f"{path.name.split('.')[0]}_p000.ome.tiff"
+    )
+    for image in ome.images:
+        assert image.pixels.physical_size_x == 0.125
+        assert image.pixels.channels[0].name == "nuclei"
+        assert image.pixels.channels[0].color.as_hex() == "#f00"
+
+
+def test_edit_of_another_programs_dataset(repository: Path, tmp_path: Path) -> None:
+    source = repository / "tests/integration/formats/data/ngff-zarr-0.50.ome.zarr"
+    path = shutil.copytree(source, tmp_path / "copy.ome.zarr")
+    before = np.asarray(ome_writers.open(path)[...])
+    edit(path, scale={"x": 0.1}, names={0: "renamed"})
+    assert ome_writers.read(path).images[0].name == "renamed"
+    assert ome_writers.open(path).dimensions[-1].scale == 0.1
+    np.testing.assert_array_equal(np.asarray(ome_writers.open(path)[...]), before)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scale": {"c": 1}}, r"scale c=1.*axes t, y, x"),
+        ({"scale": {"x": 0}}, "scale x=0"),
+        ({"names": {"P9": "a"}}, r"no image 'P9'. It has 0 \(P0\), 1 \(P1\)"),
+        ({"channels": {2: {"name": "a"}}}, r"no channel 2. It has 0 \(DAPI\)"),
+        ({"channels": {0: {"color": "no color"}}}, "channel 0: "),
+        ({"channels": {0: {"exposure": 3}}}, "exposure cannot be edited, only name, color, window"),
+    ],
+)
+@pytest.mark.parametrize("name", ["run.ome.zarr", "run.ome.tiff"])
+def test_what_does_not_exist_is_refused(
+    name: str, changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    _write(path)
+    before = ome_writers.read(path)
+    with pytest.raises(UnsupportedError, match=message):
+        edit(path, **changes)
+    assert ome_writers.read(path) == before
+
+
+def test_one_file_of_a_set_is_refused(tmp_path: Path) -> None:
+    _write(tmp_path / "run.ome.tiff")
+    with pytest.raises(UnsupportedError, match="edit the folder"):
+        edit(tmp_path / "run" / "run_p001.ome.tiff", scale={"x": 1})
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "run.ome.zarr"
+    _write(path)
+    options = ["--scale", "x=0.3", "--name", "P1=right", "--channel-window", "FITC=1:50"]
+    assert main(["edit", str(path), *options, "--channel-color", "1=red"]) == 0
+    image = ome_writers.read(path).images[1]
+    assert (image.name, image.levels[0].scale[-1]) == ("right", 0.3)
+    assert image.channels[1].window == (1, 50)
+    assert main(["edit", str(path)]) == 2
+    assert main(["edit", str(path), "--scale", "x=wide"]) == 2
+    assert "expected a number, got 'wide'" in capsys.readouterr().err
