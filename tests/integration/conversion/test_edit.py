@@ -32,6 +32,7 @@ FORMATS: dict[str, dict[str, Any]] = {
     "run.ome.tiff": {},
     "master.ome.tiff": {"format": OmeTiffFormat(multi_file_metadata="master-tiff")},
     "companion.ome.tiff": {"format": OmeTiffFormat(multi_file_metadata="companion-file")},
+    "levels.ome.tiff": {"pyramid": "mean"},
     "one.ome.tiff": {"format": OmeTiffFormat(prefer_single_file="always")},
 }
 
