@@ -30,6 +30,7 @@ from ome_writers.cli.commands import (
     demo,
     edit,
     info,
+    manifest,
     preview,
     pyramid,
     repair,
@@ -56,6 +57,7 @@ COMMANDS: tuple[Command, ...] = (
     convert.COMMAND,
     pyramid.COMMAND,
     edit.COMMAND,
+    manifest.COMMAND,
     upload.COMMAND,
     completion.COMMAND,
 )

@@ -1,8 +1,16 @@
-"""Copy datasets to object stores, while they are written or afterwards."""
+"""Copy datasets to object stores, while they are written or afterwards; checksums of their files."""
 
 from __future__ import annotations
 
+from ome_writers.mirroring.manifest import check_manifest, dataset_files, write_manifest
 from ome_writers.mirroring.stream_mirror import StreamMirror
 from ome_writers.mirroring.upload import Upload, mirror
 
-__all__ = ["StreamMirror", "Upload", "mirror"]
+__all__ = [
+    "StreamMirror",
+    "Upload",
+    "check_manifest",
+    "dataset_files",
+    "mirror",
+    "write_manifest",
+]
