@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from ome_writers.conversion.ngff_version import edit_in_place, refuse_further_systems, replace_json
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats import format_row
+from ome_writers.formats import format_row, resolve_entry_file
 from ome_writers.formats.ome_xml import OWN_NAMESPACE, ome_color, read_acquisition_annotation
 from ome_writers.formats.ometiff import (
     find_entry_file,
@@ -21,7 +21,6 @@ from ome_writers.formats.ometiff import (
     parse_ome_xml,
     read_ome_xml,
     render_entry_file,
-    resolve_entry_file,
 )
 from ome_writers.formats.omezarr import XML_KEY, at_version, compose, ngff_color
 from ome_writers.settings import Channel

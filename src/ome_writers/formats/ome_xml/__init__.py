@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ome_writers.formats.ome_xml.annotations import (
     FRAME_NAMESPACE,
+    OWN_NAMESPACE,
     frames_written_in,
     map_annotation,
     namespace_uri,
@@ -34,6 +35,7 @@ from ome_writers.formats.ome_xml.text import NAMESPACE
 __all__ = [
     "FRAME_NAMESPACE",
     "NAMESPACE",
+    "OWN_NAMESPACE",
     "Body",
     "IfdRuns",
     "RenderedPlanes",
