@@ -234,7 +234,6 @@ class LayerSource:
         }
 
     def _axes(self) -> list[Dimension]:
-        """Return the axes of the layers."""
         split = {*self._channel_axes, self._position_axis}
         return [d for i, d in enumerate(self.view.dimensions) if i not in split]
 

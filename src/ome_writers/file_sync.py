@@ -83,7 +83,6 @@ def sync_tree(folder: Path) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Sync the content of a file."""
     # Windows syncs only files that are open for writing
     fd = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:

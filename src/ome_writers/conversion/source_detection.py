@@ -85,7 +85,6 @@ def _by_frame_type(source: Source, numbers: Sequence[int]) -> list[list[int]]:
 
 
 def frame_metadata_by_address(source: Source) -> dict[Address, dict[str, Any]]:
-    """Return the frame metadata by address in the source."""
     try:
         by_image = frame_metadata_by_image(source.spec.path)
     except InvalidFileError:

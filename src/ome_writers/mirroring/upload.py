@@ -9,19 +9,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ome_writers.errors import UploadError
 from ome_writers.formats import read, resolve_entry_file
-from ome_writers.mirroring.dataset_files import scan
+from ome_writers.mirroring.dataset_files import DatasetFile, scan
 from ome_writers.mirroring.store_copy import StoreCopy
 from ome_writers.mirroring.uploader import Uploader
 from ome_writers.object_store import check_store_url
 from ome_writers.storage import lock_owner, lock_path
 from ome_writers.untrusted import local_path
-
-if TYPE_CHECKING:
-    from ome_writers.mirroring.dataset_files import DatasetFile
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from ome_writers.storage import sibling_path
 
 
 def journal_path(dataset: Path) -> Path:
-    """Return the path of a dataset's upload journal."""
     return sibling_path(dataset, "upload.jsonl")
 
 

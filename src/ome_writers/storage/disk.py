@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +21,12 @@ from ome_writers.storage.file_handles import FileHandles
 from ome_writers.storage.files import make_folders
 from ome_writers.storage.positional_io import (
     SUPPORTS_DIRECT_IO,
+    Piece,
     adjacent_runs,
     open_new,
     write_at,
     write_single,
 )
-
-if TYPE_CHECKING:
-    from ome_writers.storage.positional_io import Piece
 
 _ALIGNMENT_BYTES = 4096  # a multiple of the sector size of any disk
 

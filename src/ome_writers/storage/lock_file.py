@@ -48,7 +48,6 @@ def lock_path(output: Path, *, folder: bool) -> Path:
 
 
 def lock_content() -> bytes:
-    """Return the content of a lock of this process."""
     pid = os.getpid()
     return json.dumps(
         {"pid": pid, "host": socket.gethostname(), "start": process_start(pid)}

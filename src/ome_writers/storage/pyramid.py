@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,10 @@ from numpy.typing import NDArray
 from ome_writers.downsampling import downsample
 from ome_writers.routing import Address, ArrayPlan, ImagePlan
 from ome_writers.settings import PyramidMethod
+from ome_writers.storage.contract import ArrayTarget, Engine, Options
 from ome_writers.storage.stages import StagedEngine
 
-if TYPE_CHECKING:
-    from ome_writers.storage.contract import ArrayTarget, Engine, Options
-
-    Plane = NDArray[np.generic]
+Plane = NDArray[np.generic]
 
 
 class _Waiting(NamedTuple):

@@ -7,15 +7,12 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ome_writers.errors import EngineMissingError, UnsupportedError
 from ome_writers.routing import ArrayPlan, Plan, arrival_order
 from ome_writers.settings import EngineRow, engines_of, find_engine
+from ome_writers.storage.contract import ArrayTarget, Engine, Options
 from ome_writers.storage.store import Store, local_path
-
-if TYPE_CHECKING:
-    from ome_writers.storage.contract import ArrayTarget, Engine, Options
 
 _MAX_BLOSC_BYTES = 2**31 - 1 - 16  # the header stores sizes as int32, including itself
 

@@ -11,19 +11,15 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.storage.contract import WriteFailure
+from ome_writers.storage.contract import ArrayTarget, EngineStats, Options, WriteFailure
 from ome_writers.storage.disk import Disk
 from ome_writers.storage.scratch_sinks import MemorySink, PlaneRun, RawFileSink
 from ome_writers.storage.store import LocalStore
 from ome_writers.storage.write_buffer import WriteBuffer
-
-if TYPE_CHECKING:
-    from ome_writers.storage.contract import ArrayTarget, EngineStats, Options
 
 _MAX_RUN_BYTES = 2**20  # submitting more planes at once costs little compared to copying them
 

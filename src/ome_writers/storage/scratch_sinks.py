@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +13,12 @@ from numpy.typing import NDArray
 from ome_writers.file_sharing import rename
 from ome_writers.locks import new_lock
 from ome_writers.routing import ArrayPlan
+from ome_writers.storage.disk import Disk
 from ome_writers.storage.positional_io import read_fully, write_at
-from ome_writers.storage.write_buffer import Unit
+from ome_writers.storage.write_buffer import Sink, Unit
 
-if TYPE_CHECKING:
-    from ome_writers.storage.disk import Disk
-    from ome_writers.storage.write_buffer import Sink
-
-    Plane = NDArray[np.generic]
-    Index = tuple[int, ...]
+Plane = NDArray[np.generic]
+Index = tuple[int, ...]
 
 
 class PlaneRun(Unit):

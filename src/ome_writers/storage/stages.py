@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain, starmap
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,10 @@ from numpy.typing import NDArray
 from ome_writers.locks import new_lock
 from ome_writers.routing import Address
 from ome_writers.storage.background import Background, available_cpus
-from ome_writers.storage.contract import EngineStats, LendingEngine, WriteFailure
+from ome_writers.storage.contract import Engine, EngineStats, LendingEngine, WriteFailure
 
-if TYPE_CHECKING:
-    from ome_writers.storage.contract import Engine
-
-    Plane = NDArray[np.generic]
-    Planes = Iterable[tuple[Address, Plane]]
+Plane = NDArray[np.generic]
+Planes = Iterable[tuple[Address, Plane]]
 
 T = TypeVar("T")
 

@@ -93,7 +93,6 @@ class ZarrArray:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Current shape."""
         shape = check_shape(self._metadata.read().get("shape"), self._folder, axes=len(self._chunk))
         check_memory((*shape[-2:], self.dtype.itemsize), f"{self._folder}: a plane")
         tiles = math.prod(-(-n // c) for n, c in zip(shape[-2:], self._chunk[-2:], strict=True))

@@ -62,7 +62,6 @@ class GuardedArray:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Current shape."""
         return tuple(self._array.shape)
 
     def __getitem__(self, index: tuple[int, ...]) -> NDArray[np.generic]:

@@ -22,7 +22,6 @@ class Words:
 
 
 def script(shell: str, commands: Mapping[str, Words]) -> str:
-    """Return the completion script of one of `SHELLS` for commands by name."""
     if shell == "fish":
         return "\n".join(_fish(commands))
     cases = "\n".join(

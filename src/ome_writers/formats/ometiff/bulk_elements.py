@@ -104,7 +104,6 @@ def extract_bulk_elements(root: Element) -> BulkElements:
 
 
 def plane_models(planes: RenderedPlanes) -> list[model.Plane]:
-    """Return the models of the planes of an image."""
     models = []
     for values in _rendered_values(planes):
         # a new list, not that of the template

@@ -5,23 +5,28 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.locks import new_lock
 from ome_writers.routing import ArrayPlan
+from ome_writers.storage.direct.block import Block
+from ome_writers.storage.disk import Disk
 from ome_writers.storage.file_lease import POLL_INTERVAL_S
-from ome_writers.storage.store import SupportsFiles, local_path
-from ome_writers.storage.zarr import ChunkFiles, ChunkKeys, Codec, Grid, Shard, ShardShape
-
-if TYPE_CHECKING:
-    from ome_writers.storage.direct.block import Block
-    from ome_writers.storage.disk import Disk
-    from ome_writers.storage.positional_io import Piece
-    from ome_writers.storage.store import Store
-    from ome_writers.storage.zarr import Cell, ShardPart
+from ome_writers.storage.positional_io import Piece
+from ome_writers.storage.store import Store, SupportsFiles, local_path
+from ome_writers.storage.zarr import (
+    Cell,
+    ChunkFiles,
+    ChunkKeys,
+    Codec,
+    Grid,
+    Shard,
+    ShardPart,
+    ShardShape,
+)
 
 # Larger frames benefit from a second core; smaller ones in the same shard benefit from a shared write.
 _MAX_WRITE_THROUGH_BYTES = 2**18

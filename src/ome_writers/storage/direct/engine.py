@@ -8,23 +8,18 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.storage.contract import WriteFailure
+from ome_writers.storage.contract import ArrayTarget, EngineStats, Options, WriteFailure
 from ome_writers.storage.direct.arrays import StoredArray
 from ome_writers.storage.direct.block import Block
 from ome_writers.storage.direct.write_through import WriteThrough
 from ome_writers.storage.disk import Disk
 from ome_writers.storage.store import LocalStore, Store
 from ome_writers.storage.write_buffer import WriteBuffer
-from ome_writers.storage.zarr import ArrayMetadataWriter
-
-if TYPE_CHECKING:
-    from ome_writers.storage.contract import ArrayTarget, EngineStats, Options
-    from ome_writers.storage.zarr import Cell, Grid
+from ome_writers.storage.zarr import ArrayMetadataWriter, Cell, Grid
 
 # With so many pending blocks, large frames are written through as well: the workers are behind.
 _MIN_QUEUE_DEPTH = 3

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ome_writers.file_sync import sync_tree
 from ome_writers.routing import ArrayPlan
 from ome_writers.storage.background import available_cpus
-from ome_writers.storage.contract import EngineStats, WriteFailure
+from ome_writers.storage.contract import ArrayTarget, EngineStats, Options, WriteFailure
 from ome_writers.storage.libraries.file_descriptors import refuse_few_descriptors
 from ome_writers.storage.libraries.openmp import passive_openmp_threads
 from ome_writers.storage.libraries.readback_cache import ReadbackCache
@@ -32,8 +32,6 @@ from ome_writers.storage.zarr import BLOSC, ZSTD_LEVEL, ArrayMetadataWriter
 with passive_openmp_threads():
     import acquire_zarr as az
 
-if TYPE_CHECKING:
-    from ome_writers.storage.contract import ArrayTarget, Options
 
 _READ_TIMEOUT_S = 10.0  # for the library to write a shard that it has all planes of
 _POLL_INTERVAL_S = 0.002

@@ -9,26 +9,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.storage.background import available_cpus
-from ome_writers.storage.contract import WriteFailure
-from ome_writers.storage.libraries.library import Library
-from ome_writers.storage.libraries.region_grid import RegionGrid
+from ome_writers.storage.contract import ArrayTarget, Options, WriteFailure
+from ome_writers.storage.libraries.library import Library, LibraryArray
+from ome_writers.storage.libraries.region_grid import RegionGrid, RegionKey
 from ome_writers.storage.libraries.regions import Region, RegionSink
 from ome_writers.storage.libraries.transactions import TransactionRegion, TransactionSink
 from ome_writers.storage.libraries.written_regions import WrittenRegions
 from ome_writers.storage.store import LocalStore
 from ome_writers.storage.write_buffer import WriteBuffer
 from ome_writers.storage.zarr import ArrayMetadataWriter, array_metadata
-
-if TYPE_CHECKING:
-    from ome_writers.storage.contract import ArrayTarget, Options
-    from ome_writers.storage.libraries.library import LibraryArray
-    from ome_writers.storage.libraries.region_grid import RegionKey
 
 _MIN_TRANSACTION_BYTES = 512 * 2**10  # per plane, for a transaction to be as fast as a second copy
 

@@ -11,10 +11,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from ome_writers.storage.libraries.region_grid import Selection
+from ome_writers.storage.libraries.region_grid import Selection
 
 
 class _InlineExecutor(ThreadPoolExecutor):

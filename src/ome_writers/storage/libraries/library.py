@@ -5,17 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from ome_writers.storage.libraries.region_grid import RegionGrid, RegionKey, Selection
-    from ome_writers.storage.libraries.regions import Region
-    from ome_writers.storage.libraries.transactions import TransactionRegion
-    from ome_writers.storage.libraries.written_regions import WrittenRegions
-    from ome_writers.storage.write_buffer import WriteBuffer
+from ome_writers.storage.libraries.region_grid import RegionGrid, RegionKey, Selection
+from ome_writers.storage.libraries.regions import Region
+from ome_writers.storage.libraries.transactions import TransactionRegion
+from ome_writers.storage.libraries.written_regions import WrittenRegions
+from ome_writers.storage.write_buffer import WriteBuffer
 
 _FILE_LOCKS = 64  # files that can be read and replaced at the same time
 

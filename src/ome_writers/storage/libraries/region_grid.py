@@ -66,7 +66,6 @@ class RegionGrid:
         return tuple(origin), slot
 
     def index(self, origin: Origin, slot: int) -> list[int]:
-        """Return the index of the plane in a slot."""
         index = []
         for n, o in zip(reversed(self._extent_at(origin)), reversed(origin), strict=True):
             slot, within = divmod(slot, n)
@@ -74,7 +73,6 @@ class RegionGrid:
         return index[::-1]
 
     def planes(self, origin: Origin) -> int:
-        """Return the number of planes of a region."""
         return math.prod(self._extent_at(origin))
 
     def number(self, origin: Origin) -> int:
@@ -86,7 +84,6 @@ class RegionGrid:
         return number
 
     def region(self, origin: Origin) -> Selection:
-        """Return the selection of a whole region."""
         extent = self._extent_at(origin)
         return self.select(origin, [o + n - 1 for o, n in zip(origin, extent, strict=True)])
 

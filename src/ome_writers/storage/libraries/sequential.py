@@ -6,12 +6,9 @@ import dataclasses
 import math
 from array import array as number_array
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ome_writers.storage.contract import ArrayTarget
 from ome_writers.storage.zarr import ShardReader
-
-if TYPE_CHECKING:
-    from ome_writers.storage.contract import ArrayTarget
 
 
 class SequentialArray:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import tensorstore
 from numpy.typing import NDArray
 
+from ome_writers.storage.contract import ArrayTarget, Options
 from ome_writers.storage.libraries.engine import LibraryEngine
-
-if TYPE_CHECKING:
-    from ome_writers.storage.contract import ArrayTarget, Options
-    from ome_writers.storage.libraries.region_grid import RegionGrid, Selection
+from ome_writers.storage.libraries.region_grid import RegionGrid, Selection
 
 
 def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> LibraryEngine:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ome_writers.file_sync import sync_files
 from ome_writers.locks import new_lock
-
-if TYPE_CHECKING:
-    from ome_writers.storage.libraries.region_grid import RegionGrid, RegionKey, Selection
+from ome_writers.storage.libraries.region_grid import RegionGrid, RegionKey, Selection
 
 
 class WrittenRegions:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import zarr
@@ -18,14 +18,12 @@ from zarr.storage import LocalStore, StorePath
 
 from ome_writers.file_sharing import rename
 from ome_writers.file_sync import sync_file
+from ome_writers.storage.contract import ArrayTarget, Options
 from ome_writers.storage.libraries.engine import LibraryEngine
 from ome_writers.storage.libraries.inline_event_loop import EventLoops, InlineArray
+from ome_writers.storage.libraries.region_grid import RegionGrid, Selection
 
-if TYPE_CHECKING:
-    from ome_writers.storage.contract import ArrayTarget, Options
-    from ome_writers.storage.libraries.region_grid import RegionGrid, Selection
-
-    Pipeline = Callable[[ArrayV3Metadata, LocalStore], Any]
+Pipeline = Callable[[ArrayV3Metadata, LocalStore], Any]
 
 STAGE = ".stage.tmp"
 """Directory beside an array's chunks in which the library writes files until they are complete. `repair` uses the name

@@ -40,7 +40,6 @@ class IfdChainCopy:
 
     @property
     def nbytes(self) -> int:
-        """Size of the chain."""
         return self._first_step + (len(self.pages) - 1) * self._step
 
     def encode(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +22,9 @@ from ome_writers.storage.tiff.ifd import (
     STRIP_BYTE_COUNTS,
     STRIP_OFFSETS,
     SUB_IFDS,
+    PageKind,
     aligned,
 )
-
-if TYPE_CHECKING:
-    from ome_writers.storage.tiff.ifd import PageKind
-
 
 IFDS_PER_BATCH = 2048
 """IFDs encoded at once: few enough for their memory to stay in the CPU cache."""

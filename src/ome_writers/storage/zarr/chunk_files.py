@@ -6,16 +6,13 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ome_writers.file_sharing import rename
-
-if TYPE_CHECKING:
-    from ome_writers.storage.disk import Disk
-    from ome_writers.storage.positional_io import Piece
-    from ome_writers.storage.store import Store
+from ome_writers.storage.disk import Disk
+from ome_writers.storage.positional_io import Piece
+from ome_writers.storage.store import Store
 
 _MAX_CACHED_FOLDERS = 4096
 

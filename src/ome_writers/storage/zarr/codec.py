@@ -30,7 +30,6 @@ class Codec:
         return nbytes if self._codec is None else nbytes + (nbytes >> 8) + 1024
 
     def encode(self, chunk: NDArray[np.generic]) -> bytes | memoryview:
-        """Encode a contiguous chunk."""
         if self._codec is None:
             return chunk.reshape(-1).view(np.uint8).data
         return bytes(self._codec.encode(chunk.reshape(-1).view(self._items)))

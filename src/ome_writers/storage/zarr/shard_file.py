@@ -23,23 +23,26 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.file_sharing import rename, truncate
 from ome_writers.locks import new_lock
-from ome_writers.storage.positional_io import open_new, read_at, read_fully, write_at, write_single
+from ome_writers.storage.disk import Disk
+from ome_writers.storage.positional_io import (
+    Piece,
+    open_new,
+    read_at,
+    read_fully,
+    write_at,
+    write_single,
+)
 from ome_writers.storage.zarr import shard_index
 from ome_writers.storage.zarr.free_list import FreeList
 from ome_writers.storage.zarr.shard_index import EMPTY, ShardIndexFormat, TornIndexError
 
-if TYPE_CHECKING:
-    from ome_writers.storage.disk import Disk
-    from ome_writers.storage.positional_io import Piece
-
-    Indices = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 _GROWTH_EXTENTS = 16  # added to a file at a time
 
