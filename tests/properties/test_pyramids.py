@@ -76,6 +76,7 @@ def test_levels_equal_the_reduction_of_the_level_above(engine: str, data: st.Dat
     steps = steps[: data.draw(st.integers(1, len(steps)))]
     again = data.draw(st.lists(st.sampled_from(steps), max_size=4)) if row.random_access else []
     skipped = data.draw(st.sets(st.sampled_from(steps), max_size=3))
+    metadata = data.draw(st.sampled_from(("redundant", "master-tiff", "companion-file")))
     folder = Path(tempfile.mkdtemp())
     dtype = np.dtype("uint8" if pixels in ("rgb", "labels") else pixels)
     values = (0, 3) if method == "mode" else (1, 200)
@@ -85,7 +86,7 @@ def test_levels_equal_the_reduction_of_the_level_above(engine: str, data: st.Dat
         "dimensions": [*dimensions, *frame],
         "dtype": dtype.name,
         "rgb": pixels == "rgb",
-        "format": engine,
+        "format": {"name": "ome-tiff", "multi_file_metadata": metadata} if is_tiff else engine,
         "compression": data.draw(st.sampled_from((None, "zstd")))
         if row.format != "scratch"
         else None,
