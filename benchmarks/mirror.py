@@ -56,8 +56,8 @@ def record(path: Path, frames: int, fps: float, mirror: str | None) -> dict[str,
             stream.append(frame)
             latencies[t] = time.perf_counter() - start
     seconds = time.perf_counter() - began
-    p50, p99 = np.percentile(latencies, (50, 99)) * 1e6
-    return {"p50_us": p50, "p99_us": p99, "max_us": latencies.max() * 1e6, "seconds": seconds}
+    p50, p99, longest = (np.percentile(latencies, (50, 99, 100)) * 1e6).round().tolist()
+    return {"p50_us": p50, "p99_us": p99, "max_us": longest, "seconds": seconds}
 
 
 def plain_upload(path: Path, url: str) -> float:
@@ -113,6 +113,7 @@ def main() -> None:
                         Path(folder), f"m1-{number}", variant, options.frames, options.fps
                     )
                     results[variant].append(found)
+                    print(f"round {number}, {variant}: {found}", flush=True)
         finally:
             if server is not None:
                 server.kill()

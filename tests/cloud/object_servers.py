@@ -70,7 +70,7 @@ class SeaweedFS:
             "server",
             *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={self._folder}", "-volume.max=100"),
             *(f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}"),
-            *("-s3", f"-s3.port={s3}", "-master.volumeSizeLimitMB=64"),
+            *("-s3", f"-s3.port={s3}", "-master.volumeSizeLimitMB=1024"),
             *("-s3.port.iceberg=0", "-s3.port.lance=0"),  # otherwise of fixed numbers
         ]
         environment = {"AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET}
