@@ -13,14 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from ophyd_async.core import (
     DetectorDataLogic,
     SignalR,
-    StreamResourceDataProvider,
-    StreamResourceInfo,
     observe_value,
     soft_signal_r_and_setter,
 )
 
-from ome_writers import OMEStream
-from ome_writers_ophyd.output import FrameFormat, OMEOutput
+from ome_writers import Camera, OMEStream
+from ome_writers_ophyd.output import OMEOutput
 
 if TYPE_CHECKING:
     from ophyd_async.core import PathProvider, StreamableDataProvider
@@ -89,7 +87,7 @@ class OMEDataLogic(DetectorDataLogic):
         self._name = name
         self._written, self._set_written = soft_signal_r_and_setter(int)
         self._new_frames = asyncio.Event()
-        self.output.add_detector(name, self._frame_format)
+        self.output.add_detector(name, self._describe)
 
     async def append(
         self, frame: ArrayLike, *, frame_metadata: Mapping[str, Any] | None = None
@@ -146,16 +144,7 @@ class OMEDataLogic(DetectorDataLogic):
         self._tasks = (asyncio.create_task(self._report(stream)),)
         if self._frames is not None:
             self._tasks += (asyncio.create_task(self._follow(self._frames)),)
-        array = self.output.arrays(self._name)[0]
-        resource = StreamResourceInfo(
-            data_key=datakey_name,
-            shape=array.shape[-2:],
-            chunk_shape=(array.chunks[0] if len(array.dims) == 3 else 1, *array.chunks[-2:]),
-            dtype_numpy=np.dtype(array.dtype).str,
-            parameters=self.output.resource_parameters(self._name),
-        )
-        output = self.output
-        return StreamResourceDataProvider(output.uri, [resource], output.mimetype, self._written)
+        return self.output.resource_provider(self._name, datakey_name, self._written)
 
     async def stop(self) -> None:
         """Close the dataset if no other detector writes to it; called when the detector is staged and unstaged.
@@ -185,12 +174,19 @@ class OMEDataLogic(DetectorDataLogic):
             )
         return self._stream
 
-    async def _frame_format(self) -> FrameFormat:
+    async def _describe(self) -> Camera:
         if self._frames is not None:
             frame = np.asarray(await self._frames.get_value())
-            return FrameFormat(frame.shape[0], frame.shape[1], frame.dtype.name)
-        height, width, dtype = [await _value(v) for v in (*self._shape, self._dtype)]
-        return FrameFormat(int(height), int(width), np.dtype(dtype).name)
+            height, width, dtype = *frame.shape[:2], frame.dtype
+        else:
+            height, width, dtype = [await _value(v) for v in (*self._shape, self._dtype)]
+        return Camera(
+            name=self._name,
+            height=height,
+            width=width,
+            dtype=np.dtype(dtype).name,
+            separate_image=True,
+        )
 
     async def _report(self, stream: OMEStream) -> None:
         """Update the number of collections after each flush, so that other processes can read what is reported."""

@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from ophyd_async.core import StreamResourceDataProvider, StreamResourceInfo
 
-from ome_writers import AcquisitionSettings, ArraySpec, Camera, Dimension, OMEStream, create_stream
+from ome_writers import AcquisitionSettings, Camera, Dimension, OMEStream, create_stream
 
 if TYPE_CHECKING:
-    from ophyd_async.core import PathProvider
+    from ophyd_async.core import PathProvider, SignalR
 
-    from ome_writers_ophyd.plan_axes import PlanAxes
     from ome_writers_ophyd.run_metadata import RunMetadata
 
-#: Media types in StreamResource documents, by name of the format.
-MIMETYPES = {"ome-zarr": "application/x-ome-zarr", "ome-tiff": "application/x-ome-tiff"}
-
 CAMERA_AXIS = "camera"
-
-
-@dataclass(frozen=True)
-class FrameFormat:
-    """Height and width in pixels, and numpy's name of the dtype, of a detector's frames."""
-
-    height: int
-    width: int
-    dtype: str
 
 
 class OMEOutput:
@@ -75,29 +61,28 @@ class OMEOutput:
         self._dimensions = dimensions
         self._settings = settings
         self._run = run
-        self._detectors: dict[str, Callable[[], Awaitable[FrameFormat]]] = {}
+        self._detectors: dict[str, Callable[[], Awaitable[Camera]]] = {}
         self._prepared: set[str] = set()
-        self._axes: tuple[Dimension, ...] = ()
-        self._plan: PlanAxes | None = None
         self._directory_uri = ""
         self._lock = asyncio.Lock()
 
-    def add_detector(self, name: str, frame_format: Callable[[], Awaitable[FrameFormat]]) -> None:
-        """Add a detector, whose frame format is read when a dataset is created."""
+    def add_detector(self, name: str, describe: Callable[[], Awaitable[Camera]]) -> None:
+        """Add a detector; `describe` returns name and frame format, and is called when a dataset is created."""
         if name in self._detectors:
             raise ValueError(
                 f"OMEOutput: two detectors are named {name!r}. Pass OMEDataLogic(name=...)."
             )
-        self._detectors[name] = frame_format
+        self._detectors[name] = describe
 
     async def prepare(self, detector: str, datakey_name: str) -> OMEStream:
         """Return the stream for a detector's frames; the detector that is prepared first creates it."""
         async with self._lock:
             if self.stream is None:
+                in_run = self._run is not None and self._run.is_open  # it may end meanwhile
                 settings = await self._acquisition_settings(datakey_name)
                 self.stream = await asyncio.to_thread(create_stream, settings)
                 if self._run is not None:
-                    self._run.attach(self.stream)
+                    self._run.attach(self.stream, in_run=in_run)
             self._prepared.add(detector)
             return self.stream
 
@@ -119,87 +104,68 @@ class OMEOutput:
 
     def index(self, detector: str, collection: int) -> dict[str, int] | None:
         """Return the acquisition index of a detector's n-th collection; None: the next one in order."""
-        index: dict[str, int] = {}
-        if self._plan is not None:  # the points of the plan, again at each t
-            t, point = divmod(collection, len(self._plan.indices))
-            index = {"t": t, **self._plan.indices[point]}
-        elif len(self._detectors) > 1:
-            counts = [axis.count or collection + 1 for axis in self._axes]
-            if collection >= math.prod(counts):
-                axes = ", ".join(f"{axis.name}: {axis.count}" for axis in self._axes)
-                raise IndexError(
-                    f"{detector}: more frames than the dimensions ({axes}) define. Use an unbounded first dimension."
-                )
-            numbers = np.unravel_index(collection, counts)
-            index = {axis.name: int(n) for axis, n in zip(self._axes, numbers, strict=True)}
-        if len(self._detectors) > 1:
-            index[CAMERA_AXIS] = list(self._detectors).index(detector)
-        return index or None
-
-    def arrays(self, detector: str) -> list[ArraySpec]:
-        """Return the full-resolution arrays of a detector's frames: one, or one per stage position."""
+        if len(self._detectors) == 1:
+            return None
         assert self.stream is not None
-        images = self.stream.plan.images
-        return [
+        camera = list(self._detectors).index(detector)
+        return self.stream.plan.router.camera_indices(collection, camera)
+
+    def resource_provider(
+        self, detector: str, datakey_name: str, written: SignalR[int]
+    ) -> StreamResourceDataProvider:
+        """Describe a detector's frames to bluesky; `written` is the number of frames that others can read.
+
+        Parameters of the resource: ``dataset`` is the path of the array in the OME-Zarr, or the number of the image in
+        the OME-TIFF; a list if there are several stage positions. ``camera`` is the index along the camera axis if
+        detectors share the dataset. ``index`` is that of each point of the plan, which repeats along ``t``.
+        """
+        assert self.stream is not None
+        images, names = self.stream.plan.images, list(self._detectors)
+        schedule, root = self.stream.settings.schedule, Path(self.stream.settings.output_path)
+        arrays = [
             array
             for array in self.stream.datasets()
             if array.level == 0 and images[array.image].camera in ("", detector)
         ]
-
-    @property
-    def uri(self) -> str:
-        """URI of the current dataset, below the directory URI of the path provider."""
-        assert self.stream is not None
-        return self._directory_uri + Path(self.stream.settings.output_path).name
-
-    def resource_parameters(self, detector: str) -> dict[str, Any]:
-        """Return parameters of a StreamResource.
-
-        ``dataset``: path of the array in the OME-Zarr, or number of the image in the OME-TIFF; a list if there are
-        several stage positions. ``camera``: index along the camera axis if detectors share the dataset.
-        ``index``: the index of each point of the plan, if frames are not stored in order along ``t``.
-        """
-        assert self.stream is not None
-        root = Path(self.stream.settings.output_path)
         datasets = [
-            a.path.relative_to(root).as_posix() if a.path.is_dir() else a.image
-            for a in self.arrays(detector)
+            a.path.relative_to(root).as_posix() if a.path.is_dir() else a.image for a in arrays
         ]
-        names = list(self._detectors)
-        return {
-            "dataset": datasets[0] if len(datasets) == 1 else datasets,
-            "camera": names.index(detector) if len(names) > 1 else None,
-            "index": list(self._plan.indices) if self._plan is not None else None,
-            "join_method": "concat",
-        }
-
-    @property
-    def mimetype(self) -> str:
-        """Media type of the current dataset."""
-        assert self.stream is not None
-        return MIMETYPES[self.stream.settings.format.name]
+        points = schedule and [
+            dict(zip(schedule.axes, row, strict=True)) for row in schedule.indices.tolist()
+        ]
+        first = arrays[0]
+        resource = StreamResourceInfo(
+            data_key=datakey_name,
+            shape=first.shape[-2:],
+            chunk_shape=(first.chunks[0] if len(first.dims) == 3 else 1, *first.chunks[-2:]),
+            dtype_numpy=np.dtype(first.dtype).str,
+            parameters={
+                "dataset": datasets[0] if len(datasets) == 1 else datasets,
+                "camera": names.index(detector) if len(names) > 1 else None,
+                "index": points,
+                "join_method": "concat",
+            },
+        )
+        mimetype = f"application/x-{self.stream.settings.format.name}"
+        return StreamResourceDataProvider(
+            self._directory_uri + root.name, [resource], mimetype, written
+        )
 
     async def _acquisition_settings(self, datakey_name: str) -> AcquisitionSettings:
-        formats = await asyncio.gather(*(read() for read in self._detectors.values()))
-        self._plan = self._run.axes() if self._run is not None and not self._dimensions else None
-        axes = self._dimensions or [Dimension(name="t", count=None)]
-        self._axes = (*axes, *(self._plan.dimensions if self._plan is not None else ()))
-        dimensions = [*self._axes]
-        if len(formats) > 1:
-            cameras = [
-                Camera(
-                    name=name, height=f.height, width=f.width, dtype=f.dtype, separate_image=True
-                )
-                for name, f in zip(self._detectors, formats, strict=True)
-            ]
+        cameras = await asyncio.gather(*(describe() for describe in self._detectors.values()))
+        dimensions = [*(self._dimensions or [Dimension(name="t", count=None)])]
+        fields: dict[str, Any] = {"format": "ome-zarr", **self._settings}
+        plan = self._run.axes() if self._run is not None and not self._dimensions else None
+        if plan is not None:
+            dimensions += plan[0]
+            fields["schedule"] = plan[1]
+        if len(cameras) > 1:
             dimensions.append(Dimension(name=CAMERA_AXIS, type="other", coords=cameras))
-        for name, count in (("y", formats[0].height), ("x", formats[0].width)):
+        for name, count in (("y", cameras[0].height), ("x", cameras[0].width)):
             dimensions.append(Dimension(name=name, count=count))
         path = self._path_provider(datakey_name)
         self._directory_uri = path.directory_uri
-        fields = {"format": "ome-zarr", **self._settings}
         suffix = AcquisitionSettings(root_path=".ome.zarr", format=fields["format"]).format.suffix
         root = Path(path.directory_path) / f"{path.filename}{suffix}"
-        return AcquisitionSettings(
-            root_path=root, dimensions=dimensions, dtype=formats[0].dtype, **fields
-        )
+        fields |= {"dimensions": dimensions, "dtype": cameras[0].dtype}
+        return AcquisitionSettings(root_path=root, **fields)

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ome_writers import Dimension, Position
+from ome_writers import Dimension, Position, Schedule
 
 
-@dataclass(frozen=True)
-class PlanAxes:
-    """The axes of a plan, and the index of each of its points along these axes."""
+def axes_of_plan(
+    start: Mapping[str, Any], axis_of: Mapping[str, str]
+) -> tuple[list[Dimension], Schedule] | None:
+    """Return the axes of `bluesky.plans.scan` or `grid_scan` and the index of each point; None for other plans.
 
-    dimensions: tuple[Dimension, ...]
-    indices: tuple[Mapping[str, int], ...]
-
-
-def axes_of_plan(start: Mapping[str, Any], axis_of: Mapping[str, str]) -> PlanAxes | None:
-    """Return the axes of `bluesky.plans.scan` or `grid_scan`; None for other plans.
-
-    `start` is the start document; `axis_of` is ``x``, ``y`` or ``z`` by the name of a motor.
+    `start` is the start document; `axis_of` is ``x``, ``y`` or ``z`` by the name of a motor. The points repeat along
+    the axis ``t``.
     """
     points = _points(start)
     if points is None:
@@ -41,9 +35,8 @@ def axes_of_plan(start: Mapping[str, Any], axis_of: Mapping[str, str]) -> PlanAx
         numbers = {value: number for number, value in enumerate(dict.fromkeys(values))}
         dimensions.append(_dimension(group, list(numbers), axis_of))
         columns.append([numbers[value] for value in values])
-    names = [dimension.name for dimension in dimensions]
-    indices = (dict(zip(names, index, strict=True)) for index in zip(*columns, strict=True))
-    return PlanAxes(tuple(dimensions), tuple(indices))
+    names = ("t", *(dimension.name for dimension in dimensions))
+    return dimensions, Schedule(names, [(0, *index) for index in zip(*columns, strict=True)])
 
 
 def _points(start: Mapping[str, Any]) -> list[dict[str, float]] | None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from event_model import NumpyEncoder
 
-from ome_writers import OMEStream
-from ome_writers_ophyd.plan_axes import PlanAxes, axes_of_plan
+from ome_writers import Dimension, OMEStream, Schedule
+from ome_writers_ophyd.plan_axes import axes_of_plan
 
 NAMESPACE = "bluesky"
 
@@ -55,10 +55,13 @@ class RunMetadata:
         for stream in self._streams:
             self._write(stream)
 
-    def attach(self, stream: OMEStream) -> None:
-        """Store the documents of the current or the next run with a stream's dataset."""
+    def attach(self, stream: OMEStream, *, in_run: bool) -> None:
+        """Store the documents of a run with a stream's dataset.
+
+        The run is the latest one if the dataset was created `in_run`, even if it has ended by now; otherwise the next.
+        """
         self._streams.append(stream)
-        if self._is_open:
+        if in_run:
             self._write(stream)
 
     def wait(self) -> None:
@@ -75,14 +78,15 @@ class RunMetadata:
             f"bluesky run {stop['exit_status']}: {stop.get('reason') or 'no reason given'}"
         )
 
-    def axes(self) -> PlanAxes | None:
+    def axes(self) -> tuple[list[Dimension], Schedule] | None:
         """Return the axes of the current plan; None if they are unknown or `stage` was not given."""
-        if not self._axis_of or not self._is_open:
+        if not self._axis_of or not self.is_open:
             return None
         return axes_of_plan(self._documents["start"], self._axis_of)
 
     @property
-    def _is_open(self) -> bool:
+    def is_open(self) -> bool:
+        """Whether a run has started and not ended."""
         return "start" in self._documents and "stop" not in self._documents
 
     def _write(self, stream: OMEStream) -> None:

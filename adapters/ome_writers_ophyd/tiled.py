@@ -19,17 +19,20 @@ from tiled.ndslice import NDSlice
 from tiled.utils import path_from_uri
 
 import ome_writers
-from ome_writers_ophyd.output import CAMERA_AXIS, MIMETYPES
+from ome_writers_ophyd.output import CAMERA_AXIS
 
 if TYPE_CHECKING:
     from event_model.documents import EventDescriptor, StreamResource
     from tiled.ndslice import NDBlock
 
 
+_IS_DIRECTORY = {"application/x-ome-zarr": True, "application/x-ome-tiff": False}
+
+
 class OMEConsolidator(consolidators.ConsolidatorBase):  # type: ignore[misc]  # tiled has no types here
     """Turns the stream documents of an `OMEDataLogic` into a data source of tiled."""
 
-    supported_mimetypes: ClassVar[set[str]] = set(MIMETYPES.values())
+    supported_mimetypes: ClassVar[set[str]] = set(_IS_DIRECTORY)
     join_method: ClassVar[str] = "concat"
 
     def __init__(self, stream_resource: StreamResource, descriptor: EventDescriptor) -> None:
@@ -37,7 +40,7 @@ class OMEConsolidator(consolidators.ConsolidatorBase):  # type: ignore[misc]  # 
         parameters.pop("join_method", None)  # stated by the class; as a parameter it is deprecated
         super().__init__({**stream_resource, "parameters": parameters}, descriptor)
         self.parameters = {name: parameters.get(name) for name in ("camera", "index")}
-        is_directory = self.mimetype == MIMETYPES["ome-zarr"]
+        is_directory = _IS_DIRECTORY[self.mimetype]
         self.assets = [
             consolidators.Asset(self.uri, is_directory=is_directory, parameter="data_uri", num=None)
         ]
@@ -102,7 +105,7 @@ class _Frames:
         axes = [axis for axis in self._view.dims[:-2] if axis != CAMERA_AXIS]
         if self._index is not None:  # stored by the points of a plan, again at each t
             t, point = divmod(number, len(self._index))
-            index = {"t": t, **self._index[point]}
+            index = {**self._index[point], "t": t}
         else:
             counts = [self._view.shape[self._view.dims.index(axis)] for axis in axes]
             index = dict(zip(axes, map(int, np.unravel_index(number, counts)), strict=True))
@@ -114,11 +117,11 @@ class _Frames:
 
 
 #: For ``adapters_by_mimetype`` of a tiled catalog.
-ADAPTERS = dict.fromkeys(MIMETYPES.values(), OMEArrayAdapter)
+ADAPTERS = dict.fromkeys(_IS_DIRECTORY, OMEArrayAdapter)
 
 
 def register() -> None:
     """Register the consolidator for `TiledWriter`, which has none for OME-Zarr and OME-TIFF."""
     for module in ("bluesky_tiled_plugins.writing.consolidators", "bluesky.consolidators"):
         registry = importlib.import_module(module).CONSOLIDATOR_REGISTRY
-        registry.update(dict.fromkeys(MIMETYPES.values(), OMEConsolidator))
+        registry.update(dict.fromkeys(_IS_DIRECTORY, OMEConsolidator))

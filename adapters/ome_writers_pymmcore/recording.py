@@ -21,7 +21,6 @@ from ome_writers_pymmcore.frame_metadata import tag_facts
 from ome_writers_pymmcore.microscope import Microscope
 from ome_writers_pymmcore.notifications import end_notifications_at_exit
 from ome_writers_pymmcore.progress import Counts, progress_reporter
-from ome_writers_pymmcore.run_output import camera_frame_index
 from ome_writers_pymmcore.summary import write_summary
 
 if TYPE_CHECKING:
@@ -243,7 +242,7 @@ class _Recording:
                 continue
             index = None
             if n_cameras > 1:
-                index = camera_frame_index(stream, self._received[camera], camera, n_cameras)
+                index = stream.plan.router.camera_indices(self._received[camera], camera)
             metadata = tag_facts(frame.tags, exposure_ms=self._exposure_ms)
             stream.append(frame.pixels, index=index, copy=False, frame_metadata=metadata)
             self._received[camera] += 1

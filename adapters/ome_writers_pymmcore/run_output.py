@@ -15,7 +15,6 @@ from ome_writers import (
     AcquisitionSettings,
     FrameShapeError,
     MetadataError,
-    OMEStream,
     create_stream,
 )
 from ome_writers_pymmcore.acquisition_settings import plan_acquisition, unused_output
@@ -145,12 +144,5 @@ class RunOutput:
             return self._index_of(index)
         if len(self._labels) == 1 or CAMERA_AXIS not in index:
             return None
-        number = self._received[camera]
-        return camera_frame_index(self.stream, number, index[CAMERA_AXIS], len(self._labels))
-
-
-def camera_frame_index(
-    stream: OMEStream, number: int, camera: int, n_cameras: int
-) -> dict[str, int]:
-    """Return the acquisition index of frame `number` of a camera, for frames stored in order of arrival."""
-    return {**stream.plan.router.indices(number * n_cameras), CAMERA_AXIS: camera}
+        router = self.stream.plan.router
+        return router.camera_indices(self._received[camera], index[CAMERA_AXIS])

@@ -98,6 +98,22 @@ class Router:
         row = self.acquired(np.asarray([number], dtype=np.int64))[0].tolist()
         return dict(zip(self.axes, row, strict=True))
 
+    def camera_indices(self, number: int, camera: int) -> dict[str, int]:
+        """Return the acquisition index of frame `number` of one of several cameras, which are the last axis.
+
+        Raises
+        ------
+        IndexError
+            If the acquisition has fewer frames per camera.
+        """
+        cameras = self.counts[-1] or 1
+        if self.frames is not None and number * cameras >= self.frames:
+            raise IndexError(
+                f"Frame {number} of a camera is outside the acquisition of {self.frames // cameras} frames per camera. "
+                "An unbounded first dimension accepts any number."
+            )
+        return {**self.indices(number * cameras), self.axes[-1]: camera}
+
     def max_indices(self, frames: int) -> dict[str, int]:
         """Return the highest index along each axis among the first `frames` frames; -1 for no frames.
 

@@ -1,8 +1,12 @@
-"""`OMEDataLogic`: where frames come from, and its errors."""
+"""`OMEDataLogic`: where frames come from, its errors, and interrupted runs.
+
+`FAULT_ROUNDS` is the number of interruptions (6 without it).
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import threading
 import time
@@ -32,6 +36,8 @@ from ome_writers_ophyd import OMEDataLogic, OMEOutput, RunMetadata
 if TYPE_CHECKING:
     from bluesky.run_engine import RunEngine
     from ophyd_async.core import PathProvider
+
+ROUNDS = int(os.environ.get("FAULT_ROUNDS", "6"))
 
 
 def only_dataset(folder: Path) -> Path:
@@ -138,30 +144,49 @@ def test_frames_of_another_shape_fail_the_plan(
         engine(plan())
 
 
-@pytest.mark.parametrize("how", ["abort", "stop", "halt"] * 2)
+def is_closed(path: Path) -> bool:
+    try:
+        return ome_writers.read(path).status != "writing"
+    except (OSError, ome_writers.OMEWritersError):  # it is being created
+        return False
+
+
+@pytest.mark.parametrize("number", range(ROUNDS))
 def test_interruption_at_a_random_moment_leaves_a_valid_dataset(
-    engine: RunEngine, paths: PathProvider, tmp_path: Path, how: str
+    engine: RunEngine, paths: PathProvider, tmp_path: Path, number: int
 ) -> None:
-    output = OMEOutput(paths, run=RunMetadata())
+    """The status is that of the run: "complete" after RE.stop, "failed" after RE.abort and RE.halt."""
+    how, format = ("abort", "stop", "halt")[number % 3], ("ome-zarr", "ome-tiff")[number % 2]
+    metadata = RunMetadata()
+    output = OMEOutput(paths, run=metadata, format=format)
     with init_devices():
         camera = detector(OMEDataLogic(output, shape=(32, 48)), "camera")
+    engine.subscribe(metadata)
 
     def interrupt() -> None:
-        time.sleep(random.uniform(0.05, 0.5))
+        while engine.state != "running":
+            time.sleep(0.001)
+        time.sleep(random.Random(number).uniform(0, 0.6))
         engine.request_pause()
 
-    threading.Thread(target=interrupt).start()
+    thread = threading.Thread(target=interrupt)
+    thread.start()
     with pytest.raises(RunEngineInterrupted):
         engine(bp.count([camera], num=None))
+    thread.join()
     getattr(engine, how)()
     deadline = time.monotonic() + 10
-    while output.stream is not None and time.monotonic() < deadline:
-        time.sleep(
-            0.01
-        )  # after halt, the RunEngine itself unstages the detector, and does not wait
-    for path in tmp_path.iterdir():
+    for path in tmp_path.glob(
+        "[!.]*.ome.*"
+    ):  # none if the run was interrupted before the first frame
+        # after halt, the RunEngine unstages the detector without waiting for it
+        while not is_closed(path) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        metadata.wait()
         spec = ome_writers.read(path)
-        assert spec.status in ("complete", "failed")
-        frames = np.asarray(ome_writers.open(path))
-        assert frames[:, 0, 0].tolist() == list(range(spec.frames_written or 0))
-        ome_writers.validate(path)
+        print(f"{how} {format}: {spec.status}, {spec.frames_written} frames")
+        assert spec.status == ("complete" if how == "stop" else "failed")
+        assert (spec.metadata["bluesky"]["stop"]["exit_status"] == "success") == (how == "stop")
+        expected = list(range(spec.frames_written or 0)) or [0]  # at least one index along t
+        assert np.asarray(ome_writers.open(path))[:, 0, 0].tolist() == expected
+        assert ome_writers.validate(path).valid
