@@ -218,3 +218,15 @@ def test_partial_index_advances_omitted_axes() -> None:
 def test_invalid_index_raises(index: dict[str, int], message: str) -> None:
     with pytest.raises(IndexError, match=message):
         plan_of({"t": 3, "c": 2}).router.complete_index(index)
+
+
+def test_camera_indices_count_the_frames_of_one_camera() -> None:
+    dims = dims_from_standard_axes({"t": 3, "c": 2, "y": 4, "x": 4})
+    cameras = Dimension(name="camera", type="other", coords=["left", "right"])
+    dims.insert(2, cameras)
+    router = resolve(
+        AcquisitionSettings(root_path="x.ome.zarr", dimensions=dims, dtype="u1")
+    ).router
+    assert router.camera_indices(3, 1) == {"t": 1, "c": 1, "camera": 1}
+    with pytest.raises(IndexError, match="6 frames per camera"):
+        router.camera_indices(6, 0)
