@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ome_writers.formats.ometiff import TIFF_SUFFIXES
 from ome_writers.storage import is_temporary
 
 _MAX_READS = 5  # of a file that is being written
@@ -64,7 +63,3 @@ def is_document(file: DatasetFile) -> bool:
     return file.path.name in ("zarr.json", ".zattrs", ".zgroup") or file.key.endswith(
         (".ome.xml", ".companion.ome")
     )
-
-
-def is_tiff(file: DatasetFile) -> bool:
-    return file.path.suffix.lower() in TIFF_SUFFIXES

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import UploadError
-from ome_writers.mirroring.dataset_files import DatasetFile, is_document, is_tiff, scan
+from ome_writers.formats import detect_format, format_row
+from ome_writers.mirroring.dataset_files import DatasetFile, is_document, scan
 from ome_writers.storage import Background
 
 if TYPE_CHECKING:
@@ -137,8 +138,9 @@ class Uploader:
     def _round(self, growing: bool) -> bool:
         """Upload what has changed; return whether all of it was sent.
 
-        Of a dataset that grows, no TIFF file is sent, and no file that changes while it is read. Files that may change
-        again, such as open shards, are only sent for a small share of the time, because they must be sent again.
+        Of a dataset that grows, files are sent only if its format has chunks, and no file that changes while it is
+        read. Files that may change again, such as open shards, are only sent for a small share of the time, because
+        they must be sent again.
         """
         began = time.monotonic()
         documents = [
@@ -147,7 +149,9 @@ class Uploader:
             if is_document(file) and self._copy.has_changed(file)
         ]
         files = [f for f in scan(self._source) if not is_document(f) and self._copy.has_changed(f)]
-        sent = [f for f in files if not (growing and is_tiff(f))]
+        sent = files
+        if growing and not format_row(detect_format(self._source)).chunked:
+            sent = []  # the headers of its files change until the end
         self._scan_s = time.monotonic() - began
         self._planned = self._copy.files + len(sent) + len(documents)
         open_since = time.time_ns() - int(_OPEN_S * 1e9)
