@@ -66,7 +66,7 @@ def with_chunks(
                 f"{what} names {unknown}; the axes of {source.spec.path} are {names}."
             )
     row = format_row(format.name)
-    keep = row.chunked and format_row(source.spec.format) is row
+    keep = row.chunked and format_row(source.spec.format).chunked
     return tuple(
         dim
         if dim.type == "position"
@@ -96,7 +96,7 @@ def destination_settings(
     needs_schedule = not np.array_equal(write, nested_loop_indices(counts))
     names = tuple(dim.name for dim in dimensions[:-2])
     settings = source.spec.settings
-    codec: Any = compression or (source.compression if same_format else None)
+    codec: Any = compression or (source.compression if format_row(format.name).chunked else None)
     order: Any = source.storage_order if same_format else "ome"
     try:
         return AcquisitionSettings(

@@ -51,8 +51,10 @@ def convert_ngff_version(path: str | PathLike[str], version: str) -> list[Path]:
         raise UnsupportedError(f"OME-Zarr {version}: supported are {' and '.join(VERSIONS)}.")
     with edit_in_place(path) as spec:
         if version not in format_row(spec.format).ngff_versions:
-            title = format_row(spec.format).title
-            raise UnsupportedError(f"{path} is an {title}; only an OME-Zarr has an NGFF version.")
+            raise UnsupportedError(
+                f"{path} is an {format_row(spec.format).title} {spec.version}; the version of an OME-Zarr "
+                f"{' or '.join(VERSIONS)} is changed in place. Convert it to a new dataset."
+            )
         with guard_reader(spec.path):
             for _ in _changed_groups(spec, version):
                 pass  # raises before anything is changed

@@ -81,8 +81,8 @@ def add_pyramid(
     with edit_in_place(path) as spec:
         if not format_row(spec.format).ngff_versions:
             raise UnsupportedError(
-                f"{path}: levels can be added in place to an OME-Zarr only; the IFDs of an OME-TIFF have no room for "
-                f"them. Write a copy with `ome-writers convert {path} ... --pyramid {pyramid.method}`."
+                f"{path}: levels can be added in place to an OME-Zarr 0.5 or 0.6 only. "
+                f"Write a copy with `ome-writers convert {path} ... --pyramid {pyramid.method}`."
             )
         planned = [_image_plan(spec, number, pyramid) for number in range(len(spec.images))]
         total = sum(int(np.prod(plan.array.index_shape)) for plan in planned if plan.levels)

@@ -99,7 +99,7 @@ def convert(
     Parameters
     ----------
     source
-        An OME-Zarr 0.5 or 0.6 (a directory, or an ``.ozx`` file) or OME-TIFF (a file, or the folder of a set), written
+        An OME-Zarr 0.4 to 0.6 (a directory, or an ``.ozx`` file) or OME-TIFF (a file, or the folder of a set), written
         by this library or another.
     destination
         Path of the new dataset. Its suffix determines the format. ``.ozx`` (RFC-9) is an OME-Zarr in a single file: it

@@ -21,6 +21,8 @@ def detect_format(path: Path) -> str:
     remote = bool(is_remote(path))
     if remote and is_omezarr(path):
         return "ome-zarr"
+    if remote and is_zarr_v2(path):
+        return "ome-zarr-0.4"
     if remote:
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist, or is not an OME-Zarr.")
@@ -43,19 +45,17 @@ def detect_format(path: Path) -> str:
             return row.name
     if path.is_file():
         return "ome-tiff"
-    datasets = sorted(f.name for f in path.iterdir() if (f / "zarr.json").is_file())
+    datasets = sorted(f.name for f in path.iterdir() if is_omezarr(f) or is_zarr_v2(f))
     hint = f" It contains {abbreviated_list(datasets)}: name one of them." if datasets else ""
     raise UnsupportedError(f"{path} contains neither an OME-Zarr nor TIFF files.{hint}")
 
 
 def is_omezarr(path: Path) -> bool:
-    if (path / "zarr.json").is_file() or is_archive(path):
-        return True
-    if any((path / name).is_file() for name in _ZARR_2_FILES):
-        raise UnsupportedError(
-            f"{path} is a Zarr v2 store (OME-Zarr 0.4 or older). Only OME-Zarr 0.5 and 0.6 (Zarr v3) can be read."
-        )
-    return False
+    return (path / "zarr.json").is_file() or is_archive(path)
+
+
+def is_zarr_v2(path: Path) -> bool:
+    return not is_omezarr(path) and any((path / name).is_file() for name in _ZARR_2_FILES)
 
 
 def abbreviated_list(names: list[str], most: int = 3) -> str:

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import UnsupportedError
@@ -55,7 +55,7 @@ def _files_below(path: Path) -> Iterator[Path]:
     return (file for file in path.rglob("*") if file.is_file())
 
 
-def _refuse(path: Path | DatasetSpec, *_: object, **__: object) -> Any:
+def _refuse(path: Any, *_: object, **__: object) -> Any:
     raise UnsupportedError(
         f"{getattr(path, 'path', path)}: its format does not support this operation."
     )
@@ -155,9 +155,29 @@ class FormatRow:
         return self.settings.title
 
 
+class OmeZarr04Format(FormatSettings):
+    """OME-Zarr 0.4 (Zarr v2), which is only read."""
+
+    title: ClassVar[str] = "OME-Zarr"
+
+    name: Literal["ome-zarr-0.4"] = "ome-zarr-0.4"
+    backend: str = ""
+    suffix: str = ""
+
+
 _FORMATS: dict[str, FormatRow] = {
     row.name: row
     for row in (
+        FormatRow(
+            settings=OmeZarr04Format,
+            lay_out=_refuse,
+            create_metadata=_refuse,
+            recognizes=_lazy("ome_writers.formats.detection:is_zarr_v2"),
+            parse=_lazy("ome_writers.formats.omezarr.parse:parse"),
+            ome_xml=_lazy("ome_writers.formats.omezarr.parse:ome_xml"),
+            open_source=_lazy("ome_writers.views.omezarr:open_zarr"),
+            chunked=True,
+        ),
         FormatRow(
             settings=OmeZarrFormat,
             lay_out=_lazy("ome_writers.formats.omezarr.layout:lay_out"),

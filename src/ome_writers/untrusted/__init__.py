@@ -34,7 +34,7 @@ from ome_writers.untrusted.sizes import (
 )
 from ome_writers.untrusted.text import printable, printable_json
 from ome_writers.untrusted.tiff import LoopDetector, TiffDirectory, TiffStructure
-from ome_writers.untrusted.zarr import ArrayMetadata, parse_array_metadata
+from ome_writers.untrusted.zarr import ArrayMetadata, array_metadata_file, parse_array_metadata
 
 __all__ = [
     "ARCHIVE_SUFFIX",
@@ -46,6 +46,7 @@ __all__ = [
     "TiffDirectory",
     "TiffStructure",
     "archive_members",
+    "array_metadata_file",
     "check_count",
     "check_distinct",
     "check_memory",

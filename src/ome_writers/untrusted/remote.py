@@ -163,7 +163,7 @@ class RemotePath:
         return False
 
     def is_dir(self) -> bool:
-        return (self / "zarr.json").is_file()
+        return any((self / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
 
     def exists(self) -> bool:
         return self.is_dir() or self.is_file()

@@ -1,13 +1,18 @@
-"""Array metadata of Zarr v3 (the ``zarr.json`` of an array) of any writer: shape, chunks, shards and codecs.
+"""Array metadata of any writer, ``zarr.json`` or the ``.zarray`` of Zarr v2: shape, chunks, shards and codecs.
 
-Source: https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html and the page of the sharding codec.
+Sources: https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html, the page of the sharding codec, and
+https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html
 """
 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.untrusted.sizes import check_chunk_shape, check_count, check_shape
@@ -46,14 +51,20 @@ class ArrayMetadata:
         return tuple(o // c for o, c in zip(outer, self.chunks, strict=True))
 
 
+def array_metadata_file(folder: Path) -> Path:
+    """Return the path of the ``zarr.json`` of an array, or of its ``.zarray`` if it is of Zarr v2."""
+    file, old = folder / "zarr.json", folder / ".zarray"
+    return old if not file.is_file() and old.is_file() else file
+
+
 def parse_array_metadata(metadata: Json, name: object) -> ArrayMetadata:
-    """Return the parsed content of a ``zarr.json``; `name` begins the error messages.
+    """Return the parsed content of a ``zarr.json`` or ``.zarray``; `name` begins the error messages.
 
     Raises UnsupportedError if the chunk grid is not regular, and InvalidFileError if it is not the metadata of an
     array, or contains invalid numbers.
     """
     try:
-        return _parse(metadata, name)
+        return _parse(_as_v3(metadata) if metadata.get("zarr_format") == 2 else metadata, name)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         what = f"{type(error).__name__}: {error}"
         raise InvalidFileError(f"{name} is not valid array metadata: {what}.") from error
@@ -89,6 +100,30 @@ def _parse(metadata: Json, name: object) -> ArrayMetadata:
         dimension_names=None if names is None else tuple(names),
     )
     return _with_shards(array, name) if array.codecs[0]["name"] == "sharding_indexed" else array
+
+
+def _as_v3(metadata: Json) -> Json:
+    """Return the content of a ``.zarray`` in the words of Zarr v3. Filters and Fortran order become codecs."""
+    dtype, fill_value = metadata["dtype"], metadata["fill_value"]
+    known = isinstance(dtype, str) and re.fullmatch(r"[<>|][biufc][0-9]{1,2}", dtype)
+    codecs: list[Any] = [{"name": each["id"]} for each in metadata["filters"] or ()]
+    if metadata["order"] != "C":
+        codecs.append({"name": "transpose"})
+    endian = "big" if known and dtype[0] == ">" else "little"
+    codecs.append({"name": "bytes", "configuration": {"endian": endian}})
+    if metadata["compressor"]:
+        name = metadata["compressor"]["id"]
+        codecs.append({"name": name, "configuration": metadata["compressor"]})
+    separator = metadata.get("dimension_separator", ".")
+    return {
+        "node_type": "array",
+        "shape": metadata["shape"],
+        "data_type": np.dtype(dtype).name if known else dtype,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": metadata["chunks"]}},
+        "chunk_key_encoding": {"name": "v2", "configuration": {"separator": separator}},
+        "fill_value": 0 if fill_value is None else fill_value,
+        "codecs": codecs,
+    }
 
 
 def _with_shards(array: ArrayMetadata, name: object) -> ArrayMetadata:

@@ -21,7 +21,7 @@ from ome_writers.views.zarr_python import open_with_zarr_python
 def open_zarr(path: Path, cache_bytes: int = 0, level: int = 0) -> Source:
     """Return the images of an OME-Zarr, with a cache of decoded chunks of `cache_bytes`.
 
-    Raises UnsupportedError if it is not an OME-Zarr 0.5 or 0.6, does not have this level, or no installed reader
+    Raises UnsupportedError if it is not an OME-Zarr 0.4 to 0.6, does not have this level, or no installed reader
     supports it.
     """
     return open_stored(_ZarrPixels(path, cache_bytes), level)
@@ -63,5 +63,7 @@ class _ZarrPixels:
 
     def _own_attributes(self) -> dict[str, Any]:
         """Return the current attributes of the root group in our namespace; empty if another program wrote it."""
+        if self._spec.status is None:
+            return {}
         attributes = self._root.read().get("attributes", {}).get("ome_writers")
         return attributes if isinstance(attributes, dict) else {}

@@ -18,7 +18,7 @@ def open_dataset(path: str | PathLike[str], *, remember: int = 0, level: int = 0
     Parameters
     ----------
     path
-        Folder of an OME-Zarr 0.5 or 0.6 or its URL (``s3://``, ``gs://``, ``az://``, ``https://``), an OME-TIFF file,
+        Folder of an OME-Zarr 0.4 to 0.6 or its URL (``s3://``, ``gs://``, ``az://``, ``https://``), an OME-TIFF file,
         or the folder of a set.
     remember
         Size in bytes of a cache of decoded chunks, for an OME-Zarr whose chunks contain several planes. Only for a

@@ -1,4 +1,4 @@
-"""Planes of a Zarr v3 array, read directly from its files, which may still be written.
+"""Planes of a Zarr array, read directly from its files, which may still be written.
 
 Source: https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html and the codecs' pages there.
 
@@ -22,6 +22,7 @@ from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.storage.zarr import EMPTY, ShardIndexFormat, decompress
 from ome_writers.untrusted import (
     ArrayMetadata,
+    array_metadata_file,
     check_count,
     check_memory,
     check_shape,
@@ -59,7 +60,7 @@ class ZarrArray:
     """
 
     def __init__(self, folder: Path, root: Path, cache_bytes: int = 0) -> None:
-        self._metadata = CachedJsonFile(folder / "zarr.json", root)
+        self._metadata = CachedJsonFile(array_metadata_file(folder), root)
         self._folder, self._root = folder, root
         self.dtype: np.dtype[np.generic] = np.dtype(np.uint8)
         try:
@@ -69,7 +70,7 @@ class ZarrArray:
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
             what = f"{type(error).__name__}: {error}"
             raise InvalidFileError(
-                f"{folder}/zarr.json is not valid array metadata: {what}."
+                f"{self._metadata.path} is not valid array metadata: {what}."
             ) from error
 
     def _open(self, metadata: ArrayMetadata, cache_bytes: int) -> None:
@@ -236,7 +237,7 @@ def _pipeline(
 def _decoder(name: str, folder: Path) -> Decoder:
     if name == "crc32c":
         return lambda stored, _: _without_checksum(stored)
-    if name not in ("blosc", "zstd", "gzip"):
+    if name not in ("blosc", "zstd", "gzip", "zlib"):
         raise UnsupportedError(f"{folder}: the codec {name!r} is not supported.")
     return lambda stored, max_bytes: decompress(name, stored, max_bytes)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ome_writers.errors import InvalidFileError
 from ome_writers.untrusted import (
+    array_metadata_file,
     check_memory,
     check_shape,
     guard_reader,
@@ -42,7 +43,7 @@ def open_with_zarr_python(folder: Path, root: Path) -> GuardedArray:
                 return None
             return await super().get(key, prototype, byte_range)
 
-    metadata = read_json(folder / "zarr.json", root=root)
+    metadata = read_json(array_metadata_file(folder), root=root)
     shape = check_shape(metadata.get("shape"), folder)
     with guard_reader(folder, _READER):
         array = open_array(store=RegularFileStore(folder, read_only=True), mode="r")

@@ -14,12 +14,19 @@ DATA = Path(__file__).parent / "data"
 PIXELS = np.arange(2 * 3 * 8 * 8, dtype="uint16").reshape(2, 3, 8, 8)
 
 
+@pytest.mark.parametrize("version", ["0.4", "0.6"])
 @pytest.mark.parametrize("name", ["ngff-zarr-0.50", "ome-zarr-py-0.21"])
-def test_read_ome_zarr_06_of_other_programs(name: str) -> None:
+def test_read_ome_zarr_of_other_programs(name: str, version: str) -> None:
     """Version, axes, levels with scale and translation, and channels; the datasets are made by ``data/make.py``."""
-    spec = omew.read(DATA / f"{name}.ome.zarr")
+    path = DATA / f"{name}{'-v0.4' if version == '0.4' else ''}.ome.zarr"
+    spec = omew.read(path)
+    assert np.array_equal(np.asarray(omew.open(path)), PIXELS)
     (image,) = spec.images
-    assert (spec.format, spec.version, spec.layout) == ("ome-zarr", "0.6", "image")
+    assert (spec.format, spec.version, spec.layout) == (
+        "ome-zarr-0.4" if version == "0.4" else "ome-zarr",
+        version,
+        "image",
+    )
     assert [(axis.name, axis.type, axis.unit) for axis in image.axes] == [
         ("c", "channel", None),
         *((name, "space", "micrometer") for name in "zyx"),

@@ -215,7 +215,10 @@ def test_describe_while_writing(tmp_path: Path) -> None:
             lambda path: _zarr_json(path, '{"attributes": {"ome": {"multiscales": []}}}'),
             "is not a valid OME-Zarr: list index out of range",
         ),
-        (lambda path: (path.mkdir(), (path / ".zattrs").write_text("{}")), "is a Zarr v2 store"),
+        (
+            lambda path: (path.mkdir(), (path / ".zattrs").write_text("{}")),
+            "its attributes have no `ome`",
+        ),
     ],
 )
 def test_error_names_path_and_reason(

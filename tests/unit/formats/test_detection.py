@@ -60,9 +60,16 @@ def test_every_command_recognizes_zarr_v2(
 ) -> None:
     (tmp_path / "old.ome.zarr").mkdir()
     (tmp_path / "old.ome.zarr" / ".zgroup").write_text('{"zarr_format": 2}')
+    old = {"multiscales": [{"version": "0.3", "axes": ["y", "x"], "datasets": [{"path": "0"}]}]}
+    (tmp_path / "old.ome.zarr" / ".zattrs").write_text(json.dumps(old))
     more = [str(tmp_path / "new.ome.zarr")] if command == "convert" else []
     assert main([command, str(tmp_path / "old.ome.zarr"), *more]) == 1
-    assert "is a Zarr v2 store (OME-Zarr 0.4 or older)" in capsys.readouterr().err
+    message = (
+        "does not support this operation"
+        if command in ("validate", "repair")
+        else "is an OME-Zarr 0.3 in Zarr v2; of Zarr v2, only 0.4 is read"
+    )
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["preview", "validate", "convert"])

@@ -14,6 +14,8 @@ from ome_writers.untrusted import (
     read_regular,
 )
 
+_KEYS_04 = ("multiscales", "omero", "plate", "well", "bioformats2raw.layout", "series", "labels")
+
 
 def image_groups(root: Path) -> list[str]:
     """Return the paths of all image groups below `root`, in acquisition order; ``""`` is `root` itself.
@@ -71,8 +73,26 @@ def read_json_object(path: Path, root: Path | None = None) -> dict[str, Any]:
 
 def group_attributes(group: Path, root: Path | None = None) -> dict[str, Any]:
     """Return the attributes of a group; empty if it does not have any; see `read_json_object`."""
-    attributes = read_json_object(group / "zarr.json", root or group).get("attributes")
+    content = read_json_object(group / "zarr.json", root or group)
+    if not content and (old := read_json_object(group / ".zattrs", root or group)):
+        return _as_05(old, group)
+    attributes = content.get("attributes")
     return attributes if isinstance(attributes, dict) else {}
+
+
+def _as_05(old: dict[str, Any], group: Path) -> dict[str, Any]:
+    """Return the ``.zattrs`` of an OME-Zarr 0.4, whose keys are beside each other, as 0.5 nests them in ``ome``."""
+    multiscales = old.get("multiscales")
+    models = multiscales if isinstance(multiscales, list) else []
+    models = [*models, old.get("plate"), old.get("well")]
+    versions = {str(model.get("version", "0.4")) for model in models if isinstance(model, dict)}
+    if versions - {"0.4"}:
+        raise UnsupportedError(
+            f"{group} is an OME-Zarr {'/'.join(sorted(versions))} in Zarr v2; of Zarr v2, only 0.4 is read."
+        )
+    ome = {key: value for key, value in old.items() if key in _KEYS_04}
+    rest = {k: v for k, v in old.items() if k not in (*_KEYS_04, "ome", "ome_writers")}
+    return {**rest, "ome": {"version": "0.4", **ome}}
 
 
 def ome_writers_attributes(group: Path, root: Path | None = None) -> dict[str, Any]:

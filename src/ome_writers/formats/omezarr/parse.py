@@ -1,6 +1,6 @@
-"""Parses an OME-Zarr 0.5 or 0.6, whichever program wrote it, from its ``zarr.json`` files; no pixel is read.
+"""Parses an OME-Zarr 0.4 to 0.6, whichever program wrote it, from its metadata files; no pixel is read.
 
-Sources: https://ngff.openmicroscopy.org/0.5/ and, for 0.6, RFC-5 (https://ngff.openmicroscopy.org/rfc/5/).
+Sources: https://ngff.openmicroscopy.org/0.4/, https://ngff.openmicroscopy.org/0.5/ and, for 0.6, RFC-5 (https://ngff.openmicroscopy.org/rfc/5/).
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from typing import Any
 from ome_writers.dataset import DatasetSpec, ImageSpec
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.dataset_metadata import RESERVED_NAMESPACES
+from ome_writers.formats.detection import is_zarr_v2
 from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest_entries
 from ome_writers.formats.omezarr.group_metadata import (
+    group_attributes,
     image_groups,
     layout_and_groups,
     ome_writers_attributes,
@@ -43,7 +45,11 @@ def parse(root: Path) -> DatasetSpec:
     Raises UnsupportedError if it is of another version, or its images have different axes; InvalidFileError if a file
     is missing or is not what the specification requires.
     """
-    attributes = read_json(root / "zarr.json", root=root).get("attributes")
+    version_2 = is_zarr_v2(root)
+    if version_2:
+        attributes: Any = group_attributes(root)
+    else:
+        attributes = read_json(root / "zarr.json", root=root).get("attributes")
     ome = attributes.get("ome") if isinstance(attributes, dict) else None
     if not isinstance(attributes, dict) or not isinstance(ome, dict):
         raise InvalidFileError(f"{root} is a Zarr group, but its attributes have no `ome`.")
@@ -68,7 +74,7 @@ def parse(root: Path) -> DatasetSpec:
     version = own.get("version")
     return DatasetSpec(
         path=root,
-        format="ome-zarr",
+        format="ome-zarr-0.4" if version_2 else "ome-zarr",
         version=str(ome.get("version", "")),
         layout=layout,
         images=tuple(images),

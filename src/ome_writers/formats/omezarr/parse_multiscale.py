@@ -17,7 +17,7 @@ from ome_writers.formats.omezarr.group_metadata import group_attributes
 from ome_writers.formats.path_names import make_distinct
 from ome_writers.settings import Channel, Position
 from ome_writers.units import kind_of, ngff_name, si_value
-from ome_writers.untrusted import member, parse_array_metadata, read_json
+from ome_writers.untrusted import array_metadata_file, member, parse_array_metadata, read_json
 
 Json = dict[str, Any]
 
@@ -132,7 +132,7 @@ def _parse_level(root: Path, group: str, multiscale: Json, entry: Json) -> Level
     folder = member(root / group, entry["path"])
     key = f"{group}/{entry['path']}" if group else str(entry["path"])
     try:
-        array = parse_array_metadata(read_json(folder / "zarr.json", root=root), folder)
+        array = parse_array_metadata(read_json(array_metadata_file(folder), root=root), folder)
     except FileNotFoundError:
         raise InvalidFileError(f"{folder} is not an array, but the image refers to it.") from None
     common = (

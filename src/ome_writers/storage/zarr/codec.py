@@ -40,12 +40,12 @@ class Codec:
 
 
 def decompress(codec: str, stored: bytes, max_bytes: int) -> bytes:
-    """Decode a chunk with a Zarr codec: "blosc", "zstd" or "gzip".
+    """Decode a chunk with a Zarr codec: "blosc", "zstd", "gzip" or "zlib".
 
     Raises ValueError, RuntimeError, OSError if it cannot be decoded, or would have more than `max_bytes` bytes: checked
     before memory is allocated.
     """
-    if codec == "gzip":
+    if codec in ("gzip", "zlib"):
         return _decompress_gzip(stored, max_bytes)
     if codec == "blosc":
         size = int.from_bytes(stored[4:8], "little") if len(stored) >= 16 else -1
@@ -70,7 +70,7 @@ def decompress(codec: str, stored: bytes, max_bytes: int) -> bytes:
 def _decompress_gzip(stored: bytes, max_bytes: int) -> bytes:
     out = b""
     while stored:  # there may be several members
-        member = zlib.decompressobj(wbits=31)
+        member = zlib.decompressobj(wbits=47)  # of gzip or zlib, by its header
         try:
             out += member.decompress(stored, max_bytes + 1 - len(out))
         except zlib.error as error:

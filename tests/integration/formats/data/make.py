@@ -1,4 +1,4 @@
-"""Writes the OME-Zarr 0.6 datasets in this folder: ``python make.py``, with ngff-zarr 0.50 and ome-zarr-py 0.21."""
+"""Writes the datasets in this folder: ``python make.py``, with ngff-zarr 0.50 and ome-zarr-py 0.21."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ image = ngff_zarr.to_ngff_image(
     name="ngff",
 )
 multiscales = ngff_zarr.to_multiscales(image, scale_factors=[2])
-ngff_zarr.to_ngff_zarr("ngff-zarr-0.50.ome.zarr", multiscales, version="0.6")
-
-ome_zarr.OMEZarrMultiscale(
+other = ome_zarr.OMEZarrMultiscale(
     ome_zarr.OMEZarrImage(DATA, "czyx", scale=SCALE, axes_units=UNITS, name="cells"),
     scale_factors=[2],
     channel_names=["DAPI", "FITC"],
     channel_colors=["0000FF", "00FF00"],
-).to_ome_zarr("ome-zarr-py-0.21.ome.zarr", version="0.6")
+)
+for version, suffix in (("0.4", "-v0.4"), ("0.6", "")):
+    ngff_zarr.to_ngff_zarr(f"ngff-zarr-0.50{suffix}.ome.zarr", multiscales, version=version)
+    other.to_ome_zarr(f"ome-zarr-py-0.21{suffix}.ome.zarr", version=version)
