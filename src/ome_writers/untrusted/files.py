@@ -61,7 +61,7 @@ def member(root: Path, key: object) -> Path:
             f"Correct the metadata."
         )
     path = root.joinpath(*parts)
-    if not is_remote(path):
+    if not is_remote(root):
         _refuse_outside(path, root)
     return path
 
@@ -146,7 +146,7 @@ def read_lines(path: Path, *, root: Path | None = None) -> Iterator[bytes]:
 
     Raises InvalidFileError if it is not a regular file inside `root`, or a line is longer than `Limit.JOURNAL_LINE`.
     """
-    if is_remote(path) or (root is not None and is_archive(root)):
+    if bool(is_remote(path)) or (root is not None and is_archive(root)):
         with suppress(FileNotFoundError):
             for line in read_regular(path, Limit.XML, root=root).splitlines(keepends=True):
                 if line.endswith(b"\n"):
