@@ -22,14 +22,14 @@ THIRD_PARTY_READERS = "src/ome_writers/cli/demo/third_party_readers.py"
 
 @pytest.mark.parametrize("library", ENGINES)
 def test_engine_library_is_imported_in_one_file(library: str) -> None:
-    """One file of ``storage`` imports it to write; one file each of ``views`` and ``validation`` to read."""
+    """One file of ``storage`` imports it to write; one each of ``formats``, ``views`` and ``validation`` to read."""
     files = {
         name_of(path)
         for path in source_files(CORE)
         for module, _ in imported(path)
         if module.split(".")[0] == library
     } - {THIRD_PARTY_READERS}
-    for package in ("storage", "views", "validation"):
+    for package in ("storage", "formats", "views", "validation"):
         in_package = {file for file in files if file.startswith(f"src/ome_writers/{package}/")}
         assert len(in_package) <= 1, in_package
         files -= in_package

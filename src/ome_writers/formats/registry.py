@@ -165,6 +165,16 @@ class OmeZarr04Format(FormatSettings):
     suffix: str = ""
 
 
+class ImageJFormat(FormatSettings):
+    """ImageJ hyperstack, which is only read."""
+
+    title: ClassVar[str] = "ImageJ TIFF"
+
+    name: Literal["imagej-tiff"] = "imagej-tiff"
+    backend: str = ""
+    suffix: str = ""
+
+
 _FORMATS: dict[str, FormatRow] = {
     row.name: row
     for row in (
@@ -224,6 +234,15 @@ _FORMATS: dict[str, FormatRow] = {
             owned_files=_lazy("ome_writers.formats.scratch:owned_files"),
             is_startup_file=_lazy("ome_writers.formats.scratch:is_startup_file"),
             frame_metadata=_lazy("ome_writers.formats.scratch:read_frames"),
+        ),
+        FormatRow(
+            settings=ImageJFormat,
+            lay_out=_refuse,
+            create_metadata=_refuse,
+            recognizes=_lazy("ome_writers.formats.imagej.parse:is_imagej"),
+            parse=_lazy("ome_writers.formats.imagej.parse:parse"),
+            frame_metadata=_lazy("ome_writers.formats.imagej.parse:read_frames"),
+            open_source=_lazy("ome_writers.views.complete_files:open_imagej"),
         ),
     )
 }
