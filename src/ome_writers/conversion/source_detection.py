@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ome_writers.conversion.dataset_source import source_of
-from ome_writers.conversion.source import Address, Source
-from ome_writers.errors import InvalidFileError, OutputLockedError, UnsupportedError
+from ome_writers.conversion.source import Address, Source, with_values
+from ome_writers.dataset import AxisSpec, AxisType, DatasetSpec
+from ome_writers.errors import InvalidFileError, OutputLockedError, SettingsError, UnsupportedError
 from ome_writers.formats import frame_metadata_by_image, read, resolve_entry_file
 from ome_writers.storage import lock_owner, lock_path
 from ome_writers.untrusted import guard_reader
@@ -19,8 +21,11 @@ CHUNK_CACHE_BYTES = 128 * 2**20
 """Size of the cache of decoded chunks, for chunks that contain several frames."""
 
 
-def describe_source(path: Path) -> Source:
-    """Return the description of a dataset; raise if it is being written or does not have frames."""
+def describe_source(path: Path, axes: str | None = None) -> Source:
+    """Return the description of a dataset, with other names of its axes if `axes` is given.
+
+    Raises OutputLockedError if it is being written, UnsupportedError if it does not have frames.
+    """
     path = resolve_entry_file(path)
     if path.exists():
         owner = lock_owner(lock_path(path, folder=path.is_dir()))
@@ -28,12 +33,39 @@ def describe_source(path: Path) -> Source:
             raise OutputLockedError(
                 f"{path} is being written by {owner}. Convert it after that process has ended."
             )
-    spec = read(path)
+    spec = read(path) if axes is None else _with_axes(read(path), axes)
     with guard_reader(path):
         source = source_of(spec, open_dataset(path, remember=CHUNK_CACHE_BYTES))
     if source.written == 0 or not len(source.indices):
         raise UnsupportedError(f"{path} does not contain a frame to convert.")
     return source
+
+
+def _with_axes(spec: DatasetSpec, axes: str) -> DatasetSpec:
+    """Return a dataset of one image with other names of its axes; a renamed axis loses its scale."""
+    image, found = spec.images[0], "".join(dim.name for dim in spec.dimensions)
+    known = set(axes) <= set("tczyx") and len(set(axes)) == len(axes) and axes.endswith("yx")
+    if spec.settings or len(spec.images) != 1 or not known or len(axes) != len(found):
+        raise SettingsError(
+            f"axes={axes!r}: {spec.path} has the axes {found!r}. Name as many of t, c, z once each, and yx at the end; "
+            "only a single image that another program wrote has other axes."
+        )
+    unknown = {"type": None, "coords": None, "scale": None, "unit": None, "translation": None}
+    dimensions = [
+        dim if dim.name == name else with_values(dim, name=name, **unknown)
+        for name, dim in zip(axes, spec.dimensions, strict=True)
+    ]
+    kinds: dict[str, AxisType] = {"t": "time", "c": "channel"}
+    named = [AxisSpec(d.name, kinds.get(d.name, "space"), d.unit) for d in dimensions]
+    level = replace(image.levels[0], scale=tuple(dim.scale for dim in dimensions))
+    image = replace(
+        image,
+        axes=tuple(named),
+        levels=(level,),
+        index_axes=tuple(axes[:-2]),
+        channels=image.channels if axes.find("c") == found.find("c") else (),
+    )
+    return replace(spec, images=(image,), dimensions=tuple(dimensions))
 
 
 def convertible_images(source: Source, images: Sequence[int] | None) -> list[int]:

@@ -54,16 +54,12 @@ class Conversion:
     ----------
     source, destination
         Paths of the datasets.
-    images, frames
-        Numbers of images and frames written.
-    empty
-        Number of frames that were not written in the source; they are unwritten in the destination, too.
+    images, frames, empty
+        Numbers of images and frames written, and of frames that are empty in the source and the destination.
     pixel_bytes
         Uncompressed size of the pixels in bytes.
-    seconds
-        Duration in seconds, including `close` of the destination.
-    verified
-        Whether every frame was read back and compared.
+    seconds, verified
+        Duration, including `close` of the destination; whether every frame was read back and compared.
     """
 
     source: Path
@@ -86,6 +82,7 @@ def convert(
     chunk_shapes: Mapping[str, int] | None = None,
     shard_shapes: Mapping[str, int] | None = None,
     images: Sequence[int] | None = None,
+    axes: str | None = None,
     overwrite: bool = False,
     verify: bool = False,
     pyramid: Pyramid | PyramidMethod | None = None,
@@ -100,7 +97,7 @@ def convert(
     ----------
     source
         An OME-Zarr 0.4 to 0.6 (a directory, or an ``.ozx`` file) or OME-TIFF (a file, or the folder of a set), written
-        by this library or another, or an ImageJ hyperstack.
+        by this library or another, an ImageJ hyperstack or ``.npy``.
     destination
         Path of the new dataset. Its suffix determines the format. ``.ozx`` (RFC-9) is an OME-Zarr in a single file: it
         is packed from an OME-Zarr directory, and unpacked to one, as it is stored, without the options below.
@@ -113,6 +110,9 @@ def convert(
         value of the source, otherwise one chunk per frame.
     images
         Zero-based numbers of the images to convert. None: all.
+    axes
+        The axes of `source` in their order, as in ``"tzyx"``, if it is a single image of another program that has none
+        or the wrong ones. A renamed axis loses its scale. RGB samples are not named.
     overwrite, pyramid
         As in `AcquisitionSettings`.
     verify
@@ -134,15 +134,15 @@ def convert(
         If `destination` exists, or is `source` itself.
     SettingsError
         If `destination` is a URL, or an ``.ozx`` file that `source` cannot be packed to with these options, or if
-        `chunk_shapes` or `shard_shapes` name an unknown axis.
+        `chunk_shapes` or `shard_shapes` name an unknown axis, or `axes` does not fit.
     WriteError
         If a frame could not be written, or is different when read back (`verify`).
     """
     began = time.perf_counter()
     destination = read_root_path(destination)
     source = path_or_url(source)
-    described = describe_source(source)
-    options = (compression, chunk_shapes, shard_shapes, images, pyramid)
+    described = describe_source(source, axes)
+    options = (compression, chunk_shapes, shard_shapes, images, axes, pyramid)
     plain = format == "auto" and not any(options)
     row, archive = format_row(described.spec.format), archive_format(Path(destination))
     if archive and (archive is not row or not plain):

@@ -175,6 +175,16 @@ class ImageJFormat(FormatSettings):
     suffix: str = ""
 
 
+class NpyFormat(FormatSettings):
+    """File of one numpy array, which is only read."""
+
+    title: ClassVar[str] = "npy"
+
+    name: Literal["npy"] = "npy"
+    backend: str = ""
+    suffix: str = ""
+
+
 _FORMATS: dict[str, FormatRow] = {
     row.name: row
     for row in (
@@ -243,6 +253,14 @@ _FORMATS: dict[str, FormatRow] = {
             parse=_lazy("ome_writers.formats.imagej.parse:parse"),
             frame_metadata=_lazy("ome_writers.formats.imagej.parse:read_frames"),
             open_source=_lazy("ome_writers.views.complete_files:open_imagej"),
+        ),
+        FormatRow(
+            settings=NpyFormat,
+            lay_out=_refuse,
+            create_metadata=_refuse,
+            recognizes=_lazy("ome_writers.formats.npy:is_npy"),
+            parse=_lazy("ome_writers.formats.npy:parse"),
+            open_source=_lazy("ome_writers.views.complete_files:open_npy"),
         ),
     )
 }

@@ -1,4 +1,4 @@
-"""Pixels of single files that no program is still writing: ImageJ TIFF."""
+"""Pixels of single files that no program is still writing: ImageJ TIFF and ``.npy``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import InvalidFileError
-from ome_writers.formats.imagej import read_hyperstack, spec_of
+from ome_writers.formats import imagej, npy
 from ome_writers.views.source import Source
 from ome_writers.views.stored_source import open_stored
 from ome_writers.views.tiff_pages import TiffPages
@@ -22,13 +22,18 @@ def open_imagej(path: Path, _cache_bytes: int, level: int) -> Source:
 
     ImageJ writes hyperstacks of more than 4 GiB with a single IFD and all planes after each other.
     """
-    found = read_hyperstack(path)
+    found = imagej.read_hyperstack(path)
     array: Any
     if found.offset is None:
         array = _Pages(path, found.shape, found.dtype, found.axes.index("Y"))
     else:
         array = np.memmap(path, found.dtype, "r", found.offset, found.shape)
-    return open_stored(_OneArray(spec_of(path, found), array), level)
+    return open_stored(_OneArray(imagej.spec_of(path, found), array), level)
+
+
+def open_npy(path: Path, _cache_bytes: int, level: int) -> Source:
+    array = npy.open_array(path)
+    return open_stored(_OneArray(npy.spec_of(path, array), array), level)
 
 
 class _OneArray:

@@ -125,3 +125,19 @@ def test_truncated_file_is_refused(tmp_path: Path) -> None:
         with pytest.raises(UnsupportedError, match=path.name):
             convert(path, tmp_path / "new.ome.zarr")
         assert not (tmp_path / "new.ome.zarr").exists()
+
+
+def test_stack_of_slices_is_a_time_series(tmp_path: Path) -> None:
+    """ImageJ calls the planes of most imported stacks slices; `axes` corrects it, and other scales stay."""
+    tifffile.imwrite(
+        tmp_path / "old.tif",
+        PIXELS[0, :, 0],
+        imagej=True,
+        resolution=(5, 5),
+        metadata={"axes": "ZYX", "unit": "um", "spacing": 1.0, "Labels": list("abcd")},
+    )
+    done = convert(tmp_path / "old.tif", tmp_path / "new.ome.zarr", axes="tyx", verify=True)
+    assert np.array_equal(read_zarr(done.destination), PIXELS[0, :, 0])
+    (image,) = omew.read(done.destination).images
+    assert (image.dims, image.levels[0].scale) == (("t", "y", "x"), (None, 0.2, 0.2))
+    assert [frame["label"] for frame in read_frame_metadata(done.destination)] == list("abcd")

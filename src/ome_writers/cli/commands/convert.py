@@ -77,6 +77,9 @@ def _arguments(parser: ArgumentParser) -> None:
         "become NAME_0, NAME_1, ...)",
     )
     parser.add_argument(
+        "--axes", help="axes of SOURCE, as in tzyx, if it has none (.npy) or the wrong ones"
+    )
+    parser.add_argument(
         "--verify", action="store_true", help="read back every frame of DEST and compare"
     )
     add_json_option(parser)
@@ -159,6 +162,7 @@ def _convert(
                 chunk_shapes=options.chunk,
                 shard_shapes=options.shard,
                 images=images,
+                axes=options.axes,
                 overwrite=options.overwrite,
                 verify=options.verify,
                 pyramid=options.pyramid,
@@ -203,6 +207,7 @@ def _is_copy(options: Namespace) -> bool:
         or options.shard
         or options.engine
         or options.ngff
+        or options.axes
         or options.pyramid
     )
     row = format_row(inferred_format(str(options.destination))[0]["name"])

@@ -1,0 +1,78 @@
+"""Arrays in ``.npy`` files of numpy, which are only read.
+
+They have no metadata: axes are the last of t, c, z, y, x; a last axis of length 3 behind at least two others is RGB.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ome_writers.dataset import AxisSpec, AxisType, DatasetSpec, ImageSpec, LevelSpec
+from ome_writers.errors import UnsupportedError
+from ome_writers.settings import Dimension
+from ome_writers.untrusted import check_memory, check_shape, guard_reader
+
+_MAGIC = b"\x93NUMPY"
+_AXES = "tczyx"
+
+
+def is_npy(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
+def open_array(path: Path) -> NDArray[Any]:
+    """Return the array as a memory map; objects are never unpickled.
+
+    Raises UnsupportedError if it has less than two axes, or more than are known.
+    """
+    with guard_reader(path, "numpy"):
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    shape = check_shape(list(array.shape), path)
+    if not 2 <= len(shape) - _is_rgb(shape) <= len(_AXES):
+        raise UnsupportedError(
+            f"{path} has {len(shape)} axes; supported are 2 to {len(_AXES)}, and RGB samples."
+        )
+    check_memory((*shape[-2 - _is_rgb(shape) :], array.dtype.itemsize), f"{path}: a plane")
+    return array
+
+
+def parse(path: Path) -> DatasetSpec:
+    return spec_of(path, open_array(path))
+
+
+def spec_of(path: Path, array: NDArray[Any]) -> DatasetSpec:
+    samples = 3 if _is_rgb(array.shape) else 1
+    shape = array.shape[:-1] if samples > 1 else array.shape
+    dimensions = tuple(
+        Dimension(name=n, count=count) for n, count in zip(_AXES[-len(shape) :], shape, strict=True)
+    )
+    level = LevelSpec(
+        key=path.name,
+        shape=shape,
+        dtype=array.dtype.name,
+        chunks=(*[1] * (len(shape) - 2), *shape[-2:]),
+        scale=(None,) * len(shape),
+        translation=(0.0,) * len(shape),
+    )
+    types: dict[str, AxisType] = {"t": "time", "c": "channel"}
+    axes = tuple(AxisSpec(dim.name, types.get(dim.name, "space")) for dim in dimensions)
+    image = ImageSpec(
+        key=path.name,
+        name=path.name,
+        axes=axes,
+        levels=(level,),
+        samples=samples,
+        index_axes=tuple(axis.name for axis in axes[:-2]),
+    )
+    return DatasetSpec(path, "npy", "", "image", (image,), dimensions)
+
+
+def _is_rgb(shape: tuple[int, ...]) -> bool:
+    return len(shape) > 2 and shape[-1] == 3
