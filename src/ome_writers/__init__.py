@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ome_writers.dataset import ArraySpec, AxisSpec, DatasetSpec, ImageSpec, LevelSpec
     from ome_writers.formats import read, read_frame_metadata
     from ome_writers.mirroring import Upload, mirror
+    from ome_writers.processing import process
     from ome_writers.settings import (
         AcquisitionSettings,
         Camera,
@@ -116,6 +117,7 @@ __all__ = [
     "dims_from_useq",
     "edit",
     "mirror",
+    "process",
     "read",
     "read_frame_metadata",
     "useq_to_acquisition_settings",
@@ -159,6 +161,7 @@ _MODULE_OF = {
     **dict.fromkeys(("read", "read_frame_metadata"), "ome_writers.formats"),
     "validate": "ome_writers.validation",
     **dict.fromkeys(("Upload", "mirror"), "ome_writers.mirroring"),
+    "process": "ome_writers.processing",
     **dict.fromkeys(("StreamView", "open"), "ome_writers.views"),
     **dict.fromkeys(
         ("AcquisitionSettingsDict", "dims_from_useq", "useq_to_acquisition_settings"),

@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+from ome_writers.conversion.destination import refuse_overlap, with_chunks
 from ome_writers.conversion.metadata_edit import edit
 from ome_writers.conversion.ngff_version import convert_ngff_version
 from ome_writers.conversion.pyramid import add_pyramid
-from ome_writers.conversion.source_detection import split_images
+from ome_writers.conversion.source import Source, select_images, with_values
+from ome_writers.conversion.source_detection import (
+    convertible_images,
+    describe_source,
+    provenance,
+    split_images,
+)
 from ome_writers.conversion.transfer import Conversion, convert
 
-__all__ = ["Conversion", "add_pyramid", "convert", "convert_ngff_version", "edit", "split_images"]
+__all__ = [
+    "Conversion",
+    "Source",
+    "add_pyramid",
+    "convert",
+    "convert_ngff_version",
+    "convertible_images",
+    "describe_source",
+    "edit",
+    "provenance",
+    "refuse_overlap",
+    "select_images",
+    "split_images",
+    "with_chunks",
+    "with_values",
+]

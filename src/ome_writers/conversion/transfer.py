@@ -48,7 +48,7 @@ from ome_writers.views import open_dataset
 
 @dataclass(frozen=True)
 class Conversion:
-    """Result of `convert`.
+    """Result of `convert` or `process`.
 
     Attributes
     ----------

@@ -1,0 +1,137 @@
+"""``ome-writers process``: writes projections, corrected, cropped or binned frames to a new OME-Zarr."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from argparse import ArgumentParser, Namespace
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ome_writers.cli.arguments import (
+    add_dataset_argument,
+    add_json_option,
+    output_path,
+    positive_count,
+)
+from ome_writers.cli.command import SUCCESS, Command, CommandError, UsageError
+from ome_writers.cli.console import Screen, human_size
+
+if TYPE_CHECKING:
+    from ome_writers.processing import PlaneFunction
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    add_dataset_argument(parser, "SOURCE", remote=True)
+    parser.add_argument("output", type=output_path, metavar="DEST", help="NAME.ome.zarr")
+    functions = parser.add_mutually_exclusive_group(required=True)
+    functions.add_argument(
+        "--maximum", metavar="AXIS", help="maximum projection along an axis, such as z"
+    )
+    functions.add_argument("--mean", metavar="AXIS", help="mean along an axis")
+    functions.add_argument(
+        "--flat-field",
+        type=Path,
+        metavar="FLAT.npy",
+        help="divide by a flat-field image, after subtracting --dark from both",
+    )
+    functions.add_argument(
+        "--crop", type=_rectangle, metavar="Y,X", help="pixels to keep, as in y=0:512,x=256:768"
+    )
+    functions.add_argument("--bin", type=positive_count, metavar="N", help="means of N x N pixels")
+    parser.add_argument(
+        "--dark", type=Path, metavar="DARK.npy", help="dark image for --flat-field (default: 0)"
+    )
+    parser.add_argument(
+        "--workers", type=positive_count, default=1, metavar="N", help="processes (default: 1)"
+    )
+    add_json_option(parser)
+
+
+def _run(options: Namespace, screen: Screen) -> int:
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    from ome_writers.processing import process
+
+    function = _function(options)
+    with ExitStack() as stack:
+        executor = None
+        if options.workers > 1:
+            context = multiprocessing.get_context("spawn")
+            pool = ProcessPoolExecutor(options.workers, mp_context=context)
+            executor = stack.enter_context(pool)
+        relabel = stack.enter_context(screen.spinner("Processing"))
+
+        def on_task(done: int, total: int) -> None:
+            relabel(f"{done} of {total} tasks")
+
+        result = process(options.path, function, options.output, executor=executor, on_task=on_task)
+    if options.json:
+        paths = {"source": str(result.source), "destination": str(result.destination)}
+        screen.json({**asdict(result), **paths})
+    else:
+        rows = {
+            "from": str(result.source),
+            "function": repr(function),
+            "images": str(result.images),
+            "frames": str(result.frames),
+            "pixels": human_size(result.pixel_bytes),
+            "duration": f"{result.seconds:.1f} s",
+        }
+        screen.fields(str(result.destination), rows)
+    return SUCCESS
+
+
+def _function(options: Namespace) -> PlaneFunction:
+    from ome_writers.processing import Bin, Crop, FlatField, Maximum, Mean
+
+    if options.dark and not options.flat_field:
+        raise UsageError(
+            "--dark: only --flat-field subtracts a dark image; add it, or leave --dark out"
+        )
+    if options.flat_field:
+        for path in filter(None, (options.flat_field, options.dark)):
+            if not path.is_file():
+                raise CommandError(
+                    f"{path} does not exist; name an image that numpy.save has written"
+                )
+        return FlatField(
+            options.flat_field.absolute(), options.dark.absolute() if options.dark else 0
+        )
+    if options.crop:
+        return Crop(*options.crop)
+    if options.bin:
+        return Bin(options.bin)
+    return Maximum(options.maximum) if options.maximum else Mean(options.mean)
+
+
+def _rectangle(text: str) -> tuple[tuple[int, int], tuple[int, int]]:
+    match = re.fullmatch(r"y=(\d+):(\d+),x=(\d+):(\d+)", text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not y=START:STOP,x=START:STOP")
+    y0, y1, x0, x1 = map(int, match.groups())
+    return (y0, y1), (x0, x1)
+
+
+COMMAND = Command(
+    name="process",
+    summary="Write projections, corrected, cropped or binned frames to a new OME-Zarr",
+    examples=(
+        ("ome-writers process run.ome.zarr max.ome.zarr --maximum z", "maximum projection"),
+        (
+            "ome-writers process run.ome.zarr flat.ome.zarr --flat-field flat.npy --workers 4",
+            "in four processes",
+        ),
+        (
+            "ome-writers process run.ome.zarr crop.ome.zarr --crop y=0:512,x=256:768",
+            "a rectangle of each frame",
+        ),
+    ),
+    arguments=_arguments,
+    run=_run,
+    interrupted="interrupted; run it again to continue",
+    failure="a task has failed; run it again to continue",
+)

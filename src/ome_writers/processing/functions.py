@@ -1,0 +1,171 @@
+"""Functions for `process` that return one plane (y, x), and read one plane at a time."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ome_writers.errors import SettingsError
+from ome_writers.settings import Dimension
+
+Plane = NDArray[np.generic]
+
+
+class PlaneFunction(ABC):
+    """A function of the planes along one axis, or of a single plane. Can be pickled."""
+
+    axis: str | None = None
+    """The axis that the result does not have; None for a function of a single plane."""
+
+    @abstractmethod
+    def __call__(self, planes: Iterable[Plane]) -> Plane:
+        """Return the result for planes (y, x) in the order of `axis`; they may be read lazily."""
+
+    def dimension(self, dimension: Dimension) -> Dimension:
+        """Return the dimension y or x of the result, from that of the source."""
+        return dimension
+
+
+@dataclass(frozen=True)
+class Maximum(PlaneFunction):
+    """Maximum projection along an axis, such as ``"z"``."""
+
+    axis: str
+
+    def __call__(self, planes: Iterable[Plane]) -> Plane:
+        planes = iter(planes)
+        result: Plane = next(planes).copy()
+        for plane in planes:
+            np.maximum(result, plane, out=result)
+        return result
+
+
+@dataclass(frozen=True)
+class Mean(PlaneFunction):
+    """Mean along an axis, in the dtype of the source; integers are rounded half to even."""
+
+    axis: str
+
+    def __call__(self, planes: Iterable[Plane]) -> Plane:
+        planes = iter(planes)
+        first = next(planes)
+        total, count = first.astype(np.float64), 1
+        for plane in planes:
+            total += plane.astype(np.float64)
+            count += 1
+        return _as_dtype(total / count, first.dtype)
+
+
+@dataclass(frozen=True)
+class FlatField(PlaneFunction):
+    """Flat-field correction: ``(plane - dark) / (flat - dark)``, scaled so that the mean gain is 1.
+
+    The result has the dtype of the source; integers are rounded and clipped. Pixels whose `flat` is not above `dark`
+    are 0.
+
+    Attributes
+    ----------
+    flat, dark
+        Arrays (y, x), a number, or the path of an ``.npy`` file, which each worker reads: prefer it with many workers.
+    """
+
+    flat: ArrayLike | str | os.PathLike[str]
+    dark: ArrayLike | str | os.PathLike[str] = 0
+
+    def __call__(self, planes: Iterable[Plane]) -> Plane:
+        (plane,) = planes
+        dark, gain = self._dark_and_gain
+        return _as_dtype((plane.astype(np.float64) - dark) * gain, plane.dtype)
+
+    @cached_property
+    def _dark_and_gain(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        dark = _loaded(self.dark)
+        reference = _loaded(self.flat) - dark
+        gain = np.zeros(reference.shape)
+        np.divide(reference.mean(), reference, out=gain, where=reference > 0)
+        return dark, gain
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FlatField, (self.flat, self.dark)  # without the cached gain
+
+
+@dataclass(frozen=True)
+class Crop(PlaneFunction):
+    """The rectangle of pixels from `start` up to, not including, `stop` along y and x."""
+
+    y: tuple[int, int]
+    x: tuple[int, int]
+
+    def __call__(self, planes: Iterable[Plane]) -> Plane:
+        (plane,) = planes
+        return plane[slice(*self.y), slice(*self.x)]
+
+    def dimension(self, dimension: Dimension) -> Dimension:
+        start, stop = self.y if dimension.name == "y" else self.x
+        extent = dimension.count or 0
+        if not 0 <= start < stop <= extent:
+            raise SettingsError(
+                f"Crop {dimension.name}=({start}, {stop}) is not inside the {extent} pixels of the source. "
+                f"Choose 0 <= start < stop <= {extent}."
+            )
+        return _resampled(dimension, stop - start, 1, start)
+
+
+@dataclass(frozen=True)
+class Bin(PlaneFunction):
+    """Mean or sum of `factor` x `factor` pixels; incomplete bins at the edge are left out.
+
+    The result has the dtype of the source; integers are rounded half to even, and sums are clipped.
+    """
+
+    factor: int
+    method: Literal["mean", "sum"] = "mean"
+
+    def __call__(self, planes: Iterable[Plane]) -> Plane:
+        (plane,) = planes
+        n = self.factor
+        height, width = (extent // n for extent in plane.shape)
+        bins = plane[: height * n, : width * n].reshape(height, n, width, n)
+        total = bins.sum(axis=(1, 3), dtype=np.float64)
+        return _as_dtype(total / n**2 if self.method == "mean" else total, plane.dtype)
+
+    def dimension(self, dimension: Dimension) -> Dimension:
+        count = (dimension.count or 0) // self.factor if self.factor > 0 else 0
+        if not count:
+            raise SettingsError(
+                f"Bin factor {self.factor} is not between 1 and the {dimension.count} pixels along {dimension.name}."
+            )
+        return _resampled(dimension, count, self.factor, (self.factor - 1) / 2)
+
+
+def _resampled(dimension: Dimension, count: int, factor: int, offset: float) -> Dimension:
+    """Return a dimension whose first pixel is at `offset` pixels of the source, and `factor` times as large."""
+    scale = dimension.scale
+    return Dimension(
+        name=dimension.name,
+        count=count,
+        type=dimension.type,
+        unit=dimension.unit,
+        scale=scale and scale * factor,
+        translation=scale and (dimension.translation or 0) + scale * offset,
+    )
+
+
+def _loaded(values: ArrayLike | str | os.PathLike[str]) -> NDArray[np.float64]:
+    if isinstance(values, (str, os.PathLike)):
+        values = np.load(values)
+    return np.asarray(values, np.float64)
+
+
+def _as_dtype(values: NDArray[np.float64], dtype: np.dtype[np.generic]) -> Plane:
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)  # type: ignore[type-var] # an integer, as tested above
+        values = np.clip(np.rint(values), limits.min, limits.max)
+    return values.astype(dtype)

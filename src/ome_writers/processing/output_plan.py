@@ -1,0 +1,116 @@
+"""What a function returns for the blocks of a dataset, and the settings of the output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ome_writers.conversion import (
+    Source,
+    convertible_images,
+    select_images,
+    with_chunks,
+    with_values,
+)
+from ome_writers.errors import SettingsError, UnsupportedError
+from ome_writers.formats import archive_format, format_row
+from ome_writers.processing.functions import PlaneFunction
+from ome_writers.processing.tasks import evaluate
+from ome_writers.settings import AcquisitionSettings, Dimension, inferred_format, read_root_path
+from ome_writers.views import view_names
+
+
+class Result(NamedTuple):
+    """What the function takes and returns: see `Task.block` and `Task.kept`."""
+
+    block: tuple[str, ...]
+    kept: tuple[str, ...]
+    dimensions: tuple[Dimension, ...]  # of the output, in acquisition order
+    dtype: str
+
+
+def plan_result(source: Source, function: Callable[..., Any], over: Sequence[str] | None) -> Result:
+    """Return what `function` returns; any other function than a `PlaneFunction` is called for the first block."""
+    path = source.spec.path
+    numbers = convertible_images(source, None)
+    dimensions, _, write = select_images(source, numbers)
+    complete = len(write) == np.prod([dim.count or 1 for dim in dimensions[:-2]], dtype=np.int64)
+    if not complete or source.camera_axis is not None or len(source.frame_shapes[0]) > 2:
+        raise UnsupportedError(
+            f"{path}: images of different extent, with a camera each, or RGB, are not processed. Copy images of equal "
+            "extent with `ome-writers convert --image N` first."
+        )
+    names = view_names(dimensions)
+    if isinstance(function, PlaneFunction):
+        default: tuple[str, ...] = () if function.axis is None else (function.axis,)
+    else:
+        default = ("z",) if "z" in names else ()
+    block = default if over is None else tuple(n for n in names[:-2] if n not in over)
+    unknown = {*block, *(over or ())} - {*names[:-2]}
+    if unknown or "p" in block or (isinstance(function, PlaneFunction) and block != default):
+        raise SettingsError(
+            f"{function!r} takes blocks with the axes {(*block, *names[-2:])} (over={over}); the axes of {path} are "
+            f"{names}. Name axes that exist, and 'p' in `over`."
+        )
+    by_name = dict(zip(names, dimensions, strict=True))
+    if isinstance(function, PlaneFunction):
+        kept: tuple[str, ...] = ()
+        dtype, frame = source.dtypes[0], tuple(map(function.dimension, dimensions[-2:]))
+        by_name.update(zip(names[-2:], frame, strict=True))
+    else:
+        axes = (*block, *names[-2:])
+        first = evaluate(source.view, function, block, dict.fromkeys(set(names) - {*axes}, 0))
+        if not 2 <= first.ndim <= len(axes):
+            raise SettingsError(
+                f"{function!r} returned an array with {first.ndim} axes for a block with the axes {axes}; return 2 to "
+                f"{len(axes)} axes."
+            )
+        dtype, kept = first.dtype.name, axes[len(axes) - first.ndim : -2]
+        for name, extent in zip(axes[-first.ndim :], first.shape, strict=True):
+            if extent != by_name[name].count:
+                dim = by_name[name]
+                by_name[name] = Dimension(name=name, count=extent, type=dim.type)
+    left = [by_name[name] for name in names if name not in block or name in kept]
+    return Result(block, kept, tuple(left), dtype)
+
+
+def output_settings(
+    source: Source,
+    result: Result,
+    output: str | PathLike[str],
+    compression: Any,
+    chunks: Mapping[str, int] | None,
+    shards: Mapping[str, int] | None,
+) -> AcquisitionSettings:
+    path = read_root_path(output)
+    row = format_row(inferred_format(str(path))[0]["name"])
+    if not row.chunked or archive_format(Path(path)):
+        raise UnsupportedError(
+            f"{path}: tasks write to an OME-Zarr directory only. Choose a name that ends in .ome.zarr, and use "
+            "`ome-writers convert` afterwards."
+        )
+    spec, settings = source.spec, source.spec.settings
+    format = AcquisitionSettings(root_path=path, format="direct").format
+    codec: Any = source.compression if format_row(spec.format) is row else None
+    dimensions = with_chunks(source, result.dimensions, format, chunks or {}, shards or {})
+    return AcquisitionSettings(
+        root_path=path,
+        dimensions=[_with_valid_chunk(dimension) for dimension in dimensions],
+        dtype=result.dtype,
+        format=format,
+        compression=compression or codec,
+        plate=spec.plate,
+        instrument=settings.instrument if settings else None,
+        acquisition_date=settings.acquisition_date if settings else None,
+    )
+
+
+def _with_valid_chunk(dimension: Dimension) -> Dimension:
+    """Return a dimension without the chunk of the source where the output is smaller than it."""
+    if dimension.chunk_size and dimension.chunk_size > (dimension.count or 1):
+        return with_values(dimension, chunk_size=None, shard_size_chunks=None)
+    return dimension

@@ -1,0 +1,193 @@
+"""The tasks of a processing run: regions of whole shards, computed and written without shared state."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import shutil
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ome_writers.errors import SettingsError
+from ome_writers.file_sharing import rename
+from ome_writers.file_sync import sync_folder
+from ome_writers.processing.functions import PlaneFunction
+from ome_writers.routing import ArrayPlan
+from ome_writers.storage import ArrayTarget, Options
+from ome_writers.storage.direct import open_engine
+from ome_writers.views import StreamView
+
+Array = NDArray[np.generic]
+Region = tuple[range, ...]
+"""Indices of shards (without sharding, of chunks) along each storage axis before y and x."""
+
+
+def regions(plan: ArrayPlan, whole: Collection[str]) -> Iterator[Region]:
+    """Yield the regions of the tasks of an array: one shard each, but all shards along the axes `whole`.
+
+    A region has the shards of all tiles of its planes. Each shard belongs to exactly one region.
+    """
+    choices = []
+    extents = zip(plan.dimensions, plan.index_shape, plan.shards or plan.chunks, strict=False)
+    for dimension, extent, shard in extents:
+        shards = range(math.ceil(extent / shard))
+        alone = [shards[i : i + 1] for i in shards]
+        choices.append([shards] if dimension.name in whole else alone)
+    return itertools.product(*choices)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Computes and writes one region of one array; can be pickled, and repeated at any time.
+
+    Attributes
+    ----------
+    folder
+        Folder of the processing run. The shards are written to a folder below it and then renamed.
+    target
+        The array below `folder`.
+    image
+        Number of the image, which is also the index along ``p``.
+    block
+        Axes of the blocks that a function takes, without y and x.
+    kept
+        Axes of its result, without y and x.
+    """
+
+    source: StreamView
+    function: Callable[..., Any]
+    folder: Path
+    target: ArrayTarget
+    image: int
+    region: Region
+    block: tuple[str, ...]
+    kept: tuple[str, ...]
+    # executors that cache results by arguments, such as dask.distributed, must not return that of an earlier run
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @property
+    def key(self) -> str:
+        """The name of the task in the journal; the same in each run."""
+        return "/".join(map(str, (self.image, *(shards.start for shards in self.region))))
+
+    def run(self) -> None:
+        temporary = self.folder / f"task-{self.id}"
+        try:
+            self._write(temporary)
+            for shard in itertools.product(*self.region):
+                name = "/".join((self.target.key, "c", *map(str, shard)))
+                output = self.folder / name
+                shutil.rmtree(output, ignore_errors=True)  # of a task whose end was not recorded
+                output.parent.mkdir(parents=True, exist_ok=True)
+                rename(temporary / name, output)
+                sync_folder(output.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def _write(self, folder: Path) -> None:
+        plan = self.target.plan
+        shard_bytes = math.prod((plan.shards or plan.chunks)[:-2]) * plan.frame_bytes
+        options = Options(buffer_bytes=max(2**20, shard_bytes), durable=True)
+        engine = open_engine(folder, [self.target], options)
+        try:
+            for number, (index, plane) in enumerate(self._planes()):
+                engine.write(number, 0, index, plane, owned=True)
+        finally:
+            engine.close([plan.shape])
+        if engine.failures:
+            raise engine.failures[0].error
+
+    def _planes(self) -> Iterator[tuple[tuple[int, ...], Array]]:
+        """Yield storage index and pixels of each plane of the region."""
+        plan = self.target.plan
+        names = [dimension.name for dimension in plan.dimensions[:-2]]
+        indices = {
+            name: range(shards.start * size, min(shards.stop * size, extent))
+            for name, shards, size, extent in zip(
+                names, self.region, plan.shards or plan.chunks, plan.shape, strict=False
+            )
+            if name not in self.kept
+        }
+        for values in itertools.product(*indices.values()):
+            where = {"p": self.image, **dict(zip(indices, values, strict=True))}
+            result = evaluate(self.source, self.function, self.block, where)
+            shape = (*(plan.shape[names.index(name)] for name in self.kept), *plan.frame_shape)
+            if (result.shape, result.dtype) != (shape, plan.dtype):
+                raise SettingsError(
+                    f"{self.function!r} returned {result.shape} {result.dtype} for the block at {where}; the output "
+                    f"has {shape} {plan.dtype}. Return the same shape and dtype for all blocks."
+                )
+            for inner in np.ndindex(result.shape[:-2]):
+                index = {**where, **dict(zip(self.kept, inner, strict=True))}
+                yield tuple(index[name] for name in names), np.ascontiguousarray(result[inner])
+
+
+def run_task(task: Task) -> None:
+    """Run a task; executors receive this function."""
+    task.run()
+
+
+def evaluate(
+    source: StreamView,
+    function: Callable[..., Any],
+    block: Sequence[str],
+    where: Mapping[str, int],
+) -> Array:
+    """Return what `function` returns for the block with the axes `block` at the index `where` of the other axes."""
+
+    def read(index: Mapping[str, int]) -> Array:
+        return source[tuple(index.get(name, slice(None)) for name in source.dims)]
+
+    if not isinstance(function, PlaneFunction):
+        return np.asarray(function(read(where)))
+    if not block:
+        return function([read(where)])
+    (axis,) = block
+    extent = source.shape[source.dims.index(axis)]
+    return function(read({**where, axis: i}) for i in range(extent))
+
+
+class TaskJournal:
+    """The completed tasks of a run, a JSON line each, after a line that identifies the run."""
+
+    def __init__(self, path: Path, run: Mapping[str, Any]) -> None:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        self.done: set[str] = set()
+        self.resumed = bool(lines) and _parsed(lines[0]) == run
+        if self.resumed:
+            self.done = {line for line in map(_parsed, lines[1:]) if isinstance(line, str)}
+        self._path, self._run = path, run
+
+    def clear(self) -> None:
+        """Forget the completed tasks, whose output is missing or of another run."""
+        self._path.unlink(missing_ok=True)
+        self.done, self.resumed = set(), False
+
+    def start(self) -> None:
+        """Open the file for `add`."""
+        self._file = self._path.open("a" if self.resumed else "w", encoding="utf-8")
+        # an empty line ends one that was torn by a crash
+        self._file.write("\n" if self.resumed else json.dumps(self._run) + "\n")
+        self._file.flush()
+
+    def add(self, key: str) -> None:
+        self.done.add(key)
+        self._file.write(json.dumps(key) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _parsed(line: str) -> Any:
+    with suppress(json.JSONDecodeError):
+        return json.loads(line)
+    return None
