@@ -79,16 +79,23 @@ class Task:
         return "/".join(map(str, (self.image, *(shards.start for shards in self.region))))
 
     def run(self) -> None:
-        temporary = self.folder / f"task-{self.id}"
+        array, temporary = self.folder / self.target.key, self.folder / f"task-{self.id}"
+        shards = ["/".join(("c", *map(str, shard))) for shard in itertools.product(*self.region)]
+        if not (array / "zarr.json").exists():
+            raise FileNotFoundError(f"{array} does not exist: its run has ended or was given up.")
+        if all((array / shard).exists() for shard in shards):
+            return  # written by an attempt whose end was not recorded
         try:
             self._write(temporary)
-            for shard in itertools.product(*self.region):
-                name = "/".join((self.target.key, "c", *map(str, shard)))
-                output = self.folder / name
-                shutil.rmtree(output, ignore_errors=True)  # of a task whose end was not recorded
-                output.parent.mkdir(parents=True, exist_ok=True)
-                rename(temporary / name, output)
-                sync_folder(output.parent)
+            for shard in shards:
+                (array / shard).parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    rename(temporary / self.target.key / shard, array / shard)
+                except OSError:
+                    # executors repeat a task of a lost worker; the other attempt may have ended
+                    if not (array / shard).exists():
+                        raise
+                sync_folder((array / shard).parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from ome_writers.processing.run import Executor
-
 T, P, C, Z, Y, X = 5, 3, 2, 4, 24, 32
 
 
@@ -242,6 +240,29 @@ def test_blocks_without_channels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(view, pixels[:, :, 0] / (pixels[:, :, 1] + 1))
 
 
+def test_single_image(tmp_path: Path) -> None:
+    """Without any axis but y and x, and with the same task run twice, as after a lost worker."""
+    path = tmp_path / "image.ome.zarr"
+    dimensions = [Dimension(name="y", count=20), Dimension(name="x", count=30)]
+    frame = np.arange(600, dtype="uint16").reshape(20, 30)
+    with ome_writers.create_stream(root_path=path, dimensions=dimensions, dtype="uint16") as stream:
+        stream.append(frame)
+
+    class Twice:
+        """Any object with `submit` is an executor."""
+
+        def submit(self, function: Any, /, *args: Any) -> Any:
+            function(*args)
+            function(*args)
+            return self
+
+        def result(self) -> None:
+            """Return when the task has ended, which it has."""
+
+    process(path, Crop(y=(2, 9), x=(0, 30)), tmp_path / "crop.ome.zarr", executor=Twice())
+    np.testing.assert_array_equal(ome_writers.open(tmp_path / "crop.ome.zarr"), frame[2:9])
+
+
 def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
     path = source(tmp_path)
     output = tmp_path / "out.ome.zarr"
@@ -260,22 +281,6 @@ def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputExistsError):
         process(path, Bin(2), path)
     assert [p.name for p in tmp_path.iterdir()] == ["run.ome.zarr"]
-
-
-def test_executor_is_any_object_with_submit(tmp_path: Path) -> None:
-    class Inline:
-        def submit(self, function: Any, /, *args: Any) -> Any:
-            function(*args)
-            return self
-
-        def result(self) -> None:
-            """Return when the task has ended, which it has."""
-
-    executor: Executor = Inline()
-    path = source(tmp_path)
-    process(path, Maximum("z"), tmp_path / "max.ome.zarr", executor=executor)
-    expected = np.asarray(ome_writers.open(path)).max(axis=3)
-    np.testing.assert_array_equal(ome_writers.open(tmp_path / "max.ome.zarr"), expected)
 
 
 def test_memory_is_at_most_three_shards(tmp_path: Path) -> None:
