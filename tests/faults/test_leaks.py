@@ -27,7 +27,9 @@ FRAMES = 1_000_000 if LONG else 5_000
 FORMATS = {"direct": ".ome.zarr", "tifffile": ".ome.tiff", "scratch": ""}
 MIB = 2**20
 pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="/proc tells of descriptors and memory"),
+    pytest.mark.skipif(
+        sys.platform != "linux", reason="reads open descriptors and memory in /proc"
+    ),
     pytest.mark.timeout(1800 if LONG else 120),
 ]
 each_format = pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from ome_writers.storage.file_handles import FileHandles
 from ome_writers.storage.file_lease import exclusive_lease
 
 on_linux = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="other systems have no file leases"
+    not sys.platform.startswith("linux"), reason="only Linux has file leases"
 )
 
 READER = """
@@ -96,7 +96,9 @@ def test_exclusive_use_waits_for_other_processes(tmp_path: Path) -> None:
     assert path.read_bytes() == b"a"
 
 
-@pytest.mark.skipif(sys.platform != "win32", reason="others wait, or are not blocked")
+@pytest.mark.skipif(
+    sys.platform != "win32", reason="exclusive access to open files: only on Windows"
+)
 def test_exclusive_use_denies_access_on_windows(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"abc")

@@ -43,9 +43,7 @@ def check(path: Path) -> None:
     assert repair(path).findings == ()
 
 
-@pytest.mark.skipif(
-    sys.platform != "win32", reason="POSIX has signals, which are the application's"
-)
+@pytest.mark.skipif(sys.platform != "win32", reason="console events exist only on Windows")
 @pytest.mark.parametrize("event", [CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT])
 def test_streams_are_closed_at_the_end_of_the_console(event: int, tmp_path: Path) -> None:
     paths = [tmp_path / "a.ome.zarr", tmp_path / "b.ome.tiff"]

@@ -12,7 +12,7 @@ import pytest
 from ome_writers.file_sharing import retry_while_open
 from ome_writers.storage.files import atomic_write, is_temporary, path_below, temporary_target
 
-posix = pytest.mark.skipif(os.name == "nt", reason="links and permissions are others there")
+posix = pytest.mark.skipif(os.name == "nt", reason="symbolic links and POSIX permissions")
 
 
 @pytest.mark.parametrize("durable", [False, True])
