@@ -11,6 +11,7 @@ import errno
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -73,6 +74,18 @@ def overwrite(path: Path, content: bytes, *, durable: bool = False) -> bool:
 def remove(path: Path | str) -> None:
     """Remove a file."""
     retry_while_open(lambda: os.unlink(path))
+
+
+def update_timestamp(path: Path | str) -> None:
+    """Set the modification time of an open file, which programs compare that copy a growing dataset.
+
+    Windows itself guarantees it only after the file is closed.
+    """
+    if _IS_MANDATORY:
+        with suppress(
+            OSError
+        ):  # the content is on disk; the time is correct when the file is closed
+            os.utime(path)
 
 
 def truncate(fd: int, nbytes: int) -> bool:

@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 
 from ome_writers import file_sharing
-from ome_writers.file_sharing import overwrite, remove, rename, retry_while_open, truncate
+from ome_writers.file_sharing import (
+    overwrite,
+    remove,
+    rename,
+    retry_while_open,
+    truncate,
+    update_timestamp,
+)
 from ome_writers.storage import atomic_write
 
 READER = """
@@ -73,6 +80,15 @@ def test_rename_onto_a_directory_fails_at_once(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="folder"):
         rename(tmp_path / "new", tmp_path / "folder")
     assert time.monotonic() - start < 5
+
+
+@pytest.mark.usefixtures("mandatory")
+def test_timestamp_of_an_open_file_is_updated(tmp_path: Path) -> None:
+    with (tmp_path / "x").open("wb") as file:
+        os.utime(tmp_path / "x", (0, 0))
+        update_timestamp(file.name)
+        assert time.time() - (tmp_path / "x").stat().st_mtime < 60
+    update_timestamp(tmp_path / "missing")
 
 
 def test_refused_truncation_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.file_sharing import rename, truncate
+from ome_writers.file_sharing import rename, truncate, update_timestamp
 from ome_writers.locks import new_lock
 from ome_writers.storage.disk import Disk
 from ome_writers.storage.positional_io import (
@@ -141,6 +141,7 @@ class Shard:
             if self._dirty and not self.complete:
                 with self._disk.use(self.path) as fd:
                     self._write_index(fd)
+                update_timestamp(self.path)
 
     @property
     def full(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import threading
 import time
@@ -138,6 +139,19 @@ def test_partial_chunk_is_not_overwritten(tmp_path: Path, in_place: bool) -> Non
     assert shard.finish(only_if_unused=True)
     assert (tmp_path / "0").stat().st_size == 100 + 16 * 4 + 4
     assert shard.read(2) == b"c" * 100
+
+
+def test_flush_updates_the_modification_time(tmp_path: Path) -> None:
+    """Of an open shard, whose size stays the same: programs that copy a growing dataset compare it."""
+    shard = Shard(tmp_path / "0", ShardShape(4, 100, in_place=True), 4, disk := Disk())
+    try:
+        for number in range(3):
+            shard.write_chunks(np.asarray([number]), np.asarray([100]), [b"a" * 100])
+            os.utime(tmp_path / "0", (0, 0))
+            shard.flush()
+            assert time.time() - (tmp_path / "0").stat().st_mtime < 60
+    finally:
+        disk.close()
 
 
 @pytest.mark.parametrize("in_place", [True, False])
