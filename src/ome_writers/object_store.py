@@ -44,13 +44,14 @@ def check_store_url(url: str) -> str:
 def open_store(url: str, options: Mapping[str, Any] | None = None) -> Any:
     """Return the obstore store whose keys are relative to `url`. No request is sent.
 
-    The folder of a ``file://`` URL is created. See `check_store_url`, and `obstore.store.from_url` for `options`.
+    The folder of a ``file://`` URL, which has no options, is created. See `check_store_url`, and
+    `obstore.store.from_url` for `options`.
 
     Raises UnsupportedError if obstore is not installed; SettingsError if the URL or the options are invalid.
     """
     try:
         from obstore.exceptions import BaseError
-        from obstore.store import from_url
+        from obstore.store import LocalStore, from_url
     except ModuleNotFoundError as error:
         raise UnsupportedError(
             f"{url.partition(':')[0]}:// URLs need obstore: pip install 'ome-writers[cloud]'"
@@ -58,9 +59,9 @@ def open_store(url: str, options: Mapping[str, Any] | None = None) -> Any:
     url = check_store_url(url)
     given = dict(options or {})
     if url.startswith("file:"):
-        from urllib.request import url2pathname  # loads ssl and http.client
-
-        Path(url2pathname(urlsplit(url).path)).mkdir(parents=True, exist_ok=True)
+        folder = folder_of_url(url)
+        folder.mkdir(parents=True, exist_ok=True)
+        return LocalStore(folder)
     endpoint = given.get("endpoint") or next(filter(None, map(os.environ.get, _ENDPOINTS)), url)
     plain = str(endpoint).startswith("http://")  # refused by obstore unless allowed
     client = {"timeout": _REQUEST_TIMEOUT, **({"allow_http": True} if plain else {})}
@@ -72,6 +73,13 @@ def open_store(url: str, options: Mapping[str, Any] | None = None) -> Any:
         raise SettingsError(
             f"{url}: {without_secrets(error, options)}. Correct the URL, the environment or storage_options."
         ) from None
+
+
+def folder_of_url(url: str) -> Path:
+    """Return the folder of a ``file://`` URL; on Windows with a drive, or on a network share."""
+    from urllib.request import url2pathname  # loads ssl and http.client
+
+    return Path(url2pathname(url.partition(":")[2] if os.name == "nt" else urlsplit(url).path))
 
 
 def without_secrets(error: BaseException, options: Mapping[str, Any] | None = None) -> str:

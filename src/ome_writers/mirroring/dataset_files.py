@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from ome_writers.file_sharing import retry_while_open
 from ome_writers.storage import is_temporary
 
 _MAX_READS = 5  # of a file that is being written
@@ -42,8 +43,13 @@ def scan(dataset: Path, *, chunks: bool = True) -> Iterator[DatasetFile]:
 
 def stat(path: Path) -> tuple[int, int]:
     """Return size and modification time."""
-    found = path.stat()
+    found = retry_while_open(path.stat)
     return found.st_size, found.st_mtime_ns
+
+
+def read(file: DatasetFile) -> bytes:
+    """Return the content of a file, which its writer may be replacing."""
+    return retry_while_open(file.path.read_bytes)
 
 
 def read_unchanged(file: DatasetFile) -> tuple[DatasetFile, bytes | None]:
@@ -51,7 +57,7 @@ def read_unchanged(file: DatasetFile) -> tuple[DatasetFile, bytes | None]:
     for _ in range(_MAX_READS):
         size, mtime_ns = stat(file.path)
         if time.time_ns() - mtime_ns > _TIMESTAMP_RESOLUTION_S * 1e9:
-            data = file.path.read_bytes()
+            data = read(file)
             if stat(file.path) == (size, mtime_ns) and len(data) == size:
                 return file._replace(size=size, mtime_ns=mtime_ns), data
         time.sleep(_TIMESTAMP_RESOLUTION_S)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ome_writers.errors import UploadError
+from ome_writers.file_sharing import retry_while_open
 from ome_writers.formats import read, resolve_entry_file
 from ome_writers.mirroring.dataset_files import DatasetFile, scan
 from ome_writers.mirroring.store_copy import StoreCopy
@@ -111,7 +112,8 @@ def mirror(
         uploader.close()
         copy.journal.close()
     if delete:
-        (shutil.rmtree if source.is_dir() else Path.unlink)(source)
+        remove: Callable[[], object] = source.unlink
+        retry_while_open(partial(shutil.rmtree, source) if source.is_dir() else remove)
         copy.journal.path.unlink()
     return Upload(
         path=source,

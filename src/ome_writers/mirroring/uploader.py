@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.errors import UploadError
 from ome_writers.formats import detect_format, format_row
-from ome_writers.mirroring.dataset_files import DatasetFile, is_document, scan
+from ome_writers.mirroring.dataset_files import DatasetFile, is_document, read, scan
 from ome_writers.storage import Background
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Uploader:
         """
         began = time.monotonic()
         documents = [
-            (file, file.path.read_bytes())
+            (file, read(file))
             for file in scan(self._source, chunks=False)
             if is_document(file) and self._copy.has_changed(file)
         ]

@@ -151,6 +151,18 @@ def test_delete_removes_the_dataset_after_comparison(tmp_path: Path) -> None:
     assert files(tmp_path / "store") == content
 
 
+def test_delete_waits_until_readers_have_closed_the_files(tmp_path: Path) -> None:
+    """On Windows. Other platforms remove open files."""
+    path = write(tmp_path / "a.ome.zarr")
+    mirror(path, (tmp_path / "store").as_uri())
+    with (path / "0" / "zarr.json").open("rb") as reader:
+        closing = threading.Timer(0.5, reader.close)
+        closing.start()
+        mirror(path, (tmp_path / "store").as_uri(), delete=True)
+        closing.join()
+    assert [p.name for p in tmp_path.iterdir()] == ["store"]
+
+
 def test_delete_refuses_a_truncated_object(tmp_path: Path) -> None:
     path = write(tmp_path / "a.ome.zarr")
     mirror(path, (tmp_path / "store").as_uri())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import time
 from pathlib import Path
@@ -22,6 +23,7 @@ from ome_writers import (
     mirror,
 )
 from ome_writers.mirroring.upload_journal import journal_path
+from ome_writers.object_store import folder_of_url
 
 pytest.importorskip("obstore", reason="obstore is not installed")
 
@@ -105,6 +107,12 @@ def test_invalid_url_is_refused(tmp_path: Path) -> None:
             settings(tmp_path / "a.ome.zarr", url)
     with pytest.raises(SettingsError, match="cannot be mirrored"):
         create_stream(settings(tmp_path / "x", "s3://bucket/run", format="scratch"))
+
+
+@pytest.mark.skipif(os.name != "nt", reason="drives and network shares in paths: only on Windows")
+def test_file_url_of_a_network_share() -> None:
+    for path in (r"\\server\share\my runs", r"D:\runs"):
+        assert folder_of_url(Path(path).as_uri()) == Path(path)
 
 
 def test_url_as_root_path_is_refused_with_the_setting_to_use() -> None:
