@@ -14,7 +14,7 @@ from support.sources import ADAPTERS, CORE, imported, name_of, source_files
 if TYPE_CHECKING:
     from pathlib import Path
 
-ENGINES = ("acquire_zarr", "tensorstore", "tifffile", "zarr", "zarrs")
+ENGINES = ("acquire_zarr", "ndstorage", "tensorstore", "tifffile", "zarr", "zarrs")
 HEAVY = (*ENGINES, "ome_types", "pymmcore_plus", "useq", "rich", "PIL", "yaozarrs", "xsdata")
 # The demo checks its result with a third-party reader.
 THIRD_PARTY_READERS = "src/ome_writers/cli/demo/third_party_readers.py"

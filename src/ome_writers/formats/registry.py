@@ -9,7 +9,9 @@ import importlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import create_model
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import UnsupportedError
@@ -155,41 +157,19 @@ class FormatRow:
         return self.settings.title
 
 
-class OmeZarr04Format(FormatSettings):
-    """OME-Zarr 0.4 (Zarr v2), which is only read."""
-
-    title: ClassVar[str] = "OME-Zarr"
-
-    name: Literal["ome-zarr-0.4"] = "ome-zarr-0.4"
-    backend: str = ""
-    suffix: str = ""
-
-
-class ImageJFormat(FormatSettings):
-    """ImageJ hyperstack, which is only read."""
-
-    title: ClassVar[str] = "ImageJ TIFF"
-
-    name: Literal["imagej-tiff"] = "imagej-tiff"
-    backend: str = ""
-    suffix: str = ""
-
-
-class NpyFormat(FormatSettings):
-    """File of one numpy array, which is only read."""
-
-    title: ClassVar[str] = "npy"
-
-    name: Literal["npy"] = "npy"
-    backend: str = ""
-    suffix: str = ""
+def _read_only(name: str, title: str) -> type[FormatSettings]:
+    """Return the settings of a format that is only read."""
+    fields: Any = {"name": (Literal[name], name), "backend": (str, ""), "suffix": (str, "")}
+    settings = create_model(f"{name} settings", __base__=FormatSettings, **fields)
+    settings.title = title
+    return settings
 
 
 _FORMATS: dict[str, FormatRow] = {
     row.name: row
     for row in (
         FormatRow(
-            settings=OmeZarr04Format,
+            settings=_read_only("ome-zarr-0.4", "OME-Zarr"),
             lay_out=_refuse,
             create_metadata=_refuse,
             recognizes=_lazy("ome_writers.formats.detection:is_zarr_v2"),
@@ -214,6 +194,25 @@ _FORMATS: dict[str, FormatRow] = {
             edit=_lazy("ome_writers.conversion.metadata_edit:edit_omezarr"),
             chunked=True,
             ngff_versions=("0.5", "0.6"),
+        ),
+        # before OME-TIFF: they are folders with TIFF files
+        FormatRow(
+            settings=_read_only("ndtiff", "NDTiff"),
+            lay_out=_refuse,
+            create_metadata=_refuse,
+            recognizes=_lazy("ome_writers.formats.micromanager.ndtiff:is_ndtiff"),
+            parse=_lazy("ome_writers.formats.micromanager.ndtiff:parse"),
+            frame_metadata=_lazy("ome_writers.formats.micromanager.ndtiff:read_frames"),
+            open_source=_lazy("ome_writers.views.complete_files:open_ndtiff"),
+        ),
+        FormatRow(
+            settings=_read_only("micro-manager", "Micro-Manager image files"),
+            lay_out=_refuse,
+            create_metadata=_refuse,
+            recognizes=_lazy("ome_writers.formats.micromanager.image_files:is_image_files"),
+            parse=_lazy("ome_writers.formats.micromanager.image_files:parse"),
+            frame_metadata=_lazy("ome_writers.formats.micromanager.image_files:read_frames"),
+            open_source=_lazy("ome_writers.views.complete_files:open_image_files"),
         ),
         FormatRow(
             settings=OmeTiffFormat,
@@ -246,7 +245,7 @@ _FORMATS: dict[str, FormatRow] = {
             frame_metadata=_lazy("ome_writers.formats.scratch:read_frames"),
         ),
         FormatRow(
-            settings=ImageJFormat,
+            settings=_read_only("imagej-tiff", "ImageJ TIFF"),
             lay_out=_refuse,
             create_metadata=_refuse,
             recognizes=_lazy("ome_writers.formats.imagej.parse:is_imagej"),
@@ -255,7 +254,7 @@ _FORMATS: dict[str, FormatRow] = {
             open_source=_lazy("ome_writers.views.complete_files:open_imagej"),
         ),
         FormatRow(
-            settings=NpyFormat,
+            settings=_read_only("npy", "npy"),
             lay_out=_refuse,
             create_metadata=_refuse,
             recognizes=_lazy("ome_writers.formats.npy:is_npy"),

@@ -14,6 +14,7 @@ from ome_writers.formats.ome_xml import (
     read_acquisition_annotation,
 )
 from ome_writers.formats.ome_xml.annotations import parse_value
+from ome_writers.formats.ometiff.micromanager import read_page_metadata, read_summary
 from ome_writers.formats.ometiff.parse import load_ome_xml
 from ome_writers.routing import ImagePlan
 from ome_writers.units import UnitKind, kind_of, ngff_name, si_value
@@ -48,7 +49,9 @@ def read_frames(path: Path) -> list[tuple[int, Frames]]:
         a.get("ID"): a for a in xml.iterfind("{*}StructuredAnnotations/{*}MapAnnotation")
     }
     images = xml.findall("{*}Image")
-    axes = str(read_acquisition_annotation(xml).get("axes", ""))
+    facts = read_acquisition_annotation(xml)
+    is_micromanager = not facts and bool(read_summary(source.first))
+    axes = str(facts.get("axes", ""))
     found: list[tuple[int, Frames]] = []
     for number, image in enumerate(images):
         pixels = image.find("{*}Pixels")
@@ -56,6 +59,10 @@ def read_frames(path: Path) -> list[tuple[int, Frames]]:
             frames = list(_planes(pixels, annotations)) or _from_journal(
                 source.first, pixels, number, axes
             )
+            if is_micromanager:
+                pages = read_page_metadata(pixels, source.first)
+                frames = [{**pages.pop(tuple(f["storage_index"]), {}), **f} for f in frames]
+                frames += pages.values()
             found.append((number, frames))
     return found
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ome_writers.dataset import AxisSpec, AxisType, DatasetLayout, DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import UnsupportedError
+from ome_writers.formats.micromanager import NAMESPACE, written_by
 from ome_writers.formats.ome_xml.annotations import (
     FRAME_NAMESPACE,
     OWN_NAMESPACE,
@@ -24,6 +25,7 @@ from ome_writers.formats.ometiff.first_page import (
     read_first_page,
     read_ome_xml,
 )
+from ome_writers.formats.ometiff.micromanager import read_summary, with_summary_colors
 from ome_writers.formats.ometiff.parse_axes import on_planned_axes, stored_dimensions
 from ome_writers.formats.ometiff.parse_levels import with_levels_of_page, with_planned_levels
 from ome_writers.formats.ometiff.parse_optics import (
@@ -111,7 +113,8 @@ def parse_document(source: OmeXml, path: Path) -> DatasetSpec:
     """Return what an OME-XML of the dataset at `path` contains; see `parse`."""
     xml, facts = source.xml, _current_facts(source)
     elements = image_elements(xml, source.first)
-    images = [_parse_image(*each, source) for each in elements]
+    summary = {} if facts else read_summary(source.first)
+    images = [with_summary_colors(_parse_image(*each, source), summary) for each in elements]
     plate, is_plate = None, xml.find("{*}Plate") is not None
     if is_plate:
         plate, images = parse_plate(xml, [e.get("ID", "") for e, _ in elements], images)
@@ -146,9 +149,9 @@ def parse_document(source: OmeXml, path: Path) -> DatasetSpec:
         frames_expected=_count(facts.get("frames_expected")),
         started=_acquisition_date(xml, utc=status is not None),
         updated=str(updated) if updated else None,
-        written_by=xml.get("Creator"),
+        written_by=xml.get("Creator") or written_by(summary),
         settings=plan.settings if plan else None,
-        metadata=user_annotations(xml),
+        metadata=user_annotations(xml) | ({NAMESPACE: summary} if summary else {}),
     )
 
 
