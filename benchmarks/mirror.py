@@ -2,7 +2,8 @@
 
 Compares the latency of `append` with that of the stream without a mirror, and with `ome-writers upload --follow` in
 another process; and the time until the copy is complete with one PUT per file by the same client, afterwards.
-Starts SeaweedFS (``tests/cloud``) unless AWS_ENDPOINT_URL is set. The rounds alternate.
+Starts SeaweedFS (``tests/cloud``) unless AWS_ENDPOINT_URL is set; at the lowest priority, because the server of a real
+mirror does not run on the machine of the camera. The rounds alternate.
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ def _start_server(folder: Path) -> Any:
     from cloud.object_servers import KEY_ID, SECRET, SeaweedFS
 
     (folder / "server").mkdir()
-    server = SeaweedFS(folder / "server")
+    server = SeaweedFS(folder / "server", nice=19)
     os.environ.update(
         AWS_ENDPOINT_URL=server.endpoint,
         AWS_ACCESS_KEY_ID=KEY_ID,

@@ -28,6 +28,7 @@ if sys.platform == "win32":
     _OPEN_EXISTING = 3
     _PROCESS_QUERY_LIMITED_INFORMATION = 0x1000
     _STILL_ACTIVE = 259
+    _THREAD_PRIORITY_LOWEST = -2
     _INVALID_HANDLE = c_void_p(-1).value
     _CONSOLE_ENDS = {2, 5, 6}  # CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT, CTRL_SHUTDOWN_EVENT
 
@@ -58,6 +59,8 @@ if sys.platform == "win32":
     )
 
     _kernel.CreateFileW.restype = wintypes.HANDLE
+    _kernel.GetCurrentThread.restype = wintypes.HANDLE
+    _kernel.SetThreadPriority.argtypes = (wintypes.HANDLE, ctypes.c_int)
     _kernel.CreateFileW.argtypes = (
         wintypes.LPCWSTR,
         wintypes.DWORD,
@@ -140,6 +143,10 @@ if sys.platform == "win32":
                 raise ctypes.WinError(error)
             written += done
         return written
+
+    def lower_thread_priority() -> None:
+        """Let other threads run before this one."""
+        _kernel.SetThreadPriority(_kernel.GetCurrentThread(), _THREAD_PRIORITY_LOWEST)
 
     def process_creation_time(pid: int) -> str | None:
         """Return the creation time of a process, in units of 100 ns since 1601.

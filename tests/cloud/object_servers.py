@@ -40,10 +40,11 @@ def _free_port() -> int:
 
 
 class SeaweedFS:
-    """A server with one bucket. Objects survive `kill` and `start`."""
+    """A server with one bucket, at the priority `nice`. Objects survive `kill` and `start`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, nice: int = 0) -> None:
         self._folder = folder
+        self._nice = nice
         self._ports = [_free_port() for _ in range(4)]
         self._process: subprocess.Popen[bytes] | None = None
         self.endpoint = f"http://127.0.0.1:{self._ports[3]}"
@@ -66,6 +67,7 @@ class SeaweedFS:
         """Return when the server answers."""
         master, volume, filer, s3 = map(str, self._ports)
         command = [
+            *("nice", f"-n{self._nice}"),
             str(weed()),
             "server",
             *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={self._folder}", "-volume.max=100"),

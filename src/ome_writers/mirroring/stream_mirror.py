@@ -10,6 +10,7 @@ from ome_writers.errors import UploadError
 from ome_writers.mirroring.store_copy import StoreCopy
 from ome_writers.mirroring.uploader import Uploader
 from ome_writers.object_store import without_secrets
+from ome_writers.storage import lower_thread_priority
 
 _log = logging.getLogger("ome_writers")
 
@@ -59,6 +60,7 @@ class StreamMirror:
         self._closing.set()
 
     def _run(self) -> None:
+        lower_thread_priority()  # on Linux also that of obstore's threads, if it is used here first
         try:
             if self._replaced is not None:
                 self._replaced.thread.join()

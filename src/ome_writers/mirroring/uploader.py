@@ -25,6 +25,7 @@ _log = logging.getLogger("ome_writers")
 
 _MAX_ATTEMPTS = 5  # rounds in a row with a failed request; obstore repeats each request, too
 _OPEN_S = 5.0  # a file that changed within this time may change again
+_FIRST_RESEND_BYTES = 2**24
 _MAX_RESEND_SHARE = 0.1  # of the time, for files that may change again and must then be sent again
 
 
@@ -48,9 +49,11 @@ class Uploader:
         self._source, self._copy = source, copy
         self._on_file = on_file
         self._planned = 0
-        self._next_resend = self._scan_s = 0.0
+        self._next_resend: float | None = None
+        self._scan_s = 0.0
         self._stopped = False
-        self._background = Background(workers, name="ome-writers-upload")
+        # the writer, and what else runs on its machine, goes first
+        self._background = Background(workers, name="ome-writers-upload", low_priority=True)
 
     def stop(self) -> None:
         """Let `run` return after the requests in progress."""
@@ -160,6 +163,9 @@ class Uploader:
         is_complete &= self._send_all([f for f in sent if f not in still_open])
         if still_open:
             began = time.monotonic()
+            if self._next_resend is None:  # a fast writer completes large files soon
+                is_large = sum(f.size for f in still_open) > _FIRST_RESEND_BYTES
+                self._next_resend = began + (_OPEN_S if is_large else 0)
             if began < self._next_resend:
                 return False
             is_complete &= self._send_all(still_open)

@@ -6,7 +6,7 @@ Other packages import from here, from `storage.zarr` and from `storage.tiff`.
 from __future__ import annotations
 
 from ome_writers.settings import ENGINES, EngineRow
-from ome_writers.storage.background import Background
+from ome_writers.storage.background import Background, lower_thread_priority
 from ome_writers.storage.contract import (
     ArrayTarget,
     Engine,
@@ -71,6 +71,7 @@ __all__ = [
     "lock_owner",
     "lock_path",
     "locked_error",
+    "lower_thread_priority",
     "open_engine",
     "open_with_levels",
     "read_fully",

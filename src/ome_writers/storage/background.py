@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
@@ -11,6 +12,20 @@ from typing import NamedTuple
 
 from ome_writers.locks import Condition
 from ome_writers.storage.contract import WriteFailure
+
+if sys.platform == "win32":
+    from ome_writers.windows_api import lower_thread_priority
+elif sys.platform == "linux":
+
+    def lower_thread_priority() -> None:
+        """Let other threads run before this one and those that it starts."""
+        os.setpriority(os.PRIO_PROCESS, 0, max(10, os.getpriority(os.PRIO_PROCESS, 0)))
+
+else:
+
+    def lower_thread_priority() -> None:
+        """Do nothing: macOS would slow down the thread's disk access as well."""
+
 
 _MAX_PENDING_TASKS = 4096
 
@@ -38,7 +53,8 @@ class Background:
     """A pool of daemon threads.
 
     Tasks start in the order of `submit`, which blocks while 4,096 are pending. Tasks with the same serial key never
-    run concurrently: two threads that write to one file would only wait for each other in the kernel.
+    run concurrently: two threads that write to one file would only wait for each other in the kernel. With
+    `low_priority`, other threads run first where there are too few processors for all.
 
     Notes
     -----
@@ -46,7 +62,9 @@ class Background:
     it is either submitted or not. Only the worker threads do any bookkeeping.
     """
 
-    def __init__(self, workers: int, *, name: str = "ome-writers") -> None:
+    def __init__(
+        self, workers: int, *, name: str = "ome-writers", low_priority: bool = False
+    ) -> None:
         # The errors of failed tasks, with the numbers of the frames that were lost. Other tasks still run.
         self.failures: list[WriteFailure] = []
         self._queue: SimpleQueue[_Task | _Barrier | None] = SimpleQueue()
@@ -59,6 +77,7 @@ class Background:
         self._barriers: list[tuple[int, _Barrier]] = []  # each with the last task that it waits for
         self._task_ended = Condition()
         self._closed = False
+        self._low_priority = low_priority
         self._threads = [
             threading.Thread(target=self._serve, name=f"{name}-{i}", daemon=True)
             for i in range(workers)
@@ -110,6 +129,8 @@ class Background:
     # ------------------------------------------------------------------ in the workers
 
     def _serve(self) -> None:
+        if self._low_priority:
+            lower_thread_priority()
         while True:
             with self._dispatch_lock:
                 following = self._next_task()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 
@@ -62,3 +64,30 @@ def test_submit_after_close_raises() -> None:
     background.close()
     with pytest.raises(RuntimeError, match="have ended"):
         background.submit(lambda: None)
+
+
+def test_priority_of_upload_threads() -> None:
+    priorities: list[int] = []
+    background = Background(2, low_priority=True)
+    for _ in range(2):
+        background.submit(lambda: priorities.append(_priority()))
+    background.close()
+    assert not background.failures
+    if sys.platform == "darwin":  # keeps the priority
+        assert priorities == [_priority()] * 2
+    elif sys.platform == "win32":
+        assert priorities == [-2, -2]
+    else:
+        assert priorities == [max(10, _priority())] * 2
+
+
+def _priority() -> int:
+    """Return the priority of the current thread, as the platform states it."""
+    if sys.platform != "win32":
+        return os.getpriority(os.PRIO_PROCESS, 0)
+    import ctypes
+
+    kernel = ctypes.WinDLL("kernel32")
+    kernel.GetCurrentThread.restype = ctypes.c_void_p
+    kernel.GetThreadPriority.argtypes = (ctypes.c_void_p,)
+    return int(kernel.GetThreadPriority(kernel.GetCurrentThread()))
