@@ -58,8 +58,7 @@ def open_store(url: str, options: Mapping[str, Any] | None = None) -> Any:
         ) from error
     url = check_store_url(url)
     given = dict(options or {})
-    if url.startswith("file:"):
-        folder = folder_of_url(url)
+    if folder := local_folder(url):
         folder.mkdir(parents=True, exist_ok=True)
         return LocalStore(folder)
     endpoint = given.get("endpoint") or next(filter(None, map(os.environ.get, _ENDPOINTS)), url)
@@ -75,8 +74,19 @@ def open_store(url: str, options: Mapping[str, Any] | None = None) -> Any:
         ) from None
 
 
-def folder_of_url(url: str) -> Path:
-    """Return the folder of a ``file://`` URL; on Windows with a drive, or on a network share."""
+def refuse_overlap(dataset: Path, url: str) -> None:
+    """Raise SettingsError if a ``file://`` URL is the folder of `dataset`, a folder in it, or one that contains it."""
+    folder, own = local_folder(url), dataset.resolve()
+    if folder and (folder.resolve() in own.parents or own in (folder / "_").resolve().parents):
+        raise SettingsError(
+            f"{url} contains {dataset}, or is inside it: the copy would mix with the dataset. Choose another URL."
+        )
+
+
+def local_folder(url: str) -> Path | None:
+    """Return the path of a ``file://`` URL, on Windows with a drive or on a network share; None for other paths."""
+    if not url.lower().startswith("file://"):
+        return None
     from urllib.request import url2pathname  # loads ssl and http.client
 
     return Path(url2pathname(url.partition(":")[2] if os.name == "nt" else urlsplit(url).path))

@@ -23,9 +23,10 @@ from ome_writers.formats.ometiff import (
     render_entry_file,
 )
 from ome_writers.formats.omezarr import XML_KEY, at_version, compose, ngff_color
-from ome_writers.settings import Channel
+from ome_writers.settings import Channel, duplicates
 from ome_writers.storage import atomic_write
 from ome_writers.storage.tiff import IfdRepair
+from ome_writers.units import UnitKind, kind_of, ngff_name, si_value
 from ome_writers.untrusted import Limit, guard_reader, read_json, read_regular
 
 if TYPE_CHECKING:
@@ -136,6 +137,11 @@ def _checked(
                 f"{spec.path}: channel {key}: {error.errors()[0]['msg']}"
             ) from None
         new[number] = (channel, frozenset(fields))
+    labels = [new[n][0].name if n in new else c.name for n, c in enumerate(first.channels)]
+    if repeated := duplicates(labels):
+        raise UnsupportedError(
+            f"{spec.path}: several channels would be named {repeated[0]!r}. Choose distinct names."
+        )
     images = [image.name for image in spec.images]
     renamed = {_number(key, images, spec, "image"): name for key, name in names.items()}
     if not all(renamed.values()):
@@ -183,6 +189,10 @@ def _edit_multiscale(multiscale: Json, changes: Changes, image: int) -> None:
         multiscale["name"] = changes.names[image]
     axes = [axis["name"] for axis in multiscale["axes"]]
     common = multiscale.pop("coordinateTransformations", ()) if changes.scale else ()
+    factors = [
+        _unit_factor(axis["name"], axis.get("unit")) if axis["name"] in changes.scale else 1.0
+        for axis in multiscale["axes"]
+    ]
     origin: list[float] = []
     ratios: list[float] = []
     for level in multiscale["datasets"] if changes.scale else ():
@@ -192,7 +202,10 @@ def _edit_multiscale(multiscale: Json, changes: Changes, image: int) -> None:
             origin = translation
             ratios = [changes.scale.get(n, s) / s for n, s in zip(axes, scale, strict=True)]
         scale = [s * ratio for s, ratio in zip(scale, ratios, strict=True)]
-        moved = [o + (t - o) * r for o, t, r in zip(origin, translation, ratios, strict=True)]
+        moved = [
+            o * u + (t - o) * r
+            for o, u, t, r in zip(origin, factors, translation, ratios, strict=True)
+        ]
         level["coordinateTransformations"] = [{"type": "scale", "scale": scale}]
         if any(moved):
             level["coordinateTransformations"].append({"type": "translation", "translation": moved})
@@ -284,7 +297,7 @@ def _edit_settings(own: Any, changes: Changes) -> None:
     for dimension in dimensions or ():
         name, coords = dimension.get("name"), dimension.get("coords")
         if name in changes.scale:
-            dimension.update(scale=changes.scale[name], unit=_UNITS[name][0])
+            _rescale(dimension, changes.scale[name])
         if dimension.get("type") != "channel" or not coords:
             continue
         for number, (channel, fields) in changes.channels.items():
@@ -293,3 +306,24 @@ def _edit_settings(own: Any, changes: Changes) -> None:
                     coords[number] if isinstance(coords[number], dict) else {"name": coords[number]}
                 )
                 coords[number] = {**before, **channel.model_dump(mode="json", include=set(fields))}
+
+
+def _rescale(dimension: Json, step: float) -> None:
+    """Set the step of a dimension of the stored settings; its first coordinate stays."""
+    before, coords = dimension.get("scale"), dimension.get("coords") or ()
+    factor = _unit_factor(dimension["name"], dimension.get("unit"))
+    if coords and all(isinstance(c, (int, float)) for c in coords):
+        first = coords[0]
+        moved = [first * factor + (c - first) / before * step for c in coords] if before else None
+        dimension["coords"] = moved  # None: the steps were irregular, and are equal now
+    if dimension.get("translation"):
+        dimension["translation"] *= factor
+    dimension.update(scale=step, unit=_UNITS[dimension["name"]][0])
+
+
+def _unit_factor(axis: str, unit: str | None) -> float:
+    """Return the size of a unit in the unit that `edit` writes for this axis; 1 for an unknown unit."""
+    kind: UnitKind = "time" if axis == "t" else "space"
+    if unit is None or kind_of(unit) != kind:
+        return 1.0
+    return si_value(ngff_name(unit, kind)) / si_value(_UNITS[axis][0])

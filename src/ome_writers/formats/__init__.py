@@ -35,7 +35,11 @@ from ome_writers.formats.frame_metadata import (
 from ome_writers.formats.ometiff.entry_file import resolve_entry_file
 from ome_writers.formats.ometiff.ownership import is_own_entry
 from ome_writers.formats.ometiff.parse import OmeXml, load_ome_xml, parse_document
-from ome_writers.formats.ownership import foreign_files, foreign_files_of_aborted_start
+from ome_writers.formats.ownership import (
+    SYSTEM_FILES,
+    foreign_files,
+    foreign_files_of_aborted_start,
+)
 from ome_writers.formats.path_names import check_output_path, make_distinct
 from ome_writers.formats.plan_spec import spec_of_plan
 from ome_writers.formats.registry import FormatRow, archive_format, format_row, format_rows
@@ -45,6 +49,7 @@ from ome_writers.routing import Plan
 __all__ = [
     "JOURNAL_NAME",
     "STATUSES",
+    "SYSTEM_FILES",
     "DatasetMetadata",
     "FormatRow",
     "Journal",

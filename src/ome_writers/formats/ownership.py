@@ -20,7 +20,7 @@ from ome_writers.settings import temporary_targets
 _TEMPORARY = re.compile(r"\.(?P<target>.+?)\.[0-9]+-[0-9]+\.tmp", re.DOTALL)  # of metadata
 _VERSION_0 = re.compile(r"0\.[0-9]+\.[0-9]+.*")
 _STAGING_FOLDER = "/.stage.tmp/"  # where a library assembles what it moves into the dataset
-_SYSTEM_FILES = {".DS_Store", "Thumbs.db", "desktop.ini"}
+SYSTEM_FILES = {".DS_Store", "Thumbs.db", "desktop.ini"}
 _PARSE_ERRORS: tuple[type[Exception], ...] = (UnsupportedError, OSError, ArithmeticError)
 _PARSE_ERRORS += (AttributeError, LookupError, TypeError, ValueError)
 
@@ -74,7 +74,7 @@ def _foreign(
         own, folder = _TEMPORARY.fullmatch(name), file[: len(file) - len(name)]
         targets = [own["target"]] if own else temporary_targets(name)
         is_temporary = any(belongs(folder + target) for target in targets)
-        return is_temporary or name in _SYSTEM_FILES
+        return is_temporary or name in SYSTEM_FILES
 
     return sorted(file for file in _files(folder) if not known(file))
 

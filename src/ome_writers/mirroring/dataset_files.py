@@ -9,10 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from ome_writers.errors import InvalidFileError
 from ome_writers.file_sharing import retry_while_open
+from ome_writers.formats import SYSTEM_FILES
 from ome_writers.storage import is_temporary
 
 _MAX_READS = 5  # of a file that is being written
+_INTERNAL = ".ome-writers."  # locks, and resolution levels that are being computed
 _TIMESTAMP_RESOLUTION_S = 0.02  # two writes within this time may leave the same modification time
 
 
@@ -26,19 +29,29 @@ class DatasetFile(NamedTuple):
 
 
 def scan(dataset: Path, *, chunks: bool = True) -> Iterator[DatasetFile]:
-    """Yield the files of a dataset, without locks, temporary files and links; without `chunks`, skip their folders."""
+    """Yield the files of a dataset, without locks and temporary files; without `chunks`, skip their folders.
+
+    Raises InvalidFileError if the dataset contains a symbolic link, whose target would be missing from a copy.
+    """
     if not dataset.is_dir():
         yield DatasetFile(dataset.name, dataset, *stat(dataset))
         return
     for folder, folders, names in os.walk(dataset):
         skipped = () if chunks or "zarr.json" not in names else ("c",)
-        folders[:] = sorted(n for n in folders if not n.startswith(".") and n not in skipped)
-        for name in sorted(names):
+        for name in (*folders, *names):
+            if os.path.islink(os.path.join(folder, name)):
+                raise InvalidFileError(
+                    f"{os.path.join(folder, name)} is a symbolic link. Replace it with a copy of its target."
+                )
+        folders[:] = sorted(n for n in folders if not _is_internal(n) and n not in skipped)
+        for name in sorted(n for n in names if not _is_internal(n)):
             path = Path(folder, name)
-            if name.startswith(".") or is_temporary(name) or path.is_symlink():
-                continue
             with suppress(FileNotFoundError):
                 yield DatasetFile(path.relative_to(dataset).as_posix(), path, *stat(path))
+
+
+def _is_internal(name: str) -> bool:
+    return name.startswith(_INTERNAL) or is_temporary(name) or name in SYSTEM_FILES
 
 
 def stat(path: Path) -> tuple[int, int]:
@@ -66,6 +79,10 @@ def read_unchanged(file: DatasetFile) -> tuple[DatasetFile, bytes | None]:
 
 def is_document(file: DatasetFile) -> bool:
     """Whether a file contains metadata of the dataset."""
-    return file.path.name in ("zarr.json", ".zattrs", ".zgroup") or file.key.endswith(
-        (".ome.xml", ".companion.ome")
-    )
+    return file.path.name in (
+        "zarr.json",
+        ".zattrs",
+        ".zgroup",
+        ".zarray",
+        ".zmetadata",
+    ) or file.key.endswith((".ome.xml", ".companion.ome"))

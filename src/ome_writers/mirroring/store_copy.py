@@ -14,7 +14,7 @@ from typing import Any
 from ome_writers.errors import UploadError
 from ome_writers.mirroring.dataset_files import DatasetFile, read_unchanged, stat
 from ome_writers.mirroring.upload_journal import StoredObject, UploadJournal, journal_path
-from ome_writers.object_store import open_store, without_secrets
+from ome_writers.object_store import open_store, refuse_overlap, without_secrets
 
 # Larger files are sent in parts: slower to some servers, and a killed upload leaves the parts in the store.
 _SINGLE_REQUEST_BYTES = 512 * 2**20
@@ -40,6 +40,7 @@ class StoreCopy:
         # number and size of the files sent, with those that were sent again
         self.files = self.bytes = 0
         self.url = url
+        refuse_overlap(source, url)
         self.journal = UploadJournal(journal_path(source), url)
         self._source = source
         self._store = open_store(url, options)

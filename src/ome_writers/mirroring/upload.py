@@ -14,6 +14,7 @@ from typing import Any
 from ome_writers.errors import UploadError
 from ome_writers.file_sharing import retry_while_open
 from ome_writers.formats import read, resolve_entry_file
+from ome_writers.formats.ometiff import find_entry_file
 from ome_writers.mirroring.dataset_files import DatasetFile, scan
 from ome_writers.mirroring.store_copy import StoreCopy
 from ome_writers.mirroring.uploader import Uploader
@@ -112,6 +113,8 @@ def mirror(
         uploader.close()
         copy.journal.close()
     if delete:
+        if entry := find_entry_file(source):
+            retry_while_open(entry.unlink)
         remove: Callable[[], object] = source.unlink
         retry_while_open(partial(shutil.rmtree, source) if source.is_dir() else remove)
         copy.journal.path.unlink()

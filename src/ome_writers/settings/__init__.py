@@ -5,7 +5,7 @@ from __future__ import annotations
 from ome_writers.settings.acquisition import AcquisitionSettings, DTypeStr, SettingsFields
 from ome_writers.settings.axes import DimensionType, StandardAxis
 from ome_writers.settings.consistency import DimensionList
-from ome_writers.settings.coordinates import Camera, Channel, Position
+from ome_writers.settings.coordinates import Camera, Channel, Position, duplicates
 from ome_writers.settings.dimension import Dimension, PositionDimension, dims_from_standard_axes
 from ome_writers.settings.dtypes import PIXEL_TYPES, dtype_of
 from ome_writers.settings.engines import (
@@ -75,6 +75,7 @@ __all__ = [
     "ZarrCompression",
     "dims_from_standard_axes",
     "dtype_of",
+    "duplicates",
     "engines_of",
     "find_engine",
     "foreign_ending",

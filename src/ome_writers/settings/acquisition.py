@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypedDict, cast
 
 from numpy.typing import DTypeLike
@@ -24,7 +25,7 @@ from pydantic import (
 )
 
 from ome_writers.errors import SettingsError
-from ome_writers.object_store import check_store_url
+from ome_writers.object_store import check_store_url, refuse_overlap
 from ome_writers.settings import consistency, storage_order
 from ome_writers.settings.coordinates import Position
 from ome_writers.settings.dimension import Dimension
@@ -224,10 +225,12 @@ class AcquisitionSettings(Model):
                 f"root_path is required for {self.format.name} format: set settings.root_path before "
                 "creating a stream (only format='scratch' does not need it)."
             )
-        if self.mirror is not None and not self.format.needs_path:
-            raise SettingsError(
-                f"A {self.format.name} store cannot be mirrored: it is temporary. Write OME-Zarr or OME-TIFF."
-            )
+        if self.mirror is not None:
+            if not self.format.needs_path:
+                raise SettingsError(
+                    f"A {self.format.name} store cannot be mirrored: it is temporary. Write OME-Zarr or OME-TIFF."
+                )
+            refuse_overlap(Path(self.output_path), self.mirror)
 
     def _known_dimensions(self, name: str) -> tuple[Dimension, ...]:
         if not self.dimensions:

@@ -18,6 +18,7 @@ from ome_writers import (
     Dimension,
     OmeTiffFormat,
     OmeZarrFormat,
+    Position,
     UnsupportedError,
     create_stream,
     edit,
@@ -131,6 +132,7 @@ def test_edit_of_another_programs_dataset(repository: Path, tmp_path: Path) -> N
         ({"names": {"P9": "a"}}, r"no image 'P9'. It has 0 \(P0\), 1 \(P1\)"),
         ({"channels": {2: {"name": "a"}}}, r"no channel 2. It has 0 \(DAPI\)"),
         ({"channels": {0: {"color": "no color"}}}, "channel 0: "),
+        ({"channels": {0: {"name": "FITC"}}}, "several channels would be named 'FITC'"),
         ({"channels": {0: {"exposure": 3}}}, "exposure cannot be edited, only name, color, window"),
     ],
 )
@@ -144,6 +146,33 @@ def test_what_does_not_exist_is_refused(
     with pytest.raises(UnsupportedError, match=message):
         edit(path, **changes)
     assert ome_writers.read(path) == before
+
+
+@pytest.mark.parametrize("name", ["run.ome.zarr", "run.ome.tiff"])
+def test_scale_in_another_unit_keeps_origin_and_positions(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    stage = [Position(name="A", x_coord=70, y_coord=-3, z_coord=5), Position(name="B", x_coord=9)]
+    settings = AcquisitionSettings(
+        root_path=path,
+        dimensions=[
+            Dimension(name="p", coords=stage),
+            Dimension(name="z", coords=[-400.0, 0, 400], scale=400, unit="nm"),
+            Dimension(name="y", count=8, scale=500, unit="nm", translation=2000),
+            Dimension(name="x", count=8, scale=500, unit="nm"),
+        ],
+        dtype="uint8",
+    )
+    with create_stream(settings) as stream:
+        for _ in range(6):
+            stream.append(np.ones((8, 8), "uint8"))
+    edit(path, scale={"x": 0.25, "y": 0.25, "z": 0.3})
+    spec = ome_writers.read(path)
+    assert [image.position for image in spec.images] == stage
+    level = spec.images[0].levels[0]
+    assert level.scale[-3:] == pytest.approx((0.3, 0.25, 0.25))
+    assert level.translation[-2:] == pytest.approx((2, 0))
+    assert spec.dimensions[2].translation == pytest.approx(2)
+    assert ome_writers.open(path).coords["z"] == pytest.approx([-0.4, -0.1, 0.2])
 
 
 def test_one_file_of_a_set_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import ome_writers
 from ome_writers import (
     AcquisitionSettings,
     Dimension,
+    SettingsError,
     UnsupportedError,
     UploadError,
     create_stream,
@@ -160,6 +162,13 @@ def test_delete_waits_until_readers_have_closed_the_files(tmp_path: Path) -> Non
         closing.start()
         mirror(path, (tmp_path / "store").as_uri(), delete=True)
         closing.join()
+
+
+def test_delete_removes_the_entry_file_of_a_set(tmp_path: Path) -> None:
+    with create_stream(acquisition("collection", tmp_path / "a.ome.tiff")) as stream:
+        for _ in range(12):
+            stream.append(np.ones((4, 6), "uint16"))
+    mirror(tmp_path / "a.ome.tiff", (tmp_path / "store").as_uri(), delete=True)
     assert [p.name for p in tmp_path.iterdir()] == ["store"]
 
 
@@ -188,6 +197,9 @@ def test_bandwidth_is_limited(tmp_path: Path) -> None:
             "contains credentials",
         ),
         (lambda p, u: (p / "none", u), FileNotFoundError, "none"),
+        (lambda p, _: (p, p.as_uri()), SettingsError, "Choose another URL"),
+        (lambda p, _: (p, (p / "copy").as_uri()), SettingsError, "Choose another URL"),
+        (lambda p, _: (p, p.parent.as_uri()), SettingsError, "Choose another URL"),
         (lambda p, u: (p.parent, u), UnsupportedError, "neither an OME-Zarr nor"),
     ],
 )
@@ -201,7 +213,34 @@ def test_invalid_arguments_raise(
     with pytest.raises(error, match=message) as raised:
         mirror(*change(path, (tmp_path / "store").as_uri()))
     assert "secret" not in str(raised.value)
-    assert not (tmp_path / "store").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["a.ome.zarr"]
+    assert not (path / "copy").exists()
+
+
+def test_stream_refuses_its_own_folder_as_mirror(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.zarr"
+    with pytest.raises(SettingsError, match="Choose another URL"):
+        create_stream(settings(path, mirror=path.as_uri()))
+    assert not path.exists()
+
+
+def test_hidden_files_are_part_of_the_dataset(repository: Path, tmp_path: Path) -> None:
+    source = repository / "tests/integration/formats/data/ngff-zarr-0.50-v0.4.ome.zarr"
+    path = shutil.copytree(source, tmp_path / "a.ome.zarr")  # .zgroup, .zattrs and .zarray
+    (path / ".notes").write_text("kept")
+    content = files(path)
+    mirror(path, (tmp_path / "store").as_uri(), delete=True)
+    assert files(tmp_path / "store") == content
+    assert not path.exists()
+
+
+def test_dataset_with_links_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.ome.zarr")
+    (path / "0" / "c").rename(path / "0" / "chunks")
+    (path / "0" / "c").symlink_to("chunks", target_is_directory=True)
+    with pytest.raises(UnsupportedError, match="c is a symbolic link"):
+        mirror(path, (tmp_path / "store").as_uri(), delete=True)
+    assert (path / "zarr.json").is_file()
 
 
 def test_command_upload(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ from ome_writers import (
     mirror,
 )
 from ome_writers.mirroring.upload_journal import journal_path
-from ome_writers.object_store import folder_of_url
+from ome_writers.object_store import local_folder
 
 pytest.importorskip("obstore", reason="obstore is not installed")
 
@@ -112,7 +112,7 @@ def test_invalid_url_is_refused(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name != "nt", reason="drives and network shares in paths: only on Windows")
 def test_file_url_of_a_network_share() -> None:
     for path in (r"\\server\share\my runs", r"D:\runs"):
-        assert folder_of_url(Path(path).as_uri()) == Path(path)
+        assert local_folder(Path(path).as_uri()) == Path(path)
 
 
 def test_url_as_root_path_is_refused_with_the_setting_to_use() -> None:
