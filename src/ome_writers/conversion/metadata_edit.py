@@ -27,7 +27,7 @@ from ome_writers.settings import Channel, duplicates
 from ome_writers.storage import atomic_write
 from ome_writers.storage.tiff import IfdRepair
 from ome_writers.units import UnitKind, kind_of, ngff_name, si_value
-from ome_writers.untrusted import Limit, guard_reader, read_json, read_regular
+from ome_writers.untrusted import Limit, guard_reader, local_path, read_json, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,7 +102,7 @@ def edit(
         If the dataset does not have such an axis, image or channel, its writer was killed, or its format has no place
         for a value. Nothing is changed.
     """
-    root = resolve_entry_file(Path(path))
+    root = resolve_entry_file(local_path(path))
     with edit_in_place(root) as spec, guard_reader(root):
         changes = _checked(spec, scale or {}, names or {}, channels or {})
         return list(format_row(spec.format).edit(spec, changes))
@@ -134,7 +134,7 @@ def _checked(
             channel = Channel.model_validate({"name": first.channels[number].name, **fields})
         except ValidationError as error:
             raise UnsupportedError(
-                f"{spec.path}: channel {key}: {error.errors()[0]['msg']}"
+                f"{spec.path}: channel {key}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
             ) from None
         new[number] = (channel, frozenset(fields))
     labels = [new[n][0].name if n in new else c.name for n, c in enumerate(first.channels)]

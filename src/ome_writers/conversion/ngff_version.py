@@ -65,11 +65,13 @@ def convert_ngff_version(path: str | PathLike[str], version: str) -> list[Path]:
 def edit_in_place(path: str | PathLike[str]) -> Iterator[DatasetSpec]:
     """Keep other processes from writing a dataset.
 
-    Raises OutputLockedError if a running process is writing it, and UnsupportedError if its writer was killed.
+    Raises OutputLockedError if a running process is writing it, and UnsupportedError if its writer was killed or it is
+    only a part of a dataset.
     """
     root = local_path(path)
     refuse_archive(root)
     read(root)  # raises a better message than the lock
+    _refuse_part(root)
     with hold_claim(root):
         lock = acquire_lock(lock_path(root, folder=root.is_dir()), root)
         try:
@@ -81,6 +83,20 @@ def edit_in_place(path: str | PathLike[str]) -> Iterator[DatasetSpec]:
             yield spec
         finally:
             lock.release(restore=True)
+
+
+def _refuse_part(root: Path) -> None:
+    """Raise UnsupportedError if `root` is one image of a dataset, whose lock and metadata are those of the whole."""
+    image = root.resolve()
+    for folder in image.parents:
+        if not (folder / "zarr.json").is_file():
+            return
+        try:
+            images = read(folder).images
+        except UnsupportedError:  # a well, or a group of separate datasets
+            continue
+        if any(folder / each.key == image for each in images):
+            raise UnsupportedError(f"{root} is one image of {folder}: name {folder} instead.")
 
 
 def _changed_groups(spec: DatasetSpec, version: str) -> Iterator[tuple[Path, Json]]:

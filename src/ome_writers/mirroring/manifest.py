@@ -20,6 +20,7 @@ _BLOCK_BYTES = 2**20
 
 def manifest_path(dataset: Path) -> Path:
     """Return the path of a dataset's manifest: beside it, with the suffix ``.sha256``."""
+    dataset = _named(dataset)
     return dataset.with_name(f"{dataset.name}.sha256")
 
 
@@ -46,6 +47,10 @@ def write_manifest(dataset: Path, *, overwrite: bool = False) -> Path:
 def check_manifest(dataset: Path) -> dict[str, str]:
     """Return the files that differ from the manifest of a dataset, and how."""
     file = manifest_path(dataset)
+    if not file.exists():
+        raise FileNotFoundError(
+            f"{file} does not exist. Write it with `ome-writers manifest {dataset}` first."
+        )
     text = read_regular(file, Limit.XML).decode()
     expected = {key: digest for digest, _, key in (s.partition("  ") for s in text.splitlines())}
     found = dict(dataset_files(dataset))
@@ -59,11 +64,17 @@ def check_manifest(dataset: Path) -> dict[str, str]:
 
 def dataset_files(dataset: Path) -> Iterator[tuple[str, Path]]:
     """Yield the files of a dataset by their path from the directory that contains it; an entry file with its set."""
+    dataset = _named(dataset)
     root = resolve_entry_file(dataset)
     if root != dataset:
         yield dataset.name, dataset
     for file in scan(root):
         yield f"{root.name}/{file.key}" if root.is_dir() else file.key, file.path
+
+
+def _named(path: Path) -> Path:
+    """Return a path that has a name, which that of the current directory does not have."""
+    return path.resolve() if path.name in ("", "..") else path
 
 
 def _sha256(path: Path) -> str:

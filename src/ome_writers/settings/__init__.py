@@ -37,11 +37,12 @@ from ome_writers.settings.formats import (
 from ome_writers.settings.instrument import Detector, Instrument, Objective
 from ome_writers.settings.paths import foreign_ending, read_root_path
 from ome_writers.settings.plate import Plate, row_name
-from ome_writers.settings.pyramid import Pyramid, PyramidMethod
+from ome_writers.settings.pyramid import MAX_LEVELS, Pyramid, PyramidMethod
 from ome_writers.settings.schedule import Schedule
 
 __all__ = [
     "ENGINES",
+    "MAX_LEVELS",
     "PIXEL_TYPES",
     "AcquisitionSettings",
     "BackendName",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import unquote
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.object_store import check_store_url, open_store, without_secrets
+from ome_writers.object_store import check_store_url, local_folder, open_store, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -270,8 +270,10 @@ def path_or_url(path: str | os.PathLike[str]) -> Path:
     """
     if isinstance(path, RemotePath):
         return cast("Path", path)
-    if not isinstance(path, str) or not _URL.match(path):
+    if not isinstance(path, str) or "://" not in path:
         return Path(path)
+    if not _URL.match(path):
+        return local_folder(path) or Path(path)
     parent, _, name = check_store_url(path).rpartition("/")
     if parent.endswith(":/"):  # the dataset is a whole bucket
         parent, name = f"{parent}/{name}".replace(":///", "://"), ""
@@ -286,4 +288,4 @@ def local_path(path: str | os.PathLike[str]) -> Path:
         raise UnsupportedError(
             f"{path}: remote datasets are only read. Change the dataset on this disk, and upload it again."
         )
-    return Path(path)
+    return path_or_url(path)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ome_writers.dataset import DatasetSpec, ImageSpec
 from ome_writers.errors import InvalidFileError, UnsupportedError
@@ -50,7 +50,8 @@ def checks(root: Path) -> Iterator[Check]:
     yield run_yaozarrs(root, version)
     # ome-zarr-models 1.8 supports neither collections of 0.5 nor fields of a grid (name_row_column): check each image
     whole = layout != "collection" and all(g.replace("/", "").isalnum() for g in groups if g)
-    yield run_ome_zarr_models(root, [""] if whole else groups, version)
+    model: Literal["HCS", "Image"] = "HCS" if whole and layout == "plate" else "Image"
+    yield run_ome_zarr_models(root, [""] if whole else groups, version, model)
 
 
 def _own_checks(root: Path, groups: list[str], unreadable: tuple[Finding, ...]) -> Iterator[Check]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ome_writers import (
     OmeZarrFormat,
     Position,
     UnsupportedError,
+    add_pyramid,
     create_stream,
     edit,
     validate,
@@ -175,6 +177,13 @@ def test_scale_in_another_unit_keeps_origin_and_positions(name: str, tmp_path: P
     assert ome_writers.open(path).coords["z"] == pytest.approx([-0.4, -0.1, 0.2])
 
 
+def test_one_image_of_a_collection_is_refused(tmp_path: Path) -> None:
+    _write(tmp_path / "run.ome.zarr")
+    for change in (partial(edit, scale={"x": 1}), add_pyramid):
+        with pytest.raises(UnsupportedError, match=r"is one image of .*run.ome.zarr: name"):
+            change(tmp_path / "run.ome.zarr" / "0")
+
+
 def test_one_file_of_a_set_is_refused(tmp_path: Path) -> None:
     _write(tmp_path / "run.ome.tiff")
     with pytest.raises(UnsupportedError, match="edit the folder"):
@@ -190,5 +199,12 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (image.name, image.levels[0].scale[-1]) == ("right", 0.3)
     assert image.channels[1].window == (1, 50)
     assert main(["edit", str(path)]) == 2
+    assert main(["edit", str(path), "--channel-window", "0=5"]) == 2
+    assert main(["edit", str(path), "--channel-window", "0=5:1"]) == 1
+    assert main(["edit", "s3://bucket/run.ome.zarr", "--scale", "x=1"]) == 1
+    printed = capsys.readouterr().err
+    assert "expected CHANNEL=LOW:HIGH, got '0=5'" in printed
+    assert "run.ome.zarr: channel 0: window must be (low, high)" in printed
+    assert "s3://bucket/run.ome.zarr: remote datasets are only read" in printed
     assert main(["edit", str(path), "--scale", "x=wide"]) == 2
     assert "expected a number, got 'wide'" in capsys.readouterr().err

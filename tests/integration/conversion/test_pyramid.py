@@ -138,6 +138,12 @@ def test_command_adds_levels(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "nothing to add" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("levels", ["0", "-1", "17", "auto"])
+def test_command_refuses_number_of_levels(levels: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pyramid", "run.ome.zarr", f"--levels={levels}"]) == 2
+    assert "argument --levels: " in capsys.readouterr().err
+
+
 def test_convert_writes_levels(tmp_path: Path) -> None:
     frame = [Dimension(name="y", count=300), Dimension(name="x", count=300)]
     source = tmp_path / "run.ome.tiff"

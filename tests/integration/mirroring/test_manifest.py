@@ -74,6 +74,18 @@ def test_existing_manifest_is_kept(tmp_path: Path) -> None:
     assert main(["manifest", str(path), "--overwrite"]) == 0
 
 
+def test_missing_manifest_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.ome.zarr"
+    _write(path)
+    assert main(["manifest", str(path), "--check"]) == 1
+    assert "run.ome.zarr.sha256 does not exist. Write it with" in capsys.readouterr().err
+    monkeypatch.chdir(path)
+    assert main(["manifest", "."]) == 0
+    assert main(["manifest", str(path), "--check"]) == 0
+
+
 def test_growing_dataset_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "run.ome.zarr"
     dimensions = dims_from_standard_axes({"t": 2, "y": 16, "x": 16})

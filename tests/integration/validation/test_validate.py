@@ -276,6 +276,26 @@ def test_errors_of_third_party_validators_are_findings(tmp_path: Path) -> None:
     assert findings(validate(path), "yaozarrs")
 
 
+def test_special_characters_in_paths(tmp_path: Path) -> None:
+    """Yaozarrs' fsspec expands * ? and [], and finds other files or none."""
+    for name in ("run[1].ome.zarr", "a#b %25?.ome.zarr"):
+        result = validate(write(tmp_path / name))
+        assert result.valid
+        yaozarrs = next(check for check in result.checks if check.name.startswith("yaozarrs"))
+        assert "does not support paths with" in (yaozarrs.skipped or "")
+
+
+def test_error_of_ome_zarr_models_names_the_field(tmp_path: Path) -> None:
+    pytest.importorskip("ome_zarr_models", reason="the validator is not installed")
+    path = write(tmp_path / "a.ome.zarr")
+
+    def change(document: dict[str, Any]) -> None:
+        document["attributes"]["ome"]["multiscales"][0]["axes"][0]["type"] = 5
+
+    edit(path / "zarr.json", change)
+    assert "axes" in findings(validate(path), "ome-zarr-models")
+
+
 def test_inconsistent_tiff(tmp_path: Path) -> None:
     pytest.importorskip("tifffile")
     path = write(tmp_path / "a.ome.tiff")

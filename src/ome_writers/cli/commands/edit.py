@@ -30,7 +30,9 @@ def _scale(text: str) -> dict[str, float]:
 
 def _window(text: str) -> tuple[str, tuple[float, float]]:
     key, value = _pair(text)
-    low, _, high = value.partition(":")
+    low, colon, high = value.partition(":")
+    if not colon:
+        raise ArgumentTypeError(f"expected CHANNEL=LOW:HIGH, got {text!r}")
     return key, (_number(low), _number(high))
 
 

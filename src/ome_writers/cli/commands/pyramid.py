@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import get_args
 
-from ome_writers.cli.arguments import add_json_option
+from ome_writers.cli.arguments import add_json_option, positive_count
 from ome_writers.cli.command import Command
 from ome_writers.cli.console import Relabel, Screen
 from ome_writers.cli.datasets import Result, add_datasets_argument, process_datasets
 from ome_writers.downsampling import Method
+from ome_writers.settings import MAX_LEVELS
 
 _REPORT_INTERVAL_S = 1.0
+
+
+def _levels(text: str) -> int:
+    levels = positive_count(text)
+    if levels > MAX_LEVELS:
+        raise ArgumentTypeError(f"{levels} levels are more than {MAX_LEVELS}")
+    return levels
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -22,7 +30,10 @@ def _arguments(parser: ArgumentParser) -> None:
         "--method", choices=get_args(Method), default="mean", help="how samples are combined (mean)"
     )
     parser.add_argument(
-        "--levels", type=int, metavar="N", help="levels below full resolution (default: automatic)"
+        "--levels",
+        type=_levels,
+        metavar="N",
+        help=f"levels below full resolution, 1 to {MAX_LEVELS} (default: automatic)",
     )
     parser.add_argument("--z", action="store_true", help="halve the number of planes along z, too")
     add_json_option(parser)
