@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -11,6 +10,7 @@ from xml.etree import ElementTree
 from pydantic import ValidationError
 
 from ome_writers.conversion.ngff_version import edit_in_place, refuse_further_systems, replace_json
+from ome_writers.conversion.settings_edit import UNITS, Changes, edit_settings, unit_factor
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import format_row, resolve_entry_file
 from ome_writers.formats.ome_xml import OWN_NAMESPACE, ome_color, read_acquisition_annotation
@@ -26,7 +26,6 @@ from ome_writers.formats.omezarr import XML_KEY, at_version, compose, ngff_color
 from ome_writers.settings import Channel, duplicates
 from ome_writers.storage import atomic_write
 from ome_writers.storage.tiff import IfdRepair
-from ome_writers.units import UnitKind, kind_of, ngff_name, si_value
 from ome_writers.untrusted import Limit, guard_reader, local_path, read_json, read_regular
 
 if TYPE_CHECKING:
@@ -37,32 +36,7 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-_UNITS = {
-    "t": ("second", "s"),
-    "z": ("micrometer", "µm"),
-    "y": ("micrometer", "µm"),
-    "x": ("micrometer", "µm"),
-}
 _CHANNEL_FIELDS = ("name", "color", "window")
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What `edit` changes.
-
-    Attributes
-    ----------
-    scale
-        Axis to its new step, in micrometers or seconds.
-    names
-        Number of an image to its new name.
-    channels
-        Number of a channel to the new channel, and the fields that change.
-    """
-
-    scale: Mapping[str, float]
-    names: Mapping[int, str]
-    channels: Mapping[int, tuple[Channel, frozenset[str]]]
 
 
 def edit(
@@ -116,8 +90,8 @@ def _checked(
 ) -> Changes:
     first = spec.images[0]
     for axis, step in scale.items():
-        if axis not in _UNITS or axis not in first.dims or not 0 < step < float("inf"):
-            axes = ", ".join(name for name in first.dims if name in _UNITS)
+        if axis not in UNITS or axis not in first.dims or not 0 < step < float("inf"):
+            axes = ", ".join(name for name in first.dims if name in UNITS)
             raise UnsupportedError(
                 f"{spec.path}: scale {axis}={step}. Give a positive number for one of the axes {axes}."
             )
@@ -174,7 +148,7 @@ def edit_omezarr(spec: DatasetSpec, changes: Changes) -> list[Path]:
         group["attributes"]["ome"] = {**at_version(found, version), **kept}
     top = root / "zarr.json"
     last = groups.pop(top, None) or read_json(top, root=root)
-    _edit_settings(last["attributes"].get("ome_writers"), changes)
+    edit_settings(last["attributes"].get("ome_writers"), changes)
     changed = [replace_json(file, group) for file, group in groups.items()]
     xml = root / XML_KEY
     if xml.is_file():
@@ -190,7 +164,7 @@ def _edit_multiscale(multiscale: Json, changes: Changes, image: int) -> None:
     axes = [axis["name"] for axis in multiscale["axes"]]
     common = multiscale.pop("coordinateTransformations", ()) if changes.scale else ()
     factors = [
-        _unit_factor(axis["name"], axis.get("unit")) if axis["name"] in changes.scale else 1.0
+        unit_factor(axis["name"], axis.get("unit")) if axis["name"] in changes.scale else 1.0
         for axis in multiscale["axes"]
     ]
     origin: list[float] = []
@@ -211,7 +185,7 @@ def _edit_multiscale(multiscale: Json, changes: Changes, image: int) -> None:
             level["coordinateTransformations"].append({"type": "translation", "translation": moved})
     for axis in multiscale["axes"]:
         if axis["name"] in changes.scale:
-            axis["unit"] = _UNITS[axis["name"]][0]
+            axis["unit"] = UNITS[axis["name"]][0]
 
 
 def _edit_omero(ome: Json, changes: Changes, file: Path) -> None:
@@ -272,7 +246,7 @@ def _edited_xml(text: bytes, file: Path, changes: Changes) -> bytes:
         for axis, step in changes.scale.items():
             attribute = "TimeIncrement" if axis == "t" else f"PhysicalSize{axis.upper()}"
             pixels.set(attribute, repr(float(step)))
-            pixels.set(f"{attribute}Unit", _UNITS[axis][1])
+            pixels.set(f"{attribute}Unit", UNITS[axis][1])
         elements = pixels.findall("{*}Channel")
         for channel_number, (channel, fields) in changes.channels.items():
             if "name" in fields:
@@ -282,48 +256,9 @@ def _edited_xml(text: bytes, file: Path, changes: Changes) -> bytes:
     for annotation in xml.iterfind("{*}StructuredAnnotations/*"):
         value = annotation.find("{*}Value")
         if annotation.get("Namespace") == OWN_NAMESPACE and value is not None and facts:
-            _edit_settings(facts, changes)
+            edit_settings(facts, changes)
             value.text = json.dumps(facts, allow_nan=False)
     # tostring's own default_namespace refuses attributes without a namespace
     ElementTree.register_namespace("", xml.tag.rpartition("}")[0][1:])
     edited: bytes = ElementTree.tostring(xml, "utf-8", xml_declaration=True)
     return edited
-
-
-def _edit_settings(own: Any, changes: Changes) -> None:
-    """Change the stored settings, which contain what the format has no field for."""
-    settings = own.get("settings") if isinstance(own, dict) else None
-    dimensions = settings.get("dimensions") if isinstance(settings, dict) else None
-    for dimension in dimensions or ():
-        name, coords = dimension.get("name"), dimension.get("coords")
-        if name in changes.scale:
-            _rescale(dimension, changes.scale[name])
-        if dimension.get("type") != "channel" or not coords:
-            continue
-        for number, (channel, fields) in changes.channels.items():
-            if number < len(coords):
-                before = (
-                    coords[number] if isinstance(coords[number], dict) else {"name": coords[number]}
-                )
-                coords[number] = {**before, **channel.model_dump(mode="json", include=set(fields))}
-
-
-def _rescale(dimension: Json, step: float) -> None:
-    """Set the step of a dimension of the stored settings; its first coordinate stays."""
-    before, coords = dimension.get("scale"), dimension.get("coords") or ()
-    factor = _unit_factor(dimension["name"], dimension.get("unit"))
-    if coords and all(isinstance(c, (int, float)) for c in coords):
-        first = coords[0]
-        moved = [first * factor + (c - first) / before * step for c in coords] if before else None
-        dimension["coords"] = moved  # None: the steps were irregular, and are equal now
-    if dimension.get("translation"):
-        dimension["translation"] *= factor
-    dimension.update(scale=step, unit=_UNITS[dimension["name"]][0])
-
-
-def _unit_factor(axis: str, unit: str | None) -> float:
-    """Return the size of a unit in the unit that `edit` writes for this axis; 1 for an unknown unit."""
-    kind: UnitKind = "time" if axis == "t" else "space"
-    if unit is None or kind_of(unit) != kind:
-        return 1.0
-    return si_value(ngff_name(unit, kind)) / si_value(_UNITS[axis][0])

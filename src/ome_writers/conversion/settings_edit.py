@@ -1,0 +1,80 @@
+"""What `edit` changes, and the change of the settings that a dataset contains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ome_writers.units import UnitKind, kind_of, ngff_name, si_value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ome_writers.settings import Channel
+
+    Json = dict[str, Any]
+
+UNITS = {
+    "t": ("second", "s"),
+    "z": ("micrometer", "µm"),
+    "y": ("micrometer", "µm"),
+    "x": ("micrometer", "µm"),
+}
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What `edit` changes.
+
+    Attributes
+    ----------
+    scale
+        Axis to its new step, in micrometers or seconds.
+    names
+        Number of an image to its new name.
+    channels
+        Number of a channel to the new channel, and the fields that change.
+    """
+
+    scale: Mapping[str, float]
+    names: Mapping[int, str]
+    channels: Mapping[int, tuple[Channel, frozenset[str]]]
+
+
+def edit_settings(own: Any, changes: Changes) -> None:
+    """Change the stored settings, which contain what the format has no field for."""
+    settings = own.get("settings") if isinstance(own, dict) else None
+    dimensions = settings.get("dimensions") if isinstance(settings, dict) else None
+    for dimension in dimensions or ():
+        name, coords = dimension.get("name"), dimension.get("coords")
+        if name in changes.scale:
+            _rescale(dimension, changes.scale[name])
+        if dimension.get("type") != "channel" or not coords:
+            continue
+        for number, (channel, fields) in changes.channels.items():
+            if number < len(coords):
+                before = (
+                    coords[number] if isinstance(coords[number], dict) else {"name": coords[number]}
+                )
+                coords[number] = {**before, **channel.model_dump(mode="json", include=set(fields))}
+
+
+def _rescale(dimension: Json, step: float) -> None:
+    """Set the step of a dimension of the stored settings; its first coordinate stays."""
+    before, coords = dimension.get("scale"), dimension.get("coords") or ()
+    factor = unit_factor(dimension["name"], dimension.get("unit"))
+    if coords and all(isinstance(c, (int, float)) for c in coords):
+        first = coords[0]
+        moved = [first * factor + (c - first) / before * step for c in coords] if before else None
+        dimension["coords"] = moved  # None: the steps were irregular, and are equal now
+    if dimension.get("translation"):
+        dimension["translation"] *= factor
+    dimension.update(scale=step, unit=UNITS[dimension["name"]][0])
+
+
+def unit_factor(axis: str, unit: str | None) -> float:
+    """Return the size of a unit in the unit that `edit` writes for this axis; 1 for an unknown unit."""
+    kind: UnitKind = "time" if axis == "t" else "space"
+    if unit is None or kind_of(unit) != kind:
+        return 1.0
+    return si_value(ngff_name(unit, kind)) / si_value(UNITS[axis][0])
