@@ -34,10 +34,12 @@ if TYPE_CHECKING:
     from ome_writers.processing import process
     from ome_writers.settings import (
         AcquisitionSettings,
+        Author,
         Camera,
         Channel,
         Detector,
         Dimension,
+        Experiment,
         Instrument,
         Objective,
         OmeTiffFormat,
@@ -67,6 +69,7 @@ __all__ = [
     "AcquisitionSettings",
     "AcquisitionSettingsDict",
     "ArraySpec",
+    "Author",
     "AxisSpec",
     "Camera",
     "Channel",
@@ -77,6 +80,7 @@ __all__ = [
     "Dimension",
     "EndOfAcquisitionError",
     "EngineMissingError",
+    "Experiment",
     "FrameBufferError",
     "FrameShapeError",
     "FrameTypeError",
@@ -131,10 +135,12 @@ _MODULE_OF = {
     **dict.fromkeys(
         (
             "AcquisitionSettings",
+            "Author",
             "Camera",
             "Channel",
             "Detector",
             "Dimension",
+            "Experiment",
             "Instrument",
             "Objective",
             "OmeTiffFormat",

@@ -51,6 +51,18 @@ def test_version_matches_pyproject(repository: Path) -> None:
     assert ome_writers.__version__ == distribution("ome-writers").version == version
 
 
+def test_conda_recipe_matches_pyproject(repository: Path) -> None:
+    """Version, minimum of Python and dependencies; conda-forge has all of them under the names of PyPI."""
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.11 reads TOML")
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    recipe = (repository / "conda" / "recipe.yaml").read_text(encoding="utf-8")
+    assert f'  version: "{project["version"]}"\n  python_min: "3.10"\n' in recipe
+    assert project["requires-python"] == ">=3.10"
+    run = re.search(r"\n  run:\n    - python .*\n((?:    - .*\n)*)", recipe)
+    found = {line.replace(" ", "") for line in re.findall(r"- (.*)", run[1])}
+    assert found == set(project["dependencies"])
+
+
 def test_version_satisfies_published_clients() -> None:
     """The version is a release, at least 1.0.0, so that resolvers accept it for ``>=0.3.2``."""
     assert re.fullmatch(r"[1-9]\d*\.\d+\.\d+", ome_writers.__version__)

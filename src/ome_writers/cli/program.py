@@ -28,6 +28,7 @@ from ome_writers.cli.commands import (
     bench,
     completion,
     convert,
+    crate,
     demo,
     edit,
     info,
@@ -61,6 +62,7 @@ COMMANDS: tuple[Command, ...] = (
     pyramid.COMMAND,
     edit.COMMAND,
     manifest.COMMAND,
+    crate.COMMAND,
     upload.COMMAND,
     completion.COMMAND,
 )

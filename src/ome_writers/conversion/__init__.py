@@ -6,6 +6,7 @@ from ome_writers.conversion.destination import refuse_overlap, with_chunks
 from ome_writers.conversion.metadata_edit import edit
 from ome_writers.conversion.ngff_version import convert_ngff_version
 from ome_writers.conversion.pyramid import add_pyramid
+from ome_writers.conversion.ro_crate import write_crate
 from ome_writers.conversion.source import Source, select_images, with_values
 from ome_writers.conversion.source_detection import (
     convertible_images,
@@ -30,4 +31,5 @@ __all__ = [
     "split_images",
     "with_chunks",
     "with_values",
+    "write_crate",
 ]

@@ -113,6 +113,7 @@ def destination_settings(
             schedule=Schedule(names, write) if needs_schedule else None,
             rgb=len(source.frame_shapes[image]) == 3,
             instrument=settings.instrument if settings else None,
+            experiment=settings.experiment if settings else None,
             acquisition_date=_acquisition_date(source.spec),
         )
     except ValidationError as error:

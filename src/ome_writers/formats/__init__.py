@@ -43,6 +43,7 @@ from ome_writers.formats.ownership import (
 from ome_writers.formats.path_names import check_output_path, make_distinct
 from ome_writers.formats.plan_spec import spec_of_plan
 from ome_writers.formats.registry import FormatRow, archive_format, format_row, format_rows
+from ome_writers.formats.ro_crate import crate_path, refuse_foreign_crate, render_crate
 from ome_writers.formats.stored_settings import plan_from_settings
 from ome_writers.routing import Plan
 
@@ -65,6 +66,7 @@ __all__ = [
     "archive_format",
     "check_global_metadata",
     "check_output_path",
+    "crate_path",
     "create_metadata",
     "dataset_files",
     "dataset_ome_xml",
@@ -84,6 +86,8 @@ __all__ = [
     "plan_from_settings",
     "read",
     "read_frame_metadata",
+    "refuse_foreign_crate",
+    "render_crate",
     "resolve_entry_file",
     "spec_of_plan",
     "truncate_partial_line",

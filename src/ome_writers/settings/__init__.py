@@ -19,6 +19,7 @@ from ome_writers.settings.engines import (
     installed_formats,
     temporary_targets,
 )
+from ome_writers.settings.experiment import Author, Experiment
 from ome_writers.settings.format_names import (
     BackendName,
     Format,
@@ -45,6 +46,7 @@ __all__ = [
     "MAX_LEVELS",
     "PIXEL_TYPES",
     "AcquisitionSettings",
+    "Author",
     "BackendName",
     "Camera",
     "Channel",
@@ -55,6 +57,7 @@ __all__ = [
     "DimensionList",
     "DimensionType",
     "EngineRow",
+    "Experiment",
     "Format",
     "FormatSettings",
     "Instrument",

@@ -31,6 +31,7 @@ from ome_writers.settings.coordinates import Position
 from ome_writers.settings.dimension import Dimension
 from ome_writers.settings.dtypes import read_dtype
 from ome_writers.settings.engines import Compression
+from ome_writers.settings.experiment import Experiment
 from ome_writers.settings.format_names import Format, read_format
 from ome_writers.settings.instrument import Instrument
 from ome_writers.settings.model import Model
@@ -71,6 +72,7 @@ class SettingsFields(TypedDict, total=False):
     acquisition_date: datetime | str | None
     pyramid: Pyramid | PyramidMethod | Mapping[str, Any] | bool | None
     mirror: str | None
+    experiment: Experiment | Mapping[str, Any] | None
 
 
 class AcquisitionSettings(Model):
@@ -121,6 +123,9 @@ class AcquisitionSettings(Model):
     mirror
         URL of an object store to upload the dataset to while it is written, such as ``"s3://bucket/run.ome.zarr"``; see
         `ome_writers.mirror`. It must not contain credentials. It is not stored in the dataset.
+    experiment
+        License, authors, specimen and method. They are stored in the dataset, and `close` writes them as an RO-Crate,
+        ``ro-crate-metadata.json``.
     """
 
     root_path: Annotated[str, BeforeValidator(read_root_path)] = ""
@@ -144,6 +149,7 @@ class AcquisitionSettings(Model):
     acquisition_date: datetime | None = None
     pyramid: PyramidField = None
     mirror: Annotated[str, AfterValidator(check_store_url)] | None = None
+    experiment: Experiment | None = None
 
     # Type checkers do not know that validators accept more types than the fields have.
     if TYPE_CHECKING:

@@ -5,7 +5,7 @@ A restart (see `restart`) creates a new output with a new `FrameWriter`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats import Outcome, format_row, spec_of_plan
+from ome_writers.formats import (
+    Outcome,
+    crate_path,
+    format_row,
+    refuse_foreign_crate,
+    render_crate,
+    spec_of_plan,
+)
 from ome_writers.routing import Address, ImagePlan, Plan, Progress
 from ome_writers.storage import LendingEngine, run_stages
 from ome_writers.streaming.cursor import Cursor
@@ -228,7 +235,15 @@ class FrameWriter:
         lists_missing = format_row(self.plan.settings.format.name).lists_empty_planes
         missing = self.cursor.missing_planes(shapes) if lists_missing else {}
         outcome = Outcome(status, written, tuple(shapes), windows, time=now, empty_planes=missing)
-        self.recorder.close_metadata(outcome)
+        self.recorder.close_metadata(outcome, lambda: self._crate(outcome))
+
+    def _crate(self, outcome: Outcome) -> Iterator[tuple[str, bytes]]:
+        """Yield key and content of the RO-Crate, if the settings have an experiment."""
+        experiment, layout = self.plan.settings.experiment, self.recorder.layout
+        if experiment is not None and self.plan.settings.format.needs_path:
+            refuse_foreign_crate(file := crate_path(layout.output))
+            spec = spec_of_plan(self.plan, layout, outcome)
+            yield file.name, render_crate(layout.output, spec, experiment)
 
     def _write_staged(
         self,

@@ -6,7 +6,7 @@ An error in one step is kept and the following steps still run, so that as much 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -125,11 +125,14 @@ class Recorder:
             self._run(lambda: self.engine.close(self._array_shapes(shapes)))
             self._run(lambda: self.journal.write(self.journal.pop_pending()))
 
-    def close_metadata(self, outcome: Outcome) -> None:
-        """Write the final metadata, and release the output path."""
+    def close_metadata(
+        self, outcome: Outcome, render_crate: Callable[[], Iterable[tuple[str, bytes]]]
+    ) -> None:
+        """Write the final metadata and the RO-Crate, and release the output path."""
         with self._metadata_lock:
             written = self._run(lambda: self.metadata.finish(outcome, self.journal))
             written = self._run(self._write_metadata) and written
+            self._run(lambda: self._put(render_crate()))
             if written and isinstance(self.engine, TruncatingEngine):
                 self._run(self.engine.truncate)
             if not self._failures:
@@ -239,7 +242,10 @@ class Recorder:
                 self._write_metadata()
 
     def _write_metadata(self) -> None:
-        for key, content in self.metadata.render():
+        self._put(self.metadata.render())
+
+    def _put(self, documents: Iterable[tuple[str, bytes]]) -> None:
+        for key, content in documents:
             if not self.discarded:
                 self.engine.put(key, content)
 

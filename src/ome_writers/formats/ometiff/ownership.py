@@ -17,6 +17,7 @@ from ome_writers.formats.ometiff.entry_file import entry_file_target
 from ome_writers.formats.ometiff.file_sets import ome_xml_files
 from ome_writers.formats.ometiff.first_page import parse_ome_xml, read_ome_xml, read_software
 from ome_writers.formats.ownership import is_proof
+from ome_writers.formats.ro_crate import CRATE_NAME, is_own_crate
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -57,6 +58,8 @@ def _tiff_set(folder: Path) -> Callable[[str], bool] | None:
     main, uuids = found
 
     def belongs(file: str) -> bool:
+        if file == CRATE_NAME:
+            return is_own_crate(folder / file)
         name = file.removesuffix(".jsonl")
         if file == main and not file.lower().endswith((".tif", ".tiff")):
             return True

@@ -11,6 +11,7 @@ from ome_writers.formats.frame_metadata import JOURNAL_NAME
 from ome_writers.formats.omezarr.group_metadata import group_attributes, image_groups
 from ome_writers.formats.omezarr.layout import XML_KEY, join_key
 from ome_writers.formats.ownership import is_proof, is_version_0
+from ome_writers.formats.ro_crate import CRATE_NAME, is_own_crate
 
 _CHUNK = re.compile(r"(?P<array>.*)/c(?:[/.][0-9]+)*", re.DOTALL)
 
@@ -44,6 +45,8 @@ def owned_files(root: Path) -> Callable[[str], bool] | None:
         for multiscale in group_attributes(root / group)["ome"]["multiscales"]:
             arrays |= {join_key(group, level["path"]) for level in multiscale["datasets"]}
     files |= {f"{array}/zarr.json" for array in arrays}
+    if is_own_crate(root / CRATE_NAME):
+        files.add(CRATE_NAME)
 
     def belongs(file: str) -> bool:
         chunk = _CHUNK.fullmatch(file)
