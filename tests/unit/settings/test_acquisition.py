@@ -78,6 +78,7 @@ def test_defaults() -> None:
         "acquisition_date": None,
         "pyramid": None,
         "mirror": None,
+        "experiment": None,
     }
 
 
