@@ -10,7 +10,7 @@ try:
     from ome_writers_ophyd.output import OMEOutput
     from ome_writers_ophyd.run_metadata import RunMetadata
 except ModuleNotFoundError as error:
-    if error.name not in ("ophyd_async", "event_model"):
+    if error.name != "ophyd_async":
         raise
     raise ModuleNotFoundError(
         "ome_writers_ophyd needs ophyd-async 0.21 (Python 3.11 or later): pip install 'ome-writers[ophyd]'",

@@ -5,17 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from ophyd_async.core import StreamResourceDataProvider, StreamResourceInfo
+from ophyd_async.core import PathProvider, SignalR, StreamResourceDataProvider, StreamResourceInfo
 
 from ome_writers import AcquisitionSettings, Camera, Dimension, OMEStream, create_stream
-
-if TYPE_CHECKING:
-    from ophyd_async.core import PathProvider, SignalR
-
-    from ome_writers_ophyd.run_metadata import RunMetadata
+from ome_writers_ophyd.run_metadata import RunMetadata
 
 CAMERA_AXIS = "camera"
 
@@ -60,7 +56,7 @@ class OMEOutput:
         self._path_provider = path_provider
         self._dimensions = dimensions
         self._settings = settings
-        self._run = run
+        self._run = RunMetadata() if run is None else run
         self._detectors: dict[str, Callable[[], Awaitable[Camera]]] = {}
         self._prepared: set[str] = set()
         self._directory_uri = ""
@@ -78,37 +74,31 @@ class OMEOutput:
         """Return the stream for a detector's frames; the detector that is prepared first creates it."""
         async with self._lock:
             if self.stream is None:
-                in_run = self._run is not None and self._run.is_open  # it may end meanwhile
+                in_run = self._run.is_open  # it may end meanwhile
                 settings = await self._acquisition_settings(datakey_name)
                 self.stream = await asyncio.to_thread(create_stream, settings)
-                if self._run is not None:
-                    self._run.attach(self.stream, in_run=in_run)
+                self._run.attach(self.stream, in_run=in_run)
             self._prepared.add(detector)
             return self.stream
 
     async def release(self, detector: str) -> None:
         """Close the dataset if no other prepared detector is left; does nothing if `detector` is not prepared."""
         async with self._lock:
-            was_prepared = detector in self._prepared
             self._prepared.discard(detector)
-            if self._prepared or self.stream is None or not was_prepared:
+            if self._prepared or self.stream is None:
                 return
-            failure = None if self._run is None else self._run.failure
-            try:
-                if failure is None:
-                    await asyncio.to_thread(self.stream.close)
-                else:  # gives the dataset the status "failed"
-                    await asyncio.to_thread(self.stream.__exit__, type(failure), failure, None)
+            error = RuntimeError("the bluesky run has failed") if self._run.failed else None
+            try:  # with an error, the dataset gets the status "failed"
+                await asyncio.to_thread(self.stream.__exit__, None, error, None)
             finally:
                 self.stream = None
 
     def index(self, detector: str, collection: int) -> dict[str, int] | None:
         """Return the acquisition index of a detector's n-th collection; None: the next one in order."""
-        if len(self._detectors) == 1:
+        cameras = list(self._detectors)
+        if len(cameras) == 1 or self.stream is None:
             return None
-        assert self.stream is not None
-        camera = list(self._detectors).index(detector)
-        return self.stream.plan.router.camera_indices(collection, camera)
+        return self.stream.plan.router.camera_indices(collection, cameras.index(detector))
 
     def resource_provider(
         self, detector: str, datakey_name: str, written: SignalR[int]
@@ -117,23 +107,19 @@ class OMEOutput:
 
         Parameters of the resource: ``dataset`` is the path of the array in the OME-Zarr, or the number of the image in
         the OME-TIFF; a list if there are several stage positions. ``camera`` is the index along the camera axis if
-        detectors share the dataset. ``index`` is that of each point of the plan, which repeats along ``t``.
+        detectors share the dataset. ``index`` is that of each point of the plan along the axes of the acquisition, of
+        which the first one continues when the points repeat.
         """
         assert self.stream is not None
-        images, names = self.stream.plan.images, list(self._detectors)
-        schedule, root = self.stream.settings.schedule, Path(self.stream.settings.output_path)
-        arrays = [
-            array
-            for array in self.stream.datasets()
-            if array.level == 0 and images[array.image].camera in ("", detector)
-        ]
+        settings, images = self.stream.settings, self.stream.plan.images
+        root, schedule = Path(settings.output_path), settings.schedule
+        cameras = list(self._detectors)
+        levels = [a for a in self.stream.datasets() if images[a.image].camera in ("", detector)]
+        arrays = [a for a in levels if a.level == 0]
+        first = arrays[0]
         datasets = [
             a.path.relative_to(root).as_posix() if a.path.is_dir() else a.image for a in arrays
         ]
-        points = schedule and [
-            dict(zip(schedule.axes, row, strict=True)) for row in schedule.indices.tolist()
-        ]
-        first = arrays[0]
         resource = StreamResourceInfo(
             data_key=datakey_name,
             shape=first.shape[-2:],
@@ -141,31 +127,27 @@ class OMEOutput:
             dtype_numpy=np.dtype(first.dtype).str,
             parameters={
                 "dataset": datasets[0] if len(datasets) == 1 else datasets,
-                "camera": names.index(detector) if len(names) > 1 else None,
-                "index": points,
+                "camera": cameras.index(detector) if len(cameras) > 1 else None,
+                "index": None if schedule is None else schedule.indices.tolist(),
+                "is_directory": root.is_dir(),
                 "join_method": "concat",
             },
         )
-        mimetype = f"application/x-{self.stream.settings.format.name}"
-        return StreamResourceDataProvider(
-            self._directory_uri + root.name, [resource], mimetype, written
-        )
+        uri = self._directory_uri + root.name
+        mimetype = f"application/x-{settings.format.name}"
+        return StreamResourceDataProvider(uri, [resource], mimetype, written)
 
     async def _acquisition_settings(self, datakey_name: str) -> AcquisitionSettings:
         cameras = await asyncio.gather(*(describe() for describe in self._detectors.values()))
-        dimensions = [*(self._dimensions or [Dimension(name="t", count=None)])]
-        fields: dict[str, Any] = {"format": "ome-zarr", **self._settings}
-        plan = self._run.axes() if self._run is not None and not self._dimensions else None
-        if plan is not None:
-            dimensions += plan[0]
-            fields["schedule"] = plan[1]
+        axes, schedule = ([], None) if self._dimensions else self._run.axes()
+        dimensions = [*(self._dimensions or [Dimension(name="t", count=None)]), *axes]
         if len(cameras) > 1:
             dimensions.append(Dimension(name=CAMERA_AXIS, type="other", coords=cameras))
         for name, count in (("y", cameras[0].height), ("x", cameras[0].width)):
             dimensions.append(Dimension(name=name, count=count))
+        fields: dict[str, Any] = {"format": "ome-zarr", "schedule": schedule, **self._settings}
+        fields["dtype"] = cameras[0].dtype
         path = self._path_provider(datakey_name)
         self._directory_uri = path.directory_uri
-        suffix = AcquisitionSettings(root_path=".ome.zarr", format=fields["format"]).format.suffix
-        root = Path(path.directory_path) / f"{path.filename}{suffix}"
-        fields |= {"dimensions": dimensions, "dtype": cameras[0].dtype}
-        return AcquisitionSettings(root_path=root, **fields)
+        root = Path(path.directory_path) / path.filename
+        return AcquisitionSettings(root_path=root, dimensions=dimensions, **fields)

@@ -9,9 +9,11 @@ import numpy as np
 from ophyd_async.core import DetectorAcquireLogic, DetectorTriggerLogic, StandardDetector
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ome_writers_ophyd import OMEDataLogic
 
-__all__ = ["CountingCamera", "detector"]
+__all__ = ["CountingCamera", "SoftwareTrigger", "detector", "only_dataset"]
 
 
 class CountingCamera(DetectorAcquireLogic):
@@ -62,3 +64,9 @@ def detector(
     device = StandardDetector(name=name)
     device.add_detector_logics(SoftwareTrigger(camera), camera, data)
     return device
+
+
+def only_dataset(folder: Path) -> Path:
+    """Return the only dataset in a folder."""
+    (path,) = (p for p in folder.iterdir() if not p.name.startswith("."))
+    return path

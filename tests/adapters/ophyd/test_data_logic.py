@@ -30,7 +30,7 @@ from ophyd_async.core import (
 )
 
 import ome_writers
-from adapters.ophyd.detectors import CountingCamera, SoftwareTrigger, detector
+from adapters.ophyd.detectors import CountingCamera, SoftwareTrigger, detector, only_dataset
 from ome_writers_ophyd import OMEDataLogic, OMEOutput, RunMetadata
 
 if TYPE_CHECKING:
@@ -38,11 +38,6 @@ if TYPE_CHECKING:
     from ophyd_async.core import PathProvider
 
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "6"))
-
-
-def only_dataset(folder: Path) -> Path:
-    (path,) = (p for p in folder.iterdir() if not p.name.startswith("."))
-    return path
 
 
 class SignalCamera(CountingCamera):
@@ -97,6 +92,23 @@ def test_camera_thread_reads_into_frame_buffers(
     path = only_dataset(tmp_path)
     assert np.asarray(ome_writers.open(path))[:, 5, 6].tolist() == [0, 1, 2]
     assert [row["thread"] for row in ome_writers.read_frame_metadata(path)] == ["camera"] * 3
+
+
+def test_concurrent_appends_are_stored_in_order(paths: PathProvider, tmp_path: Path) -> None:
+    output = OMEOutput(paths)
+    detectors = [OMEDataLogic(output, shape=(4, 4), name=name) for name in ("left", "right")]
+
+    async def acquire() -> None:
+        for data in detectors:
+            await data.prepare_unbounded(data.datakey_suffix)
+        frames = [np.full((4, 4), number, "uint16") for number in range(20)]
+        await asyncio.gather(*(data.append(frame) for frame in frames for data in detectors))
+        for data in detectors:
+            await data.stop()
+
+    asyncio.run(acquire())
+    frames = np.asarray(ome_writers.open(only_dataset(tmp_path)))
+    assert frames[:, :, 0, 0].tolist() == [[number, number] for number in range(20)]
 
 
 def test_append_before_prepare_raises(paths: PathProvider) -> None:

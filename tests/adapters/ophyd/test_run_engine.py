@@ -17,6 +17,7 @@ import bluesky.plans as bp
 import bluesky.preprocessors as bpp
 import zarr
 from bluesky.run_engine import RunEngine
+from bluesky.utils import RunEngineInterrupted
 from event_model import DocumentNames, schema_validators
 from ophyd_async.core import TriggerInfo, init_devices
 from ophyd_async.sim import SimMotor
@@ -190,6 +191,32 @@ def test_run_metadata_has_start_configuration_and_stop(
     assert stored["configuration"] == {"primary": {"camera": {}}}
 
 
+def test_paused_and_resumed_run_is_complete(engine: RunEngine, paths: PathProvider) -> None:
+    metadata = RunMetadata()
+    with init_devices():
+        camera = detector(OMEDataLogic(OMEOutput(paths, run=metadata), shape=(32, 48)), "camera")
+    engine.subscribe(metadata)
+    documents = Documents()
+
+    @bpp.stage_decorator([camera])
+    @bpp.run_decorator()
+    def plan() -> Any:
+        for number in range(10):
+            yield from bps.checkpoint()
+            if number in (0, 6):
+                yield from bps.pause()
+            yield from bps.trigger_and_read([camera])
+
+    with pytest.raises(RunEngineInterrupted):
+        engine(plan(), documents)
+    with pytest.raises(RunEngineInterrupted):
+        engine.resume()
+    engine.resume()
+    spec = ome_writers.read(path_of(documents.of("stream_resource")[0]))
+    assert (spec.status, spec.frames_written, documents.frames_read) == ("complete", 10, 10)
+    assert np.asarray(ome_writers.open(spec.path))[:, 0, 0].tolist() == list(range(10))
+
+
 @pytest.mark.parametrize("how", ["abort", "stop", "halt"])
 def test_interrupted_run_leaves_a_valid_dataset(
     engine: RunEngine, paths: PathProvider, how: str
@@ -209,8 +236,6 @@ def test_interrupted_run_leaves_a_valid_dataset(
             if number == 7:
                 yield from bps.pause()
         yield from bps.close_run()
-
-    from bluesky.utils import RunEngineInterrupted
 
     with pytest.raises(RunEngineInterrupted):
         engine(plan(), documents)
