@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -53,7 +53,7 @@ def source_of(spec: DatasetSpec, view: StreamView) -> Source:
         view=view,
         frame_shapes=shapes,
         indices=_planned_indices(plan, spec) if plan else _stored_indices(spec),
-        address_of=plan.router.address_of if plan else _stored_address(spec),
+        **(_planned_addresses(plan) if plan else _stored_addresses(spec)),
         storage_order=settings.storage_order if settings else "ome",
         compression=compression if compression in get_args(Compression) else None,
         name=_own_name(spec),
@@ -94,14 +94,41 @@ def _stored_indices(spec: DatasetSpec) -> Indices:
     )
 
 
-def _stored_address(spec: DatasetSpec) -> Callable[[Sequence[int]], Address]:
+def _planned_addresses(plan: Plan) -> dict[str, Callable[..., Any]]:
+    """Return `Source.address_of`, `images_of` and `image_index`."""
+    router = plan.router
+
+    def address_of(index: Sequence[int]) -> Address:
+        image, stored = router.address_of(index)
+        return image, plan.images[image].plane(stored)
+
+    def image_index(image: int) -> dict[int, int]:
+        acquired = enumerate(router.index_of((image, (0,) * router.rank)).values())
+        return {axis: i for axis, i in acquired if router.steps[axis].axis is None}
+
+    return {
+        "address_of": address_of,
+        "images_of": lambda indices: router.project(indices)[0],
+        "image_index": image_index,
+    }
+
+
+def _stored_addresses(spec: DatasetSpec) -> dict[str, Callable[..., Any]]:
+    """Return `Source.address_of`, `images_of` and `image_index`."""
     names, axes = view_names(spec.dimensions)[:-2], spec.images[0].dims[:-2]
+    axis = spec.position_axis
 
     def address_of(index: Sequence[int]) -> Address:
         by_name = dict(zip(names, map(int, index), strict=True))
         return by_name.get("p", 0), tuple(by_name[name] for name in axes)
 
-    return address_of
+    return {
+        "address_of": address_of,
+        "images_of": lambda indices: (
+            np.zeros(len(indices), np.int64) if axis is None else indices[:, axis]
+        ),
+        "image_index": lambda image: {} if axis is None else {axis: image},
+    }
 
 
 def _planned_indices(plan: Plan, spec: DatasetSpec) -> Indices:

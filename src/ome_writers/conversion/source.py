@@ -39,7 +39,12 @@ class Source:
     indices
         Acquisition index of each existing frame, in the order in which frames are written.
     address_of
-        Function that maps an acquisition index to an address.
+        Function that maps an acquisition index to an address: of the first plane of an RGB frame in an OME-Zarr.
+    images_of
+        Function that maps acquisition indices to image numbers.
+    image_index
+        Function that maps an image number to its acquisition index, by dimension, along all dimensions of images:
+        positions, cameras with their own images, and axes that the format does not have.
     storage_order, compression
         Values of the settings. `compression` is None for codecs that the settings do not support.
     name
@@ -55,6 +60,8 @@ class Source:
     frame_shapes: Sequence[tuple[int, ...]]
     indices: Indices
     address_of: Callable[[Sequence[int]], Address]
+    images_of: Callable[[Indices], NDArray[np.int64]]
+    image_index: Callable[[int], Mapping[int, int]]
     storage_order: str | list[str] = "ome"
     compression: str | None = None
     name: str = ""
@@ -73,10 +80,7 @@ class Source:
 
     def images(self) -> NDArray[np.int64]:
         """Return the image number of each of `indices`."""
-        axis = self.spec.position_axis
-        if self.camera_axis is not None:
-            return np.array([self.address_of(i)[0] for i in self.indices.tolist()], np.int64)
-        return np.zeros(len(self.indices), np.int64) if axis is None else self.indices[:, axis]
+        return self.images_of(self.indices)
 
     def frame_type(self, image: int) -> tuple[object, ...]:
         """Return frame shape, dtype, camera and pixel sizes of an image, which must be equal within a dataset."""
@@ -133,26 +137,24 @@ def select_images(
 ) -> tuple[tuple[Dimension, ...], Indices, Indices]:
     """Return dimensions, indices to read and indices to write of images of the same frame type.
 
-    Positions to write are numbered from 0. Images of a single camera do not have a camera axis.
+    Positions and other indices of images are written from 0. Images of a single camera do not have a camera axis.
     """
-    axis, cameras = source.spec.position_axis, source.camera_axis
+    cameras = source.camera_axis
     read = source.indices[np.isin(source.images(), numbers)]
     write = read.copy()
-    positions = list(numbers)
-    if axis is not None:
-        positions = positions if cameras is None else np.unique(read[:, axis]).tolist()
-        write[:, axis] = np.searchsorted(positions, read[:, axis])
+    selected = [source.image_index(number) for number in numbers]
     dimensions = []
     for column, dim in enumerate(source.spec.dimensions[:-2]):
-        count = int(write[:, column].max(initial=0)) + 1
-        coords = dim.coords
-        if column == axis:
-            count, coords = len(positions), [(coords or [])[n] for n in positions]
+        kept = list(range(int(read[:, column].max(initial=0)) + 1))
+        if column in selected[0]:
+            kept = sorted({index[column] for index in selected})
+            write[:, column] = np.searchsorted(kept, read[:, column])
+        coords = dim.coords and [dim.coords[n] for n in kept]
         if column != cameras:
-            dimensions.append(with_values(dim, count=count, coords=coords and coords[:count]))
+            dimensions.append(with_values(dim, count=len(kept), coords=coords))
     if cameras is not None:
         write = np.delete(write, cameras, axis=1)
-        if axis is None:  # name the image after its camera
+        if source.spec.position_axis is None:  # name the image after its camera
             position = Position(name=source.spec.images[numbers[0]].camera)
             dimensions.insert(0, Dimension(name="p", type="position", coords=[position]))
             write = np.insert(write, 0, 0, axis=1)

@@ -128,6 +128,11 @@ class Journal:
         self._counts[image] += 1
 
     @property
+    def has_entries(self) -> bool:
+        """Whether any frame has metadata."""
+        return any(self._counts)
+
+    @property
     def pending(self) -> Sequence[JournalEntry]:
         """The entries that are not on disk."""
         return self._pending

@@ -162,7 +162,9 @@ class OMEStream:
             if frame_metadata is not None:
                 encoded = self._recorder.journal.encode(frame_metadata)
             if index is not None or self._writer.revisits:
-                self._flush_before_replacing(index)
+                replaces = self._flush_before_replacing(index)
+                if replaces and encoded is None and self._recorder.journal.has_entries:
+                    encoded = b"{}"  # not the metadata of the replaced frame
             with self._lock:
                 if self._state is not _OPEN or self._recorder.failed:
                     self._raise_not_open()
@@ -552,8 +554,10 @@ class OMEStream:
         else:
             run_uninterrupted(work)
 
-    def _flush_before_replacing(self, index: Mapping[str, int] | None) -> None:
+    def _flush_before_replacing(self, index: Mapping[str, int] | None) -> bool:
         """If there may be a frame at `index` (None: the next one), flush it before the engine replaces it.
+
+        Returns whether there may be one.
 
         Must not be called with the lock held: a flush takes it after `_restart_lock`.
         """
@@ -563,6 +567,7 @@ class OMEStream:
             replaces = self._writer.would_replace(index)
         if replaces:
             self._run_uninterrupted(self._flush)
+        return replaces
 
     def _raise_not_open(self) -> NoReturn:
         if self._state is State.CLOSED:

@@ -217,17 +217,19 @@ def test_ragged_acquisition_stays_ragged(suffix: str, tmp_path: Path) -> None:
 def test_rgb(first: str, tmp_path: Path) -> None:
     settings = AcquisitionSettings(
         root_path=tmp_path / f"a{first}",
-        dimensions=dims_from_standard_axes({"t": 3, "y": 4, "x": 6}),
+        dimensions=dims_from_standard_axes({"t": 3, "c": ["DAPI", "FITC"], "y": 4, "x": 6}),
         dtype="uint8",
         rgb=True,
     )
     other = {".ome.zarr": ".ome.tiff", ".ome.tiff": ".ome.zarr"}[first]
     done = convert(write(settings), tmp_path / f"b{other}", verify=True)
-    assert done.frames == 3
+    assert done.frames == 6
     if other == ".ome.tiff":
-        assert tifffile.imread(done.destination).shape == (3, 4, 6, 3)
+        assert tifffile.imread(done.destination).shape == (3, 2, 4, 6, 3)
     else:
-        assert arrays(done.destination, [""])[0].shape == (3, 3, 4, 6)
+        assert arrays(done.destination, [""])[0].shape == (3, 6, 4, 6)
+    frames = read_frame_metadata(done.destination)
+    assert [frame["note"] for frame in frames] == [f"frame {n}" for n in range(6)]
 
 
 def test_unbounded_acquisition_gets_extent_reached(tmp_path: Path) -> None:
@@ -389,6 +391,31 @@ def test_axes_of_other_names_keep_their_frames_and_metadata(suffix: str, tmp_pat
         assert np.asarray(view)[..., 0, 0].ravel().tolist() == list(range(1, 13))
         frames = read_frame_metadata(done.destination)
         assert [frame["note"] for frame in frames] == [f"frame {n}" for n in range(12)]
+
+
+@pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
+def test_positions_with_axes_that_become_images(suffix: str, tmp_path: Path) -> None:
+    settings = AcquisitionSettings(
+        root_path=tmp_path / f"a{suffix}",
+        dimensions=[
+            Dimension(name="t", count=2),
+            Dimension(name="p", coords=["left", "right"]),
+            Dimension(name="angle", count=3, type="other"),
+            *dims_from_standard_axes({"c": 1, "z": 2, "y": 4, "x": 6}),
+        ],
+        dtype="uint16",
+    )
+    source = write(settings)
+    before = np.asarray(ome_writers.open(source))
+    for number, target in enumerate((".ome.zarr", ".ome.tiff")):
+        done = convert(source, tmp_path / f"{number}{target}", verify=True)
+        np.testing.assert_array_equal(ome_writers.open(done.destination), before)
+        assert len(read_frame_metadata(done.destination)) == 24
+        # of 2 positions x 3 angles
+        done = convert(source, tmp_path / f"some-{number}{target}", images=[4, 5], verify=True)
+        view = ome_writers.open(done.destination)
+        assert view.coords["p"] == ["right"]
+        np.testing.assert_array_equal(view, before[:, 1:, 1:])
 
 
 @pytest.mark.parametrize("suffixes", [(".ome.zarr", ".ome.tiff"), (".ome.tiff", ".ome.zarr")])

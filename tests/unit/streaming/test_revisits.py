@@ -63,6 +63,19 @@ def test_frame_in_order_replaces_frame_with_index(
 
 
 @pytest.mark.parametrize("suffix", ["zarr", "tiff"])
+def test_metadata_of_a_replaced_frame_is_removed(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"x.ome.{suffix}"
+    dimensions = dims_from_standard_axes({"t": 2, "y": 8, "x": 8})
+    with create_stream(root_path=path, dimensions=dimensions, dtype="uint8") as stream:
+        for t in range(2):
+            stream.append(np.ones((8, 8), "uint8"), frame_metadata={"delta_t": t, "try": 1})
+        stream.append(np.ones((8, 8), "uint8"), index={"t": 1})
+    first, second = ome_writers.read_frame_metadata(path)
+    assert (first["delta_t"], first["try"]) == (0, 1)
+    assert second.keys() == {"storage_index"}
+
+
+@pytest.mark.parametrize("suffix", ["zarr", "tiff"])
 def test_frames_beside_a_replaced_one_are_kept_when_memory_is_short(
     suffix: str, tmp_path: Path
 ) -> None:
