@@ -58,7 +58,10 @@ def with_chunks(
     chunks: Mapping[str, int],
     shards: Mapping[str, int],
 ) -> tuple[Dimension, ...]:
-    """Return the dimensions with the given chunk and shard shapes; from Zarr to Zarr, those of the source are kept."""
+    """Return the dimensions with the given chunk and shard shapes; from Zarr to Zarr, those of the source are kept.
+
+    0 chunks per shard are no shards.
+    """
     names = [dim.name for dim in dimensions if dim.type != "position"]
     for what, shape in (("chunk_shapes", chunks), ("shard_shapes", shards)):
         if unknown := [name for name in shape if name not in names]:
@@ -73,7 +76,7 @@ def with_chunks(
         else with_values(
             dim,
             chunk_size=chunks.get(dim.name, dim.chunk_size if keep else None),
-            shard_size_chunks=shards.get(dim.name, dim.shard_size_chunks if keep else None),
+            shard_size_chunks=shards.get(dim.name, dim.shard_size_chunks if keep else None) or None,
         )
         for dim in dimensions
     )

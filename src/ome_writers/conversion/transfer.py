@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import itertools
 import time
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ome_writers.conversion import zarr_v2
 from ome_writers.conversion.destination import (
-    NAMESPACE,
     destination_settings,
     refuse_overlap,
     with_chunks,
     with_image_name,
 )
+from ome_writers.conversion.frame_copy import copy_frames, verify_frames
 from ome_writers.conversion.ozx import compare, pack, unpack
-from ome_writers.conversion.source import Indices, Source, select_images
-from ome_writers.conversion.source_detection import (
-    CHUNK_CACHE_BYTES,
-    convertible_images,
-    describe_source,
-    frame_metadata_by_address,
-    provenance,
-)
-from ome_writers.errors import SettingsError, WriteError, describe_frames
+from ome_writers.conversion.source import Source, select_images
+from ome_writers.conversion.source_detection import convertible_images, describe_source
+from ome_writers.errors import SettingsError
 from ome_writers.formats import archive_format, format_row, local_copy
 from ome_writers.formats.ometiff import parse_once
 from ome_writers.settings import (
@@ -41,9 +32,7 @@ from ome_writers.settings import (
     inferred_format,
     read_root_path,
 )
-from ome_writers.streaming import create_stream
 from ome_writers.untrusted import path_or_url
-from ome_writers.views import open_dataset
 
 
 @dataclass(frozen=True)
@@ -102,12 +91,13 @@ def convert(
         Path of the new dataset. Its suffix determines the format. ``.ozx`` (RFC-9) is an OME-Zarr in a single file: it
         is packed from an OME-Zarr directory, and unpacked to one, as it is stored, without the options below.
     format
-        A format, its name or the name of a backend, as in `AcquisitionSettings`.
+        A format, its name or the name of a backend, as in `AcquisitionSettings`; or ``"ome-zarr-0.4"``, for programs
+        that do not read Zarr v3: without shards, and never overwritten.
     compression
         As in `AcquisitionSettings`. None: from Zarr to Zarr the compression of the source, otherwise none.
     chunk_shapes, shard_shapes
-        Axis name to chunk extent in pixels, and to number of chunks per shard. The default is, from Zarr to Zarr, the
-        value of the source, otherwise one chunk per frame.
+        Axis name to chunk extent in pixels, and to number of chunks per shard, 0 for no shards. The default is, from
+        Zarr to Zarr, the value of the source, otherwise one chunk per frame.
     images
         Zero-based numbers of the images to convert. None: all.
     axes
@@ -142,6 +132,25 @@ def convert(
     destination = read_root_path(destination)
     source = path_or_url(source)
     described = describe_source(source, axes)
+    if format == zarr_v2.FORMAT:
+        with zarr_v2.rewritten(described.spec, destination, shard_shapes or {}) as (
+            written,
+            shards,
+        ):
+            done = convert(
+                source,
+                written,
+                format={"name": "ome-zarr", "backend": "direct"},
+                compression=compression,
+                chunk_shapes=chunk_shapes,
+                shard_shapes=shards,
+                images=images,
+                axes=axes,
+                verify=verify,
+                pyramid=pyramid,
+                on_frame=on_frame,
+            )
+        return replace(done, destination=Path(destination).parent / written.name)
     options = (compression, chunk_shapes, shard_shapes, images, axes, pyramid)
     plain = format == "auto" and not any(options)
     row, archive = format_row(described.spec.format), archive_format(Path(destination))
@@ -184,9 +193,9 @@ def convert(
         done = itertools.count(1)
         return lambda: on_frame and on_frame(next(done), len(read))
 
-    copied = _copy(described, read, settings, progress(), with_checksums=verify)
+    copied = copy_frames(described, read, settings, progress(), with_checksums=verify)
     if verify:
-        _verify(described.spec.path, output, write, copied.checksums, progress())
+        verify_frames(described.spec.path, output, write, copied.checksums, progress())
     return Conversion(
         source=described.spec.path,
         destination=output,
@@ -233,68 +242,3 @@ def _copy_files(
         seconds=time.perf_counter() - began,
         verified=verify,
     )
-
-
-class _Copied(NamedTuple):
-    """Number of unwritten frames, size of the pixels, and (if requested) the CRC-32 of each frame."""
-
-    empty: int
-    pixel_bytes: int
-    checksums: NDArray[np.uint32]
-
-
-def _copy(
-    source: Source,
-    indices: Indices,
-    settings: AcquisitionSettings,
-    on_frame: Callable[[], object],
-    *,
-    with_checksums: bool,
-) -> _Copied:
-    """Append the frames at `indices` of the source to a new stream."""
-    frame_metadata = frame_metadata_by_address(source)
-    incomplete = source.written is not None and source.written < len(source.indices)
-    checksums = np.zeros(len(indices) if with_checksums else 0, np.uint32)
-    empty = size = 0
-    with create_stream(settings) as stream:
-        try:
-            for namespace, metadata in source.spec.metadata.items():
-                stream.set_global_metadata(namespace, metadata)
-            stream.set_global_metadata(NAMESPACE, provenance(source))
-            for number, index in enumerate(indices):
-                frame = source.read(index.tolist())
-                values = frame_metadata.pop(source.address_of(index.tolist()), None)
-                if incomplete and values is None and not frame.any():
-                    stream.skip()
-                    empty += 1
-                else:
-                    stream.append(frame, copy=False, frame_metadata=values)
-                size += frame.nbytes
-                if with_checksums:
-                    checksums[number] = zlib.crc32(frame.data)
-                on_frame()
-        except BaseException:
-            stream._discard()  # noqa: SLF001 # an incomplete copy must not be mistaken for the source
-            raise
-    return _Copied(empty, size, checksums)
-
-
-def _verify(
-    source: Path,
-    output: Path,
-    indices: Indices,
-    checksums: NDArray[np.uint32],
-    on_frame: Callable[[], object],
-) -> None:
-    """Read all frames back; raise WriteError if one differs from the frame that was appended."""
-    view = open_dataset(output, remember=CHUNK_CACHE_BYTES)
-    wrong = []
-    for number, index in enumerate(indices):
-        if zlib.crc32(view[tuple(index.tolist())].data) != checksums[number]:
-            wrong.append(number)
-        on_frame()
-    if wrong:
-        raise WriteError(
-            f"{output} differs from {source}: frames {describe_frames(wrong)} are different when read back.",
-            wrong,
-        )

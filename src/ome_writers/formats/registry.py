@@ -175,6 +175,7 @@ _FORMATS: dict[str, FormatRow] = {
             recognizes=_lazy("ome_writers.formats.detection:is_zarr_v2"),
             parse=_lazy("ome_writers.formats.omezarr.parse:parse"),
             ome_xml=_lazy("ome_writers.formats.omezarr.parse:ome_xml"),
+            frame_metadata=_lazy("ome_writers.formats.omezarr.parse:read_frames"),
             open_source=_lazy("ome_writers.views.omezarr:open_zarr"),
             chunked=True,
         ),

@@ -47,7 +47,8 @@ class _ZarrPixels:
 
     def __init__(self, path: Path, cache_bytes: int) -> None:
         self._spec = parse(path)
-        self._root = CachedJsonFile(path / "zarr.json", path)
+        name = ".zattrs" if self._spec.version == "0.4" else "zarr.json"
+        self._root = CachedJsonFile(path / name, path)
         self._cache_bytes = cache_bytes // len(self._spec.images)
 
     def spec(self) -> DatasetSpec:
@@ -65,5 +66,6 @@ class _ZarrPixels:
         """Return the current attributes of the root group in our namespace; empty if another program wrote it."""
         if self._spec.status is None:
             return {}
-        attributes = self._root.read().get("attributes", {}).get("ome_writers")
+        content = self._root.read()
+        attributes = content.get("attributes", content).get("ome_writers")
         return attributes if isinstance(attributes, dict) else {}

@@ -36,8 +36,8 @@ def _arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--ngff",
-        choices=("0.5", "0.6"),
-        help="version of OME-Zarr; without DEST, only the metadata of SOURCE are rewritten, in place",
+        choices=("0.4", "0.5", "0.6"),
+        help="version of OME-Zarr; without DEST, only the metadata of SOURCE are rewritten, in place (not 0.4)",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace DEST if ome-writers wrote it"
@@ -240,6 +240,12 @@ def _format(options: Namespace) -> str | dict[str, str]:
     if not row.chunked and (options.chunk or options.shard):
         option = "--chunk" if options.chunk else "--shard"
         raise UsageError(f"{option}: {row.title} has neither chunks nor shards; leave it out")
+    if options.ngff == "0.4" and row.ngff_versions:
+        if engine or options.shard:
+            raise UsageError(
+                "--ngff 0.4: no other engine, and no shards; leave out --engine, --shard"
+            )
+        return f"{row.name}-0.4"
     if options.ngff and options.ngff not in row.ngff_versions:
         raise UsageError(f"--ngff: {row.title} has no NGFF version; leave it out")
     if engine is not None and (found := find_engine(engine)) and found.format != row.name:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ome_writers.formats.omezarr.added_levels import with_levels
 from ome_writers.formats.omezarr.group_metadata import (
+    KEYS_04,
     group_attributes,
     layout_and_groups,
     ome_writers_attributes,
@@ -18,6 +19,7 @@ from ome_writers.formats.omezarr.parse_multiscale import compose, parse_image
 from ome_writers.formats.omezarr.versions import VERSIONS, at_version, scene
 
 __all__ = [
+    "KEYS_04",
     "MAX_WINDOW_UPDATES",
     "VERSIONS",
     "XML_KEY",

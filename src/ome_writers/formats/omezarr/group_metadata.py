@@ -14,7 +14,7 @@ from ome_writers.untrusted import (
     read_regular,
 )
 
-_KEYS_04 = ("multiscales", "omero", "plate", "well", "bioformats2raw.layout", "series", "labels")
+KEYS_04 = ("multiscales", "omero", "plate", "well", "bioformats2raw.layout", "series", "labels")
 
 
 def image_groups(root: Path) -> list[str]:
@@ -90,8 +90,12 @@ def _as_05(old: dict[str, Any], group: Path) -> dict[str, Any]:
         raise UnsupportedError(
             f"{group} is an OME-Zarr {'/'.join(sorted(versions))} in Zarr v2; of Zarr v2, only 0.4 is read."
         )
-    ome = {key: value for key, value in old.items() if key in _KEYS_04}
-    rest = {k: v for k, v in old.items() if k not in (*_KEYS_04, "ome", "ome_writers")}
+    ome = {key: value for key, value in old.items() if key in KEYS_04}
+    rest = {k: v for k, v in old.items() if k not in (*KEYS_04, "ome")}
+    if isinstance(
+        own := rest.pop("ome_writers", None), dict
+    ):  # the copy of a dataset of this library
+        rest["ome_writers"] = {k: v for k, v in own.items() if k != "settings"}
     return {**rest, "ome": {"version": "0.4", **ome}}
 
 

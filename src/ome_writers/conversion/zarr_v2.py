@@ -1,0 +1,122 @@
+"""OME-Zarr 0.4, which is Zarr v2: a new OME-Zarr 0.5 is rewritten. Metadata is translated, chunks are renamed.
+
+Sources: https://ngff.openmicroscopy.org/0.4/, https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from ome_writers.conversion.destination import refuse_overlap
+from ome_writers.dataset import DatasetSpec
+from ome_writers.errors import OutputExistsError, SettingsError, UnsupportedError
+from ome_writers.file_sharing import rename
+from ome_writers.file_sync import sync_folder, sync_tree
+from ome_writers.formats.omezarr import KEYS_04
+from ome_writers.settings import OmeZarrFormat
+from ome_writers.untrusted import read_json
+
+Json = dict[str, Any]
+
+FORMAT = "ome-zarr-0.4"
+_VERSION = "0.4"
+
+
+@contextmanager
+def rewritten(
+    source: DatasetSpec, destination: str | PathLike[str], shards: Mapping[str, int]
+) -> Iterator[tuple[Path, dict[str, int]]]:
+    """Yield path and shard shapes of an OME-Zarr 0.5 to be written, which becomes the OME-Zarr 0.4 at `destination`.
+
+    Until it is complete and on disk, it is in a temporary folder beside `destination`.
+
+    Raises SettingsError for shards, and OutputExistsError if the output exists.
+    """
+    if any(shards.values()):
+        raise SettingsError(
+            f"{destination}: an OME-Zarr 0.4 has no shards. Leave out shard_shapes."
+        )
+    output = Path(OmeZarrFormat().get_output_path(destination))
+    refuse_overlap(source.path, output)
+    if os.path.lexists(output):
+        raise OutputExistsError(
+            f"{output} exists. Choose another name, or remove it; an OME-Zarr 0.4 is not overwritten."
+        )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder:
+        written = Path(folder, output.name)
+        yield written, {dim.name: 0 for dim in source.dimensions if dim.type != "position"}
+        _rewrite(written)
+        sync_tree(written)
+        rename(written, output)
+    sync_folder(output.parent)
+
+
+def _rewrite(root: Path) -> None:
+    """Translate the metadata of each group and array. Chunks have the same content and path, without ``c/``."""
+    for file in [*root.rglob("zarr.json")]:
+        content, folder = read_json(file), file.parent
+        if content["node_type"] == "array":
+            _write(folder / ".zarray", _array(content))
+            _write(folder / ".zattrs", {"_ARRAY_DIMENSIONS": content["dimension_names"]})
+            if (chunks := folder / "c").is_dir():
+                for name in os.listdir(chunks):
+                    rename(chunks / name, folder / name)
+                chunks.rmdir()
+        else:
+            _write(folder / ".zgroup", {"zarr_format": 2})
+            _write(folder / ".zattrs", _attributes(content.get("attributes", {})))
+        file.unlink()
+
+
+def _array(content: Json) -> Json:
+    """Return the ``.zarray`` of an array."""
+    _, *codecs = content["codecs"]  # the first is "bytes", little-endian
+    compressor = None
+    if codecs:
+        ((name, configuration),) = ((c["name"], c["configuration"]) for c in codecs)
+        kept = ("cname", "clevel", "blocksize", "level")  # older readers do not know others
+        compressor = {"id": name, **{k: configuration[k] for k in kept if k in configuration}}
+        if name == "blosc":
+            compressor["shuffle"] = 1  # SHUFFLE of numcodecs
+    return {
+        "zarr_format": 2,
+        "shape": content["shape"],
+        "chunks": content["chunk_grid"]["configuration"]["chunk_shape"],
+        "dtype": np.dtype(content["data_type"]).newbyteorder("<").str,
+        "compressor": compressor,
+        "fill_value": content["fill_value"],
+        "order": "C",
+        "filters": None,
+        "dimension_separator": "/",
+    }
+
+
+def _attributes(attributes: Json) -> Json:
+    """Return the ``.zattrs`` of a group: 0.4 has the keys of ``ome`` beside the others, with a version in each."""
+    rest = {k: v for k, v in attributes.items() if k != "ome"}
+    if own := rest.get("ome_writers"):  # without the settings, which are those of an OME-Zarr 0.5
+        rest["ome_writers"] = {k: v for k, v in own.items() if k != "settings"}
+    ome = {k: v for k, v in attributes.get("ome", {}).items() if k != "version"}
+    if "multiscales" in ome:
+        ome["multiscales"] = [{**each, "version": _VERSION} for each in ome["multiscales"]]
+    for key in ome.keys() & {"plate", "well"}:
+        ome[key] = {**ome[key], "version": _VERSION}
+    if clash := sorted(rest.keys() & set(KEYS_04)):
+        raise UnsupportedError(
+            f"The key {clash[0]!r} of the source's metadata has another meaning in OME-Zarr 0.4. Rename it there."
+        )
+    return {**rest, **ome}
+
+
+def _write(file: Path, content: Json) -> None:
+    file.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
