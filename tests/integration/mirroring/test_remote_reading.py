@@ -109,7 +109,8 @@ def test_commands_take_urls(
         printed = []
         for dataset in (str(path), url):
             assert main([command, dataset, "--json"]) == 0
-            printed.append(json.loads(capsys.readouterr().out.replace(url, str(path))))
+            out = capsys.readouterr().out.replace(url, json.dumps(str(path))[1:-1])
+            printed.append(json.loads(out))
         assert printed[0] == printed[1]
     assert main(["preview", url, "--output", str(tmp_path / "preview.png")]) == 0
     assert (tmp_path / "preview.png").read_bytes().startswith(b"\x89PNG")
