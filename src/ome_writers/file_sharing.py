@@ -22,7 +22,7 @@ T = TypeVar("T")
 _IS_MANDATORY = os.name == "nt"
 _OPEN_TIMEOUT_S = 2.0
 _REPLACE_TIMEOUT_S = 10.0
-_FIRST_INTERVAL_S, _MAX_INTERVAL_S = 0.001, 0.1
+_FIRST_INTERVAL_S, _MAX_INTERVAL_S = 0.001, 0.02
 
 
 def retry_while_open(operation: Callable[[], T], *, timeout_s: float = _OPEN_TIMEOUT_S) -> T:

@@ -5,6 +5,7 @@ Results go to stdout, progress and errors to stderr, so that a pipe receives res
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -56,7 +57,14 @@ class PlainScreen:
     """Plain text, for pipes, logs and installations without rich."""
 
     def line(self, text: str) -> None:
-        print(text, flush=True)
+        try:
+            print(text, flush=True)
+        except OSError as error:
+            if (
+                os.name == "nt" and error.errno == errno.EINVAL
+            ):  # of a pipe that its reader has closed
+                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
+            raise
 
     def fields(self, title: str, rows: Mapping[str, str]) -> None:
         self.line(title)
@@ -74,7 +82,8 @@ class PlainScreen:
 
     def json(self, content: Mapping[str, Any]) -> None:
         unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-        print(printable_json(content, ascii_only=not unicode), flush=True)
+        # not `self.line`, which may color
+        PlainScreen.line(self, printable_json(content, ascii_only=not unicode))
 
     def error(self, text: str) -> None:
         print(f"ome-writers: {text}", file=sys.stderr, flush=True)
@@ -116,8 +125,10 @@ class RichScreen:
     def __init__(self) -> None:
         from rich.console import Console
 
-        self._out = Console(highlight=False)
-        self._stderr = Console(stderr=True, highlight=False)
+        # rich takes a pipe on Windows for a console without escape sequences
+        legacy = [None if stream.isatty() else False for stream in (sys.stdout, sys.stderr)]
+        self._out = Console(highlight=False, legacy_windows=legacy[0])
+        self._stderr = Console(stderr=True, highlight=False, legacy_windows=legacy[1])
 
     def line(self, text: str) -> None:
         self._out.print(text, markup=False, soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import io
 import logging
 import os
@@ -94,11 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         with parse_once():
             return command.run(options, screen)
+    except BrokenPipeError:
+        # The reader has closed the pipe (`| head`). Redirect stdout, so that the flush at exit does not raise again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILURE
     except Exception as error:
-        if isinstance(error, BrokenPipeError) or (isinstance(error, OSError) and _is_pipe_closed()):
-            # Redirect stdout, so that the flush at exit does not raise again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return FAILURE
         if path is None and not isinstance(error, (CommandError, OMEWritersError, OSError)):
             raise
         screen.error(error_sentence(error, path))
@@ -127,15 +126,6 @@ def script() -> NoReturn:
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
-
-
-def _is_pipe_closed() -> bool:
-    """Return whether the reader of stdout has closed the pipe (`| head`), which Windows reports as EINVAL."""
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        return error.errno in (errno.EPIPE, errno.EINVAL)
-    return False
 
 
 class CommandParser(argparse.ArgumentParser):
