@@ -7,7 +7,7 @@ plane is reduced alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 
 Plane = NDArray[Any]
 
+ForEach: TypeAlias = Callable[[Callable[[int], object], Iterable[int]], None]
 Method: TypeAlias = Literal["mean", "max", "min", "median", "decimate", "mode"]
 
-_BLOCK_BYTES = 2**18  # of a plane; intermediate results then stay in the cache
+_BLOCK_BYTES = 2**19  # of a plane; intermediate results then stay in the cache
+_BUFFER_SAMPLES = 1024  # with its default of 8192, numpy copies shorter rows before it adds them
 _Packed: TypeAlias = type[np.unsignedinteger[Any]]  # two neighbours along x as one integer
 _PACKED: dict[str, tuple[_Packed, int]] = {"u1": (np.uint16, 8), "u2": (np.uint32, 16)}
+_MAGIC = 0x4B400000  # the bits of 1.5 * 2**23 in float32; the next integers are the next numbers
 _SORTING_NETWORKS: dict[int, tuple[tuple[int, int], ...]] = {  # Knuth 5.3.4; pairs to put in order
     1: (),
     2: ((0, 1),),
@@ -38,12 +41,24 @@ def supports_dtype(method: Method, dtype: np.dtype[np.generic]) -> bool:
     return dtype.kind != "c" or method in ("mean", "decimate", "mode")
 
 
-def downsample(planes: Sequence[Plane], method: Method, factors: tuple[int, int]) -> Plane:
+def call_each(function: Callable[[int], object], numbers: Iterable[int]) -> None:
+    """Call a function for each number; a `ForEach` of one thread."""
+    for number in numbers:
+        function(number)
+
+
+def downsample(
+    planes: Sequence[Plane],
+    method: Method,
+    factors: tuple[int, int],
+    for_each: ForEach = call_each,
+) -> Plane:
     """Return one plane of the next level from one plane, or from the two of a pair along z.
 
     Planes are (y, x) or (y, x, samples), and `factors` 1 or 2 along y and x. ``"mean"`` and ``"median"`` of integers
     are rounded half to even: half up would add 0.125 grey values per level. ``"decimate"`` keeps the first sample,
-    ``"mode"`` the most frequent one, of equally frequent ones the first.
+    ``"mode"`` the most frequent one, of equally frequent ones the first. `for_each` may call the function for several
+    blocks of rows at the same time.
     """
     written = planes
     if len(planes) > 1:
@@ -54,12 +69,19 @@ def downsample(planes: Sequence[Plane], method: Method, factors: tuple[int, int]
     shape = (-(-height // fy), -(-width // fx), *written[0].shape[2:])
     out = np.empty(shape, written[0].dtype)
     rows = max(1, _BLOCK_BYTES // max(1, fy * written[0][0].nbytes))
-    for start in range(0, len(out), rows):
+
+    def reduce_block(start: int) -> None:
         block = [
             _with_edge(plane[fy * start : fy * (start + rows)], factors)
             for plane in (written[:1] if method == "decimate" else written)
         ]
-        reduce(block, factors, out[start : start + rows])
+        before = np.setbufsize(_BUFFER_SAMPLES)
+        try:
+            reduce(block, factors, out[start : start + rows])
+        finally:
+            np.setbufsize(before)
+
+    for_each(reduce_block, range(0, len(out), rows))
     return out
 
 
@@ -90,14 +112,14 @@ def _packed_sum(block: Sequence[Plane], dtype: _Packed, bits: int) -> Plane:
     """Return the sums of 2 x 2 samples of `bits`."""
     pairs = [plane.view(dtype) for plane in block]
     mask = (1 << bits) - 1
-    if max(plane.max() for plane in block) <= mask // (2 * len(block)):
-        rows = pairs[0][::2] + pairs[0][1::2]  # no sum is carried into its neighbour
+    total: Plane
+    if max(plane.max() for plane in block) <= mask // (4 * len(block)):  # sums fit into `bits`
+        total = pairs[0][::2] + pairs[0][1::2]
         for pair in pairs[1:]:
-            rows += pair[::2]
-            rows += pair[1::2]
-        total: Plane = rows & mask
-        rows >>= bits
-        total += rows
+            total += pair[::2]
+            total += pair[1::2]
+        total *= mask + 2  # the upper half becomes the sum of both
+        total >>= bits
         return total
     total = pairs[0] & mask
     for pair in pairs[1:]:
@@ -135,10 +157,11 @@ def _mean_of(samples: Sequence[Plane], out: Plane) -> None:
 def _round_mean(total: Plane, count: int, out: Plane) -> None:
     """Write `total` divided by `count`, a power of two, rounded half to even."""
     if total.itemsize == 4:
-        # The float32 numbers of this size are the multiples of `count`, so that the addition rounds.
-        rounded = total.view(np.int32).astype(np.float32)
-        rounded += np.float32(1.5 * 2**23 * count)
-        out[...] = rounded.view(np.uint32)  # the last bits of the mantissa are the quotient
+        total += _MAGIC
+        # The float32 numbers of the size of the result are the multiples of `count`, so that the addition rounds.
+        rounded = total.view(np.float32)
+        rounded += np.float32(1.5 * 2**23 * (count - 1))
+        out[...] = total  # the last bits of the mantissa are the quotient
         return
     bits = count.bit_length() - 1
     if bits:

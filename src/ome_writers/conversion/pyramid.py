@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import operator
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,22 +28,29 @@ from ome_writers.formats import format_row
 from ome_writers.formats.omezarr import level_path, with_levels
 from ome_writers.routing import ArrayPlan, ImagePlan, plan_levels, resolve
 from ome_writers.settings import Dimension, Pyramid, PyramidMethod, ZarrCompression
-from ome_writers.storage import ArrayTarget, EngineStats, Options, open_with_levels
+from ome_writers.storage import ArrayTarget, Downsampling, Options, available_cpus
 from ome_writers.storage.direct import open_engine
 from ome_writers.untrusted import read_json
-from ome_writers.views import open_array
+from ome_writers.views import ZarrArray, open_array
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from ome_writers.storage import Engine, WriteFailure
+    from ome_writers.routing import Address
+    from ome_writers.storage import Engine
 
     Plane = NDArray[np.generic]
     Index = tuple[int, ...]
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 _STAGE = ".ome-writers.pyramid"
 """Folder in the group of an image whose levels are being computed."""
 _CACHE_BYTES = 256 * 2**20  # of decoded chunks that contain several planes
+_RUN_BYTES = (
+    4 * 2**20
+)  # of planes that a thread reduces, or writes, at a time; more if they share a chunk
 
 
 def add_pyramid(
@@ -158,22 +172,17 @@ def _write_levels(
 ) -> int:
     source = open_array(spec.path, image.levels[0].key, _CACHE_BYTES)
     stage = spec.path / image.key / _STAGE
-
-    def opener(targets: Sequence[ArrayTarget], options: Options) -> Engine:
-        return _LevelsOnly(open_engine(stage, targets[1:], options), source)
-
-    targets = [ArrayTarget(level_path(k), array) for k, array in enumerate(plan.arrays)]
-    options = Options(durable=True)
-    engine = open_with_levels(opener, [plan], targets, options, in_order=False)
+    targets = [ArrayTarget(level_path(k), level.array) for k, level in enumerate(plan.levels, 1)]
+    engine = open_engine(stage, targets, Options(durable=True))
+    reduce = _Reduction(source, plan, engine).reduce
     try:
-        for index, plane in _planes(source, plan.array.index_shape):
-            if plane[0].any() or plane.any():  # planes that were not written have no chunk
-                engine.write(done, 0, index, plane, owned=True)
-            done += 1
-            if on_plane is not None:
-                on_plane(done, total)
+        with closing(_map_in_threads(reduce, _runs(plan), _threads(plan.array))) as counts:
+            for _ in itertools.chain.from_iterable(map(range, counts)):
+                done += 1
+                if on_plane is not None:
+                    on_plane(done, total)
     finally:
-        engine.close([array.shape for array in plan.arrays])
+        engine.close([target.plan.shape for target in targets])
     if engine.failures:
         error = engine.failures[0].error
         raise WriteError(
@@ -183,20 +192,85 @@ def _write_levels(
     return done
 
 
-def _planes(source: Any, index_shape: Sequence[int]) -> Iterator[tuple[Index, Plane]]:
-    """Yield all planes in order; the next one is being read meanwhile."""
+def _runs(plan: ImagePlan) -> Iterator[list[Index]]:
+    """Yield the indices of planes that are reduced together: no pair along z, and no chunk, is split."""
+    array, factors = plan.array, plan.levels[-1].factors
+    shape = array.index_shape
+    box = [min(n, math.lcm(c, f)) for n, c, f in zip(shape, array.chunks, factors, strict=False)]
+    run: list[Index] = []
+    for corner in itertools.product(*map(range, itertools.repeat(0), shape, box)):
+        ends = map(min, map(operator.add, corner, box), shape)
+        run += itertools.product(*map(range, corner, ends))
+        if len(run) * array.frame_bytes >= _RUN_BYTES:
+            yield run
+            run = []
+    if run:
+        yield run
 
-    def read(index: Index) -> tuple[Index, Plane]:
-        return index, np.asarray(source[index])
 
-    with ThreadPoolExecutor(1, "ome-writers-read") as reader:
-        pending: Future[tuple[Index, Plane]] | None = None
-        for index in np.ndindex(*index_shape):
-            previous, pending = pending, reader.submit(read, index)
-            if previous is not None:
-                yield previous.result()
-        if pending is not None:
-            yield pending.result()
+def _threads(array: ArrayPlan) -> int:
+    """Return the number of threads, each of which decodes a chunk."""
+    depth = math.prod(array.chunks[:-2])
+    if depth == 1:
+        return available_cpus()
+    return max(1, min(available_cpus(), _CACHE_BYTES // (depth * array.frame_bytes)))
+
+
+def _map_in_threads(
+    function: Callable[[T], R], items: Iterable[T], threads: int
+) -> Generator[R, None, None]:
+    """Yield the results in order. No more calls are ahead of them than the threads need."""
+    with ThreadPoolExecutor(threads, "ome-writers-pyramid") as pool:
+        pending: deque[Future[R]] = deque()
+        try:
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) > 2 * threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+class _Reduction:
+    """Computes the levels of an image from its array `source`; thread-safe."""
+
+    def __init__(self, source: Any, plan: ImagePlan, engine: Engine) -> None:
+        self._source = source
+        self._plan = plan
+        self._engine = engine
+        self._write_lock = threading.Lock()  # held while the engine is written to
+        self._memory = threading.local()
+
+    def reduce(self, run: Sequence[Index]) -> int:
+        """Write the planes of all levels that follow from the planes of a run; return their number."""
+        stage = Downsampling([self._plan], sys.maxsize)
+        stage.read = (
+            self._engine.read
+        )  # never called: all planes that wait for others fit into memory
+        reduced: list[tuple[Address, Plane]] = []
+        for index in run:
+            reduced += itertools.islice(stage((0, index), self._read(index)), 1, None)
+            if sum(plane.nbytes for _, plane in reduced) >= _RUN_BYTES:
+                self._write(reduced)
+                reduced = []
+        self._write(reduced)
+        return len(run)
+
+    def _read(self, index: Index) -> Plane:
+        """Return a plane, until this thread reads the next one."""
+        if not isinstance(self._source, ZarrArray):
+            return np.asarray(self._source[index])
+        earlier = getattr(self._memory, "plane", None)
+        plane = self._memory.plane = self._source.read(index, earlier)
+        return plane
+
+    def _write(self, planes: list[tuple[Address, Plane]]) -> None:
+        with self._write_lock:
+            for (array, index), plane in sorted(planes, key=operator.itemgetter(0)):
+                if plane[0].any() or plane.any():  # planes that were not written have no chunk
+                    self._engine.write(0, array - 1, index, plane, owned=True)
 
 
 def _publish(group: Path, plan: ImagePlan) -> None:
@@ -218,44 +292,3 @@ def _record_settings(root: Path, pyramid: Pyramid) -> None:
     if isinstance(settings, dict):
         settings["pyramid"] = pyramid.model_dump(mode="json")
         replace_json(root / "zarr.json", content)
-
-
-class _LevelsOnly:
-    """An engine whose array 0 is stored elsewhere already: it is read from `source`, and never written."""
-
-    def __init__(self, engine: Engine, source: Any) -> None:
-        self._engine = engine
-        self._source = source
-
-    def write(
-        self,
-        number: int,
-        array: int,
-        index: Index,
-        frame: Plane,
-        owned: bool = False,
-    ) -> None:
-        if array:
-            self._engine.write(number, array - 1, index, frame, owned)
-
-    def read(self, array: int, index: Index) -> Plane:
-        return self._engine.read(array - 1, index) if array else np.asarray(self._source[index])
-
-    def recover(self, number: int) -> bool:
-        return self._engine.recover(number)
-
-    def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        self._engine.flush(shapes[1:])
-
-    def put(self, key: str, content: bytes) -> None:
-        self._engine.put(key, content)
-
-    def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        self._engine.close(shapes[1:])
-
-    @property
-    def failures(self) -> Sequence[WriteFailure]:
-        return self._engine.failures
-
-    def stats(self) -> EngineStats:
-        return self._engine.stats()

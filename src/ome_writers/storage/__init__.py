@@ -6,7 +6,7 @@ Other packages import from here, from `storage.zarr` and from `storage.tiff`.
 from __future__ import annotations
 
 from ome_writers.settings import ENGINES, EngineRow
-from ome_writers.storage.background import Background, lower_thread_priority
+from ome_writers.storage.background import Background, available_cpus, lower_thread_priority
 from ome_writers.storage.contract import (
     ArrayTarget,
     Engine,
@@ -34,7 +34,7 @@ from ome_writers.storage.lock_file import (
 )
 from ome_writers.storage.positional_io import read_fully
 from ome_writers.storage.process_identity import is_running
-from ome_writers.storage.pyramid import open_with_levels
+from ome_writers.storage.pyramid import Downsampling, open_with_levels
 from ome_writers.storage.registry import choose, open_engine, unsupported_reasons
 from ome_writers.storage.stages import Stage, StagedEngine, run_stages
 from ome_writers.storage.store import LocalStore, MemoryStore, Store, SupportsFiles
@@ -44,6 +44,7 @@ __all__ = [
     "LOCK_NAME",
     "ArrayTarget",
     "Background",
+    "Downsampling",
     "Engine",
     "EngineRow",
     "EngineStats",
@@ -62,6 +63,7 @@ __all__ = [
     "WriteFailure",
     "acquire_lock",
     "atomic_write",
+    "available_cpus",
     "choose",
     "hold_claim",
     "is_part_of_lock",

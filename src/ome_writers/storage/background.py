@@ -7,8 +7,9 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
+from functools import partial
 from queue import SimpleQueue
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ome_writers.locks import Condition
 from ome_writers.storage.contract import WriteFailure
@@ -26,6 +27,8 @@ else:
     def lower_thread_priority() -> None:
         """Do nothing: macOS would slow down the thread's disk access as well."""
 
+
+T = TypeVar("T")
 
 _MAX_PENDING_TASKS = 4096
 
@@ -125,6 +128,33 @@ class Background:
             if thread is not threading.current_thread():
                 thread.join()
         self._queue = SimpleQueue()  # without the None that ended the workers
+
+    def share(self, function: Callable[[T], object], items: Iterable[T]) -> None:
+        """Call `function` for each of `items`, in this thread and in idle workers; return when all calls have ended.
+
+        A call that raises in a worker is recorded as a failure.
+        """
+        pending = deque(items)
+
+        def run(ended: threading.Lock) -> None:
+            with ended:
+                while pending:
+                    try:
+                        item = pending.popleft()
+                    except IndexError:  # another thread was faster
+                        return
+                    function(item)
+
+        worker_locks = [threading.Lock() for _ in range(min(len(self._threads), len(pending) - 1))]
+        try:
+            for ended in worker_locks:
+                self.submit(partial(run, ended))
+            run(threading.Lock())
+        finally:
+            pending.clear()
+            for ended in worker_locks:
+                with ended:  # a worker that has not begun finds nothing to do
+                    pass
 
     # ------------------------------------------------------------------ in the workers
 

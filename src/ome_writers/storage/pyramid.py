@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.downsampling import downsample
+from ome_writers.downsampling import ForEach, call_each, downsample
 from ome_writers.routing import Address, ArrayPlan, ImagePlan
 from ome_writers.settings import PyramidMethod
 from ome_writers.storage.contract import ArrayTarget, Engine, Options
@@ -101,6 +101,7 @@ class Downsampling:
         self.memory_bytes = max(1, buffer_bytes // 4) if pairs else 0
         self._waiting = _WaitingPlanes(self.memory_bytes)
         self._flushes = 0
+        self.for_each: ForEach = call_each  # see `downsample`
 
     def __call__(self, address: Address, plane: Plane) -> Iterator[tuple[Address, Plane]]:
         yield address, plane
@@ -119,7 +120,7 @@ class Downsampling:
             index, i = first.plane_index, first.plane_index[axis]
             other = self.read(first.source, (*index[:axis], i ^ 1, *index[axis + 1 :]))
             pair = (other, plane) if i % 2 else (plane, other)
-            plane = downsample(pair, self._method, step.factors)
+            plane = downsample(pair, self._method, step.factors, self.for_each)
             yield target, plane
             yield from self._levels(target, plane)
 
@@ -147,7 +148,7 @@ class Downsampling:
                         return
                     _, other = self._waiting.pop(address, self.read)
                     planes = (other, plane) if i % 2 else (plane, other)
-            plane = downsample(planes, self._method, step.factors)
+            plane = downsample(planes, self._method, step.factors, self.for_each)
             yield address, plane
 
 
@@ -156,14 +157,12 @@ def open_with_levels(
     images: Sequence[ImagePlan],
     targets: Sequence[ArrayTarget],
     options: Options,
-    *,
-    in_order: bool,
 ) -> Engine:
-    """Open an engine for all arrays of the images; it computes the smaller levels. `in_order`: see `StagedEngine`."""
+    """Open an engine for all arrays of the images; it computes the smaller levels."""
     if not any(image.levels for image in images):
         return opener(targets, options)
     stage = Downsampling(images, options.buffer_bytes)
     buffer_bytes = options.buffer_bytes - stage.memory_bytes
-    engine = opener(targets, replace(options, buffer_bytes=buffer_bytes))
-    stage.read = engine.read
-    return StagedEngine(engine, stage, in_order=in_order)
+    engine = StagedEngine(opener(targets, replace(options, buffer_bytes=buffer_bytes)), stage)
+    stage.read, stage.for_each = engine.read, engine.share
+    return engine

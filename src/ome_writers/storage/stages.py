@@ -1,17 +1,12 @@
-"""Stages between `append` and the engine: callables that turn a plane into the planes that are stored.
-
-`run_stages` runs them in the caller's thread. `StagedEngine` runs a stage that takes longer than a write in workers.
-"""
+"""Stages between `append` and the engine: callables that turn a plane into the planes that are stored."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from itertools import chain, starmap
-from queue import SimpleQueue
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +19,6 @@ from ome_writers.storage.contract import Engine, EngineStats, LendingEngine, Wri
 Plane = NDArray[np.generic]
 Planes = Iterable[tuple[Address, Plane]]
 
-T = TypeVar("T")
-
-_INLINE_BYTES = 2**17  # passing smaller frames to another thread takes longer than most stages
 _DERIVED = -1  # number of a plane whose loss loses no frame
 
 
@@ -63,19 +55,18 @@ def run_stages(stages: Iterable[Stage], address: Address, plane: Plane) -> Plane
 class StagedEngine:
     """Writes what a stage yields for each frame; see `storage.contract.Engine`.
 
-    The thread of `append` writes the first plane, which counts as the frame. Meanwhile a worker computes and writes the
-    following ones, which are derived from it.
-    `in_order` states that the engine accepts planes in order only.
+    The first plane counts as the frame; the following ones are derived from it.
     """
 
-    def __init__(self, engine: Engine, stage: Stage, *, in_order: bool = False) -> None:
+    def __init__(self, engine: Engine, stage: Stage) -> None:
         self._engine = engine
         self._stage = stage
-        self._in_order = in_order
-        self._keeps_planes = stage.memory_bytes > 0
-        self._workers = 1 if self._keeps_planes or in_order else available_cpus()
-        self._background = Background(self._workers, name="ome-writers-stage")
-        self._write_lock = new_lock()  # held while the engine is written to
+        self._background = Background(max(1, available_cpus() - 1), name="ome-writers-stage")
+        self.share = self._background.share  # for stages
+        self._write_lock = (
+            new_lock()
+        )  # held while the stage is called, and the engine is written to
+        self._turn_lock = new_lock()  # held by a flush that waits for the other lock
         self._planes = [0, 0]  # passed to the engine: frames, and planes derived from them
         self._closed = False
         self.failures = _Failures(engine.failures, self._background.failures)
@@ -91,27 +82,25 @@ class StagedEngine:
         frame: Plane,
         owned: bool = False,
     ) -> None:
-        planes = iter(self._stage((array, index), frame))
-        address, first = next(planes)
-        new = not np.may_share_memory(first, frame)
-        write = partial(self._write, number, address, first, owned or new)
-        if not self._keeps_planes and frame.nbytes <= _INLINE_BYTES:
-            derived = self._run(lambda: list(planes)) or ()
-            write()
-            self._run(partial(self._write_derived, derived))
-        else:
-            self._write_in_parallel(write, planes, owned=owned)
+        with self._turn_lock:  # a flush that waits comes first
+            pass
+        with self._write_lock:
+            planes = iter(self._stage((array, index), frame))
+            address, first = next(planes)
+            new = not np.may_share_memory(first, frame)
+            # first: the engine may reuse a lent buffer as soon as it has written it
+            derived = list(self._recording_errors(planes))
+            self._write(number, address, first, owned or new)
+            self._write_derived(derived)
         if owned and new and isinstance(self._engine, LendingEngine):
             self._engine.reclaim(frame)
 
     def recover(self, number: int) -> bool:
-        self._background.barrier()
         with self._write_lock:
             return self._engine.recover(number)
 
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
         self._flush_stage(last=False)
-        self._background.barrier()
         self._engine.flush(shapes)
 
     def read(self, array: int, index: tuple[int, ...]) -> Plane:
@@ -136,52 +125,25 @@ class StagedEngine:
         return replace(stats, frames_written=written)
 
     def _write(self, number: int, address: Address, plane: Plane, owned: bool) -> None:
-        with self._write_lock:
-            self._engine.write(number, *address, plane, owned)
-            self._planes[number == _DERIVED] += 1
+        self._engine.write(number, *address, plane, owned)
+        self._planes[number == _DERIVED] += 1
 
-    def _write_in_parallel(
-        self, write: Callable[[], object], planes: Planes, *, owned: bool
-    ) -> None:
-        """Write a frame while a worker writes what is derived from it."""
-        frame_unused: SimpleQueue[None] = SimpleQueue()
-        task = partial(self._write_derived, planes, frame_unused)
-        if self._in_order:  # an interrupted frame must not have derived planes, but no pixels
-            write()
-        self._submit(task)
-        if owned:  # the engine may reuse a lent buffer as soon as it has written it
-            frame_unused.get()
-        if not self._in_order:
-            write()
-        if not owned:
-            frame_unused.get()
+    def _write_derived(self, planes: Planes) -> None:
+        for address, plane in planes:
+            self._write(_DERIVED, address, plane, owned=True)
 
-    def _submit(self, task: Callable[[], object]) -> None:
-        self._background.wait_until_below(2 * self._workers)
-        self._background.submit(task)
-
-    def _run(self, step: Callable[[], T]) -> T | None:
+    def _recording_errors(self, planes: Planes) -> Planes:
+        """Yield planes; an error ends them, and is a failure."""
         try:
-            return step()
+            yield from planes
         except Exception as error:
             self._background.failures.append(WriteFailure(error))
-            return None
-
-    def _write_derived(self, planes: Planes, frame_unused: SimpleQueue[None] | None = None) -> None:
-        """Write planes; `frame_unused` gets an item when the frame is not needed any more to compute them."""
-        try:
-            for address, plane in planes:
-                if frame_unused is not None:
-                    frame_unused.put(None)
-                self._write(_DERIVED, address, plane, owned=True)
-        finally:
-            if frame_unused is not None:
-                frame_unused.put(None)
 
     def _flush_stage(self, *, last: bool) -> None:
         stage = self._stage
-        if self._keeps_planes and isinstance(stage, KeepingStage) and not self._closed:
-            self._submit(lambda: self._write_derived(stage.flush(last=last)))
+        if stage.memory_bytes and isinstance(stage, KeepingStage) and not self._closed:
+            with self._turn_lock, self._write_lock:
+                self._write_derived(self._recording_errors(stage.flush(last=last)))
 
 
 class _Failures(Sequence[WriteFailure]):

@@ -254,8 +254,7 @@ def _open_recorder(
         **settings.format.engine_options(settings.root_path),
     )
     opener = partial(_open_engine, row, layout)
-    in_order = not row.random_access
-    engine = open_with_levels(opener, plan.images, targets, options, in_order=in_order)
+    engine = open_with_levels(opener, plan.images, targets, options)
     try:
         metadata = create_metadata(plan, layout)
         for key, content in metadata.render():

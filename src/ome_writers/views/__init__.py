@@ -12,6 +12,7 @@ from ome_writers.views.stored_dataset import open_dataset as open  # noqa: A004 
 from ome_writers.views.stored_source import StoredPixels, open_stored
 from ome_writers.views.streamview import StreamView
 from ome_writers.views.summary import Summary, html_summary, summary_line
+from ome_writers.views.zarr_array import ZarrArray
 
 __all__ = [
     "Source",
@@ -19,6 +20,7 @@ __all__ = [
     "Stream",
     "StreamView",
     "Summary",
+    "ZarrArray",
     "call_on_gui_thread",
     "coordinates",
     "guarded_signal_class",

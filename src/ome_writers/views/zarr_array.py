@@ -6,12 +6,14 @@ Shard indexes are checked against their checksum, chunks by their decoder. If a 
 file meanwhile, the file is read again.
 """
 
+# Longer than 300 lines: chunks, shards, codecs and the cache of one reader.
 from __future__ import annotations
 
 import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -83,6 +85,8 @@ class ZarrArray:
         self.dtype, self._decoders = _pipeline(metadata.data_type, metadata.codecs, folder)
         nbytes = check_memory(math.prod(self._chunk) * self.dtype.itemsize, f"{folder}: a chunk")
         self._max_stored_bytes = 2 * nbytes + _MAX_CODEC_OVERHEAD_BYTES
+        # whether chunks are stored as they are in memory
+        self._is_raw = not self._decoders and self.dtype.isnative
         several_planes = math.prod(self._chunk[:-2]) > 1
         self._max_cached_chunks = cache_bytes // nbytes if several_planes else 0
         self._remote_indexes: dict[Path, tuple[int, NDArray[np.uint64]]] = {}
@@ -107,10 +111,21 @@ class ZarrArray:
 
         Raises TornChunkError if a chunk exists but cannot be read.
         """
+        return self.read(index)
+
+    def read(
+        self, index: tuple[int, ...], out: NDArray[np.generic] | None = None
+    ) -> NDArray[np.generic]:
+        """Return the plane at `index`; in the memory of `out`, if it is an earlier plane of this array."""
         *_, height, width = self.shape
         cy, cx = self._chunk[-2:]
-        out = np.empty((height, width), self.dtype.newbyteorder("="))
+        if out is None or out.shape != (height, width):
+            out = np.empty((height, width), self.dtype.newbyteorder("="))
         cell = tuple(i // c for i, c in zip(index, self._chunk, strict=False))
+        if self._is_raw and math.prod(self._chunk) == out.size and (cy, cx) == out.shape:
+            if self._read_chunk((*cell, 0, 0), out) is None:
+                out[...] = self._fill
+            return out
         inside = tuple(i % c for i, c in zip(index, self._chunk, strict=False))
         for row in range(math.ceil(height / cy)):
             for column in range(math.ceil(width / cx)):
@@ -135,11 +150,15 @@ class ZarrArray:
             self._cache.popitem(last=False)
         return chunk
 
-    def _read_chunk(self, coordinate: tuple[int, ...]) -> NDArray[np.generic] | None:
-        """Return a decoded chunk; None if it does not exist."""
+    def _read_chunk(
+        self, coordinate: tuple[int, ...], out: NDArray[np.generic] | None = None
+    ) -> NDArray[np.generic] | None:
+        """Return a decoded chunk, in `out` if chunks are not encoded; None if it does not exist."""
         error: Exception | None = None
         for _ in range(_MAX_READ_RETRIES):
             try:
+                if out is not None:
+                    return out if self._read_raw(coordinate, out) else None
                 stored = self._read_stored(coordinate)
                 return None if stored is None else self._decode(stored)
             except InvalidFileError:
@@ -157,25 +176,51 @@ class ZarrArray:
                 return read_regular(self._path(coordinate), self._max_stored_bytes, root=self._root)
             except (FileNotFoundError, NotADirectoryError):
                 return None
-        path = self._path([i // n for i, n in zip(coordinate, self._counts, strict=True)])
-        try:
-            with open_range(path, self._root) as (file, (start, stored_bytes)):
-                entries = self._index(path, file, start, stored_bytes)
-                inner = [i % n for i, n in zip(coordinate, self._counts, strict=True)]
-                offset, size = entries[np.ravel_multi_index(inner, self._counts)].tolist()
-                if offset == size == int(EMPTY):
-                    return None
-                if offset + size > stored_bytes or size > self._max_stored_bytes:
-                    raise OSError(
-                        f"a chunk of {size} bytes at {offset} does not fit into the shard"
-                    )
-                file.seek(start + offset)
-                stored = file.read(size)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        with ExitStack() as files:
+            found = self._open_stored(coordinate, files)
+            if found is None:
+                return None
+            file, size = found
+            stored = file.read(size)
         if len(stored) != size:
             raise OSError("a chunk is truncated")
         return stored
+
+    def _read_raw(self, coordinate: tuple[int, ...], out: NDArray[np.generic]) -> bool:
+        """Read a chunk that is not encoded; return whether it exists."""
+        memory = out.reshape(-1).view(np.uint8).data
+        with ExitStack() as files:
+            found = self._open_stored(coordinate, files)
+            if found is None:
+                return False
+            file, size = found
+            if size != len(memory):
+                raise OSError(f"a chunk has {size} bytes instead of {len(memory)}")
+            if file.readinto(memory) != size:  # type: ignore[attr-defined]  # not of BinaryIO
+                raise OSError("a chunk is truncated")
+        return True
+
+    def _open_stored(
+        self, coordinate: tuple[int, ...], files: ExitStack
+    ) -> tuple[BinaryIO, int] | None:
+        """Open the file of a chunk at its first byte; return it and the stored size, None if there is no such chunk."""
+        path = self._path([i // n for i, n in zip(coordinate, self._counts, strict=True)])
+        try:
+            file, (start, stored_bytes) = files.enter_context(open_range(path, self._root))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if self._index_format is None:
+            file.seek(start)
+            return file, stored_bytes
+        entries = self._index(path, file, start, stored_bytes)
+        inner = [i % n for i, n in zip(coordinate, self._counts, strict=True)]
+        offset, size = entries[np.ravel_multi_index(inner, self._counts)].tolist()
+        if offset == size == int(EMPTY):
+            return None
+        if offset + size > stored_bytes or size > self._max_stored_bytes:
+            raise OSError(f"a chunk of {size} bytes at {offset} does not fit into the shard")
+        file.seek(start + offset)
+        return file, size
 
     def _index(
         self, path: Path, file: BinaryIO, start: int, stored_bytes: int

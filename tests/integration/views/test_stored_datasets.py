@@ -22,6 +22,7 @@ from ome_writers import (
     UnsupportedError,
     create_stream,
 )
+from ome_writers.views import open_array
 
 DATA = Path(__file__).parents[1] / "formats/data"
 PYRAMIDS = ("ngff-zarr-0.50.ome.zarr", "ome-zarr-py-0.21.ome.zarr")
@@ -293,3 +294,29 @@ def test_levels_have_the_axes_of_the_acquisition(
         assert view.dims == ("t", "cam", "c", "y", "x")
         np.testing.assert_array_equal(view, expected[k])
     assert ome_writers.open(path, level=1).coords["x"][:2] == [0.25, 1.25]
+
+
+@pytest.mark.parametrize("compression", [None, "zstd"])
+@pytest.mark.parametrize(("chunk", "shard"), [(None, None), (None, 2), (8, None)])
+def test_plane_is_read_into_the_memory_of_an_earlier_one(
+    tmp_path: Path, compression: Any, chunk: int | None, shard: int | None
+) -> None:
+    path = tmp_path / "run.ome.zarr"
+    dimensions = [
+        Dimension(name="t", count=3, shard_size_chunks=shard),
+        Dimension(name="y", count=20, chunk_size=chunk),
+        Dimension(name="x", count=12),
+    ]
+    frames = np.arange(2 * 20 * 12, dtype="uint16").reshape(2, 20, 12)
+    with create_stream(
+        root_path=path, dimensions=dimensions, dtype="uint16", compression=compression
+    ) as stream:
+        for frame in frames:
+            stream.append(frame)
+        stream.skip()
+    array = open_array(path, "0", 0)
+    first = array.read((1,))
+    np.testing.assert_array_equal(first, frames[1])
+    for t, expected in enumerate([*frames, np.zeros((20, 12))]):
+        assert array.read((t,), first) is first
+        np.testing.assert_array_equal(first, expected)

@@ -91,3 +91,47 @@ def _priority() -> int:
     kernel.GetCurrentThread.restype = ctypes.c_void_p
     kernel.GetThreadPriority.argtypes = (ctypes.c_void_p,)
     return int(kernel.GetThreadPriority(kernel.GetCurrentThread()))
+
+
+def test_share_does_not_wait_for_busy_workers() -> None:
+    background = Background(1)
+    gate = threading.Event()
+    background.submit(gate.wait)
+    threads: list[int] = []
+    background.share(lambda _: threads.append(threading.get_ident()), range(5))
+    assert threads == [threading.get_ident()] * 5
+    gate.set()
+    background.close()
+    assert not background.failures
+
+
+def test_share_returns_after_the_calls_in_workers() -> None:
+    background = Background(2)
+    met = threading.Barrier(3)
+    ended: list[int] = []
+
+    def call(number: int) -> None:
+        met.wait(10)  # returns only if three threads make a call each
+        time.sleep(0.01 * number)
+        ended.append(number)
+
+    background.share(call, range(3))
+    assert sorted(ended) == [0, 1, 2]
+    background.close()
+
+
+def test_share_raises_here_or_records_a_failure() -> None:
+    background = Background(1)
+    with pytest.raises(ZeroDivisionError):
+        background.share(lambda _: 1 // 0, [0])
+    met = threading.Barrier(2)
+    here = threading.get_ident()
+
+    def call(_: int) -> None:
+        met.wait(10)
+        if threading.get_ident() != here:
+            raise MemoryError
+
+    background.share(call, range(2))
+    background.close()
+    assert [type(failure.error) for failure in background.failures] == [MemoryError]
