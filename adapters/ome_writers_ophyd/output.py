@@ -108,7 +108,7 @@ class OMEOutput:
         Parameters of the resource: ``dataset`` is the path of the array in the OME-Zarr, or the number of the image in
         the OME-TIFF; a list if there are several stage positions. ``camera`` is the index along the camera axis if
         detectors share the dataset. ``index`` is that of each point of the plan along the axes of the acquisition, of
-        which the first one continues when the points repeat.
+        which the first one continues when the points repeat. ``is_directory``: whether the URI is that of a directory.
         """
         assert self.stream is not None
         settings, images = self.stream.settings, self.stream.plan.images
