@@ -56,7 +56,7 @@ def source_of(spec: DatasetSpec, view: StreamView) -> Source:
         **(_planned_addresses(plan) if plan else _stored_addresses(spec)),
         storage_order=settings.storage_order if settings else "ome",
         compression=compression if compression in get_args(Compression) else None,
-        name=_own_name(spec),
+        name=_own_name(spec, plan),
         camera_axis=settings.dimensions.index(camera) if settings and camera else None,
         frame_dimensions=frames,
     )
@@ -78,9 +78,11 @@ def _frame_dimensions(
     return with_pixel_size(-2), with_pixel_size(-1)
 
 
-def _own_name(spec: DatasetSpec) -> str:
-    """Return the name of a single image, unless it is only that of its file."""
+def _own_name(spec: DatasetSpec, plan: Plan | None) -> str:
+    """Return the name of a single image, unless it is that of its file or of its index along a further axis."""
     if spec.position_axis is not None or len(spec.images) != 1:
+        return ""
+    if plan is not None and plan.images[0].name == spec.images[0].name:
         return ""
     name = spec.images[0].name
     file = Path(spec.settings.output_path) if spec.settings else spec.path

@@ -120,7 +120,7 @@ def _checked(
     renamed = {_number(key, images, spec, "image"): name for key, name in names.items()}
     if not all(renamed.values()):
         raise UnsupportedError(f"{spec.path}: the name of an image may not be empty.")
-    return Changes(scale, renamed, new)
+    return Changes(scale, renamed, new, len(first.channels))
 
 
 def _number(key: int | str, names: list[str], spec: DatasetSpec, what: str) -> int:
@@ -208,6 +208,13 @@ def _edit_omero(ome: Json, changes: Changes, file: Path) -> None:
 def edit_ometiff(spec: DatasetSpec, changes: Changes) -> list[Path]:
     """Edit the OME-XML in each file that contains all of it, then that of the entry file."""
     path = spec.path
+    settings_channels = [d.count for d in spec.dimensions if d.type == "channel"]
+    for channel, fields in changes.channels.values():
+        if "window" in fields and settings_channels != [changes.channel_count]:
+            raise UnsupportedError(
+                f"{path}: OME-TIFF has no element for display windows, and the dataset's settings have no channel for "
+                f"{channel.name!r}. Convert it to OME-Zarr."
+            )
     in_folder = path.is_dir()
     texts: dict[Path, bytes] = {}
     for file in ome_xml_files(path) if in_folder else [path]:

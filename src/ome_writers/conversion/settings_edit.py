@@ -34,11 +34,14 @@ class Changes:
         Number of an image to its new name.
     channels
         Number of a channel to the new channel, and the fields that change.
+    channel_count
+        Number of channels of an image.
     """
 
     scale: Mapping[str, float]
     names: Mapping[int, str]
     channels: Mapping[int, tuple[Channel, frozenset[str]]]
+    channel_count: int
 
 
 def edit_settings(own: Any, changes: Changes) -> None:
@@ -50,6 +53,8 @@ def edit_settings(own: Any, changes: Changes) -> None:
         if name in changes.scale:
             _rescale(dimension, changes.scale[name])
         if dimension.get("type") != "channel" or not coords:
+            continue
+        if changes.channel_count > len(coords):  # several per channel: of cameras, or RGB samples
             continue
         for number, (channel, fields) in changes.channels.items():
             if number < len(coords):

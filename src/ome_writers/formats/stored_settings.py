@@ -84,10 +84,15 @@ def _with_edits(stored: Any, shown: Channel) -> Channel:
 
 
 def own_dimensions(plan: Plan, images: Sequence[ImageSpec]) -> list[Dimension]:
-    """Return the dimensions of the settings with the names and colors that the metadata has now."""
+    """Return the dimensions of the settings with the names and colors that the metadata has now.
+
+    Channels stay as they are where an image has several per channel: one per camera, or per sample of RGB.
+    """
+    axes = plan.images[0].array.dimensions
+    stored_channels = next((d.count for d in axes if d.type == "channel"), None)
     found = []
     for dim in plan.settings.dimensions:
-        if dim.type == "channel" and dim.coords:
+        if dim.type == "channel" and dim.coords and dim.count == stored_channels:
             channels = [
                 channel.model_copy(update={"window": getattr(stored, "window", None)})
                 for channel, stored in zip(images[0].channels, dim.coords, strict=False)

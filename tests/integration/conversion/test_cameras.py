@@ -17,6 +17,7 @@ from ome_writers import (
     UnsupportedError,
     convert,
     create_stream,
+    edit,
     read_frame_metadata,
     validate,
 )
@@ -49,9 +50,28 @@ def write(path: Path, cameras: list[Camera], *, positions: list[str] | None = No
     with create_stream(settings) as stream:
         stream.set_global_metadata("lab", {"room": 7})
         for number in range(settings.num_frames or 0):
-            image = stream.plan.images[number % 2]
+            image = stream.plan.images[number % len(stream.plan.images)]
             frame = np.full(image.frame_shape, number + 1, image.array.dtype)
             stream.append(frame, frame_metadata={"delta_t": float(number)})
+
+
+@FORMATS
+@TO
+def test_channels_of_cameras_that_share_an_image(suffix: str, to: str, tmp_path: Path) -> None:
+    source = tmp_path / f"a.ome.{suffix}"
+    write(source, [Camera(name="A"), Camera(name="B")])
+    done = convert(source, tmp_path / f"b.ome.{to}", verify=True)
+    for path in (source, done.destination):
+        assert ome_writers.open(path).coords["c"] == ["DAPI", "FITC"]
+        names = [channel.name for channel in ome_writers.read(path).images[0].channels]
+        assert names == ["DAPI / A", "DAPI / B", "FITC / A", "FITC / B"]
+    edit(done.destination, channels={"DAPI / B": {"name": "nuclei", "color": "red"}})
+    names = [channel.name for channel in ome_writers.read(done.destination).images[0].channels]
+    assert names == ["DAPI / A", "nuclei", "FITC / A", "FITC / B"]
+    assert ome_writers.open(done.destination).coords["c"] == ["DAPI", "FITC"]
+    if to == "tiff":
+        with pytest.raises(UnsupportedError, match="has no element for display windows"):
+            edit(done.destination, channels={0: {"window": (1, 2)}})
 
 
 @FORMATS

@@ -230,6 +230,8 @@ def test_rgb(first: str, tmp_path: Path) -> None:
         assert arrays(done.destination, [""])[0].shape == (3, 6, 4, 6)
     frames = read_frame_metadata(done.destination)
     assert [frame["note"] for frame in frames] == [f"frame {n}" for n in range(6)]
+    for path in (tmp_path / f"a{first}", done.destination):
+        assert ome_writers.open(path).coords["c"] == ["DAPI", "FITC"]
 
 
 def test_unbounded_acquisition_gets_extent_reached(tmp_path: Path) -> None:
