@@ -178,6 +178,9 @@ class DatasetSpec:
         ``"writing"``, ``"complete"``, ``"cancelled"`` or ``"failed"``; None if the writer recorded none.
     frames_written, frames_expected
         Numbers of frames, None if unknown. While the status is "writing", as of the last flush.
+    frames_in_order
+        While the status is "writing": the number of frames, in order of acquisition, before the first one that is not
+        on disk. None if it is not recorded: after `close`, and in OME-TIFF.
     started, updated
         Time at which the acquisition began (without `AcquisitionSettings.acquisition_date`, when the dataset was
         created), and of the last flush, in ISO 8601; None if unknown.
@@ -199,6 +202,7 @@ class DatasetSpec:
     status: str | None = None
     frames_written: int | None = None
     frames_expected: int | None = None
+    frames_in_order: int | None = None
     started: str | None = None
     updated: str | None = None
     written_by: str | None = None

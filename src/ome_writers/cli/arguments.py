@@ -7,9 +7,11 @@ import os
 import re
 from argparse import ArgumentParser
 from pathlib import Path
+from typing import get_args
 
 from ome_writers.cli.command import CommandError, UsageError
 from ome_writers.errors import OMEWritersError, SettingsError
+from ome_writers.settings import Compression
 
 
 def add_dataset_argument(
@@ -41,6 +43,26 @@ def add_frame_options(parser: ArgumentParser, *, default: str | None) -> None:
     )
     parser.add_argument(
         "--dtype", default="uint16", help="numpy dtype of the pixels (default: uint16)"
+    )
+
+
+def add_storage_options(parser: ArgumentParser) -> None:
+    """Add ``--compression``, ``--chunk`` and ``--shard`` of a dataset that is made from another."""
+    parser.add_argument(
+        "--compression",
+        choices=get_args(Compression),
+        help="for OME-Zarr: none, blosc-zstd, blosc-lz4, zstd, gzip; for OME-TIFF: none, lzw, deflate, "
+        "zstd (default: that of SOURCE from Zarr to Zarr, else none)",
+    )
+    parser.add_argument(
+        "--chunk",
+        type=axis_sizes,
+        default={},
+        metavar="AXES",
+        help="chunk size, as in t=16,y=512,x=512 (default: that of SOURCE, or one frame)",
+    )
+    parser.add_argument(
+        "--shard", type=axis_sizes, default={}, metavar="AXES", help="chunks per shard, as in t=64"
     )
 
 
@@ -121,6 +143,21 @@ def positive_count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
     return int(text)
+
+
+def axis_sizes(text: str) -> dict[str, int]:
+    """Return the sizes of ``t=16,y=512`` by axis."""
+    shape = {}
+    for word in text.split(","):
+        name, _, count = word.partition("=")
+        if not name.strip() or not count.strip().isdecimal() or int(count) < 1:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a list of AXIS=SIZE, as in t=16,y=512"
+            )
+        if name.strip() in shape:
+            raise argparse.ArgumentTypeError(f"{text!r} contains axis {name.strip()} twice")
+        shape[name.strip()] = int(count)
+    return shape
 
 
 def camera_dtype(text: str) -> str:

@@ -17,6 +17,15 @@ USAGE = 2
 INTERRUPTED = 130
 """The shells' convention for a process ended by Ctrl-C (128 + SIGINT)."""
 
+# arguments of the library in messages, and the options that pass them
+_OPTIONS = {
+    "set overwrite=True": "pass --overwrite",
+    "overwrite=True": "--overwrite",
+    "follow=True": "--follow",
+    "chunk_shapes": "--chunk",
+    "shard_shapes": "--shard",
+}
+
 
 @dataclass(frozen=True)
 class Command:
@@ -49,9 +58,10 @@ def error_sentence(error: BaseException, path: Path | None) -> str:
         return f"{error.filename or path}: {error.strerror}"
     if not isinstance(error, (CommandError, OMEWritersError, OSError)):
         return f"{path} cannot be read: {type(error).__name__}: {' '.join(str(error).split())}"
-    # the library names its argument; here it is an option
-    message = str(error).replace("set overwrite=True", "pass --overwrite")
-    return " ".join(message.replace("overwrite=True", "--overwrite").split())
+    message = str(error)
+    for argument, option in _OPTIONS.items():
+        message = message.replace(argument, option)
+    return " ".join(message.split())
 
 
 def require(command: str, extra: str, libraries: Mapping[str, str]) -> None:

@@ -92,6 +92,7 @@ def destination_settings(
     compression: str | None,
     overwrite: bool,
     pyramid: Pyramid | PyramidMethod | None,
+    dtype: str | None = None,
 ) -> AcquisitionSettings:
     """Return settings for frames like those of `image`, appended at the indices `write` in this order."""
     same_format = format_row(source.spec.format) is format_row(format.name)
@@ -101,11 +102,13 @@ def destination_settings(
     settings = source.spec.settings
     codec: Any = compression or (source.compression if format_row(format.name).chunked else None)
     order: Any = source.storage_order if same_format else "ome"
+    if not isinstance(order, str):  # without the axes that the destination does not have
+        order = [name for name in order if name in {dim.name for dim in dimensions}]
     try:
         return AcquisitionSettings(
             root_path=destination,
             dimensions=dimensions,
-            dtype=source.dtypes[image],
+            dtype=dtype or source.dtypes[image],
             format=format,
             compression=codec,
             storage_order=order,

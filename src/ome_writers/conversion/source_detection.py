@@ -21,13 +21,15 @@ CHUNK_CACHE_BYTES = 128 * 2**20
 """Size of the cache of decoded chunks, for chunks that contain several frames."""
 
 
-def describe_source(path: Path, axes: str | None = None) -> Source:
+def describe_source(path: Path, axes: str | None = None, *, growing: bool = False) -> Source:
     """Return the description of a dataset, with other names of its axes if `axes` is given.
+
+    With `growing` it may be written, and its frames are those that are planned.
 
     Raises OutputLockedError if it is being written, UnsupportedError if it does not have frames.
     """
     path = resolve_entry_file(path)
-    if path.exists():
+    if not growing and path.exists():
         owner = lock_owner(lock_path(path, folder=path.is_dir()))
         if owner is not None:
             raise OutputLockedError(
@@ -35,8 +37,14 @@ def describe_source(path: Path, axes: str | None = None) -> Source:
             )
     spec = read(path) if axes is None else _with_axes(read(path), axes)
     with guard_reader(path):
-        source = source_of(spec, open_dataset(path, remember=CHUNK_CACHE_BYTES))
-    if source.written == 0 or not len(source.indices):
+        # cached chunks are not read again when they have grown
+        source = source_of(spec, open_dataset(path, remember=0 if growing else CHUNK_CACHE_BYTES))
+    if (
+        spec.status == "writing" and not growing
+    ):  # its writer was killed: the arrays have the planned extents
+        inside = (source.indices < source.view.reached()).all(axis=1)
+        source = replace(source, indices=source.indices[inside])
+    if not growing and (source.written == 0 or not len(source.indices)):
         raise UnsupportedError(f"{path} does not contain a frame to convert.")
     return source
 

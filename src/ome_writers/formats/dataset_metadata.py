@@ -104,6 +104,7 @@ class Outcome:
     windows: Mapping[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
     # extent of each acquisition axis so far; empty after `close`
     extents: Mapping[str, int] = field(default_factory=dict)
+    frames_in_order: int = 0  # see `DatasetSpec.frames_in_order`
     time: datetime | None = None  # when this state was recorded
     # Image number to a mask of its planes, in storage order: True for planes without a frame. Only for a closed
     # OME-TIFF, and only images that have such planes.

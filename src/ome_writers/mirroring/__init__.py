@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from ome_writers.mirroring.manifest import check_manifest, dataset_files, write_manifest
 from ome_writers.mirroring.stream_mirror import StreamMirror
-from ome_writers.mirroring.upload import Upload, mirror
+from ome_writers.mirroring.upload import Upload, is_growing, mirror
 
 __all__ = [
     "StreamMirror",
     "Upload",
     "check_manifest",
     "dataset_files",
+    "is_growing",
     "mirror",
     "write_manifest",
 ]

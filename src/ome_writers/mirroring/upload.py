@@ -105,7 +105,7 @@ def mirror(
     uploader = Uploader(source, copy, workers, on_file)
     began = time.monotonic()
     try:
-        uploader.run(partial(_is_growing, source), follow=follow, interval_s=interval)
+        uploader.run(partial(is_growing, source), follow=follow, interval_s=interval)
         status, files = read(source).status, list(scan(source))
         if delete:
             _check_copy(copy, source, files, status)
@@ -130,7 +130,8 @@ def mirror(
     )
 
 
-def _is_growing(source: Path) -> bool:
+def is_growing(source: Path) -> bool:
+    """Return whether a running process is writing a dataset on this disk."""
     lock = lock_path(source, folder=source.is_dir())
     return read(source).status == "writing" and lock_owner(lock) is not None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ome_writers.processing.functions import Bin, Crop, FlatField, Maximum, Mean, PlaneFunction
 from ome_writers.processing.run import process
-from ome_writers.processing.tasks import regions
 
 __all__ = [
     "Bin",
@@ -14,5 +13,4 @@ __all__ = [
     "Mean",
     "PlaneFunction",
     "process",
-    "regions",
 ]

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ome_writers.conversion import with_values
 from ome_writers.errors import SettingsError
 from ome_writers.settings import Dimension
 
@@ -73,7 +74,8 @@ class FlatField(PlaneFunction):
     Attributes
     ----------
     flat, dark
-        Arrays (y, x), a number, or the path of an ``.npy`` file, which each worker reads: prefer it with many workers.
+        Arrays (y, x), a number, or the absolute path of an ``.npy`` file, which each worker reads: prefer it with many
+        workers.
     """
 
     flat: ArrayLike | str | os.PathLike[str]
@@ -84,10 +86,24 @@ class FlatField(PlaneFunction):
         dark, gain = self._dark_and_gain
         return _as_dtype((plane.astype(np.float64) - dark) * gain, plane.dtype)
 
+    def dimension(self, dimension: Dimension) -> Dimension:
+        shape = self._dark_and_gain[1].shape
+        if shape and (len(shape) != 2 or shape[dimension.name == "x"] != dimension.count):
+            raise SettingsError(
+                f"FlatField: the shape of the flat-field image is {shape}, and the source has {dimension.count} pixels "
+                f"along {dimension.name}. Use an image (y, x) of the same camera, region and binning."
+            )
+        return dimension
+
     @cached_property
     def _dark_and_gain(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        dark = _loaded(self.dark)
-        reference = _loaded(self.flat) - dark
+        flat, dark = _loaded(self.flat), _loaded(self.dark)
+        if dark.shape not in ((), flat.shape):
+            raise SettingsError(
+                f"FlatField: the shape of the dark image is {dark.shape}, that of the flat-field image {flat.shape}. "
+                "Use two images (y, x) of equal shape, or a number as dark."
+            )
+        reference = flat - dark
         gain = np.zeros(reference.shape)
         np.divide(reference.mean(), reference, out=gain, where=reference > 0)
         return dark, gain
@@ -148,11 +164,11 @@ class Bin(PlaneFunction):
 def _resampled(dimension: Dimension, count: int, factor: int, offset: float) -> Dimension:
     """Return a dimension whose first pixel is at `offset` pixels of the source, and `factor` times as large."""
     scale = dimension.scale
-    return Dimension(
-        name=dimension.name,
+    return with_values(
+        dimension,
         count=count,
-        type=dimension.type,
-        unit=dimension.unit,
+        chunk_size=None,
+        shard_size_chunks=None,
         scale=scale and scale * factor,
         translation=scale and (dimension.translation or 0) + scale * offset,
     )
@@ -160,7 +176,13 @@ def _resampled(dimension: Dimension, count: int, factor: int, offset: float) -> 
 
 def _loaded(values: ArrayLike | str | os.PathLike[str]) -> NDArray[np.float64]:
     if isinstance(values, (str, os.PathLike)):
-        values = np.load(values)
+        path = values
+        try:
+            values = np.load(path)
+        except (ValueError, EOFError) as error:
+            raise SettingsError(
+                f"{path} is not an .npy file: {error}. Write the image with `numpy.save`."
+            ) from error
     return np.asarray(values, np.float64)
 
 

@@ -12,6 +12,8 @@ import numpy as np
 from ome_writers.conversion import (
     Source,
     convertible_images,
+    destination_settings,
+    nested_loop_indices,
     select_images,
     with_chunks,
     with_values,
@@ -19,9 +21,12 @@ from ome_writers.conversion import (
 from ome_writers.errors import SettingsError, UnsupportedError
 from ome_writers.formats import archive_format, format_row
 from ome_writers.processing.functions import PlaneFunction
+from ome_writers.processing.growing import last_frames, wait_for_frame
 from ome_writers.processing.tasks import evaluate
 from ome_writers.settings import AcquisitionSettings, Dimension, inferred_format, read_root_path
 from ome_writers.views import view_names
+
+_FORMAT = "direct"  # the engine of the tasks
 
 
 class Result(NamedTuple):
@@ -63,7 +68,9 @@ def plan_result(source: Source, function: Callable[..., Any], over: Sequence[str
         by_name.update(zip(names[-2:], frame, strict=True))
     else:
         axes = (*block, *names[-2:])
-        first = evaluate(source.view, function, block, dict.fromkeys(set(names) - {*axes}, 0))
+        independent = [name for name in names if name not in axes]
+        wait_for_frame(path, int(last_frames(source, dict.fromkeys(independent, 1)).flat[0]))
+        first = evaluate(source.view, function, block, dict.fromkeys(independent, 0))
         if not 2 <= first.ndim <= len(axes):
             raise SettingsError(
                 f"{function!r} returned an array with {first.ndim} axes for a block with the axes {axes}; return 2 to "
@@ -78,14 +85,8 @@ def plan_result(source: Source, function: Callable[..., Any], over: Sequence[str
     return Result(block, kept, tuple(left), dtype)
 
 
-def output_settings(
-    source: Source,
-    result: Result,
-    output: str | PathLike[str],
-    compression: Any,
-    chunks: Mapping[str, int] | None,
-    shards: Mapping[str, int] | None,
-) -> AcquisitionSettings:
+def output_path(output: str | PathLike[str]) -> Path:
+    """Return the absolute path of an output; raise UnsupportedError if it is not that of an OME-Zarr directory."""
     path = read_root_path(output)
     row = format_row(inferred_format(str(path))[0]["name"])
     if not row.chunked or archive_format(Path(path)):
@@ -93,19 +94,32 @@ def output_settings(
             f"{path}: tasks write to an OME-Zarr directory only. Choose a name that ends in .ome.zarr, and use "
             "`ome-writers convert` afterwards."
         )
-    spec, settings = source.spec, source.spec.settings
-    format = AcquisitionSettings(root_path=path, format="direct").format
-    codec: Any = source.compression if format_row(spec.format) is row else None
+    settings = AcquisitionSettings(root_path=path, format=_FORMAT)
+    return Path(settings.format.get_output_path(path)).absolute()
+
+
+def output_settings(
+    source: Source,
+    result: Result,
+    output: Path,
+    compression: str | None,
+    chunks: Mapping[str, int] | None,
+    shards: Mapping[str, int] | None,
+) -> AcquisitionSettings:
+    format = AcquisitionSettings(root_path=output, format=_FORMAT).format
     dimensions = with_chunks(source, result.dimensions, format, chunks or {}, shards or {})
-    return AcquisitionSettings(
-        root_path=path,
-        dimensions=[_with_valid_chunk(dimension) for dimension in dimensions],
+    counts = [dimension.count or 1 for dimension in dimensions[:-2]]
+    return destination_settings(
+        source,
+        0,
+        tuple(map(_with_valid_chunk, dimensions)),
+        nested_loop_indices(counts),
+        output,
+        format,
+        compression,
+        overwrite=False,
+        pyramid=None,
         dtype=result.dtype,
-        format=format,
-        compression=compression or codec,
-        plate=spec.plate,
-        instrument=settings.instrument if settings else None,
-        acquisition_date=settings.acquisition_date if settings else None,
     )
 
 

@@ -3,44 +3,38 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import pickle
-import shutil
 import sys
 import time
 import uuid
+from asyncio import CancelledError
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from functools import partial
 from os import PathLike
-from pathlib import Path
 from typing import Any, Protocol
 
-from ome_writers.conversion import (
-    Conversion,
-    Source,
-    describe_source,
-    provenance,
-    refuse_overlap,
-)
-from ome_writers.errors import OutputExistsError
-from ome_writers.file_sharing import rename
-from ome_writers.formats import lay_out
+from ome_writers.conversion import Conversion, Source, describe_source, provenance, refuse_overlap
+from ome_writers.errors import OutputExistsError, OutputLockedError
+from ome_writers.formats import lay_out, resolve_entry_file
+from ome_writers.mirroring import is_growing
 from ome_writers.processing.functions import PlaneFunction
-from ome_writers.processing.output_plan import output_settings, plan_result
-from ome_writers.processing.tasks import Task, TaskJournal, regions, run_task
+from ome_writers.processing.growing import ready_tasks, wait_for_end
+from ome_writers.processing.output_plan import Result, output_path, output_settings, plan_result
+from ome_writers.processing.staged_output import StagedOutput
+from ome_writers.processing.tasks import Task, regions, run_task
 from ome_writers.routing import resolve
 from ome_writers.settings import AcquisitionSettings
-from ome_writers.storage import ArrayTarget, acquire_lock, atomic_write, lock_path, sibling_path
-from ome_writers.streaming import create_stream
-from ome_writers.untrusted import path_or_url, read_json
+from ome_writers.storage import ArrayTarget
+from ome_writers.untrusted import path_or_url
 
 NAMESPACE = "processing"
 """Namespace of the global metadata that describe source and function."""
 
-_NOT_STORED = ("path", "settings", "digest")  # of the description, in the metadata of the output
 _MAX_PENDING = 256  # tasks that were submitted and have not ended
 
 
@@ -62,6 +56,7 @@ def process(
     compression: str | None = None,
     chunk_shapes: Mapping[str, int] | None = None,
     shard_shapes: Mapping[str, int] | None = None,
+    follow: bool = False,
     on_task: Callable[[int, int], object] | None = None,
 ) -> Conversion:
     """Apply a function to each block of a dataset, and write the results to a new OME-Zarr.
@@ -70,12 +65,12 @@ def process(
     output (without sharding, one chunk) of all pixels of its planes, so that no two tasks write to the same file.
 
     The output is written to a hidden folder beside `output`, and renamed when it is complete. If it is interrupted, or
-    a worker is killed, call it again with the same arguments: tasks that have ended are not repeated.
+    a worker is killed, call it again with the same arguments: tasks whose shards are complete are not repeated.
 
     Parameters
     ----------
     source
-        An OME-Zarr or OME-TIFF that is not being written, whose images have the same shape.
+        Path of an OME-Zarr or OME-TIFF, or URL of an OME-Zarr, whose images have the same shape.
     function
         A function of ``ome_writers.processing``, such as ``Maximum("z")``; or a function that takes a block, an array
         with the axes that are not in `over`, in acquisition order, and returns an array of the same dtype and shape for
@@ -92,6 +87,10 @@ def process(
         Workers must reach source and output by the same paths. None: this thread.
     compression, chunk_shapes, shard_shapes
         As in `convert`.
+    follow
+        Whether `source` may be an acquisition that is running on this machine: a task starts when its frames are on
+        disk, and the call returns after the writer has closed the dataset. Frames that are replaced afterwards, with
+        ``append(index=...)``, are not processed again.
     on_task
         Called after each task with the number of tasks that have ended and the total.
 
@@ -104,65 +103,136 @@ def process(
     OutputExistsError
         If `output` exists.
     OutputLockedError
-        If a running process is writing `source` or `output`.
+        If a running process is writing `source` (without `follow`) or `output`.
     SettingsError
         If `over` does not fit, or the results of `function` differ in shape or dtype.
     """
     began = time.perf_counter()
-    described = describe_source(path_or_url(source))
-    result = plan_result(described, function, over)
-    settings = output_settings(described, result, output, compression, chunk_shapes, shard_shapes)
-    final = Path(settings.output_path).absolute()
+    path = resolve_entry_file(path_or_url(source))
+    final = output_path(output)
     if final.exists():
         raise OutputExistsError(f"{final} exists. Choose another output, or remove it first.")
-    refuse_overlap(described.spec.path, final)
-    folder = sibling_path(final, "processing")
-    folder.mkdir(parents=True, exist_ok=True)
-    staged = settings.model_copy(update={"root_path": str(folder / final.name)})
-    plan = resolve(staged)
-    tasks = [
-        Task(
-            described.view,
-            function,
-            folder,
-            ArrayTarget(f"{final.name}/{key}", image.array),
-            image.number,
-            region,
-            result.block,
-            result.kept,
+    refuse_overlap(path, final)
+    if is_growing(path) and not follow:
+        raise OutputLockedError(
+            f"{path} is being written. Process it meanwhile with follow=True, or wait until its writer has closed it."
         )
-        for image, key in zip(plan.images, lay_out(plan).arrays, strict=True)
-        for region in regions(image.array, result.kept)
-    ]
-    lock = acquire_lock(lock_path(folder, folder=True), final)
-    try:
-        journal = _create(described, staged, _description(function, described, settings))
-        try:
-            _run(tasks, executor, journal, on_task or (lambda *_: None))
-        finally:
-            journal.close()
-        _finish(folder / final.name, settings, plan.frames)
-        rename(folder / final.name, final)
-    finally:
-        lock.release()
-    shutil.rmtree(folder, ignore_errors=True)
-    frames = plan.frames or 0
+
+    def plan(described: Source) -> _Run:
+        result = plan_result(described, function, over)
+        settings = output_settings(
+            described, result, final, compression, chunk_shapes, shard_shapes
+        )
+        digest = _digest(described, function, result, settings, follow=follow)
+        return _Run(described, function, result, settings, StagedOutput(final, digest))
+
+    on_task = on_task or (lambda *_: None)
+    if follow:
+        if is_growing(path):
+            described = describe_source(path, growing=True)
+            if described.spec.frames_expected is not None:  # else its extents are known after close
+                plan(described).write(executor, on_task, growing=True)
+        wait_for_end(path)
+    run = plan(describe_source(path))
+    run.write(executor, on_task)
+    images, frames = run.plan.images, run.plan.frames or 0
     return Conversion(
-        source=described.spec.path,
+        source=path,
         destination=final,
-        images=len(plan.images),
+        images=len(images),
         frames=frames,
         empty=0,
-        pixel_bytes=frames * plan.images[0].array.frame_bytes,
+        pixel_bytes=frames * images[0].array.frame_bytes,
         seconds=time.perf_counter() - began,
         verified=False,
     )
 
 
-def _description(
-    function: Callable[..., Any], source: Source, settings: AcquisitionSettings
-) -> dict[str, Any]:
-    """Return what identifies a run: it is resumed if all of this is equal."""
+class _Run:
+    """The tasks for the frames of a dataset as it is now."""
+
+    def __init__(
+        self,
+        source: Source,
+        function: Callable[..., Any],
+        result: Result,
+        settings: AcquisitionSettings,
+        output: StagedOutput,
+    ) -> None:
+        self.plan = resolve(settings)
+        self._source, self._function, self._settings = source, function, settings
+        self._output = output
+        self._tasks = [
+            Task(
+                source.view,
+                function,
+                output.staged_path,
+                ArrayTarget(key, image.array),
+                image.number,
+                region,
+                result.block,
+                result.kept,
+            )
+            for image, key in zip(self.plan.images, lay_out(self.plan).arrays, strict=True)
+            for region in regions(image.array, result.kept)
+        ]
+
+    def write(
+        self,
+        executor: Executor | None,
+        on_task: Callable[[int, int], object],
+        *,
+        growing: bool = False,
+    ) -> None:
+        """Run the tasks that have not ended in an earlier run, and publish the output.
+
+        With `growing`, run them when their frames are on disk, and return when the writer has ended.
+        """
+        frames, total = self.plan.frames or 0, len(self._tasks)
+        with self._output.create(self._settings, frames):
+            tasks = [task for task in self._tasks if not task.is_done()]
+            done = itertools.count(total - len(tasks) + 1)
+            ready = ready_tasks(self._source, tasks) if growing and tasks else tasks
+            _run_tasks(ready, executor, lambda: on_task(next(done), total))
+            if growing:
+                return
+            date = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            record = {**provenance(self._source), **_description(self._function), "date": date}
+            self._output.publish(frames, {**self._source.spec.metadata, NAMESPACE: record})
+
+
+def _run_tasks(
+    tasks: Iterable[Task | None], executor: Executor | None, on_task: Callable[[], object]
+) -> None:
+    """Run tasks; None waits for those that were submitted. After an error, wait for the running ones."""
+    pending: deque[Any] = deque()
+
+    def complete() -> None:
+        pending.popleft().result()
+        on_task()
+
+    try:
+        for task in tasks:
+            if task is not None and executor is None:
+                run_task(task)
+                on_task()
+            elif task is not None and executor is not None:
+                pending.append(executor.submit(run_task, task))
+            while pending and (task is None or len(pending) >= _MAX_PENDING):
+                complete()
+        while pending:
+            complete()
+    except BaseException:
+        for future in pending:
+            future.cancel()
+        for future in pending:
+            with suppress(Exception, CancelledError):  # keep the original error
+                future.result()
+        raise
+
+
+def _description(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return name, version and parameters of a function, for the metadata of the output."""
     named, parameters = function, dict[str, str]()
     if isinstance(function, partial):
         named = function.func
@@ -173,85 +243,29 @@ def _description(
         parameters = {n: repr(v) for n, v in vars(function).items() if not n.startswith("_")}
     module = getattr(named, "__module__", None) or type(named).__module__
     package = sys.modules.get(module.partition(".")[0])
-    digest = uuid.uuid4().hex  # a function that cannot be pickled cannot be compared
-    with suppress(Exception):
-        digest = hashlib.sha256(pickle.dumps(function)).hexdigest()
     return {
-        **provenance(source),
-        "path": str(source.spec.path.absolute()),
-        "updated": source.spec.updated,
         "function": f"{module}.{getattr(named, '__qualname__', type(named).__qualname__)}",
         "function_version": getattr(package, "__version__", None),
         "parameters": parameters,
-        "digest": digest,
-        "settings": settings.model_dump(mode="json"),
     }
 
 
-def _create(
-    source: Source, staged: AcquisitionSettings, description: Mapping[str, Any]
-) -> TaskJournal:
-    """Create the output without pixels, unless an interrupted run has; return its journal."""
-    output = Path(staged.output_path)
-    journal = TaskJournal(output.parent / "tasks.jsonl", description)
-    if not (journal.resumed and output.exists()):
-        journal.clear()
-        shutil.rmtree(output, ignore_errors=True)
-        with create_stream(staged) as stream:
-            for namespace, metadata in source.spec.metadata.items():
-                stream.set_global_metadata(namespace, metadata)
-            date = datetime.now(timezone.utc).isoformat(timespec="seconds")
-            own = {name: value for name, value in description.items() if name not in _NOT_STORED}
-            stream.set_global_metadata(NAMESPACE, {**own, "date": date})
-            stream.skip(frames=resolve(staged).frames or 0)
-    journal.start()
-    return journal
-
-
-def _run(
-    tasks: Sequence[Task],
-    executor: Executor | None,
-    journal: TaskJournal,
-    on_task: Callable[[int, int], object],
-) -> None:
-    """Run the tasks that the journal does not contain. After an error, no task is running."""
-    pending: deque[tuple[Task, Any]] = deque()
-
-    def complete(task: Task, future: Any) -> None:
-        future.result()
-        record(task)
-
-    def record(task: Task) -> None:
-        journal.add(task.key)
-        on_task(len(journal.done), len(tasks))
-
+def _digest(
+    source: Source,
+    function: Callable[..., Any],
+    result: Result,
+    settings: AcquisitionSettings,
+    *,
+    follow: bool,
+) -> str:
+    """Return a name for all that determines the pixels of the output."""
+    spec = source.spec
+    # each flush of a growing dataset changes `updated`
+    version = spec.started if follow else spec.updated or spec.path.stat().st_mtime_ns
+    described = [str(spec.path.absolute()), version, result.block, result.kept]
+    digest = hashlib.sha256(json.dumps([*described, settings.model_dump(mode="json")]).encode())
     try:
-        for task in tasks:
-            if task.key in journal.done:
-                continue
-            if executor is None:
-                run_task(task)
-                record(task)
-                continue
-            pending.append((task, executor.submit(run_task, task)))
-            if len(pending) >= _MAX_PENDING:
-                complete(*pending.popleft())
-        while pending:
-            complete(*pending.popleft())
-    except BaseException:
-        for _, future in pending:
-            future.cancel()
-        for task, future in pending:
-            with suppress(Exception):  # keep the original error
-                complete(task, future)
-        raise
-
-
-def _finish(output: Path, settings: AcquisitionSettings, frames: int | None) -> None:
-    """Record that all frames are written, and the path that the output will have."""
-    content = read_json(output / "zarr.json", root=output)
-    own = content["attributes"]["ome_writers"]
-    own["frames"]["written"] = frames
-    own["settings"]["root_path"] = settings.root_path
-    text = json.dumps(content, allow_nan=False, ensure_ascii=False)
-    atomic_write(output / "zarr.json", text.encode(errors="replace"), durable=True)
+        digest.update(pickle.dumps(function))
+    except Exception:
+        digest.update(uuid.uuid4().bytes)  # what cannot be pickled cannot be compared
+    return digest.hexdigest()[:12]

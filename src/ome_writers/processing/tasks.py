@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import shutil
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,14 +44,14 @@ def regions(plan: ArrayPlan, whole: Collection[str]) -> Iterator[Region]:
 
 @dataclass(frozen=True)
 class Task:
-    """Computes and writes one region of one array; can be pickled, and repeated at any time.
+    """Computes and writes one region of one array; can be pickled, and repeated at any time, also concurrently.
 
     Attributes
     ----------
-    folder
-        Folder of the processing run. The shards are written to a folder below it and then renamed.
+    output
+        The dataset in the folder of the processing run. Shards are written beside it and then renamed.
     target
-        The array below `folder`.
+        The array below `output`.
     image
         Number of the image, which is also the index along ``p``.
     block
@@ -64,7 +62,7 @@ class Task:
 
     source: StreamView
     function: Callable[..., Any]
-    folder: Path
+    output: Path
     target: ArrayTarget
     image: int
     region: Region
@@ -73,31 +71,38 @@ class Task:
     # executors that cache results by arguments, such as dask.distributed, must not return that of an earlier run
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
-    @property
-    def key(self) -> str:
-        """The name of the task in the journal; the same in each run."""
-        return "/".join(map(str, (self.image, *(shards.start for shards in self.region))))
+    def is_done(self) -> bool:
+        """Return whether all shards of the region are in the output: they are renamed when they are complete."""
+        array = self.output / self.target.key
+        return all((array / shard).exists() for shard in self._shards())
 
     def run(self) -> None:
-        array, temporary = self.folder / self.target.key, self.folder / f"task-{self.id}"
-        shards = ["/".join(("c", *map(str, shard))) for shard in itertools.product(*self.region)]
+        array = self.output / self.target.key
         if not (array / "zarr.json").exists():
-            raise FileNotFoundError(f"{array} does not exist: its run has ended or was given up.")
-        if all((array / shard).exists() for shard in shards):
-            return  # written by an attempt whose end was not recorded
+            raise FileNotFoundError(
+                f"{array} does not exist: the processing run has ended, or is not on a disk that this worker shares."
+            )
+        if (
+            self.is_done()
+        ):  # by another attempt: executors repeat the tasks of workers that they have lost
+            return
+        temporary = self.output.with_name(f"task-{uuid.uuid4().hex[:12]}")
         try:
             self._write(temporary)
-            for shard in shards:
+            for shard in self._shards():
                 (array / shard).parent.mkdir(parents=True, exist_ok=True)
                 try:
                     rename(temporary / self.target.key / shard, array / shard)
                 except OSError:
-                    # executors repeat a task of a lost worker; the other attempt may have ended
                     if not (array / shard).exists():
                         raise
                 sync_folder((array / shard).parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+    def _shards(self) -> Iterator[str]:
+        """Yield the path below the array of each index of the region: the folder of the shards of all its tiles."""
+        return ("/".join(("c", *map(str, index))) for index in itertools.product(*self.region))
 
     def _write(self, folder: Path) -> None:
         plan = self.target.plan
@@ -160,41 +165,3 @@ def evaluate(
     (axis,) = block
     extent = source.shape[source.dims.index(axis)]
     return function(read({**where, axis: i}) for i in range(extent))
-
-
-class TaskJournal:
-    """The completed tasks of a run, a JSON line each, after a line that identifies the run."""
-
-    def __init__(self, path: Path, run: Mapping[str, Any]) -> None:
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        self.done: set[str] = set()
-        self.resumed = bool(lines) and _parsed(lines[0]) == run
-        if self.resumed:
-            self.done = {line for line in map(_parsed, lines[1:]) if isinstance(line, str)}
-        self._path, self._run = path, run
-
-    def clear(self) -> None:
-        """Forget the completed tasks, whose output is missing or of another run."""
-        self._path.unlink(missing_ok=True)
-        self.done, self.resumed = set(), False
-
-    def start(self) -> None:
-        """Open the file for `add`."""
-        self._file = self._path.open("a" if self.resumed else "w", encoding="utf-8")
-        # an empty line ends one that was torn by a crash
-        self._file.write("\n" if self.resumed else json.dumps(self._run) + "\n")
-        self._file.flush()
-
-    def add(self, key: str) -> None:
-        self.done.add(key)
-        self._file.write(json.dumps(key) + "\n")
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _parsed(line: str) -> Any:
-    with suppress(json.JSONDecodeError):
-        return json.loads(line)
-    return None

@@ -44,6 +44,7 @@ class Cursor:
         self.next_address = next(self._addresses, None)
         self._last_partial: tuple[frozenset[tuple[str, int]], int] | None = None
         self._visited: set[Address] = set()  # addresses filled in order; only if the order revisits
+        self._in_order = 0  # what `frames_in_order` returned last
 
     def require_next(self) -> Address:
         """Return `next_address`; raise EndOfAcquisitionError at the end."""
@@ -119,6 +120,20 @@ class Cursor:
     def continue_repeats(self, earlier: Cursor) -> None:
         """Count the frames with a repeated partial index on from those of an earlier cursor."""
         self._last_partial = earlier._last_partial
+
+    def frames_in_order(self) -> int:
+        """Return the number of frames in acquisition order before the first that is missing; skipped ones count.
+
+        0 if the acquisition order revisits addresses, whose frames may be replaced.
+        """
+        if self._router.revisits:
+            return 0
+        self._in_order = max(self._in_order, self.offset)
+        for address in self._router.iter_addresses(self._in_order) if self.explicit else ():
+            if address not in self.explicit:
+                break
+            self._in_order += 1
+        return self._in_order
 
     @property
     def complete(self) -> bool:

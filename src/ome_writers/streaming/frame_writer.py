@@ -201,7 +201,8 @@ class FrameWriter:
         self._progress.advance(self.cursor.offset)
         shapes, extents = tuple(self._progress.shapes()), self._progress.extents
         windows, now = dict(self._display_range.windows), datetime.now(timezone.utc)
-        outcome = Outcome("writing", self.accepted, shapes, windows, extents, now)
+        in_order = self.cursor.frames_in_order() if self._engine_row.live else 0
+        outcome = Outcome("writing", self.accepted, shapes, windows, extents, in_order, now)
         entries = self.recorder.journal.pop_pending()
         if self.accepted <= self.max_restart_frames:
             self._early_metadata += entries

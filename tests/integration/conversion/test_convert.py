@@ -33,6 +33,7 @@ from ome_writers import (
 from ome_writers.cli.description import parse_time
 from ome_writers.repair import repair
 from support.acquisitions import IMAGES, LAYOUTS, acquisition
+from support.interrupted import write_and_kill
 
 
 def write(settings: AcquisitionSettings, frames: int | None = None) -> Path:
@@ -323,6 +324,16 @@ def test_unsupported_sources_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="does not contain a frame"):
         convert(tmp_path / "none.ome.zarr", target)
     assert not target.exists()
+
+
+def test_killed_writer(tmp_path: Path) -> None:
+    """Without repair: the frames of the last flush, up to the extent that was reached."""
+    source = write_and_kill(acquisition("single", tmp_path / "a.ome.zarr"), 3, 3)
+    result = convert(source, tmp_path / "b.ome.zarr", verify=True)
+    assert (result.frames, result.empty) == (3, 1)
+    view = ome_writers.open(result.destination)
+    assert view.shape == (2, 2, 4, 6)
+    assert view[:, :, 0, 0].tolist() == [[1, 2], [3, 0]]
 
 
 def test_on_frame_is_called_for_each_frame_written_and_compared(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 import warnings
 from argparse import ArgumentParser, Namespace
@@ -14,15 +13,15 @@ from typing import Any, get_args
 from ome_writers.cli.arguments import (
     add_dataset_argument,
     add_json_option,
+    add_storage_options,
     format_name,
     output_path,
 )
-from ome_writers.cli.command import SUCCESS, Command, CommandError, UsageError
+from ome_writers.cli.command import SUCCESS, Command, UsageError
 from ome_writers.cli.console import Advance, Screen, human_size, size_in_files
 from ome_writers.cli.description import describe
 from ome_writers.downsampling import Method
-from ome_writers.errors import SettingsError
-from ome_writers.settings import BackendName, Compression
+from ome_writers.settings import BackendName
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -42,26 +41,11 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace DEST if ome-writers wrote it"
     )
-    parser.add_argument(
-        "--compression",
-        choices=get_args(Compression),
-        help="for OME-Zarr: none, blosc-zstd, blosc-lz4, zstd, gzip; for OME-TIFF: none, lzw, deflate, "
-        "zstd (default: that of SOURCE from Zarr to Zarr, else none)",
-    )
+    add_storage_options(parser)
     parser.add_argument(
         "--pyramid",
         choices=get_args(Method),
         help="write resolution levels, computed by this method (default: none)",
-    )
-    parser.add_argument(
-        "--chunk",
-        type=_shape,
-        default={},
-        metavar="AXES",
-        help="chunk size, as in t=16,y=512,x=512 (default: that of SOURCE, or one frame)",
-    )
-    parser.add_argument(
-        "--shard", type=_shape, default={}, metavar="AXES", help="chunks per shard, as in t=64"
     )
     parser.add_argument(
         "--engine",
@@ -93,10 +77,7 @@ def _run(options: Namespace, screen: Screen) -> int:
     format = _format(options)
     parts: list[list[int] | None] = [None]
     if options.image or not _is_copy(options):
-        try:
-            parts = [*split_images(options.path, options.image)]
-        except SettingsError as error:
-            raise CommandError(str(error)) from error
+        parts = [*split_images(options.path, options.image)]
     datasets = []
     for number, images in enumerate(parts):
         destination = options.destination
@@ -153,25 +134,20 @@ def _convert(
                 start = time.perf_counter()
             bars[-1](f"{done / (time.perf_counter() - start):.0f} {unit}/s")
 
-        try:
-            result = convert(
-                options.path,
-                destination,
-                format=format,
-                compression=options.compression,
-                chunk_shapes=options.chunk,
-                shard_shapes=options.shard,
-                images=images,
-                axes=options.axes,
-                overwrite=options.overwrite,
-                verify=options.verify,
-                pyramid=options.pyramid,
-                on_frame=on_frame,
-            )
-        except SettingsError as error:
-            # the library names its arguments; here they are options
-            message = str(error).replace("chunk_shapes", "--chunk")
-            raise CommandError(message.replace("shard_shapes", "--shard")) from error
+        result = convert(
+            options.path,
+            destination,
+            format=format,
+            compression=options.compression,
+            chunk_shapes=options.chunk,
+            shard_shapes=options.shard,
+            images=images,
+            axes=options.axes,
+            overwrite=options.overwrite,
+            verify=options.verify,
+            pyramid=options.pyramid,
+            on_frame=on_frame,
+        )
     description = describe(result.destination)
     if not options.json:
         rows = {
@@ -253,20 +229,6 @@ def _format(options: Namespace) -> str | dict[str, str]:
     if options.ngff:
         return {"name": row.name, "backend": engine or "auto", "version": options.ngff}
     return engine or "auto"
-
-
-def _shape(text: str) -> dict[str, int]:
-    shape = {}
-    for word in text.split(","):
-        name, _, count = word.partition("=")
-        if not name.strip() or not count.strip().isdecimal() or int(count) < 1:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is not a list of AXIS=SIZE, as in t=16,y=512"
-            )
-        if name.strip() in shape:
-            raise argparse.ArgumentTypeError(f"{text!r} contains axis {name.strip()} twice")
-        shape[name.strip()] = int(count)
-    return shape
 
 
 COMMAND = Command(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ome_writers.cli.arguments import (
     add_dataset_argument,
     add_json_option,
+    add_storage_options,
     output_path,
     positive_count,
 )
@@ -47,12 +48,19 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=positive_count, default=1, metavar="N", help="processes (default: 1)"
     )
+    parser.add_argument(
+        "--follow",
+        action="store_true",
+        help="process SOURCE while it is written, until the writer has closed it",
+    )
+    add_storage_options(parser)
     add_json_option(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
 
     from ome_writers.processing import process
 
@@ -60,7 +68,7 @@ def _run(options: Namespace, screen: Screen) -> int:
     with ExitStack() as stack:
         executor = None
         if options.workers > 1:
-            context = multiprocessing.get_context("spawn")
+            context = multiprocessing.get_context("spawn")  # a fork would copy locks of our threads
             pool = ProcessPoolExecutor(options.workers, mp_context=context)
             executor = stack.enter_context(pool)
         relabel = stack.enter_context(screen.spinner("Processing"))
@@ -68,7 +76,23 @@ def _run(options: Namespace, screen: Screen) -> int:
         def on_task(done: int, total: int) -> None:
             relabel(f"{done} of {total} tasks")
 
-        result = process(options.path, function, options.output, executor=executor, on_task=on_task)
+        try:
+            result = process(
+                options.path,
+                function,
+                options.output,
+                executor=executor,
+                compression=options.compression,
+                chunk_shapes=options.chunk,
+                shard_shapes=options.shard,
+                follow=options.follow,
+                on_task=on_task,
+            )
+        except BrokenProcessPool as error:
+            raise CommandError(
+                f"{options.path}: a worker process has ended abruptly, perhaps for lack of memory. Run the command "
+                "again to continue, with fewer --workers or smaller shards"
+            ) from error
     if options.json:
         paths = {"source": str(result.source), "destination": str(result.destination)}
         screen.json({**asdict(result), **paths})
@@ -93,14 +117,8 @@ def _function(options: Namespace) -> PlaneFunction:
             "--dark: only --flat-field subtracts a dark image; add it, or leave --dark out"
         )
     if options.flat_field:
-        for path in filter(None, (options.flat_field, options.dark)):
-            if not path.is_file():
-                raise CommandError(
-                    f"{path} does not exist; name an image that numpy.save has written"
-                )
-        return FlatField(
-            options.flat_field.absolute(), options.dark.absolute() if options.dark else 0
-        )
+        dark = options.dark.absolute() if options.dark else 0
+        return FlatField(options.flat_field.absolute(), dark)
     if options.crop:
         return Crop(*options.crop)
     if options.bin:
@@ -128,6 +146,10 @@ COMMAND = Command(
         (
             "ome-writers process run.ome.zarr crop.ome.zarr --crop y=0:512,x=256:768",
             "a rectangle of each frame",
+        ),
+        (
+            "ome-writers process run.ome.zarr bin.ome.zarr --bin 2 --shard t=64",
+            "fewer, larger files and tasks",
         ),
     ),
     arguments=_arguments,

@@ -242,6 +242,7 @@ class ZarrMetadata:
             status["updated"] = outcome.timestamp
         if outcome.extents:
             status["extents"] = dict(outcome.extents)
+            status["frames"]["in_order"] = outcome.frames_in_order
         return status
 
     def _frame_metadata(self, image: int, journal: Journal) -> Any:

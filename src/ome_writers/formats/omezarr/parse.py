@@ -103,6 +103,7 @@ def recorded_progress(own: Json) -> Json:
         "status": _text(own.get("status")),
         "frames_written": _count(counts.get("written")),
         "frames_expected": _count(counts.get("expected")),
+        "frames_in_order": _count(counts.get("in_order")),
         "started": _text(began) or _text(own.get("started")),
         "updated": _text(own.get("updated")),
     }
