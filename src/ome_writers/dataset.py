@@ -235,6 +235,52 @@ class DatasetSpec:
                 )
 
 
+def axis_type(dim: Dimension) -> AxisType:
+    """Return the type of a dimension as an axis of an image."""
+    return dim.type if dim.type in ("space", "time", "channel") else "other"
+
+
+def image_of_planes(
+    key: str,
+    name: str,
+    dimensions: Sequence[Dimension],
+    dtype: str,
+    *,
+    samples: int = 1,
+    channels: Sequence[Channel] | None = None,
+    position: Position | None = None,
+) -> ImageSpec:
+    """Return an image whose planes are stored uncompressed, one by one; y and x are the last of `dimensions`.
+
+    `channels` are by default those of the channel axis.
+    """
+    shape = tuple(dim.count or 1 for dim in dimensions)
+    level = LevelSpec(
+        key=key,
+        shape=shape,
+        dtype=dtype,
+        chunks=(*[1] * (len(shape) - 2), *shape[-2:]),
+        scale=tuple(dim.scale for dim in dimensions),
+        translation=(0.0,) * len(shape),
+    )
+    if channels is None:
+        coords = [coord for dim in dimensions for coord in dim.coords or ()]
+        channels = [coord for coord in coords if isinstance(coord, Channel)]
+    return ImageSpec(
+        key=key,
+        name=name,
+        axes=tuple(
+            AxisSpec(dim.name, axis_type(dim), dim.unit if dim.scale else None)
+            for dim in dimensions
+        ),
+        levels=(level,),
+        channels=tuple(channels),
+        position=position,
+        samples=samples,
+        index_axes=tuple(dim.name for dim in dimensions[:-2]),
+    )
+
+
 def physical_coordinates(
     scale: float | None, translation: float, extent: int
 ) -> Sequence[float] | range:

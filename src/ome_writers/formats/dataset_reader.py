@@ -26,14 +26,15 @@ def read(path: str | PathLike[str]) -> DatasetSpec:
     path
         An OME-Zarr 0.4 to 0.6 (a directory or an ``.ozx`` file), an OME-TIFF file or a folder with the files of one
         OME-TIFF, of any program, also while it is being written. An OME-Zarr may also be at a URL: ``s3://``,
-        ``gs://``, ``az://`` or ``https://``, with credentials from the environment.
+        ``gs://``, ``az://`` or ``https://``, with credentials from the environment. Also an ImageJ hyperstack, ``.npy``,
+        or a folder of Micro-Manager: NDTiff or image files.
 
     Raises
     ------
     FileNotFoundError
         If there is nothing at `path`.
     UnsupportedError
-        If it is of neither format; InvalidFileError if it is damaged, or not safe to read.
+        If it is of none of these formats; InvalidFileError if it is damaged, or not safe to read.
     """
     path = resolve_entry_file(path_or_url(path))
     row = format_row(detect_format(path))

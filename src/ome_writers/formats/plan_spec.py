@@ -6,10 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ome_writers.dataset import AxisSpec, DatasetLayout, DatasetSpec, ImageSpec, LevelSpec
+from ome_writers.dataset import (
+    AxisSpec,
+    DatasetLayout,
+    DatasetSpec,
+    ImageSpec,
+    LevelSpec,
+    axis_type,
+)
 from ome_writers.formats.dataset_metadata import library_version
 from ome_writers.formats.registry import format_row
-from ome_writers.formats.stored_settings import axis_type
 from ome_writers.routing import ImagePlan, Plan
 from ome_writers.settings import Channel, split_suffix
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ome_writers.dataset import AxisType, ImageSpec
+from ome_writers.dataset import ImageSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.routing import ImagePlan, Plan, resolve
 from ome_writers.settings import AcquisitionSettings, Channel, Dimension
@@ -102,8 +102,3 @@ def own_dimensions(plan: Plan, images: Sequence[ImageSpec]) -> list[Dimension]:
             dim = dim.model_copy(update={"coords": [image.position for image in images]})
         found.append(dim)
     return found
-
-
-def axis_type(dim: Dimension) -> AxisType:
-    """Return the type of a dimension as an axis of an image."""
-    return dim.type if dim.type in ("space", "time", "channel") else "other"

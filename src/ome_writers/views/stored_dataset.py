@@ -19,7 +19,7 @@ def open_dataset(path: str | PathLike[str], *, remember: int = 0, level: int = 0
     ----------
     path
         Folder of an OME-Zarr 0.4 to 0.6 or its URL (``s3://``, ``gs://``, ``az://``, ``https://``), an OME-TIFF file,
-        or the folder of a set.
+        or the folder of a set; also the other formats that `read` supports.
     remember
         Size in bytes of a cache of decoded chunks, for an OME-Zarr whose chunks contain several planes. Only for a
         dataset that is not being written: cached chunks are not read again.

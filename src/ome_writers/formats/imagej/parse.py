@@ -13,20 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ome_writers.dataset import AxisSpec, AxisType, DatasetSpec, ImageSpec, LevelSpec
+from ome_writers.dataset import DatasetSpec, image_of_planes
 from ome_writers.errors import EngineMissingError, InvalidFileError, UnsupportedError
 from ome_writers.formats.ometiff.first_page import read_first_page
 from ome_writers.settings import Channel, Dimension
 from ome_writers.units import kind_of, ngff_name
 from ome_writers.untrusted import check_memory, check_shape, guard_reader
 
-_TYPES: dict[str, AxisType] = {
-    "t": "time",
-    "z": "space",
-    "c": "channel",
-    "y": "space",
-    "x": "space",
-}
 _PARSED = {"ImageJ", "images", "channels", "slices", "frames", "hyperstack", "spacing", "unit",
            "finterval", "min", "max", "Labels", "Ranges", "LUTs"}  # fmt: skip
 _X_RESOLUTION, _Y_RESOLUTION = 282, 283
@@ -101,35 +94,24 @@ def spec_of(path: Path, found: Hyperstack) -> DatasetSpec:
         known["t"] = (interval, "second")
     scales = [known.get(name, (None, None)) for name in names]
     channels = _channels(metadata, dict(zip(names, shape, strict=True)).get("c", 1))
-    image = ImageSpec(
-        key=path.name,
-        name=path.name,
-        axes=tuple(AxisSpec(n, _TYPES[n], u) for n, (_, u) in zip(names, scales, strict=True)),
-        levels=(
-            LevelSpec(
-                key=path.name,
-                shape=shape,
-                dtype=found.dtype.name,
-                chunks=(*[1] * (len(names) - 2), *shape[-2:]),
-                scale=tuple(scale for scale, _ in scales),
-                translation=(0.0,) * len(names),
-            ),
-        ),
-        channels=channels,
-        samples=found.shape[-1] if found.axes.endswith("S") else 1,
-        index_axes=tuple(names[:-2]),
-    )
     dimensions = [
         Dimension(
             name=name,
             count=count,
-            type=_TYPES[name],
             coords=list(channels) if name == "c" else None,
             scale=scale,
             unit=unit_name,
         )
         for name, count, (scale, unit_name) in zip(names, shape, scales, strict=True)
     ]
+    image = image_of_planes(
+        path.name,
+        path.name,
+        dimensions,
+        found.dtype.name,
+        samples=found.shape[-1] if found.axes.endswith("S") else 1,
+        channels=channels,
+    )
     other = {
         k: v for k, v in metadata.items() if k not in _PARSED and isinstance(v, (str, int, float))
     }

@@ -15,10 +15,9 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from pydantic_extra_types.color import Color
 
-from ome_writers.dataset import AxisSpec, DatasetSpec, ImageSpec, LevelSpec
+from ome_writers.dataset import DatasetSpec, image_of_planes
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.path_names import make_distinct
-from ome_writers.formats.stored_settings import axis_type
 from ome_writers.settings import Channel, Dimension, Position
 from ome_writers.untrusted import MAX_FRAMES, MAX_IMAGES, check_count, check_memory
 
@@ -112,14 +111,17 @@ def describe(
     first = [read_metadata(next(iter(of_image.values()))) for of_image in found]
     dimensions = [_dimension(axis, names, summary) for axis in axes]
     pixel_size = _number({**summary, **first[0]}, "PixelSizeUm", "PixelSize_um") or None
+    unit = "micrometer" if pixel_size else None
     dimensions += [
-        Dimension(
-            name=name, count=extent, unit="micrometer" if pixel_size else None, scale=pixel_size
-        )
+        Dimension(name=name, count=extent, unit=unit, scale=pixel_size)
         for name, extent in zip("yx", frame_shape, strict=False)
     ]
     stages = _stages(path, positions, first)
-    images = [_image(stage, dimensions, frame_shape, dtype) for stage in stages]
+    samples = math.prod(frame_shape[2:])
+    images = [
+        image_of_planes("", stage.name, dimensions, dtype, samples=samples, position=stage)
+        for stage in stages
+    ]
     several = len(stages) > 1 or stages[0].x_coord is not None
     if several:
         dimensions.insert(0, Dimension(name="p", type="position", coords=stages))
@@ -213,31 +215,6 @@ def channel_color(value: object) -> Color | None:
 def written_by(summary: Json) -> str | None:
     version = summary.get("MicroManagerVersion")
     return f"Micro-Manager {version}" if version else None
-
-
-def _image(
-    stage: Position, dimensions: Sequence[Dimension], frame_shape: tuple[int, ...], dtype: str
-) -> ImageSpec:
-    shape = tuple(dim.count or 1 for dim in dimensions)
-    coords = next((dim.coords for dim in dimensions if dim.type == "channel"), None) or []
-    level = LevelSpec(
-        key="",
-        shape=shape,
-        dtype=dtype,
-        chunks=(*[1] * (len(shape) - 2), *shape[-2:]),
-        scale=tuple(dim.scale for dim in dimensions),
-        translation=(0.0,) * len(shape),
-    )
-    return ImageSpec(
-        key="",
-        name=stage.name,
-        axes=tuple(AxisSpec(dim.name, axis_type(dim), dim.unit) for dim in dimensions),
-        levels=(level,),
-        channels=tuple(each for each in coords if isinstance(each, Channel)),
-        position=stage,
-        samples=frame_shape[2] if len(frame_shape) > 2 else 1,
-        index_axes=tuple(dim.name for dim in dimensions[:-2]),
-    )
 
 
 def _stages(

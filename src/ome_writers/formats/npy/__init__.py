@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.dataset import AxisSpec, AxisType, DatasetSpec, ImageSpec, LevelSpec
+from ome_writers.dataset import DatasetSpec, image_of_planes
 from ome_writers.errors import UnsupportedError
 from ome_writers.settings import Dimension
 from ome_writers.untrusted import check_memory, check_shape, guard_reader
@@ -53,24 +53,7 @@ def spec_of(path: Path, array: NDArray[Any]) -> DatasetSpec:
     dimensions = tuple(
         Dimension(name=n, count=count) for n, count in zip(_AXES[-len(shape) :], shape, strict=True)
     )
-    level = LevelSpec(
-        key=path.name,
-        shape=shape,
-        dtype=array.dtype.name,
-        chunks=(*[1] * (len(shape) - 2), *shape[-2:]),
-        scale=(None,) * len(shape),
-        translation=(0.0,) * len(shape),
-    )
-    types: dict[str, AxisType] = {"t": "time", "c": "channel"}
-    axes = tuple(AxisSpec(dim.name, types.get(dim.name, "space")) for dim in dimensions)
-    image = ImageSpec(
-        key=path.name,
-        name=path.name,
-        axes=axes,
-        levels=(level,),
-        samples=samples,
-        index_axes=tuple(axis.name for axis in axes[:-2]),
-    )
+    image = image_of_planes(path.name, path.name, dimensions, array.dtype.name, samples=samples)
     return DatasetSpec(path, "npy", "", "image", (image,), dimensions)
 
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.dataset import AxisSpec, ImageSpec
+from ome_writers.dataset import AxisSpec, ImageSpec, axis_type
 from ome_writers.formats.ome_xml.images import axis_letters
-from ome_writers.formats.stored_settings import axis_type
 from ome_writers.routing import ImagePlan
 from ome_writers.settings import Dimension
 
