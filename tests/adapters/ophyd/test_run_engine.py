@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 class Documents:
     """Collects documents, each valid by event-model's schema; checks that each reported frame can be read."""
 
-    def __init__(self, *, in_order: bool = True) -> None:
-        self.in_order = in_order  # whether frames are stored in order of arrival
+    def __init__(self, *, is_counting: bool = True) -> None:
+        self.is_counting = is_counting  # whether the pixels of each frame are its number in the run
         self.all: list[tuple[str, dict[str, Any]]] = []
         self.frames_read = 0
         self.resources: dict[str, Any] = {}
@@ -46,14 +46,21 @@ class Documents:
             self.resources[document["uid"]] = document
         if name == "stream_datum":
             resource = self.resources[document["stream_resource"]]
-            if self.in_order and resource["mimetype"] == "application/x-ome-zarr":
+            if self.is_counting and resource["mimetype"] == "application/x-ome-zarr":
                 self.read(resource, document["indices"])
 
     def read(self, resource: dict[str, Any], indices: dict[str, int]) -> None:
         """Read reported frames with zarr-python; each has the number of the frame in all pixels."""
-        array = zarr.open_array(path_of(resource) / resource["parameters"]["dataset"], mode="r")
+        parameters, path = resource["parameters"], path_of(resource)
+        datasets, points = parameters["dataset"], parameters["index"]
+        if isinstance(datasets, list):  # stage positions, which follow t in the index
+            frames = np.stack([zarr.open_array(path / d, mode="r")[...] for d in datasets], axis=1)
+        else:
+            frames = zarr.open_array(path / datasets, mode="r")[...]
+        if points is not None:
+            frames = frames[tuple(np.transpose(points))]
+        frames = frames.reshape(-1, *frames.shape[-2:])
         per_event = self.of("descriptor")[-1]["data_keys"][resource["data_key"]]["shape"][0]
-        frames = array[...].reshape(-1, *array.shape[-2:])
         for number in range(indices["start"] * per_event, indices["stop"] * per_event):
             assert (frames[number] == number).all()
             self.frames_read += 1
@@ -96,7 +103,7 @@ def test_each_run_gets_a_dataset(engine: RunEngine, paths: PathProvider) -> None
         camera = detector(OMEDataLogic(paths, shape=(32, 48)), "camera")
     shapes = []
     for number in (2, 3):
-        documents = Documents(in_order=False)  # the camera continues to count
+        documents = Documents(is_counting=False)  # the camera continues to count
         engine(bp.count([camera], num=number), documents)
         shapes.append(ome_writers.open(path_of(documents.of("stream_resource")[0])).shape[0])
     assert shapes == [2, 3]
@@ -143,6 +150,20 @@ def test_fly_scan_of_detectors_with_different_rates_in_one_dataset(
     assert documents.of("stop")[0]["exit_status"] == "success"
 
 
+def test_frames_of_a_scan_are_readable_when_they_are_reported(
+    engine: RunEngine, paths: PathProvider
+) -> None:
+    metadata = RunMetadata(stage={"z": "focus"})
+    with init_devices():
+        focus = SimMotor(instant=True)
+        camera = detector(OMEDataLogic(OMEOutput(paths, run=metadata), shape=(32, 48)), "camera")
+    engine.subscribe(metadata)
+    documents = run(engine, bp.scan([camera], focus, -1, 1, 5))
+    assert documents.frames_read == 5
+    view = ome_writers.open(path_of(documents.of("stream_resource")[0]))
+    assert (view.dims[:-2], list(view.coords["z"])) == (("t", "z"), [-1, -0.5, 0, 0.5, 1])
+
+
 def test_grid_scan_becomes_positions_and_z(engine: RunEngine, paths: PathProvider) -> None:
     metadata = RunMetadata(stage={"x": "stage_x", "y": "stage_y", "z": "focus"})
     with init_devices():
@@ -157,8 +178,8 @@ def test_grid_scan_becomes_positions_and_z(engine: RunEngine, paths: PathProvide
     plan = bp.grid_scan(
         [camera], stage_y, 0, 10, 2, stage_x, 0, 40, 3, focus, -1, 1, 3, snake_axes=True
     )
-    documents = Documents(in_order=False)
-    engine(plan, documents)
+    documents = run(engine, plan)
+    assert documents.frames_read == 18
     path = path_of(documents.of("stream_resource")[0])
     view = ome_writers.open(path)
     assert (view.dims, view.shape) == (("t", "p", "z", "y", "x"), (1, 6, 3, 32, 48))
