@@ -10,7 +10,7 @@ from ome_writers.errors import OutputExistsError, UnsupportedError
 from ome_writers.formats import read, resolve_entry_file
 from ome_writers.mirroring.dataset_files import scan
 from ome_writers.storage import atomic_write
-from ome_writers.untrusted import Limit, read_regular
+from ome_writers.untrusted import Limit, local_path, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +73,8 @@ def dataset_files(dataset: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _named(path: Path) -> Path:
-    """Return a path that has a name, which that of the current directory does not have."""
+    """Return a local path that has a name, which that of the current directory does not have."""
+    path = local_path(path)
     return path.resolve() if path.name in ("", "..") else path
 
 

@@ -179,6 +179,15 @@ def web(tmp_path: Path) -> Iterator[str]:
     thread.join()
 
 
+def test_file_url_is_a_local_path(tmp_path: Path) -> None:
+    path = write(tmp_path / "a b.ome.zarr")
+    view = ome_writers.open(path.as_uri())
+    assert np.array_equal(np.asarray(view), np.asarray(ome_writers.open(path)))
+    assert main(["info", path.as_uri()]) == 0
+    assert main(["edit", path.as_uri(), "--scale", "x=0.5"]) == 0
+    assert ome_writers.read(path).images[0].levels[0].scale[-1] == 0.5
+
+
 def test_web_server(tmp_path: Path, web: str) -> None:
     path = write(tmp_path / "a b.ome.zarr")
     view = ome_writers.open(f"{web}/a%20b.ome.zarr")
@@ -186,7 +195,7 @@ def test_web_server(tmp_path: Path, web: str) -> None:
 
 
 def test_what_cannot_be_read_is_refused(
-    uploaded: tuple[Path, str], tmp_path: Path, s3: str
+    uploaded: tuple[Path, str], tmp_path: Path, s3: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, url = uploaded
     with pytest.raises(FileNotFoundError, match="s3://bucket/none does not exist"):
@@ -200,6 +209,10 @@ def test_what_cannot_be_read_is_refused(
     for change in changes:
         with pytest.raises(UnsupportedError, match="remote datasets are only read"):
             change(url)
+    for command in ("manifest", "edit --scale=x=1", "pyramid", "repair"):
+        name, *options = command.split()
+        assert main([name, url, *options]) == 1
+        assert "remote datasets are only read" in capsys.readouterr().err
     with pytest.raises(UnsupportedError, match="contains credentials"):
         ome_writers.open("s3://key:geheim@bucket/a.ome.zarr")
     store = obstore.store.from_url(url, client_options={"allow_http": True})
