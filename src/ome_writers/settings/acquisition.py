@@ -92,7 +92,8 @@ class AcquisitionSettings(Model):
         ``blosc-zstd``, ``blosc-lz4``, ``zstd``, ``gzip`` or ``none`` for OME-Zarr; ``lzw``, ``deflate``,
         ``zstd`` or ``none`` for OME-TIFF. None: uncompressed.
     storage_order
-        ``"ome"`` (the order that the format specifies), ``"acquisition"``, or the names of all dimensions.
+        ``"ome"`` (the order that the format specifies), ``"acquisition"``, or the names of all dimensions. NGFF
+        requires t, then c and other axes, then z, y, x: validators and some readers refuse an OME-Zarr in another order.
     plate
         The plate whose wells the positions belong to.
     overwrite
