@@ -93,7 +93,8 @@ class AcquisitionSettings(Model):
         ``zstd`` or ``none`` for OME-TIFF. None: uncompressed.
     storage_order
         ``"ome"`` (the order that the format specifies), ``"acquisition"``, or the names of all dimensions. NGFF
-        requires t, then c and other axes, then z, y, x: validators and some readers refuse an OME-Zarr in another order.
+        requires t, then c and other axes, then z, y, x: validators and some readers refuse an OME-Zarr in another
+        order.
     plate
         The plate whose wells the positions belong to.
     overwrite
