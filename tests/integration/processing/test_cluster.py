@@ -61,7 +61,7 @@ def plate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def client() -> Iterator[Any]:
     # on a busy machine, a killed worker takes longer than the default of 15 s to start again
     with (
-        dask.config.set({"distributed.deploy.lost-worker-timeout": "10 min"}),
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "600s"}),
         distributed.LocalCluster(
             n_workers=4, threads_per_worker=1, processes=True, dashboard_address=None
         ) as cluster,
