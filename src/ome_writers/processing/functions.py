@@ -38,7 +38,7 @@ class PlaneFunction(ABC):
 class Maximum(PlaneFunction):
     """Maximum projection along an axis, such as ``"z"``."""
 
-    axis: str
+    axis: str  # pyright: ignore[reportIncompatibleVariableOverride]  # the class is frozen
 
     def __call__(self, planes: Iterable[Plane]) -> Plane:
         planes = iter(planes)
@@ -52,7 +52,7 @@ class Maximum(PlaneFunction):
 class Mean(PlaneFunction):
     """Mean along an axis, in the dtype of the source; integers are rounded half to even."""
 
-    axis: str
+    axis: str  # pyright: ignore[reportIncompatibleVariableOverride]  # the class is frozen
 
     def __call__(self, planes: Iterable[Plane]) -> Plane:
         planes = iter(planes)

@@ -15,7 +15,7 @@ from ome_writers.locks import Condition
 from ome_writers.storage.contract import WriteFailure
 
 if sys.platform == "win32":
-    from ome_writers.windows_api import lower_thread_priority
+    from ome_writers.windows_api import lower_thread_priority as lower_thread_priority
 elif sys.platform == "linux":
 
     def lower_thread_priority() -> None:

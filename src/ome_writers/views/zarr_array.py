@@ -119,23 +119,26 @@ class ZarrArray:
         """Return the plane at `index`; in the memory of `out`, if it is an earlier plane of this array."""
         *_, height, width = self.shape
         cy, cx = self._chunk[-2:]
-        if out is None or out.shape != (height, width):
-            out = np.empty((height, width), self.dtype.newbyteorder("="))
+        plane: NDArray[np.generic]
+        if out is not None and out.shape == (height, width):
+            plane = out
+        else:
+            plane = np.empty((height, width), self.dtype.newbyteorder("="))
         cell = tuple(i // c for i, c in zip(index, self._chunk, strict=False))
-        if self._is_raw and math.prod(self._chunk) == out.size and (cy, cx) == out.shape:
-            if self._read_chunk((*cell, 0, 0), out) is None:
-                out[...] = self._fill
-            return out
+        if self._is_raw and math.prod(self._chunk) == plane.size and (cy, cx) == plane.shape:
+            if self._read_chunk((*cell, 0, 0), plane) is None:
+                plane[...] = self._fill
+            return plane
         inside = tuple(i % c for i, c in zip(index, self._chunk, strict=False))
         for row in range(math.ceil(height / cy)):
             for column in range(math.ceil(width / cx)):
                 chunk = self._cached_chunk((*cell, row, column))
-                part = out[row * cy : (row + 1) * cy, column * cx : (column + 1) * cx]
+                part = plane[row * cy : (row + 1) * cy, column * cx : (column + 1) * cx]
                 if chunk is None:
                     part[...] = self._fill
                 else:
                     part[...] = chunk[inside][: part.shape[0], : part.shape[1]]
-        return out
+        return plane
 
     def _cached_chunk(self, coordinate: tuple[int, ...]) -> NDArray[np.generic] | None:
         """Return a decoded chunk, from the cache if possible."""
