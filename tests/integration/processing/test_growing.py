@@ -50,8 +50,11 @@ def write(
 
 
 @pytest.fixture
-def writing(tmp_path: Path) -> Iterator[Any]:
+def writing(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Return a function that starts a writer and returns its process and path."""
+    monkeypatch.syspath_prepend(
+        str(repository)
+    )  # the process imports this module by its path there
     context = multiprocessing.get_context("spawn")
     started: list[Any] = []
 
