@@ -170,8 +170,11 @@ class KilledMaximum(PlaneFunction):
         return Maximum("z")(planes)
 
 
-def test_killed_worker_is_resumed(tmp_path: Path) -> None:
+def test_killed_worker_is_resumed(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The second call repeats only the tasks that had not ended."""
+    monkeypatch.syspath_prepend(str(repository))  # the workers import this module by its path there
     path, output = source(tmp_path), tmp_path / "max.ome.zarr"
     function, seen = KilledMaximum(tmp_path), list[tuple[int, int]]()
     with spawned_pool() as executor, pytest.raises(BrokenProcessPool):
