@@ -71,6 +71,7 @@ def test_view_without_channels_has_no_channel_axis() -> None:
     assert ndv.DataWrapper.create(view).guess_channel_axis() is None
 
 
+@pytest.mark.filterwarnings("ignore:Error fetching icon")  # ndv loads its icons from the internet
 def test_viewer_follows_a_stream(tmp_path: Path) -> None:
     """The caller keeps the viewer only; the object that polls the stream must survive a garbage collection."""
     pytest.importorskip("qtpy", reason="ndv has no Qt window without qtpy")
