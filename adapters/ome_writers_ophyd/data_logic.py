@@ -164,13 +164,11 @@ class OMEDataLogic(DetectorDataLogic):
         self._loop.call_soon_threadsafe(self._new_frames.set)
 
     async def _describe(self) -> Camera:
-        values: Any = (*self.shape, self.dtype)
+        known: Any = (*self.shape, self.dtype)
         if self.frames is not None:
             frame = np.asarray(await self.frames.get_value())
-            values = (*frame.shape[:2], frame.dtype)
-        height, width, dtype = [
-            await v.get_value() if isinstance(v, SignalR) else v for v in values
-        ]
+            known = (*frame.shape[:2], frame.dtype)
+        height, width, dtype = [await v.get_value() if isinstance(v, SignalR) else v for v in known]
         return Camera(name=self.name, height=height, width=width, dtype=dtype, separate_image=True)
 
     async def _report(self, stream: OMEStream, set_written: Callable[[int], None]) -> None:
@@ -178,9 +176,11 @@ class OMEDataLogic(DetectorDataLogic):
         while True:
             await self._new_frames.wait()
             self._new_frames.clear()
-            stored = self._stored
+            stored, began = self._stored, self._loop.time()
             await asyncio.to_thread(stream.flush)
             set_written(stored)
+            # `append` is slower during a flush
+            await asyncio.sleep(min(0.1, 9 * (self._loop.time() - began)))
 
     async def _follow(self, signal: SignalR[Any]) -> None:
         updates = observe_value(signal)

@@ -119,5 +119,5 @@ def test_shards_of_tasks_are_disjoint_and_results_equal_numpy(
 
 def _shards(folder: Path, depth: int) -> set[tuple[int, ...]]:
     """Return the indices of the folders of shards, `depth` levels below the folder ``c``."""
-    found = folder.glob("/".join("*" * depth) or ".")
+    found = folder.glob("/".join("*" * depth)) if depth else [folder]
     return {tuple(map(int, path.relative_to(folder).parts)) for path in found}
