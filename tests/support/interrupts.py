@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _weakrefset
 import gc
 import sys
 import tempfile
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from ome_writers import OMEStream
 
-__all__ = ["FORMS", "Interrupted", "interrupt_append", "interrupt_close"]
+__all__ = ["FORMS", "Interrupted", "interrupt", "interrupt_append", "interrupt_close"]
 
 FRAMES = 12
 TARGET = 5  # the frame that fills a shard, a chunk or a block
@@ -71,6 +72,35 @@ class Interrupted(NamedTuple):
     lost: list[int]
 
 
+def interrupt(work: Callable[[], object], step: int, events: tuple[str, ...] = ("line",)) -> bool:
+    """Run `work` with a KeyboardInterrupt at its `step`-th trace event in this thread; return False if it has fewer."""
+    steps = 0
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal steps
+        # Python ignores an exception in the callback of a weak reference
+        if frame.f_code.co_filename == _weakrefset.__file__:
+            return None
+        if event in events:
+            steps += 1
+            if steps == step:
+                raise KeyboardInterrupt
+        return trace
+
+    gc.collect()
+    gc.disable()  # Python ignores an exception in a callback of the garbage collector
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+        gc.enable()
+    return False
+
+
 def interrupt_append(form: str, folder: Path, line: int, *, explicit: bool = False) -> Interrupted:
     """Interrupt the append of frame `TARGET` at a line, append the rest, close, and return the frames that are lost.
 
@@ -83,7 +113,7 @@ def interrupt_append(form: str, folder: Path, line: int, *, explicit: bool = Fal
         index = {"t": stream.stats().frames_accepted} if explicit else None
         step = _append(stream, number, index)
         if number == TARGET:
-            hit = _interrupted(step, line)
+            hit = interrupt(step, line)
             if not hit:
                 places[TARGET] = number
         else:
@@ -99,7 +129,7 @@ def interrupt_close(form: str, folder: Path, line: int) -> Interrupted:
     stream, path = _begin(form, folder)
     for number in range(FRAMES):
         _append(stream, number, None)()
-    hit = _interrupted(stream.close, line)
+    hit = interrupt(stream.close, line)
     stream.close()
     return Interrupted(hit, _lost(stream, path, {n: n for n in range(FRAMES)}))
 
@@ -125,32 +155,6 @@ def _frame(stream: OMEStream, number: int) -> np.ndarray[Any, np.dtype[np.uint16
 def _append(stream: OMEStream, number: int, index: dict[str, int] | None) -> Callable[[], None]:
     frame = _frame(stream, number)
     return lambda: stream.append(frame, index=index, frame_metadata={"number": number})
-
-
-def _interrupted(work: Callable[[], object], line: int) -> bool:
-    """Run `work` with a KeyboardInterrupt at its `line`-th line in this thread; return False if it has fewer."""
-    lines = 0
-
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        nonlocal lines
-        if event == "line":
-            lines += 1
-            if lines == line:
-                raise KeyboardInterrupt
-        return trace
-
-    gc.collect()
-    gc.disable()  # Python ignores an exception in a callback of the garbage collector
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    except KeyboardInterrupt:
-        return True
-    finally:
-        sys.settrace(before)
-        gc.enable()
-    return False
 
 
 def _lost(stream: OMEStream, path: Path, places: dict[int, int]) -> list[int]:

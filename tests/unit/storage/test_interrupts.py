@@ -2,41 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ome_writers.storage.memory_budget import MemoryBudget
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import FrameType
-
-
-def interrupted(work: Callable[[], object], moment: int) -> bool:
-    """Do `work`, interrupted where the `moment`-th function in it begins or ends; return whether it had so many.
-
-    Python looks for signals there (and where a loop goes round): never between a lock of its own and the block.
-    """
-    steps = 0
-
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        nonlocal steps
-        if event in ("call", "return"):
-            steps += 1
-            if steps == moment:
-                raise KeyboardInterrupt
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    except KeyboardInterrupt:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
+from support.interrupts import interrupt
 
 
 def test_interrupt_releases_locks() -> None:
@@ -49,7 +19,9 @@ def test_interrupt_releases_locks() -> None:
         def work(lender: Any = lender) -> None:
             lender.release(lender.acquire(1000))
 
-        if not interrupted(work, moment):
+        # Python looks for signals where a function begins or ends, and where a loop goes round:
+        # never between a lock of its own and the block
+        if not interrupt(work, moment, ("call", "return")):
             break
         other = threading.Thread(target=lender.prepare, args=(1000, 1), daemon=True)
         other.start()
