@@ -3,7 +3,8 @@
 Compares the latency of `append` with that of the stream without a mirror, and with `ome-writers upload --follow` in
 another process; and the time until the copy is complete with one PUT per file by the same client, afterwards.
 Starts SeaweedFS (``tests/cloud``) unless AWS_ENDPOINT_URL is set; at the lowest priority, because the server of a real
-mirror does not run on the machine of the camera. The rounds alternate.
+mirror does not run on the machine of the camera. The order of the runs alternates; percentiles are those of all
+rounds together.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.camera import Camera
 from benchmarks.workloads import LARGE
@@ -35,8 +37,15 @@ main(["upload", *sys.argv[1:], "--follow"])
 """
 
 
-def record(path: Path, frames: int, fps: float, mirror: str | None) -> dict[str, float]:
-    """Record W2 and return percentiles of the time of `append` in microseconds, and the seconds until close returns."""
+class Result(NamedTuple):
+    """One run: the time of each `append` in microseconds, and the seconds that are compared."""
+
+    append_us: NDArray[np.float64]
+    seconds: float
+
+
+def record(path: Path, frames: int, fps: float, mirror: str | None) -> Result:
+    """Record W2; `seconds` end when close returns."""
     from ome_writers import Dimension, create_stream
 
     camera = Camera(LARGE)
@@ -56,9 +65,7 @@ def record(path: Path, frames: int, fps: float, mirror: str | None) -> dict[str,
             start = time.perf_counter()
             stream.append(frame)
             latencies[t] = time.perf_counter() - start
-    seconds = time.perf_counter() - began
-    p50, p99, longest = (np.percentile(latencies, (50, 99, 100)) * 1e6).round().tolist()
-    return {"p50_us": p50, "p99_us": p99, "max_us": longest, "seconds": seconds}
+    return Result(latencies * 1e6, time.perf_counter() - began)
 
 
 def plain_upload(path: Path, url: str) -> float:
@@ -79,7 +86,7 @@ def plain_upload(path: Path, url: str) -> float:
     return time.perf_counter() - began
 
 
-def measure(folder: Path, prefix: str, variant: str, frames: int, fps: float) -> dict[str, float]:
+def measure(folder: Path, prefix: str, variant: str, frames: int, fps: float) -> Result:
     """Run one variant once: ``alone``, ``mirror``, ``process`` or ``plain`` (an upload after the recording)."""
     path, url = folder / f"{variant}.ome.zarr", f"s3://bucket/{prefix}/{variant}"
     if variant != "process":
@@ -89,43 +96,48 @@ def measure(folder: Path, prefix: str, variant: str, frames: int, fps: float) ->
         began = time.perf_counter()
         result = record(path, frames, fps, None)
         uploader.wait()
-        result["seconds"] = time.perf_counter() - began
+        result = result._replace(seconds=time.perf_counter() - began)
     if variant == "plain":
-        result["seconds"] = plain_upload(path, url)
+        result = result._replace(seconds=plain_upload(path, url))
     shutil.rmtree(path)
     return result
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--frames", type=int, default=150)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--frames", type=int, default=200)
     parser.add_argument("--fps", type=float, default=50.0)
-    parser.add_argument("--disk", type=Path, help="folder on the disk to write to")
+    parser.add_argument("--disk", type=Path, help="folder for the dataset and the server's copy")
     options = parser.parse_args()
     variants = ("alone", "mirror", "process", "plain")
-    results: dict[str, list[dict[str, float]]] = {variant: [] for variant in variants}
+    results: dict[str, list[Result]] = {variant: [] for variant in variants}
     with tempfile.TemporaryDirectory(dir=options.disk) as folder:
         server = None if "AWS_ENDPOINT_URL" in os.environ else _start_server(Path(folder))
         try:
             for number in range(options.rounds):
-                for variant in variants:
+                for variant in variants[:: -1 if number % 2 else 1]:
                     found = measure(
                         Path(folder), f"m1-{number}", variant, options.frames, options.fps
                     )
                     results[variant].append(found)
-                    print(f"round {number}, {variant}: {found}", flush=True)
+                    p99 = np.percentile(found.append_us, 99)
+                    print(
+                        f"round {number}, {variant}: append p99 {p99:.0f} us, {found.seconds:.2f} s",
+                        flush=True,
+                    )
         finally:
             if server is not None:
                 server.kill()
     size = options.frames * LARGE.height * LARGE.width * 2 / 1e6
     print(f"{options.frames} frames of 2048x2048 at {options.fps:g}/s, {options.rounds} rounds")
     for variant in variants:
-        row = {k: statistics.median(r[k] for r in results[variant]) for k in results[variant][0]}
-        p99 = [round(r["p99_us"]) for r in results[variant]]
+        latencies = np.concatenate([result.append_us for result in results[variant]])
+        p50, p99, longest = np.percentile(latencies, (50, 99, 100))
+        seconds = statistics.median(result.seconds for result in results[variant])
         print(
-            f"{variant:8} append p50 {row['p50_us']:7.0f} p99 {row['p99_us']:7.0f} max {row['max_us']:7.0f} us, "
-            f"{row['seconds']:6.2f} s, {size / row['seconds']:5.0f} MB/s; p99 of each round: {p99}"
+            f"{variant:8} append p50 {p50:7.0f} p99 {p99:7.0f} max {longest:7.0f} us of all rounds, "
+            f"{seconds:6.2f} s, {size / seconds:5.0f} MB/s"
         )
 
 
