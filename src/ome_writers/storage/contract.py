@@ -42,6 +42,8 @@ class Options:
     durable: bool = False
     # whether to bypass the page cache where the platform and the engine can
     direct_io: bool = False
+    # whether other work keeps all processors busy: then copying a frame for a background thread does not pay off
+    processors_busy: bool = False
     # scratch engine only: maximum bytes in memory (0: everything in files), and whether the rest may go to files
     memory_bytes: int = 0
     spill: bool = True

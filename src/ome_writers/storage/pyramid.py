@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ome_writers.downsampling import ForEach, call_each, downsample
 from ome_writers.routing import Address, ArrayPlan, ImagePlan
 from ome_writers.settings import PyramidMethod
+from ome_writers.storage.background import available_cpus
 from ome_writers.storage.contract import ArrayTarget, Engine, Options
 from ome_writers.storage.stages import StagedEngine
 
@@ -162,7 +163,11 @@ def open_with_levels(
     if not any(image.levels for image in images):
         return opener(targets, options)
     stage = Downsampling(images, options.buffer_bytes)
-    buffer_bytes = options.buffer_bytes - stage.memory_bytes
-    engine = StagedEngine(opener(targets, replace(options, buffer_bytes=buffer_bytes)), stage)
+    options = replace(
+        options,
+        buffer_bytes=options.buffer_bytes - stage.memory_bytes,
+        processors_busy=available_cpus() <= 2,
+    )
+    engine = StagedEngine(opener(targets, options), stage)
     stage.read, stage.for_each = engine.read, engine.share
     return engine

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import chain, starmap
 from typing import Any, Protocol, runtime_checkable
 
@@ -20,6 +21,9 @@ Plane = NDArray[np.generic]
 Planes = Iterable[tuple[Address, Plane]]
 
 _DERIVED = -1  # number of a plane whose loss loses no frame
+_MIN_SHARED_BYTES = (
+    2**20
+)  # of a frame; for smaller ones, waking a thread takes longer than it saves
 
 
 class Stage(Protocol):
@@ -88,9 +92,13 @@ class StagedEngine:
             planes = iter(self._stage((array, index), frame))
             address, first = next(planes)
             new = not np.may_share_memory(first, frame)
-            # first: the engine may reuse a lent buffer as soon as it has written it
-            derived = list(self._recording_errors(planes))
-            self._write(number, address, first, owned or new)
+            store = partial(self._write, number, address, first, owned or new)
+            if owned or frame.nbytes < _MIN_SHARED_BYTES:
+                # first: the engine may reuse a lent buffer as soon as it has written it
+                derived = list(self._recording_errors(planes))
+                store()
+            else:
+                derived = self._derive_while(store, planes)
             self._write_derived(derived)
         if owned and new and isinstance(self._engine, LendingEngine):
             self._engine.reclaim(frame)
@@ -127,6 +135,27 @@ class StagedEngine:
     def _write(self, number: int, address: Address, plane: Plane, owned: bool) -> None:
         self._engine.write(number, *address, plane, owned)
         self._planes[number == _DERIVED] += 1
+
+    def _derive_while(
+        self, store: Callable[[], None], planes: Planes
+    ) -> list[tuple[Address, Plane]]:
+        """Call `store`, in another thread if one is idle, and return the derived planes."""
+        derived: list[tuple[Address, Plane]] = []
+        errors: list[BaseException] = []
+
+        def derive() -> None:
+            derived.extend(self._recording_errors(planes))
+
+        def store_frame() -> None:
+            try:
+                store()
+            except BaseException as error:  # raised to the caller
+                errors.append(error)
+
+        self.share(lambda function: function(), (derive, store_frame))
+        if errors:
+            raise errors[0]
+        return derived
 
     def _write_derived(self, planes: Planes) -> None:
         for address, plane in planes:

@@ -53,6 +53,7 @@ class DirectEngine:
         self._array_metadata = ArrayMetadataWriter(store.put, [(t.key, t.plan) for t in targets])
         self._array_metadata.write([t.plan.shape for t in targets])
         self._write_through = WriteThrough()
+        self._min_queue_depth = 0 if options.processors_busy else _MIN_QUEUE_DEPTH
         self._buffer: WriteBuffer[Block] = WriteBuffer(
             len(targets), options.buffer_bytes, "ome-writers-direct"
         )
@@ -90,7 +91,7 @@ class DirectEngine:
         if (
             stored.can_write_through
             and not owned
-            and (stored.prefers_write_through or self._background.depth >= _MIN_QUEUE_DEPTH)
+            and (stored.prefers_write_through or self._background.depth >= self._min_queue_depth)
         ):
             try:
                 if self._write_through.write(stored, index, frame):
