@@ -51,6 +51,26 @@ def test_stage_that_inverts_frames(row: Any, tmp_path: Path) -> None:
         assert np.array_equal(stored, ~frame(number, "uint16"))
 
 
+class Duplicate:
+    """A stage that yields each frame, and a copy as another array's plane."""
+
+    memory_bytes = 0
+
+    def __call__(self, address: Address, plane: Any) -> Iterator[tuple[Address, Any]]:
+        yield address, plane
+        yield (address[0] + 1, address[1]), plane.copy()
+
+
+def test_error_of_a_large_frame_is_raised(tmp_path: Path) -> None:
+    """The thread that called `write` gets the error, whichever thread has written the frame."""
+    plan = resolve(Case().settings(tmp_path, "direct", "ome-zarr"))
+    targets = [ArrayTarget(key, plan.images[0].array) for key in "01"]
+    engine = StagedEngine(open_engine(ENGINES["direct"], tmp_path, targets, Options()), Duplicate())
+    with pytest.raises(ValueError, match="broadcast|reshape"):
+        engine.write(0, 0, plan.router.address(0)[1], np.zeros((1024, 1024), "uint16"))
+    engine.close(shapes(plan) * 2)
+
+
 class CountingSink:
     """A sink that counts what it gets, and keeps nothing."""
 

@@ -128,3 +128,26 @@ def test_levels_equal_the_reduction_of_the_level_above(engine: str, data: st.Dat
             f for check in omew.validate(options["root_path"]).checks for f in check.findings
         ]
     shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("engine", READY)
+def test_levels_of_large_frames(engine: str, tmp_path: Path) -> None:
+    """Frames that are written and reduced by different threads; their memory is reused after `append`."""
+    path = tmp_path / ("run.ome.tiff" if ENGINES[engine].format == "ome-tiff" else "run.ome.zarr")
+    sizes = {"t": 5, "y": 800, "x": 1000}
+    dimensions = [Dimension(name=name, count=count) for name, count in sizes.items()]
+    rng = np.random.default_rng(1)
+    frames = rng.integers(1, 2**12, tuple(sizes.values())).astype("uint16")
+    reused = np.empty_like(frames[0])
+    stream = omew.create_stream(
+        root_path=path, dimensions=dimensions, dtype="uint16", format=engine, pyramid="mean"
+    )
+    with stream:
+        for frame in frames:
+            reused[...] = frame
+            stream.append(reused)
+            reused[...] = 0
+    levels = [np.asarray(stream.view(level=k)) for k in range(3)]
+    np.testing.assert_array_equal(levels[0], frames)
+    for parent, level in itertools.pairwise(levels):
+        np.testing.assert_array_equal(level, reduced(parent, None))

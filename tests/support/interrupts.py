@@ -51,6 +51,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "direct-shards-zstd": _form("direct", shard=6, compression="zstd"),
     "direct-deep-chunks": _form("direct", chunk=3),
     "direct-deep-chunks-in-shards": _form("direct", chunk=3, shard=2, compression="blosc-lz4"),
+    "direct-levels": _form("direct", 800, pyramid="mean"),
     "tifffile": _form("tifffile"),
     "tifffile-in-blocks": _form("tifffile", 700, buffer_bytes=4 * 2**20),
     "tifffile-unbounded": _form("tifffile", count=None),

@@ -7,7 +7,6 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
-from functools import partial
 from queue import SimpleQueue
 from typing import NamedTuple, TypeVar
 
@@ -135,26 +134,33 @@ class Background:
         A call that raises in a worker is recorded as a failure.
         """
         pending = deque(items)
+        active: deque[None] = deque()  # one item for each worker that may have taken one of `items`
+        ended: SimpleQueue[None] = SimpleQueue()
 
-        def run(ended: threading.Lock) -> None:
-            with ended:
-                while pending:
-                    try:
-                        item = pending.popleft()
-                    except IndexError:  # another thread was faster
-                        return
-                    function(item)
+        def run() -> None:
+            while pending:
+                try:
+                    item = pending.popleft()
+                except IndexError:  # another thread was faster
+                    return
+                function(item)
 
-        worker_locks = [threading.Lock() for _ in range(min(len(self._threads), len(pending) - 1))]
+        def run_in_worker() -> None:
+            active.append(None)
+            try:
+                run()
+            finally:
+                active.pop()
+                ended.put(None)
+
         try:
-            for ended in worker_locks:
-                self.submit(partial(run, ended))
-            run(threading.Lock())
+            for _ in range(min(len(self._threads), len(pending) - 1)):
+                self.submit(run_in_worker)
+            run()
         finally:
             pending.clear()
-            for ended in worker_locks:
-                with ended:  # a worker that has not begun finds nothing to do
-                    pass
+            while active:
+                ended.get()
 
     # ------------------------------------------------------------------ in the workers
 
