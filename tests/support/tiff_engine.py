@@ -58,7 +58,9 @@ def open_tiff_engine(
 ) -> TiffEngine:
     """Open an engine and write a description to each file."""
     targets = [ArrayTarget("0.tif" if one_file else f"{i}.tif", p) for i, p in enumerate(plans)]
-    engine = open_engine(root, targets, Options(**options))
+    engine = open_engine(
+        root, targets, Options(file_set=len({t.key for t in targets}) > 1, **options)
+    )
     for key in dict.fromkeys(t.key for t in targets):
         engine.put(key, f"<OME>{key}</OME>".encode())
     return engine

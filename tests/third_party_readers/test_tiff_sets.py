@@ -122,6 +122,18 @@ def test_each_file_opened_alone(tmp_path: Path, mode: str, ending: str, compress
     check(case, files, images)
 
 
+@pytest.mark.parametrize("frame", [(20, 30), (1, 30)])
+def test_entry_file_of_a_set_with_one_image(tmp_path: Path, frame: tuple[int, int]) -> None:
+    """The planes are read from the file of the set, not from the entry file that was opened."""
+    case = Case("one", "tc", (3, 2), frame=frame, format={"prefer_single_file": "never"})
+    with create_stream(case.settings(tmp_path)) as stream:
+        for number in range(case.total):
+            stream.append(case.pixels(number))
+    (image,) = case.expected()
+    found = tifffile.imread(tmp_path / "one.ome.tiff")
+    np.testing.assert_array_equal(found.reshape(image.shape), image)
+
+
 @pytest.mark.skipif(shutil.which("tiffinfo") is None, reason="libtiff's tools are not installed")
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("mode", SETS)

@@ -142,7 +142,7 @@ class _TiffRepair:
             pages = of_image.pages()
             if self._dry_run:  # the chain has all pages still
                 pages = [kept[path.name][page] for page in pages]
-            contiguous = len(kept) == 1
+            contiguous = stored.layout.root != stored.layout.output
             levels = StoredLevels(IfdRepair(path), image, pages, contiguous=contiguous)
             wrong = levels.differences()
             count = sum(1 for _ in wrong) if self._dry_run else levels.write(wrong)

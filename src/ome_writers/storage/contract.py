@@ -47,6 +47,8 @@ class Options:
     # scratch engine only: maximum bytes in memory (0: everything in files), and whether the rest may go to files
     memory_bytes: int = 0
     spill: bool = True
+    # OME-TIFF engine only: whether the files are a set, whose files refer to planes of each other
+    file_set: bool = False
 
 
 @dataclass(frozen=True)

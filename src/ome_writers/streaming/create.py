@@ -251,6 +251,7 @@ def _open_recorder(
         settings.buffer_bytes,
         durable=durable,
         direct_io=settings.direct_io,
+        file_set=layout.root == layout.output,
         **settings.format.engine_options(settings.root_path),
     )
     opener = partial(_open_engine, row, layout)

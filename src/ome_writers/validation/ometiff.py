@@ -93,7 +93,7 @@ def _levels(stored: StoredDocuments, pages: Sequence[Sequence[int]]) -> Iterator
         if not image.levels:
             continue
         file = layout.root / layout.arrays[image.number]
-        contiguous = len(set(layout.arrays)) == 1
+        contiguous = layout.root != layout.output
         try:
             levels = StoredLevels(IfdRepair(file), image, of_image, contiguous=contiguous)
             wrong = [each for each, _ in islice(levels.differences(), _MAX_FINDINGS)]

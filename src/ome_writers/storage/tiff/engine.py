@@ -94,7 +94,7 @@ class TiffEngine:
             ids = tuple(id(plan) for each in (plans, *reduced) for plan in each)
             if ids not in encoders:
                 # tifffile maps contiguous pages of other files of a set onto the file that it opened
-                contiguous = len(self._arrays) == 1
+                contiguous = not options.file_set
                 encoders[ids] = IfdEncoder(
                     Geometry.of(plans, reduced, contiguous=contiguous, durable=options.durable)
                 )
