@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,10 +40,13 @@ class AcquisitionAxes:
     # acquisition index of each frame, shape (n_frames, n_axes), one cycle if unbounded; None for nested loops over
     # `names`
     frame_indices: npt.NDArray[np.int32] | None = None
-    n_duplicates: int = 0  # number of frames whose index an earlier frame already has
+    # Where several frames have the same event index: by (position, event index `t`), the time point of each visit.
+    visit_times: Mapping[tuple[int, int], Sequence[int]] = field(default_factory=dict)
 
     def time_plan(self) -> AxisPlan:
         """Return the planned times that all positions have in common."""
+        if self.visit_times:
+            return AxisPlan(self.sizes["t"], None, np.empty(0))
         return self._shared_plan("t", lambda loops: loops.time_plan)
 
     def z_plan(self) -> AxisPlan:
@@ -138,6 +141,9 @@ def _axes_from_indices(
     compact = np.full(len(channels) + 1, -1, dtype=np.int32)
     compact[acquired] = np.arange(len(acquired), dtype=np.int32)
     columns["c"] = np.maximum(compact[channel], 0)
+    columns["t"], visit_times = _separate_visits(columns)
+    if visit_times and "t" not in names:
+        names = ("t", *names)
 
     rows = np.stack([columns[axis] for axis in names], axis=1)
     extents = [int(n) for n in rows.max(axis=0) + 1]
@@ -153,9 +159,39 @@ def _axes_from_indices(
         [channels[number] for number in acquired],
         compact[table],
         frame_indices=None if regular else rows,
-        n_duplicates=0 if regular else len(linear) - len(np.unique(linear)),
+        visit_times=visit_times,
     )
     return _unbound_time(axes)
+
+
+def _separate_visits(
+    columns: Mapping[str, npt.NDArray[np.int32]],
+) -> tuple[npt.NDArray[np.int32], dict[tuple[int, int], list[int]]]:
+    """Return the time point of each frame, and those of each visit (see `AcquisitionAxes.visit_times`).
+
+    A position that has its own time plan within that of the whole sequence is visited repeatedly with the same event
+    indices. Its time points are numbered in the order of acquisition, so that each frame has an index of its own.
+    """
+    position, time = columns["p"], columns["t"]
+    index = [columns[axis] for axis in "tpcz"]
+    linear = np.ravel_multi_index(index, [int(column.max()) + 1 for column in index])
+    _, inverse, counts = np.unique(linear, return_inverse=True, return_counts=True)
+    if counts.max() == 1:
+        return time, {}
+    by_index = np.argsort(inverse, kind="stable")
+    first_of_index = np.repeat(np.cumsum(counts) - counts, counts)
+    visit = np.empty(len(linear), dtype=np.int64)
+    visit[by_index] = np.arange(len(linear)) - first_of_index
+    time = time.copy()
+    visit_times: dict[tuple[int, int], list[int]] = {}
+    for p in np.unique(position[visit > 0]).tolist():
+        here = position == p
+        numbers: dict[tuple[int, int], int] = {}  # time point by (event index `t`, visit)
+        keys = zip(time[here].tolist(), visit[here].tolist(), strict=True)
+        time[here] = [numbers.setdefault(key, len(numbers)) for key in keys]
+        for (t, _), number in numbers.items():
+            visit_times.setdefault((p, t), []).append(number)
+    return time, visit_times
 
 
 def _merge_p_and_g(order: str, varying: set[str], added: Sequence[str]) -> tuple[str, ...]:
@@ -191,6 +227,12 @@ def _unbound_time(axes: AcquisitionAxes) -> AcquisitionAxes:
     top = axes.parsed.top
     if not top.is_unbounded:
         return axes
+    if axes.visit_times:
+        raise UnsupportedError(
+            "The time plan is unbounded, and a position has its own time plan or autofocus plan, so that it is visited "
+            "repeatedly at the same index: the number of its time points is not known. Bound the time plan, or remove "
+            "the plan of the position."
+        )
     enclosing = [a for a in axes.names[: axes.names.index("t")] if axes.sizes[a] != 1]
     if enclosing:
         raise UnsupportedError(

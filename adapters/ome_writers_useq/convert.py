@@ -88,11 +88,6 @@ def useq_to_acquisition_settings(
     ValueError
         If `seq` is not a useq.MDASequence.
 
-    Warns
-    -----
-    UserWarning
-        If several frames have the same index: the later frame replaces the earlier one.
-
     Examples
     --------
     >>> import useq
@@ -176,14 +171,6 @@ def _check(seq: object) -> None:
 
 def _schedule(axes: AcquisitionAxes, indices: npt.NDArray[np.int32]) -> Schedule:
     """Return the schedule of a ragged sequence, without the fastest axes that are complete loops (except ``p``)."""
-    if axes.n_duplicates:
-        warnings.warn(
-            f"{axes.n_duplicates} of {len(indices)} frames have the same index (t, p, c, z) as an earlier frame and "
-            "will replace it. The cause is a position's own time plan or autofocus plan, together with a plan of the "
-            "whole sequence for the same axis. Remove one of the two plans to keep all frames.",
-            UserWarning,
-            stacklevel=3,
-        )
     names = list(axes.names)
     while len(names) > 1 and names[-1] != "p":
         size = axes.sizes[names[-1]]

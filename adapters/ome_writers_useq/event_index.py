@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -42,11 +43,13 @@ class EventPlaces:
     def __init__(self, seq: useq.MDASequence) -> None:
         self._axes = acquisition_axes(seq)
         self._positions = {pair: n for n, pair in enumerate(self._axes.pairs)}
+        self._visits: Counter[frozenset[tuple[str, int]]] = Counter()
 
     def __call__(self, index: Mapping[str, int]) -> dict[str, int]:
-        """Return the acquisition index of an event.
+        """Return the acquisition index of an event; to be called once per frame.
 
-        Axes that the sequence does not have (such as ``cam``) are passed through.
+        Axes that the sequence does not have (such as ``cam``) are passed through. If the sequence visits an index
+        several times, the visits are later time points: they are counted here.
 
         Raises ValueError if the sequence does not acquire a frame at this index.
         """
@@ -66,7 +69,13 @@ class EventPlaces:
                     f"Event index {dict(index)} is outside the sequence: axis {axis!r} has an extent of {extent}. "
                     "Pass the sequence that the event was made from."
                 )
-        return {**found, **remaining}
+        times = self._axes.visit_times.get((found.get("p", 0), found.get("t", 0)))
+        found |= remaining
+        if times is not None:
+            visit = frozenset(found.items())
+            found["t"] = times[min(self._visits[visit], len(times) - 1)]
+            self._visits[visit] += 1
+        return found
 
     def depths(self, position: int) -> npt.NDArray[np.float64]:
         """Return the planned z values of one item of the position axis, shape (n_planes,).

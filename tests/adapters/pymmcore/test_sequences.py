@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.camera,
-    # two frames of one index, where the table has such
-    pytest.mark.filterwarnings("ignore:.*have the same index:UserWarning"),
     # tifffile's own, when a series of one page is in another file of a set
     pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning"),
 ]

@@ -38,7 +38,6 @@ class Case:
     plans: dict[str, Any]
     sizes: dict[str, int | None]
     ragged: bool = False
-    repeats: int = 0
     hulls: list[dict[str, int]] = field(default_factory=list)
 
     def sequence(self) -> useq.MDASequence:
@@ -429,17 +428,16 @@ RAGGED = [
     Case(
         "a time-lapse within a time-lapse",
         {"stage_positions": [at(1, time_plan=T4), at(2)], "time_plan": T3},
-        {"t": 4, "p": 2},
+        {"t": 12, "p": 2},
         True,
-        repeats=8,
-        hulls=[{"t": 4}, {"t": 3}],
+        hulls=[{"t": 12}, {"t": 3}],
     ),
     Case(
         "an own autofocus and an own stack under a stack",
         {"stage_positions": [at(1, autofocus_plan=_FOCUS, z_plan=Z5), at(2)], "z_plan": Z3},
-        {"p": 2, "z": 5},
+        {"t": 3, "p": 2, "z": 5},
         True,
-        repeats=10,
+        hulls=[{"t": 3, "z": 5}, {"t": 1, "z": 3}],
     ),
     Case(
         "two groups, one config, own channels",

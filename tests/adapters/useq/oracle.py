@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,10 +59,17 @@ def check_places(
     places = places_of(settings, len(events))
     by_name = {dim.name: dim for dim in settings["dimensions"]}
     pairs: dict[tuple[int | None, int | None], int] = {}
-    for event, place in zip(events, places, strict=True):
-        index = {str(axis): number for axis, number in event.index.items()}
-        for axis in "tz":
-            assert place.get(axis, 0) == index.get(axis, 0), (index, place)
+    indices = [{str(axis): number for axis, number in event.index.items()} for event in events]
+    visits = Counter(frozenset(index.items()) for index in indices)
+    revisited = {(dict(i).get("p"), dict(i).get("g")) for i, count in visits.items() if count > 1}
+    latest: dict[frozenset[tuple[str, int]], int] = {}
+    for event, index, place in zip(events, indices, places, strict=True):
+        assert place.get("z", 0) == index.get("z", 0), (index, place)
+        if (index.get("p"), index.get("g")) in revisited:
+            assert place["t"] > latest.get(frozenset(index.items()), -1), (index, place)
+            latest[frozenset(index.items())] = place["t"]
+        else:
+            assert place.get("t", 0) == index.get("t", 0), (index, place)
         if event.channel is None:
             assert place.get("c", 0) == 0, (index, place)
         else:
@@ -76,6 +84,7 @@ def check_places(
                 [math.nan if v is None else v for v in (event.x_pos, event.y_pos)],
             )
     assert len(set(pairs.values())) == len(pairs), "two positions share an image"
+    assert len({tuple(place.values()) for place in places}) == len(places), "two frames, one index"
     # No axis is longer than what is acquired.
     for axis, size in sizes_of(settings).items():
         assert size is None or size == 1 + max(place[axis] for place in places), axis

@@ -24,36 +24,33 @@ def case(request: pytest.FixtureRequest) -> Case:
     return request.param  # type: ignore[no-any-return]  # untyped in pytest
 
 
-def _convert(case: Case, seq: useq.MDASequence) -> Any:
-    if not case.repeats:
-        return useq_to_acquisition_settings(seq, 32, 16)
-    with pytest.warns(UserWarning, match=f"^{case.repeats} of .* will replace it"):
-        return useq_to_acquisition_settings(seq, 32, 16)
+def _convert(seq: useq.MDASequence) -> Any:
+    return useq_to_acquisition_settings(seq, 32, 16)
 
 
 def test_axes_and_extents(case: Case) -> None:
-    found = _convert(case, case.sequence())
+    found = _convert(case.sequence())
     assert list(sizes_of(found).items()) == list(case.sizes.items())
     assert [(dim.name, dim.count) for dim in found["dimensions"][-2:]] == [("y", 16), ("x", 32)]
 
 
 def test_only_ragged_sequences_have_a_schedule(case: Case) -> None:
-    found = _convert(case, case.sequence())
+    found = _convert(case.sequence())
     assert ("schedule" in found) == case.ragged
 
 
 def test_frame_index_matches_event_index(case: Case) -> None:
     """The n-th index of the settings is that of the n-th image event that useq creates."""
     seq = case.sequence()
-    found = _convert(case, seq)  # before the first iteration, as a client does
+    found = _convert(seq)  # before the first iteration, as a client does
     check_places(seq, found, image_events(seq))
 
 
 def test_conversion_after_iteration_is_the_same(case: Case) -> None:
     seq = case.sequence()
-    before = _convert(case, seq)
+    before = _convert(seq)
     events = image_events(seq)
-    after = _convert(case, seq)
+    after = _convert(seq)
     assert after["dimensions"] == before["dimensions"]
     check_places(seq, after, events)
 
@@ -63,15 +60,13 @@ def test_event_places_match_settings(case: Case) -> None:
     seq = case.sequence()
     events = image_events(seq)
     place_of = EventPlaces(seq)
-    expected = places_of(_convert(case, seq), len(events))
+    expected = places_of(_convert(seq), len(events))
     assert [place_of(event.index) for event in events] == expected
     assert place_of({**events[0].index, "cam": 1}) == {**expected[0], "cam": 1}
 
 
 def test_acquisition_settings_accept_the_result(case: Case) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore" if case.repeats else "error")
-        found = useq_to_acquisition_settings(case.sequence(), 32, 16)
+    found = _convert(case.sequence())
     taken = AcquisitionSettings(root_path="x.ome.zarr", dtype="uint16", **found)
     assert taken.shape == (*case.sizes.values(), 16, 32)
     again = AcquisitionSettings.model_validate({**taken.model_dump(), **found})
@@ -80,7 +75,7 @@ def test_acquisition_settings_accept_the_result(case: Case) -> None:
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.hulls], ids=lambda case: case.name)
 def test_extents_of_each_position(case: Case) -> None:
-    found = _convert(case, case.sequence())
+    found = _convert(case.sequence())
     frames = len(image_events(case.sequence()))
     places = places_of(found, frames)
     for number, hull in enumerate(case.hulls):
@@ -254,13 +249,11 @@ def test_generated_sequences(seq: useq.MDASequence | None) -> None:
         events, crash = image_events(seq.model_copy(deep=True)), None
     except (KeyError, IndexError) as error:  # raised by useq
         events, crash = [], error
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # frames that replace others
-        if not events:
-            with pytest.raises(UnsupportedError) if crash is None else suppress(UnsupportedError):
-                useq_to_acquisition_settings(seq, 8, 8)
-            return
-        found = useq_to_acquisition_settings(seq, 8, 8)
+    if not events:
+        with pytest.raises(UnsupportedError) if crash is None else suppress(UnsupportedError):
+            useq_to_acquisition_settings(seq, 8, 8)
+        return
+    found = useq_to_acquisition_settings(seq, 8, 8)
     check_places(seq, found, events)
     place_of = EventPlaces(seq)
     assert [place_of(event.index) for event in events] == places_of(found, len(events))

@@ -43,6 +43,14 @@ NOTHING = {"relative": []}
             r"Position 1 \(unnamed\): its own time plan would restart.* drop the position's",
         ),
         (
+            {
+                "stage_positions": [at(1, z_plan=Z3, autofocus_plan={"axes": ("p",)})],
+                "time_plan": ENDLESS,
+                "z_plan": Z3,
+            },
+            "own time plan or autofocus plan, so that it is visited repeatedly.* Bound the time plan",
+        ),
+        (
             {"time_plan": {"duration": 3, "loops": 1}},
             r"single loop in 0:00:03\. Give it an interval",
         ),
@@ -79,23 +87,3 @@ def test_event_index_outside_the_sequence(index: dict[str, int]) -> None:
     places = EventPlaces(useq.MDASequence(stage_positions=[(1, 2), (3, 4)], channels=TWO))
     with pytest.raises(ValueError, match=r"\{'p': \d.*\} is outside the sequence: axis '[pc]'"):
         places(index)
-
-
-def test_duplicate_indices_warn() -> None:
-    """Two nested plans of the same axis give several frames the same index."""
-    seq = useq.MDASequence(stage_positions=[at(1, time_plan=T3)], time_plan=T3)
-    with pytest.warns(UserWarning, match=r"^6 of 9 frames .* own time plan"):
-        useq_to_acquisition_settings(seq, 8, 8)
-
-
-class CustomEvents(useq.MDASequence):
-    """A sequence with custom events."""
-
-    def iter_events(self) -> Any:
-        """Yield one event outside the plans."""
-        yield useq.MDAEvent(index={"p": 3})
-
-
-def test_custom_events_outside_the_plans_are_refused() -> None:
-    with pytest.raises(UnsupportedError, match=r"Event 0 of CustomEvents has the index \{'p': 3\}"):
-        useq_to_acquisition_settings(CustomEvents(), 8, 8)
