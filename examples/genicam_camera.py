@@ -18,7 +18,7 @@ try:
     gi.require_version("Aravis", "0.8")
     from gi.repository import Aravis
 except (ImportError, ValueError) as error:
-    print(f"Aravis is not installed: {error}")
+    print(f"This example needs Aravis: {error}")
     sys.exit()
 
 Aravis.enable_interface("Fake")

@@ -32,4 +32,5 @@ print(writer.result())
 
 image = ome_writers.open("two-cameras.ome.zarr")
 print(dict(zip(image.dims, image.shape, strict=True)))
-print(f"channels: {[getattr(name, 'name', name) for name in image.coords['c']]}")
+(stored,) = ome_writers.read("two-cameras.ome.zarr").images
+print(f"channels: {[channel.name for channel in stored.channels]}")

@@ -47,3 +47,10 @@ def test_throughput_chart_shows_the_tables() -> None:
     chart = runpy.run_path(str(DOCS / "pictures/throughput_chart.py"))
     drawn = chart["draw"](chart["PAGE"].read_text(encoding="utf-8"))
     assert chart["PICTURE"].read_text(encoding="utf-8") == drawn
+
+
+def test_architecture_figure_shows_the_layers() -> None:
+    """To fix a difference, run ``python docs/pictures/architecture_figure.py``."""
+    pytest.importorskip("tomllib", reason="Python 3.11 reads TOML")
+    figure = runpy.run_path(str(DOCS / "pictures/architecture_figure.py"))
+    assert figure["PICTURE"].read_text(encoding="utf-8") == figure["render"]()

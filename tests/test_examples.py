@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ome_writers.storage import ENGINES
@@ -25,6 +27,7 @@ RUN = (
 NO_ICONS = "ignore:Error fetching icon"  # superqt downloads them
 ABORTED = "FATAL: exception not rethrown"
 FOLDER = Path(__file__).parent.parent / "examples"
+PAGES = runpy.run_path(str(FOLDER.parent / "docs" / "build_examples.py"))
 EXAMPLES = sorted(FOLDER.glob("*.py"))
 OTHERS = [n for n, row in ENGINES.items() if row.format == "ome-zarr" and n != "direct"]
 # `tox -e examples` runs all of them with each engine
@@ -55,12 +58,37 @@ def succeeded(done: subprocess.CompletedProcess[str]) -> bool:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
 def test_example_runs(example: Path, tmp_path: Path) -> None:
-    """The example prints something and writes nothing outside of its directory."""
+    """The example prints and draws what its page shows, and writes nothing outside of its directory."""
     before = set(example.parent.iterdir())
     done = run(example, tmp_path)
     assert succeeded(done), done.stdout + done.stderr
     assert done.stdout.strip()
     assert set(example.parent.iterdir()) - before <= {example.parent / "__pycache__"}
+    if not done.stdout.startswith(PAGES["MISSING_REQUIREMENT"]):
+        assert_page_shows(example.stem, done.stdout.strip("\n"), tmp_path)
+
+
+def assert_page_shows(name: str, output: str, folder: Path) -> None:
+    """To fix a difference, run ``python docs/build_examples.py NAME``."""
+    (title,) = (title for title, group in PAGES["groups"]().items() if name in group)
+    recorded = PAGES["recorded_outputs"](PAGES["page_path"](title))[name]
+    assert PAGES["comparable"](name, output) == PAGES["comparable"](name, recorded)
+    for file in folder.glob("*.png"):
+        image = pytest.importorskip("PIL.Image", reason="pillow reads the pictures")
+        drawn, shown = (
+            np.asarray(image.open(path).convert("RGB"), float)
+            for path in (file, PAGES["picture_path"](name, file.stem))
+        )
+        assert drawn.shape == shown.shape
+        assert np.abs(drawn - shown).mean() < 5, f"{file.name} differs from the picture on the page"
+
+
+@pytest.mark.parametrize("title", PAGES["groups"]())
+def test_page_contains_the_examples(title: str) -> None:
+    """To fix a difference, run ``python docs/build_examples.py NAME``."""
+    page = PAGES["page_path"](title)
+    rendered = PAGES["render"](title, PAGES["recorded_outputs"](page))
+    assert page.read_text(encoding="utf-8") == rendered
 
 
 @pytest.mark.parametrize("engine", OTHERS)
