@@ -48,9 +48,8 @@ R = TypeVar("R")
 _STAGE = ".ome-writers.pyramid"
 """Folder in the group of an image whose levels are being computed."""
 _CACHE_BYTES = 256 * 2**20  # of decoded chunks that contain several planes
-_RUN_BYTES = (
-    4 * 2**20
-)  # of planes that a thread reduces, or writes, at a time; more if they share a chunk
+_RUN_BYTES = 4 * 2**20
+"""Size of the planes that a thread reduces, or writes, at a time; more if they share a chunk."""
 
 
 def add_pyramid(
@@ -136,7 +135,7 @@ def _image_plan(spec: DatasetSpec, number: int, pyramid: Pyramid) -> ImagePlan:
     planned = array
     if (
         spec.settings is not None
-    ):  # a shape that was trimmed; `repair` plans the levels of the whole one
+    ):  # the shape may be trimmed; `repair` plans levels of the whole one
         stored = resolve(spec.settings).images[number].array
         planned = replace(array, shape=stored.shape, growing=stored.growing)
     levels = plan_levels(pyramid, planned) if len(image.levels) == 1 else ()
@@ -246,9 +245,8 @@ class _Reduction:
     def reduce(self, run: Sequence[Index]) -> int:
         """Write the planes of all levels that follow from the planes of a run; return their number."""
         stage = Downsampling([self._plan], sys.maxsize)
-        stage.read = (
-            self._engine.read
-        )  # never called: all planes that wait for others fit into memory
+        # never called: all planes that wait for others fit into memory
+        stage.read = self._engine.read
         reduced: list[tuple[Address, Plane]] = []
         for index in run:
             reduced += itertools.islice(stage((0, index), self._read(index)), 1, None)

@@ -39,9 +39,8 @@ def describe_source(path: Path, axes: str | None = None, *, growing: bool = Fals
     with guard_reader(path):
         # cached chunks are not read again when they have grown
         source = source_of(spec, open_dataset(path, remember=0 if growing else CHUNK_CACHE_BYTES))
-    if (
-        spec.status == "writing" and not growing
-    ):  # its writer was killed: the arrays have the planned extents
+    # its writer was killed: the arrays have the planned extents
+    if spec.status == "writing" and not growing:
         inside = (source.indices < source.view.reached()).all(axis=1)
         source = replace(source, indices=source.indices[inside])
     if not growing and (source.written == 0 or not len(source.indices)):

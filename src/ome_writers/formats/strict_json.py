@@ -113,10 +113,8 @@ def _convert(value: Any) -> Any:
     if isinstance(value, (np.datetime64, np.timedelta64)):
         return str(value)
     if isinstance(value, np.generic) and value.dtype.kind not in "SV":
-        item = value.item()
-        return (
-            float(item) if isinstance(item, np.generic) else item
-        )  # item() of a longdouble is a longdouble
+        item = value.item()  # of a longdouble, a longdouble
+        return float(item) if isinstance(item, np.generic) else item
     if isinstance(value, complex):
         return [value.real, value.imag]
     if isinstance(value, (PurePath, datetime.tzinfo)):

@@ -81,9 +81,8 @@ def open_regular(path: Path | str, *, root: Path | None = None) -> int:
         )
     if root is not None:
         _refuse_outside(path, root)
-    _refuse_special(
-        path, retry_while_open(lambda: os.stat(path)).st_mode
-    )  # opening some devices has side effects
+    # opening some devices has side effects
+    _refuse_special(path, retry_while_open(lambda: os.stat(path)).st_mode)
     fd = retry_while_open(lambda: os.open(path, _FLAGS))
     try:
         _refuse_special(path, os.fstat(fd).st_mode)  # may have been replaced meanwhile

@@ -68,9 +68,8 @@ def checks(path: Path) -> Iterator[Check]:
     else:
         tiffs = [f for f in files if f.suffix.lower() in TIFF_SUFFIXES]
         yield Check("pages", tuple(x for f in tiffs for x in _pages(f, root, documents)))
-    with suppress(
-        UnsupportedError, OSError
-    ):  # another program wrote it, or it is damaged: see above
+    # another program wrote it, or it is damaged: see above
+    with suppress(UnsupportedError, OSError):
         yield from _check_levels(load_documents(path))
     yield run_ome_types(texts)
 

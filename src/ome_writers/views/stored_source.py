@@ -56,9 +56,8 @@ def open_stored(pixels: StoredPixels, level: int = 0) -> Source:
     first = spec.images[0]
     dimensions = [d for d in spec.dimensions if d.type != "position"]
     axis = spec.position_axis
-    if sorted(d.name for d in dimensions) != sorted(
-        first.dims
-    ):  # cameras share an axis with channels
+    # cameras share an axis with channels
+    if sorted(d.name for d in dimensions) != sorted(first.dims):
         raise UnsupportedError(
             f"{spec.path}: level {level} has the axes {', '.join(first.dims)}, which are not those of the "
             f"acquisition. Open level 0."

@@ -89,11 +89,8 @@ def render_entry_file(xml: bytes, folder: str) -> bytes:
         (259, "H", [8]),  # deflate
         (262, "H", [2 if samples > 1 else 1]),  # RGB, or BlackIsZero
         (270, "s", render_entry_xml(xml, folder) + b"\0"),
-        (
-            273,
-            "I",
-            [data] * (strips - 1) + [data + len(full)],
-        ),  # all strips but the last share their data
+        # all strips but the last share their data
+        (273, "I", [data] * (strips - 1) + [data + len(full)]),
         (277, "H", [samples]),
         (278, "I", [rows]),
         (279, "I", [len(full)] * (strips - 1) + [len(last)]),

@@ -37,9 +37,8 @@ class FirstPage(NamedTuple):
     offset: int  # file offset of the IFD
     description: bytes  # its ImageDescription, encoded
     compression: int  # its Compression tag; 1 means uncompressed
-    levels: tuple[
-        tuple[int, int], ...
-    ] = ()  # height and width of its resolution levels, largest first
+    # height and width of its resolution levels, largest first
+    levels: tuple[tuple[int, int], ...] = ()
 
 
 def read_first_page(file: Path, root: Path | None = None) -> FirstPage:

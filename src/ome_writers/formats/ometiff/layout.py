@@ -20,9 +20,8 @@ from ome_writers.settings import OmeTiffFormat
 _Runs = list[tuple[int, int, int]]
 
 _NOT_IN_XML = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
-_MAX_TIFF_DATA = (
-    100_000  # planes with a TiffData element each in a companion file; above, an element per run
-)
+_MAX_TIFF_DATA = 100_000
+"""Planes up to which a companion file has a TiffData element for each; above, an element per run."""
 
 
 def is_set(plan: Plan) -> bool:

@@ -65,9 +65,8 @@ class TiffMetadata:
         self._planes: dict[int, RenderedPlanes] = {}
         self._edited: dict[int, EditedDocument] = {}
         self._dirty = set(self._files.keys)
-        self._progress: Patch | None = (
-            None  # the bytes of the first document that change at each flush
-        )
+        # the bytes of the first document that change at each flush
+        self._progress: Patch | None = None
         self._embedded: list[int] = []
 
     def render(self) -> Iterator[tuple[str, bytes]]:

@@ -67,9 +67,8 @@ class OmeXml(NamedTuple):
     file: Path  # the file that contains it
     first: Path  # the first TIFF file of the dataset
     compression: int  # TIFF's number for the compression of the first page
-    levels: tuple[
-        tuple[int, int], ...
-    ] = ()  # height and width of the first page's resolution levels, largest first
+    # height and width of the first page's resolution levels, largest first
+    levels: tuple[tuple[int, int], ...] = ()
 
 
 def load_ome_xml(path: Path) -> OmeXml:
@@ -211,9 +210,8 @@ def _step(pixels: Element, axis: str) -> tuple[float | None, str | None]:
         step = float(pixels.get(attribute, "0"))
     except ValueError:
         step = 0.0
-    if (
-        not 0 < step < math.inf or kind_of(unit) != kind
-    ):  # "pixel" and "reference frame" are not lengths
+    # "pixel" and "reference frame" are not lengths
+    if not 0 < step < math.inf or kind_of(unit) != kind:
         return None, None
     return step, ngff_name(unit, kind)
 

@@ -92,9 +92,8 @@ def _as_05(old: dict[str, Any], group: Path) -> dict[str, Any]:
         )
     ome = {key: value for key, value in old.items() if key in KEYS_04}
     rest = {k: v for k, v in old.items() if k not in (*KEYS_04, "ome")}
-    if isinstance(
-        own := rest.pop("ome_writers", None), dict
-    ):  # the copy of a dataset of this library
+    own = rest.pop("ome_writers", None)
+    if isinstance(own, dict):  # the copy of a dataset of this library
         rest["ome_writers"] = {k: v for k, v in own.items() if k != "settings"}
     return {**rest, "ome": {"version": "0.4", **ome}}
 
