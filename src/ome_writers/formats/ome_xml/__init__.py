@@ -29,13 +29,14 @@ from ome_writers.formats.ome_xml.images import (
     ome_color,
 )
 from ome_writers.formats.ome_xml.instrument import significant_bits
-from ome_writers.formats.ome_xml.planes import RenderedPlanes, render_planes
+from ome_writers.formats.ome_xml.planes import PLANE_ATTRIBUTES, RenderedPlanes, render_planes
 from ome_writers.formats.ome_xml.text import NAMESPACE
 
 __all__ = [
     "FRAME_NAMESPACE",
     "NAMESPACE",
     "OWN_NAMESPACE",
+    "PLANE_ATTRIBUTES",
     "Body",
     "IfdRuns",
     "RenderedPlanes",

@@ -6,38 +6,25 @@ ome-types parses it, and converted to models here. Elements that a user did not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ome_types import model
 
-from ome_writers.formats.ome_xml import FRAME_NAMESPACE
+from ome_writers.formats.ome_xml import FRAME_NAMESPACE, PLANE_ATTRIBUTES
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-    from ome_writers.formats.ome_xml import RenderedPlanes
-
-    Attributes = Mapping[str, tuple[str, Callable[[str], Any]]]
+    Attributes = dict[str, tuple[str, Callable[[str], Any]]]
 
 _LENGTHS = {unit.value: unit for unit in model.UnitsLength}
 _TIMES = {unit.value: unit for unit in model.UnitsTime}
 
-_PLANE: Attributes = {
-    "TheZ": ("the_z", int),
-    "TheT": ("the_t", int),
-    "TheC": ("the_c", int),
-    "DeltaT": ("delta_t", float),
-    "DeltaTUnit": ("delta_t_unit", _TIMES.__getitem__),
-    "ExposureTime": ("exposure_time", float),
-    "ExposureTimeUnit": ("exposure_time_unit", _TIMES.__getitem__),
-    "PositionX": ("position_x", float),
-    "PositionXUnit": ("position_x_unit", _LENGTHS.__getitem__),
-    "PositionY": ("position_y", float),
-    "PositionYUnit": ("position_y_unit", _LENGTHS.__getitem__),
-    "PositionZ": ("position_z", float),
-    "PositionZUnit": ("position_z_unit", _LENGTHS.__getitem__),
-}
+_PLANE: Attributes = {f"The{letter}": (f"the_{letter.lower()}", int) for letter in "ZTC"}
+for _key, (_name, _unit) in PLANE_ATTRIBUTES.items():
+    _units = _TIMES if _unit == "s" else _LENGTHS
+    _PLANE |= {_name: (_key, float), f"{_name}Unit": (f"{_key}_unit", _units.__getitem__)}
 _TIFF_DATA: Attributes = {
     "IFD": ("ifd", int),
     "FirstZ": ("first_z", int),
@@ -49,14 +36,6 @@ _TIFF_DATA: Attributes = {
 # Copying a model takes a third of the time of creating one.
 _PLANE_TEMPLATE = model.Plane(the_z=0, the_t=0, the_c=0)
 _TIFF_DATA_TEMPLATE = model.TiffData()
-# Attributes that this library writes, in the order of `RenderedPlanes.values`: name, name of the unit, unit.
-_OWN_ATTRIBUTES = (
-    ("delta_t", "delta_t_unit", model.UnitsTime.SECOND),
-    ("exposure_time", "exposure_time_unit", model.UnitsTime.SECOND),
-    ("position_x", "position_x_unit", model.UnitsLength.MICROMETER),
-    ("position_y", "position_y_unit", model.UnitsLength.MICROMETER),
-    ("position_z", "position_z_unit", model.UnitsLength.MICROMETER),
-)
 _INDICES = frozenset(("the_z", "the_t", "the_c"))
 
 
@@ -103,35 +82,16 @@ def extract_bulk_elements(root: Element) -> BulkElements:
     return BulkElements(planes, tiff_data, annotations)
 
 
-def plane_models(planes: RenderedPlanes) -> list[model.Plane]:
-    models = []
-    for values in _rendered_values(planes):
-        # a new list, not that of the template
-        values["annotation_refs"] = [
-            model.AnnotationRef(id=each) for each in values["annotation_refs"]
-        ]
-        models.append(_PLANE_TEMPLATE.model_copy(update=values))
-    return models
-
-
-def strip_unchanged(
-    ome: model.OME, document: Element, planes: Mapping[int, RenderedPlanes]
-) -> model.OME:
-    """Return a model without TiffData, and without planes and annotations that the user did not change.
-
-    `document` is the generated one, without namespace and planes.
-    """
-    generated = {
-        f"Image:{number}": _values_by_index(rendered) for number, rendered in planes.items()
-    }
+def strip_unchanged(ome: model.OME, generated: BulkElements) -> model.OME:
+    """Return a model without TiffData, and without planes and annotations that the user did not change."""
     images = []
     for image in ome.images:
-        unchanged = generated.get(image.id, {})
-        changed = [p for p in image.pixels.planes if _model_values(p) != unchanged.get(_index(p))]
+        unchanged = {_index(p): _values_of(p) for p in generated.planes.get(image.id, ())}
+        changed = [p for p in image.pixels.planes if _values_of(p) != unchanged.get(_index(p))]
         pixels = image.pixels.model_copy(update={"planes": changed, "tiff_data_blocks": []})
         images.append(image.model_copy(update={"pixels": pixels}))
     update: dict[str, Any] = {"images": images}
-    annotations = _frame_annotations(document)
+    annotations = {a.id: a for a in generated.annotations}
     if ome.structured_annotations and annotations:
         edited = [
             a for a in ome.structured_annotations.map_annotations if annotations.get(a.id) != a
@@ -142,37 +102,9 @@ def strip_unchanged(
     return ome.model_copy(update=update)
 
 
-def _values_by_index(planes: RenderedPlanes) -> dict[tuple[int, int, int], dict[str, Any]]:
-    """Return the values of generated planes by (Z, C, T), comparable to `_model_values`."""
-    default = _PLANE_TEMPLATE.__dict__
-    return {
-        (v["the_z"], v["the_c"], v["the_t"]): {**default, **v} for v in _rendered_values(planes)
-    }
-
-
-def _rendered_values(planes: RenderedPlanes) -> Iterator[dict[str, Any]]:
-    """Yield the values of each generated plane that differ from the template, with annotation IDs as references."""
-    for z, t, c, *texts, reference in planes.values():
-        values: dict[str, Any] = {"the_z": int(z), "the_t": int(t), "the_c": int(c)}
-        for text, (name, unit_name, unit) in zip(texts, _OWN_ATTRIBUTES, strict=True):
-            if text:
-                values[name] = float(text)
-                values[unit_name] = unit
-        values["annotation_refs"] = [reference.decode()] if reference else []
-        yield values
-
-
-def _model_values(plane: model.Plane) -> dict[str, Any]:
+def _values_of(plane: model.Plane) -> dict[str, Any]:
     """Return the values of a plane, with annotation IDs as references: resolved references compare unequal."""
     return {**plane.__dict__, "annotation_refs": [each.id for each in plane.annotation_refs]}
-
-
-def _frame_annotations(document: Element) -> dict[str, model.MapAnnotation]:
-    """Return frame annotations by ID; empty if `extract_bulk_elements` leaves them in the document."""
-    elements = document.iterfind("StructuredAnnotations/MapAnnotation")
-    all_ = [_annotation(e) for e in elements if e.get("Namespace") == FRAME_NAMESPACE]
-    annotations = [annotation for annotation in all_ if annotation is not None]
-    return {a.id: a for a in annotations} if len(annotations) == len(all_) else {}
 
 
 def _index(plane: model.Plane) -> tuple[int, int, int]:
@@ -202,7 +134,7 @@ def _values(element: Element, attributes: Attributes) -> dict[str, Any] | None:
         return None
 
 
-def _plane_values(element: Element) -> dict[str, Any] | None:
+def _plane(element: Element) -> model.Plane | None:
     values = _values(element, _PLANE)
     if values is None or not values.keys() >= _INDICES:
         return None
@@ -210,12 +142,7 @@ def _plane_values(element: Element) -> dict[str, Any] | None:
         return None
     # a new list, not that of the template
     values["annotation_refs"] = [model.AnnotationRef(id=c.get("ID", "")) for c in element]
-    return values
-
-
-def _plane(element: Element) -> model.Plane | None:
-    values = _plane_values(element)
-    return None if values is None else _PLANE_TEMPLATE.model_copy(update=values)
+    return _PLANE_TEMPLATE.model_copy(update=values)
 
 
 def _tiff_data(element: Element) -> model.TiffData | None:

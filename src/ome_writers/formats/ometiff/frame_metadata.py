@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ome_writers.formats.frame_metadata import latest_entries
 from ome_writers.formats.ome_xml import (
+    PLANE_ATTRIBUTES,
     axis_letters,
     dimension_order,
     read_acquisition_annotation,
@@ -24,14 +25,6 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     Frames = list[dict[str, Any]]
-
-_PLANE_KEYS = {
-    "DeltaT": "delta_t",
-    "ExposureTime": "exposure_time",
-    "PositionX": "position_x",
-    "PositionY": "position_y",
-    "PositionZ": "position_z",
-}
 
 
 def index_axes(image: ImagePlan) -> tuple[str | None, ...]:
@@ -72,7 +65,7 @@ def _planes(pixels: Element, annotations: dict[str | None, Element]) -> Iterator
     for plane in pixels.iterfind("{*}Plane"):
         index = [int(plane.get(f"The{letter}", 0)) for letter in order]
         entry: dict[str, Any] = {"storage_index": index}
-        for attribute, key in _PLANE_KEYS.items():
+        for key, (attribute, _) in PLANE_ATTRIBUTES.items():
             if value := plane.get(attribute):
                 unit = plane.get(f"{attribute}Unit")
                 entry[key] = float(value) * (1.0 if unit is None else _factor(attribute, unit))

@@ -27,6 +27,7 @@ from ome_writers.formats.ome_xml import (
     strip_progress,
 )
 from ome_writers.formats.ome_xml.annotations import render_progress, reserve_progress
+from ome_writers.formats.ometiff.edited_document import EditedDocument
 from ome_writers.formats.ometiff.entry_file import render_entry_file
 from ome_writers.formats.ometiff.layout import TiffSet, ifd_runs, is_set
 from ome_writers.formats.ometiff.parse import user_annotations
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from ome_writers.formats.dataset_metadata import Layout, Patch
     from ome_writers.formats.frame_metadata import Journal
     from ome_writers.formats.ome_xml import Body, RenderedPlanes
-    from ome_writers.formats.ometiff.models import EditedDocument
     from ome_writers.formats.ometiff.stored_documents import StoredDocuments
 
 
@@ -114,13 +114,11 @@ class TiffMetadata:
 
         common = None
         if any(n not in self._edited for n in self._files.complete):
-            common = assemble_document(
-                self._body(without_planes=True), self._files.uuids[self._files.complete[0]]
-            )
+            common = assemble_document(self._body(), self._files.uuids[self._files.complete[0]])
         pointers = {
             number: self._binary_only_document(number) for number in self._files.binary_only
         }
-        return document_models(self._files.uuids, common, self._planes, self._edited, pointers)
+        return document_models(self._files.uuids, common, self._edited, pointers)
 
     def update_metadata(self, metadata: Any) -> None:
         """Replace documents by edited models of `get_metadata`; BinaryOnly documents stay.
@@ -131,9 +129,10 @@ class TiffMetadata:
 
         check_models(metadata, self._files.keys)
         given = {n: model for n, model in metadata.items() if n in self._files.complete}
-        for number, edited in edit(given, self._body(without_planes=True), self._planes).items():
-            self._edited[number] = edited
-            self._dirty.add(number)
+        generated = assemble_document(self._body(), None)
+        edited = edit(given, generated, self._body(without_planes=True), self._planes)
+        self._edited |= edited
+        self._dirty |= edited.keys()
 
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
         check_global_metadata(namespace, metadata)
@@ -175,8 +174,6 @@ class TiffMetadata:
         A document that differs from the generated one, because a user edited it or another version wrote it, is kept
         apart from sizes, IFDs and frame metadata.
         """
-        from ome_writers.formats.ometiff.models import EditedDocument
-
         latest = stored.latest
         self._files, self._adopted = stored.files, latest.facts
         self._id = str(latest.facts.get("id"))
@@ -194,7 +191,7 @@ class TiffMetadata:
             generated = assemble_document(body, urns.get(number))
             if strip_progress(text) != strip_progress(generated):
                 content = id(stored.documents[number])
-                edited[content] = edited.get(content) or EditedDocument.of_text(text, body)
+                edited[content] = edited.get(content) or EditedDocument(text, body, {})
                 self._edited[number] = edited[content]
         self._dirty = set()
 
