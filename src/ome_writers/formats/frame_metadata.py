@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -35,18 +35,6 @@ _UNCHECKED_BYTES = 308  # shorter JSON cannot contain a number beyond the range 
 def encode_storage_index(image: int, index: tuple[int, ...]) -> bytes:
     """Return the JSON member ``"storage_index"``."""
     return b'"storage_index":[%s]' % ",".join(map(str, index)).encode()
-
-
-class FrameMetadataSource(Protocol):
-    """Frame metadata by image, from a journal or from memory."""
-
-    def count(self, image: int) -> int:
-        """Return the number of frames with metadata."""
-        ...
-
-    def lines(self, image: int) -> Iterable[bytes]:
-        """Iterate over the frames: ``{"storage_index": [...], ...}`` each."""
-        ...
 
 
 class Journal:

@@ -19,7 +19,6 @@ from ome_writers.formats.ome_xml.document import (
     Body,
     assemble_document,
     binary_only,
-    render,
     render_body,
 )
 from ome_writers.formats.ome_xml.images import (
@@ -50,7 +49,6 @@ __all__ = [
     "ome_color",
     "parse_value",
     "read_acquisition_annotation",
-    "render",
     "render_body",
     "render_planes",
     "significant_bits",

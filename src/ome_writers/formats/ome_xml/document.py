@@ -4,47 +4,19 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from ome_writers.formats.ome_xml.annotations import acquisition_annotation, map_annotation
-from ome_writers.formats.ome_xml.images import IfdRuns, axis_letters, images
+from ome_writers.formats.ome_xml.images import IfdRuns, images, stage_attributes
 from ome_writers.formats.ome_xml.instrument import InstrumentXml
-from ome_writers.formats.ome_xml.planes import RenderedPlanes, render_planes
+from ome_writers.formats.ome_xml.planes import RenderedPlanes
 from ome_writers.formats.ome_xml.text import open_root, quote_attribute
 from ome_writers.formats.plates import is_plate, plate_layout
-from ome_writers.routing import ImagePlan, Plan
+from ome_writers.routing import Plan
 from ome_writers.settings import row_name
-
-if TYPE_CHECKING:
-    from ome_writers.formats.dataset_metadata import Outcome
-    from ome_writers.formats.frame_metadata import FrameMetadataSource
 
 Body: TypeAlias = "list[bytes]"
 """The content of the root element in pieces: the same in every file of a set."""
-
-
-def render(
-    plan: Plan,
-    outcome: Outcome,
-    frames: FrameMetadataSource | None,
-    *,
-    began: datetime.datetime,
-    metadata: Mapping[str, Mapping[str, Any]] = {},
-) -> bytes:
-    """Return the OME-XML of an acquisition whose pixels are in another format (MetadataOnly).
-
-    `frames` is None while frames arrive. Each namespace of `metadata` becomes a MapAnnotation.
-    """
-    planes = {}
-    if frames is not None:
-        for image in plan.images:
-            if frames.count(image.number):
-                lines = partial(frames.lines, image.number)
-                planes[image.number] = render_planes(image.number, lines, axis_letters(image))
-    return assemble_document(
-        render_body(plan, outcome.shapes, began=began, planes=planes, metadata=metadata), None
-    )
 
 
 def render_body(
@@ -110,7 +82,8 @@ def _plate(plan: Plan, *, began: str) -> Iterator[str]:
     for number, ((row, column), fields) in enumerate(layout.fields.items()):
         yield f'<Well ID="Well:{number}" Row="{rows[row]}" Column="{columns[column]}">'
         for image, _ in fields:
-            yield f'<WellSample ID="WellSample:{samples}" Index="{samples}"{_position(plan.images[image])}>'
+            stage = stage_attributes(plan.images[image], "XY", prefix="Position")
+            yield f'<WellSample ID="WellSample:{samples}" Index="{samples}"{stage}>'
             yield f'<ImageRef ID="Image:{image}"/></WellSample>'
             samples += 1
         yield "</Well>"
@@ -127,8 +100,3 @@ def _convention(axis: str, names: Sequence[str]) -> str:
     if list(names) == [str(i + 1) for i in range(len(names))] or all(n.isdigit() for n in names):
         return f' {axis}NamingConvention="number"'
     return ""
-
-
-def _position(plan: ImagePlan) -> str:
-    coords = [(c, getattr(plan.position, f"{c.lower()}_coord")) for c in "XY"]
-    return "".join(f' Position{c}="{v!r}" Position{c}Unit="µm"' for c, v in coords if v is not None)

@@ -99,7 +99,9 @@ def images(
         if template is None:
             template = templates[key] = _template(image, shape, instrument, of_image)
         name = quote_attribute(image.name or default_name)
-        label = "" if image.position is None else f"<StageLabel Name={name}{_stage(image)}/>"
+        label = (
+            "" if image.position is None else f"<StageLabel Name={name}{stage_attributes(image)}/>"
+        )
         pixels = str(number).join(template.pixels)
         tiff_data = _tiff_data_end(of_image).join(template.tiff_data)
         yield f'<Image ID="Image:{number}" Name={name}>{begin}{label}{pixels}{tiff_data}'.encode()
@@ -216,6 +218,7 @@ def _unravel(number: int, extents: Sequence[int]) -> list[int]:
     return [number // step % extent for step, extent in zip(steps, extents, strict=True)]
 
 
-def _stage(plan: ImagePlan) -> str:
-    coords = [(c, getattr(plan.position, f"{c.lower()}_coord")) for c in "XYZ"]
-    return "".join(f' {c}="{v!r}" {c}Unit="µm"' for c, v in coords if v is not None)
+def stage_attributes(plan: ImagePlan, axes: str = "XYZ", *, prefix: str = "") -> str:
+    """Return the attributes of the stage position of an image."""
+    coords = [(f"{prefix}{c}", getattr(plan.position, f"{c.lower()}_coord", None)) for c in axes]
+    return "".join(f' {name}="{v!r}" {name}Unit="µm"' for name, v in coords if v is not None)

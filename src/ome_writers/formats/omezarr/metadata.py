@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 from ome_writers.formats.dataset_metadata import (
@@ -16,7 +17,13 @@ from ome_writers.formats.dataset_metadata import (
     new_dataset_id,
 )
 from ome_writers.formats.frame_metadata import EMBED_BYTES, JOURNAL_NAME, Journal, latest_entries
-from ome_writers.formats.ome_xml import significant_bits
+from ome_writers.formats.ome_xml import (
+    assemble_document,
+    axis_letters,
+    render_body,
+    render_planes,
+    significant_bits,
+)
 from ome_writers.formats.omezarr import ngff
 from ome_writers.formats.omezarr.client_edits import (
     keep_reserved_keys,
@@ -162,15 +169,6 @@ class ZarrMetadata:
             self._groups[path] |= {k: v for k, v in theirs if k not in RESERVED_NAMESPACES}
             self._dirty.add(path)
 
-    def lines(self, image: int) -> Iterable[bytes]:
-        """Iterate over embedded or journalled frame metadata; see `FrameMetadataSource`."""
-        if image in self._frames:
-            return (_dump(entry) for entry in self._frames[image])
-        return self._journal.lines(image) if self._journal is not None else ()
-
-    def count(self, image: int) -> int:
-        return self._journal.count(image) if self._journal is not None else 0
-
     def _build(self) -> None:
         plan, layout = self._plan, self._layout
         root: Attributes = {}
@@ -258,14 +256,26 @@ class ZarrMetadata:
 
     def _render_ome_xml(self) -> None:
         """Render the OME-XML of a collection; the reader of napari requires it."""
-        if "OME" in self._groups:
-            from ome_writers.formats.ome_xml import render
+        if "OME" not in self._groups:
+            return
+        planes = {}
+        for image in self._plan.images:
+            number = image.number
+            if self._journal is not None and self._journal.count(number):
+                lines = partial(self._frame_lines, number)
+                planes[number] = render_planes(number, lines, axis_letters(image))
+        shapes = self._outcome.shapes
+        body = render_body(
+            self._plan, shapes, began=self._began, planes=planes, metadata=self._globals
+        )
+        self._xml = assemble_document(body, None)
+        self._dirty.add(XML_KEY)
 
-            frames = self if self._journal is not None else None
-            self._xml = render(
-                self._plan, self._outcome, frames, began=self._began, metadata=self._globals
-            )
-            self._dirty.add(XML_KEY)
+    def _frame_lines(self, image: int) -> Iterable[bytes]:
+        """Iterate over the frame metadata of an image, embedded or in the journal."""
+        if image in self._frames:
+            return (_dump(entry) for entry in self._frames[image])
+        return self._journal.lines(image) if self._journal is not None else ()
 
 
 def _copied(attributes: Attributes) -> Attributes:
