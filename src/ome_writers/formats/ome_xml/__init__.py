@@ -8,10 +8,10 @@ from __future__ import annotations
 from ome_writers.formats.ome_xml.annotations import (
     FRAME_NAMESPACE,
     OWN_NAMESPACE,
+    annotation_pairs,
     frames_written_in,
     map_annotation,
     namespace_uri,
-    parse_value,
     read_acquisition_annotation,
     strip_progress,
 )
@@ -39,6 +39,7 @@ __all__ = [
     "Body",
     "IfdRuns",
     "RenderedPlanes",
+    "annotation_pairs",
     "assemble_document",
     "axis_letters",
     "binary_only",
@@ -47,7 +48,6 @@ __all__ = [
     "map_annotation",
     "namespace_uri",
     "ome_color",
-    "parse_value",
     "read_acquisition_annotation",
     "render_body",
     "render_planes",

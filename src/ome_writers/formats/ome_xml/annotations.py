@@ -101,18 +101,20 @@ def strip_progress(document: bytes) -> bytes:
 
 def read_acquisition_annotation(xml: Element) -> dict[str, Any]:
     """Return the content of the acquisition annotation; empty if this library did not write the OME-XML."""
-    annotations = xml.iterfind("{*}StructuredAnnotations/*")
-    own = (a for a in annotations if a.get("Namespace") == OWN_NAMESPACE)
-    return next(map(parse_acquisition_annotation, own), {})
+    for annotation in xml.iterfind("{*}StructuredAnnotations/*"):
+        if annotation.get("Namespace") == OWN_NAMESPACE:
+            # pre-releases of 1.0 wrote a MapAnnotation
+            info = annotation_pairs(annotation) or parse_value(
+                annotation.findtext("{*}Value") or ""
+            )
+            return info if isinstance(info, dict) else {}
+    return {}
 
 
-def parse_acquisition_annotation(annotation: Element) -> dict[str, Any]:
-    """Return the content of an acquisition annotation; pre-releases of 1.0 wrote a MapAnnotation."""
-    pairs = annotation.findall("{*}Value/{*}M")
-    if pairs:
-        return {pair.get("K", ""): parse_value(pair.text or "") for pair in pairs}
-    info = parse_value(annotation.findtext("{*}Value") or "")
-    return info if isinstance(info, dict) else {}
+def annotation_pairs(annotation: Element) -> dict[str, Any]:
+    """Return the entries of a MapAnnotation, in a document with or without namespace."""
+    pairs = annotation.iterfind("{*}Value/{*}M")
+    return {pair.get("K", ""): parse_value(pair.text or "") for pair in pairs}
 
 
 def parse_value(text: str) -> Any:

@@ -13,10 +13,10 @@ from ome_writers.formats.ome_xml import (
     FRAME_NAMESPACE,
     NAMESPACE,
     OWN_NAMESPACE,
+    annotation_pairs,
     assemble_document,
     map_annotation,
     namespace_uri,
-    parse_value,
 )
 
 if TYPE_CHECKING:
@@ -77,8 +77,7 @@ class EditedDocument:
         """Return the entries of the first MapAnnotation of a namespace; None if there is none."""
         for annotation in self._root.iterfind("StructuredAnnotations/MapAnnotation"):
             if annotation.get("Namespace") == namespace_uri(namespace):
-                entries = annotation.iterfind("Value/M")
-                return {entry.get("K", ""): parse_value(entry.text or "") for entry in entries}
+                return annotation_pairs(annotation)
         return None
 
     def merge(self, before: Body, after: Body) -> None:

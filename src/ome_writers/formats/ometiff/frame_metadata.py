@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from ome_writers.formats.frame_metadata import latest_entries
 from ome_writers.formats.ome_xml import (
     PLANE_ATTRIBUTES,
+    annotation_pairs,
     axis_letters,
     dimension_order,
     read_acquisition_annotation,
 )
-from ome_writers.formats.ome_xml.annotations import parse_value
 from ome_writers.formats.ometiff.micromanager import read_page_metadata, read_summary
 from ome_writers.formats.ometiff.parse import load_ome_xml
 from ome_writers.routing import ImagePlan
@@ -71,8 +71,8 @@ def _planes(pixels: Element, annotations: dict[str | None, Element]) -> Iterator
                 entry[key] = float(value) * (1.0 if unit is None else _factor(attribute, unit))
         for reference in plane.iterfind("{*}AnnotationRef"):
             annotation = annotations.get(reference.get("ID"))
-            for pair in annotation.iterfind("{*}Value/{*}M") if annotation is not None else ():
-                entry[pair.get("K", "")] = parse_value(pair.text or "")
+            if annotation is not None:
+                entry |= annotation_pairs(annotation)
         yield entry
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ome_writers.dataset import AxisSpec, AxisType, DatasetLayout, DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.micromanager import NAMESPACE, written_by
-from ome_writers.formats.ome_xml.annotations import (
+from ome_writers.formats.ome_xml import (
     FRAME_NAMESPACE,
     OWN_NAMESPACE,
-    parse_value,
+    annotation_pairs,
     read_acquisition_annotation,
 )
 from ome_writers.formats.ometiff.file_sets import first_tiff
@@ -233,10 +233,7 @@ def user_annotations(xml: Element) -> dict[str, dict[str, Any]]:
         namespace = annotation.get("Namespace") or "annotation"
         if annotation.get("ID") in referenced or namespace in (OWN_NAMESPACE, FRAME_NAMESPACE):
             continue
-        pairs = annotation.iterfind("{*}Value/{*}M")
-        found.setdefault(namespace, {}).update(
-            (pair.get("K", ""), parse_value(pair.text or "")) for pair in pairs
-        )
+        found.setdefault(namespace, {}).update(annotation_pairs(annotation))
     return found
 
 
