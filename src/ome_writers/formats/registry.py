@@ -119,8 +119,8 @@ class FormatRow:
     """
 
     settings: type[FormatSettings]
-    lay_out: Callable[[Plan], Layout]
-    create_metadata: Callable[[Plan, Layout], DatasetMetadata]
+    lay_out: Callable[[Plan], Layout] = _refuse
+    create_metadata: Callable[[Plan, Layout], DatasetMetadata] = _refuse
     recognizes: Callable[[Path], bool | None] = _nothing
     owned_files: Callable[[Path], OwnedFiles | None] = _nothing
     is_startup_file: Callable[[Path, str], bool | None] = _nothing
@@ -170,8 +170,6 @@ _FORMATS: dict[str, FormatRow] = {
     for row in (
         FormatRow(
             settings=_read_only("ome-zarr-0.4", "OME-Zarr"),
-            lay_out=_refuse,
-            create_metadata=_refuse,
             recognizes=_lazy("ome_writers.formats.detection:is_zarr_v2"),
             parse=_lazy("ome_writers.formats.omezarr.parse:parse"),
             ome_xml=_lazy("ome_writers.formats.omezarr.parse:ome_xml"),
@@ -199,8 +197,6 @@ _FORMATS: dict[str, FormatRow] = {
         # before OME-TIFF: they are folders with TIFF files
         FormatRow(
             settings=_read_only("ndtiff", "NDTiff"),
-            lay_out=_refuse,
-            create_metadata=_refuse,
             recognizes=_lazy("ome_writers.formats.micromanager.ndtiff:is_ndtiff"),
             parse=_lazy("ome_writers.formats.micromanager.ndtiff:parse"),
             frame_metadata=_lazy("ome_writers.formats.micromanager.ndtiff:read_frames"),
@@ -208,8 +204,6 @@ _FORMATS: dict[str, FormatRow] = {
         ),
         FormatRow(
             settings=_read_only("micro-manager", "Micro-Manager image files"),
-            lay_out=_refuse,
-            create_metadata=_refuse,
             recognizes=_lazy("ome_writers.formats.micromanager.image_files:is_image_files"),
             parse=_lazy("ome_writers.formats.micromanager.image_files:parse"),
             frame_metadata=_lazy("ome_writers.formats.micromanager.image_files:read_frames"),
@@ -247,17 +241,13 @@ _FORMATS: dict[str, FormatRow] = {
         ),
         FormatRow(
             settings=_read_only("imagej-tiff", "ImageJ TIFF"),
-            lay_out=_refuse,
-            create_metadata=_refuse,
-            recognizes=_lazy("ome_writers.formats.imagej.parse:is_imagej"),
-            parse=_lazy("ome_writers.formats.imagej.parse:parse"),
-            frame_metadata=_lazy("ome_writers.formats.imagej.parse:read_frames"),
+            recognizes=_lazy("ome_writers.formats.imagej:is_imagej"),
+            parse=_lazy("ome_writers.formats.imagej:parse"),
+            frame_metadata=_lazy("ome_writers.formats.imagej:read_frames"),
             open_source=_lazy("ome_writers.views.complete_files:open_imagej"),
         ),
         FormatRow(
             settings=_read_only("npy", "npy"),
-            lay_out=_refuse,
-            create_metadata=_refuse,
             recognizes=_lazy("ome_writers.formats.npy:is_npy"),
             parse=_lazy("ome_writers.formats.npy:parse"),
             open_source=_lazy("ome_writers.views.complete_files:open_npy"),
