@@ -22,7 +22,13 @@ from ome_writers.formats.ometiff import (
     read_ome_xml,
     render_entry_file,
 )
-from ome_writers.formats.omezarr import XML_KEY, at_version, compose, ngff_color
+from ome_writers.formats.omezarr import (
+    XML_KEY,
+    as_transformations,
+    at_version,
+    compose,
+    ngff_color,
+)
 from ome_writers.settings import Channel, duplicates
 from ome_writers.storage import atomic_write
 from ome_writers.storage.tiff import IfdRepair
@@ -180,9 +186,7 @@ def _edit_multiscale(multiscale: Json, changes: Changes, image: int) -> None:
             o * u + (t - o) * r
             for o, u, t, r in zip(origin, factors, translation, ratios, strict=True)
         ]
-        level["coordinateTransformations"] = [{"type": "scale", "scale": scale}]
-        if any(moved):
-            level["coordinateTransformations"].append({"type": "translation", "translation": moved})
+        level["coordinateTransformations"] = as_transformations(scale, moved)
     for axis in multiscale["axes"]:
         if axis["name"] in changes.scale:
             axis["unit"] = UNITS[axis["name"]][0]

@@ -63,21 +63,26 @@ def spec_of_plan(plan: Plan, layout: Layout, outcome: Outcome) -> DatasetSpec:
 
 def _image(plan: ImagePlan, layout: Layout, shape: tuple[int, ...], row: FormatRow) -> ImageSpec:
     dimensions = plan.array.dimensions
-    channel = next((i for i, d in enumerate(dimensions) if d.type == "channel"), None)
-    count = 1 if channel is None else shape[channel]
-    coords = [] if channel is None else list(dimensions[channel].coords or ())[:count]
-    coords += [f"Channel {i}" for i in range(len(coords), count)]
     return ImageSpec(
         key=layout.images[plan.number],
         name=plan.name or split_suffix(layout.output.name)[0],
         axes=tuple(AxisSpec(d.name, axis_type(d), d.unit if d.scale else None) for d in dimensions),
         levels=_levels(plan, layout, shape),
-        channels=tuple(c if isinstance(c, Channel) else Channel(name=str(c)) for c in coords),
+        channels=planned_channels(plan, shape),
         position=plan.position,
         camera=plan.camera,
         samples=plan.array.samples,
         index_axes=row.index_axes(plan),
     )
+
+
+def planned_channels(plan: ImagePlan, shape: Sequence[int]) -> tuple[Channel, ...]:
+    """Return the channels of an image whose array has this shape; unnamed ones are numbered."""
+    axis = next((i for i, d in enumerate(plan.array.dimensions) if d.type == "channel"), None)
+    count = 1 if axis is None else shape[axis]
+    coords = [] if axis is None else list(plan.array.dimensions[axis].coords or ())[:count]
+    coords += [f"Channel {i}" for i in range(len(coords), count)]
+    return tuple(c if isinstance(c, Channel) else Channel(name=str(c)) for c in coords)
 
 
 def _levels(plan: ImagePlan, layout: Layout, shape: tuple[int, ...]) -> tuple[LevelSpec, ...]:

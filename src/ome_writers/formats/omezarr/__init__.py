@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ome_writers.formats.omezarr.added_levels import with_levels
 from ome_writers.formats.omezarr.group_metadata import (
     KEYS_04,
     group_attributes,
@@ -15,8 +14,9 @@ from ome_writers.formats.omezarr.layout import XML_KEY, level_path, stored_layou
 from ome_writers.formats.omezarr.metadata import MAX_WINDOW_UPDATES, ZarrMetadata
 from ome_writers.formats.omezarr.ngff import ngff_color
 from ome_writers.formats.omezarr.parse import parse, recorded_progress
-from ome_writers.formats.omezarr.parse_multiscale import compose, parse_image
-from ome_writers.formats.omezarr.versions import VERSIONS, at_version, scene
+from ome_writers.formats.omezarr.parse_multiscale import parse_image
+from ome_writers.formats.omezarr.transformations import as_transformations, compose
+from ome_writers.formats.omezarr.versions import VERSIONS, at_version, scene, with_levels
 
 __all__ = [
     "KEYS_04",
@@ -24,6 +24,7 @@ __all__ = [
     "VERSIONS",
     "XML_KEY",
     "ZarrMetadata",
+    "as_transformations",
     "at_version",
     "compose",
     "group_attributes",

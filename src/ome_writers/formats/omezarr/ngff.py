@@ -13,6 +13,8 @@ import numpy as np
 
 from ome_writers.formats.dataset_metadata import library_version
 from ome_writers.formats.omezarr.layout import level_path
+from ome_writers.formats.omezarr.transformations import as_transformations
+from ome_writers.formats.plan_spec import planned_channels
 from ome_writers.formats.plates import PlateLayout
 from ome_writers.routing import ImagePlan, LevelPlan
 from ome_writers.settings import Channel, Dimension, Plate
@@ -66,7 +68,7 @@ def image(
         "name": plan.name or name,
         "channels": [
             _omero_channel(channel, windows.get(i), plan.array.dtype, bits)
-            for i, channel in enumerate(_channels(plan, shape))
+            for i, channel in enumerate(planned_channels(plan, shape))
         ],
         "rdefs": {"model": "color", "defaultT": 0, "defaultZ": 0},
     }
@@ -75,10 +77,8 @@ def image(
 
 def level_entry(level: int, scale: list[float], translation: list[float]) -> dict[str, Any]:
     """Return the entry of a resolution level in ``datasets``."""
-    transformations = [{"type": "scale", "scale": scale}]
-    if any(translation):
-        transformations.append({"type": "translation", "translation": translation})
-    return {"path": level_path(level), "coordinateTransformations": transformations}
+    steps = as_transformations(scale, translation)
+    return {"path": level_path(level), "coordinateTransformations": steps}
 
 
 def pyramid_fields(levels: Sequence[LevelPlan]) -> dict[str, Any]:
@@ -193,18 +193,9 @@ def channel_metadata(plan: ImagePlan, shape: Sequence[int]) -> list[dict[str, An
     """
     settings = [
         channel.model_dump(mode="json", exclude_none=True, exclude={"color", "window"})
-        for channel in _channels(plan, shape)
+        for channel in planned_channels(plan, shape)
     ]
     return settings if any(len(each) > 1 for each in settings) else []
-
-
-def _channels(plan: ImagePlan, shape: Sequence[int]) -> list[Channel]:
-    """Return the channels of an array of `shape`; unnamed ones are numbered."""
-    axis = next((i for i, d in enumerate(plan.array.dimensions) if d.type == "channel"), None)
-    count = 1 if axis is None else shape[axis]
-    coords = list((plan.array.dimensions[axis].coords or ()) if axis is not None else ())
-    coords += [f"Channel {i}" for i in range(len(coords), count)]
-    return [c if isinstance(c, Channel) else Channel(name=str(c)) for c in coords[:count]]
 
 
 def _omero_channel(

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ome_writers.dataset import AxisSpec, ImageSpec, LevelSpec
-from ome_writers.errors import InvalidFileError, UnsupportedError
+from ome_writers.errors import InvalidFileError
 from ome_writers.formats.omezarr.group_metadata import group_attributes
+from ome_writers.formats.omezarr.transformations import compose
 from ome_writers.formats.path_names import make_distinct
 from ome_writers.settings import Channel, Position
 from ome_writers.units import kind_of, ngff_name, si_value
@@ -150,35 +151,6 @@ def _parse_level(root: Path, group: str, multiscale: Json, entry: Json) -> Level
         scale=tuple(scale),
         translation=tuple(translation),
     )
-
-
-def compose(
-    transformations: Sequence[Json], axes: int, name: str
-) -> tuple[list[float], list[float]]:
-    """Return scale and translation of transformations that are applied one after the other.
-
-    Raises UnsupportedError if one is not an identity, a scale, a translation or a sequence of these.
-    """
-    scale, translation = [1.0] * axes, [0.0] * axes
-    for each in transformations:
-        kind = each.get("type")
-        if kind == "scale":
-            factors = [float(factor) for factor in each["scale"]]
-            scale = [a * b for a, b in zip(scale, factors, strict=True)]
-            translation = [a * b for a, b in zip(translation, factors, strict=True)]
-        elif kind == "translation":
-            offsets = [float(offset) for offset in each["translation"]]
-            translation = [a + b for a, b in zip(translation, offsets, strict=True)]
-        elif kind == "sequence":
-            factors, offsets = compose(each["transformations"], axes, name)
-            scale = [a * b for a, b in zip(scale, factors, strict=True)]
-            translation = [a * b + c for a, b, c in zip(translation, factors, offsets, strict=True)]
-        elif kind != "identity":
-            raise UnsupportedError(
-                f"{name}: coordinate transformation {kind!r}; identity, scale, translation and sequences of "
-                f"these are read."
-            )
-    return scale, translation
 
 
 def _compression(codecs: Sequence[Json]) -> str:

@@ -10,7 +10,9 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ome_writers.formats.omezarr.parse_multiscale import compose
+from ome_writers.formats.omezarr.ngff import level_entry, pyramid_fields
+from ome_writers.formats.omezarr.transformations import as_transformations, compose
+from ome_writers.routing import LevelPlan
 from ome_writers.settings import Position
 
 Json = dict[str, Any]
@@ -61,6 +63,23 @@ def scene(
     return {"scene": {"coordinateSystems": systems, "coordinateTransformations": transformations}}
 
 
+def with_levels(ome: Json, levels: Sequence[LevelPlan]) -> Json:
+    """Return the ``ome`` attributes of an image of any version with its full resolution and these levels."""
+    found = copy.deepcopy(ome)
+    multiscale = found["multiscales"][0]
+    full = multiscale["datasets"][0]
+    own = full.get("coordinateTransformations") or []
+    axes = len(levels[0].factors)
+    scale, translation = compose(own, axes, full["path"])
+    for k, level in enumerate(levels, start=1):
+        entry = level_entry(k, level.scale(scale), level.translation(translation, scale))
+        if "coordinateSystems" in multiscale:
+            entry = _level_06(entry, axes, own[0]["output"])
+        multiscale["datasets"].append(entry)
+    multiscale.update(pyramid_fields(levels))
+    return found
+
+
 def _with_version(model: Json, version: str) -> Json:
     rest = {key: value for key, value in model.items() if key != "version"}
     return {"version": version, **rest} if version == "0.5" else rest
@@ -79,7 +98,7 @@ def _to_06(multiscale: Json) -> Json:
             ]
         elif key == "datasets":
             found["datasets"] = [
-                level_at_version(level, len(axes), {"name": _INTRINSIC}, common) for level in value
+                _level_06(level, len(axes), {"name": _INTRINSIC}, common) for level in value
             ]
         elif key not in ("version", "coordinateTransformations"):
             found[key] = value
@@ -90,19 +109,14 @@ def _axis_06(axis: Json) -> Json:
     return {**axis, "discrete": axis.get("type") == "channel"}
 
 
-def level_at_version(level: Json, axes: int, output: Json, common: Sequence[Json] = ()) -> Json:
-    """Return a level of 0.5 in 0.6: one transformation to the coordinate system `output`, which includes `common`."""
+def _level_06(level: Json, axes: int, output: Json, common: Sequence[Json] = ()) -> Json:
+    """Return a level of 0.5 as 0.6 has it: one transformation to the system `output`, which includes `common`."""
     own = level.get("coordinateTransformations") or ()
     scale, translation = compose((*own, *common), axes, level["path"])
+    first, *others = steps = as_transformations(scale, translation)
+    one = {"type": "sequence", "transformations": steps} if others else first
     ends = {"input": {"path": level["path"]}, "output": output}
-    one: Json = {"type": "scale", "scale": scale, **ends}
-    if any(translation):
-        steps = [
-            {"type": "scale", "scale": scale},
-            {"type": "translation", "translation": translation},
-        ]
-        one = {"type": "sequence", "transformations": steps, **ends}
-    return {**level, "coordinateTransformations": [one]}
+    return {**level, "coordinateTransformations": [{**one, **ends}]}
 
 
 def _to_05(multiscale: Json) -> Json:
@@ -124,7 +138,4 @@ def _to_05(multiscale: Json) -> Json:
 
 def _level_05(level: Json, axes: int) -> Json:
     scale, translation = compose(level["coordinateTransformations"], axes, level["path"])
-    steps: list[Json] = [{"type": "scale", "scale": scale}]
-    if any(translation):
-        steps.append({"type": "translation", "translation": translation})
-    return {**level, "coordinateTransformations": steps}
+    return {**level, "coordinateTransformations": as_transformations(scale, translation)}
