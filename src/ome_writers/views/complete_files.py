@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -11,7 +11,7 @@ from weakref import finalize
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.dataset import DatasetSpec, ImageSpec
+from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import InvalidFileError
 from ome_writers.formats import imagej, npy
 from ome_writers.formats.micromanager import Acquisition, read_image_files, read_ndtiff
@@ -29,17 +29,20 @@ def open_imagej(path: Path, _cache_bytes: int, level: int) -> Source:
     ImageJ writes hyperstacks of more than 4 GiB with a single IFD and all planes after each other.
     """
     found = imagej.read_hyperstack(path)
+    spec = imagej.spec_of(path, found)
     array: Any
     if found.offset is None:
-        array = _Pages(path, found.shape, found.dtype, found.axes.index("Y"))
+        indices = np.ndindex(*found.shape[: found.axes.index("Y")])
+        pages = {index: number for number, index in enumerate(indices)}
+        array = _Planes(spec, 0, pages, TiffPages(path).page)
     else:
         array = np.memmap(path, found.dtype, "r", found.offset, found.shape)
-    return open_stored(_OneArray(imagej.spec_of(path, found), array), level)
+    return open_stored(_CompletePixels(spec, [array]), level)
 
 
 def open_npy(path: Path, _cache_bytes: int, level: int) -> Source:
     array = npy.open_array(path)
-    return open_stored(_OneArray(npy.spec_of(path, array), array), level)
+    return open_stored(_CompletePixels(npy.spec_of(path, array), [array]), level)
 
 
 def open_image_files(path: Path, _cache_bytes: int, level: int) -> Source:
@@ -49,7 +52,7 @@ def open_image_files(path: Path, _cache_bytes: int, level: int) -> Source:
         with closing(TiffPages(file, path)) as pages:
             return pages.page(0)
 
-    return open_stored(_Acquisition(read_image_files(path), read), level)
+    return open_stored(_acquisition_pixels(read_image_files(path), read), level)
 
 
 def open_ndtiff(path: Path, _cache_bytes: int, level: int) -> Source:
@@ -59,79 +62,57 @@ def open_ndtiff(path: Path, _cache_bytes: int, level: int) -> Source:
         with guard_reader(path, "ndstorage"):
             return dataset.read_image(**dict(coordinates))
 
-    pixels = _Acquisition(found, read)
+    pixels = _acquisition_pixels(found, read)
     finalize(pixels, dataset.close)
     return open_stored(pixels, level)
 
 
-class _Acquisition(Generic[K]):
-    """Implements `views.stored_source.StoredPixels`; `read` returns the frame with a key."""
-
-    def __init__(self, found: Acquisition[K], read: Callable[[K], Any]) -> None:
-        self._found, self.read = found, read
-
-    def spec(self) -> DatasetSpec:
-        return self._found.spec
-
-    def array(self, image: int, level: int) -> Any:
-        return _Frames(self, self._found.spec.images[image], self._found.frames[image])
-
-    def extents(self) -> Mapping[str, Any]:
-        return {}
+def _acquisition_pixels(found: Acquisition[K], read: Callable[[K], Any]) -> _CompletePixels:
+    arrays = [_Planes(found.spec, n, keys, read) for n, keys in enumerate(found.frames)]
+    return _CompletePixels(found.spec, arrays)
 
 
-class _Frames(Generic[K]):
-    """One image: ``array[t, c, z]`` is the frame (y, x) or (y, x, samples); zeros where there is none."""
+class _CompletePixels:
+    """Implements `views.stored_source.StoredPixels`; there is one array per image."""
 
-    def __init__(
-        self, pixels: _Acquisition[K], image: ImageSpec, keys: Mapping[tuple[int, ...], K]
-    ) -> None:
-        self.shape = (*image.shape, *(image.samples,) * (image.samples > 1))
-        self.dtype = np.dtype(image.levels[0].dtype)
-        self._pixels, self._keys = pixels, keys
-
-    def __getitem__(self, index: tuple[int, ...]) -> NDArray[np.generic]:
-        shape = self.shape[len(index) :]
-        if index not in self._keys:
-            return np.zeros(shape, self.dtype)
-        frame = self._pixels.read(self._keys[index])
-        if frame is None or frame.shape != shape:
-            found = "is missing" if frame is None else f"has shape {frame.shape}, expected {shape}"
-            raise InvalidFileError(
-                f"{self._pixels.spec().path}: image {self._keys[index]} {found}."
-            )
-        return np.asarray(frame)
-
-
-class _OneArray:
-    """Implements `views.stored_source.StoredPixels`."""
-
-    def __init__(self, spec: DatasetSpec, array: Any) -> None:
-        self._spec, self._array = spec, array
+    def __init__(self, spec: DatasetSpec, arrays: Sequence[Any]) -> None:
+        self._spec, self._arrays = spec, arrays
 
     def spec(self) -> DatasetSpec:
         return self._spec
 
     def array(self, image: int, level: int) -> Any:
-        return self._array
+        return self._arrays[image]
 
     def extents(self) -> Mapping[str, Any]:
         return {}
 
 
-class _Pages:
-    """A stack with one IFD per plane: ``array[t, z, c]`` is the plane (y, x) or (y, x, samples)."""
+class _Planes(Generic[K]):
+    """One image: ``array[t, c, z]`` is the plane (y, x) or (y, x, samples); zeros where `keys` has none.
+
+    `read` returns the plane with a key.
+    """
 
     def __init__(
-        self, path: Path, shape: tuple[int, ...], dtype: np.dtype[np.generic], rank: int
+        self,
+        spec: DatasetSpec,
+        image: int,
+        keys: Mapping[tuple[int, ...], K],
+        read: Callable[[K], Any],
     ) -> None:
-        self.shape, self.dtype = shape, dtype
-        self._pages, self._rank = TiffPages(path), rank
+        found = spec.images[image]
+        self.shape = (*found.shape, *(found.samples,) * (found.samples > 1))
+        self.dtype = np.dtype(found.levels[0].dtype)
+        self._path, self._keys, self._read = spec.path, keys, read
 
     def __getitem__(self, index: tuple[int, ...]) -> NDArray[np.generic]:
-        number = int(np.ravel_multi_index(index, self.shape[: self._rank])) if index else 0
-        page = self._pages.page(number)
-        if page is None or page.shape != self.shape[self._rank :]:
-            found = "is missing" if page is None else f"has shape {page.shape}"
-            raise InvalidFileError(f"{self._pages.path}: page {number} of {self.shape} {found}.")
-        return page
+        shape = self.shape[len(index) :]
+        if index not in self._keys:
+            return np.zeros(shape, self.dtype)
+        key = self._keys[index]
+        plane = self._read(key)
+        if plane is None or plane.shape != shape:
+            found = "is missing" if plane is None else f"has shape {plane.shape}, expected {shape}"
+            raise InvalidFileError(f"{self._path}: plane {key} {found}.")
+        return np.asarray(plane)

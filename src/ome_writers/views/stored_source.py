@@ -70,7 +70,7 @@ def open_stored(pixels: StoredPixels, level: int = 0) -> Source:
         dimensions=_at_level(spec, level),
         chunks=chunks,
         samples=first.samples > 1,
-        summary=lambda: _summary(pixels),
+        summary=lambda: Summary.of(pixels.spec()),
     )
 
 
@@ -97,12 +97,6 @@ def _at_level(spec: DatasetSpec, level: int) -> list[Dimension]:
             dim = dim.model_copy(update=update)
         found.append(dim)
     return found
-
-
-def _summary(pixels: StoredPixels) -> Summary:
-    spec = pixels.spec()
-    counts = {"written": spec.frames_written, "expected": spec.frames_expected}
-    return Summary.of(spec.path, spec.status, counts if spec.status else {})
 
 
 class _StoredStream:
@@ -152,7 +146,7 @@ class _StoredStream:
         """Do nothing: changes of files are not watched."""
 
     def summary(self) -> Summary:
-        return _summary(self._pixels)
+        return Summary.of(self._pixels.spec())
 
     def _plane(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         array = self._arrays[image]

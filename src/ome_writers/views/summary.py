@@ -8,7 +8,6 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +17,7 @@ from ome_writers.formats import abbreviated_list
 from ome_writers.untrusted import printable
 
 if TYPE_CHECKING:
+    from ome_writers.dataset import DatasetSpec
     from ome_writers.views.streamview import StreamView
 
 _THUMBNAIL_PIXELS = 128  # longer side
@@ -46,16 +46,13 @@ class Summary:
     expected: int | None = None
 
     @classmethod
-    def of(cls, path: Path, state: object, counts: object) -> Summary:
-        """Return the summary of a dataset on disk. Values from its metadata may have any type."""
-        numbers = counts if isinstance(counts, dict) else {}
-        frames, expected = (
-            number if isinstance(number := numbers.get(key), int) else None
-            for key in ("written", "expected")
-        )
-        status = state if isinstance(state, str) else ""
+    def of(cls, spec: DatasetSpec) -> Summary:
+        """Return the summary of a dataset on disk."""
+        if spec.status is None:
+            return cls(str(spec.path))
         # while writing, 0 may mean that the number is not updated yet
-        return cls(str(path), status, frames if frames or status != "writing" else None, expected)
+        frames = spec.frames_written or (None if spec.status == "writing" else spec.frames_written)
+        return cls(str(spec.path), spec.status, frames, spec.frames_expected)
 
     @property
     def count(self) -> str:
