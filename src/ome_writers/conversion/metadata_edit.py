@@ -246,8 +246,8 @@ def edit_ometiff(spec: DatasetSpec, changes: Changes) -> list[Path]:
 
 def _edited_xml(text: bytes, file: Path, changes: Changes) -> bytes:
     xml = parse_ome_xml(text, file)
-    facts = read_acquisition_annotation(xml)
-    if file.suffix.lower() != ".xml" and "status" not in facts:
+    info = read_acquisition_annotation(xml)
+    if file.suffix.lower() != ".xml" and "status" not in info:
         raise UnsupportedError(
             f"{file} was not written by this library. Convert it with `ome-writers convert`, and edit the copy."
         )
@@ -266,9 +266,9 @@ def _edited_xml(text: bytes, file: Path, changes: Changes) -> bytes:
                 elements[channel_number].set("Color", str(ome_color(channel)))
     for annotation in xml.iterfind("{*}StructuredAnnotations/*"):
         value = annotation.find("{*}Value")
-        if annotation.get("Namespace") == OWN_NAMESPACE and value is not None and facts:
-            edit_settings(facts, changes)
-            value.text = json.dumps(facts, allow_nan=False)
+        if annotation.get("Namespace") == OWN_NAMESPACE and value is not None and info:
+            edit_settings(info, changes)
+            value.text = json.dumps(info, allow_nan=False)
     # tostring's own default_namespace refuses attributes without a namespace
     ElementTree.register_namespace("", xml.tag.rpartition("}")[0][1:])
     edited: bytes = ElementTree.tostring(xml, "utf-8", xml_declaration=True)

@@ -23,7 +23,7 @@ from ome_writers.formats.dataset_metadata import (
 from ome_writers.formats.frame_metadata import JOURNAL_NAME, Journal
 from ome_writers.formats.omezarr.group_metadata import read_json_object
 from ome_writers.formats.ownership import is_proof, is_version_0
-from ome_writers.formats.stored_settings import stored_settings
+from ome_writers.formats.stored_settings import settings_to_store
 from ome_writers.formats.strict_json import to_plain_json
 from ome_writers.routing import Plan
 from ome_writers.untrusted import MAX_IMAGES, check_count, parse_json, read_lines
@@ -82,7 +82,7 @@ class ScratchMetadata:
     def render(self) -> Iterator[tuple[str, bytes]]:
         if self._dirty:
             self._dirty = False
-            settings = stored_settings(self._plan.settings)
+            settings = settings_to_store(self._plan.settings)
             manifest = {
                 "version": library_version(),
                 "ome_writers": {"id": self._id, "version": library_version()},

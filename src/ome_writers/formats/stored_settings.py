@@ -21,7 +21,7 @@ _MAX_COORDS = 2**20  # as many as an image may have channels
 _NOT_STORED = {"mirror"}  # where a dataset is copied to must not apply to what is derived from it
 
 
-def stored_settings(settings: AcquisitionSettings) -> Json:
+def settings_to_store(settings: AcquisitionSettings) -> Json:
     """Return settings as JSON, as a dataset contains them."""
     return settings.model_dump(mode="json", exclude=_NOT_STORED)
 

@@ -55,9 +55,9 @@ def survey(stored: StoredDocuments, chains: Mapping[str, IfdRepair], journal: Jo
 
 def outcome_of_closed(stored: StoredDocuments, closed: StoredDocument) -> Outcome:
     """Return what a document with a final status records."""
-    written = closed.facts.get("frames_written")
+    written = closed.info.get("frames_written")
     return Outcome(
-        closed.facts["status"],
+        closed.info["status"],
         written if isinstance(written, int) else 0,
         tuple(map(closed.shape, stored.plan.images)),
         time=stored.updated,

@@ -10,8 +10,8 @@ from ome_writers.errors import UnsupportedError
 from ome_writers.formats import plan_from_settings
 from ome_writers.formats.omezarr import (
     read_json_object,
+    read_settings,
     stored_layout,
-    stored_settings,
 )
 from ome_writers.routing import Plan
 from ome_writers.untrusted import check_shape, parse_array_metadata
@@ -45,7 +45,7 @@ def refuse_rewritten(root: Path, plan: Plan, layout: Layout) -> None:
 
 def stored_plan(root: Path) -> Plan:
     """Return the plan of a dataset from the settings stored in it."""
-    stored = stored_settings(root)
+    stored = read_settings(root)
     if stored is None:
         if not read_json_object(root / "zarr.json"):
             raise UnsupportedError(

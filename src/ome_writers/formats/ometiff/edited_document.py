@@ -89,24 +89,23 @@ class EditedDocument:
         """Update sizes, TiffData and frame metadata from generated content."""
         fresh = _parse(body)
         self._planes, self._text = planes, b""
-        by_id = {image.get("ID"): image for image in self._root.iter("Image")}
         numbers = {f"Image:{number}": number for number in planes}
-        for image in fresh.iter("Image"):
-            mine, theirs = by_id.get(image.get("ID")), image.find("Pixels")
-            pixels = mine.find("Pixels") if mine is not None else None
-            if pixels is not None and theirs is not None:
+        fresh_pixels = {image.get("ID"): image.find("Pixels") for image in fresh.iter("Image")}
+        for image in self._root.iter("Image"):
+            pixels, generated = image.find("Pixels"), fresh_pixels.get(image.get("ID"))
+            if pixels is not None and generated is not None:
                 number = numbers.get(image.get("ID", ""))
-                _refresh_pixels(pixels, theirs, self._planes_of(pixels, number))
+                _refresh_pixels(pixels, generated, self._planes_of(pixels, number))
         self._refresh_annotations(fresh)
 
     def _planes_of(self, pixels: Element, number: int | None) -> list[Element]:
         """Return the Plane elements of an image: edited and generated ones, or one mark for all."""
-        mine = [child for child in pixels if child.tag == "Plane"]
+        present = [child for child in pixels if child.tag == "Plane"]
         if number is None:
-            return mine
-        if not mine:
+            return present
+        if not present:
             return [ElementTree.Element(f"{self._mark}{number}")]
-        edited = {_index(plane): plane for plane in mine}
+        edited = {_index(plane): plane for plane in present}
         generated = ElementTree.fromstring(b"<_>%s</_>" % self._planes[number].elements)
         return [edited.get(_index(plane), plane) for plane in generated]
 
@@ -117,8 +116,8 @@ class EditedDocument:
             if annotation.get("Namespace") == FRAME_NAMESPACE and annotation.get("ID") not in known:
                 annotations.append(annotation)
             elif annotation.get("Namespace") == OWN_NAMESPACE:
-                for mine in (a for a in annotations if a.get("Namespace") == OWN_NAMESPACE):
-                    mine.tag, mine[:] = annotation.tag, list(annotation)
+                for old in (a for a in annotations if a.get("Namespace") == OWN_NAMESPACE):
+                    old.tag, old[:] = annotation.tag, list(annotation)
         _sort_annotations(annotations)
         if not len(annotations):
             self._root.remove(annotations)
@@ -162,18 +161,18 @@ def _merge(edited: Element, before: Element, after: Element) -> None:
                 del edited.attrib[name]
     if (edited.text or "").strip() == (before.text or "").strip():
         edited.text = after.text
-    mine, old, new = _children_by_key(edited), _children_by_key(before), _children_by_key(after)
+    present, old, new = map(_children_by_key, (edited, before, after))
     for key in old.keys() - new.keys():
-        if key in mine:
-            edited.remove(mine[key])
+        if key in present:
+            edited.remove(present[key])
     position = 0
     for key, element in new.items():
-        if key in mine and key in old:
-            _merge(mine[key], old[key], element)
-        elif key not in mine and key not in old:
+        if key in present and key in old:
+            _merge(present[key], old[key], element)
+        elif key not in present and key not in old:
             edited.insert(position, copy.deepcopy(element))
-        if key in mine:
-            position = list(edited).index(mine[key]) + 1
+        if key in present:
+            position = list(edited).index(present[key]) + 1
         elif key not in old:
             position += 1
 

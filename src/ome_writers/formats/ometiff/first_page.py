@@ -102,7 +102,7 @@ def read_ome_xml(file: Path, root: Path | None = None) -> bytes:
 
 @contextmanager
 def parse_once() -> Iterator[None]:
-    """Within this context, `parse_ome_xml` parses equal documents once; nobody may change the returned elements."""
+    """Within this context, `parse_ome_xml` parses equal documents once; the returned elements must not be changed."""
     if _parsed.get() is not None:
         yield
         return

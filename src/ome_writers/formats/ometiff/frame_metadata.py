@@ -42,9 +42,9 @@ def read_frames(path: Path) -> list[tuple[int, Frames]]:
         a.get("ID"): a for a in xml.iterfind("{*}StructuredAnnotations/{*}MapAnnotation")
     }
     images = xml.findall("{*}Image")
-    facts = read_acquisition_annotation(xml)
-    is_micromanager = not facts and bool(read_summary(source.first))
-    axes = str(facts.get("axes", ""))
+    info = read_acquisition_annotation(xml)
+    is_micromanager = not info and bool(read_summary(source.first))
+    axes = str(info.get("axes", ""))
     found: list[tuple[int, Frames]] = []
     for number, image in enumerate(images):
         pixels = image.find("{*}Pixels")

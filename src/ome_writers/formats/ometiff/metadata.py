@@ -31,7 +31,7 @@ from ome_writers.formats.ometiff.edited_document import EditedDocument
 from ome_writers.formats.ometiff.entry_file import render_entry_file
 from ome_writers.formats.ometiff.layout import TiffSet, ifd_runs, is_set
 from ome_writers.formats.ometiff.parse import user_annotations
-from ome_writers.formats.stored_settings import stored_settings
+from ome_writers.formats.stored_settings import settings_to_store
 from ome_writers.formats.strict_json import to_plain_json
 from ome_writers.routing import Plan
 
@@ -175,14 +175,14 @@ class TiffMetadata:
         apart from sizes, IFDs and frame metadata.
         """
         latest = stored.latest
-        self._files, self._adopted = stored.files, latest.facts
-        self._id = str(latest.facts.get("id"))
+        self._files, self._adopted = stored.files, latest.info
+        self._id = str(latest.info.get("id"))
         self._began = stored.began or self._began
         self._globals = dict(user_annotations(latest.root))
-        if self._settings != latest.facts.get("settings"):
+        if self._settings != latest.info.get("settings"):
             self._settings = None
         shapes = tuple(map(latest.shape, self._plan.images))
-        frames = latest.facts.get("frames_written", 0)
+        frames = latest.info.get("frames_written", 0)
         self._outcome = Outcome("writing", frames, shapes, time=stored.updated)
         body = self._body()
         edited: dict[int, EditedDocument] = {}  # by id of the content
@@ -265,7 +265,7 @@ class TiffMetadata:
 
 def _stored_settings(plan: Plan) -> Any:
     # lone surrogates, as in paths of other encodings, cannot be encoded in UTF-8
-    stored = json.dumps(stored_settings(plan.settings), ensure_ascii=False)
+    stored = json.dumps(settings_to_store(plan.settings), ensure_ascii=False)
     return json.loads(stored.encode(errors="replace"))
 
 

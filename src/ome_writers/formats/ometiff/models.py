@@ -109,31 +109,29 @@ def _with_uuid(model: OME, uuid: str | None) -> OME:
 
 def _are_equal(one: OME, other: OME) -> bool:
     """Whether two models are equal, except for their UUIDs and the IDs of annotations."""
-    for (name, mine), (_, theirs) in zip(_fields(one), _fields(other), strict=True):
+    for (name, a), (_, b) in zip(_fields(one), _fields(other), strict=True):
         if name == "uuid":
             continue
         if name == "structured_annotations":
-            if not _equal_annotations(mine, theirs):
+            if not _are_equal_annotations(a, b):
                 return False
-        elif isinstance(mine, list) and isinstance(theirs, list):
-            if len(mine) != len(theirs) or any(
-                a is not b for a, b in zip(mine, theirs, strict=True)
-            ):
+        elif isinstance(a, list) and isinstance(b, list):
+            if len(a) != len(b) or any(x is not y for x, y in zip(a, b, strict=True)):
                 return False
-        elif mine != theirs:
+        elif a != b:
             return False
     return True
 
 
-def _equal_annotations(one: Any, other: Any) -> bool:
+def _are_equal_annotations(one: Any, other: Any) -> bool:
     if not one or not other:
         return bool(one) == bool(other)
-    for (_, mine), (_, theirs) in zip(_fields(one), _fields(other), strict=True):
-        if mine is theirs or not isinstance(mine, list):
+    for (_, a), (_, b) in zip(_fields(one), _fields(other), strict=True):
+        if a is b or not isinstance(a, list):
             continue
-        if len(mine) != len(theirs):
+        if len(a) != len(b):
             return False
-        for a, b in zip(mine, theirs, strict=True):
-            if a is not b and a.model_dump(exclude={"id"}) != b.model_dump(exclude={"id"}):
+        for x, y in zip(a, b, strict=True):
+            if x is not y and x.model_dump(exclude={"id"}) != y.model_dump(exclude={"id"}):
                 return False
     return True

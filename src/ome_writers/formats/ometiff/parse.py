@@ -110,18 +110,18 @@ def parse(path: Path) -> DatasetSpec:
 
 def parse_document(source: OmeXml, path: Path) -> DatasetSpec:
     """Return what an OME-XML of the dataset at `path` contains; see `parse`."""
-    xml, facts = source.xml, _current_facts(source)
+    xml, info = source.xml, _current_info(source)
     elements = image_elements(xml, source.first)
-    summary = {} if facts else read_summary(source.first)
+    summary = {} if info else read_summary(source.first)
     images = [with_summary_colors(_parse_image(*each, source), summary) for each in elements]
     plate, is_plate = None, xml.find("{*}Plate") is not None
     if is_plate:
         plate, images = parse_plate(xml, [e.get("ID", "") for e, _ in elements], images)
     images = distinct_positions(images)
     layout: DatasetLayout = "plate" if is_plate else "image" if len(images) == 1 else "collection"
-    plan = own_plan(facts, len(images))
+    plan = own_plan(info, len(images))
     if plan is None:
-        endless = facts.get("frames_expected", 0) is None
+        endless = info.get("frames_expected", 0) is None
         images, dimensions = stored_dimensions(elements[0][0], images, endless=endless)
         images = [with_levels_of_page(image, images[0], source.levels) for image in images]
     else:
@@ -131,10 +131,10 @@ def parse_document(source: OmeXml, path: Path) -> DatasetSpec:
         ]
         dimensions = own_dimensions(plan, images)
         plate, layout = plan.settings.plate, layout_of_plan(plan)
-    status, written = facts.get("status"), _count(facts.get("frames_written"))
+    status, written = info.get("status"), _count(info.get("frames_written"))
     if not isinstance(status, str):  # another program wrote it
         status, written = None, len(xml.findall(".//{*}Plane")) or None
-    updated = facts.get("updated")
+    updated = info.get("updated")
     return DatasetSpec(
         path=path,
         format="ome-tiff",
@@ -145,7 +145,7 @@ def parse_document(source: OmeXml, path: Path) -> DatasetSpec:
         plate=plate,
         status=status,
         frames_written=written,
-        frames_expected=_count(facts.get("frames_expected")),
+        frames_expected=_count(info.get("frames_expected")),
         started=_acquisition_date(xml, utc=status is not None),
         updated=str(updated) if updated else None,
         written_by=xml.get("Creator") or written_by(summary),
@@ -154,10 +154,10 @@ def parse_document(source: OmeXml, path: Path) -> DatasetSpec:
     )
 
 
-def _current_facts(source: OmeXml) -> dict[str, Any]:
+def _current_info(source: OmeXml) -> dict[str, Any]:
     """Return our annotation; while a set is written, only the first image's file counts the frames."""
-    facts = read_acquisition_annotation(source.xml)
-    if facts.get("status") == "writing" and source.file == source.first:
+    info = read_acquisition_annotation(source.xml)
+    if info.get("status") == "writing" and source.file == source.first:
         uuid = source.xml.find("{*}Image/{*}Pixels/{*}TiffData/{*}UUID")
         name = "" if uuid is None else Path(uuid.get("FileName", "")).name
         home = source.first.parent / name
@@ -165,7 +165,7 @@ def _current_facts(source: OmeXml) -> dict[str, Any]:
             return read_acquisition_annotation(
                 parse_ome_xml(read_ome_xml(home, source.first.parent), home)
             )
-    return facts
+    return info
 
 
 def _parse_image(image: Element, pixels: Element, source: OmeXml) -> ImageSpec:
@@ -216,10 +216,10 @@ def _step(pixels: Element, axis: str) -> tuple[float | None, str | None]:
     return step, ngff_name(unit, kind)
 
 
-def own_plan(facts: dict[str, Any], images: int) -> Plan | None:
+def own_plan(info: dict[str, Any], images: int) -> Plan | None:
     """Return the plan of the settings in our annotation; None where they do not describe these images."""
     try:
-        plan = plan_from_settings(facts.get("settings"))
+        plan = plan_from_settings(info.get("settings"))
     except UnsupportedError:  # another program, or another version wrote the file
         return None
     return plan if len(plan.images) == images else None

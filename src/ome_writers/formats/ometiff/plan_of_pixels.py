@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _TYPES: dict[str, DimensionType] = {"T": "time", "C": "channel", "Z": "space"}
 
 
-def plan_of_pixels(sizes: Sequence[PixelSizes], facts: dict[str, Any], layout: Layout) -> Plan:
+def plan_of_pixels(sizes: Sequence[PixelSizes], info: dict[str, Any], layout: Layout) -> Plan:
     """Return a plan with the arrays that the Pixels elements describe.
 
     It is enough to find the IFD of each plane, and to render sizes and TiffData again. An interrupted bounded
@@ -30,15 +30,15 @@ def plan_of_pixels(sizes: Sequence[PixelSizes], facts: dict[str, Any], layout: L
         dimensions=[Dimension(name="y", count=1), Dimension(name="x", count=1)],
         dtype="uint8",
         format=OmeTiffFormat(prefer_single_file="never" if in_folder else "always"),
-        on_incomplete="keep" if facts.get("on_incomplete") == "keep" else "trim",
+        on_incomplete="keep" if info.get("on_incomplete") == "keep" else "trim",
     )
     images = []
     for number, found in enumerate(sizes):
-        axes = str(facts.get("axes") or "")
+        axes = str(info.get("axes") or "")
         if not axes or not set(axes) <= set(found.axes):
             needed = next((3 - i for i in range(3) if found.sizes[found.axes[i]] > 1), 0)
             axes = found.axes[3 - max(rank, needed) :]
-        growing = str(facts.get("growing") or "")
+        growing = str(info.get("growing") or "")
         shape = tuple(1 if letter == growing else found.sizes[letter] for letter in axes)
         frame_shape = found.sizes["Y"], found.sizes["X"]
         array = ArrayPlan(
@@ -56,7 +56,7 @@ def plan_of_pixels(sizes: Sequence[PixelSizes], facts: dict[str, Any], layout: L
         )
         slow = next((axis for axis, extent in enumerate(shape) if extent > 1), None)
         images.append(ImagePlan(number, "", None, array, slow))
-    frames = facts.get("frames_expected")
+    frames = info.get("frames_expected")
     frames = frames if isinstance(frames, int) else None
     return replace(resolve(settings), images=tuple(images), frames=frames)
 

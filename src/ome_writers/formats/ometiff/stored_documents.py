@@ -40,8 +40,8 @@ class StoredDocument:
 
     def __init__(self, text: bytes, file: Path) -> None:
         self.root = parse_ome_xml(text, file)
-        self.facts: dict[str, Any] = read_acquisition_annotation(self.root)
-        if "status" not in self.facts:
+        self.info: dict[str, Any] = read_acquisition_annotation(self.root)
+        if "status" not in self.info:
             raise UnsupportedError(
                 f"{file} was not written by this library and cannot be repaired: its OME-XML does not contain the "
                 f"status of the acquisition."
@@ -53,7 +53,7 @@ class StoredDocument:
 
     @property
     def status(self) -> str:
-        return str(self.facts["status"])
+        return str(self.info["status"])
 
     def has_planes(self, image: int) -> bool:
         """Whether the document contains Plane elements of an image."""
@@ -101,7 +101,7 @@ class StoredDocuments:
     @property
     def updated(self) -> datetime | None:
         """When the frames were last counted."""
-        return _time(self.latest.facts.get("updated"))
+        return _time(self.latest.info.get("updated"))
 
     @property
     def closed(self) -> StoredDocument | None:
@@ -143,10 +143,10 @@ def load_documents(root: Path) -> StoredDocuments:
                 f"that are not part of the dataset to another folder. Nothing was changed."
             )
     layout = Layout(folder, root, files, files, journal_keys(files, in_folder=in_folder))
-    plan = own_plan(latest.facts, len(files))
+    plan = own_plan(latest.info, len(files))
     # the document may be shorter than the plan
     if plan is None or is_set(plan) != in_folder or not all(map(_fits, plan.images, latest.sizes)):
-        plan = plan_of_pixels(latest.sizes, latest.facts, layout)
+        plan = plan_of_pixels(latest.sizes, latest.info, layout)
     keys = {number: name for name, number in numbers.items()}
     uuids = {number: _uuid(texts.get(name, b"")) for name, number in numbers.items()}
     complete_numbers = tuple(n for n, name in keys.items() if name in complete)

@@ -8,7 +8,7 @@ from ome_writers.formats.omezarr.group_metadata import (
     layout_and_groups,
     ome_writers_attributes,
     read_json_object,
-    stored_settings,
+    read_settings,
 )
 from ome_writers.formats.omezarr.layout import XML_KEY, level_path, stored_layout
 from ome_writers.formats.omezarr.metadata import MAX_WINDOW_UPDATES, ZarrMetadata
@@ -35,9 +35,9 @@ __all__ = [
     "parse",
     "parse_image",
     "read_json_object",
+    "read_settings",
     "recorded_progress",
     "scene",
     "stored_layout",
-    "stored_settings",
     "with_levels",
 ]

@@ -56,11 +56,11 @@ def _plain_attributes(
 
 def keep_reserved_keys(attributes: Attributes, before: Attributes) -> None:
     """Copy the reserved keys of ``ome_writers`` from the attributes `before` to those that replace them."""
-    ours = before.get("ome_writers")
-    if ours is not None:
-        theirs = attributes.get("ome_writers")
-        result = {**ours, **theirs} if isinstance(theirs, dict) else dict(ours)
-        result.update({key: ours[key] for key in _RESERVED_KEYS if key in ours})
+    own = before.get("ome_writers")
+    if own is not None:
+        edited = attributes.get("ome_writers")
+        result = {**own, **edited} if isinstance(edited, dict) else dict(own)
+        result.update({key: own[key] for key in _RESERVED_KEYS if key in own})
         attributes["ome_writers"] = result
 
 

@@ -100,11 +100,11 @@ def _as_05(old: dict[str, Any], group: Path) -> dict[str, Any]:
 
 def ome_writers_attributes(group: Path, root: Path | None = None) -> dict[str, Any]:
     """Return ``attributes.ome_writers`` of a group; empty if it does not exist."""
-    ours = group_attributes(group, root).get("ome_writers")
-    return ours if isinstance(ours, dict) else {}
+    own = group_attributes(group, root).get("ome_writers")
+    return own if isinstance(own, dict) else {}
 
 
-def stored_settings(root: Path) -> dict[str, Any] | None:
+def read_settings(root: Path) -> dict[str, Any] | None:
     """Return the settings that this library stored in an OME-Zarr; None without settings of an OME-Zarr."""
     settings = ome_writers_attributes(root).get("settings")
     format_ = settings.get("format") if isinstance(settings, dict) else None

@@ -34,7 +34,7 @@ from ome_writers.formats.omezarr.display_windows import DisplayWindows
 from ome_writers.formats.omezarr.layout import XML_KEY, join_key
 from ome_writers.formats.omezarr.versions import at_version, scene
 from ome_writers.formats.plates import is_plate, plate_layout
-from ome_writers.formats.stored_settings import stored_settings
+from ome_writers.formats.stored_settings import settings_to_store
 from ome_writers.formats.strict_json import to_plain_json
 from ome_writers.routing import ImagePlan, Plan
 from ome_writers.settings import split_suffix
@@ -113,7 +113,7 @@ class ZarrMetadata:
         for image in plan.images:
             self._refresh(image)
             self._describe_channels(image)
-        self._groups[""]["ome_writers"]["settings"] = stored_settings(plan.settings)
+        self._groups[""]["ome_writers"]["settings"] = settings_to_store(plan.settings)
         self._dirty.add("")
         self._render_ome_xml()
 
@@ -134,16 +134,16 @@ class ZarrMetadata:
         for image, path in zip(self._plan.images, self._layout.images, strict=True):
             if journal.count(image.number):
                 attributes = self._groups[path]
-                ours = attributes.setdefault("ome_writers", {"version": library_version()})
-                ours["frame_metadata"] = self._frame_metadata(image.number, journal)
+                own = attributes.setdefault("ome_writers", {"version": library_version()})
+                own["frame_metadata"] = self._frame_metadata(image.number, journal)
                 interval = ngff.measured_interval(image, self._frames.get(image.number, ()))
                 if interval is not None:
                     self._intervals[image.number] = interval
-                    ours["measured"] = {"time_interval": interval, "unit": "second"}
+                    own["measured"] = {"time_interval": interval, "unit": "second"}
             self._refresh(image)
-        ours = self._groups[""]["ome_writers"]
-        ours.pop("extents", None)  # the shapes of the arrays are final
-        ours.update(self._status())
+        own = self._groups[""]["ome_writers"]
+        own.pop("extents", None)  # the shapes of the arrays are final
+        own.update(self._status())
         self._dirty.add("")
         self._render_ome_xml()
 
@@ -156,17 +156,17 @@ class ZarrMetadata:
         Afterwards only the groups that it did not write are rendered.
         """
         for path in self._groups.keys() & groups.keys():
-            ours = self._groups[path].get("ome_writers")
+            own = self._groups[path].get("ome_writers")
             self._groups[path] = groups[path]
-            if ours is not None:
-                groups[path].setdefault("ome_writers", ours)
+            if own is not None:
+                groups[path].setdefault("ome_writers", own)
             self._dirty.discard(path)
         self._globals = {n: v for n, v in self._groups[""].items() if n not in RESERVED_NAMESPACES}
 
     def carry_over(self, earlier: ZarrMetadata) -> None:
         for path in self._groups.keys() & set(earlier.paths):
-            theirs = earlier.attributes_of(path).items()
-            self._groups[path] |= {k: v for k, v in theirs if k not in RESERVED_NAMESPACES}
+            attributes = earlier.attributes_of(path).items()
+            self._groups[path] |= {k: v for k, v in attributes if k not in RESERVED_NAMESPACES}
             self._dirty.add(path)
 
     def _build(self) -> None:
@@ -199,7 +199,7 @@ class ZarrMetadata:
             "started": self._began.strftime("%Y-%m-%dT%H:%M:%SZ"),
             **self._status(),
             **root.get("ome_writers", {}),
-            "settings": stored_settings(plan.settings),
+            "settings": settings_to_store(plan.settings),
         }
         self._dirty = set(self._groups)
         self._render_ome_xml()
@@ -217,8 +217,8 @@ class ZarrMetadata:
         channels = ngff.channel_metadata(image, image.array.shape)
         if channels:
             attributes = self._groups[self._layout.images[image.number]]
-            ours = attributes.setdefault("ome_writers", {"version": library_version()})
-            ours["channels"] = channels
+            own = attributes.setdefault("ome_writers", {"version": library_version()})
+            own["channels"] = channels
 
     def _versioned(self, ome: Attributes) -> Attributes:
         return ome if self._version == ngff.VERSION else at_version(ome, self._version)

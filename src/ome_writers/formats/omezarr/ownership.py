@@ -8,7 +8,11 @@ from pathlib import Path
 
 from ome_writers.formats.dataset_metadata import STATUSES
 from ome_writers.formats.frame_metadata import JOURNAL_NAME
-from ome_writers.formats.omezarr.group_metadata import group_attributes, image_groups
+from ome_writers.formats.omezarr.group_metadata import (
+    group_attributes,
+    image_groups,
+    ome_writers_attributes,
+)
 from ome_writers.formats.omezarr.layout import XML_KEY, join_key
 from ome_writers.formats.ownership import is_proof, is_version_0
 from ome_writers.formats.ro_crate import CRATE_NAME, is_own_crate
@@ -26,8 +30,7 @@ def owned_files(root: Path) -> Callable[[str], bool] | None:
     """Return a predicate for the files of an OME-Zarr of this library; None if it is not one."""
     if not root.is_dir():
         return None
-    ours = group_attributes(root).get("ome_writers")
-    info = ours if isinstance(ours, dict) else {}
+    info = ome_writers_attributes(root)
     settings = info.get("settings")
     is_prerelease = (
         isinstance(settings, dict)
@@ -59,10 +62,9 @@ def _is_version_0_zarr(root: Path) -> bool:
     """Whether each image has the attributes of version 0.3 of this library: version and frame metadata."""
     if not group_attributes(root):
         return False
-    infos = [group_attributes(root / group).get("ome_writers") for group in image_groups(root)]
+    infos = [ome_writers_attributes(root / group) for group in image_groups(root)]
     return bool(infos) and all(
-        isinstance(each, dict)
-        and isinstance(each.get("version"), str)
+        isinstance(each.get("version"), str)
         and is_version_0(each["version"])
         and isinstance(each.get("frame_metadata"), list)
         for each in infos
