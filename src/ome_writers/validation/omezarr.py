@@ -18,6 +18,7 @@ from ome_writers.formats.omezarr import (
     layout_and_groups,
     ome_writers_attributes,
     parse_image,
+    read_image_frames,
 )
 from ome_writers.routing import ImagePlan, resolve
 from ome_writers.settings import AcquisitionSettings, find_engine
@@ -242,10 +243,7 @@ def _levels(root: Path, planned: ImagePlan, image: ImageSpec) -> Iterator[Findin
 
 def _missing_frames(root: Path, image: ImageSpec, survey: ArraySurvey) -> Iterator[Finding]:
     """Yield frames with frame metadata but without a chunk."""
-    folder, level = root / image.key, image.levels[0]
-    frames = ome_writers_attributes(folder, root).get("frame_metadata")
-    if not isinstance(frames, list):
-        frames = latest_entries(read_lines(folder / JOURNAL_NAME, root=root))
+    frames, level = read_image_frames(root, image.key), image.levels[0]
     if not frames:
         return
     stored = survey.complete_cells()

@@ -26,8 +26,11 @@ from ome_writers.formats.ometiff.first_page import (
     read_ome_xml,
 )
 from ome_writers.formats.ometiff.micromanager import read_summary, with_summary_colors
-from ome_writers.formats.ometiff.parse_axes import on_planned_axes, stored_dimensions
-from ome_writers.formats.ometiff.parse_levels import with_levels_of_page, with_planned_levels
+from ome_writers.formats.ometiff.parse_axes import (
+    on_planned_axes,
+    stored_dimensions,
+    with_levels_of_page,
+)
 from ome_writers.formats.ometiff.parse_optics import (
     distinct_positions,
     parse_channels,
@@ -126,7 +129,7 @@ def parse_document(source: OmeXml, path: Path) -> DatasetSpec:
         images = [with_levels_of_page(image, images[0], source.levels) for image in images]
     else:
         images = [
-            with_plan(with_planned_levels(on_planned_axes(image, planned), planned), planned)
+            with_plan(on_planned_axes(image, planned), planned)
             for image, planned in zip(images, plan.images, strict=True)
         ]
         dimensions = own_dimensions(plan, images)

@@ -1,4 +1,4 @@
-"""Axes of the images of an OME-TIFF, which OME-XML calls T, C and Z whatever they are."""
+"""Axes of an OME-TIFF, which OME-XML calls T, C and Z whatever they are, and levels, which it does not describe."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.dataset import AxisSpec, ImageSpec, axis_type
-from ome_writers.formats.ome_xml.images import axis_letters
+from ome_writers.formats.ome_xml import axis_letters
+from ome_writers.formats.plan_spec import reduced_level
 from ome_writers.routing import ImagePlan
 from ome_writers.settings import Dimension
 
@@ -17,18 +18,22 @@ if TYPE_CHECKING:
 
 
 def on_planned_axes(image: ImageSpec, planned: ImagePlan) -> ImageSpec:
-    """Return an image on the axes of its plan, which OME-XML calls T, C and Z whatever they are."""
+    """Return an image of this library with the axes and the resolution levels of its plan."""
     axes = axis_letters(planned)
     order = [*sorted(axes, key=axes.__getitem__), "Y", "X"]
     at = [image.dims.index(letter.lower()) for letter in order]
     level = image.levels[0]
     dimensions = planned.array.dimensions
-    moved = replace(
+    full = replace(
         level,
         shape=tuple(level.shape[i] for i in at),
         chunks=(1,) * len(axes) + level.chunks[-2:],
         scale=tuple(level.scale[i] or d.scale for i, d in zip(at, dimensions, strict=True)),
         translation=tuple(d.translation or 0.0 for d in dimensions),
+    )
+    smaller = (
+        reduced_level(full, level.shape(full.shape), level.factors, level.offsets)
+        for level in planned.levels
     )
     return replace(
         image,
@@ -36,12 +41,29 @@ def on_planned_axes(image: ImageSpec, planned: ImagePlan) -> ImageSpec:
             AxisSpec(d.name, axis_type(d), image.axes[i].unit or (d.unit if d.scale else None))
             for i, d in zip(at, dimensions, strict=True)
         ),
-        levels=(moved,),
+        levels=(full, *smaller),
         index_axes=tuple(
             dimensions[axes[name.upper()]].name if name and name.upper() in axes else None
             for name in image.index_axes
         ),
     )
+
+
+def with_levels_of_page(
+    image: ImageSpec, first: ImageSpec, shapes: Sequence[tuple[int, int]]
+) -> ImageSpec:
+    """Return an image of another program with its resolution levels.
+
+    `shapes` are those of the first page of the image `first`; other images have them if their planes are as large. The
+    levels are assumed to cover the extent of full resolution.
+    """
+    (full,) = image.levels
+    levels = [full]
+    for yx in shapes if full.shape[-2:] == first.shape[-2:] else ():
+        shape = (*full.shape[:-2], *yx)
+        factors = [n / m for n, m in zip(full.shape, shape, strict=True)]
+        levels.append(reduced_level(full, shape, factors, [(f - 1) / 2 for f in factors]))
+    return replace(image, levels=tuple(levels))
 
 
 def stored_dimensions(

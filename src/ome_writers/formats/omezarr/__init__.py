@@ -13,7 +13,7 @@ from ome_writers.formats.omezarr.group_metadata import (
 from ome_writers.formats.omezarr.layout import XML_KEY, level_path, stored_layout
 from ome_writers.formats.omezarr.metadata import MAX_WINDOW_UPDATES, ZarrMetadata
 from ome_writers.formats.omezarr.ngff import ngff_color
-from ome_writers.formats.omezarr.parse import parse, recorded_progress
+from ome_writers.formats.omezarr.parse import parse, read_image_frames, recorded_progress
 from ome_writers.formats.omezarr.parse_multiscale import parse_image
 from ome_writers.formats.omezarr.transformations import as_transformations, compose
 from ome_writers.formats.omezarr.versions import VERSIONS, at_version, scene, with_levels
@@ -34,6 +34,7 @@ __all__ = [
     "ome_writers_attributes",
     "parse",
     "parse_image",
+    "read_image_frames",
     "read_json_object",
     "read_settings",
     "recorded_progress",

@@ -210,13 +210,14 @@ def _count(value: object) -> int | None:
     return value if type(value) is int else None
 
 
-def read_frames(root: Path) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Return key and frame metadata of each image, from the metadata of its group or its journal."""
-    found: list[tuple[str, list[dict[str, Any]]]] = []
-    for group in image_groups(root):
-        folder = root / group
-        frames = ome_writers_attributes(folder, root).get("frame_metadata")
-        if not isinstance(frames, list):  # in the journal
-            frames = latest_entries(read_lines(folder / JOURNAL_NAME, root=root))
-        found.append((group, [frame for frame in frames if isinstance(frame, dict)]))
-    return found
+def read_frames(root: Path) -> list[tuple[str, list[Json]]]:
+    """Return key and frame metadata of each image."""
+    return [(group, read_image_frames(root, group)) for group in image_groups(root)]
+
+
+def read_image_frames(root: Path, group: str) -> list[Json]:
+    """Return the frame metadata of an image, from the metadata of its group or its journal."""
+    frames = ome_writers_attributes(root / group, root).get("frame_metadata")
+    if not isinstance(frames, list):  # in the journal
+        frames = latest_entries(read_lines(root / group / JOURNAL_NAME, root=root))
+    return [frame for frame in frames if isinstance(frame, dict)]
