@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 
 from pydantic import ValidationError
 
-from ome_writers.conversion.ngff_version import edit_in_place, refuse_further_systems, replace_json
+from ome_writers.conversion.in_place import edit_in_place, replace_json
+from ome_writers.conversion.ngff_version import refuse_further_systems
 from ome_writers.conversion.settings_edit import UNITS, Changes, edit_settings, unit_factor
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import format_row, resolve_entry_file

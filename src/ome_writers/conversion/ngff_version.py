@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ome_writers.conversion.in_place import edit_in_place, replace_json, stored_settings
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats import format_row, read
+from ome_writers.formats import format_row
 from ome_writers.formats.omezarr import VERSIONS, at_version, scene
-from ome_writers.storage import acquire_lock, atomic_write, hold_claim, lock_path
-from ome_writers.untrusted import guard_reader, local_path, read_json, refuse_archive
+from ome_writers.untrusted import guard_reader, read_json
 
 Json = dict[str, Any]
 
@@ -61,44 +61,6 @@ def convert_ngff_version(path: str | PathLike[str], version: str) -> list[Path]:
             return [replace_json(file, group) for file, group in _changed_groups(spec, version)]
 
 
-@contextmanager
-def edit_in_place(path: str | PathLike[str]) -> Iterator[DatasetSpec]:
-    """Keep other processes from writing a dataset.
-
-    Raises OutputLockedError if a running process is writing it, and UnsupportedError if its writer was killed or it is
-    only a part of a dataset.
-    """
-    root = local_path(path)
-    refuse_archive(root)
-    read(root)  # raises a better message than the lock
-    _refuse_part(root)
-    with hold_claim(root):
-        lock = acquire_lock(lock_path(root, folder=root.is_dir()), root)
-        try:
-            spec = read(root)
-            if spec.status == "writing":
-                raise UnsupportedError(
-                    f"{root}: the writer was killed (status 'writing'). Run `ome-writers repair {root}` first."
-                )
-            yield spec
-        finally:
-            lock.release(restore=True)
-
-
-def _refuse_part(root: Path) -> None:
-    """Raise UnsupportedError if `root` is one image of a dataset, whose lock and metadata are those of the whole."""
-    image = root.resolve()
-    for folder in image.parents:
-        if not (folder / "zarr.json").is_file():
-            return
-        try:
-            images = read(folder).images
-        except UnsupportedError:  # a well, or a group of separate datasets
-            continue
-        if any(folder / each.key == image for each in images):
-            raise UnsupportedError(f"{root} is one image of {folder}: name {folder} instead.")
-
-
 def _changed_groups(spec: DatasetSpec, version: str) -> Iterator[tuple[Path, Json]]:
     """Yield the file and the new content of each group that changes, children before their parents."""
     converted: dict[str, Json] = {}
@@ -129,9 +91,7 @@ def _convert_root(
     if version == "0.6" and spec.layout == "collection" and "scene" not in attributes["ome"]:
         positions = [image.position for image in spec.images]
         attributes["ome"].update(scene(positions, [i.key for i in spec.images], converted))
-    own = attributes.get("ome_writers")
-    settings = own.get("settings") if isinstance(own, dict) else None
-    format = settings.get("format") if isinstance(settings, dict) else None
+    format = stored_settings(attributes.get("ome_writers")).get("format")
     if isinstance(format, dict):
         format["version"] = version
 
@@ -169,9 +129,3 @@ def _is_array(folder: Path) -> bool:
     with suppress(FileNotFoundError):
         return read_json(folder / "zarr.json").get("node_type") == "array"
     return False
-
-
-def replace_json(file: Path, group: Json) -> Path:
-    content = json.dumps(group, allow_nan=False, ensure_ascii=False)
-    atomic_write(file, content.encode(errors="replace"), durable=True)
-    return file

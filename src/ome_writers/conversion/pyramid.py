@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.conversion.ngff_version import edit_in_place, replace_json
+from ome_writers.conversion.in_place import edit_in_place, replace_json, stored_settings
 from ome_writers.dataset import DatasetSpec, ImageSpec
 from ome_writers.errors import OutputExistsError, UnsupportedError, WriteError
 from ome_writers.file_sharing import rename
@@ -285,8 +285,6 @@ def _publish(group: Path, plan: ImagePlan) -> None:
 def _record_settings(root: Path, pyramid: Pyramid) -> None:
     """Record the levels in the stored settings, from which `repair` and `validate` plan them."""
     content = read_json(root / "zarr.json", root=root)
-    own = content["attributes"].get("ome_writers")
-    settings = own.get("settings") if isinstance(own, dict) else None
-    if isinstance(settings, dict):
+    if settings := stored_settings(content["attributes"].get("ome_writers")):
         settings["pyramid"] = pyramid.model_dump(mode="json")
         replace_json(root / "zarr.json", content)

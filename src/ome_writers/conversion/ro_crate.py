@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ome_writers.conversion.ngff_version import edit_in_place
+from ome_writers.conversion.in_place import edit_in_place
 from ome_writers.errors import OutputExistsError, SettingsError
 from ome_writers.formats import crate_path, refuse_foreign_crate, render_crate, resolve_entry_file
 from ome_writers.settings import Experiment

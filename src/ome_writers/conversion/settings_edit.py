@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ome_writers.conversion.in_place import stored_settings
 from ome_writers.units import UnitKind, kind_of, ngff_name, si_value
 
 if TYPE_CHECKING:
@@ -46,9 +47,7 @@ class Changes:
 
 def edit_settings(own: Any, changes: Changes) -> None:
     """Change the stored settings, which contain what the format has no field for."""
-    settings = own.get("settings") if isinstance(own, dict) else None
-    dimensions = settings.get("dimensions") if isinstance(settings, dict) else None
-    for dimension in dimensions or ():
+    for dimension in stored_settings(own).get("dimensions") or ():
         name, coords = dimension.get("name"), dimension.get("coords")
         if name in changes.scale:
             _rescale(dimension, changes.scale[name])
