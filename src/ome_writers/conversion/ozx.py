@@ -20,11 +20,7 @@ from ome_writers.errors import InvalidFileError, OutputExistsError, UnsupportedE
 from ome_writers.file_sharing import rename
 from ome_writers.file_sync import sync, sync_folder, sync_tree
 from ome_writers.formats import read
-from ome_writers.storage import (
-    LOCK_NAME,
-    is_part_of_lock,
-    is_temporary,
-)
+from ome_writers.mirroring import scan
 from ome_writers.untrusted import archive_members, is_archive, member, open_regular
 
 _BLOCK_BYTES = 2**22
@@ -49,7 +45,7 @@ def pack(
         )
     if os.path.lexists(destination) and not (overwrite and _is_own(destination)):
         raise _exists(destination)
-    names = _files(spec.path)
+    names = sorted((file.key for file in scan(spec.path)), key=_order)
     comment = {"version": spec.version, "zipFile": {"centralDirectory": {"jsonFirst": True}}}
     destination.parent.mkdir(parents=True, exist_ok=True)
     with _complete_or_nothing(destination) as temporary:
@@ -64,8 +60,8 @@ def pack(
                 ):
                     shutil.copyfileobj(file, target, _BLOCK_BYTES)
                 on_file(number, len(names))
-        with temporary.open("rb+") as file:
-            sync(file.fileno())
+        with temporary.open("rb+") as written:
+            sync(written.fileno())
 
 
 def unpack(source: Path, destination: Path, *, on_file: Callable[[int, int], object]) -> None:
@@ -135,26 +131,7 @@ def _is_own(destination: Path) -> bool:
         return False
 
 
-def _files(root: Path) -> list[str]:
-    """Return the names of the files of a dataset: ``zarr.json`` first, those of the root before those below it."""
-    found = []
-    for folder, folders, names in os.walk(root):
-        for name in (*folders, *names):
-            if os.path.islink(os.path.join(folder, name)):
-                raise InvalidFileError(
-                    f"{os.path.join(folder, name)} is a symbolic link, which an .ozx file cannot contain. Replace it "
-                    f"with a copy of its target."
-                )
-        below = os.path.relpath(folder, root).replace(os.sep, "/")
-        prefix = "" if below == "." else f"{below}/"
-        found += [
-            prefix + name
-            for name in names
-            if not is_part_of_lock(name, LOCK_NAME) and not is_temporary(name)
-        ]
-    return sorted(found, key=_order)
-
-
 def _order(name: str) -> tuple[bool, int, str]:
+    """Return the sort key that puts ``zarr.json`` files first, and those of the root before those below it."""
     is_metadata = name == "zarr.json" or name.endswith("/zarr.json")
     return not is_metadata, name.count("/") if is_metadata else 0, name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ome_writers.mirroring.dataset_files import scan
 from ome_writers.mirroring.manifest import check_manifest, dataset_files, write_manifest
 from ome_writers.mirroring.stream_mirror import StreamMirror
 from ome_writers.mirroring.upload import Upload, is_growing, mirror
@@ -13,5 +14,6 @@ __all__ = [
     "dataset_files",
     "is_growing",
     "mirror",
+    "scan",
     "write_manifest",
 ]
