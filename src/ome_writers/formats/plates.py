@@ -6,21 +6,27 @@ Source: https://ngff.openmicroscopy.org/0.5/ (plate layout). OME-XML uses the sa
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ome_writers.formats.path_names import alphanumeric_component, make_distinct
 from ome_writers.routing import ImagePlan, Plan
 
 
-@dataclass(frozen=True)
-class PlateLayout:
-    """Rows, columns and wells of a plate, with their path components."""
+class Well(NamedTuple):
+    """A well with fields of view."""
 
-    # name to path component, in the plate's order
+    row: int  # index in the plate's rows
+    column: int
+    path: str  # of its group, as in ``A/1``
+    fields: list[tuple[int, str]]  # image number and path component of each field of view
+
+
+class PlateLayout(NamedTuple):
+    """Rows, columns and wells of a plate; rows and columns as name to path component, in the plate's order."""
+
     rows: dict[str, str]
     columns: dict[str, str]
-    # (row name, column name) to the fields of view of the well: image number and path component
-    fields: dict[tuple[str, str], list[tuple[int, str]]]
+    wells: list[Well]
 
 
 def is_plate(plan: Plan) -> bool:
@@ -40,13 +46,19 @@ def plate_layout(plan: Plan) -> PlateLayout:
         row, column = str(image.position.plate_row), str(image.position.plate_column)
         rows[row] = columns[column] = None
         wells.setdefault((row, column), []).append(image)
+    row_paths, column_paths = _components(list(rows), "row"), _components(list(columns), "column")
     return PlateLayout(
-        rows=_components(list(rows), "row"),
-        columns=_components(list(columns), "column"),
-        fields={
-            well: list(zip((i.number for i in images), _field_paths(images), strict=True))
-            for well, images in wells.items()
-        },
+        row_paths,
+        column_paths,
+        [
+            Well(
+                list(rows).index(row),
+                list(columns).index(column),
+                f"{row_paths[row]}/{column_paths[column]}",
+                list(zip((i.number for i in images), _field_paths(images), strict=True)),
+            )
+            for (row, column), images in wells.items()
+        ],
     )
 
 

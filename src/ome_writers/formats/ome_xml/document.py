@@ -73,21 +73,19 @@ def _plate(plan: Plan, *, began: str) -> Iterator[str]:
     model = plan.settings.plate
     assert model is not None
     layout = plate_layout(plan)
-    rows = {name: i for i, name in enumerate(layout.rows)}
-    columns = {name: i for i, name in enumerate(layout.columns)}
     yield f'<Plate ID="Plate:0" Name={quote_attribute(model.name or "Plate")}'
-    yield _convention("Row", list(rows)) + _convention("Column", list(columns))
-    yield f' Rows="{len(rows)}" Columns="{len(columns)}">'
+    yield _convention("Row", list(layout.rows)) + _convention("Column", list(layout.columns))
+    yield f' Rows="{len(layout.rows)}" Columns="{len(layout.columns)}">'
     samples = 0
-    for number, ((row, column), fields) in enumerate(layout.fields.items()):
-        yield f'<Well ID="Well:{number}" Row="{rows[row]}" Column="{columns[column]}">'
-        for image, _ in fields:
+    for number, well in enumerate(layout.wells):
+        yield f'<Well ID="Well:{number}" Row="{well.row}" Column="{well.column}">'
+        for image, _ in well.fields:
             stage = stage_attributes(plan.images[image], "XY", prefix="Position")
             yield f'<WellSample ID="WellSample:{samples}" Index="{samples}"{stage}>'
             yield f'<ImageRef ID="Image:{image}"/></WellSample>'
             samples += 1
         yield "</Well>"
-    max_fields = max(map(len, layout.fields.values()))
+    max_fields = max(len(well.fields) for well in layout.wells)
     yield f'<PlateAcquisition ID="PlateAcquisition:0" StartTime="{began}" MaximumFieldCount="{max_fields}">'
     yield from (f'<WellSampleRef ID="WellSample:{i}"/>' for i in range(samples))
     yield "</PlateAcquisition></Plate>"

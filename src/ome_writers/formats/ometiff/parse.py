@@ -20,6 +20,7 @@ from ome_writers.formats.ome_xml import (
 )
 from ome_writers.formats.ometiff.file_sets import first_tiff
 from ome_writers.formats.ometiff.first_page import (
+    FirstPage,
     metadata_file,
     parse_ome_xml,
     read_first_page,
@@ -69,9 +70,7 @@ class OmeXml(NamedTuple):
     text: bytes
     file: Path  # the file that contains it
     first: Path  # the first TIFF file of the dataset
-    compression: int  # TIFF's number for the compression of the first page
-    # height and width of the first page's resolution levels, largest first
-    levels: tuple[tuple[int, int], ...] = ()
+    page: FirstPage  # the first page of that file
 
 
 def load_ome_xml(path: Path) -> OmeXml:
@@ -84,7 +83,7 @@ def load_ome_xml(path: Path) -> OmeXml:
     page = read_first_page(first, root)
     file = metadata_file(page.description, first)
     text = page.description if file == first else read_ome_xml(file, first.parent)
-    return OmeXml(parse_ome_xml(text, file), text, file, first, page.compression, page.levels)
+    return OmeXml(parse_ome_xml(text, file), text, file, first, page)
 
 
 def ome_xml(path: Path) -> bytes:
@@ -126,7 +125,7 @@ def parse_document(source: OmeXml, path: Path) -> DatasetSpec:
     if plan is None:
         endless = info.get("frames_expected", 0) is None
         images, dimensions = stored_dimensions(elements[0][0], images, endless=endless)
-        images = [with_levels_of_page(image, images[0], source.levels) for image in images]
+        images = [with_levels_of_page(image, images[0], source.page.levels) for image in images]
     else:
         images = [
             with_plan(on_planned_axes(image, planned), planned)
@@ -176,6 +175,7 @@ def _parse_image(image: Element, pixels: Element, source: OmeXml) -> ImageSpec:
     names = (*found.axes.lower(), "y", "x")
     steps = [_step(pixels, name) for name in names]
     shape = tuple(found.sizes[name.upper()] for name in names)
+    compression = source.page.compression
     link = pixels.find("{*}TiffData/{*}UUID")
     key = (link.get("FileName") if link is not None else None) or source.first.name
     level = LevelSpec(
@@ -183,7 +183,7 @@ def _parse_image(image: Element, pixels: Element, source: OmeXml) -> ImageSpec:
         shape=shape,
         dtype=found.dtype.name,
         chunks=(1, 1, 1, *shape[-2:]),
-        compression=_COMPRESSIONS.get(source.compression, f"tiff-{source.compression}"),
+        compression=_COMPRESSIONS.get(compression, f"tiff-{compression}"),
         scale=tuple(scale for scale, _ in steps),
         translation=(0.0,) * len(names),
     )

@@ -25,10 +25,9 @@ def lay_out(plan: Plan) -> Layout:
     output = Path(plan.settings.output_path)
     if is_plate(plan):
         images = [""] * len(plan.images)
-        plate = plate_layout(plan)
-        for (row, column), fields in plate.fields.items():
-            for number, name in fields:
-                images[number] = f"{plate.rows[row]}/{plate.columns[column]}/{name}"
+        for well in plate_layout(plan).wells:
+            for number, name in well.fields:
+                images[number] = f"{well.path}/{name}"
     elif plan.settings.position_dimension_index is None and len(plan.images) == 1:
         images = [""]
     else:
@@ -42,12 +41,11 @@ def stored_layout(plan: Plan, root: Path) -> Layout:
     if not is_plate(plan):
         return layout
     images = list(layout.images)
-    for fields in plate_layout(plan).fields.values():
-        well = images[fields[0][0]].rpartition("/")[0]
+    for well in plate_layout(plan).wells:
         with suppress(KeyError, TypeError, UnsupportedError):  # the metadata is damaged or missing
-            stored = well_fields(root, well)
-            if len(stored) == len(fields):
-                for (number, _), path in zip(fields, stored, strict=True):
+            stored = well_fields(root, well.path)
+            if len(stored) == len(well.fields):
+                for (number, _), path in zip(well.fields, stored, strict=True):
                     images[number] = path
     return _with_images(layout, plan, images)
 

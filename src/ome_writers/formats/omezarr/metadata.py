@@ -178,11 +178,9 @@ class ZarrMetadata:
             assert model is not None
             plate = plate_layout(plan)
             root["ome"] = self._versioned(ngff.plate(model, plate, name=layout.output.name))
-            for (row, column), fields in plate.fields.items():
-                path = plate.rows[row]
-                self._groups.setdefault(path, {})
-                path = f"{path}/{plate.columns[column]}"
-                self._groups[path] = {"ome": self._versioned(ngff.well(fields))}
+            for well in plate.wells:
+                self._groups.setdefault(well.path.partition("/")[0], {})
+                self._groups[well.path] = {"ome": self._versioned(ngff.well(well.fields))}
         elif layout.images != ("",):
             root["ome"] = {"version": self._version, "bioformats2raw.layout": 3}
             self._groups["OME"] = {"ome": {"version": self._version, "series": list(layout.images)}}

@@ -99,8 +99,7 @@ def pyramid_fields(levels: Sequence[LevelPlan]) -> dict[str, Any]:
 
 def plate(model: Plate, layout: PlateLayout, *, name: str) -> dict[str, Any]:
     """Return the ``ome`` attributes of a plate's root group."""
-    rows = {name: i for i, name in enumerate(layout.rows)}
-    columns = {name: i for i, name in enumerate(layout.columns)}
+    max_fields = max(len(well.fields) for well in layout.wells)
     return {
         "version": VERSION,
         "plate": {
@@ -109,15 +108,11 @@ def plate(model: Plate, layout: PlateLayout, *, name: str) -> dict[str, Any]:
             "rows": [{"name": path} for path in layout.rows.values()],
             "columns": [{"name": path} for path in layout.columns.values()],
             "wells": [
-                {
-                    "path": f"{layout.rows[row]}/{layout.columns[column]}",
-                    "rowIndex": rows[row],
-                    "columnIndex": columns[column],
-                }
-                for row, column in layout.fields
+                {"path": well.path, "rowIndex": well.row, "columnIndex": well.column}
+                for well in layout.wells
             ],
-            "field_count": max(map(len, layout.fields.values())),
-            "acquisitions": [{"id": 0, "maximumfieldcount": max(map(len, layout.fields.values()))}],
+            "field_count": max_fields,
+            "acquisitions": [{"id": 0, "maximumfieldcount": max_fields}],
         },
     }
 
