@@ -7,6 +7,7 @@ OME schema (2016-06). Units that only OME-XML defines (``pixel``, ``reference fr
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Literal, TypeAlias
 
 UnitKind: TypeAlias = Literal["space", "time"]
@@ -176,3 +177,17 @@ def si_value(name: str) -> float:
     0.001
     """
     return (LENGTHS.get(name) or TIMES[name])[1]
+
+
+@cache
+def standard_size(text: str | None, kind: UnitKind) -> float:
+    """Return the size of a unit in micrometers or seconds; 1.0 without a unit, or for a unit of another kind.
+
+    Examples
+    --------
+    >>> standard_size("mm", "space"), standard_size("ms", "time"), standard_size("pixel", "space")
+    (1000.0, 0.001, 1.0)
+    """
+    if text is None or kind_of(text) != kind:
+        return 1.0
+    return si_value(ngff_name(text, kind)) * (1e6 if kind == "space" else 1.0)

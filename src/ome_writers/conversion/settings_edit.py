@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.conversion.in_place import stored_settings
-from ome_writers.units import UnitKind, kind_of, ngff_name, si_value
+from ome_writers.units import standard_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +78,4 @@ def _rescale(dimension: Json, step: float) -> None:
 
 def unit_factor(axis: str, unit: str | None) -> float:
     """Return the size of a unit in the unit that `edit` writes for this axis; 1 for an unknown unit."""
-    kind: UnitKind = "time" if axis == "t" else "space"
-    if unit is None or kind_of(unit) != kind:
-        return 1.0
-    return si_value(ngff_name(unit, kind)) / si_value(UNITS[axis][0])
+    return standard_size(unit, "time" if axis == "t" else "space")

@@ -106,20 +106,15 @@ class StreamSource:
 
     def _plane(self, current: _Projection, index: tuple[int, ...]) -> NDArray[np.generic] | None:
         plan, acquired = current.plan, current.acquisition_index(index)
-        number, storage_index = 0, [0] * plan.router.rank
-        for i, (axis, stride) in zip(acquired, plan.router.steps, strict=True):
-            if axis is None:
-                number += i * stride
-            else:
-                storage_index[axis] += i * stride
+        number, storage_index = plan.router.address_of(acquired)
         image = plan.images[number]
         extents = image.array.index_shape
-        for axis, i in enumerate(image.plane(tuple(storage_index))):
+        for axis, i in enumerate(image.plane(storage_index)):
             if i >= extents[axis] and axis != image.array.growing:
                 return None
         if not self._level and not self._stream.has_frame(acquired):
             return None  # `append` may be storing it right now
-        frame = self._stream.read(number, tuple(storage_index), self._level)
+        frame = self._stream.read(number, storage_index, self._level)
         return pad_frame(frame, current.frame_shape)
 
     def watch(self, callback: Callable[[], None]) -> None:

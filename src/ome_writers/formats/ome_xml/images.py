@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.formats.ome_xml.instrument import significant_bits
-from ome_writers.formats.ome_xml.text import escape_text, quote_attribute
+from ome_writers.formats.ome_xml.text import attribute, escape_text, quote_attribute
 from ome_writers.routing import ImagePlan, Plan
 from ome_writers.settings import PIXEL_TYPES, Channel, Dimension
 from ome_writers.units import ome_symbol
@@ -144,13 +144,12 @@ def _physical_sizes(dimensions: Sequence[Dimension], axes: Mapping[str, int]) ->
     if "Z" in axes and dimensions[axes["Z"]].type == "space":
         space.append(("Z", dimensions[axes["Z"]]))
     for letter, dim in space:
-        if dim.scale:
-            unit = ome_symbol(dim.unit or "micrometer") or "µm"
-            yield f' PhysicalSize{letter}="{dim.scale!r}" PhysicalSize{letter}Unit={quote_attribute(unit)}'
-    if "T" in axes and dimensions[axes["T"]].type == "time" and dimensions[axes["T"]].scale:
+        unit = ome_symbol(dim.unit or "micrometer") or "µm"
+        yield attribute(f"PhysicalSize{letter}", dim.scale or None, unit)
+    if "T" in axes and dimensions[axes["T"]].type == "time":
         dim = dimensions[axes["T"]]
         unit = ome_symbol(dim.unit or "second") or "s"
-        yield f' TimeIncrement="{dim.scale!r}" TimeIncrementUnit={quote_attribute(unit)}'
+        yield attribute("TimeIncrement", dim.scale or None, unit)
 
 
 def _channels(
@@ -171,14 +170,12 @@ def _channels(
 
 
 def _optics(channel: Channel) -> str:
-    text = f" Fluor={quote_attribute(channel.fluorophore)}" if channel.fluorophore else ""
-    for word, length in (
-        ("Excitation", channel.excitation_wavelength_nm),
-        ("Emission", channel.emission_wavelength_nm),
-    ):
-        if length:
-            text += f' {word}Wavelength="{length}" {word}WavelengthUnit="nm"'
-    return text + (f' Color="{ome_color(channel)}"' if channel.color is not None else "")
+    return (
+        attribute("Fluor", channel.fluorophore)
+        + attribute("ExcitationWavelength", channel.excitation_wavelength_nm or None, "nm")
+        + attribute("EmissionWavelength", channel.emission_wavelength_nm or None, "nm")
+        + attribute("Color", None if channel.color is None else ome_color(channel))
+    )
 
 
 def ome_color(channel: Channel) -> int:
@@ -220,5 +217,5 @@ def _unravel(number: int, extents: Sequence[int]) -> list[int]:
 
 def stage_attributes(plan: ImagePlan, axes: str = "XYZ", *, prefix: str = "") -> str:
     """Return the attributes of the stage position of an image."""
-    coords = [(f"{prefix}{c}", getattr(plan.position, f"{c.lower()}_coord", None)) for c in axes]
-    return "".join(f' {name}="{v!r}" {name}Unit="µm"' for name, v in coords if v is not None)
+    coords = ((f"{prefix}{c}", getattr(plan.position, f"{c.lower()}_coord", None)) for c in axes)
+    return "".join(attribute(name, value, "µm") for name, value in coords)

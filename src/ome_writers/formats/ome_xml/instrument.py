@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ome_writers.formats.ome_xml.text import quote_attribute
+from ome_writers.formats.ome_xml.text import attribute, quote_attribute
 from ome_writers.routing import ImagePlan, Plan
 from ome_writers.settings import Channel, Detector, Instrument, Objective
 
@@ -56,7 +56,7 @@ class InstrumentXml:
         model = ": ".join(filter(None, (instrument.model, programs)))
         parts = [f"<Microscope Model={quote_attribute(model)}/>"] if model else []
         for name, detector in self.detectors.items():
-            maker = _attribute("Manufacturer", detector.manufacturer)
+            maker = attribute("Manufacturer", detector.manufacturer)
             label = quote_attribute(detector.model or name)
             parts.append(f'<Detector{maker} Model={label} ID="{self._detector_id(name)}"/>')
         if instrument.objective is not None:
@@ -81,10 +81,10 @@ class InstrumentXml:
             return ""
         binning = _BINNINGS.get(detector.binning, "Other") if detector.binning else None
         attributes = (
-            _attribute("Offset", detector.offset)
-            + _attribute("Gain", detector.gain)
-            + _attribute("ReadOutRate", detector.readout_mhz)
-            + _attribute("Binning", binning)
+            attribute("Offset", detector.offset)
+            + attribute("Gain", detector.gain)
+            + attribute("ReadOutRate", detector.readout_mhz)
+            + attribute("Binning", binning)
         )
         return f'<DetectorSettings ID="{self._detector_id(detector.name)}"{attributes}/>'
 
@@ -95,16 +95,10 @@ class InstrumentXml:
 def _objective(objective: Objective) -> str:
     return (
         f'<Objective ID="{_OBJECTIVE_ID}"'
-        + _attribute("Model", objective.model)
-        + _attribute("NominalMagnification", objective.magnification)
-        + _attribute("CalibratedMagnification", objective.calibrated_magnification)
-        + _attribute("LensNA", objective.lens_na)
-        + _attribute("Immersion", objective.immersion)
+        + attribute("Model", objective.model)
+        + attribute("NominalMagnification", objective.magnification)
+        + attribute("CalibratedMagnification", objective.calibrated_magnification)
+        + attribute("LensNA", objective.lens_na)
+        + attribute("Immersion", objective.immersion)
         + "/>"
     )
-
-
-def _attribute(name: str, value: str | float | None) -> str:
-    if value is None or value == "":
-        return ""
-    return f" {name}={quote_attribute(value if isinstance(value, str) else repr(value))}"

@@ -24,6 +24,14 @@ def quote_attribute(text: str) -> str:
     return f'"{quoted}"'
 
 
+def attribute(name: str, value: str | float | None, unit: str = "") -> str:
+    """Return an attribute with a space before it, and one with its unit; nothing for None or an empty value."""
+    if value is None or value == "":
+        return ""
+    text = f" {name}={quote_attribute(value if isinstance(value, str) else repr(value))}"
+    return f"{text} {name}Unit={quote_attribute(unit)}" if unit else text
+
+
 def escape_text(text: str) -> str:
     """Return `text` as the content of an element, without characters that XML forbids."""
     allowed = _FORBIDDEN.sub("", text)

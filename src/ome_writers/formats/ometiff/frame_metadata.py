@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from ome_writers.formats.ome_xml import (
 from ome_writers.formats.ometiff.micromanager import read_page_metadata, read_summary
 from ome_writers.formats.ometiff.parse import load_ome_xml
 from ome_writers.routing import ImagePlan
-from ome_writers.units import UnitKind, kind_of, ngff_name, si_value
+from ome_writers.units import UnitKind, standard_size
 from ome_writers.untrusted import read_lines
 
 if TYPE_CHECKING:
@@ -65,26 +64,15 @@ def _planes(pixels: Element, annotations: dict[str | None, Element]) -> Iterator
     for plane in pixels.iterfind("{*}Plane"):
         index = [int(plane.get(f"The{letter}", 0)) for letter in order]
         entry: dict[str, Any] = {"storage_index": index}
-        for key, (attribute, _) in PLANE_ATTRIBUTES.items():
+        for key, (attribute, standard_unit) in PLANE_ATTRIBUTES.items():
             if value := plane.get(attribute):
-                unit = plane.get(f"{attribute}Unit")
-                entry[key] = float(value) * (1.0 if unit is None else _factor(attribute, unit))
+                kind: UnitKind = "time" if standard_unit == "s" else "space"
+                entry[key] = float(value) * standard_size(plane.get(f"{attribute}Unit"), kind)
         for reference in plane.iterfind("{*}AnnotationRef"):
             annotation = annotations.get(reference.get("ID"))
             if annotation is not None:
                 entry |= annotation_pairs(annotation)
         yield entry
-
-
-@cache
-def _factor(attribute: str, unit: str) -> float:
-    """Return a unit in seconds or micrometers; 1 for other units (``reference frame``)."""
-    kind: UnitKind = "space" if attribute.startswith("Position") else "time"
-    if kind_of(unit) != kind:
-        return 1.0
-    name = ngff_name(unit, kind)
-    standard = {"space": "micrometer", "time": "second"}[kind]
-    return 1.0 if name == standard else si_value(name) / si_value(standard)
 
 
 def _from_journal(file: Path, pixels: Element, number: int, axes: str) -> Frames:

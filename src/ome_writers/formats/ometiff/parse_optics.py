@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ome_writers.dataset import ImageSpec
 from ome_writers.formats.path_names import make_distinct
 from ome_writers.settings import Channel, Plate, Position, row_name
-from ome_writers.units import kind_of, ngff_name, si_value
+from ome_writers.units import kind_of, standard_size
 from ome_writers.untrusted import MAX_IMAGES, check_count
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _nanometers(element: Element, attribute: str) -> int | None:
     value, unit = element.get(attribute), element.get(f"{attribute}Unit", "nm")
     if value is None or kind_of(unit) != "space":
         return None
-    return round(float(value) * si_value(ngff_name(unit, "space")) * 1e9) or None
+    return round(float(value) * standard_size(unit, "space") * 1e3) or None
 
 
 def parse_position(image: Element) -> Position:
@@ -69,7 +69,7 @@ def parse_position(image: Element) -> Position:
         assert label is not None
         value, unit = label.get(axis), label.get(f"{axis}Unit", "µm")
         if value is not None and kind_of(unit) == "space":
-            found[f"{axis.lower()}_coord"] = float(value) * si_value(ngff_name(unit, "space")) * 1e6
+            found[f"{axis.lower()}_coord"] = float(value) * standard_size(unit, "space")
     return Position(name=name, **found)
 
 

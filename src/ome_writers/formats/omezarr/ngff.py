@@ -18,19 +18,10 @@ from ome_writers.formats.plan_spec import planned_channels
 from ome_writers.formats.plates import PlateLayout
 from ome_writers.routing import ImagePlan, LevelPlan
 from ome_writers.settings import Channel, Dimension, Plate
-from ome_writers.units import si_value
+from ome_writers.units import standard_size
 
 VERSION = "0.5"
 _WHITE = "FFFFFF"
-_MICROMETERS = {
-    "angstrom": 1e-4,
-    "picometer": 1e-6,
-    "nanometer": 1e-3,
-    "micrometer": 1.0,
-    "millimeter": 1e3,
-    "centimeter": 1e4,
-    "meter": 1e6,
-}  # exact; other units are converted by `units.si_value`
 
 
 def image(
@@ -173,12 +164,8 @@ def _translations(plan: ImagePlan) -> list[float]:
         stage = {last: position.x_coord, last - 1: position.y_coord, depth: position.z_coord}
         for i, micrometers in stage.items():
             if i is not None and micrometers is not None:
-                translations[i] += micrometers / _micrometers(dimensions[i].unit or "micrometer")
+                translations[i] += micrometers / standard_size(dimensions[i].unit, "space")
     return translations
-
-
-def _micrometers(unit: str) -> float:
-    return _MICROMETERS.get(unit) or si_value(unit) * 1e6
 
 
 def channel_metadata(plan: ImagePlan, shape: Sequence[int]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from ome_writers.formats.omezarr.group_metadata import group_attributes
 from ome_writers.formats.omezarr.transformations import compose
 from ome_writers.formats.path_names import make_distinct
 from ome_writers.settings import Channel, Position
-from ome_writers.units import kind_of, ngff_name, si_value
+from ome_writers.units import kind_of, ngff_name, standard_size
 from ome_writers.untrusted import array_metadata_file, member, parse_array_metadata, read_json
 
 Json = dict[str, Any]
@@ -175,9 +175,7 @@ def _stage(
     at = list(levels[0].translation)
     for i, axis in enumerate(axes):
         if axis.name in ("x", "y", "z") and at[i]:
-            known = axis.unit is None or kind_of(axis.unit) == "space"
-            factor = si_value(axis.unit) * 1e6 if axis.unit and known else 1.0
-            stage[f"{axis.name}_coord"] = at[i] * factor
+            stage[f"{axis.name}_coord"] = at[i] * standard_size(axis.unit, "space")
         else:
             at[i] = 0.0
     without = tuple(
