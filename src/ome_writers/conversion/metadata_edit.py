@@ -222,7 +222,7 @@ def edit_ometiff(spec: DatasetSpec, changes: Changes) -> list[Path]:
             )
     in_folder = path.is_dir()
     texts: dict[Path, bytes] = {}
-    for file in ome_xml_files(path) if in_folder else [path]:
+    for file in ome_xml_files(path):
         text = read_ome_xml(file, path if in_folder else None)
         if b"<BinaryOnly" not in text[:4096]:
             texts[file] = _edited_xml(text, file, changes)

@@ -95,7 +95,7 @@ class FormatRow:
         Returns number (or key) and frame metadata of each image of the dataset at a path; see `read_frame_metadata`.
     open_source
         Returns the pixels of the dataset at a path, with at most so many bytes of decoded chunks in a cache, at a
-        resolution level; see `views.source`.
+        resolution level; see `views.PlaneSource`.
     find_problems
         Yields the findings of `ome_writers.repair`, which repairs them unless `dry_run`.
     check

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ome_writers.views.omezarr import open_array
 from ome_writers.views.signals import call_on_gui_thread, guarded_signal_class, log_listener_errors
-from ome_writers.views.source import Source, Stream, coordinates, view_names
+from ome_writers.views.source import PlaneSource, Stream, coordinates, view_names
 from ome_writers.views.stored_dataset import open_dataset
 
 # The public name is `open`, as in h5py, tifffile and zarr; inside the package it would hide the builtin.
@@ -15,7 +15,7 @@ from ome_writers.views.summary import Summary, html_summary, summary_line
 from ome_writers.views.zarr_array import ZarrArray
 
 __all__ = [
-    "Source",
+    "PlaneSource",
     "StoredPixels",
     "Stream",
     "StreamView",

@@ -16,14 +16,14 @@ from ome_writers.errors import InvalidFileError
 from ome_writers.formats import imagej, npy
 from ome_writers.formats.micromanager import Acquisition, read_image_files, read_ndtiff
 from ome_writers.untrusted import guard_reader
-from ome_writers.views.source import Source
+from ome_writers.views.source import PlaneSource
 from ome_writers.views.stored_source import open_stored
 from ome_writers.views.tiff_pages import TiffPages
 
 K = TypeVar("K")
 
 
-def open_imagej(path: Path, _cache_bytes: int, level: int) -> Source:
+def open_imagej(path: Path, _cache_bytes: int, level: int) -> PlaneSource:
     """Return the planes of an ImageJ TIFF.
 
     ImageJ writes hyperstacks of more than 4 GiB with a single IFD and all planes after each other.
@@ -40,12 +40,12 @@ def open_imagej(path: Path, _cache_bytes: int, level: int) -> Source:
     return open_stored(_CompletePixels(spec, [array]), level)
 
 
-def open_npy(path: Path, _cache_bytes: int, level: int) -> Source:
+def open_npy(path: Path, _cache_bytes: int, level: int) -> PlaneSource:
     array = npy.open_array(path)
     return open_stored(_CompletePixels(npy.spec_of(path, array), [array]), level)
 
 
-def open_image_files(path: Path, _cache_bytes: int, level: int) -> Source:
+def open_image_files(path: Path, _cache_bytes: int, level: int) -> PlaneSource:
     """Return the images of a folder of Micro-Manager with one TIFF file each."""
 
     def read(file: Path) -> NDArray[np.generic] | None:
@@ -55,7 +55,7 @@ def open_image_files(path: Path, _cache_bytes: int, level: int) -> Source:
     return open_stored(_acquisition_pixels(read_image_files(path), read), level)
 
 
-def open_ndtiff(path: Path, _cache_bytes: int, level: int) -> Source:
+def open_ndtiff(path: Path, _cache_bytes: int, level: int) -> PlaneSource:
     found, dataset = read_ndtiff(path)
 
     def read(coordinates: Any) -> Any:

@@ -31,21 +31,21 @@ from ome_writers.formats.ometiff import (
 )
 from ome_writers.untrusted import member
 from ome_writers.views.file_cache import ChangeDetector
-from ome_writers.views.source import Source
+from ome_writers.views.source import PlaneSource
 from ome_writers.views.stored_source import open_stored
 from ome_writers.views.tiff_pages import TiffPages
 
 
-def open_tiff(path: Path, cache_bytes: int = 0, level: int = 0) -> Source:
+def open_tiff(path: Path, cache_bytes: int = 0, level: int = 0) -> PlaneSource:
     """Return the images of an OME-TIFF file, or of the set in a folder. Nothing is cached.
 
     Raises UnsupportedError if it is not an OME-TIFF, or does not have this level; EngineMissingError if tifffile is not
     installed.
     """
-    return open_stored(_TiffSet(path), level)
+    return open_stored(_TiffPixels(path), level)
 
 
-class _TiffSet:
+class _TiffPixels:
     """The files of one dataset and their current OME-XML; implements `views.stored_source.StoredPixels`."""
 
     def __init__(self, path: Path) -> None:
@@ -122,7 +122,7 @@ class _TiffSet:
 class _TiffArray:
     """One image: ``array[t, c, z]`` is the plane (y, x) or (y, x, samples)."""
 
-    def __init__(self, files: _TiffSet, number: int, level: int) -> None:
+    def __init__(self, files: _TiffPixels, number: int, level: int) -> None:
         self._files = files
         self._number = number
         self._level = level

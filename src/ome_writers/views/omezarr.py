@@ -12,13 +12,13 @@ from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.omezarr import parse, recorded_progress
 from ome_writers.untrusted import member
 from ome_writers.views.file_cache import CachedJsonFile
-from ome_writers.views.source import Source
+from ome_writers.views.source import PlaneSource
 from ome_writers.views.stored_source import open_stored
 from ome_writers.views.zarr_array import ZarrArray
 from ome_writers.views.zarr_python import open_with_zarr_python
 
 
-def open_zarr(path: Path, cache_bytes: int = 0, level: int = 0) -> Source:
+def open_zarr(path: Path, cache_bytes: int = 0, level: int = 0) -> PlaneSource:
     """Return the images of an OME-Zarr, with a cache of decoded chunks of `cache_bytes`.
 
     Raises UnsupportedError if it is not an OME-Zarr 0.4 to 0.6, does not have this level, or no installed reader

@@ -17,8 +17,8 @@ from ome_writers.settings import Dimension
 from ome_writers.views.summary import Summary
 
 
-class Source(Protocol):
-    """Source of the planes of a view. All methods may be called from any thread.
+class PlaneSource(Protocol):
+    """The planes of a view, by acquisition index. All methods may be called from any thread.
 
     Attributes
     ----------

@@ -14,7 +14,7 @@ from ome_writers.views.summary import Summary
 
 
 class StackedSource:
-    """`Source` of array-likes in storage order. Shapes are read at each access, so arrays may grow.
+    """`PlaneSource` of array-likes in storage order. Shapes are read at each access, so arrays may grow.
 
     There is one array per image: the view has the largest extent of each axis and reads 0 outside of smaller arrays.
     `position_axis` is the image axis in acquisition order; without one, only the first array is shown. `permutation`

@@ -19,7 +19,7 @@ from ome_writers.views.summary import Summary
 from ome_writers.views.zarr_array import TornChunkError
 
 if TYPE_CHECKING:
-    from ome_writers.views.source import Source
+    from ome_writers.views.source import PlaneSource
 
 
 class StoredPixels(Protocol):
@@ -38,7 +38,7 @@ class StoredPixels(Protocol):
         ...
 
 
-def open_stored(pixels: StoredPixels, level: int = 0) -> Source:
+def open_stored(pixels: StoredPixels, level: int = 0) -> PlaneSource:
     """Return the images of a dataset at a resolution level, with the axes of `DatasetSpec.dimensions`.
 
     Raises UnsupportedError if an image does not have this level.
@@ -52,7 +52,9 @@ def open_stored(pixels: StoredPixels, level: int = 0) -> Source:
     if plan is not None and all(len(image.levels) >= level for image in plan.images):
         full = [pixels.array(n, 0) for n in range(len(spec.images))] if level else arrays
         stream = _StoredStream(plan, pixels, full, arrays)
-        return StreamSource(stream, level=level, dimensions=_at_level(spec, level), chunks=chunks)
+        return StreamSource(
+            stream, level=level, dimensions=_dimensions_at_level(spec, level), chunks=chunks
+        )
     first = spec.images[0]
     dimensions = [d for d in spec.dimensions if d.type != "position"]
     axis = spec.position_axis
@@ -67,7 +69,7 @@ def open_stored(pixels: StoredPixels, level: int = 0) -> Source:
         axis,
         [first.dims.index(d.name) for d in dimensions],
         (*view_names(spec.dimensions), *("s" if first.samples > 1 else "")),
-        dimensions=_at_level(spec, level),
+        dimensions=_dimensions_at_level(spec, level),
         chunks=chunks,
         samples=first.samples > 1,
         summary=lambda: Summary.of(pixels.spec()),
@@ -85,7 +87,7 @@ def _check_level(spec: DatasetSpec, level: int) -> None:
         )
 
 
-def _at_level(spec: DatasetSpec, level: int) -> list[Dimension]:
+def _dimensions_at_level(spec: DatasetSpec, level: int) -> list[Dimension]:
     """Return the dimensions with scale and translation of a resolution level."""
     image = spec.images[0]
     stored = image.levels[level]

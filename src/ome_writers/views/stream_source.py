@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class StreamSource:
-    """`Source` of a stream. The stream has no overhead until a view is read or a listener connects.
+    """`PlaneSource` of a stream. The stream has no overhead until a view is read or a listener connects.
 
     The names of the axes before the samples are those of the stream when the source is created. After a restart the
     source follows the stream to its new output: an axis that is new there is read at index 0.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from psygnal import SignalInstance
     from typing_extensions import Self
 
-    from ome_writers.views.source import Source, Stream
+    from ome_writers.views.source import PlaneSource, Stream
     from ome_writers.views.summary import Summary
 
 
@@ -81,19 +81,19 @@ class StreamView:
     @classmethod
     def over(
         cls,
-        source: Source,
+        source: PlaneSource,
         *,
         dynamic_shape: bool = False,
         strict: bool = False,
         reopen: partial[StreamView] | None = None,
     ) -> Self:
-        """Return a view of any `Source`; `reopen` returns the same view in another process."""
+        """Return a view of any `PlaneSource`; `reopen` returns the same view in another process."""
         view = cls.__new__(cls)
         view._setup(source, dynamic=dynamic_shape, strict=strict)  # noqa: SLF001 # own instance
         view._reopen = reopen  # noqa: SLF001 # own instance
         return view
 
-    def _setup(self, source: Source, *, dynamic: bool = False, strict: bool = False) -> None:
+    def _setup(self, source: PlaneSource, *, dynamic: bool = False, strict: bool = False) -> None:
         self._reopen: partial[StreamView] | None = None
         self._source = source
         self._dynamic = dynamic

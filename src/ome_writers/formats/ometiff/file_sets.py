@@ -22,9 +22,11 @@ def is_ometiff_set(path: Path) -> bool:
     return path.is_dir() and bool(tiff_files(path))
 
 
-def ome_xml_files(folder: Path) -> list[Path]:
-    """Return the files of a set that may contain its OME-XML: companion files first, then TIFF files."""
-    return [*_files_ending_with(folder, (".companion.ome",)), *tiff_files(folder)]
+def ome_xml_files(path: Path) -> list[Path]:
+    """Return the files that may contain OME-XML: `path` itself, or companion files and then TIFF files in a folder."""
+    if not path.is_dir():
+        return [path]
+    return [*_files_ending_with(path, (".companion.ome",)), *tiff_files(path)]
 
 
 def tiff_files(folder: Path) -> list[Path]:
@@ -60,8 +62,7 @@ def _unlisted(first: Path, others: list[Path], root: Path) -> list[str]:
     text = read_ome_xml(first, root) if others else b""
     if not others or b"<BinaryOnly" in text[:4096]:
         return []
-    file_names = set(re.findall(rb'FileName="([^"]*)"', text))
-    listed = {html.unescape(name.decode(errors="replace")) for name in file_names}
+    listed = _file_names(text)
     return [f.name for f in others if f.name not in listed]
 
 

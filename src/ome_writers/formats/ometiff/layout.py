@@ -93,11 +93,11 @@ class TiffSet:
     def of(cls, plan: Plan, layout: Layout) -> TiffSet:
         format_ = plan.settings.format
         mode = getattr(format_, "multi_file_metadata", "redundant")
-        numbers = tuple(
-            dict(zip(layout.arrays[::-1], range(len(layout.arrays))[::-1], strict=True)).values()
-        )[::-1]
-        keys = {n: layout.arrays[n] for n in numbers}
-        complete: tuple[int, ...] = numbers
+        first_images: dict[str, int] = {}  # by file
+        for number, file in enumerate(layout.arrays):
+            first_images.setdefault(file, number)
+        keys = {number: file for file, number in first_images.items()}
+        numbers = complete = tuple(keys)
         binary_only: tuple[int, ...] = ()
         if is_set(plan) and mode == "companion-file":
             companion = _companion(

@@ -116,8 +116,8 @@ def load_documents(root: Path) -> StoredDocuments:
     """
     in_folder = root.is_dir()
     folder = root if in_folder else root.parent
-    paths = ome_xml_files(root) if in_folder else [root]
-    texts = {path.name: read_ome_xml(path, folder if in_folder else None) for path in paths}
+    limit = folder if in_folder else None
+    texts = {path.name: read_ome_xml(path, limit) for path in ome_xml_files(root)}
     distinct: dict[bytes, StoredDocument] = {}
     complete: dict[str, StoredDocument] = {}
     for name, text in texts.items():
