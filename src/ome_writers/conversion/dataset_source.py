@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,9 +15,8 @@ from ome_writers.conversion.source import (
     with_values,
 )
 from ome_writers.dataset import DatasetSpec, ImageSpec
-from ome_writers.formats import format_row
 from ome_writers.routing import Plan, camera_axis, resolve
-from ome_writers.settings import Compression, Dimension, split_suffix
+from ome_writers.settings import Dimension, split_suffix
 from ome_writers.untrusted import MAX_FRAMES, check_count
 from ome_writers.views import view_names
 
@@ -46,16 +45,12 @@ def source_of(spec: DatasetSpec, view: StreamView) -> Source:
     else:
         shapes = [image.frame_shape for image in plan.images]
         frames = [image.array.dimensions[-2:] for image in plan.images] if camera else []
-    # pages are converted uncompressed unless the user chooses a compression
-    compression = spec.images[0].levels[0].compression if format_row(spec.format).chunked else None
     return Source(
         spec=spec,
         view=view,
         frame_shapes=shapes,
         indices=_planned_indices(plan, spec) if plan else _stored_indices(spec),
         **(_planned_addresses(plan) if plan else _stored_addresses(spec)),
-        storage_order=settings.storage_order if settings else "ome",
-        compression=compression if compression in get_args(Compression) else None,
         name=_own_name(spec, plan),
         camera_axis=settings.dimensions.index(camera) if settings and camera else None,
         frame_dimensions=frames,

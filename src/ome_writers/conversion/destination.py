@@ -101,7 +101,7 @@ def destination_settings(
     names = tuple(dim.name for dim in dimensions[:-2])
     settings = source.spec.settings
     codec: Any = compression or (source.compression if format_row(format.name).chunked else None)
-    order: Any = source.storage_order if same_format else "ome"
+    order: Any = settings.storage_order if settings and same_format else "ome"
     if not isinstance(order, str):  # without the axes that the destination does not have
         order = [name for name in order if name in {dim.name for dim in dimensions}]
     try:

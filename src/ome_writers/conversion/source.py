@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.dataset import DatasetSpec
-from ome_writers.settings import Dimension, Position
+from ome_writers.formats import format_row
+from ome_writers.settings import Compression, Dimension, Position
 from ome_writers.untrusted import MAX_FRAMES, check_count
 
 if TYPE_CHECKING:
@@ -45,8 +46,6 @@ class Source:
     image_index
         Function that maps an image number to its acquisition index, by dimension, along all dimensions of images:
         positions, cameras with their own images, and axes that the format does not have.
-    storage_order, compression
-        Values of the settings. `compression` is None for codecs that the settings do not support.
     name
         Name of a single image; empty for several images.
     camera_axis
@@ -62,8 +61,6 @@ class Source:
     address_of: Callable[[Sequence[int]], Address]
     images_of: Callable[[Indices], NDArray[np.int64]]
     image_index: Callable[[int], Mapping[int, int]]
-    storage_order: str | list[str] = "ome"
-    compression: str | None = None
     name: str = ""
     camera_axis: int | None = None
     frame_dimensions: Sequence[tuple[Dimension, ...]] = ()
@@ -72,6 +69,13 @@ class Source:
     def dtypes(self) -> list[str]:
         """Dtype of each image."""
         return [image.levels[0].dtype for image in self.spec.images]
+
+    @property
+    def compression(self) -> str | None:
+        """Compression as in the settings; None for other codecs, and for formats without chunks."""
+        found = self.spec.images[0].levels[0].compression
+        known = format_row(self.spec.format).chunked and found in get_args(Compression)
+        return found if known else None
 
     @property
     def written(self) -> int | None:
