@@ -28,7 +28,7 @@ def edit_in_place(path: str | PathLike[str]) -> Iterator[DatasetSpec]:
     root = local_path(path)
     refuse_archive(root)
     read(root)  # raises a better message than the lock
-    _refuse_part(root)
+    _refuse_image_of_dataset(root)
     with hold_claim(root):
         lock = acquire_lock(lock_path(root, folder=root.is_dir()), root)
         try:
@@ -42,7 +42,7 @@ def edit_in_place(path: str | PathLike[str]) -> Iterator[DatasetSpec]:
             lock.release(restore=True)
 
 
-def _refuse_part(root: Path) -> None:
+def _refuse_image_of_dataset(root: Path) -> None:
     """Raise UnsupportedError if `root` is one image of a dataset, whose lock and metadata are those of the whole."""
     image = root.resolve()
     for folder in image.parents:

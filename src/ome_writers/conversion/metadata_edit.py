@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from pydantic import ValidationError
 
 from ome_writers.conversion.in_place import edit_in_place, replace_json
-from ome_writers.conversion.ngff_version import refuse_further_systems
+from ome_writers.conversion.ngff_version import check_expressible_in_05
 from ome_writers.conversion.settings_edit import UNITS, Changes, edit_settings, unit_factor
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import format_row, resolve_entry_file
@@ -146,7 +146,7 @@ def edit_omezarr(spec: DatasetSpec, changes: Changes) -> list[Path]:
         file = root / image.key / "zarr.json"
         groups[file] = group = read_json(file, root=root)
         ome, version = group["attributes"]["ome"], spec.version
-        refuse_further_systems(ome, file)
+        check_expressible_in_05(ome, file)
         found = at_version(ome, "0.5")
         _edit_multiscale(found["multiscales"][0], changes, number)
         if changes.channels:

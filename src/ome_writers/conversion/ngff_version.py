@@ -74,7 +74,7 @@ def _changed_groups(spec: DatasetSpec, version: str) -> Iterator[tuple[Path, Jso
         before = json.dumps(group)
         key = folder.relative_to(spec.path).as_posix()
         if version == "0.5":
-            refuse_further_systems(ome, file)
+            check_expressible_in_05(ome, file)
         attributes["ome"] = at_version(ome, version)
         if key in {image.key for image in spec.images}:
             converted[key] = {"ome": attributes["ome"]}
@@ -96,7 +96,7 @@ def _convert_root(
         format["version"] = version
 
 
-def refuse_further_systems(ome: Json, file: Path) -> None:
+def check_expressible_in_05(ome: Json, file: Path) -> None:
     """Raise UnsupportedError if 0.5 cannot express the coordinate systems of a group."""
     own_scene = ome.get("scene")
     steps = own_scene.get("coordinateTransformations", []) if isinstance(own_scene, dict) else []

@@ -20,6 +20,7 @@ from ome_writers.untrusted.archive import (
     read_member,
 )
 from ome_writers.untrusted.remote import is_remote
+from ome_writers.untrusted.sizes import short_repr
 
 # O_NONBLOCK: opening a FIFO without a writer must not block. Windows does not have these flags, nor FIFOs in folders.
 _FLAGS = (
@@ -57,7 +58,7 @@ def member(root: Path, key: object) -> Path:
     forbidden = "\\\0:" if os.name == "nt" else "\\\0"
     if any(part in ("", ".", "..") or set(part) & set(forbidden) for part in parts):
         raise InvalidFileError(
-            f"{root}: metadata refer to the path {_short(key)}, which is not inside the dataset. "
+            f"{root}: metadata refer to the path {short_repr(key, 200)}, which is not inside the dataset. "
             f"Correct the metadata."
         )
     path = root.joinpath(*parts)
@@ -208,8 +209,3 @@ def _has_link(path: str, start: int) -> bool:
         if os.path.islink(path if start < 0 else path[:start]):
             return True
     return False
-
-
-def _short(key: object) -> str:
-    text = repr(key)
-    return text if len(text) <= 200 else f"{text[:200]}..."

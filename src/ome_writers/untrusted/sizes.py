@@ -26,7 +26,7 @@ def check_shape(shape: Any, name: object, *, axes: int | None = None) -> tuple[i
     """
     if not isinstance(shape, (list, tuple)):
         raise InvalidFileError(
-            f"{name}: the shape must be a list of integers, got {_short(shape)}."
+            f"{name}: the shape must be a list of integers, got {short_repr(shape)}."
         )
     if axes is None and not 2 <= len(shape) <= _MAX_DIMENSIONS:
         raise InvalidFileError(
@@ -46,7 +46,7 @@ def check_chunk_shape(chunk: Any, name: object, *, axes: int) -> tuple[int, ...]
     """
     shape = check_shape(chunk, name, axes=axes)
     if 0 in shape:
-        raise InvalidFileError(f"{name}: the shape {_short(list(shape))} contains 0.")
+        raise InvalidFileError(f"{name}: the shape {short_repr(list(shape))} contains 0.")
     return shape
 
 
@@ -61,7 +61,7 @@ def check_count(count: Any, name: object, maximum: int = _MAX_EXTENT, *, minimum
         number = None
     if type(number) is not int or not minimum <= number <= maximum:
         raise InvalidFileError(
-            f"{name} must be an integer from {minimum} to {maximum:,}, got {_short(count)}."
+            f"{name} must be an integer from {minimum} to {maximum:,}, got {short_repr(count)}."
         )
     return number
 
@@ -117,9 +117,10 @@ def memory_bytes() -> int:
     return physical
 
 
-def _short(value: object) -> str:
+def short_repr(value: object, most: int = 100) -> str:
+    """Return `repr(value)` with at most so many characters, for a message."""
     try:
         text = repr(value)
     except ValueError:  # an int with more digits than Python converts
         return "a huge number"
-    return text if len(text) <= 100 else f"{text[:100]}..."
+    return text if len(text) <= most else f"{text[:most]}..."

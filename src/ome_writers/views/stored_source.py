@@ -121,13 +121,13 @@ class _StoredStream:
             ]
             for image, array in zip(self.plan.images, self._full, strict=True)
         ]
-        hull = [max(extents) for extents in zip(*shapes, strict=True)]
+        largest = [max(extents) for extents in zip(*shapes, strict=True)]
         router = self.plan.router
         extents = {}
         for name, count, (axis, stride) in zip(
             router.axes, router.counts, router.steps, strict=True
         ):
-            stored = count if axis is None else -(-hull[axis] // stride)
+            stored = count if axis is None else -(-largest[axis] // stride)
             extents[name] = stored or 0 if count is None else min(stored or 0, count)
         for name, extent in self._pixels.extents().items():
             if name in extents and isinstance(extent, int):

@@ -74,12 +74,12 @@ def stored_dimensions(
     The time axis of a dataset without a planned end stays, and a channel that has a name or a color.
     """
     first = images[0]
-    hull = [max(image.shape[i] for image in images) for i in range(len(first.axes))]
+    largest = [max(image.shape[i] for image in images) for i in range(len(first.axes))]
     kept = [
         i
         for i, axis in enumerate(first.axes)
         if axis.name in "yx"
-        or hull[i] > 1
+        or largest[i] > 1
         or (axis.name == "t" and endless)
         or (axis.name == "c" and first.samples == 1 and _is_named(element))
     ]
@@ -92,7 +92,7 @@ def stored_dimensions(
         dimensions.append(
             Dimension(
                 name=axis.name,
-                count=hull[i],
+                count=largest[i],
                 type=axis.type,
                 coords=coords,
                 unit=axis.unit,

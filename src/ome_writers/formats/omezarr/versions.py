@@ -131,7 +131,9 @@ def _to_05(multiscale: Json) -> Json:
             found["axes"] = [{k: v for k, v in axis.items() if k != "discrete"} for axis in axes]
         elif key == "datasets":
             found["datasets"] = [_level_05(level, len(axes)) for level in value]
-        elif key != "coordinateTransformations":  # to further coordinate systems, which 0.5 has not
+        elif (
+            key != "coordinateTransformations"
+        ):  # to further coordinate systems, which 0.5 does not have
             found[key] = value
     return found
 
