@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from ome_writers.units import LENGTHS, TIMES, kind_of, ngff_name, ome_symbol, si_value
+from ome_writers.units import (
+    LENGTHS,
+    TIMES,
+    kind_of,
+    ngff_name,
+    ome_symbol,
+    si_value,
+    standard_size,
+)
 
 # Transcribed from the NGFF 0.5 specification, "axes" metadata.
 NGFF_LENGTHS = [
@@ -149,3 +157,22 @@ def test_sizes(name: str, value: float) -> None:
 
 def test_unknown_name_has_no_symbol() -> None:
     assert ome_symbol("pixel") is None
+
+
+@pytest.mark.parametrize(
+    ("unit", "size"),
+    [
+        ("angstrom", 1e-4),
+        ("picometer", 1e-6),
+        ("nm", 1e-3),
+        ("µm", 1.0),
+        ("mm", 1e3),
+        ("centimeter", 1e4),
+        ("meter", 1e6),
+        ("second", 1.0),
+        (None, 1.0),
+    ],
+)
+def test_common_lengths_are_exact_in_micrometers(unit: str | None, size: float) -> None:
+    """Also units of another kind count as micrometers."""
+    assert standard_size(unit, "space") == size
