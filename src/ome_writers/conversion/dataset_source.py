@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ome_writers.conversion.source import (
-    Source,
-    frame_indices,
-    nested_loop_indices,
-    with_values,
-)
+from ome_writers.conversion.source import Source, nested_loop_indices, with_values
 from ome_writers.dataset import DatasetSpec, ImageSpec
-from ome_writers.routing import Plan, camera_axis, resolve
+from ome_writers.routing import Plan, Router, Step, camera_axis, resolve
 from ome_writers.settings import Dimension, split_suffix
 from ome_writers.untrusted import MAX_FRAMES, check_count
 from ome_writers.views import view_names
 
 if TYPE_CHECKING:
-    from ome_writers.conversion.source import Address, Indices
+    from ome_writers.conversion.source import Indices
     from ome_writers.views import StreamView
 
 
@@ -35,6 +30,7 @@ def source_of(spec: DatasetSpec, view: StreamView) -> Source:
     """
     settings = spec.settings
     plan = resolve(settings) if settings else None
+    router = plan.router if plan else _stored_router(spec)
     camera = camera_axis(settings) if settings and all(i.camera for i in spec.images) else None
     frames: list[tuple[Dimension, ...]]
     if plan is None:
@@ -49,8 +45,9 @@ def source_of(spec: DatasetSpec, view: StreamView) -> Source:
         spec=spec,
         view=view,
         frame_shapes=shapes,
-        indices=_planned_indices(plan, spec) if plan else _stored_indices(spec),
-        **(_planned_addresses(plan) if plan else _stored_addresses(spec)),
+        plan=plan,
+        router=router,
+        indices=_indices(router, spec, plan),
         name=_own_name(spec, plan),
         camera_axis=settings.dimensions.index(camera) if settings and camera else None,
         frame_dimensions=frames,
@@ -84,53 +81,22 @@ def _own_name(spec: DatasetSpec, plan: Plan | None) -> str:
     return "" if name in (file.name, split_suffix(file.name)[0]) else name
 
 
-def _stored_indices(spec: DatasetSpec) -> Indices:
-    return frame_indices(
-        view_names(spec.dimensions)[:-2],
-        [dict(zip(image.dims, image.shape, strict=True)) for image in spec.images],
+def _stored_router(spec: DatasetSpec) -> Router:
+    """Return the router of another program's dataset: its dimensions are image number and axes of the arrays."""
+    axes = spec.images[0].dims
+    dimensions = spec.dimensions[:-2]
+    return Router(
+        axes=view_names(dimensions),
+        counts=tuple(dim.count for dim in dimensions),
+        steps=tuple(
+            Step(None if dim.type == "position" else axes.index(dim.name), 1) for dim in dimensions
+        ),
+        rank=len(axes) - 2,
     )
 
 
-def _planned_addresses(plan: Plan) -> dict[str, Callable[..., Any]]:
-    """Return `Source.address_of`, `images_of` and `image_index`."""
-    router = plan.router
-
-    def address_of(index: Sequence[int]) -> Address:
-        image, stored = router.address_of(index)
-        return image, plan.images[image].plane(stored)
-
-    def image_index(image: int) -> dict[int, int]:
-        acquired = enumerate(router.index_of((image, (0,) * router.rank)).values())
-        return {axis: i for axis, i in acquired if router.steps[axis].axis is None}
-
-    return {
-        "address_of": address_of,
-        "images_of": lambda indices: router.project(indices)[0],
-        "image_index": image_index,
-    }
-
-
-def _stored_addresses(spec: DatasetSpec) -> dict[str, Callable[..., Any]]:
-    """Return `Source.address_of`, `images_of` and `image_index`."""
-    names, axes = view_names(spec.dimensions)[:-2], spec.images[0].dims[:-2]
-    axis = spec.position_axis
-
-    def address_of(index: Sequence[int]) -> Address:
-        by_name = dict(zip(names, map(int, index), strict=True))
-        return by_name.get("p", 0), tuple(by_name[name] for name in axes)
-
-    return {
-        "address_of": address_of,
-        "images_of": lambda indices: (
-            np.zeros(len(indices), np.int64) if axis is None else indices[:, axis]
-        ),
-        "image_index": lambda image: {} if axis is None else {axis: image},
-    }
-
-
-def _planned_indices(plan: Plan, spec: DatasetSpec) -> Indices:
+def _indices(router: Router, spec: DatasetSpec, plan: Plan | None) -> Indices:
     """Return the indices of all frames inside the arrays, in the order of the schedule if it is bounded."""
-    router = plan.router
     shapes = np.array([image.shape[:-2] for image in spec.images], np.int64)
     shapes = shapes.reshape(len(spec.images), -1)
 
@@ -139,6 +105,8 @@ def _planned_indices(plan: Plan, spec: DatasetSpec) -> Indices:
         within = stored < shapes[np.minimum(images, len(shapes) - 1)]
         return np.asarray(indices[within.all(axis=1)])
 
+    if plan is None:
+        return inside(nested_loop_indices([count or 1 for count in router.counts]))
     if router.schedule is None or router.frames is None:
         counts = [_extent(plan, spec, axis) for axis in range(len(router.axes))]
         return inside(nested_loop_indices(counts))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.formats import format_row
+from ome_writers.routing import Address, Plan, Router
 from ome_writers.settings import Compression, Dimension, Position
 from ome_writers.untrusted import MAX_FRAMES, check_count
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 Indices = NDArray[np.int64]
 """Acquisition indices, shape (frames, axes without y and x)."""
-Address = tuple[int, tuple[int, ...]]
-"""Image number, and storage index along the axes of the image without y and x."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +38,10 @@ class Source:
         By image; a shape is (y, x) or (y, x, samples).
     indices
         Acquisition index of each existing frame, in the order in which frames are written.
-    address_of
-        Function that maps an acquisition index to an address: of the first plane of an RGB frame in an OME-Zarr.
-    images_of
-        Function that maps acquisition indices to image numbers.
-    image_index
-        Function that maps an image number to its acquisition index, by dimension, along all dimensions of images:
-        positions, cameras with their own images, and axes that the format does not have.
+    router
+        Maps acquisition indices to addresses.
+    plan
+        The plan that it was written from; None if another program wrote it.
     name
         Name of a single image; empty for several images.
     camera_axis
@@ -58,9 +54,8 @@ class Source:
     view: StreamView
     frame_shapes: Sequence[tuple[int, ...]]
     indices: Indices
-    address_of: Callable[[Sequence[int]], Address]
-    images_of: Callable[[Indices], NDArray[np.int64]]
-    image_index: Callable[[int], Mapping[int, int]]
+    router: Router
+    plan: Plan | None
     name: str = ""
     camera_axis: int | None = None
     frame_dimensions: Sequence[tuple[Dimension, ...]] = ()
@@ -84,7 +79,22 @@ class Source:
 
     def images(self) -> NDArray[np.int64]:
         """Return the image number of each of `indices`."""
-        return self.images_of(self.indices)
+        return self.router.project(self.indices)[0]
+
+    def address_of(self, index: Sequence[int]) -> Address:
+        """Return the address of an acquisition index: of the first plane of an RGB frame in an OME-Zarr."""
+        image, stored = self.router.address_of(index)
+        return image, stored if self.plan is None else self.plan.images[image].plane(stored)
+
+    def image_index(self, image: int) -> dict[int, int]:
+        """Return the acquisition index of an image, by dimension.
+
+        These are the dimensions of images: positions, cameras with their own images, and axes that the format does not
+        have.
+        """
+        index = self.router.index_of((image, (0,) * self.router.rank)).values()
+        axes = enumerate(zip(index, self.router.steps, strict=True))
+        return {axis: i for axis, (i, step) in axes if step.axis is None}
 
     def frame_type(self, image: int) -> tuple[object, ...]:
         """Return frame shape, dtype, camera and pixel sizes of an image, which must be equal within a dataset."""
@@ -119,21 +129,6 @@ def nested_loop_indices(counts: Sequence[int]) -> Indices:
     check_count(math.prod(counts), "the number of frames to convert", MAX_FRAMES)
     grid: Indices = np.indices(tuple(counts), np.int64).reshape(len(counts), math.prod(counts)).T
     return grid
-
-
-def frame_indices(names: Sequence[str], sizes: Sequence[Mapping[str, int]]) -> Indices:
-    """Return the indices of all frames inside their image, along the axes `names`, of which ``p`` is the image axis.
-
-    `sizes` are the extents of each image by axis.
-    """
-    largest = {name: max(size.get(name, 1) for size in sizes) for name in names}
-    indices = nested_loop_indices([len(sizes) if n == "p" else largest[n] for n in names])
-    inside = np.ones(len(indices), bool)
-    image = indices[:, names.index("p")] if "p" in names else np.zeros(len(indices), np.int64)
-    for column, name in enumerate(names):
-        if name != "p":
-            inside &= indices[:, column] < np.array([size.get(name, 1) for size in sizes])[image]
-    return indices[inside]
 
 
 def select_images(

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ome_writers.conversion.dataset_source import source_of
-from ome_writers.conversion.source import Address, Source, with_values
+from ome_writers.conversion.source import Source, with_values
 from ome_writers.dataset import AxisSpec, AxisType, DatasetSpec
 from ome_writers.errors import InvalidFileError, OutputLockedError, SettingsError, UnsupportedError
 from ome_writers.formats import frame_metadata_by_image, read, resolve_entry_file
+from ome_writers.routing import Address
 from ome_writers.storage import lock_owner, lock_path
 from ome_writers.untrusted import guard_reader
 from ome_writers.views import open_dataset
