@@ -279,12 +279,3 @@ def image_of_planes(
         samples=samples,
         index_axes=tuple(dim.name for dim in dimensions[:-2]),
     )
-
-
-def physical_coordinates(
-    scale: float | None, translation: float, extent: int
-) -> Sequence[float] | range:
-    """Return the coordinates along an axis of known scale; the indices where the scale is unknown."""
-    if scale is None:
-        return range(extent)
-    return [translation + scale * i for i in range(extent)]

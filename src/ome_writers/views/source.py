@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.dataset import physical_coordinates
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import make_distinct
 from ome_writers.routing import Plan
@@ -167,7 +166,8 @@ def physical_coords(dimension: Dimension, extent: int) -> Sequence[Any]:
         return list(coords[:extent])
     if dimension.scale is None or coords:
         return coordinates(dimension, extent)
-    return physical_coordinates(dimension.scale, dimension.translation or 0.0, extent)
+    origin = dimension.translation or 0.0
+    return [origin + dimension.scale * i for i in range(extent)]
 
 
 def _label(coord: Any) -> str:
