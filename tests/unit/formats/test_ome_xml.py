@@ -196,7 +196,16 @@ def test_plane_elements_have_the_values_of_the_frame_metadata() -> None:
     ]
     lines = [b'{"storage_index":[%d,7]%s}\n' % (i, each) for i, each in enumerate(facts)]
     planes = render_planes(5, lambda: iter(lines), {"T": 0, "Z": 1})
-    names = ("TheZ", "TheT", "TheC", "DeltaT", "ExposureTime", "PositionX", "PositionY", "PositionZ")
+    names = (
+        "TheZ",
+        "TheT",
+        "TheC",
+        "DeltaT",
+        "ExposureTime",
+        "PositionX",
+        "PositionY",
+        "PositionZ",
+    )
     found = []
     for plane in ElementTree.fromstring(b"<P>" + planes.elements + b"</P>"):
         values = [plane.get(name) for name in names]
