@@ -165,11 +165,16 @@ def test_function_of_a_block_is_planned_from_written_frames(tmp_path: Path, writ
 def test_growing_dataset_is_refused_without_follow(
     tmp_path: Path, writing: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, path = writing()
+    _, path = writing(seconds=60)
     output = tmp_path / "max.ome.zarr"
     with pytest.raises(OutputLockedError, match="follow=True"):
         process(path, Maximum("z"), output)
     assert main(["process", str(path), str(output), "--maximum", "z"]) == 1
     assert "--follow" in capsys.readouterr().err
+
+
+def test_command_follows_the_writer(tmp_path: Path, writing: Any) -> None:
+    _, path = writing()
+    output = tmp_path / "max.ome.zarr"
     assert main(["process", str(path), str(output), "--maximum", "z", "--follow"]) == 0
     np.testing.assert_array_equal(ome_writers.open(output), PIXELS.max(axis=2))
