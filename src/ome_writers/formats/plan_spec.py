@@ -54,7 +54,7 @@ def spec_of_plan(plan: Plan, layout: Layout, outcome: Outcome) -> DatasetSpec:
         plate=plan.settings.plate,
         status=outcome.status,
         frames_written=outcome.frames_written,
-        frames_expected=plan.frames,
+        frames_expected=plan.distinct_frames,
         updated=outcome.timestamp or None,
         written_by=f"ome-writers {library_version()}",
         settings=plan.settings,

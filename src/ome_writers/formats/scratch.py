@@ -90,7 +90,10 @@ class ScratchMetadata:
                 "settings": settings,
                 "position_shapes": [list(shape) for shape in self._outcome.shapes],
                 "status": self._outcome.status,
-                "frames": {"expected": self._plan.frames, "written": self._outcome.frames_written},
+                "frames": {
+                    "expected": self._plan.distinct_frames,
+                    "written": self._outcome.frames_written,
+                },
                 "global_metadata": self._globals,
             }
             yield MANIFEST, json.dumps(manifest, allow_nan=False).encode()

@@ -85,7 +85,11 @@ class _ZarrRepair:
                 self._plan.images, surveys, self._metadata, strict=True
             )
         )
-        return frames if self._plan.frames is None else min(frames, self._plan.frames)
+        return (
+            frames
+            if self._plan.distinct_frames is None
+            else min(frames, self._plan.distinct_frames)
+        )
 
     def _final_shape(
         self, image: ImagePlan, shape: tuple[int, ...], surveys: list[Survey]
@@ -96,7 +100,7 @@ class _ZarrRepair:
             shape = image.array.shape  # acquire-zarr's own metadata have the shape written so far
         if axis is None or (not growing and self._plan.settings.on_incomplete == "keep"):
             return shape
-        if self._frames(surveys) == self._plan.frames:
+        if self._frames(surveys) == self._plan.distinct_frames:
             return shape
         reached = max(surveys[image.number].extent, self._metadata[image.number][1])
         # the samples of a frame stay together
@@ -180,7 +184,7 @@ class _ZarrRepair:
         written = self._attributes.get("frames", {}).get("written", 0)
         if self._writing:
             written = self._frames(surveys)
-            status = "complete" if written == self._plan.frames else "failed"
+            status = "complete" if written == self._plan.distinct_frames else "failed"
         return Outcome(status, written, tuple(shapes), windows)
 
     def _remove_leftovers(self) -> Iterator[Finding]:

@@ -37,7 +37,7 @@ def survey(stored: StoredDocuments, chains: Mapping[str, IfdRepair], journal: Jo
                 mask[index] = True
         masks.append(mask)
     frames = sum(int(mask.sum()) for mask in masks)
-    complete = frames == stored.plan.frames
+    complete = frames == stored.plan.distinct_frames
     shapes, empty = [], {}
     for image, mask in zip(stored.plan.images, masks, strict=True):
         shapes.append(_final_shape(stored, image, mask, complete=complete))

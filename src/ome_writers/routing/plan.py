@@ -126,13 +126,18 @@ class ImagePlan:
 class Plan:
     """The images of an acquisition, and the router from frame number to address.
 
-    `frames` is the total number of frames; None if the acquisition is unbounded.
+    `frames` is the total number of frames, `distinct_frames` how many of them do not replace an earlier one. Both are
+    None if the acquisition is unbounded.
     """
 
     settings: AcquisitionSettings
     images: tuple[ImagePlan, ...]
     router: Router
     frames: int | None
+
+    @property
+    def distinct_frames(self) -> int | None:
+        return self.router.distinct_frames
 
     def has_arrays_of(self, other: Plan) -> bool:
         """Return whether another plan stores every frame at the same index of the same array; names may differ."""

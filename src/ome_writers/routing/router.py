@@ -135,18 +135,40 @@ class Router:
     @cached_property
     def revisits(self) -> bool:
         """Whether the schedule contains an index more than once."""
-        if self.schedule is None:
-            return False
-        rows = self.schedule.indices
-        return len(np.unique(rows, axis=0)) < len(rows)
+        return self.schedule is not None and self._distinct_rows < len(self.schedule)
+
+    @property
+    def distinct_frames(self) -> int | None:
+        """Number of distinct indices of all frames; None if unbounded."""
+        if self.schedule is None or self.frames is None:
+            return self.frames
+        return self.frames // len(self.schedule) * self._distinct_rows
 
     def frame_number(self, index: Sequence[int]) -> int | None:
-        """Return the number of the frame at an acquisition index; None with a schedule."""
-        if self.schedule is not None:
-            return None
+        """Return the number of the frame at an acquisition index; None if there is none.
+
+        Must not be called if the schedule `revisits` an index.
+        """
         number = 0
-        for i, count in zip(index, self.counts, strict=True):
-            number = number * (count or 1) + i
+        scheduled: tuple[str, ...] = ()
+        if self.schedule is not None:
+            scheduled = self.schedule.axes
+            row = [index[self.axes.index(name)] for name in scheduled]
+            cycle = 0
+            if self.counts[0] is None and self.axes[0] in scheduled:
+                first = scheduled.index(self.axes[0])
+                cycle, row[first] = divmod(row[first], self._row_extents[first])
+            if any(i >= n for i, n in zip(row, self._row_extents, strict=True)):
+                return None
+            codes, order = self._row_codes
+            code = np.ravel_multi_index(row, self._row_extents)
+            at = int(np.searchsorted(codes, code))
+            if at == len(codes) or codes[at] != code:
+                return None
+            number = cycle * len(codes) + int(order[at])
+        for name, i, count in zip(self.axes, index, self.counts, strict=True):
+            if name not in scheduled:
+                number = number * (count or 1) + i
         return number
 
     def address_of(self, index: Sequence[int]) -> Address:
@@ -201,6 +223,24 @@ class Router:
         return tuple(
             c for a, c in zip(self.axes, self.counts, strict=True) if a not in self.schedule.axes
         )
+
+    @cached_property
+    def _row_extents(self) -> tuple[int, ...]:
+        """The extent of each axis of the schedule."""
+        assert self.schedule is not None
+        return tuple(map(self.schedule.count, self.schedule.axes))
+
+    @cached_property
+    def _row_codes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The rows of the schedule, each as one number, in ascending order; and the number of each row."""
+        assert self.schedule is not None
+        codes = np.ravel_multi_index(tuple(self.schedule.indices.T), self._row_extents)
+        order = np.argsort(codes)
+        return codes[order], order
+
+    @cached_property
+    def _distinct_rows(self) -> int:
+        return 1 + int(np.count_nonzero(np.diff(self._row_codes[0])))
 
     @cached_property
     def _matrix(self) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral
 
@@ -27,6 +28,7 @@ class Cursor:
 
     def __init__(self, plan: Plan) -> None:
         self.accepted = 0  # number of accepted frames
+        self.replaced = 0  # number of accepted frames that replaced an earlier one
         # number of frames of the acquisition order that `append` or `skip` have passed
         self.offset = 0
         # True from before the engine receives a frame until the counters include it. If it is True when the next frame
@@ -35,7 +37,7 @@ class Cursor:
         # addresses of the frames that were appended with an explicit index
         self.explicit: set[Address] = set()
         self.skipped: list[range] = []  # ranges of offsets without frames
-        # whether the acquisition order itself contains an address twice
+        # whether the acquisition order may reach addresses that have a frame
         self.revisits = plan.router.revisits
         self._router = plan.router
         self._total = plan.frames
@@ -56,13 +58,17 @@ class Cursor:
 
     def advance(self) -> int:
         """Count a frame at `next_address`; return its offset."""
+        replaced = self.replaced
         if self.revisits and self.next_address is not None:
-            self._visited.add(self.next_address)
+            replaced += self.next_has_frame()
+            if self._router.revisits:
+                self._visited.add(self.next_address)
         offset, accepted, following = self.offset, self.accepted + 1, next(self._addresses, None)
-        self.offset, self.next_address, self.accepted, self.pending = (
+        self.offset, self.next_address, self.accepted, self.replaced, self.pending = (
             offset + 1,
             following,
             accepted,
+            replaced,
             False,
         )
         return offset
@@ -93,22 +99,42 @@ class Cursor:
         """Return the full acquisition index for a partial one; omitted axes advance while `index` is repeated."""
         return self._router.complete_index(index, self._repeats(index))
 
-    def count_explicit(self, index: Mapping[str, int], address: Address) -> None:
-        """Count a frame that was appended with `index`."""
+    def count_explicit(
+        self, index: Mapping[str, int], acquired: Sequence[int], address: Address
+    ) -> None:
+        """Count a frame that was appended with `index`, which stands for the acquisition index `acquired`."""
         partial = (frozenset(index.items()), self._repeats(index) + 1)
+        accepted, replaced = self.accepted + 1, self.replaced + self.has_frame(acquired)
+        self.revisits = True  # the acquisition order will reach this address, too
         self.explicit.add(address)
-        self._last_partial, self.accepted, self.pending = partial, self.accepted + 1, False
+        self._last_partial, self.accepted, self.replaced, self.pending = (
+            partial,
+            accepted,
+            replaced,
+            False,
+        )
 
     def next_has_frame(self) -> bool:
         return self.next_address in self._visited or self.next_address in self.explicit
 
     def has_frame(self, index: Sequence[int]) -> bool:
-        """Return whether there may be a frame at an acquisition index; skipped frames count."""
-        if self.offset:
-            number = self._router.frame_number(index)
-            if number is None or number < self.offset:
+        """Return whether there is a frame at an acquisition index."""
+        if self.explicit or self._visited:
+            address = self._router.address_of(index)
+            if address in self.explicit or address in self._visited:
                 return True
-        return bool(self.explicit) and self._router.address_of(index) in self.explicit
+        if not self.offset or self._router.revisits:
+            return False
+        number = self._router.frame_number(index)
+        if number is None or number >= self.offset:
+            return False
+        before = bisect_right(self.skipped, number, key=lambda gap: gap.start)
+        return before == 0 or number not in self.skipped[before - 1]
+
+    @property
+    def stored(self) -> int:
+        """Number of addresses that have a frame."""
+        return self.accepted - self.replaced
 
     def runs(self) -> Iterator[tuple[range, range]]:
         """Iterate over runs of offsets that `append` has passed, each with the skipped offsets after it."""

@@ -55,8 +55,6 @@ class FrameWriter:
         self.engine = recorder.engine
         # the engine, if it lends memory for frames
         self.lending_engine = self.engine if isinstance(self.engine, LendingEngine) else None
-        # whether the acquisition order may reach addresses that have a frame
-        self.revisits = plan.router.revisits
         self.longest_append_s = 0.0  # the longest time that the engine blocked `write`
         self._engine_row = engine_row
         self._inference = inference
@@ -122,9 +120,8 @@ class FrameWriter:
         if index is None or acquired is None:
             written_at = cursor.advance()
         else:
-            self.revisits = True  # the acquisition order will reach this address, too
             self._progress.include(acquired, address)
-            cursor.count_explicit(index, address)
+            cursor.count_explicit(index, list(acquired.values()), address)
             written_at = acquired
         return written_at
 
@@ -162,7 +159,7 @@ class FrameWriter:
         return self._complete_index(index)
 
     def would_replace(self, index: Mapping[str, int] | None) -> bool:
-        """Return whether a frame written at `index` (None: the next frame) may replace an earlier one."""
+        """Return whether a frame written at `index` (None: the next frame) replaces an earlier one."""
         if index is None:
             return self.cursor.next_has_frame()
         return self.cursor.has_frame(list(self._complete_index(index).values()))
@@ -202,7 +199,7 @@ class FrameWriter:
         shapes, extents = tuple(self._progress.shapes()), self._progress.extents
         windows, now = dict(self._display_range.windows), datetime.now(timezone.utc)
         in_order = self.cursor.frames_in_order() if self._engine_row.live else 0
-        outcome = Outcome("writing", self.accepted, shapes, windows, extents, in_order, now)
+        outcome = Outcome("writing", self.cursor.stored, shapes, windows, extents, in_order, now)
         entries = self.recorder.journal.pop_pending()
         if self.accepted <= self.max_restart_frames:
             self._early_metadata += entries
@@ -213,7 +210,7 @@ class FrameWriter:
     def spec(self, status: Status) -> DatasetSpec:
         """Return what the output is, with the shapes as of the last flush, or the final ones."""
         shapes = self._final_shapes or tuple(self._progress.shapes())
-        outcome = Outcome(status, self.accepted, shapes)
+        outcome = Outcome(status, self.cursor.stored, shapes)
         return spec_of_plan(self.plan, self.recorder.layout, outcome)
 
     def close(self, *, failed: bool) -> None:
@@ -230,7 +227,7 @@ class FrameWriter:
         status: Status = "complete" if complete else "cancelled"
         if failed or self.recorder.failed:
             status = "failed"
-        written = self.accepted - len(self.recorder.lost_frames)
+        written = max(0, self.cursor.stored - len(self.recorder.lost_frames))
         windows, now = self._display_range.windows, datetime.now(timezone.utc)
         # OME-Zarr omits the chunks of missing frames; OME-TIFF has to list them, or they would look like black frames.
         lists_missing = format_row(self.plan.settings.format.name).lists_empty_planes

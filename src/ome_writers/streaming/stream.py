@@ -161,7 +161,7 @@ class OMEStream:
             encoded = None
             if frame_metadata is not None:
                 encoded = self._recorder.journal.encode(frame_metadata)
-            if index is not None or self._writer.revisits:
+            if index is not None or self._writer.cursor.revisits:
                 replaces = self._flush_before_replacing(index)
                 if replaces and encoded is None and self._recorder.journal.has_entries:
                     encoded = b"{}"  # not the metadata of the replaced frame
@@ -456,8 +456,8 @@ class OMEStream:
         return Summary(
             path=settings.output_path if settings.root_path else "",
             state=self._state.value,
-            frames=self._writer.accepted,
-            expected=self.plan.frames,
+            frames=self._writer.cursor.stored,
+            expected=self.plan.distinct_frames,
         )
 
     def __repr__(self) -> str:
@@ -555,9 +555,9 @@ class OMEStream:
             run_uninterrupted(work)
 
     def _flush_before_replacing(self, index: Mapping[str, int] | None) -> bool:
-        """If there may be a frame at `index` (None: the next one), flush it before the engine replaces it.
+        """If there is a frame at `index` (None: the next one), flush it before the engine replaces it.
 
-        Returns whether there may be one.
+        Returns whether there is one.
 
         Must not be called with the lock held: a flush takes it after `_restart_lock`.
         """

@@ -98,3 +98,50 @@ def test_frames_beside_a_replaced_one_are_kept_when_memory_is_short(
                 stream.append(frame, index={"t": 0, "p": position})
         view = stream.view()
     assert np.asarray(view)[:, :, 0, 0].tolist() == [[30, 31], [3, 4]]
+
+
+SCHEDULED = Schedule(("t", "c"), [[0, 1], [2, 0], [1, 1], [1, 0]])
+TWICE = Schedule(("t", "c"), [[0, 0], [0, 1], [0, 0]])
+
+
+@pytest.mark.parametrize("suffix", ["zarr", "tiff"])
+@pytest.mark.parametrize(
+    ("schedule", "steps", "stored", "expected"),
+    [
+        (None, [None, {"t": 0, "c": 0}, {"t": 2, "c": 1}, {"t": 2, "c": 1}], 2, 6),
+        (None, [{"t": 0, "c": 1}, None, None, None], 3, 6),
+        (None, [None, 2, {"t": 0, "c": 1}, {"t": 0, "c": 0}, None], 3, 6),
+        (SCHEDULED, [None, None, {"t": 0, "c": 1}, {"t": 2, "c": 0}, {"t": 1, "c": 1}], 3, 4),
+        (SCHEDULED, [1, None, {"t": 0, "c": 1}, {"t": 0, "c": 0}, {"t": 2, "c": 0}], 3, 4),
+        (TWICE, [None, None, None], 2, 2),
+        (TWICE, [None, {"t": 0, "c": 1}, {"t": 0, "c": 0}, None], 2, 2),
+    ],
+)
+def test_replaced_frames_are_counted_once(
+    suffix: str,
+    schedule: Schedule | None,
+    steps: list[Any],
+    stored: int,
+    expected: int,
+    tmp_path: Path,
+) -> None:
+    """Steps are frames in order (None), frames with an index, and numbers of skipped frames."""
+    path = tmp_path / f"x.ome.{suffix}"
+    settings = AcquisitionSettings(
+        root_path=path,
+        dimensions=dims_from_standard_axes({"t": 3, "c": 2, "y": 8, "x": 8}),
+        dtype="uint16",
+        schedule=schedule,
+    )
+    with create_stream(settings) as stream:
+        for step in steps:
+            if isinstance(step, int):
+                stream.skip(frames=step)
+            else:
+                stream.append(np.ones((8, 8), "uint16"), index=step)
+        stream.flush()
+        spec = ome_writers.read(path)
+        assert (spec.frames_written, spec.frames_expected) == (stored, expected)
+        assert f"{stored} of {expected} frames" in repr(stream)
+    spec = ome_writers.read(path)
+    assert (spec.frames_written, spec.frames_expected) == (stored, expected)

@@ -232,7 +232,7 @@ class TiffMetadata:
             "id": self._id,
             "version": library_version(),
             "status": self._outcome.status,
-            "frames_expected": self._plan.frames,
+            "frames_expected": self._plan.distinct_frames,
             "frames_written": self._outcome.frames_written,
             "updated": self._outcome.timestamp,
         }

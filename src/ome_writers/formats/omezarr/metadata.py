@@ -233,7 +233,10 @@ class ZarrMetadata:
     def _status(self) -> Attributes:
         outcome = self._outcome
         status: Attributes = {"version": library_version(), "status": outcome.status}
-        status["frames"] = {"expected": self._plan.frames, "written": outcome.frames_written}
+        status["frames"] = {
+            "expected": self._plan.distinct_frames,
+            "written": outcome.frames_written,
+        }
         if outcome.time is not None:
             status["updated"] = outcome.timestamp
         if outcome.extents:
