@@ -29,8 +29,8 @@ WriteBuffer.lock               planes are added to units, or units are submitted
 Unit.store_lock                a unit is written
 Region.fill_lock               a plane is copied into a region
 TransactionRegion._lock        planes are added to a transaction or read from it, or it is sealed
-Library._file_locks            the file of a region is read or replaced
-WrittenRegions._lock           the list of written regions is used
+LibrarySink._file_locks        the file of a region is read or replaced
+LibrarySink._lock              the list of written regions is used
 ReadbackCache._lock            the cache is used
 Unit._memory_lock              the memory of a unit is read or released
 PageVisibility._lock           the list of completed pages is used

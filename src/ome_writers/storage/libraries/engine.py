@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 
 from ome_writers.storage.background import available_cpus
 from ome_writers.storage.contract import ArrayTarget, Options, WriteFailure
-from ome_writers.storage.libraries.library import Library, LibraryArray
+from ome_writers.storage.libraries.library import LibraryArray, LibrarySink
 from ome_writers.storage.libraries.region_grid import RegionGrid, RegionKey
-from ome_writers.storage.libraries.regions import Region, RegionSink
-from ome_writers.storage.libraries.transactions import TransactionRegion, TransactionSink
-from ome_writers.storage.libraries.written_regions import WrittenRegions
+from ome_writers.storage.libraries.regions import Region
+from ome_writers.storage.libraries.transactions import TransactionRegion
 from ome_writers.storage.store import LocalStore
 from ome_writers.storage.write_buffer import WriteBuffer
 from ome_writers.storage.zarr import ArrayMetadataWriter, array_metadata
@@ -54,28 +53,27 @@ class LibraryEngine:
         self._closed = False
         self._array_metadata.write([t.plan.shape for t in targets])
         grids = [RegionGrid(t.plan, options.buffer_bytes) for t in targets]
-        self._library = Library(
-            [
-                open_array(root / target.key, array_metadata(target.plan, grid.shape), grid)
-                for target, grid in zip(targets, grids, strict=True)
-            ],
-            grids,
-            WrittenRegions(root, [t.key for t in targets], grids, durable=options.durable),
-            WriteBuffer(len(targets), options.buffer_bytes, "ome-writers-library"),
+        folders = [root / t.key for t in targets]
+        arrays = [
+            open_array(folder, array_metadata(grid.plan, grid.shape), grid)
+            for folder, grid in zip(folders, grids, strict=True)
+        ]
+        self._buffer: WriteBuffer[Region | TransactionRegion] = WriteBuffer(
+            len(targets), options.buffer_bytes, "ome-writers-library"
         )
-        self._buffer = self._library.buffer
+        budget = self._buffer.budget
+        self._sink = LibrarySink(root, folders, arrays, grids, budget, durable=options.durable)
         self.failures = self._buffer.background.failures
         self.stats = self._buffer.stats
-        self._region_sink = RegionSink(self._library)
-        self._transaction_sink = TransactionSink(self._library)
-        self._has_transactions = [
-            array.begin is not None and grid.plan.frame_bytes >= _MIN_TRANSACTION_BYTES
-            for array, grid in zip(self._library.arrays, grids, strict=True)
+        # by array: begins a transaction, None if planes are assembled in our memory
+        self._begin_transaction = [
+            array.begin if grid.plan.frame_bytes >= _MIN_TRANSACTION_BYTES else None
+            for array, grid in zip(arrays, grids, strict=True)
         ]
-        if not self._has_transactions[0]:
+        if self._begin_transaction[0] is None:
             # one region that is being filled, and those that are stored meanwhile
             pieces = min(grids[0].count, available_cpus() + 1)
-            self._buffer.budget.prepare(grids[0].region_bytes, pieces)
+            budget.prepare(grids[0].region_bytes, pieces)
 
     def write(
         self,
@@ -86,7 +84,7 @@ class LibraryEngine:
         owned: bool = False,
     ) -> None:
         self._array_metadata.add_frame(number, array, index)
-        origin, slot = self._library.grids[array].split(index)
+        origin, slot = self._sink.grids[array].split(index)
         key = (array, origin)
         try:
             with self._buffer.lock:
@@ -104,19 +102,19 @@ class LibraryEngine:
             self._publish(shapes)
 
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
-        grid = self._library.grids[array]
+        grid = self._sink.grids[array]
         plan = grid.plan
         plane = None
         if all(0 <= i < n for i, n in zip(index, grid.bounds, strict=True)):
             origin, slot = grid.split(index)
             key = (array, origin)
             plane = self._buffer.plane(array, key, slot)
-            if plane is None and self._has_transactions[array]:
+            if plane is None and self._begin_transaction[array] is not None:
                 # cannot be read while it is committed
                 self._buffer.budget.wait_while(lambda: self._is_committing(key))
-            if plane is None and key in self._library.written:
-                with self._library.file_lock(key):
-                    plane = self._library.arrays[array].load(grid.select(index, index))
+            if plane is None and self._sink.was_written(key):
+                with self._sink.file_lock(key):
+                    plane = self._sink.arrays[array].load(grid.select(index, index))
         if plane is None:
             return np.zeros(plan.frame_shape, plan.dtype)
         return plane.reshape(plan.frame_shape)
@@ -127,7 +125,7 @@ class LibraryEngine:
                 return
             self._closed = True
             self._buffer.write_all(last=True)
-            for array in self._library.arrays:
+            for array in self._sink.arrays:
                 array.close()
             self._publish(shapes)
             self._buffer.background.close()
@@ -136,7 +134,7 @@ class LibraryEngine:
     def _add(self, key: RegionKey, slot: int, number: int, frame: NDArray[np.generic]) -> None:
         """Add a plane to its region, and submit that if it is full."""
         buffer = self._buffer
-        reserved = frame.nbytes if self._has_transactions[key[0]] else 0
+        reserved = 0 if self._begin_transaction[key[0]] is None else frame.nbytes
         if reserved:
             buffer.budget.reserve(reserved)
         try:
@@ -153,16 +151,16 @@ class LibraryEngine:
     def _begin(self, key: RegionKey) -> Region | TransactionRegion:
         """Open a region, with its planes on disk if there are any; blocks while memory is short."""
         array, origin = key
-        planes = self._library.grids[array].planes(origin)
-        begin = self._library.arrays[array].begin
+        planes = self._sink.grids[array].planes(origin)
+        begin = self._begin_transaction[array]
         region: Region | TransactionRegion
-        if begin is not None and self._has_transactions[array]:
-            region = TransactionRegion(key, self._transaction_sink, begin(planes))
+        if begin is not None:
+            region = TransactionRegion(key, self._sink, begin(planes))
         else:
             budget = self._buffer.budget
             budget.wait_while(lambda: self._buffer.is_in_memory(array, key))  # until it is stored
-            nbytes = planes * self._library.grids[array].plan.frame_bytes
-            region = Region(key, self._region_sink, budget.acquire(nbytes))
+            nbytes = planes * self._sink.grids[array].plan.frame_bytes
+            region = Region(key, self._sink, budget.acquire(nbytes))
             try:
                 region.resume()
             except BaseException:
@@ -177,7 +175,7 @@ class LibraryEngine:
     def _publish(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Sync files if durable, then write the array metadata; errors are appended to `failures`."""
         try:
-            self._library.written.sync()
+            self._sink.sync()
             self._array_metadata.write(shapes)
         except OSError as error:
             frames = self._array_metadata.unpublished_frames(shapes)

@@ -13,8 +13,6 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from ome_writers.storage.libraries.region_grid import Selection
-
 
 class _InlineExecutor(ThreadPoolExecutor):
     """Calls each function immediately. Event loops require a ThreadPoolExecutor; this one has no threads."""
@@ -66,21 +64,3 @@ class EventLoops:
         self._closed = True
         while self._idle:
             self._idle.pop().close()
-
-
-class InlineArray:
-    """Synchronous basic indexing of a zarr-python `AsyncArray`."""
-
-    def __init__(self, array: Any, loops: EventLoops) -> None:
-        self._array = array
-        self._loops = loops
-
-    def __setitem__(self, selection: Selection, data: Any) -> None:
-        self._loops.run(self._array.setitem(selection, data))
-
-    def __getitem__(self, selection: Selection) -> Any:
-        return self._loops.run(self._array.getitem(selection))
-
-    def close(self) -> None:
-        """Close idle event loops; reading still works."""
-        self._loops.close()

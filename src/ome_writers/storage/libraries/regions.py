@@ -15,7 +15,7 @@ from ome_writers.locks import new_lock
 from ome_writers.storage.write_buffer import Unit
 
 if TYPE_CHECKING:
-    from ome_writers.storage.libraries.library import Library
+    from ome_writers.storage.libraries.library import LibrarySink
     from ome_writers.storage.libraries.region_grid import RegionKey
 
 EMPTY, DIRTY, STORED = 0, 1, 2
@@ -25,12 +25,12 @@ EMPTY, DIRTY, STORED = 0, 1, 2
 class Region(Unit):
     """A region that is being filled, in a buffer of the memory budget."""
 
-    def __init__(self, key: RegionKey, sink: RegionSink, memory: NDArray[np.uint8]) -> None:
+    def __init__(self, key: RegionKey, sink: LibrarySink, memory: NDArray[np.uint8]) -> None:
         super().__init__(key[0], sink, key, by_reference=False, resumable=True)
         self.origin = key[1]
         self._sink = sink
         self._buffers = [memory]
-        plan = sink.library.grids[self.group].plan
+        plan = sink.grids[self.group].plan
         self._frame_bytes = plan.frame_bytes
         planes = len(memory) // max(1, plan.frame_bytes)
         self.data: NDArray[np.generic] = memory.view(plan.dtype).reshape(planes, *plan.frame_shape)
@@ -65,14 +65,13 @@ class Region(Unit):
 
     def resume(self) -> None:
         """Load the planes that are on disk."""
-        library, key = self._sink.library, self.key
-        grid = library.grids[self.group]
-        if grid.plane_per_file or key not in library.written:
+        sink, grid = self._sink, self._sink.grids[self.group]
+        if grid.plane_per_file or not sink.was_written(self.key):
             return
-        stored = library.arrays[self.group].load(grid.region(self.origin))
+        stored = sink.arrays[self.group].load(grid.region(self.origin))
         self.data[...] = stored.reshape(self.data.shape)
         # if it is not among the incomplete regions, it was complete
-        incomplete = self._sink.incomplete.pop(key, None)
+        incomplete = sink.incomplete.pop(self.key, None)
         self.slots = incomplete or bytearray([STORED]) * len(self.slots)
 
     def seal(self, *, resume: bool) -> None:
@@ -104,61 +103,3 @@ class Region(Unit):
 
     def _drop_planes(self) -> None:
         """Do nothing: without a buffer `plane` returns None."""
-
-
-class RegionSink:
-    """Gives regions to a library; see `write_buffer.Sink`."""
-
-    def __init__(self, library: Library) -> None:
-        self.library = library
-        # the slots of the regions that were written before they were complete, and are not in memory
-        self.incomplete: dict[RegionKey, bytearray] = {}
-
-    def store(self, region: Region, slots: frozenset[int] | None) -> None:
-        if not region.frames:
-            return  # a flush has stored all planes
-        states = bytearray(region.slots)
-        for slot in range(len(states)):
-            if slots is not None and slot not in slots:
-                states[slot] = EMPTY
-        plane_per_file = self.library.grids[region.group].plane_per_file
-        if region.sealed is None and not plane_per_file:
-            self._store_open(region, states)
-        else:
-            if not plane_per_file:
-                region.zero_empty_slots()
-            self._store(region, region.data, states)
-
-    def _store_open(self, region: Region, states: bytearray) -> None:
-        """Store planes of a region while others are added to it."""
-        budget = self.library.buffer.budget
-        memory = budget.try_acquire(region.data.nbytes)
-        if memory is None:  # no memory for a copy: block writes to this region instead
-            with region.fill_lock:
-                region.zero_empty_slots()
-                self._store(region, region.data, states)
-            return
-        try:
-            data = memory.view(region.data.dtype).reshape(region.data.shape)
-            for slot, state in enumerate(states):
-                data[slot] = region.data[slot] if state else 0
-            self._store(region, data, states)
-        finally:
-            budget.release(memory)
-
-    def _store(self, region: Region, data: NDArray[np.generic], states: bytearray) -> None:
-        """Store the dirty planes, or the whole region if they share files."""
-        library, key = self.library, region.key
-        grid = library.grids[region.group]
-        parts = [(grid.region(region.origin), slice(None))]
-        if grid.plane_per_file and states.count(DIRTY) < len(states):
-            parts = list(grid.runs(region.origin, [state == DIRTY for state in states]))
-        for selection, planes in parts:
-            part = data[planes].reshape([s.stop - s.start for s in selection])
-            with library.file_lock(key):
-                library.arrays[region.group].store(selection, part)
-            library.written.add_files(region.group, selection)
-        for slot, state in enumerate(states):
-            if state == DIRTY:
-                region.slots[slot] = STORED
-        library.written.add(key)

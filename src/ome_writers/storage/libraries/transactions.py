@@ -15,19 +15,19 @@ from ome_writers.locks import new_lock
 from ome_writers.storage.write_buffer import Unit
 
 if TYPE_CHECKING:
-    from ome_writers.storage.libraries.library import Library, Transaction
+    from ome_writers.storage.libraries.library import LibrarySink, Transaction
     from ome_writers.storage.libraries.region_grid import RegionKey
 
 
 class TransactionRegion(Unit):
     """A region whose planes are in a transaction."""
 
-    def __init__(self, key: RegionKey, sink: TransactionSink, transaction: Transaction) -> None:
+    def __init__(self, key: RegionKey, sink: LibrarySink, transaction: Transaction) -> None:
         # in order, if a flush divided the region into several transactions
         super().__init__(key[0], sink, key, by_reference=False)
         self.origin = key[1]
         self.transaction = transaction
-        self._grid = sink.library.grids[self.group]
+        self._grid = sink.grids[self.group]
         self._planes = self._grid.planes(self.origin)
         self._slots: set[int] = set()
         self._lock = new_lock()  # of the transaction
@@ -73,16 +73,3 @@ class TransactionRegion(Unit):
 
     def _drop_planes(self) -> None:
         """Do nothing: the library has released its memory."""
-
-
-class TransactionSink:
-    """Commits transactions; see `write_buffer.Sink`."""
-
-    def __init__(self, library: Library) -> None:
-        self.library = library
-
-    def store(self, region: TransactionRegion, slots: frozenset[int] | None) -> None:
-        region.transaction.commit()
-        grid = self.library.grids[region.group]
-        self.library.written.add_files(region.group, grid.region(region.origin))
-        self.library.written.add(region.key)

@@ -20,7 +20,7 @@ from ome_writers.file_sharing import rename
 from ome_writers.file_sync import sync_file
 from ome_writers.storage.contract import ArrayTarget, Options
 from ome_writers.storage.libraries.engine import LibraryEngine
-from ome_writers.storage.libraries.inline_event_loop import EventLoops, InlineArray
+from ome_writers.storage.libraries.inline_event_loop import EventLoops
 from ome_writers.storage.libraries.region_grid import RegionGrid, Selection
 
 Pipeline = Callable[[ArrayV3Metadata, LocalStore], Any]
@@ -54,21 +54,22 @@ def _open(
     def open_array(folder: Path, array_metadata: dict[str, Any], grid: RegionGrid) -> _Array:
         metadata = ArrayV3Metadata.from_dict(array_metadata)
         library = partial(_library_array, metadata=metadata, pipeline=pipeline, loops=loops)
-        return _Array(folder, grid, library, durable=options.durable)
+        return _Array(folder, grid, library, loops, durable=options.durable)
 
     return LibraryEngine(root, targets, options, open_array)
 
 
 def _library_array(
     folder: Path, metadata: ArrayV3Metadata, pipeline: Pipeline, loops: EventLoops
-) -> InlineArray:
+) -> Any:
+    """Return a zarr-python `AsyncArray`."""
     # open it now: several threads make the first calls, but only one may open a store
     store = loops.run(LocalStore.open(folder))
     array: Any = zarr.AsyncArray(metadata=metadata, store_path=StorePath(store))
     # zarr-python selects the codec pipeline by a process-wide setting, which other streams or the user may need to be
     # different, so set the pipeline of this array only
     object.__setattr__(array, "codec_pipeline", pipeline(metadata, store))
-    return InlineArray(array, loops)
+    return array
 
 
 class _Array:
@@ -84,7 +85,8 @@ class _Array:
         self,
         folder: Path,
         grid: RegionGrid,
-        open_array: Callable[[Path], InlineArray],
+        open_array: Callable[[Path], Any],
+        loops: EventLoops,
         *,
         durable: bool,
     ) -> None:
@@ -92,6 +94,7 @@ class _Array:
         self._durable = durable
         self._stage = folder / STAGE
         self._grid = grid
+        self._loops = loops
         self._staged = open_array(self._stage)
         self._array = open_array(folder)
 
@@ -100,16 +103,16 @@ class _Array:
         if self._grid.divides_files:
             for file in files:
                 self._stage_copy(file)
-        self._staged[selection] = data
+        self._loops.run(self._staged.setitem(selection, data))
         for file in files:
             self._publish(file)
 
     def load(self, selection: Selection) -> NDArray[np.generic]:
-        return np.asarray(self._array[selection])
+        return np.asarray(self._loops.run(self._array.getitem(selection)))
 
     def close(self) -> None:
         """Remove the staging directory; `load` still works."""
-        self._array.close()
+        self._loops.close()
         shutil.rmtree(self._stage, ignore_errors=True)
 
     def _stage_copy(self, file: str) -> None:
