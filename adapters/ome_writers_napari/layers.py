@@ -26,9 +26,8 @@ from ome_writers_napari.stacks import FrameStack, IntensityRange, Mosaic, Tile
 GROWING = ("open", "writing")
 """States of a stream, and of a dataset on disk, to which frames are added."""
 
-_MAX_SEPARATE = (
-    16  # positions with a layer each; more share a layer, which napari draws and lists much faster
-)
+# positions with a layer each; more share a layer, which napari draws and lists much faster
+_MAX_SEPARATE = 16
 _COLORS = ("cyan", "magenta", "yellow", "red", "green", "blue")
 _RGB = ("red", "green", "blue")
 _MICROMETERS = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "meter": 1e6}

@@ -9,9 +9,8 @@ from typing import NamedTuple
 from ome_writers import Position
 
 _GAP = 0.05  # between images of unknown coordinates, and between wells; share of their extent
-_MAX_EMPTY = (
-    16  # area of a plane relative to the area of its images, beyond which most of it is empty
-)
+# area of a plane relative to the area of its images, beyond which most of it is empty
+_MAX_EMPTY = 16
 
 
 class PlaneLayout(NamedTuple):

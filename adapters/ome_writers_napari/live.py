@@ -98,9 +98,8 @@ class LiveLayers:
 
     def _poll(self) -> None:
         start, cpu_start = time.monotonic(), time.thread_time()
-        growing = (
-            self._source.view.summary().state in GROWING
-        )  # asked first: the last update is complete
+        # before the update, so that the last one is complete
+        growing = self._source.view.summary().state in GROWING
         if self.layers and not any(layer in self._viewer.layers for layer in self.layers.values()):
             self.stop()
             return

@@ -62,9 +62,8 @@ class FrameStack:
         index = tuple(self._fixed[i] if i in self._fixed else next(given) for i in axes)
         try:
             pixels = self._view[index]
-        except (
-            IndexError
-        ):  # before its first flush, a growing OME-Zarr has its planned shape, and afterwards less
+        except IndexError:
+            # before its first flush, a growing OME-Zarr has its planned shape, and afterwards less
             extents = zip(keys, self.shape, strict=True)
             return np.zeros(
                 [len(range(n)[k]) for k, n in extents if isinstance(k, slice)], self.dtype

@@ -138,9 +138,8 @@ def _mean_of(samples: Sequence[Plane], out: Plane) -> None:
         for sample in samples:
             total += np.multiply(sample, 1 / count, dtype=wide)  # exact, and cannot overflow
         out[...] = total
-    elif (
-        dtype.itemsize == 8
-    ):  # no wider integer: add the quotients, and divide the sum of the remainders
+    elif dtype.itemsize == 8:
+        # no wider integer: add the quotients, and divide the sum of the remainders
         bits = count.bit_length() - 1
         total = sum((sample >> bits for sample in samples), np.zeros(out.shape, dtype))
         rest = sum((sample & (count - 1) for sample in samples), np.zeros(out.shape, dtype))
@@ -199,9 +198,8 @@ def _mode(block: Sequence[Plane], factors: tuple[int, int], out: Plane) -> None:
     samples = _neighbours(block, factors)
     out[...] = samples[0]
     most = np.zeros(out.shape, np.uint8)
-    for i, sample in enumerate(
-        samples[:-1]
-    ):  # earlier ones are either equal and counted, or different
+    for i, sample in enumerate(samples[:-1]):
+        # earlier ones are either equal and counted, or different
         count = np.zeros(out.shape, np.uint8)
         for other in samples[i + 1 :]:
             count += sample == other

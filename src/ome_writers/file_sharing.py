@@ -82,9 +82,8 @@ def update_timestamp(path: Path | str) -> None:
     Windows itself guarantees it only after the file is closed.
     """
     if _IS_MANDATORY:
-        with suppress(
-            OSError
-        ):  # the content is on disk; the time is correct when the file is closed
+        # the content is on disk; the time is correct when the file is closed
+        with suppress(OSError):
             os.utime(path)
 
 

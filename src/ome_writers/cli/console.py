@@ -60,9 +60,8 @@ class PlainScreen:
         try:
             print(text, flush=True)
         except OSError as error:
-            if (
-                os.name == "nt" and error.errno == errno.EINVAL
-            ):  # of a pipe that its reader has closed
+            # of a pipe that its reader has closed
+            if os.name == "nt" and error.errno == errno.EINVAL:
                 raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
             raise
 

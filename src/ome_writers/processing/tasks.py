@@ -82,10 +82,8 @@ class Task:
             raise FileNotFoundError(
                 f"{array} does not exist: the processing run has ended, or is not on a disk that this worker shares."
             )
-        if (
-            self.is_done()
-        ):  # by another attempt: executors repeat the tasks of workers that they have lost
-            return
+        if self.is_done():
+            return  # by another attempt: executors repeat the tasks of workers that they have lost
         temporary = self.output.with_name(f"task-{uuid.uuid4().hex[:12]}")
         try:
             self._write(temporary)

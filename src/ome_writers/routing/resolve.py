@@ -189,9 +189,7 @@ def _image_plans(
 ) -> tuple[ImagePlan, ...]:
     """Return the plan of each image in `names` (see `_images`); images with equal arrays share one `ArrayPlan`."""
     extents = _extents(router) if settings.schedule is not None else None
-    one_frame = (
-        1,
-    ) * router.rank  # for images that the schedule never reaches: no image may be empty
+    one_frame = (1,) * router.rank  # of images that are never reached: no image may be empty
     arrays: dict[tuple[int, tuple[int, ...] | None], _Array] = {}
     images: list[ImagePlan] = []
     for number, (name, position, camera_index) in enumerate(names):

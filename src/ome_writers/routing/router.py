@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from ome_writers.errors import EndOfAcquisitionError
 from ome_writers.settings import Schedule
 
-_BATCH_FRAMES = (
-    1024  # `iter_addresses` computes this many addresses at once, so that the cost per frame is low
-)
+# `iter_addresses` computes this many addresses at once, so that the cost per frame is low
+_BATCH_FRAMES = 1024
 
 
 Address = tuple[int, tuple[int, ...]]

@@ -133,9 +133,8 @@ class AcquisitionSettings(Model):
     root_path: Annotated[str, BeforeValidator(read_root_path)] = ""
     dimensions: tuple[Dimension, ...] = ()
     dtype: DTypeStr = ""
-    format: SerializeAsAny[Format] = cast(
-        "Format", "auto"
-    )  # the union lacks formats of other packages
+    # the union lacks formats of other packages
+    format: SerializeAsAny[Format] = cast("Format", "auto")
     compression: Compression | None = None
     storage_order: Literal["acquisition", "ome"] | list[str] = "ome"
     plate: Plate | None = None

@@ -93,10 +93,8 @@ class FormatSettings(Model):
             return backend
         format_name = cls.model_fields["name"].default
         row = find_engine(backend)
-        if row is None and (info.context or {}).get(
-            "any_backend"
-        ):  # for reading, no engine is needed
-            return backend
+        if row is None and (info.context or {}).get("any_backend"):
+            return backend  # for reading, no engine is needed
         if row is None or row.format != format_name:
             names = ", ".join(repr(row.name) for row in engines_of(format_name))
             raise ValueError(f"Input should be {names} or 'auto', got {backend!r}.")

@@ -28,9 +28,8 @@ class ArrayTarget:
     plan: ArrayPlan  # shape, dtype, chunks and compression
     # the index axes, slowest first, if planes arrive in the order of nested loops over them; otherwise None
     order: tuple[int, ...] | None = None
-    level: int = (
-        0  # number of the resolution level; the levels of an array follow it, largest first
-    )
+    # number of the resolution level; the levels of an array follow it, largest first
+    level: int = 0
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,8 @@ _PID = re.compile(r"\.([0-9]{1,20})-[0-9]{1,20}\.tmp$")
 def sibling_path(output: Path, suffix: str) -> Path:
     """Return the hidden path beside an output with this suffix, for its locks; long names are shortened."""
     name = output.name
-    encoded = os.fsencode(
-        os.path.normcase(name)
-    )  # the same for names that differ in case on Windows
+    # the same for names that differ in case on Windows
+    encoded = os.fsencode(os.path.normcase(name))
     if len(encoded) > _MAX_NAME_BYTES:
         name = encoded[: _MAX_NAME_BYTES - 20].decode(errors="ignore")
         name += f"-{hashlib.sha256(encoded).hexdigest()[:16]}"

@@ -21,9 +21,8 @@ _POLL_INTERVAL_S = 0.02  # while memory is short; a release wakes waiting thread
 # cache, and new memory costs a page fault per page.
 _REUSE_THRESHOLD_BYTES = 16 * 2**20
 _REUSE_WAIT_S = 0.001
-_MIN_MAPPED_BYTES = (
-    2**14
-)  # processes may have some 65,000 mappings; smaller buffers are not aligned
+# processes may have some 65,000 mappings; smaller buffers are not aligned
+_MIN_MAPPED_BYTES = 2**14
 # After all borrowers have waited this long, an error is raised: until then, another thread may still return a buffer.
 _DEADLOCK_TIMEOUT_S = 5.0
 

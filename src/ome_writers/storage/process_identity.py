@@ -55,11 +55,8 @@ def _find_on_linux(pid: int) -> str | None:
     except OSError:  # no such process, or a hidden one of another user
         return "" if _exists(pid) else None
     state, *fields = stat.rpartition(b")")[2].split()
-    if state in (
-        b"Z",
-        b"X",
-    ):  # a zombie: it has ended, and its parent has not read the exit code yet
-        return None
+    if state in (b"Z", b"X"):
+        return None  # a zombie: it has ended, and its parent has not read the exit code yet
     return f"{_boot_id()}-{int(fields[18])}"
 
 

@@ -88,9 +88,8 @@ class RawFileSink:
             math.inf if i == plan.growing else n for i, n in enumerate(plan.index_shape)
         )
         self._exists = False
-        self._lock = (
-            new_lock()
-        )  # held while the file is created, read, or replaced by a reordered one
+        # held while the file is created, read, or replaced by a reordered one
+        self._lock = new_lock()
 
     def create(self) -> None:
         """Create the file, if it does not exist."""

@@ -93,11 +93,8 @@ def _xml(spec: DatasetSpec) -> Element | None:
     try:
         text = dataset_ome_xml(spec.path)
         return parse_ome_xml(text, spec.path) if text else None
-    except (
-        OMEWritersError,
-        OSError,
-    ):  # optional in an OME-Zarr; that of an OME-TIFF was parsed before
-        return None
+    except (OMEWritersError, OSError):
+        return None  # optional in an OME-Zarr; that of an OME-TIFF was parsed before
 
 
 def _first_date(xml: Element | None) -> str | None:
