@@ -26,10 +26,6 @@ def add_dataset_argument(
     )
 
 
-def add_json_option(parser: ArgumentParser, *, instead_of: str = "a table") -> None:
-    parser.add_argument("--json", action="store_true", help=f"print JSON instead of {instead_of}")
-
-
 def add_frame_options(parser: ArgumentParser, *, default: str | None) -> None:
     """Add ``--frame`` (required without a default) and ``--dtype``."""
     hint = f"(default: {default})" if default else "as in 2048x2048"

@@ -38,6 +38,7 @@ class Command:
     arguments: Callable[[ArgumentParser], None]  # adds the command's arguments to its parser
     # Runs the command and returns the exit status. It imports slow and optional modules itself.
     run: Callable[[Namespace, Screen], int]
+    json_replaces: str | None = "a table"  # by ``--json``; None if there is no such option
     # the message after Ctrl-C: the state of the output
     interrupted: str = "interrupted; nothing was changed"
     # the meaning of exit status 1, for `COMMAND --help`

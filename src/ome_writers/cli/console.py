@@ -9,10 +9,10 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol
+from contextlib import contextmanager
+from typing import Any
 
-from ome_writers.untrusted import printable_json
+from ome_writers.untrusted import printable, printable_json
 
 Advance = Callable[[str], None]
 """Called once per step with a short status ("212 frames/s")."""
@@ -22,38 +22,7 @@ Relabel = Callable[[str], None]
 """Called with a new label for a progress display."""
 
 
-class Screen(Protocol):
-    """The output of a command."""
-
-    def line(self, text: str) -> None:
-        """Print one line."""
-
-    def fields(self, title: str, rows: Mapping[str, str]) -> None:
-        """Print names and values."""
-
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print a table of formatted cells."""
-
-    def json(self, content: Mapping[str, Any]) -> None:
-        """Print one JSON object."""
-
-    def error(self, text: str) -> None:
-        """Print an error to stderr."""
-
-    def spinner(self, label: str) -> AbstractContextManager[Relabel]:
-        """Show on stderr that work of unknown length is in progress."""
-        ...
-
-    def progress(self, label: str, total: int) -> AbstractContextManager[Advance]:
-        """Show a progress bar of ``total`` steps on stderr."""
-        ...
-
-    def live(self, title: str) -> AbstractContextManager[Show]:
-        """Print names and values that change; the last ones stay on the screen."""
-        ...
-
-
-class PlainScreen:
+class PlainOutput:
     """Plain text, for pipes, logs and installations without rich."""
 
     def line(self, text: str) -> None:
@@ -82,7 +51,7 @@ class PlainScreen:
     def json(self, content: Mapping[str, Any]) -> None:
         unicode = (sys.stdout.encoding or "").lower().startswith("utf")
         # not `self.line`, which may color
-        PlainScreen.line(self, printable_json(content, ascii_only=not unicode))
+        PlainOutput.line(self, printable_json(content, ascii_only=not unicode))
 
     def error(self, text: str) -> None:
         print(f"ome-writers: {text}", file=sys.stderr, flush=True)
@@ -113,12 +82,11 @@ class PlainScreen:
 
     @contextmanager
     def live(self, title: str) -> Iterator[Show]:
-        """Print one line per update."""
         self.line(title)
         yield lambda rows: self.line("  " + "; ".join(f"{k} {v}" for k, v in rows.items()))
 
 
-class RichScreen:
+class RichOutput:
     """Colours, tables and an animated progress bar; rich itself honours NO_COLOR and FORCE_COLOR."""
 
     def __init__(self) -> None:
@@ -159,7 +127,7 @@ class RichScreen:
 
     def json(self, content: Mapping[str, Any]) -> None:
         """Print without colours or wrapping, for scripts."""
-        PlainScreen().json(content)
+        PlainOutput().json(content)
 
     def error(self, text: str) -> None:
         from rich.text import Text
@@ -177,7 +145,6 @@ class RichScreen:
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Advance]:
-        """Show a bar with the remaining time."""
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -199,7 +166,6 @@ class RichScreen:
 
     @contextmanager
     def live(self, title: str) -> Iterator[Show]:
-        """Show fields that each update replaces."""
         from rich.console import Group
         from rich.live import Live
         from rich.text import Text
@@ -212,11 +178,11 @@ class RichScreen:
             yield show
 
 
-class StaticScreen(PlainScreen):
+class StaticOutput(PlainOutput):
     """Colours and tables without animation: for a pipe or a log with FORCE_COLOR."""
 
     def __init__(self) -> None:
-        rich = RichScreen()
+        rich = RichOutput()
         self.line = rich.line  # type: ignore[method-assign] # everything but the animations is rich's
         self.fields = rich.fields  # type: ignore[method-assign] # likewise
         self.table = rich.table  # type: ignore[method-assign] # likewise
@@ -240,19 +206,75 @@ def _grid(rows: Mapping[str, str]) -> Any:
     return grid
 
 
-def open_screen() -> Screen:
-    """Return the rich screen on a terminal with rich installed, else the plain one.
+class Screen:
+    """What a command prints to, by default the terminal.
+
+    Control characters of texts, which may be from files, are escaped; line breaks stay in `line` and before a title.
+    """
+
+    def __init__(self, output: PlainOutput | RichOutput | None = None) -> None:
+        self._output = open_output() if output is None else output
+
+    def line(self, text: str) -> None:
+        """Print one line."""
+        self._output.line(printable(text, breaks=True))
+
+    def fields(self, title: str, rows: Mapping[str, str]) -> None:
+        """Print names and values."""
+        self._output.fields(_title(title), _rows(rows))
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print a table of formatted cells."""
+        cells = [tuple(map(printable, row)) for row in rows]
+        self._output.table(_title(title), columns, cells)
+
+    def json(self, content: Mapping[str, Any]) -> None:
+        self._output.json(content)
+
+    def error(self, text: str) -> None:
+        """Print an error to stderr."""
+        self._output.error(printable(text))
+
+    @contextmanager
+    def spinner(self, label: str) -> Iterator[Relabel]:
+        """Show on stderr that work of unknown length is in progress."""
+        with self._output.spinner(printable(label)) as relabel:
+            yield lambda text: relabel(printable(text))
+
+    @contextmanager
+    def progress(self, label: str, total: int) -> Iterator[Advance]:
+        """Show a progress bar of ``total`` steps on stderr."""
+        with self._output.progress(printable(label), total) as advance:
+            yield lambda detail: advance(printable(detail))
+
+    @contextmanager
+    def live(self, title: str) -> Iterator[Show]:
+        """Print names and values that change; the last ones stay on the screen."""
+        with self._output.live(_title(title)) as show:
+            yield lambda rows: show(_rows(rows))
+
+
+def _title(title: str) -> str:
+    return "\n" * title.startswith("\n") + printable(title.removeprefix("\n"))
+
+
+def _rows(rows: Mapping[str, str]) -> dict[str, str]:
+    return {printable(name): printable(value) for name, value in rows.items()}
+
+
+def open_output() -> PlainOutput | RichOutput:
+    """Return the rich output on a terminal with rich installed, else the plain one.
 
     A non-empty FORCE_COLOR enables colours in pipes and files too, unless NO_COLOR is set.
     """
     forced = bool(os.environ.get("FORCE_COLOR")) and not os.environ.get("NO_COLOR")
     animated = sys.stdout.isatty() and (sys.stderr.isatty() or not forced)
     if not animated and not forced:
-        return PlainScreen()
+        return PlainOutput()
     try:
-        return RichScreen() if animated else StaticScreen()
+        return RichOutput() if animated else StaticOutput()
     except ImportError:
-        return PlainScreen()
+        return PlainOutput()
 
 
 def size_in_files(size: int, files: int) -> str:

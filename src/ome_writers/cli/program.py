@@ -41,8 +41,7 @@ from ome_writers.cli.commands import (
     view,
     watch,
 )
-from ome_writers.cli.console import open_screen
-from ome_writers.cli.safe_console import SafeScreen
+from ome_writers.cli.console import Screen
 from ome_writers.errors import OMEWritersError
 from ome_writers.untrusted import printable
 
@@ -84,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command is None:
         parser.print_help(sys.stderr)
         return USAGE
-    screen = SafeScreen(open_screen())
+    screen = Screen()
     # tifffile logs the defects of a file; commands report them as errors or findings
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
     path = getattr(options, "path", None)
@@ -165,6 +164,9 @@ def parsers() -> tuple[CommandParser, dict[str, CommandParser]]:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.arguments(child)
+        if command.json_replaces is not None:
+            text = f"print JSON instead of {command.json_replaces}"
+            child.add_argument("--json", action="store_true", help=text)
         child.set_defaults(command=command, parser=child)
     return parser, children
 

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 
-from ome_writers.cli.console import PlainScreen, RichScreen, human_size, open_screen
-
-if TYPE_CHECKING:
-    from ome_writers.cli.console import Screen
-
-SCREENS = (PlainScreen, RichScreen)
+from ome_writers.cli.console import PlainOutput, RichOutput, Screen, human_size, open_output
 
 
-@pytest.fixture(params=SCREENS)
+@pytest.fixture(params=(PlainOutput, RichOutput))
 def screen(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Screen:
     monkeypatch.setenv("COLUMNS", "100")
-    return request.param()
+    return Screen(request.param())
 
 
 def test_fields_and_tables_do_not_interpret_markup(
@@ -37,7 +31,7 @@ def test_wide_table_becomes_fields_on_narrow_terminal(
     """On 40 columns no word of a cell is broken."""
     monkeypatch.setenv("COLUMNS", "40")
     row = ("run_p000.ome.tiff", "fluorescence", "t=4 (1 second)", "micrometers", "not compressed")
-    RichScreen().table("images", ("path", "name", "axes", "dtype", "storage"), [row])
+    RichOutput().table("images", ("path", "name", "axes", "dtype", "storage"), [row])
     output = capsys.readouterr().out
     for word in " ".join(row).split():
         assert word in output
@@ -70,7 +64,7 @@ def test_errors_and_progress_go_to_stderr(
 
 
 def test_pipe_gets_plain_text() -> None:
-    assert isinstance(open_screen(), PlainScreen)
+    assert isinstance(open_output(), PlainOutput)
 
 
 def test_no_color_on_a_terminal(
@@ -79,19 +73,19 @@ def test_no_color_on_a_terminal(
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    screen = open_screen()
-    assert isinstance(screen, RichScreen)
-    screen.fields("a title", {"first": "one"})
-    output = capsys.readouterr().out
-    assert "first" in output
-    assert "36m" not in output
+    output = open_output()
+    assert isinstance(output, RichOutput)
+    output.fields("a title", {"first": "one"})
+    printed = capsys.readouterr().out
+    assert "first" in printed
+    assert "36m" not in printed
 
 
 def test_terminal_without_rich_gets_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    assert isinstance(open_screen(), RichScreen)
+    assert isinstance(open_output(), RichOutput)
     monkeypatch.setitem(__import__("sys").modules, "rich.console", None)
-    assert isinstance(open_screen(), PlainScreen)
+    assert isinstance(open_output(), PlainOutput)
 
 
 @pytest.mark.parametrize(

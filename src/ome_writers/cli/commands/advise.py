@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, get_args
 from ome_writers.cli.arguments import (
     add_disk_option,
     add_frame_options,
-    add_json_option,
     camera_dtype,
     positive,
     writable_directory,
@@ -55,7 +54,6 @@ def _arguments(parser: ArgumentParser) -> None:
         choices=get_args(Method),
         help="resolution levels computed by this method, and what they cost (default: none)",
     )
-    add_json_option(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:

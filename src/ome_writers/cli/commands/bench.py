@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, get_args
 from ome_writers.cli.arguments import (
     add_disk_option,
     add_frame_options,
-    add_json_option,
     camera_dtype,
     positive,
     writable_directory,
@@ -54,7 +53,6 @@ def _arguments(parser: ArgumentParser) -> None:
         metavar="S",
         help="approximate duration per engine; a longer one is less affected by caches (default: 2)",
     )
-    add_json_option(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:

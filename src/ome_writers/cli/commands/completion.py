@@ -81,12 +81,7 @@ def _words(actions: Collection[Action]) -> Words:
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "shell",
-        choices=SHELLS,
-        metavar="SHELL",
-        help="bash, zsh or fish",
-    )
+    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help="bash, zsh or fish")
 
 
 def _run(options: Namespace, screen: Screen) -> int:
@@ -107,4 +102,5 @@ COMMAND = Command(
     ),
     arguments=_arguments,
     run=_run,
+    json_replaces=None,
 )

@@ -12,7 +12,6 @@ from typing import Any, get_args
 
 from ome_writers.cli.arguments import (
     add_dataset_argument,
-    add_json_option,
     add_storage_options,
     format_name,
     output_path,
@@ -66,7 +65,6 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--verify", action="store_true", help="read back every frame of DEST and compare"
     )
-    add_json_option(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ome_writers.cli.arguments import add_json_option
 from ome_writers.cli.command import Command
 from ome_writers.cli.datasets import Result, add_datasets_argument, process_datasets
 
@@ -34,7 +33,6 @@ def _arguments(parser: ArgumentParser) -> None:
     for name, text in _FIELDS:
         parser.add_argument(f"--{name}", metavar="TEXT", help=text)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing RO-Crate")
-    add_json_option(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from ome_writers.cli.arguments import add_json_option, format_name, output_path, positive_count
+from ome_writers.cli.arguments import format_name, output_path, positive_count
 from ome_writers.cli.command import SUCCESS, Command, CommandError
 from ome_writers.cli.console import Screen, human_size
 from ome_writers.cli.contact_sheet import contact_sheet, draw_sheet, refuse_existing, sheet_times
@@ -45,7 +45,6 @@ def _arguments(parser: ArgumentParser) -> None:
         metavar="N",
         help="number of time points, 20 frames each (default: 8)",
     )
-    add_json_option(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:

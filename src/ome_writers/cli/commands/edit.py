@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.cli.arguments import add_json_option
 from ome_writers.cli.command import Command, UsageError
 from ome_writers.cli.datasets import Result, add_datasets_argument, process_datasets
 
@@ -71,7 +70,6 @@ def _arguments(parser: ArgumentParser) -> None:
             metavar=metavar,
             help=f"{text}, given by number or present name; may be repeated",
         )
-    add_json_option(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:

@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from ome_writers.cli.arguments import add_json_option
 from ome_writers.cli.command import Command, CommandError, error_sentence
 from ome_writers.cli.console import Relabel, Screen, human_size, size_in_files
 from ome_writers.cli.datasets import Result, add_datasets_argument, process_datasets
@@ -48,7 +47,6 @@ def _arguments(parser: ArgumentParser) -> None:
         "--metadata", action="store_true", help="print the metadata of the acquisition as JSON"
     )
     parts.add_argument("--frames", action="store_true", help="print the metadata of each frame")
-    add_json_option(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:

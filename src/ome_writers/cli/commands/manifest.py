@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.cli.arguments import add_json_option
 from ome_writers.cli.command import Command
 from ome_writers.cli.datasets import Result, add_datasets_argument, process_datasets
 
@@ -26,7 +25,6 @@ def _arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="only print the files as a file list for a submission to the BioImage Archive",
     )
-    add_json_option(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from ome_writers.cli.arguments import add_json_option, positive_count
+from ome_writers.cli.arguments import positive_count
 from ome_writers.cli.command import Command, CommandError, UsageError, require
 from ome_writers.cli.console import Relabel, Screen
 from ome_writers.cli.datasets import Result, add_datasets_argument, is_several, process_datasets
@@ -36,7 +36,6 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace an existing contact sheet"
     )
-    add_json_option(parser, instead_of="the file name")
 
 
 def _run(options: Namespace, screen: Screen) -> int:
@@ -101,5 +100,6 @@ COMMAND = Command(
     ),
     arguments=_arguments,
     run=_run,
+    json_replaces="the file name",
     failure="a contact sheet could not be drawn; those of the other datasets still are",
 )

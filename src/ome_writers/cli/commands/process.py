@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from ome_writers.cli.arguments import (
     add_dataset_argument,
-    add_json_option,
     add_storage_options,
     output_path,
     positive_count,
@@ -54,7 +53,6 @@ def _arguments(parser: ArgumentParser) -> None:
         help="process SOURCE while it is written, until the writer has closed it",
     )
     add_storage_options(parser)
-    add_json_option(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:

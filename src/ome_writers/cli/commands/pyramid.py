@@ -7,7 +7,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import get_args
 
-from ome_writers.cli.arguments import add_json_option, positive_count
+from ome_writers.cli.arguments import positive_count
 from ome_writers.cli.command import Command
 from ome_writers.cli.console import Relabel, Screen
 from ome_writers.cli.datasets import Result, add_datasets_argument, process_datasets
@@ -36,7 +36,6 @@ def _arguments(parser: ArgumentParser) -> None:
         help=f"levels below full resolution, 1 to {MAX_LEVELS} (default: automatic)",
     )
     parser.add_argument("--z", action="store_true", help="halve the number of planes along z, too")
-    add_json_option(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:

@@ -6,7 +6,6 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.cli.arguments import add_json_option
 from ome_writers.cli.command import Command
 from ome_writers.cli.datasets import (
     Result,
@@ -27,7 +26,6 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="list the findings without changing anything"
     )
-    add_json_option(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:

@@ -6,12 +6,7 @@ from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack
 from dataclasses import asdict
 
-from ome_writers.cli.arguments import (
-    add_dataset_argument,
-    add_json_option,
-    positive,
-    positive_count,
-)
+from ome_writers.cli.arguments import add_dataset_argument, positive, positive_count
 from ome_writers.cli.command import SUCCESS, Command
 from ome_writers.cli.console import Screen, human_size, size_in_files
 
@@ -43,7 +38,6 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--endpoint", metavar="URL", help="of a store that is compatible with S3, such as MinIO"
     )
-    add_json_option(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.cli.arguments import add_json_option
 from ome_writers.cli.command import Command
 from ome_writers.cli.datasets import (
     Result,
@@ -20,11 +20,6 @@ from ome_writers.cli.datasets import (
 if TYPE_CHECKING:
     from ome_writers.cli.console import Relabel, Screen
     from ome_writers.validation import Check, Validation
-
-
-def _arguments(parser: ArgumentParser) -> None:
-    add_datasets_argument(parser, remote=True)
-    add_json_option(parser)
 
 
 def _run(options: Namespace, screen: Screen) -> int:
@@ -70,7 +65,7 @@ COMMAND = Command(
         ("ome-writers validate run.ome.tiff --json", "for a script"),
         ("ome-writers validate *.ome.zarr", "several datasets"),
     ),
-    arguments=_arguments,
+    arguments=partial(add_datasets_argument, remote=True),
     run=_run,
     failure="a dataset has findings or cannot be read; the others are still checked",
 )

@@ -53,6 +53,7 @@ COMMAND = Command(
     ),
     arguments=_arguments,
     run=_run,
+    json_replaces=None,
     interrupted="interrupted; the dataset was only read",
     failure="the dataset cannot be read, or no viewer is installed",
 )

@@ -160,5 +160,6 @@ COMMAND = Command(
     ),
     arguments=_arguments,
     run=_run,
+    json_replaces=None,
     failure="the dataset cannot be read, or its writer has ended without closing it",
 )
