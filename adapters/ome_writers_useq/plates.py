@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import useq
 
 from ome_writers import Plate
@@ -33,25 +35,13 @@ def well_of(position: Point | None) -> tuple[int, int] | None:
     return position.plate_row, position.plate_col
 
 
+@cache
 def row_name(row: int) -> str:
-    """Return the letters of a 0-based plate row.
-
-    Examples
-    --------
-    >>> [row_name(row) for row in (0, 25, 26, 51, 52, 702)]
-    ['A', 'Z', 'AA', 'AZ', 'BA', 'AAA']
-    """
-    letters = ""
-    row += 1
-    while row > 0:
-        row, letter = divmod(row - 1, 26)
-        letters = chr(ord("A") + letter) + letters
-    return letters
+    """Return the letters of a 0-based plate row."""
+    return Plate.from_standard_wells((row + 1, 1)).row_names[row]
 
 
 def _plate(rows: int, columns: int, name: str = "") -> Plate:
-    return Plate(
-        row_names=[row_name(row) for row in range(rows)],
-        column_names=[str(1 + column) for column in range(columns)],
-        name=name or None,
-    )
+    plate = Plate.from_standard_wells((rows, columns))
+    plate.name = name or None
+    return plate

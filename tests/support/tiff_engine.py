@@ -10,7 +10,7 @@ import tifffile
 from ome_writers import AcquisitionSettings, Dimension
 from ome_writers.routing import resolve
 from ome_writers.storage import ArrayTarget, Options
-from ome_writers.storage.tiff import TiffEngine, open_engine
+from ome_writers.storage.tiff import TiffEngine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,9 +58,8 @@ def open_tiff_engine(
 ) -> TiffEngine:
     """Open an engine and write a description to each file."""
     targets = [ArrayTarget("0.tif" if one_file else f"{i}.tif", p) for i, p in enumerate(plans)]
-    engine = open_engine(
-        root, targets, Options(file_set=len({t.key for t in targets}) > 1, **options)
-    )
+    file_set = len({t.key for t in targets}) > 1
+    engine = TiffEngine(root, targets, Options(file_set=file_set, **options))
     for key in dict.fromkeys(t.key for t in targets):
         engine.put(key, f"<OME>{key}</OME>".encode())
     return engine

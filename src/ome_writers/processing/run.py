@@ -26,7 +26,7 @@ from ome_writers.processing.functions import PlaneFunction
 from ome_writers.processing.growing import ready_tasks, wait_for_end
 from ome_writers.processing.output_plan import Result, output_path, output_settings, plan_result
 from ome_writers.processing.staged_output import StagedOutput
-from ome_writers.processing.tasks import Task, regions, run_task
+from ome_writers.processing.tasks import Task, regions
 from ome_writers.routing import resolve
 from ome_writers.settings import AcquisitionSettings
 from ome_writers.storage import ArrayTarget
@@ -214,10 +214,10 @@ def _run_tasks(
     try:
         for task in tasks:
             if task is not None and executor is None:
-                run_task(task)
+                task.run()
                 on_task()
             elif task is not None and executor is not None:
-                pending.append(executor.submit(run_task, task))
+                pending.append(executor.submit(Task.run, task))
             while pending and (task is None or len(pending) >= _MAX_PENDING):
                 complete()
         while pending:

@@ -140,11 +140,6 @@ class Task:
                 yield tuple(index[name] for name in names), np.ascontiguousarray(result[inner])
 
 
-def run_task(task: Task) -> None:
-    """Run a task; executors receive this function."""
-    task.run()
-
-
 def evaluate(
     source: StreamView,
     function: Callable[..., Any],

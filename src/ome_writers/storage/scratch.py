@@ -24,11 +24,6 @@ from ome_writers.storage.write_buffer import WriteBuffer
 _MAX_RUN_BYTES = 2**20  # submitting more planes at once costs little compared to copying them
 
 
-def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> ScratchEngine:
-    """Return an engine for `targets`; it creates files below `root` when they are needed."""
-    return ScratchEngine(root, targets, options)
-
-
 class ScratchEngine:
     """Keeps planes in memory, and writes those beyond a limit to files; see `storage.contract.Engine`."""
 

@@ -54,6 +54,7 @@ ROW = FormatRow(
             name="raw-files",
             format="raw-planes",
             module="ome_writers.storage.scratch",  # also one raw file per image
+            opener="ScratchEngine",
             requires=(),
             extra=None,
             compressions=frozenset({"none"}),

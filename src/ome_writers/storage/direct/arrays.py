@@ -154,7 +154,7 @@ class StoredArray:
         """Return a plane from disk; zeros if it was not written."""
         column = self.load(cell)
         if column is None:
-            return self.grid.empty_plane()
+            return np.zeros(self.grid.frame_shape, self.grid.dtype)
         return self.grid.extract_plane(column, slot)
 
     def load(self, cell: Cell) -> NDArray[np.generic] | None:

@@ -108,7 +108,4 @@ class _Planes:
         return ArraySurvey(self._folder, self._plan).complete_cells()
 
     def read(self, index: Index) -> Plane:
-        grid = self._array.grid
-        cell, slot = grid.split(index)
-        column = self._array.load(cell)
-        return grid.empty_plane() if column is None else grid.extract_plane(column, slot)
+        return self._array.load_plane(*self._array.grid.split(index))

@@ -42,12 +42,6 @@ _CODECS = {
 }
 
 
-def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> AcquireEngine:
-    """Create the arrays of `targets` below `root` and return the engine that fills them."""
-    refuse_few_descriptors([target.plan for target in targets])
-    return AcquireEngine(root, targets, options)
-
-
 class AcquireEngine:
     """Gives planes to one stream of the library; see `storage.contract.Engine`.
 
@@ -58,6 +52,7 @@ class AcquireEngine:
     """
 
     def __init__(self, root: Path, targets: Sequence[ArrayTarget], options: Options) -> None:
+        refuse_few_descriptors([target.plan for target in targets])
         self._root = root
         self._durable = options.durable
         self._arrays = [SequentialArray(root, target) for target in targets]

@@ -8,8 +8,8 @@ final chain of a run that ends early. `ifd_repair` and `stored_levels` are for f
 
 from __future__ import annotations
 
-from ome_writers.storage.tiff.engine import TiffEngine, open_engine
+from ome_writers.storage.tiff.engine import TiffEngine
 from ome_writers.storage.tiff.ifd_repair import IfdRepair
 from ome_writers.storage.tiff.stored_levels import StoredLevels
 
-__all__ = ["IfdRepair", "StoredLevels", "TiffEngine", "open_engine"]
+__all__ = ["IfdRepair", "StoredLevels", "TiffEngine"]

@@ -60,11 +60,6 @@ class _Pages(NamedTuple):
     store: PageStore
 
 
-def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> TiffEngine:
-    """Return the engine for the files of `targets`, which the first description or frame of each creates."""
-    return TiffEngine(root, targets, options)
-
-
 class TiffEngine:
     """Writes BigTIFF files, resolution levels as SubIFDs; see `storage.contract.Engine`.
 

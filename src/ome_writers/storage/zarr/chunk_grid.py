@@ -106,10 +106,6 @@ class Grid:
             part = frame[self._window(number)]
             column[number, slot, : part.shape[0], : part.shape[1]] = part
 
-    def empty_plane(self) -> NDArray[np.generic]:
-        """Return a plane (y, x) of the fill value."""
-        return np.zeros(self.frame_shape, self.dtype)
-
     def extract_plane(self, column: NDArray[np.generic], slot: int) -> NDArray[np.generic]:
         """Return a copy of the plane (y, x) in a slot of a column."""
         frame = np.empty(self.frame_shape, self.dtype)
