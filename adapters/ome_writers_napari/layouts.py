@@ -48,10 +48,7 @@ def plane_layout(
     offsets = [(0.0, 0.0)] * len(positions)
     for (row, column), numbers in wells.items():
         for number, (y, x) in zip(numbers, fields[row, column].offsets, strict=True):
-            offsets[number] = (
-                y + rows.index(row) * pitch[0],
-                x + columns.index(column) * pitch[1],
-            )
+            offsets[number] = (y + rows.index(row) * pitch[0], x + columns.index(column) * pitch[1])
     return _layout((0.0, 0.0), offsets, frame)
 
 

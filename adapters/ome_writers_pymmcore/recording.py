@@ -10,11 +10,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from ome_writers import AcquisitionSettings, OMEStream, SettingsError, create_stream
-from ome_writers_pymmcore.acquisition_settings import (
-    plan_acquisition,
-    unused_output,
-    user_settings,
-)
+from ome_writers_pymmcore.acquisition_settings import plan_acquisition, unused_output, user_settings
 from ome_writers_pymmcore.camera_buffer import frames
 from ome_writers_pymmcore.cameras import select_cameras
 from ome_writers_pymmcore.frame_metadata import tag_facts

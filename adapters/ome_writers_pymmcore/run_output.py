@@ -11,12 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers import (
-    AcquisitionSettings,
-    FrameShapeError,
-    MetadataError,
-    create_stream,
-)
+from ome_writers import AcquisitionSettings, FrameShapeError, MetadataError, create_stream
 from ome_writers_pymmcore.acquisition_settings import plan_acquisition, unused_output
 from ome_writers_pymmcore.cameras import CAMERA_AXIS, select_cameras
 from ome_writers_pymmcore.frame_metadata import to_json

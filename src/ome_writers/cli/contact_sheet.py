@@ -12,14 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.cli.thumbnails import (
-    Color,
-    Display,
-    blend,
-    displays,
-    scale_bar,
-    thumbnail,
-)
+from ome_writers.cli.thumbnails import Color, Display, blend, displays, scale_bar, thumbnail
 from ome_writers.errors import OutputExistsError
 from ome_writers.settings import Channel
 from ome_writers.storage import atomic_write

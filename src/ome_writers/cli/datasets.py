@@ -10,13 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.cli.arguments import nonempty
-from ome_writers.cli.command import (
-    FAILURE,
-    SUCCESS,
-    CommandError,
-    UsageError,
-    error_sentence,
-)
+from ome_writers.cli.command import FAILURE, SUCCESS, CommandError, UsageError, error_sentence
 
 if TYPE_CHECKING:
     from ome_writers.cli.console import Relabel, Screen

@@ -5,12 +5,4 @@ from __future__ import annotations
 from ome_writers.processing.functions import Bin, Crop, FlatField, Maximum, Mean, PlaneFunction
 from ome_writers.processing.run import process
 
-__all__ = [
-    "Bin",
-    "Crop",
-    "FlatField",
-    "Maximum",
-    "Mean",
-    "PlaneFunction",
-    "process",
-]
+__all__ = ["Bin", "Crop", "FlatField", "Maximum", "Mean", "PlaneFunction", "process"]

@@ -19,10 +19,7 @@ from ome_writers.storage.contract import (
     WriteFailure,
 )
 from ome_writers.storage.exclusive_lock import Lock, acquire_lock, hold_claim, remove_attempts
-from ome_writers.storage.files import (
-    atomic_write,
-    is_temporary,
-)
+from ome_writers.storage.files import atomic_write, is_temporary
 from ome_writers.storage.lock_file import (
     LOCK_NAME,
     is_part_of_lock,
