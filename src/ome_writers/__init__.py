@@ -132,47 +132,30 @@ __all__ = [
 
 # Imported on first use: `import ome_writers` must be fast, and must not load engines, adapters or pydantic.
 _MODULE_OF = {
-    **dict.fromkeys(
-        (
-            "AcquisitionSettings",
-            "Author",
-            "Camera",
-            "Channel",
-            "Detector",
-            "Dimension",
-            "Experiment",
-            "Instrument",
-            "Objective",
-            "OmeTiffFormat",
-            "OmeZarrFormat",
-            "Plate",
-            "Position",
-            "PositionDimension",
-            "Pyramid",
-            "Schedule",
-            "ScratchFormat",
-            "StandardAxis",
-            "dims_from_standard_axes",
+    name: module
+    for module, names in {
+        "ome_writers.settings": __all__,  # all that are not below
+        "ome_writers.conversion": (
+            "Conversion",
+            "add_pyramid",
+            "convert",
+            "convert_ngff_version",
+            "edit",
         ),
-        "ome_writers.settings",
-    ),
-    **dict.fromkeys(("CoordUpdate", "OMEStream", "create_stream"), "ome_writers.streaming"),
-    **dict.fromkeys(
-        ("Conversion", "add_pyramid", "convert", "convert_ngff_version", "edit"),
-        "ome_writers.conversion",
-    ),
-    **dict.fromkeys(
-        ("ArraySpec", "AxisSpec", "DatasetSpec", "ImageSpec", "LevelSpec"), "ome_writers.dataset"
-    ),
-    **dict.fromkeys(("read", "read_frame_metadata"), "ome_writers.formats"),
-    "validate": "ome_writers.validation",
-    **dict.fromkeys(("Upload", "mirror"), "ome_writers.mirroring"),
-    "process": "ome_writers.processing",
-    **dict.fromkeys(("StreamView", "open"), "ome_writers.views"),
-    **dict.fromkeys(
-        ("AcquisitionSettingsDict", "dims_from_useq", "useq_to_acquisition_settings"),
-        "ome_writers_useq",
-    ),
+        "ome_writers.dataset": ("ArraySpec", "AxisSpec", "DatasetSpec", "ImageSpec", "LevelSpec"),
+        "ome_writers.formats": ("read", "read_frame_metadata"),
+        "ome_writers.mirroring": ("Upload", "mirror"),
+        "ome_writers.processing": ("process",),
+        "ome_writers.streaming": ("CoordUpdate", "OMEStream", "create_stream"),
+        "ome_writers.validation": ("validate",),
+        "ome_writers.views": ("StreamView", "open"),
+        "ome_writers_useq": (
+            "AcquisitionSettingsDict",
+            "dims_from_useq",
+            "useq_to_acquisition_settings",
+        ),
+    }.items()
+    for name in names
 }
 
 # `from ome_writers import *` must work without the extra.

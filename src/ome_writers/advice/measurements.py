@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ome_writers.advice.camera import Camera
@@ -16,6 +16,7 @@ from ome_writers.downsampling import downsample
 from ome_writers.file_sync import sync
 from ome_writers.settings import Pyramid, PyramidMethod
 from ome_writers.storage.zarr import BLOSC
+from ome_writers.storage.zarr import Codec as ZarrCodec
 
 _WRITE_BYTES = 8 * 1024**2
 _MIN_STREAM_BYTES = 64 * 1024**2  # a shorter stream measures the disk's cache
@@ -52,15 +53,11 @@ def measure_disk(folder: Path, seconds: float = 3.0) -> DiskSpeed:
 
 def measure_codecs(camera: Camera, compressions: Collection[str]) -> tuple[Codec, ...]:
     """Compress a camera-like frame with each Blosc codec in `compressions`, on one core."""
-    from numcodecs.blosc import SHUFFLE, Blosc
-
     height, width = min(_CODEC_FRAME_PX, camera.height), min(_CODEC_FRAME_PX, camera.width)
-    frame = type(camera)(height, width, camera.dtype).simulated_frame()
+    frame = replace(camera, height=height, width=width).simulated_frame()
     codecs = []
-    for name, (cname, level) in sorted(BLOSC.items()):
-        if name not in compressions:
-            continue
-        codec = Blosc(cname=cname, clevel=level, shuffle=SHUFFLE)
+    for name in sorted(BLOSC.keys() & compressions):
+        codec = ZarrCodec(name, frame.dtype)
         size, rounds, start = 0, 0, time.perf_counter()
         while (elapsed := time.perf_counter() - start) < _CORE_SECONDS or not rounds:
             size = len(codec.encode(frame))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,24 @@ from numpy.typing import NDArray
 
 from ome_writers.storage.zarr.array_metadata import BLOSC, GZIP_LEVEL, ZSTD_LEVEL
 
+# by compression in the settings
+_CONFIGURATIONS: dict[str, dict[str, Any]] = {
+    **{
+        name: {"id": "blosc", "cname": cname, "clevel": level, "shuffle": 1}
+        for name, (cname, level) in BLOSC.items()
+    },
+    "zstd": {"id": "zstd", "level": ZSTD_LEVEL},
+    "gzip": {"id": "gzip", "level": GZIP_LEVEL},
+}
+
 
 class Codec:
     """The codec of one array, by the name in the settings; Blosc shuffles by the size of the samples."""
 
     def __init__(self, compression: str, dtype: np.dtype[np.generic]) -> None:
-        self._codec = _numcodec(compression)
+        self._codec = (
+            None if compression == "none" else _numcodec(_CONFIGURATIONS[compression])
+        )
         self._name = "blosc" if compression in BLOSC else compression
         # numcodecs takes the item size from the buffer format; there is an unsigned integer of each size
         self._items = np.dtype(f"u{dtype.itemsize}") if dtype.itemsize <= 8 else np.dtype("u8")
@@ -55,16 +68,7 @@ def decompress(codec: str, stored: bytes, max_bytes: int) -> bytes:
         raise ValueError(
             f"the header of the chunk declares {size} bytes, at most {max_bytes} are valid"
         )
-    numcodec: Any
-    if codec == "blosc":
-        from numcodecs.blosc import Blosc
-
-        numcodec = Blosc()
-    else:
-        from numcodecs.zstd import Zstd
-
-        numcodec = Zstd()
-    return bytes(numcodec.decode(stored))
+    return bytes(_numcodec({"id": codec}).decode(stored))
 
 
 def _decompress_gzip(stored: bytes, max_bytes: int) -> bytes:
@@ -108,18 +112,7 @@ def _zstd_size(stored: bytes) -> int:
     return size
 
 
-def _numcodec(compression: str):  # type: ignore[no-untyped-def]  # numcodecs has no type information
-    if compression == "none":
-        return None
-    if compression in BLOSC:
-        from numcodecs.blosc import SHUFFLE, Blosc
+def _numcodec(configuration: Mapping[str, Any]) -> Any:
+    from numcodecs.registry import get_codec  # not needed without compression
 
-        name, level = BLOSC[compression]
-        return Blosc(cname=name, clevel=level, shuffle=SHUFFLE)
-    if compression == "zstd":
-        from numcodecs.zstd import Zstd
-
-        return Zstd(level=ZSTD_LEVEL)
-    from numcodecs.gzip import GZip
-
-    return GZip(level=GZIP_LEVEL)
+    return get_codec(configuration)
