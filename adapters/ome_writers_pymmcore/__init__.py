@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 try:
     from ome_writers_pymmcore.camera_buffer import BufferFrame, frames
-    from ome_writers_pymmcore.frame_metadata import engine_facts, tag_facts
+    from ome_writers_pymmcore.frame_metadata import engine_metadata, tag_metadata
     from ome_writers_pymmcore.microscope import Camera, Microscope
     from ome_writers_pymmcore.progress import Counts
     from ome_writers_pymmcore.recording import record
@@ -33,10 +33,10 @@ __all__ = [
     "LendingCore",
     "MDAWriter",
     "Microscope",
-    "engine_facts",
+    "engine_metadata",
     "frames",
     "record",
-    "tag_facts",
+    "tag_metadata",
 ]
 
 

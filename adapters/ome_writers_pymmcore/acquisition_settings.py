@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ome_writers import AcquisitionSettings, Dimension, SettingsError
 from ome_writers_pymmcore.cameras import add_camera_axis
-from ome_writers_useq import EventPlaces, useq_to_acquisition_settings
+from ome_writers_useq import EventIndexMap, useq_to_acquisition_settings
 
 if TYPE_CHECKING:
     import useq
@@ -95,7 +95,7 @@ def plan_acquisition(
                 shard_shapes=shard_shapes,
             )
         )
-        index_of = EventPlaces(sequence)
+        index_of = EventIndexMap(sequence)
     if "dimensions" in derived:
         derived = add_camera_axis(derived, microscope, camera_per_channel=camera_per_channel)
     derived["dtype"] = camera.dtype

@@ -23,7 +23,7 @@ class BufferFrame(NamedTuple):
     pixels
         (y, x), or (y, x, 3) for RGB; the caller owns the array.
     tags
-        Metadata that camera and core attached to the frame; see `tag_facts`.
+        Metadata that camera and core attached to the frame; see `tag_metadata`.
     camera
         Channel index of the camera; 0 if there is only one.
     """

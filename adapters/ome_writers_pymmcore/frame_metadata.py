@@ -22,7 +22,7 @@ _COPIED_KEYS = (
 )
 
 
-def engine_facts(meta: Mapping[str, Any], event: useq.MDAEvent | None) -> dict[str, Any]:
+def engine_metadata(meta: Mapping[str, Any], event: useq.MDAEvent | None) -> dict[str, Any]:
     """Translate the frame metadata of an acquisition engine (``FrameMetaV1``).
 
     Parameters
@@ -62,7 +62,7 @@ def engine_facts(meta: Mapping[str, Any], event: useq.MDAEvent | None) -> dict[s
     return metadata
 
 
-def tag_facts(tags: Mapping[str, Any], *, exposure_ms: float | None = None) -> dict[str, Any]:
+def tag_metadata(tags: Mapping[str, Any], *, exposure_ms: float | None = None) -> dict[str, Any]:
     """Translate the tags of a frame popped from the camera's buffer.
 
     Parameters

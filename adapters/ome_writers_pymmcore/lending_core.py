@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from pymmcore_plus.experimental.unicore import UniMMCore
 
 from ome_writers import OMEStream
-from ome_writers_pymmcore.frame_metadata import tag_facts
+from ome_writers_pymmcore.frame_metadata import tag_metadata
 from ome_writers_pymmcore.notifications import end_notifications_at_exit
 
 _MIB = 2**20
@@ -82,7 +82,7 @@ class FrameQueue:
             if slot.loan is None:
                 self._frames.append((slot.frame, metadata or {}))
                 return
-        slot.metadata.update(tag_facts(metadata or {}, exposure_ms=self._exposure_ms))
+        slot.metadata.update(tag_metadata(metadata or {}, exposure_ms=self._exposure_ms))
         try:
             slot.loan.__exit__(None, None, None)
         except Exception as error:

@@ -13,7 +13,7 @@ from ome_writers import AcquisitionSettings, OMEStream, SettingsError, create_st
 from ome_writers_pymmcore.acquisition_settings import plan_acquisition, unused_output, user_settings
 from ome_writers_pymmcore.camera_buffer import frames
 from ome_writers_pymmcore.cameras import select_cameras
-from ome_writers_pymmcore.frame_metadata import tag_facts
+from ome_writers_pymmcore.frame_metadata import tag_metadata
 from ome_writers_pymmcore.microscope import Microscope
 from ome_writers_pymmcore.notifications import end_notifications_at_exit
 from ome_writers_pymmcore.progress import Counts, progress_reporter
@@ -239,7 +239,7 @@ class _Recording:
             index = None
             if n_cameras > 1:
                 index = stream.plan.router.camera_indices(self._received[camera], camera)
-            metadata = tag_facts(frame.tags, exposure_ms=self._exposure_ms)
+            metadata = tag_metadata(frame.tags, exposure_ms=self._exposure_ms)
             stream.append(frame.pixels, index=index, copy=False, frame_metadata=metadata)
             self._received[camera] += 1
             self._update_numbers(camera, frame.tags.get("ImageNumber"))

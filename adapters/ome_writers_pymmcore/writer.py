@@ -22,7 +22,7 @@ from ome_writers import (
     UnsupportedError,
 )
 from ome_writers_pymmcore.acquisition_settings import user_settings
-from ome_writers_pymmcore.frame_metadata import engine_facts
+from ome_writers_pymmcore.frame_metadata import engine_metadata
 from ome_writers_pymmcore.microscope import Microscope
 from ome_writers_pymmcore.notifications import end_notifications_at_exit
 from ome_writers_pymmcore.progress import Counts
@@ -232,7 +232,7 @@ class MDAWriter:
     ) -> None:
         camera = str(meta.get("camera_device") or "")
         try:
-            output.append(image, event.index, camera, engine_facts(meta, event))
+            output.append(image, event.index, camera, engine_metadata(meta, event))
         except (FrameShapeError, FrameTypeError) as error:
             raise type(error)(
                 f"Frame {self._received} of {camera or 'the camera'} (event {dict(event.index)}) differs from the "

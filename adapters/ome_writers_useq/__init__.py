@@ -11,12 +11,12 @@ from ome_writers_useq.convert import (
     dims_from_useq,
     useq_to_acquisition_settings,
 )
-from ome_writers_useq.event_index import EventPlaces
+from ome_writers_useq.event_index import EventIndexMap
 from ome_writers_useq.plates import plate_from_useq
 
 __all__ = [
     "AcquisitionSettingsDict",
-    "EventPlaces",
+    "EventIndexMap",
     "build_positions",
     "dims_from_useq",
     "plate_from_useq",

@@ -56,7 +56,7 @@ def useq_to_acquisition_settings(
     **Coordinates.** The time axis has the interval as scale, and the planned times (seconds) as coords if the interval
     changes. The z axis has the step as scale and the planned offsets or positions (micrometers) as coords, in the
     order of acquisition. If positions have plans of their own, an axis has what all plans have in common: the coords
-    of the longest plan if the others are its beginning, otherwise the step if it is the same. `EventPlaces.depths`
+    of the longest plan if the others are its beginning, otherwise the step if it is the same. `EventIndexMap.depths`
     returns the z values of each position.
 
     Parameters

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import useq
 
 
-class EventPlaces:
+class EventIndexMap:
     """Maps event indices of a sequence to acquisition indices.
 
     They differ because the acquisition merges stage positions and grid points into one axis, and the channels of all
@@ -36,7 +36,7 @@ class EventPlaces:
     >>> import useq
     >>> grid = {"rows": 1, "columns": 2}
     >>> seq = useq.MDASequence(stage_positions=[(0, 0), (9, 0)], grid_plan=grid, channels=["BF"])
-    >>> EventPlaces(seq)({"p": 1, "g": 0, "c": 0, "cam": 1})
+    >>> EventIndexMap(seq)({"p": 1, "g": 0, "c": 0, "cam": 1})
     {'p': 2, 'c': 0, 'cam': 1}
     """
 

@@ -28,26 +28,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = [
-    "EndOfAcquisitionError",
-    "EngineMissingError",
-    "FrameBufferError",
-    "FrameShapeError",
-    "FrameTypeError",
-    "InvalidFileError",
-    "MetadataError",
-    "OMEWritersError",
-    "OutputExistsError",
-    "OutputLockedError",
-    "RestartError",
-    "SettingsError",
-    "StreamClosedError",
-    "UnclosedStreamWarning",
-    "UnsupportedError",
-    "WriteError",
-    "describe_frames",
-]
-
 
 class OMEWritersError(Exception):
     """Base class of all errors of this library."""

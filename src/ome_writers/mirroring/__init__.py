@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ome_writers.mirroring.dataset_files import scan
-from ome_writers.mirroring.manifest import check_manifest, dataset_files, write_manifest
+from ome_writers.mirroring.manifest import check_manifest, manifest_files, write_manifest
 from ome_writers.mirroring.stream_mirror import StreamMirror
 from ome_writers.mirroring.upload import Upload, is_growing, mirror
 
@@ -11,8 +11,8 @@ __all__ = [
     "StreamMirror",
     "Upload",
     "check_manifest",
-    "dataset_files",
     "is_growing",
+    "manifest_files",
     "mirror",
     "scan",
     "write_manifest",

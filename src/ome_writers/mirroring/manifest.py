@@ -39,7 +39,7 @@ def write_manifest(dataset: Path, *, overwrite: bool = False) -> Path:
             f"{dataset} is being written, or its writer was killed. Wait until it is complete, or run "
             f"`ome-writers repair {dataset}`."
         )
-    lines = [f"{_sha256(path)}  {key}\n" for key, path in dataset_files(dataset)]
+    lines = [f"{_sha256(path)}  {key}\n" for key, path in manifest_files(dataset)]
     atomic_write(file, "".join(lines).encode(), durable=True)
     return file
 
@@ -53,7 +53,7 @@ def check_manifest(dataset: Path) -> dict[str, str]:
         )
     text = read_regular(file, Limit.XML).decode()
     expected = {key: digest for digest, _, key in (s.partition("  ") for s in text.splitlines())}
-    found = dict(dataset_files(dataset))
+    found = dict(manifest_files(dataset))
     problems = dict.fromkeys(expected.keys() - found.keys(), "missing")
     problems |= dict.fromkeys(found.keys() - expected.keys(), "not in the manifest")
     for key in expected.keys() & found.keys():
@@ -62,7 +62,7 @@ def check_manifest(dataset: Path) -> dict[str, str]:
     return dict(sorted(problems.items()))
 
 
-def dataset_files(dataset: Path) -> Iterator[tuple[str, Path]]:
+def manifest_files(dataset: Path) -> Iterator[tuple[str, Path]]:
     """Yield the files of a dataset by their path from the directory that contains it; an entry file with its set."""
     dataset = _named(dataset)
     root = resolve_entry_file(dataset)

@@ -89,7 +89,7 @@ class StreamMirror:
                 self._uploader.run(
                     lambda: not self._closing.is_set(),
                     wait=self._closing.wait,
-                    endures_errors=True,
+                    tolerates_errors=True,
                     replace=self._replace,
                 )
         except OSError:

@@ -70,7 +70,7 @@ class Uploader:
         wait: Callable[[float], object] = time.sleep,
         interval_s: float = 2.0,
         follow: bool = True,
-        endures_errors: bool = False,
+        tolerates_errors: bool = False,
         replace: bool | None = None,
     ) -> None:
         """Upload what has changed, in rounds, until the dataset no longer grows and is complete in the store.
@@ -88,7 +88,7 @@ class Uploader:
             Time between two rounds.
         follow
             Whether to upload a growing dataset until it is closed, instead of once.
-        endures_errors
+        tolerates_errors
             Whether to continue in spite of errors while the dataset grows, even if no file could be sent yet.
         replace
             For a dataset that was not uploaded before: whether an earlier copy may be removed. None: continue it.
@@ -107,7 +107,7 @@ class Uploader:
                 raise
             except OSError as error:
                 attempts += 1
-                may_recover = follow and growing and (endures_errors or self._copy.files > 0)
+                may_recover = follow and growing and (tolerates_errors or self._copy.files > 0)
                 if not isinstance(error, UploadError):
                     error = self._copy.error("its files could not be read", error)
                 if attempts >= _MAX_ATTEMPTS and not may_recover:

@@ -29,7 +29,7 @@ from ome_writers.views import view_names
 _FORMAT = "direct"  # the engine of the tasks
 
 
-class Result(NamedTuple):
+class ResultPlan(NamedTuple):
     """What the function takes and returns: see `Task.block` and `Task.kept`."""
 
     block: tuple[str, ...]
@@ -38,7 +38,7 @@ class Result(NamedTuple):
     dtype: str
 
 
-def plan_result(source: Source, function: Callable[..., Any], over: Sequence[str] | None) -> Result:
+def plan_result(source: Source, function: Callable[..., Any], over: Sequence[str] | None) -> ResultPlan:
     """Return what `function` returns; any other function than a `PlaneFunction` is called for the first block."""
     path = source.spec.path
     numbers = convertible_images(source, None)
@@ -82,7 +82,7 @@ def plan_result(source: Source, function: Callable[..., Any], over: Sequence[str
                 dim = by_name[name]
                 by_name[name] = Dimension(name=name, count=extent, type=dim.type)
     left = [by_name[name] for name in names if name not in block or name in kept]
-    return Result(block, kept, tuple(left), dtype)
+    return ResultPlan(block, kept, tuple(left), dtype)
 
 
 def output_path(output: str | PathLike[str]) -> Path:
@@ -100,7 +100,7 @@ def output_path(output: str | PathLike[str]) -> Path:
 
 def output_settings(
     source: Source,
-    result: Result,
+    result: ResultPlan,
     output: Path,
     compression: str | None,
     chunks: Mapping[str, int] | None,

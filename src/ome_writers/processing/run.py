@@ -24,7 +24,7 @@ from ome_writers.formats import lay_out, resolve_entry_file
 from ome_writers.mirroring import is_growing
 from ome_writers.processing.functions import PlaneFunction
 from ome_writers.processing.growing import ready_tasks, wait_for_end
-from ome_writers.processing.output_plan import Result, output_path, output_settings, plan_result
+from ome_writers.processing.output_plan import ResultPlan, output_path, output_settings, plan_result
 from ome_writers.processing.staged_output import StagedOutput
 from ome_writers.processing.tasks import Task, regions
 from ome_writers.routing import resolve
@@ -155,7 +155,7 @@ class _Run:
         self,
         source: Source,
         function: Callable[..., Any],
-        result: Result,
+        result: ResultPlan,
         settings: AcquisitionSettings,
         output: StagedOutput,
     ) -> None:
@@ -253,7 +253,7 @@ def _description(function: Callable[..., Any]) -> dict[str, Any]:
 def _digest(
     source: Source,
     function: Callable[..., Any],
-    result: Result,
+    result: ResultPlan,
     settings: AcquisitionSettings,
     *,
     follow: bool,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ome_writers_useq import EventPlaces, useq_to_acquisition_settings
+from ome_writers_useq import EventIndexMap, useq_to_acquisition_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -50,7 +50,7 @@ def check_delivered(
     images = read(output, positions)
     assert len(images) == (len(positions) if positions else 1)
     expected = [np.zeros_like(image.pixels) for image in images]
-    places = EventPlaces(seq)
+    places = EventIndexMap(seq)
     for index, frame in delivered:
         place = places(index)
         number = place.pop("p", 0)

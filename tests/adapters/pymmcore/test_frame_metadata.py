@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ome_writers import Objective
-from ome_writers_pymmcore import Microscope, engine_facts, tag_facts
+from ome_writers_pymmcore import Microscope, engine_metadata, tag_metadata
 
 pytest.importorskip("useq")
 
@@ -155,7 +155,7 @@ def test_objective_label(
     assert (found.magnification, found.lens_na, found.immersion) == (times, aperture, immersion)
 
 
-def test_engine_facts_of_snapped_frame() -> None:
+def test_engine_metadata_of_snapped_frame() -> None:
     """Times become seconds, the stage position takes precedence over the event's, other keys are unchanged."""
     event = useq.MDAEvent(index={"t": 1, "c": 0}, x_pos=1, metadata={"tile": 3, "runner_t0": 5.0})
     meta = {
@@ -166,7 +166,7 @@ def test_engine_facts_of_snapped_frame() -> None:
         "property_values": ({"dev": "D", "prop": "P", "val": "1"},),
         "pixel_size_um": 1.0,
     }
-    assert engine_facts(meta, event) == {
+    assert engine_metadata(meta, event) == {
         "delta_t": 1.5,
         "exposure_time": 0.02,
         "position_x": 10.5,
@@ -178,12 +178,12 @@ def test_engine_facts_of_snapped_frame() -> None:
     }
 
 
-def test_engine_facts_of_hardware_sequence() -> None:
+def test_engine_metadata_of_hardware_sequence() -> None:
     """Without a stage position, the event's target position is used; the camera's tags are unchanged."""
     event = useq.MDAEvent(index={"z": 2}, x_pos=1, y_pos=2, z_pos=3)
     tags = {"ElapsedTime-ms": "7.5", "ImageNumber": "2"}
     meta = {"hardware_triggered": True, "camera_metadata": tags, "property_values": ()}
-    assert engine_facts(meta, event) == {
+    assert engine_metadata(meta, event) == {
         "position_x": 1.0,
         "position_y": 2.0,
         "position_z": 3.0,
@@ -193,7 +193,7 @@ def test_engine_facts_of_hardware_sequence() -> None:
     }
 
 
-def test_tag_facts() -> None:
+def test_tag_metadata() -> None:
     """Tags become JSON types, from strings of C++ cameras and from objects of Python cameras."""
 
     class Tag(str, Enum):
@@ -203,9 +203,9 @@ def test_tag_facts() -> None:
     cpp = {"ElapsedTime-ms": "7.5", "Camera": "Cam", "PixelType": "GRAY16"}
     python = {Tag.ELAPSED.value: 7.5, "Camera": "Cam", "PixelType": Tag.KIND, "Temperature": -20}
     expected = {"delta_t": 0.0075, "exposure_time": 0.01, "camera_device": "Cam"}
-    assert tag_facts(cpp, exposure_ms=10) == {**expected, "camera_metadata": cpp}
-    assert tag_facts(python, exposure_ms=10) == {
+    assert tag_metadata(cpp, exposure_ms=10) == {**expected, "camera_metadata": cpp}
+    assert tag_metadata(python, exposure_ms=10) == {
         **expected,
         "camera_metadata": {**python, "PixelType": "PixelType"},
     }
-    assert tag_facts({}) == {"camera_metadata": {}}
+    assert tag_metadata({}) == {"camera_metadata": {}}

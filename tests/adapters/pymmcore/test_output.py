@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ome_writers_useq import EventPlaces, useq_to_acquisition_settings
+from ome_writers_useq import EventIndexMap, useq_to_acquisition_settings
 
 useq = pytest.importorskip("useq")
 pytest.importorskip("pymmcore_plus")
@@ -88,7 +88,7 @@ def check(output: Path, seq: useq.MDASequence, delivered: Delivered) -> list[np.
     groups = image_groups(output, seq)
     images = [stored(group) for group in groups]
     expected = [np.zeros_like(image) for image in images]
-    places = EventPlaces(seq)
+    places = EventIndexMap(seq)
     for index, frame in delivered.frames:
         place = places(index)
         position = place.pop("p", 0)

@@ -9,7 +9,7 @@ import useq
 
 from adapters.useq.cases import FLAT, T3, T4, TWO, Z3, Z5, at
 from ome_writers import Dimension
-from ome_writers_useq import EventPlaces, dims_from_useq, useq_to_acquisition_settings
+from ome_writers_useq import EventIndexMap, dims_from_useq, useq_to_acquisition_settings
 
 
 def dimension(axis: str, /, *, arguments: dict[str, Any] | None = None, **plans: Any) -> Dimension:
@@ -123,7 +123,7 @@ def test_z_dimension_of_different_sub_sequences(
     positions = [at(i, z_plan=plan) for i, plan in enumerate(plans)]
     dim = dimension("z", stage_positions=positions)
     assert (dim.scale, dim.coords) == (scale, coords)
-    depths = EventPlaces(useq.MDASequence(stage_positions=positions)).depths
+    depths = EventIndexMap(useq.MDASequence(stage_positions=positions)).depths
     for number, position in enumerate(positions):
         planned = list(useq.MDASequence(**position["sequence"]).z_plan or ())
         assert depths(number).tolist() == planned
@@ -135,8 +135,8 @@ def test_z_plan_overridden_at_all_positions_is_ignored() -> None:
 
 
 def test_depths_without_positions_or_z_plan() -> None:
-    assert EventPlaces(useq.MDASequence(z_plan=Z3)).depths(0).tolist() == [-2, 0, 2]
-    assert EventPlaces(useq.MDASequence(channels=TWO)).depths(0).tolist() == []
+    assert EventIndexMap(useq.MDASequence(z_plan=Z3)).depths(0).tolist() == [-2, 0, 2]
+    assert EventIndexMap(useq.MDASequence(channels=TWO)).depths(0).tolist() == []
 
 
 def test_axes_end_at_last_acquired_index() -> None:

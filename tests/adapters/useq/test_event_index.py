@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from adapters.useq.cases import CASES, FLAT, SELDOM, Z5, Case, at
 from adapters.useq.oracle import check_places, image_events, places_of, sizes_of
 from ome_writers import AcquisitionSettings, UnsupportedError
-from ome_writers_useq import EventPlaces, useq_to_acquisition_settings
+from ome_writers_useq import EventIndexMap, useq_to_acquisition_settings
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.name)
@@ -56,10 +56,10 @@ def test_conversion_after_iteration_is_the_same(case: Case) -> None:
 
 
 def test_event_places_match_settings(case: Case) -> None:
-    """EventPlaces returns the n-th index of the settings, and passes `cam` through."""
+    """EventIndexMap returns the n-th index of the settings, and passes `cam` through."""
     seq = case.sequence()
     events = image_events(seq)
-    place_of = EventPlaces(seq)
+    place_of = EventIndexMap(seq)
     expected = places_of(_convert(seq), len(events))
     assert [place_of(event.index) for event in events] == expected
     assert place_of({**events[0].index, "cam": 1}) == {**expected[0], "cam": 1}
@@ -90,7 +90,7 @@ def test_conversion_does_not_change_autofocus_state() -> None:
         useq.MDASequence(**plans, stage_positions=[(1, 2, 3)], z_plan=Z5) for _ in range(2)
     )
     useq_to_acquisition_settings(second, 8, 8)
-    EventPlaces(second)
+    EventIndexMap(second)
     assert [e.action.type for e in first] == [e.action.type for e in second]
     assert first.model_dump(exclude={"uid"}) == second.model_dump(exclude={"uid"})
 
@@ -255,7 +255,7 @@ def test_generated_sequences(seq: useq.MDASequence | None) -> None:
         return
     found = useq_to_acquisition_settings(seq, 8, 8)
     check_places(seq, found, events)
-    place_of = EventPlaces(seq)
+    place_of = EventIndexMap(seq)
     assert [place_of(event.index) for event in events] == places_of(found, len(events))
 
 

@@ -10,7 +10,7 @@ import useq.v2
 
 from adapters.useq.cases import FLAT, SELDOM, T3, TWO, Z3, at, plate
 from ome_writers import UnsupportedError
-from ome_writers_useq import EventPlaces, dims_from_useq, useq_to_acquisition_settings
+from ome_writers_useq import EventIndexMap, dims_from_useq, useq_to_acquisition_settings
 
 ENDLESS = {"interval": 0, "duration": 1}
 NOTHING = {"relative": []}
@@ -84,6 +84,6 @@ def test_dims_from_useq_refuses_ragged_sequences() -> None:
 
 @pytest.mark.parametrize("index", [{"p": 2, "c": 0}, {"p": 0, "c": 5}, {"p": 0, "c": 0, "g": 1}])
 def test_event_index_outside_the_sequence(index: dict[str, int]) -> None:
-    places = EventPlaces(useq.MDASequence(stage_positions=[(1, 2), (3, 4)], channels=TWO))
+    places = EventIndexMap(useq.MDASequence(stage_positions=[(1, 2), (3, 4)], channels=TWO))
     with pytest.raises(ValueError, match=r"\{'p': \d.*\} is outside the sequence: axis '[pc]'"):
         places(index)

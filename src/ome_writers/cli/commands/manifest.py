@@ -28,11 +28,11 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, screen: Screen) -> int:
-    from ome_writers.mirroring import check_manifest, dataset_files, write_manifest
+    from ome_writers.mirroring import check_manifest, manifest_files, write_manifest
 
     def process(path: Path, _: Relabel) -> Result:
         if options.file_list:
-            names = sorted(key for key, _ in dataset_files(path))
+            names = sorted(key for key, _ in manifest_files(path))
             text = "\n".join(["Files", *names])
             return Result({"path": str(path), "files": names}, lambda: screen.line(text))
         if options.check:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Plane = NDArray[np.generic]
 
 
-class StoredLevel(NamedTuple):
+class PageLevel(NamedTuple):
     """A resolution level, at least 1, of a page in the chain."""
 
     page: int
@@ -72,7 +72,7 @@ class StoredLevels:
             for level in image.levels
         ]
 
-    def differences(self) -> Iterator[tuple[StoredLevel, Plane]]:
+    def differences(self) -> Iterator[tuple[PageLevel, Plane]]:
         """Yield each plane that is not what full resolution implies, with the pixels that it should have.
 
         Levels of pages that cannot be decoded at full resolution are left out.
@@ -92,11 +92,11 @@ class StoredLevels:
                     if stored is None or not np.array_equal(
                         plane, stored, equal_nan=plane.dtype.kind == "f"
                     ):
-                        yield StoredLevel(page, k), plane
+                        yield PageLevel(page, k), plane
         finally:
             os.close(fd)
 
-    def write(self, planes: Iterable[tuple[StoredLevel, Plane]]) -> int:
+    def write(self, planes: Iterable[tuple[PageLevel, Plane]]) -> int:
         """Append planes to the file, then make their IFDs refer to them; return their number."""
         ifds, moved = dict(self._ifds), []
         fd = open_file(self._path)
