@@ -10,25 +10,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Camera:
-    """Size, rate and number of frames.
+    """Size, rate and number of frames."""
 
-    Attributes
-    ----------
-    height, width
-        Frame size in pixels.
-    dtype
-        numpy name of the pixel type.
-    fps
-        Frames per second.
-    seconds
-        Duration of the acquisition; None if unknown.
-    """
-
-    height: int
+    height: int  # of a frame, in pixels
     width: int
-    dtype: str = "uint16"
+    dtype: str = "uint16"  # numpy name of the pixel type
     fps: float = 30.0
-    seconds: float | None = None
+    seconds: float | None = None  # duration of the acquisition; None if unknown
 
     @property
     def frame_bytes(self) -> int:

@@ -52,25 +52,12 @@ def measure_engine(
     compression: str | None = None,
     durability: Literal["process", "disk"] = "process",
 ) -> EngineSpeed:
-    """Write a time-lapse of camera-like frames at full speed.
+    """Write a time-lapse of camera-like frames at full speed for about `seconds`, after a short trial.
 
-    Parameters
-    ----------
-    engine
-        Name of a backend.
-    camera
-        Size and dtype of the frames; its frame rate is ignored.
-    folder
-        An existing directory. At most a quarter of the free space is used.
-    seconds
-        Approximate duration, without a short trial that precedes it.
-    compression, durability
-        As in `AcquisitionSettings`.
+    The frame rate of `camera` is ignored. At most a quarter of the free space of `folder` is used. `compression` and
+    `durability` are as in `AcquisitionSettings`.
 
-    Raises
-    ------
-    OSError
-        If the directory is not writable, or the free space is too small.
+    Raises OSError if the directory is not writable, or the free space is too small.
     """
     row = ENGINES[engine]
     missing = row.missing_requirement()

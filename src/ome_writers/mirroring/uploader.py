@@ -75,23 +75,13 @@ class Uploader:
     ) -> None:
         """Upload what has changed, in rounds, until the dataset no longer grows and is complete in the store.
 
+        `wait` is called between rounds with a time in seconds. Without `follow`, a growing dataset is uploaded once.
+        With `tolerates_errors`, errors do not end the upload while the dataset grows, even if no file could be sent
+        yet. `replace` is for a dataset that was not uploaded before: whether an earlier copy may be removed; None
+        continues it.
+
         Raises UploadError if there is an earlier copy, the store has refused files in several rounds, or files change
         although the writer has closed the dataset.
-
-        Parameters
-        ----------
-        is_growing
-            Whether the writer may still change the dataset.
-        wait
-            Called between rounds with a time in seconds.
-        interval_s
-            Time between two rounds.
-        follow
-            Whether to upload a growing dataset until it is closed, instead of once.
-        tolerates_errors
-            Whether to continue in spite of errors while the dataset grows, even if no file could be sent yet.
-        replace
-            For a dataset that was not uploaded before: whether an earlier copy may be removed. None: continue it.
         """
         attempts = 0
         while not self._stopped:

@@ -19,18 +19,11 @@ from ome_writers.untrusted import read_json
 
 @dataclass(frozen=True)
 class StagedOutput:
-    """An OME-Zarr whose shards are written by tasks.
+    """An OME-Zarr whose shards are written by tasks."""
 
-    Attributes
-    ----------
-    path
-        Absolute path that the output gets when it is complete.
-    digest
-        Of all that determines the pixels; the name of the folder of the run. A run with other arguments writes to
-        another folder, also while a worker of this run is still alive.
-    """
-
-    path: Path
+    path: Path  # absolute path that the output gets when it is complete
+    # Of all that determines the pixels; the name of the folder of the run. A run with other arguments writes to another
+    # folder, also while a worker of this run is still alive.
     digest: str
 
     @property

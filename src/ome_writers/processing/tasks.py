@@ -44,28 +44,15 @@ def regions(plan: ArrayPlan, whole: Collection[str]) -> Iterator[Region]:
 
 @dataclass(frozen=True)
 class Task:
-    """Computes and writes one region of one array; can be pickled, and repeated at any time, also concurrently.
-
-    Attributes
-    ----------
-    output
-        The dataset in the folder of the processing run. Shards are written beside it and then renamed.
-    target
-        The array below `output`.
-    image
-        Number of the image, which is also the index along ``p``.
-    block
-        Axes of the blocks that a function takes, without y and x.
-    kept
-        Axes of its result, without y and x.
-    """
+    """Computes and writes one region of one array; can be pickled, and repeated at any time, also concurrently."""
 
     source: StreamView
     function: Callable[..., Any]
-    output: Path
-    target: ArrayTarget
-    image: int
+    output: Path  # the dataset in the folder of the run; shards are written beside it and then renamed
+    target: ArrayTarget  # the array below `output`
+    image: int  # number of the image, which is also the index along `p`
     region: Region
+    # axes of the blocks that the function takes, and of its result, without y and x
     block: tuple[str, ...]
     kept: tuple[str, ...]
     # executors that cache results by arguments, such as dask.distributed, must not return that of an earlier run

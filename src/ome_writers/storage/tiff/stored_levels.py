@@ -36,21 +36,9 @@ class PageLevel(NamedTuple):
 class StoredLevels:
     """The resolution levels of one image in a file of this library.
 
-    Parameters
-    ----------
-    chain
-        The IFD chain of the file.
-    image
-        The image, which has levels.
-    pages
-        Numbers of its pages in the chain.
-    contiguous
-        Whether uncompressed pages are contiguous; see `PageKind.of`.
+    `pages` are the numbers of the image's pages in the chain; `contiguous`: see `PageKind.of`.
 
-    Raises
-    ------
-    UnsupportedError
-        If a page does not have all levels, because another program has rewritten the file.
+    Raises UnsupportedError if a page does not have all levels, because another program has rewritten the file.
     """
 
     def __init__(
