@@ -1,4 +1,4 @@
-"""Layers of a dataset: an array of each channel, and its name, color, contrast, scale and place in the viewer."""
+"""Layers of a dataset: an array of each channel, and its name, color, contrast, scale and position in the viewer."""
 
 from __future__ import annotations
 

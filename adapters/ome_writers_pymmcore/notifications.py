@@ -37,5 +37,5 @@ def end_notifications_at_exit(core: CMMCorePlus) -> None:
 def _end(reference: weakref.ref[CMMCorePlus]) -> None:
     core = reference()
     if core is not None:
-        with suppress(Exception):  # the interpreter is exiting: nobody can handle an error
+        with suppress(Exception):  # the interpreter is exiting: no code is left to handle an error
             end_notifications(core)

@@ -53,7 +53,7 @@ def rename(
 
 
 def overwrite(path: Path, content: bytes, *, durable: bool = False) -> bool:
-    """Overwrite a document that cannot be replaced, because a process keeps it open; return whether it was.
+    """Overwrite a metadata file that cannot be replaced, because a process keeps it open; return whether it was.
 
     Only on Windows, where readers usually share a file for writing. The content is padded with spaces to the current
     size, which XML and JSON allow, and written by one call, before the file is truncated: it is valid after either.

@@ -77,7 +77,7 @@ def read_unchanged(file: DatasetFile) -> tuple[DatasetFile, bytes | None]:
     return file, None
 
 
-def is_document(file: DatasetFile) -> bool:
+def is_metadata(file: DatasetFile) -> bool:
     """Whether a file contains metadata of the dataset."""
     return file.path.name in (
         "zarr.json",

@@ -94,7 +94,7 @@ class StoreCopy:
             return {str(item["path"]): item["size"] for item in found}
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects, the document of the root first: it describes the others."""
+        """Delete objects, the metadata of the root first: they describe the others."""
         from obstore import delete
 
         with self._store_errors():

@@ -1,7 +1,7 @@
 """Uploads a dataset in rounds, so that a reader of the store sees a consistent dataset at any time.
 
-In each round, the documents (``zarr.json`` and OME-XML) are read first, then all other files are uploaded, then these
-documents, the one of the root last. So the documents in the store describe only frames that are in the store.
+In each round, the metadata files (``zarr.json`` and OME-XML) are read first, then all other files are uploaded, then the
+metadata, that of the root last. So the metadata in the store describe only frames that are in the store.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers.errors import UploadError
 from ome_writers.formats import detect_format, format_row
-from ome_writers.mirroring.dataset_files import DatasetFile, is_document, read, scan
+from ome_writers.mirroring.dataset_files import DatasetFile, is_metadata, read, scan
 from ome_writers.storage import Background
 
 if TYPE_CHECKING:
@@ -136,17 +136,17 @@ class Uploader:
         they must be sent again.
         """
         began = time.monotonic()
-        documents = [
+        metadata = [
             (file, read(file))
             for file in scan(self._source, chunks=False)
-            if is_document(file) and self._copy.has_changed(file)
+            if is_metadata(file) and self._copy.has_changed(file)
         ]
-        files = [f for f in scan(self._source) if not is_document(f) and self._copy.has_changed(f)]
+        files = [f for f in scan(self._source) if not is_metadata(f) and self._copy.has_changed(f)]
         sent = files
         if growing and not format_row(detect_format(self._source)).chunked:
             sent = []  # the headers of its files change until the end
         self._scan_s = time.monotonic() - began
-        self._planned = self._copy.files + len(sent) + len(documents)
+        self._planned = self._copy.files + len(sent) + len(metadata)
         open_since = time.time_ns() - int(_OPEN_S * 1e9)
         still_open = {f for f in sent if growing and f.mtime_ns > open_since}
         is_complete = len(sent) == len(files)
@@ -162,8 +162,8 @@ class Uploader:
             now = time.monotonic()
             self._next_resend = now + (now - began) / _MAX_RESEND_SHARE
         if is_complete:
-            # deepest first: the document of the root describes all others
-            for file, data in sorted(documents, key=lambda item: -item[0].key.count("/")):
+            # deepest first: the metadata of the root describe all others
+            for file, data in sorted(metadata, key=lambda item: -item[0].key.count("/")):
                 self._send_all([file], data)
         return is_complete
 

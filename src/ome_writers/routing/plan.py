@@ -141,7 +141,7 @@ class Plan:
 
     def has_arrays_of(self, other: Plan) -> bool:
         """Return whether another plan stores every frame at the same index of the same array; names may differ."""
-        mine, theirs = ([_stored_form(i) for i in plan.images] for plan in (self, other))
+        mine, theirs = ([_storage_properties(i) for i in plan.images] for plan in (self, other))
         return mine == theirs and self.router == other.router
 
     @cached_property
@@ -160,8 +160,8 @@ class Plan:
         return little_endian
 
 
-def _stored_form(image: ImagePlan) -> tuple[object, ...]:
+def _storage_properties(image: ImagePlan) -> tuple[object, ...]:
     """Return what an image's pixels depend on."""
     array = image.array
-    form = (array.shape, array.growing, array.dtype, array.chunks, array.shards, array.compression)
-    return (*form, array.samples, image.planes, image.plane_axis, image.slow_axis)
+    properties = (array.shape, array.growing, array.dtype, array.chunks, array.shards, array.compression)
+    return (*properties, array.samples, image.planes, image.plane_axis, image.slow_axis)

@@ -35,7 +35,7 @@ else:
 
 
 def format_names() -> dict[str, dict[str, str]]:
-    """Return the strings that are accepted as a format, with the fields that each stands for."""
+    """Return the strings that are accepted as a format, with the fields of each."""
     names = {
         alias: {"name": name}
         for name, model in format_models().items()

@@ -120,12 +120,12 @@ def read_lock(lock: Path) -> bytes | None:
 def _owner(lock: Path, content: bytes) -> LockOwner | None:
     """Return the process that a lock names; None if it has ended, or if the lock is torn."""
     try:
-        document = parse_json(content, lock)
+        value = parse_json(content, lock)
     except InvalidFileError:
-        document = None
+        value = None
     except ValueError:
         return None
-    owner = document if isinstance(document, dict) else {}
+    owner = value if isinstance(value, dict) else {}
     pid, host, start = owner.get("pid"), owner.get("host"), owner.get("start")
     if type(pid) is not int or type(host) is not str or not isinstance(start, (str, type(None))):
         return LockOwner(0, f"{lock.name} does not name a process: {content[:40]!r}")

@@ -41,7 +41,7 @@ class PlaneRun(Unit):
         return list(self.planes)
 
     def add(self, number: int, index: Index, plane: Plane, reserved_bytes: int) -> None:
-        """Add a plane that nobody changes any more."""
+        """Add a plane that does not change any more."""
         self._reserved_bytes += reserved_bytes
         self._nbytes += plane.nbytes
         self.planes[index] = plane

@@ -52,7 +52,7 @@ class ArraySurvey:
         self._recovery = ShardRecovery(plan)
 
     def recover(self, *, dry_run: bool, truncate: bool = True) -> Iterator[Finding]:
-        """Give all files the form that `close` would have given them; yield the problems found.
+        """Bring all files into the state in which `close` leaves them; yield the problems found.
 
         Without `truncate`, valid shards may be longer than their data, as `close` leaves them for concurrent readers.
         """

@@ -56,7 +56,7 @@ class ShardRecovery:
     def recover_shard(
         self, coordinate: tuple[int, ...], path: Path, *, dry_run: bool, truncate: bool = True
     ) -> Iterator[Finding]:
-        """Give a shard the form that `close` would have given it; yield the problems found.
+        """Bring a shard into the state in which `close` leaves it; yield the problems found.
 
         Without `truncate` a valid shard may be longer than its data.
         """
