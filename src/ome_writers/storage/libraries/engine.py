@@ -1,7 +1,7 @@
 """The engine for libraries that accept writes to any part of an array at any time.
 
 A library that gets a shard frame by frame reads, changes and rewrites the shard for each frame. So planes are assembled
-first: in the library's memory if it has transactions (`transactions`), otherwise in ours (`regions`).
+first: in the library's memory if it has transactions, otherwise in ours, see `regions`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from ome_writers.storage.background import available_cpus
 from ome_writers.storage.contract import ArrayTarget, Options, WriteFailure
 from ome_writers.storage.libraries.library import LibraryArray, LibrarySink
 from ome_writers.storage.libraries.region_grid import RegionGrid, RegionKey
-from ome_writers.storage.libraries.regions import Region
-from ome_writers.storage.libraries.transactions import TransactionRegion
+from ome_writers.storage.libraries.regions import Region, TransactionRegion
 from ome_writers.storage.store import LocalStore
 from ome_writers.storage.write_buffer import WriteBuffer
 from ome_writers.storage.zarr import ArrayMetadataWriter, array_metadata

@@ -13,8 +13,13 @@ from numpy.typing import NDArray
 from ome_writers.file_sync import sync_files
 from ome_writers.locks import new_lock
 from ome_writers.storage.libraries.region_grid import RegionGrid, RegionKey, Selection
-from ome_writers.storage.libraries.regions import DIRTY, EMPTY, STORED, Region
-from ome_writers.storage.libraries.transactions import TransactionRegion
+from ome_writers.storage.libraries.regions import (
+    DIRTY,
+    EMPTY,
+    STORED,
+    Region,
+    TransactionRegion,
+)
 from ome_writers.storage.memory_budget import MemoryBudget
 
 _FILE_LOCKS = 64  # files that can be read and replaced at the same time
