@@ -13,7 +13,7 @@ from ome_writers.cli.command import Command, CommandError, error_sentence
 from ome_writers.cli.console import Relabel, Screen, human_size, size_in_files
 from ome_writers.cli.datasets import Result, add_datasets_argument, process_datasets
 from ome_writers.cli.description import (
-    Acquisition,
+    AcquisitionDescription,
     ChannelDescription,
     Description,
     FolderContent,
@@ -161,7 +161,7 @@ def _listing(folder: Path, content: FolderContent, screen: Screen, relabel: Rela
 def _show(
     path: Path,
     description: Description,
-    acquisition: Acquisition,
+    acquisition: AcquisitionDescription,
     options: Namespace,
     screen: Screen,
 ) -> None:
@@ -212,7 +212,7 @@ def _show_channels(channels: Sequence[ChannelDescription], screen: Screen) -> No
         screen.table("\nchannels", tuple(known), tuple(zip(*known.values(), strict=True)))
 
 
-def _fields(description: Description, acquisition: Acquisition) -> dict[str, str]:
+def _fields(description: Description, acquisition: AcquisitionDescription) -> dict[str, str]:
     fields = {"format": f"{description.format}, {description.layout}"}
     if started := parse_time(acquisition.started):
         fields["acquired"] = f"{started:%Y-%m-%d %H:%M:%S %Z}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ome_writers.cli.description.acquisition import (
-    Acquisition,
+    AcquisitionDescription,
     ChannelDescription,
     describe_acquisition,
     parse_time,
@@ -23,7 +23,7 @@ from ome_writers.formats import resolve_entry_file
 from ome_writers.storage import lock_owner, lock_path
 
 __all__ = [
-    "Acquisition",
+    "AcquisitionDescription",
     "ChannelDescription",
     "Description",
     "FolderContent",

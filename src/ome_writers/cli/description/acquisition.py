@@ -49,7 +49,7 @@ class ChannelDescription:
 
 
 @dataclass(frozen=True)
-class Acquisition:
+class AcquisitionDescription:
     """Circumstances of an acquisition; None is unknown."""
 
     started: str | None  # time of the first frame or of the creation of the dataset, ISO 8601
@@ -60,7 +60,7 @@ class Acquisition:
     exposure_ms: tuple[float, float] | None
 
 
-def describe_acquisition(spec: DatasetSpec) -> Acquisition:
+def describe_acquisition(spec: DatasetSpec) -> AcquisitionDescription:
     """Return the circumstances of an acquisition; reads OME-XML and frame metadata where they are needed."""
     settings = spec.settings
     instrument = settings.instrument if settings else None
@@ -80,7 +80,7 @@ def describe_acquisition(spec: DatasetSpec) -> Acquisition:
         exposures = _numbers(frames, "exposure_time")
         if exposures and not stated:
             exposure = (min(exposures) * 1e3, max(exposures) * 1e3)
-    return Acquisition(
+    return AcquisitionDescription(
         started=str(started) if started else None,
         duration_s=duration,
         objective=_objective(instrument.objective if instrument else _lens(xml)),

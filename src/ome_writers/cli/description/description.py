@@ -18,7 +18,7 @@ from ome_writers.units import ome_symbol
 
 
 @dataclass(frozen=True)
-class Axis:
+class AxisDescription:
     """One axis of an image."""
 
     name: str  # t, c, z, y, x or another
@@ -43,7 +43,7 @@ class ImageDescription:
 
     path: str  # path of the Zarr group, or name of the TIFF file
     name: str
-    axes: tuple[Axis, ...]  # in storage order
+    axes: tuple[AxisDescription, ...]  # in storage order
     dtype: str  # numpy name of the pixel type
     channels: tuple[str, ...]
     storage: str  # chunks, shards and compression: `"chunks 1x1x512x512, blosc-zstd"`
@@ -147,7 +147,7 @@ def _describe_image(image: ImageSpec, root: Path) -> ImageDescription:
         for axis, size in zip(image.axes, level.shape, strict=True)
     ]
     axes = (
-        Axis(axis.name, size, scale, axis.unit if scale else None)
+        AxisDescription(axis.name, size, scale, axis.unit if scale else None)
         for axis, size, scale in zip(image.axes, sizes, level.scale, strict=True)
     )
     words = [f"shards {_by(level.shards)}"] if level.shards else []
