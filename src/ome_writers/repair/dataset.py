@@ -6,15 +6,11 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputLockedError
 from ome_writers.formats import detect_format, format_row, resolve_entry_file
-from ome_writers.storage import hold_claim, lock_owner, lock_path
+from ome_writers.storage import Finding, hold_claim, lock_owner, lock_path
 from ome_writers.untrusted import guard_reader, local_path, refuse_archive
-
-if TYPE_CHECKING:
-    from ome_writers.storage import Finding
 
 
 @dataclass(frozen=True)
@@ -84,4 +80,9 @@ def _findings(root: Path, found: str, *, dry_run: bool) -> tuple[Finding, ...]:
             f"or, if the process no longer exists, remove {lock} first."
         )
     with guard_reader(root):
-        return tuple(format_row(found).find_problems(root, dry_run=dry_run))
+        findings = list(format_row(found).find_problems(root, dry_run=dry_run))
+    if lock.exists():  # last: until then, the dataset counts as not repaired
+        if not dry_run:
+            lock.unlink()
+        findings.append(Finding(lock, "lock file of a process that has ended: removed"))
+    return tuple(findings)

@@ -49,16 +49,15 @@ class _TiffRepair:
         self._journal = Journal.open_existing(layout.root, layout.journals)
 
     def findings(self) -> Iterator[Finding]:
-        """Repair IFD chains, then metadata, then remove journals and temporary files, and the lock file last."""
+        """Repair IFD chains, then metadata, then remove journals and temporary files."""
         stored = self._stored
         unfinished = {
             stored.files.keys[number]: document.status
             for number, document in stored.documents.items()
             if document.status == "writing" or not all(map(document.has_planes, self._journals))
         }
-        lock = lock_path(self._root, folder=self._root.is_dir())
         rendered: dict[str, bytes] = {}
-        if unfinished or lock.exists():
+        if unfinished or lock_path(self._root, folder=self._root.is_dir()).exists():
             yield from self._finish(unfinished, rendered)
         yield from self._update_entry_file(rendered)
         for path in self._journals.values():
@@ -70,9 +69,6 @@ class _TiffRepair:
                 if files.temporary_target(path.name) in members and path.is_file():
                     self._remove(path)
                     yield Finding(path, "temporary file of the writer: removed")
-        if lock.exists():
-            self._remove(lock)
-            yield Finding(lock, "lock file of a process that has ended: removed")
 
     def _finish(self, unfinished: dict[str, str], rendered: dict[str, bytes]) -> Iterator[Finding]:
         """Bring IFD chains and OME-XML to the state in which `close` leaves them.

@@ -19,7 +19,7 @@ from ome_writers.formats.omezarr import (
 )
 from ome_writers.repair.stored_plan import refuse_rewritten, stored_plan
 from ome_writers.routing import ArrayPlan, ImagePlan, Plan
-from ome_writers.storage import LOCK_NAME, Finding, files, lock_path
+from ome_writers.storage import LOCK_NAME, Finding, files
 from ome_writers.storage.direct import StoredLevel
 from ome_writers.storage.zarr import ArraySurvey, Survey, array_metadata
 
@@ -47,7 +47,7 @@ class _ZarrRepair:
         self._metadata: list[tuple[int, int]] = []
 
     def findings(self) -> Iterator[Finding]:
-        """Repair from the pixels up and yield the findings; the lock file is removed last."""
+        """Repair from the pixels up and yield the findings."""
         surveys, shapes = [], []
         for image, key in zip(self._plan.images, self._layout.arrays, strict=True):
             array = ArraySurvey(files.path_below(self._root, key), image.array)
@@ -75,7 +75,7 @@ class _ZarrRepair:
         if self._writing:
             yield from self._complete_levels(shapes)
         yield from self._update_groups(surveys, shapes, journal)
-        yield from self._remove_leftovers()
+        yield from self._remove_temporary_files()
 
     def _frames(self, surveys: list[Survey]) -> int:
         """Return the number of frames with pixels or metadata; an estimate where a chunk has several planes."""
@@ -187,8 +187,7 @@ class _ZarrRepair:
             status = "complete" if written == self._plan.distinct_frames else "failed"
         return Outcome(status, written, tuple(shapes), windows)
 
-    def _remove_leftovers(self) -> Iterator[Finding]:
-        """Remove temporary files, and the lock file last."""
+    def _remove_temporary_files(self) -> Iterator[Finding]:
         for folder, names, file_names in os.walk(self._root):
             for name in sorted((*names, *file_names)):
                 path = Path(folder, name)
@@ -197,10 +196,6 @@ class _ZarrRepair:
                     self._remove(path)
                     yield Finding(path, f"temporary {what} of the writer: removed")
             names[:] = sorted(n for n in names if not self._is_temporary(Path(folder, n)))
-        lock = lock_path(self._root, folder=True)
-        if lock.exists():
-            self._remove(lock)
-            yield Finding(lock, "lock file of a process that has ended: removed")
 
     def _is_temporary(self, path: Path) -> bool:
         """Return whether name and location are those of a temporary file or folder of an engine."""

@@ -22,7 +22,7 @@ from ome_writers.formats import (
     plan_from_settings,
     spec_of_plan,
 )
-from ome_writers.storage import Finding, atomic_write, lock_path
+from ome_writers.storage import Finding, atomic_write
 from ome_writers.untrusted import read_json, read_lines
 from ome_writers.validation import Check
 from ome_writers.views import open_stored
@@ -153,10 +153,6 @@ def find_problems(path: Path, *, dry_run: bool) -> Iterator[Finding]:
         if not dry_run:
             content = json.dumps({**document, "status": "failed"}).encode()
             atomic_write(path / DOCUMENT, content, durable=True)
-    if (lock := lock_path(path, folder=True)).exists():
-        yield Finding(lock, "lock file of a process that has ended: removed")
-        if not dry_run:
-            lock.unlink()
 
 
 def check(path: Path) -> Iterator[Check]:
