@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 try:
     from ome_writers_pymmcore.camera_buffer import BufferFrame, frames
     from ome_writers_pymmcore.frame_metadata import engine_metadata, tag_metadata
-    from ome_writers_pymmcore.microscope import Camera, Microscope
+    from ome_writers_pymmcore.microscope import CameraDevice, Microscope
     from ome_writers_pymmcore.progress import Counts
     from ome_writers_pymmcore.recording import record
     from ome_writers_pymmcore.writer import MDAWriter
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BufferFrame",
-    "Camera",
+    "CameraDevice",
     "Counts",
     "LendingCore",
     "MDAWriter",

@@ -14,7 +14,7 @@ from ome_writers_useq import EventIndexMap, useq_to_acquisition_settings
 if TYPE_CHECKING:
     import useq
 
-    from ome_writers_pymmcore.microscope import Camera, Microscope
+    from ome_writers_pymmcore.microscope import CameraDevice, Microscope
 
     IndexOf = Callable[[Mapping[str, int]], dict[str, int]]
 
@@ -120,7 +120,7 @@ def unused_output(settings: AcquisitionSettings) -> AcquisitionSettings:
     return settings
 
 
-def _frame_shape(camera: Camera) -> tuple[int, int]:
+def _frame_shape(camera: CameraDevice) -> tuple[int, int]:
     if camera.shape is None and not camera.label:
         raise SettingsError("No camera is selected. Select one: core.setCameraDevice(LABEL).")
     if camera.shape is None:
@@ -132,7 +132,7 @@ def _frame_shape(camera: Camera) -> tuple[int, int]:
 
 
 def _frame_dimensions(
-    camera: Camera, pixel_size_um: float, chunks: Mapping[str, int], shards: Mapping[str, int]
+    camera: CameraDevice, pixel_size_um: float, chunks: Mapping[str, int], shards: Mapping[str, int]
 ) -> list[Dimension]:
     return [
         Dimension(

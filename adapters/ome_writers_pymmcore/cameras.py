@@ -6,11 +6,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ome_writers import Camera as CameraCoordinate
-from ome_writers import Channel, Dimension, Schedule, SettingsError
+from ome_writers import Camera, Channel, Dimension, Schedule, SettingsError
 
 if TYPE_CHECKING:
-    from ome_writers_pymmcore.microscope import Camera, Microscope
+    from ome_writers_pymmcore.microscope import CameraDevice, Microscope
 
 CAMERA_AXIS = "cam"
 """Axis name, in event indices and settings, of the cameras that each deliver a frame per event."""
@@ -81,9 +80,9 @@ def add_camera_axis(
     return extended
 
 
-def _coordinate(camera: Camera) -> CameraCoordinate:
+def _coordinate(camera: CameraDevice) -> Camera:
     height, width, *samples = camera.shape or (None, None)
-    return CameraCoordinate(
+    return Camera(
         name=camera.label,
         height=height,
         width=width,
@@ -95,7 +94,7 @@ def _coordinate(camera: Camera) -> CameraCoordinate:
 
 def set_channel_cameras(
     dim: Dimension,
-    cameras: Sequence[Camera],
+    cameras: Sequence[CameraDevice],
     camera_of_channel: Mapping[tuple[str, str], str],
 ) -> Dimension:
     """Fill in `Channel.camera` where a single camera records the channel."""

@@ -28,7 +28,7 @@ _IMMERSION_MEDIA: dict[str, Literal["Oil", "Water", "Glycerol", "Other", "Air"]]
 
 
 @dataclass(frozen=True)
-class Camera:
+class CameraDevice:
     """A camera, and the format of its frames.
 
     Attributes
@@ -76,8 +76,8 @@ class Microscope:
         The complete summary metadata.
     """
 
-    cameras: tuple[Camera, ...]
-    others: Mapping[str, Camera] = field(default_factory=dict)
+    cameras: tuple[CameraDevice, ...]
+    others: Mapping[str, CameraDevice] = field(default_factory=dict)
     camera_of_channel: Mapping[tuple[str, str], str] = field(default_factory=dict)
     selected: str = ""
     pixel_size_um: float = 0.0
@@ -161,7 +161,7 @@ def _camera(
     info: Mapping[str, Any],
     devices: Mapping[str, Mapping[str, Any]],
     pixel_size_um: float,
-) -> Camera:
+) -> CameraDevice:
     own_size = parse_number(info.get("pixel_size_um")) or pixel_size_um
     device = devices.get(label, {})
     properties = _properties(device)
@@ -185,7 +185,7 @@ def _camera(
         readout=readout,
         readout_mhz=(float(rate[1]) or None) if rate else None,
     )
-    return Camera(
+    return CameraDevice(
         label=label,
         detector=detector,
         shape=tuple(int(n or 0) for n in shape) if all(shape) else None,
