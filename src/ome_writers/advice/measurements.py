@@ -101,4 +101,4 @@ def _files_per_second(folder: Path, content: bytes, seconds: float) -> float:
         path.write_bytes(content)
         os.replace(path, folder / str(count))
         count += 1
-    return count / elapsed if elapsed else float(count)
+    return count / elapsed
