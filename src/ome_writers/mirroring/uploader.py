@@ -1,7 +1,7 @@
 """Uploads a dataset in rounds, so that a reader of the store sees a consistent dataset at any time.
 
-In each round, the metadata files (``zarr.json`` and OME-XML) are read first, then all other files are uploaded, then the
-metadata, that of the root last. So the metadata in the store describe only frames that are in the store.
+In each round, the metadata files (``zarr.json`` and OME-XML) are read first, then all other files are uploaded, then
+the metadata, that of the root last. So the metadata in the store describe only frames that are in the store.
 """
 
 from __future__ import annotations

@@ -38,7 +38,9 @@ class ResultPlan(NamedTuple):
     dtype: str
 
 
-def plan_result(source: Source, function: Callable[..., Any], over: Sequence[str] | None) -> ResultPlan:
+def plan_result(
+    source: Source, function: Callable[..., Any], over: Sequence[str] | None
+) -> ResultPlan:
     """Return what `function` returns; any other function than a `PlaneFunction` is called for the first block."""
     path = source.spec.path
     numbers = convertible_images(source, None)

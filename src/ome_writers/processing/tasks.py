@@ -48,7 +48,7 @@ class Task:
 
     source: StreamView
     function: Callable[..., Any]
-    output: Path  # the dataset in the folder of the run; shards are written beside it and then renamed
+    output: Path  # the dataset in the folder of the run; shards are first written beside it
     target: ArrayTarget  # the array below `output`
     image: int  # number of the image, which is also the index along `p`
     region: Region

@@ -163,5 +163,5 @@ class Plan:
 def _storage_properties(image: ImagePlan) -> tuple[object, ...]:
     """Return what an image's pixels depend on."""
     array = image.array
-    properties = (array.shape, array.growing, array.dtype, array.chunks, array.shards, array.compression)
-    return (*properties, array.samples, image.planes, image.plane_axis, image.slow_axis)
+    form = (array.shape, array.growing, array.dtype, array.chunks, array.shards, array.compression)
+    return (*form, array.samples, image.planes, image.plane_axis, image.slow_axis)

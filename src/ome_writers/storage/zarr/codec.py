@@ -26,9 +26,7 @@ class Codec:
     """The codec of one array, by the name in the settings; Blosc shuffles by the size of the samples."""
 
     def __init__(self, compression: str, dtype: np.dtype[np.generic]) -> None:
-        self._codec = (
-            None if compression == "none" else _numcodec(_CONFIGURATIONS[compression])
-        )
+        self._codec = None if compression == "none" else _numcodec(_CONFIGURATIONS[compression])
         self._name = "blosc" if compression in BLOSC else compression
         # numcodecs takes the item size from the buffer format; there is an unsigned integer of each size
         self._items = np.dtype(f"u{dtype.itemsize}") if dtype.itemsize <= 8 else np.dtype("u8")
