@@ -53,14 +53,14 @@ class AcquisitionAxes:
         """Return the planned z values that all positions have in common."""
         return self._shared_plan("z", lambda loops: loops.z_plan)
 
-    def z_values(self, position: int) -> npt.NDArray[np.float64]:
-        """Return the z values planned at one item of the position axis (micrometers)."""
+    def z_plan_of(self, position: int) -> AxisPlan | None:
+        """Return the z plan of one item of the position axis; None if it has a single plane."""
         p, _ = self.pairs[position] if self.pairs else (-1, -1)
         sub = self.parsed.subsequences[p] if p >= 0 else None
         for loops in (sub, self.parsed.top):
-            if loops is not None and "z" in loops.order and loops.z_plan is not None:
-                return loops.z_plan.values
-        return np.empty(0)
+            if loops is not None and "z" in loops.order:
+                return loops.z_plan
+        return None
 
     def _shared_plan(
         self, axis: str, plan_of: Callable[[SequenceLoops], AxisPlan | None]

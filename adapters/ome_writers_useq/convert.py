@@ -12,10 +12,9 @@ import useq
 
 from ome_writers import Dimension, Plate, Position, Schedule, SettingsError, UnsupportedError
 from ome_writers_useq.acquisition_axes import acquisition_axes
-from ome_writers_useq.dimensions import FrameGeometry, build_dimensions
+from ome_writers_useq.dimensions import FrameGeometry, build_dimensions, place_positions
 from ome_writers_useq.parsed_sequence import parse_sequence
 from ome_writers_useq.plates import plate_from_useq
-from ome_writers_useq.positions import convert_positions
 
 if TYPE_CHECKING:
     from ome_writers_useq.acquisition_axes import AcquisitionAxes
@@ -159,8 +158,7 @@ def build_positions(seq: useq.MDASequence) -> list[Position]:
     _check(seq)
     if not parse_sequence(seq).top.order:
         return []
-    axes = acquisition_axes(seq)
-    return convert_positions(axes.parsed, axes.pairs)
+    return place_positions(acquisition_axes(seq))[0]
 
 
 def _check(seq: object) -> None:

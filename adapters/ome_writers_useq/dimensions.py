@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ome_writers import Dimension
+from ome_writers import Dimension, Position
 from ome_writers_useq.channels import convert_channels
 from ome_writers_useq.positions import convert_positions
 
@@ -51,7 +51,7 @@ def _dimension_fields(
     axis: str, axes: AcquisitionAxes, frame: FrameGeometry, user_unit: UnitTuple | None
 ) -> dict[str, Any]:
     if axis == "p":
-        return {"type": "position", "coords": convert_positions(axes.parsed, axes.pairs)}
+        return {"type": "position", "coords": place_positions(axes)[0]}
     if axis == "c":
         scale, unit = user_unit or (1.0, None)  # clients multiply the scales of all axes
         coords = convert_channels(axes.channels)
@@ -60,7 +60,8 @@ def _dimension_fields(
         return {"type": "time", **_plan_fields(axes.time_plan(), user_unit, "second")}
     if axis == "z":
         fields = {"type": "space", **_plan_fields(axes.z_plan(), user_unit, "micrometer")}
-        return {**fields, "translation": _z_translation(axes) if fields["coords"] else None}
+        translation = place_positions(axes)[1] if fields["unit"] == "micrometer" else None
+        return {**fields, "translation": translation}
     scale, unit = user_unit or (None, "micrometer")
     if frame.pixel_size_um is not None:
         scale, unit = frame.pixel_size_um, "micrometer"
@@ -68,18 +69,27 @@ def _dimension_fields(
     return {"type": "space", "count": count, "scale": scale, "unit": unit}
 
 
-def _z_translation(axes: AcquisitionAxes) -> float | None:
-    """Return the offset of the first plane from its position's z (micrometers); None if positions differ in it.
+def place_positions(axes: AcquisitionAxes) -> tuple[list[Position], float | None]:
+    """Return the items of the position axis, and the distance of their first planes from their z (micrometers).
 
-    Datasets add the position's z to the translation.
+    Datasets add the position's z to this translation. If the distances differ, because positions have z plans of their
+    own or an absolute plan overrides their z, the z of each position is that of its first plane.
     """
-    plan = axes.z_plan()
-    first = float(plan.values[0])
-    if plan.is_relative:
-        return first
     positions = convert_positions(axes.parsed, axes.pairs)
-    stage_z = {position.z_coord or 0.0 for position in positions} or {0.0}
-    return first - stage_z.pop() if len(stage_z) == 1 else None
+    if "z" not in axes.names:
+        return positions, None
+    stage_z = [position.z_coord for position in positions] or [None]
+    plans = [axes.z_plan_of(number) for number in range(len(stage_z))]
+    offsets = [
+        0.0 if plan is None else float(plan.values[0]) - (0.0 if plan.is_relative else z or 0.0)
+        for plan, z in zip(plans, stage_z, strict=True)
+    ]
+    if np.allclose(offsets, offsets[0], rtol=0, atol=1e-9):
+        return positions, offsets[0]
+    for position, plan, offset in zip(positions, plans, offsets, strict=True):
+        if plan is not None:
+            position.z_coord = (position.z_coord or 0.0) + offset
+    return positions, None
 
 
 def _plan_fields(plan: AxisPlan, user_unit: UnitTuple | None, default_unit: str) -> dict[str, Any]:

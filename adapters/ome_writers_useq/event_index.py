@@ -83,7 +83,8 @@ class EventIndexMap:
         Needed if positions have z plans of their own, which the ``coords`` of the z axis cannot represent. In
         micrometers and in the order of the z index; relative or absolute, as in the plan.
         """
-        return self._axes.z_values(position)
+        plan = self._axes.z_plan_of(position)
+        return np.empty(0) if plan is None else plan.values
 
     def _channel(self, p: int, c: int | None) -> int:
         if c is None:

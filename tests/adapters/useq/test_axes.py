@@ -105,6 +105,24 @@ def test_z_translation(plan: Any, stages: list[float | None], begin: float | Non
 
 
 @pytest.mark.parametrize(
+    "plans",
+    [
+        {"z_plan": {"absolute": [7, 9]}, "stage_positions": [(1, 1, 10), (2, 2, 50), (3, 3)]},
+        {"z_plan": Z3, "stage_positions": [(1, 1, 10), at(2, z_plan={"relative": [1, 2]})]},
+        {"stage_positions": [(1, 1, 10), at(2, z_plan=Z3)]},
+        {"z_plan": {"absolute": [7, 9]}, "stage_positions": [(1, 1, 9), at(2, z_plan=Z3)]},
+        {"z_plan": Z3, "stage_positions": [(1, 1), (2, 2, 5)]},
+    ],
+)
+def test_position_and_translation_give_z_of_first_plane(plans: dict[str, Any]) -> None:
+    seq = useq.MDASequence(**plans)
+    found = {dim.name: dim for dim in useq_to_acquisition_settings(seq, 8, 8)["dimensions"]}
+    first_planes = {e.index["p"]: e.z_pos for e in seq if e.index.get("z", 0) == 0}
+    for p, position in enumerate(found["p"].coords):
+        assert (position.z_coord or 0) + (found["z"].translation or 0) == first_planes[p]
+
+
+@pytest.mark.parametrize(
     ("plans", "scale", "coords"),
     [
         # The longer plan begins like the shorter one.
