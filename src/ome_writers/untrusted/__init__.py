@@ -33,7 +33,7 @@ from ome_writers.untrusted.sizes import (
     memory_bytes,
 )
 from ome_writers.untrusted.text import printable, printable_json
-from ome_writers.untrusted.tiff import LoopDetector, TiffDirectory, TiffStructure
+from ome_writers.untrusted.tiff import LoopDetector, TiffDirectory, TiffStructure, open_tiff
 from ome_writers.untrusted.zarr import ArrayMetadata, array_metadata_file, parse_array_metadata
 
 __all__ = [
@@ -59,6 +59,7 @@ __all__ = [
     "memory_bytes",
     "open_range",
     "open_regular",
+    "open_tiff",
     "parse_array_metadata",
     "parse_json",
     "parse_xml",

@@ -9,13 +9,15 @@ import os
 import struct
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.errors import InvalidFileError
-from ome_writers.untrusted.files import Limit
+from ome_writers.untrusted.files import Limit, open_regular
 from ome_writers.untrusted.sizes import check_count, check_memory
 
 if sys.platform == "win32":
@@ -171,6 +173,16 @@ class TiffStructure:
                 f"but the file has {size:,} bytes."
             )
         return _pread(self._fd, nbytes, offset)
+
+
+@contextmanager
+def open_tiff(file: Path, *, root: Path | None = None) -> Iterator[TiffStructure]:
+    """Open a TIFF file to read its IFDs; see `open_regular` and `TiffStructure`."""
+    fd = open_regular(file, root=root)
+    try:
+        yield TiffStructure(fd, file)
+    finally:
+        os.close(fd)
 
 
 class LoopDetector:

@@ -23,7 +23,7 @@ from ome_writers.formats.micromanager.acquisition import (
     describe,
     frame_metadata,
 )
-from ome_writers.untrusted import Limit, TiffStructure, open_regular, read_regular
+from ome_writers.untrusted import Limit, open_tiff, read_regular
 
 Json = dict[str, Any]
 
@@ -134,14 +134,10 @@ def _file_name(key: str, value: Json) -> str:
 
 def _frame_type(file: Path, root: Path) -> tuple[tuple[int, ...], str]:
     """Return shape, (y, x) or (y, x, samples), and dtype of an image file."""
-    fd = open_regular(file, root=root)
-    try:
-        tiff = TiffStructure(fd, file)
+    with open_tiff(file, root=root) as tiff:
         entries = tiff.directory(tiff.first).entries
         tags = (_LENGTH, _WIDTH, _SAMPLES, _BITS, _FORMAT)
         values = [tiff.integers(entries.get(tag)).tolist() for tag in tags]
-    finally:
-        os.close(fd)
     (height, width, samples, bits), kind = (
         (int(v[0]) if v else 1 for v in values[:4]),
         values[4][:1],

@@ -18,11 +18,10 @@ import numpy as np
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_metadata import library_version
 from ome_writers.formats.ome_xml.text import quote_attribute
-from ome_writers.formats.ometiff.first_page import read_ome_xml
+from ome_writers.formats.ometiff.first_page import ROOT_UUID, read_ome_xml
 from ome_writers.settings import OmeTiffFormat, dtype_of
 
 _SUFFIXES = (".tiff", ".tif")
-_ROOT_UUID = re.compile(rb'(<OME\b[^>]*?\bUUID=")([^"]*)')
 _PIXELS = re.compile(rb"<Pixels\b[^>]*>")
 _SAMPLES = re.compile(rb'<Channel\b[^>]*?\bSamplesPerPixel="(\d+)"')
 _FILE_NAME = re.compile(rb'<UUID FileName="([^"]*)"')
@@ -66,7 +65,7 @@ def render_entry_xml(xml: bytes, folder: str) -> bytes:
     """Return the OME-XML of the entry file, given that of a file in the set's `folder`."""
     prefix = b'<UUID FileName="' + quote_attribute(folder)[1:-1].encode() + b"/"
     xml = xml.replace(b'<UUID FileName="', prefix)
-    return _ROOT_UUID.sub(
+    return ROOT_UUID.sub(
         lambda match: match[1] + uuid.uuid5(uuid.NAMESPACE_URL, match[2].decode()).urn.encode(),
         xml,
         count=1,

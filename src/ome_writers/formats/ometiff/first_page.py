@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,7 +16,7 @@ from ome_writers.untrusted import (
     TiffDirectory,
     TiffStructure,
     member,
-    open_regular,
+    open_tiff,
     parse_xml,
     read_regular,
 )
@@ -29,6 +29,9 @@ _MAX_PARSED = 8  # documents of one operation in memory
 _parsed: ContextVar[dict[bytes, Element] | None] = ContextVar("parsed", default=None)
 _WIDTH, _LENGTH, _COMPRESSION, _DESCRIPTION, _SOFTWARE, _SUB_IFDS = 256, 257, 259, 270, 305, 330
 _MAX_LEVELS = 64
+
+ROOT_UUID = re.compile(rb'(<OME\b[^>]*?\bUUID=")([^"]*)')
+"""The start of the root element up to its UUID, and the UUID."""
 
 
 class FirstPage(NamedTuple):
@@ -47,9 +50,7 @@ def read_first_page(file: Path, root: Path | None = None) -> FirstPage:
     Raises UnsupportedError if it is not a TIFF, is truncated, or does not have a description, or the description has a
     DOCTYPE.
     """
-    fd = open_regular(file, root=root)
-    try:
-        tiff = TiffStructure(fd, file)
+    with open_tiff(file, root=root) as tiff:
         page = tiff.directory(tiff.first)
         compressions = tiff.integers(page.entries.get(_COMPRESSION))
         entry = page.entries.get(_DESCRIPTION)
@@ -59,8 +60,6 @@ def read_first_page(file: Path, root: Path | None = None) -> FirstPage:
             )
         description = tiff.content(entry).rstrip(b"\0")
         levels = tuple(_level_shapes(tiff, page))
-    finally:
-        os.close(fd)
     reject_doctype(description, file)
     compression = int(compressions[0]) if len(compressions) else 1
     return FirstPage(page.offset, description, compression, levels)
@@ -81,13 +80,9 @@ def _level_shapes(tiff: TiffStructure, page: TiffDirectory) -> Iterator[tuple[in
 
 def read_software(file: Path) -> bytes:
     """Return the Software tag of a TIFF's first IFD, or b""; UnsupportedError if it is not a TIFF."""
-    fd = open_regular(file)
-    try:
-        tiff = TiffStructure(fd, file)
+    with open_tiff(file) as tiff:
         entry = tiff.directory(tiff.first).entries.get(_SOFTWARE)
         return b"" if entry is None else tiff.content(entry)
-    finally:
-        os.close(fd)
 
 
 def read_ome_xml(file: Path, root: Path | None = None) -> bytes:
@@ -139,6 +134,12 @@ def reject_doctype(text: bytes, file: Path) -> bytes:
             f"{file}: refusing OME-XML with a DOCTYPE or ENTITY declaration. Remove the declaration."
         )
     return text
+
+
+def root_uuid(text: bytes) -> str:
+    """Return the UUID of the root element of an OME-XML of this library; empty without one."""
+    found = ROOT_UUID.search(text)
+    return found[2].decode() if found else ""
 
 
 def metadata_file(text: bytes, file: Path) -> Path:

@@ -5,7 +5,6 @@ https://micro-manager.org/Micro-Manager_Image_File_Stacks
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from ome_writers.dataset import ImageSpec
 from ome_writers.formats.micromanager import channel_color, frame_metadata
 from ome_writers.formats.ometiff.pixels import pixel_sizes, plane_runs
-from ome_writers.untrusted import Limit, TiffStructure, member, open_regular, parse_json
+from ome_writers.untrusted import Limit, member, open_regular, open_tiff, parse_json
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -74,15 +73,11 @@ def read_page_metadata(pixels: Element, first: Path) -> dict[Index, Json]:
 
 def _metadata_of_pages(file: Path, planes: Mapping[int, int], root: Path) -> list[tuple[int, Json]]:
     found = []
-    fd = open_regular(file, root=root)
-    try:
-        tiff = TiffStructure(fd, file)
+    with open_tiff(file, root=root) as tiff:
         for number, page in enumerate(tiff.directories()):
             entry = page.entries.get(_IMAGE_METADATA)
             if number in planes and entry is not None:
                 metadata = parse_json(tiff.content(entry).rstrip(b"\0 "), f"{file}: page {number}")
                 if isinstance(metadata, dict):
                     found.append((planes[number], metadata))
-    finally:
-        os.close(fd)
     return found

@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_metadata import STATUSES
 from ome_writers.formats.ome_xml import read_acquisition_annotation
 from ome_writers.formats.ometiff.entry_file import entry_file_target
 from ome_writers.formats.ometiff.file_sets import ome_xml_files
-from ome_writers.formats.ometiff.first_page import parse_ome_xml, read_ome_xml, read_software
+from ome_writers.formats.ometiff.first_page import (
+    parse_ome_xml,
+    read_ome_xml,
+    read_software,
+    root_uuid,
+)
 from ome_writers.formats.ownership import is_proof
 from ome_writers.formats.ro_crate import CRATE_NAME, is_own_crate
 
@@ -65,7 +68,10 @@ def _tiff_set(folder: Path) -> Callable[[str], bool] | None:
             return True
         if name != file or name not in uuids:
             return name in uuids
-        return _has_own_software_tag(folder / file) and _uuid(folder / file) == uuids[name]
+        return (
+            _has_own_software_tag(folder / file)
+            and root_uuid(read_ome_xml(folder / file)) == uuids[name]
+        )
 
     return belongs
 
@@ -90,12 +96,6 @@ def _is_own_document(document: Element) -> bool:
     info = read_acquisition_annotation(document)
     is_prerelease = info.get("status") in STATUSES and "frames_written" in info
     return is_proof(info, without_id=is_prerelease)
-
-
-def _uuid(file: Path) -> str:
-    """Return the UUID of a file, from the root element of its OME-XML; the rest is not parsed."""
-    events = ElementTree.iterparse(BytesIO(read_ome_xml(file)), ("start",))
-    return next((str(element.get("UUID", "")) for _, element in events), "")
 
 
 def _is_own_single_file(file: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +18,12 @@ from ome_writers.formats.ome_xml import (
     strip_progress,
 )
 from ome_writers.formats.ometiff.file_sets import ome_xml_files
-from ome_writers.formats.ometiff.first_page import parse_ome_xml, read_ome_xml
+from ome_writers.formats.ometiff.first_page import (
+    ROOT_UUID,
+    parse_ome_xml,
+    read_ome_xml,
+    root_uuid,
+)
 from ome_writers.formats.ometiff.layout import TiffSet, is_set, journal_keys
 from ome_writers.formats.ometiff.parse import own_plan
 from ome_writers.formats.ometiff.pixels import (
@@ -31,8 +35,6 @@ from ome_writers.formats.ometiff.pixels import (
 )
 from ome_writers.formats.ometiff.plan_of_pixels import plan_of_pixels
 from ome_writers.routing import ImagePlan, Plan
-
-_ROOT_UUID = re.compile(rb'(<OME\b[^>]*?\bUUID=")([^"]*)')
 
 
 class StoredDocument:
@@ -122,7 +124,7 @@ def load_documents(root: Path) -> StoredDocuments:
     complete: dict[str, StoredDocument] = {}
     for name, text in texts.items():
         if b"<BinaryOnly" not in text[:4096]:
-            key = strip_progress(_ROOT_UUID.sub(rb"\1", text, count=1))
+            key = strip_progress(ROOT_UUID.sub(rb"\1", text, count=1))
             distinct[key] = distinct.get(key) or StoredDocument(text, folder / name)
             complete[name] = distinct[key]
     names = {name for document in distinct.values() for name in document.files()}
@@ -148,7 +150,7 @@ def load_documents(root: Path) -> StoredDocuments:
     if plan is None or is_set(plan) != in_folder or not all(map(_fits, plan.images, latest.sizes)):
         plan = plan_of_pixels(latest.sizes, latest.info, layout)
     keys = {number: name for name, number in numbers.items()}
-    uuids = {number: _uuid(texts.get(name, b"")) for name, number in numbers.items()}
+    uuids = {number: root_uuid(texts.get(name, b"")) for name, number in numbers.items()}
     complete_numbers = tuple(n for n, name in keys.items() if name in complete)
     others = tuple(n for n, name in keys.items() if name not in complete)
     return StoredDocuments(
@@ -169,11 +171,6 @@ def _time(text: object) -> datetime | None:
     with suppress(TypeError, ValueError):
         return datetime.fromisoformat(str(text).removesuffix("Z")).replace(tzinfo=timezone.utc)
     return None
-
-
-def _uuid(text: bytes) -> str:
-    found = _ROOT_UUID.search(text)
-    return found[2].decode() if found else ""
 
 
 def _fits(image: ImagePlan, found: PixelSizes) -> bool:
