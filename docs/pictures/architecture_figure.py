@@ -41,7 +41,7 @@ ADAPTERS_LEFT, ADAPTERS_WIDTH, ADAPTERS_TOP, ADAPTER_COLOR = 556, 196, 200, "#ff
 STYLE = """\
   <style>
     .package { stroke: #3d4a63; stroke-width: 1.5; rx: 8; }
-    .name { fill: #14213d; font-weight: 600; }
+    .name { fill: #14213d; font-weight: 600; font-size: 13px; }
     .detail { fill: #3d4a63; font-size: 12.5px; }
     .note { fill: #7a869e; font-size: 12.5px; }
   </style>"""
