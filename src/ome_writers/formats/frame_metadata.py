@@ -81,7 +81,10 @@ class Journal:
         more than 128 levels deep, or is a number beyond the range of a float; or if the JSON is too long.
         """
         try:
-            "".join(metadata)  # the fastest check that all keys are strings
+            try:
+                "".join(metadata)  # the fastest check that all keys are strings
+            except TypeError:
+                to_strict_json(dict(metadata.items()))  # names the key
             if type(metadata) is dict and PLAIN_TYPES.issuperset(map(type, metadata.values())):
                 encoded = to_json(metadata, inf_nan_mode="null")
                 if len(encoded) > _UNCHECKED_BYTES:
@@ -89,8 +92,6 @@ class Journal:
             else:
                 encoded = to_strict_json(dict(metadata.items()))
         except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
-            if not hasattr(metadata, "items"):
-                raise _not_a_mapping_error(metadata) from None
             raise MetadataError(
                 f"frame_metadata cannot be written as JSON ({offending_key(metadata)}): {error}. Use strings, numbers, "
                 f"booleans, None, lists and dicts of these."

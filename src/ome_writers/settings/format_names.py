@@ -75,7 +75,7 @@ def read_format(value: Any, root_path: str) -> Any:
                 f"after close(): `ome-writers convert {output} {root_path}`."
             )
     if isinstance(value, str):
-        if value == "auto":
+        if value.lower() == "auto":
             fields, known = inferred_format(root_path)
             if not known and (ending := foreign_ending(root_path)):
                 raise ValueError(
@@ -103,7 +103,7 @@ def read_format(value: Any, root_path: str) -> Any:
 
 
 def _fields_of(name: Any) -> dict[str, str]:
-    fields = format_names().get(name) if isinstance(name, str) else None
+    fields = format_names().get(name.lower()) if isinstance(name, str) else None
     if fields is None:
         raise ValueError(
             f"Unknown format {name!r}. Use 'auto' or one of: {', '.join(format_names())}."

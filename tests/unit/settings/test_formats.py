@@ -58,6 +58,7 @@ def test_auto_format_default_is_ome_zarr(root_path: str) -> None:
         ("tiff", TIFF),
         ("scratch", SCRATCH),
         ("memory", SCRATCH),
+        ("OME-Zarr", OmeZarrFormat()),
         ("direct", OmeZarrFormat(backend="direct")),
         ("tensorstore", OmeZarrFormat(backend="tensorstore")),
         ("acquire-zarr", OmeZarrFormat(backend="acquire-zarr")),
