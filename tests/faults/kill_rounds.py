@@ -31,7 +31,7 @@ MARGIN = 0.02
 """Seconds for the flush timer to wake up and the writer to log."""
 
 STALL = 0.5
-"""Seconds without an event after which the machine is assumed not to have scheduled the writer."""
+"""Delay in seconds above which a round counts as stalled; see `scheduling_delay`."""
 
 KILLED = 1 if os.name == "nt" else -9
 """Exit code of a process ended by `subprocess.Popen.kill`: TerminateProcess on Windows, SIGKILL elsewhere."""
@@ -122,11 +122,10 @@ def arrays(layout: Layout, path: Path) -> list[Path]:
 class Figures:
     """Totals of the rounds.
 
-    `lost` counts guaranteed frames: accepted before the beginning of a completed flush, or older than the interval and
-    the two flushes for which they may have to wait (as measured in the round, at least `ALLOWANCE`). `late` counts
-    missing frames older than the interval and `ALLOWANCE` in rounds with a longer flush. `age` is that of the oldest
-    missing frame, `flush` the longest flush, in seconds. In `stalled` rounds the machine had not scheduled the writer
-    for a while before the kill.
+    `lost` counts guaranteed frames: accepted before the beginning of a completed flush, or older than the interval, the
+    two flushes for which they may have to wait (as measured in the round, at least `ALLOWANCE`), and the delay of the
+    machine. `late` counts missing frames older than the interval and `ALLOWANCE` in other rounds. `age` is that of the
+    oldest missing frame, `flush` the longest flush, in seconds. In `stalled` rounds that delay was more than `STALL`.
     """
 
     rounds: int = 0
@@ -190,13 +189,11 @@ def kill_round(
     ]
     times = [float(line[0]) for line in lines if len(line) == 1]
     figures.flush = longest_flush(lines, killed)
-    alive = sign_of_life(lines, killed)
-    figures.stalled = int(alive < killed)
-    late = alive - FLUSH_INTERVAL - ALLOWANCE
-    young = min(late, alive - FLUSH_INTERVAL - 2 * figures.flush - MARGIN)
+    figures.stalled = int(scheduling_delay(lines, killed) > STALL)
     guaranteed = flushed(lines)
     if timed:
-        guaranteed = max(guaranteed, sum(accepted < young for accepted in times))
+        deadline = flush_deadline(lines, killed)
+        guaranteed = max(guaranteed, sum(accepted < deadline for accepted in times))
     figures.guaranteed = len(times) if figures.ended else guaranteed
     _check(figures, what, LAYOUTS[layout_name], output, times, killed)
     remains = repair_remains(output)
@@ -224,13 +221,31 @@ def wait_for(journal: Path, sign: bytes, child: subprocess.Popen[Any]) -> None:
         time.sleep(0.002)
 
 
-def sign_of_life(lines: list[list[str]], killed: float) -> float:
-    """Return the time of the kill, or of the last event if the machine had not scheduled the writer since then.
+def flush_deadline(lines: list[list[str]], killed: float) -> float:
+    """Return the time before which a frame must have been accepted to be guaranteed at the time of the kill."""
+    flushes = max(ALLOWANCE, 2 * longest_flush(lines, killed) + MARGIN)
+    return killed - FLUSH_INTERVAL - flushes - scheduling_delay(lines, killed)
 
-    A running writer logs a frame or a flush every few milliseconds.
+
+def scheduling_delay(lines: list[list[str]], killed: float) -> float:
+    """Return by how long the machine delayed the writer, in seconds.
+
+    That is the longest time without an event while no flush was in progress, because a running writer logs a frame
+    every few milliseconds, or the longest time by which a flush began later than the interval after the one before,
+    because the flush timer executes nothing else meanwhile.
     """
-    last = max((float(line[-2] if len(line) == 3 else line[0]) for line in lines), default=killed)
-    return killed if killed - last < STALL else last
+    delay, previous, ended, running = 0.0, killed, killed, 0
+    for line in [*lines, [str(killed)]]:
+        time_ = float(line[1] if len(line) == 3 else line[0])
+        if not running:
+            delay = max(delay, time_ - previous)
+        if line[0] == "begin":
+            delay = max(delay, time_ - ended - FLUSH_INTERVAL)
+            running += 1
+        elif line[0] == "end":
+            ended, running = time_, running - 1
+        previous = time_
+    return delay
 
 
 def flushed(lines: list[list[str]]) -> int:

@@ -12,7 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from faults.kill_rounds import ALLOWANCE, COMPRESSIONS, FLUSH_INTERVAL, LAYOUTS, Figures, kill_round
+from faults.kill_rounds import (
+    ALLOWANCE,
+    COMPRESSIONS,
+    FLUSH_INTERVAL,
+    LAYOUTS,
+    Figures,
+    flush_deadline,
+    kill_round,
+    scheduling_delay,
+)
 from ome_writers.storage import ENGINES
 
 pytest.importorskip("zarr", reason="zarr-python reads the result")
@@ -72,6 +81,16 @@ def test_flushed_frames_survive_kill(
     """Accepted before a completed flush: on disk bit for bit, with their metadata; `repair` leaves nothing."""
     figures = kill_round(tmp_path, engine, layout, compression, SEED, timed=False)
     assert not figures.findings, "\n".join(figures.findings[:20])
+
+
+def test_frames_are_not_guaranteed_while_the_writer_was_not_scheduled() -> None:
+    """The log of a round on a busy machine: no thread ran from 0.72 s on, before the next flush was due."""
+    log = ["0.10", "begin 0.58 _flush", "0.59", "end 0.60 _flush", "0.65", "0.72", "1.46"]
+    lines = [line.split() for line in log]
+    assert scheduling_delay(lines, 1.47) == pytest.approx(0.74)
+    assert flush_deadline(lines, 1.47) == pytest.approx(1.47 - 0.74 - FLUSH_INTERVAL - ALLOWANCE)
+    lines.insert(-1, ["begin", "0.81", "_flush"])  # one that does not end is not excused as a delay
+    assert scheduling_delay(lines, 1.47) == pytest.approx(0.48)
 
 
 @pytest.mark.skipif(not ROUNDS, reason="the long version: tox -e faults (FAULT_ROUNDS=50)")

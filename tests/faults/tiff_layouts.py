@@ -15,18 +15,14 @@ import numpy as np
 
 from adapters.pymmcore.stored import unsqueezed
 from faults.kill_rounds import (
-    ALLOWANCE,
-    FLUSH_INTERVAL,
     HEIGHT,
     KILLED,
-    MARGIN,
     WIDTH,
+    flush_deadline,
     flushed,
     frame,
-    longest_flush,
     metadata,
     repair_remains,
-    sign_of_life,
     wait_for,
 )
 from ome_writers import AcquisitionSettings, Dimension, read, read_frame_metadata, validate
@@ -137,9 +133,8 @@ def kill_round(folder: Path, name: str, seed: int, *, timed: bool = True) -> Out
     times = [float(line[0]) for line in lines if len(line) == 1]
     guaranteed = flushed(lines)
     if timed:
-        alive = sign_of_life(lines, killed)
-        young = alive - FLUSH_INTERVAL - max(ALLOWANCE, 2 * longest_flush(lines, killed) + MARGIN)
-        guaranteed = max(guaranteed, sum(at < young for at in times))
+        deadline = flush_deadline(lines, killed)
+        guaranteed = max(guaranteed, sum(at < deadline for at in times))
     if writer.returncode == 0:
         guaranteed = len(times)
     output = output if output.exists() else folder / "run"
