@@ -33,7 +33,7 @@ def user_settings(output: object, settings: Mapping[str, Any]) -> dict[str, Any]
     elif str(output).rstrip("/:").lower() in ("memory", "scratch"):
         fields = {"format": "scratch"}
     else:
-        fields = {"root_path": str(output)}
+        fields = {"root_path": output}
     fields.update(settings)
     AcquisitionSettings(**fields)
     if "plate" in fields and not fields.get("dimensions"):

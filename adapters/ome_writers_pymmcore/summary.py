@@ -11,6 +11,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic_core import PydanticSerializationError
+
 from ome_writers import AcquisitionSettings, Camera, Channel, Dimension, OMEStream
 from ome_writers_pymmcore.cameras import (
     CAMERA_AXIS,
@@ -30,7 +32,11 @@ def write_summary(stream: OMEStream, summary: Mapping[str, Any]) -> None:
     sequence = fields.pop("mda_sequence", None)
     converted: dict[str, Any] = to_json(fields)
     if sequence is not None:
-        converted["mda_sequence"] = sequence.model_dump(mode="json", exclude_unset=True)
+        try:
+            dumped = sequence.model_dump(mode="json", exclude_unset=True)
+        except PydanticSerializationError:  # its metadata may contain any object
+            dumped = to_json(sequence.model_dump(exclude_unset=True))
+        converted["mda_sequence"] = dumped
     stream.set_global_metadata(_NAMESPACE, {"summary_metadata": converted})
 
 

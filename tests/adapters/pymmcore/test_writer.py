@@ -287,6 +287,15 @@ def test_event_metadata_that_is_not_json(demo_core: CMMCorePlus, tmp_path: Path)
     assert "object" in frame["event_metadata"]["odd"]
 
 
+def test_sequence_metadata_that_is_not_json(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    sequence = useq.MDASequence(channels=["DAPI"], metadata={"weights": np.arange(3), "user": "me"})
+    writer = MDAWriter(tmp_path / "x.ome.zarr", core=demo_core)
+    demo_core.mda.run(sequence, output=writer)
+    assert writer.result().written == 1
+    summary = attributes(tmp_path / "x.ome.zarr")["pymmcore_plus"]["summary_metadata"]
+    assert summary["mda_sequence"]["metadata"] == {"weights": "[0 1 2]", "user": "me"}
+
+
 def test_result_timeout(tmp_path: Path) -> None:
     with pytest.raises(TimeoutError, match=r"not finished after 0\.01 s"):
         MDAWriter(tmp_path / "x.ome.zarr").result(timeout=0.01)

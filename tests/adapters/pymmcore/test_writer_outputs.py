@@ -100,6 +100,8 @@ def test_sequential_backend_is_refused(demo_core: CMMCorePlus, tmp_path: Path) -
 def test_invalid_settings_are_refused_at_construction() -> None:
     with pytest.raises(ValueError, match="zip"):
         MDAWriter("x.ome.zarr", compression="zip")
+    with pytest.raises(ValueError, match="root_path"):
+        MDAWriter(3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="dimensions"):
         MDAWriter("x.ome.zarr", plate={"row_names": ["A"], "column_names": ["1"]})
 
