@@ -33,7 +33,12 @@ def open_array(path: Path) -> NDArray[Any]:
     Raises UnsupportedError if it has less than two axes, or more than are known.
     """
     with guard_reader(path, "numpy"):
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        try:
+            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except OSError as error:
+            if getattr(error, "winerror", None) == 8:  # mapped beyond its end; others: ValueError
+                raise ValueError("the file is shorter than its header says") from error
+            raise
     shape = check_shape(list(array.shape), path)
     if not 2 <= len(shape) - _is_rgb(shape) <= len(_AXES):
         raise UnsupportedError(
