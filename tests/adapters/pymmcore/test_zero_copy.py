@@ -240,7 +240,7 @@ def test_frame_queue_is_bounded(lending_core: LendingCore) -> None:
 def test_copies_per_frame_are_those_of_the_table(
     camera: str, api: str, request: pytest.FixtureRequest, arrivals: Arrivals, tmp_path: Path
 ) -> None:
-    """How many MiB of 40 frames of 1 MiB are copied; a `LendingCore` saves `mda.run(output=path)` some of them."""
+    """How many MiB of 40 frames of 1 MiB are copied; with `copy=True`, `append` itself may write some of them."""
     core = core_with_large_frames(camera, request)
     copied = []
     for suffix in ("zarr", "tiff"):
@@ -254,11 +254,9 @@ def test_copies_per_frame_are_those_of_the_table(
         copied.append(arrivals.copied // MEGABYTE)
         arrivals.streams.clear()
     print(f"{api}, {camera}: {copied[0]} MiB of OME-Zarr, {copied[1]} MiB of OME-TIFF are copied")
-    documented = documented_copies(api)
-    if (camera, api) == ("Python in a LendingCore", "mda.run(output=path)"):
-        assert copied[0] <= documented[0]
-        copied[0] = documented[0]
-    assert copied == documented
+    for number, documented in zip(copied, documented_copies(api), strict=True):
+        most = int(documented.removeprefix("up to "))
+        assert number == most or (number < most and documented.startswith("up to "))
 
 
 def core_with_large_frames(camera: str, request: pytest.FixtureRequest) -> Any:
@@ -279,9 +277,9 @@ def core_with_large_frames(camera: str, request: pytest.FixtureRequest) -> Any:
     return core
 
 
-def documented_copies(api: str) -> list[int]:
-    """Return the numbers for OME-Zarr and OME-TIFF in the table of the how-to page."""
+def documented_copies(api: str) -> list[str]:
+    """Return the cells for OME-Zarr and OME-TIFF in the table of the how-to page."""
     page = Path(__file__).parents[3] / "docs" / "how-to" / "record-with-pymmcore.md"
     lines = page.read_text(encoding="utf-8").splitlines()
-    (row,) = (line for line in lines if re.match(rf"\| .*`{re.escape(api)}`.* \| \d+ \|", line))
-    return [int(cell) for cell in row.split("|")[-3:-1]]
+    (row,) = (line for line in lines if re.match(rf"\| .*`{re.escape(api)}`.*\d+ \|$", line))
+    return [cell.strip() for cell in row.split("|")[-3:-1]]
