@@ -233,7 +233,7 @@ class Router:
     def _row_codes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The rows of the schedule, each as one number, in ascending order; and the number of each row."""
         assert self.schedule is not None
-        codes = np.ravel_multi_index(tuple(self.schedule.indices.T), self._row_extents)
+        codes = np.asarray(np.ravel_multi_index(tuple(self.schedule.indices.T), self._row_extents))
         order = np.argsort(codes)
         return codes[order], order
 
