@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -91,3 +92,4 @@ def test_reader(
     final = read(prefix, server.endpoint)
     assert final.shape == (40, 64, 64)
     assert (final == np.arange(1, 41)[:, None, None]).all()
+    gc.collect()  # sessions that other libraries leave open warn here, and not in the next test
