@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from array import array
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ class TiffPages:
         self._folder = root
         self._tiff_file, self._tiff_page = tifffile.TiffFile, tifffile.TiffPage
         self._lock = threading.Lock()
-        self._raw: BinaryIO | None = None
+        self._raw: CompleteReads | None = None
         self._tiff: Any = None
         self._size = 0
         self._identity: tuple[int, int] | None = None
@@ -94,14 +95,14 @@ class TiffPages:
         with self._lock:
             self._reset()
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> FileIO:
         """Return the file, reopened if it was replaced; unbuffered, because a buffer would return old content."""
         stat = os.stat(self.path)
         identity = (stat.st_dev, stat.st_ino)
         if self._raw is None or identity != self._identity:
             self._reset()
             fd = open_regular(self.path, root=self._folder)
-            self._raw = open(fd, "rb", buffering=0)  # noqa: SIM115  # closed in _reset
+            self._raw = CompleteReads(fd, "rb")
             self._identity = identity
         return self._raw
 
@@ -144,3 +145,20 @@ class TiffPages:
         raw = getattr(self, "_raw", None)
         if raw is not None:
             raw.close()
+
+
+class CompleteReads(FileIO):
+    """An unbuffered file whose reads end early at the end of the file only; a system call reads less than 2 GiB."""
+
+    def readinto(self, buffer: Any, /) -> int:
+        rest = memoryview(buffer).cast("B")
+        while count := super().readinto(rest):
+            rest = rest[count:]
+        return memoryview(buffer).nbytes - len(rest)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            return super().readall()
+        content = bytearray(size)
+        del content[self.readinto(content) :]
+        return bytes(content)

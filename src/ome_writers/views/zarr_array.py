@@ -169,8 +169,9 @@ class ZarrArray:
             except (OSError, ValueError, RuntimeError) as failure:  # raised by numcodecs' decoders
                 error = failure
                 time.sleep(_RETRY_INTERVAL_S)
+        reason = f"{type(error).__name__}: {error}".rstrip(".")
         raise TornChunkError(
-            f"{self._folder}: chunk {coordinate} cannot be read: {type(error).__name__}: {error}."
+            f"{self._folder}: chunk {coordinate} cannot be read: {reason}."
         ) from error
 
     def _read_stored(self, coordinate: tuple[int, ...]) -> bytes | None:

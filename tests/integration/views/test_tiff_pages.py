@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +20,7 @@ import tifffile
 from ome_writers.errors import InvalidFileError
 from ome_writers.formats.ometiff import read_ome_xml
 from ome_writers.views.file_cache import ChangeDetector
-from ome_writers.views.tiff_pages import TiffPages
+from ome_writers.views.tiff_pages import CompleteReads, TiffPages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +78,23 @@ def test_replaced_file_is_reopened(tmp_path: Path) -> None:
     assert second.max() == 2
     assert pages.page(2) is None
     pages.close()
+
+
+def test_reads_that_the_system_shortens_are_continued() -> None:
+    """As those of planes of 2 GiB and more: a pipe, too, returns what it has."""
+    source, target = os.pipe()
+    with CompleteReads(source) as file, open(target, "wb", buffering=0) as pipe:
+        pipe.write(b"some")
+        with ThreadPoolExecutor(1) as pool:
+            content = pool.submit(file.read, 6)
+            pipe.write(b" pixel values")
+            assert content.result() == b"some p"
+        buffer = np.zeros(4, np.uint16)
+        assert file.readinto(buffer) == 8
+        assert buffer.tobytes() == b"ixel val"
+        pipe.close()
+        assert file.readinto(buffer) == 3
+        assert file.read(2) == b""
 
 
 def test_ifd_loop_is_refused(tmp_path: Path) -> None:
