@@ -21,6 +21,8 @@ from ome_writers import (
     create_stream,
     read_frame_metadata,
 )
+from ome_writers.repair import repair
+from ome_writers.views import open_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +30,14 @@ if TYPE_CHECKING:
 
     from ome_writers import OMEStream
 
-__all__ = ["FORMS", "Interrupted", "interrupt", "interrupt_append", "interrupt_close"]
+__all__ = [
+    "FORMS",
+    "Interrupted",
+    "interrupt",
+    "interrupt_append",
+    "interrupt_close",
+    "interrupt_last_append",
+]
 
 FRAMES = 12
 TARGET = 5  # the frame that fills a shard, a chunk or a block
@@ -71,6 +80,7 @@ class Interrupted(NamedTuple):
 
     hit: bool
     lost: list[int]
+    path: Path
 
 
 def interrupt(work: Callable[[], object], step: int, events: tuple[str, ...] = ("line",)) -> bool:
@@ -122,7 +132,23 @@ def interrupt_append(form: str, folder: Path, line: int, *, explicit: bool = Fal
             places[stream.stats().frames_accepted - 1] = number
         number += 1
     stream.close()
-    return Interrupted(hit, _lost(stream, path, places))
+    return Interrupted(hit, _lost(stream, path, places), path)
+
+
+def interrupt_last_append(form: str, folder: Path, line: int) -> Interrupted:
+    """Interrupt the append of frame `TARGET` at a line, close and repair, and return the frames that are wrong.
+
+    The interrupted frame may be in the dataset or not.
+    """
+    stream, path = _begin(form, folder)
+    for number in range(TARGET):
+        _append(stream, number, None)()
+    hit = interrupt(_append(stream, TARGET, None), line)
+    stream.close()
+    repair(path)
+    stored = open_dataset(path)
+    wrong = [n for n, plane in enumerate(stored) if not np.array_equal(plane, _frame(stream, n))]
+    return Interrupted(hit, [*wrong, *range(len(stored), TARGET)], path)
 
 
 def interrupt_close(form: str, folder: Path, line: int) -> Interrupted:
@@ -132,7 +158,7 @@ def interrupt_close(form: str, folder: Path, line: int) -> Interrupted:
         _append(stream, number, None)()
     hit = interrupt(stream.close, line)
     stream.close()
-    return Interrupted(hit, _lost(stream, path, {n: n for n in range(FRAMES)}))
+    return Interrupted(hit, _lost(stream, path, {n: n for n in range(FRAMES)}), path)
 
 
 def _begin(form: str, folder: Path) -> tuple[OMEStream, Path]:

@@ -43,7 +43,8 @@ def repair(path: str | PathLike[str], *, dry_run: bool = False) -> Repair:
     Frames written after the last flush become visible (OME-Zarr), unwritten frames are trimmed (with
     ``on_incomplete="trim"``), shard indexes are rebuilt, and frame metadata move from the journals into
     ``zarr.json`` or the OME-XML. The status becomes ``complete`` if every frame was written, ``failed`` otherwise.
-    Temporary files and the lock file are removed.
+    Temporary files and the lock file are removed. Frames outside the shape of a closed OME-Zarr, which
+    KeyboardInterrupt in `append` can leave, become visible, too.
 
     Parameters
     ----------

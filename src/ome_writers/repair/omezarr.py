@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.formats import Journal, Outcome, latest_entries, truncate_partial_line
+from ome_writers.formats import Journal, Outcome, truncate_partial_line
 from ome_writers.formats.omezarr import (
     XML_KEY,
     ZarrMetadata,
     group_attributes,
+    read_image_frames,
     read_json_object,
     stored_layout,
 )
@@ -22,6 +23,7 @@ from ome_writers.routing import ArrayPlan, ImagePlan, Plan
 from ome_writers.storage import LOCK_NAME, Finding, files
 from ome_writers.storage.direct import StoredLevel
 from ome_writers.storage.zarr import ArraySurvey, Survey, array_metadata
+from ome_writers.untrusted import is_link
 
 if TYPE_CHECKING:
     from ome_writers.formats import Layout, Status
@@ -43,6 +45,7 @@ class _ZarrRepair:
         self._dry_run = dry_run
         self._attributes = group_attributes(root).get("ome_writers", {})
         self._writing = self._attributes.get("status") == "writing"
+        self._uncounted = False  # whether a closed dataset has more frames than its metadata counts
         # by image: number of frames with metadata, and their extent along the axis of `_axis`
         self._metadata: list[tuple[int, int]] = []
 
@@ -52,9 +55,8 @@ class _ZarrRepair:
         for image, key in zip(self._plan.images, self._layout.arrays, strict=True):
             array = ArraySurvey(files.path_below(self._root, key), image.array)
             yield from array.recover(dry_run=self._dry_run, truncate=self._writing)
-            growing = image.array.growing is not None
-            survey = array.survey(_axis(image), _channel(image), complete=growing)
-            surveys.append(survey)
+            complete = image.array.growing is not None or not self._writing
+            surveys.append(array.survey(_axis(image), _channel(image), complete=complete))
             for smaller, level in zip(self._layout.levels[image.number], image.levels, strict=True):
                 level_array = ArraySurvey(files.path_below(self._root, smaller), level.array)
                 yield from level_array.recover(dry_run=self._dry_run, truncate=self._writing)
@@ -65,15 +67,20 @@ class _ZarrRepair:
             if truncate_partial_line(path, dry_run=self._dry_run):
                 yield Finding(path, "journal with an incomplete last line: line removed")
         journal = Journal.open_existing(self._root, self._layout.journals)
-        if self._writing:
-            self._metadata = [
-                _frames_with_metadata(latest_entries(journal.lines(i.number)), _axis(i))
-                for i in self._plan.images
-            ]
-            shapes = [self._final_shape(i, shapes[i.number], surveys) for i in self._plan.images]
+        self._metadata = [
+            _frames_with_metadata(read_image_frames(self._root, group), _axis(image))
+            for image, group in zip(self._plan.images, self._layout.images, strict=True)
+        ]
+        unfinished = [
+            image
+            for image, shape in zip(self._plan.images, shapes, strict=True)
+            if self._writing or self._has_frames_outside(image, shape, surveys)
+        ]
+        self._uncounted = bool(unfinished) and not self._writing
+        for image in unfinished:
+            shapes[image.number] = self._final_shape(image, shapes[image.number], surveys)
         yield from self._update_arrays(shapes)
-        if self._writing:
-            yield from self._complete_levels(shapes)
+        yield from self._complete_levels(unfinished, shapes)
         yield from self._update_groups(surveys, shapes, journal)
         yield from self._remove_temporary_files()
 
@@ -85,11 +92,22 @@ class _ZarrRepair:
                 self._plan.images, surveys, self._metadata, strict=True
             )
         )
-        return (
-            frames
-            if self._plan.distinct_frames is None
-            else min(frames, self._plan.distinct_frames)
-        )
+        expected = self._plan.distinct_frames
+        return frames if expected is None else min(frames, expected)
+
+    def _has_frames_outside(
+        self, image: ImagePlan, shape: tuple[int, ...], surveys: list[Survey]
+    ) -> bool:
+        """Return whether a closed image has chunks or frame metadata outside `shape`.
+
+        KeyboardInterrupt in `append` can leave a frame that the stream did not count.
+        """
+        axis = _axis(image)
+        if axis is None:
+            return False
+        chunk = image.array.chunks[axis]
+        end = -(-shape[axis] // chunk) * chunk
+        return surveys[image.number].extent > end or self._metadata[image.number][1] > shape[axis]
 
     def _final_shape(
         self, image: ImagePlan, shape: tuple[int, ...], surveys: list[Survey]
@@ -133,9 +151,12 @@ class _ZarrRepair:
             keys = self._layout.array_keys(image.number)
             yield from zip(keys, image.arrays, image.array_shapes(shape), strict=True)
 
-    def _complete_levels(self, shapes: list[tuple[int, ...]]) -> Iterator[Finding]:
+    def _complete_levels(
+        self, images: list[ImagePlan], shapes: list[tuple[int, ...]]
+    ) -> Iterator[Finding]:
         """Compute the planes of smaller levels that level 0 has and they lack, or the other way round."""
-        for image, shape in zip(self._plan.images, shapes, strict=True):
+        for image in images:
+            shape = shapes[image.number]
             keys = self._layout.array_keys(image.number)
             count = 0
             for k in range(1, len(keys)):
@@ -153,7 +174,9 @@ class _ZarrRepair:
         documents = ZarrMetadata(self._plan, self._layout)
         groups = {path: group_attributes(self._root / path) for path in documents.paths}
         documents.adopt({path: found for path, found in groups.items() if found})
-        unfinished = self._writing or self._has_unreferenced_journal(groups, journal)
+        unfinished = (
+            self._writing or self._uncounted or self._has_unreferenced_journal(groups, journal)
+        )
         if unfinished:
             documents.finish(self._outcome(surveys, shapes), journal)
         for key, content in documents.render():
@@ -166,6 +189,8 @@ class _ZarrRepair:
             yield Finding(path, f"{what}: written")
         for image in documents.embedded_journals():
             path = self._root / self._layout.journals[image]
+            if not path.exists():
+                continue
             if not self._dry_run:
                 journal.discard(image)
             yield Finding(path, "journal already embedded in the metadata of its image: removed")
@@ -185,6 +210,8 @@ class _ZarrRepair:
         if self._writing:
             written = self._frames(surveys)
             status = "complete" if written == self._plan.distinct_frames else "failed"
+        elif self._uncounted:
+            written = max(written, self._frames(surveys))
         return Outcome(status, written, tuple(shapes), windows)
 
     def _remove_temporary_files(self) -> Iterator[Finding]:
@@ -195,12 +222,13 @@ class _ZarrRepair:
                     what = "folder" if path.is_dir() else "file"
                     self._remove(path)
                     yield Finding(path, f"temporary {what} of the writer: removed")
-            names[:] = sorted(n for n in names if not self._is_temporary(Path(folder, n)))
+            subfolders = [Path(folder, name) for name in sorted(names)]
+            names[:] = [s.name for s in subfolders if not (self._is_temporary(s) or is_link(s))]
 
     def _is_temporary(self, path: Path) -> bool:
         """Return whether name and location are those of a temporary file or folder of an engine."""
         target = files.temporary_target(path.name)
-        if target is None or path.is_symlink() or path.is_dir() != (target == "stage"):
+        if target is None or is_link(path) or path.is_dir() != (target == "stage"):
             return False
         arrays = {
             self._root / key for keys in (self._layout.arrays, *self._layout.levels) for key in keys

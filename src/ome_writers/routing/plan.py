@@ -137,7 +137,7 @@ class Plan:
 
     @property
     def distinct_frames(self) -> int | None:
-        return self.frames if self.router.schedule is None else self.router.distinct_frames
+        return None if self.frames is None else self.router.count_distinct(self.frames)
 
     def has_arrays_of(self, other: Plan) -> bool:
         """Return whether another plan stores every frame at the same index of the same array; names may differ."""

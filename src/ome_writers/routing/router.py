@@ -136,12 +136,11 @@ class Router:
         """Whether the schedule contains an index more than once."""
         return self.schedule is not None and self._distinct_rows < len(self.schedule)
 
-    @property
-    def distinct_frames(self) -> int | None:
-        """Number of distinct indices of all frames; None if unbounded."""
-        if self.schedule is None or self.frames is None:
-            return self.frames
-        return self.frames // len(self.schedule) * self._distinct_rows
+    def count_distinct(self, frames: int) -> int:
+        """Return the number of distinct indices of all `frames` of the acquisition."""
+        if self.schedule is None:
+            return frames
+        return frames // len(self.schedule) * self._distinct_rows
 
     def frame_number(self, index: Sequence[int]) -> int | None:
         """Return the number of the frame at an acquisition index; None if there is none.

@@ -15,6 +15,7 @@ from ome_writers.untrusted.archive import (
 from ome_writers.untrusted.files import (
     Limit,
     guard_reader,
+    is_link,
     member,
     open_range,
     open_regular,
@@ -53,6 +54,7 @@ __all__ = [
     "check_shape",
     "guard_reader",
     "is_archive",
+    "is_link",
     "is_remote",
     "local_path",
     "member",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
@@ -52,7 +53,7 @@ class Limit(IntEnum):
 def member(root: Path, key: object) -> Path:
     """Return the path of the ``/``-separated `key` below `root`.
 
-    Raises InvalidFileError if `key` is not a relative path inside `root`, or a symbolic link leads out of `root`.
+    Raises InvalidFileError if `key` is not a relative path inside `root`, or a link leads out of `root`.
     """
     parts = key.split("/") if isinstance(key, str) else [""]
     forbidden = "\\\0:" if os.name == "nt" else "\\\0"
@@ -65,6 +66,16 @@ def member(root: Path, key: object) -> Path:
     if not is_remote(root):
         _refuse_outside(path, root)
     return path
+
+
+def is_link(path: Path | str) -> bool:
+    """Return whether a path is a symbolic link or, on Windows, a junction, which `os.path.islink` does not detect."""
+    if sys.platform != "win32":
+        return os.path.islink(path)
+    tag = 0
+    with suppress(OSError, ValueError):
+        tag = os.lstat(path).st_reparse_tag
+    return tag in (stat.IO_REPARSE_TAG_SYMLINK, stat.IO_REPARSE_TAG_MOUNT_POINT)
 
 
 def open_regular(path: Path | str, *, root: Path | None = None) -> int:
@@ -192,7 +203,7 @@ def _refuse_special(path: Path | str, mode: int) -> None:
 def _refuse_outside(path: Path | str, root: Path) -> None:
     """Refuse a path with a link that leads out of `root`. `member` has checked paths without links."""
     text, base = os.fspath(path), os.fspath(root)
-    # not on Windows: `islink` does not detect junctions
+    # not on Windows, where `realpath` alone follows all kinds of links
     if os.name != "nt" and text.startswith(base + "/") and not _has_link(text, len(base)):
         return
     real, inside = os.path.realpath(text), os.path.realpath(base)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from ome_writers.storage.lock_file import lock_content
 from ome_writers.storage.zarr import BLOSC
 from support.acquisitions import IMAGES, LAYOUTS, acquisition
 from support.interrupted import checksums, repair_and_check, write_and_kill
+from support.links import KINDS, create_link
 
 
 def unbounded(path: Path, *, chunk: int = 1, shard: int | None = None, **more: Any) -> Any:
@@ -157,6 +159,30 @@ def test_on_incomplete_keep_keeps_planned_shape(tmp_path: Path) -> None:
     )
     repair_and_check(path)
     assert pixels(path / "0").shape == (3, 2, 4, 6)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_frame_outside_of_a_closed_image_becomes_visible(layout: str, tmp_path: Path) -> None:
+    """KeyboardInterrupt in the last `append` can leave such a frame; the frame metadata of the others are kept."""
+    path = tmp_path / "a.ome.zarr"
+    with create_stream(acquisition(layout, path)) as stream:
+        for number in range(2 * len(IMAGES[layout])):
+            frame = np.full((4, 6), number + 1, "uint16")
+            stream.append(frame, frame_metadata={"delta_t": 0.5})
+    array = path / IMAGES[layout][0] / "0"
+    xml = path / "OME" / "METADATA.ome.xml"
+    planes = xml.read_text().count("<Plane ") if xml.exists() else 0
+    shutil.copytree(array / "c" / "0" / "0", array / "c" / "1" / "0")
+    assert not validate(path).valid
+    repair_and_check(path)
+    assert validate(path).valid
+    assert pixels(array)[:, :, 0, 0].tolist() == [[1, 2], [1, 0]]
+    assert our_attributes(path)["frames"]["written"] == 2 * len(IMAGES[layout]) + 1
+    assert our_attributes(path)["status"] == "cancelled"
+    assert len(our_attributes(path, IMAGES[layout][0])["frame_metadata"]) == 2
+    if xml.exists():
+        assert xml.read_text().count("<Plane ") == planes > 0
+        assert xml.read_text().count('SizeT="2"') == 1
 
 
 @pytest.mark.parametrize(("on_incomplete", "times"), [("keep", 3), ("trim", 2)])
@@ -337,13 +363,15 @@ def test_dataset_locked_by_running_process_is_refused(tmp_path: Path) -> None:
         repair(settings.output_path)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="creating links needs a privilege on Windows")
-def test_image_group_that_is_a_link_out_of_the_dataset_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_image_group_that_is_a_link_out_of_the_dataset_is_refused(
+    tmp_path: Path, kind: str
+) -> None:
     path = write_and_kill(acquisition("collection", tmp_path / "a.ome.zarr"), 4, 4)
     (path / "1").rename(tmp_path / "outside")
-    (path / "1").symlink_to(tmp_path / "outside", target_is_directory=True)
+    create_link(path / "1", tmp_path / "outside", "refusal to repair through a link", kind)
     before = checksums(tmp_path / "outside")
-    with pytest.raises((PermissionError, UnsupportedError), match="symbolic link|leads out"):
+    with pytest.raises((PermissionError, UnsupportedError), match="through a link|leads out"):
         repair(path)
     assert checksums(tmp_path / "outside") == before
 

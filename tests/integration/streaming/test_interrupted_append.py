@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.interrupts import FORMS, interrupt_append, interrupt_close
+from ome_writers import validate
+from ome_writers.repair import repair
+from support.interrupts import FORMS, interrupt_append, interrupt_close, interrupt_last_append
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +24,18 @@ def test_interrupted_append_keeps_all_other_frames(tmp_path: Path, form: str) ->
         assert not result.lost, f"line {line}"
         line += STEP
     assert not result.lost
+    assert line > 50
+
+
+@pytest.mark.parametrize("form", ["direct", "direct-deep-chunks-in-shards", "direct-levels"])
+def test_dataset_closed_after_interrupt_is_valid_once_repaired(tmp_path: Path, form: str) -> None:
+    """A frame that the engine has stored but the stream has not counted becomes part of the dataset."""
+    line = 1
+    while (result := interrupt_last_append(form, tmp_path, line)).hit:
+        assert not result.lost, f"line {line}"
+        assert not validate(result.path).findings, f"line {line}"
+        assert not repair(result.path).findings, f"line {line}"
+        line += STEP
     assert line > 50
 
 

@@ -161,6 +161,10 @@ class ZarrMetadata:
             if own is not None:
                 groups[path].setdefault("ome_writers", own)
             self._dirty.discard(path)
+        for number, path in enumerate(self._layout.images):
+            frames = self._groups[path].get("ome_writers", {}).get("frame_metadata")
+            if isinstance(frames, list):
+                self._frames[number] = frames
         self._globals = {n: v for n, v in self._groups[""].items() if n not in RESERVED_NAMESPACES}
 
     def carry_over(self, earlier: ZarrMetadata) -> None:
@@ -262,7 +266,8 @@ class ZarrMetadata:
         planes = {}
         for image in self._plan.images:
             number = image.number
-            if self._journal is not None and self._journal.count(number):
+            journal = self._journal
+            if number in self._frames or (journal is not None and journal.count(number)):
                 lines = partial(self._frame_lines, number)
                 planes[number] = render_planes(number, lines, axis_letters(image))
         shapes = self._outcome.shapes

@@ -20,7 +20,7 @@ from ome_writers.storage.contract import Finding
 from ome_writers.storage.zarr.chunk_grid import Grid
 from ome_writers.storage.zarr.recovery import ShardRecovery
 from ome_writers.storage.zarr.shard_index import EMPTY
-from ome_writers.untrusted import open_regular
+from ome_writers.untrusted import is_link, open_regular
 
 
 @dataclass
@@ -135,9 +135,11 @@ class ArraySurvey:
             yield from parts.values()
 
     def _files(self) -> Iterator[tuple[tuple[int, ...], Path]]:
-        """Yield coordinate and path of each chunk file or shard; symbolic links are ignored."""
+        """Yield coordinate and path of each chunk file or shard; links are ignored."""
 
         def walk(folder: Path, parents: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], Path]]:
+            if is_link(folder):
+                return
             numbers = sorted(int(e.name) for e in os.scandir(folder) if _is_number(e))
             for number in numbers:
                 path, coordinate = folder / str(number), (*parents, number)
@@ -147,7 +149,7 @@ class ArraySurvey:
                 elif path.is_file():
                     yield coordinate, path
 
-        if self._folder.is_dir() and not self._folder.is_symlink():
+        if self._folder.is_dir():
             yield from walk(self._folder, ())
 
     def _chunks(self) -> Iterator[_Chunk]:
