@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any, NamedTuple
@@ -22,9 +21,6 @@ from ome_writers import (
 )
 from ome_writers_napari.layouts import PlaneLayout, plane_layout
 from ome_writers_napari.stacks import FrameStack, IntensityRange, Mosaic, Tile
-
-GROWING = ("open", "writing")
-"""States of a stream, and of a dataset on disk, to which frames are added."""
 
 # positions with a layer each; more share a layer, which napari draws and lists much faster
 _MAX_SEPARATE = 16
@@ -146,17 +142,7 @@ class LayerSource:
         axis = next((i for i, d in enumerate(axes) if d.type == "time"), None)
         if axis is None:
             return None, 0
-        extents = dict(zip(self.view.dims, self.view.shape, strict=True))
-        extent = extents.pop(axes[axis].name)
-        frames = math.prod(tuple(extents.values())[: len(self.view.dimensions) - 3])
-        summary = self.view.summary()
-        newest = extent - 1
-        if summary.state in GROWING:
-            if frames * extent == summary.expected:  # a growing OME-TIFF has its planned shape
-                newest = (summary.frames or 0) // frames - 1
-            elif frames > 1:  # the last time point may be incomplete
-                newest -= 1
-        return axis - len(axes), max(0, newest)
+        return axis - len(axes), self.view.newest_time_point() or 0
 
     @property
     def _has_samples(self) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers import OMEStream, StreamView
-from ome_writers_napari.layers import GROWING, LayerSource
+from ome_writers_napari.layers import LayerSource
 
 if TYPE_CHECKING:
     import napari
@@ -99,7 +99,7 @@ class LiveLayers:
     def _poll(self) -> None:
         start, cpu_start = time.monotonic(), time.thread_time()
         # before the update, so that the last one is complete
-        growing = self._source.view.summary().state in GROWING
+        growing = self._source.view.summary().growing
         if self.layers and not any(layer in self._viewer.layers for layer in self.layers.values()):
             self.stop()
             return
@@ -124,11 +124,11 @@ class LiveLayers:
         if shape != self._shape:
             self._shape = shape
             self._grow()
-        elif frames != self._frames:
+            self._follow()
+        elif not self._follow() and frames != self._frames:
             for layer in self.layers.values():
                 layer.refresh()
         self._frames = frames
-        self._follow()
         self._adapt_contrast()
 
     def _grow(self) -> None:
@@ -140,15 +140,20 @@ class LiveLayers:
             elif shown in self._viewer.layers:
                 shown.data = layer.data
 
-    def _follow(self) -> None:
-        """Move the time slider to the newest complete time point, unless the user has moved it."""
+    def _follow(self) -> bool:
+        """Move the time slider to the newest complete time point, unless the user has moved it.
+
+        Returns whether it has moved, so that napari has read the layers again.
+        """
         axis, newest = self._source.newest_time_point()
         if axis is None or not self.layers:
-            return
+            return False
         dims = self._viewer.dims
-        if self._step in (None, dims.current_step[axis]):
+        step = dims.current_step[axis]
+        if self._step in (None, step):
             dims.set_current_step(axis, newest)
             self._step = dims.current_step[axis]
+        return bool(dims.current_step[axis] != step)
 
     def _adapt_contrast(self) -> None:
         for key, layer in self.layers.items():

@@ -9,7 +9,6 @@ a `StreamView`. ndv takes colors from its display model only: `imshow` sets them
 # pyright: reportMissingImports=false
 from __future__ import annotations
 
-import math
 import weakref
 from collections.abc import Hashable, Mapping, Sequence
 from os import PathLike
@@ -24,7 +23,6 @@ from ome_writers import Channel, OMEStream, OMEWritersError, StreamView
 __all__ = ["StreamViewWrapper", "create_viewer", "display_options", "imshow", "show"]
 
 _POLL_INTERVAL_MS = 250
-_GROWING = ("open", "writing")
 
 
 class StreamViewWrapper(ndv.DataWrapper[StreamView]):
@@ -134,37 +132,27 @@ class _Follower:
         if viewer is None:
             return
         summary, shape = self._view.summary(), self._view.shape
-        if self._state not in (None, (shape, summary.frames)):
-            viewer.data_wrapper.dims_changed.emit()
-            viewer.data_wrapper.data_changed.emit()
+        changed = self._state not in (None, (shape, summary.frames))
         self._state = (shape, summary.frames)
+        if changed:
+            viewer.data_wrapper.dims_changed.emit()
         index = viewer.display_model.current_index
-        if self._time is not None and self._shown in (None, index.get(self._time, 0)):
-            self._shown = self._newest_time_point(shape, summary)
-            if index.get(self._time, 0) != self._shown:
-                index[self._time] = self._shown
-        if summary.state in _GROWING:
+        newest = step = index.get(self._time, 0)
+        if self._time is not None and self._shown in (None, step):
+            newest = self._shown = self._view.newest_time_point() or 0
+        if newest != step:
+            index[self._time] = newest  # ndv reads the frames
+        elif changed:
+            viewer.data_wrapper.data_changed.emit()
+        if summary.growing:
             # a lambda: PyQt keeps only a weak reference to the object of a bound method
             ndv.call_later(_POLL_INTERVAL_MS, lambda: self.poll())
-
-    def _newest_time_point(self, shape: tuple[int, ...], summary: Any) -> int:
-        """Return the newest complete time point."""
-        extents = dict(zip(self._view.dims, shape, strict=True))
-        extent = extents.pop(str(self._time))
-        frames = math.prod(tuple(extents.values())[: len(self._view.dimensions) - 3])
-        newest = extent - 1
-        if summary.state in _GROWING:
-            if frames * extent == summary.expected:  # a growing OME-TIFF has its planned shape
-                newest = (summary.frames or 0) // frames - 1
-            elif frames > 1:  # the last time point may be incomplete
-                newest -= 1
-        return max(0, newest)
 
 
 def _windows(view: StreamView) -> dict[int, tuple[float, float]]:
     """Return the contrast window of each channel in the metadata of a complete dataset."""
     summary = view.summary()
-    if not summary.path or summary.state in _GROWING or not Path(summary.path).exists():
+    if not summary.path or summary.growing or not Path(summary.path).exists():
         return {}
     try:
         channels = ome_writers.read(summary.path).images[0].channels

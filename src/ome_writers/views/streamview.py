@@ -19,7 +19,7 @@ from ome_writers.views.signals import call_on_gui_thread, guarded_signal_class
 from ome_writers.views.source import physical_coords
 from ome_writers.views.stacked import StackedSource
 from ome_writers.views.stream_source import StreamSource
-from ome_writers.views.summary import html_summary, summary_line
+from ome_writers.views.summary import html_summary, newest_time_point, summary_line
 
 if TYPE_CHECKING:
     from functools import partial
@@ -176,6 +176,10 @@ class StreamView:
     def summary(self) -> Summary:
         """Return path, state and numbers of frames."""
         return self._source.summary()
+
+    def newest_time_point(self) -> int | None:
+        """Return the index of the newest complete time point; None without a time axis."""
+        return newest_time_point(self)
 
     def __repr__(self) -> str:
         return summary_line("StreamView", self)

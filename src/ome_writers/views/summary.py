@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,6 +56,11 @@ class Summary:
         return cls(str(spec.path), spec.status, frames, spec.frames_expected)
 
     @property
+    def growing(self) -> bool:
+        """Whether frames may still be added."""
+        return self.state in ("open", "writing")
+
+    @property
     def count(self) -> str:
         """Numbers of frames as text; empty if unknown."""
         if self.frames is None:
@@ -62,6 +68,26 @@ class Summary:
         if self.expected:
             return f"{self.frames} of {_frames(self.expected)}"
         return _frames(self.frames)
+
+
+def newest_time_point(view: StreamView) -> int | None:
+    """Return the index of the newest time point that has all its frames; None without a time axis.
+
+    0 before the first one is complete. Frames are assumed to be acquired time point by time point.
+    """
+    time = next((i for i, d in enumerate(view.dimensions) if d.type == "time"), None)
+    if time is None:
+        return None
+    summary, extents = view.summary(), list(view.shape[: len(view.dimensions) - 2])
+    extent = extents.pop(time)
+    frames = math.prod(extents)  # of one time point
+    newest = extent - 1
+    if summary.growing:
+        if frames * extent == summary.expected:  # a growing OME-TIFF has its planned shape
+            newest = (summary.frames or 0) // frames - 1
+        elif frames > 1:  # the last time point may be incomplete
+            newest -= 1
+    return max(0, newest)
 
 
 def summary_line(kind: str, view: StreamView) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from ome_writers import AcquisitionSettings, Channel, Dimension, OMEStream, Position, create_stream
 from ome_writers_napari import add_live
+from ome_writers_napari.stacks import FrameStack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +72,20 @@ def _process_events_until(application: Any, reached: Any) -> None:
         assert time.monotonic() < deadline
         application.processEvents()
         time.sleep(0.01)
+
+
+def _record_reads(stack: FrameStack, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list to which the time point of each read frame of the stack is added from now on."""
+    read: list[int] = []
+    get = FrameStack.__getitem__
+
+    def record(self: FrameStack, key: Any) -> Any:
+        if self is stack:
+            read.append(int(key[0]))
+        return get(self, key)
+
+    monkeypatch.setattr(FrameStack, "__getitem__", record)
+    return read
 
 
 def test_layers_grow_with_the_stream(application: Any, viewer: Any, stream: OMEStream) -> None:
@@ -142,7 +157,7 @@ def test_dataset_is_opened_before_its_first_flush(
 
 
 def test_slider_follows_the_frames_of_a_growing_tiff(
-    application: Any, viewer: Any, tmp_path: Path
+    application: Any, viewer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its shape is the planned one from the start."""
     dimensions = [
@@ -158,8 +173,10 @@ def test_slider_follows_the_frames_of_a_growing_tiff(
         add_live(viewer, path)
         assert viewer.layers["DAPI"].data.shape == (6, 8, 12)
         assert viewer.dims.current_step[0] == 2
+        read = _record_reads(viewer.layers["DAPI"].data, monkeypatch)
         _append(stream, range(7, 12))
     _process_events_until(application, lambda: viewer.dims.current_step[0] == 5)
+    assert read[0] > 2  # the time point displayed before is not read again
 
 
 def test_polling_stops_when_the_layers_are_removed(

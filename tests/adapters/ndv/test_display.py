@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -69,6 +69,35 @@ def test_view_without_channels_has_no_channel_axis() -> None:
     view = ome_writers.StreamView([np.zeros((9, 6, 7)), np.zeros((9, 6, 7))])
     assert "channel_axis" not in ome_writers_ndv.display_options(view)
     assert ndv.DataWrapper.create(view).guess_channel_axis() is None
+
+
+@pytest.mark.filterwarnings("ignore:Error fetching icon")  # ndv loads its icons from the internet
+def test_each_time_point_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("qtpy", reason="ndv has no Qt window without qtpy")
+    from qtpy.QtWidgets import QApplication
+
+    application = QApplication.instance() or QApplication([])
+    read: list[int] = []
+    isel = ome_writers_ndv.StreamViewWrapper.isel
+
+    def record(wrapper: Any, index: Any) -> Any:
+        read.append(index[0].start)
+        return isel(wrapper, index)
+
+    monkeypatch.setattr(ome_writers_ndv.StreamViewWrapper, "isel", record)
+    dimensions = ome_writers.dims_from_standard_axes({"t": 5, "y": 6, "x": 7})
+    with create_stream(
+        root_path=tmp_path / "run.ome.zarr", dimensions=dimensions, dtype="uint16"
+    ) as stream:
+        viewer = ome_writers_ndv.create_viewer(stream)
+        for number in range(5):
+            stream.append(np.full((6, 7), number, "uint16"))
+            deadline = time.monotonic() + 20
+            while number not in read and time.monotonic() < deadline:
+                application.processEvents()
+                time.sleep(0.01)
+    viewer.close()
+    assert read == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.filterwarnings("ignore:Error fetching icon")  # ndv loads its icons from the internet
