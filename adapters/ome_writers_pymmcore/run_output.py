@@ -6,6 +6,7 @@ import dataclasses
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ome_writers_pymmcore.microscope import Microscope
 
 _log = logging.getLogger("ome_writers")
+_MAX_NAMED_FRAMES = 10
 
 
 class RunOutput:
@@ -91,6 +93,25 @@ class RunOutput:
             metadata = to_json(metadata)
             self.stream.append(image, index=acquired, copy=self._copy, frame_metadata=metadata)
         self._received[camera] += 1
+
+    def log_missing_frames(self) -> None:
+        """Log a warning that names the planned frames that did not arrive."""
+        counts, plan = self.stream.summary(), self.stream.plan
+        if plan.frames is None or counts.frames == counts.expected:
+            return
+        indices = map(plan.router.indices, range(plan.frames))
+        missing = (index for index in indices if not self.stream.has_frame(tuple(index.values())))
+        named = [str(index) for index in islice(missing, _MAX_NAMED_FRAMES + 1)]
+        named[_MAX_NAMED_FRAMES:] = ["..."] * (len(named) > _MAX_NAMED_FRAMES)
+        _log.warning(
+            "%s: %d of %d frames arrived. Missing: %s. The run ended early, the camera or the engine skipped these "
+            "frames, or a listener that pymmcore-plus calls before MDAWriter raised an exception (see its log). "
+            "MDAWriter(...).attach(core) is called before other listeners.",
+            counts.path or "memory",
+            counts.frames,
+            counts.expected,
+            ", ".join(named),
+        )
 
     def _plan(self, microscope: Microscope, camera_per_channel: bool) -> AcquisitionSettings:
         """Return the settings for the cameras of `microscope`."""

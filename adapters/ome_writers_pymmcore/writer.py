@@ -36,14 +36,15 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("ome_writers")
 _SIGNALS = ("sequenceStarted", "frameReady", "sequenceCanceled", "sequenceFinished")
+_FIRST: dict[str, Any] = {"priority": 1_000_000}  # psygnal's default is 0
 
 
 class MDAWriter:
     """Writes the frames of a multi-dimensional acquisition, each at the index of its MDAEvent.
 
     Pass it as ``mmc.mda.run(sequence, output=writer)``, `attach` it to a core, or connect its methods to
-    ``mmc.mda.events``. If the camera fails to deliver a frame, its index stays unwritten and later frames are not
-    shifted. A writer writes a single run.
+    ``mmc.mda.events``. If a frame does not arrive, its index stays unwritten, later frames are not shifted, and a
+    warning at the end of the run names the index. A writer writes a single run.
 
     Parameters
     ----------
@@ -147,11 +148,19 @@ class MDAWriter:
     # ------------------------------------------------------------------ user interface
 
     def attach(self, core: CMMCorePlus) -> Self:
-        """Connect to the signals of the core's runs directly, without a relay thread; return the writer."""
+        """Connect to the signals of the core's runs directly, without a relay thread; return the writer.
+
+        It is called before all other listeners, whose exceptions therefore cannot cost it a frame.
+        """
+        from psygnal import SignalInstance
+
         self._core = self._attached = core
         end_notifications_at_exit(core)
         for name in _SIGNALS:
-            getattr(core.mda.events, name).connect(getattr(self, name))
+            signal = getattr(core.mda.events, name)
+            # psygnal skips the listeners after one that raises; Qt calls all.
+            options = _FIRST if isinstance(signal, SignalInstance) else {}
+            signal.connect(getattr(self, name), **options)
         return self
 
     def detach(self) -> None:
@@ -268,6 +277,8 @@ class MDAWriter:
         if self._output is not None:
             try:
                 self._output.stream.close()
+                if self._error is None and not self._cancelled:
+                    self._output.log_missing_frames()
             except Exception as error:
                 self._fail(error)
         if self._start_time:

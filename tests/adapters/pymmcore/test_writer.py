@@ -217,6 +217,39 @@ def test_relay_thread_without_sequence_finished(demo_core: CMMCorePlus, tmp_path
     assert attributes(tmp_path / "x.ome.zarr")["ome_writers"]["status"] == "complete"
 
 
+@pytest.mark.parametrize("attached", [True, False], ids=["attached", "output"])
+def test_listener_that_raises_before_the_writer(
+    demo_core: CMMCorePlus, attached: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a listener that raises, psygnal does not call the others, and it calls an attached writer first."""
+
+    def decide(_image: np.ndarray, event: useq.MDAEvent) -> None:
+        if event.index["t"] == 2:
+            raise ZeroDivisionError("raised by the test")
+
+    seq = useq.MDASequence(time_plan=TIMES, channels=TWO)
+    writer = MDAWriter(tmp_path / "x.ome.zarr", core=demo_core)
+    with delivered(demo_core) as frames:
+        demo_core.mda.events.frameReady.connect(decide)
+        try:
+            if attached:
+                writer.attach(demo_core)
+            demo_core.mda.run(seq, output=None if attached else writer)
+        finally:
+            demo_core.mda.events.frameReady.disconnect(decide)
+            writer.detach()
+    assert len(frames) == 10
+    warnings = [r.getMessage() for r in caplog.records if r.name == "ome_writers"]
+    if attached:
+        assert writer.result().written == 10
+        assert not warnings
+        check_delivered(tmp_path / "x.ome.zarr", seq, frames)
+    else:
+        assert writer.result().dropped == 2
+        (message,) = warnings
+        assert "8 of 10 frames arrived. Missing: {'t': 2, 'c': 0}, {'t': 2, 'c': 1}. " in message
+
+
 def test_view_and_progress_follow_the_run(demo_core: CMMCorePlus, tmp_path: Path) -> None:
     """During the run, `progress` counts the frames and the view contains them."""
     demo_core.mda.engine.use_hardware_sequencing = False
