@@ -11,7 +11,7 @@ from typing import get_args
 
 from ome_writers.cli.command import CommandError, UsageError
 from ome_writers.errors import OMEWritersError, SettingsError
-from ome_writers.settings import Compression
+from ome_writers.settings import Compression, ZarrCompression
 
 
 def add_dataset_argument(
@@ -42,13 +42,17 @@ def add_frame_options(parser: ArgumentParser, *, default: str | None) -> None:
     )
 
 
-def add_storage_options(parser: ArgumentParser) -> None:
-    """Add ``--compression``, ``--chunk`` and ``--shard`` of a dataset that is made from another."""
+def add_storage_options(parser: ArgumentParser, *, tiff: bool = True) -> None:
+    """Add ``--compression``, ``--chunk`` and ``--shard`` of a dataset that is made from another.
+
+    Without `tiff`, it is always an OME-Zarr.
+    """
+    of_tiff = "; for OME-TIFF: none, lzw, deflate, zstd" if tiff else ""
     parser.add_argument(
         "--compression",
-        choices=get_args(Compression),
-        help="for OME-Zarr: none, blosc-zstd, blosc-lz4, zstd, gzip; for OME-TIFF: none, lzw, deflate, "
-        "zstd (default: that of SOURCE from Zarr to Zarr, else none)",
+        choices=get_args(Compression if tiff else ZarrCompression),
+        help=f"for OME-Zarr: none, blosc-zstd, blosc-lz4, zstd, gzip{of_tiff} "
+        "(default: that of SOURCE from Zarr to Zarr, else none)",
     )
     parser.add_argument(
         "--chunk",

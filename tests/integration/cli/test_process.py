@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.skipif(os.name == "nt", reason="closed stdout: Windows does not have preexec_fn")
+@pytest.mark.skipif(
+    os.name == "nt",
+    reason="commands with closed stdout and stderr: Windows does not have preexec_fn",
+)
 @pytest.mark.parametrize("closed", [(1,), (2,), (1, 2)])
 def test_closed_stdout_and_stderr(tmp_path: Path, closed: tuple[int, ...]) -> None:
     with create_stream(acquisition("single", tmp_path / "a.ome.zarr")):
@@ -179,3 +182,14 @@ os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
     assert f"ome-writersrepair{path}" in error
     assert main(["info", str(path)]) == 0
     assert f"ome-writersrepair{path}" in "".join(capsys.readouterr().out.split())
+
+
+def test_help_of_process_lists_compressions_of_ome_zarr_only(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`process` writes OME-Zarr only, `convert` both formats."""
+    listed = {}
+    for command in ("process", "convert"):
+        assert main([command, "--help"]) == 0
+        listed[command] = "lzw" in capsys.readouterr().out
+    assert listed == {"process": False, "convert": True}

@@ -125,6 +125,15 @@ def test_ome_tiff_is_refused(tmp_path: Path) -> None:
         omew.add_pyramid(path)
 
 
+def test_command_counts_one_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "run.ome.zarr"
+    frame = [Dimension(name="y", count=8), Dimension(name="x", count=8)]
+    with omew.create_stream(root_path=path, dimensions=frame, dtype="uint8") as stream:
+        stream.append(np.ones((8, 8), np.uint8))
+    assert main(["pyramid", str(path), "--levels", "1"]) == 0
+    assert capsys.readouterr().out.endswith("levels added to 1 image\n")
+
+
 def test_command_adds_levels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "run.ome.zarr"
     write(path)

@@ -27,7 +27,9 @@ from ome_writers.cli.program import COMMANDS
         ("completion ''", {"bash", "zsh", "fish"}),
     ],
 )
-@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+@pytest.mark.skipif(
+    shutil.which("bash") is None, reason="completion in bash, which is not installed"
+)
 def test_bash_completes(
     typed: str, completed: set[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

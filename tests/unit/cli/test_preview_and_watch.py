@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from ome_writers import Dimension, create_stream, read
 from ome_writers.cli import main
 from ome_writers.cli.dataset_sheet import pixel_size, sufficient_level
 from support.acquisitions import acquisition
+from support.links import create_link
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,12 +63,11 @@ def test_preview_replaces_only_with_overwrite(
     assert picture.read_bytes().startswith(PNG)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="links need privileges on Windows")
 def test_preview_does_not_follow_symlinks(dataset: Path) -> None:
     """A link at the output path is refused; ``--overwrite`` replaces the link, not its target."""
     picture, target = dataset.with_name("a.png"), dataset.with_name("notes.txt")
     target.write_bytes(b"mine")
-    picture.symlink_to(target)
+    create_link(picture, target, "preview does not follow links")
     assert main(["preview", str(dataset)]) == 1
     assert main(["preview", str(dataset), "--overwrite"]) == 0
     assert target.read_bytes() == b"mine"

@@ -130,7 +130,8 @@ def _convert(
                 stack.close()  # ends the first bar
                 bars.append(stack.enter_context(screen.progress(next(labels), total)))
                 start = time.perf_counter()
-            bars[-1](f"{done / (time.perf_counter() - start):.0f} {unit}/s")
+            rate = (done - 1) / (time.perf_counter() - start)  # the time of the first is not known
+            bars[-1](f"{rate:.0f} {unit}/s" if done > 1 else "")
 
         result = convert(
             options.path,

@@ -52,7 +52,7 @@ def _arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="process SOURCE while it is written, until the writer has closed it",
     )
-    add_storage_options(parser)
+    add_storage_options(parser, tiff=False)
 
 
 def _run(options: Namespace, screen: Screen) -> int:

@@ -58,7 +58,8 @@ def _run(options: Namespace, screen: Screen) -> int:
                 relabel(f"Reducing {path}: {done} of {total} planes")
 
         images = add_pyramid(path, pyramid, on_plane=show)
-        what = f"levels added to {len(images)} images" if images else "nothing to add"
+        count = "1 image" if len(images) == 1 else f"{len(images)} images"
+        what = f"levels added to {count}" if images else "nothing to add"
         return Result({"path": str(path), "images": images}, lambda: screen.line(f"{path}: {what}"))
 
     return process_datasets(options, screen, "Reducing", process)
