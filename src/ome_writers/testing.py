@@ -191,7 +191,9 @@ class EngineContract:
         if not getattr(self.row, capability):
             import pytest
 
-            pytest.skip(f"the row of {self.row.name} has {capability}=False")
+            pytest.skip(
+                f"{capability}: the row of {self.row.name} declares that the engine lacks it"
+            )
 
     def _engines(
         self, folder: Path, order: str = "tpcz", compression: str = "none", **options: Any

@@ -82,7 +82,7 @@ def without_shards(metadata: dict[str, Any]) -> dict[str, Any]:
 def test_engines_write_equal_metadata_and_pixels(row: Any, case: Case, tmp_path: Path) -> None:
     """Metadata, including the codecs, and pixels equal those of the first engine."""
     if reasons := unsupported_reasons(row, resolve(case.settings(tmp_path, row.name, row.format))):
-        pytest.skip(f"{row.name}: {reasons[0]}")
+        pytest.skip(f"metadata equal those of the first engine: {row.name}: {reasons[0]}")
     metadata, pixels = written_by_first_engine(case)
     others, seen = written(row, case, tmp_path)
     if row.name == "acquire-zarr" and "shards" not in case.chunks:

@@ -142,7 +142,9 @@ else:
 @pytest.mark.skipif(
     ACQUIRE.missing_requirement() is not None, reason="acquire-zarr is not installed"
 )
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit of open files")
+@pytest.mark.skipif(
+    os.name == "nt", reason="a limit of open files: Windows has none that a process can set"
+)
 @pytest.mark.parametrize("positions", [20, 200])
 def test_acquire_zarr_checks_file_descriptor_limit(tmp_path: Path, positions: int) -> None:
     """With 64 descriptors, 20 positions are written, and 200 are refused before anything is written."""

@@ -68,7 +68,7 @@ def test_keyboard_interrupt_inside_with(tmp_path: Path, engine: str) -> None:
     assert status(path) == "failed"
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without a signal")
+@pytest.mark.skipif(os.name == "nt", reason="SIGTERM: Windows ends a process without a signal")
 @pytest.mark.parametrize("handled", [True, False])
 @each_engine
 def test_sigterm(tmp_path: Path, engine: str, handled: bool) -> None:

@@ -25,7 +25,9 @@ ROUNDS = int(os.environ.get("FAULT_ROUNDS", "0"))
 TESTS = Path(__file__).parent.parent
 pytestmark = [
     pytest.mark.skipif(not ROUNDS, reason="the long version: FAULT_ROUNDS=50"),
-    pytest.mark.skipif(sys.platform == "win32", reason="Windows does not have SIGKILL"),
+    pytest.mark.skipif(
+        sys.platform == "win32", reason="kills during close: Windows does not have SIGKILL"
+    ),
     pytest.mark.filterwarnings(
         "ignore:.*reading array from closed file:UserWarning"
     ),  # warning of tifffile about sets

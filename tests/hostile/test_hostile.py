@@ -108,7 +108,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
     )
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs FIFOs, sparse files and /proc")
+@pytest.mark.skipif(
+    sys.platform != "linux",
+    reason="limits of memory and time: the corpus needs FIFOs, the judge /proc",
+)
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", NAMES)
 def test_hostile_dataset_gives_short_error_within_limits(results: Results, name: str) -> None:

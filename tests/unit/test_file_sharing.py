@@ -22,6 +22,7 @@ from ome_writers.file_sharing import (
     update_timestamp,
 )
 from ome_writers.storage import atomic_write
+from support.links import create_link
 
 READER = """
 import sys, time
@@ -64,7 +65,10 @@ def test_refused_access_raises_after_the_timeout() -> None:
     assert 0.05 < time.monotonic() - start < 5
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows waits: sharing is mandatory there")
+@pytest.mark.skipif(
+    sys.platform == "win32",
+    reason="no delay before an error: Windows waits, because sharing is mandatory there",
+)
 def test_access_is_not_repeated_where_files_are_always_shared() -> None:
     file = ExclusiveFile(5)
     with pytest.raises(PermissionError, match="Sharing violation"):
@@ -124,15 +128,17 @@ def test_document_is_overwritten_and_valid_if_it_is_not_truncated(
 
 
 @pytest.mark.usefixtures("mandatory")
-@pytest.mark.skipif(sys.platform == "win32", reason="creating links needs a privilege on Windows")
 def test_target_of_a_link_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "target").write_bytes(b"old")
-    (tmp_path / "link").symlink_to("target")
+    create_link(tmp_path / "link", tmp_path / "target", "target of a link is not overwritten")
     assert not overwrite(tmp_path / "link", b"new")
     assert (tmp_path / "target").read_bytes() == b"old"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot replace open files")
+@pytest.mark.skipif(
+    sys.platform == "win32",
+    reason="no overwriting of documents: Windows overwrites those that it cannot replace",
+)
 def test_nothing_is_overwritten_where_open_files_can_be_replaced(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"old")
     assert not overwrite(tmp_path / "x", b"new")

@@ -97,9 +97,8 @@ class Outcome:
 
     # `"writing"` until `close`; `"cancelled"` if fewer frames were appended than planned
     status: Status
-    frames_written: int = (
-        0  # number of frames in the dataset; skipped and replaced ones do not count
-    )
+    # number of frames in the dataset; skipped and replaced ones do not count
+    frames_written: int = 0
     # the shape of each image's array, in storage order, including y and x
     shapes: tuple[tuple[int, ...], ...] = ()
     # (image number, channel number) to the (smallest, largest) sampled value

@@ -16,6 +16,7 @@ from typing import Any
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.registry import format_rows
 from ome_writers.settings import temporary_targets
+from ome_writers.untrusted import is_link
 
 _TEMPORARY = re.compile(r"\.(?P<target>.+?)\.[0-9]+-[0-9]+\.tmp", re.DOTALL)  # of metadata
 _VERSION_0 = re.compile(r"0\.[0-9]+\.[0-9]+.*")
@@ -28,10 +29,10 @@ _PARSE_ERRORS += (AttributeError, LookupError, TypeError, ValueError)
 def foreign_files(path: Path, is_lock: Callable[[str], bool]) -> list[str] | None:
     """Return the files at `path`, relative to it, that do not provably belong to a dataset of this library.
 
-    None if there is no proof of such a dataset. A symbolic link at `path` is not followed. `is_lock` recognizes the
+    None if there is no proof of such a dataset. A link at `path` is not followed. `is_lock` recognizes the
     names of lock files.
     """
-    if path.is_symlink():
+    if is_link(path):
         return None
     try:
         proofs = (row.owned_files(path) for row in format_rows().values())
@@ -55,8 +56,8 @@ def foreign_files_of_aborted_start(
         rows = format_rows().values()
         return locked and any(row.is_startup_file(path, key) for row in rows)
 
-    if path.is_symlink() or not path.is_dir():
-        return [] if not path.is_symlink() and belongs("") else [path.name]
+    if is_link(path) or not path.is_dir():
+        return [] if not is_link(path) and belongs("") else [path.name]
     return _foreign(path, belongs, is_lock)
 
 
@@ -80,10 +81,10 @@ def _foreign(
 
 
 def _files(folder: Path, prefix: str = "") -> Iterator[str]:
-    """Yield relative POSIX paths of all files and symbolic links below a folder."""
+    """Yield relative POSIX paths of all files and links below a folder."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
+            if entry.is_dir(follow_symlinks=False) and not is_link(entry.path):
                 yield from _files(folder / entry.name, f"{prefix}{entry.name}/")
             else:
                 yield prefix + entry.name

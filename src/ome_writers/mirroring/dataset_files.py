@@ -13,6 +13,7 @@ from ome_writers.errors import InvalidFileError
 from ome_writers.file_sharing import retry_while_open
 from ome_writers.formats import SYSTEM_FILES
 from ome_writers.storage import is_temporary
+from ome_writers.untrusted import is_link
 
 _MAX_READS = 5  # of a file that is being written
 _INTERNAL = ".ome-writers."  # locks, and resolution levels that are being computed
@@ -31,7 +32,7 @@ class DatasetFile(NamedTuple):
 def scan(dataset: Path, *, chunks: bool = True) -> Iterator[DatasetFile]:
     """Yield the files of a dataset, without locks and temporary files; without `chunks`, skip their folders.
 
-    Raises InvalidFileError if the dataset contains a symbolic link, whose target would be missing from a copy.
+    Raises InvalidFileError if the dataset contains a link, whose target would be missing from a copy.
     """
     if not dataset.is_dir():
         yield DatasetFile(dataset.name, dataset, *stat(dataset))
@@ -39,9 +40,9 @@ def scan(dataset: Path, *, chunks: bool = True) -> Iterator[DatasetFile]:
     for folder, folders, names in os.walk(dataset):
         skipped = () if chunks or "zarr.json" not in names else ("c",)
         for name in (*folders, *names):
-            if os.path.islink(os.path.join(folder, name)):
+            if is_link(os.path.join(folder, name)):
                 raise InvalidFileError(
-                    f"{os.path.join(folder, name)} is a symbolic link. Replace it with a copy of its target."
+                    f"{os.path.join(folder, name)} is a link to another location. Replace it with a copy of its target."
                 )
         folders[:] = sorted(n for n in folders if not _is_internal(n) and n not in skipped)
         for name in sorted(n for n in names if not _is_internal(n)):

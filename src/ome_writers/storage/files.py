@@ -11,6 +11,7 @@ from pathlib import Path
 from ome_writers.file_sharing import overwrite, remove, rename
 from ome_writers.file_sync import sync, sync_folder
 from ome_writers.settings import temporary_targets
+from ome_writers.untrusted import is_link
 
 _REPLACE_TIMEOUT_S = 2.0
 _MAX_NAME_BYTES = 200  # of the target's name in a temporary name: file systems allow 255
@@ -67,16 +68,16 @@ def make_folders(folder: Path) -> list[Path]:
 def path_below(root: Path, key: str) -> Path:
     """Return the path of the ``/``-separated `key` below `root`.
 
-    Raises PermissionError if the key leads out of `root`, or through a symbolic link.
+    Raises PermissionError if the key leads out of `root`, or through a link.
     """
     path = root
     for name in key.split("/"):
         if name in ("", ".", "..") or "\\" in name or (os.name == "nt" and ":" in name):
             raise PermissionError(f"{key!r} is not the name of a file below {root}.")
         path = path / name
-        if path.is_symlink():
+        if is_link(path):
             raise PermissionError(
-                f"{path}: refusing to read or write through a symbolic link. Replace the link by the file."
+                f"{path}: refusing to read or write through a link to another location. Replace it with its target."
             )
     return path
 

@@ -21,9 +21,8 @@ Plane = NDArray[np.generic]
 Planes = Iterable[tuple[Address, Plane]]
 
 _DERIVED = -1  # number of a plane whose loss loses no frame
-_MIN_SHARED_BYTES = (
-    2**20
-)  # of a frame; for smaller ones, waking a thread takes longer than it saves
+# of a frame; for smaller ones, waking a thread takes longer than it saves
+_MIN_SHARED_BYTES = 2**20
 
 
 class Stage(Protocol):
@@ -67,9 +66,8 @@ class StagedEngine:
         self._stage = stage
         self._background = Background(max(1, available_cpus() - 1), name="ome-writers-stage")
         self.share = self._background.share  # for stages
-        self._write_lock = (
-            new_lock()
-        )  # held while the stage is called, and the engine is written to
+        # held while the stage is called, and the engine is written to
+        self._write_lock = new_lock()
         self._turn_lock = new_lock()  # held by a flush that waits for the other lock
         self._planes = [0, 0]  # passed to the engine: frames, and planes derived from them
         self._closed = False

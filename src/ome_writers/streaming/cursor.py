@@ -102,7 +102,7 @@ class Cursor:
     def count_explicit(
         self, index: Mapping[str, int], acquired: Sequence[int], address: Address
     ) -> None:
-        """Count a frame that was appended with `index`, which stands for the acquisition index `acquired`."""
+        """Count a frame that was appended with `index`, the storage index of the acquisition index `acquired`."""
         partial = (frozenset(index.items()), self._repeats(index) + 1)
         accepted, replaced = self.accepted + 1, self.replaced + self.has_frame(acquired)
         self.revisits = True  # the acquisition order will reach this address, too

@@ -159,9 +159,8 @@ class Events:
     def _deliver_queue(self) -> None:
         closing_since_s: float | None = None
         while self._queue:
-            enqueued = (
-                self._enqueued
-            )  # before the queue is emptied; later events wait for the next round
+            # before the queue is emptied; later events wait for the next round
+            enqueued = self._enqueued
             batch = [self._queue.popleft() for _ in range(len(self._queue))]
             overflowed = enqueued > self._dequeued + len(batch)
             self._dequeued = max(enqueued, self._dequeued + len(batch))

@@ -40,6 +40,7 @@ from ome_writers.streaming.replaced_dataset import (
     remove,
     remove_aside,
 )
+from ome_writers.untrusted import is_link
 
 if TYPE_CHECKING:
     from ome_writers.formats import Layout
@@ -237,7 +238,7 @@ class OutputClaim:
         """Return the foreign files in an incomplete dataset of a killed process; refuse anything else."""
         assert self._claim is not None
         locked = self._lock_path.exists()
-        is_folder = self.path.is_dir() and not self.path.is_symlink()
+        is_folder = self.path.is_dir() and not is_link(self.path)
         incomplete = locked or (
             is_folder
             and (self._claim.replaced is not None or any(map(is_mark, os.listdir(self.path))))

@@ -20,6 +20,7 @@ from ome_writers.storage import (
     remove_attempts,
     sibling_path,
 )
+from ome_writers.untrusted import is_link
 
 _MARK = ".ome-writers.replaced"
 """File in a folder that was moved aside and is being removed: proves that the rest of it may be removed, too."""
@@ -70,7 +71,7 @@ def left_aside(path: Path, entry: Path | None = None) -> list[Path]:
 
 
 def _may_be_removed(aside: Path) -> bool:
-    if aside.is_symlink():
+    if is_link(aside):
         return False
     return is_half_removed(aside) or foreign_files(aside, is_mark) == []
 
@@ -89,7 +90,7 @@ def remove_aside(aside: Path) -> None:
 
 def remove(path: Path, *, last: str) -> None:
     """Remove a file or a folder, the file called `last` after all others. Files may be open for a moment."""
-    if not path.is_dir() or path.is_symlink():
+    if not path.is_dir() or is_link(path):
         file_sharing.remove(path)
         return
     with os.scandir(path) as entries:

@@ -138,7 +138,9 @@ def test_tensorstore_and_zarr_python_read_the_archive(tmp_path: Path) -> None:
 
 
 def test_bioio_reads_the_archive(tmp_path: Path) -> None:
-    bioio_ome_zarr = pytest.importorskip("bioio_ome_zarr", reason="3.8.1 or later reads .ozx")
+    bioio_ome_zarr = pytest.importorskip(
+        "bioio_ome_zarr", reason="bioio-ome-zarr 3.8.1 or later reads the .ozx"
+    )
     source = write(sharded(tmp_path / "a.ome.zarr"))
     packed = convert(source, tmp_path / "a.ozx").destination
     found = bioio_ome_zarr.Reader(str(packed)).get_image_data("TCYX")
@@ -146,7 +148,7 @@ def test_bioio_reads_the_archive(tmp_path: Path) -> None:
 
 
 def test_ngff_zarr_reads_the_archive(tmp_path: Path) -> None:
-    ngff_zarr = pytest.importorskip("ngff_zarr", reason="reads .ozx with zarr 3")
+    ngff_zarr = pytest.importorskip("ngff_zarr", reason="ngff-zarr with zarr 3 reads the .ozx")
     source = write(sharded(tmp_path / "a.ome.zarr"))
     packed = convert(source, tmp_path / "a.ozx").destination
     image = ngff_zarr.from_ngff_zarr(str(packed)).images[0]

@@ -59,7 +59,9 @@ def _entities(file: Path) -> dict[str, Any]:
 def test_rocrate_loads_the_crate_of_a_stream(
     name: str, positions: int, crate: str, tmp_path: Path
 ) -> None:
-    rocrate = pytest.importorskip("rocrate.rocrate", reason="rocrate is in `tox -e crate` only")
+    rocrate = pytest.importorskip(
+        "rocrate.rocrate", reason="rocrate reads the crate: installed in `tox -e crate` only"
+    )
     _write(tmp_path / name, positions)
     folder = (tmp_path / crate).parent
     if not crate.endswith(f"/{NAME}"):  # to a directory of its own, as for a repository

@@ -56,7 +56,9 @@ def test_missing_and_added_files_are_found(
     assert "run.ome.zarr/0/other.json: not in the manifest" in printed
 
 
-@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="needs sha256sum of coreutils")
+@pytest.mark.skipif(
+    shutil.which("sha256sum") is None, reason="sha256sum accepts the manifest: it is not installed"
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_sha256sum_accepts_the_manifest(name: str, tmp_path: Path) -> None:
     _write(tmp_path / name)

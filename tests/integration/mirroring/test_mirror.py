@@ -26,6 +26,7 @@ from ome_writers import (
 from ome_writers.cli import main
 from ome_writers.mirroring.upload_journal import journal_path
 from support.acquisitions import LAYOUTS, acquisition
+from support.links import KINDS, create_link
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -234,14 +235,12 @@ def test_hidden_files_are_part_of_the_dataset(repository: Path, tmp_path: Path) 
     assert not path.exists()
 
 
-@pytest.mark.skipif(
-    sys.platform == "win32", reason="refusal of links: creating them needs a privilege on Windows"
-)
-def test_dataset_with_links_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_dataset_with_links_is_refused(tmp_path: Path, kind: str) -> None:
     path = write(tmp_path / "a.ome.zarr")
     (path / "0" / "c").rename(path / "0" / "chunks")
-    (path / "0" / "c").symlink_to("chunks", target_is_directory=True)
-    with pytest.raises(UnsupportedError, match="c is a symbolic link"):
+    create_link(path / "0" / "c", path / "0" / "chunks", "refusal to mirror links", kind)
+    with pytest.raises(UnsupportedError, match="c is a link"):
         mirror(path, (tmp_path / "store").as_uri(), delete=True)
     assert (path / "zarr.json").is_file()
 

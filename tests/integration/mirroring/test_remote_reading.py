@@ -165,10 +165,17 @@ class _RangeHandler(SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def web(tmp_path: Path) -> Iterator[str]:
+class _PlainHandler(SimpleHTTPRequestHandler):
+    """Ignores range requests, and answers the request of a folder with an HTML page."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(params=[_RangeHandler])
+def web(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     server = ThreadingHTTPServer(
-        ("127.0.0.1", 0), lambda *args: _RangeHandler(*args, directory=str(tmp_path))
+        ("127.0.0.1", 0), lambda *args: request.param(*args, directory=str(tmp_path))
     )
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever)
@@ -192,6 +199,14 @@ def test_web_server(tmp_path: Path, web: str) -> None:
     path = write(tmp_path / "a b.ome.zarr")
     view = ome_writers.open(f"{web}/a%20b.ome.zarr")
     assert np.array_equal(np.asarray(view), np.asarray(ome_writers.open(path)))
+
+
+@pytest.mark.parametrize("web", [_PlainHandler], indirect=True)
+def test_web_server_without_range_requests(tmp_path: Path, web: str) -> None:
+    write(tmp_path / "a.ome.zarr")
+    with pytest.raises(OSError, match=r"[^.]\.$") as raised:
+        np.asarray(ome_writers.open(f"{web}/a.ome.zarr"))
+    assert "Range request not supported" in str(raised.value)
 
 
 def test_what_cannot_be_read_is_refused(

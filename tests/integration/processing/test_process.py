@@ -330,7 +330,8 @@ def peak_bytes(pid: int) -> int:
 
 
 @pytest.mark.skipif(
-    sys.platform != "linux", reason="Linux reports the peak of a process since its start"
+    sys.platform != "linux",
+    reason="memory of a worker: only Linux reports the peak since its start",
 )
 @pytest.mark.parametrize("compression", ["none", "blosc-zstd"])
 def test_worker_needs_memory_for_three_shards(tmp_path: Path, compression: str) -> None:

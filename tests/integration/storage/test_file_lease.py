@@ -13,7 +13,8 @@ from ome_writers.storage.file_handles import FileHandles
 from ome_writers.storage.file_lease import exclusive_lease
 
 on_linux = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="only Linux has file leases"
+    not sys.platform.startswith("linux"),
+    reason="truncation that makes readers wait: only Linux has file leases",
 )
 
 READER = """

@@ -13,7 +13,9 @@ import pytest
 from ome_writers.storage import process_identity
 from ome_writers.storage.process_identity import is_running, process_start
 
-posix = pytest.mark.skipif(os.name == "nt", reason="Windows has neither signals nor `ps`")
+posix = pytest.mark.skipif(
+    os.name == "nt", reason="process start from `ps`: Windows does not have it"
+)
 
 
 @pytest.fixture

@@ -160,7 +160,10 @@ def test_partial_run_with_slowest_camera_axis(tmp_path: Path) -> None:
         assert stream.view()[0, ..., 0, 0].tolist() == [[1, 2], [3, 4], [5, 6]]
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="reads open descriptors in /proc")
+@pytest.mark.skipif(
+    not Path("/proc/self/fd").is_dir(),
+    reason="number of open files: this platform has no /proc/self/fd",
+)
 def test_many_positions_use_few_file_descriptors(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     with create_stream(settings({"t": 2, "p": 300}, root_path=tmp_path / "store")) as stream:

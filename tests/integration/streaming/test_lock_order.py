@@ -62,9 +62,11 @@ def test_locks_are_acquired_in_table_order(
     if reason := row.missing_requirement():
         pytest.skip(reason)
     if not row.sharding and chunks:
-        pytest.skip(f"{engine} stores each plane separately")
+        pytest.skip(
+            f"order of locks for chunks of several planes: {engine} stores each plane separately"
+        )
     if engine == "scratch" and compression != "none":
-        pytest.skip("scratch does not compress")
+        pytest.skip("order of locks of compressing threads: scratch does not compress")
     settings: dict[str, Any] = {
         "root_path": tmp_path / ("a.ome.tiff" if engine == "tifffile" else "a.ome.zarr"),
         "dimensions": [

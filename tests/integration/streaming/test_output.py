@@ -19,6 +19,7 @@ from ome_writers import AcquisitionSettings, create_stream, dims_from_standard_a
 from ome_writers.formats import lay_out
 from ome_writers.routing import resolve
 from ome_writers.streaming.output_claim import OutputClaim
+from support.links import KINDS, create_link
 
 DEAD = 2**22 + 12345  # above the largest process number of any Linux
 DIMENSIONS = dims_from_standard_axes({"t": 2, "y": 4, "x": 4})
@@ -61,10 +62,7 @@ def test_overwrite_replaces_own_dataset(tmp_path: Path) -> None:
     assert (path / "0" / "c" / "1" / "0" / "0").read_bytes() == bytes([2]) * 16
 
 
-no_links = pytest.mark.skipif(os.name == "nt", reason="creating links needs a privilege on Windows")
-
-
-@pytest.mark.parametrize("kind", ["folder", "file", pytest.param("link", marks=no_links)])
+@pytest.mark.parametrize("kind", ["folder", "file", *KINDS])
 def test_overwrite_refuses_foreign_files_and_links(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "x.ome.zarr"
     if kind == "folder":
@@ -74,7 +72,7 @@ def test_overwrite_refuses_foreign_files_and_links(tmp_path: Path, kind: str) ->
         path.write_text("precious")
     else:
         write(tmp_path / "real.ome.zarr", 1)
-        path.symlink_to(tmp_path / "real.ome.zarr")
+        create_link(path, tmp_path / "real.ome.zarr", "overwrite=True on a link", kind)
     before = contents(tmp_path)
     with pytest.raises(FileExistsError, match="not a dataset that this library wrote"):
         create_stream(settings(path, overwrite=True))
@@ -157,7 +155,7 @@ except WriteError as error:
 
 @pytest.mark.skipif(
     os.name == "nt" or os.geteuid() == 0,
-    reason="folders without list permission: root, and Windows, list them",
+    reason="overwrite in a folder without list permission: root may list it, and Windows has no such mode",
 )
 def test_overwrite_in_folder_without_list_permission(tmp_path: Path) -> None:
     above = tmp_path / "above"
@@ -280,7 +278,7 @@ def test_overwrite_refuses_foreign_ome_zarr(tmp_path: Path, other: str) -> None:
 
 @pytest.mark.skipif(
     os.name == "nt" or sys.platform == "darwin",
-    reason="paths in another encoding than Unicode: impossible there",
+    reason="paths that are not Unicode: Windows and macOS have none",
 )
 def test_root_path_that_is_not_utf8(tmp_path: Path) -> None:
     for name in (b"caf\xe9.ome.zarr", b"caf\xe9.ome.tiff"):
@@ -295,7 +293,10 @@ def test_root_path_that_is_not_utf8(tmp_path: Path) -> None:
         assert ow.open(asked.output_path)[:, 0, 0].tolist() == [1, 2]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="control characters in names: Windows refuses them")
+@pytest.mark.skipif(
+    os.name == "nt",
+    reason="control characters in file names of OME-XML: Windows refuses such names",
+)
 def test_file_names_in_ome_xml_are_valid_xml(tmp_path: Path) -> None:
     pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
     axes = dims_from_standard_axes({"p": 2, "y": 4, "x": 4})

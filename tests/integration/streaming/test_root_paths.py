@@ -118,7 +118,7 @@ def test_root_path_with_parent_folder_and_symlink(
 
 @pytest.mark.skipif(
     os.name == "nt" or sys.platform == "darwin",
-    reason="paths in another encoding than Unicode: impossible there",
+    reason="paths that are not Unicode: Windows and macOS have none",
 )
 @pytest.mark.parametrize("engine", READY)
 def test_root_path_that_is_not_utf8_per_engine(tmp_path: Path, engine: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from importlib.util import find_spec
@@ -115,7 +116,10 @@ def test_closed_dataset_of_ome_zarr_06_is_valid(layout: str, tmp_path: Path) -> 
 
 
 def test_ome_zarr_models_checks_ome_zarr_06(tmp_path: Path) -> None:
-    pytest.importorskip("ome_zarr_models.v06", reason="needs ome-zarr-models 1.8 (Python 3.11)")
+    pytest.importorskip(
+        "ome_zarr_models.v06",
+        reason="the second validator of 0.6: ome-zarr-models 1.8 (Python 3.11)",
+    )
     path = write(tmp_path / "a.ome.zarr", format={"name": "ome-zarr", "version": "0.6"})
     assert not findings(validate(path), "ome-zarr-models")
 
@@ -278,7 +282,7 @@ def test_errors_of_third_party_validators_are_findings(tmp_path: Path) -> None:
 
 def test_special_characters_in_paths(tmp_path: Path) -> None:
     """Yaozarrs' fsspec expands * ? and [], and finds other files or none."""
-    for name in ("run[1].ome.zarr", "a#b %25?.ome.zarr"):
+    for name in ("run[1].ome.zarr", f"a#b %25{'[2]' if os.name == 'nt' else '?'}.ome.zarr"):
         result = validate(write(tmp_path / name))
         assert result.valid
         yaozarrs = next(check for check in result.checks if check.name.startswith("yaozarrs"))

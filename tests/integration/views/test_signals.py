@@ -96,7 +96,7 @@ def open_stream(path: Path) -> OMEStream:
 @pytest.mark.parametrize("binding", ["PyQt6", "PySide6"])
 def test_coords_changed_is_emitted_on_qt_thread(tmp_path: Path, binding: str) -> None:
     """While the application is busy, one emission is queued for many changes."""
-    pytest.importorskip(binding)
+    pytest.importorskip(binding, reason=f"signals on the thread of {binding}, not installed")
     done = subprocess.run(
         [sys.executable, "-c", QT.format(binding=binding), str(tmp_path / "x.ome.zarr")],
         capture_output=True,

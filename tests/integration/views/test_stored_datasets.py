@@ -251,7 +251,9 @@ def test_dask_computes_in_other_processes(tmp_path: Path) -> None:
 
 def test_distributed_computes_a_maximum(tmp_path: Path) -> None:
     """In four processes, each of which opens the dataset; a task reads a whole shard."""
-    distributed = pytest.importorskip("distributed", reason="a cluster of four processes")
+    distributed = pytest.importorskip(
+        "distributed", reason="views on a cluster of four processes: distributed is not installed"
+    )
     view = ome_writers.open(sharded(tmp_path))
     lazy = view.to_dask()
     assert lazy.chunksize == (4, 6, 8)

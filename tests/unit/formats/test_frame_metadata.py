@@ -140,7 +140,9 @@ def test_partial_last_line_is_skipped(tmp_path: Path) -> None:
     assert Journal.open_existing(tmp_path, ["0.jsonl"]).count(0) == 1
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full, a device that is full")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="a journal on a full disk: only Linux has /dev/full"
+)
 def test_full_disk_raises(tmp_path: Path) -> None:
     (tmp_path / "0.jsonl").symlink_to("/dev/full")
     journal = new_journal(tmp_path)

@@ -11,8 +11,7 @@ import pytest
 
 from ome_writers.file_sharing import retry_while_open
 from ome_writers.storage.files import atomic_write, is_temporary, path_below, temporary_target
-
-posix = pytest.mark.skipif(os.name == "nt", reason="symbolic links and POSIX permissions")
+from support.links import KINDS, create_link
 
 
 @pytest.mark.parametrize("durable", [False, True])
@@ -59,16 +58,15 @@ def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["inside", "zarr.json"]
 
 
-@posix
 def test_symlinks_are_replaced_not_followed(tmp_path: Path) -> None:
     """Neither a link at the path nor one at the temporary name redirects the write."""
     outside = tmp_path / "outside"
     outside.write_bytes(b"mine")
     root = tmp_path / "root"
     root.mkdir()
-    (root / "zarr.json").symlink_to(outside)
+    create_link(root / "zarr.json", outside, "writes do not follow links")
     beside = f".zarr.json.{os.getpid()}-{threading.get_ident()}.tmp"
-    (root / beside).symlink_to(outside)
+    create_link(root / beside, outside, "writes do not follow links")
     atomic_write(root / "zarr.json", b"new")
     assert outside.read_bytes() == b"mine"
     assert (root / "zarr.json").read_bytes() == b"new"
@@ -87,10 +85,10 @@ def test_key_outside_root_raises(key: str, tmp_path: Path) -> None:
         path_below(tmp_path, key)
 
 
-@posix
-def test_key_through_symlink_raises(tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(tmp_path.parent, target_is_directory=True)
-    with pytest.raises(PermissionError, match="symbolic link"):
+@pytest.mark.parametrize("kind", KINDS)
+def test_key_through_link_raises(tmp_path: Path, kind: str) -> None:
+    create_link(tmp_path / "link", tmp_path.parent, "keys do not lead through links", kind)
+    with pytest.raises(PermissionError, match="through a link"):
         path_below(tmp_path, "link/zarr.json")
     assert path_below(tmp_path, "a/zarr.json") == tmp_path / "a" / "zarr.json"
 

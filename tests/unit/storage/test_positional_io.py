@@ -35,7 +35,7 @@ def _calls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     if request.param != "vectored":
         monkeypatch.setattr(positional_io, "_HAS_PWRITEV", False)
     elif not hasattr(os, "pwritev"):
-        pytest.skip("this platform does not have os.pwritev")
+        pytest.skip("vectored writes: this platform does not have os.pwritev")
 
 
 @pytest.mark.usefixtures("_calls")

@@ -14,7 +14,9 @@ from ome_writers import AcquisitionSettings, Dimension, UnsupportedError, create
 from ome_writers.storage import ENGINES
 
 if sys.platform == "win32":
-    pytest.skip("folders cannot be synced on Windows", allow_module_level=True)
+    pytest.skip(
+        "order of synced files and folders: Windows has no sync of folders", allow_module_level=True
+    )
 
 ZARR = ["direct", "zarr-python", "zarrs-python", "tensorstore"]
 

@@ -18,6 +18,7 @@ from ome_writers import (
     dims_from_standard_axes,
 )
 from ome_writers import open as open_dataset
+from support.links import KINDS, create_link
 
 pytest.importorskip("tifffile", reason="the engine of OME-TIFF asks for it")
 import tifffile
@@ -139,11 +140,17 @@ def test_overwrite_refuses_foreign_files_in_dataset(tmp_path: Path, name: str) -
     for number in range(7):
         (output / f"photo-{number}.jpg").unlink()
     (output / ".DS_Store").touch()  # of the Finder of macOS, which makes one wherever it looks
-    if os.name != "nt":
-        (output / "link").symlink_to(tmp_path)
-        refused(tmp_path, tmp_path / name, f"{NOT_PART}.*'link'", **FORMS[name])
-        (output / "link").unlink()
     write(tmp_path / name, 2, **FORMS[name])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", [name for name in FORMS if name != "run.ome.tiff"])
+def test_overwrite_refuses_dataset_that_contains_a_link(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    output = write(tmp_path / name, 1, **FORMS[name])
+    create_link(output / "link", tmp_path, "overwrite=True keeps links of the user", kind)
+    refused(tmp_path, tmp_path / name, f"{NOT_PART}.*'link'", **FORMS[name])
 
 
 def test_overwrite_refuses_folder_of_single_file_datasets(tmp_path: Path) -> None:

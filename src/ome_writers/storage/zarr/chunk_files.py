@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,23 +26,26 @@ class ChunkFiles:
         self._disk = disk
         self._existing: set[str] = set()  # directories
 
-    def write(self, key: Sequence[int], stored: Piece) -> None:
-        """Write one chunk; `key` is its coordinate along all axes."""
+    def write(self, key: Sequence[int], stored: Piece, *, writer: str = "") -> None:
+        """Write one chunk; `key` is its coordinate along all axes, `writer` a part of the temporary file's name."""
         folder = self._folder
         for number in key[:-1]:
             folder = f"{folder}/{number}"
         if folder not in self._existing:
             self._make_folders(key[:-1])
         name = key[-1]
-        temporary = f"{folder}/.{name}.tmp"
+        temporary = f"{folder}/.{name}{writer}.tmp"
         try:
             self._disk.create(temporary, stored)
             rename(temporary, f"{folder}/{name}")
             self._disk.mark_changed(folder)
-        except BaseException:
+        except BaseException as error:
             with suppress(OSError):  # keep the original error
                 os.unlink(temporary)
-            raise
+            if writer or os.name != "nt" or not isinstance(error, PermissionError):
+                raise
+            # A KeyboardInterrupt in an earlier write of this chunk may have left its temporary file open.
+            self.write(key, stored, writer=f".{os.getpid()}-{threading.get_ident()}")
 
     def read(self, key: Sequence[int]) -> bytes | None:
         """Return a stored chunk; None if it does not exist."""

@@ -42,7 +42,9 @@ def write_and_check(acquisition: AcquisitionSettings) -> None:
     assert np.array_equal(read, frames)
 
 
-@pytest.mark.skipif(not hasattr(os, "O_DIRECT"), reason="this platform has no O_DIRECT")
+@pytest.mark.skipif(
+    not hasattr(os, "O_DIRECT"), reason="writes past the page cache: this platform has no O_DIRECT"
+)
 @pytest.mark.parametrize("sharded", [True, False])
 def test_direct_io_opens_files_with_o_direct(
     tmp_path: Path, sharded: bool, monkeypatch: pytest.MonkeyPatch
@@ -52,7 +54,7 @@ def test_direct_io_opens_files_with_o_direct(
     try:
         os.close(os.open(probe, os.O_CREAT | os.O_WRONLY | os.O_DIRECT))
     except OSError:
-        pytest.skip("the file system of the temporary folder has no O_DIRECT")
+        pytest.skip("writes past the page cache: the file system has no O_DIRECT")
     acquisition = settings(tmp_path, sharded=sharded)
     opened: list[int] = []
     opening = os.open

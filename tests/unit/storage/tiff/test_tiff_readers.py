@@ -249,7 +249,7 @@ def test_partly_written_plane_of_failed_write_is_blank_after_close(tmp_path: Pat
 
 
 @pytest.mark.skipif(
-    not hasattr(os, "pwritev"), reason="fails os.pwritev, which this platform lacks"
+    not hasattr(os, "pwritev"), reason="a disk that fails at close: the test fails os.pwritev"
 )
 def test_description_and_chain_agree_when_final_ifd_write_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -277,7 +277,7 @@ def test_description_and_chain_agree_when_final_ifd_write_fails(
 
 
 @pytest.mark.skipif(
-    not hasattr(os, "pwritev"), reason="fails os.pwritev, which this platform lacks"
+    not hasattr(os, "pwritev"), reason="a disk that fails at close: the test fails os.pwritev"
 )
 def test_frames_beyond_flushed_shape_are_reported_when_disk_fails_at_close(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
