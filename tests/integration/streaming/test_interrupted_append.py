@@ -13,7 +13,7 @@ from support.interrupts import FORMS, interrupt_append, interrupt_close, interru
 if TYPE_CHECKING:
     from pathlib import Path
 
-STEP = 9  # one line of so many
+STEP = 17  # one line of so many
 
 
 @pytest.mark.parametrize("form", FORMS)
