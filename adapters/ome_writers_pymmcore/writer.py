@@ -20,6 +20,7 @@ from ome_writers import (
     OMEStream,
     StreamView,
     UnsupportedError,
+    WriteError,
 )
 from ome_writers_pymmcore.acquisition_settings import user_settings
 from ome_writers_pymmcore.frame_metadata import engine_metadata
@@ -222,7 +223,7 @@ class MDAWriter:
         TimeoutError
             If the run has not finished in time.
         Exception
-            The first error of the run.
+            The error that ended the run.
         """
         if not self._finished.wait(timeout):
             raise TimeoutError(f"The run has not finished after {timeout} s: {self.progress}.")
@@ -271,7 +272,7 @@ class MDAWriter:
         threading.Thread(target=join, name="ome-writers-relay", daemon=True).start()
 
     def _close(self) -> None:
-        """Close the output. Further calls have no effect."""
+        """Close the output, once."""
         if self._finished.is_set():
             return
         if self._output is not None:
@@ -286,15 +287,13 @@ class MDAWriter:
         self._finished.set()
 
     def _fail(self, error: BaseException) -> None:
-        """Keep the first error and cancel the run."""
-        if self._error is None:
+        """Keep the first error, or the last WriteError, which names most frames, and cancel the run."""
+        if self._error is None or isinstance(self._error, WriteError):
             self._error = error
             _log.error("Acquisition cancelled, it cannot be written: %s", error)
         self._running_core().mda.cancel()
 
     def _running_core(self) -> CMMCorePlus:
-        if self._core is not None:
-            return self._core
         from pymmcore_plus import CMMCorePlus
 
-        return CMMCorePlus.instance()
+        return self._core or CMMCorePlus.instance()

@@ -320,10 +320,13 @@ class OMEStream:
         traceback: TracebackType | None,
     ) -> None:
         self._close(failed=error is not None)
-        if self._close_error is not None and error is None:
-            raise self._close_error
-        if self._close_error is not None and not isinstance(error, WriteError):
-            _log.error("%s", self._close_error)  # the caller sees the other exception
+        at_close = self._close_error
+        if at_close is None or str(error) == str(at_close):
+            return
+        more_frames = isinstance(error, WriteError) and error.__cause__ is at_close.__cause__
+        if error is None or more_frames:  # when `append` raised, others were not written yet
+            raise at_close
+        _log.error("%s", at_close)  # the caller sees the other exception
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

@@ -13,7 +13,7 @@ import pytest
 
 from adapters.pymmcore.acquisitions import delivered
 from adapters.pymmcore.stored import SUFFIXES, attributes, check_delivered, read
-from ome_writers import StreamView
+from ome_writers import AcquisitionSettings, StreamView, WriteError
 from ome_writers_pymmcore import MDAWriter
 
 pytest.importorskip("useq")
@@ -248,6 +248,30 @@ def test_listener_that_raises_before_the_writer(
         assert writer.result().dropped == 2
         (message,) = warnings
         assert "8 of 10 frames arrived. Missing: {'t': 2, 'c': 0}, {'t': 2, 'c': 1}. " in message
+
+
+def test_result_raises_error_that_names_all_lost_frames(
+    demo_core: CMMCorePlus, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Frames that wait when the first error is noticed are lost, too."""
+
+    def obstruct() -> None:
+        (tmp_path / "x.ome.zarr" / "0" / "c").touch()  # instead of a folder
+
+    demo_core.setROI(0, 0, 16, 16)
+    settings = AcquisitionSettings(root_path=tmp_path / "x.ome.zarr", compression="blosc-zstd")
+    writer = MDAWriter(settings).attach(demo_core)
+    demo_core.mda.events.sequenceStarted.connect(obstruct)
+    try:
+        demo_core.mda.run(useq.MDASequence(time_plan={"interval": 0, "loops": 500}))
+    finally:
+        demo_core.mda.events.sequenceStarted.disconnect(obstruct)
+        demo_core.clearROI()
+        writer.detach()
+    with pytest.raises(WriteError) as caught:
+        writer.result()
+    assert caught.value.frames == tuple(range(writer.progress.received))
+    assert str(caught.value) in caplog.text
 
 
 def test_view_and_progress_follow_the_run(demo_core: CMMCorePlus, tmp_path: Path) -> None:

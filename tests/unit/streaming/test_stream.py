@@ -342,6 +342,38 @@ def test_close_retries_failed_write_of_frame_metadata(tmp_path: Path) -> None:
     assert np.array_equal(stored(tmp_path)[:3], [frame(i) for i in range(3)])
 
 
+def test_error_of_with_block_names_all_frames(tmp_path: Path) -> None:
+    """When `append` raises, other frames have not been compressed and written yet."""
+    options = settings(tmp_path, {"t": None}, compression="blosc-zstd")
+    accepted = 0
+    with pytest.raises(ow.WriteError) as caught, create_stream(options) as stream:
+        (tmp_path / "x.ome.zarr" / "0" / "c").touch()  # instead of a folder
+        while True:
+            stream.append(frame(accepted))
+            accepted += 1
+    assert caught.value.frames == tuple(range(accepted))
+
+
+def test_each_of_two_streams_reports_its_frames(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error of one stream ends the `with` blocks of both."""
+    streams = []
+    for name in ("first", "second"):
+        options = settings(tmp_path / name)
+        time_axis = options.dimensions[0].model_copy(update={"chunk_size": 4})
+        dimensions = (time_axis, *options.dimensions[1:])
+        streams.append(create_stream(options.model_copy(update={"dimensions": dimensions})))
+    with pytest.raises(ow.WriteError, match="first"), streams[0], streams[1]:
+        for stream in streams:
+            stream.append(frame(0))
+        for name in ("first", "second"):
+            (tmp_path / name / "x.ome.zarr" / "0" / "c").touch()  # instead of a folder
+        streams[0].flush()
+    assert "second" in caplog.text
+    assert "frame 0 is not on disk" in caplog.text
+
+
 @pytest.mark.parametrize("dtype", ["float32", "complex64"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_frame_without_finite_pixels(tmp_path: Path, dtype: str, value: float) -> None:
