@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,9 @@ class _ZarrRepair:
         for image in unfinished:
             shapes[image.number] = self._final_shape(image, shapes[image.number], surveys)
         yield from self._update_arrays(shapes)
-        yield from self._complete_levels(unfinished, shapes)
+        # a full disk may have no room for a plane of a level, and the stream is closed nevertheless
+        failed = self._attributes.get("status") == "failed"
+        yield from self._complete_levels(self._plan.images if failed else unfinished, shapes)
         yield from self._update_groups(surveys, shapes, journal)
         yield from self._remove_temporary_files()
 
@@ -152,7 +154,7 @@ class _ZarrRepair:
             yield from zip(keys, image.arrays, image.array_shapes(shape), strict=True)
 
     def _complete_levels(
-        self, images: list[ImagePlan], shapes: list[tuple[int, ...]]
+        self, images: Sequence[ImagePlan], shapes: list[tuple[int, ...]]
     ) -> Iterator[Finding]:
         """Compute the planes of smaller levels that level 0 has and they lack, or the other way round."""
         for image in images:

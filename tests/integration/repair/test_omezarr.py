@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from ome_writers import (
     Dimension,
     OutputLockedError,
+    Pyramid,
     UnsupportedError,
     convert,
     create_stream,
@@ -389,3 +391,19 @@ def test_datasets_of_other_writers_are_refused(tmp_path: Path) -> None:
         UnsupportedError, match="was not written by this library and cannot be repaired"
     ):
         repair(tmp_path)
+
+
+def test_missing_plane_of_a_level_is_computed_after_a_failed_run(tmp_path: Path) -> None:
+    """A full disk may have no room for it, and the stream is closed nevertheless."""
+    path = tmp_path / "run.ome.zarr"
+    settings = acquisition("single", path, pyramid=Pyramid(levels=1))
+    with suppress(ZeroDivisionError), create_stream(settings) as stream:
+        stream.append(np.full(stream.plan.images[0].array.shape[-2:], 7, settings.dtype))
+        raise ZeroDivisionError
+    (plane,) = (file for file in (path / "1").glob("c/**/*") if file.is_file())
+    plane.unlink()
+    assert any("not the reduction" in finding.what for finding in validate(path).findings)
+    (finding,) = repair(path).findings
+    assert finding.path == path / "1"
+    assert not validate(path).findings
+    assert (pixels(path / "1")[0, 0] == 7).all()
