@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from invalid_input.cases import INSTALLED, SUFFIXES, contents, frame, refusal, settings
-from ome_writers import OutputExistsError, SettingsError, WriteError, create_stream
+from ome_writers import (
+    Dimension,
+    OutputExistsError,
+    SettingsError,
+    UnsupportedError,
+    WriteError,
+    create_stream,
+)
 from ome_writers.storage import ENGINES
 from support.dataset_readers import read_images
 from support.links import create_link
@@ -31,6 +38,14 @@ def check_refused(
         with refusal(error, match=message):
             create_stream(settings(folder, engine, root_path=path, overwrite=overwrite))
         assert contents(folder) == before
+
+
+def in_code_page(name: str) -> bool:
+    """Return whether the ANSI functions of Windows can open a file of this name; True on other platforms."""
+    try:
+        return sys.platform != "win32" or bool(name.encode("mbcs"))
+    except UnicodeEncodeError:
+        return False
 
 
 def test_path_below_a_file(tmp_path: Path, engine: str) -> None:
@@ -112,7 +127,9 @@ def test_directory_without_permission(tmp_path: Path, engine: str) -> None:
     check_refused(path, tmp_path, engine, WriteError, "(?i)permission")
 
 
-@pytest.mark.parametrize("name", ["🔬 and more", "trail. ", "..", "a'b\"c", "CON", "%20", "#?&"])
+@pytest.mark.parametrize(
+    "name", ["🔬 and more", "über", "trail. ", "..", "a'b\"c", "CON", "%20", "#?&"]
+)
 def test_unusual_valid_name(tmp_path: Path, engine: str, name: str) -> None:
     """The name is used unchanged, and nothing is created beside it."""
     suffix = SUFFIXES[ENGINES[engine].format]
@@ -122,12 +139,34 @@ def test_unusual_valid_name(tmp_path: Path, engine: str, name: str) -> None:
     path = tmp_path / f"{name}{suffix}"
     if sys.platform == "win32" and (name in ("CON", "#?&", "a'b\"c") or path.name[-1] in ". "):
         pytest.skip(f"the name {path.name!r} is used unchanged: Windows does not have it")
+    if ENGINES[engine].ansi_paths and not in_code_page(name):
+        check_refused(path, tmp_path, engine, UnsupportedError, f"{engine}: .*code page")
+        return
     with create_stream(settings(tmp_path, engine, root_path=path)) as stream:
         for number in range(3):
             stream.append(frame(number))
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
     read = read_images(stream.plan, [stream.plan.images[0].array.shape])[0]
     assert np.array_equal(read, [frame(n) for n in range(3)])
+
+
+@pytest.mark.parametrize("parent", ["", "Jürgen"])
+def test_path_outside_ascii_with_two_positions(tmp_path: Path, engine: str, parent: str) -> None:
+    """Every position is written to the same folder; acquire-zarr created another one on Windows."""
+    (tmp_path / parent).mkdir(exist_ok=True)
+    path = tmp_path / parent / f"über{SUFFIXES[ENGINES[engine].format]}"
+    axes = (Dimension(name="p", type="position", coords=["a", "b"]), Dimension(name="t", count=2))
+    if ENGINES[engine].ansi_paths and not in_code_page("ü"):
+        asked = settings(tmp_path, engine, *axes, root_path=path)
+        with refusal(UnsupportedError, match=f"{engine}: .*code page"):
+            create_stream(asked)
+        return
+    with create_stream(settings(tmp_path, engine, *axes, root_path=path)) as stream:
+        for number in range(4):
+            stream.append(frame(number))
+    assert all(p.name.startswith("über") for p in (tmp_path / parent).iterdir())
+    first, second = read_images(stream.plan, [image.array.shape for image in stream.plan.images])
+    assert np.array_equal([*first, *second], [frame(n) for n in range(4)])
 
 
 @pytest.mark.skipif(

@@ -59,6 +59,8 @@ class EngineRow:
         Oldest Python supported by its library.
     any_path
         Whether its library supports paths that are not valid UTF-8.
+    ansi_paths
+        Whether its library opens files with the ANSI functions of Windows: it supports paths in its code page only.
     random_access
         Whether planes may be written in any order, and twice.
     growth
@@ -92,6 +94,7 @@ class EngineRow:
     max_planes: int | None = None
     python: tuple[int, int] = (3, 10)
     any_path: bool = True
+    ansi_paths: bool = False
     random_access: bool = True
     growth: bool = True
     needs_files: bool = True
@@ -152,6 +155,7 @@ ENGINES: dict[str, EngineRow] = {
             requires=("acquire_zarr",),
             extra="acquire-zarr",
             any_path=False,
+            ansi_paths=True,
             compressions=_ZARR_CODECS - {"gzip"},
             dtypes=_ACQUIRE_DTYPES,
             oldest=("acquire-zarr", (0, 10)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,11 +31,8 @@ def unsupported_reasons(row: EngineRow, plan: Plan) -> list[str]:
         reasons.append(f"at most {row.max_planes} planes are supported, got {pages}")
     if plan.settings.durability == "disk" and not row.survives_power_loss:
         reasons.append("it does not survive power loss (set durability='process')")
-    if not row.any_path and plan.settings.root_path:
-        try:
-            os.path.abspath(plan.settings.root_path).encode()
-        except UnicodeEncodeError:
-            reasons.append("its library requires a path in valid UTF-8, and root_path is not")
+    if plan.settings.root_path:
+        reasons += _unsupported_path(row, os.path.abspath(plan.settings.root_path))
     if not row.growth and any(a.growing is not None for a in arrays):
         reasons.append("unbounded axes are not supported")
     if not row.random_access and any(i.levels and i.levels[-1].pairs_planes for i in plan.images):
@@ -55,6 +53,23 @@ def _too_large_for_blosc(arrays: Sequence[ArrayPlan]) -> list[str]:
         f"Blosc compresses chunks of at most {_MAX_BLOSC_BYTES} bytes, got {nbytes} (set a smaller chunk_size, or "
         f"another compression)"
     ]
+
+
+def _unsupported_path(row: EngineRow, path: str) -> list[str]:
+    try:
+        if not row.any_path:
+            path.encode()
+    except UnicodeEncodeError:
+        return ["its library requires a path in valid UTF-8, and root_path is not"]
+    try:
+        if row.ansi_paths and sys.platform == "win32":
+            path.encode("mbcs")
+    except UnicodeEncodeError:
+        return [
+            "its library supports only paths in the code page of Windows, which does not have all characters of "
+            f"{path!r}"
+        ]
+    return []
 
 
 def _out_of_order(plan: Plan) -> list[str]:

@@ -7,6 +7,7 @@ without shards get shards of one chunk, because the library always writes shards
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -79,7 +80,7 @@ class AcquireEngine:
                     _array_settings(array, key)
                     for array, key in zip(self._arrays, self._keys, strict=True)
                 ],
-                store_path=str(root / self._arrays[0].key if single else root),
+                store_path=_store_path(root / self._arrays[0].key if single else root),
                 version=az.ZarrVersion.V3,
                 overwrite=False,
                 max_threads=available_cpus(),
@@ -214,6 +215,11 @@ def _after(call: Callable[[Any], Any], argument: Any, numbers: Iterable[int]) ->
     """Yield `numbers` after `call(argument)`, which returns None, in C code that KeyboardInterrupt cannot interrupt."""
     called: Iterator[int] = filter(call, (argument,))
     return chain(called, numbers)
+
+
+def _store_path(path: Path) -> Any:
+    """Return a path in the encoding of the functions with which the library opens files: ANSI on Windows."""
+    return str(path).encode("mbcs") if sys.platform == "win32" else str(path)
 
 
 def _array_settings(array: SequentialArray, key: str | None) -> az.ArraySettings:
