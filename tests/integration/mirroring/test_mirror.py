@@ -114,9 +114,11 @@ def test_remote_reader_sees_reported_frames_while_following(tmp_path: Path) -> N
         )
         thread.start()
         seen = []
-        for t in range(1, 60):
+        for t in range(1, 600):
             stream.append(np.full((32, 32), t, "uint16"))
             time.sleep(0.05)
+            if t > 60 and max(seen, default=0) > 5:  # a busy machine needs more frames
+                break
             if t % 10 == 0 and (store / "zarr.json").exists():
                 written = ome_writers.read(store).frames_written or 0
                 frames = np.asarray(ome_writers.open(store))
