@@ -354,6 +354,20 @@ def test_error_of_with_block_names_all_frames(tmp_path: Path) -> None:
     assert caught.value.frames == tuple(range(accepted))
 
 
+def test_error_in_one_position_leaves_the_others_readable(tmp_path: Path) -> None:
+    options = settings(tmp_path, {"t": None, "p": 3})
+    with pytest.raises(ow.WriteError), create_stream(options) as stream:
+        metadata = tmp_path / "x.ome.zarr" / "0" / "0" / "zarr.json"
+        metadata.unlink()
+        metadata.mkdir()
+        (metadata / "in the way").touch()
+        for number in range(6):
+            stream.append(frame(number))
+    for position in (1, 2):
+        expected = [frame(position), frame(position + 3)]
+        assert np.array_equal(stored(tmp_path, f"{position}/0"), expected)
+
+
 def test_each_of_two_streams_reports_its_frames(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

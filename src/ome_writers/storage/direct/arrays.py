@@ -171,25 +171,32 @@ class StoredArray:
         return column
 
     def flush(self) -> None:
-        """Publish all chunks in shards to readers."""
+        """Publish all chunks in shards to readers; after an error, those in the other shards."""
         with self._lock:
             shards = list(self._shards.items())
-        for key, shard in shards:
-            shard.flush()
-            if shard.full and shard.grace_period_over:
-                self._finish(key, shard, only_if_unused=True)
+        with ExitStack() as steps:  # calls all, then raises an error
+            for key, shard in reversed(shards):
+                steps.callback(self._flush_shard, key, shard)
+
+    def _flush_shard(self, key: Cell, shard: Shard) -> None:
+        shard.flush()
+        if shard.full and shard.grace_period_over:
+            self._finish(key, shard, only_if_unused=True)
 
     def finish(self, deadline: float) -> None:
-        """Finish every shard that is not complete. No thread may be in `write_frame`.
+        """Finish every shard that is not complete; after an error, the others. No thread may be in `write_frame`.
 
         Waits for other processes that have a shard open until `deadline` (`time.monotonic`).
         """
         self.release_current_shard()
-        with self._lock:  # concurrent `load` waits for the final files
-            for shard in self._shards.values():
-                while not shard.finish(only_if_unused=time.monotonic() < deadline):
-                    time.sleep(POLL_INTERVAL_S)
-            self._shards.clear()
+        with self._lock, ExitStack() as steps:  # concurrent `load` waits for the final files
+            for key in reversed(self._shards):
+                steps.callback(self._finish_before, deadline, key)
+
+    def _finish_before(self, deadline: float, key: Cell) -> None:
+        while not self._shards[key].finish(only_if_unused=time.monotonic() < deadline):
+            time.sleep(POLL_INTERVAL_S)
+        del self._shards[key]
 
     def _acquire(self, key: Cell, part: ShardPart) -> Shard:
         """Return a shard for writing chunks; it is not finished before `_release`."""

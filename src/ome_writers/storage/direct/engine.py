@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -63,7 +63,8 @@ class DirectEngine:
         self._max_block_bytes = min(_SHARD_BLOCK_BYTES, share)
         self.reclaim = self._buffer.budget.reclaim  # see `storage.contract.LendingEngine`
         self._flush_lock = threading.Lock()
-        self._written_through: list[int] = []  # frames that no index or shape includes yet
+        # by array: frames that no index or shape includes yet
+        self._written_through: list[list[int]] = [[] for _ in targets]
         self._closed = False
         first = self._arrays[0]
         long = first.grid.nbytes > _PREPARED_BYTES
@@ -95,7 +96,7 @@ class DirectEngine:
         ):
             try:
                 if self._write_through.write(stored, index, frame):
-                    self._written_through.append(number)
+                    self._written_through[array].append(number)
                     return
             except Exception as error:
                 self._background.failures.append(WriteFailure(error, (number,)))
@@ -192,17 +193,20 @@ class DirectEngine:
         return min(capacity, grid.shard_planes if grid.sharded else _MAX_FILES_PER_BLOCK)
 
     def _publish(self, shapes: Sequence[tuple[int, ...]], *, finish: bool) -> None:
-        """Write indexes and array metadata; record an error like that of a worker."""
-        frames, self._written_through = self._written_through, []
-        frames += [number for _, stored in self._buffer.pop_stored() for number in stored]
+        """Write indexes and array metadata. An error is a failure of the array's frames since the last call."""
+        frames, self._written_through = self._written_through, [[] for _ in self._arrays]
+        for block, numbers in self._buffer.pop_stored():
+            frames[block.group] += numbers
+        deadline = time.monotonic() + _TRUNCATE_TIMEOUT_S
+        for array, of_array in zip(self._arrays, frames, strict=True):
+            publish = partial(array.finish, deadline) if finish else array.flush
+            self._collect_error(publish, of_array)
+        of_all = [number for of_array in frames for number in of_array]
+        self._collect_error(self._disk.sync_all, of_all)
+        self._collect_error(partial(self._array_metadata.write, shapes), of_all)
+
+    def _collect_error(self, step: Callable[[], object], frames: Sequence[int]) -> None:
         try:
-            deadline = time.monotonic() + _TRUNCATE_TIMEOUT_S
-            for array in self._arrays:
-                if finish:
-                    array.finish(deadline)
-                else:
-                    array.flush()
-            self._disk.sync_all()
-            self._array_metadata.write(shapes)
+            step()
         except OSError as error:
             self._background.failures.append(WriteFailure(error, tuple(frames)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from ome_writers.routing import ArrayPlan
@@ -85,17 +86,21 @@ class ArrayMetadataWriter:
         )
 
     def write(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Write the metadata of each array whose shape has changed."""
-        for i, ((key, plan), shape) in enumerate(zip(self._arrays, shapes, strict=True)):
-            if self._written[i] != shape:
-                content = json.dumps(array_metadata(plan, shape)).encode()
-                self._put(f"{key}/zarr.json", content)
-                self._written[i] = shape
-                self._extents[i] = shape[self._growing[i] or 0]
+        """Write the metadata of each array whose shape has changed; after an error, those of the others."""
+        with ExitStack() as steps:  # calls all, then raises an error
+            for i in reversed(range(len(self._arrays))):
+                if self._written[i] != shapes[i]:
+                    steps.callback(self._write_array, i, shapes[i])
         for _ in range(len(self._unpublished)):
             number, array, extent = self._unpublished.popleft()
             if extent > self._extents[array]:
                 self._unpublished.append((number, array, extent))
+
+    def _write_array(self, array: int, shape: tuple[int, ...]) -> None:
+        key, plan = self._arrays[array]
+        self._put(f"{key}/zarr.json", json.dumps(array_metadata(plan, shape)).encode())
+        self._written[array] = shape
+        self._extents[array] = shape[self._growing[array] or 0]
 
     def invalidate(self) -> None:
         """Write all metadata again next time: a library may have overwritten it."""
