@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -9,6 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
+
+
+_ATTRIBUTES = "\nAttributes\n----------\n"  # heading of a section, see numpydoc
+_ATTRIBUTE = re.compile(r"^(\w+(?:, \w+)*)\n((?:(?: .*)?\n?)+)", re.MULTILINE)
 
 
 class Model(BaseModel):
@@ -43,6 +53,22 @@ class Model(BaseModel):
                 self.model_fields_set.clear()
                 self.model_fields_set.update(given)
                 raise
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return the schema, with the descriptions of the docstring's section "Attributes"."""
+        schema = handler(core_schema)
+        definition = handler.resolve_ref_schema(schema)
+        for base in reversed(cls.__mro__):
+            summary, _, attributes = inspect.cleandoc(base.__doc__ or "").partition(_ATTRIBUTES)
+            if base is cls and attributes:
+                definition["description"] = summary.strip()
+            for names, text in _ATTRIBUTE.findall(attributes):
+                for name in definition.get("properties", {}).keys() & names.split(", "):
+                    definition["properties"][name]["description"] = " ".join(text.split())
+        return schema
 
     def _update_derived(self, name: str) -> None:
         """Update derived fields after an assignment to field `name`."""

@@ -345,3 +345,19 @@ def test_validate_stream_ready_checks_nested_changes(field: str, value: Any, mes
     setattr(one.dimensions[1], field, value)
     with pytest.raises(ValueError, match=message):
         one.validate_stream_ready()
+
+
+def test_json_schema_describes_each_field() -> None:
+    """Forms are built from it."""
+    schema = AcquisitionSettings.model_json_schema()
+    models = {"AcquisitionSettings": schema, **schema["$defs"]}
+    fields = {
+        f"{model}.{name}": field.get("description")
+        for model, definition in models.items()
+        for name, field in definition.get("properties", {}).items()
+        if "const" not in field  # the name of a format
+    }
+    assert [name for name, text in fields.items() if not text] == []
+    assert fields["Position.y_coord"] == fields["Position.x_coord"]
+    assert "\n" not in str(fields["AcquisitionSettings.storage_order"])
+    assert schema["description"] == "What to acquire, and where and how to write it."
