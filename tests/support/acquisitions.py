@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ome_writers import AcquisitionSettings, Channel, Dimension, Plate, Position
+import numpy as np
+
+from ome_writers import AcquisitionSettings, Channel, Dimension, Plate, Position, create_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,6 +49,20 @@ def acquisition(
     ]
     facts = {"plate": plate if layout == "plate" else None, "dtype": "uint16", **more}
     return AcquisitionSettings(root_path=root_path, **{"dimensions": dimensions, **facts})
+
+
+def write(path: Path, layout: str = "image", **fields: Any) -> Path:
+    """Write a dataset whose frames, in order, contain 1, 2, ... and have frame metadata; return its path."""
+    with create_stream(acquisition(layout, path).model_copy(update=fields)) as stream:
+        shape = stream.plan.images[0].frame_shape
+        for t in range(1000):
+            try:
+                stream.append(
+                    np.full(shape, t + 1, stream.settings.dtype), frame_metadata={"number": t}
+                )
+            except IndexError:
+                break
+    return path
 
 
 def contents(rendered: Iterable[tuple[str, bytes]]) -> dict[str, Any]:

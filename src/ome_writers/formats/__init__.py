@@ -23,6 +23,7 @@ from ome_writers.formats.dataset_reader import (
     local_copy,
     read,
     read_frame_metadata,
+    referenced_copy,
 )
 from ome_writers.formats.detection import abbreviated_list, detect_format
 from ome_writers.formats.frame_metadata import (
@@ -40,7 +41,7 @@ from ome_writers.formats.ownership import (
     foreign_files,
     foreign_files_of_aborted_start,
 )
-from ome_writers.formats.path_names import check_output_path, make_distinct
+from ome_writers.formats.path_names import check_output_path, make_distinct, path_component
 from ome_writers.formats.plan_spec import spec_of_plan
 from ome_writers.formats.registry import FormatRow, archive_format, format_row, format_rows
 from ome_writers.formats.ro_crate import crate_path, refuse_foreign_crate, render_crate
@@ -83,9 +84,11 @@ __all__ = [
     "local_copy",
     "make_distinct",
     "parse_document",
+    "path_component",
     "plan_from_settings",
     "read",
     "read_frame_metadata",
+    "referenced_copy",
     "refuse_foreign_crate",
     "render_crate",
     "resolve_entry_file",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -11,11 +10,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ome_writers.dataset import DatasetSpec
-from ome_writers.errors import UnsupportedError
 from ome_writers.formats.detection import detect_format
 from ome_writers.formats.ometiff.entry_file import resolve_entry_file
 from ome_writers.formats.registry import FramesByImage, format_row
-from ome_writers.untrusted import guard_reader, is_remote, member, path_or_url
+from ome_writers.untrusted import check_space, guard_reader, is_remote, member, path_or_url
 
 
 def read(path: str | PathLike[str]) -> DatasetSpec:
@@ -46,7 +44,8 @@ def read(path: str | PathLike[str]) -> DatasetSpec:
 def local_copy(path: Path) -> Iterator[Path]:
     """Yield a dataset on this disk: `path` itself, or a temporary copy of a remote OME-Zarr.
 
-    Raises UnsupportedError if this disk does not have enough space for the copy.
+    Raises UnsupportedError if this disk does not have enough space for the copy, and ListingError if the server does
+    not list files; see `referenced_copy`.
     """
     if not is_remote(path):
         yield path
@@ -54,19 +53,23 @@ def local_copy(path: Path) -> Iterator[Path]:
     with TemporaryDirectory(prefix="ome-writers-") as folder:
         copy = Path(folder, path.name)
         objects = [path] if path.is_file() else list(path.rglob("*"))
-        size, free = sum(item.stat().st_size for item in objects), shutil.disk_usage(folder).free
-        if size > free:
-            raise UnsupportedError(
-                f"{path} has {size:,} bytes, and {folder} has space for {free:,}: it cannot be copied to this disk. "
-                f"Set TMPDIR to a larger one."
-            )
+        check_space(path, sum(item.stat().st_size for item in objects), folder)
         for item in objects:
             item.download(copy if item is path else member(copy, item.relative_to(path).as_posix()))
         yield copy
 
 
+@contextmanager
+def referenced_copy(path: Path) -> Iterator[Path]:
+    """Yield a temporary copy of the files of a remote dataset that its metadata refer to; no list is needed."""
+    with TemporaryDirectory(prefix="ome-writers-") as folder:
+        copy = Path(folder, path.name)
+        format_row(detect_format(path)).copy_referenced(path, copy)
+        yield copy
+
+
 def dataset_files(path: Path) -> Iterable[Path]:
-    """Return the files of a dataset; see `read`."""
+    """Return the files of a dataset; see `read`. Raises ListingError if a server does not list them."""
     path = resolve_entry_file(path)
     return format_row(detect_format(path)).files(path)
 

@@ -25,9 +25,13 @@ def detect_format(path: Path) -> str:
         return "ome-zarr-0.4"
     if remote:
         if not path.is_file():
-            raise FileNotFoundError(f"{path} does not exist, or is not an OME-Zarr.")
+            raise FileNotFoundError(
+                f"{path} does not exist, or is not an OME-Zarr: the server has neither zarr.json nor .zattrs, .zgroup "
+                f"or .zarray there (404 Not Found). Check the URL."
+            )
         raise UnsupportedError(
-            f"{path} is not an OME-Zarr, and other files are only read from this disk. Copy it to this disk first."
+            f"{path} is not an OME-Zarr, which contains zarr.json or .zattrs. If it is a folder of "
+            f"datasets, add the name of one. Of remote files, only OME-Zarr is read. Copy it to this disk first."
         )
     if not path.exists():
         folder = path.with_name(re.sub(r"(\.ome)?\.tiff?$", "", path.name, flags=re.IGNORECASE))

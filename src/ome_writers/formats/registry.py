@@ -89,6 +89,8 @@ class FormatRow:
         None if a dataset of this format is a directory.
     files
         Returns the files of the dataset at a path.
+    copy_referenced
+        Copies the files that the metadata of a remote dataset refer to, for servers that do not list files.
     ome_xml
         Returns the OME-XML of the dataset at a path; None if it does not contain one.
     frame_metadata
@@ -127,6 +129,7 @@ class FormatRow:
     parse: Callable[[Path], DatasetSpec] = _refuse
     file_datasets: Callable[[Path], tuple[list[Path], list[Path]]] | None = None
     files: Callable[[Path], Iterable[Path]] = _files_below
+    copy_referenced: Callable[[Path, Path], None] = _refuse
     ome_xml: Callable[[Path], bytes | None] = _nothing
     frame_metadata: Callable[[Path], FramesByImage] = _refuse
     open_source: Callable[[Path, int, int], Any] = _refuse
@@ -185,6 +188,7 @@ _FORMATS: dict[str, FormatRow] = {
             owned_files=_lazy("ome_writers.formats.omezarr.ownership:owned_files"),
             is_startup_file=_lazy("ome_writers.formats.omezarr.ownership:is_startup_file"),
             parse=_lazy("ome_writers.formats.omezarr.parse:parse"),
+            copy_referenced=_lazy("ome_writers.formats.omezarr.referenced_files:copy_referenced"),
             ome_xml=_lazy("ome_writers.formats.omezarr.parse:ome_xml"),
             frame_metadata=_lazy("ome_writers.formats.omezarr.parse:read_frames"),
             open_source=_lazy("ome_writers.views.omezarr:open_zarr"),

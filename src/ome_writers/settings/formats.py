@@ -219,6 +219,8 @@ class ScratchFormat(FormatSettings):
     ----------
     max_memory_bytes
         Maximum size of the frames in memory.
+    suffix
+        Not used.
     spill_to_disk
         Whether further frames are written to a temporary folder (True) or refused.
     """

@@ -23,7 +23,8 @@ from ome_writers.untrusted.files import (
     read_regular,
 )
 from ome_writers.untrusted.parsing import parse_json, parse_xml, read_json
-from ome_writers.untrusted.remote import is_remote, local_path, path_or_url
+from ome_writers.untrusted.remote import check_space, is_remote, local_path, path_or_url
+from ome_writers.untrusted.remote_store import ListingError
 from ome_writers.untrusted.sizes import (
     MAX_FRAMES,
     MAX_IMAGES,
@@ -43,6 +44,7 @@ __all__ = [
     "MAX_IMAGES",
     "ArrayMetadata",
     "Limit",
+    "ListingError",
     "LoopDetector",
     "TiffDirectory",
     "TiffStructure",
@@ -52,6 +54,7 @@ __all__ = [
     "check_distinct",
     "check_memory",
     "check_shape",
+    "check_space",
     "guard_reader",
     "is_archive",
     "is_link",

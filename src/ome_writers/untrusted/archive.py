@@ -35,7 +35,7 @@ def is_archive(path: Path | str) -> bool:
     """Return whether a path is a file with the suffix ``.ozx``."""
     if not os.fspath(path).lower().endswith(ARCHIVE_SUFFIX):
         return False
-    return path.is_file() if is_remote(path) else os.path.isfile(path)
+    return path.is_object() if is_remote(path) else os.path.isfile(path)
 
 
 def refuse_archive(path: Path) -> None:
@@ -52,7 +52,7 @@ def archive_members(archive: Path | str) -> Mapping[str, ByteRange]:
 
     Raises InvalidFileError if the archive is truncated, or a member is compressed or encrypted.
     """
-    status = archive.stat() if is_remote(archive) else os.stat(archive)
+    status = archive.object_status() if is_remote(archive) else os.stat(archive)
     return _members(archive, status.st_mtime_ns, status.st_size)
 
 

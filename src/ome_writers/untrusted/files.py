@@ -115,7 +115,7 @@ def open_range(path: Path, root: Path) -> Iterator[tuple[BinaryIO, ByteRange]]:
             yield file, byte_range(root, file, path.relative_to(root).as_posix())
     elif is_remote(path):
         with path.open_raw() as remote:
-            yield cast("BinaryIO", remote), ByteRange(0, path.stat().st_size)
+            yield cast("BinaryIO", remote), ByteRange(0, path.object_status().st_size)
     else:
         with open(open_regular(path, root=root), "rb") as file:
             yield file, ByteRange(0, os.fstat(file.fileno()).st_size)

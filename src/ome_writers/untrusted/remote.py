@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import re
-import time
-from contextlib import contextmanager
+import shutil
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.object_store import check_store_url, local_folder, open_store, without_secrets
+from ome_writers.object_store import check_store_url, local_folder
+from ome_writers.untrusted.remote_store import ObjectStatus, RemoteStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,72 +22,13 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _URL = re.compile(r"(s3a?|gs|az|adl|azure|abfss?|https?)://", re.IGNORECASE)
-_STATUS_LIFETIME_S = 1.0
-
-
-class ObjectStatus(NamedTuple):
-    """Size and version of an object, named as by `os.stat`."""
-
-    st_size: int
-    st_mtime_ns: int
-    st_ino: int  # differs between two versions of an object
-    e_tag: str | None
-    st_dev: int = 0
-
-
-class _Store:
-    """The objects below a URL. Sizes and versions are requested again after a second."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.objects = open_store(url)
-        self._status: dict[str, tuple[float, ObjectStatus]] = {}
-
-    def status(self, key: str) -> ObjectStatus:
-        expires, status = self._status.get(key, (0.0, None))
-        if status is None or time.monotonic() > expires:
-            from obstore import head
-
-            with self.errors(key):
-                found = head(self.objects, key)
-            status = _status(found)
-            self._status = {k: v for k, v in self._status.items() if v[0] > time.monotonic()}
-            self._status[key] = (time.monotonic() + _STATUS_LIFETIME_S, status)
-        return status
-
-    def forget(self, key: str) -> None:
-        self._status.pop(key, None)
-
-    @contextmanager
-    def errors(self, key: str) -> Iterator[None]:
-        """Convert errors of the store to OSError, without credentials."""
-        from obstore.exceptions import BaseError
-
-        url = f"{self.url}/{key}"
-        try:
-            yield
-        except FileNotFoundError:
-            missing = FileNotFoundError(f"{url} does not exist.")
-            missing.errno = errno.ENOENT
-            raise missing from None
-        except (BaseError, OSError) as error:
-            raise OSError(
-                f"{url} cannot be read: {without_secrets(error)}. Check the URL, the network and the credentials; "
-                f"AWS_SKIP_SIGNATURE=true reads public buckets."
-            ) from None
-
-
-def _status(item: Any) -> ObjectStatus:
-    mtime_ns = int(item["last_modified"].timestamp() * 1e9)
-    return ObjectStatus(
-        item["size"], mtime_ns, hash((item["e_tag"], item["version"])), item["e_tag"]
-    )
+_METADATA_FILES = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 
 
 class RemotePath:
     """The part of `pathlib.Path` that readers of an OME-Zarr use, for a URL. A folder is a Zarr group or array."""
 
-    def __init__(self, store: _Store, key: str) -> None:
+    def __init__(self, store: RemoteStore, key: str) -> None:
         self._store, self._key = store, PurePosixPath(key)
 
     @property
@@ -148,45 +88,64 @@ class RemotePath:
     def __reduce__(self) -> Any:
         return path_or_url, (str(self),)
 
+    def object_status(self) -> ObjectStatus:
+        """Return the status of the object at this path, which is not a folder."""
+        return self._store.status(self.key)
+
     def stat(self) -> ObjectStatus:
         """Return the status of an object, or that of the metadata of a folder."""
-        return self._store.status(self.key if self.is_file() else (self / "zarr.json").key)
+        return (self._metadata_file() or self).object_status()
 
-    def is_file(self) -> bool:
+    def is_object(self) -> bool:
+        """Return whether a request of this path succeeds; of a folder, web servers return a page."""
         try:
-            self._store.status(self.key)
+            self.object_status()
         except FileNotFoundError:
             return False
         return True
+
+    def is_file(self) -> bool:
+        return not self.is_dir() and self.is_object()
 
     def is_symlink(self) -> bool:
         return False
 
     def is_dir(self) -> bool:
-        return any((self / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
+        return self._metadata_file() is not None
 
     def exists(self) -> bool:
-        return self.is_dir() or self.is_file()
+        return self.is_dir() or self.is_object()
+
+    def _metadata_file(self) -> RemotePath | None:
+        """Return a metadata file in the group or array at this path; None if this is not a folder."""
+        if self.name in _METADATA_FILES:
+            return None
+        files = (self / name for name in _METADATA_FILES)
+        return next((file for file in files if file.is_object()), None)
 
     def rglob(self, _pattern: str) -> Iterator[RemotePath]:
-        """Yield all objects below this path."""
-        from obstore import list as list_objects
-
-        with self._store.errors(self.key):
-            for batch in list_objects(self._store.objects, prefix=self.key or None):
-                for item in batch:
-                    yield _ListedPath(self._store, str(item["path"]), _status(item))
+        """Yield all objects below this path; raise ListingError if the server does not list them."""
+        for key, status in self._store.list_objects(self.key):
+            yield _ListedPath(self._store, key, status)
 
     def open_raw(self) -> RemoteFile:
         return RemoteFile(self._store, self.key)
 
     def download(self, target: Path) -> None:
-        """Write the content to a new file on this disk."""
+        """Write the content to a new file; raise UnsupportedError if the disk does not have enough space."""
         from obstore import get
 
+        with self._store.errors(self.key):
+            response = get(self._store.objects, self.key)
+
+        def blocks() -> Iterator[Buffer]:
+            with self._store.errors(self.key):  # not those of writing the file
+                yield from response.stream()
+
         target.parent.mkdir(parents=True, exist_ok=True)
-        with self._store.errors(self.key), target.open("xb") as file:
-            for block in get(self._store.objects, self.key).stream():
+        check_space(self, response.meta["size"], target.parent)
+        with target.open("xb") as file:
+            for block in blocks():
                 file.write(block)
 
     def read(self, limit: int) -> bytes:
@@ -206,18 +165,21 @@ class RemotePath:
 class _ListedPath(RemotePath):
     """An object whose size is known from the list of objects."""
 
-    def __init__(self, store: _Store, key: str, status: ObjectStatus) -> None:
+    def __init__(self, store: RemoteStore, key: str, status: ObjectStatus) -> None:
         super().__init__(store, key)
         self._status = status
 
-    def stat(self) -> ObjectStatus:
+    def object_status(self) -> ObjectStatus:
         return self._status
+
+    def _metadata_file(self) -> None:
+        return None
 
 
 class RemoteFile(io.RawIOBase):
     """One version of an object as a binary file; each `read` is one range request."""
 
-    def __init__(self, store: _Store, key: str) -> None:
+    def __init__(self, store: RemoteStore, key: str) -> None:
         self._store, self._key = store, key
         self._version = store.status(key)
         self._position = 0
@@ -279,7 +241,17 @@ def path_or_url(path: str | os.PathLike[str]) -> Path:
         parent, name = f"{parent}/{name}".replace(":///", "://"), ""
     if path.lower().startswith("http"):
         name = unquote(name)
-    return cast("Path", RemotePath(_Store(parent), name))
+    return cast("Path", RemotePath(RemoteStore(parent), name))
+
+
+def check_space(path: Path | RemotePath, size: int, folder: str | os.PathLike[str]) -> None:
+    """Raise UnsupportedError if the disk of `folder` does not have space for the `size` bytes of a copy of `path`."""
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise UnsupportedError(
+            f"{path} has {size:,} bytes, and {folder} has space for {free:,}: it cannot be copied to this disk. "
+            f"Set TMPDIR to a larger one."
+        )
 
 
 def local_path(path: str | os.PathLike[str]) -> Path:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
 from ome_writers.errors import OutputLockedError, UnsupportedError
-from ome_writers.formats import detect_format, format_row, local_copy, resolve_entry_file
+from ome_writers.formats import (
+    detect_format,
+    format_row,
+    local_copy,
+    referenced_copy,
+    resolve_entry_file,
+)
 from ome_writers.formats.ometiff import parse_once
 from ome_writers.repair import repair
-from ome_writers.untrusted import guard_reader, path_or_url, refuse_archive
+from ome_writers.untrusted import ListingError, guard_reader, path_or_url, refuse_archive
 from ome_writers.validation.report import Check, Validation
+
+_LEFTOVERS = "left over by a writer"
 
 
 @parse_once()
@@ -22,6 +31,9 @@ def validate(path: str | PathLike[str]) -> Validation:
     index refers to chunks inside the shard; frame metadata journals contain complete lines with valid indices; no
     temporary files or locks remain of a writer that has ended (`repair` removes them). Then the installed third-party
     validators: yaozarrs and ome-zarr-models for OME-Zarr, the OME schema (with ome-types) for OME-TIFF.
+
+    A remote dataset is copied to a temporary folder. If its server does not list files, those that the metadata refer
+    to are copied, and the check for files that a writer has left over is skipped.
 
     Parameters
     ----------
@@ -55,8 +67,14 @@ def validate(path: str | PathLike[str]) -> Validation:
     root = resolve_entry_file(path_or_url(path))
     refuse_archive(root)
     row = format_row(detect_format(root))
-    with local_copy(root) as local:
-        checks = (_check_leftovers(local), *row.check(local))
+    with ExitStack() as stack:
+        try:
+            local = stack.enter_context(local_copy(root))
+            leftovers = _check_leftovers(local)
+        except ListingError as error:
+            local = stack.enter_context(referenced_copy(root))
+            leftovers = Check(_LEFTOVERS, skipped=error.reason)
+        checks = (leftovers, *row.check(local))
     if local != root:
         checks = tuple(_with_root(check, local, root) for check in checks)
     return Validation(root, checks)
@@ -75,13 +93,12 @@ def _with_root(check: Check, local: Path, root: Path) -> Check:
 
 def _check_leftovers(root: Path) -> Check:
     """Run `repair` without changes: in a closed dataset it finds nothing."""
-    name = "left over by a writer"
     try:
         with guard_reader(root):
             findings = repair(root, dry_run=True).findings
     except OutputLockedError:
-        return Check(name, skipped="the dataset is being written")
+        return Check(_LEFTOVERS, skipped="the dataset is being written")
     except (UnsupportedError, OSError) as error:
-        return Check(name, skipped=" ".join(str(error).split()))
+        return Check(_LEFTOVERS, skipped=" ".join(str(error).split()))
     # the text after the colon describes the repair
-    return Check(name, tuple(replace(f, what=f.what.partition(": ")[0]) for f in findings))
+    return Check(_LEFTOVERS, tuple(replace(f, what=f.what.partition(": ")[0]) for f in findings))

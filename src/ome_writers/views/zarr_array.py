@@ -232,7 +232,7 @@ class ZarrArray:
         """Return the index of a shard; that of a remote shard is kept until the shard changes."""
         assert self._index_format is not None
         stored = self._root if is_archive(self._root) else path
-        version = stored.stat().st_ino if is_remote(stored) else None
+        version = stored.object_status().st_ino if is_remote(stored) else None
         known, entries = self._remote_indexes.get(path, (None, None))
         if entries is not None and known == version:
             return entries

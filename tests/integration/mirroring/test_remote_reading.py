@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import pickle
-import threading
 from dataclasses import replace
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,25 +25,9 @@ from ome_writers import (
 from ome_writers.cli import main
 from ome_writers.conversion import convert_ngff_version
 from ome_writers.repair import repair
-from support.acquisitions import LAYOUTS, acquisition
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from support.acquisitions import LAYOUTS, write
 
 obstore = pytest.importorskip("obstore", reason="obstore is not installed")
-
-
-def write(path: Path, layout: str = "image", **fields: Any) -> Path:
-    with create_stream(acquisition(layout, path).model_copy(update=fields)) as stream:
-        shape = stream.plan.images[0].frame_shape
-        for t in range(1000):
-            try:
-                stream.append(
-                    np.full(shape, t + 1, stream.settings.dtype), frame_metadata={"number": t}
-                )
-            except IndexError:
-                break
-    return path
 
 
 @pytest.fixture
@@ -82,7 +64,7 @@ def test_open_view_reads_frames_that_arrive_later(
     tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also those in a shard whose index was read before."""
-    monkeypatch.setattr("ome_writers.untrusted.remote._STATUS_LIFETIME_S", 0.0)
+    monkeypatch.setattr("ome_writers.untrusted.remote_store._STATUS_LIFETIME_S", 0.0)
     path, url = tmp_path / "a.ome.zarr", f"{s3}/growing/a.ome.zarr"
     dimensions = [
         Dimension(name="t", count=None, type="time", chunk_size=1, shard_size_chunks=50),
@@ -102,7 +84,10 @@ def test_open_view_reads_frames_that_arrive_later(
 
 
 def test_commands_take_urls(
-    uploaded: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    uploaded: tuple[Path, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path, url = uploaded
     for command in ("info", "validate"):
@@ -112,8 +97,12 @@ def test_commands_take_urls(
             out = capsys.readouterr().out.replace(url, json.dumps(str(path))[1:-1])
             printed.append(json.loads(out))
         assert printed[0] == printed[1]
-    assert main(["preview", url, "--output", str(tmp_path / "preview.png")]) == 0
-    assert (tmp_path / "preview.png").read_bytes().startswith(b"\x89PNG")
+    monkeypatch.chdir(tmp_path)
+    assert main(["preview", url]) == 0
+    assert capsys.readouterr().out == "a.png\n"
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["preview", url, "--output", "preview.png"]) == 0
+    assert (tmp_path / "preview.png").read_bytes() == (tmp_path / "a.png").read_bytes()
     capsys.readouterr()
     assert main(["convert", url, str(tmp_path / "b.ome.tiff"), "--verify"]) == 0
     copied = np.asarray(ome_writers.open(tmp_path / "b.ome.tiff"))
@@ -138,54 +127,6 @@ def test_single_file_archive(tmp_path: Path, s3: str) -> None:
     assert ome_writers.read(tmp_path / "b.ome.zarr").status == "complete"
 
 
-class _RangeHandler(SimpleHTTPRequestHandler):
-    """Serves files of a folder, with the range requests that web servers have and `http.server` lacks."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        path = Path(self.translate_path(self.path))
-        if not path.is_file():
-            self.send_error(404)
-            return
-        content, total = path.read_bytes(), path.stat().st_size
-        self.send_response(206 if "Range" in self.headers else 200)
-        if wanted := self.headers.get("Range"):
-            first, last = wanted.removeprefix("bytes=").split("-")
-            content = content[int(first) : int(last) + 1]
-            self.send_header(
-                "Content-Range", f"bytes {first}-{int(first) + len(content) - 1}/{total}"
-            )
-        self.send_header("Last-Modified", self.date_time_string(path.stat().st_mtime))
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-class _PlainHandler(SimpleHTTPRequestHandler):
-    """Ignores range requests, and answers the request of a folder with an HTML page."""
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture(params=[_RangeHandler])
-def web(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
-    server = ThreadingHTTPServer(
-        ("127.0.0.1", 0), lambda *args: request.param(*args, directory=str(tmp_path))
-    )
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
 def test_file_url_is_a_local_path(tmp_path: Path) -> None:
     path = write(tmp_path / "a b.ome.zarr")
     view = ome_writers.open(path.as_uri())
@@ -193,20 +134,6 @@ def test_file_url_is_a_local_path(tmp_path: Path) -> None:
     assert main(["info", path.as_uri()]) == 0
     assert main(["edit", path.as_uri(), "--scale", "x=0.5"]) == 0
     assert ome_writers.read(path).images[0].levels[0].scale[-1] == 0.5
-
-
-def test_web_server(tmp_path: Path, web: str) -> None:
-    path = write(tmp_path / "a b.ome.zarr")
-    view = ome_writers.open(f"{web}/a%20b.ome.zarr")
-    assert np.array_equal(np.asarray(view), np.asarray(ome_writers.open(path)))
-
-
-@pytest.mark.parametrize("web", [_PlainHandler], indirect=True)
-def test_web_server_without_range_requests(tmp_path: Path, web: str) -> None:
-    write(tmp_path / "a.ome.zarr")
-    with pytest.raises(OSError, match=r"[^.]\.$") as raised:
-        np.asarray(ome_writers.open(f"{web}/a.ome.zarr"))
-    assert "Range request not supported" in str(raised.value)
 
 
 def test_what_cannot_be_read_is_refused(

@@ -17,7 +17,7 @@ from ome_writers.cli.arguments import (
     output_path,
 )
 from ome_writers.cli.command import SUCCESS, Command, UsageError
-from ome_writers.cli.console import Advance, Screen, human_size, size_in_files
+from ome_writers.cli.console import Advance, Screen, human_size
 from ome_writers.cli.description import describe
 from ome_writers.downsampling import Method
 from ome_writers.settings import BackendName
@@ -156,7 +156,7 @@ def _convert(
             "frames": str(result.frames)
             + (f" and {result.empty} empty indices" if result.empty else ""),
             "pixels": human_size(result.pixel_bytes),
-            "size on disk": size_in_files(description.bytes_on_disk, description.files),
+            "size on disk": description.size,
             "duration": f"{result.seconds:.1f} s",
         }
         if result.verified:

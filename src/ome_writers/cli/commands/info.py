@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ome_writers.cli.command import Command, CommandError, error_sentence
-from ome_writers.cli.console import Relabel, Screen, human_size, size_in_files
+from ome_writers.cli.console import Relabel, Screen, human_size
 from ome_writers.cli.datasets import Result, add_datasets_argument, process_datasets
 from ome_writers.cli.description import (
     AcquisitionDescription,
@@ -137,7 +137,7 @@ def _listing(folder: Path, content: FolderContent, screen: Screen, relabel: Rela
                 ", ".join(f"{axis.name}={axis.size}" for axis in first.axes) if first else "",
                 first.dtype if first else "",
                 description.status or "unknown",
-                size_in_files(description.bytes_on_disk, description.files),
+                description.size,
             )
         )
 
@@ -228,10 +228,11 @@ def _fields(description: Description, acquisition: AcquisitionDescription) -> di
     fields["storage"] = abbreviated_list(
         list(dict.fromkeys(image.storage for image in description.images))
     )
-    fields["size"] = size_in_files(description.bytes_on_disk, description.files)
-    if description.bytes_raw and description.bytes_on_disk and description.status != "writing":
-        ratio = description.bytes_raw / description.bytes_on_disk
-        fields["size"] += f", raw {human_size(description.bytes_raw)} (ratio {ratio:.2f})"
+    fields["size"] = description.size
+    if description.bytes_raw and description.bytes_on_disk != 0 and description.status != "writing":
+        fields["size"] += f", raw {human_size(description.bytes_raw)}"
+        if description.bytes_on_disk is not None:
+            fields["size"] += f" (ratio {description.bytes_raw / description.bytes_on_disk:.2f})"
     if description.frames is not None:
         fields["frames"] = description.frames
     fields["status"] = description.status or "unknown"

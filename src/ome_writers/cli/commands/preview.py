@@ -12,7 +12,7 @@ from ome_writers.cli.console import Relabel, Screen
 from ome_writers.cli.datasets import Result, add_datasets_argument, is_several, process_datasets
 from ome_writers.errors import UnsupportedError
 from ome_writers.settings import split_suffix
-from ome_writers.untrusted import printable
+from ome_writers.untrusted import is_remote, printable
 
 _DEFAULT_ROWS = 24
 
@@ -24,7 +24,7 @@ def _arguments(parser: ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="PNG",
-        help="the contact sheet (default: NAME.png beside the dataset)",
+        help="the contact sheet (default: NAME.png beside the dataset, in the working directory for a URL)",
     )
     parser.add_argument(
         "--rows",
@@ -52,6 +52,17 @@ def _run(options: Namespace, screen: Screen) -> int:
     return process_datasets(options, screen, "Drawing", process)
 
 
+def _default_picture(path: Path) -> Path:
+    """Return NAME.png beside the dataset; of a remote one, in the working directory."""
+    from ome_writers.formats import path_component
+
+    named = path.resolve() if path.name in ("", "..") else path  # "." has no name
+    if is_remote(path):
+        name = str(path).rpartition("/")[2]  # of a dataset that is a whole bucket, the bucket
+        return Path(path_component(split_suffix(name)[0]) + ".png")
+    return named.with_name(split_suffix(named.name)[0] + ".png")
+
+
 def _draw(path: Path, options: Namespace) -> dict[str, Any]:
     """Draw the contact sheet of a dataset; return the ``--json`` content."""
     from ome_writers.cli.contact_sheet import draw_sheet, refuse_existing
@@ -59,8 +70,7 @@ def _draw(path: Path, options: Namespace) -> dict[str, Any]:
     from ome_writers.formats import read
     from ome_writers.views import open_dataset
 
-    named = path.resolve() if path.name in ("", "..") else path  # "." has no name
-    picture = options.output or named.with_name(split_suffix(named.name)[0] + ".png")
+    picture = options.output or _default_picture(path)
     refuse_existing(picture, overwrite=options.overwrite)
     view = open_dataset(path)
     spec = read(path)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ome_writers.cli.console import size_in_files
 from ome_writers.dataset import DatasetSpec, ImageSpec
 from ome_writers.formats import dataset_files, format_row, read
 from ome_writers.settings import Plate
 from ome_writers.units import ome_symbol
+from ome_writers.untrusted import ListingError
 
 
 @dataclass(frozen=True)
@@ -80,15 +83,22 @@ class Description:
     frames_written: int | None
     frames_expected: int | None
     written_by: str | None  # program and version; None if unknown
-    # of all files of the dataset
-    files: int
-    bytes_on_disk: int
+    # of all files of the dataset; None if a server does not list them
+    files: int | None
+    bytes_on_disk: int | None
     images: tuple[ImageDescription, ...]  # in the order of the metadata
     # time of the last update of `frames_written`, ISO 8601; None if unknown
     updated: str | None = None
     bytes_raw: int = 0  # size of the pixels that were written, without compression
     # rows and columns of the plate; None if it is not a plate
     plate: PlateDescription | None = None
+
+    @property
+    def size(self) -> str:
+        """Size and number of the files as text, "512 B in 1 file"."""
+        if self.bytes_on_disk is None or self.files is None:
+            return "unknown (the server does not list files)"
+        return size_in_files(self.bytes_on_disk, self.files)
 
     @property
     def frames(self) -> str | None:
@@ -188,13 +198,15 @@ def _raw_bytes(spec: DatasetSpec) -> int:
     return size * min(spec.frames_written * (3 if separate else 1), planes) // planes
 
 
-def _measure(files: Iterable[Path]) -> tuple[int, int]:
+def _measure(files: Iterable[Path]) -> tuple[int, int] | tuple[None, None]:
     """Return the number of files and their total bytes; files removed during the count are left out."""
     count = size = 0
-    for path in files:
-        try:
-            size += path.stat().st_size
-        except FileNotFoundError:
-            continue
-        count += 1
-    return count, size
+    with suppress(ListingError):
+        for path in files:
+            try:
+                size += path.stat().st_size
+            except FileNotFoundError:
+                continue
+            count += 1
+        return count, size
+    return None, None
