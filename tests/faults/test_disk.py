@@ -32,18 +32,14 @@ ACQUIRE = ENGINES["acquire-zarr"]
 
 
 def append_until_error(writing: OMEStream, start: int = 0) -> tuple[int, WriteError]:
-    """Append frames and close; return the number of accepted frames, and the error of `close`."""
+    """Append frames in a `with` block; return the number of accepted frames, and the error of the block."""
     accepted = start
-    try:
+    with pytest.raises(WriteError) as caught, writing:
         for number in range(start, FRAMES):
             writing.append(noise(number), frame_metadata={"serial": number})
             accepted += 1
             if number % 25 == 0:
                 time.sleep(0.02)
-    except WriteError:
-        pass  # `close` raises it again
-    with pytest.raises(WriteError) as caught:
-        writing.close()
     return accepted, caught.value
 
 

@@ -74,11 +74,11 @@ class Recorder:
     @property
     def lost_frames(self) -> set[int]:
         """Numbers of the frames that could not be written."""
-        return {n for failure in (*self._engine_failures, *self._failures) for n in failure.frames}
+        return {n for failure in self._all_failures() for n in failure.frames}
 
     def error(self) -> WriteError | None:
         """Return all failures as one error to raise; None if there are none."""
-        failures = [*self._engine_failures, *self._failures]
+        failures = self._all_failures()
         if not failures:
             return None
         frames = [n for failure in failures for n in failure.frames]
@@ -97,6 +97,14 @@ class Recorder:
         )
         error.__cause__ = first
         return error
+
+    def has_reported(self, raised: BaseException) -> bool:
+        """Return whether an exception is an earlier result of `error`."""
+        causes = (failure.error for failure in self._all_failures())
+        return isinstance(raised, WriteError) and any(raised.__cause__ is cause for cause in causes)
+
+    def _all_failures(self) -> list[WriteFailure]:
+        return [*self._engine_failures, *self._failures]
 
     def flush(self, snapshot: Callable[[], tuple[Sequence[JournalEntry], Outcome]]) -> None:
         """Write to disk what `snapshot` returns: frame metadata, and the current shapes and extents."""

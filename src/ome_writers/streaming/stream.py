@@ -23,7 +23,6 @@ from ome_writers.errors import (
     StreamClosedError,
     UnclosedStreamWarning,
     UploadError,
-    WriteError,
 )
 from ome_writers.locks import is_owned, new_lock, release_locks_of_this_thread
 from ome_writers.mirroring import StreamMirror
@@ -323,8 +322,8 @@ class OMEStream:
         at_close = self._close_error
         if at_close is None or str(error) == str(at_close):
             return
-        more_frames = isinstance(error, WriteError) and error.__cause__ is at_close.__cause__
-        if error is None or more_frames:  # when `append` raised, others were not written yet
+        # when `append` raised, other frames were not written yet
+        if error is None or self._recorder.has_reported(error):
             raise at_close
         _log.error("%s", at_close)  # the caller sees the other exception
 
