@@ -2,7 +2,7 @@
 
 Windows refuses to replace or remove a file while another process has it open, and to open a file that is being
 replaced, with "Access denied" or "Sharing violation". Readers have metadata open for milliseconds: try again. Other
-platforms allow all of it.
+platforms allow all of it; on Linux, a file that is being truncated is opened a moment later.
 """
 
 from __future__ import annotations
@@ -26,15 +26,18 @@ _FIRST_INTERVAL_S, _MAX_INTERVAL_S = 0.001, 0.02
 
 
 def retry_while_open(operation: Callable[[], T], *, timeout_s: float = _OPEN_TIMEOUT_S) -> T:
-    """Call `operation`; on Windows, repeat it while it raises PermissionError, for `timeout_s` at most."""
-    if not _IS_MANDATORY:
-        return operation()
+    """Call `operation`; repeat it while another process has exclusive access, for `timeout_s` at most.
+
+    Windows raises PermissionError then. Linux raises BlockingIOError if a file with a lease (see `storage.file_lease`)
+    is opened with O_NONBLOCK.
+    """
+    refused = PermissionError if _IS_MANDATORY else BlockingIOError
     deadline = time.monotonic() + timeout_s
     interval = _FIRST_INTERVAL_S
     while True:
         try:
             return operation()
-        except PermissionError:
+        except refused:
             if time.monotonic() + interval > deadline:
                 raise
         time.sleep(interval)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 
 import pytest
 
 from ome_writers.storage.file_handles import FileHandles
 from ome_writers.storage.file_lease import exclusive_lease
+from ome_writers.untrusted import read_regular
 
 on_linux = pytest.mark.skipif(
     not sys.platform.startswith("linux"),
@@ -66,6 +69,22 @@ def test_lease_blocks_new_readers(tmp_path: Path) -> None:
     assert out == b"open\n"
     assert reader.returncode == 0
     os.close(fd)
+
+
+@on_linux
+def test_own_readers_wait_for_the_end_of_a_lease(tmp_path: Path) -> None:
+    """They open files with O_NONBLOCK, for which the kernel raises an error at once."""
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    fd = os.open(path, os.O_RDWR)
+    # the lease ends before the pool waits for its thread
+    with ThreadPoolExecutor(1) as pool, exclusive_lease(fd) as exclusive:
+        assert exclusive
+        content = pool.submit(read_regular, path, 3)
+        with pytest.raises(FutureTimeoutError):
+            content.result(0.2)
+    os.close(fd)
+    assert content.result() == b"abc"
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS cannot tell who has a file open")
