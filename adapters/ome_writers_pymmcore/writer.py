@@ -288,7 +288,7 @@ class MDAWriter:
 
     def _fail(self, error: BaseException) -> None:
         """Keep the first error, or the last WriteError, which names most frames, and cancel the run."""
-        if self._error is None or isinstance(self._error, WriteError):
+        if self._error is None or type(self._error) is type(error) is WriteError:
             self._error = error
             _log.error("Acquisition cancelled, it cannot be written: %s", error)
         self._running_core().mda.cancel()

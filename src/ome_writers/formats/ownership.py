@@ -29,7 +29,7 @@ _PARSE_ERRORS += (AttributeError, LookupError, TypeError, ValueError)
 def foreign_files(path: Path, is_lock: Callable[[str], bool]) -> list[str] | None:
     """Return the files at `path`, relative to it, that do not provably belong to a dataset of this library.
 
-    None if there is no proof of such a dataset. A link at `path` is not followed. `is_lock` recognizes the
+    None if nothing proves that it is such a dataset. A link at `path` is not followed. `is_lock` recognizes the
     names of lock files.
     """
     if is_link(path):

@@ -80,7 +80,7 @@ class _ZarrRepair:
         for image in unfinished:
             shapes[image.number] = self._final_shape(image, shapes[image.number], surveys)
         yield from self._update_arrays(shapes)
-        # a full disk may have no room for a plane of a level, and the stream is closed nevertheless
+        # after ENOSPC, planes of a level can be missing in a closed dataset
         failed = self._attributes.get("status") == "failed"
         yield from self._complete_levels(self._plan.images if failed else unfinished, shapes)
         yield from self._update_groups(surveys, shapes, journal)

@@ -258,7 +258,6 @@ def test_result_raises_error_that_names_all_lost_frames(
     def obstruct() -> None:
         (tmp_path / "x.ome.zarr" / "0" / "c").touch()  # instead of a folder
 
-    demo_core.setROI(0, 0, 16, 16)
     settings = AcquisitionSettings(root_path=tmp_path / "x.ome.zarr", compression="blosc-zstd")
     writer = MDAWriter(settings).attach(demo_core)
     demo_core.mda.events.sequenceStarted.connect(obstruct)
@@ -266,7 +265,6 @@ def test_result_raises_error_that_names_all_lost_frames(
         demo_core.mda.run(useq.MDASequence(time_plan={"interval": 0, "loops": 500}))
     finally:
         demo_core.mda.events.sequenceStarted.disconnect(obstruct)
-        demo_core.clearROI()
         writer.detach()
     with pytest.raises(WriteError) as caught:
         writer.result()

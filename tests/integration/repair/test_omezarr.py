@@ -394,7 +394,7 @@ def test_datasets_of_other_writers_are_refused(tmp_path: Path) -> None:
 
 
 def test_missing_plane_of_a_level_is_computed_after_a_failed_run(tmp_path: Path) -> None:
-    """A full disk may have no room for it, and the stream is closed nevertheless."""
+    """A full disk can prevent the write of a level, and the dataset is closed nevertheless."""
     path = tmp_path / "run.ome.zarr"
     settings = acquisition("single", path, pyramid=Pyramid(levels=1))
     with suppress(ZeroDivisionError), create_stream(settings) as stream:
