@@ -1,0 +1,232 @@
+"""How much code is involved: what a write loads, which folders it works without, and what a reader executes.
+
+`LIMITS` has the figures of today. A change that raises one fails here. A change that lowers one by much fails as well,
+until the limit is lowered with it.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import zarr
+
+import ome_writers
+from support.sources import CORE, parse, source_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+LIMITS = {
+    "modules loaded by writing: OME-Zarr": 173,
+    "modules loaded by writing: OME-TIFF": 183,
+    "modules loaded by writing: scratch": 173,
+    "lines loaded by writing: OME-Zarr": 24550,
+    "lines loaded by writing: OME-TIFF": 26200,
+    "lines loaded by writing: scratch": 24600,
+    "strings that name another package": 49,
+    "open, own OME-Zarr: functions": 159,
+    "open, own OME-Zarr: files": 45,
+    "view[i], own OME-Zarr: functions": 47,
+    "view[i], own OME-Zarr: files": 15,
+    "open, other OME-Zarr: functions": 89,
+    "open, other OME-Zarr: files": 27,
+    "view[i], other OME-Zarr: functions": 30,
+    "view[i], other OME-Zarr: files": 11,
+    "open, OME-TIFF: functions": 177,
+    "open, OME-TIFF: files": 55,
+    "view[i], OME-TIFF: functions": 64,
+    "view[i], OME-TIFF: files": 16,
+}
+_MARGIN = 0.9  # a figure below this part of its limit asks for a lower limit
+
+FORMATS = {
+    "OME-Zarr": ("a.ome.zarr", "ome-zarr"),
+    "OME-TIFF": ("a.ome.tiff", "ome-tiff"),
+    "scratch": ("a", "scratch"),
+}
+
+# Folders of the package that another one may be written without.
+DELETIONS = {
+    "tools": ("advice", "cli", "conversion", "processing", "repair", "validation"),
+}
+
+_WRITE = """
+import json, sys
+from pathlib import Path
+import numpy
+import ome_writers
+
+dimensions = ome_writers.dims_from_standard_axes({"t": 2, "y": 32, "x": 32})
+settings = ome_writers.AcquisitionSettings(
+    root_path=sys.argv[1], format=sys.argv[2], dtype="uint16", dimensions=dimensions
+)
+with ome_writers.create_stream(settings) as stream:
+    opened = set(sys.modules)
+    stream.append(numpy.zeros((32, 32), "uint16"))
+    stream.append(numpy.ones((32, 32), "uint16"))
+files = {n: m.__file__ for n, m in sys.modules.items() if n.split(".")[0] == "ome_writers"}
+lines = sum(Path(file).read_text(encoding="utf-8").count("\\n") for file in files.values())
+late = sorted(name for name in files if name not in opened)
+print(json.dumps({"modules": len(files), "lines": lines, "late": late, "file": ome_writers.__file__}))
+"""
+
+_CONTRACT = """
+from ome_writers.storage import ENGINES
+from ome_writers.testing import EngineContract
+
+class TestDirect(EngineContract):
+    row = ENGINES["direct"]
+"""
+
+
+def check_limit(name: str, figure: int) -> None:
+    limit = LIMITS[name]
+    assert figure <= limit, f"{name}: {figure}, more than {limit}"
+    assert figure >= _MARGIN * limit, f"{name}: {figure} instead of {limit}: lower the limit"
+
+
+def write(path: Path, *, file_format: str, **options: Any) -> dict[str, Any]:
+    """Write two frames in a new process, and return what it has loaded."""
+    command = [sys.executable, "-W", "error", "-c", _WRITE, str(path), file_format]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+    assert done.returncode == 0, done.stderr
+    loaded: dict[str, Any] = json.loads(done.stdout)
+    return loaded
+
+
+@pytest.mark.parametrize("title", FORMATS)
+def test_code_that_a_write_loads(tmp_path: Path, title: str) -> None:
+    """`create_stream`, `append` and `close`; the last two import nothing."""
+    name, file_format = FORMATS[title]
+    loaded = write(tmp_path / name, file_format=file_format)
+    assert loaded["late"] == []
+    check_limit(f"modules loaded by writing: {title}", loaded["modules"])
+    check_limit(f"lines loaded by writing: {title}", loaded["lines"])
+
+
+def strings_naming_packages() -> list[str]:
+    """Return each string that names a module of another folder, as "file: string"."""
+    found = []
+    for path in source_files(CORE):
+        for node in ast.walk(parse(path)):
+            if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+                continue
+            if not re.fullmatch(r"ome_writers(\.\w+)+(:\w+)?", node.value):
+                continue
+            module = CORE.parent.joinpath(*node.value.split(":")[0].split("."))
+            if module.is_dir():
+                folder = module
+            elif module.with_suffix(".py").is_file():
+                folder = module.parent
+            else:
+                continue  # a group of entry points, or a name in metadata
+            if path.parent not in (folder, CORE):
+                found.append(f"{path.relative_to(CORE).as_posix()}: {node.value}")
+    return found
+
+
+def test_strings_that_name_another_package() -> None:
+    """Import-linter does not see the imports that they cause."""
+    found = strings_naming_packages()
+    print(*found, sep="\n")
+    check_limit("strings that name another package", len(found))
+
+
+@pytest.mark.parametrize("name", DELETIONS)
+def test_package_without_folder(tmp_path: Path, name: str) -> None:
+    """Without these folders, the tests of the engine contract pass, and a written dataset is readable."""
+    copy = tmp_path / "copy"
+    shutil.copytree(CORE, copy / CORE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in DELETIONS[name]:
+        shutil.rmtree(copy / CORE.name / folder)
+    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    loaded = write(tmp_path / "a.ome.zarr", file_format="ome-zarr", env=environment)
+    assert Path(loaded["file"]).is_relative_to(copy)
+    assert zarr.open_array(tmp_path / "a.ome.zarr" / "0")[1].all()
+    (tmp_path / "test_direct.py").write_text(_CONTRACT, encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-p",
+        "no:randomly",
+        "-p",
+        "no:cacheprovider",
+    ]
+    done = subprocess.run(
+        [
+            *command,
+            f"--rootdir={tmp_path}",
+            "-k",
+            "not later_frame and not more_chunks",
+            "test_direct.py",
+        ],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
+
+
+def walk(function: Callable[[], object]) -> tuple[set[str], set[str]]:
+    """Return the functions of this library that a call executes, and their files."""
+    functions: dict[str, str] = {}
+    source = str(CORE)
+
+    def profile(called: FrameType, event: str, _argument: Any) -> None:
+        code = called.f_code
+        # Python 3.12 executes a comprehension without a call
+        if event == "call" and code.co_filename.startswith(source) and code.co_name[0] != "<":
+            functions[f"{code.co_filename}:{code.co_firstlineno} {code.co_name}"] = code.co_filename
+
+    function()  # imports, and what is cached for a process
+    previous = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        function()
+    finally:
+        sys.setprofile(previous)
+    return set(functions), set(functions.values())
+
+
+@pytest.mark.parametrize("title", ["own OME-Zarr", "other OME-Zarr", "OME-TIFF"])
+def test_walk_of_a_reader(tmp_path: Path, title: str) -> None:
+    """The functions that `open` and `view[i]` execute, and the files that contain them."""
+    name, file_format = FORMATS[title.split()[-1]]
+    path = tmp_path / name
+    dimensions = ome_writers.dims_from_standard_axes({"t": 2, "y": 32, "x": 32})
+    settings = ome_writers.AcquisitionSettings(
+        root_path=path, format=file_format, dtype="uint16", dimensions=dimensions
+    )
+    with ome_writers.create_stream(settings) as stream:
+        for _ in range(2):
+            stream.append(np.ones((32, 32), "uint16"))
+    if title == "other OME-Zarr":
+        group = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
+        del group["attributes"]["ome_writers"]
+        (path / "zarr.json").write_text(json.dumps(group), encoding="utf-8")
+    view = ome_writers.open(path)
+    walks = {
+        "open": walk(lambda: ome_writers.open(path)),
+        "view[i]": walk(lambda: view[1]),
+    }
+    for name, (functions, files) in walks.items():
+        print(*sorted(functions), sep="\n")
+        check_limit(f"{name}, {title}: functions", len(functions))
+        check_limit(f"{name}, {title}: files", len(files))
