@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.conversion.in_place import edit_in_place, replace_json, stored_settings
-from ome_writers.dataset import DatasetSpec, ImageSpec
+from ome_writers.dataset import DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import OutputExistsError, UnsupportedError, WriteError
 from ome_writers.file_sharing import rename
 from ome_writers.formats import format_row
@@ -117,21 +117,7 @@ def _image_plan(spec: DatasetSpec, number: int, pyramid: Pyramid) -> ImagePlan:
     """Return an image as it is on disk, with the levels that it lacks."""
     image = spec.images[number]
     full = image.levels[0]
-    dimensions: Sequence[Dimension] = [
-        Dimension(name=axis.name, count=n, type=axis.type)
-        for axis, n in zip(image.axes, full.shape, strict=True)
-    ]
-    array = ArrayPlan(
-        dimensions=tuple(dimensions),
-        shape=full.shape,
-        growing=None,
-        dtype=np.dtype(full.dtype).newbyteorder("<"),
-        chunks=full.chunks,
-        shards=full.shards,
-        compression=full.compression
-        if full.compression in get_args(ZarrCompression)
-        else "blosc-zstd",
-    )
+    array = array_plan(image)
     planned = array
     if (
         spec.settings is not None
@@ -144,6 +130,25 @@ def _image_plan(spec: DatasetSpec, number: int, pyramid: Pyramid) -> ImagePlan:
         for each in levels
     )
     return ImagePlan(0, image.name, None, array, None, levels=levels)
+
+
+def array_plan(image: ImageSpec, level: LevelSpec | None = None) -> ArrayPlan:
+    """Return an array of an image as it is on disk, by default that of full resolution."""
+    level = level or image.levels[0]
+    return ArrayPlan(
+        dimensions=tuple(
+            Dimension(name=axis.name, count=n, type=axis.type)
+            for axis, n in zip(image.axes, level.shape, strict=True)
+        ),
+        shape=level.shape,
+        growing=None,
+        dtype=np.dtype(level.dtype).newbyteorder("<"),
+        chunks=level.chunks,
+        shards=level.shards,
+        compression=level.compression
+        if level.compression in get_args(ZarrCompression)
+        else "blosc-zstd",
+    )
 
 
 def _prepare(group: Path, image: ImageSpec, plan: ImagePlan) -> Path:
@@ -175,7 +180,11 @@ def _write_levels(
     engine = open_engine(stage, targets, Options(durable=True))
     reduce = _Reduction(source, plan, engine).reduce
     try:
-        with closing(_map_in_threads(reduce, _runs(plan), _threads(plan.array))) as counts:
+        with closing(
+            _map_in_threads(
+                reduce, plane_runs(plan.array, plan.levels[-1].factors), _threads(plan.array)
+            )
+        ) as counts:
             for _ in itertools.chain.from_iterable(map(range, counts)):
                 done += 1
                 if on_plane is not None:
@@ -191,10 +200,10 @@ def _write_levels(
     return done
 
 
-def _runs(plan: ImagePlan) -> Iterator[list[Index]]:
-    """Yield the indices of planes that are reduced together: no pair along z, and no chunk, is split."""
-    array, factors = plan.array, plan.levels[-1].factors
+def plane_runs(array: ArrayPlan, factors: Sequence[int] = ()) -> Iterator[list[Index]]:
+    """Yield the indices of planes that are read together: no chunk, and no block of `factors`, is split."""
     shape = array.index_shape
+    factors = factors or (1,) * len(array.shape)
     box = [min(n, math.lcm(c, f)) for n, c, f in zip(shape, array.chunks, factors, strict=False)]
     run: list[Index] = []
     for corner in itertools.product(*map(range, itertools.repeat(0), shape, box)):

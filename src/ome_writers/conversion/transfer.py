@@ -18,6 +18,7 @@ from ome_writers.conversion.destination import (
     with_image_name,
 )
 from ome_writers.conversion.frame_copy import copy_frames, verify_frames
+from ome_writers.conversion.labels_and_levels import copy_labels_and_levels, kept_pyramid
 from ome_writers.conversion.ozx import compare, pack, unpack
 from ome_writers.conversion.source import Source, select_images
 from ome_writers.conversion.source_detection import convertible_images, describe_source
@@ -49,6 +50,8 @@ class Conversion:
         Uncompressed size of the pixels in bytes.
     seconds, verified
         Duration, including `close` of the destination; whether every frame was read back and compared.
+    not_copied
+        What the destination lacks: ``"labels (nuclei)"``, ``"2 levels"``.
     """
 
     source: Path
@@ -59,6 +62,7 @@ class Conversion:
     pixel_bytes: int
     seconds: float
     verified: bool
+    not_copied: tuple[str, ...] = ()
 
 
 @parse_once()
@@ -80,7 +84,8 @@ def convert(
     """Convert a dataset to another format, chunk shape or compression.
 
     Names, pixel sizes, channels with colours and wavelengths, positions, plates, frame metadata and global metadata are
-    converted, too. Only the first resolution level is read.
+    converted, too. From OME-Zarr to OME-Zarr, so are label images, with their chunks, and resolution levels;
+    `Conversion.not_copied` lists those that the destination lacks.
 
     Parameters
     ----------
@@ -103,10 +108,13 @@ def convert(
     axes
         The axes of `source` in their order, as in ``"tzyx"``, if it is a single image of another program that has none
         or the wrong ones. A renamed axis loses its scale. RGB samples are not named.
-    overwrite, pyramid
+    overwrite
         As in `AcquisitionSettings`.
+    pyramid
+        As in `AcquisitionSettings`, instead of the levels of the source. None: the levels of the source, if both are
+        of the same format.
     verify
-        Whether to read every frame back afterwards and compare it.
+        Whether to read everything back afterwards, and compare it.
     on_frame
         Called after each frame with the number of frames written so far and the total; to or from ``.ozx``, after each
         file. With `verify`, it is then called again from 1 with the number of frames compared.
@@ -184,7 +192,7 @@ def convert(
         target,
         compression,
         overwrite,
-        pyramid,
+        pyramid or kept_pyramid(described, target.name),
     )
     output = Path(settings.output_path)
     refuse_overlap(described.spec.path, output)
@@ -194,6 +202,7 @@ def convert(
         return lambda: on_frame and on_frame(next(done), len(read))
 
     copied = copy_frames(described, read, settings, progress(), with_checksums=verify)
+    not_copied = copy_labels_and_levels(described, settings, read, write, verify=verify)
     if verify:
         verify_frames(described.spec.path, output, write, copied.checksums, progress())
     return Conversion(
@@ -205,6 +214,7 @@ def convert(
         pixel_bytes=copied.pixel_bytes,
         seconds=time.perf_counter() - began,
         verified=verify,
+        not_copied=not_copied,
     )
 
 

@@ -47,6 +47,10 @@ def _nothing(*_: object) -> None:
     return None
 
 
+def _no_labels(*_: object) -> dict[str, Any]:
+    return {}
+
+
 def _stored_axes(image: ImagePlan) -> tuple[str, ...]:
     return tuple(dim.name for dim in image.array.dimensions[:-2])
 
@@ -95,6 +99,8 @@ class FormatRow:
         Returns the OME-XML of the dataset at a path; None if it does not contain one.
     frame_metadata
         Returns number (or key) and frame metadata of each image of the dataset at a path; see `read_frame_metadata`.
+    labels
+        Returns the attributes of the label images, by name, of the image with a key.
     open_source
         Returns the pixels of the dataset at a path, with at most so many bytes of decoded chunks in a cache, at a
         resolution level; see `views.PlaneSource`.
@@ -132,6 +138,7 @@ class FormatRow:
     copy_referenced: Callable[[Path, Path], None] = _refuse
     ome_xml: Callable[[Path], bytes | None] = _nothing
     frame_metadata: Callable[[Path], FramesByImage] = _refuse
+    labels: Callable[[DatasetSpec, str], dict[str, Any]] = _no_labels
     open_source: Callable[[Path, int, int], Any] = _refuse
     find_problems: Callable[..., Iterable[Any]] = _refuse
     check: Callable[[Path], Iterable[Any]] = _refuse
@@ -168,6 +175,8 @@ def _read_only(name: str, title: str) -> type[FormatSettings]:
     return settings
 
 
+_zarr_labels = _lazy("ome_writers.formats.omezarr.labels:labels")
+
 _FORMATS: dict[str, FormatRow] = {
     row.name: row
     for row in (
@@ -177,6 +186,7 @@ _FORMATS: dict[str, FormatRow] = {
             parse=_lazy("ome_writers.formats.omezarr.parse:parse"),
             ome_xml=_lazy("ome_writers.formats.omezarr.parse:ome_xml"),
             frame_metadata=_lazy("ome_writers.formats.omezarr.parse:read_frames"),
+            labels=_zarr_labels,
             open_source=_lazy("ome_writers.views.omezarr:open_zarr"),
             chunked=True,
         ),
@@ -191,6 +201,7 @@ _FORMATS: dict[str, FormatRow] = {
             copy_referenced=_lazy("ome_writers.formats.omezarr.referenced_files:copy_referenced"),
             ome_xml=_lazy("ome_writers.formats.omezarr.parse:ome_xml"),
             frame_metadata=_lazy("ome_writers.formats.omezarr.parse:read_frames"),
+            labels=_zarr_labels,
             open_source=_lazy("ome_writers.views.omezarr:open_zarr"),
             find_problems=_lazy("ome_writers.repair.omezarr:findings"),
             check=_lazy("ome_writers.validation.omezarr:checks"),

@@ -38,7 +38,7 @@ def plan_levels(pyramid: Pyramid | None, array: ArrayPlan) -> tuple[LevelPlan, .
         )
         centered = pyramid.method != "decimate"
         offsets = tuple((f - 1) / 2 if centered else 0.0 for f in factors)
-        levels.append(LevelPlan(_with_shape(array, shape), tuple(factors), offsets, pyramid))
+        levels.append(LevelPlan(with_shape(array, shape), tuple(factors), offsets, pyramid))
     if pyramid.levels not in ("auto", len(levels)):
         raise UnsupportedError(
             f"pyramid: a frame of {array.shape[-2]} x {array.shape[-1]} pixels can be halved {len(levels)} times, "
@@ -53,7 +53,7 @@ def _reduced_axes(pyramid: Pyramid, array: ArrayPlan) -> list[int]:
     return [*(depth if "z" in pyramid.axes else ()), rank - 2, rank - 1]
 
 
-def _with_shape(array: ArrayPlan, shape: tuple[int, ...]) -> ArrayPlan:
+def with_shape(array: ArrayPlan, shape: tuple[int, ...]) -> ArrayPlan:
     """Return an array of another shape, with the same chunks and shards, clipped to the shape."""
     bounded = [(n, axis != array.growing) for axis, n in enumerate(shape)]
     chunks = tuple(

@@ -47,7 +47,7 @@ def write_omezarr(folder: Path, pixels: np.ndarray[Any, Any], *, name: str = "ce
             },
             create=True,
         ).result().write(data).result()
-    scale = [{"type": "scale", "scale": [1.0, 1.0, 200.0, 200.0]}]
+    scales = [[{"type": "scale", "scale": [1.0, 1.0, n, n]}] for n in (200.0, 400.0)]
     translation = [{"type": "translation", "translation": [0.0, 0.0, 5000.0, 7000.0]}]
     ome = {
         "version": "0.5",
@@ -62,7 +62,7 @@ def write_omezarr(folder: Path, pixels: np.ndarray[Any, Any], *, name: str = "ce
                 ],
                 "datasets": [
                     {"path": level, "coordinateTransformations": scale + translation}
-                    for level in ("s0", "s1")
+                    for level, scale in zip(("s0", "s1"), scales, strict=True)
                 ],
                 "coordinateTransformations": [{"type": "scale", "scale": [0.5, 1.0, 1.0, 1.0]}],
             }
@@ -110,7 +110,8 @@ def test_zarr_of_other_writer_to_zarr(tmp_path: Path, pixels: np.ndarray[Any, An
     assert array["codecs"][0]["configuration"]["chunk_shape"] == [4, 1, 8, 8]
     assert array["codecs"][0]["configuration"]["codecs"][1]["name"] == "gzip"
     attributes = json.loads((done.destination / "zarr.json").read_bytes())["attributes"]
-    (level,) = attributes["ome"]["multiscales"][0]["datasets"]
+    level, half = attributes["ome"]["multiscales"][0]["datasets"]
+    assert half["coordinateTransformations"][0]["scale"] == [0.5, 1.0, 400.0, 400.0]
     assert level["coordinateTransformations"] == [
         {"type": "scale", "scale": [0.5, 1.0, 200.0, 200.0]},
         {"type": "translation", "translation": [0.0, 0.0, 5000.0, 7000.0]},

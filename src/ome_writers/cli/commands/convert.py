@@ -44,7 +44,7 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--pyramid",
         choices=get_args(Method),
-        help="write resolution levels, computed by this method (default: none)",
+        help="write resolution levels, computed by this method (default: those of SOURCE, from Zarr to Zarr)",
     )
     parser.add_argument(
         "--engine",
@@ -161,6 +161,8 @@ def _convert(
         }
         if result.verified:
             rows["verified"] = "every frame equals the source"
+        if result.not_copied:
+            rows["not copied"] = ", ".join(result.not_copied)
         screen.fields(f"\n{result.destination}", rows)
     content = asdict(result) | {
         "source": str(result.source),

@@ -228,6 +228,9 @@ def _fields(description: Description, acquisition: AcquisitionDescription) -> di
     fields["storage"] = abbreviated_list(
         list(dict.fromkeys(image.storage for image in description.images))
     )
+    labels = dict.fromkeys(name for image in description.images for name in image.labels)
+    if labels:
+        fields["labels"] = abbreviated_list(list(labels))
     fields["size"] = description.size
     if description.bytes_raw and description.bytes_on_disk != 0 and description.status != "writing":
         fields["size"] += f", raw {human_size(description.bytes_raw)}"

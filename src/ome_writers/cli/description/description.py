@@ -53,6 +53,8 @@ class ImageDescription:
     # stage coordinates in micrometer, by `x`, `y` and `z`, as far as they are known
     position: dict[str, float] = field(default_factory=dict)
     well: tuple[str, str] | None = None  # row and column of the well, None if it is not in a plate
+    levels: int = 1  # resolution levels, full resolution included
+    labels: tuple[str, ...] = ()  # names of the label images
 
     @property
     def shape(self) -> str:
@@ -133,7 +135,7 @@ def describe_spec(spec: DatasetSpec, *, count_files: bool = True) -> Description
         written_by=spec.written_by,
         files=files,
         bytes_on_disk=size,
-        images=tuple(_describe_image(image, spec.root) for image in spec.images),
+        images=tuple(_describe_image(image, spec) for image in spec.images),
         updated=spec.updated,
         bytes_raw=_raw_bytes(spec),
         plate=_describe_plate(spec.plate) if spec.plate else None,
@@ -150,7 +152,7 @@ def _describe_plate(plate: Plate) -> PlateDescription:
     return PlateDescription(plate.name, tuple(plate.row_names), tuple(plate.column_names))
 
 
-def _describe_image(image: ImageSpec, root: Path) -> ImageDescription:
+def _describe_image(image: ImageSpec, spec: DatasetSpec) -> ImageDescription:
     level, position = image.levels[0], image.position
     sizes = [
         size * image.samples if axis.name == "c" else size
@@ -161,7 +163,7 @@ def _describe_image(image: ImageSpec, root: Path) -> ImageDescription:
         for axis, size, scale in zip(image.axes, sizes, level.scale, strict=True)
     )
     words = [f"shards {_by(level.shards)}"] if level.shards else []
-    words += [] if (root / level.key).is_file() else [f"chunks {_by(level.chunks)}"]
+    words += [] if (spec.root / level.key).is_file() else [f"chunks {_by(level.chunks)}"]
     words += ["not compressed" if level.compression == "none" else level.compression]
     words += [f"{len(image.levels)} resolution levels"] if len(image.levels) > 1 else []
     coordinates = {axis: getattr(position, f"{axis}_coord", None) for axis in "xyz"}
@@ -177,6 +179,8 @@ def _describe_image(image: ImageSpec, root: Path) -> ImageDescription:
         well=(position.plate_row or "", position.plate_column or "")
         if position and in_well
         else None,
+        levels=len(image.levels),
+        labels=tuple(format_row(spec.format).labels(spec, image.key)),
     )
 
 

@@ -1,0 +1,237 @@
+"""Copies of the label images and resolution levels of an OME-Zarr, after its frames were copied."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ome_writers.conversion.in_place import edit_in_place, replace_json
+from ome_writers.conversion.pyramid import array_plan, plane_runs
+from ome_writers.conversion.source import Indices, Source
+from ome_writers.dataset import DatasetSpec, ImageSpec, LevelSpec
+from ome_writers.errors import UnsupportedError, WriteError
+from ome_writers.formats import format_row
+from ome_writers.formats.omezarr import (
+    as_transformations,
+    at_version,
+    compose,
+    level_path,
+    parse_image,
+)
+from ome_writers.routing import ArrayPlan, resolve, with_shape
+from ome_writers.settings import AcquisitionSettings, Pyramid, PyramidMethod
+from ome_writers.storage import ArrayTarget, Options
+from ome_writers.storage.direct import open_engine
+from ome_writers.untrusted import guard_reader, member, read_json
+from ome_writers.views import open_array
+
+Json = dict[str, Any]
+Arrays = Sequence[tuple[LevelSpec, ArrayPlan, str]]
+"""Arrays of the source, how they are written, and their new keys in a group."""
+
+_CACHE_BYTES = 128 * 2**20  # of decoded chunks that contain several planes
+
+
+def kept_pyramid(source: Source, format: str) -> Pyramid | PyramidMethod | None:
+    """Return the levels that a copy in a format gets while it is written: those of the source's settings."""
+    settings, same = source.spec.settings, source.spec.format == format
+    levels = settings.pyramid if settings is not None and same else None
+    return levels if _levels(source.spec.images) else None
+
+
+def copy_labels_and_levels(
+    source: Source, settings: AcquisitionSettings, read: Indices, write: Indices, *, verify: bool
+) -> tuple[str, ...]:
+    """Copy the labels, and the levels that the copy lacks, of the images with the frames `read`.
+
+    Returns what was not copied: all of it if source or destination is not an OME-Zarr, and that of images whose shape
+    or axes differ in the destination.
+
+    Raises WriteError if an array could not be written, or differs when read back (`verify`).
+    """
+    spec, output = source.spec, Path(settings.output_path)
+    images = _pairs(source, settings, read, write)
+    row = format_row(spec.format)
+    labels = {number: row.labels(spec, spec.images[number].key) for number in images}
+    levels = _levels([spec.images[number] for number in images])
+    if not any(labels.values()) and not levels:
+        return ()
+    target = format_row(settings.format.name)
+    if not target.ngff_versions or not row.chunked:
+        lacking = 0 if settings.pyramid else levels
+        return _summary([name for found in labels.values() for name in found], lacking)
+    omitted: list[str] = []
+    lacking = 0
+    with edit_in_place(output) as copy:
+        for number, copied in images.items():
+            image = spec.images[number]
+            new = None if copied is None else copy.images[copied]
+            if new is None or (new.dims, new.shape) != (image.dims, image.shape):
+                omitted += labels[number]
+                lacking = max(lacking, len(image.levels) - 1)
+                continue
+            job = _ImageCopy(spec, image, copy, new, verify)
+            if len(image.levels) > 1 and len(new.levels) == 1 and settings.pyramid is None:
+                job.copy_levels()
+            omitted += job.copy_labels(labels[number])
+    return _summary(omitted, lacking)
+
+
+def _levels(images: Sequence[ImageSpec]) -> int:
+    """Return the largest number of levels below full resolution."""
+    return max((len(image.levels) - 1 for image in images), default=0)
+
+
+def _pairs(
+    source: Source, settings: AcquisitionSettings, read: Indices, write: Indices
+) -> dict[int, int | None]:
+    """Return the image of the destination by that of the source; None if they are not one to one."""
+    old = source.router.project(read)[0].tolist()
+    new = resolve(settings).router.project(write)[0].tolist()
+    both = sorted(set(zip(old, new, strict=True)))
+    for side in zip(*both, strict=True):
+        if len(set(side)) < len(side):
+            return dict.fromkeys(sorted(set(old)))
+    return dict(both)
+
+
+def _summary(labels: Sequence[str], levels: int) -> tuple[str, ...]:
+    found = []
+    if labels:
+        found.append(f"labels ({', '.join(dict.fromkeys(labels))})")
+    if levels:
+        found.append("1 level" if levels == 1 else f"{levels} levels")
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class _ImageCopy:
+    """Copies what belongs to `image` of the dataset `source` to `new` of the dataset `copy`."""
+
+    source: DatasetSpec
+    image: ImageSpec
+    copy: DatasetSpec
+    new: ImageSpec
+    verify: bool
+
+    def copy_levels(self) -> None:
+        """Copy the levels, with the chunks and the compression of the copy's full resolution."""
+        group, full = self.copy.path / self.new.key, array_plan(self.new)
+        arrays = [
+            (level, with_shape(full, level.shape), level_path(k))
+            for k, level in enumerate(self.image.levels[1:], start=1)
+        ]
+        try:
+            self._write(group, arrays)
+        except BaseException:
+            for _, _, key in arrays:
+                shutil.rmtree(group / key, ignore_errors=True)
+            raise
+        content = read_json(group / "zarr.json", root=group)
+        attributes = content["attributes"]
+        attributes["ome"] = self._with_levels(attributes["ome"])
+        replace_json(group / "zarr.json", content)
+
+    def _with_levels(self, ome: Json) -> Json:
+        """Return the ``ome`` attributes of the copy with the levels of `image`, computed in an unknown way."""
+        ome = at_version(ome, "0.5")
+        multiscale = ome["multiscales"][0]
+        own = multiscale["datasets"][0]["coordinateTransformations"]
+        scale, translation = compose(own, len(self.image.axes), level_path(0))
+        first = _steps(self.image.levels[0])
+        for k, level in enumerate(self.image.levels[1:], start=1):
+            relative = zip(scale, translation, _steps(level), first, strict=True)
+            steps = [(s * d / d0, t + s * (at - at0) / d0) for s, t, (d, at), (d0, at0) in relative]
+            entry = as_transformations([s for s, _ in steps], [t for _, t in steps])
+            multiscale["datasets"].append(
+                {"path": level_path(k), "coordinateTransformations": entry}
+            )
+        for key in ("type", "metadata"):  # of the copy without levels
+            multiscale.pop(key, None)
+        return at_version(ome, self.copy.version)
+
+    def copy_labels(self, labels: Mapping[str, Json]) -> list[str]:
+        """Copy label images with their own chunks; return those that cannot be read."""
+        folder = self.copy.path / self.new.key / "labels"
+        copied, omitted = [], []
+        try:
+            for name, attributes in labels.items():
+                try:
+                    self._copy_label(name, attributes, member(folder, name))
+                    copied.append(name)
+                except UnsupportedError as error:
+                    shutil.rmtree(member(folder, name), ignore_errors=True)
+                    omitted.append(f"{name}: {error}")
+            if copied:
+                _write_group(folder, {"version": self.copy.version, "labels": copied})
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return omitted
+
+    def _copy_label(self, name: str, attributes: Json, group: Path) -> None:
+        key = "/".join(filter(None, (self.image.key, "labels", name)))
+        with guard_reader(self.source.path):
+            image = parse_image(self.source.path, key)
+        sharded = self.new.levels[0].shards is not None
+        arrays = []
+        for level in image.levels:
+            plan = array_plan(image, level)
+            plan = plan if sharded else replace(plan, shards=None)
+            arrays.append((level, plan, level.key.removeprefix(f"{key}/")))
+        self._write(group, arrays)
+        ome = at_version(attributes.pop("ome"), self.copy.version)
+        _write_group(group, ome, attributes)
+
+    def _write(self, group: Path, arrays: Arrays) -> None:
+        """Write copies of arrays below a group."""
+        targets = [ArrayTarget(key, plan) for _, plan, key in arrays]
+        sources = [open_array(self.source.path, each.key, _CACHE_BYTES) for each, _, _ in arrays]
+        engine = open_engine(group, targets, Options(durable=True))
+        try:
+            for number, (source, target) in enumerate(zip(sources, targets, strict=True)):
+                for index in _indices(target.plan):
+                    plane = np.ascontiguousarray(source[index], target.plan.dtype)
+                    if plane.any():  # planes of zeros do not have a chunk
+                        engine.write(0, number, index, plane, owned=True)
+        finally:
+            engine.close([target.plan.shape for target in targets])
+        if engine.failures:
+            error = engine.failures[0].error
+            raise WriteError(
+                f"{group}: labels or levels could not be copied: {type(error).__name__}: {error}. Free space or repair "
+                f"the disk, then convert again.",
+                [],
+            ) from error
+        for source, target in zip(sources, targets, strict=True) if self.verify else ():
+            written = open_array(group, target.key, _CACHE_BYTES)
+            for index in _indices(target.plan):
+                if not np.array_equal(source[index], written[index]):
+                    raise WriteError(
+                        f"{group / target.key} differs from {self.source.path}: plane {index} is different when read "
+                        f"back.",
+                        [],
+                    )
+
+
+def _steps(level: LevelSpec) -> list[tuple[float, float]]:
+    """Return the distance of samples and the coordinate of the first one, by axis."""
+    return [(scale or 1.0, at) for scale, at in zip(level.scale, level.translation, strict=True)]
+
+
+def _indices(array: ArrayPlan) -> Iterator[tuple[int, ...]]:
+    for run in plane_runs(array):
+        yield from run
+
+
+def _write_group(folder: Path, ome: Json, others: Mapping[str, Any] | None = None) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    attributes = {"ome": ome, **(others or {})}
+    replace_json(
+        folder / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+    )
