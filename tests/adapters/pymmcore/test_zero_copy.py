@@ -142,7 +142,7 @@ def test_append_with_copy_writes_other_memory(tmp_path: Path) -> None:
 def test_python_camera_fills_stream_memory(
     lending_core: LendingCore, arrivals: Arrivals, tmp_path: Path, suffix: str, copied: int
 ) -> None:
-    """`record` lends the stream's memory to the camera; OME-TIFF copies adjacent small frames into one buffer."""
+    """`record` lends the stream's memory to the camera; OME-TIFF copies frames below 1 MiB into one buffer."""
     counts = record(lending_core, tmp_path / f"a.ome.{suffix}", n_frames=20, progress=False)
     assert (counts.received, counts.written, counts.dropped) == (20, 20, 0)
     assert arrivals.addresses == camera_of(lending_core).addresses
@@ -235,32 +235,43 @@ def test_frame_queue_is_bounded(lending_core: LendingCore) -> None:
 
 
 @pytest.mark.camera
+@pytest.mark.parametrize("frame_mib", [1, 2, 10])
 @pytest.mark.parametrize("api", ["record", "MDAWriter", "mda.run(output=path)"])
 @pytest.mark.parametrize("camera", ["C++", "Python", "Python in a LendingCore"])
 def test_copies_per_frame_are_those_of_the_table(
-    camera: str, api: str, request: pytest.FixtureRequest, arrivals: Arrivals, tmp_path: Path
+    camera: str,
+    api: str,
+    frame_mib: int,
+    request: pytest.FixtureRequest,
+    arrivals: Arrivals,
+    tmp_path: Path,
 ) -> None:
-    """How many MiB of 40 frames of 1 MiB are copied; with `copy=True`, `append` itself may write some of them."""
-    core = core_with_large_frames(camera, request)
+    """How many of 40 MiB are copied; with `copy=True`, `append` itself may write some of the frames."""
+    core = core_with_large_frames(camera, frame_mib, request)
+    n_frames = 40 // frame_mib
     copied = []
     for suffix in ("zarr", "tiff"):
         path = tmp_path / f"a.ome.{suffix}"
         if api == "record":
-            record(core, path, n_frames=40, progress=False)
+            record(core, path, n_frames=n_frames, progress=False)
         else:
             output = MDAWriter(path, core=core) if api == "MDAWriter" else path
-            core.mda.run(useq.MDASequence(time_plan={"interval": 0, "loops": 40}), output=output)
+            sequence = useq.MDASequence(time_plan={"interval": 0, "loops": n_frames})
+            core.mda.run(sequence, output=output)
         assert sum(stream.stats().bytes_written for stream in arrivals.streams) == 40 * MEGABYTE
         copied.append(arrivals.copied // MEGABYTE)
         arrivals.streams.clear()
-    print(f"{api}, {camera}: {copied[0]} MiB of OME-Zarr, {copied[1]} MiB of OME-TIFF are copied")
+    print(
+        f"{api}, {camera}, frames of {frame_mib} MiB: {copied[0]} MiB of OME-Zarr, {copied[1]} MiB of OME-TIFF are "
+        "copied"
+    )
     for number, documented in zip(copied, documented_copies(api), strict=True):
         most = int(documented.removeprefix("up to "))
         assert number == most or (number < most and documented.startswith("up to "))
 
 
-def core_with_large_frames(camera: str, request: pytest.FixtureRequest) -> Any:
-    """Return a core with a camera of one megabyte per frame, and release or restore it after the test."""
+def core_with_large_frames(camera: str, frame_mib: int, request: pytest.FixtureRequest) -> Any:
+    """Return a core with a camera of `frame_mib` MiB per frame, and release or restore it after the test."""
     if camera == "C++":
         core = request.getfixturevalue("demo_core")
         mode = core.getProperty("Camera", "Mode")
@@ -268,12 +279,12 @@ def core_with_large_frames(camera: str, request: pytest.FixtureRequest) -> Any:
         request.addfinalizer(lambda: restore(core))
         core.setProperty("Camera", "Mode", "Artificial Waves")  # faster than noise
         core.setProperty("Camera", "OnCameraCCDXSize", 1024)
-        core.setProperty("Camera", "OnCameraCCDYSize", 512)
+        core.setProperty("Camera", "OnCameraCCDYSize", 512 * frame_mib)
         return core
     core = UniMMCore() if camera == "Python" else LendingCore()
     request.addfinalizer(lambda: release_core(core))
     core.mda.set_engine(WholeBurstsEngine(core))
-    put_camera(core, CountingCamera((512, 1024)))
+    put_camera(core, CountingCamera((512 * frame_mib, 1024)))
     return core
 
 

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from ome_writers.storage.tiff.page_store import PageStore
 
 _MAX_BLOCK_BYTES = 8 * 2**20  # waking a thread takes as long as writing a dozen small frames
+# Smaller frames are copied even if the caller hands them over: their memory, which is in the CPU cache, is then free for
+# the next frame.
+_MIN_REFERENCED_BYTES = 2**20
 _READ_GRACE_S = 0.1  # for readers to read a page that they have found
 _TRUNCATE_TIMEOUT_S = 1.0  # for other processes to close a file that `truncate` cuts
 # A buffer that was used moments ago is still in the CPU cache and costs half as much as new memory. Blocks wait for one
@@ -63,7 +66,7 @@ class _Pages(NamedTuple):
 class TiffEngine:
     """Writes BigTIFF files, resolution levels as SubIFDs; see `storage.contract.Engine`.
 
-    Adjacent uncompressed frames are written together; compressed ones are appended one by one.
+    Adjacent uncompressed frames are written together, from one buffer or from the callers' memory; compressed ones are appended one by one.
     """
 
     def __init__(self, root: Path, targets: Sequence[ArrayTarget], options: Options) -> None:
@@ -128,8 +131,14 @@ class TiffEngine:
         buffer = self._buffer
         if page in buffer.addresses[group]:  # an earlier frame of this page must be written first
             buffer.write_all()
+        by_reference = owned and frame.nbytes >= _MIN_REFERENCED_BYTES and frame.flags.c_contiguous
+        if by_reference:
+            buffer.budget.reserve(frame.nbytes)
         with buffer.lock:
             block = buffer.open.pop((group, page), None)
+            if block is not None and block.by_reference != by_reference:
+                buffer.submit(block)
+                block = None
             if block is not None:
                 buffer.addresses[group].add(page)
                 if block.add(number, frame):
@@ -143,17 +152,14 @@ class TiffEngine:
                 file.allocate_page(page)
             except OSError as error:  # reported like that of a background thread
                 self._background.failures.append(WriteFailure(error, (number,)))
+                if by_reference:
+                    buffer.budget.unreserve(frame.nbytes)
                 return
-        if owned and frame.flags.c_contiguous and frame.nbytes >= self._block_bytes:
-            buffer.budget.reserve(frame.nbytes)
-            block = PageBlock(group, page, series, 1, store, by_reference=True)
-        else:
-            owned = False
-            block = self._new_block(group, page, series, frame.nbytes)
+        block = self._new_block(group, page, series, frame.nbytes, by_reference)
         with buffer.lock:
             buffer.add(block)
             buffer.addresses[group].add(page)
-            full = block.use_frame(number, frame) if owned else block.add(number, frame)
+            full = block.add(number, frame)
             del buffer.open[group, page]
             if full:
                 buffer.submit(block)
@@ -242,8 +248,10 @@ class TiffEngine:
             start += nbytes
         return out
 
-    def _new_block(self, group: int, page: int, series: Series, nbytes: int) -> PageBlock:
-        """Return an empty block with a buffer; blocks while the memory budget is used up."""
+    def _new_block(
+        self, group: int, page: int, series: Series, nbytes: int, by_reference: bool
+    ) -> PageBlock:
+        """Return an empty block for references or with a buffer; blocks while the memory budget is used up."""
         capacity, stride = 1, nbytes
         store = self._pages[group].store
         if not series.compressed:
@@ -251,9 +259,10 @@ class TiffEngine:
             if stride < self._block_bytes:
                 adjacent = store.geometry.adjacent_pages(page)
                 capacity = min(self._block_bytes // stride, adjacent)
-        block = PageBlock(group, page, series, capacity, store)
-        self._await_warm_buffer(capacity * stride)
-        block.use_buffer(self._buffer.budget.acquire(capacity * stride))
+        block = PageBlock(group, page, series, capacity, store, by_reference=by_reference)
+        if not by_reference:
+            self._await_warm_buffer(capacity * stride)
+            block.use_buffer(self._buffer.budget.acquire(capacity * stride))
         return block
 
     def _await_warm_buffer(self, nbytes: int) -> None:

@@ -39,7 +39,7 @@ class PageBlock(Unit):
         # views of the buffer: the planes of all pages, or of each strip if there are gaps between strips
         self._planes: NDArray[np.generic] | None = None
         self._strips: list[tuple[slice, NDArray[np.generic]]] = []
-        self._owned: NDArray[np.generic] | None = None
+        self._referenced: list[NDArray[np.generic]] = []  # the frames, if they are not copied
 
     @property
     def key(self) -> tuple[int, int]:
@@ -75,17 +75,13 @@ class PageBlock(Unit):
         if len(strips) == 1:
             self._planes = self._strips[0][1]
 
-    def use_frame(self, number: int, frame: NDArray[np.generic]) -> bool:
-        """Refer to a frame that the caller does not change any more, instead of copying it."""
-        self._owned, self._reserved_bytes = frame, frame.nbytes
-        self.frames.append(number)
-        self.count = 1
-        return True
-
     def add(self, number: int, frame: NDArray[np.generic]) -> bool:
-        """Copy the frame of the next page; return whether the block is full."""
+        """Copy the frame of the next page, or refer to it; return whether the block is full."""
         slot = self.count
-        if self._planes is not None:
+        if self.by_reference:
+            self._referenced.append(frame)
+            self._reserved_bytes += frame.nbytes
+        elif self._planes is not None:
             self._planes[slot] = frame
         else:
             for rows, view in self._strips:
@@ -100,13 +96,18 @@ class PageBlock(Unit):
             stride = len(self._buffers[0]) // self.capacity
             return [self._buffers[0].data[: self.count * stride]]
         buffers: list[memoryview | bytes] = []
-        for strip in self.strips():
-            buffers += [strip, bytes(self.series.kind.gap)]
-        return buffers[:-1]
+        for frame in self._referenced:
+            first, *others = self._strips_of(frame)
+            buffers.append(first)
+            for strip in others:
+                buffers += [bytes(self.series.kind.gap), strip]
+        return buffers
 
     def strips(self) -> list[memoryview]:
         """Return the bytes of each strip of the first page."""
-        frame = self._strips[0][1][0] if self._owned is None else self._owned
+        return self._strips_of(self._referenced[0] if self.by_reference else self._strips[0][1][0])
+
+    def _strips_of(self, frame: NDArray[np.generic]) -> list[memoryview]:
         flat = frame.reshape(-1).view(np.uint8).data
         row = self.series.kind.row_bytes
         return [flat[top * row : bottom * row] for top, bottom in self.series.kind.strips]
@@ -119,12 +120,12 @@ class PageBlock(Unit):
         with self._memory_lock:
             if not 0 <= slot < self.count:
                 return None
-            if self._owned is not None:
-                copied: NDArray[np.generic] = self._owned.copy()
+            if slot < len(self._referenced):
+                copied: NDArray[np.generic] = self._referenced[slot].copy()
                 return copied
             if not self._strips:
                 return None
             return np.concatenate([view[slot] for _, view in self._strips])
 
     def _drop_planes(self) -> None:
-        self._owned, self._planes, self._strips = None, None, []
+        self._referenced, self._planes, self._strips = [], None, []

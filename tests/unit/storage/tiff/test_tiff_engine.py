@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from ome_writers.storage import ENGINES
+from ome_writers.storage import ENGINES, positional_io
 from support.tiff_engine import (
     COMPRESSIONS,
     FRAME_SHAPE,
@@ -187,6 +188,35 @@ def test_buffer_of_two_frames_loses_no_frame_of_five_files(tmp_path: Path) -> No
         np.testing.assert_array_equal(
             read_pages(tmp_path / f"{array}.tif"), [make_frame(t + array) for t in range(40)]
         )
+
+
+@pytest.mark.parametrize("files", [1, 2], ids=["one file", "file set"])
+@pytest.mark.parametrize("vectored", [True, False])
+@pytest.mark.parametrize("compression", ["none", "deflate"])
+def test_large_owned_frames_are_written_from_memory_of_the_caller(
+    tmp_path: Path, compression: str, vectored: bool, files: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several in one write, alternating with copied ones, and replaced ones; also without `os.pwritev`."""
+    monkeypatch.setattr(positional_io, "_HAS_PWRITEV", vectored and hasattr(os, "pwritev"))
+    shape = (600, 1024)  # 1.2 MiB
+    plan = make_plan(13, frame=shape, compression=compression)
+    engine = open_tiff_engine(tmp_path, *[plan] * files, buffer_bytes=2**26)
+    frames = {t: make_frame(7 * t, shape) for t in range(13)}
+    copied = {3, 8, 9}
+    for t, frame in frames.items():
+        engine.write(t, 0, (t,), frame, t not in copied)
+        assert (engine.read(0, (t,)) == frame).all()
+    frames[5] = make_frame(1234, shape)
+    engine.write(13, 0, (5,), frames[5], True)
+    strided = np.zeros((1024, 600), "uint16").T  # not contiguous: copied
+    engine.write(14, 0, (6,), strided, True)
+    frames[6] = strided
+    engine.flush([(13, *shape)] * files)
+    assert engine.stats().bytes_copied == 4 * strided.nbytes
+    assert engine.stats().bytes_buffered == 0
+    finish(engine, [(13, *shape)] * files)
+    for page, frame in zip(read_pages(tmp_path / "0.tif"), frames.values(), strict=True):
+        assert (page == frame).all()
 
 
 def test_failed_write_reports_frame_numbers_and_close_does_not_raise(tmp_path: Path) -> None:
