@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from ome_writers.storage.tiff.page_store import PageStore
 
 _MAX_BLOCK_BYTES = 8 * 2**20  # waking a thread takes as long as writing a dozen small frames
-# Smaller frames are copied even if the caller hands them over: their memory, which is in the CPU cache, is then free for
-# the next frame.
+# Smaller frames are copied even if the caller hands them over: their memory, which is in the CPU cache, is then free
+# for the next frame.
 _MIN_REFERENCED_BYTES = 2**20
 _READ_GRACE_S = 0.1  # for readers to read a page that they have found
 _TRUNCATE_TIMEOUT_S = 1.0  # for other processes to close a file that `truncate` cuts
@@ -66,7 +66,8 @@ class _Pages(NamedTuple):
 class TiffEngine:
     """Writes BigTIFF files, resolution levels as SubIFDs; see `storage.contract.Engine`.
 
-    Adjacent uncompressed frames are written together, from one buffer or from the callers' memory; compressed ones are appended one by one.
+    Adjacent uncompressed frames are written together, from one buffer or from the callers' memory; compressed ones are
+    appended one by one.
     """
 
     def __init__(self, root: Path, targets: Sequence[ArrayTarget], options: Options) -> None:
@@ -146,7 +147,7 @@ class TiffEngine:
                 else:
                     buffer.open[group, page + 1] = block
                 return
-        file, store = self._pages[group]
+        file = self._pages[group].file
         if not file.has_page(page):
             try:
                 file.allocate_page(page)
