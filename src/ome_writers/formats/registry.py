@@ -118,6 +118,8 @@ class FormatRow:
         Whether a single image without a position has the name of its file.
     lists_empty_planes
         Whether metadata lists the planes without a frame. If not, their chunks are omitted.
+    has_display_windows
+        Whether metadata contains display windows: then the range of values of some frames is sampled.
     ngff_versions
         The versions of NGFF that it is written in; empty if it is not NGFF.
     version
@@ -147,6 +149,7 @@ class FormatRow:
     chunked: bool = False
     image_named_after_file: bool = False
     lists_empty_planes: bool = False
+    has_display_windows: bool = False
     ngff_versions: tuple[str, ...] = ()
     version: str = ""
     engines: tuple[EngineRow, ...] = ()
@@ -207,6 +210,7 @@ _FORMATS: dict[str, FormatRow] = {
             check=_lazy("ome_writers.validation.omezarr:checks"),
             edit=_lazy("ome_writers.conversion.metadata_edit:edit_omezarr"),
             chunked=True,
+            has_display_windows=True,
             ngff_versions=("0.5", "0.6"),
         ),
         # before OME-TIFF: they are folders with TIFF files

@@ -9,13 +9,14 @@ from ome_writers.routing.levels import plan_levels, with_shape
 from ome_writers.routing.page_order import PageOrder
 from ome_writers.routing.plan import ArrayPlan, ImagePlan, LevelPlan, Plan
 from ome_writers.routing.resolve import resolve
-from ome_writers.routing.router import Address, Router, Step
+from ome_writers.routing.router import Address, Observer, Router, Step
 
 __all__ = [
     "Address",
     "ArrayPlan",
     "ImagePlan",
     "LevelPlan",
+    "Observer",
     "PageOrder",
     "Plan",
     "Progress",

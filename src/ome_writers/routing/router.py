@@ -7,11 +7,11 @@ covers permuted axes, cameras folded into channels, and axes whose indices becom
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ Address = tuple[int, tuple[int, ...]]
 
 For frames of several planes (`ImagePlan.planes`), `ImagePlan.plane` returns the index of each plane.
 """
+
+Observer: TypeAlias = Callable[[int, NDArray[np.int64], NDArray[np.int64]], None]
+"""Receives a batch of addresses: the number of the first frame, and images and storage indices as arrays."""
 
 
 class Step(NamedTuple):
@@ -80,16 +83,21 @@ class Router:
         """Return `addresses` as arrays of shape (n,) and (n, rank)."""
         return self.project(self.acquired(np.arange(start, stop, dtype=np.int64)))
 
-    def iter_addresses(self, start: int = 0) -> Iterator[Address]:
-        """Iterate over the addresses from frame `start` to the end of the acquisition."""
-        return chain.from_iterable(self._batches(start))
+    def iter_addresses(self, start: int = 0, observe: Observer | None = None) -> Iterator[Address]:
+        """Iterate over the addresses from frame `start` to the end of the acquisition.
 
-    def _batches(self, start: int) -> Iterator[Iterator[Address]]:
+        `observe` is called with each batch of addresses before its first one is returned.
+        """
+        return chain.from_iterable(self._batches(start, observe))
+
+    def _batches(self, start: int, observe: Observer | None) -> Iterator[Iterator[Address]]:
         end = self.frames
         while end is None or start < end:
             stop = start + _BATCH_FRAMES if end is None else min(start + _BATCH_FRAMES, end)
-            images, index = self.addresses(start, stop)
-            yield zip(images, index, strict=True)
+            images, index = self.address_arrays(start, stop)
+            if observe is not None:
+                observe(start, images, index)
+            yield zip(images.tolist(), map(tuple, index.tolist()), strict=True)
             start = stop
 
     def indices(self, number: int) -> dict[str, int]:

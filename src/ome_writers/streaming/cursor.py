@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.errors import EndOfAcquisitionError
-from ome_writers.routing import Address, Plan
+from ome_writers.routing import Address, Observer, Plan
 
 _BATCH_FRAMES = 65_536  # frames whose indices are in memory at the same time
 _ADVICE = (
@@ -26,7 +26,7 @@ class Cursor:
     Each method changes its counters in a single statement, so that KeyboardInterrupt cannot leave them inconsistent.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, observe: Observer | None = None) -> None:
         self.accepted = 0  # number of accepted frames
         self.replaced = 0  # number of accepted frames that replaced an earlier one
         # number of frames of the acquisition order that `append` or `skip` have passed
@@ -41,7 +41,10 @@ class Cursor:
         self.revisits = plan.router.revisits
         self._router = plan.router
         self._total = plan.frames
-        self._addresses = plan.router.iter_addresses()
+        self._observe = (
+            observe  # receives the addresses in batches, before `next_address` reaches them
+        )
+        self._addresses = plan.router.iter_addresses(0, observe)
         # address of the frame at `offset`; None at the end of the acquisition
         self.next_address = next(self._addresses, None)
         self._last_partial: tuple[frozenset[tuple[str, int]], int] | None = None
@@ -75,7 +78,7 @@ class Cursor:
 
     def reset_iterator(self) -> None:
         """Restore `next_address` from `offset` after an exception, which may have exhausted the iterator."""
-        self._addresses = self._router.iter_addresses(self.offset)
+        self._addresses = self._router.iter_addresses(self.offset, self._observe)
         self.next_address = next(self._addresses, None)
 
     def skip(self, frames: int) -> None:
@@ -90,7 +93,7 @@ class Cursor:
                 f"(tried to skip {frames}). {_ADVICE}"
             )
         offset = self.offset + frames
-        addresses = self._router.iter_addresses(offset)
+        addresses = self._router.iter_addresses(offset, self._observe)
         following = next(addresses, None)
         self.skipped.append(range(self.offset, offset))
         self.offset, self._addresses, self.next_address = offset, addresses, following

@@ -27,7 +27,7 @@ from ome_writers.routing import Address, ImagePlan, Plan, Progress
 from ome_writers.storage import LendingEngine, run_stages
 from ome_writers.streaming.cursor import Cursor
 from ome_writers.streaming.frame_check import as_frame
-from ome_writers.streaming.stages import DisplayRange, SplitSamples, read_frame
+from ome_writers.streaming.stages import DisplayRange, SampledFrames, SplitSamples, read_frame
 from ome_writers.streaming.stats import StreamStats
 
 if TYPE_CHECKING:
@@ -59,7 +59,10 @@ class FrameWriter:
         self._engine_row = engine_row
         self._inference = inference
         self._images = plan.images
-        self.cursor = Cursor(plan)  # next address, and what was appended so far
+        sampling = format_row(plan.settings.format.name).has_display_windows
+        self._sampled_frames = SampledFrames(plan.images, enabled=sampling)
+        # next address, and what was appended so far
+        self.cursor = Cursor(plan, self._sampled_frames.observe)
         first = plan.images[0]
         fitting = plan.settings.buffer_bytes // (first.planes * first.array.frame_bytes)
         # the number of frames up to which a restart writes them again: what fits into `buffer_bytes`, at most 64
@@ -69,7 +72,6 @@ class FrameWriter:
         self._progress = Progress(plan)
         self._split_samples = SplitSamples(plan.images)
         self._display_range = DisplayRange(plan.images)
-        self._next_sampled = 0  # number of the next frame whose intensity range is sampled
         self._accepted_planes = 0
 
     @property
@@ -106,10 +108,14 @@ class FrameWriter:
             )
         cursor.pending = True  # until the counters include the frame; see `recover`
         began = perf_counter()
-        if image.planes == 1 and number < self._next_sampled:
+        if acquired is not None:
+            sampled = self._sampled_frames.take_explicit(address)
+        elif sampled := cursor.offset >= self._sampled_frames.next_offset:
+            sampled = self._sampled_frames.take(cursor.offset)
+        if image.planes == 1 and not sampled:
             self.engine.write(number, image.first_array, stored, frame, not copy)
         else:
-            self._write_staged(number, image, stored, frame, not copy)
+            self._write_staged(number, image, stored, frame, not copy, sampled)
         duration = perf_counter() - began
         if duration > self.longest_append_s:
             self.longest_append_s = duration
@@ -250,11 +256,11 @@ class FrameWriter:
         index: tuple[int, ...],
         frame: NDArray[np.generic],
         owned: bool,
+        sampled: bool,
     ) -> None:
-        """Write the planes of a frame; sample its intensity range about 100 times per million frames."""
+        """Write the planes of a frame; `sampled` is whether its intensity range is included."""
         stages: list[Stage] = [] if image.planes == 1 else [self._split_samples]
-        if number >= self._next_sampled:
-            self._next_sampled = number + 1 + number // 8
+        if sampled:
             stages.append(self._display_range)
         for (array, stored), plane in run_stages(stages, (image.first_array, index), frame):
             new = not np.may_share_memory(plane, frame)

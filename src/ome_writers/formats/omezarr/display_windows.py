@@ -17,10 +17,12 @@ class DisplayWindows:
     """Display windows by image and channel.
 
     A channel without a sampled frame in an image gets the range of that channel over all images: the positions of one
-    acquisition are similar, and with the full range of the dtype the image would be black.
+    acquisition are similar, and with the full range of the dtype the image would be black. With `shared`, every image
+    gets that range: viewers show all fields of a plate with the window of the first one.
     """
 
-    def __init__(self, images: Iterable[ImagePlan]) -> None:
+    def __init__(self, images: Iterable[ImagePlan], *, shared: bool) -> None:
+        self._shared = shared
         self._dtypes = [image.array.dtype for image in images]
         self._current: list[dict[int, Range]] = [{} for _ in self._dtypes]
         self._sampled: dict[tuple[int, int], Range] = {}
@@ -28,7 +30,7 @@ class DisplayWindows:
         self._outdated: list[int] = []
 
     def update(self, sampled: Mapping[tuple[int, int], Range]) -> list[int]:
-        """Record sampled ranges; return the images whose windows are much too narrow, sampled images first."""
+        """Record sampled ranges; return the images whose windows are much too narrow, most urgent first."""
         if sampled != self._sampled:
             self._sampled = dict(sampled)
             self._outdated = list(range(len(self._current)))
@@ -41,8 +43,9 @@ class DisplayWindows:
             for number in self._outdated
             if any(self._is_wider(number, channel) for channel in channels)
         ]
-        own = {number for number, _ in self._sampled}
-        self._outdated.sort(key=lambda number: number not in own)
+        if not self._shared:  # the first field of a plate stays first
+            own = {number for number, _ in self._sampled}
+            self._outdated.sort(key=lambda number: number not in own)
         return list(self._outdated)
 
     def refresh(self, number: int) -> Mapping[int, Range]:
@@ -59,7 +62,7 @@ class DisplayWindows:
         return sampled[1] - sampled[0] > MIN_WIDENING * (current[1] - current[0])
 
     def _range(self, number: int, channel: int) -> Range | None:
-        own = self._sampled.get((number, channel))
+        own = None if self._shared else self._sampled.get((number, channel))
         return own or self._common.get((channel, self._dtypes[number]))
 
     def _over_all_images(self) -> dict[tuple[int, object], Range]:

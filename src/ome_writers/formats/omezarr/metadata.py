@@ -61,7 +61,7 @@ class ZarrMetadata:
         self._globals: dict[str, Attributes] = {}
         self._began = datetime.now(timezone.utc)
         self._outcome = Outcome("writing", 0, tuple(i.array.shape for i in plan.images))
-        self._windows = DisplayWindows(plan.images)
+        self._windows = DisplayWindows(plan.images, shared=is_plate(plan))
         self._intervals: dict[int, float] = {}  # by image: measured time interval, in seconds
         self._build()
 

@@ -35,8 +35,9 @@ def image(
 ) -> dict[str, Any]:
     """Return the ``ome`` attributes of an image's group.
 
-    `windows` maps channel numbers to sampled ranges. `interval` is the measured one of the time axis in seconds, for an
-    axis without scale. `bits` are the significant bits of the camera: the range of the display windows.
+    `windows` maps channel numbers to sampled ranges, which the display windows start with. Their limits (min, max) are
+    the range of the camera, if its significant `bits` are known, or of the dtype. `interval` is the measured one of the
+    time axis in seconds, for an axis without scale.
     """
     dimensions = list(plan.array.dimensions)
     if interval is not None and (axis := _unscaled_time(dimensions)) is not None:
@@ -186,13 +187,12 @@ def _omero_channel(
     dtype: np.dtype[np.generic],
     bits: int | None,
 ) -> dict[str, Any]:
-    camera = (0, 2**bits - 1) if bits else None
-    # The full range of camera or dtype, until data have been sampled.
-    low, high = (_number(v, dtype) for v in sampled) if sampled else camera or _range(dtype)
-    start, end = channel.window or (low, high)
+    seen = tuple(_number(v, dtype) for v in sampled) if sampled else None
+    # floating-point types do not have a range that a slider could show
+    low, high = (0, 2**bits - 1) if bits else (dtype.kind in "fc" and seen) or _range(dtype)
+    start, end = channel.window or seen or (low, high)
     if end <= start:
         end = start + 1
-    low, high = camera or (low, high)
     return {
         "label": channel.name,
         "color": ngff_color(channel),

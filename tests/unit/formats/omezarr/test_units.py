@@ -135,4 +135,4 @@ def test_image_without_channel_axis_has_a_display_window(tmp_path: Path) -> None
         "channels"
     ]
     assert (channel["active"], channel["color"]) == (True, "FFFFFF")
-    assert channel["window"] == {"min": 100, "max": 4000, "start": 100, "end": 4000}
+    assert channel["window"] == {"min": 0, "max": 65535, "start": 100, "end": 4000}
