@@ -286,7 +286,7 @@ def test_metadata_of_clients_are_kept(tmp_path: Path) -> None:
         text = tiff.ome_metadata or ""
         assert tiff.series[0].shape == (4, *FRAME)
     assert "mine &amp; &lt;yours&gt;" in text
-    assert '<M K="status">writing</M><M K="who">me</M>' in text
+    assert '<M K="status">"writing"</M><M K="who">"me"</M>' in text
     assert '"status":"failed"' in text
     assert [f["serial"] for f in read_frame_metadata(left / "x.ome.tiff")] == [0, 1, 2, 3]
     assert validate(left / "x.ome.tiff").valid

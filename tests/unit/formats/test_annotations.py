@@ -18,7 +18,7 @@ from ome_writers import (
     dims_from_standard_axes,
     read_frame_metadata,
 )
-from ome_writers.formats.ome_xml.annotations import map_annotation, parse_value
+from ome_writers.formats.ome_xml.annotations import FRAME_NAMESPACE, map_annotation, parse_value
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,19 +47,27 @@ VALUES = st.recursive(
 ).filter(lambda value: "inf" not in repr(value))
 
 
-@given(VALUES)
-def test_map_annotation_value_round_trip(value: Any) -> None:
+@given(VALUES, st.sampled_from(["lab", FRAME_NAMESPACE]))
+def test_map_annotation_value_round_trip(value: Any, namespace: str) -> None:
     """Every JSON value, including strings that parse as JSON."""
-    xml = ElementTree.fromstring(map_annotation("Annotation:0", "lab", {"key": value}))
+    xml = ElementTree.fromstring(map_annotation("Annotation:0", namespace, {"key": value}))
     (entry,) = xml.iter("M")
     assert parse_value(entry.text or "") == value
 
 
+@given(VALUES)
+def test_every_value_of_global_metadata_is_json(value: Any) -> None:
+    """Clients of version 0.3 call `json.loads` on each."""
+    xml = ElementTree.fromstring(map_annotation("Annotation:0", "lab", {"key": value}))
+    (entry,) = xml.iter("M")
+    assert json.loads(entry.text or "") == value
+
+
 @given(TEXTS)
 def test_string_is_quoted_only_if_it_parses_as_json(text: str) -> None:
-    (entry,) = ElementTree.fromstring(map_annotation("Annotation:0", "lab", {"key": text})).iter(
-        "M"
-    )
+    (entry,) = ElementTree.fromstring(
+        map_annotation("Annotation:0", FRAME_NAMESPACE, {"key": text})
+    ).iter("M")
     stored = entry.text or ""
     try:
         json.loads(text)
@@ -72,7 +80,7 @@ def test_string_is_quoted_only_if_it_parses_as_json(text: str) -> None:
         assert stored == text
 
 
-def test_third_party_readers_show_strings_without_quotes(tmp_path: Path) -> None:
+def test_third_party_readers_show_strings_of_frames_without_quotes(tmp_path: Path) -> None:
     """Tifffile and ome-types show `mouse 7`; `read_frame_metadata` returns the original values."""
     facts = {"sample": "mouse 7", "plain number": 7, "number as text": "7", "list": ["a", 1]}
     path = tmp_path / "x.ome.tiff"
@@ -86,7 +94,7 @@ def test_third_party_readers_show_strings_without_quotes(tmp_path: Path) -> None
     assert '<M K="sample">mouse 7</M>' in text
     annotations = from_tiff(path).structured_annotations.map_annotations
     found = {key: value for annotation in annotations for key, value in annotation.value.items()}
-    assert (found["sample"], found["microscope"]) == ("mouse 7", "B 12")
+    assert (found["sample"], found["microscope"]) == ("mouse 7", '"B 12"')
     assert (found["plain number"], found["number as text"]) == ("7", '"7"')
     assert found["list"] == '["a",1]'
     assert read_frame_metadata(path) == [{"storage_index": [0, 0, 0], **facts}]

@@ -43,9 +43,14 @@ def namespace_uri(name: str) -> str:
 
 
 def map_annotation(identifier: str, namespace: str, pairs: Mapping[str, Any]) -> str:
-    """Return a MapAnnotation with an entry per key; `parse_value` is the inverse for values."""
+    """Return a MapAnnotation with an entry per key; `parse_value` is the inverse for values.
+
+    Values are JSON. Only strings of frames are stored without quotes, for the tables of viewers: programs parse every
+    value of global metadata, as version 0.3 wrote it.
+    """
+    render = _render_frame_value if namespace == FRAME_NAMESPACE else _render_json
     entries = "".join(
-        f"<M K={quote_attribute(key)}>{escape_text(_render_value(value))}</M>"
+        f"<M K={quote_attribute(key)}>{escape_text(render(value))}</M>"
         for key, value in pairs.items()
     )
     return (
@@ -125,11 +130,15 @@ def parse_value(text: str) -> Any:
         return text
 
 
-def _render_value(value: Any) -> str:
+def _render_json(value: Any) -> str:
+    return _escaped(to_strict_json(value).decode())
+
+
+def _render_frame_value(value: Any) -> str:
     """Return the text of an entry: JSON, or a string itself if `parse_value` returns it unchanged."""
     if isinstance(value, str) and not _NEEDS_ESCAPE.search(value) and parse_value(value) == value:
         return value
-    return _escaped(to_strict_json(value).decode())
+    return _render_json(value)
 
 
 def _escaped(json: str) -> str:

@@ -90,7 +90,7 @@ def pyramid_fields(levels: Sequence[LevelPlan]) -> dict[str, Any]:
 
 
 def plate(model: Plate, layout: PlateLayout, *, name: str) -> dict[str, Any]:
-    """Return the ``ome`` attributes of a plate's root group."""
+    """Return the ``ome`` attributes of a plate's root group; `name` is that of the acquisition."""
     max_fields = max(len(well.fields) for well in layout.wells)
     return {
         "version": VERSION,
@@ -104,7 +104,7 @@ def plate(model: Plate, layout: PlateLayout, *, name: str) -> dict[str, Any]:
                 for well in layout.wells
             ],
             "field_count": max_fields,
-            "acquisitions": [{"id": 0, "maximumfieldcount": max_fields}],
+            "acquisitions": [{"id": 0, "name": name, "maximumfieldcount": max_fields}],
         },
     }
 
