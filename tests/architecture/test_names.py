@@ -6,11 +6,10 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
-import pytest
-
-from support.sources import CORE, name_of, parse, source_files
+from support.sources import CORE, offenders, parse
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 VAGUE = re.compile(r"(^|_)(manager|util|utils|helper|helpers|handler|misc|common)s?($|_)")
@@ -22,17 +21,22 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-@pytest.mark.parametrize("path", source_files(), ids=name_of)
-def test_no_vague_words(path: Path) -> None:
+def _vague_names(path: Path) -> Iterator[str]:
     named = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     names = [node.name for node in ast.walk(parse(path)) if isinstance(node, named)]
-    assert not [name for name in (path.stem, *names) if VAGUE.search(_snake(name))]
+    yield from (name for name in (path.stem, *names) if VAGUE.search(_snake(name)))
 
 
-@pytest.mark.parametrize("path", source_files(), ids=name_of)
-def test_modules_are_public_or_an_alias(path: Path) -> None:
+def test_no_vague_words() -> None:
+    assert not offenders(_vague_names)
+
+
+def _private_module(path: Path) -> Iterator[str]:
+    alias = path.parent == CORE and path.stem in ALIASES
+    if path.stem.startswith("_") and path.stem not in ("__init__", "__main__") and not alias:
+        yield path.stem
+
+
+def test_modules_are_public_or_an_alias() -> None:
     """Only aliases for published clients have a leading underscore."""
-    if path.stem in ("__init__", "__main__"):
-        return
-    private = path.stem.startswith("_")
-    assert not private or (path.parent == CORE and path.stem in ALIASES)
+    assert not offenders(_private_module)

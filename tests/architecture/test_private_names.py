@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from support.sources import REPOSITORY, name_of, parse, source_files
+from support.sources import REPOSITORY, name_of, offenders, parse, source_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,17 +161,21 @@ def _project() -> tuple[set[str], set[str]]:
     return defined, {name for tree in trees for _, name in _attributes(tree)}
 
 
-@pytest.mark.parametrize("path", source_files(), ids=name_of)
-def test_private_names_are_registered(path: Path) -> None:
+def _unregistered(path: Path) -> Iterator[str]:
     registered = {entry.name for entry in REGISTER if entry.file == name_of(path)}
     found = private_names(parse(path), *_project())
-    assert not found - registered, "add to REGISTER, with the condition for its removal"
-    assert not registered - found, "no longer used: remove from REGISTER"
+    for name in found - registered:
+        yield f"{name}: add it to REGISTER, with the condition for its removal"
+    for name in registered - found:
+        yield f"{name} is not used: remove it from REGISTER"
 
 
-@pytest.mark.parametrize("entry", REGISTER, ids=lambda entry: f"{entry.name}-{entry.file}")
-def test_registered_file_exists(entry: PrivateName) -> None:
-    assert (REPOSITORY / entry.file).is_file()
+def test_private_names_are_registered() -> None:
+    assert not offenders(_unregistered)
+
+
+def test_registered_files_exist() -> None:
+    assert not [entry for entry in REGISTER if not (REPOSITORY / entry.file).is_file()]
 
 
 @pytest.mark.parametrize(

@@ -49,10 +49,13 @@ PROMISED = [
 ]
 
 HEAVY = [
+    "PIL",
     "acquire_zarr",
     "imagecodecs",
+    "ndstorage",
     "numcodecs",
     "ome_types",
+    "ome_writers_ophyd",
     "ome_writers_pymmcore",
     "ome_writers_useq",
     "pandas",
@@ -63,6 +66,7 @@ HEAVY = [
     "tifffile",
     "useq",
     "xarray",
+    "xsdata",
     "yaozarrs",
     "zarr",
     "zarrs",
