@@ -34,8 +34,10 @@ from ome_writers.storage import (
 )
 from ome_writers.streaming.replaced_dataset import (
     free_name,
+    interrupted_recording,
     is_half_removed,
     is_mark,
+    keep_interrupted,
     left_aside,
     remove,
     remove_aside,
@@ -112,11 +114,20 @@ class OutputClaim:
     def commit(self) -> None:
         """Keep the new dataset: remove what was moved aside, and release the claim.
 
-        Files that cannot be removed are logged.
+        Interrupted recordings are renamed instead. This is logged, as are files that cannot be removed.
         """
         for aside in self._to_remove:
             try:
-                remove_aside(aside)
+                if interrupted_recording(aside) is None:
+                    remove_aside(aside)
+                else:
+                    _log.warning(
+                        "%s contained an interrupted recording. It is kept at %s: finalize it with "
+                        '`ome-writers repair "%s"`, or remove it.',
+                        self.path,
+                        kept := keep_interrupted(aside, self.path),
+                        kept,
+                    )
             except OSError as error:
                 _log.warning(
                     "The dataset that %s has replaced could not be removed (%s). Remove %s yourself.",
@@ -251,6 +262,15 @@ class OutputClaim:
 
 
 def _exists_error(path: Path, reason: str = "") -> OutputExistsError:
+    recording = None if reason else interrupted_recording(path)
+    if recording is not None:
+        frames = (
+            f"{recording.frames_written or 0} of {recording.frames_expected or 'unknown'} frames"
+        )
+        return OutputExistsError(
+            f"{path} exists and contains {frames} of an interrupted recording. Choose another path, or finalize the "
+            f'recording with `ome-writers repair "{path}"`. overwrite=True keeps it, under another name.'
+        )
     return OutputExistsError(
         f"{path} exists{reason}. Choose another path, or "
         + ("remove it yourself." if reason else "set overwrite=True to replace it.")

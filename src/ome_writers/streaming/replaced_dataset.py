@@ -1,4 +1,7 @@
-"""Move a dataset that is to be replaced aside, to ``.NAME.replaced-*``, and remove it when the new one exists."""
+"""Move a dataset that is to be replaced aside, to ``.NAME.replaced-*``, and remove it when the new one exists.
+
+An interrupted recording is not removed: it is kept beside the new dataset, as ``NAME.interrupted-N``.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from ome_writers import file_sharing
-from ome_writers.errors import OutputExistsError
-from ome_writers.formats import foreign_files
+from ome_writers.dataset import DatasetSpec
+from ome_writers.errors import OMEWritersError, OutputExistsError
+from ome_writers.formats import foreign_files, read
+from ome_writers.settings import split_suffix
 from ome_writers.storage import (
     LOCK_NAME,
     is_part_of_lock,
@@ -74,6 +79,28 @@ def _may_be_removed(aside: Path) -> bool:
     if is_link(aside):
         return False
     return is_half_removed(aside) or foreign_files(aside, is_mark) == []
+
+
+def interrupted_recording(path: Path) -> DatasetSpec | None:
+    """Return the dataset at a path if its writer was killed; None if it was closed, or is not a dataset."""
+    try:
+        spec = read(path)
+    except (OMEWritersError, OSError, ValueError):
+        return None
+    return spec if spec.settings is not None and spec.status == "writing" else None
+
+
+def keep_interrupted(aside: Path, path: Path) -> Path:
+    """Rename an interrupted recording that was moved aside to ``NAME.interrupted-N``; return its new path."""
+    stem, suffix = split_suffix(path.name)
+    for number in range(1, _MAX_ASIDE):
+        kept = path.with_name(f"{stem}.interrupted-{number}{suffix}")
+        if not os.path.lexists(kept):
+            file_sharing.rename(aside, kept)
+            return kept
+    raise OutputExistsError(
+        f"{path.parent} contains {_MAX_ASIDE - 1} files {stem}.interrupted-*. Repair or remove them."
+    )
 
 
 def is_half_removed(aside: Path) -> bool:

@@ -60,6 +60,11 @@ def decompress(codec: str, stored: bytes, max_bytes: int) -> bytes:
         return _decompress_gzip(stored, max_bytes)
     if codec == "blosc":
         size = int.from_bytes(stored[4:8], "little") if len(stored) >= 16 else -1
+        encoded = int.from_bytes(stored[12:16], "little")
+        if len(stored) != encoded:  # Blosc itself reads beyond the end of a chunk that was cut
+            raise ValueError(
+                f"the header of the chunk declares {encoded} encoded bytes, it has {len(stored)}"
+            )
     else:
         size = _zstd_size(stored)
     if not 0 <= size <= max_bytes:
