@@ -140,7 +140,7 @@ class _ZarrRepair:
                 continue
             else:
                 before, after = (" x ".join(map(str, s)) for s in (metadata["shape"], shape))
-                what = f"shape {before} corrected to {after}"
+                what = f"shape {before} instead of {after}: corrected"
                 metadata["shape"] = list(shape)
             self._put(f"{key}/zarr.json", json.dumps(metadata).encode())
             yield Finding(path, what)

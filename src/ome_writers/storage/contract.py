@@ -86,7 +86,7 @@ class Finding:
     path
         The file or directory.
     what
-        The problem, and what repair does about it, in a few words.
+        The problem and, after a colon, what repair does about it, in a few words.
     solved
         Whether repair solves it.
     """
@@ -94,6 +94,11 @@ class Finding:
     path: Path
     what: str
     solved: bool = True
+
+    @property
+    def problem(self) -> str:
+        """`what` without the repair."""
+        return self.what.partition(": ")[0] if self.solved else self.what
 
 
 class Engine(Protocol):

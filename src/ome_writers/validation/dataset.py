@@ -100,5 +100,4 @@ def _check_leftovers(root: Path) -> Check:
         return Check(_LEFTOVERS, skipped="the dataset is being written")
     except (UnsupportedError, OSError) as error:
         return Check(_LEFTOVERS, skipped=" ".join(str(error).split()))
-    # the text after the colon describes the repair
-    return Check(_LEFTOVERS, tuple(replace(f, what=f.what.partition(": ")[0]) for f in findings))
+    return Check(_LEFTOVERS, tuple(replace(f, what=f.problem) for f in findings))

@@ -165,7 +165,8 @@ def _show(
     options: Namespace,
     screen: Screen,
 ) -> None:
-    screen.fields(description.path, _fields(description, acquisition))
+    interrupted = description.status == "writing" and writer_has_ended(path)
+    screen.fields(description.path, _fields(description, acquisition, interrupted=interrupted))
     _show_channels(acquisition.channels, screen)
     if description.plate is not None and not options.all:
         plate = description.plate
@@ -182,10 +183,8 @@ def _show(
         screen.table("\nimages", ("images", "wells", "axes (step)", "dtype"), groups)
     else:
         _show_images(description, options, screen)
-    if description.status == "writing" and writer_has_ended(path):
-        screen.line(
-            f"The process that wrote it has ended without closing it; run `ome-writers repair {path}`"
-        )
+    if interrupted:
+        screen.line(f'`ome-writers repair "{path}"` finalizes the recording')
 
 
 def _show_images(description: Description, options: Namespace, screen: Screen) -> None:
@@ -212,7 +211,9 @@ def _show_channels(channels: Sequence[ChannelDescription], screen: Screen) -> No
         screen.table("\nchannels", tuple(known), tuple(zip(*known.values(), strict=True)))
 
 
-def _fields(description: Description, acquisition: AcquisitionDescription) -> dict[str, str]:
+def _fields(
+    description: Description, acquisition: AcquisitionDescription, *, interrupted: bool
+) -> dict[str, str]:
     fields = {"format": f"{description.format}, {description.layout}"}
     if started := parse_time(acquisition.started):
         fields["acquired"] = f"{started:%Y-%m-%d %H:%M:%S %Z}"
@@ -239,6 +240,8 @@ def _fields(description: Description, acquisition: AcquisitionDescription) -> di
     if description.frames is not None:
         fields["frames"] = description.frames
     fields["status"] = description.status or "unknown"
+    if interrupted:
+        fields["status"] += " (interrupted: its writer has ended without closing it)"
     fields["written by"] = description.written_by or "unknown"
     return fields
 

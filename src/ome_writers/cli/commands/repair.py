@@ -45,7 +45,10 @@ def _show(result: Repair, screen: Screen) -> None:
     if not result.findings:
         screen.line(f"{path}: nothing to repair")
         return
-    rows = [(relative_name(f.path, path), f.what) for f in result.findings]
+    rows = [
+        (relative_name(f.path, path), f.problem if result.dry_run else f.what)
+        for f in result.findings
+    ]
     show_findings(screen, str(path), ("path", "finding"), rows)
     solved = len(result.findings) - len(result.unsolved)
     verb = "would be repaired" if result.dry_run else "repaired"
