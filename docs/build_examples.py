@@ -29,7 +29,7 @@ PICTURES = {
 }
 INTRODUCTION = """\
 These files are in the directory `examples` of the repository. Each runs in an empty directory, writes into it, and
-prints a result. `pip install "ome-writers[all]"` installs what they need, except for windows:
+prints a result. `pip install "ome-writers[all]>=1"` installs what they need, except for windows:
 `pip install pymmcore-widgets "ndv[pyqt,vispy]"`."""
 MISSING_REQUIREMENT = "This example needs"
 # Their output depends on the speed of the machine or on the demo camera's image.

@@ -13,7 +13,7 @@ except ModuleNotFoundError as error:
     if error.name != "ophyd_async":
         raise
     raise ModuleNotFoundError(
-        "ome_writers_ophyd needs ophyd-async 0.21 (Python 3.11 or later): pip install 'ome-writers[ophyd]'",
+        'ome_writers_ophyd needs ophyd-async 0.21 (Python 3.11 or later): pip install "ome-writers[ophyd]"',
         name=error.name,
     ) from error
 

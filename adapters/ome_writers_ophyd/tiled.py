@@ -51,7 +51,7 @@ class OMEArrayAdapter(ArrayAdapter):  # type: ignore[misc]  # tiled has no types
         """Return the adapter for a data source of the catalog; it contains the frames that the source lists."""
         view = ome_writers.open(path_from_uri(data_source.assets[0].data_uri))
         count, height, width = data_source.structure.shape
-        frames = view.to_dask()
+        frames: Any = view.to_dask()  # numpy's functions are not annotated for arrays of dask
         if camera is not None:
             frames = np.take(frames, camera, axis=view.dims.index(CAMERA_AXIS))
         shape, frames = frames.shape[:-2], frames.reshape(-1, *frames.shape[-2:])

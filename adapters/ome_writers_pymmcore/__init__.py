@@ -19,7 +19,7 @@ except ModuleNotFoundError as error:
     if error.name != "useq":  # useq-schema is a dependency of pymmcore-plus
         raise
     raise ModuleNotFoundError(
-        "ome_writers_pymmcore needs pymmcore-plus: pip install 'ome-writers[pymmcore]'",
+        'ome_writers_pymmcore needs pymmcore-plus: pip install "ome-writers[pymmcore]"',
         name=error.name,
     ) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 
 AcquisitionPlan = tuple[AcquisitionSettings, "IndexOf | None"]
 """Settings, and a function from event index to acquisition index; None: frames are stored in order of arrival."""
+
+
+def list_settings(function: Callable[..., Any]) -> None:
+    """Replace ``**settings`` in the signature of a function by the settings, so that editors complete them."""
+    own = inspect.signature(function).parameters
+    fields = inspect.signature(AcquisitionSettings).parameters
+    parameters = [p for n, p in {**own, **fields}.items() if n not in ("settings", "root_path")]
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # PEP 362
 
 
 def user_settings(output: object, settings: Mapping[str, Any]) -> dict[str, Any]:

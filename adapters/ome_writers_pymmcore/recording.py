@@ -10,7 +10,12 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from ome_writers import AcquisitionSettings, OMEStream, SettingsError, create_stream
-from ome_writers_pymmcore.acquisition_settings import plan_acquisition, unused_output, user_settings
+from ome_writers_pymmcore.acquisition_settings import (
+    list_settings,
+    plan_acquisition,
+    unused_output,
+    user_settings,
+)
 from ome_writers_pymmcore.camera_buffer import frames
 from ome_writers_pymmcore.cameras import select_cameras
 from ome_writers_pymmcore.frame_metadata import tag_metadata
@@ -22,6 +27,9 @@ from ome_writers_pymmcore.summary import write_summary
 if TYPE_CHECKING:
     import useq
     from pymmcore_plus import CMMCorePlus
+    from typing_extensions import Unpack
+
+    from ome_writers import SettingsFields
 
 
 _MAX_FRAMES = 2**31 - 1  # limit of startSequenceAcquisition
@@ -42,7 +50,7 @@ def record(
     numbered: bool = False,
     chunk_shapes: Mapping[str, int] | None = None,
     shard_shapes: Mapping[str, int] | None = None,
-    **settings: Any,
+    **settings: Unpack[SettingsFields],
 ) -> Counts:
     """Record a sequence acquisition of the selected camera, without an acquisition engine.
 
@@ -147,6 +155,9 @@ def record(
             stacklevel=2,
         )
     return counts
+
+
+list_settings(record)
 
 
 class _Recording:

@@ -22,7 +22,7 @@ from ome_writers import (
     UnsupportedError,
     WriteError,
 )
-from ome_writers_pymmcore.acquisition_settings import user_settings
+from ome_writers_pymmcore.acquisition_settings import list_settings, user_settings
 from ome_writers_pymmcore.frame_metadata import engine_metadata
 from ome_writers_pymmcore.microscope import Microscope
 from ome_writers_pymmcore.notifications import end_notifications_at_exit
@@ -32,7 +32,9 @@ from ome_writers_pymmcore.run_output import RunOutput
 if TYPE_CHECKING:
     import useq
     from pymmcore_plus import CMMCorePlus
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
+
+    from ome_writers import SettingsFields
 
 
 _log = logging.getLogger("ome_writers")
@@ -87,7 +89,7 @@ class MDAWriter:
         copy: bool = False,
         chunk_shapes: Mapping[str, int] | None = None,
         shard_shapes: Mapping[str, int] | None = None,
-        **settings: Any,
+        **settings: Unpack[SettingsFields],
     ) -> None:
         self._user = user_settings(output, settings)
         self._shapes = {"chunk_shapes": chunk_shapes, "shard_shapes": shard_shapes}
@@ -297,3 +299,6 @@ class MDAWriter:
         from pymmcore_plus import CMMCorePlus
 
         return self._core or CMMCorePlus.instance()
+
+
+list_settings(MDAWriter.__init__)

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         Pyramid,
         Schedule,
         ScratchFormat,
+        SettingsFields,
         StandardAxis,
         dims_from_standard_axes,
     )
@@ -104,6 +105,7 @@ __all__ = [
     "Schedule",
     "ScratchFormat",
     "SettingsError",
+    "SettingsFields",
     "StandardAxis",
     "StreamClosedError",
     "StreamView",
@@ -175,7 +177,7 @@ def __getattr__(name: str) -> Any:
             if error.name != "useq":
                 raise
             raise ImportError(
-                f"ome_writers.{name} needs useq-schema: pip install 'ome-writers[useq]'"
+                f'ome_writers.{name} needs useq-schema: pip install "ome-writers[useq]"'
             ) from error
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -131,3 +131,18 @@ def describe_frames(frames: Iterable[int]) -> str:
     if len(ranges) < 2:
         return ranges[0] if ranges else "none"
     return ", ".join(ranges[:-1]) + " and " + ranges[-1]
+
+
+def suggestion(word: str, names: Iterable[str], *, start: str = " Did") -> str:
+    """Return the question whether one of `names` was meant; an empty string if none is similar.
+
+    Examples
+    --------
+    >>> suggestion("overwite", ["overwrite", "mirror"])
+    " Did you mean 'overwrite'?"
+    """
+    from difflib import get_close_matches  # only in errors: it takes milliseconds to import
+
+    spelled = {name.lower(): name for name in reversed([*names])}
+    close = get_close_matches(word.lower(), spelled, n=1)
+    return f"{start} you mean {spelled[close[0]]!r}?" if close else ""

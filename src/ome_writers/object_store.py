@@ -54,7 +54,7 @@ def open_store(url: str, options: Mapping[str, Any] | None = None) -> Any:
         from obstore.store import LocalStore, from_url
     except ModuleNotFoundError as error:
         raise UnsupportedError(
-            f"{url.partition(':')[0]}:// URLs need obstore: pip install 'ome-writers[cloud]'"
+            f'{url.partition(":")[0]}:// URLs need obstore: pip install "ome-writers[cloud]"'
         ) from error
     url = check_store_url(url)
     given = dict(options or {})

@@ -10,7 +10,15 @@ from __future__ import annotations
 from functools import cache
 from typing import Literal, TypeAlias
 
+from ome_writers.errors import suggestion
+
 UnitKind: TypeAlias = Literal["space", "time"]
+
+UnitName: TypeAlias = Literal[
+    "angstrom", "picometer", "nanometer", "micrometer", "millimeter", "centimeter", "meter",
+    "nanosecond", "microsecond", "millisecond", "second", "minute", "hour", "day",
+]  # fmt: skip
+"""The usual NGFF names, for completion in editors; all units of `LENGTHS` and `TIMES` are accepted."""
 
 _PREFIXES: dict[str, tuple[str, float]] = {
     "yocto": ("y", 1e-24),
@@ -150,9 +158,8 @@ def ngff_name(text: str, kind: UnitKind) -> str:
     name = _look_up(text, kind)
     if name is None:
         known = [f"{name} ({symbol})" for name, (symbol, _) in _TABLES[kind].items()]
-        raise ValueError(
-            f"Unrecognized unit of {_QUANTITIES[kind]}: {text!r}. Use one of: {', '.join(known)}."
-        )
+        close = suggestion(text, _TABLES[kind]) or f" Use one of: {', '.join(known)}."
+        raise ValueError(f"Unrecognized unit of {_QUANTITIES[kind]}: {text!r}.{close}")
     return name
 
 

@@ -166,7 +166,7 @@ except ImportError as error:
 """
     assert _run(WITHOUT_USEQ + code).splitlines() == [
         "False",
-        "ome_writers.dims_from_useq needs useq-schema: pip install 'ome-writers[useq]'",
+        'ome_writers.dims_from_useq needs useq-schema: pip install "ome-writers[useq]"',
     ]
 
 
@@ -177,7 +177,7 @@ try:
 except ModuleNotFoundError as error:
     print(error)
 """
-    message = "ome_writers_pymmcore needs pymmcore-plus: pip install 'ome-writers[pymmcore]'"
+    message = 'ome_writers_pymmcore needs pymmcore-plus: pip install "ome-writers[pymmcore]"'
     assert _run(WITHOUT_USEQ + code) == message
 
 

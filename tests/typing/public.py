@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import dask.array
 import numpy as np
 import useq
+import xarray
 from numpy.typing import NDArray
 from pymmcore_plus import CMMCorePlus
 from typing_extensions import assert_type
@@ -64,6 +66,7 @@ create_stream(root_path="run.ome.zarr", overwrites=True)  # type: ignore[call-ov
 with create_stream(settings) as stream:
     assert_type(stream, OMEStream)
     stream.append(np.zeros((8, 8), np.uint16), frame_metadata={"delta_t": 0.5})
+    stream.append(np.zeros((8, 8), np.uint16), metadata={})  # type: ignore[call-arg]  # misspelt: refused
     stream.skip(frames=1)
     stream.restart(settings.model_copy(update={"dtype": "uint8"}))
     assert_type(stream.closed, bool)
@@ -106,6 +109,8 @@ view = ome_writers.open(Path("run.ome.zarr"))
 assert_type(view, StreamView)
 assert_type(view.shape, tuple[int, ...])
 assert_type(view[0, 0], NDArray[np.generic])
+assert_type(view.to_dask(), dask.array.Array)
+assert_type(view.to_xarray(), xarray.DataArray)
 assert_type(validate("run.ome.zarr").valid, bool)
 assert_type(convert("run.ome.zarr", Path("run.ome.tiff"), verify=True), Conversion)
 assert_type(convert_ngff_version("run.ome.zarr", "0.6"), list[Path])
@@ -138,4 +143,6 @@ def with_a_microscope(core: CMMCorePlus) -> None:
         print(frame)
     writer = MDAWriter(settings, core=core)
     writer.attach(core)
+    MDAWriter("run.ome.zarr", overwites=True)  # type: ignore[call-arg]  # misspelt: refused
+    record(core, "run.ome.zarr", n_frames=1, overwites=True)  # type: ignore[call-arg]  # misspelt: refused
     assert_type(writer.result(), Counts)

@@ -135,9 +135,9 @@ def test_spellings_of_times(spelling: str, name: str) -> None:
 @pytest.mark.parametrize("text", ["", "pixel", "furlong", "MM", "seconde"])
 def test_unknown_unit_raises(text: str) -> None:
     assert kind_of(text) is None
-    with pytest.raises(ValueError, match=r"Unrecognized unit of length: .*micrometer \(µm\)"):
+    with pytest.raises(ValueError, match=r"Unrecognized unit of length: .*meter"):
         ngff_name(text, "space")
-    with pytest.raises(ValueError, match=r"Unrecognized unit of time: .*second \(s\)"):
+    with pytest.raises(ValueError, match=r"Unrecognized unit of time: .*second"):
         ngff_name(text, "time")
 
 

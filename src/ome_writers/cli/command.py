@@ -87,5 +87,5 @@ class MissingExtraError(CommandError):
     def __init__(self, command: str, library: str, extra: str) -> None:
         super().__init__(
             f"`ome-writers {command}` needs {library}, which is not installed; "
-            f"install it with: pip install 'ome-writers[{extra}]'"
+            f'install it with: pip install "ome-writers[{extra}]"'
         )

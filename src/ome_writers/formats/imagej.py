@@ -53,7 +53,7 @@ def read_hyperstack(path: Path) -> Hyperstack:
         from tifffile import TiffFile
     except ImportError:
         raise EngineMissingError(
-            "Reading an ImageJ TIFF needs tifffile: pip install 'ome-writers[tifffile]'."
+            'Reading an ImageJ TIFF needs tifffile: pip install "ome-writers[tifffile]".'
         ) from None
     with guard_reader(path, "tifffile"), TiffFile(path) as tiff:
         series, tags = tiff.series[0], tiff.pages.first.tags

@@ -40,6 +40,7 @@ from ome_writers.settings.paths import foreign_ending, read_root_path
 from ome_writers.settings.plate import Plate, row_name
 from ome_writers.settings.pyramid import MAX_LEVELS, Pyramid, PyramidMethod
 from ome_writers.settings.schedule import Schedule
+from ome_writers.settings.validation_errors import InvalidSettingsError, keyword_arguments
 
 __all__ = [
     "ENGINES",
@@ -61,6 +62,7 @@ __all__ = [
     "Format",
     "FormatSettings",
     "Instrument",
+    "InvalidSettingsError",
     "Objective",
     "OmeTiffFormat",
     "OmeZarrFormat",
@@ -86,6 +88,7 @@ __all__ = [
     "format_models",
     "inferred_format",
     "installed_formats",
+    "keyword_arguments",
     "read_root_path",
     "row_name",
     "split_suffix",

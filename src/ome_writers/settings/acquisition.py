@@ -170,6 +170,16 @@ class AcquisitionSettings(Model):
     def _read_format(cls, value: Any, info: ValidationInfo) -> Any:
         return read_format(value, info.data.get("root_path", ""))
 
+    @field_validator("dimensions", mode="before")
+    @classmethod
+    def _refuse_sizes(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            sizes = ", ".join(f"{name!r}: {size!r}" for name, size in value.items())
+            raise ValueError(
+                f"A list of Dimension objects, got a dict. Write dims_from_standard_axes({{{sizes}}})."
+            )
+        return (value,) if isinstance(value, Dimension) else value
+
     # The plate is checked when plate or dimensions change, not in `_check_consistency`: it may warn, and should only
     # warn once.
     @field_validator("dimensions", mode="after")
@@ -219,9 +229,15 @@ class AcquisitionSettings(Model):
 
         This also detects changes inside of a dimension that conflict with other fields.
         """
-        for name in ("dimensions", "dtype"):
+        examples = {
+            "dimensions": 'dimensions=dims_from_standard_axes({"t": 10, "y": 512, "x": 512})',
+            "dtype": 'the dtype of the frames, such as dtype="uint16"',
+        }
+        for name, example in examples.items():
             if not getattr(self, name):
-                raise SettingsError(f"settings.{name} must be set before creating a stream")
+                raise SettingsError(
+                    f"settings.{name} must be set before creating a stream: add {example}."
+                )
         try:
             consistency.check_dimensions(self.dimensions)
             self._check_axes()

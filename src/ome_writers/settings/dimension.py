@@ -4,10 +4,12 @@ Omitted fields are derived: the type from coords, unit or name; the count from t
 from its count. Derived fields are not in `model_fields_set`, so assignments to other fields derive them again.
 """
 
+# Longer than 300 lines: one model, and what its fields derive from each other.
 from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, SupportsIndex, TypeAlias
 
@@ -32,6 +34,7 @@ from ome_writers.settings.model import Model, warn_user
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_QUANTITY = re.compile(r"\s*([+-]?[0-9]*[.]?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([^\W\d].*?)\s*")
 _MAX_POSITIONS = 10**6  # each is an image with separate metadata
 Count: TypeAlias = Annotated[int, Field(gt=0, le=2**31 - 1)]  # the range of PositiveInt in OME-XML
 
@@ -56,7 +59,7 @@ class Dimension(Model):
     unit
         Unit of `scale`, `translation` and numeric `coords`. Units of space and time are converted to their NGFF name.
     scale
-        Distance between two indices; None if unknown.
+        Distance between two indices; None if unknown. A text such as ``"0.1 um"`` also gives the unit.
     translation
         Coordinate of index 0.
     """
@@ -83,10 +86,31 @@ class Dimension(Model):
             coords: Sequence[Coordinate | Mapping[str, Any]] | NDArray[Any] | None = None,
             chunk_size: int | None = None,
             shard_size_chunks: int | None = None,
-            unit: str | None = None,
-            scale: float | None = None,
+            unit: units.UnitName | str | None = None,
+            scale: float | str | None = None,
             translation: float | None = None,
         ) -> None: ...
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_scale_with_unit(cls, values: Any) -> Any:
+        """Split a scale with a unit, such as ``"0.1 um"``; it is converted if `unit` is another one."""
+        scale = values.get("scale") if isinstance(values, Mapping) else None
+        found = _QUANTITY.fullmatch(scale) if isinstance(scale, str) else None
+        if found is None:
+            return values
+        kind = units.kind_of(found[2])
+        if kind is None:
+            raise ValueError(
+                f"scale {scale!r} does not end in a unit of length or time. Write '0.1 um'."
+            )
+        unit, wanted = units.ngff_name(found[2], kind), values.get("unit") or found[2]
+        if not isinstance(wanted, str) or units.kind_of(wanted) != kind:
+            raise ValueError(
+                f"scale {scale!r} and unit {wanted!r} differ in kind. Leave out the unit."
+            )
+        factor = units.si_value(unit) / units.si_value(units.ngff_name(wanted, kind))
+        return {**values, "scale": float(found[1]) * factor, "unit": wanted}
 
     @field_validator("coords", mode="before")
     @classmethod

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ome_writers.errors import suggestion
+
 PIXEL_TYPES = {
     "int8": "int8",
     "int16": "int16",
@@ -33,7 +35,10 @@ def read_dtype(value: Any) -> str:
     try:
         dtype = np.dtype(value)
     except Exception as error:  # numpy does not document which exceptions it raises
-        raise ValueError(f"Invalid dtype: {value!r}: {error}") from error
+        hint = suggestion(value, PIXEL_TYPES) if isinstance(value, str) else ""
+        raise ValueError(
+            f"Invalid dtype: {value!r}.{hint or ' Give the dtype of the frames, such as uint16.'}"
+        ) from error
     if dtype.kind not in "biufc":
         raise ValueError(f"Invalid dtype: {value!r}: pixels must be numbers, not {dtype.name}.")
     if dtype.itemsize > (16 if dtype.kind == "c" else 8):

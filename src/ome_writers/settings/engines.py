@@ -111,7 +111,7 @@ class EngineRow:
         if sys.version_info[:2] < self.python:
             wanted = ".".join(map(str, self.python))
             return f"{self.name} needs Python {wanted} or later"
-        packages = f"'ome-writers[{self.extra}]'" if self.extra else " ".join(self.requires)
+        packages = f'"ome-writers[{self.extra}]"' if self.extra else " ".join(self.requires)
         command = f"pip install {packages}"
         if not all(importlib.util.find_spec(name) is not None for name in self.requires):
             return f"{self.name} is not installed: {command}"

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator
 
+from ome_writers.errors import suggestion
 from ome_writers.settings.engines import ENGINES, engine_rows
 from ome_writers.settings.formats import (
     OWN_MODELS,
+    FormatSettings,
     OmeTiffFormat,
     OmeZarrFormat,
     ScratchFormat,
@@ -94,8 +96,16 @@ def read_format(value: Any, root_path: str) -> Any:
         if "name" in value or "backend" in value:
             value = _fields_of(value.get("name", value.get("backend"))) | value
             value["name"] = _fields_of(value["name"])["name"]
-    else:
+        else:
+            raise ValueError(
+                f"A dict for the format needs its name, got {value!r}. Add 'name': 'ome-zarr' or 'ome-tiff'."
+            )
+    elif isinstance(value, FormatSettings):
         return value
+    else:
+        raise ValueError(
+            f"A format is a name such as 'ome-zarr', an object such as OmeZarrFormat(), or a dict; got {value!r}."
+        )
     suffix = split_suffix(root_path)[1].lower()
     if "suffix" not in value and suffix and format_suffixes()[suffix] == value.get("name"):
         value["suffix"] = suffix
@@ -105,8 +115,9 @@ def read_format(value: Any, root_path: str) -> Any:
 def _fields_of(name: Any) -> dict[str, str]:
     fields = format_names().get(name.lower()) if isinstance(name, str) else None
     if fields is None:
+        close = suggestion(name, format_names()) if isinstance(name, str) else ""
         raise ValueError(
-            f"Unknown format {name!r}. Use 'auto' or one of: {', '.join(format_names())}."
+            f"Unknown format {name!r}.{close} Use 'auto' or one of: {', '.join(format_names())}."
         )
     return fields
 

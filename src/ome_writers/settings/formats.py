@@ -97,7 +97,7 @@ class FormatSettings(Model):
             return backend  # for reading, no engine is needed
         if row is None or row.format != format_name:
             names = ", ".join(repr(row.name) for row in engines_of(format_name))
-            raise ValueError(f"Input should be {names} or 'auto', got {backend!r}.")
+            raise ValueError(f"must be {names} or 'auto', got {backend!r}")
         return backend
 
 

@@ -10,18 +10,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pydantic
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ome_writers.settings.validation_errors import InvalidSettingsError, keyword_arguments
 
 if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
     from pydantic_core import CoreSchema
+    from typing_extensions import Self
 
 
 _ATTRIBUTES = "\nAttributes\n----------\n"  # heading of a section, see numpydoc
 _ATTRIBUTE = re.compile(r"^(\w+(?:, \w+)*)\n((?:(?: .*)?\n?)+)", re.MULTILINE)
 
 
-class Model(BaseModel):
+if TYPE_CHECKING:
+    _Base = BaseModel  # its metaclass does not have a public name
+else:
+
+    class _ReadableErrors(type(BaseModel)):
+        """Calls raise InvalidSettingsError. An ``__init__`` would also be called for each nested model."""
+
+        def __call__(cls, *values: Any, **fields: Any) -> Any:
+            if values:
+                raise TypeError(
+                    f"{cls.__name__} takes keyword arguments only, got {len(values)} without a name. "
+                    f"Write {cls.__name__}({keyword_arguments(cls.model_fields, values)})."
+                )
+            try:
+                return super().__call__(**fields)
+            except ValidationError as error:
+                raise InvalidSettingsError.of(error, cls, fields) from None
+
+    class _Base(BaseModel, metaclass=_ReadableErrors):
+        pass
+
+
+class Model(_Base):
     """A pydantic model that forbids unknown fields and validates assignments.
 
     Nested instances are validated again, and thereby copied: ``model_copy(update=...)`` does not validate, and later
@@ -47,12 +72,30 @@ class Model(BaseModel):
             try:
                 super().__setattr__(name, value)
                 self._update_derived(name)
-            except BaseException:
+            except BaseException as error:
                 self.__dict__.clear()
                 self.__dict__.update(values)
                 self.model_fields_set.clear()
                 self.model_fields_set.update(given)
+                if isinstance(error, ValidationError):
+                    raise InvalidSettingsError.of(error, type(self), values) from None
                 raise
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        """Create an instance from a mapping, as pydantic does."""
+        try:
+            return super().model_validate(obj, **options)
+        except ValidationError as error:
+            raise InvalidSettingsError.of(error, cls, obj) from None
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
+        """Create an instance from JSON, as pydantic does."""
+        try:
+            return super().model_validate_json(json_data, **options)
+        except ValidationError as error:
+            raise InvalidSettingsError.of(error, cls, None) from None
 
     @classmethod
     def __get_pydantic_json_schema__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import logging
 import os
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from ome_writers.file_sync import sync_folder, sync_folders
 from ome_writers.formats import Journal, check_output_path, create_metadata, lay_out
 from ome_writers.object_store import open_store
 from ome_writers.routing import Plan, arrival_order, resolve
-from ome_writers.settings import AcquisitionSettings, SettingsFields
+from ome_writers.settings import AcquisitionSettings, SettingsFields, keyword_arguments
 from ome_writers.storage import (
     ArrayTarget,
     Options,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ome_writers.storage import Engine, EngineRow
 
 _log = logging.getLogger("ome_writers")
+_VARIADIC = ("unnamed", "fields")
 
 
 @overload
@@ -45,7 +47,9 @@ def create_stream(settings: AcquisitionSettings) -> OMEStream: ...
 def create_stream(**fields: Unpack[SettingsFields]) -> OMEStream: ...
 
 
-def create_stream(settings: AcquisitionSettings | None = None, **fields: Any) -> OMEStream:
+def create_stream(
+    settings: AcquisitionSettings | None = None, *unnamed: Any, **fields: Any
+) -> OMEStream:
     """Create the output that the settings describe, ready for frames.
 
     When it returns, the dataset exists, opens in other readers, and reads as zeros.
@@ -62,10 +66,8 @@ def create_stream(settings: AcquisitionSettings | None = None, **fields: Any) ->
     ------
     TypeError
         Neither settings nor fields are given, or both.
-    pydantic.ValidationError
-        A field is unknown or invalid (ValueError).
     SettingsError
-        The settings are incomplete (ValueError).
+        A field is unknown or invalid (also a `pydantic.ValidationError`), or the settings are incomplete (ValueError).
     EngineMissingError
         The backend is unknown or not installed (ValueError); the message contains the install command.
     UnsupportedError
@@ -75,6 +77,13 @@ def create_stream(settings: AcquisitionSettings | None = None, **fields: Any) ->
     WriteError
         The output cannot be created (OSError). Nothing is left on disk.
     """
+    if unnamed or isinstance(settings, (str, os.PathLike)):
+        names = ("root_path", "dimensions", "dtype")
+        values = (*filter(None, [settings]), *unnamed)
+        raise TypeError(
+            f"create_stream takes settings or keyword arguments, got {len(values)} without a name. "
+            f"Write create_stream({keyword_arguments(names, values)}, ...)."
+        )
     if settings is None and fields:
         settings = AcquisitionSettings(**fields)
     elif fields:
@@ -97,6 +106,15 @@ def create_stream(settings: AcquisitionSettings | None = None, **fields: Any) ->
     except BaseException:
         output.recorder.discard()
         raise
+
+
+# Editors and IPython complete the keywords that a signature lists.
+create_stream.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # PEP 362
+    [
+        *[p for n, p in inspect.signature(create_stream).parameters.items() if n not in _VARIADIC],
+        *inspect.signature(AcquisitionSettings).parameters.values(),
+    ]
+)
 
 
 def _working_folder(settings: AcquisitionSettings) -> str:

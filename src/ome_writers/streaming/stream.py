@@ -259,7 +259,7 @@ class OMEStream:
         ------
         RestartError
             There are too many frames, or the new output cannot store them (RuntimeError); the stream is unchanged.
-        pydantic.ValidationError, SettingsError, EngineMissingError, UnsupportedError, OutputExistsError
+        SettingsError, EngineMissingError, UnsupportedError, OutputExistsError
             The settings are refused, as by `create_stream`; the stream is unchanged.
         WriteError
             The new output cannot be created (OSError). If it has the same path, nothing is left on disk, the stream has

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 from ome_writers.settings import Dimension, split_suffix
 from ome_writers.views.streamview import StreamView
 
+if TYPE_CHECKING:
+    import dask.array
+    import xarray
 
-def to_dask(view: StreamView, stored: Sequence[int], chunks: Any = None) -> Any:
+
+def to_dask(view: StreamView, stored: Sequence[int], chunks: Any = None) -> dask.array.Array:
     """Return `view.to_dask(chunks)`; `stored` are the extents of a shard, along all axes."""
     import dask.array
 
@@ -28,7 +32,7 @@ def to_dask(view: StreamView, stored: Sequence[int], chunks: Any = None) -> Any:
     # by default, from_array derives the name by hashing all data; two calls must have different names
     name = f"ome-writers-{uuid.uuid4().hex}"
     from_array: Any = dask.array.from_array  # dask does not annotate it
-    return from_array(
+    array: dask.array.Array = from_array(
         _FixedShape(view, view.shape),
         chunks=chunks,
         name=name,
@@ -36,13 +40,15 @@ def to_dask(view: StreamView, stored: Sequence[int], chunks: Any = None) -> Any:
         fancy=False,
         inline_array=True,
     )
+    return array
 
 
-def to_xarray(view: StreamView) -> Any:
+def to_xarray(view: StreamView) -> xarray.DataArray:
     """Return `view.to_xarray()`."""
     import xarray
 
     coords, units = view.coords, view.units
+    data: Any
     try:
         data = view.to_dask()
     except ImportError:

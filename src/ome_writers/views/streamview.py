@@ -24,6 +24,8 @@ from ome_writers.views.summary import html_summary, newest_time_point, summary_l
 if TYPE_CHECKING:
     from functools import partial
 
+    import dask.array
+    import xarray
     from psygnal import SignalInstance
     from typing_extensions import Self
 
@@ -226,7 +228,7 @@ class StreamView:
             )
         return np.asarray(self[...], dtype=dtype)
 
-    def to_xarray(self) -> Any:
+    def to_xarray(self) -> xarray.DataArray:
         """Return the current view as an `xarray.DataArray`, lazy if dask is installed.
 
         Its name is that of the dataset, its coordinates are `coords`, each with its unit. The attributes can be stored
@@ -241,7 +243,7 @@ class StreamView:
 
         return to_xarray(self)
 
-    def to_dask(self, chunks: Any = None) -> Any:
+    def to_dask(self, chunks: Any = None) -> dask.array.Array:
         """Return the view, with its current shape, as a lazy `dask.array.Array`.
 
         Workers in other processes open the dataset by its path, which must be the same for them. A view of a stream

@@ -36,7 +36,7 @@ class TiffPages:
             import tifffile
         except ImportError:
             raise EngineMissingError(
-                "Reading OME-TIFF needs tifffile: pip install 'ome-writers[tifffile]'."
+                'Reading OME-TIFF needs tifffile: pip install "ome-writers[tifffile]".'
             ) from None
         self.path = path
         self._folder = root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from adapters.pymmcore.acquisitions import delivered
 from adapters.pymmcore.stored import SUFFIXES, attributes, check_delivered, read
 from ome_writers import AcquisitionSettings, StreamView, WriteError
-from ome_writers_pymmcore import MDAWriter
+from ome_writers_pymmcore import MDAWriter, record
 
 pytest.importorskip("useq")
 pytest.importorskip("pymmcore_plus")
@@ -25,7 +26,7 @@ import useq
 from pymmcore_plus.mda import MDAEngine, SkipEvent, mda_listeners_connected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pymmcore_plus import CMMCorePlus
@@ -389,3 +390,10 @@ def test_qt_signals(tmp_path: Path) -> None:
         env={**os.environ, "QT_QPA_PLATFORM": "offscreen", "QT_API": "pyqt6"},
     )
     assert done.stdout.split() == ["7", "7"], done.stderr
+
+
+@pytest.mark.parametrize("function", [MDAWriter, record])
+def test_signature_lists_settings(function: Callable[..., Any]) -> None:
+    """IPython and editors complete the keywords of a signature."""
+    fields = AcquisitionSettings.model_fields.keys() - {"root_path"}
+    assert fields < inspect.signature(function).parameters.keys()

@@ -153,7 +153,7 @@ def test_missing_library_is_named_before_acquisition(
     assert done.returncode == 1
     error = done.stderr
     assert f"needs {name}, which is not installed" in error
-    assert "pip install 'ome-writers[demo]'" in error
+    assert 'pip install "ome-writers[demo]"' in error
     assert not list(tmp_path.iterdir())
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import ValidationError
 
 from ome_writers import (
     AcquisitionSettings,
@@ -18,7 +20,9 @@ from ome_writers import (
     Position,
     PositionDimension,
     Schedule,
+    SettingsError,
     StandardAxis,
+    create_stream,
     dims_from_standard_axes,
 )
 
@@ -59,7 +63,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: Channel(name="a", color="no such"), ValueError, "not a valid color"),
     (lambda: Channel(name="a", window=(3, 3)), ValueError, "window must be (low, high)"),
     (lambda: Channel(name="a", exposure_ms=-1), ValueError, "greater than or equal to 0"),
-    (lambda: Channel(name="a", colour="red"), ValueError, "Extra inputs are not permitted"),
+    (lambda: Channel(name="a", colour="red"), ValueError, "unknown field colour='red'"),
     (
         lambda: Position(name="a", plate_row="A"),
         ValueError,
@@ -92,8 +96,8 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (dimension(count=0), ValueError, "greater than 0"),
     (dimension(chunk_size=0), ValueError, "greater than 0"),
     (dimension(shard_size_chunks=0), ValueError, "greater than 0"),
-    (dimension(size=3), ValueError, "Extra inputs are not permitted"),
-    (dimension(type="spatial"), ValueError, "Input should be 'space', 'time', 'channel'"),
+    (dimension(size=3), ValueError, "unknown field size=3"),
+    (dimension(type="spatial"), ValueError, "type must be 'space', 'time', 'channel'"),
     (
         dimension(coords=[Channel(name="a")], unit="um"),
         ValueError,
@@ -224,11 +228,11 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     (settings(format={"name": "h5"}), ValueError, "Unknown format 'h5'."),
     (settings(format={"backend": 3}), ValueError, "Unknown format 3."),
-    (settings(format={"suffix": ".x"}), ValueError, "Unable to extract tag using discriminator"),
+    (settings(format={"suffix": ".x"}), ValueError, "A dict for the format needs its name, got"),
     (
         lambda: OmeZarrFormat(backend="tifffile"),
         ValueError,
-        "Input should be 'direct', 'tensorstore'",
+        "backend must be 'direct', 'tensorstore'",
     ),
     (lambda: OmeZarrFormat(suffix="/x"), ValueError, "suffix must not contain a path separator"),
     (
@@ -280,7 +284,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "storage_order names ['t', 'y', 'x'] don't match acquisition dimension names "
         "['t', 'c', 'y', 'x']",
     ),
-    (settings(storage_order="best"), ValueError, "Input should be 'acquisition' or 'ome'"),
+    (settings(storage_order="best"), ValueError, "storage_order must be 'acquisition' or 'ome'"),
     # plates of an acquisition
     (
         settings(T, Y, X, plate=PLATE),
@@ -317,7 +321,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ValueError,
         "'blosc-zstd', 'blosc-lz4', 'zstd', 'gzip', 'lzw', 'deflate' or 'none'",
     ),
-    (settings(dtype="foo"), ValueError, "Invalid dtype: 'foo': data type 'foo' not understood"),
+    (settings(dtype="foo"), ValueError, "Invalid dtype: 'foo'. Give the dtype of the frames"),
     (settings(dtype="U5"), ValueError, "Invalid dtype: 'U5': pixels must be numbers, not str160."),
     (settings(dtype="u1,u1"), ValueError, "Invalid dtype: 'u1,u1': pixels must be numbers"),
     # schedules
@@ -374,8 +378,12 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (settings(buffer_bytes=0), ValueError, "greater than 0"),
     (settings(flush_interval=0), ValueError, "greater than 0"),
     (settings(flush_interval=float("inf")), ValueError, "finite number"),
-    (settings(durability="none"), ValueError, "Input should be 'process' or 'disk'"),
-    (settings(on_incomplete="pad"), ValueError, "Input should be 'trim' or 'keep'"),
+    (settings(durability="none"), ValueError, "durability must be 'process' or 'disk', got 'none'"),
+    (
+        settings(on_incomplete="pad"),
+        ValueError,
+        "on_incomplete must be 'trim' or 'keep', got 'pad'",
+    ),
     (
         lambda: AcquisitionSettings().validate_stream_ready(),
         ValueError,
@@ -457,3 +465,131 @@ def test_warning_messages(make: Callable[[], Any], category: type[Warning], mess
     assert [w.category for w in caught] == [category]
     assert message in str(caught[0].message)
     assert caught[0].filename == __file__
+
+
+MISTAKES: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (
+        lambda: AcquisitionSettings(overwite=True),
+        ValueError,
+        "AcquisitionSettings: unknown field overwite=True. Did you mean 'overwrite'?",
+    ),
+    (
+        lambda: AcquisitionSettings(overwite=True, mirrow="x"),
+        ValueError,
+        "AcquisitionSettings:\n  unknown field overwite=True. Did you mean 'overwrite'?\n"
+        "  unknown field mirrow='x'. Did you mean 'mirror'?",
+    ),
+    (
+        lambda: AcquisitionSettings(dimensions=[{"name": "t", "cuont": 3}]),
+        ValueError,
+        "AcquisitionSettings: dimensions[0]: unknown field cuont=3. Did you mean 'count'?",
+    ),
+    (
+        lambda: AcquisitionSettings(format={"name": "ome-zarr", "bakend": 3}),
+        ValueError,
+        "AcquisitionSettings: format: unknown field bakend=3. Did you mean 'backend'?",
+    ),
+    (
+        lambda: AcquisitionSettings.model_validate({"dtpye": "u2"}),
+        ValueError,
+        "AcquisitionSettings: unknown field dtpye='u2'. Did you mean 'dtype'?",
+    ),
+    (
+        lambda: setattr(AcquisitionSettings(), "dtpye", "u2"),
+        ValueError,
+        "AcquisitionSettings: unknown field dtpye='u2'. Did you mean 'dtype'?",
+    ),
+    (
+        lambda: AcquisitionSettings(dimensions={"t": 3}),
+        ValueError,
+        "AcquisitionSettings: dimensions: A list of Dimension objects, got a dict. Write "
+        "dims_from_standard_axes({'t': 3}).",
+    ),
+    (
+        lambda: Dimension("t", 3),
+        TypeError,
+        "Dimension takes keyword arguments only, got 2 without a name. Write Dimension(name='t', count=3).",
+    ),
+    (
+        lambda: dims_from_standard_axes({"t": 0}),
+        ValueError,
+        "Dimension 't': count must be greater than 0, got 0",
+    ),
+    (
+        lambda: Channel(name="a", color="gren"),
+        ValueError,
+        "Channel 'a': color: 'gren' is not a valid color. Did you mean 'green'?",
+    ),
+    (
+        lambda: AcquisitionSettings(dtype="unit16"),
+        ValueError,
+        "AcquisitionSettings: dtype: Invalid dtype: 'unit16'. Did you mean 'uint16'?",
+    ),
+    (
+        lambda: Dimension(name="x", unit="micormeter"),
+        ValueError,
+        "Dimension 'x': Unrecognized unit of length: 'micormeter'. Did you mean 'micrometer'?",
+    ),
+    (
+        lambda: AcquisitionSettings(buffer_bytes="1GB"),
+        ValueError,
+        "AcquisitionSettings: buffer_bytes must be an integer, got '1GB'. Give a number of bytes, such as 2**30",
+    ),
+    (
+        lambda: AcquisitionSettings(durability="disc"),
+        ValueError,
+        "AcquisitionSettings: durability must be 'process' or 'disk', got 'disc': did you mean 'disk'?",
+    ),
+    (
+        lambda: AcquisitionSettings(storage_order="best"),
+        ValueError,
+        "AcquisitionSettings: storage_order must be 'acquisition' or 'ome' or a list, got 'best'",
+    ),
+    (
+        lambda: Dimension(name="x", scale="0.1 foo"),
+        ValueError,
+        "Dimension 'x': scale '0.1 foo' does not end in a unit of length or time. Write '0.1 um'.",
+    ),
+    (
+        lambda: Dimension(name="x", scale="0.1 s", unit="um"),
+        ValueError,
+        "Dimension 'x': scale '0.1 s' and unit 'um' differ in kind. Leave out the unit.",
+    ),
+    (
+        lambda: create_stream("run.ome.zarr", [3], "uint16"),
+        TypeError,
+        "create_stream takes settings or keyword arguments, got 3 without a name. Write "
+        "create_stream(root_path='run.ome.zarr', dimensions=[3], dtype='uint16', ...).",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"), MISTAKES, ids=[row[2][:60] for row in MISTAKES]
+)
+def test_complete_message(make: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as caught:
+        make()
+    assert str(caught.value) == message
+
+
+def test_error_of_settings_is_also_that_of_pydantic() -> None:
+    with pytest.raises(ValidationError) as caught:
+        AcquisitionSettings(overwite=True)
+    assert isinstance(caught.value, SettingsError)
+    assert [(e["loc"], e["type"], e["input"]) for e in caught.value.errors()] == [
+        (("overwite",), "extra_forbidden", True)
+    ]
+
+
+def test_scale_with_unit() -> None:
+    dim = Dimension(name="x", count=3, scale="0.1 um")
+    assert (dim.scale, dim.unit, dim.type) == (0.1, "micrometer", "space")
+    assert Dimension(name="x", scale="100nm", unit="um").scale == pytest.approx(0.1)
+
+
+def test_signature_lists_settings() -> None:
+    """IPython and editors complete the keywords of a signature."""
+    assert (
+        AcquisitionSettings.model_fields.keys() < inspect.signature(create_stream).parameters.keys()
+    )

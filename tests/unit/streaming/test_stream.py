@@ -414,7 +414,9 @@ def test_create_stream_with_settings_fields(tmp_path: Path) -> None:
         create_stream(settings(tmp_path), overwrite=True)  # type: ignore[call-overload]  # wrong on purpose
     with pytest.raises(TypeError, match="got NoneType: write create_stream\\(root_path=...,"):
         create_stream()  # type: ignore[call-overload]  # wrong on purpose
-    with pytest.raises(ValueError, match="overwrites\n.*Extra inputs are not permitted"):
+    with pytest.raises(
+        ValueError, match="unknown field overwrites=True. Did you mean .overwrite.\\?"
+    ):
         create_stream(overwrites=True, **fields)  # type: ignore[call-overload]  # wrong on purpose
 
 

@@ -31,7 +31,7 @@ def _run(options: Namespace, screen: Screen) -> int:
     if viewer is None:
         raise CommandError(
             "`ome-writers view` needs napari or ndv, and neither is installed; "
-            "install one with: pip install 'ome-writers[napari]' or pip install 'ome-writers[ndv]'"
+            'install one with: pip install "ome-writers[napari]" or pip install "ome-writers[ndv]"'
         )
     require("view", viewer, {viewer: viewer})
     try:
@@ -39,7 +39,7 @@ def _run(options: Namespace, screen: Screen) -> int:
     except ImportError as error:
         raise CommandError(
             f"{viewer} cannot open a window: {error}; "
-            f"install what it needs with: pip install 'ome-writers[{viewer}]'"
+            f'install what it needs with: pip install "ome-writers[{viewer}]"'
         ) from error
     return SUCCESS
 

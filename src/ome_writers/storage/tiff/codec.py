@@ -38,7 +38,7 @@ def get_codec(compression: str) -> Codec:
         from imagecodecs import lzw_decode, lzw_encode
     except ImportError:
         raise EngineMissingError(
-            "Compression 'lzw' needs the package imagecodecs: pip install 'ome-writers[tifffile]'. "
+            "Compression 'lzw' needs the package imagecodecs: pip install \"ome-writers[tifffile]\". "
             "Compressions 'deflate' and 'zstd' work without."
         ) from None
     return Codec(

@@ -1,0 +1,163 @@
+"""`InvalidSettingsError`: pydantic's ValidationError with messages that name the setting, its value and what to do."""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from ome_writers.errors import SettingsError, suggestion
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_LONGEST_VALUE = 60  # characters of a value in a message
+_UNKNOWN_FIELD = ("extra_forbidden", "no_such_attribute")  # in calls, and in assignments
+_TYPES = {  # of pydantic's messages
+    r"a valid (integer|array)": r"an \1",
+    r"a valid (?!dictionary)": "a ",
+    r"a valid dictionary or (?:instance of|object to extract fields from) ?(\w*)": r"\1(...) or a dict of its fields",
+}
+
+
+class InvalidSettingsError(SettingsError, ValidationError):
+    """A value of a model is invalid: pydantic's ValidationError, with the messages of this library."""
+
+    _name: str = ""
+
+    @classmethod
+    def of(cls, error: ValidationError, model: type[BaseModel], values: Any) -> Self:
+        """Return the error of pydantic as one of this class; `values` is what `model` was created from."""
+        custom: Any = PydanticCustomError  # its stub takes literal strings only
+        lines = [
+            InitErrorDetails(
+                type=custom(line["type"], _message(line, model), line.get("ctx")),
+                loc=line["loc"],
+                input=line["input"],
+            )
+            for line in error.errors(include_url=False)
+        ]
+        new: Self = cls.from_exception_data(error.title, lines)
+        name = values.get("name") if isinstance(values, Mapping) else None
+        new._name = f" {name!r}" if isinstance(name, str) and name else ""
+        return new
+
+    def __str__(self) -> str:
+        problems: dict[tuple[int | str, ...], list[str]] = {}
+        for line in self.errors(include_url=False, include_context=False):
+            unknown = line["type"] in _UNKNOWN_FIELD
+            path = _path(line["loc"][:-1] if unknown else line["loc"])
+            known = problems.setdefault(line["loc"] if unknown else (path,), [path])
+            if line["msg"] not in known:
+                known.append(line["msg"])
+        texts = [_sentence(path, messages) for path, *messages in problems.values()]
+        separator = ": " if len(texts) == 1 else ":\n  "
+        return f"{self.title}{self._name}{separator}" + "\n  ".join(texts)
+
+    __repr__ = __str__
+
+
+def _sentence(path: str, messages: Sequence[str]) -> str:
+    """Return the messages of one field, those of the members of a union, as one sentence."""
+    alternatives = [m for m in messages if m.startswith("must be ") and ", got " in m]
+    if len(alternatives) == len(messages) > 1:
+        wanted, got = zip(
+            *(m.removeprefix("must be ").rsplit(", got ", 1) for m in messages), strict=True
+        )
+        return f"{path} must be {' or '.join(wanted)}, got {got[0]}"
+    text = "; ".join(messages)
+    if not path:
+        return text
+    return f"{path} {text}" if text.startswith("must ") else f"{path}: {text}"
+
+
+def _path(loc: Sequence[int | str]) -> str:
+    """Return the location of a value as in Python, without the tags of unions that pydantic adds."""
+    path = ""
+    for part in loc:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif re.fullmatch(r"[a-z_]\w*", part) and part not in ("str", "float", "int", "bool"):
+            path += f".{part}" if path else part
+    return path
+
+
+def _message(line: Mapping[str, Any], model: type[BaseModel]) -> str:
+    """Return the message for one error of pydantic; messages of this library are kept."""
+    text, value = str(line["msg"]), line["input"]
+    if text.startswith(("Value error, ", "Assertion failed, ")):
+        return text.partition(", ")[2]
+    if line["type"] in _UNKNOWN_FIELD and not text.startswith("unknown field"):
+        *path, unknown = line["loc"]
+        names = [name for owner in _models_at(model, path) for name in owner.model_fields]
+        return f"unknown field {unknown}={_short(value)}." + (
+            suggestion(str(unknown), names) or f" The fields are: {', '.join(names)}."
+        )
+    if text == "Field required":
+        return "must be given"
+    if line["type"] == "literal_error":
+        allowed = str(line["ctx"]["expected"])
+        names = re.findall(r"'([^']*)'", allowed)
+        return f"must be {allowed}, got {_short(value)}" + suggestion(
+            value if isinstance(value, str) else "", names, start=": did"
+        )
+    if line["type"] == "color_error":
+        from pydantic_extra_types.color import COLORS_BY_NAME
+
+        name = value if isinstance(value, str) else ""
+        hint = suggestion(name, COLORS_BY_NAME) or " Use a name of CSS, '#rrggbb' or (r, g, b)."
+        return f"{_short(value)} is not a valid color.{hint}"
+    wanted = re.sub(r"^(?:Input|String|Value|Tuple|List) should ", "must ", text)
+    if wanted == text:
+        return text
+    wanted = re.split(r", (?:unable to|got|input is) ", wanted)[0]
+    for pattern, words in _TYPES.items():
+        wanted = re.sub(pattern, words, wanted)
+    hint = (
+        ". Give a number of bytes, such as 2**30"
+        if str(line["loc"][-1:]).endswith("_bytes',)")
+        else ""
+    )
+    return f"{wanted}, got {_short(value)}{hint}"
+
+
+def keyword_arguments(names: Iterable[str], values: Sequence[Any]) -> str:
+    """Return values as keyword arguments in Python, for a message about arguments without a name."""
+    return ", ".join(f"{name}={_short(v)}" for name, v in zip(names, values, strict=False))
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]} ..."
+
+
+def _models_at(model: type[BaseModel], path: Sequence[int | str]) -> list[type[BaseModel]]:
+    """Return the models that the value at `path` may have."""
+    found = [model]
+    for name in path:
+        fields = [
+            m.model_fields[name] for m in found if isinstance(name, str) and name in m.model_fields
+        ]
+        if fields:
+            found = [m for field in fields for m in _models_in(field.annotation)]
+        elif isinstance(name, str):  # the tag of a member of a union
+            found = [m for m in found if name in (m.__name__, _tag(m))] or found
+    return found
+
+
+def _tag(model: type[BaseModel]) -> Any:
+    field = model.model_fields.get("name")
+    return field.default if field is not None else None
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        if issubclass(annotation, BaseModel):
+            yield annotation
+    else:
+        for argument in get_args(annotation):
+            yield from _models_in(argument)
