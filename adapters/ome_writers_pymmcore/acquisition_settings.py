@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ome_writers import AcquisitionSettings, Dimension, SettingsError
 from ome_writers_pymmcore.cameras import add_camera_axis
@@ -19,16 +19,18 @@ if TYPE_CHECKING:
 
     IndexOf = Callable[[Mapping[str, int]], dict[str, int]]
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 AcquisitionPlan = tuple[AcquisitionSettings, "IndexOf | None"]
 """Settings, and a function from event index to acquisition index; None: frames are stored in order of arrival."""
 
 
-def list_settings(function: Callable[..., Any]) -> None:
+def list_settings(function: Function) -> Function:
     """Replace ``**settings`` in the signature of a function by the settings, so that editors complete them."""
     own = inspect.signature(function).parameters
     fields = inspect.signature(AcquisitionSettings).parameters
     parameters = [p for n, p in {**own, **fields}.items() if n not in ("settings", "root_path")]
     function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # PEP 362
+    return function
 
 
 def user_settings(output: object, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,6 +36,7 @@ _MAX_FRAMES = 2**31 - 1  # limit of startSequenceAcquisition
 _POLL_INTERVAL_S = 0.01
 
 
+@list_settings
 def record(
     core: CMMCorePlus,
     output: str | os.PathLike[str] | AcquisitionSettings,
@@ -155,9 +156,6 @@ def record(
             stacklevel=2,
         )
     return counts
-
-
-list_settings(record)
 
 
 class _Recording:

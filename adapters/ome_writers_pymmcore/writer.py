@@ -18,6 +18,7 @@ from ome_writers import (
     FrameShapeError,
     FrameTypeError,
     OMEStream,
+    SettingsFields,
     StreamView,
     UnsupportedError,
     WriteError,
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     import useq
     from pymmcore_plus import CMMCorePlus
     from typing_extensions import Self, Unpack
-
-    from ome_writers import SettingsFields
 
 
 _log = logging.getLogger("ome_writers")
@@ -67,8 +66,7 @@ class MDAWriter:
     chunk_shapes, shard_shapes
         Axis name to chunk size (pixels) and shard size (chunks).
     **settings
-        Further fields of `AcquisitionSettings`, such as ``compression`` or ``overwrite``. With ``dimensions``, the
-        events of an iterator are addressed by these axis names.
+        Further fields of `AcquisitionSettings`. With ``dimensions``, events of an iterator are addressed by its axes.
 
     Examples
     --------
@@ -79,6 +77,7 @@ class MDAWriter:
         print(writer.result())
     """
 
+    @list_settings
     def __init__(
         self,
         output: str | os.PathLike[str] | AcquisitionSettings,
@@ -299,6 +298,3 @@ class MDAWriter:
         from pymmcore_plus import CMMCorePlus
 
         return self._core or CMMCorePlus.instance()
-
-
-list_settings(MDAWriter.__init__)

@@ -143,6 +143,6 @@ def with_a_microscope(core: CMMCorePlus) -> None:
         print(frame)
     writer = MDAWriter(settings, core=core)
     writer.attach(core)
-    MDAWriter("run.ome.zarr", overwites=True)  # type: ignore[call-arg]  # misspelt: refused
-    record(core, "run.ome.zarr", n_frames=1, overwites=True)  # type: ignore[call-arg]  # misspelt: refused
+    MDAWriter("run.ome.zarr", overwrites=True)  # type: ignore[call-arg]  # misspelt: refused
+    record(core, "run.ome.zarr", n_frames=1, overwrites=True)  # type: ignore[call-arg]  # misspelt: refused
     assert_type(writer.result(), Counts)

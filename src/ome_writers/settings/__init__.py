@@ -36,11 +36,11 @@ from ome_writers.settings.formats import (
     split_suffix,
 )
 from ome_writers.settings.instrument import Detector, Instrument, Objective
+from ome_writers.settings.model import keyword_arguments
 from ome_writers.settings.paths import foreign_ending, read_root_path
 from ome_writers.settings.plate import Plate, row_name
 from ome_writers.settings.pyramid import MAX_LEVELS, Pyramid, PyramidMethod
 from ome_writers.settings.schedule import Schedule
-from ome_writers.settings.validation_errors import InvalidSettingsError, keyword_arguments
 
 __all__ = [
     "ENGINES",
@@ -62,7 +62,6 @@ __all__ = [
     "Format",
     "FormatSettings",
     "Instrument",
-    "InvalidSettingsError",
     "Objective",
     "OmeTiffFormat",
     "OmeZarrFormat",

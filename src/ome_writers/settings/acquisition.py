@@ -170,16 +170,6 @@ class AcquisitionSettings(Model):
     def _read_format(cls, value: Any, info: ValidationInfo) -> Any:
         return read_format(value, info.data.get("root_path", ""))
 
-    @field_validator("dimensions", mode="before")
-    @classmethod
-    def _refuse_sizes(cls, value: Any) -> Any:
-        if isinstance(value, Mapping):
-            sizes = ", ".join(f"{name!r}: {size!r}" for name, size in value.items())
-            raise ValueError(
-                f"A list of Dimension objects, got a dict. Write dims_from_standard_axes({{{sizes}}})."
-            )
-        return (value,) if isinstance(value, Dimension) else value
-
     # The plate is checked when plate or dimensions change, not in `_check_consistency`: it may warn, and should only
     # warn once.
     @field_validator("dimensions", mode="after")

@@ -4,12 +4,10 @@ Omitted fields are derived: the type from coords, unit or name; the count from t
 from its count. Derived fields are not in `model_fields_set`, so assignments to other fields derive them again.
 """
 
-# Longer than 300 lines: one model, and what its fields derive from each other.
 from __future__ import annotations
 
 import math
 import operator
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, SupportsIndex, TypeAlias
 
@@ -34,7 +32,6 @@ from ome_writers.settings.model import Model, warn_user
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_QUANTITY = re.compile(r"\s*([+-]?[0-9]*[.]?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([^\W\d].*?)\s*")
 _MAX_POSITIONS = 10**6  # each is an image with separate metadata
 Count: TypeAlias = Annotated[int, Field(gt=0, le=2**31 - 1)]  # the range of PositiveInt in OME-XML
 
@@ -59,7 +56,7 @@ class Dimension(Model):
     unit
         Unit of `scale`, `translation` and numeric `coords`. Units of space and time are converted to their NGFF name.
     scale
-        Distance between two indices; None if unknown. A text such as ``"0.1 um"`` also gives the unit.
+        Distance between two indices; None if unknown.
     translation
         Coordinate of index 0.
     """
@@ -87,30 +84,9 @@ class Dimension(Model):
             chunk_size: int | None = None,
             shard_size_chunks: int | None = None,
             unit: units.UnitName | str | None = None,
-            scale: float | str | None = None,
+            scale: float | None = None,
             translation: float | None = None,
         ) -> None: ...
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_scale_with_unit(cls, values: Any) -> Any:
-        """Split a scale with a unit, such as ``"0.1 um"``; it is converted if `unit` is another one."""
-        scale = values.get("scale") if isinstance(values, Mapping) else None
-        found = _QUANTITY.fullmatch(scale) if isinstance(scale, str) else None
-        if found is None:
-            return values
-        kind = units.kind_of(found[2])
-        if kind is None:
-            raise ValueError(
-                f"scale {scale!r} does not end in a unit of length or time. Write '0.1 um'."
-            )
-        unit, wanted = units.ngff_name(found[2], kind), values.get("unit") or found[2]
-        if not isinstance(wanted, str) or units.kind_of(wanted) != kind:
-            raise ValueError(
-                f"scale {scale!r} and unit {wanted!r} differ in kind. Leave out the unit."
-            )
-        factor = units.si_value(unit) / units.si_value(units.ngff_name(wanted, kind))
-        return {**values, "scale": float(found[1]) * factor, "unit": wanted}
 
     @field_validator("coords", mode="before")
     @classmethod
@@ -126,32 +102,20 @@ class Dimension(Model):
             return coords
         return [model(**c) if isinstance(c, Mapping) else c for c in coords]
 
-    @field_validator("coords", mode="after")
+    @field_validator("scale", "translation", mode="after")
     @classmethod
-    def _finite_coords(cls, coords: list[Coordinate] | None) -> list[Coordinate] | None:
-        for coord in coords or ():
-            if isinstance(coord, float) and not math.isfinite(coord):
-                raise ValueError(f"Numeric coords must be finite, got {coord}.")
-        return coords
-
-    @field_validator("scale", mode="after")
-    @classmethod
-    def _known_scale(cls, scale: float | None) -> float | None:
-        if not scale:
+    def _finite(cls, value: float | None, info: ValidationInfo) -> float | None:
+        is_scale = info.field_name == "scale"
+        if value is None or (is_scale and value == 0):
             return None  # clients pass 0 for an unknown pixel size or interval
-        if not math.isfinite(scale) or scale < 0:
+        if is_scale and not 0 < value < math.inf:
             raise ValueError(
-                f"scale must be greater than 0 and finite, got {scale}. Leave it out (or pass 0) "
+                f"scale must be greater than 0 and finite, got {value}. Leave it out (or pass 0) "
                 "if it is not known."
             )
-        return scale
-
-    @field_validator("translation", mode="after")
-    @classmethod
-    def _finite_translation(cls, translation: float | None) -> float | None:
-        if translation is not None and not math.isfinite(translation):
-            raise ValueError(f"translation must be finite, got {translation}.")
-        return translation
+        if not math.isfinite(value):
+            raise ValueError(f"translation must be finite, got {value}.")
+        return value
 
     @model_validator(mode="after")
     def _derive_fields(self) -> Self:
@@ -230,6 +194,9 @@ def _typed_coords(coords: list[Coordinate], kind: DimensionType | None) -> list[
                 "or give their number as count."
             )
         raise ValueError("coords may not be empty. Leave them out, or give at least one.")
+    for coord in coords:
+        if isinstance(coord, float) and not math.isfinite(coord):
+            raise ValueError(f"Numeric coords must be finite, got {coord}.")
     objects = _type_of_objects(coords)
     if objects is not None and kind != objects:
         what = {"channel": "Channel", "position": "Position"}.get(objects, "Camera")

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ome_writers.settings.validation_errors import InvalidSettingsError, keyword_arguments
+from ome_writers.untrusted import short_repr
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from pydantic import GetJsonSchemaHandler
     from pydantic_core import CoreSchema
     from typing_extensions import Self
@@ -22,6 +24,17 @@ if TYPE_CHECKING:
 
 _ATTRIBUTES = "\nAttributes\n----------\n"  # heading of a section, see numpydoc
 _ATTRIBUTE = re.compile(r"^(\w+(?:, \w+)*)\n((?:(?: .*)?\n?)+)", re.MULTILINE)
+
+
+def keyword_arguments(names: Iterable[str], values: Sequence[Any]) -> str:
+    """Return values as keyword arguments in Python, for a message about arguments without a name."""
+    return ", ".join(f"{name}={short_repr(v)}" for name, v in zip(names, values, strict=False))
+
+
+def _readable(error: ValidationError, model: type[BaseModel], values: Any) -> ValidationError:
+    from ome_writers.settings.validation_errors import InvalidSettingsError  # for errors only
+
+    return InvalidSettingsError.of(error, model, values)
 
 
 if TYPE_CHECKING:
@@ -40,7 +53,7 @@ else:
             try:
                 return super().__call__(**fields)
             except ValidationError as error:
-                raise InvalidSettingsError.of(error, cls, fields) from None
+                raise _readable(error, cls, fields) from None
 
     class _Base(BaseModel, metaclass=_ReadableErrors):
         pass
@@ -78,7 +91,7 @@ class Model(_Base):
                 self.model_fields_set.clear()
                 self.model_fields_set.update(given)
                 if isinstance(error, ValidationError):
-                    raise InvalidSettingsError.of(error, type(self), values) from None
+                    raise _readable(error, type(self), values) from None
                 raise
 
     @classmethod
@@ -87,7 +100,7 @@ class Model(_Base):
         try:
             return super().model_validate(obj, **options)
         except ValidationError as error:
-            raise InvalidSettingsError.of(error, cls, obj) from None
+            raise _readable(error, cls, obj) from None
 
     @classmethod
     def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
@@ -95,7 +108,7 @@ class Model(_Base):
         try:
             return super().model_validate_json(json_data, **options)
         except ValidationError as error:
-            raise InvalidSettingsError.of(error, cls, None) from None
+            raise _readable(error, cls, None) from None
 
     @classmethod
     def __get_pydantic_json_schema__(

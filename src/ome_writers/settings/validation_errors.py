@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from ome_writers.errors import SettingsError, suggestion
+from ome_writers.untrusted import short_repr
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_LONGEST_VALUE = 60  # characters of a value in a message
 _UNKNOWN_FIELD = ("extra_forbidden", "no_such_attribute")  # in calls, and in assignments
 _TYPES = {  # of pydantic's messages
     r"a valid (integer|array)": r"an \1",
@@ -94,7 +94,7 @@ def _message(line: Mapping[str, Any], model: type[BaseModel]) -> str:
     if line["type"] in _UNKNOWN_FIELD and not text.startswith("unknown field"):
         *path, unknown = line["loc"]
         names = [name for owner in _models_at(model, path) for name in owner.model_fields]
-        return f"unknown field {unknown}={_short(value)}." + (
+        return f"unknown field {unknown}={short_repr(value)}." + (
             suggestion(str(unknown), names) or f" The fields are: {', '.join(names)}."
         )
     if text == "Field required":
@@ -102,7 +102,7 @@ def _message(line: Mapping[str, Any], model: type[BaseModel]) -> str:
     if line["type"] == "literal_error":
         allowed = str(line["ctx"]["expected"])
         names = re.findall(r"'([^']*)'", allowed)
-        return f"must be {allowed}, got {_short(value)}" + suggestion(
+        return f"must be {allowed}, got {short_repr(value)}" + suggestion(
             value if isinstance(value, str) else "", names, start=": did"
         )
     if line["type"] == "color_error":
@@ -110,29 +110,24 @@ def _message(line: Mapping[str, Any], model: type[BaseModel]) -> str:
 
         name = value if isinstance(value, str) else ""
         hint = suggestion(name, COLORS_BY_NAME) or " Use a name of CSS, '#rrggbb' or (r, g, b)."
-        return f"{_short(value)} is not a valid color.{hint}"
+        return f"{short_repr(value)} is not a valid color.{hint}"
     wanted = re.sub(r"^(?:Input|String|Value|Tuple|List) should ", "must ", text)
     if wanted == text:
         return text
     wanted = re.split(r", (?:unable to|got|input is) ", wanted)[0]
     for pattern, words in _TYPES.items():
         wanted = re.sub(pattern, words, wanted)
-    hint = (
-        ". Give a number of bytes, such as 2**30"
-        if str(line["loc"][-1:]).endswith("_bytes',)")
-        else ""
-    )
-    return f"{wanted}, got {_short(value)}{hint}"
+    hint = _hint(str(line["loc"][-1]) if line["loc"] else "", value)
+    return f"{wanted}, got {short_repr(value)}{hint}"
 
 
-def keyword_arguments(names: Iterable[str], values: Sequence[Any]) -> str:
-    """Return values as keyword arguments in Python, for a message about arguments without a name."""
-    return ", ".join(f"{name}={_short(v)}" for name, v in zip(names, values, strict=False))
-
-
-def _short(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]} ..."
+def _hint(field: str, value: Any) -> str:
+    """Return what to write instead, for values that users try."""
+    if field == "dimensions" and isinstance(value, Mapping):
+        return f". Write dims_from_standard_axes({value!r})"
+    if field == "scale" and isinstance(value, str):
+        return ". Write a number, and its unit as unit='micrometer'"
+    return ". Give a number of bytes, such as 2**30" if field.endswith("_bytes") else ""
 
 
 def _models_at(model: type[BaseModel], path: Sequence[int | str]) -> list[type[BaseModel]]:

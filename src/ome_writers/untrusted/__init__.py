@@ -6,12 +6,7 @@ is allocated for it. Input that fails a check raises `ome_writers.errors.Invalid
 
 from __future__ import annotations
 
-from ome_writers.untrusted.archive import (
-    ARCHIVE_SUFFIX,
-    archive_members,
-    is_archive,
-    refuse_archive,
-)
+from ome_writers.untrusted.archive import archive_members, refuse_archive
 from ome_writers.untrusted.files import (
     Limit,
     guard_reader,
@@ -23,7 +18,14 @@ from ome_writers.untrusted.files import (
     read_regular,
 )
 from ome_writers.untrusted.parsing import parse_json, parse_xml, read_json
-from ome_writers.untrusted.remote import check_space, is_remote, local_path, path_or_url
+from ome_writers.untrusted.remote import (
+    ARCHIVE_SUFFIX,
+    check_space,
+    is_archive,
+    is_remote,
+    local_path,
+    path_or_url,
+)
 from ome_writers.untrusted.remote_store import ListingError
 from ome_writers.untrusted.sizes import (
     MAX_FRAMES,
@@ -33,6 +35,7 @@ from ome_writers.untrusted.sizes import (
     check_memory,
     check_shape,
     memory_bytes,
+    short_repr,
 )
 from ome_writers.untrusted.text import printable, printable_json
 from ome_writers.untrusted.tiff import LoopDetector, TiffDirectory, TiffStructure, open_tiff
@@ -75,4 +78,5 @@ __all__ = [
     "read_lines",
     "read_regular",
     "refuse_archive",
+    "short_repr",
 ]

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.untrusted.remote import is_remote, path_or_url
+from ome_writers.untrusted.remote import is_archive, is_remote, path_or_url
 
-ARCHIVE_SUFFIX = ".ozx"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _STORED = 0
 _ENCRYPTED = 1
@@ -29,13 +28,6 @@ class ByteRange(NamedTuple):
 
     offset: int
     size: int
-
-
-def is_archive(path: Path | str) -> bool:
-    """Return whether a path is a file with the suffix ``.ozx``."""
-    if not os.fspath(path).lower().endswith(ARCHIVE_SUFFIX):
-        return False
-    return path.is_object() if is_remote(path) else os.path.isfile(path)
 
 
 def refuse_archive(path: Path) -> None:

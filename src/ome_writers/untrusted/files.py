@@ -16,11 +16,10 @@ from ome_writers.file_sharing import retry_while_open
 from ome_writers.untrusted.archive import (
     ByteRange,
     byte_range,
-    is_archive,
     open_archive,
     read_member,
 )
-from ome_writers.untrusted.remote import is_remote
+from ome_writers.untrusted.remote import is_archive, is_remote
 from ome_writers.untrusted.sizes import short_repr
 
 # O_NONBLOCK: opening a FIFO without a writer must not block. Windows does not have these flags, nor FIFOs in folders.

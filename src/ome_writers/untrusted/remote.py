@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from obstore import GetOptions
     from typing_extensions import Buffer
 
+ARCHIVE_SUFFIX = ".ozx"
 _URL = re.compile(r"(s3a?|gs|az|adl|azure|abfss?|https?)://", re.IGNORECASE)
 _METADATA_FILES = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 
@@ -223,6 +224,13 @@ class RemoteFile(io.RawIOBase):
 def is_remote(path: object) -> TypeGuard[RemotePath]:
     """Return whether a path, which is annotated as a `pathlib.Path`, is a `RemotePath`."""
     return isinstance(path, RemotePath)
+
+
+def is_archive(path: Path | str) -> bool:
+    """Return whether a path is a file with the suffix ``.ozx``."""
+    if not os.fspath(path).lower().endswith(ARCHIVE_SUFFIX):
+        return False
+    return path.is_object() if is_remote(path) else os.path.isfile(path)
 
 
 def path_or_url(path: str | os.PathLike[str]) -> Path:
