@@ -6,7 +6,7 @@ import importlib.util
 import sys
 
 if importlib.util.find_spec("ndv") is None:
-    print("This example needs a viewer: pip install "ndv[pyqt,vispy]" pymmcore-plus")
+    print('This example needs a viewer: pip install "ndv[pyqt,vispy]" pymmcore-plus')
     sys.exit()
 
 import ndv
