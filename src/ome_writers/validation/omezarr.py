@@ -10,7 +10,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-from ome_writers.dataset import DatasetSpec, ImageSpec
+from ome_writers.dataset import DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats import JOURNAL_NAME, STATUSES, latest_entries, read
 from ome_writers.formats.omezarr import (
@@ -26,6 +26,7 @@ from ome_writers.storage import Finding
 from ome_writers.storage.direct import StoredLevel
 from ome_writers.storage.zarr import ArraySurvey
 from ome_writers.untrusted import guard_reader, parse_array_metadata, read_json, read_lines
+from ome_writers.validation.array_metadata import array_metadata_problems
 from ome_writers.validation.report import Check
 from ome_writers.validation.validators import run_ome_zarr_models, run_yaozarrs
 
@@ -106,7 +107,10 @@ def _metadata(dataset: DatasetSpec) -> Iterator[Finding]:
             yield Finding(path, what, solved=False)
         for level in image.levels:
             path = root / level.key / "zarr.json"
-            names = parse_array_metadata(read_json(path, root=root), path).dimension_names
+            metadata = read_json(path, root=root)
+            for what in array_metadata_problems(metadata):
+                yield Finding(path, what, solved=False)
+            names = parse_array_metadata(metadata, path).dimension_names
             if names is not None and names != image.dims:
                 what = f"dimension_names {[*names]}, but the image has axes {[*image.dims]}"
                 yield Finding(path, what, solved=False)
@@ -205,6 +209,8 @@ def _chunks(dataset: DatasetSpec, settings: AcquisitionSettings) -> Iterator[Fin
     """Yield chunks that cannot be read or are missing."""
     # while it is written, there may be more chunks than the shape includes
     writing = dataset.status == "writing"
+    stored: float = 0.0
+    one_plane = True
     for planned, image in zip(resolve(settings).images, dataset.images, strict=True):
         if not writing:
             yield from _levels(dataset.path, planned, image)
@@ -215,8 +221,27 @@ def _chunks(dataset: DatasetSpec, settings: AcquisitionSettings) -> Iterator[Fin
         survey = ArraySurvey(dataset.path / level.key, array)
         yield from survey.check(None if writing else grid)
         row = find_engine(settings.format.backend)
-        if settings.format.backend == "auto" or (row is not None and not row.omits_zeros):
-            yield from _missing_frames(dataset.path, image, survey)
+        if settings.format.backend != "auto" and (row is None or row.omits_zeros):
+            stored, one_plane = math.inf, False  # a frame of zeros does not have a chunk
+            continue
+        cells = survey.complete_cells()
+        yield from _missing_frames(dataset.path, image, cells)
+        stored += sum(_planes(cell, level) for cell in cells) / planned.planes
+        one_plane &= math.prod(level.chunks[:-2]) == 1
+    written = dataset.frames_written
+    if (
+        not writing
+        and written is not None
+        and (stored < written or (one_plane and stored > written))
+    ):
+        what = f"the metadata count {written} frames, the arrays contain {stored:g}"
+        yield Finding(dataset.path / "zarr.json", what, solved=False)
+
+
+def _planes(cell: tuple[int, ...], level: LevelSpec) -> int:
+    """Return the number of planes of a cell that are inside the array."""
+    axes = zip(cell, level.chunks, level.shape, strict=False)
+    return math.prod(max(0, min(chunk, extent - i * chunk)) for i, chunk, extent in axes)
 
 
 def _levels(root: Path, planned: ImagePlan, image: ImageSpec) -> Iterator[Finding]:
@@ -241,12 +266,13 @@ def _levels(root: Path, planned: ImagePlan, image: ImageSpec) -> Iterator[Findin
             yield Finding(root / keys[k], what, solved=False)
 
 
-def _missing_frames(root: Path, image: ImageSpec, survey: ArraySurvey) -> Iterator[Finding]:
+def _missing_frames(
+    root: Path, image: ImageSpec, stored: set[tuple[int, ...]]
+) -> Iterator[Finding]:
     """Yield frames with frame metadata but without a chunk."""
     frames, level = read_image_frames(root, image.key), image.levels[0]
     if not frames:
         return
-    stored = survey.complete_cells()
     missing = [
         index
         for index in (frame.get("storage_index") for frame in frames)

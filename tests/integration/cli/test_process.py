@@ -181,7 +181,7 @@ os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
     error = "".join(capsys.readouterr().err.split())  # without line breaks
     assert f"ome-writersrepair{path}" in error
     assert main(["info", str(path)]) == 0
-    assert f"ome-writersrepair{path}" in "".join(capsys.readouterr().out.split())
+    assert f'ome-writersrepair"{path}"' in "".join(capsys.readouterr().out.split())
 
 
 def test_help_of_process_lists_compressions_of_ome_zarr_only(

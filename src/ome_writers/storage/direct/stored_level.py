@@ -61,7 +61,7 @@ class StoredLevel:
             if index in present:
                 continue
             expected, stored = self._reduced(index), self._own.read(index)
-            if not np.array_equal(expected, stored, equal_nan=expected.dtype.kind == "f"):
+            if not np.array_equal(expected, stored, equal_nan=expected.dtype.kind in "fc"):
                 yield index, expected
 
     def write(self, planes: Iterable[tuple[Index, Plane]]) -> int:

@@ -1,0 +1,89 @@
+"""Checks of the ``zarr.json`` of an array against the specification: members, their types, codecs.
+
+Readers differ in what they ignore. zarr-python refuses an unknown member, so a single flipped bit can make an array
+unreadable for one reader and not for another.
+
+Source: https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html, "Array metadata", and the codecs' pages there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_REQUIRED: Mapping[str, type | tuple[type, ...]] = {
+    "zarr_format": int,
+    "node_type": str,
+    "shape": list,
+    "data_type": (str, dict),
+    "chunk_grid": dict,
+    "chunk_key_encoding": dict,
+    "fill_value": (int, float, str, list, bool),
+    "codecs": list,
+}
+_OPTIONAL: Mapping[str, type | tuple[type, ...]] = {
+    "attributes": dict,
+    "storage_transformers": list,
+    "dimension_names": list,
+}
+# members of the configuration of each codec, with the allowed values where the specification lists them
+_CODECS: Mapping[str, Mapping[str, tuple[object, ...] | None]] = {
+    "bytes": {"endian": ("little", "big")},
+    "blosc": {
+        "cname": ("lz4", "lz4hc", "blosclz", "zstd", "snappy", "zlib"),
+        "clevel": tuple(range(10)),
+        "shuffle": ("noshuffle", "shuffle", "bitshuffle"),
+        "typesize": None,
+        "blocksize": None,
+    },
+    "zstd": {"level": None, "checksum": (True, False)},
+    "gzip": {"level": tuple(range(10))},
+    "crc32c": {},
+    "transpose": {"order": None},
+    "sharding_indexed": {
+        "chunk_shape": None,
+        "codecs": None,
+        "index_codecs": None,
+        "index_location": ("start", "end"),
+    },
+}
+
+
+def array_metadata_problems(metadata: Mapping[str, Any]) -> Iterator[str]:
+    """Describe what a reader may refuse in the content of a ``zarr.json``; nothing is yielded for Zarr v2."""
+    if metadata.get("zarr_format") == 2:
+        return
+    known = {**_REQUIRED, **_OPTIONAL}
+    for name, value in metadata.items():
+        if name not in known:
+            if not isinstance(value, dict) or value.get("must_understand") is not False:
+                yield f"unknown member {name!r}"
+        elif not isinstance(value, known[name]):
+            yield f"{name} is {value!r:.60}"
+    yield from (f"the member {name!r} is missing" for name in _REQUIRED if name not in metadata)
+    if metadata.get("zarr_format") != 3:
+        yield f"zarr_format is {metadata.get('zarr_format')!r:.60}, not 3"
+    names, shape = metadata.get("dimension_names"), metadata.get("shape")
+    if isinstance(names, list) and isinstance(shape, list) and len(names) != len(shape):
+        yield f"{len(names)} dimension_names for {len(shape)} axes"
+    encoding = metadata.get("chunk_key_encoding")
+    if isinstance(encoding, dict) and encoding.get("name") not in ("default", "v2"):
+        yield f"unknown chunk key encoding {encoding.get('name')!r:.60}"
+    yield from _codecs(metadata.get("codecs"))
+
+
+def _codecs(codecs: Any) -> Iterator[str]:
+    for codec in codecs if isinstance(codecs, list) else ():
+        name = codec.get("name") if isinstance(codec, dict) else codec
+        members = _CODECS.get(name) if isinstance(name, str) else None
+        if members is None:
+            continue  # an extension: a reader of the pixels accepts or refuses it
+        configuration = codec.get("configuration", {})
+        for member, value in configuration.items():
+            if member not in members:
+                yield f"codec {name}: unknown member {member!r}"
+            elif (allowed := members[member]) is not None and value not in allowed:
+                yield f"codec {name}: {member} is {value!r:.60}"
+        if name == "sharding_indexed":
+            yield from _codecs(configuration.get("codecs"))
+            yield from _codecs(configuration.get("index_codecs"))

@@ -1,0 +1,78 @@
+"""Damage of a closed OME-Zarr without frame metadata that `validate` finds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ome_writers import Pyramid, create_stream, dims_from_standard_axes, validate
+
+
+def write(path: Path, **options: object) -> Path:
+    dimensions = dims_from_standard_axes({"t": 10, "y": 16, "x": 16})
+    with create_stream(root_path=path, dimensions=dimensions, dtype="uint16", **options) as stream:  # type: ignore[arg-type]
+        for number in range(10):
+            stream.append(np.full((16, 16), number + 1, "uint16"))
+    assert validate(path).valid
+    return path
+
+
+def messages(path: Path) -> list[str]:
+    result = validate(path)
+    assert not result.valid
+    return [finding.what for finding in result.findings]
+
+
+def test_deleted_chunk_files_are_found_without_frame_metadata(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.ome.zarr")
+    for number in (3, 4):
+        (path / "0" / "c" / str(number) / "0" / "0").unlink()
+    assert "the metadata count 10 frames, the arrays contain 8" in messages(path)
+
+
+@pytest.mark.parametrize("written", [5, 9, 11])
+def test_wrong_number_of_written_frames_is_found(tmp_path: Path, written: int) -> None:
+    path = write(tmp_path / "a.ome.zarr")
+    group = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
+    group["attributes"]["ome_writers"]["frames"]["written"] = written
+    (path / "zarr.json").write_text(json.dumps(group), encoding="utf-8")
+    assert f"the metadata count {written} frames, the arrays contain 10" in messages(path)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "what"),
+    [
+        ('"fill_value"', '"fill_valud"', "'fill_value'"),
+        ('"attributes"', '"attributer"', "unknown member 'attributer'"),
+        ('"zarr_format": 3', '"zarr_format": 7', "zarr_format is 7, not 3"),
+        ('"zstd"', '"zstf"', "codec blosc: cname is 'zstf'"),
+        ('"shuffle": "shuffle"', '"shuffle": "shugfle"', "codec blosc: shuffle is 'shugfle'"),
+        ('"clevel"', '"cleven"', "codec blosc: unknown member 'cleven'"),
+    ],
+)
+def test_changed_character_in_array_metadata_is_found(
+    tmp_path: Path, before: str, after: str, what: str
+) -> None:
+    """Some readers ignore these, zarr-python refuses them."""
+    path = write(tmp_path / "a.ome.zarr", compression="blosc-zstd")
+    file = path / "0" / "zarr.json"
+    text = json.dumps(json.loads(file.read_text(encoding="utf-8")))
+    assert before in text
+    file.write_text(text.replace(before, after), encoding="utf-8")
+    assert any(what in found for found in messages(path))
+
+
+def test_complex_dataset_with_nan_and_levels_is_valid(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.zarr"
+    dimensions = dims_from_standard_axes({"t": 2, "y": 16, "x": 16})
+    with create_stream(
+        root_path=path, dimensions=dimensions, dtype="complex64", pyramid=Pyramid()
+    ) as stream:
+        for _ in range(2):
+            frame = np.full((16, 16), 1 + 2j, "complex64")
+            frame[3, 4], frame[0, 0] = np.nan, complex(np.nan, 1)
+            stream.append(frame)
+    assert validate(path).valid
